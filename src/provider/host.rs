@@ -1,0 +1,252 @@
+//! The door to hosts: typed probes, typed changes, typed steps.
+//!
+//! Whoever stands behind [`HostDoor`] turns them into commands over SSH, or
+//! into changes of the sandbox's world; neither is asked to interpret text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+
+use super::secret::Secret;
+use crate::resource::host::{KernelRoute, WorkerHost};
+use crate::topology::model::HostKeyPolicy;
+use crate::topology::version::KubernetesVersion;
+
+/// A host and the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTarget {
+    /// The name that the host must give itself.
+    pub hostname: String,
+    /// Where it is reached, from the jump host if there is one.
+    pub address: Ipv4Addr,
+    /// The port of sshd.
+    pub port: u16,
+    /// The login user.
+    pub user: String,
+    /// The datacenter's router, for a worker behind it.
+    pub jump: Option<Box<HostTarget>>,
+    /// The pinned host key.
+    pub host_key: Option<String>,
+    /// What to do about an unknown key.
+    pub host_keys: HostKeyPolicy,
+}
+
+/// What a look at a router found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouterProbe {
+    /// The name that the host gives itself.
+    pub hostname: String,
+    /// `net.ipv4.ip_forward`.
+    pub ip_forwarding: bool,
+    /// `net.ipv4.conf.all.rp_filter`.
+    pub reverse_path_filter: u8,
+    /// `net.ipv4.conf.all.send_redirects`.
+    pub send_redirects: bool,
+    /// Our masquerade on tailscale0.
+    pub masquerade: bool,
+    /// Our MSS clamp, both ways.
+    pub mss_clamp: bool,
+    /// Prefixes that a rule of ours sends to table main.
+    pub local_prefixes: BTreeSet<Ipv4Net>,
+    /// Routes of our protocol number in table main.
+    pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    /// Tailscale, where it is installed.
+    pub tailscale: Option<TailscaleProbe>,
+}
+
+/// What Tailscale on a router says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailscaleProbe {
+    /// Whether it is logged in and running.
+    pub running: bool,
+    /// Its address in the tailnet.
+    pub address: Option<Ipv4Addr>,
+    /// Prefixes that it offers.
+    pub advertised_routes: BTreeSet<Ipv4Net>,
+    /// Whether it takes up others' routes.
+    pub accept_routes: bool,
+    /// Whether it hides sources of what leaves the tailnet into the LAN.
+    pub snat_subnet_routes: bool,
+}
+
+/// One change of a router, kept across reboots and restarts of tailscaled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouterChange {
+    /// Forwarding, reverse path filter and redirects.
+    Sysctls {
+        /// `net.ipv4.ip_forward`.
+        ip_forwarding: bool,
+        /// `net.ipv4.conf.all.rp_filter`.
+        reverse_path_filter: u8,
+        /// `net.ipv4.conf.all.send_redirects`.
+        send_redirects: bool,
+    },
+    /// Masquerade and MSS clamp.
+    Firewall {
+        /// Our masquerade on tailscale0.
+        masquerade: bool,
+        /// The clamp, both ways.
+        mss_clamp: bool,
+    },
+    /// Prefixes looked up in table main first; exactly these.
+    LocalPrefixes(BTreeSet<Ipv4Net>),
+    /// Routes of our protocol number; exactly these.
+    KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
+    /// Settings of Tailscale, by `tailscale set`.
+    TailscaleSettings {
+        /// Take up others' routes.
+        accept_routes: bool,
+        /// Hide sources of what leaves the tailnet into the LAN.
+        snat_subnet_routes: bool,
+    },
+    /// The complete list of prefixes to offer, by `tailscale set`.
+    AdvertisedRoutes(BTreeSet<Ipv4Net>),
+    /// Install Tailscale and join the tailnet (machines that were there before us).
+    JoinTailnet {
+        /// A single-use key.
+        auth_key: Secret,
+    },
+    /// Leave the tailnet and take away everything that stargate put there.
+    Remove,
+}
+
+/// What a look at a worker found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerProbe {
+    /// The name that the host gives itself.
+    pub hostname: String,
+    /// `x86_64` or `aarch64`.
+    pub architecture: String,
+    /// Kernel modules that are loaded, of those a worker needs.
+    pub modules: BTreeSet<String>,
+    /// The version of containerd, if it is installed.
+    pub container_runtime_version: Option<String>,
+    /// The version of the kubelet, if it is installed.
+    pub kubelet_version: Option<KubernetesVersion>,
+    /// Whether the CNI plugins are there with the right checksum.
+    pub cni_plugins: bool,
+    /// The digest of the cluster's CA that is on disk.
+    pub cluster_ca_digest: Option<String>,
+    /// The digest of the kubelet's configuration on disk.
+    pub kubelet_configuration_digest: Option<String>,
+    /// Whether the kubelet has a client certificate of its own.
+    pub client_certificate: bool,
+    /// Whether a bootstrap kubeconfig lies on disk.
+    pub bootstrap_kubeconfig: bool,
+    /// What is compared with the topology.
+    pub host: WorkerHost,
+}
+
+/// One step of a worker's bootstrap on the host itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerStep {
+    /// Swap off, modules and sysctls, all of it persistent.
+    Kernel,
+    /// Routes through the datacenter's router (machines without a fabric).
+    KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
+    /// containerd, configured.
+    ContainerRuntime,
+    /// The kubelet at exactly this version.
+    Kubelet(KubernetesVersion),
+    /// The CNI plugins.
+    CniPlugins,
+    /// The cluster's CA.
+    ClusterCa {
+        /// Certificates in PEM.
+        pem: String,
+    },
+    /// The kubeconfig that the kubelet asks for its certificate with.
+    BootstrapKubeconfig {
+        /// The API server.
+        server: String,
+        /// The bootstrap token.
+        token: Secret,
+    },
+    /// The kubelet's configuration and unit.
+    KubeletConfiguration(KubeletConfiguration),
+    /// Our CNI configuration with host-local addresses.
+    CniConfiguration {
+        /// The worker's pod CIDR.
+        subnet: Ipv4Net,
+    },
+    /// Start (or restart) containerd and the kubelet.
+    Start,
+    /// Remove the bootstrap kubeconfig.
+    RemoveBootstrapKubeconfig,
+    /// Note the digest of what was applied.
+    Stamp {
+        /// The profile's digest.
+        digest: String,
+    },
+    /// Stop the kubelet and remove all that stargate put there.
+    Reset,
+}
+
+/// What the kubelet is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeletConfiguration {
+    /// `--hostname-override`.
+    pub node_name: String,
+    /// `--node-ip`.
+    pub node_ip: Ipv4Addr,
+    /// The cluster's DNS service.
+    pub cluster_dns: Ipv4Addr,
+    /// `--node-labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `registerWithTaints`.
+    pub taints: BTreeSet<String>,
+    /// `providerID`.
+    pub provider_id: String,
+    /// `maxPods`.
+    pub max_pods: u32,
+    /// The digest of all of the above, for the probe.
+    pub digest: String,
+}
+
+/// The door to hosts.
+#[async_trait]
+pub trait HostDoor: Send + Sync + std::fmt::Debug {
+    /// Looks at a router; changes nothing.
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError>;
+    /// Changes a router; doing it twice is doing it once.
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        change: &RouterChange,
+    ) -> Result<(), HostError>;
+    /// Looks at a worker; changes nothing.
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError>;
+    /// Does a step on a worker; doing it twice is doing it once.
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError>;
+}
+
+/// A host could not be worked on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// No way to it, or it does not answer.
+    #[error("{hostname} cannot be reached at {address}: {reason}")]
+    Unreachable {
+        /// The host.
+        hostname: String,
+        /// Where it was tried.
+        address: Ipv4Addr,
+        /// What happened.
+        reason: String,
+    },
+    /// It answered, and the work failed.
+    #[error("{hostname}: {doing} failed: {reason}")]
+    Failed {
+        /// The host.
+        hostname: String,
+        /// What was being done.
+        doing: String,
+        /// What happened.
+        reason: String,
+    },
+}

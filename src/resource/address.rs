@@ -1,0 +1,208 @@
+//! The address of a resource: what users read, type and grep for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::topology::names::DatacenterName;
+
+/// Names one resource within a topology, as in
+/// `route-table/cluster/stargate-workers-rt`.
+///
+/// It does not depend on what Azure names things: a subnet has the same
+/// address before its VNet exists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// What it is.
+    pub kind: Kind,
+    /// Whose it is.
+    pub side: Side,
+    /// Its name within the side.
+    pub name: String,
+}
+
+impl Address {
+    /// Puts an address together.
+    pub fn new(kind: Kind, side: Side, name: impl Into<String>) -> Self {
+        Self { kind, side, name: name.into() }
+    }
+}
+
+/// The side of the network that a resource belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The AKS cluster's.
+    Cluster,
+    /// A datacenter's.
+    Datacenter(DatacenterName),
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => formatter.write_str("cluster"),
+            Self::Datacenter(name) => name.fmt(formatter),
+        }
+    }
+}
+
+impl From<&str> for Side {
+    fn from(text: &str) -> Self {
+        match text {
+            "cluster" => Self::Cluster,
+            name => Self::Datacenter(DatacenterName::new(name)),
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// What a resource is.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Kind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word that stands first in an address.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An Azure resource group.
+    ResourceGroup = "resource-group",
+    /// An AKS cluster.
+    ManagedCluster = "managed-cluster",
+    /// An Azure virtual network.
+    VirtualNetwork = "virtual-network",
+    /// A subnet that stargate makes.
+    Subnet = "subnet",
+    /// The route table of an AKS node subnet.
+    RouteTableAssociation = "route-table-association",
+    /// A NAT gateway.
+    NatGateway = "nat-gateway",
+    /// A network security group.
+    NetworkSecurityGroup = "network-security-group",
+    /// A public IP address.
+    PublicIpAddress = "public-ip-address",
+    /// A network interface.
+    NetworkInterface = "network-interface",
+    /// A virtual machine.
+    VirtualMachine = "virtual-machine",
+    /// A route table.
+    RouteTable = "route-table",
+    /// A router's device in the tailnet.
+    TailnetDevice = "tailnet-device",
+    /// What a router offers to the tailnet.
+    AdvertisedRoutes = "advertised-routes",
+    /// What the tailnet accepts from a router.
+    ApprovedRoutes = "approved-routes",
+    /// A CustomResourceDefinition.
+    CustomResourceDefinition = "custom-resource-definition",
+    /// A Kubernetes namespace.
+    Namespace = "namespace",
+    /// A Kubernetes service account.
+    ServiceAccount = "service-account",
+    /// A cluster role.
+    ClusterRole = "cluster-role",
+    /// A cluster role binding.
+    ClusterRoleBinding = "cluster-role-binding",
+    /// A DaemonSet.
+    DaemonSet = "daemon-set",
+    /// A Kubernetes service.
+    Service = "service",
+    /// A Server, stargate's record of a machine.
+    Server = "server",
+    /// A ProvisioningProfile.
+    ProvisioningProfile = "provisioning-profile",
+    /// A worker's CiliumNode.
+    CiliumNode = "cilium-node",
+    /// A router's host configuration.
+    RouterHost = "router-host",
+    /// A worker's membership in the cluster.
+    Worker = "worker",
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}/{}", self.kind, self.side, self.name)
+    }
+}
+
+/// The text is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address such as `route-table/cluster/stargate-workers-rt`")]
+pub struct InvalidAddress(pub String);
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidAddress(text.to_owned());
+        let mut parts = text.splitn(3, '/');
+        let (Some(kind), Some(side), Some(name)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(invalid());
+        };
+        let kind = Kind::ALL
+            .iter()
+            .copied()
+            .find(|candidate| candidate.as_str() == kind)
+            .ok_or_else(invalid)?;
+        if side.is_empty() || name.is_empty() {
+            return Err(invalid());
+        }
+        Ok(Self::new(kind, Side::from(side), name))
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_what_it_writes() {
+        for kind in Kind::ALL {
+            let address = Address::new(*kind, Side::from("dc1"), "a/b");
+            assert_eq!(address.to_string().parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "subnet", "subnet/cluster", "subnet/cluster/", "no-kind/cluster/x"] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Ids of Azure Resource Manager.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+/// An id such as `/subscriptions/…/resourceGroups/…/providers/…/name`.
+///
+/// Azure answers ids in other letter cases than it was asked in, so two ids
+/// are compared without regard to case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ArmId(String);
+
+impl ArmId {
+    /// Wraps an id as a service wrote it.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id of a resource group.
+    pub fn resource_group(subscription: &str, group: &str) -> Self {
+        Self(format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+    }
+
+    /// The id of an object of a provider below this resource group.
+    pub fn in_group(&self, provider_type: &str, name: &str) -> Self {
+        Self(format!("{}/providers/{provider_type}/{name}", self.0))
+    }
+
+    /// The id of a child, such as a VNet's subnet.
+    pub fn child(&self, child_type: &str, name: &str) -> Self {
+        Self(format!("{}/{child_type}/{name}", self.0))
+    }
+
+    /// The id as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last segment: the object's name.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The segment behind the given one, whatever its case.
+    pub fn segment(&self, key: &str) -> Option<&str> {
+        let mut segments = self.0.split('/');
+        segments.find(|segment| segment.eq_ignore_ascii_case(key))?;
+        segments.next()
+    }
+
+    /// The resource group that the object is in.
+    pub fn resource_group_name(&self) -> Option<&str> {
+        self.segment("resourceGroups")
+    }
+
+    /// The subscription that the object is in.
+    pub fn subscription(&self) -> Option<&str> {
+        self.segment("subscriptions")
+    }
+
+    /// The id of the object that holds this one, for a child such as a subnet.
+    pub fn parent(&self) -> Option<Self> {
+        let (front, _name) = self.0.rsplit_once('/')?;
+        let (front, _type) = front.rsplit_once('/')?;
+        Some(Self(front.to_owned()))
+    }
+
+    /// The type, as in `Microsoft.Network/virtualNetworks/subnets`.
+    pub fn resource_type(&self) -> Option<String> {
+        let at = self.0.to_ascii_lowercase().rfind("/providers/")?;
+        let mut segments = self.0[at + "/providers/".len()..].split('/');
+        let mut resource_type = segments.next()?.to_owned();
+        for (index, segment) in segments.enumerate() {
+            if index % 2 == 0 {
+                resource_type.push('/');
+                resource_type.push_str(segment);
+            }
+        }
+        Some(resource_type)
+    }
+
+    fn folded(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+impl fmt::Display for ArmId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+impl PartialEq for ArmId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for ArmId {}
+
+impl PartialOrd for ArmId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ArmId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded().cmp(other.folded())
+    }
+}
+
+impl Hash for ArmId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for byte in self.folded() {
+            byte.hash(state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_without_regard_to_case() {
+        let asked = ArmId::resource_group("s", "Group").in_group("Microsoft.Network/routeTables", "t");
+        let answered = ArmId::new("/subscriptions/s/resourcegroups/group/providers/microsoft.network/routetables/T");
+        assert_eq!(asked, answered);
+        assert_eq!(asked.cmp(&answered), Ordering::Equal);
+    }
+
+    #[test]
+    fn the_parts_of_an_id_are_told_apart() {
+        let subnet = ArmId::resource_group("s", "g")
+            .in_group("Microsoft.Network/virtualNetworks", "v")
+            .child("subnets", "n");
+        assert_eq!(subnet.name(), "n");
+        assert_eq!(subnet.resource_group_name(), Some("g"));
+        assert_eq!(subnet.parent().map(|id| id.name().to_owned()), Some("v".to_owned()));
+        assert_eq!(
+            subnet.resource_type().as_deref(),
+            Some("Microsoft.Network/virtualNetworks/subnets")
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! What stargate makes in Azure.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::{ArmId, Pending};
+use crate::topology::model::NodePoolScale;
+use crate::topology::version::KubernetesVersion;
+
+/// A resource group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceGroup {
+    /// The region.
+    pub location: String,
+}
+
+/// An AKS cluster with Azure CNI overlay and Cilium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedCluster {
+    /// The region.
+    pub location: String,
+    /// The version of the control plane.
+    pub kubernetes_version: KubernetesVersion,
+    /// The group that AKS makes for nodes and network.
+    pub node_resource_group: String,
+    /// `azure` for Azure CNI.
+    pub network_plugin: String,
+    /// `overlay`.
+    pub network_plugin_mode: String,
+    /// `cilium`.
+    pub network_dataplane: String,
+    /// `cilium`.
+    pub network_policy: String,
+    /// The range of all pods.
+    pub pod_cidr: Ipv4Net,
+    /// The range of services.
+    pub service_cidr: Ipv4Net,
+    /// The node pools.
+    pub node_pools: BTreeMap<String, NodePool>,
+}
+
+/// An AKS node pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePool {
+    /// The size of its machines.
+    pub vm_size: String,
+    /// A fixed count, or the autoscaler's bounds; in the latter case the
+    /// present count is nobody's drift.
+    pub scale: NodePoolScale,
+}
+
+/// A virtual network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualNetwork {
+    /// The region.
+    pub location: String,
+    /// The address space.
+    pub address_prefixes: Vec<Ipv4Net>,
+}
+
+/// A subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// The VNet that holds it.
+    pub virtual_network: Pending<ArmId>,
+    /// Its range.
+    pub address_prefix: Ipv4Net,
+    /// The route table on it.
+    pub route_table: Option<ArmId>,
+    /// The NAT gateway on it.
+    pub nat_gateway: Option<ArmId>,
+    /// The security group on it.
+    pub network_security_group: Option<ArmId>,
+}
+
+/// The route table of a subnet that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTableAssociation {
+    /// The subnet.
+    pub subnet: Pending<ArmId>,
+    /// The table on it; absent where there is none.
+    pub route_table: Option<ArmId>,
+}
+
+/// A NAT gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatGateway {
+    /// The region.
+    pub location: String,
+    /// The address that it shows to the world.
+    pub public_ip: ArmId,
+}
+
+/// A network security group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSecurityGroup {
+    /// The region.
+    pub location: String,
+    /// All its rules, by name.
+    pub rules: BTreeMap<String, SecurityRule>,
+}
+
+/// A rule of a network security group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityRule {
+    /// 100 to 4096; the lower number wins.
+    pub priority: u16,
+    /// Which way it looks.
+    pub direction: Direction,
+    /// What it does.
+    pub access: Access,
+    /// `*`, `Tcp`, `Udp` or `Icmp`.
+    pub protocol: String,
+    /// Where packets come from: prefixes, or a service tag.
+    pub source_prefixes: Vec<String>,
+    /// Where they go: prefixes, or a service tag.
+    pub destination_prefixes: Vec<String>,
+    /// Destination ports, `*` or ranges.
+    pub destination_ports: Vec<String>,
+}
+
+/// Which way a rule looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Into the subnet or interface.
+    Inbound,
+    /// Out of it.
+    Outbound,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// Let the packet pass.
+    Allow,
+    /// Drop it.
+    Deny,
+}
+
+/// A static public IP address of the Standard SKU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicIpAddress {
+    /// The region.
+    pub location: String,
+}
+
+/// A network interface with one static private address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInterface {
+    /// The region.
+    pub location: String,
+    /// The subnet that it is in.
+    pub subnet: Pending<ArmId>,
+    /// Its address.
+    pub private_ip: Ipv4Addr,
+    /// Whether it may send and receive packets of other addresses.
+    pub ip_forwarding: bool,
+    /// Its public address, if it has one.
+    pub public_ip: Option<ArmId>,
+}
+
+/// A virtual machine.
+///
+/// What only its creation uses (cloud-init, the auth key in it) is not part of
+/// the value: Azure never returns it, so it could never be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualMachine {
+    /// The region.
+    pub location: String,
+    /// The size.
+    pub vm_size: String,
+    /// The login user.
+    pub admin_user: String,
+    /// The public key that may log in.
+    pub ssh_public_key: String,
+    /// Its interface.
+    pub network_interface: ArmId,
+    /// What it is for.
+    pub role: MachineRole,
+}
+
+/// What a machine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineRole {
+    /// A subnet router of the tailnet.
+    Router,
+    /// A Kubernetes worker.
+    Worker,
+}
+
+/// A route table with all its routes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// The region.
+    pub location: String,
+    /// Next hops by destination; exactly these.
+    pub routes: Pending<BTreeMap<Ipv4Net, NextHop>>,
+}
+
+/// Where a route sends packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextHop {
+    /// A private address in the VNet.
+    Appliance(Ipv4Addr),
+    /// The VNet itself.
+    VirtualNetwork,
+    /// The internet.
+    Internet,
+    /// A VPN or ExpressRoute gateway.
+    Gateway,
+    /// Nowhere: the packet is dropped.
+    Nowhere,
+}

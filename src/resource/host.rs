@@ -1,0 +1,104 @@
+//! What stargate keeps on hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::{Observable, Pending};
+use crate::topology::model::SourceAddresses;
+use crate::topology::version::KubernetesVersion;
+
+/// A router's configuration, all of it surviving a reboot and a restart of
+/// tailscaled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterHost {
+    /// The host's name.
+    pub hostname: String,
+    /// `net.ipv4.ip_forward`.
+    pub ip_forwarding: bool,
+    /// `net.ipv4.conf.all.rp_filter`: 2 is loose, which forwarding between two
+    /// interfaces needs.
+    pub reverse_path_filter: u8,
+    /// `net.ipv4.conf.all.send_redirects`.
+    pub send_redirects: bool,
+    /// Whether what leaves by tailscale0 gets the router's address.
+    pub masquerade: bool,
+    /// Tailscale's own SNAT of what leaves the tailnet into the LAN.
+    pub snat_subnet_routes: bool,
+    /// Whether TCP's segment size is clamped to the tunnel's MTU, both ways.
+    pub mss_clamp: bool,
+    /// Whether routes of other routers are taken up.
+    pub accept_routes: bool,
+    /// Prefixes looked up in table main before Tailscale's table 52.
+    pub local_prefixes: BTreeSet<Ipv4Net>,
+    /// Routes of our protocol number in table main; exactly these.
+    pub kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
+}
+
+impl RouterHost {
+    /// Masquerade and SNAT as the topology's choice has them: both or neither.
+    pub fn address_translation(choice: SourceAddresses) -> bool {
+        choice == SourceAddresses::Masquerade
+    }
+}
+
+/// Where a kernel route sends packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelRoute {
+    /// Into tailscale0.
+    Tunnel,
+    /// To a neighbour in the LAN.
+    Via(Ipv4Addr),
+    /// Nowhere, with a high metric: the end of what has no route.
+    Unreachable,
+}
+
+/// A worker's membership in the cluster, and its host behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its host name and Node name.
+    pub name: String,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its pod CIDR; it can be set once, so another one is a replacement.
+    pub pod_cidr: Ipv4Net,
+    /// Its provider id; likewise.
+    pub provider_id: String,
+    /// The labels that stargate sets.
+    pub labels: BTreeMap<String, String>,
+    /// The taints that stargate sets, as in `key=value:NoSchedule`.
+    pub taints: BTreeSet<String>,
+    /// The version of its kubelet.
+    pub kubelet_version: KubernetesVersion,
+    /// The digest of the profile that was applied, from the Node's annotation.
+    pub profile_digest: String,
+    /// Whether the Node is Ready.
+    pub ready: bool,
+    /// What only a look at the host itself tells.
+    pub host: Observable<WorkerHost>,
+}
+
+/// What is on a worker's disk and in its kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerHost {
+    /// The subnet in our CNI configuration; absent where the file is.
+    pub cni_configuration: Option<Ipv4Net>,
+    /// The name of the CNI configuration that the runtime chose.
+    pub cni_chosen: Option<String>,
+    /// Whether the kernel forwards.
+    pub ip_forwarding: bool,
+    /// Whether swap is off.
+    pub swap_off: bool,
+    /// Whether containerd is active.
+    pub container_runtime_active: bool,
+    /// Whether the kubelet is active.
+    pub kubelet_active: bool,
+    /// Routes through the datacenter's router, for kinds without a fabric that
+    /// has them; exactly these.
+    pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    /// The digest that the stamp file holds.
+    pub stamp: Option<String>,
+}

@@ -1,0 +1,72 @@
+//! How an object tells whose it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::topology::names::{TailnetTag, TopologyName};
+
+use super::Side;
+
+/// The Azure tag that says that stargate manages an object.
+pub const MANAGED_BY_TAG: &str = "managed-by";
+/// The value of [`MANAGED_BY_TAG`].
+pub const MANAGED_BY: &str = "stargate";
+/// The Azure tag that names the topology.
+pub const TOPOLOGY_TAG: &str = "stargate-topology";
+/// The Azure tag that names the side of the network, for people and reports.
+pub const SIDE_TAG: &str = "stargate-side";
+/// The field manager of server-side apply.
+pub const FIELD_MANAGER: &str = "stargate";
+/// The label that names the topology on Kubernetes objects.
+pub const TOPOLOGY_LABEL: &str = "stargate.io/topology";
+/// The label that names the side of the network on Kubernetes objects.
+pub const SIDE_LABEL: &str = "stargate.io/side";
+/// The route protocol number of our kernel routes; unassigned in iproute2.
+pub const ROUTE_PROTOCOL: u8 = 117;
+
+/// Whose mark is looked for and written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The topology.
+    pub topology: TopologyName,
+    /// Its tag in the tailnet.
+    pub tag: TailnetTag,
+}
+
+/// What an observed object says of its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ownership {
+    /// It carries our mark.
+    Ours {
+        /// The side that the mark names.
+        side: SideName,
+    },
+    /// It carries no mark, or another's.
+    Foreign,
+    /// It can carry no mark; it belongs to whoever owns what it hangs on.
+    Inherited,
+}
+
+impl Ownership {
+    /// Whether stargate may change or delete the object without being asked to adopt it.
+    pub fn may_be_changed(&self) -> bool {
+        !matches!(self, Self::Foreign)
+    }
+}
+
+/// A side as a mark names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SideName(pub String);
+
+impl From<&Side> for SideName {
+    fn from(side: &Side) -> Self {
+        Self(side.to_string())
+    }
+}
+
+impl From<&SideName> for Side {
+    fn from(name: &SideName) -> Self {
+        Self::from(name.0.as_str())
+    }
+}

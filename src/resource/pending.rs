@@ -1,0 +1,82 @@
+//! Values that are not known: not yet, or not from here.
+
+use serde::{Deserialize, Serialize};
+
+use super::Address;
+
+/// A desired value that may have to wait for another resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Pending<T> {
+    /// Known only once that resource exists.
+    After(After),
+    /// Known now.
+    Known(T),
+}
+
+/// What a pending value waits for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct After {
+    /// The resource whose creation brings the value.
+    #[serde(rename = "$after")]
+    pub address: Address,
+}
+
+impl<T> Pending<T> {
+    /// A value that waits for that resource.
+    pub fn after(address: Address) -> Self {
+        Self::After(After { address })
+    }
+
+    /// The value, where it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::After(_) => None,
+        }
+    }
+
+    /// Applies a function to a known value.
+    pub fn map<U>(self, function: impl FnOnce(T) -> U) -> Pending<U> {
+        match self {
+            Self::Known(value) => Pending::Known(function(value)),
+            Self::After(after) => Pending::After(after),
+        }
+    }
+}
+
+/// An observed value that only a closer look can tell.
+///
+/// `Unobserved` is equal to nothing and differs from nothing: the diff leaves
+/// the field out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Observable<T> {
+    /// Nobody looked.
+    Unobserved(Unobserved),
+    /// What was seen, or what is wanted.
+    Seen(T),
+}
+
+/// The marker of a field that nobody looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unobserved {
+    /// Always true; it makes the marker an object in JSON.
+    #[serde(rename = "$unobserved")]
+    pub unobserved: bool,
+}
+
+impl<T> Observable<T> {
+    /// A field that nobody looked at.
+    pub fn unobserved() -> Self {
+        Self::Unobserved(Unobserved { unobserved: true })
+    }
+
+    /// What was seen, if anybody looked.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(value) => Some(value),
+            Self::Unobserved(_) => None,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What stargate keeps in the tailnet.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::Pending;
+
+/// A router's device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The host name that it reports.
+    pub hostname: String,
+    /// Whether it is authorised.
+    pub authorized: bool,
+    /// Whether it is connected; nothing from here can mend that.
+    pub online: bool,
+}
+
+/// Routes that a device offers, or that the tailnet accepts from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSet {
+    /// The device's host name.
+    pub hostname: String,
+    /// Exactly these prefixes.
+    pub prefixes: Pending<BTreeSet<Ipv4Net>>,
+}

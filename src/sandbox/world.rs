@@ -1,0 +1,113 @@
+//! The sandbox's one world.
+//!
+//! It holds four parts that know nothing of each other; [`super::physics`]
+//! draws the consequences between them (a VM boots and joins the tailnet, an
+//! AKS cluster brings nodes) after every change. Nothing in here waits or reads
+//! a clock: the time comes with each request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::arm::ArmStore;
+use super::hosts::Host;
+use super::kubernetes::KubernetesStore;
+use super::log::RequestLog;
+use super::tailnet::TailnetStore;
+use crate::provider::http::Api;
+
+/// Everything that exists in the sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct World {
+    /// Azure's objects and their running operations.
+    pub arm: ArmStore,
+    /// Devices, keys and the policy of the tailnet.
+    pub tailnet: TailnetStore,
+    /// The cluster's API server, once an AKS cluster is there.
+    pub kubernetes: Option<KubernetesStore>,
+    /// All machines by host name: VMs that booted, and those that were there before.
+    pub hosts: BTreeMap<String, Host>,
+    /// The requests that the world got.
+    pub log: RequestLog,
+    /// Services that answer 503 (the fault `source-down`).
+    pub down: BTreeSet<Api>,
+    /// Where the three faces are reached; empty while nothing serves them.
+    #[serde(skip)]
+    pub endpoints: Endpoints,
+    /// Makes names and ids that look random and are the same in every run.
+    pub entropy: Entropy,
+}
+
+/// The base URLs of the faces, without a slash at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Azure Resource Manager.
+    pub azure: String,
+    /// The Tailscale API, without `/api/v2`.
+    pub tailscale: String,
+    /// The cluster's API server.
+    pub kubernetes: String,
+    /// The certificate in PEM, where the faces speak TLS.
+    pub certificate: Option<String>,
+}
+
+/// A stream of numbers that looks random and replays from its seed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entropy {
+    state: u64,
+}
+
+impl Entropy {
+    /// Starts the stream.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next number (SplitMix64).
+    pub fn next_number(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The next GUID.
+    pub fn next_guid(&mut self) -> String {
+        let high = u128::from(self.next_number());
+        let low = u128::from(self.next_number());
+        uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes())
+            .into_uuid()
+            .to_string()
+    }
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            arm: ArmStore::default(),
+            tailnet: TailnetStore::default(),
+            kubernetes: None,
+            hosts: BTreeMap::new(),
+            log: RequestLog::default(),
+            down: BTreeSet::new(),
+            endpoints: Endpoints::default(),
+            entropy: Entropy::new(seed),
+        }
+    }
+
+    /// Answers one request to one of the faces and draws the consequences.
+    ///
+    /// The URI may be absolute or only a path with its query.
+    pub fn handle(
+        &mut self,
+        api: Api,
+        request: &http::Request<Bytes>,
+        now: Timestamp,
+    ) -> super::Answer {
+        super::dispatch::handle(self, api, request, now)
+    }
+}
