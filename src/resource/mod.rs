@@ -7,6 +7,7 @@
 //! can never look like drift.
 
 pub mod address;
+pub mod api;
 pub mod arm_id;
 pub mod azure;
 pub mod custom_resources;
@@ -18,6 +19,7 @@ pub mod tailnet;
 
 use serde::{Deserialize, Serialize};
 
+pub use api::Api;
 pub use address::{Address, Kind, Side};
 pub use arm_id::ArmId;
 pub use ownership::{Owner, Ownership};

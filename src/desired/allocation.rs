@@ -1,0 +1,120 @@
+//! Which address and which pod CIDR each worker gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Facts;
+use crate::net::allocate::{Claim, allocate_addresses, allocate_prefixes};
+use crate::topology::model::{Datacenter, Site, Topology};
+use crate::topology::names::{DatacenterName, WorkerName};
+
+/// The place of every worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allocation {
+    places: BTreeMap<WorkerName, Place>,
+}
+
+/// A worker's place in the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// The range of its pods.
+    pub pod_cidr: Ipv4Net,
+}
+
+impl Allocation {
+    /// The place of a worker of the topology.
+    pub fn place(&self, worker: &WorkerName) -> Option<Place> {
+        self.places.get(worker).copied()
+    }
+}
+
+/// A worker has no room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AllocationError {
+    /// The pod pool is full.
+    #[error("datacenter {datacenter}: its pod pool has no free range for worker {worker}")]
+    PodPool {
+        /// Whose pool.
+        datacenter: DatacenterName,
+        /// Who got nothing.
+        worker: WorkerName,
+    },
+    /// The subnet is full.
+    #[error("datacenter {datacenter}: its network has no free address for worker {worker}")]
+    Network {
+        /// Whose network.
+        datacenter: DatacenterName,
+        /// Who got nothing.
+        worker: WorkerName,
+    },
+}
+
+/// Gives every worker its place: what is written, else what it holds, else the
+/// lowest that is free, in file order.
+///
+/// # Errors
+///
+/// A pool or network has no room left.
+pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, AllocationError> {
+    let mut places = BTreeMap::new();
+    for datacenter in &topology.datacenters {
+        let addresses = addresses(datacenter, facts)?;
+        let pod_cidrs = pod_cidrs(datacenter, facts)?;
+        for worker in &datacenter.workers {
+            let place = addresses.get(&worker.name).zip(pod_cidrs.get(&worker.name));
+            if let Some((&ip, &pod_cidr)) = place {
+                places.insert(worker.name.clone(), Place { ip, pod_cidr });
+            }
+        }
+    }
+    Ok(Allocation { places })
+}
+
+fn addresses(
+    datacenter: &Datacenter,
+    facts: &Facts,
+) -> Result<BTreeMap<WorkerName, Ipv4Addr>, AllocationError> {
+    let subnet = match &datacenter.site {
+        Site::Azure(site) => site.subnet_cidr,
+        Site::Existing(site) => site.network_cidr,
+    };
+    let claims: Vec<Claim<WorkerName, Ipv4Addr>> = datacenter
+        .workers
+        .iter()
+        .map(|worker| Claim {
+            owner: worker.name.clone(),
+            written: worker.ip,
+            held: facts.held.get(&worker.name).and_then(|held| held.ip),
+        })
+        .collect();
+    let reserved = BTreeSet::from([datacenter.router.ip]);
+    allocate_addresses(subnet, &reserved, &claims).map_err(|exhausted| AllocationError::Network {
+        datacenter: datacenter.name.clone(),
+        worker: exhausted.owner,
+    })
+}
+
+fn pod_cidrs(
+    datacenter: &Datacenter,
+    facts: &Facts,
+) -> Result<BTreeMap<WorkerName, Ipv4Net>, AllocationError> {
+    let claims: Vec<Claim<WorkerName, Ipv4Net>> = datacenter
+        .workers
+        .iter()
+        .map(|worker| Claim {
+            owner: worker.name.clone(),
+            written: worker.pod_cidr,
+            held: facts.held.get(&worker.name).and_then(|held| held.pod_cidr),
+        })
+        .collect();
+    let Some(pool) = datacenter.pod_pool else {
+        return Ok(claims.into_iter().filter_map(|c| Some((c.owner, c.written?))).collect());
+    };
+    allocate_prefixes(pool, datacenter.pod_prefix_length, &claims).map_err(|exhausted| {
+        AllocationError::PodPool { datacenter: datacenter.name.clone(), worker: exhausted.owner }
+    })
+}

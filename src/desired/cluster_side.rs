@@ -1,0 +1,300 @@
+//! The cluster's side of Azure: AKS, the router in its VNet, its route tables.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::set::{Builder, DesiredSet};
+use super::{Context, names, security};
+use crate::net::prefix::host_address;
+use crate::resource::azure::{
+    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, PublicIpAddress,
+    ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
+};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
+
+/// Azure keeps .0 to .3 of a subnet to itself; a router takes the next one.
+pub(super) const ROUTER_HOST: u32 = 4;
+
+pub(super) fn address(kind: Kind, name: &str) -> Address {
+    Address::new(kind, Side::Cluster, name)
+}
+
+impl Context<'_> {
+    pub(super) fn group(&self, name: &str) -> ArmId {
+        ArmId::resource_group(self.facts.subscription.as_str(), name)
+    }
+
+    /// The group that AKS makes; for a cluster of ours it is asked for by name.
+    pub(super) fn node_group(&self) -> Pending<ArmId> {
+        match (&self.facts.cluster, self.topology.cluster.existing) {
+            (Some(cluster), _) => Pending::Known(self.group(&cluster.node_resource_group)),
+            (None, true) => Pending::after(self.cluster_address()),
+            (None, false) => {
+                let location = self.topology.azure.location.as_str();
+                let name = names::node_resource_group(&self.topology.cluster, location);
+                Pending::Known(self.group(&name))
+            }
+        }
+    }
+
+    pub(super) fn cluster_address(&self) -> Address {
+        address(Kind::ManagedCluster, self.topology.cluster.name.as_str())
+    }
+
+    /// What must exist before anything in the node resource group can.
+    fn after_cluster(&self) -> Vec<Address> {
+        if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
+    }
+
+    fn cluster_location(&self) -> String {
+        self.topology.azure.location.to_string()
+    }
+
+    /// The private address of the AKS router.
+    pub(super) fn cluster_router_ip(&self) -> Ipv4Addr {
+        host_address(self.topology.cluster.router.subnet_cidr, ROUTER_HOST)
+    }
+
+    fn in_node_group(&self, provider_type: &str, name: &str) -> Option<ObjectKey> {
+        let group = self.node_group();
+        let id = group.known()?.in_group(provider_type, name);
+        Some(ObjectKey::Azure(id))
+    }
+
+    fn id_in_node_group(&self, provider_type: &str, name: &str) -> ArmId {
+        self.node_group().known().map_or_else(
+            || ArmId::new(format!("{provider_type}/{name}")),
+            |group| group.in_group(provider_type, name),
+        )
+    }
+
+    fn router_subnet_id(&self) -> Pending<ArmId> {
+        match &self.facts.cluster {
+            Some(cluster) => Pending::Known(
+                cluster.virtual_network.child("subnets", names::CLUSTER_ROUTER_SUBNET),
+            ),
+            None => Pending::after(self.cluster_address()),
+        }
+    }
+}
+
+/// The resource group and the AKS cluster, unless the cluster is somebody else's.
+pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
+    let cluster = &context.topology.cluster;
+    if cluster.existing {
+        return;
+    }
+    let location = context.cluster_location();
+    let group = context.group(cluster.resource_group.as_str());
+    let group_address = address(Kind::ResourceGroup, cluster.resource_group.as_str());
+    set.add(
+        Builder::new(
+            group_address.clone(),
+            Some(ObjectKey::Azure(group.clone())),
+            Resource::ResourceGroup(ResourceGroup { location: location.clone() }),
+        )
+        .protected(cluster.protect)
+        .because("[cluster] resource_group holds the AKS cluster"),
+    );
+    let id = group
+        .in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str());
+    set.add(
+        Builder::new(
+            context.cluster_address(),
+            Some(ObjectKey::Azure(id)),
+            Resource::ManagedCluster(managed_cluster(context, location)),
+        )
+        .living_in(group_address)
+        .protected(cluster.protect)
+        .because("[cluster] describes the AKS cluster"),
+    );
+}
+
+fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
+    let cluster = &context.topology.cluster;
+    ManagedCluster {
+        node_resource_group: names::node_resource_group(cluster, &location),
+        location,
+        kubernetes_version: cluster.kubernetes_version,
+        network_plugin: "azure".to_owned(),
+        network_plugin_mode: "overlay".to_owned(),
+        network_dataplane: "cilium".to_owned(),
+        network_policy: "cilium".to_owned(),
+        pod_cidr: cluster.pod_cidr,
+        service_cidr: cluster.service_cidr,
+        node_pools: cluster
+            .node_pools
+            .iter()
+            .map(|(name, pool)| {
+                let value = NodePool { vm_size: pool.vm_size.to_string(), scale: pool.scale };
+                (name.to_string(), value)
+            })
+            .collect(),
+    }
+}
+
+/// The router's subnet, security group, public address, interface and VM.
+pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
+    let router = &context.topology.cluster.router;
+    let name = router.name.as_str();
+    let location = context.cluster_location();
+    let group_name = names::security_group(name);
+    let public_ip_name = names::public_ip(name);
+    let interface_name = names::interface(name);
+    let subnet_address = address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET);
+    let security_group = "Microsoft.Network/networkSecurityGroups";
+    let public_ip_type = "Microsoft.Network/publicIPAddresses";
+    let interface_type = "Microsoft.Network/networkInterfaces";
+    let table_type = "Microsoft.Network/routeTables";
+
+    set.add(
+        Builder::new(
+            address(Kind::NetworkSecurityGroup, &group_name),
+            context.in_node_group(security_group, &group_name),
+            Resource::NetworkSecurityGroup(security::cluster_router(context)),
+        )
+        .after_all(context.after_cluster())
+        .because("the AKS router forwards pods and datacenters and nothing else"),
+    );
+    let virtual_network = match &context.facts.cluster {
+        Some(cluster) => Pending::Known(cluster.virtual_network.clone()),
+        None => Pending::after(context.cluster_address()),
+    };
+    set.add(
+        Builder::new(
+            subnet_address.clone(),
+            context.router_subnet_id().known().cloned().map(ObjectKey::Azure),
+            Resource::Subnet(Subnet {
+                virtual_network,
+                address_prefix: router.subnet_cidr,
+                route_table: Some(context.id_in_node_group(table_type, names::ROUTER_ROUTE_TABLE)),
+                nat_gateway: None,
+                network_security_group: Some(
+                    context.id_in_node_group(security_group, &group_name),
+                ),
+            }),
+        )
+        .after_all(context.after_cluster())
+        .after(address(Kind::NetworkSecurityGroup, &group_name))
+        .after(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
+        .because("[cluster.router] subnet_cidr"),
+    );
+    set.add(
+        Builder::new(
+            address(Kind::PublicIpAddress, &public_ip_name),
+            context.in_node_group(public_ip_type, &public_ip_name),
+            Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
+        )
+        .after_all(context.after_cluster())
+        .because("the AKS router reaches the tailnet directly"),
+    );
+    set.add(
+        Builder::new(
+            address(Kind::NetworkInterface, &interface_name),
+            context.in_node_group(interface_type, &interface_name),
+            Resource::NetworkInterface(NetworkInterface {
+                location: location.clone(),
+                subnet: context.router_subnet_id(),
+                private_ip: context.cluster_router_ip(),
+                ip_forwarding: true,
+                public_ip: Some(context.id_in_node_group(public_ip_type, &public_ip_name)),
+            }),
+        )
+        .living_in(subnet_address)
+        .after(address(Kind::PublicIpAddress, &public_ip_name))
+        .because("the AKS router takes the .4 of its subnet and forwards"),
+    );
+    set.add(
+        Builder::new(
+            address(Kind::VirtualMachine, name),
+            context.in_node_group("Microsoft.Compute/virtualMachines", name),
+            Resource::VirtualMachine(VirtualMachine {
+                location,
+                vm_size: router.vm_size.to_string(),
+                admin_user: context.topology.ssh.user.clone(),
+                ssh_public_key: context.facts.ssh_public_key.clone(),
+                network_interface: context.id_in_node_group(interface_type, &interface_name),
+                role: MachineRole::Router,
+            }),
+        )
+        .living_in(address(Kind::NetworkInterface, &interface_name))
+        .protected(router.protect)
+        .because("[cluster.router]"),
+    );
+}
+
+/// The table on AKS node subnets, the table on the router's subnet, and the
+/// associations of the former.
+pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
+    let table_type = "Microsoft.Network/routeTables";
+    let tables = [
+        (names::WORKERS_ROUTE_TABLE, Pending::Known(workers_routes(context)),
+            "AKS nodes send datacenters and their pods to the AKS router"),
+        (names::ROUTER_ROUTE_TABLE, router_routes(context),
+            "the AKS router's subnet sends each AKS node's pods to that node"),
+    ];
+    for (name, routes, because) in tables {
+        set.add(
+            Builder::new(
+                address(Kind::RouteTable, name),
+                context.in_node_group(table_type, name),
+                Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
+            )
+            .after_all(context.after_cluster())
+            .because(because),
+        );
+    }
+    for subnet in context.facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
+        set.add(
+            Builder::new(
+                address(Kind::RouteTableAssociation, subnet.id.name()),
+                Some(ObjectKey::AzureAssociation(subnet.id.clone())),
+                Resource::RouteTableAssociation(RouteTableAssociation {
+                    subnet: Pending::Known(subnet.id.clone()),
+                    route_table: Some(
+                        context.id_in_node_group(table_type, names::WORKERS_ROUTE_TABLE),
+                    ),
+                }),
+            )
+            .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
+            .because("every subnet of AKS nodes uses stargate-workers-rt"),
+        );
+    }
+    if context.facts.cluster.is_none() {
+        set.add(
+            Builder::new(
+                address(Kind::RouteTableAssociation, "aks-subnet"),
+                None,
+                Resource::RouteTableAssociation(RouteTableAssociation {
+                    subnet: Pending::after(context.cluster_address()),
+                    route_table: Some(
+                        context.id_in_node_group(table_type, names::WORKERS_ROUTE_TABLE),
+                    ),
+                }),
+            )
+            .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
+            .because("every subnet of AKS nodes uses stargate-workers-rt"),
+        );
+    }
+}
+
+fn workers_routes(context: &Context<'_>) -> BTreeMap<Ipv4Net, NextHop> {
+    let hop = NextHop::Appliance(context.cluster_router_ip());
+    context.remote_prefixes(None).into_iter().map(|prefix| (prefix, hop)).collect()
+}
+
+fn router_routes(context: &Context<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
+    if context.facts.cluster.is_none() || context.facts.nodes.is_empty() {
+        return Pending::after(context.cluster_address());
+    }
+    Pending::Known(
+        context
+            .facts
+            .nodes
+            .iter()
+            .map(|node| (node.pod_cidr, NextHop::Appliance(node.address)))
+            .collect(),
+    )
+}

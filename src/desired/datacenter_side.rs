@@ -1,0 +1,358 @@
+//! A datacenter of kind `azure`: its network, its machines, its route tables.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+
+use super::set::{Builder, DesiredSet};
+use super::{Context, names, security};
+use crate::net::prefix::TAILNET_RANGE;
+use crate::resource::azure::{
+    MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, PublicIpAddress,
+    ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
+};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
+use crate::topology::model::{AzureSite, Datacenter};
+
+const SECURITY_GROUP: &str = "Microsoft.Network/networkSecurityGroups";
+const PUBLIC_IP: &str = "Microsoft.Network/publicIPAddresses";
+const INTERFACE: &str = "Microsoft.Network/networkInterfaces";
+const ROUTE_TABLE: &str = "Microsoft.Network/routeTables";
+const NAT_GATEWAY: &str = "Microsoft.Network/natGateways";
+const VIRTUAL_NETWORK: &str = "Microsoft.Network/virtualNetworks";
+const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
+
+/// A datacenter with its group, for short calls below.
+struct Place<'a> {
+    datacenter: &'a Datacenter,
+    site: &'a AzureSite,
+    group: ArmId,
+}
+
+impl<'a> Place<'a> {
+    fn new(context: &Context<'_>, datacenter: &'a Datacenter, site: &'a AzureSite) -> Self {
+        Self { datacenter, site, group: context.group(site.resource_group.as_str()) }
+    }
+
+    fn address(&self, kind: Kind, name: &str) -> Address {
+        Address::new(kind, Side::Datacenter(self.datacenter.name.clone()), name)
+    }
+
+    fn group_address(&self) -> Address {
+        self.address(Kind::ResourceGroup, self.site.resource_group.as_str())
+    }
+
+    fn id(&self, provider_type: &str, name: &str) -> ArmId {
+        self.group.in_group(provider_type, name)
+    }
+
+    fn subnet(&self, name: &str) -> ArmId {
+        self.id(VIRTUAL_NETWORK, names::VIRTUAL_NETWORK).child("subnets", name)
+    }
+
+    fn build(&self, kind: Kind, provider_type: &str, name: &str, resource: Resource) -> Builder {
+        let key = ObjectKey::Azure(self.id(provider_type, name));
+        Builder::new(self.address(kind, name), Some(key), resource).living_in(self.group_address())
+    }
+
+    fn location(&self) -> String {
+        self.site.location.to_string()
+    }
+}
+
+/// The group, the VNet, both subnets and what hangs on them.
+pub(super) fn network(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    site: &AzureSite,
+    set: &mut DesiredSet,
+) {
+    let place = Place::new(context, datacenter, site);
+    set.add(
+        Builder::new(
+            place.group_address(),
+            Some(ObjectKey::Azure(place.group.clone())),
+            Resource::ResourceGroup(ResourceGroup { location: place.location() }),
+        )
+        .protected(datacenter.protect)
+        .because(format!("[datacenters.{}.azure] resource_group", datacenter.name)),
+    );
+    set.add(
+        place
+            .build(
+                Kind::VirtualNetwork,
+                VIRTUAL_NETWORK,
+                names::VIRTUAL_NETWORK,
+                Resource::VirtualNetwork(VirtualNetwork {
+                    location: place.location(),
+                    address_prefixes: vec![site.vnet_cidr],
+                }),
+            )
+            .protected(datacenter.protect)
+            .because(format!("[datacenters.{}.azure] vnet_cidr", datacenter.name)),
+    );
+    egress(&place, set);
+    security_groups(context, &place, set);
+    subnets(&place, set);
+}
+
+/// Workers have no public address: a NAT gateway lets them out.
+fn egress(place: &Place<'_>, set: &mut DesiredSet) {
+    let gateway = names::nat_gateway(&place.site.resource_group);
+    let public_ip = names::public_ip(&gateway);
+    set.add(public_address(place, &public_ip, "workers reach out through the NAT gateway"));
+    set.add(
+        place
+            .build(
+                Kind::NatGateway,
+                NAT_GATEWAY,
+                &gateway,
+                Resource::NatGateway(NatGateway {
+                    location: place.location(),
+                    public_ip: place.id(PUBLIC_IP, &public_ip),
+                }),
+            )
+            .after(place.address(Kind::PublicIpAddress, &public_ip))
+            .because("workers reach out through the NAT gateway"),
+    );
+}
+
+fn public_address(place: &Place<'_>, name: &str, because: &str) -> super::DesiredResource {
+    let resource = Resource::PublicIpAddress(PublicIpAddress { location: place.location() });
+    place.build(Kind::PublicIpAddress, PUBLIC_IP, name, resource).because(because)
+}
+
+fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSet) {
+    let groups: [(&str, NetworkSecurityGroup, &str); 2] = [
+        (
+            names::WORKER_SUBNET,
+            security::workers(context, place.datacenter, place.site),
+            "workers take pods, nodes and datacenters, and nothing from the internet",
+        ),
+        (
+            names::ROUTER_SUBNET,
+            security::datacenter_router(context, place.datacenter, place.site),
+            "the router forwards pods, nodes and datacenters and nothing else",
+        ),
+    ];
+    for (subnet, group, because) in groups {
+        let name = names::security_group(subnet);
+        set.add(
+            place
+                .build(
+                    Kind::NetworkSecurityGroup,
+                    SECURITY_GROUP,
+                    &name,
+                    Resource::NetworkSecurityGroup(group),
+                )
+                .because(because),
+        );
+    }
+}
+
+/// The router's subnet has no NAT gateway: it would take over the router's
+/// public address and spoil direct tunnels.
+fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
+    let gateway = names::nat_gateway(&place.site.resource_group);
+    let subnets = [
+        (
+            names::WORKER_SUBNET,
+            place.site.subnet_cidr,
+            names::worker_route_table(place.site),
+            Some(gateway),
+            "subnet_cidr",
+        ),
+        (
+            names::ROUTER_SUBNET,
+            place.site.router_subnet_cidr,
+            names::router_route_table(place.site),
+            None,
+            "router_subnet_cidr",
+        ),
+    ];
+    let network = place.id(VIRTUAL_NETWORK, names::VIRTUAL_NETWORK);
+    for (name, address_prefix, table, gateway, field) in subnets {
+        let group = names::security_group(name);
+        let gateway_address =
+            gateway.as_deref().map(|gateway| place.address(Kind::NatGateway, gateway));
+        set.add(
+            Builder::new(
+                place.address(Kind::Subnet, name),
+                Some(ObjectKey::Azure(place.subnet(name))),
+                Resource::Subnet(Subnet {
+                    virtual_network: Pending::Known(network.clone()),
+                    address_prefix,
+                    route_table: Some(place.id(ROUTE_TABLE, &table)),
+                    nat_gateway: gateway.map(|gateway| place.id(NAT_GATEWAY, &gateway)),
+                    network_security_group: Some(place.id(SECURITY_GROUP, &group)),
+                }),
+            )
+            .living_in(place.address(Kind::VirtualNetwork, names::VIRTUAL_NETWORK))
+            .after(place.address(Kind::RouteTable, &table))
+            .after(place.address(Kind::NetworkSecurityGroup, &group))
+            .after_all(gateway_address)
+            .because(format!("[datacenters.{}.azure] {field}", place.datacenter.name)),
+        );
+    }
+}
+
+/// The router's public address, interface and VM.
+pub(super) fn router_machine(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    site: &AzureSite,
+    set: &mut DesiredSet,
+) {
+    let place = Place::new(context, datacenter, site);
+    let router = &datacenter.router;
+    let name = router.name.as_str();
+    let public_ip = names::public_ip(name);
+    set.add(public_address(&place, &public_ip, "the router reaches the tailnet directly"));
+    let vm_size = router.vm_size.as_ref().unwrap_or(&site.vm_size).to_string();
+    let machine = Machine {
+        name,
+        subnet: names::ROUTER_SUBNET,
+        private_ip: router.ip,
+        public_ip: Some(&public_ip),
+        vm_size,
+        role: MachineRole::Router,
+        protect: router.protect,
+    };
+    add_machine(context, &place, &machine, set);
+}
+
+/// The interface and VM of each worker.
+pub(super) fn worker_machines(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    site: &AzureSite,
+    set: &mut DesiredSet,
+) {
+    let place = Place::new(context, datacenter, site);
+    for worker in &datacenter.workers {
+        let Some(position) = context.allocation.place(&worker.name) else { continue };
+        let machine = Machine {
+            name: worker.name.as_str(),
+            subnet: names::WORKER_SUBNET,
+            private_ip: position.ip,
+            public_ip: None,
+            vm_size: worker.vm_size.as_ref().unwrap_or(&site.vm_size).to_string(),
+            role: MachineRole::Worker,
+            protect: worker.protect,
+        };
+        add_machine(context, &place, &machine, set);
+    }
+}
+
+struct Machine<'a> {
+    name: &'a str,
+    subnet: &'a str,
+    private_ip: std::net::Ipv4Addr,
+    public_ip: Option<&'a str>,
+    vm_size: String,
+    role: MachineRole,
+    protect: bool,
+}
+
+fn add_machine(
+    context: &Context<'_>,
+    place: &Place<'_>,
+    machine: &Machine<'_>,
+    set: &mut DesiredSet,
+) {
+    let interface = names::interface(machine.name);
+    let public_ip_address =
+        machine.public_ip.map(|name| place.address(Kind::PublicIpAddress, name));
+    set.add(
+        place
+            .build(
+                Kind::NetworkInterface,
+                INTERFACE,
+                &interface,
+                Resource::NetworkInterface(NetworkInterface {
+                    location: place.location(),
+                    subnet: Pending::Known(place.subnet(machine.subnet)),
+                    private_ip: machine.private_ip,
+                    ip_forwarding: true,
+                    public_ip: machine.public_ip.map(|name| place.id(PUBLIC_IP, name)),
+                }),
+            )
+            .living_in(place.address(Kind::Subnet, machine.subnet))
+            .after_all(public_ip_address)
+            .because(format!("{} takes packets for pods, not only its own", machine.name)),
+    );
+    set.add(
+        place
+            .build(
+                Kind::VirtualMachine,
+                VIRTUAL_MACHINE,
+                machine.name,
+                Resource::VirtualMachine(VirtualMachine {
+                    location: place.location(),
+                    vm_size: machine.vm_size.clone(),
+                    admin_user: context.topology.ssh.user.clone(),
+                    ssh_public_key: context.facts.ssh_public_key.clone(),
+                    network_interface: place.id(INTERFACE, &interface),
+                    role: machine.role,
+                }),
+            )
+            .living_in(place.address(Kind::NetworkInterface, &interface))
+            .protected(machine.protect)
+            .because(format!("[datacenters.{}] names {}", place.datacenter.name, machine.name)),
+    );
+}
+
+/// The tables on the workers' and on the router's subnet.
+pub(super) fn route_tables(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    site: &AzureSite,
+    set: &mut DesiredSet,
+) {
+    let place = Place::new(context, datacenter, site);
+    let to_workers: BTreeMap<Ipv4Net, NextHop> = context
+        .worker_places(datacenter)
+        .map(|(_, position)| (position.pod_cidr, NextHop::Appliance(position.ip)))
+        .collect();
+    let tables = [
+        (
+            names::worker_route_table(site),
+            worker_subnet_routes(context, datacenter, &to_workers),
+            "workers send the tailnet, AKS and other datacenters to their router",
+        ),
+        (
+            names::router_route_table(site),
+            Pending::Known(to_workers),
+            "the router's subnet sends each worker's pods to that worker",
+        ),
+    ];
+    for (name, routes, because) in tables {
+        let table = RouteTable { location: place.location(), routes };
+        set.add(
+            place
+                .build(Kind::RouteTable, ROUTE_TABLE, &name, Resource::RouteTable(table))
+                .because(because),
+        );
+    }
+}
+
+fn worker_subnet_routes(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    to_workers: &BTreeMap<Ipv4Net, NextHop>,
+) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
+    let Some(cluster) = &context.facts.cluster else {
+        return Pending::after(context.cluster_address());
+    };
+    let router = NextHop::Appliance(datacenter.router.ip);
+    let mut routes: BTreeMap<Ipv4Net, NextHop> = cluster
+        .address_prefixes
+        .iter()
+        .copied()
+        .chain([TAILNET_RANGE, context.topology.cluster.pod_cidr])
+        .chain(context.other_networks(datacenter))
+        .map(|prefix| (prefix, router))
+        .collect();
+    routes.extend(to_workers);
+    Pending::Known(routes)
+}

@@ -1,0 +1,86 @@
+//! What must be known of the world before resources can be spelt out.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::resource::ArmId;
+use crate::topology::names::{SubscriptionId, WorkerName};
+use crate::topology::version::KubernetesVersion;
+
+/// Facts that the resources of a topology depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The subscription, from the topology or from the environment.
+    pub subscription: SubscriptionId,
+    /// The public key given to new machines.
+    pub ssh_public_key: String,
+    /// The AKS cluster, once it is there.
+    pub cluster: Option<ClusterFacts>,
+    /// AKS's own nodes, those whose pod CIDR is known.
+    pub nodes: Vec<AksNode>,
+    /// The tailnet address of each router that has joined, by host name.
+    pub router_addresses: BTreeMap<String, Ipv4Addr>,
+    /// What each worker holds already.
+    pub held: BTreeMap<WorkerName, Held>,
+}
+
+/// The AKS cluster as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// The group that AKS made for nodes and network.
+    pub node_resource_group: String,
+    /// The VNet that its nodes are in.
+    pub virtual_network: ArmId,
+    /// The VNet's address space.
+    pub address_prefixes: Vec<Ipv4Net>,
+    /// The subnets that node pools are in.
+    pub node_subnets: Vec<NodeSubnet>,
+    /// Every subnet of the VNet.
+    pub subnets: BTreeMap<String, Ipv4Net>,
+    /// The range of all pods.
+    pub pod_cidr: Ipv4Net,
+    /// The range of services.
+    pub service_cidr: Ipv4Net,
+    /// The address of the cluster's DNS.
+    pub dns_service_ip: Ipv4Addr,
+    /// The version that the control plane runs.
+    pub version: KubernetesVersion,
+    /// The name that the API server's certificate holds.
+    pub fqdn: String,
+    /// Whether the API server has no public address.
+    pub private: bool,
+    /// Whether Azure CNI overlay and Cilium are in use.
+    pub overlay_with_cilium: bool,
+}
+
+/// A subnet that AKS nodes are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSubnet {
+    /// Its id.
+    pub id: ArmId,
+    /// Its range.
+    pub prefix: Ipv4Net,
+}
+
+/// One of AKS's own nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AksNode {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The range of its pods, as Azure gave it.
+    pub pod_cidr: Ipv4Net,
+}
+
+/// What a worker holds already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Its address, from its NIC or its Server.
+    pub ip: Option<Ipv4Addr>,
+    /// Its pod CIDR, from its Node or its Server.
+    pub pod_cidr: Option<Ipv4Net>,
+}

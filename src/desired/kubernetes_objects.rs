@@ -1,0 +1,106 @@
+//! What the cluster holds: definitions, namespaces, rights, Servers, profiles,
+//! Goldpinger and the optional route manager.
+
+use super::manifests::{self, ServerFacts};
+use super::set::{Builder, DesiredSet};
+use super::{Context, names};
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
+use crate::topology::model::Datacenter;
+
+/// The objects that belong to no datacenter.
+pub(super) fn shared(context: &Context<'_>, set: &mut DesiredSet) {
+    let mut manifests = manifests::custom_resource_definitions();
+    manifests.extend(manifests::namespaces());
+    manifests.extend(manifests::bootstrap_rbac());
+    for (name, profile) in &context.topology.profiles {
+        manifests.push(manifests::provisioning_profile(name, profile));
+    }
+    if context.topology.network.goldpinger {
+        manifests.extend(manifests::goldpinger());
+    }
+    if context.topology.network.route_manager {
+        let hop = context.cluster_router_ip();
+        let routes: Vec<_> =
+            context.remote_prefixes(None).into_iter().map(|prefix| (prefix, hop)).collect();
+        manifests.extend(manifests::route_manager(&routes));
+    }
+    for manifest in manifests {
+        let because = reason(&manifest);
+        set.add(object(context, Side::Cluster, manifest).because(because));
+    }
+}
+
+fn reason(manifest: &Manifest) -> &'static str {
+    match (manifest.kind, manifest.namespace.as_deref()) {
+        (ManifestKind::CustomResourceDefinition, _) => "the cluster keeps stargate's records",
+        (ManifestKind::ProvisioningProfile, _) => "[profiles] describes it",
+        (_, Some(manifests::GOLDPINGER_NAMESPACE)) => "Goldpinger measures the mesh of pods",
+        (ManifestKind::ClusterRoleBinding, _) => "who may do what in the cluster",
+        _ => "stargate's own objects in the cluster",
+    }
+}
+
+/// The Server of each worker of a datacenter.
+pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
+    let router = datacenter.router.name.as_str();
+    let router_ip = match context.facts.router_addresses.get(router) {
+        Some(address) => Pending::Known(*address),
+        None => Pending::after(context.device_address(datacenter)),
+    };
+    for (worker, place) in context.worker_places(datacenter) {
+        let manifest = manifests::server(
+            datacenter,
+            &ServerFacts {
+                name: &worker.name,
+                ip: place.ip,
+                pod_cidr: place.pod_cidr,
+                mac: worker.mac.as_deref(),
+                profile: &worker.profile,
+                router_ip: &router_ip,
+            },
+        );
+        let side = Side::Datacenter(datacenter.name.clone());
+        set.add(
+            object(context, side, manifest)
+                .because(format!("[datacenters.{}] names {}", datacenter.name, worker.name)),
+        );
+    }
+}
+
+/// An object with the definition and the namespace that it needs.
+fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
+    let address = Address::new(manifest.kind.into(), side, &manifest.name);
+    let key = context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
+    let namespace = manifest
+        .namespace
+        .as_deref()
+        .map(|namespace| Address::new(Kind::Namespace, Side::Cluster, namespace));
+    let definition = match manifest.kind {
+        ManifestKind::Server => Some("servers.stargate.io"),
+        ManifestKind::ProvisioningProfile => Some("provisioningprofiles.stargate.io"),
+        _ => None,
+    }
+    .map(|name| Address::new(Kind::CustomResourceDefinition, Side::Cluster, name));
+    let cluster =
+        (!context.topology.cluster.existing).then(|| context.cluster_address());
+    Builder::new(address, key, Resource::Manifest(manifest))
+        .after_all(cluster)
+        .after_all(namespace)
+        .after_all(definition)
+}
+
+/// The address of a worker's profile in the cluster.
+pub(super) fn profile_address(name: &str) -> Address {
+    Address::new(Kind::ProvisioningProfile, Side::Cluster, name)
+}
+
+/// The address of the right to join.
+pub(super) fn bootstrap_binding() -> Address {
+    Address::new(Kind::ClusterRoleBinding, Side::Cluster, manifests::BOOTSTRAP_BINDING)
+}
+
+/// The namespace of stargate's own objects.
+pub(super) fn namespace() -> Address {
+    Address::new(Kind::Namespace, Side::Cluster, names::NAMESPACE)
+}

@@ -1,0 +1,65 @@
+//! Topology × facts → the complete resources that should exist, and their edges.
+//!
+//! One function a part of the network; read together they are its wiring
+//! diagram. What a fact is missing for is [`Pending`](crate::resource::Pending)
+//! on the resource that brings it.
+
+mod allocation;
+mod cluster_side;
+mod datacenter_side;
+pub mod digest;
+pub mod facts;
+mod kubernetes_objects;
+pub mod labels;
+pub mod manifests;
+pub mod names;
+mod routers;
+mod security;
+mod set;
+mod workers;
+
+pub use allocation::{Allocation, AllocationError, Place, allocate};
+pub use facts::Facts;
+pub use set::{DesiredResource, DesiredSet};
+
+use crate::topology::model::{Site, Topology};
+
+/// Spells out every resource that the topology asks for.
+///
+/// # Errors
+///
+/// A pool or subnet has no room for a worker that needs a place in it.
+pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, AllocationError> {
+    let allocation = allocate(topology, facts)?;
+    let context = Context { topology, facts, allocation: &allocation };
+    let mut set = DesiredSet::default();
+
+    cluster_side::control_plane(&context, &mut set);
+    cluster_side::router_machine(&context, &mut set);
+    cluster_side::route_tables(&context, &mut set);
+    for datacenter in &topology.datacenters {
+        if let Site::Azure(site) = &datacenter.site {
+            datacenter_side::network(&context, datacenter, site, &mut set);
+            datacenter_side::router_machine(&context, datacenter, site, &mut set);
+            datacenter_side::worker_machines(&context, datacenter, site, &mut set);
+            datacenter_side::route_tables(&context, datacenter, site, &mut set);
+        }
+    }
+    routers::cluster_router(&context, &mut set);
+    for datacenter in &topology.datacenters {
+        routers::datacenter_router(&context, datacenter, &mut set);
+    }
+    kubernetes_objects::shared(&context, &mut set);
+    for datacenter in &topology.datacenters {
+        kubernetes_objects::servers(&context, datacenter, &mut set);
+        workers::join(&context, datacenter, &mut set);
+    }
+    Ok(set)
+}
+
+/// What every function of the wiring diagram looks at.
+struct Context<'a> {
+    topology: &'a Topology,
+    facts: &'a Facts,
+    allocation: &'a Allocation,
+}

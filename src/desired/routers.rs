@@ -1,0 +1,242 @@
+//! The routers: their devices, what they offer, what is accepted from them,
+//! and their kernels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+
+use super::set::{Builder, DesiredSet};
+use super::{Context, Place};
+use crate::net::prefix::TAILNET_RANGE;
+use crate::resource::host::{KernelRoute, RouterHost};
+use crate::resource::tailnet::{Device, RouteSet};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
+use crate::topology::model::{Datacenter, Site, Worker};
+
+impl Context<'_> {
+    /// The workers of a datacenter with their places.
+    pub(super) fn worker_places<'b>(
+        &'b self,
+        datacenter: &'b Datacenter,
+    ) -> impl Iterator<Item = (&'b Worker, Place)> {
+        datacenter
+            .workers
+            .iter()
+            .filter_map(|worker| Some((worker, self.allocation.place(&worker.name)?)))
+    }
+
+    /// A datacenter's pod ranges: its pool, and each worker's outside of it.
+    pub(super) fn pod_ranges(&self, datacenter: &Datacenter) -> Vec<Ipv4Net> {
+        let outside = self.worker_places(datacenter).map(|(_, place)| place.pod_cidr).filter(
+            |pod_cidr| datacenter.pod_pool.is_none_or(|pool| !pool.contains(pod_cidr)),
+        );
+        datacenter.pod_pool.into_iter().chain(outside).collect()
+    }
+
+    /// Networks and pod ranges of all datacenters but the given one.
+    pub(super) fn remote_prefixes(&self, except: Option<&Datacenter>) -> BTreeSet<Ipv4Net> {
+        self.topology
+            .datacenters
+            .iter()
+            .filter(|datacenter| except.is_none_or(|except| except.name != datacenter.name))
+            .flat_map(|datacenter| {
+                std::iter::once(datacenter.network()).chain(self.pod_ranges(datacenter))
+            })
+            .collect()
+    }
+
+    /// Networks of all datacenters but the given one.
+    pub(super) fn other_networks(&self, except: &Datacenter) -> Vec<Ipv4Net> {
+        self.topology
+            .datacenters
+            .iter()
+            .filter(|datacenter| datacenter.name != except.name)
+            .map(Datacenter::network)
+            .collect()
+    }
+
+    /// Where AKS itself is: its node subnets and each node's pods.
+    pub(super) fn aks_prefixes(&self) -> Pending<BTreeSet<Ipv4Net>> {
+        let Some(cluster) = &self.facts.cluster else {
+            return Pending::after(self.cluster_address());
+        };
+        if self.facts.nodes.is_empty() {
+            return Pending::after(self.cluster_address());
+        }
+        let subnets = cluster.node_subnets.iter().map(|subnet| subnet.prefix);
+        let pods = self.facts.nodes.iter().map(|node| node.pod_cidr);
+        Pending::Known(subnets.chain(pods).collect())
+    }
+
+    /// The device of a datacenter's router.
+    pub(super) fn device_address(&self, datacenter: &Datacenter) -> Address {
+        let side = Side::Datacenter(datacenter.name.clone());
+        Address::new(Kind::TailnetDevice, side, datacenter.router.name.as_str())
+    }
+
+    /// The host configuration of a datacenter's router.
+    pub(super) fn router_host_address(&self, datacenter: &Datacenter) -> Address {
+        let side = Side::Datacenter(datacenter.name.clone());
+        Address::new(Kind::RouterHost, side, datacenter.router.name.as_str())
+    }
+}
+
+/// What differs between the two kinds of routers.
+struct Router<'a> {
+    side: Side,
+    name: &'a str,
+    /// Whether its VM brings its device.
+    has_machine: bool,
+    offers: Pending<BTreeSet<Ipv4Net>>,
+    offers_because: &'a str,
+    local_prefixes: BTreeSet<Ipv4Net>,
+    kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
+    protect: bool,
+}
+
+/// The AKS router offers AKS's nodes and their pods, and never a range that
+/// holds a worker's pods: accepted by a datacenter's router it would steal them.
+pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
+    let router = &context.topology.cluster.router;
+    let tunnel =
+        context.remote_prefixes(None).into_iter().map(|prefix| (prefix, KernelRoute::Tunnel));
+    let offers = context.aks_prefixes();
+    add(
+        context,
+        Router {
+            side: Side::Cluster,
+            name: router.name.as_str(),
+            has_machine: true,
+            local_prefixes: offers.known().cloned().unwrap_or_default(),
+            offers,
+            offers_because: "AKS's node subnets and each AKS node's pods",
+            kernel_routes: context.aks_prefixes().map(|_| tunnel.collect()),
+            protect: router.protect,
+        },
+        set,
+    );
+}
+
+/// A datacenter's router offers its own network and its own pods.
+pub(super) fn datacenter_router(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    set: &mut DesiredSet,
+) {
+    let own: BTreeSet<Ipv4Net> =
+        std::iter::once(datacenter.network()).chain(context.pod_ranges(datacenter)).collect();
+    add(
+        context,
+        Router {
+            side: Side::Datacenter(datacenter.name.clone()),
+            name: datacenter.router.name.as_str(),
+            has_machine: matches!(datacenter.site, Site::Azure(_)),
+            local_prefixes: own.clone(),
+            offers: Pending::Known(own),
+            offers_because: "the datacenter's network and its pods",
+            kernel_routes: datacenter_kernel_routes(context, datacenter),
+            protect: datacenter.router.protect,
+        },
+        set,
+    );
+}
+
+fn datacenter_kernel_routes(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+) -> Pending<BTreeMap<Ipv4Net, KernelRoute>> {
+    let Some(cluster) = &context.facts.cluster else {
+        return Pending::after(context.cluster_address());
+    };
+    context.aks_prefixes().map(|aks| {
+        // The broad ranges end here, so that what has no route of its own does
+        // not go round between the router and the fabric.
+        let ends = cluster
+            .address_prefixes
+            .iter()
+            .copied()
+            .chain([TAILNET_RANGE, context.topology.cluster.pod_cidr])
+            .map(|prefix| (prefix, KernelRoute::Unreachable));
+        let tunnel = aks
+            .into_iter()
+            .chain(context.remote_prefixes(Some(datacenter)))
+            .map(|prefix| (prefix, KernelRoute::Tunnel));
+        let workers = context
+            .worker_places(datacenter)
+            .map(|(_, place)| (place.pod_cidr, KernelRoute::Via(place.ip)));
+        ends.chain(tunnel).chain(workers).collect()
+    })
+}
+
+fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
+    let address = |kind| Address::new(kind, router.side.clone(), router.name);
+    let device = address(Kind::TailnetDevice);
+    let name = router.name.to_owned();
+
+    let device_resource = Builder::new(
+        device.clone(),
+        Some(ObjectKey::Device(name.clone())),
+        Resource::TailnetDevice(Device {
+            hostname: name.clone(),
+            authorized: true,
+            online: true,
+        }),
+    )
+    .protected(router.protect);
+    let device_resource = if router.has_machine {
+        device_resource.brought_by(address(Kind::VirtualMachine))
+    } else {
+        device_resource
+    };
+    set.add(device_resource.because("the router's place in the tailnet"));
+
+    let host = address(Kind::RouterHost);
+    set.add(
+        Builder::new(
+            host.clone(),
+            Some(ObjectKey::Host(name.clone())),
+            Resource::RouterHost(router_host(context, &router)),
+        )
+        .living_in(device.clone())
+        .because("the router forwards between its network and the tailnet"),
+    );
+    set.add(
+        Builder::new(
+            address(Kind::AdvertisedRoutes),
+            Some(ObjectKey::DeviceAdvertised(name.clone())),
+            Resource::AdvertisedRoutes(RouteSet {
+                hostname: name.clone(),
+                prefixes: router.offers.clone(),
+            }),
+        )
+        .living_in(device.clone())
+        .after(host)
+        .because(router.offers_because),
+    );
+    set.add(
+        Builder::new(
+            address(Kind::ApprovedRoutes),
+            Some(ObjectKey::DeviceApproved(name.clone())),
+            Resource::ApprovedRoutes(RouteSet { hostname: name, prefixes: router.offers }),
+        )
+        .living_in(device)
+        .after(address(Kind::AdvertisedRoutes))
+        .because(router.offers_because),
+    );
+}
+
+fn router_host(context: &Context<'_>, router: &Router<'_>) -> RouterHost {
+    let translate = RouterHost::address_translation(context.topology.network.source_addresses);
+    RouterHost {
+        hostname: router.name.to_owned(),
+        ip_forwarding: true,
+        reverse_path_filter: 2,
+        send_redirects: false,
+        masquerade: translate,
+        snat_subnet_routes: translate,
+        mss_clamp: true,
+        accept_routes: true,
+        local_prefixes: router.local_prefixes.clone(),
+        kernel_routes: router.kernel_routes.clone(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Workers: their membership in the cluster, and their CiliumNodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::set::{Builder, DesiredSet};
+use super::{Context, Place, digest, kubernetes_objects, labels};
+use crate::net::prefix::TAILNET_RANGE;
+use crate::resource::host::{KernelRoute, Worker, WorkerHost};
+use crate::resource::kubernetes::{CiliumNode, ObjectName};
+use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Side};
+use crate::topology::model::{self, Datacenter, Profile, Site};
+use crate::topology::names::ResourceGroupName;
+
+/// The membership and the CiliumNode of each worker of a datacenter.
+pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
+    let side = Side::Datacenter(datacenter.name.clone());
+    for (worker, place) in context.worker_places(datacenter) {
+        let Some(profile) = context.topology.profiles.get(&worker.profile) else { continue };
+        let name = worker.name.as_str();
+        let address = Address::new(Kind::Worker, side.clone(), name);
+        let mut membership = Builder::new(
+            address.clone(),
+            node_key(context, "Node", name),
+            Resource::Worker(membership(context, datacenter, worker, place, profile)),
+        )
+        .after(context.router_host_address(datacenter))
+        .after(kubernetes_objects::profile_address(worker.profile.as_str()))
+        .after(kubernetes_objects::bootstrap_binding())
+        .after(kubernetes_objects::namespace())
+        .after(Address::new(Kind::Server, side.clone(), name));
+        if let Site::Azure(_) = &datacenter.site {
+            membership =
+                membership.living_in(Address::new(Kind::VirtualMachine, side.clone(), name));
+        }
+        set.add(membership.protected(worker.protect).because(format!(
+            "[datacenters.{}] has {name} join with profile {}",
+            datacenter.name, worker.profile
+        )));
+        if profile.managed_cilium {
+            set.add(
+                Builder::new(
+                    Address::new(Kind::CiliumNode, side.clone(), name),
+                    node_key(context, "CiliumNode", name),
+                    Resource::CiliumNode(CiliumNode {
+                        name: name.to_owned(),
+                        pod_cidrs: vec![place.pod_cidr],
+                    }),
+                )
+                .living_in(address)
+                .because("Cilium knows which pods are on the worker"),
+            );
+        }
+    }
+}
+
+fn node_key(context: &Context<'_>, kind: &str, name: &str) -> Option<ObjectKey> {
+    context.facts.cluster.as_ref()?;
+    Some(ObjectKey::Kubernetes(ObjectName {
+        kind: kind.to_owned(),
+        namespace: None,
+        name: name.to_owned(),
+    }))
+}
+
+fn membership(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+    worker: &model::Worker,
+    place: Place,
+    profile: &Profile,
+) -> Worker {
+    let node_group = context.node_group();
+    let node_group = node_group.known().and_then(|group| group.resource_group_name());
+    let labels = labels::node_labels(
+        &context.topology.name,
+        &datacenter.name,
+        &ResourceGroupName::new(node_group.unwrap_or_default()),
+        profile,
+    );
+    let provider_id = labels::provider_id(&datacenter.name, &worker.name);
+    let profile_digest =
+        digest::profile_digest(profile, &labels, &provider_id, place.ip, place.pod_cidr);
+    Worker {
+        name: worker.name.to_string(),
+        ip: place.ip,
+        pod_cidr: place.pod_cidr,
+        provider_id,
+        labels,
+        taints: profile.taints.iter().cloned().collect::<BTreeSet<_>>(),
+        kubelet_version: profile.kubernetes_version,
+        host: Observable::Seen(WorkerHost {
+            cni_configuration: Some(place.pod_cidr),
+            cni_chosen: Some(CNI_CONFIGURATION.to_owned()),
+            ip_forwarding: true,
+            swap_off: true,
+            container_runtime_active: true,
+            kubelet_active: true,
+            kernel_routes: kernel_routes(context, datacenter),
+            stamp: Some(profile_digest.clone()),
+        }),
+        profile_digest,
+        ready: true,
+    }
+}
+
+/// The name of our CNI configuration; it sorts before the one that AKS's own
+/// agent may write.
+const CNI_CONFIGURATION: &str = "00-stargate.conflist";
+
+/// Machines without a fabric hold their own routes through their router.
+fn kernel_routes(
+    context: &Context<'_>,
+    datacenter: &Datacenter,
+) -> BTreeMap<ipnet::Ipv4Net, KernelRoute> {
+    if matches!(datacenter.site, Site::Azure(_)) {
+        return BTreeMap::new();
+    }
+    let hop = KernelRoute::Via(datacenter.router.ip);
+    let aks = context.facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets);
+    aks.map(|subnet| subnet.prefix)
+        .chain([context.topology.cluster.pod_cidr, TAILNET_RANGE])
+        .chain(context.remote_prefixes(Some(datacenter)))
+        .map(|prefix| (prefix, hop))
+        .collect()
+}

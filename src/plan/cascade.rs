@@ -1,0 +1,183 @@
+//! What follows from a verdict for other resources.
+
+use std::collections::BTreeMap;
+
+use super::planner::{PlanInput, Verdict, Verdicts, change};
+use super::{Action, Blocked, Deferred};
+use crate::desired::DesiredResource;
+use crate::resource::{Address, Kind};
+use crate::topology::diagnostic::Code;
+
+/// A resource that comes with another one and is missing can only be had by
+/// making the other one anew: a router whose auth key lapsed unused is one.
+pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    for desired in input.desired.iter() {
+        let Some(bringer) = &desired.brought_by else { continue };
+        let absent = matches!(
+            verdicts.get(&desired.address),
+            Some(Verdict::Change(change)) if change.action == Action::Create
+        );
+        let bringer_stays = match verdicts.get(bringer) {
+            Some(Verdict::Unchanged) => true,
+            Some(Verdict::Change(change)) => change.action == Action::Update,
+            _ => false,
+        };
+        if absent && bringer_stays {
+            replace(input, bringer, verdicts);
+        }
+    }
+}
+
+/// What lives in something that is made anew is made anew with it.
+pub(super) fn replace_what_lives_in_the_replaced(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    let mut residents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
+    for desired in input.desired.iter() {
+        for home in &desired.lives_in {
+            residents.entry(home).or_default().push(desired);
+        }
+    }
+    let mut anew: Vec<Address> = verdicts
+        .iter()
+        .filter(|(_, verdict)| is_made_anew(verdict))
+        .map(|(address, _)| address.clone())
+        .collect();
+    while let Some(home) = anew.pop() {
+        for resident in residents.get(&home).into_iter().flatten() {
+            let observed = resident.key.as_ref().and_then(|key| input.inventory.get(key));
+            let already = verdicts.get(&resident.address).is_some_and(is_made_anew);
+            if observed.is_some() && !already {
+                replace(input, &resident.address, verdicts);
+                anew.push(resident.address.clone());
+            }
+        }
+    }
+}
+
+fn is_made_anew(verdict: &Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Change(change) if matches!(change.action, Action::Create | Action::Replace)
+    )
+}
+
+fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut Verdicts) {
+    let Some(desired) = input.desired.get(address) else { return };
+    if matches!(verdicts.get(address), Some(Verdict::Blocked(_) | Verdict::Deferred(_))) {
+        // A device that is offline is replaced with its machine after all.
+        let offline = matches!(
+            verdicts.get(address),
+            Some(Verdict::Blocked(blocked)) if blocked.code == Code::RouterOffline
+        );
+        if !offline {
+            return;
+        }
+    }
+    let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
+    verdicts.insert(address.clone(), change(desired, observed, Action::Replace));
+}
+
+/// Turns a replacement or deletion of something protected into a report.
+pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    for (address, verdict) in verdicts.iter_mut() {
+        let protected = input.protected.contains(address)
+            || input.desired.get(address).is_some_and(|desired| desired.protect);
+        let Verdict::Change(change) = verdict else { continue };
+        if !protected || !matches!(change.action, Action::Replace | Action::Delete) {
+            continue;
+        }
+        *verdict = Verdict::Blocked(Blocked {
+            address: address.clone(),
+            action: change.action,
+            fields: std::mem::take(&mut change.fields),
+            code: Code::Protected,
+            reason: format!(
+                "it would have to be {}, and `protect = true` forbids that",
+                change.action.participle()
+            ),
+            remedy: "undo the change of the topology that asks for it, or take `protect` away"
+                .to_owned(),
+            follows_from: None,
+            because: std::mem::take(&mut change.because),
+        });
+    }
+}
+
+/// A change waits while what it depends on is hidden, deferred or blocked.
+pub(super) fn hold_back_what_depends_on_the_held_back(
+    input: PlanInput<'_>,
+    verdicts: &mut Verdicts,
+) {
+    let mut held: Vec<Address> = verdicts
+        .iter()
+        .filter(|(_, verdict)| !matches!(verdict, Verdict::Unchanged | Verdict::Change(_)))
+        .map(|(address, _)| address.clone())
+        .collect();
+    let mut dependants: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
+    for desired in input.desired.iter() {
+        for dependency in &desired.depends_on {
+            dependants.entry(dependency).or_default().push(desired);
+        }
+    }
+    while let Some(address) = held.pop() {
+        for dependant in dependants.get(&address).into_iter().flatten() {
+            let Some(reason) = verdicts.get(&address).cloned() else { continue };
+            let Some(Verdict::Change(change)) = verdicts.get(&dependant.address) else { continue };
+            if let Some(verdict) = hold_back(&address, &reason, change) {
+                verdicts.insert(dependant.address.clone(), verdict);
+                held.push(dependant.address.clone());
+            }
+        }
+    }
+}
+
+fn hold_back(on: &Address, reason: &Verdict, change: &super::Change) -> Option<Verdict> {
+    let blocked = |code, reason: String, remedy: String| {
+        Some(Verdict::Blocked(Blocked {
+            address: change.address.clone(),
+            action: change.action,
+            fields: change.fields.clone(),
+            code,
+            reason,
+            remedy,
+            follows_from: Some(on.clone()),
+            because: change.because.clone(),
+        }))
+    };
+    match reason {
+        Verdict::Unchanged | Verdict::Change(_) => None,
+        // What exists was observed when its neighbour was not: an update that
+        // only reads the neighbour's name may go on, a creation may not.
+        Verdict::Hidden(gap) => match change.action {
+            Action::Update => None,
+            _ => blocked(
+                Code::SourceGap,
+                format!("it depends on {on}, and {} could not be read", gap.source),
+                gap.remedy.clone(),
+            ),
+        },
+        Verdict::Deferred(deferred) if deferred.action == Action::Create => {
+            Some(Verdict::Deferred(Deferred {
+                address: change.address.clone(),
+                action: change.action,
+                waits_for: vec![on.clone()],
+                fields: change.fields.clone(),
+                because: change.because.clone(),
+            }))
+        }
+        Verdict::Deferred(_) => None,
+        Verdict::Blocked(held) => {
+            if held.code == Code::WithoutMark && change.address.kind != Kind::VirtualMachine
+                && change.action == Action::Update
+            {
+                // The object is there, whoever's it is: what only points at it
+                // can be mended.
+                return None;
+            }
+            blocked(
+                held.code,
+                format!("it depends on {on}, which is blocked"),
+                format!("settle {on} first"),
+            )
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What comes before what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::planner::{PlanInput, Verdict, Verdicts};
+use super::removal::interruption;
+use super::{Action, Change};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+
+/// Fills in the edges between changes and says what each one interrupts.
+pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    let changes: Vec<Change> = verdicts
+        .values()
+        .filter_map(|verdict| match verdict {
+            Verdict::Change(change) => Some((**change).clone()),
+            _ => None,
+        })
+        .collect();
+    let index = Index::new(&changes);
+    for verdict in verdicts.values_mut() {
+        let Verdict::Change(change) = verdict else { continue };
+        let depends_on = match change.action {
+            Action::Delete => index.before_deletion(change),
+            _ => index.before_making(input, change),
+        };
+        change.depends_on = depends_on.into_iter().collect();
+        if change.action == Action::Replace {
+            change.torn_down_after = torn_down_after(input, &index, change);
+            change.interrupts = change.before.as_ref().and_then(interruption);
+        }
+    }
+}
+
+/// What lives in an object must be gone before the object can go.
+fn torn_down_after(input: PlanInput<'_>, index: &Index<'_>, change: &Change) -> Vec<Address> {
+    index
+        .replaced
+        .iter()
+        .filter(|address| {
+            input
+                .desired
+                .get(address)
+                .is_some_and(|desired| desired.lives_in.contains(&change.address))
+        })
+        .map(|address| (*address).clone())
+        .collect()
+}
+
+/// The changes of a plan, by what edges are found with.
+struct Index<'a> {
+    by_address: BTreeMap<&'a Address, &'a Change>,
+    replaced: Vec<&'a Address>,
+    /// Deletions of workers, by name: pods leave before their routes go.
+    leaving_workers: BTreeMap<&'a str, &'a Address>,
+    /// Deletions by the object's id, in the id's order.
+    deleted: BTreeMap<&'a ArmId, &'a Address>,
+    /// Changes whose present value points at an id.
+    pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
+    /// Addresses of deletions that hold a private address, by subnet and address.
+    freed: BTreeMap<(&'a ArmId, std::net::Ipv4Addr), &'a Address>,
+    /// Deletions of Kubernetes objects, by kind.
+    deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(changes: &'a [Change]) -> Self {
+        let mut index = Self {
+            by_address: BTreeMap::new(),
+            replaced: Vec::new(),
+            leaving_workers: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            pointing_at: BTreeMap::new(),
+            freed: BTreeMap::new(),
+            deleted_kinds: BTreeMap::new(),
+        };
+        for change in changes {
+            index.add(change);
+        }
+        index
+    }
+
+    fn add(&mut self, change: &'a Change) {
+        self.by_address.insert(&change.address, change);
+        if change.action == Action::Replace {
+            self.replaced.push(&change.address);
+        }
+        for id in change.before.iter().flat_map(references) {
+            self.pointing_at.entry(id).or_default().push(change);
+        }
+        if change.action != Action::Delete {
+            return;
+        }
+        self.deleted_kinds.entry(change.address.kind).or_default().push(&change.address);
+        if change.address.kind == Kind::Worker {
+            self.leaving_workers.insert(&change.address.name, &change.address);
+        }
+        if let ObjectKey::Azure(id) = &change.key {
+            self.deleted.insert(id, &change.address);
+        }
+        if let Some(Resource::NetworkInterface(interface)) = &change.before
+            && let Some(subnet) = interface.subnet.known()
+        {
+            self.freed.insert((subnet, interface.private_ip), &change.address);
+        }
+    }
+
+    /// Creations, updates and replacements follow what they depend on.
+    fn before_making(&self, input: PlanInput<'_>, change: &Change) -> BTreeSet<Address> {
+        let desired = input.desired.get(&change.address);
+        let mut edges: BTreeSet<Address> = desired
+            .into_iter()
+            .flat_map(|desired| &desired.depends_on)
+            .filter(|address| self.by_address.contains_key(address))
+            .cloned()
+            .collect();
+        if change.action == Action::Update && carries_routes(change.address.kind) {
+            edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
+        }
+        if let Some(Resource::NetworkInterface(interface)) = &change.after
+            && let Some(subnet) = interface.subnet.known()
+            && let Some(address) = self.freed.get(&(subnet, interface.private_ip))
+        {
+            edges.insert((*address).clone());
+        }
+        edges
+    }
+
+    /// A deletion follows whatever still points at the object or is in it.
+    fn before_deletion(&self, change: &Change) -> BTreeSet<Address> {
+        let mut edges = BTreeSet::new();
+        match &change.key {
+            ObjectKey::Azure(id) => self.before_azure_deletion(id, change, &mut edges),
+            ObjectKey::AzureAssociation(_) => {}
+            ObjectKey::Kubernetes(_) => self.before_kubernetes_deletion(change, &mut edges),
+            ObjectKey::Device(_)
+            | ObjectKey::DeviceAdvertised(_)
+            | ObjectKey::DeviceApproved(_)
+            | ObjectKey::Host(_) => self.before_router_deletion(change, &mut edges),
+        }
+        edges.remove(&change.address);
+        edges
+    }
+
+    fn before_azure_deletion(&self, id: &ArmId, change: &Change, edges: &mut BTreeSet<Address>) {
+        let pointing = self.pointing_at.get(id).into_iter().flatten();
+        edges.extend(pointing.map(|change| change.address.clone()));
+        edges.extend(self.inside(id).map(Clone::clone));
+        match change.address.kind {
+            Kind::VirtualMachine => {
+                let side = &change.address.side;
+                let name = change.address.name.as_str();
+                for kind in [Kind::Worker, Kind::TailnetDevice] {
+                    let resident = Address::new(kind, side.clone(), name);
+                    edges.extend(self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()));
+                }
+                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+            }
+            // With the cluster goes its API server, and the group with the
+            // router and the tables.
+            Kind::ManagedCluster => {
+                let goes_before = |address: &Address| {
+                    address.side == Side::Cluster
+                        && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
+                        || is_kubernetes(address.kind)
+                };
+                edges.extend(
+                    self.by_address
+                        .keys()
+                        .filter(|address| goes_before(address))
+                        .map(|address| (*address).clone()),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Deletions of objects whose ids begin with this one.
+    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> + use<'a> {
+        let prefix = ArmId::new(format!("{id}/"));
+        let length = prefix.as_str().len();
+        let mut found = Vec::new();
+        for (candidate, address) in self.deleted.range(prefix.clone()..) {
+            let text = candidate.as_str();
+            if text.len() < length || ArmId::new(&text[..length]) != prefix {
+                break;
+            }
+            found.push(*address);
+        }
+        found.into_iter()
+    }
+
+    fn before_kubernetes_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+        let kinds: &[Kind] = match change.address.kind {
+            Kind::CustomResourceDefinition => &[Kind::Server, Kind::ProvisioningProfile],
+            Kind::Namespace => &[
+                Kind::Server,
+                Kind::ProvisioningProfile,
+                Kind::DaemonSet,
+                Kind::Service,
+                Kind::ServiceAccount,
+            ],
+            // A worker may still need its profile and the right to join.
+            Kind::ProvisioningProfile | Kind::ClusterRoleBinding => &[Kind::Worker],
+            Kind::Server | Kind::CiliumNode => {
+                let name = change.address.name.as_str();
+                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+                &[]
+            }
+            _ => &[],
+        };
+        for kind in kinds {
+            edges.extend(self.deleted_kinds.get(kind).into_iter().flatten().map(|a| (*a).clone()));
+        }
+    }
+
+    /// Workers are reached through their router, so they leave first.
+    fn before_router_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+        edges.extend(
+            self.leaving_workers
+                .values()
+                .filter(|address| address.side == change.address.side)
+                .map(|address| (*address).clone()),
+        );
+        if change.address.kind == Kind::TailnetDevice {
+            let host =
+                Address::new(Kind::RouterHost, change.address.side.clone(), &change.address.name);
+            edges.extend(self.by_address.get_key_value(&host).map(|(a, _)| (*a).clone()));
+        }
+    }
+}
+
+fn carries_routes(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RouteTable | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
+    )
+}
+
+fn is_kubernetes(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::CustomResourceDefinition
+            | Kind::Namespace
+            | Kind::ServiceAccount
+            | Kind::ClusterRole
+            | Kind::ClusterRoleBinding
+            | Kind::DaemonSet
+            | Kind::Service
+            | Kind::Server
+            | Kind::ProvisioningProfile
+            | Kind::CiliumNode
+            | Kind::Worker
+    )
+}
+
+/// The ids that a value points at.
+fn references(resource: &Resource) -> Vec<&ArmId> {
+    match resource {
+        Resource::Subnet(subnet) => {
+            [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        Resource::RouteTableAssociation(association) => association.route_table.iter().collect(),
+        Resource::NatGateway(gateway) => vec![&gateway.public_ip],
+        Resource::NetworkInterface(interface) => {
+            interface.subnet.known().into_iter().chain(&interface.public_ip).collect()
+        }
+        Resource::VirtualMachine(machine) => vec![&machine.network_interface],
+        _ => Vec::new(),
+    }
+}
+
+/// Marks a change that only follows from another one of this plan.
+pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    let causes: BTreeMap<Address, Address> = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Change(_)))
+        .filter_map(|(address, _)| Some((address.clone(), cause(input, verdicts, address)?)))
+        .collect();
+    for (address, cause) in causes {
+        if let Some(Verdict::Change(change)) = verdicts.get_mut(&address) {
+            change.follows_from = Some(cause);
+        }
+    }
+}
+
+/// The made-anew resource that a changed resource lives in, if there is one.
+fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option<Address> {
+    let desired = input.desired.get(address)?;
+    desired
+        .lives_in
+        .iter()
+        .find(|home| {
+            matches!(
+                verdicts.get(home),
+                Some(Verdict::Change(change))
+                    if matches!(change.action, Action::Create | Action::Replace)
+            )
+        })
+        .cloned()
+}
+
+/// The changes so that each one stands behind all that it depends on; among
+/// those that are free, by address, deletions last.
+pub(super) fn in_order(changes: Vec<Change>) -> Vec<Change> {
+    let mut waiting: BTreeMap<Address, usize> = BTreeMap::new();
+    let mut dependants: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
+    for change in &changes {
+        waiting.insert(change.address.clone(), change.depends_on.len());
+        for dependency in &change.depends_on {
+            dependants.entry(dependency.clone()).or_default().push(change.address.clone());
+        }
+    }
+    let mut by_address: BTreeMap<Address, Change> =
+        changes.into_iter().map(|change| (change.address.clone(), change)).collect();
+    let mut free: BTreeSet<(bool, Address)> = BTreeSet::new();
+    for (address, count) in &waiting {
+        if *count == 0 {
+            free.insert((is_deletion(&by_address, address), address.clone()));
+        }
+    }
+    let mut ordered = Vec::with_capacity(by_address.len());
+    while let Some((_, address)) = free.pop_first() {
+        ordered.extend(by_address.remove(&address));
+        for dependant in dependants.remove(&address).unwrap_or_default() {
+            let Some(count) = waiting.get_mut(&dependant) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                free.insert((is_deletion(&by_address, &dependant), dependant));
+            }
+        }
+    }
+    // Edges come from a wiring diagram without cycles; if one slipped in, the
+    // rest still is shown and the executor will refuse it.
+    ordered.extend(by_address.into_values());
+    ordered
+}
+
+fn is_deletion(changes: &BTreeMap<Address, Change>, address: &Address) -> bool {
+    changes.get(address).is_some_and(|change| change.action == Action::Delete)
+}

@@ -1,0 +1,31 @@
+//! What a plan has to say beyond its changes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::Address;
+use crate::topology::diagnostic::Code;
+
+/// Something that the user should know, or must settle first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its stable code.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The resource that it is about, if it is about one.
+    pub address: Option<Address>,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The plan can go on.
+    Warning,
+    /// Nothing can be applied.
+    Error,
+}

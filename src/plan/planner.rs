@@ -1,0 +1,247 @@
+//! The planner: its main function is the table of contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cascade;
+use super::cost::Cost;
+use super::diff::{self, FieldChange, WholeSide};
+use super::edges;
+use super::removal;
+use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
+use crate::desired::{DesiredResource, DesiredSet};
+use crate::resource::Api;
+use crate::resource::{Address, Kind, Ownership, Resource};
+use crate::topology::diagnostic::Code;
+
+/// Everything that a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInput<'a> {
+    /// The topology's name.
+    pub topology: &'a str,
+    /// What should exist; empty to take everything away.
+    pub desired: &'a DesiredSet,
+    /// What exists.
+    pub inventory: &'a Inventory,
+    /// What was found out about the world on the way.
+    pub findings: &'a [Finding],
+    /// Objects without our mark that may be taken over.
+    pub adopt: &'a BTreeSet<Address>,
+    /// Resources that must not be deleted even if nothing asks for them.
+    pub protected: &'a BTreeSet<Address>,
+    /// The requests that it took to read the world.
+    pub requests: &'a BTreeMap<Api, u64>,
+}
+
+/// What is to be made of one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is as it should be.
+    Unchanged,
+    /// Its source could not be read.
+    Hidden(Gap),
+    /// It is to be changed.
+    Change(Box<Change>),
+    /// It cannot be spelt out yet.
+    Deferred(Deferred),
+    /// It must not be changed.
+    Blocked(Blocked),
+}
+
+/// A verdict for each resource.
+pub(super) type Verdicts = BTreeMap<Address, Verdict>;
+
+/// Compares what should exist with what exists.
+pub fn plan(input: PlanInput<'_>) -> Plan {
+    let mut verdicts = compare_each(input);
+    cascade::replace_what_brings_the_absent(input, &mut verdicts);
+    cascade::replace_what_lives_in_the_replaced(input, &mut verdicts);
+    removal::delete_what_nothing_asks_for(input, &mut verdicts);
+    cascade::protect(input, &mut verdicts);
+    cascade::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
+    edges::connect(input, &mut verdicts);
+    edges::mark_consequences(input, &mut verdicts);
+    assemble(input, verdicts)
+}
+
+fn compare_each(input: PlanInput<'_>) -> Verdicts {
+    input
+        .desired
+        .iter()
+        .map(|desired| (desired.address.clone(), compare(input, desired)))
+        .collect()
+}
+
+fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
+    let kind = desired.address.kind;
+    if let Some(gap) = input.inventory.gap_for(kind, desired.key.as_ref()) {
+        return Verdict::Hidden(gap.clone());
+    }
+    let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
+    let waits_for = diff::pending_on(&desired.resource);
+    if !waits_for.is_empty() || desired.key.is_none() {
+        return Verdict::Deferred(deferred(desired, observed, waits_for));
+    }
+    match observed {
+        None => change(desired, None, Action::Create),
+        Some(observed) if observed.ownership == Ownership::Foreign => {
+            foreign(input, desired, observed)
+        }
+        Some(observed) => differing(desired, observed),
+    }
+}
+
+fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {
+    if input.adopt.contains(&desired.address) {
+        return change(desired, Some(observed), Action::Adopt);
+    }
+    let address = &desired.address;
+    Verdict::Blocked(Blocked {
+        address: address.clone(),
+        action: Action::Adopt,
+        fields: diff::between(&observed.resource, &desired.resource),
+        code: Code::WithoutMark,
+        reason: "an object of this name is there and does not carry this topology's mark"
+            .to_owned(),
+        remedy: format!(
+            "if it may become this topology's, run `stargate apply --adopt {address}`; \
+             else rename or remove one of the two"
+        ),
+        follows_from: None,
+        because: desired.because.clone(),
+    })
+}
+
+fn differing(desired: &DesiredResource, observed: &Observed) -> Verdict {
+    let fields = diff::between(&observed.resource, &desired.resource);
+    if fields.is_empty() {
+        return Verdict::Unchanged;
+    }
+    if let Some(blocked) = offline(desired, &fields) {
+        return Verdict::Blocked(blocked);
+    }
+    let action = if fields.iter().any(|field| field.forces_replacement) {
+        Action::Replace
+    } else {
+        Action::Update
+    };
+    change(desired, Some(observed), action)
+}
+
+/// A router that is not connected cannot be mended from here.
+fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
+    let Resource::TailnetDevice(device) = &desired.resource else { return None };
+    fields.iter().find(|field| field.path.0 == ["online"])?;
+    Some(Blocked {
+        address: desired.address.clone(),
+        action: Action::Update,
+        fields: fields.to_vec(),
+        code: Code::RouterOffline,
+        reason: format!("router {} is not connected to the tailnet", device.hostname),
+        remedy: format!(
+            "start the machine, or on it run `systemctl restart tailscaled` and \
+             `tailscale status`; if it is lost, delete the VM and apply: {} is then made anew",
+            device.hostname
+        ),
+        follows_from: None,
+        because: desired.because.clone(),
+    })
+}
+
+fn deferred(
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+    mut waits_for: Vec<Address>,
+) -> Deferred {
+    if waits_for.is_empty() {
+        waits_for.clone_from(&desired.depends_on);
+    }
+    let (action, fields) = match observed {
+        Some(observed) => {
+            (Action::Update, diff::between(&observed.resource, &desired.resource))
+        }
+        None => (Action::Create, diff::whole(&desired.resource, WholeSide::Made)),
+    };
+    Deferred {
+        address: desired.address.clone(),
+        action,
+        waits_for,
+        fields,
+        because: desired.because.clone(),
+    }
+}
+
+/// A change of a resource, without its edges yet.
+pub(super) fn change(
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+    action: Action,
+) -> Verdict {
+    let Some(key) = desired.key.clone() else {
+        return Verdict::Deferred(deferred(desired, observed, Vec::new()));
+    };
+    let fields = match observed {
+        Some(observed) => diff::between(&observed.resource, &desired.resource),
+        None => diff::whole(&desired.resource, WholeSide::Made),
+    };
+    Verdict::Change(Box::new(Change {
+        address: desired.address.clone(),
+        key,
+        action,
+        fields,
+        before: observed.map(|observed| observed.resource.clone()),
+        after: Some(desired.resource.clone()),
+        ownership: observed.map(|observed| observed.ownership.clone()),
+        depends_on: Vec::new(),
+        torn_down_after: Vec::new(),
+        because: desired.because.clone(),
+        follows_from: None,
+        interrupts: None,
+    }))
+}
+
+fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
+    let mut plan = Plan {
+        topology: input.topology.to_owned(),
+        changes: Vec::new(),
+        deferred: Vec::new(),
+        blocked: Vec::new(),
+        findings: input.findings.to_vec(),
+        gaps: gaps(input, &verdicts),
+        unchanged: 0,
+        cost: Cost::default(),
+    };
+    for verdict in verdicts.into_values() {
+        match verdict {
+            Verdict::Unchanged => plan.unchanged += 1,
+            Verdict::Hidden(_) => {}
+            Verdict::Change(change) => plan.changes.push(*change),
+            Verdict::Deferred(deferred) => plan.deferred.push(deferred),
+            Verdict::Blocked(blocked) => plan.blocked.push(blocked),
+        }
+    }
+    plan.changes = edges::in_order(plan.changes);
+    plan.cost = Cost::of(&plan.changes, input.requests);
+    plan
+}
+
+/// A router that is offline explains why its host could not be looked at.
+fn gaps(input: PlanInput<'_>, verdicts: &Verdicts) -> Vec<Gap> {
+    let offline: BTreeSet<&str> = verdicts
+        .iter()
+        .filter(|(address, verdict)| {
+            address.kind == Kind::TailnetDevice && !matches!(verdict, Verdict::Unchanged)
+        })
+        .map(|(address, _)| address.name.as_str())
+        .collect();
+    input
+        .inventory
+        .gaps()
+        .cloned()
+        .map(|mut gap| {
+            if let super::Source::Host(name) = &gap.source {
+                gap.explained |= offline.contains(name.as_str());
+            }
+            gap
+        })
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! The plan itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::cost::Cost;
+use super::diff::FieldChange;
+use super::{Finding, Gap};
+use crate::resource::{Address, ObjectKey, Ownership, Resource};
+use crate::topology::diagnostic::Code;
+
+/// What would be done, in order, and what would not be and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use = "a plan that nobody reads changes nothing"]
+pub struct Plan {
+    /// The topology's name.
+    pub topology: String,
+    /// Changes in an order in which they can be made one after another.
+    pub changes: Vec<Change>,
+    /// What cannot be spelt out before something else exists.
+    pub deferred: Vec<Deferred>,
+    /// What is wanted and must not be done.
+    pub blocked: Vec<Blocked>,
+    /// What was found out about the world on the way.
+    pub findings: Vec<Finding>,
+    /// Sources that could not be read.
+    pub gaps: Vec<Gap>,
+    /// How many resources are as they should be.
+    pub unchanged: usize,
+    /// What the plan costs.
+    pub cost: Cost,
+}
+
+impl Plan {
+    /// Whether the world matches the topology, as far as it could be read.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
+    }
+
+    /// How many changes are of that action.
+    pub fn count(&self, action: Action) -> usize {
+        self.changes.iter().filter(|change| change.action == action).count()
+    }
+
+    /// Gaps that nothing else in the plan explains.
+    pub fn unexplained_gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(|gap| !gap.explained)
+    }
+}
+
+/// One change of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The resource.
+    pub address: Address,
+    /// Where it stands.
+    pub key: ObjectKey,
+    /// What is done.
+    pub action: Action,
+    /// Field by field.
+    pub fields: Vec<FieldChange>,
+    /// The value that was observed; the step checks that it still holds.
+    pub before: Option<Resource>,
+    /// The value that is wanted; absent for a deletion.
+    pub after: Option<Resource>,
+    /// Whose the object is now.
+    pub ownership: Option<Ownership>,
+    /// Changes of this plan that come first.
+    pub depends_on: Vec<Address>,
+    /// Changes of this plan whose deletion half waits for this one's.
+    pub torn_down_after: Vec<Address>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+    /// The change that this one only follows from.
+    pub follows_from: Option<Address>,
+    /// What stops working meanwhile.
+    pub interrupts: Option<String>,
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// Some of its fields are changed.
+    Update,
+    /// It is deleted and made anew.
+    Replace,
+    /// It is deleted.
+    Delete,
+    /// It is marked as ours, and its fields set.
+    Adopt,
+}
+
+impl Action {
+    /// Every action, in the order of a plan's last line.
+    pub const ALL: [Self; 5] =
+        [Self::Create, Self::Update, Self::Replace, Self::Delete, Self::Adopt];
+
+    /// The sign in front of a change.
+    pub fn glyph(self) -> &'static str {
+        match self {
+            Self::Create => "+",
+            Self::Update => "~",
+            Self::Replace => "-/+",
+            Self::Delete => "-",
+            Self::Adopt => ">",
+        }
+    }
+
+    /// The word for a sentence, as in "will be created".
+    pub fn participle(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "updated",
+            Self::Replace => "replaced",
+            Self::Delete => "deleted",
+            Self::Adopt => "adopted",
+        }
+    }
+}
+
+/// A resource that cannot be spelt out yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferred {
+    /// The resource.
+    pub address: Address,
+    /// What will be done to it, as far as it is known.
+    pub action: Action,
+    /// Resources that must exist first.
+    pub waits_for: Vec<Address>,
+    /// Fields that are known already, and those that are pending.
+    pub fields: Vec<FieldChange>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+}
+
+/// A change that is wanted and must not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The resource.
+    pub address: Address,
+    /// What would be done.
+    pub action: Action,
+    /// Field by field.
+    pub fields: Vec<FieldChange>,
+    /// The code of the reason.
+    pub code: Code,
+    /// The reason.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// The blocked resource that this one only waits for.
+    pub follows_from: Option<Address>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+}
