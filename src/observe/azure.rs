@@ -1,0 +1,364 @@
+//! Azure, by one list a type over the whole subscription: the number of
+//! requests does not grow with the number of datacenters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use futures::future::try_join_all;
+use ipnet::Ipv4Net;
+use serde_json::Value;
+
+use super::{Observation, Scope};
+use crate::desired::facts::{ClusterFacts, NodeSubnet};
+use crate::desired::names;
+use crate::plan::{Finding, Severity, Source};
+use crate::provider::azure::codec;
+use crate::provider::doors::Doors;
+use crate::provider::error::ApiError;
+use crate::resource::azure::RouteTableAssociation;
+use crate::resource::ownership::SideName;
+use crate::resource::{ArmId, ObjectKey, Ownership, Pending, Resource, Side};
+use crate::topology::diagnostic::Code;
+use crate::topology::model::Site;
+
+/// The types that are listed, each with its collection below the subscription.
+const TYPES: [&str; 8] = [
+    "Microsoft.ContainerService/managedClusters",
+    "Microsoft.Network/virtualNetworks",
+    "Microsoft.Network/routeTables",
+    "Microsoft.Network/networkSecurityGroups",
+    "Microsoft.Network/publicIPAddresses",
+    "Microsoft.Network/natGateways",
+    "Microsoft.Network/networkInterfaces",
+    "Microsoft.Compute/virtualMachines",
+];
+
+/// What Azure answered.
+pub(super) struct Answers {
+    groups: Vec<Value>,
+    objects: BTreeMap<&'static str, Vec<Value>>,
+    contents: BTreeMap<ArmId, Vec<Value>>,
+}
+
+/// Reads all lists side by side.
+pub(super) async fn read(doors: &Doors, scope: &Scope<'_>) -> Result<Answers, ApiError> {
+    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let groups = doors.arm.list_groups(&subscription);
+    let lists = try_join_all(TYPES.map(|resource_type| {
+        let path = format!("{subscription}/providers/{resource_type}");
+        async move {
+            let version = crate::provider::azure::api_version::of_type(resource_type);
+            Ok::<_, ApiError>((resource_type, doors.arm.list(&path, version).await?))
+        }
+    }));
+    let (groups, objects) = tokio::try_join!(groups, lists)?;
+    let contents = read_contents(doors, scope, &groups).await?;
+    Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
+}
+
+/// Looks into the resource groups of ours that may have to go.
+async fn read_contents(
+    doors: &Doors,
+    scope: &Scope<'_>,
+    groups: &[Value],
+) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
+    let wanted = wanted_groups(scope);
+    let owner = scope.owner();
+    let leaving = groups
+        .iter()
+        .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
+        .filter_map(id_of)
+        .filter(|id| scope.destroying || !wanted.contains(&id.name().to_ascii_lowercase()));
+    try_join_all(leaving.map(|id| async move {
+        let path = format!("{id}/resources");
+        let version = crate::provider::azure::api_version::of_type("Microsoft.Resources/resourceGroups");
+        let contents = doors.arm.list(&path, version).await?;
+        Ok((id, contents))
+    }))
+    .await
+    .map(|contents| contents.into_iter().collect())
+}
+
+fn wanted_groups(scope: &Scope<'_>) -> BTreeSet<String> {
+    let cluster = &scope.topology.cluster.resource_group;
+    let datacenters = scope.topology.datacenters.iter().filter_map(|d| match &d.site {
+        Site::Azure(site) => Some(&site.resource_group),
+        Site::Existing(_) => None,
+    });
+    std::iter::once(cluster)
+        .chain(datacenters)
+        .map(|name| name.as_str().to_ascii_lowercase())
+        .collect()
+}
+
+/// Notes what is ours or stands where something of ours should.
+pub(super) fn note(
+    answers: Result<Answers, ApiError>,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(error) => {
+            observation.gap(Source::Azure, &error, error.remedy());
+            return;
+        }
+    };
+    let cluster = find_cluster(&answers, scope, observation);
+    let owner = scope.owner();
+    for group in &answers.groups {
+        note_object(group, codec::ownership(group, &owner), observation);
+    }
+    for value in answers.objects.values().flatten() {
+        let ownership = codec::ownership(value, &owner);
+        if is_relevant(value, &ownership, scope, cluster.as_ref()) {
+            note_object(value, ownership, observation);
+        }
+    }
+    note_subnets(&answers, scope, cluster.as_ref(), observation);
+    note_held(&answers, scope, observation);
+    note_foreign_contents(&answers, scope, observation);
+    observation.facts.cluster = cluster;
+}
+
+fn is_relevant(
+    value: &Value,
+    ownership: &Ownership,
+    scope: &Scope<'_>,
+    cluster: Option<&ClusterFacts>,
+) -> bool {
+    let Some(id) = id_of(value) else { return false };
+    let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
+    let in_node_group =
+        cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
+    matches!(ownership, Ownership::Ours { .. })
+        || in_node_group
+        || wanted_groups(scope).contains(&group)
+}
+
+fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
+    let Some(id) = id_of(value) else { return };
+    let resource_type = id
+        .resource_type()
+        .unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
+    if let Some(resource) = codec::decode_any(&resource_type, value) {
+        observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
+    }
+}
+
+fn id_of(value: &Value) -> Option<ArmId> {
+    value.get("id").and_then(Value::as_str).map(ArmId::new)
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn prefix(value: &Value) -> Option<Ipv4Net> {
+    value.as_str()?.parse().ok()
+}
+
+fn find_cluster(
+    answers: &Answers,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) -> Option<ClusterFacts> {
+    let wanted = ArmId::resource_group(
+        scope.subscription.as_str(),
+        scope.topology.cluster.resource_group.as_str(),
+    )
+    .in_group(TYPES[0], scope.topology.cluster.name.as_str());
+    let cluster = answers
+        .objects
+        .get(TYPES[0])
+        .into_iter()
+        .flatten()
+        .find(|value| id_of(value).is_some_and(|id| id == wanted));
+    let Some(cluster) = cluster else {
+        if scope.topology.cluster.existing {
+            observation.findings.push(Finding {
+                code: Code::ExistingClusterMissing,
+                severity: Severity::Error,
+                address: None,
+                message: format!("there is no AKS cluster {wanted}"),
+                remedy: "check [cluster] name and resource_group and the subscription, or take \
+                         `existing = true` away to have the cluster made"
+                    .to_owned(),
+            });
+        }
+        return None;
+    };
+    cluster_facts(cluster, answers)
+}
+
+/// The facts of a cluster whose creation has come far enough to have a network.
+fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
+    let node_resource_group = text(cluster, "/properties/nodeResourceGroup")?.to_owned();
+    let pool_subnets: Vec<ArmId> = list(cluster, "/properties/agentPoolProfiles")
+        .filter_map(|pool| text(pool, "/vnetSubnetID").map(ArmId::new))
+        .collect();
+    let networks = answers.objects.get("Microsoft.Network/virtualNetworks")?;
+    let network = networks.iter().find(|network| {
+        let Some(id) = id_of(network) else { return false };
+        match pool_subnets.first().and_then(ArmId::parent) {
+            Some(own) => id == own,
+            None => id
+                .resource_group_name()
+                .is_some_and(|group| group.eq_ignore_ascii_case(&node_resource_group)),
+        }
+    })?;
+    let subnets: Vec<(ArmId, Ipv4Net)> = list(network, "/properties/subnets")
+        .filter_map(|subnet| {
+            Some((id_of(subnet)?, prefix(subnet.pointer("/properties/addressPrefix")?)?))
+        })
+        .collect();
+    let is_node_subnet = |id: &ArmId| {
+        if pool_subnets.is_empty() { id.name() == "aks-subnet" } else { pool_subnets.contains(id) }
+    };
+    let profile = "/properties/networkProfile";
+    let setting = |name: &str| text(cluster, &format!("{profile}/{name}"));
+    Some(ClusterFacts {
+        virtual_network: id_of(network)?,
+        address_prefixes: list(network, "/properties/addressSpace/addressPrefixes")
+            .filter_map(prefix)
+            .collect(),
+        node_subnets: subnets
+            .iter()
+            .filter(|(id, _)| is_node_subnet(id))
+            .map(|(id, prefix)| NodeSubnet { id: id.clone(), prefix: *prefix })
+            .collect(),
+        subnets: subnets.iter().map(|(id, prefix)| (id.name().to_owned(), *prefix)).collect(),
+        pod_cidr: setting("podCidr")?.parse().ok()?,
+        service_cidr: setting("serviceCidr")?.parse().ok()?,
+        dns_service_ip: setting("dnsServiceIP")
+            .and_then(|address| address.parse().ok())
+            .unwrap_or(Ipv4Addr::new(10, 0, 0, 10)),
+        version: text(cluster, "/properties/currentKubernetesVersion")
+            .or_else(|| text(cluster, "/properties/kubernetesVersion"))?
+            .parse()
+            .ok()?,
+        fqdn: text(cluster, "/properties/fqdn").unwrap_or_default().to_owned(),
+        private: cluster
+            .pointer("/properties/apiServerAccessProfile/enablePrivateCluster")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        overlay_with_cilium: setting("networkPluginMode") == Some("overlay")
+            && setting("networkDataplane") == Some("cilium"),
+        node_resource_group,
+    })
+}
+
+/// Subnets take no tags: they belong to whoever owns the VNet, or, in the AKS
+/// VNet, the table or security group that they point at.
+fn note_subnets(
+    answers: &Answers,
+    scope: &Scope<'_>,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    for network in answers.objects.get("Microsoft.Network/virtualNetworks").into_iter().flatten() {
+        let Some(network_id) = id_of(network) else { continue };
+        let ownership = codec::ownership(network, &owner);
+        let of_cluster = cluster.filter(|facts| facts.virtual_network == network_id);
+        for subnet in list(network, "/properties/subnets") {
+            let Some(id) = id_of(subnet) else { continue };
+            if let Some(facts) = of_cluster {
+                note_cluster_subnet(&id, subnet, facts, observation);
+            } else if matches!(ownership, Ownership::Ours { .. }) {
+                note_object(subnet, ownership.clone(), observation);
+            }
+        }
+    }
+}
+
+fn note_cluster_subnet(
+    id: &ArmId,
+    subnet: &Value,
+    facts: &ClusterFacts,
+    observation: &mut Observation,
+) {
+    let table = text(subnet, "/properties/routeTable/id").map(ArmId::new);
+    let group = text(subnet, "/properties/networkSecurityGroup/id").map(ArmId::new);
+    let owner_of = |id: &Option<ArmId>, observation: &Observation| {
+        let key = ObjectKey::Azure(id.clone()?);
+        observation.inventory.get(&key).map(|object| object.ownership.clone())
+    };
+    let ours = Ownership::Ours { side: SideName::from(&Side::Cluster) };
+    let of_table = owner_of(&table, observation);
+    if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
+        let ownership = match (&table, of_table) {
+            (None, _) => Ownership::Inherited,
+            (Some(_), Some(Ownership::Ours { .. })) => ours,
+            (Some(table), _) if table.name() == names::WORKERS_ROUTE_TABLE => Ownership::Inherited,
+            (Some(_), _) => Ownership::Foreign,
+        };
+        let association = RouteTableAssociation {
+            subnet: Pending::Known(id.clone()),
+            route_table: table,
+        };
+        observation.inventory.note(
+            ObjectKey::AzureAssociation(id.clone()),
+            Resource::RouteTableAssociation(association),
+            ownership,
+        );
+        return;
+    }
+    if id.name() != names::CLUSTER_ROUTER_SUBNET {
+        return;
+    }
+    let of_group = owner_of(&group, observation);
+    let is_ours = |ownership: &Option<Ownership>| matches!(ownership, Some(Ownership::Ours { .. }));
+    let ownership =
+        if is_ours(&of_table) || is_ours(&of_group) { ours } else { Ownership::Inherited };
+    note_object(subnet, ownership, observation);
+}
+
+/// A worker keeps the address that its interface holds.
+fn note_held(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation) {
+    let owner = scope.owner();
+    let workers: BTreeMap<String, &str> = scope
+        .topology
+        .datacenters
+        .iter()
+        .flat_map(|datacenter| &datacenter.workers)
+        .map(|worker| (names::interface(worker.name.as_str()), worker.name.as_str()))
+        .collect();
+    for interface in
+        answers.objects.get("Microsoft.Network/networkInterfaces").into_iter().flatten()
+    {
+        let Some(id) = id_of(interface) else { continue };
+        let Some(worker) = workers.get(id.name()) else { continue };
+        let address = list(interface, "/properties/ipConfigurations")
+            .find_map(|configuration| text(configuration, "/properties/privateIPAddress"))
+            .and_then(|address| address.parse().ok());
+        if matches!(codec::ownership(interface, &owner), Ownership::Ours { .. }) {
+            observation.held(worker).ip = address;
+        }
+    }
+}
+
+/// What is not ours in a group of ours: deleting the group would delete it.
+fn note_foreign_contents(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation) {
+    let owner = scope.owner();
+    for (group, contents) in &answers.contents {
+        let foreign: Vec<String> = contents
+            .iter()
+            .filter(|value| codec::ownership(value, &owner) == Ownership::Foreign)
+            .filter_map(id_of)
+            // A VM's disk goes with its VM and carries no mark of its own.
+            .filter(|id| {
+                !id.resource_type().is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))
+            })
+            .map(|id| id.name().to_owned())
+            .collect();
+        if !foreign.is_empty() {
+            let key = ObjectKey::Azure(group.clone());
+            observation.inventory.foreign_contents.insert(key, foreign);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Reads the world into an inventory, by lists; writes nothing.
+
+mod azure;
+mod cluster;
+mod hosts;
+mod single;
+mod tailnet;
+
+use std::collections::BTreeMap;
+
+use crate::desired::Facts;
+use crate::desired::facts::Held;
+use crate::plan::live::TailnetFacts;
+use crate::plan::{Finding, Gap, Inventory, Source};
+use crate::provider::doors::Doors;
+use crate::resource::{Owner, Side};
+use crate::topology::model::{Site, Topology};
+use crate::topology::names::{SubscriptionId, WorkerName};
+
+pub use single::read_one;
+
+/// What is looked for, and how closely.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The public key given to new machines.
+    pub ssh_public_key: String,
+    /// Look at the workers' hosts too.
+    pub deep: bool,
+    /// Everything is to go: resource groups are looked into for what is not ours.
+    pub destroying: bool,
+}
+
+impl Scope<'_> {
+    /// Whose marks are looked for.
+    pub fn owner(&self) -> Owner {
+        Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
+    }
+
+    /// The side that a router belongs to; a router that the topology does not
+    /// know is the cluster's.
+    fn side_of_router(&self, name: &str) -> Side {
+        self.topology
+            .datacenters
+            .iter()
+            .find(|datacenter| datacenter.router.name.as_str() == name)
+            .map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+    }
+}
+
+/// Everything that was read.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The objects.
+    pub inventory: Inventory,
+    /// What resources are spelt out from.
+    pub facts: Facts,
+    /// What the lints look at besides.
+    pub tailnet: TailnetFacts,
+    /// What was noticed on the way.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads Azure and the tailnet side by side, then the cluster (whose
+/// credentials Azure gives), then the hosts (which the tailnet leads to).
+pub async fn observe(doors: &Doors, scope: &Scope<'_>) -> Observation {
+    let mut observation = Observation {
+        inventory: Inventory::default(),
+        facts: Facts {
+            subscription: scope.subscription.clone(),
+            ssh_public_key: scope.ssh_public_key.clone(),
+            cluster: None,
+            nodes: Vec::new(),
+            router_addresses: BTreeMap::new(),
+            held: BTreeMap::new(),
+        },
+        tailnet: TailnetFacts::default(),
+        findings: Vec::new(),
+    };
+    let (azure, tailnet) =
+        tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));
+    azure::note(azure, scope, &mut observation);
+    let devices = tailnet::note(tailnet, scope, &mut observation);
+    cluster::read(doors, scope, &mut observation).await;
+    hosts::read(doors, scope, &devices, &mut observation).await;
+    observation
+}
+
+impl Observation {
+    fn gap(&mut self, source: Source, reason: &dyn std::fmt::Display, remedy: impl Into<String>) {
+        let gap =
+            Gap { source, reason: reason.to_string(), remedy: remedy.into(), explained: false };
+        self.inventory.note_gap(gap);
+    }
+
+    fn held(&mut self, worker: &str) -> &mut Held {
+        self.facts.held.entry(WorkerName::new(worker)).or_default()
+    }
+}
+
+/// Whether a datacenter's machines were there before us.
+fn is_existing(topology: &Topology, side: &Side) -> bool {
+    match side {
+        Side::Cluster => false,
+        Side::Datacenter(name) => topology
+            .datacenters
+            .iter()
+            .any(|datacenter| datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))),
+    }
+}

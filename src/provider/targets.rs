@@ -1,0 +1,61 @@
+//! The way to each host of a topology.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::host::HostTarget;
+use crate::topology::model::{Datacenter, Topology, Worker};
+
+/// The AKS router, through the tailnet.
+pub fn cluster_router(
+    topology: &Topology,
+    addresses: &BTreeMap<String, Ipv4Addr>,
+) -> Option<HostTarget> {
+    let name = topology.cluster.router.name.as_str();
+    Some(target(topology, name, *addresses.get(name)?, None, None))
+}
+
+/// A datacenter's router, through the tailnet, or where the topology says that
+/// SSH reaches it before it has joined.
+pub fn datacenter_router(
+    topology: &Topology,
+    datacenter: &Datacenter,
+    addresses: &BTreeMap<String, Ipv4Addr>,
+) -> Option<HostTarget> {
+    let router = &datacenter.router;
+    let name = router.name.as_str();
+    let written = router.ssh_address.as_deref().and_then(|address| address.parse().ok());
+    let address = addresses.get(name).copied().or(written)?;
+    Some(target(topology, name, address, None, router.host_key.clone()))
+}
+
+/// A worker, through its datacenter's router.
+pub fn worker(
+    topology: &Topology,
+    datacenter: &Datacenter,
+    worker: &Worker,
+    address: Ipv4Addr,
+    addresses: &BTreeMap<String, Ipv4Addr>,
+) -> Option<HostTarget> {
+    let router = datacenter_router(topology, datacenter, addresses)?;
+    let name = worker.name.as_str();
+    Some(target(topology, name, address, Some(router), worker.host_key.clone()))
+}
+
+fn target(
+    topology: &Topology,
+    hostname: &str,
+    address: Ipv4Addr,
+    jump: Option<HostTarget>,
+    host_key: Option<String>,
+) -> HostTarget {
+    HostTarget {
+        hostname: hostname.to_owned(),
+        address,
+        port: topology.ssh.port,
+        user: topology.ssh.user.clone(),
+        jump: jump.map(Box::new),
+        host_key,
+        host_keys: topology.ssh.host_keys,
+    }
+}
