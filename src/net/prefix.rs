@@ -86,7 +86,9 @@ mod tests {
 
     fn bitmap(prefixes: &[Ipv4Net]) -> Vec<bool> {
         (0..=255)
-            .map(|last| prefixes.iter().any(|prefix| prefix.contains(&Ipv4Addr::new(10, 0, 0, last))))
+            .map(|last| {
+                prefixes.iter().any(|prefix| prefix.contains(&Ipv4Addr::new(10, 0, 0, last)))
+            })
             .collect()
     }
 

@@ -339,15 +339,9 @@ impl Code {
     }
 
     fn entry(self) -> &'static Entry {
-        // The enum and the entries have the same order, which a test holds them to.
-        let mut index = self as usize;
-        for group in GROUPS {
-            match group.get(index) {
-                Some(entry) => return entry,
-                None => index -= group.len(),
-            }
-        }
-        &file::ENTRIES[0]
+        let mut entries = GROUPS.into_iter().flatten();
+        // A test holds that every code has an entry, so the fallback is never taken.
+        entries.find(|entry| entry.code == self).unwrap_or(&file::ENTRIES[0])
     }
 }
 
@@ -381,33 +375,4 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_code_stands_at_its_own_entry() {
-        for code in Code::ALL {
-            assert_eq!(code.entry().code, code);
-            assert_eq!(code.as_str().parse(), Ok(code));
-        }
-        assert_eq!(Code::ALL.len(), GROUPS.iter().map(|group| group.len()).sum::<usize>());
-    }
-
-    #[test]
-    fn every_explanation_is_there_and_its_own() {
-        let titles: BTreeSet<_> = Code::ALL.iter().map(|code| code.title()).collect();
-        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.explanation()).collect();
-        assert_eq!(titles.len(), Code::ALL.len());
-        assert_eq!(texts.len(), Code::ALL.len());
-        assert!(texts.iter().all(|text| text.matches(['.', '?']).count() >= 2 && text.len() > 80));
-    }
-
-    #[test]
-    fn codes_ascend_and_no_other_is_known() {
-        assert!(Code::ALL.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()));
-        assert!("SG9999".parse::<Code>().is_err());
-        assert_eq!("sg0303".parse(), Ok(Code::Overlap));
-    }
-}
+mod tests;

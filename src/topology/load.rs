@@ -115,8 +115,9 @@ fn empty(text: &str) -> Diagnostic {
 
 fn too_large(size: usize) -> Diagnostic {
     let message = format!("the file has {size} bytes, and a topology at most {SIZE_LIMIT}");
-    Diagnostic::error(Code::TooLarge, message)
-        .remedy("check that `-f` names a topology; `worker_range` describes many workers in a few lines")
+    Diagnostic::error(Code::TooLarge, message).remedy(
+        "check that `-f` names a topology; `worker_range` describes many workers in a few lines",
+    )
 }
 
 /// The bytes up to the first bad one are text, and place the finding.

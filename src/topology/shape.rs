@@ -65,13 +65,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn table(&mut self, table: &mut DeTable<'_>, schema: &'a Schema, span: Span, key: &str) -> bool {
+    fn table(
+        &mut self,
+        table: &mut DeTable<'_>,
+        schema: &'a Schema,
+        span: Span,
+        key: &str,
+    ) -> bool {
         let known = &schema["properties"];
         if schema["additionalProperties"] == false {
             self.mend_unknown_keys(table, known);
         }
         let others = &schema["additionalProperties"];
-        let others = if others.is_object() { Some(others) } else { schema["patternProperties"].as_object().and_then(|map| map.values().next()) };
+        let others = if others.is_object() {
+            Some(others)
+        } else {
+            schema["patternProperties"].as_object().and_then(|map| map.values().next())
+        };
         let mut refused = Vec::new();
         for (name, value) in table.iter_mut() {
             let name = name.get_ref();
@@ -91,8 +101,11 @@ impl<'a> Walk<'a> {
     /// so that its value is still checked and the known key is not missed too.
     fn mend_unknown_keys(&mut self, table: &mut DeTable<'_>, known: &'a Schema) {
         let Some(properties) = known.as_object() else { return };
-        let unknown: Vec<_> =
-            table.keys().filter(|key| !properties.contains_key(key.get_ref().as_ref())).cloned().collect();
+        let unknown: Vec<_> = table
+            .keys()
+            .filter(|key| !properties.contains_key(key.get_ref().as_ref()))
+            .cloned()
+            .collect();
         for key in unknown {
             let name = key.get_ref().to_string();
             let proposal = closest(&name, properties.keys().map(String::as_str));
@@ -204,9 +217,12 @@ fn wrong_type(key: &str, expected: &str, found: &str, span: Span) -> Diagnostic 
         "array" => ("an array", "write a list in brackets, or one `[[…]]` table each"),
         _ => ("a table", "write it as a table with a `[…]` header of its own"),
     };
-    Diagnostic::error(Code::WrongType, format!("`{key}` must be {noun}, not {}", with_article(found)))
-        .at(span, format!("expected {noun}"))
-        .remedy(example)
+    Diagnostic::error(
+        Code::WrongType,
+        format!("`{key}` must be {noun}, not {}", with_article(found)),
+    )
+    .at(span, format!("expected {noun}"))
+    .remedy(example)
 }
 
 fn with_article(noun: &str) -> String {
@@ -229,7 +245,9 @@ fn choices(schema: &Schema) -> Vec<&str> {
     let constants = schema["oneOf"].as_array().into_iter().flatten();
     let listed = schema["enum"].as_array().into_iter().flatten();
     constants
-        .flat_map(|one| one.get("const").into_iter().chain(one["enum"].as_array().into_iter().flatten()))
+        .flat_map(|one| {
+            one.get("const").into_iter().chain(one["enum"].as_array().into_iter().flatten())
+        })
         .chain(listed)
         .filter_map(Schema::as_str)
         .collect()

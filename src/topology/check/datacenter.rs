@@ -31,8 +31,10 @@ impl Checker<'_> {
     ) -> Option<Vec<Checked>> {
         let mut sections: Vec<_> = file.datacenters.iter().collect();
         sections.sort_by_key(|(key, _)| key.span.start);
-        let checked: Vec<_> =
-            sections.into_iter().map(|(key, section)| self.datacenter(key, section, region)).collect();
+        let checked: Vec<_> = sections
+            .into_iter()
+            .map(|(key, section)| self.datacenter(key, section, region))
+            .collect();
         checked.into_iter().collect()
     }
 
@@ -68,9 +70,12 @@ impl Checker<'_> {
     fn kind(&mut self, key: &Located<String>, section: &DatacenterSection) -> Option<Kind> {
         if let Some(qemu) = &section.qemu {
             self.found.push(
-                Diagnostic::error(Code::UnsupportedKind, "datacenters of kind `qemu` are not supported yet")
-                    .at(qemu.span.clone(), "reserved for local virtual machines")
-                    .remedy("start the machines yourself and use `existing`, or use `azure`"),
+                Diagnostic::error(
+                    Code::UnsupportedKind,
+                    "datacenters of kind `qemu` are not supported yet",
+                )
+                .at(qemu.span.clone(), "reserved for local virtual machines")
+                .remedy("start the machines yourself and use `existing`, or use `azure`"),
             );
         }
         match (&section.azure, &section.existing, &section.qemu) {
@@ -78,7 +83,8 @@ impl Checker<'_> {
             (None, Some(_), None) => Some(Kind::Existing),
             (None, None, Some(_)) => None,
             (azure, existing, _) => {
-                let label = if azure.is_some() || existing.is_some() { "several kinds" } else { "no kind" };
+                let label =
+                    if azure.is_some() || existing.is_some() { "several kinds" } else { "no kind" };
                 let message = format!("datacenter `{}` needs exactly one kind", key.value);
                 self.found.push(
                     Diagnostic::error(Code::DatacenterKind, message)
@@ -163,9 +169,12 @@ impl Checker<'_> {
         let Some(span) = span else { return };
         let kind = if kind == Kind::Azure { "azure" } else { "existing" };
         self.found.push(
-            Diagnostic::error(Code::KeyNotForKind, format!("`{key}` does nothing in kind `{kind}`"))
-                .at(span.clone(), format!("not a key for a machine of kind `{kind}`"))
-                .remedy(format!("remove `{key}`, or change the datacenter's kind")),
+            Diagnostic::error(
+                Code::KeyNotForKind,
+                format!("`{key}` does nothing in kind `{kind}`"),
+            )
+            .at(span.clone(), format!("not a key for a machine of kind `{kind}`"))
+            .remedy(format!("remove `{key}`, or change the datacenter's kind")),
         );
     }
 

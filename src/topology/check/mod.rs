@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Code, Diagnostic};
 use super::file::{ProfileSection, TopologyFile};
 use super::model::{
-    Azure, ContainerRuntime, HostKeyPolicy, Network, Profile, PublicKeySource, SourceAddresses, Ssh,
-    Tailnet, Topology,
+    Azure, ContainerRuntime, HostKeyPolicy, Network, Profile, PublicKeySource, SourceAddresses,
+    Ssh, Tailnet, Topology,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};

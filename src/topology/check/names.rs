@@ -103,7 +103,12 @@ impl Checker<'_> {
     }
 
     /// AKS names its node resource group after three names and takes at most 80.
-    pub(super) fn node_group_length(&mut self, group: &Located<String>, cluster: &str, region: &str) {
+    pub(super) fn node_group_length(
+        &mut self,
+        group: &Located<String>,
+        cluster: &str,
+        region: &str,
+    ) {
         let name = format!("MC_{}_{cluster}_{region}", group.value);
         let legal = name.chars().count() <= 80;
         let rule = "to leave room: `MC_<group>_<cluster>_<region>` may have at most 80 characters";
@@ -170,7 +175,10 @@ impl Checker<'_> {
             self.found.push(
                 Diagnostic::error(Code::IllegalTag, message)
                     .at(written.span.clone(), "a tag starts with `tag:` and a letter")
-                    .remedy(format!("write \"tag:stargate-{}\", for example", as_host_name(topology))),
+                    .remedy(format!(
+                        "write \"tag:stargate-{}\", for example",
+                        as_host_name(topology)
+                    )),
             );
         }
     }

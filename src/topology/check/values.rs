@@ -102,9 +102,12 @@ impl Checker<'_> {
         };
         if !usable {
             self.found.push(
-                Diagnostic::error(Code::InvalidSsh, "`public_key` is neither a path nor a public key")
-                    .at(written.span.clone(), "not a public key")
-                    .remedy("write a path such as \"~/.ssh/id_ed25519.pub\", or the line in that file"),
+                Diagnostic::error(
+                    Code::InvalidSsh,
+                    "`public_key` is neither a path nor a public key",
+                )
+                .at(written.span.clone(), "not a public key")
+                .remedy("write a path such as \"~/.ssh/id_ed25519.pub\", or the line in that file"),
             );
         }
         source
@@ -113,7 +116,9 @@ impl Checker<'_> {
     pub(super) fn user(&mut self, written: &Located<String>) {
         let text = written.value.as_str();
         let legal = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-            && text.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || "_-".contains(one))
+            && text
+                .chars()
+                .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || "_-".contains(one))
             && text.len() <= 32;
         if !legal {
             self.found.push(
@@ -132,7 +137,9 @@ impl Checker<'_> {
             self.found.push(
                 Diagnostic::error(Code::InvalidHostKey, "the pinned host key is no key")
                     .at(written.span.clone(), "neither a public key nor a fingerprint")
-                    .remedy("write \"ssh-ed25519 AAAA…\" as `ssh-keyscan` prints it, or \"SHA256:…\""),
+                    .remedy(
+                        "write \"ssh-ed25519 AAAA…\" as `ssh-keyscan` prints it, or \"SHA256:…\"",
+                    ),
             );
         }
         Some(text.to_owned())

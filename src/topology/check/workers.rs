@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use super::Checker;
 use super::datacenter::Kind;
 use super::names::is_host_name;
-use super::Checker;
 use crate::net::prefix;
 use crate::topology::diagnostic::{Code, Diagnostic, closest};
 use crate::topology::file::{DatacenterSection, TopologyFile, WorkerRangeSection, WorkerSection};
@@ -89,7 +89,8 @@ impl Checker<'_> {
         if kind == Kind::Existing {
             self.not_for(kind, "vm_size", section.vm_size.as_ref().map(|size| &size.span));
             if section.first_ip.is_none() {
-                let pattern = Located { value: section.name.to_string(), span: section.name.span.clone() };
+                let pattern =
+                    Located { value: section.name.to_string(), span: section.name.span.clone() };
                 self.missing_fact("first_ip", &pattern);
             }
         }
@@ -103,7 +104,8 @@ impl Checker<'_> {
             mac: None,
         };
         for step in 0..section.count.value {
-            let ip = first_ip.and_then(|first| u32::from(first).checked_add(step)).map(Ipv4Addr::from);
+            let ip =
+                first_ip.and_then(|first| u32::from(first).checked_add(step)).map(Ipv4Addr::from);
             workers.0.push(Worker {
                 name: WorkerName::new(pattern.name(step + 1)),
                 ip,
@@ -130,7 +132,10 @@ impl Checker<'_> {
         }
         self.found.push(
             Diagnostic::error(Code::NamePatternInvalid, format!("`{text}` makes no legal names"))
-                .at(section.name.span.clone(), "one `{}` or `{:03}` among small letters, digits and hyphens")
+                .at(
+                    section.name.span.clone(),
+                    "one `{}` or `{:03}` among small letters, digits and hyphens",
+                )
                 .remedy("write a pattern such as \"dc2-worker-{:03}\""),
         );
         None
@@ -158,9 +163,12 @@ impl Checker<'_> {
             None => format!("add `[profiles.{}]`", written.value),
         };
         self.found.push(
-            Diagnostic::error(Code::UnknownProfile, format!("there is no profile `{}`", written.value))
-                .at(written.span.clone(), "not defined in `[profiles]`")
-                .remedy(remedy),
+            Diagnostic::error(
+                Code::UnknownProfile,
+                format!("there is no profile `{}`", written.value),
+            )
+            .at(written.span.clone(), "not defined in `[profiles]`")
+            .remedy(remedy),
         );
     }
 }

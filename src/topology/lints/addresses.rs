@@ -18,7 +18,10 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
         found.push(
             Diagnostic::error(
                 Code::RouterSubnetOutsideVnet,
-                format!("the router's subnet {router} is outside the AKS VNet {}", overlaps::AKS_VNET),
+                format!(
+                    "the router's subnet {router} is outside the AKS VNet {}",
+                    overlaps::AKS_VNET
+                ),
             )
             .at(place.clone(), "not in the VNet that AKS makes")
             .remedy("choose a range of the VNet outside 10.224.0.0/16, such as \"10.237.0.0/24\""),

@@ -102,11 +102,13 @@ fn report(outer: &Range, inner: &Range) -> Option<Diagnostic> {
     };
     let mine = if std::ptr::eq(other, outer) { inner } else { outer };
     let code = code(outer.purpose, inner.purpose, outer.prefix == inner.prefix);
-    let message =
-        format!("{} {} overlaps {} {}", mine.name, mine.prefix, other.name, other.prefix);
+    let message = format!("{} {} overlaps {} {}", mine.name, mine.prefix, other.name, other.prefix);
     let found = Diagnostic::error(code, message)
         .at(at.clone(), format!("shares addresses with {}", other.name))
-        .remedy(format!("move one of the two: {} must lie apart from {}", mine.prefix, other.prefix));
+        .remedy(format!(
+            "move one of the two: {} must lie apart from {}",
+            mine.prefix, other.prefix
+        ));
     Some(match &other.span {
         Some(span) if span != at => found.with(span.clone(), format!("{} is here", other.name)),
         _ => found,
@@ -160,7 +162,8 @@ fn collect(context: &Context<'_>) -> Vec<Range> {
 
 /// The ranges that are there without being written.
 fn fixed(context: &Context<'_>) -> Vec<Range> {
-    let fixed = |prefix, purpose, name: &str| Range { prefix, purpose, name: name.to_owned(), span: None };
+    let fixed =
+        |prefix, purpose, name: &str| Range { prefix, purpose, name: name.to_owned(), span: None };
     let mut ranges = vec![fixed(TAILNET_RANGE, Use::Tailnet, "Tailscale's range")];
     ranges.extend(REFUSED_RANGES.map(|range| fixed(range, Use::Refused, "Azure's own range")));
     // An existing cluster's VNet is whatever it is; the live lints look at it.
@@ -174,8 +177,6 @@ fn fixed(context: &Context<'_>) -> Vec<Range> {
 /// Whether the cluster's router has a place in the VNet that AKS makes.
 pub(super) fn router_in_vnet(context: &Context<'_>) -> bool {
     let subnet = &context.topology.cluster.router.subnet_cidr;
-    context.topology.cluster.existing
-        || AKS_VNET.contains(subnet)
-        // An overlap with the VNet was reported as such.
-        || prefix::overlaps(&AKS_VNET, subnet)
+    // One that only overlaps the VNet was reported as such.
+    context.topology.cluster.existing || prefix::overlaps(&AKS_VNET, subnet)
 }

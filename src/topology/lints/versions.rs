@@ -32,9 +32,12 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
         }
         if !used.contains(name) {
             found.push(
-                Diagnostic::warning(Code::UnusedProfile, format!("nobody uses the profile `{name}`"))
-                    .at(spans.name.clone(), "not named by any datacenter or worker")
-                    .remedy("name it with `profile = `, or remove it"),
+                Diagnostic::warning(
+                    Code::UnusedProfile,
+                    format!("nobody uses the profile `{name}`"),
+                )
+                .at(spans.name.clone(), "not named by any datacenter or worker")
+                .remedy("name it with `profile = `, or remove it"),
             );
         }
     }
