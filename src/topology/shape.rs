@@ -82,6 +82,7 @@ impl<'a> Walk<'a> {
         } else {
             schema["patternProperties"].as_object().and_then(|map| map.values().next())
         };
+        let place = if span == (0..0) { key.to_owned() } else { format!("`{key}`") };
         let mut refused = Vec::new();
         for (name, value) in table.iter_mut() {
             let name = name.get_ref();
@@ -90,7 +91,7 @@ impl<'a> Walk<'a> {
                 refused.push(name.to_string());
             }
         }
-        let complete = self.missing_keys(table, schema, span, key);
+        let complete = self.missing_keys(table, schema, span, &place);
         for name in refused {
             table.remove(name.as_str());
         }

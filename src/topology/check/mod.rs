@@ -115,7 +115,6 @@ impl Checker<'_> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "two maps of one key, taken apart at once")]
     fn profiles(
         &mut self,
         file: &TopologyFile,

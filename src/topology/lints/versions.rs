@@ -8,6 +8,8 @@ use crate::topology::diagnostic::{Code, Diagnostic};
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let server = context.topology.cluster.kubernetes_version;
     let used = used_profiles(context);
+    // A profile that is misspelt where it is named is not unused.
+    let misspelt = found.iter().any(|one| one.code == Code::UnknownProfile);
     for (name, profile) in &context.topology.profiles {
         let Some(spans) = context.spans.profiles.get(name) else { continue };
         let kubelet = profile.kubernetes_version;
@@ -30,7 +32,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
                 )),
             );
         }
-        if !used.contains(name) {
+        if !misspelt && !used.contains(name) {
             found.push(
                 Diagnostic::warning(
                     Code::UnusedProfile,
