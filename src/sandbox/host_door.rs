@@ -1,0 +1,133 @@
+//! The door to hosts, onto the sandbox's machines.
+//!
+//! Each call is one change of the world. It takes no time; what it would have
+//! taken is added up on the host.
+
+use std::net::Ipv4Addr;
+
+use async_trait::async_trait;
+
+use super::hosts::Host;
+use super::hosts::change::{Outside, change_name};
+use super::hosts::step::step_name;
+use super::intercept::{Delivery, Effect, Verdict};
+use super::shared::SharedWorld;
+use super::world::World;
+use crate::provider::host::{
+    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+};
+
+#[async_trait]
+impl HostDoor for SharedWorld {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        self.intercepted(target, "probe-router", false, || {
+            self.read(|world| Ok(reach(world, target)?.probe_router()))
+        })
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        change: &RouterChange,
+    ) -> Result<(), HostError> {
+        let doing = change_name(change);
+        self.intercepted(target, doing, true, || {
+            self.change(|world, now| {
+                let name = reach(world, target)?.name.clone();
+                let World { hosts, tailnet, entropy, .. } = world;
+                let host = hosts.get_mut(&name).ok_or_else(|| silent(target, "it is gone"))?;
+                host.change_router(change, &mut Outside { tailnet, entropy, now })
+                    .map_err(|reason| failed(target, doing, reason))
+            })
+        })
+    }
+
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.intercepted(target, "probe-worker", false, || {
+            self.read(|world| Ok(reach(world, target)?.probe_worker()))
+        })
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        let doing = step_name(step);
+        self.intercepted(target, doing, true, || {
+            self.change(|world, _now| {
+                let name = reach(world, target)?.name.clone();
+                let host =
+                    world.hosts.get_mut(&name).ok_or_else(|| silent(target, "it is gone"))?;
+                host.apply_worker_step(step).map_err(|reason| failed(target, doing, reason))
+            })
+        })
+    }
+}
+
+impl SharedWorld {
+    fn intercepted<T>(
+        &self,
+        target: &HostTarget,
+        doing: &'static str,
+        writes: bool,
+        work: impl FnOnce() -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        let Some(interceptor) = self.interceptor() else { return work() };
+        let effect = Effect::Host { hostname: target.hostname.clone(), doing, writes };
+        match interceptor.before(&effect) {
+            Verdict::Pass => {}
+            Verdict::Lose => return Err(silent(target, "connection reset by peer")),
+            Verdict::Refuse { status, .. } => {
+                return Err(failed(target, doing, format!("exit status {status}")));
+            }
+        }
+        let result = work();
+        match interceptor.after(&effect) {
+            Delivery::Deliver => result,
+            Delivery::Lose => Err(silent(target, "connection reset by peer")),
+        }
+    }
+}
+
+/// Finds the host that a target leads to, if it leads to one.
+fn reach<'a>(world: &'a World, target: &HostTarget) -> Result<&'a Host, HostError> {
+    if let Some(jump) = &target.jump {
+        let router = reach(world, jump)?;
+        let device = router.tailscale.as_ref().and_then(|tailscale| tailscale.device.as_ref());
+        let online = device
+            .and_then(|device| world.tailnet.device(device))
+            .is_some_and(|device| device.online && device.authorized);
+        if !online {
+            let reason = format!("its router {} is not online in the tailnet", router.name);
+            return Err(silent(target, &reason));
+        }
+    }
+    let mut here = world.hosts.values().filter(|host| answers(host, target.address)).peekable();
+    let other = here.peek().map(|host| host.name.clone());
+    match (here.find(|host| host.name == target.hostname), other) {
+        (Some(host), _) => Ok(host),
+        (None, Some(name)) => {
+            Err(failed(target, "connect", format!("the host there calls itself {name}")))
+        }
+        (None, None) => Err(silent(target, "connection timed out")),
+    }
+}
+
+fn answers(host: &Host, address: Ipv4Addr) -> bool {
+    let in_tailnet = host.tailscale.as_ref().and_then(|tailscale| tailscale.address);
+    let known = [Some(host.ip), host.public_ip, in_tailnet];
+    host.powered_on && known.contains(&Some(address))
+}
+
+fn silent(target: &HostTarget, reason: &str) -> HostError {
+    HostError::Unreachable {
+        hostname: target.hostname.clone(),
+        address: target.address,
+        reason: reason.to_owned(),
+    }
+}
+
+fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
+    HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
+}
