@@ -18,6 +18,7 @@ pub mod serve;
 pub mod shared;
 pub mod stream;
 pub mod tailnet;
+mod tokens;
 pub mod transport;
 pub mod world;
 

@@ -162,6 +162,8 @@ pub struct WorkerState {
     pub request: Option<String>,
     /// The client certificate that the cluster issued.
     pub certificate: Option<ClientCertificate>,
+    /// Whether the kubelet has registered its Node since its start.
+    pub registered: bool,
     /// The stamp file.
     pub stamp: Option<String>,
 }

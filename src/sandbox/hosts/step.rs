@@ -60,6 +60,7 @@ impl Host {
         worker.kubelet_active = true;
         // A start asks anew, should the last request have been denied or lost.
         worker.request = None;
+        worker.registered = false;
         Ok(())
     }
 }

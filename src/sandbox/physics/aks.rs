@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::certificates;
-use super::cluster::{Cluster, definitions};
+use super::cluster::{Cluster, define_kinds};
 use super::machines::succeeded;
 use super::nodes::{ClusterFacts, Pool, scale, scale_set_number};
 use crate::resource::ArmId;
@@ -43,10 +43,7 @@ fn start(world: &mut World, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
         return;
     }
     let mut store = KubernetesStore::new(&format!("v{}", facts.version));
-    let mut cluster = Cluster::new(&mut store, now);
-    for definition in definitions() {
-        cluster.put(definition);
-    }
+    define_kinds(&mut Cluster::new(&mut store, now));
     world.kubernetes = Some(store);
     let (high, low) = (world.entropy.next_number(), world.entropy.next_number());
     world.cluster_access = Some(ClusterAccess {

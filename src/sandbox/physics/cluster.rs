@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sandbox::kubernetes::KubernetesStore;
+use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectName};
 
 /// What the controllers of the sandbox's cluster write as.
 const MANAGER: &str = "kube-controller-manager";
@@ -40,7 +40,7 @@ impl<'a> Cluster<'a> {
     }
 
     pub(crate) fn all(&self, kind: (&str, &str)) -> Vec<Value> {
-        self.store.list(kind.0, kind.1).into_iter().cloned().collect()
+        self.store.list(kind.0, kind.1, None).into_iter().cloned().collect()
     }
 
     /// Stores an object, unless it is there just so already.
@@ -65,7 +65,8 @@ impl<'a> Cluster<'a> {
     }
 
     pub(crate) fn delete(&mut self, kind: (&str, &str), namespace: Option<&str>, name: &str) {
-        self.store.delete(kind.0, kind.1, namespace, name, &self.now);
+        let (api_version, kind) = kind;
+        self.store.delete(&ObjectName { api_version, kind, namespace, name }, &self.now);
     }
 
     /// Removes a node and what lives and dies with it.
@@ -108,39 +109,26 @@ pub(crate) fn is_ready(node: &Value) -> bool {
     })
 }
 
-/// Definitions of the kinds that AKS brings.
-pub(crate) fn definitions() -> [Value; 2] {
-    [
-        definition("nodenetworkconfigs", "NodeNetworkConfig", "acn.azure.com", "v1alpha", "Namespaced"),
-        definition("ciliumnodes", "CiliumNode", "cilium.io", "v2", "Cluster"),
-    ]
-}
-
-fn definition(plural: &str, kind: &str, group: &str, version: &str, scope: &str) -> Value {
-    let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("{plural}.{group}") },
-        "spec": {
-            "group": group,
-            "scope": scope,
-            "names": {
-                "plural": plural,
-                "singular": kind.to_ascii_lowercase(),
-                "kind": kind,
-                "listKind": format!("{kind}List"),
-            },
-            "versions": [{
-                "name": version,
-                "served": true,
-                "storage": true,
-                "schema": { "openAPIV3Schema": {
-                    "type": "object",
-                    "properties": { "spec": open, "status": open },
-                }},
-                "subresources": { "status": {} },
-            }],
-        },
-    })
+/// Serves the kinds that AKS brings.
+pub(crate) fn define_kinds(cluster: &mut Cluster<'_>) {
+    let network_config = CustomResource {
+        group: "acn.azure.com",
+        version: "v1alpha",
+        kind: "NodeNetworkConfig",
+        plural: "nodenetworkconfigs",
+        namespaced: true,
+        status: true,
+    };
+    let cilium_node = CustomResource {
+        group: "cilium.io",
+        version: "v2",
+        kind: "CiliumNode",
+        plural: "ciliumnodes",
+        namespaced: false,
+        status: true,
+    };
+    for resource in [network_config, cilium_node] {
+        // A server that was just started knows CustomResourceDefinitions.
+        let _served = cluster.store.register_custom_resource(&resource, &cluster.now);
+    }
 }

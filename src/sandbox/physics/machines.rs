@@ -2,8 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -93,10 +91,7 @@ fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
 }
 
 fn read_machine(custom_data: &str) -> Option<Machine> {
-    let decoded = STANDARD.decode(custom_data.trim()).ok();
-    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.as_deref().unwrap_or(custom_data);
-    let line = text.lines().find_map(|line| line.trim().strip_prefix(MACHINE_LINE))?;
+    let line = custom_data.lines().find_map(|line| line.trim().strip_prefix(MACHINE_LINE))?;
     serde_json::from_str(line.trim()).ok()
 }
 
