@@ -114,19 +114,23 @@ fn merge_lists<'a>(
         Some(earlier) => merge(earlier, item, structure.item()),
         None => item.clone(),
     };
-    // A configuration that names every item also says their order.
-    if live.iter().all(|item| config.iter().any(|it| same(it, item))) {
-        return config.iter().map(combine).collect();
+    let named = |item: &Value| config.iter().any(|it| same(it, item));
+    // The configuration gives the order of its items; what only the live list has keeps
+    // its place among them.
+    let mut rest = live;
+    let mut result = Vec::with_capacity(live.len() + config.len());
+    for (place, item) in config.iter().enumerate() {
+        while let Some((first, after)) = rest.split_first() {
+            match config.iter().position(|it| same(it, first)) {
+                None => result.push(first.clone()),
+                Some(wanted) if wanted > place => break,
+                Some(_) => {}
+            }
+            rest = after;
+        }
+        result.push(combine(item));
     }
-    let mut result: Vec<Value> = live
-        .iter()
-        .map(|item| match config.iter().find(|it| same(it, item)) {
-            Some(wanted) => combine(wanted),
-            None => item.clone(),
-        })
-        .collect();
-    let added = config.iter().filter(|item| !live.iter().any(|it| same(it, item)));
-    result.extend(added.cloned());
+    result.extend(rest.iter().filter(|it| !named(it)).cloned());
     result
 }
 

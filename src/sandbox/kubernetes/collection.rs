@@ -170,9 +170,10 @@ impl DeleteOptions {
     }
 
     fn check(&self, call: &Call<'_>, live: &Value) -> Result<(), ApiError> {
-        for (word, wanted, field) in
-            [("UID", &self.uid, "uid"), ("ResourceVersion", &self.resource_version, "resourceVersion")]
-        {
+        for (word, wanted, field) in [
+            ("UID", &self.uid, "uid"),
+            ("ResourceVersion", &self.resource_version, "resourceVersion"),
+        ] {
             let found = text(live, &["metadata", field]).unwrap_or_default();
             if let Some(wanted) = wanted.as_deref().filter(|&wanted| wanted != found) {
                 let detail = format!(

@@ -75,11 +75,7 @@ pub(super) struct Comparison {
 }
 
 /// Compares two objects; what the server itself keeps in metadata does not count.
-pub(super) fn compare<'a>(
-    old: &'a Value,
-    new: &'a Value,
-    structure: Structure<'a>,
-) -> Comparison {
+pub(super) fn compare<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> Comparison {
     let before = owned(set_of(old, structure));
     let after = owned(set_of(new, structure));
     let mut changed = after.difference(&before);
@@ -90,9 +86,17 @@ pub(super) fn compare<'a>(
 /// Takes out of a set what no manager can own.
 pub(super) fn owned(mut set: FieldSet) -> FieldSet {
     const SERVER: &[&str] = &[
-        "f:name", "f:namespace", "f:generateName", "f:uid", "f:resourceVersion", "f:generation",
-        "f:creationTimestamp", "f:deletionTimestamp", "f:deletionGracePeriodSeconds",
-        "f:managedFields", "f:selfLink",
+        "f:name",
+        "f:namespace",
+        "f:generateName",
+        "f:uid",
+        "f:resourceVersion",
+        "f:generation",
+        "f:creationTimestamp",
+        "f:deletionTimestamp",
+        "f:deletionGracePeriodSeconds",
+        "f:managedFields",
+        "f:selfLink",
     ];
     set.member = false;
     set.remove(&["f:apiVersion"]);
@@ -120,10 +124,7 @@ mod tests {
         let old = json!({"spec": {"a": 1, "b": 2, "containers": [{"name": "x", "image": "1"}]}});
         let new = json!({"spec": {"a": 1, "c": 3, "containers": [{"name": "x", "image": "2"}]}});
         let comparison = compare(&old, &new, Structure::Root(None));
-        assert_eq!(
-            comparison.changed.paths(),
-            [".spec.c", ".spec.containers[name=\"x\"].image"]
-        );
+        assert_eq!(comparison.changed.paths(), [".spec.c", ".spec.containers[name=\"x\"].image"]);
         assert_eq!(comparison.removed.paths(), [".spec.b"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{
     apps::v1 as apps, certificates::v1 as certificates, coordination::v1 as coordination,
-    core::v1 as core, rbac::v1 as rbac,
+    core::v1 as core, policy::v1 as policy, rbac::v1 as rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions;
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,24 +41,10 @@ pub(super) struct Traits {
     pub(super) stored: bool,
 }
 
-const PLAIN: Traits = Traits {
-    status: false,
-    generation: false,
-    stored: true,
-};
-const STATUS: Traits = Traits {
-    status: true,
-    ..PLAIN
-};
-const WORKLOAD: Traits = Traits {
-    status: true,
-    generation: true,
-    stored: true,
-};
-const REVIEW: Traits = Traits {
-    stored: false,
-    ..PLAIN
-};
+const PLAIN: Traits = Traits { status: false, generation: false, stored: true };
+const STATUS: Traits = Traits { status: true, ..PLAIN };
+const WORKLOAD: Traits = Traits { status: true, generation: true, stored: true };
+const REVIEW: Traits = Traits { stored: false, ..PLAIN };
 
 /// A resource every server has.
 #[derive(Debug)]
@@ -83,15 +69,7 @@ type Row = (
 
 const fn row(group: &'static str, row: Row) -> BuiltIn {
     let (plural, kind, scope, short, traits, normalise) = row;
-    BuiltIn {
-        group,
-        plural,
-        kind,
-        scope,
-        short,
-        traits,
-        normalise,
-    }
+    BuiltIn { group, plural, kind, scope, short, traits, normalise }
 }
 
 use Scope::{Cluster, Namespaced};
@@ -103,6 +81,7 @@ pub(super) const COORDINATION: &str = "coordination.k8s.io";
 pub(super) const CERTIFICATES: &str = "certificates.k8s.io";
 pub(super) const AUTHORIZATION: &str = "authorization.k8s.io";
 pub(super) const AUTHENTICATION: &str = "authentication.k8s.io";
+pub(super) const POLICY: &str = "policy";
 pub(super) const EXTENSIONS: &str = "apiextensions.k8s.io";
 
 /// Every built-in resource. All are served as `v1`.
@@ -124,6 +103,7 @@ pub(super) static BUILT_IN: &[BuiltIn] = &[
     row(RBAC, ("rolebindings", "RoleBinding", Namespaced, &[], PLAIN, typed::<rbac::RoleBinding>)),
     row(COORDINATION, ("leases", "Lease", Namespaced, &[], PLAIN, typed::<coordination::Lease>)),
     row(CERTIFICATES, ("certificatesigningrequests", "CertificateSigningRequest", Cluster, &["csr"], STATUS, typed::<certificates::CertificateSigningRequest>)),
+    row(POLICY, ("poddisruptionbudgets", "PodDisruptionBudget", Namespaced, &["pdb"], WORKLOAD, typed::<policy::PodDisruptionBudget>)),
     row(AUTHORIZATION, ("subjectaccessreviews", "SubjectAccessReview", Cluster, &[], REVIEW, untyped)),
     row(AUTHORIZATION, ("selfsubjectaccessreviews", "SelfSubjectAccessReview", Cluster, &[], REVIEW, untyped)),
     row(AUTHENTICATION, ("selfsubjectreviews", "SelfSubjectReview", Cluster, &[], REVIEW, untyped)),
@@ -174,7 +154,8 @@ impl Definition {
             Some("Namespaced") => Scope::Namespaced,
             _ => Scope::Cluster,
         };
-        let served = |version: &&(usize, &Value)| version.1.get("served") == Some(&Value::Bool(true));
+        let served =
+            |version: &&(usize, &Value)| version.1.get("served") == Some(&Value::Bool(true));
         let versions: Vec<(usize, &Value)> =
             items(crd, &["spec", "versions"]).iter().enumerate().collect();
         versions
@@ -243,9 +224,5 @@ impl Definition {
 
 /// `servers.stargate.io`, or `nodes` alone for the core group.
 pub(super) fn qualified(word: &str, group: &str) -> String {
-    if group.is_empty() {
-        word.to_owned()
-    } else {
-        format!("{word}.{group}")
-    }
+    if group.is_empty() { word.to_owned() } else { format!("{word}.{group}") }
 }

@@ -2,12 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::definition::{CERTIFICATES, CORE, Definition, Scope};
+use super::definition::{CERTIFICATES, CORE, Definition, POLICY, Scope};
 use super::status::ApiError;
 use super::store::KubernetesStore;
-
-/// The group of evictions, which has no objects of its own.
-const POLICY: &str = "policy";
 
 impl KubernetesStore {
     pub(super) fn version(&self) -> Value {
@@ -30,7 +27,7 @@ impl KubernetesStore {
     }
 
     pub(super) fn groups(&self) -> Value {
-        let mut names: Vec<String> = vec![POLICY.to_owned()];
+        let mut names: Vec<String> = Vec::new();
         for definition in self.definitions() {
             if definition.group != CORE && !names.contains(&definition.group) {
                 names.push(definition.group);
@@ -47,12 +44,11 @@ impl KubernetesStore {
                 versions.push(definition.version);
             }
         }
-        if group == POLICY {
-            versions.push("v1".to_owned());
-        }
         let versions: Vec<Value> = versions
             .iter()
-            .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+            .map(
+                |version| json!({"groupVersion": format!("{group}/{version}"), "version": version}),
+            )
             .collect();
         let preferred = versions.first().cloned().ok_or_else(ApiError::unknown_path)?;
         Ok(json!({"kind": "APIGroup", "apiVersion": "v1", "name": group,
@@ -65,14 +61,11 @@ impl KubernetesStore {
             .into_iter()
             .filter(|it| it.group == group && it.version == version)
             .collect();
-        if found.is_empty() && (group, version) != (POLICY, "v1") {
+        if found.is_empty() {
             return Err(ApiError::unknown_path());
         }
-        let named = if group.is_empty() {
-            version.to_owned()
-        } else {
-            format!("{group}/{version}")
-        };
+        let named =
+            if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let resources: Vec<Value> = found.iter().flat_map(described).collect();
         Ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": named,
             "resources": resources}))

@@ -65,8 +65,7 @@ impl FieldSet {
     }
 
     pub(super) fn difference(&self, other: &Self) -> Self {
-        let mut result =
-            Self { member: self.member && !other.member, children: BTreeMap::new() };
+        let mut result = Self { member: self.member && !other.member, children: BTreeMap::new() };
         for (element, child) in &self.children {
             let rest = match other.children.get(element) {
                 Some(taken) => child.difference(taken),
@@ -78,8 +77,7 @@ impl FieldSet {
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        let mut result =
-            Self { member: self.member && other.member, children: BTreeMap::new() };
+        let mut result = Self { member: self.member && other.member, children: BTreeMap::new() };
         for (element, child) in &self.children {
             if let Some(both) = other.children.get(element) {
                 result.insert(element.clone(), child.intersection(both));

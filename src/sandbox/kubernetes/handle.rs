@@ -88,8 +88,7 @@ impl Call<'_> {
 impl KubernetesStore {
     /// Answers one request of a user. `now` is the time, in RFC 3339.
     pub fn handle(&mut self, request: &Request<Bytes>, user: &UserInfo, now: &str) -> Reply {
-        self.answer(request, user, now)
-            .unwrap_or_else(|error| Reply::Complete(error.to_response()))
+        self.answer(request, user, now).unwrap_or_else(|error| Reply::Complete(error.to_response()))
     }
 
     fn answer(
@@ -198,7 +197,8 @@ impl KubernetesStore {
     fn evict(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
         self.live(call)?;
         let dry_run = call.parameters.dry_run
-            || at(&call.json()?, &["deleteOptions", "dryRun"]).is_some_and(|it| *it == json!(["All"]));
+            || at(&call.json()?, &["deleteOptions", "dryRun"])
+                .is_some_and(|it| *it == json!(["All"]));
         if !dry_run {
             let (place, now) = (call.place(), call.now);
             self.remove(&call.definition, place, call.name(), path::Propagation::default(), now);

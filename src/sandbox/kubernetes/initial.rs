@@ -13,16 +13,12 @@ fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
 }
 
 fn cluster_roles() -> Vec<(&'static str, Vec<Value>)> {
-    let read = ["get", "list", "watch"];
     let request = rule(&[CSR], &[REQUESTS], &["create", "get", "list", "watch"]);
     let signer = |part: &str| rule(&[CSR], &[&format!("{REQUESTS}/{part}")], &["create"]);
     vec![
         (
             "cluster-admin",
-            vec![
-                rule(&["*"], &["*"], &["*"]),
-                json!({"nonResourceURLs": ["*"], "verbs": ["*"]}),
-            ],
+            vec![rule(&["*"], &["*"], &["*"]), json!({"nonResourceURLs": ["*"], "verbs": ["*"]})],
         ),
         (
             "system:discovery",
@@ -47,23 +43,25 @@ fn cluster_roles() -> Vec<(&'static str, Vec<Value>)> {
             "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
             vec![signer("selfnodeclient")],
         ),
-        (
-            "system:node",
-            vec![
-                rule(&[""], &["nodes"], &["create", "get", "list", "watch", "patch", "update"]),
-                rule(&[""], &["nodes/status", "pods/status"], &["patch", "update"]),
-                rule(&[""], &["pods"], &["get", "list", "watch", "create", "delete"]),
-                rule(&[""], &["pods/eviction"], &["create"]),
-                rule(&[""], &["services", "configmaps", "secrets"], &read),
-                rule(&[""], &["events"], &["create", "patch", "update"]),
-                rule(
-                    &["coordination.k8s.io"],
-                    &["leases"],
-                    &["create", "get", "update", "patch", "delete"],
-                ),
-                request,
-            ],
+        ("system:node", node_rules(request)),
+    ]
+}
+
+fn node_rules(request: Value) -> Vec<Value> {
+    let read = ["get", "list", "watch"];
+    vec![
+        rule(&[""], &["nodes"], &["create", "get", "list", "watch", "patch", "update"]),
+        rule(&[""], &["nodes/status", "pods/status"], &["patch", "update"]),
+        rule(&[""], &["pods"], &["get", "list", "watch", "create", "delete"]),
+        rule(&[""], &["pods/eviction"], &["create"]),
+        rule(&[""], &["services", "configmaps", "secrets"], &read),
+        rule(&[""], &["events"], &["create", "patch", "update"]),
+        rule(
+            &["coordination.k8s.io"],
+            &["leases"],
+            &["create", "get", "update", "patch", "delete"],
         ),
+        request,
     ]
 }
 

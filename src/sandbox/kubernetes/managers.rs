@@ -117,11 +117,8 @@ pub(super) fn read(object: &Value) -> Vec<Manager> {
 }
 
 pub(super) fn write(object: &mut Value, managers: &[Manager]) {
-    let entries: Vec<Value> = managers
-        .iter()
-        .filter(|manager| !manager.fields.is_empty())
-        .map(Manager::write)
-        .collect();
+    let entries: Vec<Value> =
+        managers.iter().filter(|manager| !manager.fields.is_empty()).map(Manager::write).collect();
     if entries.is_empty() {
         metadata(object).remove("managedFields");
     } else {

@@ -109,8 +109,7 @@ fn strategic_list<'a>(list: &'a [Value], changes: &'a [Value], structure: Struct
             (None, Some("delete")) => {}
             (Some(place), _) => {
                 let earlier = list.iter().find(|item| element(item, &kind) == name);
-                let merged =
-                    strategic(earlier.unwrap_or(&Value::Null), change, structure.item());
+                let merged = strategic(earlier.unwrap_or(&Value::Null), change, structure.item());
                 if let Some(item) = result.get_mut(place) {
                     *item = merged;
                 }
@@ -167,7 +166,10 @@ fn step(target: &mut Value, operation: &Value) -> Result<(), ApiError> {
 }
 
 fn unprocessable(detail: String) -> ApiError {
-    ApiError::new(Reason::Invalid, format!("the server rejected our request due to an error in our request: {detail}"))
+    ApiError::new(
+        Reason::Invalid,
+        format!("the server rejected our request due to an error in our request: {detail}"),
+    )
 }
 
 fn missing(operation: &str, path: &str) -> ApiError {
@@ -175,7 +177,11 @@ fn missing(operation: &str, path: &str) -> ApiError {
 }
 
 /// The container and the unescaped last piece of a pointer.
-fn split<'a>(target: &'a mut Value, path: &str, operation: &str) -> Result<(&'a mut Value, String), ApiError> {
+fn split<'a>(
+    target: &'a mut Value,
+    path: &str,
+    operation: &str,
+) -> Result<(&'a mut Value, String), ApiError> {
     let (above, last) = path.rsplit_once('/').ok_or_else(|| missing(operation, path))?;
     let container = target.pointer_mut(above).ok_or_else(|| missing(operation, path))?;
     Ok((container, last.replace("~1", "/").replace("~0", "~")))

@@ -175,9 +175,7 @@ impl Propagation {
             "Background" => Ok(Self::Background),
             "Foreground" => Ok(Self::Foreground),
             "Orphan" => Ok(Self::Orphan),
-            other => {
-                Err(ApiError::bad_request(format!("invalid propagationPolicy: {other:?}")))
-            }
+            other => Err(ApiError::bad_request(format!("invalid propagationPolicy: {other:?}"))),
         }
     }
 }

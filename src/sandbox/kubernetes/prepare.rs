@@ -70,7 +70,8 @@ fn default_built_in(definition: &Definition, object: &mut Value, now: &str) {
             // Each of the two fields follows the other.
             let spec = nested(object, "spec");
             if let Some(cidr) = spec.get("podCIDR").cloned() {
-                let empty = spec.get("podCIDRs").and_then(Value::as_array).is_none_or(Vec::is_empty);
+                let empty =
+                    spec.get("podCIDRs").and_then(Value::as_array).is_none_or(Vec::is_empty);
                 if empty {
                     spec.insert("podCIDRs".to_owned(), json!([cidr]));
                 }

@@ -123,8 +123,6 @@ fn is_resource(pattern: &str, attributes: &Attributes) -> bool {
     match pattern.split_once('/') {
         None => pattern == attributes.resource && attributes.subresource.is_empty(),
         Some(("*", part)) => part == attributes.subresource,
-        Some((resource, part)) => {
-            resource == attributes.resource && part == attributes.subresource
-        }
+        Some((resource, part)) => resource == attributes.resource && part == attributes.subresource,
     }
 }

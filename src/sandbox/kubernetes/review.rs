@@ -42,9 +42,8 @@ impl KubernetesStore {
 fn attributes(body: &Value) -> Attributes {
     let paths = at(body, &["spec", "nonResourceAttributes"]);
     let asked = paths.or_else(|| at(body, &["spec", "resourceAttributes"]));
-    let word = |field: &str| {
-        asked.and_then(|asked| text(asked, &[field])).unwrap_or_default().to_owned()
-    };
+    let word =
+        |field: &str| asked.and_then(|asked| text(asked, &[field])).unwrap_or_default().to_owned();
     Attributes {
         verb: word("verb"),
         group: word("group"),

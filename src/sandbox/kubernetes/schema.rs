@@ -129,9 +129,8 @@ fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>
         Value::Object(_) => ("object", wanted == "object"),
     };
     if !fits {
-        let message = format!(
-            "Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}"
-        );
+        let message =
+            format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
         causes.push(Cause::new("FieldValueTypeInvalid", path, message));
     }
     fits
@@ -237,14 +236,19 @@ mod tests {
 
     #[test]
     fn each_rule_is_checked() {
-        assert!(causes(&json!({"name": "ab", "size": 1, "kind": "a", "tags": {"x": "y"}})).is_empty());
+        assert!(
+            causes(&json!({"name": "ab", "size": 1, "kind": "a", "tags": {"x": "y"}})).is_empty()
+        );
         assert_eq!(causes(&json!({})), ["spec.name"]);
         assert_eq!(causes(&json!({"name": "A"})), ["spec.name", "spec.name"]);
         assert_eq!(causes(&json!({"name": "ab", "size": 10})), ["spec.size"]);
         assert_eq!(causes(&json!({"name": "ab", "size": "1"})), ["spec.size"]);
         assert_eq!(causes(&json!({"name": "ab", "kind": "c"})), ["spec.kind"]);
         assert_eq!(causes(&json!({"name": "ab", "tags": {"x": 1}})), ["spec.tags.x"]);
-        assert_eq!(causes(&json!({"name": "ab", "list": [true, 1]})), ["spec.list", "spec.list[1]"]);
+        assert_eq!(
+            causes(&json!({"name": "ab", "list": [true, 1]})),
+            ["spec.list", "spec.list[1]"]
+        );
     }
 
     #[test]

@@ -64,11 +64,8 @@ fn requirement(text: &str) -> Result<(String, Condition), ApiError> {
         return keyed(key, Condition::Absent);
     }
     if let Some((head, values)) = text.split_once('(') {
-        let values = values
-            .trim_end_matches(')')
-            .split(',')
-            .map(|value| value.trim().to_owned())
-            .collect();
+        let values =
+            values.trim_end_matches(')').split(',').map(|value| value.trim().to_owned()).collect();
         let mut words = head.split_whitespace();
         return match (words.next(), words.next()) {
             (Some(key), Some("in")) => keyed(key, Condition::In(values)),
@@ -165,9 +162,17 @@ mod tests {
 
     #[test]
     fn labels_are_matched() {
-        for yes in ["", "role", "!none", "role=edge", "role==edge,zone=1", "role!=core",
-            "none!=x", "role in (core, edge),zone", "zone notin (2,3)"]
-        {
+        for yes in [
+            "",
+            "role",
+            "!none",
+            "role=edge",
+            "role==edge,zone=1",
+            "role!=core",
+            "none!=x",
+            "role in (core, edge),zone",
+            "zone notin (2,3)",
+        ] {
             assert!(selects(yes), "{yes}");
         }
         for no in ["none", "!role", "role=core", "role in (core)", "zone notin (1)", "role!=edge"] {

@@ -80,11 +80,7 @@ pub struct Cause {
 
 impl Cause {
     pub(super) fn new(reason: &'static str, field: &str, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            field: field.to_owned(),
-        }
+        Self { reason, message: message.into(), field: field.to_owned() }
     }
 
     pub(super) fn invalid(field: &str, value: &Value, detail: &str) -> Self {
@@ -120,11 +116,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            details: Box::new(Value::Null),
-        }
+        Self { reason, message: message.into(), details: Box::new(Value::Null) }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -132,10 +124,7 @@ impl ApiError {
     }
 
     pub(super) fn unknown_path() -> Self {
-        Self::new(
-            Reason::NotFound,
-            "the server could not find the requested resource",
-        )
+        Self::new(Reason::NotFound, "the server could not find the requested resource")
     }
 
     pub(super) fn method_not_allowed() -> Self {
@@ -187,10 +176,8 @@ impl ApiError {
     }
 
     pub(super) fn invalid(definition: &Definition, name: &str, causes: &[Cause]) -> Self {
-        let sentences: Vec<String> = causes
-            .iter()
-            .map(|cause| format!("{}: {}", cause.field, cause.message))
-            .collect();
+        let sentences: Vec<String> =
+            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let detail = match sentences.as_slice() {
             [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
@@ -239,11 +226,7 @@ pub(super) fn verdict(
     name: &str,
     causes: &[Cause],
 ) -> Result<(), ApiError> {
-    if causes.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid(definition, name, causes))
-    }
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(definition, name, causes)) }
 }
 
 /// A JSON answer.
@@ -257,11 +240,7 @@ pub(super) fn encode<T: Serialize + ?Sized>(body: &T) -> Bytes {
 }
 
 /// An answer with a given media type.
-pub(super) fn respond_bytes(
-    code: StatusCode,
-    media: &'static str,
-    body: Bytes,
-) -> Response<Bytes> {
+pub(super) fn respond_bytes(code: StatusCode, media: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
     let headers = response.headers_mut();

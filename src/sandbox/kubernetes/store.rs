@@ -203,9 +203,6 @@ impl KubernetesStore {
     }
 
     pub(super) fn crd_definition() -> Option<Definition> {
-        BUILT_IN
-            .iter()
-            .find(|it| it.group == EXTENSIONS)
-            .map(Definition::built_in)
+        BUILT_IN.iter().find(|it| it.group == EXTENSIONS).map(Definition::built_in)
     }
 }

@@ -30,8 +30,18 @@ pub(super) enum Structure<'a> {
 
 /// Fields of built-in objects that hold a map which is one value.
 const ATOMIC_MAPS: &[&str] = &[
-    "nodeSelector", "selector", "secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef",
-    "roleRef", "secretRef", "configMapRef", "claimRef", "involvedObject", "namespaceSelector",
+    "nodeSelector",
+    "selector",
+    "secretKeyRef",
+    "configMapKeyRef",
+    "fieldRef",
+    "resourceFieldRef",
+    "roleRef",
+    "secretRef",
+    "configMapRef",
+    "claimRef",
+    "involvedObject",
+    "namespaceSelector",
     "labelSelector",
 ];
 
@@ -69,7 +79,8 @@ impl<'a> Structure<'a> {
 
     fn property(schema: &'a Value, name: &str) -> Self {
         static NOTHING: Value = Value::Null;
-        let below = at(schema, &["properties", name]).or_else(|| schema.get("additionalProperties"));
+        let below =
+            at(schema, &["properties", name]).or_else(|| schema.get("additionalProperties"));
         Self::Schema(below.unwrap_or(&NOTHING))
     }
 

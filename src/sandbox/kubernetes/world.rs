@@ -43,12 +43,7 @@ impl KubernetesStore {
     /// # Errors
     ///
     /// When the object's kind is not served or it has no name.
-    pub fn put(
-        &mut self,
-        mut object: Value,
-        manager: &str,
-        now: &str,
-    ) -> Result<&Value, ApiError> {
+    pub fn put(&mut self, mut object: Value, manager: &str, now: &str) -> Result<&Value, ApiError> {
         let api_version = text(&object, &["apiVersion"]).unwrap_or_default();
         let kind = text(&object, &["kind"]).unwrap_or_default();
         let definition = self.definition_of_kind(api_version, kind).ok_or_else(|| {
@@ -78,7 +73,9 @@ impl KubernetesStore {
         now: &str,
     ) {
         if let Some(old) = old {
-            for field in ["uid", "creationTimestamp", "resourceVersion", "managedFields"] {
+            for field in
+                ["uid", "creationTimestamp", "resourceVersion", "generation", "managedFields"]
+            {
                 carry(&old["metadata"], metadata(object), field);
             }
             super::write::count_generation(definition, old, object);

@@ -56,7 +56,8 @@ impl KubernetesStore {
         let definition = how.definition;
         self.generate_name(how, &mut object);
         address(definition, place, &mut object)?;
-        if text(&object, &["metadata", "resourceVersion"]).is_some_and(|version| !version.is_empty())
+        if text(&object, &["metadata", "resourceVersion"])
+            .is_some_and(|version| !version.is_empty())
         {
             return Err(ApiError::bad_request(
                 "resourceVersion should not be set on objects to be created",
@@ -242,7 +243,11 @@ pub(super) fn address(
     Ok(())
 }
 
-pub(super) fn check_identity(definition: &Definition, old: &Value, new: &Value) -> Result<(), ApiError> {
+pub(super) fn check_identity(
+    definition: &Definition,
+    old: &Value,
+    new: &Value,
+) -> Result<(), ApiError> {
     let given = name(new);
     if given != name(old) {
         return Err(ApiError::bad_request(format!(

@@ -29,9 +29,8 @@ async fn another_managers_field_is_a_conflict_until_forced() {
     let client = client(&store);
     let api = servers(&client);
     apply(&api, "one", "edge", json!({"hostname": "edge", "size": 1})).await.unwrap();
-    let error = apply(&api, "two", "edge", json!({"hostname": "edge", "size": 2}))
-        .await
-        .unwrap_err();
+    let error =
+        apply(&api, "two", "edge", json!({"hostname": "edge", "size": 2})).await.unwrap_err();
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     let causes = status.details.unwrap().causes;

@@ -55,8 +55,11 @@ async fn what_an_object_owns_goes_with_it_and_finalizers_hold() {
     let mut owned = map("owned", "x");
     owned.metadata = ObjectMeta {
         finalizers: Some(vec!["stargate.io/hold".to_owned()]),
-        owner_references: Some(serde_json::from_value(json!([{"apiVersion": "v1",
-            "kind": "ConfigMap", "name": "owner", "uid": uid}])).unwrap()),
+        owner_references: Some(
+            serde_json::from_value(json!([{"apiVersion": "v1",
+            "kind": "ConfigMap", "name": "owner", "uid": uid}]))
+            .unwrap(),
+        ),
         ..owned.metadata
     };
     api.create(&PostParams::default(), &owned).await.unwrap();
@@ -99,13 +102,8 @@ async fn a_watch_tells_what_changed() {
         api.watch(&params, &begin).await.unwrap().try_collect().await.unwrap();
     assert!(matches!(told[0], WatchEvent::Added(_)), "{told:?}");
     assert!(matches!(told[1], WatchEvent::Deleted(_)), "{told:?}");
-    let all: Vec<WatchEvent<ConfigMap>> = api
-        .watch(&WatchParams::default(), "0")
-        .await
-        .unwrap()
-        .try_collect()
-        .await
-        .unwrap();
+    let all: Vec<WatchEvent<ConfigMap>> =
+        api.watch(&WatchParams::default(), "0").await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.iter().filter(|it| matches!(it, WatchEvent::Added(_))).count(), 2);
     // A store that was put away and taken out again has forgotten its changes.
     let kept = serde_json::to_string(&*store.lock().unwrap()).unwrap();

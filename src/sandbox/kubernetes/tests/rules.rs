@@ -23,7 +23,8 @@ fn a_schema_is_kept_to() {
     assert_eq!(code, 400, "{status}");
     let (code, made) = send(&mut store, "POST", SERVERS, JSON, &extra);
     assert_eq!((code, &made["spec"]), (201, &json!({"hostname": "edge"})));
-    let (code, _) = send(&mut store, "POST", SERVERS, JSON, &server("A_b", json!({"hostname": "a"})));
+    let (code, _) =
+        send(&mut store, "POST", SERVERS, JSON, &server("A_b", json!({"hostname": "a"})));
     assert_eq!(code, 422);
 }
 
