@@ -123,10 +123,13 @@ fn merge_lists<'a>(
         while let Some((first, after)) = rest.split_first() {
             match config.iter().position(|it| same(it, first)) {
                 None => result.push(first.clone()),
-                Some(wanted) if wanted > place => break,
+                Some(wanted) if wanted >= place => break,
                 Some(_) => {}
             }
             rest = after;
+        }
+        if rest.first().is_some_and(|first| same(first, item)) {
+            rest = rest.get(1..).unwrap_or_default();
         }
         result.push(combine(item));
     }

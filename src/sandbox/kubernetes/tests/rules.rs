@@ -136,3 +136,57 @@ fn tables_have_the_columns_of_the_resource() {
     let table: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(table["rows"][0]["cells"], json!(["edge", "host-1"]));
 }
+
+#[test]
+fn a_large_store_is_written_read_and_listed() {
+    let mut store = store();
+    for number in 0..1_100 {
+        let node = json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": format!("worker-{number:04}"), "labels": {"role": "worker"}},
+            "spec": {"podCIDR": "10.0.0.0/24"}});
+        store.put(node, "kubelet", NOW).unwrap();
+    }
+    let kept = serde_json::to_string(&store).unwrap();
+    let mut again: KubernetesStore = serde_json::from_str(&kept).unwrap();
+    assert_eq!(again.resource_version(), store.resource_version());
+    assert_eq!(serde_json::to_string(&again).unwrap(), kept);
+    let mut seen = 0;
+    let mut uri = "/api/v1/nodes?limit=500&labelSelector=role%3Dworker".to_owned();
+    loop {
+        let (code, list) = get(&mut again, &uri);
+        assert_eq!((code, &list["kind"]), (200, &json!("NodeList")));
+        seen += list["items"].as_array().unwrap().len();
+        match list["metadata"]["continue"].as_str() {
+            Some(token) => uri = format!("/api/v1/nodes?limit=500&continue={token}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 1_100);
+}
+
+#[test]
+fn deletions_heed_their_preconditions_and_collections_go_together() {
+    let mut store = store();
+    for name in ["a", "b"] {
+        send(&mut store, "POST", SERVERS, JSON, &server(name, json!({"hostname": name})));
+    }
+    let uri = format!("{SERVERS}/a");
+    let stale = json!({"preconditions": {"resourceVersion": "1"}});
+    assert_eq!(send(&mut store, "DELETE", &uri, JSON, &stale).0, 409);
+    let trial = format!("{uri}?dryRun=All");
+    assert_eq!(send(&mut store, "DELETE", &trial, JSON, &Value::Null).0, 200);
+    assert_eq!(get(&mut store, &uri).0, 200);
+    let held = json!({"metadata": {"finalizers": ["stargate.io/hold"]}});
+    send(&mut store, "PATCH", &uri, "application/merge-patch+json", &held);
+    let (code, list) = send(&mut store, "DELETE", SERVERS, JSON, &Value::Null);
+    assert_eq!((code, list["items"].as_array().unwrap().len()), (200, 2));
+    assert_eq!(get(&mut store, SERVERS).1["items"].as_array().unwrap().len(), 1);
+    // The definition goes once its last object has gone.
+    let crd = format!("{CRDS}/servers.stargate.io");
+    send(&mut store, "DELETE", &crd, JSON, &Value::Null);
+    assert_eq!(get(&mut store, &crd).0, 200);
+    let release = json!({"metadata": {"finalizers": null}});
+    send(&mut store, "PATCH", &uri, "application/merge-patch+json", &release);
+    assert_eq!(get(&mut store, &crd).0, 404);
+    assert_eq!(get(&mut store, SERVERS).0, 404);
+}
