@@ -66,7 +66,8 @@ impl Call<'_> {
     pub(super) fn json(&self) -> Result<Value, ApiError> {
         if self.media.contains("protobuf") {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json";
-            return Err(ApiError::new(Reason::UnsupportedMediaType, message));
+            return super::protobuf::read(self.body)
+                .ok_or_else(|| ApiError::new(Reason::UnsupportedMediaType, message));
         }
         serde_json::from_slice(self.body).map_err(|error| {
             ApiError::bad_request(format!("the object provided is unrecognized: {error}"))

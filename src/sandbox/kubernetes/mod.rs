@@ -24,6 +24,7 @@ mod patch;
 mod patching;
 mod path;
 mod prepare;
+mod protobuf;
 mod rbac;
 mod review;
 mod schema;
