@@ -1,38 +1,7 @@
 //! Stargate plans, applies and checks an AKS cluster whose workers live in other
 //! datacenters, joined by Tailscale subnet routers.
-//!
-//! # The house
-//!
-//! Dependencies point down this list, and the lower half knows no I/O:
-//!
-//! | part | knows |
-//! | --- | --- |
-//! | [`cli`] | arguments, one file a command |
-//! | [`render`] | how a plan, a report or an event is shown |
-//! | [`execute`] | runs the steps of a plan under budgets, emits events |
-//! | [`observe`] | reads the world into an inventory, by lists |
-//! | [`bootstrap`] | a worker's life as typed steps |
-//! | [`provider`] | the doors: Azure, tailnet, cluster, hosts |
-//! | [`sandbox`] | the same doors onto a world in memory |
-//! | — *the pure half* — | no async, no I/O, no clock |
-//! | [`plan`] | desired × inventory → plan |
-//! | [`desired`] | topology × facts → resources and their edges |
-//! | [`resource`] | what can exist, and how it is told apart |
-//! | [`net`] | prefixes and their allocation |
-//! | [`topology`] | the file, its loading with spans, its lints |
-//!
-//! The test `tests/architecture.rs` reads the `use` lines and fails when the
-//! pure half reaches out.
 
-pub mod bootstrap;
-pub mod cli;
-pub mod desired;
-pub mod execute;
-pub mod net;
-pub mod observe;
-pub mod plan;
 pub mod provider;
-pub mod render;
 pub mod resource;
 pub mod sandbox;
 pub mod topology;
