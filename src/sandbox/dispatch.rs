@@ -69,7 +69,7 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
     };
     match store.handle(request, &user, &seconds(now)) {
         Reply::Complete(response) => Answer::Complete(response),
-        Reply::Watch(watch) => Answer::Watch(watch),
+        Reply::Watch(watch) => Answer::Watch(*watch),
     }
 }
 

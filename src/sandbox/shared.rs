@@ -88,11 +88,6 @@ impl SharedWorld {
         answer
     }
 
-    /// Runs a piece of work on the world that changes nothing others wait for.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
-        work(&mut self.lock())
-    }
-
     /// Counts the changes; a receiver wakes with each.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
