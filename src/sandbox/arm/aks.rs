@@ -59,6 +59,8 @@ fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
         old.pointer(&pointer(property)),
         body.pointer(&pointer(property)),
     ) {
+        // What was off by being left out may be written down as off.
+        (None, Some(Value::Bool(false))) => false,
         (old, Some(new)) => !same_text(old, new),
         (_, None) => false,
     };
@@ -311,4 +313,97 @@ pub(super) fn refuse_last_pool(body: &Value, name: &str) -> Result<(), ArmError>
         return Err(ArmError::bad("OperationNotAllowed", message));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::{Value, json};
+
+    use crate::resource::ArmId;
+    use crate::sandbox::arm::testing::{Driver, GROUP, cluster, id};
+
+    fn body(pod_cidr: &str, pools: Value) -> Value {
+        json!({"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {
+            "kubernetesVersion": "1.33",
+            "networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay", "podCidr": pod_cidr},
+            "agentPoolProfiles": pools,
+        }})
+    }
+
+    fn pool(name: &str) -> Value {
+        json!({"name": name, "count": 2, "vmSize": "Standard_D2s_v5", "mode": "System"})
+    }
+
+    #[test]
+    fn a_cluster_brings_its_group_when_it_is_made() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        let node_group = "/subscriptions/s/resourceGroups/MC_g_k_westeurope";
+        let made = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        assert_eq!((made.status.as_u16(), made.state()), (201, "Creating"));
+        assert_eq!(made.body["type"], "Microsoft.ContainerService/ManagedClusters");
+        assert!(made.body["id"].as_str().unwrap().contains("/resourcegroups/"));
+        assert_eq!(driver.get(node_group).status, 404);
+        let url = made.header("azure-asyncoperation").unwrap().to_owned();
+        let polled = driver.get(&url).body;
+        assert_eq!(polled["status"], "InProgress");
+        assert!(!url.contains(polled["name"].as_str().unwrap()));
+        assert_eq!(driver.follow(&made).body["status"], "Succeeded");
+        let group = driver.get(node_group).body;
+        assert_eq!(ArmId::new(group["managedBy"].as_str().unwrap()), id(&path));
+        let listed =
+            driver.get(&format!("{node_group}/providers/Microsoft.Network/virtualNetworks"));
+        let subnet = &listed.body["value"][0]["properties"]["subnets"][0];
+        assert_eq!(subnet["properties"]["addressPrefix"], "10.224.0.0/16");
+        let shown = driver.get(&path).body;
+        assert_eq!(shown["properties"]["currentKubernetesVersion"], "1.33.5");
+        assert_eq!(shown["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
+        driver.destroy(&path);
+        assert_eq!(driver.get(node_group).status, 404);
+        assert_eq!(driver.get(GROUP).status, 200);
+    }
+
+    #[test]
+    fn pools_have_their_own_url() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let more = body("10.240.0.0/16", json!([pool("p"), pool("q")]));
+        assert_eq!(driver.put(&path, more).refusal(), (400, "BadRequest"));
+        let own = json!({"properties": {"count": 3, "vmSize": "Standard_D2s_v5", "mode": "User"}});
+        let made = driver.put(&format!("{path}/agentPools/q"), own.clone());
+        assert_eq!(made.status, 201);
+        assert_eq!(made.body["properties"]["count"], 3);
+        let busy = driver.put(&format!("{path}/agentPools/r"), own);
+        assert_eq!(busy.refusal(), (409, "OperationNotAllowed"));
+        driver.follow(&made);
+        driver.destroy(&format!("{path}/agentPools/q"));
+        let last = driver.delete(&format!("{path}/agentPools/p"));
+        assert_eq!(last.refusal(), (400, "OperationNotAllowed"));
+    }
+
+    #[test]
+    fn the_network_of_a_cluster_stays() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let moved = driver.put(&path, body("10.241.0.0/16", json!([pool("p")])));
+        assert_eq!(moved.refusal(), (400, "PropertyChangeNotAllowed"));
+        let same = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        assert_eq!(same.status, 200);
+    }
+
+    #[test]
+    fn credentials_are_what_the_world_set() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let asked = format!("{path}/listClusterUserCredential");
+        assert_eq!(driver.call(Method::POST, &asked, &[], None).status, 409);
+        driver.store.set_kubeconfig(&id(&path), "config".to_owned());
+        let reply = driver.call(Method::POST, &asked, &[], None);
+        let expected = json!({"kubeconfigs": [{"name": "clusterUser", "value": "Y29uZmln"}]});
+        assert_eq!(reply.body, expected);
+    }
 }

@@ -274,3 +274,65 @@ pub(super) fn delete_along(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMu
         json::set(&mut stored.body, &["properties", "diskState"], json!("Unattached"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, compute, id, network};
+
+    fn with_machine() -> (Driver, String, String) {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let interface = network("networkInterfaces/i");
+        driver.make(&interface, Driver::interface(None));
+        let path = compute("virtualMachines/m");
+        driver.make(&path, Driver::machine("i"));
+        (driver, path, interface)
+    }
+
+    #[test]
+    fn a_machine_is_made_in_steps_and_hides_its_secrets() {
+        let (mut driver, path, interface) = with_machine();
+        let body = driver.get(&path).body;
+        assert!(body.get("etag").is_none());
+        assert!(body["properties"]["osProfile"].get("customData").is_none());
+        assert!(body["properties"]["osProfile"].get("adminPassword").is_none());
+        assert_eq!(driver.store.custom_data(&id(&path)), Some("#cloud-config"));
+        let disk = body["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"].as_str();
+        assert_eq!(driver.get(disk.unwrap()).status, 200);
+        let attached = driver.get(&interface).body;
+        assert_eq!(attached["properties"]["virtualMachine"]["id"], json!(path));
+        assert_eq!(driver.delete(&interface).refusal(), (400, "NicInUse"));
+        let disk = disk.unwrap().to_owned();
+        driver.destroy(&path);
+        assert_eq!(driver.get(&disk).status, 404);
+        let freed = driver.get(&interface).body;
+        assert!(freed["properties"].get("virtualMachine").is_none());
+        assert_ne!(freed["etag"], attached["etag"]);
+        assert!(driver.store.custom_data(&id(&path)).is_none());
+    }
+
+    #[test]
+    fn what_a_machine_was_made_with_stays() {
+        let (mut driver, path, _) = with_machine();
+        assert_eq!(driver.put(&path, Driver::machine("i")).status, 200);
+        driver.get(&path);
+        driver.get(&path);
+        driver.make(&network("networkInterfaces/j"), Driver::interface(None));
+        let mut user = Driver::machine("i");
+        user["properties"]["osProfile"]["adminUsername"] = json!("other");
+        let mut data = Driver::machine("i");
+        data["properties"]["osProfile"]["customData"] = json!("bw==");
+        for body in [Driver::machine("j"), user, data] {
+            assert_eq!(driver.put(&path, body).refusal(), (409, "PropertyChangeNotAllowed"));
+        }
+        let mut moved = Driver::machine("i");
+        moved["location"] = json!("northeurope");
+        assert_eq!(driver.put(&path, moved).refusal(), (409, "InvalidResourceLocation"));
+        let tags = Some(json!({"tags": {"a": "b"}}));
+        let patched = driver.call(Method::PATCH, &path, &[], tags);
+        assert_eq!((patched.status.as_u16(), patched.state()), (200, "Updating"));
+    }
+}

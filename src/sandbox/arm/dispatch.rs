@@ -233,3 +233,115 @@ fn registration(subscription: &str, provider: Provider) -> Value {
         "registrationState": "Registered",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{Method, Request};
+    use serde_json::json;
+
+    use crate::sandbox::arm::Failure;
+    use crate::sandbox::arm::testing::{Driver, id, network};
+
+    #[test]
+    fn the_door_asks_for_a_token_and_a_version() {
+        let mut driver = Driver::new();
+        let request = |token: &str, query: &str| {
+            let mut request = Request::builder().uri(format!("/subscriptions{query}"));
+            if !token.is_empty() {
+                request = request.header("authorization", token);
+            }
+            request.body(Bytes::new()).unwrap()
+        };
+        let none = driver.send(request("", "?api-version=1"));
+        assert_eq!(none.refusal(), (401, "AuthenticationFailed"));
+        assert!(none.header("www-authenticate").is_some());
+        let refused = driver.send(request("Bearer refused", "?api-version=1"));
+        assert_eq!(refused.refusal(), (401, "InvalidAuthenticationToken"));
+        let bare = driver.send(request("Bearer t", ""));
+        assert_eq!(bare.refusal(), (400, "MissingApiVersionParameter"));
+        assert_eq!(driver.send(request("Bearer t", "?api-version=1")).status, 200);
+        let token = Request::post("/tenant/oauth2/v2.0/token").body(Bytes::new()).unwrap();
+        assert_eq!(driver.send(token).body["token_type"], "Bearer");
+    }
+
+    #[test]
+    fn the_url_of_an_operation_must_come_back_as_it_was() {
+        let mut driver = Driver::new();
+        let reply = driver.put(&network("routeTables/t"), json!({"location": "x"}));
+        let url = reply.header("azure-asyncoperation").unwrap();
+        assert!(url.len() > 3400);
+        let bare = url.split("&t=").next().unwrap().to_owned();
+        assert_eq!(driver.get(&bare).status, 404);
+        assert_eq!(driver.follow(&reply).body, json!({"status": "Succeeded"}));
+    }
+
+    #[test]
+    fn an_operation_can_fail_after_its_answer() {
+        let mut driver = Driver::new();
+        let path = network("routeTables/t");
+        let failure = Failure { code: "InternalServerError".into(), message: "m".into() };
+        driver.store.fail_next(&id(&path), failure);
+        let reply = driver.put(&path, json!({"location": "x"}));
+        let body = driver.follow(&reply).body;
+        assert_eq!(
+            (&body["status"], &body["error"]["code"]),
+            (&json!("Failed"), &json!("InternalServerError"))
+        );
+        assert_eq!(driver.get(&path).state(), "Failed");
+    }
+
+    #[test]
+    fn a_look_at_the_object_ends_its_operation_too() {
+        let mut driver = Driver::new();
+        let path = network("routeTables/t");
+        driver.put(&path, json!({"location": "x"}));
+        assert_eq!(driver.get(&path).state(), "Updating");
+        assert_eq!(driver.get(&path).state(), "Succeeded");
+        let deleted = driver.delete(&path);
+        assert_eq!((deleted.status.as_u16(), &deleted.body), (202, &json!(null)));
+        assert!(deleted.header("location").is_some());
+        driver.get(&path);
+        driver.get(&path);
+        let missing = driver.get(&path);
+        assert_eq!(missing.refusal(), (404, "ResourceNotFound"));
+        assert_eq!(missing.header("x-ms-failure-cause"), Some("gateway"));
+        assert_eq!(driver.call(Method::DELETE, &path, &[], None).status, 204);
+    }
+
+    #[test]
+    fn a_world_is_written_down_and_read_back() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let path = network("networkInterfaces/i");
+        let reply = driver.put(&path, Driver::interface(None));
+        let text = serde_json::to_string(&driver.store).unwrap();
+        driver.store = serde_json::from_str(&text).unwrap();
+        driver.follow(&reply);
+        let taken =
+            driver.put(&network("networkInterfaces/j"), Driver::interface(Some("10.1.1.4")));
+        assert_eq!(taken.refusal(), (400, "PrivateIPAddressIsAllocated"));
+    }
+
+    #[test]
+    fn what_the_world_changes_by_hand_is_shown_as_the_rest() {
+        let mut driver = Driver::new();
+        let path = network("routeTables/t");
+        let before = driver.make(&path, json!({"location": "x"}));
+        let mut guid = || "by-hand".to_owned();
+        let route = json!({"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}});
+        let child = id(&format!("{path}/routes/r"));
+        driver.store.upsert(&child, route, &mut guid);
+        let after = driver.get(&path).body;
+        assert_ne!(after["etag"], before["etag"]);
+        assert_eq!(after["properties"]["routes"][0]["id"], json!(child));
+        let changed = driver.store.modify(
+            &child,
+            |route| route["properties"]["nextHopType"] = json!("Internet"),
+            &mut guid,
+        );
+        assert!(changed && driver.store.remove(&child) && !driver.store.remove(&child));
+        assert_eq!(driver.store.list("microsoft.network/routetables").count(), 1);
+        assert_eq!(driver.get(&format!("{path}/routes/r")).refusal(), (404, "NotFound"));
+    }
+}

@@ -147,3 +147,46 @@ impl ArmStore {
         Err(ArmError::conflict("ResourceGroupBeingDeleted", message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, GROUP, network};
+
+    #[test]
+    fn a_group_goes_by_location_only_and_takes_all_along() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        assert_eq!(driver.put(GROUP, json!({"location": "westeurope"})).status, 200);
+        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 204);
+        let reply = driver.delete(GROUP);
+        assert_eq!(reply.status, 202);
+        assert!(reply.header("azure-asyncoperation").is_none());
+        let url = reply.header("location").unwrap().to_owned();
+        assert!(url.contains("/subscriptions/s/operationresults/eyJqb2JJZCI6"));
+        let refused = driver.put(&network("routeTables/t"), json!({"location": "westeurope"}));
+        assert_eq!(refused.refusal(), (409, "ResourceGroupBeingDeleted"));
+        let first = driver.get(&url);
+        assert_eq!((first.status.as_u16(), first.header("location")), (202, Some(url.as_str())));
+        assert_eq!(driver.get(&url).status, 200);
+        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 404);
+        let gone = driver.get(&network("virtualNetworks/v"));
+        assert_eq!(gone.refusal(), (404, "ResourceGroupNotFound"));
+    }
+
+    #[test]
+    fn a_group_that_others_use_stays() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let other = "/subscriptions/s/resourceGroups/h";
+        driver.put(other, json!({"location": "westeurope"}));
+        let path = format!("{other}/providers/Microsoft.Network/networkInterfaces/i");
+        driver.make(&path, Driver::interface(None));
+        let url = driver.delete(GROUP).header("location").unwrap().to_owned();
+        driver.get(&url);
+        assert_eq!(driver.get(&url).refusal(), (409, "ResourceGroupDeletionBlocked"));
+        assert_eq!(driver.get(&network("virtualNetworks/v")).status, 200);
+    }
+}

@@ -223,3 +223,36 @@ impl Filter {
         tagged && self.resource_type.as_ref().is_none_or(|t| t.eq_ignore_ascii_case(resource_type))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{BASE, Driver, GROUP, network};
+
+    #[test]
+    fn long_lists_come_in_pages() {
+        let mut driver = Driver::new();
+        for number in 0..450 {
+            let tags = if number < 3 { json!({"side": "a"}) } else { json!({}) };
+            let path = network(&format!("routeTables/t{number}"));
+            assert_eq!(driver.put(&path, json!({"location": "x", "tags": tags})).status, 201);
+        }
+        let mut url =
+            format!("{BASE}/subscriptions/s/providers/Microsoft.Network/routeTables?api-version=1");
+        let mut seen = 0;
+        loop {
+            let page = driver.get(&url).body;
+            seen += page["value"].as_array().unwrap().len();
+            match page["nextLink"].as_str() {
+                Some(next) => url = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, 450);
+        let filter = "resources?$filter=tagName%20eq%20'side'%20and%20tagValue%20eq%20'a'";
+        let found = driver.get(&format!("{GROUP}/{filter}")).body;
+        assert_eq!(found["value"].as_array().unwrap().len(), 3);
+        assert!(found["value"][0].get("properties").is_none());
+    }
+}

@@ -177,6 +177,8 @@ impl ArmStore {
             let Some(value) = found else { return false };
             change(value);
         }
+        // What was put into the body by hand gets its id and type, too.
+        let mut body = draft::name(kind, &cased, body);
         etags::stamp(kind, &mut body, guid);
         self.place(cased, kind, body);
         true

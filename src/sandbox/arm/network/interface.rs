@@ -162,3 +162,43 @@ fn usable(prefix: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
     let first = u32::from(prefix.network()) + RESERVED;
     (first..u32::from(prefix.broadcast())).map(Ipv4Addr::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sandbox::arm::testing::{Driver, id, network};
+
+    #[test]
+    fn addresses_are_given_out_and_held() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let first = driver.put(&network("networkInterfaces/a"), Driver::interface(None));
+        assert_eq!((first.status.as_u16(), first.state()), (201, "Succeeded"));
+        assert!(first.header("azure-asyncoperation").is_some());
+        let properties = &first.body["properties"]["ipConfigurations"][0]["properties"];
+        assert_eq!(properties["privateIPAddress"], "10.1.1.4");
+        driver.store.occupy(
+            &id(&network("virtualNetworks/v/subnets/n")),
+            "10.1.1.9".parse().unwrap(),
+            &id("/node/0"),
+        );
+        for (address, code) in [
+            ("10.1.1.4", "PrivateIPAddressIsAllocated"),
+            ("10.1.1.9", "PrivateIPAddressInUse"),
+            ("10.1.1.3", "PrivateIPAddressInReservedRange"),
+            ("10.1.1.255", "PrivateIPAddressInReservedRange"),
+            ("10.1.2.4", "PrivateIPAddressNotInSubnet"),
+        ] {
+            let body = Driver::interface(Some(address));
+            let refused = driver.put(&network("networkInterfaces/b"), body);
+            assert_eq!(refused.refusal(), (400, code), "{address}");
+        }
+        // A repeat keeps the address, and so does the etag outlive the operation.
+        let again =
+            driver.put(&network("networkInterfaces/a"), Driver::interface(Some("10.1.1.4")));
+        assert_eq!(again.status, 200);
+        driver.follow(&again);
+        let shown = driver.get(&network("networkInterfaces/a"));
+        assert_eq!(shown.body["etag"], again.body["etag"]);
+        assert_eq!(shown.header("etag"), again.body["etag"].as_str());
+    }
+}

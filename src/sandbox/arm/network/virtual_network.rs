@@ -101,3 +101,99 @@ fn keep_used_subnets(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, network};
+
+    #[test]
+    fn a_subnet_must_fit_and_not_overlap() {
+        let mut driver = Driver::new();
+        let path = driver.make_network();
+        for (prefix, code) in [
+            ("10.1.1.128/25", "NetcfgSubnetRangesOverlap"),
+            ("10.2.0.0/24", "NetcfgInvalidSubnet"),
+            ("10.1.2.1/24", "InvalidCIDRNotation"),
+        ] {
+            let reply = driver.put(
+                &format!("{path}/subnets/m"),
+                json!({"properties": {"addressPrefix": prefix}}),
+            );
+            assert_eq!(reply.refusal(), (400, code), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_write_of_the_whole_deletes_what_it_omits_unless_in_use() {
+        let mut driver = Driver::new();
+        let path = driver.make_network();
+        driver.make(
+            &format!("{path}/subnets/m"),
+            json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
+        );
+        let nic = driver.put(&network("networkInterfaces/i"), Driver::interface(None));
+        assert_eq!(nic.status, 201);
+        let whole = |subnets| {
+            json!({"location": "westeurope", "properties": {
+                "addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}, "subnets": subnets,
+            }})
+        };
+        let refused = driver.put(&path, whole(json!([])));
+        assert_eq!(refused.refusal(), (400, "InUseSubnetCannotBeDeleted"));
+        let kept = json!([{"name": "n", "properties": {"addressPrefix": "10.1.1.0/24"}}]);
+        let body = driver.make(&path, whole(kept));
+        assert_eq!(body["properties"]["subnets"].as_array().unwrap().len(), 1);
+        assert_eq!(driver.get(&format!("{path}/subnets/m")).status, 404);
+        let shown = &body["properties"]["subnets"][0]["properties"]["ipConfigurations"][0]["id"];
+        assert_eq!(shown, &json!(network("networkInterfaces/i/ipConfigurations/c")));
+        let refused = driver.delete(&format!("{path}/subnets/n"));
+        assert_eq!(refused.refusal(), (400, "InUseSubnetCannotBeDeleted"));
+        driver.destroy(&network("networkInterfaces/i"));
+        driver.destroy(&format!("{path}/subnets/n"));
+    }
+
+    #[test]
+    fn writes_below_one_parent_wait_for_each_other() {
+        let mut driver = Driver::new();
+        let path = driver.make_network();
+        let first = driver.put(
+            &format!("{path}/subnets/a"),
+            json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
+        );
+        assert_eq!((first.status.as_u16(), first.state()), (201, "Updating"));
+        let second = json!({"properties": {"addressPrefix": "10.1.3.0/24"}});
+        let refused = driver.put(&format!("{path}/subnets/b"), second.clone());
+        assert_eq!(refused.refusal(), (409, "AnotherOperationInProgress"));
+        // The refusal was a look: the first write has ended.
+        assert_eq!(driver.put(&format!("{path}/subnets/b"), second).status, 201);
+    }
+
+    #[test]
+    fn a_reference_must_be_there_and_at_rest() {
+        let mut driver = Driver::new();
+        let path = driver.make_network();
+        let table = network("routeTables/t");
+        let subnet = json!({"properties": {
+            "addressPrefix": "10.1.1.0/24", "routeTable": {"id": table},
+        }});
+        let missing = driver.put(&format!("{path}/subnets/n"), subnet.clone());
+        assert_eq!(missing.refusal(), (400, "InvalidResourceReference"));
+        assert_eq!(driver.put(&table, json!({"location": "westeurope"})).status, 201);
+        let early = driver.put(&format!("{path}/subnets/n"), subnet.clone());
+        assert_eq!(early.refusal(), (429, "RetryableError"));
+        let detail = &early.body["error"]["details"][0];
+        assert_eq!(detail["code"], "ReferencedResourceNotProvisioned");
+        assert!(detail["message"].as_str().unwrap().contains("PutRouteTableOperation"));
+        assert_eq!(driver.put(&format!("{path}/subnets/n"), subnet).status, 200);
+        let busy = driver.put(&table, json!({"location": "westeurope"}));
+        assert_eq!(busy.refusal(), (409, "AnotherOperationInProgress"));
+        let used = driver.delete(&table);
+        assert_eq!(used.refusal(), (400, "InUseRouteTableCannotBeDeleted"));
+        assert_eq!(
+            driver.get(&table).body["properties"]["subnets"][0]["id"],
+            format!("{path}/subnets/n")
+        );
+    }
+}
