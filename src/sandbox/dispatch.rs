@@ -53,7 +53,11 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
     let World { kubernetes, cluster_access, .. } = world;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else {
         let message = "there is no cluster in this world";
-        return Answer::Complete(failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message));
+        return Answer::Complete(failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            message,
+        ));
     };
     let token = bearer(request);
     let user = match token {

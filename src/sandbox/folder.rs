@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::shared::SharedWorld;
@@ -124,7 +124,10 @@ impl Folder {
     pub fn keep(self, world: SharedWorld) -> Saver {
         let folder = Arc::new(self);
         let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(follow(Arc::clone(&folder), world.clone(), Arc::clone(&stop)));
+        // Subscribed before anybody can change the world behind our back.
+        let changes = world.changes();
+        let following = follow(Arc::clone(&folder), world.clone(), changes, Arc::clone(&stop));
+        let task = tokio::spawn(following);
         Saver { folder, world, stop, task }
     }
 
@@ -176,8 +179,12 @@ impl Saver {
     }
 }
 
-async fn follow(folder: Arc<Folder>, world: SharedWorld, stop: Arc<Notify>) {
-    let mut changes = world.changes();
+async fn follow(
+    folder: Arc<Folder>,
+    world: SharedWorld,
+    mut changes: watch::Receiver<u64>,
+    stop: Arc<Notify>,
+) {
     loop {
         tokio::select! {
             () = stop.notified() => return,
@@ -202,10 +209,9 @@ fn save(folder: &Folder, world: &SharedWorld) -> Result<(), FolderError> {
 
 fn lock(folder: &Path) -> Result<File, FolderError> {
     let path = folder.join("lock");
-    let mut file =
-        private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-            .open(&path)
-            .map_err(at(&path))?;
+    let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
+        .open(&path)
+        .map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -131,3 +131,67 @@ fn silent(target: &HostTarget, reason: &str) -> HostError {
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
     HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::intercept::Interceptor;
+    use crate::sandbox::test_world::whole;
+    use crate::topology::model::HostKeyPolicy;
+    use std::sync::Arc;
+
+    fn target(hostname: &str, address: [u8; 4], jump: Option<HostTarget>) -> HostTarget {
+        HostTarget {
+            hostname: hostname.to_owned(),
+            address: address.into(),
+            port: 22,
+            user: "stargate".to_owned(),
+            jump: jump.map(Box::new),
+            host_key: None,
+            host_keys: HostKeyPolicy::AcceptNew,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_is_reached_only_through_a_router_that_is_online() {
+        let world = SharedWorld::new(whole());
+        let router = target("dc1-router", [10, 1, 1, 5], None);
+        let worker = target("dc1-worker-1", [10, 1, 2, 10], Some(router.clone()));
+        assert!(world.probe_worker(&worker).await.unwrap().host.kubelet_active);
+        let other = target("somebody", [10, 1, 2, 10], None);
+        assert!(matches!(world.probe_worker(&other).await, Err(HostError::Failed { .. })));
+        world.change_router(&router, &RouterChange::Remove).await.unwrap();
+        let silent = world.probe_worker(&worker).await;
+        assert!(matches!(silent, Err(HostError::Unreachable { .. })), "{silent:?}");
+        assert!(world.probe_router(&router).await.unwrap().tailscale.is_none());
+    }
+
+    #[derive(Debug)]
+    struct LoseAnswers;
+
+    impl Interceptor for LoseAnswers {
+        fn before(&self, effect: &Effect) -> Verdict {
+            match effect.writes() {
+                true => Verdict::Pass,
+                false => Verdict::Refuse { status: 503, retry_after: Some(1) },
+            }
+        }
+
+        fn after(&self, _effect: &Effect) -> Delivery {
+            Delivery::Lose
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_can_be_lost_after_the_effect() {
+        let world = SharedWorld::new(whole());
+        let worker = target("dc1-worker-1", [10, 1, 2, 10], None);
+        world.set_interceptor(Some(Arc::new(LoseAnswers)));
+        let step = WorkerStep::Stamp { digest: "new".to_owned() };
+        assert!(world.apply_worker_step(&worker, &step).await.is_err());
+        assert!(world.probe_worker(&worker).await.is_err(), "refused");
+        world.set_interceptor(None);
+        let probe = world.probe_worker(&worker).await.unwrap();
+        assert_eq!(probe.host.stamp.as_deref(), Some("new"));
+    }
+}

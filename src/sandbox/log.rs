@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn nothing_secret_is_kept() {
         let mut log = RequestLog::default();
-        let asked = request("POST", "https://tailscale.sandbox/api/v2/oauth/token?key=marked-secret");
+        let asked =
+            request("POST", "https://tailscale.sandbox/api/v2/oauth/token?key=marked-secret");
         log.record(Api::Tailscale, &asked, 200);
         let text = serde_json::to_string(&log).unwrap();
         assert!(!text.contains("marked-secret"), "{text}");

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::intercept::Interceptor;
-use super::world::World;
 use super::physics;
+use super::world::World;
 
 /// Tells the world's time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -37,7 +37,13 @@ pub(super) fn put(world: &mut World, id: &ArmId, body: Value) {
     arm.upsert(id, body, &mut || entropy.next_guid());
 }
 
-pub(super) fn ask(world: &mut World, api: Api, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub(super) fn ask(
+    world: &mut World,
+    api: Api,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> (u16, Value) {
     let token = match api {
         Api::Kubernetes => world.cluster_access.as_ref().map(|access| access.token.clone()),
         _ => None,
@@ -68,7 +74,13 @@ pub(super) fn auth_key(world: &mut World) -> String {
 }
 
 /// A VM through Azure's own door, so that its custom data is known.
-pub(super) fn machine(world: &mut World, group: &str, name: &str, address: &str, key: Option<&str>) {
+pub(super) fn machine(
+    world: &mut World,
+    group: &str,
+    name: &str,
+    address: &str,
+    key: Option<&str>,
+) {
     let role = if key.is_some() { "router" } else { "worker" };
     let about = json!({ "hostname": name, "role": role, "auth_key": key });
     let cloud_init = format!("#cloud-config\n{} {about}\n", physics_line());
@@ -76,17 +88,29 @@ pub(super) fn machine(world: &mut World, group: &str, name: &str, address: &str,
     let interface = id(group, "Microsoft.Network/networkInterfaces", &format!("{name}-nic"));
     let security = id(group, "Microsoft.Network/networkSecurityGroups", &format!("{name}-nsg"));
     let subnet = if key.is_some() { "routers" } else { "workers" };
-    put(world, &ArmId::resource_group(super::arm::SUBSCRIPTION, group), json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }));
-    put(world, &security, json!({ "location": "canadacentral", "tags": {}, "properties": { "provisioningState": "Succeeded", "securityRules": [] } }));
-    put(world, &interface, json!({ "location": "canadacentral", "properties": {
-        "provisioningState": "Succeeded",
-        "enableIPForwarding": true,
-        "networkSecurityGroup": { "id": security.as_str() },
-        "ipConfigurations": [{ "name": "main", "properties": {
-            "privateIPAddress": address, "privateIPAllocationMethod": "Static",
-            "subnet": { "id": network_id.child("subnets", subnet).as_str() },
-        }}],
-    }}));
+    put(
+        world,
+        &ArmId::resource_group(super::arm::SUBSCRIPTION, group),
+        json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
+    );
+    put(
+        world,
+        &security,
+        json!({ "location": "canadacentral", "tags": {}, "properties": { "provisioningState": "Succeeded", "securityRules": [] } }),
+    );
+    put(
+        world,
+        &interface,
+        json!({ "location": "canadacentral", "properties": {
+            "provisioningState": "Succeeded",
+            "enableIPForwarding": true,
+            "networkSecurityGroup": { "id": security.as_str() },
+            "ipConfigurations": [{ "name": "main", "properties": {
+                "privateIPAddress": address, "privateIPAllocationMethod": "Static",
+                "subnet": { "id": network_id.child("subnets", subnet).as_str() },
+            }}],
+        }}),
+    );
     let vm = id(group, "Microsoft.Compute/virtualMachines", name);
     let path = format!("{}?api-version=2024-07-01", vm.as_str());
     let body = json!({ "location": "canadacentral", "properties": {
@@ -106,7 +130,9 @@ pub(super) fn machine(world: &mut World, group: &str, name: &str, address: &str,
     let (status, answer) = ask(world, Api::Azure, "PUT", &path, &body);
     assert!(status < 300, "{status} {answer}");
     let World { arm, entropy, .. } = world;
-    arm.modify(&vm, |vm| vm["properties"]["provisioningState"] = json!("Succeeded"), &mut || entropy.next_guid());
+    arm.modify(&vm, |vm| vm["properties"]["provisioningState"] = json!("Succeeded"), &mut || {
+        entropy.next_guid()
+    });
     physics::settle(world, now());
 }
 
@@ -121,38 +147,58 @@ pub(super) fn network(world: &mut World, group: &str, table: Option<&ArmId>) {
         routers["properties"]["routeTable"] = json!({ "id": table.as_str() });
     }
     let workers = json!({ "name": "workers", "properties": { "addressPrefix": "10.1.2.0/24", "provisioningState": "Succeeded" } });
-    put(world, &network, json!({ "location": "canadacentral", "properties": {
-        "provisioningState": "Succeeded",
-        "addressSpace": { "addressPrefixes": ["10.0.0.0/8"] }, "subnets": [routers, workers],
-    }}));
+    put(
+        world,
+        &network,
+        json!({ "location": "canadacentral", "properties": {
+            "provisioningState": "Succeeded",
+            "addressSpace": { "addressPrefixes": ["10.0.0.0/8"] }, "subnets": [routers, workers],
+        }}),
+    );
 }
 
 pub(super) fn aks(world: &mut World, count: u64) {
     let cluster = id("lab", "Microsoft.ContainerService/managedClusters", "aks");
-    put(world, &cluster, json!({ "location": "canadacentral", "properties": {
-        "provisioningState": "Succeeded",
-        "kubernetesVersion": "1.33.5",
-        "fqdn": "aks-1234.hcp.canadacentral.azmk8s.io",
-        "nodeResourceGroup": NODE_GROUP,
-        "networkProfile": { "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16" },
-        "agentPoolProfiles": [{ "name": "system", "count": count, "vmSize": "Standard_D2s_v5", "mode": "System" }],
-    }}));
+    let group = ArmId::resource_group(super::arm::SUBSCRIPTION, "lab");
+    put(
+        world,
+        &group,
+        json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
+    );
+    put(
+        world,
+        &cluster,
+        json!({ "location": "canadacentral", "properties": {
+            "provisioningState": "Succeeded",
+            "kubernetesVersion": "1.33.5",
+            "fqdn": "aks-1234.hcp.canadacentral.azmk8s.io",
+            "nodeResourceGroup": NODE_GROUP,
+            "networkProfile": { "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16" },
+            "agentPoolProfiles": [{ "name": "system", "count": count, "vmSize": "Standard_D2s_v5", "mode": "System" }],
+        }}),
+    );
     physics::settle(world, now());
 }
 
 fn routes(world: &mut World, id: &ArmId, routes: &[(&str, &str)]) {
     let routes: Vec<Value> = routes
         .iter()
-        .map(|(prefix, hop)| json!({ "name": prefix.replace(['.', '/'], "-"), "properties": {
-            "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": hop,
-            "provisioningState": "Succeeded",
-        }}))
+        .map(|(prefix, hop)| {
+            json!({ "name": prefix.replace(['.', '/'], "-"), "properties": {
+                "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": hop,
+                "provisioningState": "Succeeded",
+            }})
+        })
         .collect();
-    put(world, id, json!({
-        "location": "canadacentral",
-        "tags": { "managed-by": "stargate", "stargate-topology": "lab" },
-        "properties": { "provisioningState": "Succeeded", "routes": routes },
-    }));
+    put(
+        world,
+        id,
+        json!({
+            "location": "canadacentral",
+            "tags": { "managed-by": "stargate", "stargate-topology": "lab" },
+            "properties": { "provisioningState": "Succeeded", "routes": routes },
+        }),
+    );
 }
 
 pub(super) fn allow_bootstrap(world: &mut World) {
@@ -219,7 +265,8 @@ pub(super) fn approve_all(world: &mut World) {
         .cloned()
         .collect();
     for mut request in requests {
-        request["status"]["conditions"] = json!([{ "type": "Approved", "status": "True", "reason": "test" }]);
+        request["status"]["conditions"] =
+            json!([{ "type": "Approved", "status": "True", "reason": "test" }]);
         store.put(request, "test", "2026-01-02T03:04:05Z").unwrap();
     }
     physics::settle(world, now());
@@ -233,14 +280,28 @@ pub(super) fn whole() -> World {
     let site_table = id("dc1", "Microsoft.Network/routeTables", "dc1-route-table");
     aks(&mut world, 2);
     for group in [NODE_GROUP, "dc1"] {
-        put(&mut world, &ArmId::resource_group(super::arm::SUBSCRIPTION, group), json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }));
+        put(
+            &mut world,
+            &ArmId::resource_group(super::arm::SUBSCRIPTION, group),
+            json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
+        );
     }
     network(&mut world, NODE_GROUP, Some(&router_table));
     network(&mut world, "dc1", None);
-    routes(&mut world, &router_table, &[("10.244.0.0/24", "10.224.0.5"), ("10.244.1.0/24", "10.224.0.4")]);
-    routes(&mut world, &worker_table, &[("10.50.0.0/16", "10.225.0.4"), ("10.244.64.0/18", "10.225.0.4")]);
+    routes(
+        &mut world,
+        &router_table,
+        &[("10.244.0.0/24", "10.224.0.5"), ("10.244.1.0/24", "10.224.0.4")],
+    );
+    routes(
+        &mut world,
+        &worker_table,
+        &[("10.50.0.0/16", "10.225.0.4"), ("10.244.64.0/18", "10.225.0.4")],
+    );
     routes(&mut world, &site_table, &[("10.244.64.0/24", "10.1.2.10")]);
-    for (group, name, address) in [(NODE_GROUP, "aks-router", "10.1.1.4"), ("dc1", "dc1-router", "10.1.1.5")] {
+    for (group, name, address) in
+        [(NODE_GROUP, "aks-router", "10.1.1.4"), ("dc1", "dc1-router", "10.1.1.5")]
+    {
         let key = auth_key(&mut world);
         machine(&mut world, group, name, address, Some(&key));
         configure_router(&mut world, name);
@@ -257,7 +318,11 @@ fn configure_router(world: &mut World, name: &str) {
     let route = BTreeMap::from([("10.244.0.0/24".parse().unwrap(), KernelRoute::Tunnel)]);
     let offered = ["10.50.0.0/16".parse().unwrap()].into();
     let changes = [
-        RouterChange::Sysctls { ip_forwarding: true, reverse_path_filter: 2, send_redirects: false },
+        RouterChange::Sysctls {
+            ip_forwarding: true,
+            reverse_path_filter: 2,
+            send_redirects: false,
+        },
         RouterChange::Firewall { masquerade: true, mss_clamp: true },
         RouterChange::KernelRoutes(route),
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
@@ -283,8 +348,12 @@ fn finish_worker(world: &mut World) {
     cilium["spec"]["ipam"]["podCIDRs"] = json!(["10.244.64.0/24"]);
     store.put(cilium, "test", time).unwrap();
     let resource = super::kubernetes::CustomResource {
-        group: "stargate.io", version: "v1alpha1", kind: "Server", plural: "servers",
-        namespaced: false, status: true,
+        group: "stargate.io",
+        version: "v1alpha1",
+        kind: "Server",
+        plural: "servers",
+        namespaced: false,
+        status: true,
     };
     store.register_custom_resource(&resource, time).unwrap();
     let server = json!({

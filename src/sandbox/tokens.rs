@@ -24,7 +24,8 @@ pub(crate) fn user(store: &KubernetesStore, token: &str, now: Timestamp) -> Opti
     }
     let mut groups = vec!["system:bootstrappers".to_owned(), "system:authenticated".to_owned()];
     let extra = field("auth-extra-groups").unwrap_or_default();
-    let extra = extra.split(',').map(str::trim).filter(|it| it.starts_with("system:bootstrappers:"));
+    let extra =
+        extra.split(',').map(str::trim).filter(|it| it.starts_with("system:bootstrappers:"));
     groups.extend(extra.map(str::to_owned));
     Some(UserInfo { name: format!("system:bootstrap:{id}"), groups })
 }

@@ -68,11 +68,7 @@ fn api_of(world: &SharedWorld, request: &Request<Bytes>) -> Option<Api> {
 }
 
 /// Answers a request, with an interceptor's leave.
-fn answer(
-    world: &SharedWorld,
-    api: Api,
-    request: &Request<Bytes>,
-) -> Result<Answer, &'static str> {
+fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Answer, &'static str> {
     let Some(interceptor) = world.interceptor() else { return Ok(world.handle(api, request)) };
     let effect = Effect::Request {
         api,
@@ -146,8 +142,9 @@ impl tower::Service<Request<kube::client::Body>> for KubeService {
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
             let mut request = Request::from_parts(parts, body);
             introduce(&world, &mut request);
-            let answer = answer(&world, Api::Kubernetes, &request)
-                .map_err(|reason| std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason))?;
+            let answer = answer(&world, Api::Kubernetes, &request).map_err(|reason| {
+                std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason)
+            })?;
             Ok(respond(&world, answer))
         })
     }
@@ -158,8 +155,34 @@ fn introduce(world: &SharedWorld, request: &mut Request<Bytes>) {
         return;
     }
     let token = world.read(|world| Some(world.cluster_access.as_ref()?.token.clone()));
-    let value = token.and_then(|token| header::HeaderValue::from_str(&format!("Bearer {token}")).ok());
+    let value =
+        token.and_then(|token| header::HeaderValue::from_str(&format!("Bearer {token}")).ok());
     if let Some(value) = value {
         request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::test_world::whole;
+
+    #[tokio::test]
+    async fn the_host_of_a_url_leads_to_a_face() {
+        let world = SharedWorld::new(whole());
+        let wire = InMemory::new(world.clone());
+        let ask = |url: &str| {
+            let request = Request::get(url).header("authorization", "Bearer x");
+            wire.send(request.body(Bytes::new()).unwrap())
+        };
+        let devices = ask("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
+        assert_eq!(devices.status(), 200);
+        let nodes = ask("https://kubernetes.sandbox/api/v1/nodes").await.unwrap();
+        assert_eq!(nodes.status(), 401);
+        assert!(ask("https://example.com/").await.is_err());
+        world.change(|world, _| world.down.insert(Api::Tailscale));
+        let down = ask("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
+        assert_eq!(down.status(), 503);
+        assert!(world.read(|world| world.log.count(Api::Tailscale)) >= 2);
     }
 }

@@ -98,9 +98,7 @@ impl Entropy {
     pub fn next_guid(&mut self) -> String {
         let high = u128::from(self.next_number());
         let low = u128::from(self.next_number());
-        uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes())
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes()).into_uuid().to_string()
     }
 }
 

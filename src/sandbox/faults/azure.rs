@@ -51,7 +51,8 @@ fn by_prefix(table: &Value) -> Vec<(String, String)> {
 
 fn drop_route(world: &mut World, table: &ArmId, name: &str) {
     modify(world, table, |table| {
-        if let Some(routes) = table.pointer_mut("/properties/routes").and_then(Value::as_array_mut) {
+        if let Some(routes) = table.pointer_mut("/properties/routes").and_then(Value::as_array_mut)
+        {
             routes.retain(|route| route["name"] != *name);
         }
     });
@@ -103,7 +104,8 @@ pub(super) fn route_stale(world: &mut World, strike: Strike<'_>) -> Outcome {
 
 /// A range beside those that the table has: what the next node would get.
 fn free_range(world: &World, taken: &BTreeSet<String>) -> Option<Ipv4Net> {
-    let (_, cluster) = objects(world, "Microsoft.ContainerService/managedClusters").into_iter().next()?;
+    let (_, cluster) =
+        objects(world, "Microsoft.ContainerService/managedClusters").into_iter().next()?;
     let pod_cidr: Ipv4Net =
         cluster.pointer("/properties/networkProfile/podCidr")?.as_str()?.parse().ok()?;
     pod_cidr.subnets(24).ok()?.find(|range| !taken.contains(&range.to_string()))
@@ -239,7 +241,10 @@ pub(super) fn foreign_object(world: &mut World, strike: Strike<'_>) -> Outcome {
         let guid = "00000000-0000-4000-8000-00000000f0e1";
         group["properties"]["resourceGuid"] = json!(guid);
     });
-    Ok(format!("replaced {}, the group of {router}, by somebody else's of the same name", id.name()))
+    Ok(format!(
+        "replaced {}, the group of {router}, by somebody else's of the same name",
+        id.name()
+    ))
 }
 
 pub(super) fn worker_vm_deleted(world: &mut World, strike: Strike<'_>) -> Outcome {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{FaultError, Strike};
-use crate::sandbox::physics::cluster::{CILIUM_NODE, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name};
+use crate::sandbox::physics::cluster::{
+    CILIUM_NODE, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name,
+};
 use crate::sandbox::physics::nodes::network_config_range;
 use crate::sandbox::world::World;
 

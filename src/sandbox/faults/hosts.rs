@@ -37,9 +37,7 @@ fn breaks(host: &mut Host, fault: Fault) -> Option<String> {
         Fault::MssClampMissing => {
             clear(&mut host.firewall.mss_clamp, "the clamp of the segment size is gone")
         }
-        Fault::WorkerNotReady => {
-            clear(&mut host.worker.kubelet_active, "the kubelet was stopped")
-        }
+        Fault::WorkerNotReady => clear(&mut host.worker.kubelet_active, "the kubelet was stopped"),
         Fault::AcceptRoutesOff => clear(
             &mut host.tailscale.as_mut()?.accept_routes,
             "routes of other routers are no longer taken up",

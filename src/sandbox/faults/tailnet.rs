@@ -27,9 +27,9 @@ pub(super) fn route_unapproved(
 pub(super) fn broad_route(world: &mut World, strike: Strike<'_>) -> Result<String, FaultError> {
     let (node_group, pod_cidr) = cluster(world).ok_or_else(|| strike.nothing())?;
     let in_group = |kind: &HostKind| match kind {
-        HostKind::Vm { id, .. } => id
-            .resource_group_name()
-            .is_some_and(|group| group.eq_ignore_ascii_case(&node_group)),
+        HostKind::Vm { id, .. } => {
+            id.resource_group_name().is_some_and(|group| group.eq_ignore_ascii_case(&node_group))
+        }
         HostKind::Existing { .. } => false,
     };
     let candidates = world

@@ -6,7 +6,8 @@ fn every_fault_can_be_injected_and_changes_the_world() {
     for fault in Fault::ALL {
         let mut world = whole();
         let before = serde_json::to_value(&world).unwrap();
-        let done = inject(&mut world, *fault, None, now()).unwrap_or_else(|error| panic!("{fault}: {error}"));
+        let done = inject(&mut world, *fault, None, now())
+            .unwrap_or_else(|error| panic!("{fault}: {error}"));
         assert!(!done.is_empty());
         assert_ne!(before, serde_json::to_value(&world).unwrap(), "{fault}");
         assert_eq!(fault.as_str().parse(), Ok(*fault));

@@ -54,10 +54,9 @@ impl Host {
 
     /// Installs Tailscale and redeems a key, unless it is logged in already.
     pub fn join_tailnet(&mut self, key: &str, outside: &mut Outside<'_>) -> Result<(), String> {
-        let tailscale = self.tailscale.get_or_insert_with(|| Tailscale {
-            snat_subnet_routes: true,
-            ..Tailscale::default()
-        });
+        let tailscale = self
+            .tailscale
+            .get_or_insert_with(|| Tailscale { snat_subnet_routes: true, ..Tailscale::default() });
         if tailscale.device.is_some() {
             return Ok(());
         }

@@ -40,7 +40,8 @@ fn authority_parameters() -> CertificateParams {
 
 /// The certificate of a cluster's authority.
 pub(super) fn authority(cluster: &str) -> String {
-    let made = key(&format!("ca {cluster}")).and_then(|key| authority_parameters().self_signed(&key));
+    let made =
+        key(&format!("ca {cluster}")).and_then(|key| authority_parameters().self_signed(&key));
     made.map(|certificate| certificate.pem()).unwrap_or_default()
 }
 

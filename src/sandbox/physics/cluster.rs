@@ -104,9 +104,10 @@ pub(crate) fn owner(object: &Value) -> Value {
 /// Whether a node is Ready.
 pub(crate) fn is_ready(node: &Value) -> bool {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        condition["type"] == "Ready" && condition["status"] == "True"
-    })
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 /// Serves the kinds that AKS brings.

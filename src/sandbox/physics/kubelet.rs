@@ -130,8 +130,7 @@ fn node(configuration: &KubeletFile, host: &Host, now: &str) -> Value {
         "spec": spec,
     });
     let version = host.worker.kubelet.map(|version| version.to_string()).unwrap_or_default();
-    node["status"] =
-        status(name, configuration.node_ip, &version, configuration.max_pods, now);
+    node["status"] = status(name, configuration.node_ip, &version, configuration.max_pods, now);
     node["status"]["conditions"] = json!([state(host, now)]);
     node
 }
@@ -173,7 +172,8 @@ fn report_all(cluster: &mut Cluster<'_>, kubelets: &[&mut Host]) {
             host.worker.registered && configuration.is_some_and(|it| it.node_name == name)
         };
         let host = kubelets.iter().find(named);
-        let silent = || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
+        let silent =
+            || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
         let new = host.map_or_else(silent, |host| state(host, &now));
         if let Some(host) = host {
             refresh(&mut node, host);

@@ -43,7 +43,8 @@ pub(super) fn settle(world: &mut World, now: Timestamp) {
     let World { arm, hosts, .. } = world;
     for host in hosts.values_mut() {
         if let HostKind::Vm { id, .. } = &host.kind {
-            host.public_ip = interface(arm, id).and_then(|interface| public_address(arm, interface));
+            host.public_ip =
+                interface(arm, id).and_then(|interface| public_address(arm, interface));
         }
     }
 }
@@ -65,8 +66,7 @@ fn remove_lost(world: &mut World, now: Timestamp) {
 }
 
 fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
-    let booted =
-        |host: &Host| matches!(&host.kind, HostKind::Vm { id: known, .. } if known == id);
+    let booted = |host: &Host| matches!(&host.kind, HostKind::Vm { id: known, .. } if known == id);
     if world.hosts.values().any(booted) {
         return;
     }

@@ -7,7 +7,9 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cluster::{CLUSTER_LABEL, CILIUM_NODE, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name, owner};
+use super::cluster::{
+    CILIUM_NODE, CLUSTER_LABEL, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name, owner,
+};
 
 /// The first address that AKS gives to a node of its default VNet.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 224, 0, 4);
@@ -194,13 +196,7 @@ pub(super) fn cilium_node(name: &str, address: &str, owners: &Value) -> Value {
 }
 
 /// The status of a node that is well.
-pub(super) fn status(
-    name: &str,
-    address: Ipv4Addr,
-    version: &str,
-    pods: u32,
-    now: &str,
-) -> Value {
+pub(super) fn status(name: &str, address: Ipv4Addr, version: &str, pods: u32, now: &str) -> Value {
     json!({
         "addresses": [
             { "type": "InternalIP", "address": address.to_string() },

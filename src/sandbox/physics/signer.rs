@@ -6,8 +6,7 @@ use super::certificates;
 use super::cluster::{Cluster, name};
 use crate::sandbox::kubernetes::{Attributes, UserInfo};
 
-pub(super) const REQUEST: (&str, &str) =
-    ("certificates.k8s.io/v1", "CertificateSigningRequest");
+pub(super) const REQUEST: (&str, &str) = ("certificates.k8s.io/v1", "CertificateSigningRequest");
 pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
 /// Approves what the bindings let approve by itself, and issues what is approved.

@@ -8,7 +8,12 @@ use crate::sandbox::test_world::{
 };
 use crate::sandbox::world::World;
 
-fn object<'a>(world: &'a World, kind: (&str, &str), namespace: Option<&str>, name: &str) -> Option<&'a Value> {
+fn object<'a>(
+    world: &'a World,
+    kind: (&str, &str),
+    namespace: Option<&str>,
+    name: &str,
+) -> Option<&'a Value> {
     world.kubernetes.as_ref()?.get(kind.0, kind.1, namespace, name)
 }
 
@@ -129,7 +134,8 @@ fn worlds_replay() {
 #[test]
 fn a_daemon_set_runs_on_every_node_and_goes_with_its_namespace() {
     let mut world = whole();
-    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "goldpinger" } });
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "goldpinger" } });
     let set = json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": { "name": "goldpinger", "namespace": "goldpinger" },
@@ -150,7 +156,8 @@ fn a_daemon_set_runs_on_every_node_and_goes_with_its_namespace() {
         store.list("v1", "Pod", Some("goldpinger")).into_iter().cloned().collect()
     };
     assert_eq!(pods(&world).len(), 3);
-    let on_worker = pods(&world).into_iter().find(|pod| pod["spec"]["nodeName"] == "dc1-worker-1").unwrap();
+    let on_worker =
+        pods(&world).into_iter().find(|pod| pod["spec"]["nodeName"] == "dc1-worker-1").unwrap();
     assert!(on_worker["status"]["podIP"].as_str().unwrap().starts_with("10.244.64."));
     let set = object(&world, ("apps/v1", "DaemonSet"), Some("goldpinger"), "goldpinger").unwrap();
     assert_eq!(set["status"]["numberReady"], 3);

@@ -67,11 +67,13 @@ fn matches(set: &Value, node: &Value) -> bool {
     let template = &set["spec"]["template"]["spec"];
     let selector = template["nodeSelector"].as_object();
     let labels = &node["metadata"]["labels"];
-    let selected = selector.is_none_or(|selector| selector.iter().all(|(key, value)| labels[key] == *value));
+    let selected =
+        selector.is_none_or(|selector| selector.iter().all(|(key, value)| labels[key] == *value));
     let taints = node.pointer("/spec/taints").and_then(Value::as_array);
-    let mut repelling = taints.into_iter().flatten().filter(|taint| {
-        taint["effect"] == "NoSchedule" || taint["effect"] == "NoExecute"
-    });
+    let mut repelling = taints
+        .into_iter()
+        .flatten()
+        .filter(|taint| taint["effect"] == "NoSchedule" || taint["effect"] == "NoExecute");
     selected && repelling.all(|taint| tolerated(&template["tolerations"], taint))
 }
 

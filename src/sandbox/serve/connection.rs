@@ -77,10 +77,7 @@ where
     let _in_time = tokio::time::timeout(GRACE, connection).await;
 }
 
-async fn answer(
-    face: Face,
-    request: Request<Incoming>,
-) -> Result<Response<WorldBody>, Infallible> {
+async fn answer(face: Face, request: Request<Incoming>) -> Result<Response<WorldBody>, Infallible> {
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
         let mut broken = Response::new(Full::new(Bytes::new()).boxed_unsync());

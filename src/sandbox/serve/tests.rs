@@ -19,17 +19,16 @@ async fn clients_outside_speak_tls_with_the_clusters_own_name() {
     let options = ServeOptions { tls: true, ..ServeOptions::default() };
     let server = Server::start(world.clone(), options).await.unwrap();
     let token = world.read(|world| world.cluster_access.clone().unwrap().token);
-    let config = kube::Config {
-        root_cert: Some(vec![der(server.endpoints.certificate.as_deref().unwrap())]),
-        tls_server_name: Some("aks-1234.hcp.canadacentral.azmk8s.io".to_owned()),
-        auth_info: kube::config::AuthInfo { token: Some(token.into()), ..Default::default() },
-        ..kube::Config::new(server.endpoints.kubernetes.parse().unwrap())
-    };
+    let mut config = kube::Config::new(server.endpoints.kubernetes.parse().unwrap());
+    config.root_cert = Some(vec![der(server.endpoints.certificate.as_deref().unwrap())]);
+    config.tls_server_name = Some("aks-1234.hcp.canadacentral.azmk8s.io".to_owned());
+    config.auth_info.token = Some(token.into());
     let client = kube::Client::try_from(config).unwrap();
     let maps: Objects<ConfigMap> = Objects::namespaced(client, "default");
     let version = maps.list(&Default::default()).await.unwrap().metadata.resource_version.unwrap();
     let mut watch = Box::pin(maps.watch(&WatchParams::default(), &version).await.unwrap());
-    let map: ConfigMap = serde_json::from_value(serde_json::json!({ "metadata": { "name": "seen" } })).unwrap();
+    let map: ConfigMap =
+        serde_json::from_value(serde_json::json!({ "metadata": { "name": "seen" } })).unwrap();
     maps.create(&PostParams::default(), &map).await.unwrap();
     match watch.try_next().await.unwrap() {
         Some(WatchEvent::Added(map)) => assert_eq!(map.metadata.name.as_deref(), Some("seen")),

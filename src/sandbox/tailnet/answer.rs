@@ -15,7 +15,11 @@ pub(super) fn failure(status: StatusCode, message: impl Into<String>) -> Respons
 }
 
 /// An answer of any type.
-pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let value = header::HeaderValue::from_static(content_type);

@@ -13,9 +13,7 @@ fn without_comments(text: &str) -> String {
     while let Some(character) = characters.next() {
         match (character, characters.peek()) {
             ('"', _) => copy_string(&mut plain, &mut characters),
-            ('/', Some('/')) => {
-                while characters.next_if(|next| *next != '\n').is_some() {}
-            }
+            ('/', Some('/')) => while characters.next_if(|next| *next != '\n').is_some() {},
             ('/', Some('*')) => {
                 characters.next();
                 let mut last = ' ';

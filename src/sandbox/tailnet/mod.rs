@@ -117,7 +117,8 @@ impl TailnetStore {
 
     fn free_address(&self, entropy: &mut Entropy) -> std::net::Ipv4Addr {
         loop {
-            let offset = u32::try_from(entropy.next_number() % ((1 << 22) - 512)).unwrap_or(0) + 256;
+            let offset =
+                u32::try_from(entropy.next_number() % ((1 << 22) - 512)).unwrap_or(0) + 256;
             let address = std::net::Ipv4Addr::from(0x6440_0000 + offset);
             // 100.100.x.x holds Tailscale's own services.
             let reserved = address.octets()[1] == 100;

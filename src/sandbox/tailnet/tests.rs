@@ -45,7 +45,8 @@ impl Lab {
 
     fn key(&mut self) -> String {
         let create = json!({ "reusable": false, "preauthorized": true, "tags": [TAG] });
-        let body = json!({ "capabilities": { "devices": { "create": create } }, "expirySeconds": 3600 });
+        let body =
+            json!({ "capabilities": { "devices": { "create": create } }, "expirySeconds": 3600 });
         let (status, key) = self.ask("POST", "tailnet/-/keys", &body);
         assert_eq!(status, 200, "{key}");
         key["key"].as_str().unwrap().to_owned()
