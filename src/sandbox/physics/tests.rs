@@ -164,3 +164,40 @@ fn a_daemon_set_runs_on_every_node_and_goes_with_its_namespace() {
     ask(&mut world, Api::Kubernetes, "DELETE", "/api/v1/namespaces/goldpinger", &Value::Null);
     assert!(pods(&world).is_empty());
 }
+
+#[test]
+fn a_cluster_made_by_requests_comes_up_when_its_operation_ends() {
+    let mut world = World::new(3);
+    let cluster = id("lab", "Microsoft.ContainerService/managedClusters", "aks");
+    let group = json!({ "location": "canadacentral" });
+    let path = format!("{}?api-version=2024-03-01", cluster.parent().unwrap().parent().unwrap());
+    let group_path = path.replace("/providers", "");
+    assert!(ask(&mut world, Api::Azure, "PUT", &group_path, &group).0 < 300, "{group_path}");
+    let body = json!({
+        "location": "canadacentral",
+        "identity": { "type": "SystemAssigned" },
+        "properties": {
+            "kubernetesVersion": "1.33.5",
+            "dnsPrefix": "lab",
+            "networkProfile": {
+                "networkPlugin": "azure", "networkPluginMode": "overlay",
+                "networkDataplane": "cilium", "networkPolicy": "cilium",
+                "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
+            },
+            "agentPoolProfiles": [{
+                "name": "system", "count": 2, "vmSize": "Standard_D2s_v5", "mode": "System",
+            }],
+        },
+    });
+    let path = format!("{cluster}?api-version=2024-09-01");
+    let (status, answer) = ask(&mut world, Api::Azure, "PUT", &path, &body);
+    assert!(status < 300, "{answer}");
+    assert!(world.kubernetes.is_none(), "not before the operation has ended");
+    // Operations go on with each look at them.
+    for _ in 0..20 {
+        ask(&mut world, Api::Azure, "GET", &path, &Value::Null);
+    }
+    assert_eq!(node_names(&world).len(), 2);
+    let facts = world.arm.get(&cluster).unwrap();
+    assert!(facts["properties"]["fqdn"].is_string());
+}
