@@ -88,7 +88,8 @@ mod tests {
 
     fn route(name: &str, prefix: &str) -> Value {
         json!({"name": name, "properties": {
-            "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.1.1.4",
+            "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress":
+             "10.1.1.4",
         }})
     }
 
