@@ -43,7 +43,8 @@ pub(super) fn take_custom_data(
     };
     let decoded = data.as_str().and_then(|data| STANDARD.decode(data).ok());
     let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {
-        let message = "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 characters.";
+        let message = "Custom data in OSProfile must be in Base64 encoding and with a maximum \
+                       length of 87380 characters.";
         return Err(ArmError::bad("InvalidParameter", message));
     };
     if exists && store.custom_data(id) != Some(&text) {

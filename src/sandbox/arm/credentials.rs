@@ -21,7 +21,8 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
         let (scheme, token) = shown.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", error=\"invalid_token\"";
+    let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \
+                     error=\"invalid_token\"";
     match token {
         None | Some("") => Err(ArmError::new(
             StatusCode::UNAUTHORIZED,

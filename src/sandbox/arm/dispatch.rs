@@ -55,7 +55,8 @@ fn unknown(error: PathError) -> ArmError {
         PathError::UnknownType(name) => (
             "InvalidResourceType",
             format!(
-                "The resource type '{name}' could not be found in the namespace for this api version."
+                "The resource type '{name}' could not be found in the namespace for this api \
+                 version."
             ),
         ),
     };

@@ -26,9 +26,6 @@ pub(super) fn complete(
     context: &mut ArmContext<'_>,
 ) -> Result<Value, ArmError> {
     let mut body = name(draft.kind, draft.id, body);
-    if let Some(old) = draft.old {
-        json::carry(&mut body, Some(old), &["tags"]);
-    }
     match draft.kind {
         Kind::VirtualNetwork => network::virtual_network::complete(draft, &mut body, context)?,
         Kind::RouteTable => network::route_table::complete(draft, &mut body, context)?,

@@ -10,6 +10,7 @@
 
 mod aks;
 mod aks_network;
+mod aks_pools;
 mod answers;
 mod compute;
 mod credentials;

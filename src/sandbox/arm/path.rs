@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn paths_are_read_in_any_letter_case() {
-        let subnet = "/subscriptions/S/resourcegroups/G/PROVIDERS/microsoft.network/VirtualNetworks/v/Subnets/n";
+        let subnet = "/subscriptions/S/resourcegroups/G/PROVIDERS/microsoft.network/\
+                      VirtualNetworks/v/Subnets/n";
         let Ok(Target::Child { object, child, id }) = Target::parse(subnet) else {
             panic!("a subnet is a child");
         };

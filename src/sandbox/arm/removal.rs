@@ -12,7 +12,8 @@ use super::operations::{Operation, Start, Work};
 use super::path::ObjectPath;
 use super::request::Call;
 use super::{
-    ArmContext, ArmStore, aks, answers, compute, etags, find_child, is_named, json, type_of, write,
+    ArmContext, ArmStore, aks_pools, answers, compute, etags, find_child, is_named, json, type_of,
+    write,
 };
 use crate::resource::ArmId;
 
@@ -57,7 +58,9 @@ pub(super) fn delete_child(
     }
     match store.child_of(id) {
         Some((_, ChildKind::Subnet)) => refuse_subnet(store, id)?,
-        Some((cluster, ChildKind::AgentPool)) => aks::refuse_last_pool(&cluster.body, id.name())?,
+        Some((cluster, ChildKind::AgentPool)) => {
+            aks_pools::refuse_last_pool(&cluster.body, id.name())?;
+        }
         _ => {}
     }
     store.refuse_while_busy(path.kind, &path.id, context)?;
@@ -223,7 +226,8 @@ impl ArmStore {
         Some(Failure {
             code: "ResourceGroupDeletionBlocked".to_owned(),
             message: format!(
-                "Deletion of resource group '{}' failed as resource {used} is still used by {user}.",
+                "Deletion of resource group '{}' failed as resource {used} is still used by \
+                 {user}.",
                 target.name()
             ),
         })
@@ -287,5 +291,52 @@ impl ArmStore {
             values.retain(|value| !is_named(value, id.name()));
         }
         self.place(parent, kind, body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, network};
+
+    #[test]
+    fn what_is_in_use_stays() {
+        let mut driver = Driver::new();
+        let path = driver.make_network();
+        let [security, address, gateway] =
+            ["networkSecurityGroups/s", "publicIPAddresses/p", "natGateways/g"].map(network);
+        driver.make(&security, json!({"location": "westeurope"}));
+        let made = driver.make(
+            &address,
+            json!({"location": "westeurope", "sku": {"name": "Standard"},
+                "properties": {"publicIPAllocationMethod": "Static"}}),
+        );
+        assert!(made["properties"]["ipAddress"].as_str().unwrap().starts_with("20."));
+        let addresses = json!({"publicIpAddresses": [{"id": address}]});
+        driver.make(&gateway, json!({"location": "westeurope", "properties": addresses}));
+        driver.make(
+            &format!("{path}/subnets/n"),
+            json!({"properties": {
+                "addressPrefix": "10.1.1.0/24",
+                "natGateway": {"id": gateway}, "networkSecurityGroup": {"id": security},
+            }}),
+        );
+        for (path, code) in [
+            (&security, "InUseNetworkSecurityGroupCannotBeDeleted"),
+            (&address, "PublicIPAddressCannotBeDeleted"),
+            (&gateway, "InUseNatGatewayCannotBeDeleted"),
+        ] {
+            assert_eq!(driver.delete(path).refusal(), (400, code));
+        }
+        let mut interface = Driver::interface(None);
+        interface["properties"]["ipConfigurations"][0]["properties"]["publicIPAddress"] =
+            json!({"id": address});
+        let refused = driver.put(&network("networkInterfaces/i"), interface);
+        assert_eq!(refused.refusal(), (400, "PublicIPAddressInUse"));
+        driver.destroy(&path);
+        for path in [&security, &gateway, &address] {
+            driver.destroy(path);
+        }
     }
 }

@@ -159,9 +159,11 @@ impl Driver {
     pub(super) fn machine(interface: &str) -> Value {
         json!({"location": "westeurope", "properties": {
             "hardwareProfile": {"vmSize": "Standard_B2s"},
-            "storageProfile": {"imageReference": {"sku": "server"}, "osDisk": {"deleteOption": "Delete"}},
+            "storageProfile": {"imageReference": {"sku": "server"}, "osDisk": {"deleteOption":
+             "Delete"}},
             "osProfile": {
-                "adminUsername": "azureuser", "adminPassword": "p", "customData": "I2Nsb3VkLWNvbmZpZw==",
+                "adminUsername": "azureuser", "adminPassword": "p", "customData":
+                 "I2Nsb3VkLWNvbmZpZw==",
                 "linuxConfiguration": {"ssh": {"publicKeys": [{"keyData": "k"}]}},
             },
             "networkProfile": {"networkInterfaces": [

@@ -136,7 +136,8 @@ fn check_static(
     let offset = u32::from(address) - u32::from(prefix.network());
     if offset < RESERVED || address == prefix.broadcast() {
         let message = format!(
-            "Private static IP address {address} falls within reserved IP range of subnet prefix {prefix}."
+            "Private static IP address {address} falls within reserved IP range of subnet \
+             prefix {prefix}."
         );
         return Err(ArmError::bad("PrivateIPAddressInReservedRange", message));
     }

@@ -88,7 +88,8 @@ mod tests {
 
     fn route(name: &str, prefix: &str) -> Value {
         json!({"name": name, "properties": {
-            "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.1.1.4",
+            "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress":
+             "10.1.1.4",
         }})
     }
 
@@ -113,6 +114,17 @@ mod tests {
         assert_eq!(after["etag"], child["etag"]);
         assert_ne!(after["etag"], shown.body["etag"]);
         assert_eq!(after["id"], json!(path));
+    }
+
+    #[test]
+    fn a_write_of_the_whole_loses_the_tags_that_it_omits() {
+        let mut driver = Driver::new();
+        let path = network("routeTables/t");
+        driver.make(&path, json!({"location": "westeurope", "tags": {"a": "b"}}));
+        let child = driver.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
+        assert_eq!(child["name"], "r");
+        assert_eq!(driver.get(&path).body["tags"]["a"], "b");
+        assert!(driver.make(&path, table(&[])).get("tags").is_none());
     }
 
     #[test]

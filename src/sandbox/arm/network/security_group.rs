@@ -75,7 +75,8 @@ fn check_rule(name: &str, rule: &Value) -> Result<(String, u64), ArmError> {
         return Err(ArmError::bad(
             "SecurityRuleInvalidPriority",
             format!(
-                "Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096."
+                "Security rule has invalid Priority. Value provided: {priority} Allowed range \
+                 100-4096."
             ),
         ));
     }
@@ -111,4 +112,38 @@ fn defaults(draft: &Draft<'_>) -> Value {
         })
     });
     Value::Array(rules.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::sandbox::arm::testing::{Driver, network};
+
+    fn rule(name: &str, priority: u16) -> Value {
+        json!({"name": name, "properties": {
+            "priority": priority, "direction": "Inbound", "access": "Allow", "protocol": "Udp",
+            "sourceAddressPrefix": "*", "sourcePortRange": "*",
+            "destinationAddressPrefix": "*", "destinationPortRange": "41641",
+        }})
+    }
+
+    #[test]
+    fn rules_are_checked_and_filled_up() {
+        let mut driver = Driver::new();
+        let path = network("networkSecurityGroups/s");
+        let body = |rules: Value| json!({"location": "x", "properties": {"securityRules": rules}});
+        for (rules, code) in [
+            (json!([rule("a", 100), rule("b", 100)]), "SecurityRuleConflict"),
+            (json!([rule("a", 99)]), "SecurityRuleInvalidPriority"),
+            (json!([{"name": "a"}]), "SecurityRuleInvalid"),
+        ] {
+            assert_eq!(driver.put(&path, body(rules)).refusal(), (400, code));
+        }
+        let made = driver.make(&path, body(json!([rule("a", 100)])));
+        assert_eq!(made["properties"]["defaultSecurityRules"].as_array().unwrap().len(), 6);
+        let shown = driver.get(&format!("{path}/securityRules/a")).body;
+        assert_eq!(shown["properties"]["sourceAddressPrefixes"], json!([]));
+        assert_eq!(shown["etag"], made["etag"]);
+    }
 }
