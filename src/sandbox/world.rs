@@ -6,17 +6,21 @@
 //! a clock: the time comes with each request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::arm::ArmStore;
-use super::hosts::Host;
+use super::hosts::{Host, HostKind};
 use super::kubernetes::KubernetesStore;
 use super::log::RequestLog;
 use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
+use crate::resource::ArmId;
+use crate::resource::azure::MachineRole;
+use crate::topology::names::TailnetTag;
 
 /// Everything that exists in the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub struct World {
     pub tailnet: TailnetStore,
     /// The cluster's API server, once an AKS cluster is there.
     pub kubernetes: Option<KubernetesStore>,
+    /// How the cluster is got into, while there is one.
+    #[serde(default)]
+    pub cluster_access: Option<ClusterAccess>,
     /// All machines by host name: VMs that booted, and those that were there before.
     pub hosts: BTreeMap<String, Host>,
     /// The requests that the world got.
@@ -51,6 +58,19 @@ pub struct Endpoints {
     pub kubernetes: String,
     /// The certificate in PEM, where the faces speak TLS.
     pub certificate: Option<String>,
+}
+
+/// How the cluster is got into.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClusterAccess {
+    /// The AKS cluster.
+    pub cluster: ArmId,
+    /// The identity of this very cluster: another of the same name has another.
+    pub instance: String,
+    /// The bearer token of `clusterUser`.
+    pub token: String,
+    /// The digest of what the kubeconfig was made of.
+    pub kubeconfig: String,
 }
 
 /// A stream of numbers that looks random and replays from its seed.
@@ -78,9 +98,7 @@ impl Entropy {
     pub fn next_guid(&mut self) -> String {
         let high = u128::from(self.next_number());
         let low = u128::from(self.next_number());
-        uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes())
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes()).into_uuid().to_string()
     }
 }
 
@@ -91,12 +109,28 @@ impl World {
             arm: ArmStore::default(),
             tailnet: TailnetStore::default(),
             kubernetes: None,
+            cluster_access: None,
             hosts: BTreeMap::new(),
             log: RequestLog::default(),
             down: BTreeSet::new(),
             endpoints: Endpoints::default(),
             entropy: Entropy::new(seed),
         }
+    }
+
+    /// Gives a tag an owner in the policy, as an administrator of a real
+    /// tailnet does before stargate may use it.
+    pub fn seed_tag(&mut self, tag: &TailnetTag) {
+        self.tailnet.policy_mut().add_tag(tag.as_str());
+    }
+
+    /// Puts a machine that was there before stargate, unless it is known.
+    pub fn seed_machine(&mut self, hostname: &str, ip: Ipv4Addr, mac: Option<&str>, router: bool) {
+        let role = if router { MachineRole::Router } else { MachineRole::Worker };
+        let kind = HostKind::Existing { mac: mac.map(str::to_owned) };
+        self.hosts
+            .entry(hostname.to_owned())
+            .or_insert_with(|| Host::bare(hostname, ip, kind, role));
     }
 
     /// Answers one request to one of the faces and draws the consequences.

@@ -1,0 +1,282 @@
+//! AKS clusters and their node pools.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use super::errors::ArmError;
+use super::kind::ChildKind;
+use super::{ArmContext, ArmStore, aks_network, aks_pools, json};
+use crate::resource::ArmId;
+
+/// The patch release behind a version that names only a minor.
+const PATCH: &str = "5";
+/// The version of a cluster that asks for none.
+const DEFAULT_VERSION: &str = "1.33";
+
+/// What cannot be changed once a cluster is there.
+const FIXED: [&str; 9] = [
+    "dnsPrefix",
+    "nodeResourceGroup",
+    "networkProfile.networkPlugin",
+    "networkProfile.networkPluginMode",
+    "networkProfile.podCidr",
+    "networkProfile.serviceCidr",
+    "networkProfile.dnsServiceIP",
+    "networkProfile.outboundType",
+    "apiServerAccessProfile.enablePrivateCluster",
+];
+
+/// Checks a cluster and adds what the service adds.
+pub(super) fn complete(
+    draft: &Draft<'_>,
+    body: &mut Value,
+    context: &mut ArmContext<'_>,
+) -> Result<(), ArmError> {
+    refuse_changes(draft, body)?;
+    for member in ["identity", "sku"] {
+        json::carry(body, draft.old, &[member]);
+    }
+    if let Some(old) = draft.old {
+        keep_members(body, old);
+    }
+    add_names(draft, body, context);
+    add_network_profile(body);
+    let version =
+        json::text(body, "/properties/kubernetesVersion").unwrap_or(DEFAULT_VERSION).to_owned();
+    let current = full_version(&version);
+    json::set(body, &["properties", "currentKubernetesVersion"], json!(current));
+    aks_pools::complete(draft, body, &version)
+}
+
+fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
+    let Some(old) = draft.old else { return Ok(()) };
+    let pointer = |property: &str| format!("/properties/{}", property.replace('.', "/"));
+    let changed = |property: &str| match (
+        old.pointer(&pointer(property)),
+        body.pointer(&pointer(property)),
+    ) {
+        // What was off by being left out may be written down as off.
+        (None, Some(Value::Bool(false))) => false,
+        (old, Some(new)) => !same_text(old, new),
+        (_, None) => false,
+    };
+    match FIXED.into_iter().find(|property| changed(property)) {
+        Some(property) => Err(ArmError::property_change(StatusCode::BAD_REQUEST, property)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn same_text(old: Option<&Value>, new: &Value) -> bool {
+    match (old.and_then(Value::as_str), new.as_str()) {
+        (Some(old), Some(new)) => old.eq_ignore_ascii_case(new),
+        _ => old == Some(new),
+    }
+}
+
+/// What an update leaves out stays as it is.
+fn keep_members(body: &mut Value, old: &Value) {
+    for (name, value) in old.pointer("/properties").and_then(Value::as_object).into_iter().flatten()
+    {
+        if name != "agentPoolProfiles" && name != "networkProfile" {
+            json::fill(body, &["properties", name], value.clone());
+        }
+    }
+    let profile = old.pointer("/properties/networkProfile").and_then(Value::as_object);
+    for (name, value) in profile.into_iter().flatten() {
+        json::fill(body, &["properties", "networkProfile", name], value.clone());
+    }
+}
+
+fn add_names(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
+    let group = draft.id.resource_group_name().unwrap_or_default();
+    let location = json::text(body, "/location").unwrap_or_default().to_owned();
+    let name = draft.id.name();
+    json::fill(body, &["properties", "dnsPrefix"], json!(format!("{name}-dns")));
+    let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default().to_owned();
+    let digits = (context.guid)().replace('-', "");
+    let host = format!("{prefix}-{}", digits.get(..8).unwrap_or_default());
+    let defaults = [
+        ("nodeResourceGroup", json!(format!("MC_{group}_{name}_{location}"))),
+        ("fqdn", json!(format!("{host}.hcp.{location}.azmk8s.io"))),
+        ("azurePortalFQDN", json!(format!("{host}.portal.hcp.{location}.azmk8s.io"))),
+        ("kubernetesVersion", json!(DEFAULT_VERSION)),
+        ("powerState", json!({"code": "Running"})),
+        ("enableRBAC", json!(true)),
+        ("maxAgentPools", json!(100)),
+        ("supportPlan", json!("KubernetesOfficial")),
+        ("servicePrincipalProfile", json!({"clientId": "msi"})),
+        ("disableLocalAccounts", json!(false)),
+        ("securityProfile", json!({})),
+        ("oidcIssuerProfile", json!({"enabled": false})),
+        ("windowsProfile", json!({"adminUsername": "azureuser", "enableCSIProxy": true})),
+        (
+            "storageProfile",
+            json!({
+                "diskCSIDriver": {"enabled": true}, "fileCSIDriver": {"enabled": true},
+                "snapshotController": {"enabled": true},
+            }),
+        ),
+        ("resourceUID", json!(digits)),
+    ];
+    for (member, value) in defaults {
+        json::fill(body, &["properties", member], value);
+    }
+    json::fill(body, &["sku"], json!({"name": "Base", "tier": "Free"}));
+    if body.pointer("/identity/type").is_some() {
+        json::fill(body, &["identity", "principalId"], json!((context.guid)()));
+        json::fill(body, &["identity", "tenantId"], json!(super::TENANT));
+    }
+}
+
+fn add_network_profile(body: &mut Value) {
+    let member = |name: &'static str| ["properties", "networkProfile", name];
+    let defaults = [
+        ("networkPlugin", json!("azure")),
+        ("networkPolicy", json!("none")),
+        ("networkDataplane", json!("azure")),
+        ("loadBalancerSku", json!("standard")),
+        (
+            "loadBalancerProfile",
+            json!({"managedOutboundIPs": {"count": 1}, "backendPoolType": "nodeIPConfiguration"}),
+        ),
+        ("serviceCidr", json!("10.0.0.0/16")),
+        ("dnsServiceIP", json!("10.0.0.10")),
+        ("outboundType", json!("loadBalancer")),
+        ("ipFamilies", json!(["IPv4"])),
+    ];
+    for (name, value) in defaults {
+        json::fill(body, &member(name), value);
+    }
+    let overlay = json::text(body, "/properties/networkProfile/networkPluginMode").is_some();
+    if overlay {
+        json::fill(body, &member("podCidr"), json!("10.244.0.0/16"));
+    }
+    for (one, many) in [("podCidr", "podCidrs"), ("serviceCidr", "serviceCidrs")] {
+        if let Some(range) = json::text(body, &format!("/properties/networkProfile/{one}")) {
+            let ranges = json!([range]);
+            json::set(body, &member(many), ranges);
+        }
+    }
+}
+
+pub(super) fn full_version(version: &str) -> String {
+    match version.split('.').count() {
+        2 => format!("{version}.{PATCH}"),
+        _ => version.to_owned(),
+    }
+}
+
+/// Ends the making of a cluster: its node group and network are there now.
+pub(super) fn created(store: &mut ArmStore, cluster: &ArmId, guid: &mut dyn FnMut() -> String) {
+    let Some(stored) = store.stored(cluster) else { return };
+    let (id, body) = (stored.id.clone(), stored.body.clone());
+    let Some(subscription) = id.subscription() else { return };
+    let group = json::text(&body, "/properties/nodeResourceGroup").unwrap_or_default();
+    let group = ArmId::resource_group(subscription, group);
+    if store.stored(&group).is_some() {
+        return;
+    }
+    aks_network::make(store, &id, &body, &group, guid);
+}
+
+/// Whether the nodes of a cluster stand in a network that AKS did not make.
+pub(super) fn brings_network(body: &Value) -> bool {
+    json::items(body, &ChildKind::AgentPool.pointer())
+        .iter()
+        .any(|pool| json::text(pool, "/vnetSubnetID").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::{Value, json};
+
+    use crate::resource::ArmId;
+    use crate::sandbox::arm::testing::{Driver, GROUP, cluster, id};
+
+    fn body(pod_cidr: &str, pools: Value) -> Value {
+        json!({"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {
+            "kubernetesVersion": "1.33",
+            "networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay",
+             "podCidr": pod_cidr},
+            "agentPoolProfiles": pools,
+        }})
+    }
+
+    fn pool(name: &str) -> Value {
+        json!({"name": name, "count": 2, "vmSize": "Standard_D2s_v5", "mode": "System"})
+    }
+
+    #[test]
+    fn a_cluster_brings_its_group_when_it_is_made() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        let node_group = "/subscriptions/s/resourceGroups/MC_g_k_westeurope";
+        let made = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        assert_eq!((made.status.as_u16(), made.state()), (201, "Creating"));
+        assert_eq!(made.body["type"], "Microsoft.ContainerService/ManagedClusters");
+        assert!(made.body["id"].as_str().unwrap().contains("/resourcegroups/"));
+        assert_eq!(driver.get(node_group).status, 404);
+        let url = made.header("azure-asyncoperation").unwrap().to_owned();
+        let polled = driver.get(&url).body;
+        assert_eq!(polled["status"], "InProgress");
+        assert!(!url.contains(polled["name"].as_str().unwrap()));
+        assert_eq!(driver.follow(&made).body["status"], "Succeeded");
+        let group = driver.get(node_group).body;
+        assert_eq!(ArmId::new(group["managedBy"].as_str().unwrap()), id(&path));
+        let listed =
+            driver.get(&format!("{node_group}/providers/Microsoft.Network/virtualNetworks"));
+        let subnet = &listed.body["value"][0]["properties"]["subnets"][0];
+        assert_eq!(subnet["properties"]["addressPrefix"], "10.224.0.0/16");
+        let shown = driver.get(&path).body;
+        assert_eq!(shown["properties"]["currentKubernetesVersion"], "1.33.5");
+        assert_eq!(shown["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
+        driver.destroy(&path);
+        assert_eq!(driver.get(node_group).status, 404);
+        assert_eq!(driver.get(GROUP).status, 200);
+    }
+
+    #[test]
+    fn pools_have_their_own_url() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let more = body("10.240.0.0/16", json!([pool("p"), pool("q")]));
+        assert_eq!(driver.put(&path, more).refusal(), (400, "BadRequest"));
+        let own = json!({"properties": {"count": 3, "vmSize": "Standard_D2s_v5", "mode": "User"}});
+        let made = driver.put(&format!("{path}/agentPools/q"), own.clone());
+        assert_eq!(made.status, 201);
+        assert_eq!(made.body["properties"]["count"], 3);
+        let busy = driver.put(&format!("{path}/agentPools/r"), own);
+        assert_eq!(busy.refusal(), (409, "OperationNotAllowed"));
+        driver.follow(&made);
+        driver.destroy(&format!("{path}/agentPools/q"));
+        let last = driver.delete(&format!("{path}/agentPools/p"));
+        assert_eq!(last.refusal(), (400, "OperationNotAllowed"));
+    }
+
+    #[test]
+    fn the_network_of_a_cluster_stays() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let moved = driver.put(&path, body("10.241.0.0/16", json!([pool("p")])));
+        assert_eq!(moved.refusal(), (400, "PropertyChangeNotAllowed"));
+        let same = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        assert_eq!(same.status, 200);
+    }
+
+    #[test]
+    fn credentials_are_what_the_world_set() {
+        let mut driver = Driver::new();
+        let path = cluster("k");
+        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let asked = format!("{path}/listClusterUserCredential");
+        assert_eq!(driver.call(Method::POST, &asked, &[], None).status, 409);
+        driver.store.set_kubeconfig(&id(&path), "config".to_owned());
+        let reply = driver.call(Method::POST, &asked, &[], None);
+        let expected = json!({"kubeconfigs": [{"name": "clusterUser", "value": "Y29uZmln"}]});
+        assert_eq!(reply.body, expected);
+    }
+}

@@ -1,0 +1,339 @@
+//! Virtual machines and disks.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::draft::{self, Draft};
+use super::errors::ArmError;
+use super::index::{self, key};
+use super::kind::Kind;
+use super::{ArmContext, ArmStore, Stored, etags, json, write};
+use crate::resource::ArmId;
+
+const INTERFACES: &str = "/properties/networkProfile/networkInterfaces";
+
+/// What cannot be changed once a VM is there.
+const FIXED: [(&str, &str); 4] = [
+    ("osProfile.computerName", "/properties/osProfile/computerName"),
+    ("osProfile.adminUsername", "/properties/osProfile/adminUsername"),
+    (
+        "linuxConfiguration.ssh.publicKeys",
+        "/properties/osProfile/linuxConfiguration/ssh/publicKeys",
+    ),
+    ("imageReference", "/properties/storageProfile/imageReference/sku"),
+];
+
+/// Takes what is never shown out of a VM's body: the password, which is
+/// forgotten, and cloud-init, which only the machine's first boot reads.
+pub(super) fn take_custom_data(
+    store: &ArmStore,
+    kind: Kind,
+    id: &ArmId,
+    exists: bool,
+    body: &mut Value,
+) -> Result<Option<String>, ArmError> {
+    if kind != Kind::VirtualMachine {
+        return Ok(None);
+    }
+    json::take(body, &["properties", "osProfile", "adminPassword"]);
+    let Some(data) = json::take(body, &["properties", "osProfile", "customData"]) else {
+        return Ok(None);
+    };
+    let decoded = data.as_str().and_then(|data| STANDARD.decode(data).ok());
+    let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        let message = "Custom data in OSProfile must be in Base64 encoding and with a maximum \
+                       length of 87380 characters.";
+        return Err(ArmError::bad("InvalidParameter", message));
+    };
+    if exists && store.custom_data(id) != Some(&text) {
+        return Err(ArmError::property_change(StatusCode::CONFLICT, "osProfile.customData"));
+    }
+    Ok(Some(text))
+}
+
+/// Checks a VM and adds what the service adds.
+pub(super) fn complete(
+    draft: &Draft<'_>,
+    body: &mut Value,
+    context: &mut ArmContext<'_>,
+) -> Result<(), ArmError> {
+    for path in [
+        &["properties", "osProfile"][..],
+        &["properties", "storageProfile"],
+        &["properties", "networkProfile"],
+        &["properties", "vmId"],
+        &["properties", "timeCreated"],
+    ] {
+        json::carry(body, draft.old, path);
+    }
+    if json::text(body, "/properties/hardwareProfile/vmSize").is_none() {
+        let message = "Required parameter 'hardwareProfile.vmSize' is missing (null).";
+        return Err(ArmError::bad("InvalidParameter", message));
+    }
+    refuse_changes(draft, body)?;
+    refuse_taken_interfaces(draft, body)?;
+    json::fill(body, &["properties", "vmId"], json!((context.guid)()));
+    json::fill(body, &["properties", "timeCreated"], json!(context.now.to_string()));
+    add_profile(draft, body);
+    add_disk(draft, body, context);
+    Ok(())
+}
+
+fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
+    let Some(old) = draft.old else { return Ok(()) };
+    let ids = |body: &Value| -> Vec<ArmId> {
+        json::items(body, INTERFACES)
+            .iter()
+            .filter_map(|i| json::text(i, "/id"))
+            .map(ArmId::new)
+            .collect()
+    };
+    if ids(old) != ids(body) {
+        return Err(ArmError::property_change(
+            StatusCode::CONFLICT,
+            "networkProfile.networkInterfaces",
+        ));
+    }
+    let changed =
+        |pointer: &str| body.pointer(pointer).is_some_and(|new| old.pointer(pointer) != Some(new));
+    match FIXED.into_iter().find(|(_, pointer)| changed(pointer)) {
+        Some((property, _)) => Err(ArmError::property_change(StatusCode::CONFLICT, property)),
+        None => Ok(()),
+    }
+}
+
+fn refuse_taken_interfaces(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
+    let interfaces = json::items(body, INTERFACES);
+    if interfaces.is_empty() {
+        let message = format!(
+            "Virtual machine {} must have at least one network interface.",
+            draft.id.name()
+        );
+        return Err(ArmError::bad("InvalidParameter", message));
+    }
+    for interface in interfaces.iter().filter_map(|interface| json::text(interface, "/id")) {
+        let mut users = draft.store.index.users(&ArmId::new(interface));
+        if let Some(user) = users.find(|user| *user != draft.id) {
+            let message =
+                format!("Network Interface {interface} is used by existing resource {user}.");
+            return Err(ArmError::bad("NicInUse", message));
+        }
+    }
+    Ok(())
+}
+
+fn add_profile(draft: &Draft<'_>, body: &mut Value) {
+    if body.pointer("/properties/osProfile").is_none() {
+        return;
+    }
+    let profile = |member: &'static str| ["properties", "osProfile", member];
+    json::fill(body, &profile("computerName"), json!(draft.id.name()));
+    json::fill(body, &profile("secrets"), json!([]));
+    json::fill(body, &profile("allowExtensionOperations"), json!(true));
+    json::fill(body, &profile("requireGuestProvisionSignal"), json!(true));
+    let linux = ["properties", "osProfile", "linuxConfiguration", "provisionVMAgent"];
+    json::fill(body, &linux, json!(true));
+}
+
+fn add_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
+    if body.pointer("/properties/storageProfile/imageReference").is_some() {
+        let version = ["properties", "storageProfile", "imageReference", "exactVersion"];
+        json::fill(body, &version, json!("24.04.202511100"));
+    }
+    let disk = |member: &'static str| ["properties", "storageProfile", "osDisk", member];
+    json::carry(body, draft.old, &disk("name"));
+    let guid = (context.guid)().replace('-', "");
+    let defaults = [
+        ("name", json!(format!("{}_OsDisk_1_{guid}", draft.id.name()))),
+        ("osType", json!("Linux")),
+        ("createOption", json!("FromImage")),
+        ("caching", json!("ReadWrite")),
+        ("deleteOption", json!("Detach")),
+        ("diskSizeGB", json!(30)),
+    ];
+    for (member, value) in defaults {
+        json::fill(body, &disk(member), value);
+    }
+    let managed =
+        |member: &'static str| ["properties", "storageProfile", "osDisk", "managedDisk", member];
+    json::carry(body, draft.old, &managed("id"));
+    json::fill(body, &managed("storageAccountType"), json!("Standard_LRS"));
+    json::fill(body, &["properties", "storageProfile", "dataDisks"], json!([]));
+}
+
+/// Adds what the service adds to a disk.
+pub(super) fn complete_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
+    json::carry(body, draft.old, &["properties", "uniqueId"]);
+    json::carry(body, draft.old, &["properties", "timeCreated"]);
+    json::fill(body, &["sku", "name"], json!("Standard_LRS"));
+    json::fill(body, &["properties", "uniqueId"], json!((context.guid)()));
+    json::fill(body, &["properties", "timeCreated"], json!(context.now.to_string()));
+    json::fill(body, &["properties", "diskState"], json!("Unattached"));
+}
+
+/// Tells the interfaces of a VM whose they are, which changes their etags.
+pub(super) fn attach(store: &mut ArmStore, vm: &ArmId, guid: &mut dyn FnMut() -> String) {
+    for (index, interface) in interfaces(store.get(vm)).into_iter().enumerate() {
+        let user =
+            store.get(&interface).and_then(|b| json::text(b, "/properties/virtualMachine/id"));
+        if user.is_some_and(|user| ArmId::new(user) == *vm) {
+            continue;
+        }
+        let address = hardware_address(&interface);
+        store.modify(
+            &interface,
+            |body| {
+                json::set(body, &["properties", "virtualMachine"], json!({"id": vm}));
+                json::set(body, &["properties", "primary"], json!(index == 0));
+                json::fill(body, &["properties", "macAddress"], json!(address));
+            },
+            guid,
+        );
+    }
+}
+
+/// Frees the interfaces of a VM that is gone.
+pub(super) fn detach(store: &mut ArmStore, vm: &Stored) {
+    for interface in interfaces(Some(&vm.body)) {
+        if let Some(stored) = store.objects.get_mut(&key(&interface)) {
+            json::take(&mut stored.body, &["properties", "virtualMachine"]);
+        }
+    }
+}
+
+fn interfaces(vm: Option<&Value>) -> Vec<ArmId> {
+    let listed = vm.map_or(&[][..], |body| json::items(body, INTERFACES));
+    listed.iter().filter_map(|interface| json::text(interface, "/id")).map(ArmId::new).collect()
+}
+
+/// A MAC address of the range that Azure gives out, the same for the same id.
+fn hardware_address(interface: &ArmId) -> String {
+    let hash = key(interface)
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let [_, first, second, third] = hash.to_be_bytes();
+    format!("00-0D-3A-{first:02X}-{second:02X}-{third:02X}")
+}
+
+/// Ends the making of a VM: only now does its disk have an id.
+pub(super) fn created(store: &mut ArmStore, vm: &ArmId, context: &mut ArmContext<'_>) {
+    let Some(Stored { id, kind, mut body }) = store.stored(vm).cloned() else { return };
+    let pointer = "/properties/storageProfile/osDisk";
+    if json::text(&body, &format!("{pointer}/managedDisk/id")).is_some() {
+        return;
+    }
+    let name = json::text(&body, &format!("{pointer}/name")).unwrap_or_default();
+    let Some((subscription, group)) = id.subscription().zip(id.resource_group_name()) else {
+        return;
+    };
+    let disk =
+        ArmId::resource_group(subscription, group).in_group(Kind::Disk.resource_type(), name);
+    let location = write::location(store, &id);
+    let size = body.pointer(&format!("{pointer}/diskSizeGB")).cloned().unwrap_or_default();
+    let mut made = write::made(
+        &location,
+        json!({
+            "osType": "Linux", "creationData": {"createOption": "FromImage"}, "diskSizeGB": size,
+            "uniqueId": (context.guid)(), "timeCreated": context.now.to_string(),
+            "diskState": "Attached",
+        }),
+    );
+    json::set(&mut made, &["managedBy"], json!(id));
+    json::set(&mut made, &["sku"], json!({"name": "Standard_LRS", "tier": "Standard"}));
+    let path = ["properties", "storageProfile", "osDisk", "managedDisk", "id"];
+    json::set(&mut body, &path, json!(disk));
+    store.place(disk.clone(), Kind::Disk, draft::name(Kind::Disk, &disk, made));
+    store.place(id, kind, body);
+}
+
+/// What goes when a VM goes: what says so in its body. The rest is freed.
+pub(super) fn delete_along(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMut() -> String) {
+    let Some(vm) = store.stored(id).filter(|stored| stored.kind == Kind::VirtualMachine).cloned()
+    else {
+        return;
+    };
+    let goes =
+        |option: Option<&str>| option.is_some_and(|option| option.eq_ignore_ascii_case("Delete"));
+    for interface in json::items(&vm.body, INTERFACES) {
+        let Some(interface_id) = json::text(interface, "/id").map(ArmId::new) else { continue };
+        if goes(json::text(interface, "/properties/deleteOption")) {
+            store.drop_tree(&interface_id);
+        } else if let Some(stored) = store.objects.get_mut(&index::key(&interface_id)) {
+            json::take(&mut stored.body, &["properties", "virtualMachine"]);
+            etags::stamp(stored.kind, &mut stored.body, guid);
+        }
+    }
+    let disk =
+        json::text(&vm.body, "/properties/storageProfile/osDisk/managedDisk/id").map(ArmId::new);
+    let Some(disk) = disk else { return };
+    if goes(json::text(&vm.body, "/properties/storageProfile/osDisk/deleteOption")) {
+        store.drop_tree(&disk);
+    } else if let Some(stored) = store.objects.get_mut(&index::key(&disk)) {
+        json::take(&mut stored.body, &["managedBy"]);
+        json::set(&mut stored.body, &["properties", "diskState"], json!("Unattached"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, compute, id, network};
+
+    fn with_machine() -> (Driver, String, String) {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let interface = network("networkInterfaces/i");
+        driver.make(&interface, Driver::interface(None));
+        let path = compute("virtualMachines/m");
+        driver.make(&path, Driver::machine("i"));
+        (driver, path, interface)
+    }
+
+    #[test]
+    fn a_machine_is_made_in_steps_and_hides_its_secrets() {
+        let (mut driver, path, interface) = with_machine();
+        let body = driver.get(&path).body;
+        assert!(body.get("etag").is_none());
+        assert!(body["properties"]["osProfile"].get("customData").is_none());
+        assert!(body["properties"]["osProfile"].get("adminPassword").is_none());
+        assert_eq!(driver.store.custom_data(&id(&path)), Some("#cloud-config"));
+        let disk = body["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"].as_str();
+        assert_eq!(driver.get(disk.unwrap()).status, 200);
+        let attached = driver.get(&interface).body;
+        assert_eq!(attached["properties"]["virtualMachine"]["id"], json!(path));
+        assert_eq!(driver.delete(&interface).refusal(), (400, "NicInUse"));
+        let disk = disk.unwrap().to_owned();
+        driver.destroy(&path);
+        assert_eq!(driver.get(&disk).status, 404);
+        let freed = driver.get(&interface).body;
+        assert!(freed["properties"].get("virtualMachine").is_none());
+        assert_ne!(freed["etag"], attached["etag"]);
+        assert!(driver.store.custom_data(&id(&path)).is_none());
+    }
+
+    #[test]
+    fn what_a_machine_was_made_with_stays() {
+        let (mut driver, path, _) = with_machine();
+        assert_eq!(driver.put(&path, Driver::machine("i")).status, 200);
+        driver.get(&path);
+        driver.get(&path);
+        driver.make(&network("networkInterfaces/j"), Driver::interface(None));
+        let mut user = Driver::machine("i");
+        user["properties"]["osProfile"]["adminUsername"] = json!("other");
+        let mut data = Driver::machine("i");
+        data["properties"]["osProfile"]["customData"] = json!("bw==");
+        for body in [Driver::machine("j"), user, data] {
+            assert_eq!(driver.put(&path, body).refusal(), (409, "PropertyChangeNotAllowed"));
+        }
+        let mut moved = Driver::machine("i");
+        moved["location"] = json!("northeurope");
+        assert_eq!(driver.put(&path, moved).refusal(), (409, "InvalidResourceLocation"));
+        let tags = Some(json!({"tags": {"a": "b"}}));
+        let patched = driver.call(Method::PATCH, &path, &[], tags);
+        assert_eq!((patched.status.as_u16(), patched.state()), (200, "Updating"));
+    }
+}

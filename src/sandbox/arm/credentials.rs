@@ -1,0 +1,69 @@
+//! The door: bearer tokens, and the stub of the service that gives them.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::json;
+
+use super::answers;
+use super::errors::ArmError;
+
+/// A token with this text is refused.
+pub(super) const REFUSED: &str = "refused";
+
+/// How long a token is said to hold, in seconds.
+const LIFETIME: u32 = 3599;
+
+/// Lets in whoever shows a token.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|shown| {
+        let (scheme, token) = shown.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \
+                     error=\"invalid_token\"";
+    match token {
+        None | Some("") => Err(ArmError::new(
+            StatusCode::UNAUTHORIZED,
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        )
+        .header("www-authenticate", challenge)),
+        Some(REFUSED) => Err(ArmError::new(
+            StatusCode::UNAUTHORIZED,
+            "InvalidAuthenticationToken",
+            "The access token is invalid.",
+        )
+        .header("www-authenticate", challenge)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Gives a token to everybody.
+pub(super) fn token(guid: &mut dyn FnMut() -> String) -> Response<Bytes> {
+    let body = json!({
+        "token_type": "Bearer",
+        "expires_in": LIFETIME,
+        "ext_expires_in": LIFETIME,
+        "access_token": format!("sandbox-{}", guid()),
+    });
+    answers::json(StatusCode::OK, &body)
+}
+
+/// Where tokens are had.
+pub(super) fn configuration(base: &str, tenant: &str) -> Response<Bytes> {
+    let body = json!({
+        "issuer": format!("{base}/{tenant}/v2.0"),
+        "authorization_endpoint": format!("{base}/{tenant}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{base}/{tenant}/oauth2/v2.0/token"),
+        "jwks_uri": format!("{base}/{tenant}/discovery/v2.0/keys"),
+        "response_types_supported": ["code", "id_token", "token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "tenant_region_scope": "EU",
+        "cloud_instance_name": "microsoftonline.com",
+    });
+    answers::json(StatusCode::OK, &body)
+}

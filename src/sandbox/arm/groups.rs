@@ -1,0 +1,192 @@
+//! Resource groups: made at once, deleted with everything in them.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::errors::ArmError;
+use super::kind::Kind;
+use super::operations::{Start, Work};
+use super::request::Call;
+use super::{ArmContext, ArmStore, answers, draft, etags, json, write};
+use crate::resource::ArmId;
+
+type Answer = Result<Response<Bytes>, ArmError>;
+
+/// Answers a request on one group.
+pub(super) fn answer(
+    store: &mut ArmStore,
+    id: &ArmId,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    match *call.method {
+        Method::PUT => put(store, id, call),
+        Method::PATCH => patch(store, id, call, context),
+        Method::DELETE => delete(store, id, call, context),
+        Method::HEAD => {
+            let status = match store.stored(id) {
+                Some(_) => StatusCode::NO_CONTENT,
+                None => StatusCode::NOT_FOUND,
+            };
+            Ok(answers::empty(status))
+        }
+        Method::GET => {
+            let body = store.existing_group(id)?.clone();
+            store.step_object(id, context);
+            Ok(answers::json(StatusCode::OK, &body))
+        }
+        _ => Err(ArmError::method_not_allowed()),
+    }
+}
+
+fn put(store: &mut ArmStore, id: &ArmId, call: &Call<'_>) -> Answer {
+    let mut body = call.json()?;
+    let Some(location) = json::text(&body, "/location").map(draft::location_name) else {
+        let message = "The location property is required for this definition.";
+        return Err(ArmError::bad("LocationRequired", message));
+    };
+    let old = store.stored(id).map(|stored| (stored.id.clone(), stored.body.clone()));
+    if let Some((_, old)) = &old {
+        store.writable_group(id)?;
+        let present = json::text(old, "/location").unwrap_or_default();
+        if present != location {
+            let message = format!(
+                "Invalid resource group location '{location}'. The Resource group already exists \
+                 in location '{present}'."
+            );
+            return Err(ArmError::conflict("InvalidResourceGroupLocation", message));
+        }
+    }
+    let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let old_body = old.as_ref().map(|(_, body)| body);
+    json::carry(&mut body, old_body, &["managedBy"]);
+    let id = old.as_ref().map_or_else(|| id.clone(), |(id, _)| id.clone());
+    json::set(&mut body, &["properties"], json!({"provisioningState": "Succeeded"}));
+    let body = draft::name(Kind::ResourceGroup, &id, body);
+    if let Some(subscription) = id.subscription() {
+        store.subscriptions.insert(subscription.to_owned());
+    }
+    store.place(id, Kind::ResourceGroup, body.clone());
+    Ok(answers::json(status, &body))
+}
+
+fn patch(
+    store: &mut ArmStore,
+    id: &ArmId,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let mut patch = call.json()?;
+    store.writable_group(id)?;
+    let tags = json::take(&mut patch, &["tags"]);
+    store.modify(
+        id,
+        |body| {
+            if let Some(tags) = tags {
+                json::set(body, &["tags"], tags);
+            }
+        },
+        context.guid,
+    );
+    Ok(answers::json(StatusCode::OK, store.existing_group(id)?))
+}
+
+fn delete(
+    store: &mut ArmStore,
+    id: &ArmId,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let subscription = id.subscription().unwrap_or_default().to_owned();
+    store.existing_group(id)?;
+    let operation = match store.running(id) {
+        Some(running) => running.clone(),
+        None => {
+            let location = write::location(store, id);
+            store.modify(id, |body| mark(body, "Deleting"), context.guid);
+            let start = Start {
+                kind: Kind::ResourceGroup,
+                subscription: &subscription,
+                location: &location,
+                api_version: &call.api_version,
+                owner: id,
+                target: id,
+                work: Work::Delete,
+            };
+            store.begin(start, context)
+        }
+    };
+    let mut response = answers::empty(StatusCode::ACCEPTED);
+    answers::header(&mut response, "location", &operation.result_url(context.base_url));
+    Ok(response)
+}
+
+fn mark(body: &mut Value, state: &str) {
+    json::set(body, &["properties", "provisioningState"], json!(state));
+}
+
+impl ArmStore {
+    /// The group's body.
+    pub(super) fn existing_group(&self, id: &ArmId) -> Result<&Value, ArmError> {
+        match self.stored(id) {
+            Some(stored) => Ok(&stored.body),
+            None => Err(ArmError::group_not_found(id.name())),
+        }
+    }
+
+    /// Refuses where the group is not there or on its way out.
+    pub(super) fn writable_group(&self, id: &ArmId) -> Result<(), ArmError> {
+        if etags::state(self.existing_group(id)?) != "Deleting" {
+            return Ok(());
+        }
+        let message = format!(
+            "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
+            id.name()
+        );
+        Err(ArmError::conflict("ResourceGroupBeingDeleted", message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{Driver, GROUP, network};
+
+    #[test]
+    fn a_group_goes_by_location_only_and_takes_all_along() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        assert_eq!(driver.put(GROUP, json!({"location": "westeurope"})).status, 200);
+        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 204);
+        let reply = driver.delete(GROUP);
+        assert_eq!(reply.status, 202);
+        assert!(reply.header("azure-asyncoperation").is_none());
+        let url = reply.header("location").unwrap().to_owned();
+        assert!(url.contains("/subscriptions/s/operationresults/eyJqb2JJZCI6"));
+        let refused = driver.put(&network("routeTables/t"), json!({"location": "westeurope"}));
+        assert_eq!(refused.refusal(), (409, "ResourceGroupBeingDeleted"));
+        let first = driver.get(&url);
+        assert_eq!((first.status.as_u16(), first.header("location")), (202, Some(url.as_str())));
+        assert_eq!(driver.get(&url).status, 200);
+        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 404);
+        let gone = driver.get(&network("virtualNetworks/v"));
+        assert_eq!(gone.refusal(), (404, "ResourceGroupNotFound"));
+    }
+
+    #[test]
+    fn a_group_that_others_use_stays() {
+        let mut driver = Driver::new();
+        driver.make_network();
+        let other = "/subscriptions/s/resourceGroups/h";
+        driver.put(other, json!({"location": "westeurope"}));
+        let path = format!("{other}/providers/Microsoft.Network/networkInterfaces/i");
+        driver.make(&path, Driver::interface(None));
+        let url = driver.delete(GROUP).header("location").unwrap().to_owned();
+        driver.get(&url);
+        assert_eq!(driver.get(&url).refusal(), (409, "ResourceGroupDeletionBlocked"));
+        assert_eq!(driver.get(&network("virtualNetworks/v")).status, 200);
+    }
+}

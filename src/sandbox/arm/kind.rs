@@ -1,0 +1,168 @@
+//! The kinds of objects that the sandbox's ARM knows.
+
+use serde::{Deserialize, Serialize};
+
+/// A resource provider, as far as its operations differ from the others'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Provider {
+    Network,
+    Compute,
+    ContainerService,
+    Resources,
+}
+
+impl Provider {
+    pub(super) const ALL: [Self; 4] =
+        [Self::Network, Self::Compute, Self::ContainerService, Self::Resources];
+
+    pub(super) fn namespace(self) -> &'static str {
+        match self {
+            Self::Network => "Microsoft.Network",
+            Self::Compute => "Microsoft.Compute",
+            Self::ContainerService => "Microsoft.ContainerService",
+            Self::Resources => "Microsoft.Resources",
+        }
+    }
+
+    pub(super) fn parse(namespace: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.namespace().eq_ignore_ascii_case(namespace))
+    }
+}
+
+/// The kind of an object that stands in a resource group, or of the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    ResourceGroup,
+    VirtualNetwork,
+    RouteTable,
+    NetworkInterface,
+    NetworkSecurityGroup,
+    PublicIpAddress,
+    NatGateway,
+    VirtualMachine,
+    Disk,
+    ManagedCluster,
+    /// Put there by the sandbox itself; shown in lists of a group and nowhere else.
+    Foreign,
+}
+
+impl Kind {
+    const NAMED: [Self; 10] = [
+        Self::ResourceGroup,
+        Self::VirtualNetwork,
+        Self::RouteTable,
+        Self::NetworkInterface,
+        Self::NetworkSecurityGroup,
+        Self::PublicIpAddress,
+        Self::NatGateway,
+        Self::VirtualMachine,
+        Self::Disk,
+        Self::ManagedCluster,
+    ];
+
+    /// Namespace and type, as paths are written.
+    pub(super) fn resource_type(self) -> &'static str {
+        match self {
+            Self::ResourceGroup => "Microsoft.Resources/resourceGroups",
+            Self::VirtualNetwork => "Microsoft.Network/virtualNetworks",
+            Self::RouteTable => "Microsoft.Network/routeTables",
+            Self::NetworkInterface => "Microsoft.Network/networkInterfaces",
+            Self::NetworkSecurityGroup => "Microsoft.Network/networkSecurityGroups",
+            Self::PublicIpAddress => "Microsoft.Network/publicIPAddresses",
+            Self::NatGateway => "Microsoft.Network/natGateways",
+            Self::VirtualMachine => "Microsoft.Compute/virtualMachines",
+            Self::Disk => "Microsoft.Compute/disks",
+            Self::ManagedCluster => "Microsoft.ContainerService/managedClusters",
+            Self::Foreign => "",
+        }
+    }
+
+    /// The type as bodies show it: AKS writes its own with another capital.
+    pub(super) fn shown_type(self) -> &'static str {
+        match self {
+            Self::ManagedCluster => "Microsoft.ContainerService/ManagedClusters",
+            other => other.resource_type(),
+        }
+    }
+
+    pub(super) fn parse(resource_type: &str) -> Option<Self> {
+        Self::NAMED
+            .into_iter()
+            .find(|kind| kind.resource_type().eq_ignore_ascii_case(resource_type))
+    }
+
+    pub(super) fn provider(self) -> Provider {
+        match self {
+            Self::ResourceGroup | Self::Foreign => Provider::Resources,
+            Self::VirtualMachine | Self::Disk => Provider::Compute,
+            Self::ManagedCluster => Provider::ContainerService,
+            _ => Provider::Network,
+        }
+    }
+
+    pub(super) fn has_etag(self) -> bool {
+        self.provider() == Provider::Network
+    }
+
+    /// The children that live in the body of an object of this kind.
+    pub(super) fn children(self) -> &'static [ChildKind] {
+        match self {
+            Self::VirtualNetwork => &[ChildKind::Subnet],
+            Self::RouteTable => &[ChildKind::Route],
+            Self::NetworkSecurityGroup => &[ChildKind::SecurityRule, ChildKind::DefaultRule],
+            Self::NetworkInterface => &[ChildKind::IpConfiguration],
+            Self::ManagedCluster => &[ChildKind::AgentPool],
+            _ => &[],
+        }
+    }
+
+    pub(super) fn child(self, segment: &str) -> Option<ChildKind> {
+        self.children().iter().copied().find(|child| child.segment().eq_ignore_ascii_case(segment))
+    }
+}
+
+/// The kind of an object that lives in the body of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ChildKind {
+    Subnet,
+    Route,
+    SecurityRule,
+    DefaultRule,
+    IpConfiguration,
+    AgentPool,
+}
+
+impl ChildKind {
+    /// How paths call it.
+    pub(super) fn segment(self) -> &'static str {
+        match self {
+            Self::Subnet => "subnets",
+            Self::Route => "routes",
+            Self::SecurityRule => "securityRules",
+            Self::DefaultRule => "defaultSecurityRules",
+            Self::IpConfiguration => "ipConfigurations",
+            Self::AgentPool => "agentPools",
+        }
+    }
+
+    /// Where it stands in the parent's body.
+    pub(super) fn member(self) -> &'static str {
+        match self {
+            Self::AgentPool => "agentPoolProfiles",
+            other => other.segment(),
+        }
+    }
+
+    pub(super) fn pointer(self) -> String {
+        format!("/properties/{}", self.member())
+    }
+
+    /// Whether it can be written at its own URL.
+    pub(super) fn writable(self) -> bool {
+        !matches!(self, Self::DefaultRule | Self::IpConfiguration)
+    }
+
+    pub(super) fn shown_type(self, parent: Kind) -> String {
+        format!("{}/{}", parent.resource_type(), self.segment())
+    }
+}

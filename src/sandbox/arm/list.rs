@@ -1,0 +1,258 @@
+//! Lists, page by page.
+
+use std::ops::Bound;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::errors::ArmError;
+use super::index::key;
+use super::kind::{ChildKind, Kind};
+use super::path::{ObjectPath, Scope};
+use super::request::Call;
+use super::{ArmContext, ArmStore, Stored, answers, json, render};
+use crate::resource::ArmId;
+
+/// How many objects stand on a page.
+const PAGE: usize = 200;
+
+type Answer = Result<Response<Bytes>, ArmError>;
+
+/// All objects of a kind in a group or a subscription.
+pub(super) fn collection(
+    store: &mut ArmStore,
+    scope: &Scope,
+    kind: Kind,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let front = front(store, scope)?;
+    let wanted = |stored: &Stored| stored.kind == kind;
+    // The type's own keys are few beside those of a whole subscription.
+    let keys = store.index.of_type(kind.resource_type()).filter(|key| key.starts_with(&front));
+    let page = page(store, keys, call, wanted, |stored| render::object(store, stored))?;
+    finish(store, page, call, context)
+}
+
+/// Everything in a group or a subscription, without properties.
+pub(super) fn resources(
+    store: &mut ArmStore,
+    scope: &Scope,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let front = front(store, scope)?;
+    let filter = Filter::parse(call.parameter("$filter").as_deref())?;
+    let wanted =
+        |stored: &Stored| stored.kind != Kind::ResourceGroup && filter.admits(&stored.body);
+    let keys = store
+        .objects
+        .range(front.clone()..)
+        .map(|(key, _)| key)
+        .take_while(|key| key.starts_with(&front));
+    let page = page(store, keys, call, wanted, |stored| summary(&stored.body))?;
+    finish(store, page, call, context)
+}
+
+/// The groups of a subscription.
+pub(super) fn groups(
+    store: &mut ArmStore,
+    subscription: &str,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let scope = Scope { subscription: subscription.to_owned(), group: None };
+    let front = front(store, &scope)?;
+    let filter = Filter::parse(call.parameter("$filter").as_deref())?;
+    let keys = store
+        .index
+        .of_type(Kind::ResourceGroup.resource_type())
+        .filter(|key| key.starts_with(&front));
+    let wanted = |stored: &Stored| filter.admits(&stored.body);
+    let page = page(store, keys, call, wanted, |stored| stored.body.clone())?;
+    finish(store, page, call, context)
+}
+
+/// The children of an object, all on one page.
+pub(super) fn children(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    child: ChildKind,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    store.existing_group(&path.group)?;
+    let Some(stored) = store.stored(&path.id) else {
+        return Err(ArmError::resource_not_found(path.kind, &path.id));
+    };
+    let value: Vec<Value> = json::items(&stored.body, &child.pointer())
+        .iter()
+        .map(|value| render::child_body(store, &stored.id, child, value))
+        .collect();
+    store.step_object(&path.id, context);
+    Ok(answers::json(StatusCode::OK, &json!({"value": value})))
+}
+
+struct Page {
+    value: Vec<Value>,
+    shown: Vec<ArmId>,
+    next: Option<String>,
+}
+
+fn front(store: &ArmStore, scope: &Scope) -> Result<String, ArmError> {
+    match &scope.group {
+        Some(group) => {
+            store.existing_group(group)?;
+            Ok(format!("{}/", key(group)))
+        }
+        None => Ok(format!("/subscriptions/{}/", scope.subscription.to_ascii_lowercase())),
+    }
+}
+
+fn page<'a>(
+    store: &'a ArmStore,
+    keys: impl Iterator<Item = &'a String>,
+    call: &Call<'_>,
+    wanted: impl Fn(&Stored) -> bool,
+    show: impl Fn(&Stored) -> Value,
+) -> Result<Page, ArmError> {
+    let after = match call.parameter("$skiptoken") {
+        Some(token) => Bound::Excluded(read_token(&token)?),
+        None => Bound::Unbounded,
+    };
+    let mut page = Page { value: Vec::new(), shown: Vec::new(), next: None };
+    let mut last = None;
+    let rest = keys.filter(|key| match &after {
+        Bound::Excluded(after) => *key > after,
+        _ => true,
+    });
+    for key in rest {
+        let Some(stored) = store.objects.get(key).filter(|stored| wanted(stored)) else { continue };
+        if page.value.len() == PAGE {
+            page.next = last.map(|last: &String| URL_SAFE_NO_PAD.encode(last));
+            break;
+        }
+        page.value.push(show(stored));
+        page.shown.push(stored.id.clone());
+        last = Some(key);
+    }
+    Ok(page)
+}
+
+fn read_token(token: &str) -> Result<String, ArmError> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| ArmError::bad("InvalidSkipToken", "The provided skip token is not valid."))
+}
+
+/// Being listed is being looked at: operations of what was shown go on.
+fn finish(
+    store: &mut ArmStore,
+    page: Page,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    if !store.running.is_empty() {
+        for id in &page.shown {
+            store.step_object(id, context);
+        }
+    }
+    let mut body = json!({"value": page.value});
+    if let Some(token) = page.next {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in url::form_urlencoded::parse(call.query().as_bytes()) {
+            if name != "$skiptoken" {
+                query.append_pair(&name, &value);
+            }
+        }
+        query.append_pair("$skiptoken", &token);
+        let link = format!("{}{}?{}", context.base_url, call.path(), query.finish());
+        json::set(&mut body, &["nextLink"], json!(link));
+    }
+    Ok(answers::json(StatusCode::OK, &body))
+}
+
+fn summary(body: &Value) -> Value {
+    let shown = ["id", "name", "type", "location", "tags", "sku", "zones", "managedBy", "identity"];
+    let members =
+        shown.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
+    Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// The conditions of `$filter` that clients use.
+#[derive(Debug, Default)]
+struct Filter {
+    tag_name: Option<String>,
+    tag_value: Option<String>,
+    resource_type: Option<String>,
+}
+
+impl Filter {
+    fn parse(text: Option<&str>) -> Result<Self, ArmError> {
+        let mut filter = Self::default();
+        for condition in text.into_iter().flat_map(|text| text.split(" and ")) {
+            let mut parts = condition.trim().splitn(3, ' ');
+            let (name, operator, value) = (parts.next(), parts.next(), parts.next());
+            let value = value.map(|value| value.trim().trim_matches('\'').to_owned());
+            match (name, operator) {
+                (Some("tagName"), Some("eq")) => filter.tag_name = value,
+                (Some("tagValue"), Some("eq")) => filter.tag_value = value,
+                (Some("resourceType"), Some("eq")) => filter.resource_type = value,
+                _ => {
+                    let message = format!("The filter '{condition}' is not supported.");
+                    return Err(ArmError::bad("InvalidFilterInQueryString", message));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    fn admits(&self, body: &Value) -> bool {
+        let tagged = self.tag_name.as_ref().is_none_or(|name| {
+            let tag = body.get("tags").and_then(Value::as_object).and_then(|tags| {
+                tags.iter().find(|(present, _)| present.eq_ignore_ascii_case(name))
+            });
+            tag.is_some_and(|(_, value)| {
+                self.tag_value.as_ref().is_none_or(|wanted| value.as_str() == Some(wanted))
+            })
+        });
+        let resource_type = json::text(body, "/type").unwrap_or_default();
+        tagged && self.resource_type.as_ref().is_none_or(|t| t.eq_ignore_ascii_case(resource_type))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::arm::testing::{BASE, Driver, GROUP, network};
+
+    #[test]
+    fn long_lists_come_in_pages() {
+        let mut driver = Driver::new();
+        for number in 0..450 {
+            let tags = if number < 3 { json!({"side": "a"}) } else { json!({}) };
+            let path = network(&format!("routeTables/t{number}"));
+            assert_eq!(driver.put(&path, json!({"location": "x", "tags": tags})).status, 201);
+        }
+        let mut url =
+            format!("{BASE}/subscriptions/s/providers/Microsoft.Network/routeTables?api-version=1");
+        let mut seen = 0;
+        loop {
+            let page = driver.get(&url).body;
+            seen += page["value"].as_array().unwrap().len();
+            match page["nextLink"].as_str() {
+                Some(next) => url = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, 450);
+        let filter = "resources?$filter=tagName%20eq%20'side'%20and%20tagValue%20eq%20'a'";
+        let found = driver.get(&format!("{GROUP}/{filter}")).body;
+        assert_eq!(found["value"].as_array().unwrap().len(), 3);
+        assert!(found["value"][0].get("properties").is_none());
+    }
+}

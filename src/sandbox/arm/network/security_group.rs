@@ -1,0 +1,149 @@
+//! Network security groups and their rules.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::draft::Draft;
+use super::super::errors::ArmError;
+use super::super::{ArmContext, json};
+
+/// The rules that every group has: name, priority, access, direction, source, destination.
+const DEFAULTS: [(&str, u16, &str, &str, &str, &str); 6] = [
+    ("AllowVnetInBound", 65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Allow", "Inbound", "AzureLoadBalancer", "*"),
+    ("DenyAllInBound", 65500, "Deny", "Inbound", "*", "*"),
+    ("AllowVnetOutBound", 65000, "Allow", "Outbound", "VirtualNetwork", "VirtualNetwork"),
+    ("AllowInternetOutBound", 65001, "Allow", "Outbound", "*", "Internet"),
+    ("DenyAllOutBound", 65500, "Deny", "Outbound", "*", "*"),
+];
+
+/// Checks a group and adds what the service adds.
+pub(in super::super) fn complete(
+    draft: &Draft<'_>,
+    body: &mut Value,
+    context: &mut ArmContext<'_>,
+) -> Result<(), ArmError> {
+    super::add_resource_guid(draft, body, context);
+    json::fill(body, &["properties", "securityRules"], json!([]));
+    json::set(body, &["properties", "defaultSecurityRules"], defaults(draft));
+    for told_by_users in ["subnets", "networkInterfaces"] {
+        json::take(body, &["properties", told_by_users]);
+    }
+    let mut seen: BTreeMap<(String, u64), String> = BTreeMap::new();
+    for rule in json::items_mut(body, "/properties/securityRules") {
+        let name = json::text(rule, "/name").unwrap_or_default().to_owned();
+        let place = check_rule(&name, rule)?;
+        if let Some(other) = seen.insert(place, name.clone()) {
+            let message = format!(
+                "Security rule {name} conflicts with rule {other}. Rules cannot have the same \
+                 Priority and Direction. To learn more, see aka.ms/nsgrules."
+            );
+            return Err(ArmError::bad("SecurityRuleConflict", message));
+        }
+        for list in [
+            "sourceAddressPrefixes",
+            "destinationAddressPrefixes",
+            "sourcePortRanges",
+            "destinationPortRanges",
+        ] {
+            json::fill(rule, &["properties", list], json!([]));
+        }
+    }
+    Ok(())
+}
+
+fn check_rule(name: &str, rule: &Value) -> Result<(String, u64), ArmError> {
+    let invalid = |what: &str| {
+        let message = format!("Security rule {name} has invalid {what}.");
+        ArmError::bad("SecurityRuleInvalid", message)
+    };
+    let member =
+        |member: &str| json::text(rule, &format!("/properties/{member}")).unwrap_or_default();
+    let direction = member("direction");
+    if !["Inbound", "Outbound"].contains(&direction) {
+        return Err(invalid("Direction"));
+    }
+    if !["Allow", "Deny"].contains(&member("access")) {
+        return Err(invalid("Access"));
+    }
+    if !["*", "Tcp", "Udp", "Icmp", "Esp", "Ah"].contains(&member("protocol")) {
+        return Err(invalid("Protocol"));
+    }
+    let priority = rule.pointer("/properties/priority").and_then(Value::as_u64).unwrap_or_default();
+    if !(100..=4096).contains(&priority) {
+        return Err(ArmError::bad(
+            "SecurityRuleInvalidPriority",
+            format!(
+                "Security rule has invalid Priority. Value provided: {priority} Allowed range \
+                 100-4096."
+            ),
+        ));
+    }
+    let has = |one: &str, many: &str| {
+        !member(one).is_empty() || !json::items(rule, &format!("/properties/{many}")).is_empty()
+    };
+    let sides = [
+        ("sourceAddressPrefix", "sourceAddressPrefixes"),
+        ("destinationAddressPrefix", "destinationAddressPrefixes"),
+        ("sourcePortRange", "sourcePortRanges"),
+        ("destinationPortRange", "destinationPortRanges"),
+    ];
+    match sides.into_iter().find(|(one, many)| !has(one, many)) {
+        Some((missing, _)) => Err(invalid(missing)),
+        None => Ok((direction.to_owned(), priority)),
+    }
+}
+
+fn defaults(draft: &Draft<'_>) -> Value {
+    let rules = DEFAULTS.map(|(name, priority, access, direction, source, destination)| {
+        json!({
+            "id": draft.id.child("defaultSecurityRules", name),
+            "name": name,
+            "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+            "properties": {
+                "provisioningState": "Succeeded", "protocol": "*", "priority": priority,
+                "access": access, "direction": direction,
+                "sourcePortRange": "*", "destinationPortRange": "*",
+                "sourceAddressPrefix": source, "destinationAddressPrefix": destination,
+                "sourceAddressPrefixes": [], "destinationAddressPrefixes": [],
+                "sourcePortRanges": [], "destinationPortRanges": [],
+            },
+        })
+    });
+    Value::Array(rules.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::sandbox::arm::testing::{Driver, network};
+
+    fn rule(name: &str, priority: u16) -> Value {
+        json!({"name": name, "properties": {
+            "priority": priority, "direction": "Inbound", "access": "Allow", "protocol": "Udp",
+            "sourceAddressPrefix": "*", "sourcePortRange": "*",
+            "destinationAddressPrefix": "*", "destinationPortRange": "41641",
+        }})
+    }
+
+    #[test]
+    fn rules_are_checked_and_filled_up() {
+        let mut driver = Driver::new();
+        let path = network("networkSecurityGroups/s");
+        let body = |rules: Value| json!({"location": "x", "properties": {"securityRules": rules}});
+        for (rules, code) in [
+            (json!([rule("a", 100), rule("b", 100)]), "SecurityRuleConflict"),
+            (json!([rule("a", 99)]), "SecurityRuleInvalidPriority"),
+            (json!([{"name": "a"}]), "SecurityRuleInvalid"),
+        ] {
+            assert_eq!(driver.put(&path, body(rules)).refusal(), (400, code));
+        }
+        let made = driver.make(&path, body(json!([rule("a", 100)])));
+        assert_eq!(made["properties"]["defaultSecurityRules"].as_array().unwrap().len(), 6);
+        let shown = driver.get(&format!("{path}/securityRules/a")).body;
+        assert_eq!(shown["properties"]["sourceAddressPrefixes"], json!([]));
+        assert_eq!(shown["etag"], made["etag"]);
+    }
+}

@@ -1,0 +1,233 @@
+//! What a URL points at.
+
+use super::kind::{ChildKind, Kind, Provider};
+use crate::resource::ArmId;
+
+/// What a request is about.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Token,
+    OpenIdConfiguration {
+        tenant: String,
+    },
+    Tenants,
+    Subscriptions,
+    Subscription(String),
+    Registration {
+        subscription: String,
+        provider: Provider,
+    },
+    Groups {
+        subscription: String,
+    },
+    Group(ArmId),
+    /// Everything in a group or a subscription, without its properties.
+    Resources(Scope),
+    Collection {
+        scope: Scope,
+        kind: Kind,
+    },
+    Object(ObjectPath),
+    Children {
+        object: ObjectPath,
+        child: ChildKind,
+    },
+    Child {
+        object: ObjectPath,
+        child: ChildKind,
+        id: ArmId,
+    },
+    Action {
+        object: ObjectPath,
+        action: Action,
+    },
+    Operation {
+        id: String,
+        face: Face,
+    },
+}
+
+/// A subscription, or one group in it.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub(super) subscription: String,
+    pub(super) group: Option<ArmId>,
+}
+
+/// An object in a group.
+#[derive(Debug, Clone)]
+pub(super) struct ObjectPath {
+    pub(super) subscription: String,
+    pub(super) group: ArmId,
+    pub(super) kind: Kind,
+    pub(super) id: ArmId,
+}
+
+/// A POST on an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    UserCredential,
+    AdminCredential,
+    EffectiveRoutes,
+}
+
+/// The two URLs of an operation: its status, and its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    Status,
+    Result,
+}
+
+/// Why a path is nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PathError {
+    UnknownPath,
+    UnknownType(String),
+}
+
+impl Target {
+    /// Reads a path, whatever the letter case of its fixed segments.
+    pub(super) fn parse(path: &str) -> Result<Self, PathError> {
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let folded: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
+        let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+        match folded.as_slice() {
+            [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] => Ok(Self::Token),
+            [_, "v2.0", ".well-known", "openid-configuration"]
+            | [_, ".well-known", "openid-configuration"] => {
+                Ok(Self::OpenIdConfiguration { tenant: segments[0].to_owned() })
+            }
+            ["tenants"] => Ok(Self::Tenants),
+            ["subscriptions"] => Ok(Self::Subscriptions),
+            ["subscriptions", subscription] => Ok(Self::Subscription((*subscription).to_owned())),
+            ["subscriptions", _, ..] => {
+                below_subscription(segments[1], &segments[2..], &folded[2..])
+            }
+            _ => Err(PathError::UnknownPath),
+        }
+    }
+}
+
+fn below_subscription(
+    subscription: &str,
+    segments: &[&str],
+    folded: &[&str],
+) -> Result<Target, PathError> {
+    let subscription = subscription.to_owned();
+    match folded {
+        ["resourcegroups"] => Ok(Target::Groups { subscription }),
+        ["resources"] => Ok(Target::Resources(Scope { subscription, group: None })),
+        ["operationresults", _] => {
+            Ok(Target::Operation { id: segments[1].to_owned(), face: Face::Result })
+        }
+        ["providers", _] => match Provider::parse(segments[1]) {
+            Some(provider) => Ok(Target::Registration { subscription, provider }),
+            None => Err(PathError::UnknownType(segments[1].to_owned())),
+        },
+        ["providers", _, "locations", _, "operations", _] => {
+            Ok(Target::Operation { id: segments[5].to_owned(), face: Face::Status })
+        }
+        ["providers", _, "locations", _, "operationresults", _] => {
+            Ok(Target::Operation { id: segments[5].to_owned(), face: Face::Result })
+        }
+        ["providers", _, _] => {
+            let kind = kind(segments[1], segments[2])?;
+            Ok(Target::Collection { scope: Scope { subscription, group: None }, kind })
+        }
+        ["resourcegroups", _] => {
+            Ok(Target::Group(ArmId::resource_group(&subscription, segments[1])))
+        }
+        ["resourcegroups", _, ..] => {
+            let group = ArmId::resource_group(&subscription, segments[1]);
+            below_group(subscription, group, &segments[2..], &folded[2..])
+        }
+        _ => Err(PathError::UnknownPath),
+    }
+}
+
+fn below_group(
+    subscription: String,
+    group: ArmId,
+    segments: &[&str],
+    folded: &[&str],
+) -> Result<Target, PathError> {
+    match folded {
+        ["resources"] => Ok(Target::Resources(Scope { subscription, group: Some(group) })),
+        ["providers", _, _] => {
+            let kind = kind(segments[1], segments[2])?;
+            Ok(Target::Collection { scope: Scope { subscription, group: Some(group) }, kind })
+        }
+        ["providers", _, _, _, ..] => {
+            let kind = kind(segments[1], segments[2])?;
+            let id = group.in_group(kind.resource_type(), segments[3]);
+            below_object(ObjectPath { subscription, group, kind, id }, &segments[4..])
+        }
+        _ => Err(PathError::UnknownPath),
+    }
+}
+
+fn below_object(object: ObjectPath, segments: &[&str]) -> Result<Target, PathError> {
+    let Some((first, rest)) = segments.split_first() else {
+        return Ok(Target::Object(object));
+    };
+    if let Some(child) = object.kind.child(first) {
+        return match rest {
+            [] => Ok(Target::Children { object, child }),
+            [name] => {
+                let id = object.id.child(child.segment(), name);
+                Ok(Target::Child { object, child, id })
+            }
+            _ => Err(PathError::UnknownPath),
+        };
+    }
+    match (Action::parse(object.kind, first), rest) {
+        (Some(action), []) => Ok(Target::Action { object, action }),
+        _ => Err(PathError::UnknownType(format!("{}/{first}", object.kind.resource_type()))),
+    }
+}
+
+fn kind(namespace: &str, type_name: &str) -> Result<Kind, PathError> {
+    let resource_type = format!("{namespace}/{type_name}");
+    match Kind::parse(&resource_type) {
+        Some(Kind::ResourceGroup) | None => Err(PathError::UnknownType(resource_type)),
+        Some(kind) => Ok(kind),
+    }
+}
+
+impl Action {
+    fn parse(kind: Kind, segment: &str) -> Option<Self> {
+        match (kind, segment.to_ascii_lowercase().as_str()) {
+            (Kind::ManagedCluster, "listclusterusercredential") => Some(Self::UserCredential),
+            (Kind::ManagedCluster, "listclusteradmincredential") => Some(Self::AdminCredential),
+            (Kind::NetworkInterface, "effectiveroutetable") => Some(Self::EffectiveRoutes),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_in_any_letter_case() {
+        let subnet = "/subscriptions/S/resourcegroups/G/PROVIDERS/microsoft.network/\
+                      VirtualNetworks/v/Subnets/n";
+        let Ok(Target::Child { object, child, id }) = Target::parse(subnet) else {
+            panic!("a subnet is a child");
+        };
+        assert_eq!(object.kind, Kind::VirtualNetwork);
+        assert_eq!(child, ChildKind::Subnet);
+        assert_eq!(id, ArmId::new(subnet));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart() {
+        let unknown = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/oracles/o";
+        assert_eq!(
+            Target::parse(unknown).err(),
+            Some(PathError::UnknownType("Microsoft.Network/oracles".to_owned()))
+        );
+        assert_eq!(Target::parse("/nowhere").err(), Some(PathError::UnknownPath));
+    }
+}

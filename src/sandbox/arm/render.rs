@@ -1,0 +1,98 @@
+//! What a GET shows beyond what is stored: who refers to the object.
+
+use serde_json::{Value, json};
+
+use super::kind::{ChildKind, Kind};
+use super::{ArmStore, Stored, find_child, json};
+use crate::resource::ArmId;
+
+/// An object as it is shown.
+pub(super) fn object(store: &ArmStore, stored: &Stored) -> Value {
+    let mut body = stored.body.clone();
+    match stored.kind {
+        Kind::VirtualNetwork => {
+            for subnet in json::items_mut(&mut body, "/properties/subnets") {
+                show_configurations(store, subnet);
+            }
+        }
+        Kind::RouteTable | Kind::NatGateway => {
+            show_users(store, &stored.id, &mut body, "subnets", is_subnet);
+        }
+        Kind::NetworkSecurityGroup => {
+            show_users(store, &stored.id, &mut body, "subnets", is_subnet);
+            show_users(store, &stored.id, &mut body, "networkInterfaces", |id| !is_subnet(id));
+        }
+        Kind::PublicIpAddress => show_holder(store, &stored.id, &mut body),
+        _ => {}
+    }
+    body
+}
+
+/// A child as it is shown at its own URL.
+pub(super) fn child(store: &ArmStore, id: &ArmId) -> Option<Value> {
+    let (parent, child) = store.child_of(id)?;
+    let value = find_child(&parent.body, child, id.name())?;
+    Some(child_body(store, &parent.id, child, value))
+}
+
+/// A child's body from its form in the parent.
+pub(super) fn child_body(
+    store: &ArmStore,
+    parent: &ArmId,
+    child: ChildKind,
+    value: &Value,
+) -> Value {
+    let mut body = value.clone();
+    match child {
+        ChildKind::Subnet => show_configurations(store, &mut body),
+        ChildKind::AgentPool => return pool(parent, body),
+        _ => {}
+    }
+    body
+}
+
+/// A pool is flat in its cluster and has `properties` by itself.
+fn pool(cluster: &ArmId, mut properties: Value) -> Value {
+    let name = json::take(&mut properties, &["name"]).unwrap_or_default();
+    let id = cluster.child("agentPools", name.as_str().unwrap_or_default());
+    let id = id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1);
+    json!({
+        "id": id,
+        "name": name,
+        "type": "Microsoft.ContainerService/managedClusters/agentPools",
+        "properties": properties,
+    })
+}
+
+fn show_configurations(store: &ArmStore, subnet: &mut Value) {
+    let Some(id) = json::text(subnet, "/id").map(ArmId::new) else { return };
+    let users: Vec<Value> = store.index.users(&id).map(|user| json!({"id": user})).collect();
+    if !users.is_empty() {
+        json::set(subnet, &["properties", "ipConfigurations"], Value::Array(users));
+    }
+}
+
+fn show_users(
+    store: &ArmStore,
+    id: &ArmId,
+    body: &mut Value,
+    member: &str,
+    wanted: impl Fn(&ArmId) -> bool,
+) {
+    let users: Vec<Value> =
+        store.index.users(id).filter(|user| wanted(user)).map(|user| json!({"id": user})).collect();
+    if !users.is_empty() {
+        json::set(body, &["properties", member], Value::Array(users));
+    }
+}
+
+fn show_holder(store: &ArmStore, id: &ArmId, body: &mut Value) {
+    let Some(user) = store.index.users(id).next() else { return };
+    let is_gateway = user.segment("natGateways").is_some();
+    let member = if is_gateway { "natGateway" } else { "ipConfiguration" };
+    json::set(body, &["properties", member], json!({"id": user}));
+}
+
+fn is_subnet(id: &ArmId) -> bool {
+    id.segment("subnets").is_some()
+}

@@ -1,0 +1,298 @@
+//! PUT and PATCH.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::draft::{self, Draft};
+use super::errors::ArmError;
+use super::index::{self, key};
+use super::kind::{ChildKind, Kind, Provider};
+use super::operations::{Operation, Start, Work};
+use super::path::ObjectPath;
+use super::request::Call;
+use super::{ArmContext, ArmStore, aks, answers, compute, etags, find_child, json, render};
+use crate::resource::ArmId;
+
+type Answer = Result<Response<Bytes>, ArmError>;
+
+/// PUT of a whole object.
+pub(super) fn put(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    store.writable_group(&path.group)?;
+    let body = call.json()?;
+    let old = store.stored(&path.id).map(|stored| stored.body.clone());
+    etags::check(call.headers, &path.id, old.as_ref())?;
+    store.refuse_while_busy(path.kind, &path.id, context)?;
+    check_location(path, &body, old.as_ref())?;
+    write(store, &Write { path, child: None, call }, old, body, context)
+}
+
+/// PUT of a child at its own URL.
+pub(super) fn put_child(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    child: ChildKind,
+    id: &ArmId,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    store.writable_group(&path.group)?;
+    let body = call.json()?;
+    let Some(parent) = store.stored(&path.id) else {
+        return Err(ArmError::resource_not_found(path.kind, &path.id));
+    };
+    let old = parent.body.clone();
+    etags::check(call.headers, id, find_child(&old, child, id.name()))?;
+    store.refuse_while_busy(path.kind, &path.id, context)?;
+    let mut whole = old.clone();
+    draft::put_child(&mut whole, &path.id, child, id.name(), body);
+    write(store, &Write { path, child: Some((child, id)), call }, Some(old), whole, context)
+}
+
+/// PATCH of the tags; of a VM, of anything.
+pub(super) fn patch(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    call: &Call<'_>,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    store.writable_group(&path.group)?;
+    let mut patch = call.json()?;
+    let Some(stored) = store.stored(&path.id) else {
+        return Err(ArmError::resource_not_found(path.kind, &path.id));
+    };
+    etags::check(call.headers, &path.id, Some(&stored.body))?;
+    let mut body = stored.body.clone();
+    store.refuse_while_busy(path.kind, &path.id, context)?;
+    // Tags are replaced as a whole, unlike other members.
+    if let Some(tags) = json::take(&mut patch, &["tags"]) {
+        json::set(&mut body, &["tags"], tags);
+    }
+    if path.kind == Kind::VirtualMachine {
+        let old = store.stored(&path.id).map(|stored| stored.body.clone());
+        json::merge(&mut body, &patch);
+        return write(store, &Write { path, child: None, call }, old, body, context);
+    }
+    store.modify(&path.id, |stored| *stored = body, context.guid);
+    let shown = store.stored(&path.id).map(|stored| render::object(store, stored));
+    Ok(answers::json(StatusCode::OK, &shown.unwrap_or_default()))
+}
+
+struct Write<'a> {
+    path: &'a ObjectPath,
+    child: Option<(ChildKind, &'a ArmId)>,
+    call: &'a Call<'a>,
+}
+
+impl Write<'_> {
+    fn target(&self) -> &ArmId {
+        self.child.map_or(&self.path.id, |(_, id)| id)
+    }
+
+    /// Whether there is something at the target yet.
+    fn creates(&self, old: Option<&Value>) -> bool {
+        match (self.child, old) {
+            (_, None) => true,
+            (Some((child, id)), Some(old)) => find_child(old, child, id.name()).is_none(),
+            (None, Some(_)) => false,
+        }
+    }
+}
+
+fn write(
+    store: &mut ArmStore,
+    write: &Write<'_>,
+    old: Option<Value>,
+    mut body: Value,
+    context: &mut ArmContext<'_>,
+) -> Answer {
+    let kind = write.path.kind;
+    let id = store.stored(&write.path.id).map_or_else(|| write.path.id.clone(), |s| s.id.clone());
+    let custom_data = compute::take_custom_data(store, kind, &id, old.is_some(), &mut body)?;
+    let draft = Draft {
+        store,
+        kind,
+        id: &id,
+        old: old.as_ref(),
+        api_version: &write.call.api_version,
+        child: write.child.map(|(_, id)| id),
+    };
+    let mut body = draft::complete(&draft, body, context)?;
+    check_references(store, kind, &id, &body, write.child.map(|(_, id)| id), context)?;
+    let creates = write.creates(old.as_ref());
+    let state = state_while_written(kind, creates);
+    etags::set_state(kind, &mut body, state, write.child.map(|(_, id)| id.name()));
+    etags::stamp(kind, &mut body, context.guid);
+    store.place(id.clone(), kind, body);
+    if let Some(custom_data) = custom_data {
+        store.custom_data.insert(key(&id), custom_data);
+    }
+    if kind == Kind::VirtualMachine {
+        compute::attach(store, &id, context.guid);
+    }
+    let location = location(store, &id);
+    let operation = store.begin(
+        Start {
+            kind,
+            subscription: &write.path.subscription,
+            location: &location,
+            api_version: &write.call.api_version,
+            owner: &id,
+            target: write.target(),
+            work: Work::Write,
+        },
+        context,
+    );
+    Ok(accepted(store, write, creates, &operation, context))
+}
+
+fn accepted(
+    store: &ArmStore,
+    write: &Write<'_>,
+    creates: bool,
+    operation: &Operation,
+    context: &ArmContext<'_>,
+) -> Response<Bytes> {
+    let shown = match write.child {
+        Some((_, id)) => render::child(store, id),
+        None => store.stored(&write.path.id).map(|stored| render::object(store, stored)),
+    };
+    let status = if creates { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = answers::json(status, &shown.unwrap_or_default());
+    answers::header(&mut response, "azure-asyncoperation", &operation.status_url(context.base_url));
+    answers::header(&mut response, "azure-asyncnotification", "Enabled");
+    response
+}
+
+/// An interface is done at once, yet has an operation to poll.
+fn state_while_written(kind: Kind, creates: bool) -> &'static str {
+    match kind.provider() {
+        _ if kind == Kind::NetworkInterface => "Succeeded",
+        Provider::Compute | Provider::ContainerService if creates => "Creating",
+        _ => "Updating",
+    }
+}
+
+fn check_location(path: &ObjectPath, body: &Value, old: Option<&Value>) -> Result<(), ArmError> {
+    let Some(location) = json::text(body, "/location") else {
+        let message = "The location property is required for this definition.";
+        return Err(ArmError::bad("LocationRequired", message));
+    };
+    let present = old.and_then(|old| json::text(old, "/location")).unwrap_or(location);
+    if draft::location_name(present) == draft::location_name(location) {
+        return Ok(());
+    }
+    let message = format!(
+        "The resource '{}' already exists in location '{present}' in resource group '{}'. A \
+         resource with the same name cannot be created in location '{location}'. Please select a \
+         new resource name.",
+        path.id.name(),
+        path.group.name(),
+    );
+    Err(ArmError::conflict("InvalidResourceLocation", message))
+}
+
+/// Everything that a body refers to must be there and at rest.
+fn check_references(
+    store: &mut ArmStore,
+    kind: Kind,
+    id: &ArmId,
+    body: &Value,
+    written: Option<&ArmId>,
+    context: &mut ArmContext<'_>,
+) -> Result<(), ArmError> {
+    for reference in index::references(kind, id, body) {
+        if written.is_some_and(|written| *written != reference.source && reference.source != *id) {
+            continue;
+        }
+        let (target, source) = (reference.target.as_str(), reference.source.as_str());
+        let Some(state) = store.get(&reference.target).map(|body| etags::state(body).to_owned())
+        else {
+            return Err(ArmError::invalid_reference(target, source));
+        };
+        if !matches!(state.as_str(), "Updating" | "Creating" | "Deleting") {
+            continue;
+        }
+        let Some(owner) = store.owner_of(&reference.target) else { continue };
+        let verb = store.running(&owner).map(Operation::verb).unwrap_or_default();
+        let refusal = ArmError::not_provisioned(target, source, &state, &verb);
+        store.step_object(&owner, context);
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+/// The region of an object, for the URLs of its operations.
+pub(super) fn location(store: &ArmStore, id: &ArmId) -> String {
+    store.get(id).and_then(|body| json::text(body, "/location")).unwrap_or("global").to_owned()
+}
+
+impl ArmStore {
+    /// One write at a time below one parent, and none to a table while a subnet
+    /// that uses it is written.
+    pub(super) fn refuse_while_busy(
+        &mut self,
+        kind: Kind,
+        id: &ArmId,
+        context: &mut ArmContext<'_>,
+    ) -> Result<(), ArmError> {
+        let Some(busy) = self.busy(kind, id) else { return Ok(()) };
+        let refusal = match (kind, self.running(&busy)) {
+            (_, None) => return Ok(()),
+            (Kind::ManagedCluster, Some(operation)) => {
+                let state = self.get(&operation.target).map_or("Updating", etags::state);
+                ArmError::pending_pool(operation.target.name(), state)
+            }
+            (_, Some(operation)) => {
+                ArmError::another_operation(&operation.status_url(context.base_url))
+            }
+        };
+        self.step_object(&busy, context);
+        Err(refusal)
+    }
+
+    fn busy(&self, kind: Kind, id: &ArmId) -> Option<ArmId> {
+        if let Some(operation) = self.running(id) {
+            let locks = kind != Kind::NetworkInterface || operation.work == Work::Delete;
+            return locks.then(|| id.clone());
+        }
+        if !matches!(kind, Kind::RouteTable | Kind::NetworkSecurityGroup) {
+            return None;
+        }
+        let in_writing =
+            |user: &&ArmId| self.get(user).is_some_and(|b| etags::state(b) == "Updating");
+        let user = self.index.users(id).find(in_writing)?;
+        self.owner_of(user).filter(|owner| self.running(owner).is_some())
+    }
+
+    /// Ends a write: the state becomes final and the etag changes once more.
+    pub(super) fn end_write(&mut self, operation: &Operation, context: &mut ArmContext<'_>) {
+        let Some(stored) = self.objects.get_mut(&key(&operation.owner)) else { return };
+        let state = if operation.failure.is_some() { "Failed" } else { "Succeeded" };
+        etags::set_state(stored.kind, &mut stored.body, "Succeeded", None);
+        let only = (operation.target != operation.owner).then(|| operation.target.name());
+        etags::set_state(stored.kind, &mut stored.body, state, only);
+        if stored.kind != Kind::NetworkInterface {
+            etags::stamp(stored.kind, &mut stored.body, context.guid);
+        }
+        self.version += 1;
+        if operation.failure.is_some() {
+            return;
+        }
+        match stored.kind {
+            Kind::VirtualMachine => compute::created(self, &operation.owner, context),
+            Kind::ManagedCluster => aks::created(self, &operation.owner, context.guid),
+            _ => {}
+        }
+    }
+}
+
+/// The body of a new object that the service itself makes.
+pub(super) fn made(location: &str, properties: Value) -> Value {
+    json!({"location": location, "properties": properties})
+}

@@ -1,0 +1,124 @@
+//! Changes of a router.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Firewall, Host, MAIN_TABLE, RULE_PRIORITY, Rule, Tailscale};
+use crate::provider::host::RouterChange;
+use crate::sandbox::tailnet::{Enrolment, TailnetStore};
+use crate::sandbox::world::Entropy;
+
+/// What a change of a host may touch beyond the host itself.
+pub struct Outside<'a> {
+    /// The tailnet, for joining it.
+    pub tailnet: &'a mut TailnetStore,
+    /// For the address of a new device.
+    pub entropy: &'a mut Entropy,
+    /// The time.
+    pub now: jiff::Timestamp,
+}
+
+impl Host {
+    /// Changes a router; the words say why it could not be done.
+    pub fn change_router(
+        &mut self,
+        change: &RouterChange,
+        outside: &mut Outside<'_>,
+    ) -> Result<(), String> {
+        self.work_milliseconds += change_milliseconds(change);
+        match change {
+            RouterChange::Sysctls { ip_forwarding, reverse_path_filter, send_redirects } => {
+                self.kernel.ip_forwarding = *ip_forwarding;
+                self.kernel.reverse_path_filter = *reverse_path_filter;
+                self.kernel.send_redirects = *send_redirects;
+            }
+            RouterChange::Firewall { masquerade, mss_clamp } => {
+                self.firewall = Firewall { masquerade: *masquerade, mss_clamp: *mss_clamp };
+            }
+            RouterChange::LocalPrefixes(prefixes) => self.set_local_prefixes(prefixes),
+            RouterChange::KernelRoutes(routes) => self.set_our_routes(routes),
+            RouterChange::TailscaleSettings { accept_routes, snat_subnet_routes } => {
+                let tailscale = self.logged_in()?;
+                tailscale.accept_routes = *accept_routes;
+                tailscale.snat_subnet_routes = *snat_subnet_routes;
+            }
+            RouterChange::AdvertisedRoutes(prefixes) => {
+                self.logged_in()?.advertised_routes = prefixes.clone();
+            }
+            RouterChange::JoinTailnet { auth_key } => {
+                return self.join_tailnet(auth_key.expose(), outside);
+            }
+            RouterChange::Remove => self.remove_router(outside),
+        }
+        Ok(())
+    }
+
+    /// Installs Tailscale and redeems a key, unless it is logged in already.
+    pub fn join_tailnet(&mut self, key: &str, outside: &mut Outside<'_>) -> Result<(), String> {
+        let tailscale = self
+            .tailscale
+            .get_or_insert_with(|| Tailscale { snat_subnet_routes: true, ..Tailscale::default() });
+        if tailscale.device.is_some() {
+            return Ok(());
+        }
+        let enrolment = Enrolment { hostname: &self.name, auth_key: key };
+        let device = outside
+            .tailnet
+            .enrol(&enrolment, outside.now, outside.entropy)
+            .ok_or("backend error: invalid key: API key does not exist")?;
+        tailscale.address = outside.tailnet.device(&device).map(|device| device.address);
+        tailscale.device = Some(device);
+        Ok(())
+    }
+
+    fn logged_in(&mut self) -> Result<&mut Tailscale, String> {
+        let tailscale = self.tailscale.as_mut().ok_or("tailscale: command not found")?;
+        match tailscale.device {
+            Some(_) => Ok(tailscale),
+            None => Err("Tailscale is logged out".to_owned()),
+        }
+    }
+
+    fn set_local_prefixes(&mut self, prefixes: &BTreeSet<ipnet::Ipv4Net>) {
+        self.kernel.rules.retain(|rule| rule.priority != RULE_PRIORITY);
+        self.kernel.rules.extend(prefixes.iter().map(|destination| Rule {
+            priority: RULE_PRIORITY,
+            destination: *destination,
+            table: MAIN_TABLE,
+        }));
+    }
+
+    /// Logging out leaves the device in the list, offline.
+    fn remove_router(&mut self, outside: &mut Outside<'_>) {
+        let device = self.tailscale.take().and_then(|tailscale| tailscale.device);
+        if let Some(device) = device {
+            outside.tailnet.report(&device, false, &BTreeSet::new(), outside.now);
+        }
+        self.firewall = Firewall::default();
+        self.set_local_prefixes(&BTreeSet::new());
+        self.set_our_routes(&BTreeMap::new());
+        self.kernel.ip_forwarding = false;
+    }
+}
+
+fn change_milliseconds(change: &RouterChange) -> u64 {
+    match change {
+        RouterChange::JoinTailnet { .. } => 30_000,
+        RouterChange::Remove => 5_000,
+        RouterChange::TailscaleSettings { .. } | RouterChange::AdvertisedRoutes(_) => 500,
+        _ => 300,
+    }
+}
+
+/// A change in one word, for logs and fault injection.
+pub fn change_name(change: &RouterChange) -> &'static str {
+    match change {
+        RouterChange::Sysctls { .. } => "sysctls",
+        RouterChange::Firewall { .. } => "firewall",
+        RouterChange::LocalPrefixes(_) => "local-prefixes",
+        RouterChange::KernelRoutes(_) => "kernel-routes",
+        RouterChange::TailscaleSettings { .. } => "tailscale-settings",
+        RouterChange::AdvertisedRoutes(_) => "advertised-routes",
+        RouterChange::JoinTailnet { .. } => "join-tailnet",
+        RouterChange::Remove => "remove",
+    }
+}

@@ -1,0 +1,60 @@
+//! What a look at a machine tells.
+
+use super::Host;
+use crate::provider::host::{RouterProbe, TailscaleProbe, WorkerProbe};
+use crate::resource::host::WorkerHost;
+
+use super::CNI_FILE;
+
+impl Host {
+    /// A look at a router.
+    pub fn probe_router(&self) -> RouterProbe {
+        RouterProbe {
+            hostname: self.name.clone(),
+            ip_forwarding: self.kernel.ip_forwarding,
+            reverse_path_filter: self.kernel.reverse_path_filter,
+            send_redirects: self.kernel.send_redirects,
+            masquerade: self.firewall.masquerade,
+            mss_clamp: self.firewall.mss_clamp,
+            local_prefixes: self.local_prefixes(),
+            kernel_routes: self.our_routes(),
+            tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
+                running: tailscale.device.is_some(),
+                address: tailscale.address,
+                advertised_routes: tailscale.advertised_routes.clone(),
+                accept_routes: tailscale.accept_routes,
+                snat_subnet_routes: tailscale.snat_subnet_routes,
+            }),
+        }
+    }
+
+    /// A look at a worker.
+    pub fn probe_worker(&self) -> WorkerProbe {
+        let worker = &self.worker;
+        WorkerProbe {
+            hostname: self.name.clone(),
+            architecture: "x86_64".to_owned(),
+            modules: self.kernel.modules.clone(),
+            container_runtime_version: worker.container_runtime.clone(),
+            kubelet_version: worker.kubelet,
+            cni_plugins: worker.cni_plugins,
+            cluster_ca_digest: worker.cluster_ca_digest.clone(),
+            kubelet_configuration_digest: worker
+                .configuration
+                .as_ref()
+                .map(|configuration| configuration.digest.clone()),
+            client_certificate: worker.certificate.is_some(),
+            bootstrap_kubeconfig: worker.bootstrap.is_some(),
+            host: WorkerHost {
+                cni_configuration: worker.cni_files.get(CNI_FILE).copied(),
+                cni_chosen: self.cni_chosen().map(|(name, _)| name.clone()),
+                ip_forwarding: self.kernel.ip_forwarding,
+                swap_off: self.kernel.swap_off,
+                container_runtime_active: worker.container_runtime_active,
+                kubelet_active: worker.kubelet_active,
+                kernel_routes: self.our_routes(),
+                stamp: worker.stamp.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Steps of a worker's bootstrap.
+
+use sha2::{Digest, Sha256};
+
+use super::{BootstrapFile, CNI_FILE, Host, KubeletFile, WORKER_MODULES, WorkerState};
+use crate::provider::host::{KubeletConfiguration, WorkerStep};
+
+/// The containerd that the sandbox's package archive has.
+const CONTAINERD: &str = "1.7.34";
+
+impl Host {
+    /// Does a step; the words say why it could not be done.
+    pub fn apply_worker_step(&mut self, step: &WorkerStep) -> Result<(), String> {
+        self.work_milliseconds += step_milliseconds(step);
+        let worker = &mut self.worker;
+        match step {
+            WorkerStep::Kernel => {
+                self.kernel.swap_off = true;
+                self.kernel.ip_forwarding = true;
+                self.kernel.modules.extend(WORKER_MODULES.map(str::to_owned));
+            }
+            WorkerStep::KernelRoutes(routes) => self.set_our_routes(routes),
+            WorkerStep::ContainerRuntime => worker.container_runtime = Some(CONTAINERD.to_owned()),
+            WorkerStep::Kubelet(version) => worker.kubelet = Some(*version),
+            WorkerStep::CniPlugins => worker.cni_plugins = true,
+            WorkerStep::ClusterCa { pem } => worker.cluster_ca_digest = Some(digest(pem)),
+            WorkerStep::BootstrapKubeconfig { server, token } => {
+                let (server, token) = (server.clone(), token.expose().to_owned());
+                worker.bootstrap = Some(BootstrapFile { server, token });
+            }
+            WorkerStep::KubeletConfiguration(wanted) => {
+                worker.configuration = Some(KubeletFile::from(wanted));
+            }
+            WorkerStep::CniConfiguration { subnet } => {
+                worker.cni_files.insert(CNI_FILE.to_owned(), *subnet);
+            }
+            WorkerStep::Start => self.start()?,
+            WorkerStep::RemoveBootstrapKubeconfig => worker.bootstrap = None,
+            WorkerStep::Stamp { digest } => worker.stamp = Some(digest.clone()),
+            WorkerStep::Reset => {
+                *worker = WorkerState::default();
+                self.set_our_routes(&std::collections::BTreeMap::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        let worker = &mut self.worker;
+        if worker.container_runtime.is_none() {
+            return Err("Failed to start containerd.service: Unit not found".to_owned());
+        }
+        worker.container_runtime_active = true;
+        if worker.kubelet.is_none() || worker.configuration.is_none() {
+            return Err("Failed to start kubelet.service: Unit not found".to_owned());
+        }
+        if !self.kernel.swap_off {
+            return Err("kubelet: running with swap on is not supported".to_owned());
+        }
+        worker.kubelet_active = true;
+        // A start asks anew, should the last request have been denied or lost.
+        worker.request = None;
+        worker.registered = false;
+        Ok(())
+    }
+}
+
+impl From<&KubeletConfiguration> for KubeletFile {
+    fn from(wanted: &KubeletConfiguration) -> Self {
+        Self {
+            node_name: wanted.node_name.clone(),
+            node_ip: wanted.node_ip,
+            cluster_dns: wanted.cluster_dns,
+            labels: wanted.labels.clone(),
+            taints: wanted.taints.clone(),
+            provider_id: wanted.provider_id.clone(),
+            max_pods: wanted.max_pods,
+            digest: wanted.digest.clone(),
+        }
+    }
+}
+
+/// The SHA-256 of a text, in hexadecimal.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn step_milliseconds(step: &WorkerStep) -> u64 {
+    match step {
+        WorkerStep::ContainerRuntime => 40_000,
+        WorkerStep::Kubelet(_) => 20_000,
+        WorkerStep::CniPlugins => 8_000,
+        WorkerStep::Start => 5_000,
+        WorkerStep::Reset => 10_000,
+        _ => 500,
+    }
+}
+
+/// A step in one word, for logs and fault injection.
+pub fn step_name(step: &WorkerStep) -> &'static str {
+    match step {
+        WorkerStep::Kernel => "kernel",
+        WorkerStep::KernelRoutes(_) => "kernel-routes",
+        WorkerStep::ContainerRuntime => "container-runtime",
+        WorkerStep::Kubelet(_) => "kubelet",
+        WorkerStep::CniPlugins => "cni-plugins",
+        WorkerStep::ClusterCa { .. } => "cluster-ca",
+        WorkerStep::BootstrapKubeconfig { .. } => "bootstrap-kubeconfig",
+        WorkerStep::KubeletConfiguration(_) => "kubelet-configuration",
+        WorkerStep::CniConfiguration { .. } => "cni-configuration",
+        WorkerStep::Start => "start",
+        WorkerStep::RemoveBootstrapKubeconfig => "remove-bootstrap-kubeconfig",
+        WorkerStep::Stamp { .. } => "stamp",
+        WorkerStep::Reset => "reset",
+    }
+}

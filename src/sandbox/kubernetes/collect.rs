@@ -1,0 +1,202 @@
+//! How objects go: finalizers, what they own, and what lives inside them.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::definition::{CORE, Definition, EXTENSIONS, Scope};
+use super::path::Propagation;
+use super::store::KubernetesStore;
+use super::value::{at, items, metadata, name, namespace, nested, text};
+
+/// How a deletion went.
+#[derive(Debug, Clone)]
+pub(super) enum Deletion {
+    Removed(Arc<Value>),
+    /// Finalizers or contents hold it back.
+    Pending(Arc<Value>),
+}
+
+impl KubernetesStore {
+    /// Deletes an object, as far as it may go yet.
+    pub(super) fn remove(
+        &mut self,
+        definition: &Definition,
+        place: Option<&str>,
+        named: &str,
+        propagation: Propagation,
+        now: &str,
+    ) -> Option<Deletion> {
+        let object = Arc::clone(self.find(definition, place, named)?);
+        let uid = text(&object, &["metadata", "uid"]).unwrap_or_default();
+        match propagation {
+            Propagation::Orphan => self.orphan(uid),
+            Propagation::Foreground => self.collect(uid, now),
+            Propagation::Background => {}
+        }
+        self.empty(definition, &object, now);
+        // What was emptied may have gone with its last content.
+        let Some(object) = self.find(definition, place, named).map(Arc::clone) else {
+            return Some(Deletion::Removed(object));
+        };
+        let held = !items(&object, &["metadata", "finalizers"]).is_empty();
+        if held || self.has_contents(definition, &object) {
+            return Some(Deletion::Pending(self.mark(definition, &object, now)));
+        }
+        let removed = self.finish(definition, place, named, now);
+        Some(Deletion::Removed(removed.unwrap_or(object)))
+    }
+
+    /// Writes down that an object is to go.
+    fn mark(&mut self, definition: &Definition, object: &Arc<Value>, now: &str) -> Arc<Value> {
+        if at(object, &["metadata", "deletionTimestamp"]).is_some() {
+            return Arc::clone(object);
+        }
+        let mut marked = (**object).clone();
+        let map = metadata(&mut marked);
+        map.insert("deletionTimestamp".to_owned(), Value::from(now));
+        map.insert("deletionGracePeriodSeconds".to_owned(), Value::from(0));
+        if definition.is(CORE, "namespaces") {
+            nested(&mut marked, "status").insert("phase".to_owned(), Value::from("Terminating"));
+        }
+        self.commit(definition, marked)
+    }
+
+    /// Takes the object out and then what hung on it.
+    pub(super) fn finish(
+        &mut self,
+        definition: &Definition,
+        place: Option<&str>,
+        named: &str,
+        now: &str,
+    ) -> Option<Arc<Value>> {
+        let place = place.filter(|_| definition.scope == Scope::Namespaced);
+        let removed = self.erase(&definition.qualified_resource(), place, named)?;
+        let uid = text(&removed, &["metadata", "uid"]).unwrap_or_default();
+        self.collect(uid, now);
+        self.settle(definition, place, now);
+        Some(removed)
+    }
+
+    /// A namespace or CRD that waited for its last content can go now.
+    fn settle(&mut self, definition: &Definition, place: Option<&str>, now: &str) {
+        let above = [
+            (self.definition(CORE, "v1", "namespaces"), place.map(str::to_owned)),
+            (
+                Self::crd_definition().filter(|_| definition.is_custom()),
+                Some(definition.qualified_resource()),
+            ),
+        ];
+        for (above, named) in above {
+            let (Some(above), Some(named)) = (above, named) else { continue };
+            let Some(object) = self.find(&above, None, &named).map(Arc::clone) else { continue };
+            let leaving = at(&object, &["metadata", "deletionTimestamp"]).is_some();
+            let held = !items(&object, &["metadata", "finalizers"]).is_empty();
+            if leaving && !held && !self.has_contents(&above, &object) {
+                self.finish(&above, None, &named, now);
+            }
+        }
+    }
+
+    /// What lives inside a namespace or a CRD: definition, namespace and name.
+    fn contents(
+        &self,
+        definition: &Definition,
+        object: &Value,
+    ) -> Vec<(Definition, Option<String>, String)> {
+        let inside = if definition.is(CORE, "namespaces") {
+            let definitions = self.definitions();
+            let namespaced = definitions.into_iter().filter(|it| it.scope == Scope::Namespaced);
+            namespaced.map(|it| (it, Some(name(object)))).collect()
+        } else if definition.is(EXTENSIONS, "customresourcedefinitions") {
+            let custom = self.custom_definitions();
+            custom
+                .filter(|it| it.qualified_resource() == name(object))
+                .map(|it| (it, None))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut contents = Vec::new();
+        for (definition, place) in inside {
+            for (_, object) in self.scan(&definition.qualified_resource(), place, None) {
+                let place = namespace(object).map(str::to_owned);
+                contents.push((definition.clone(), place, name(object).to_owned()));
+            }
+        }
+        contents
+    }
+
+    fn has_contents(&self, definition: &Definition, object: &Value) -> bool {
+        !self.contents(definition, object).is_empty()
+    }
+
+    fn empty(&mut self, definition: &Definition, object: &Value, now: &str) {
+        for (definition, place, named) in self.contents(definition, object) {
+            self.remove(&definition, place.as_deref(), &named, Propagation::Background, now);
+        }
+    }
+
+    /// The objects that name this owner.
+    fn owned_by(&self, uid: &str) -> Vec<(Definition, Arc<Value>)> {
+        let mut owned = Vec::new();
+        for collection in self.objects.values() {
+            let dependents = collection.values().filter(|stored| owners(&stored.0).contains(&uid));
+            for stored in dependents {
+                let api_version = text(&stored.0, &["apiVersion"]).unwrap_or_default();
+                let kind = text(&stored.0, &["kind"]).unwrap_or_default();
+                if let Some(definition) = self.definition_of_kind(api_version, kind) {
+                    owned.push((definition, Arc::clone(&stored.0)));
+                }
+            }
+        }
+        owned
+    }
+
+    /// Deletes what nobody owns any more; what has another owner only forgets this one.
+    fn collect(&mut self, uid: &str, now: &str) {
+        if uid.is_empty() {
+            return;
+        }
+        for (definition, object) in self.owned_by(uid) {
+            let shared =
+                owners(&object).into_iter().any(|owner| owner != uid && self.has_uid(owner));
+            if shared {
+                self.disown(&definition, &object, uid);
+            } else {
+                let place = namespace(&object);
+                self.remove(&definition, place, name(&object), Propagation::Background, now);
+            }
+        }
+    }
+
+    fn orphan(&mut self, uid: &str) {
+        for (definition, object) in self.owned_by(uid) {
+            self.disown(&definition, &object, uid);
+        }
+    }
+
+    fn disown(&mut self, definition: &Definition, object: &Value, uid: &str) {
+        let mut object = object.clone();
+        let map = metadata(&mut object);
+        if let Some(Value::Array(references)) = map.get_mut("ownerReferences") {
+            references.retain(|reference| text(reference, &["uid"]) != Some(uid));
+            if references.is_empty() {
+                map.remove("ownerReferences");
+            }
+        }
+        self.commit(definition, object);
+    }
+
+    fn has_uid(&self, uid: &str) -> bool {
+        let mut objects = self.objects.values().flat_map(|collection| collection.values());
+        objects.any(|stored| text(&stored.0, &["metadata", "uid"]) == Some(uid))
+    }
+}
+
+fn owners(object: &Value) -> Vec<&str> {
+    items(object, &["metadata", "ownerReferences"])
+        .iter()
+        .filter_map(|reference| text(reference, &["uid"]))
+        .collect()
+}

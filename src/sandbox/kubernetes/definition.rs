@@ -1,0 +1,228 @@
+//! What resources there are: the built-in ones and those that CRDs bring.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1 as apps, certificates::v1 as certificates, coordination::v1 as coordination,
+    core::v1 as core, policy::v1 as policy, rbac::v1 as rbac,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::value::{at, items, text, texts};
+
+/// Reads a value as its typed self and writes it again: wrong types are found,
+/// unknown fields and nulls fall away, as in a server that decodes into structs.
+fn typed<T: Serialize + DeserializeOwned>(value: Value) -> Result<Value, String> {
+    let typed: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    serde_json::to_value(typed).map_err(|error| error.to_string())
+}
+
+fn untyped(value: Value) -> Result<Value, String> {
+    Ok(value)
+}
+
+/// Whether objects live inside a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// What a built-in resource has besides its main body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// A `status` subresource.
+    pub(super) status: bool,
+    /// A generation that counts the changes of its specification.
+    pub(super) generation: bool,
+    /// Objects are kept; a review is answered and forgotten.
+    pub(super) stored: bool,
+}
+
+const PLAIN: Traits = Traits { status: false, generation: false, stored: true };
+const STATUS: Traits = Traits { status: true, ..PLAIN };
+const WORKLOAD: Traits = Traits { status: true, generation: true, stored: true };
+const REVIEW: Traits = Traits { stored: false, ..PLAIN };
+
+/// A resource every server has.
+#[derive(Debug)]
+pub(super) struct BuiltIn {
+    pub(super) group: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) scope: Scope,
+    pub(super) short: &'static [&'static str],
+    pub(super) traits: Traits,
+    pub(super) normalise: fn(Value) -> Result<Value, String>,
+}
+
+type Row = (
+    &'static str,
+    &'static str,
+    Scope,
+    &'static [&'static str],
+    Traits,
+    fn(Value) -> Result<Value, String>,
+);
+
+const fn row(group: &'static str, row: Row) -> BuiltIn {
+    let (plural, kind, scope, short, traits, normalise) = row;
+    BuiltIn { group, plural, kind, scope, short, traits, normalise }
+}
+
+use Scope::{Cluster, Namespaced};
+
+pub(super) const CORE: &str = "";
+pub(super) const APPS: &str = "apps";
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
+pub(super) const COORDINATION: &str = "coordination.k8s.io";
+pub(super) const CERTIFICATES: &str = "certificates.k8s.io";
+pub(super) const AUTHORIZATION: &str = "authorization.k8s.io";
+pub(super) const AUTHENTICATION: &str = "authentication.k8s.io";
+pub(super) const POLICY: &str = "policy";
+pub(super) const EXTENSIONS: &str = "apiextensions.k8s.io";
+
+/// Every built-in resource. All are served as `v1`.
+#[rustfmt::skip]
+pub(super) static BUILT_IN: &[BuiltIn] = &[
+    row(CORE, ("namespaces", "Namespace", Cluster, &["ns"], STATUS, typed::<core::Namespace>)),
+    row(CORE, ("nodes", "Node", Cluster, &["no"], STATUS, typed::<core::Node>)),
+    row(CORE, ("pods", "Pod", Namespaced, &["po"], WORKLOAD, typed::<core::Pod>)),
+    row(CORE, ("services", "Service", Namespaced, &["svc"], STATUS, typed::<core::Service>)),
+    row(CORE, ("serviceaccounts", "ServiceAccount", Namespaced, &["sa"], PLAIN, typed::<core::ServiceAccount>)),
+    row(CORE, ("secrets", "Secret", Namespaced, &[], PLAIN, typed::<core::Secret>)),
+    row(CORE, ("configmaps", "ConfigMap", Namespaced, &["cm"], PLAIN, typed::<core::ConfigMap>)),
+    row(CORE, ("events", "Event", Namespaced, &["ev"], PLAIN, untyped)),
+    row(APPS, ("daemonsets", "DaemonSet", Namespaced, &["ds"], WORKLOAD, typed::<apps::DaemonSet>)),
+    row(APPS, ("deployments", "Deployment", Namespaced, &["deploy"], WORKLOAD, typed::<apps::Deployment>)),
+    row(RBAC, ("clusterroles", "ClusterRole", Cluster, &[], PLAIN, typed::<rbac::ClusterRole>)),
+    row(RBAC, ("clusterrolebindings", "ClusterRoleBinding", Cluster, &[], PLAIN, typed::<rbac::ClusterRoleBinding>)),
+    row(RBAC, ("roles", "Role", Namespaced, &[], PLAIN, typed::<rbac::Role>)),
+    row(RBAC, ("rolebindings", "RoleBinding", Namespaced, &[], PLAIN, typed::<rbac::RoleBinding>)),
+    row(COORDINATION, ("leases", "Lease", Namespaced, &[], PLAIN, typed::<coordination::Lease>)),
+    row(CERTIFICATES, ("certificatesigningrequests", "CertificateSigningRequest", Cluster, &["csr"], STATUS, typed::<certificates::CertificateSigningRequest>)),
+    row(POLICY, ("poddisruptionbudgets", "PodDisruptionBudget", Namespaced, &["pdb"], WORKLOAD, typed::<policy::PodDisruptionBudget>)),
+    row(AUTHORIZATION, ("subjectaccessreviews", "SubjectAccessReview", Cluster, &[], REVIEW, untyped)),
+    row(AUTHORIZATION, ("selfsubjectaccessreviews", "SelfSubjectAccessReview", Cluster, &[], REVIEW, untyped)),
+    row(AUTHENTICATION, ("selfsubjectreviews", "SelfSubjectReview", Cluster, &[], REVIEW, untyped)),
+    row(EXTENSIONS, ("customresourcedefinitions", "CustomResourceDefinition", Cluster, &["crd", "crds"], WORKLOAD, typed::<extensions::CustomResourceDefinition>)),
+];
+
+/// Where a definition comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    BuiltIn(&'static BuiltIn),
+    /// The CRD and the place of the version in its list.
+    Custom(Arc<Value>, usize),
+}
+
+/// One resource at one version.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) plural: String,
+    pub(super) singular: String,
+    pub(super) kind: String,
+    pub(super) short: Vec<String>,
+    pub(super) scope: Scope,
+    pub(super) traits: Traits,
+    pub(super) origin: Origin,
+}
+
+impl Definition {
+    pub(super) fn built_in(source: &'static BuiltIn) -> Self {
+        Self {
+            group: source.group.to_owned(),
+            version: "v1".to_owned(),
+            plural: source.plural.to_owned(),
+            singular: source.kind.to_lowercase(),
+            kind: source.kind.to_owned(),
+            short: source.short.iter().map(|&word| word.to_owned()).collect(),
+            scope: source.scope,
+            traits: source.traits,
+            origin: Origin::BuiltIn(source),
+        }
+    }
+
+    /// Every served version of a CRD.
+    pub(super) fn custom(crd: &Arc<Value>) -> Vec<Self> {
+        let names = |field: &str| text(crd, &["spec", "names", field]).unwrap_or_default();
+        let scope = match text(crd, &["spec", "scope"]) {
+            Some("Namespaced") => Scope::Namespaced,
+            _ => Scope::Cluster,
+        };
+        let served =
+            |version: &&(usize, &Value)| version.1.get("served") == Some(&Value::Bool(true));
+        let versions: Vec<(usize, &Value)> =
+            items(crd, &["spec", "versions"]).iter().enumerate().collect();
+        versions
+            .iter()
+            .filter(served)
+            .map(|(place, version)| Self {
+                group: text(crd, &["spec", "group"]).unwrap_or_default().to_owned(),
+                version: text(version, &["name"]).unwrap_or_default().to_owned(),
+                plural: names("plural").to_owned(),
+                singular: text(crd, &["spec", "names", "singular"])
+                    .map_or_else(|| names("kind").to_lowercase(), str::to_owned),
+                kind: names("kind").to_owned(),
+                short: texts(crd, &["spec", "names", "shortNames"])
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+                scope,
+                traits: Traits {
+                    status: at(version, &["subresources", "status"]).is_some(),
+                    generation: true,
+                    stored: true,
+                },
+                origin: Origin::Custom(Arc::clone(crd), *place),
+            })
+            .collect()
+    }
+
+    /// The name of the collection the objects are kept under, all versions alike.
+    pub(super) fn qualified_resource(&self) -> String {
+        qualified(&self.plural, &self.group)
+    }
+
+    pub(super) fn qualified_kind(&self) -> String {
+        qualified(&self.kind, &self.group)
+    }
+
+    pub(super) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The CRD's description of this version.
+    pub(super) fn custom_version(&self) -> Option<&Value> {
+        match &self.origin {
+            Origin::BuiltIn(_) => None,
+            Origin::Custom(crd, place) => items(crd, &["spec", "versions"]).get(*place),
+        }
+    }
+
+    /// The structural schema, if a CRD gave one.
+    pub(super) fn schema(&self) -> Option<&Value> {
+        at(self.custom_version()?, &["schema", "openAPIV3Schema"])
+    }
+
+    pub(super) fn is(&self, group: &str, plural: &str) -> bool {
+        self.group == group && self.plural == plural
+    }
+
+    pub(super) fn is_custom(&self) -> bool {
+        matches!(self.origin, Origin::Custom(..))
+    }
+}
+
+/// `servers.stargate.io`, or `nodes` alone for the core group.
+pub(super) fn qualified(word: &str, group: &str) -> String {
+    if group.is_empty() { word.to_owned() } else { format!("{word}.{group}") }
+}

@@ -1,0 +1,122 @@
+//! PATCH requests, of all four kinds.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::apply::apply;
+use super::handle::Call;
+use super::patch::{self, PatchKind};
+use super::schema;
+use super::status::{ApiError, Reason};
+use super::store::KubernetesStore;
+use super::structure::Structure;
+use super::value::{metadata, name, text};
+use super::write::{address, check_configuration, check_identity};
+
+impl KubernetesStore {
+    pub(super) fn answer_patch(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+        let kind = PatchKind::parse(call.media)?;
+        let body = call.json()?;
+        if kind == PatchKind::Apply {
+            return self.answer_apply(call, body);
+        }
+        let old = Arc::clone(self.live(call)?);
+        let object = match kind {
+            PatchKind::Strategic if call.definition.is_custom() => {
+                return Err(ApiError::new(
+                    Reason::UnsupportedMediaType,
+                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+            PatchKind::Strategic => patch::strategic(&old, &body, Structure::of(&call.definition)),
+            PatchKind::Merge | PatchKind::Apply => {
+                let mut object = (*old).clone();
+                patch::merge(&mut object, &body);
+                object
+            }
+            PatchKind::Json => {
+                let mut object = (*old).clone();
+                patch::json(&mut object, &body)?;
+                object
+            }
+        };
+        let written = self.update(&call.circumstances(false), &old, object)?;
+        Ok(call.show(StatusCode::OK, &written))
+    }
+
+    fn answer_apply(
+        &mut self,
+        call: &Call<'_>,
+        mut config: Value,
+    ) -> Result<Response<Bytes>, ApiError> {
+        if call.parameters.field_manager.is_none() {
+            return Err(ApiError::new(
+                Reason::Invalid,
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
+        }
+        check_configuration(&config)?;
+        address(&call.definition, call.place(), &mut config)?;
+        if name(&config).is_empty() {
+            metadata(&mut config).insert("name".to_owned(), Value::from(call.name()));
+        }
+        check_fields(call, &config)?;
+        let how = call.circumstances(true);
+        let force = call.parameters.force;
+        let live = self.find(&call.definition, call.place(), call.name()).map(Arc::clone);
+        match live {
+            Some(live) => {
+                check_identity(&call.definition, &live, &config)?;
+                let object = apply(&call.definition, Some(&live), config, &how.writer, force)?;
+                let written = self.update(&how, &live, object)?;
+                Ok(call.show(StatusCode::OK, &written))
+            }
+            None if call.path.subresource.is_some() => {
+                Err(ApiError::not_found(&call.definition, call.name()))
+            }
+            None => {
+                check_new(call, &config)?;
+                let object = apply(&call.definition, None, config, &how.writer, force)?;
+                let written = self.create(&how, call.place(), object)?;
+                Ok(call.show(StatusCode::CREATED, &written))
+            }
+        }
+    }
+}
+
+fn check_new(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {
+    let set = |field: &str| text(config, &["metadata", field]).is_some_and(|it| !it.is_empty());
+    if set("uid") || set("resourceVersion") {
+        let detail = "the object does not exist: a uid or resourceVersion was given to apply to";
+        return Err(ApiError::conflict(&call.definition, call.name(), detail));
+    }
+    if name(config) != call.name() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            name(config),
+            call.name()
+        )));
+    }
+    Ok(())
+}
+
+/// Nobody can own a field that the schema does not have.
+fn check_fields(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {
+    let Some(schema) = call.definition.schema() else { return Ok(()) };
+    match schema::prune(schema, &mut config.clone()).first() {
+        None => Ok(()),
+        Some(field) => Err(ApiError::new(
+            Reason::InternalError,
+            format!(
+                "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
+                call.place().unwrap_or_default(),
+                call.name(),
+                call.definition.api_version(),
+                call.definition.kind,
+            ),
+        )),
+    }
+}

@@ -1,0 +1,56 @@
+//! Questions that are answered and not kept: may this user, and who am I.
+
+use serde_json::{Value, json};
+
+use super::definition::{AUTHENTICATION, Definition};
+use super::rbac::{Attributes, UserInfo};
+use super::store::KubernetesStore;
+use super::value::{at, fields, text, texts};
+
+impl KubernetesStore {
+    /// Answers a review.
+    pub(super) fn review(&self, definition: &Definition, user: &UserInfo, body: &Value) -> Value {
+        let status = if definition.group == AUTHENTICATION {
+            json!({"userInfo": {"username": user.name, "groups": user.groups}})
+        } else {
+            let asked = if definition.plural == "selfsubjectaccessreviews" {
+                user.clone()
+            } else {
+                UserInfo {
+                    name: text(body, &["spec", "user"]).unwrap_or_default().to_owned(),
+                    groups: texts(body, &["spec", "groups"])
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect(),
+                }
+            };
+            match self.authorize(&asked, &attributes(body)) {
+                Some(reason) => json!({"allowed": true, "reason": reason}),
+                None => json!({"allowed": false}),
+            }
+        };
+        let mut answer = body.clone();
+        let map = fields(&mut answer);
+        map.insert("apiVersion".to_owned(), Value::from(definition.api_version()));
+        map.insert("kind".to_owned(), Value::from(definition.kind.as_str()));
+        map.entry("metadata").or_insert_with(|| json!({}));
+        map.insert("status".to_owned(), status);
+        answer
+    }
+}
+
+fn attributes(body: &Value) -> Attributes {
+    let paths = at(body, &["spec", "nonResourceAttributes"]);
+    let asked = paths.or_else(|| at(body, &["spec", "resourceAttributes"]));
+    let word =
+        |field: &str| asked.and_then(|asked| text(asked, &[field])).unwrap_or_default().to_owned();
+    Attributes {
+        verb: word("verb"),
+        group: word("group"),
+        resource: word("resource"),
+        subresource: word("subresource"),
+        namespace: word("namespace"),
+        name: word("name"),
+        path: word("path"),
+    }
+}

@@ -1,0 +1,264 @@
+//! Structural schemas of CRDs: unknown fields fall away, defaults come in, and the
+//! rest is checked.
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use super::status::Cause;
+use super::value::{items, text};
+
+fn flag(schema: &Value, name: &str) -> bool {
+    schema.get(name).and_then(Value::as_bool) == Some(true)
+}
+
+/// Takes away the fields a schema does not know and tells their paths.
+pub(super) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if let Value::Object(map) = object {
+        prune_map(schema, map, "", true, &mut unknown);
+    }
+    unknown
+}
+
+fn prune_map(
+    schema: &Value,
+    map: &mut Map<String, Value>,
+    path: &str,
+    root: bool,
+    unknown: &mut Vec<String>,
+) {
+    let open = flag(schema, "x-kubernetes-preserve-unknown-fields");
+    let root = root || flag(schema, "x-kubernetes-embedded-resource");
+    let properties = schema.get("properties");
+    let additional = schema.get("additionalProperties");
+    map.retain(|field, value| {
+        if root && matches!(field.as_str(), "apiVersion" | "kind" | "metadata") {
+            return true;
+        }
+        let here = join(path, field);
+        match properties.and_then(|properties| properties.get(field)).or(additional) {
+            Some(below) => prune_value(below, value, &here, unknown),
+            None if open => {}
+            None => {
+                unknown.push(here);
+                return false;
+            }
+        }
+        true
+    });
+}
+
+fn prune_value(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if schema.is_object() => prune_map(schema, map, path, false, unknown),
+        Value::Array(list) => {
+            if let Some(below) = schema.get("items") {
+                for (place, item) in list.iter_mut().enumerate() {
+                    prune_value(below, item, &format!("{path}[{place}]"), unknown);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in the defaults a schema gives.
+pub(super) fn default(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let properties = schema.get("properties").and_then(Value::as_object);
+            for (field, below) in properties.into_iter().flatten() {
+                let nullable = flag(below, "nullable");
+                if let Some(given) = below.get("default")
+                    && map.get(field).is_none_or(|value| value.is_null() && !nullable)
+                {
+                    map.insert(field.clone(), given.clone());
+                }
+                if let Some(value) = map.get_mut(field) {
+                    default(below, value);
+                }
+            }
+            if let Some(below) = schema.get("additionalProperties") {
+                map.values_mut().for_each(|value| default(below, value));
+            }
+        }
+        Value::Array(list) => {
+            if let Some(below) = schema.get("items") {
+                list.iter_mut().for_each(|item| default(below, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+/// Checks a value against a schema.
+pub(super) fn validate(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if value.is_null() && flag(schema, "nullable") {
+        return;
+    }
+    if !check_type(schema, value, path, causes) {
+        return;
+    }
+    check_enumeration(schema, value, path, causes);
+    match value {
+        Value::String(text) => check_text(schema, text, path, causes),
+        Value::Number(_) => check_number(schema, value, path, causes),
+        Value::Array(list) => check_list(schema, list, path, causes),
+        Value::Object(map) => check_map(schema, map, path, causes),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) -> bool {
+    if flag(schema, "x-kubernetes-int-or-string") {
+        return value.is_string() || value.is_i64() || value.is_u64();
+    }
+    let Some(wanted) = text(schema, &["type"]) else { return true };
+    let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+    let (found, fits) = match value {
+        Value::Null => ("null", false),
+        Value::Bool(_) => ("boolean", wanted == "boolean"),
+        Value::Number(_) if whole => ("integer", matches!(wanted, "integer" | "number")),
+        Value::Number(_) => ("number", wanted == "number"),
+        Value::String(_) => ("string", wanted == "string"),
+        Value::Array(_) => ("array", wanted == "array"),
+        Value::Object(_) => ("object", wanted == "object"),
+    };
+    if !fits {
+        let message =
+            format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
+        causes.push(Cause::new("FieldValueTypeInvalid", path, message));
+    }
+    fits
+}
+
+fn check_enumeration(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let allowed = items(schema, &["enum"]);
+    if !allowed.is_empty() && !allowed.contains(value) {
+        let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        let message = format!("Unsupported value: {value}: supported values: {}", words.join(", "));
+        causes.push(Cause::new("FieldValueNotSupported", path, message));
+    }
+}
+
+fn bound(schema: &Value, name: &str) -> Option<usize> {
+    schema.get(name).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
+}
+
+fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<Cause>) {
+    let length = value.chars().count();
+    let shown = Value::from(value);
+    let mut refuse = |detail: String| {
+        causes.push(Cause::invalid(path, &shown, &format!("{path} in body should {detail}")));
+    };
+    if let Some(least) = bound(schema, "minLength").filter(|&least| length < least) {
+        refuse(format!("be at least {least} chars long"));
+    }
+    if let Some(most) = bound(schema, "maxLength").filter(|&most| length > most) {
+        refuse(format!("be at most {most} chars long"));
+    }
+    if let Some(pattern) = text(schema, &["pattern"])
+        && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(value))
+    {
+        refuse(format!("match '{pattern}'"));
+    }
+}
+
+fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let number = value.as_f64().unwrap_or_default();
+    let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
+    let mut refuse = |detail: String| {
+        causes.push(Cause::invalid(path, value, &format!("{path} in body should be {detail}")));
+    };
+    if let Some(least) = limit("minimum").filter(|&least| number < least) {
+        refuse(format!("greater than or equal to {least}"));
+    }
+    if let Some(most) = limit("maximum").filter(|&most| number > most) {
+        refuse(format!("less than or equal to {most}"));
+    }
+}
+
+fn check_list(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+    let length = Value::from(list.len());
+    if let Some(least) = bound(schema, "minItems").filter(|&least| list.len() < least) {
+        let detail = format!("{path} in body should have at least {least} items");
+        causes.push(Cause::invalid(path, &length, &detail));
+    }
+    if let Some(most) = bound(schema, "maxItems").filter(|&most| list.len() > most) {
+        let message = format!("Too many: {length}: must have at most {most} items");
+        causes.push(Cause::new("FieldValueTooMany", path, message));
+    }
+    if let Some(below) = schema.get("items") {
+        for (place, item) in list.iter().enumerate() {
+            validate(below, item, &format!("{path}[{place}]"), causes);
+        }
+    }
+}
+
+fn check_map(schema: &Value, map: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
+    for field in items(schema, &["required"]).iter().filter_map(Value::as_str) {
+        if !map.contains_key(field) {
+            causes.push(Cause::required(&join(path, field), ""));
+        }
+    }
+    for (field, value) in map {
+        let known = schema.get("properties").and_then(|properties| properties.get(field));
+        if let Some(below) = known.or_else(|| schema.get("additionalProperties"))
+            && below.is_object()
+        {
+            validate(below, value, &join(path, field), causes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn causes(value: &Value) -> Vec<String> {
+        let schema = json!({"type": "object", "required": ["name"], "properties": {
+            "name": {"type": "string", "pattern": "^[a-z]+$", "minLength": 2},
+            "size": {"type": "integer", "minimum": 1, "maximum": 9},
+            "kind": {"type": "string", "enum": ["a", "b"]},
+            "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+            "list": {"type": "array", "maxItems": 1, "items": {"type": "boolean"}},
+        }});
+        let mut causes = Vec::new();
+        validate(&schema, value, "spec", &mut causes);
+        causes.into_iter().map(|cause| cause.field).collect()
+    }
+
+    #[test]
+    fn each_rule_is_checked() {
+        assert!(
+            causes(&json!({"name": "ab", "size": 1, "kind": "a", "tags": {"x": "y"}})).is_empty()
+        );
+        assert_eq!(causes(&json!({})), ["spec.name"]);
+        assert_eq!(causes(&json!({"name": "A"})), ["spec.name", "spec.name"]);
+        assert_eq!(causes(&json!({"name": "ab", "size": 10})), ["spec.size"]);
+        assert_eq!(causes(&json!({"name": "ab", "size": "1"})), ["spec.size"]);
+        assert_eq!(causes(&json!({"name": "ab", "kind": "c"})), ["spec.kind"]);
+        assert_eq!(causes(&json!({"name": "ab", "tags": {"x": 1}})), ["spec.tags.x"]);
+        assert_eq!(
+            causes(&json!({"name": "ab", "list": [true, 1]})),
+            ["spec.list", "spec.list[1]"]
+        );
+    }
+
+    #[test]
+    fn unknown_fields_fall_and_defaults_come() {
+        let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
+            "properties": {"a": {"type": "integer", "default": 4},
+                "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}});
+        let mut object = json!({"metadata": {"name": "x"}, "spec": {"b": 1, "open": {"any": 1}}});
+        assert_eq!(prune(&schema, &mut object), ["spec.b"]);
+        default(&schema, &mut object);
+        assert_eq!(object["spec"], json!({"open": {"any": 1}, "a": 4}));
+    }
+}

@@ -1,0 +1,249 @@
+//! Errors in the shape clients know: `meta/v1` Status.
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::definition::Definition;
+
+/// Why a request was refused, in the words of the API conventions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The request itself makes no sense.
+    BadRequest,
+    /// The request is understood and refused.
+    Forbidden,
+    /// No such object, resource or path.
+    NotFound,
+    /// An object of that name is there.
+    AlreadyExists,
+    /// The object has changed since, or another manager owns the field.
+    Conflict,
+    /// The asked version is older than what is remembered.
+    Expired,
+    /// The object breaks its rules.
+    Invalid,
+    /// The body's media type is not understood.
+    UnsupportedMediaType,
+    /// The resource does not have that verb.
+    MethodNotAllowed,
+    /// The server could not do its part.
+    InternalError,
+}
+
+impl Reason {
+    /// The word that goes into `status.reason`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::AlreadyExists => "AlreadyExists",
+            Self::Conflict => "Conflict",
+            Self::Expired => "Expired",
+            Self::Invalid => "Invalid",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::InternalError => "InternalError",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn code(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::AlreadyExists | Self::Conflict => StatusCode::CONFLICT,
+            Self::Expired => StatusCode::GONE,
+            Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// One reason among several, tied to a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// `FieldValueInvalid`, `FieldManagerConflict` and their like.
+    pub reason: &'static str,
+    /// The sentence.
+    pub message: String,
+    /// The field's path.
+    pub field: String,
+}
+
+impl Cause {
+    pub(super) fn new(reason: &'static str, field: &str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), field: field.to_owned() }
+    }
+
+    pub(super) fn invalid(field: &str, value: &Value, detail: &str) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        Self::new("FieldValueInvalid", field, message)
+    }
+
+    pub(super) fn forbidden(field: &str, detail: &str) -> Self {
+        Self::new("FieldValueForbidden", field, format!("Forbidden: {detail}"))
+    }
+
+    pub(super) fn required(field: &str, detail: &str) -> Self {
+        let message = if detail.is_empty() {
+            "Required value".to_owned()
+        } else {
+            format!("Required value: {detail}")
+        };
+        Self::new("FieldValueRequired", field, message)
+    }
+}
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// The machine's word for it.
+    pub reason: Reason,
+    /// The human's sentence.
+    pub message: String,
+    /// `status.details`, an object or null.
+    pub details: Box<Value>,
+}
+
+impl ApiError {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), details: Box::new(Value::Null) }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Reason::BadRequest, message)
+    }
+
+    pub(super) fn unknown_path() -> Self {
+        Self::new(Reason::NotFound, "the server could not find the requested resource")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    fn about(reason: Reason, definition: &Definition, name: &str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            details: Box::new(
+                json!({"name": name, "group": definition.group, "kind": definition.plural}),
+            ),
+        }
+    }
+
+    pub(super) fn not_found(definition: &Definition, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", definition.qualified_resource());
+        Self::about(Reason::NotFound, definition, name, message)
+    }
+
+    pub(super) fn already_exists(definition: &Definition, name: &str) -> Self {
+        let resource = definition.qualified_resource();
+        let message = format!("{resource} \"{name}\" already exists");
+        Self::about(Reason::AlreadyExists, definition, name, message)
+    }
+
+    pub(super) fn forbidden(definition: &Definition, name: &str, detail: &str) -> Self {
+        let resource = definition.qualified_resource();
+        let message = format!("{resource} \"{name}\" is forbidden: {detail}");
+        Self::about(Reason::Forbidden, definition, name, message)
+    }
+
+    pub(super) fn conflict(definition: &Definition, name: &str, detail: &str) -> Self {
+        let resource = definition.qualified_resource();
+        let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {detail}");
+        Self::about(Reason::Conflict, definition, name, message)
+    }
+
+    pub(super) fn modified(definition: &Definition, name: &str) -> Self {
+        Self::conflict(
+            definition,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    pub(super) fn invalid(definition: &Definition, name: &str, causes: &[Cause]) -> Self {
+        let sentences: Vec<String> =
+            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let detail = match sentences.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let kind = definition.qualified_kind();
+        Self {
+            reason: Reason::Invalid,
+            message: format!("{kind} \"{name}\" is invalid: {detail}"),
+            details: Box::new(json!({
+                "name": name, "group": definition.group, "kind": definition.kind, "causes": causes,
+            })),
+        }
+    }
+
+    pub(super) fn with_causes(mut self, causes: &[Cause]) -> Self {
+        self.details = Box::new(json!({"causes": causes}));
+        self
+    }
+
+    /// The `meta/v1` Status that says this.
+    #[must_use]
+    pub fn to_status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason.word(),
+            "code": self.reason.code().as_u16(),
+        });
+        if let (Value::Object(fields), Value::Object(_)) = (&mut status, &*self.details) {
+            fields.insert("details".to_owned(), (*self.details).clone());
+        }
+        status
+    }
+
+    pub(super) fn to_response(&self) -> Response<Bytes> {
+        respond(self.reason.code(), &self.to_status())
+    }
+}
+
+/// Turns collected causes into a verdict.
+pub(super) fn verdict(
+    definition: &Definition,
+    name: &str,
+    causes: &[Cause],
+) -> Result<(), ApiError> {
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(definition, name, causes)) }
+}
+
+/// A JSON answer.
+pub(super) fn respond<T: Serialize + ?Sized>(code: StatusCode, body: &T) -> Response<Bytes> {
+    respond_bytes(code, "application/json", encode(body))
+}
+
+/// Serialises what is known to be serialisable: values with string keys.
+pub(super) fn encode<T: Serialize + ?Sized>(body: &T) -> Bytes {
+    serde_json::to_vec(body).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
+}
+
+/// An answer with a given media type.
+pub(super) fn respond_bytes(code: StatusCode, media: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media));
+    response
+}

@@ -1,0 +1,208 @@
+//! The objects, their versions and the memory of their changes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::definition::{BUILT_IN, CORE, Definition, EXTENSIONS, Scope};
+use super::value::{metadata, name, namespace};
+
+/// How many changes are remembered for watches.
+pub(super) const REMEMBERED: usize = 4_096;
+
+/// An object, shared with the changes that tell of it.
+#[derive(Debug, Clone)]
+pub(super) struct Stored(pub(super) Arc<Value>);
+
+impl Serialize for Stored {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self(Arc::new(value)))
+    }
+}
+
+/// One change: there was something before, there is something after, or both.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) resource_version: u64,
+    pub(super) collection: String,
+    pub(super) before: Option<Arc<Value>>,
+    pub(super) after: Option<Arc<Value>>,
+    /// What the change is told with: of a removed object its last state, at the
+    /// version of the removal.
+    pub(super) told: Arc<Value>,
+}
+
+/// The state of an API server. Serialises to JSON; the memory of changes is not
+/// part of that, so a watch from before a restart is told to begin anew.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub struct KubernetesStore {
+    pub(super) server_version: String,
+    pub(super) resource_version: u64,
+    identities: u64,
+    pub(super) objects: BTreeMap<String, BTreeMap<String, Stored>>,
+    #[serde(skip)]
+    pub(super) changes: VecDeque<Change>,
+}
+
+/// The key of an object in its collection; all of a namespace lie side by side.
+pub(super) fn key(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+impl KubernetesStore {
+    /// A server that has just started, with what every cluster has.
+    #[must_use]
+    pub fn new(server_version: &str) -> Self {
+        let mut store = Self { server_version: server_version.to_owned(), ..Self::default() };
+        super::initial::fill(&mut store);
+        store
+    }
+
+    /// The version of the last change.
+    #[must_use]
+    pub fn resource_version(&self) -> u64 {
+        self.resource_version
+    }
+
+    /// The version before which nothing is remembered.
+    pub(super) fn horizon(&self) -> u64 {
+        self.resource_version.saturating_sub(self.changes.len() as u64)
+    }
+
+    /// An identity no other object of this store has.
+    pub(super) fn fresh_uid(&mut self, seed: &str) -> String {
+        self.identities += 1;
+        let digest = Sha256::digest(format!("{seed}/{}", self.identities));
+        let mut bytes = [0_u8; 16];
+        bytes.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    pub(super) fn custom_definitions(&self) -> impl Iterator<Item = Definition> {
+        let crds = self.objects.get("customresourcedefinitions.apiextensions.k8s.io");
+        crds.into_iter().flat_map(BTreeMap::values).flat_map(|crd| Definition::custom(&crd.0))
+    }
+
+    /// Every resource that is served.
+    pub(super) fn definitions(&self) -> Vec<Definition> {
+        let built_in = BUILT_IN.iter().map(Definition::built_in);
+        built_in.chain(self.custom_definitions()).collect()
+    }
+
+    pub(super) fn definition(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+    ) -> Option<Definition> {
+        let built_in = BUILT_IN.iter().find(|it| it.group == group && it.plural == plural);
+        if let Some(built_in) = built_in.filter(|_| version == "v1") {
+            return Some(Definition::built_in(built_in));
+        }
+        self.custom_definitions().find(|it| it.is(group, plural) && it.version == version)
+    }
+
+    pub(super) fn definition_of_kind(&self, api_version: &str, kind: &str) -> Option<Definition> {
+        let (group, version) = api_version.split_once('/').unwrap_or((CORE, api_version));
+        let built_in = BUILT_IN.iter().find(|it| it.group == group && it.kind == kind);
+        if let Some(built_in) = built_in.filter(|_| version == "v1") {
+            return Some(Definition::built_in(built_in));
+        }
+        self.custom_definitions()
+            .find(|it| it.group == group && it.version == version && it.kind == kind)
+    }
+
+    pub(super) fn find(
+        &self,
+        definition: &Definition,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<&Arc<Value>> {
+        let collection = self.objects.get(&definition.qualified_resource())?;
+        collection.get(&key(namespace, name)).map(|stored| &stored.0)
+    }
+
+    /// The objects of a collection, of one namespace or of all, in the order of their keys
+    /// from a given key on.
+    pub(super) fn scan<'a>(
+        &'a self,
+        collection: &str,
+        namespace: Option<&str>,
+        from: Option<&str>,
+    ) -> impl Iterator<Item = (&'a str, &'a Arc<Value>)> + use<'a> {
+        let prefix = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let start = from.map_or_else(|| prefix.clone(), str::to_owned);
+        self.objects
+            .get(collection)
+            .into_iter()
+            .flat_map(move |objects| objects.range(start.clone()..))
+            .take_while(move |(key, _)| key.starts_with(&prefix))
+            .map(|(key, stored)| (key.as_str(), &stored.0))
+    }
+
+    /// Stores an object at a new version and tells of it.
+    pub(super) fn commit(&mut self, definition: &Definition, mut object: Value) -> Arc<Value> {
+        self.resource_version += 1;
+        let version = self.resource_version.to_string();
+        metadata(&mut object).insert("resourceVersion".to_owned(), Value::from(version));
+        let place = match definition.scope {
+            Scope::Namespaced => namespace(&object),
+            Scope::Cluster => None,
+        };
+        let key = key(place, name(&object));
+        let collection = definition.qualified_resource();
+        let after = Arc::new(object);
+        let objects = self.objects.entry(collection.clone()).or_default();
+        let before = objects.insert(key, Stored(Arc::clone(&after))).map(|stored| stored.0);
+        let told = Arc::clone(&after);
+        self.remember(collection, before, Some(after), Arc::clone(&told));
+        told
+    }
+
+    /// Takes an object away and tells of it.
+    pub(super) fn erase(
+        &mut self,
+        collection: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<Arc<Value>> {
+        let before = self.objects.get_mut(collection)?.remove(&key(namespace, name))?.0;
+        self.resource_version += 1;
+        let mut told = (*before).clone();
+        let version = self.resource_version.to_string();
+        metadata(&mut told).insert("resourceVersion".to_owned(), Value::from(version));
+        let told = Arc::new(told);
+        self.remember(collection.to_owned(), Some(before), None, Arc::clone(&told));
+        Some(told)
+    }
+
+    fn remember(
+        &mut self,
+        collection: String,
+        before: Option<Arc<Value>>,
+        after: Option<Arc<Value>>,
+        told: Arc<Value>,
+    ) {
+        let resource_version = self.resource_version;
+        self.changes.push_back(Change { resource_version, collection, before, after, told });
+        while self.changes.len() > REMEMBERED {
+            self.changes.pop_front();
+        }
+    }
+
+    pub(super) fn crd_definition() -> Option<Definition> {
+        BUILT_IN.iter().find(|it| it.group == EXTENSIONS).map(Definition::built_in)
+    }
+}

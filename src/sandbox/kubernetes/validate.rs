@@ -1,0 +1,183 @@
+//! The rules of names, of metadata, and of the few kinds whose rules matter here.
+
+use serde_json::{Map, Value};
+
+use super::definition::{CORE, Definition, EXTENSIONS, RBAC};
+use super::schema;
+use super::status::{ApiError, Cause, verdict};
+use super::value::{at, items, name, text};
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const NODE_UPDATES: &str = "node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)";
+
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !text.is_empty()
+        && text.bytes().all(|byte| inner(byte) || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn check_name(definition: &Definition, name: &str) -> Vec<Cause> {
+    let field = "metadata.name";
+    if name.is_empty() {
+        return vec![Cause::required(field, "name or generateName is required")];
+    }
+    let label = definition.is(CORE, "namespaces") || definition.is(CORE, "services");
+    let (fits, rule) = if definition.group == RBAC {
+        // Roles such as `system:node` only have to fit into a path.
+        let fits = !name.contains(['/', '%']) && name != "." && name != "..";
+        (fits, "may not contain '/' or '%'")
+    } else if label {
+        (name.len() <= 63 && is_label(name), LABEL)
+    } else {
+        (is_subdomain(name), SUBDOMAIN)
+    };
+    if fits { Vec::new() } else { vec![Cause::invalid(field, &Value::from(name), rule)] }
+}
+
+/// A label's value, and the part of a key after its prefix.
+fn is_qualified(text: &str) -> bool {
+    let edge = |letter: Option<char>| letter.is_some_and(|it| it.is_ascii_alphanumeric());
+    text.len() <= 63
+        && text.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.'))
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+}
+
+fn check_labels(object: &Value) -> Vec<Cause> {
+    let labels = at(object, &["metadata", "labels"]).and_then(Value::as_object);
+    let mut causes = Vec::new();
+    for (key, value) in labels.into_iter().flatten() {
+        let (prefix, rest) = key.split_once('/').unwrap_or(("a", key));
+        if !is_subdomain(prefix) || !is_qualified(rest) {
+            causes.push(Cause::invalid(
+                "metadata.labels",
+                &Value::from(key.as_str()),
+                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+            ));
+        }
+        if value.as_str().is_none_or(|value| !value.is_empty() && !is_qualified(value)) {
+            causes.push(Cause::invalid(
+                "metadata.labels",
+                value,
+                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+            ));
+        }
+    }
+    causes
+}
+
+/// Checks an object as it is about to be stored.
+pub(super) fn object(
+    definition: &Definition,
+    old: Option<&Value>,
+    new: &Value,
+) -> Result<(), ApiError> {
+    let mut causes = check_name(definition, name(new));
+    causes.extend(check_labels(new));
+    if let Some(schema) = definition.schema() {
+        check_schema(schema, new, &mut causes);
+    }
+    if definition.is(EXTENSIONS, "customresourcedefinitions") {
+        causes.extend(check_crd(new));
+    }
+    if let Some(old) = old {
+        causes.extend(check_change(definition, old, new));
+    }
+    verdict(definition, name(new), &causes)
+}
+
+fn check_schema(schema: &Value, object: &Value, causes: &mut Vec<Cause>) {
+    // Metadata has rules of its own; a schema's word on it is not asked.
+    let mut body: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
+    body.remove("metadata");
+    body.insert("metadata".to_owned(), Value::Object(Map::new()));
+    let mut schema = schema.clone();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.remove("metadata");
+    }
+    schema::validate(&schema, &Value::Object(body), "", causes);
+}
+
+fn check_crd(crd: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for field in ["group", "scope"] {
+        if text(crd, &["spec", field]).is_none_or(str::is_empty) {
+            causes.push(Cause::required(&format!("spec.{field}"), ""));
+        }
+    }
+    let plural = text(crd, &["spec", "names", "plural"]).unwrap_or_default();
+    let group = text(crd, &["spec", "group"]).unwrap_or_default();
+    if name(crd) != format!("{plural}.{group}") {
+        let rule = "must be spec.names.plural+\".\"+spec.group";
+        causes.push(Cause::invalid("metadata.name", &Value::from(name(crd)), rule));
+    }
+    let storage = items(crd, &["spec", "versions"])
+        .iter()
+        .filter(|version| version.get("storage") == Some(&Value::Bool(true)))
+        .count();
+    if storage != 1 {
+        let versions = at(crd, &["spec", "versions"]).cloned().unwrap_or(Value::Null);
+        let rule = "must have exactly one version marked as storage version";
+        causes.push(Cause::invalid("spec.versions", &versions, rule));
+    }
+    causes
+}
+
+fn check_change(definition: &Definition, old: &Value, new: &Value) -> Vec<Cause> {
+    match (definition.group.as_str(), definition.plural.as_str()) {
+        (CORE, "nodes") => check_node(old, new),
+        (RBAC, "rolebindings" | "clusterrolebindings") => {
+            frozen(old, new, &["roleRef"], "cannot change roleRef")
+        }
+        ("apps", "deployments" | "daemonsets") => {
+            frozen(old, new, &["spec", "selector"], "field is immutable")
+        }
+        (CORE, "secrets") => frozen(old, new, &["type"], "field is immutable"),
+        _ => Vec::new(),
+    }
+}
+
+fn frozen(old: &Value, new: &Value, path: &[&str], rule: &str) -> Vec<Cause> {
+    let changed = at(old, path).is_some() && at(old, path) != at(new, path);
+    let value = at(new, path).unwrap_or(&Value::Null);
+    changed.then(|| Cause::invalid(&path.join("."), value, rule)).into_iter().collect()
+}
+
+/// What identifies a node's place in the network is set once.
+fn check_node(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let set = |value: Option<&Value>| value.is_some_and(|value| *value != *"" && !value.is_null());
+    for field in ["podCIDR", "podCIDRs", "providerID"] {
+        let (before, after) = (at(old, &["spec", field]), at(new, &["spec", field]));
+        let empty = before.and_then(Value::as_array).is_some_and(Vec::is_empty);
+        if !set(before) || empty || before == after {
+            continue;
+        }
+        // The plural follows the singular, and one complaint is enough for both.
+        let told = causes.iter().any(|cause: &Cause| cause.field.starts_with("spec.podCIDR"));
+        if !(field == "podCIDRs" && told) {
+            causes.push(Cause::forbidden(&format!("spec.{field}"), NODE_UPDATES));
+        }
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rules() {
+        assert!(is_subdomain("worker-1.example"));
+        for wrong in ["Worker", "-a", "a-", "a..b", "a_b", ""] {
+            assert!(!is_subdomain(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How objects are shown: whole, their metadata alone, or as rows of a table.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::definition::Definition;
+use super::status::encode;
+use super::table;
+use super::value::{at, text};
+
+/// What the client accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum View {
+    Whole,
+    Metadata,
+    /// With the time that ages are counted to.
+    Table(String),
+}
+
+/// What a list says of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Page {
+    pub(super) resource_version: u64,
+    pub(super) token: Option<String>,
+    pub(super) remaining: Option<usize>,
+}
+
+impl Page {
+    fn metadata(&self) -> Value {
+        let mut map = Map::new();
+        let version = Value::from(self.resource_version.to_string());
+        map.insert("resourceVersion".to_owned(), version);
+        if let Some(token) = &self.token {
+            map.insert("continue".to_owned(), Value::from(token.as_str()));
+        }
+        if let Some(remaining) = self.remaining {
+            map.insert("remainingItemCount".to_owned(), Value::from(remaining));
+        }
+        Value::Object(map)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: String,
+    api_version: String,
+    metadata: Value,
+    items: &'a [&'a Value],
+}
+
+impl View {
+    pub(super) fn of(headers: &HeaderMap, now: &str) -> Self {
+        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        // The first that is understood, as the client put them in its order.
+        for wish in accepted.unwrap_or_default().split(',') {
+            if wish.contains("as=Table") && wish.contains("json") {
+                return Self::Table(now.to_owned());
+            }
+            if wish.contains("as=PartialObjectMetadata") && wish.contains("json") {
+                return Self::Metadata;
+            }
+            if wish.trim() == "application/json" {
+                break;
+            }
+        }
+        Self::Whole
+    }
+
+    /// One object.
+    pub(super) fn one(&self, definition: &Definition, object: &Value) -> Value {
+        match self {
+            Self::Whole => versioned(definition, object).unwrap_or_else(|| object.clone()),
+            Self::Metadata => partial(object),
+            Self::Table(now) => {
+                let version = text(object, &["metadata", "resourceVersion"]).unwrap_or_default();
+                let metadata = json!({"resourceVersion": version});
+                table::render(definition, &[object], metadata, now)
+            }
+        }
+    }
+
+    /// A list, as bytes: large ones are written without being copied first.
+    pub(super) fn list(&self, definition: &Definition, objects: &[&Value], page: &Page) -> Bytes {
+        match self {
+            Self::Table(now) => encode(&table::render(definition, objects, page.metadata(), now)),
+            Self::Metadata => encode(&json!({
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": page.metadata(),
+                "items": objects.iter().map(|object| partial(object)).collect::<Vec<_>>(),
+            })),
+            Self::Whole => {
+                let moved: Option<Vec<Value>> =
+                    objects.iter().map(|object| versioned(definition, object)).collect();
+                let moved_references: Option<Vec<&Value>> =
+                    moved.as_ref().map(|moved| moved.iter().collect());
+                encode(&List {
+                    kind: list_kind(definition),
+                    api_version: definition.api_version(),
+                    metadata: page.metadata(),
+                    items: moved_references
+                        .as_deref()
+                        .filter(|moved| !moved.is_empty())
+                        .unwrap_or(objects),
+                })
+            }
+        }
+    }
+}
+
+fn list_kind(definition: &Definition) -> String {
+    format!("{}List", definition.kind)
+}
+
+/// The object at the version asked for, if that is not the one it was written at.
+fn versioned(definition: &Definition, object: &Value) -> Option<Value> {
+    let wanted = definition.api_version();
+    if text(object, &["apiVersion"]) == Some(wanted.as_str()) {
+        return None;
+    }
+    let mut object = object.clone();
+    super::value::fields(&mut object).insert("apiVersion".to_owned(), Value::from(wanted));
+    Some(object)
+}
+
+pub(super) fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": at(object, &["metadata"]),
+    })
+}

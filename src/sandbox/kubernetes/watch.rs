@@ -1,0 +1,211 @@
+//! Watches: what changed since a version, told line by line.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::definition::Definition;
+use super::selector::{FieldSelector, LabelSelector};
+use super::status::{ApiError, Reason};
+use super::store::{Change, KubernetesStore};
+use super::value::namespace;
+use super::view::View;
+
+/// After how many versions without news a watcher is told where it stands.
+const BOOKMARK_DISTANCE: u64 = 512;
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChangeKind {
+    /// It is there now, or begins to match.
+    Added,
+    /// It is another now.
+    Modified,
+    /// It is gone, or no longer matches.
+    Deleted,
+}
+
+/// One change to an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ObjectChange<'a> {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The object after the change; its last state if it is gone.
+    pub object: &'a Value,
+    /// The version of the change.
+    pub resource_version: u64,
+}
+
+/// Which objects a list or a watch is about.
+#[derive(Debug, Clone)]
+pub(super) struct Selection {
+    pub(super) definition: Definition,
+    pub(super) namespace: Option<String>,
+    pub(super) labels: LabelSelector,
+    pub(super) fields: FieldSelector,
+}
+
+impl Selection {
+    pub(super) fn matches(&self, object: &Value) -> bool {
+        let here = self.namespace.is_none() || self.namespace.as_deref() == namespace(object);
+        here && self.labels.matches(object) && self.fields.matches(object)
+    }
+
+    fn translate<'a>(&self, change: &'a Change) -> Option<ObjectChange<'a>> {
+        let before = change.before.as_deref().is_some_and(|object| self.matches(object));
+        let after = change.after.as_deref().is_some_and(|object| self.matches(object));
+        let kind = match (before, after) {
+            (false, false) => return None,
+            (false, true) => ChangeKind::Added,
+            (true, true) => ChangeKind::Modified,
+            (true, false) => ChangeKind::Deleted,
+        };
+        let resource_version = change.resource_version;
+        Some(ObjectChange { kind, object: &change.told, resource_version })
+    }
+}
+
+/// A watch in progress: the caller asks again and again and streams the answers.
+#[derive(Debug, Clone)]
+pub struct WatchRequest {
+    pub(super) selection: Selection,
+    pub(super) view: View,
+    /// Everything up to this version has been told; nothing yet if there is none.
+    pub(super) position: Option<u64>,
+    /// The version of the last line.
+    pub(super) told: u64,
+    pub(super) bookmarks: bool,
+    pub(super) initial_bookmark: bool,
+    pub(super) timeout_seconds: Option<u64>,
+    pub(super) finished: bool,
+}
+
+impl WatchRequest {
+    /// How long the client wants to be told.
+    #[must_use]
+    pub fn timeout_seconds(&self) -> Option<u64> {
+        self.timeout_seconds
+    }
+
+    /// Whether the last line has been told, an error: the stream is to be closed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    fn line(&self, kind: ChangeKind, object: &Value) -> Bytes {
+        let definition = &self.selection.definition;
+        line(&json!({"type": kind, "object": self.view.one(definition, object)}))
+    }
+
+    fn bookmark(&mut self, version: u64, initial: bool) -> Bytes {
+        self.told = version;
+        let definition = &self.selection.definition;
+        let mut metadata = json!({"resourceVersion": version.to_string()});
+        if let (Value::Object(map), true) = (&mut metadata, initial) {
+            let ended = json!({"k8s.io/initial-events-end": "true"});
+            map.insert("annotations".to_owned(), ended);
+        }
+        line(&json!({"type": "BOOKMARK", "object": {
+            "kind": definition.kind, "apiVersion": definition.api_version(), "metadata": metadata,
+        }}))
+    }
+}
+
+fn line(event: &Value) -> Bytes {
+    let mut text = event.to_string();
+    text.push('\n');
+    Bytes::from(text)
+}
+
+impl KubernetesStore {
+    /// The lines that are new since the last call; often none.
+    pub fn watch_events(&self, request: &mut WatchRequest) -> Vec<Bytes> {
+        if request.finished {
+            return Vec::new();
+        }
+        let Some(position) = request.position else { return self.first_lines(request) };
+        if position < self.horizon() {
+            request.finished = true;
+            let horizon = self.horizon();
+            let message = format!("too old resource version: {position} ({horizon})");
+            let status = ApiError::new(Reason::Expired, message).to_status();
+            return vec![line(&json!({"type": "ERROR", "object": status}))];
+        }
+        let mut lines = Vec::new();
+        let changes: Vec<_> = self.changes_after(position, &request.selection).collect();
+        for change in changes {
+            lines.push(request.line(change.kind, change.object));
+            request.told = change.resource_version;
+        }
+        request.position = Some(position.max(self.resource_version));
+        if request.bookmarks && self.resource_version >= request.told + BOOKMARK_DISTANCE {
+            lines.push(request.bookmark(self.resource_version, false));
+        }
+        lines
+    }
+
+    /// Tells a watcher where it stands: what a server does before it ends a watch.
+    pub fn watch_bookmark(&self, request: &mut WatchRequest) -> Option<Bytes> {
+        let due = request.bookmarks && !request.finished;
+        let position = request.position.filter(|&position| due && position > request.told)?;
+        Some(request.bookmark(position, false))
+    }
+
+    fn first_lines(&self, request: &mut WatchRequest) -> Vec<Bytes> {
+        let mut lines: Vec<Bytes> = self
+            .select(&request.selection)
+            .map(|object| request.line(ChangeKind::Added, object))
+            .collect();
+        request.position = Some(self.resource_version);
+        request.told = self.resource_version;
+        if request.initial_bookmark {
+            lines.push(request.bookmark(self.resource_version, true));
+        }
+        lines
+    }
+
+    /// The objects of a selection in the order of their keys.
+    pub(super) fn select<'a>(&'a self, selection: &Selection) -> impl Iterator<Item = &'a Value> {
+        let collection = selection.definition.qualified_resource();
+        self.scan(&collection, selection.namespace.as_deref(), None)
+            .map(|(_, object)| &**object)
+            .filter(|object| selection.matches(object))
+    }
+
+    fn changes_after<'a>(
+        &'a self,
+        version: u64,
+        selection: &Selection,
+    ) -> impl Iterator<Item = ObjectChange<'a>> {
+        let collection = selection.definition.qualified_resource();
+        let skipped = usize::try_from(version.saturating_sub(self.horizon())).unwrap_or(usize::MAX);
+        self.changes
+            .iter()
+            .skip(skipped)
+            .filter(move |change| change.collection == collection)
+            .filter_map(|change| selection.translate(change))
+    }
+
+    /// The changes to one kind since a version. None when they are no longer
+    /// remembered, and for a kind that is not served.
+    #[must_use]
+    pub fn events_since(
+        &self,
+        api_version: &str,
+        kind: &str,
+        resource_version: u64,
+    ) -> Option<Vec<ObjectChange<'_>>> {
+        if resource_version < self.horizon() {
+            return None;
+        }
+        let selection = Selection {
+            definition: self.definition_of_kind(api_version, kind)?,
+            namespace: None,
+            labels: LabelSelector::default(),
+            fields: FieldSelector::default(),
+        };
+        Some(self.changes_after(resource_version, &selection).collect())
+    }
+}

@@ -1,0 +1,40 @@
+//! The same doors as the real ones, onto a world in memory.
+//!
+//! [`world`] holds what exists, [`physics`] draws consequences, [`dispatch`]
+//! answers requests. Above them stand the in-memory doors ([`transport`],
+//! [`host_door`]), the HTTP faces ([`serve`]) and the state on disk ([`folder`]).
+
+pub mod arm;
+pub mod dispatch;
+pub mod faults;
+pub mod folder;
+pub mod host_door;
+pub mod hosts;
+pub mod intercept;
+pub mod kubernetes;
+pub mod log;
+pub mod physics;
+pub mod serve;
+pub mod shared;
+pub mod stream;
+pub mod tailnet;
+mod tokens;
+pub mod transport;
+pub mod world;
+
+#[cfg(test)]
+mod test_world;
+
+pub use shared::SharedWorld;
+pub use world::World;
+
+use bytes::Bytes;
+
+/// What a face of the world answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// The whole answer.
+    Complete(http::Response<Bytes>),
+    /// A stream of Kubernetes events, without an end of its own.
+    Watch(kubernetes::WatchRequest),
+}

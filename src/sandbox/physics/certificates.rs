@@ -1,0 +1,95 @@
+//! Certificates of the sandbox's cluster: real in form, the same in every run.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use sha2::{Digest, Sha256};
+
+/// What stands before the 32 bytes of an Ed25519 key in PKCS #8.
+const ED25519_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// A key that follows from a text: Ed25519 signs without chance, so a world
+/// replays byte for byte.
+fn key(seed: &str) -> Result<KeyPair, rcgen::Error> {
+    let mut encoded = ED25519_PREFIX.to_vec();
+    encoded.extend_from_slice(&Sha256::digest(seed.as_bytes()));
+    KeyPair::try_from(&PrivatePkcs8KeyDer::from(encoded))
+}
+
+fn parameters(common_name: &str, organization: Option<&str>) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    let mut subject = DistinguishedName::new();
+    if let Some(organization) = organization {
+        subject.push(DnType::OrganizationName, organization);
+    }
+    subject.push(DnType::CommonName, common_name);
+    parameters.distinguished_name = subject;
+    parameters
+}
+
+fn authority_parameters() -> CertificateParams {
+    let mut parameters = parameters("ca", None);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters
+}
+
+/// The certificate of a cluster's authority.
+pub(super) fn authority(cluster: &str) -> String {
+    let made =
+        key(&format!("ca {cluster}")).and_then(|key| authority_parameters().self_signed(&key));
+    made.map(|certificate| certificate.pem()).unwrap_or_default()
+}
+
+/// A kubelet's request for a client certificate, as it stands in a
+/// CertificateSigningRequest.
+pub(super) fn request(cluster: &str, node: &str) -> String {
+    let made = key(&format!("node {cluster} {node}")).and_then(|key| {
+        parameters(&format!("system:node:{node}"), Some("system:nodes")).serialize_request(&key)
+    });
+    let pem = made.and_then(|request| request.pem()).unwrap_or_default();
+    STANDARD.encode(pem)
+}
+
+/// A client certificate for a node, as it stands in a request's status.
+pub(super) fn issue(cluster: &str, node: &str) -> String {
+    let sign = || -> Result<String, rcgen::Error> {
+        let issuer = Issuer::new(authority_parameters(), key(&format!("ca {cluster}"))?);
+        let subject = parameters(&format!("system:node:{node}"), Some("system:nodes"));
+        let key = key(&format!("node {cluster} {node}"))?;
+        Ok(subject.signed_by(&key, &issuer)?.pem())
+    };
+    STANDARD.encode(sign().unwrap_or_default())
+}
+
+/// The node that a request asks for, if it asks for one: the name lies in the
+/// clear in the subject of the decoded request.
+pub(super) fn requested_node(request: &str) -> Option<String> {
+    const PREFIX: &[u8] = b"system:node:";
+    let pem = String::from_utf8(STANDARD.decode(request).ok()?).ok()?;
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let encoded = STANDARD.decode(body).ok()?;
+    let at = encoded.windows(PREFIX.len()).position(|window| window == PREFIX)?;
+    // The length of the whole name stands in the byte before it.
+    let length = usize::from(*encoded.get(at.checked_sub(1)?)?);
+    let name = encoded.get(at + PREFIX.len()..at + length)?;
+    String::from_utf8(name.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_its_node_and_replays() {
+        let made = request("cluster", "dc1-worker-1");
+        assert_eq!(requested_node(&made).as_deref(), Some("dc1-worker-1"));
+        assert_eq!(made, request("cluster", "dc1-worker-1"));
+        assert!(!issue("cluster", "dc1-worker-1").is_empty());
+        assert!(authority("cluster").starts_with("-----BEGIN CERTIFICATE-----"));
+    }
+}

@@ -1,0 +1,135 @@
+//! The cluster's objects, as its own controllers see them.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectName};
+
+/// What the controllers of the sandbox's cluster write as.
+const MANAGER: &str = "kube-controller-manager";
+
+/// The group and version of NodeNetworkConfig.
+pub(crate) const NETWORK_CONFIG: (&str, &str) = ("acn.azure.com/v1alpha", "NodeNetworkConfig");
+/// The group and version of CiliumNode.
+pub(crate) const CILIUM_NODE: (&str, &str) = ("cilium.io/v2", "CiliumNode");
+/// The label that brings AKS's DaemonSets to a node.
+pub(crate) const CLUSTER_LABEL: &str = "kubernetes.azure.com/cluster";
+/// The label with a node's pool.
+pub(crate) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
+
+/// The cluster's objects at one time.
+pub(crate) struct Cluster<'a> {
+    pub(crate) store: &'a mut KubernetesStore,
+    pub(crate) now: String,
+}
+
+impl<'a> Cluster<'a> {
+    pub(crate) fn new(store: &'a mut KubernetesStore, now: jiff::Timestamp) -> Self {
+        Self { store, now: seconds(now) }
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Option<&Value> {
+        self.store.get("v1", "Node", None, name)
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<Value> {
+        self.all(("v1", "Node"))
+    }
+
+    pub(crate) fn network_config(&self, node: &str) -> Option<&Value> {
+        self.store.get(NETWORK_CONFIG.0, NETWORK_CONFIG.1, Some("kube-system"), node)
+    }
+
+    pub(crate) fn all(&self, kind: (&str, &str)) -> Vec<Value> {
+        self.store.list(kind.0, kind.1, None).into_iter().cloned().collect()
+    }
+
+    /// Stores an object, unless it is there just so already.
+    pub(crate) fn put(&mut self, object: Value) {
+        let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
+        let text = |key: &str| object[key].as_str().unwrap_or_default();
+        let known = self.store.get(text("apiVersion"), text("kind"), place, name(&object));
+        if known == Some(&object) {
+            return;
+        }
+        // Objects of the controllers' own making are of kinds that the server knows.
+        let _stored = self.store.put(object, MANAGER, &self.now);
+    }
+
+    /// Stores an object only if there is none of its name.
+    pub(crate) fn put_new(&mut self, object: Value) {
+        let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
+        let text = |key: &str| object[key].as_str().unwrap_or_default();
+        if self.store.get(text("apiVersion"), text("kind"), place, name(&object)).is_none() {
+            self.put(object);
+        }
+    }
+
+    pub(crate) fn delete(&mut self, kind: (&str, &str), namespace: Option<&str>, name: &str) {
+        let (api_version, kind) = kind;
+        self.store.delete(&ObjectName { api_version, kind, namespace, name }, &self.now);
+    }
+
+    /// Removes a node and what lives and dies with it.
+    pub(crate) fn delete_node(&mut self, name: &str) {
+        self.delete(CILIUM_NODE, None, name);
+        self.delete(NETWORK_CONFIG, Some("kube-system"), name);
+        self.delete(("v1", "Node"), None, name);
+    }
+}
+
+/// A time as Kubernetes writes it, without fractions.
+pub(crate) fn seconds(time: jiff::Timestamp) -> String {
+    let whole = jiff::Timestamp::from_second(time.as_second()).unwrap_or(time);
+    whole.to_string()
+}
+
+pub(crate) fn name(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata/labels")?.get(key)?.as_str()
+}
+
+/// An owner reference to a stored object.
+pub(crate) fn owner(object: &Value) -> Value {
+    json!([{
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "name": name(object),
+        "uid": object["metadata"]["uid"],
+    }])
+}
+
+/// Whether a node is Ready.
+pub(crate) fn is_ready(node: &Value) -> bool {
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Serves the kinds that AKS brings.
+pub(crate) fn define_kinds(cluster: &mut Cluster<'_>) {
+    let network_config = CustomResource {
+        group: "acn.azure.com",
+        version: "v1alpha",
+        kind: "NodeNetworkConfig",
+        plural: "nodenetworkconfigs",
+        namespaced: true,
+        status: true,
+    };
+    let cilium_node = CustomResource {
+        group: "cilium.io",
+        version: "v2",
+        kind: "CiliumNode",
+        plural: "ciliumnodes",
+        namespaced: false,
+        status: true,
+    };
+    for resource in [network_config, cilium_node] {
+        // A server that was just started knows CustomResourceDefinitions.
+        let _served = cluster.store.register_custom_resource(&resource, &cluster.now);
+    }
+}

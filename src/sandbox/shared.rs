@@ -1,0 +1,109 @@
+//! One world behind several doors.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::intercept::Interceptor;
+use super::physics;
+use super::world::World;
+
+/// Tells the world's time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A world that doors, faces and the saver share.
+#[derive(Clone)]
+pub struct SharedWorld(Arc<Inside>);
+
+struct Inside {
+    world: Mutex<World>,
+    changes: watch::Sender<u64>,
+    clock: Clock,
+    interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
+}
+
+impl SharedWorld {
+    /// Shares a world that follows the wall clock.
+    pub fn new(world: World) -> Self {
+        Self::with_clock(world, Arc::new(Timestamp::now))
+    }
+
+    /// Shares a world with a clock of its own.
+    pub fn with_clock(world: World, clock: Clock) -> Self {
+        let (changes, _) = watch::channel(0);
+        Self(Arc::new(Inside {
+            world: Mutex::new(world),
+            changes,
+            clock,
+            interceptor: Mutex::new(None),
+        }))
+    }
+
+    /// Puts an interceptor between the in-memory doors and the world.
+    pub fn set_interceptor(&self, interceptor: Option<Arc<dyn Interceptor>>) {
+        *self.0.interceptor.lock().unwrap_or_else(PoisonError::into_inner) = interceptor;
+    }
+
+    /// The interceptor, if there is one.
+    pub fn interceptor(&self) -> Option<Arc<dyn Interceptor>> {
+        self.0.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> Timestamp {
+        (self.0.clock)()
+    }
+
+    /// Looks at the world.
+    pub fn read<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Changes the world as one step, draws the consequences and wakes who waits.
+    pub fn change<T>(&self, change: impl FnOnce(&mut World, Timestamp) -> T) -> T {
+        let now = self.now();
+        let result = {
+            let mut world = self.lock();
+            let result = change(&mut world, now);
+            physics::settle(&mut world, now);
+            result
+        };
+        self.wake();
+        result
+    }
+
+    /// Answers a request as [`World::handle`] does, and wakes who waits if it
+    /// may have changed something.
+    pub fn handle(
+        &self,
+        api: crate::provider::http::Api,
+        request: &http::Request<bytes::Bytes>,
+    ) -> super::Answer {
+        let now = self.now();
+        let answer = self.lock().handle(api, request, now);
+        // Reading Azure can let an operation end, so a read may change the world too.
+        self.wake();
+        answer
+    }
+
+    /// Counts the changes; a receiver wakes with each.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn wake(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SharedWorld {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SharedWorld").finish_non_exhaustive()
+    }
+}

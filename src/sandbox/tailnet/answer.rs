@@ -1,0 +1,28 @@
+//! Answers in the API's shape.
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use serde_json::{Value, json};
+
+/// A JSON answer.
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Bytes> {
+    answer(status, "application/json", Bytes::from(body.to_string()))
+}
+
+/// An error in the API's shape.
+pub(super) fn failure(status: StatusCode, message: impl Into<String>) -> Response<Bytes> {
+    json_answer(status, &json!({ "message": message.into() }))
+}
+
+/// An answer of any type.
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let value = header::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}

@@ -1,0 +1,141 @@
+//! A device of the tailnet and how the API shows it.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::sandbox::world::Entropy;
+
+/// How long a node key lasts unless its expiry is disabled.
+const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(180 * 24);
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The old id: a decimal number.
+    pub id: String,
+    /// The id that the CLI shows.
+    pub node_id: String,
+    /// Its unique DNS name.
+    pub name: String,
+    /// What the host calls itself; not unique.
+    pub hostname: String,
+    /// Its address in the tailnet.
+    pub address: Ipv4Addr,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether it may talk to others.
+    pub authorized: bool,
+    /// Whether its host holds a connection to the control plane.
+    pub online: bool,
+    /// When it was last connected; absent while it is.
+    pub last_seen: Option<Timestamp>,
+    /// When its key ends; kept while expiry is disabled.
+    pub expires: Timestamp,
+    /// Whether the end of its key counts.
+    pub key_expiry_disabled: bool,
+    /// What its host offers.
+    pub advertised_routes: BTreeSet<IpNet>,
+    /// What the tailnet accepts from it, offered or not.
+    pub enabled_routes: BTreeSet<IpNet>,
+}
+
+impl Device {
+    pub(super) fn new(
+        hostname: &str,
+        name: String,
+        address: Ipv4Addr,
+        tags: Vec<String>,
+        authorized: bool,
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> Self {
+        Self {
+            id: (entropy.next_number() >> 12).to_string(),
+            node_id: format!("n{:011x}CNTRL", entropy.next_number() >> 20),
+            name,
+            hostname: hostname.to_owned(),
+            address,
+            key_expiry_disabled: !tags.is_empty(),
+            tags,
+            authorized,
+            online: true,
+            last_seen: None,
+            expires: now.checked_add(KEY_LIFETIME).unwrap_or(now),
+            advertised_routes: BTreeSet::new(),
+            enabled_routes: BTreeSet::new(),
+        }
+    }
+
+    /// Whether its node key has ended.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        !self.key_expiry_disabled && self.expires <= now
+    }
+
+    pub(super) fn set_online(&mut self, online: bool, now: Timestamp) {
+        if self.online && !online {
+            self.last_seen = Some(now);
+        } else if online {
+            self.last_seen = None;
+        }
+        self.online = online;
+    }
+
+    /// The routes as the API shows them.
+    pub(super) fn routes(&self) -> Value {
+        json!({
+            "advertisedRoutes": self.advertised_routes,
+            "enabledRoutes": self.enabled_routes,
+        })
+    }
+
+    /// The device as the API shows it; only `fields=all` shows routes.
+    pub(super) fn show(&self, all_fields: bool) -> Value {
+        let mut shown = json!({
+            "id": self.id,
+            "nodeId": self.node_id,
+            "name": self.name,
+            "hostname": self.hostname,
+            "addresses": [self.address.to_string(), self.second_address()],
+            "user": "sandbox@example.com",
+            "os": "linux",
+            "clientVersion": "1.92.3-tsandbox",
+            "updateAvailable": false,
+            // The service leaves it empty for devices that are tagged.
+            "created": "",
+            "connectedToControl": self.online,
+            "expires": self.expires.to_string(),
+            "keyExpiryDisabled": self.key_expiry_disabled,
+            "authorized": self.authorized,
+            "isExternal": false,
+            "isEphemeral": false,
+            "blocksIncomingConnections": false,
+            "machineKey": format!("mkey:{}", self.node_id),
+            "nodeKey": format!("nodekey:{}", self.node_id),
+            "tailnetLockKey": "",
+            "tailnetLockError": "",
+        });
+        if !self.tags.is_empty() {
+            shown["tags"] = json!(self.tags);
+        }
+        if let Some(last_seen) = self.last_seen {
+            shown["lastSeen"] = json!(last_seen.to_string());
+        }
+        if all_fields {
+            shown["advertisedRoutes"] = json!(self.advertised_routes);
+            shown["enabledRoutes"] = json!(self.enabled_routes);
+            shown["clientConnectivity"] = json!({ "endpoints": [], "derp": "" });
+            shown["sshEnabled"] = json!(false);
+        }
+        shown
+    }
+
+    fn second_address(&self) -> String {
+        let [_, second, third, fourth] = self.address.octets();
+        format!("fd7a:115c:a1e0::{second:x}{third:02x}:{fourth:x}")
+    }
+}

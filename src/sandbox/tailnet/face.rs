@@ -1,0 +1,97 @@
+//! The API v2 face of the tailnet.
+
+mod acl;
+mod devices;
+mod keys;
+mod login;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::TailnetStore;
+use super::answer::{failure, json_answer};
+use crate::sandbox::world::Entropy;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// The bearer of an API access token.
+    Person,
+    /// An OAuth client; the keys that it makes must be tagged.
+    Client,
+}
+
+/// A request on its way through the face.
+struct Call<'a> {
+    request: &'a Request<Bytes>,
+    caller: Caller,
+    now: Timestamp,
+    entropy: &'a mut Entropy,
+}
+
+impl Call<'_> {
+    fn body(&self) -> Option<Value> {
+        serde_json::from_slice(self.request.body()).ok()
+    }
+
+    fn header(&self, name: http::HeaderName) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    fn query(&self) -> Vec<(String, String)> {
+        let query = self.request.uri().query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+}
+
+impl TailnetStore {
+    /// Answers a request to the Tailscale API.
+    pub fn handle(
+        &mut self,
+        request: &Request<Bytes>,
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> Response<Bytes> {
+        let path = request.uri().path().trim_end_matches('/').to_owned();
+        let Some(path) = path.strip_prefix("/api/v2/") else { return not_found() };
+        if path == "oauth/token" {
+            return self.give_token(request, now, entropy);
+        }
+        let Some(caller) = self.caller(request, now) else {
+            return failure(StatusCode::UNAUTHORIZED, "API token invalid");
+        };
+        let segments: Vec<String> = path.split('/').map(decoded).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let mut call = Call { request, caller, now, entropy };
+        match (request.method(), &segments[..]) {
+            (method, ["device", id, rest @ ..]) => self.device_call(&mut call, method, id, rest),
+            (&Method::GET, ["tailnet", _, "devices"]) => self.list_devices(&call),
+            (method, ["tailnet", _, "keys", rest @ ..]) => self.key_call(&mut call, method, rest),
+            (method, ["tailnet", _, "acl", rest @ ..]) => self.acl_call(&call, method, rest),
+            _ => not_found(),
+        }
+    }
+}
+
+fn decoded(segment: &str) -> String {
+    // Ids and tailnet names need no more than this of percent-encoding.
+    segment.replace("%40", "@").replace("%2D", "-").replace("%2d", "-")
+}
+
+fn not_found() -> Response<Bytes> {
+    failure(StatusCode::NOT_FOUND, "not found")
+}
+
+fn done() -> Response<Bytes> {
+    json_answer(StatusCode::OK, &json!({}))
+}
+
+fn bad_body() -> Response<Bytes> {
+    failure(StatusCode::BAD_REQUEST, "invalid request body")
+}
+
+fn strings(value: Option<&Value>) -> Option<Vec<String>> {
+    value?.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}

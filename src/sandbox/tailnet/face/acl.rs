@@ -1,0 +1,68 @@
+//! The policy file: read, write, check.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use serde_json::json;
+
+use super::super::answer::{answer, failure, json_answer};
+use super::super::{Policy, TailnetStore};
+use super::{Call, done, not_found};
+
+impl TailnetStore {
+    pub(super) fn acl_call(
+        &mut self,
+        call: &Call<'_>,
+        method: &Method,
+        rest: &[&str],
+    ) -> Response<Bytes> {
+        match (method, rest) {
+            (&Method::GET, []) => self.show_policy(call),
+            (&Method::POST, []) => self.write_policy(call),
+            (&Method::POST, ["validate"]) => check_policy(call),
+            _ => not_found(),
+        }
+    }
+
+    fn show_policy(&self, call: &Call<'_>) -> Response<Bytes> {
+        let as_json = call.header(header::ACCEPT).is_some_and(|kind| kind.contains("/json"));
+        let shown = if as_json {
+            json_answer(StatusCode::OK, &self.policy().value())
+        } else {
+            let text = Bytes::copy_from_slice(self.policy().text().as_bytes());
+            answer(StatusCode::OK, "application/hujson", text)
+        };
+        self.with_etag(shown)
+    }
+
+    fn write_policy(&mut self, call: &Call<'_>) -> Response<Bytes> {
+        let expected = call.header(header::IF_MATCH);
+        if expected.is_some_and(|expected| !self.policy().matches(expected)) {
+            let message = "precondition failed, invalid old hash";
+            return failure(StatusCode::PRECONDITION_FAILED, message);
+        }
+        let text = String::from_utf8_lossy(call.request.body()).into_owned();
+        match self.policy_mut().write(&text) {
+            Ok(()) => self.show_policy(call),
+            Err(message) => failure(StatusCode::BAD_REQUEST, message),
+        }
+    }
+
+    fn with_etag(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        if let Ok(etag) = header::HeaderValue::from_str(&self.policy().etag()) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}
+
+/// An invalid policy is found by its message: the status is 200 either way.
+fn check_policy(call: &Call<'_>) -> Response<Bytes> {
+    let text = String::from_utf8_lossy(call.request.body());
+    if text.trim_start().starts_with('[') {
+        return done();
+    }
+    match Policy::check(&text) {
+        Ok(()) => done(),
+        Err(message) => json_answer(StatusCode::OK, &json!({ "message": message })),
+    }
+}

@@ -1,0 +1,109 @@
+//! Devices: list, read, routes, tags, approval, removal.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::super::answer::{failure, json_answer};
+use super::super::{Device, TailnetStore};
+use super::{Call, bad_body, done, not_found, strings};
+
+impl TailnetStore {
+    pub(super) fn list_devices(&self, call: &Call<'_>) -> Response<Bytes> {
+        let query = call.query();
+        let all = query.iter().any(|(key, value)| key == "fields" && value == "all");
+        let filters: Vec<&(String, String)> =
+            query.iter().filter(|(key, _)| key != "fields").collect();
+        let shown: Vec<Value> = self
+            .devices()
+            .map(|device| device.show(all))
+            .filter(|device| filters.iter().all(|(key, value)| matches(device, key, value)))
+            .collect();
+        json_answer(StatusCode::OK, &json!({ "devices": shown }))
+    }
+
+    pub(super) fn device_call(
+        &mut self,
+        call: &mut Call<'_>,
+        method: &Method,
+        id: &str,
+        rest: &[&str],
+    ) -> Response<Bytes> {
+        let allowed = |tag: &String| self.policy().owns_tag(tag);
+        let body = call.body();
+        let tags = strings(body.as_ref().and_then(|body| body.get("tags")));
+        let unknown = tags.iter().flatten().find(|tag| !allowed(tag)).cloned();
+        if (method, rest) == (&Method::DELETE, &[]) {
+            return if self.remove_device(id) { done() } else { not_found() };
+        }
+        let Some(device) = self.device_mut(id) else { return not_found() };
+        match (method, rest) {
+            (&Method::GET, []) => {
+                let all = call.query().iter().any(|(key, value)| key == "fields" && value == "all");
+                json_answer(StatusCode::OK, &device.show(all))
+            }
+            (&Method::GET, ["routes"]) => json_answer(StatusCode::OK, &device.routes()),
+            (&Method::POST, ["routes"]) => enable_routes(device, body.as_ref()),
+            (&Method::POST, ["tags"]) => match (tags, unknown) {
+                (_, Some(tag)) => tag_refused(&tag),
+                (Some(tags), None) => {
+                    device.key_expiry_disabled |= !tags.is_empty();
+                    device.tags = tags;
+                    done()
+                }
+                (None, None) => bad_body(),
+            },
+            (&Method::POST, ["key"]) => {
+                set_flag(&mut device.key_expiry_disabled, body.as_ref(), "keyExpiryDisabled")
+            }
+            (&Method::POST, ["authorized"]) => {
+                set_flag(&mut device.authorized, body.as_ref(), "authorized")
+            }
+            (&Method::POST, ["expire"]) => {
+                device.expires = call.now;
+                device.key_expiry_disabled = false;
+                done()
+            }
+            _ => not_found(),
+        }
+    }
+}
+
+pub(super) fn tag_refused(tag: &str) -> Response<Bytes> {
+    let message = format!("requested tags [{tag}] are invalid or not permitted");
+    failure(StatusCode::BAD_REQUEST, message)
+}
+
+fn enable_routes(device: &mut Device, body: Option<&Value>) -> Response<Bytes> {
+    let Some(routes) = strings(body.and_then(|body| body.get("routes"))) else { return bad_body() };
+    let parsed: Result<_, String> = routes
+        .iter()
+        .map(|route| match route.parse::<IpNet>() {
+            Ok(prefix) if prefix == prefix.trunc() => Ok(prefix),
+            _ => Err(format!("invalid route {route:?}")),
+        })
+        .collect();
+    match parsed {
+        Ok(prefixes) => {
+            device.enabled_routes = prefixes;
+            json_answer(StatusCode::OK, &device.routes())
+        }
+        Err(message) => failure(StatusCode::BAD_REQUEST, message),
+    }
+}
+
+fn set_flag(flag: &mut bool, body: Option<&Value>, name: &str) -> Response<Bytes> {
+    let Some(wanted) = body.and_then(|body| body[name].as_bool()) else { return bad_body() };
+    *flag = wanted;
+    done()
+}
+
+fn matches(device: &Value, key: &str, wanted: &str) -> bool {
+    match device.get(key) {
+        Some(Value::String(text)) => text == wanted,
+        Some(Value::Bool(flag)) => flag.to_string() == wanted,
+        Some(Value::Array(items)) => items.iter().any(|item| item == wanted),
+        _ => false,
+    }
+}

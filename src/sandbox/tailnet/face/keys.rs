@@ -1,0 +1,64 @@
+//! Auth keys: made, listed, taken back.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::super::answer::{failure, json_answer};
+use super::super::{AuthKey, TailnetStore};
+use super::devices::tag_refused;
+use super::{Call, Caller, bad_body, done, not_found};
+
+impl TailnetStore {
+    pub(super) fn key_call(
+        &mut self,
+        call: &mut Call<'_>,
+        method: &Method,
+        rest: &[&str],
+    ) -> Response<Bytes> {
+        match (method, rest) {
+            (&Method::POST, []) => self.make_key(call),
+            (&Method::GET, []) => {
+                let valid = self.keys.values().filter(|key| key.is_valid(call.now));
+                let ids: Vec<Value> = valid.map(|key| json!({ "id": key.id })).collect();
+                json_answer(StatusCode::OK, &json!({ "keys": ids }))
+            }
+            (&Method::GET, [id]) => match self.keys.get(*id) {
+                Some(key) => json_answer(StatusCode::OK, &key.show(call.now)),
+                None => not_found(),
+            },
+            (&Method::DELETE, [id]) => match self.keys.get_mut(*id) {
+                Some(key) => {
+                    key.revoked.get_or_insert(call.now);
+                    done()
+                }
+                None => not_found(),
+            },
+            _ => not_found(),
+        }
+    }
+
+    fn make_key(&mut self, call: &mut Call<'_>) -> Response<Bytes> {
+        let Some(body) = call.body() else { return bad_body() };
+        let id = format!("k{:011x}CNTRL", call.entropy.next_number() >> 20);
+        let random = (call.entropy.next_number(), call.entropy.next_number());
+        let secret = format!("tskey-auth-{id}-{:016x}{:016x}", random.0, random.1);
+        let Some(key) = AuthKey::asked(&body, id.clone(), &secret, call.now) else {
+            return failure(StatusCode::BAD_REQUEST, "capabilities.devices is required");
+        };
+        if key.description.chars().count() > 50 {
+            return failure(StatusCode::BAD_REQUEST, "description must be at most 50 characters");
+        }
+        if call.caller == Caller::Client && key.tags.is_empty() {
+            let message = "keys made by an OAuth client must have tags";
+            return failure(StatusCode::BAD_REQUEST, message);
+        }
+        if let Some(tag) = key.tags.iter().find(|tag| !self.policy().owns_tag(tag)) {
+            return tag_refused(tag);
+        }
+        let mut shown = key.show(call.now);
+        shown["key"] = json!(secret);
+        self.keys.insert(id, key);
+        json_answer(StatusCode::OK, &shown)
+    }
+}

@@ -1,0 +1,76 @@
+//! Credentials: API access tokens, and OAuth clients that fetch a token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::super::{TailnetStore, answer::json_answer, key::digest};
+use super::Caller;
+use crate::sandbox::world::Entropy;
+
+/// The one credential that the sandbox refuses, for whoever wants to see that.
+const REFUSED: &str = "refused";
+/// What the tokens of OAuth clients begin with.
+const TOKEN_PREFIX: &str = "tskey-sandbox-token-";
+
+impl TailnetStore {
+    pub(super) fn give_token(
+        &mut self,
+        request: &Request<Bytes>,
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> Response<Bytes> {
+        let form: Vec<(String, String)> =
+            url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let basic = credential(request);
+        let secret = field("client_secret").cloned().or(basic);
+        let refused = |secret: &String| secret.is_empty() || secret == REFUSED;
+        if request.method() != http::Method::POST || secret.as_ref().is_none_or(refused) {
+            let body = json!({
+                "error": "invalid_client",
+                "error_description": "the client id or secret is not known",
+            });
+            return json_answer(StatusCode::UNAUTHORIZED, &body);
+        }
+        let token = format!("{TOKEN_PREFIX}{:016x}", entropy.next_number());
+        self.tokens.retain(|_, end| *end > now);
+        let end = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(now);
+        self.tokens.insert(digest(&token), end);
+        let body = json!({
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "scope": "all",
+        });
+        json_answer(StatusCode::OK, &body)
+    }
+
+    pub(super) fn caller(&self, request: &Request<Bytes>, now: Timestamp) -> Option<Caller> {
+        let token = credential(request)?;
+        if token.is_empty() || token == REFUSED {
+            return None;
+        }
+        if !token.starts_with(TOKEN_PREFIX) {
+            return Some(Caller::Person);
+        }
+        self.tokens.get(&digest(&token)).filter(|end| **end > now).map(|_| Caller::Client)
+    }
+}
+
+/// The token of a request: a bearer's, or the user name of Basic, where the
+/// password is blank. A token endpoint's Basic has the secret in the password.
+fn credential(request: &Request<Bytes>) -> Option<String> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, value) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.trim().to_owned());
+    }
+    let pair = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    let chosen = if password.is_empty() { user } else { password };
+    scheme.eq_ignore_ascii_case("basic").then(|| chosen.to_owned())
+}

@@ -1,0 +1,149 @@
+//! The tailnet: devices, keys, the policy, and the API v2 face on them.
+//!
+//! What a device offers is set by its host, what the tailnet accepts from it by
+//! the API; the two lists never touch each other, save where the policy's
+//! `autoApprovers` accept a prefix at its first sight.
+
+mod answer;
+mod device;
+mod face;
+pub mod hujson;
+mod key;
+mod policy;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::{IpNet, Ipv4Net};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use device::Device;
+pub use key::AuthKey;
+pub use policy::Policy;
+
+use super::world::Entropy;
+
+/// The DNS name of the sandbox's tailnet.
+pub const TAILNET_DOMAIN: &str = "sandbox.ts.net";
+
+/// Everything that the tailnet's control plane knows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TailnetStore {
+    /// Devices by their node id.
+    devices: BTreeMap<String, Device>,
+    keys: BTreeMap<String, AuthKey>,
+    policy: Policy,
+    /// Digests of the access tokens given to OAuth clients, and their ends.
+    tokens: BTreeMap<String, Timestamp>,
+}
+
+/// A host asks to join the tailnet.
+#[derive(Debug, Clone)]
+pub struct Enrolment<'a> {
+    /// The host's name.
+    pub hostname: &'a str,
+    /// The key that it brings.
+    pub auth_key: &'a str,
+}
+
+impl TailnetStore {
+    /// All devices, by node id.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.devices.values()
+    }
+
+    /// A device by either of its ids.
+    pub fn device(&self, id: &str) -> Option<&Device> {
+        self.devices.get(id).or_else(|| self.devices().find(|device| device.id == id))
+    }
+
+    /// A device by either of its ids, to change it.
+    pub fn device_mut(&mut self, id: &str) -> Option<&mut Device> {
+        let node_id = self.device(id)?.node_id.clone();
+        self.devices.get_mut(&node_id)
+    }
+
+    /// Takes a device away.
+    pub fn remove_device(&mut self, id: &str) -> bool {
+        let node_id = self.device(id).map(|device| device.node_id.clone());
+        node_id.is_some_and(|id| self.devices.remove(&id).is_some())
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The policy, to change it.
+    pub fn policy_mut(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+
+    /// Redeems a key: a new device, or none if the key is not good for it.
+    pub fn enrol(
+        &mut self,
+        enrolment: &Enrolment<'_>,
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> Option<String> {
+        let digest = key::digest(enrolment.auth_key);
+        let key = self.keys.values_mut().find(|key| key.digest == digest)?;
+        if !key.is_valid(now) {
+            return None;
+        }
+        key.used = true;
+        let (tags, authorized) = (key.tags.clone(), key.preauthorized);
+        let address = self.free_address(entropy);
+        let name = self.free_name(enrolment.hostname);
+        let device = Device::new(enrolment.hostname, name, address, tags, authorized, now, entropy);
+        let node_id = device.node_id.clone();
+        self.devices.insert(node_id.clone(), device);
+        Some(node_id)
+    }
+
+    /// Takes note of what a device's host says; the policy may approve prefixes
+    /// that are offered for the first time.
+    pub fn report(&mut self, id: &str, online: bool, offered: &BTreeSet<Ipv4Net>, now: Timestamp) {
+        let Some(device) = self.devices.get(id) else { return };
+        let offered: BTreeSet<IpNet> = offered.iter().map(|prefix| IpNet::V4(*prefix)).collect();
+        let new = offered.difference(&device.advertised_routes);
+        let approved: Vec<IpNet> =
+            new.filter(|prefix| self.policy.approves(prefix, &device.tags)).copied().collect();
+        let Some(device) = self.devices.get_mut(id) else { return };
+        device.enabled_routes.extend(approved);
+        device.advertised_routes = offered;
+        device.set_online(online, now);
+    }
+
+    fn free_address(&self, entropy: &mut Entropy) -> std::net::Ipv4Addr {
+        loop {
+            let offset =
+                u32::try_from(entropy.next_number() % ((1 << 22) - 512)).unwrap_or(0) + 256;
+            let address = std::net::Ipv4Addr::from(0x6440_0000 + offset);
+            // 100.100.x.x holds Tailscale's own services.
+            let reserved = address.octets()[1] == 100;
+            if !reserved && self.devices().all(|device| device.address != address) {
+                return address;
+            }
+        }
+    }
+
+    fn free_name(&self, hostname: &str) -> String {
+        let taken = |name: &str| self.devices().any(|device| device.name == name);
+        let plain = format!("{hostname}.{TAILNET_DOMAIN}");
+        if !taken(&plain) {
+            return plain;
+        }
+        let mut number = 1;
+        loop {
+            let name = format!("{hostname}-{number}.{TAILNET_DOMAIN}");
+            if !taken(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

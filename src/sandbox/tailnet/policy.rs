@@ -1,0 +1,123 @@
+//! The policy file, kept byte for byte.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{hujson, key};
+
+const FRESH: &str = r#"// The policy of the sandbox's tailnet.
+{
+  // Who may give a tag to a device.
+  "tagOwners": {
+  },
+
+  "grants": [
+    { "src": ["*"], "dst": ["*"], "ip": ["*"] },
+  ],
+}
+"#;
+
+/// The policy of the tailnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    text: String,
+    /// Whether nobody has written it yet.
+    untouched: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { text: FRESH.to_owned(), untouched: true }
+    }
+}
+
+impl Policy {
+    /// The text, with its comments.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its meaning.
+    pub fn value(&self) -> Value {
+        hujson::parse(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The quoted ETag.
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", key::digest(&self.text))
+    }
+
+    /// Whether `If-Match` lets a write through.
+    pub(super) fn matches(&self, expected: &str) -> bool {
+        expected == self.etag() || expected.trim_matches('"') == "ts-default" && self.untouched
+    }
+
+    /// Writes the policy, if it is one.
+    pub fn write(&mut self, text: &str) -> Result<(), String> {
+        Self::check(text)?;
+        self.text = text.to_owned();
+        self.untouched = false;
+        Ok(())
+    }
+
+    /// Looks whether a text is a policy.
+    pub(super) fn check(text: &str) -> Result<(), String> {
+        let value = hujson::parse(text).map_err(|error| format!("invalid policy: {error}"))?;
+        if !value.is_object() {
+            return Err("invalid policy: it must be an object".to_owned());
+        }
+        match value.get("tagOwners") {
+            None => Ok(()),
+            Some(Value::Object(owners)) => {
+                match owners.keys().find(|tag| !tag.starts_with("tag:")) {
+                    Some(tag) => Err(format!("tagOwners: {tag:?} does not start with \"tag:\"")),
+                    None => Ok(()),
+                }
+            }
+            Some(_) => Err("tagOwners: must be an object".to_owned()),
+        }
+    }
+
+    /// Whether a tag may be used at all.
+    pub fn owns_tag(&self, tag: &str) -> bool {
+        self.value().pointer("/tagOwners").is_some_and(|owners| owners.get(tag).is_some())
+    }
+
+    /// Adds an owner for a tag that has none, leaving all other text as it is.
+    pub fn add_tag(&mut self, tag: &str) {
+        if self.owns_tag(tag) {
+            return;
+        }
+        let line = format!("\n    \"{tag}\": [\"autogroup:admin\"],");
+        let at = self.text.find("\"tagOwners\"");
+        let brace = at.and_then(|at| self.text[at..].find('{').map(|brace| at + brace + 1));
+        let (at, added) = match brace {
+            Some(at) => (at, line),
+            None => {
+                let first = self.text.find('{').map_or(0, |brace| brace + 1);
+                (first, format!("\n  \"tagOwners\": {{{line}\n  }},"))
+            }
+        };
+        let mut text = self.text.clone();
+        text.insert_str(at, &added);
+        if Self::check(&text).is_ok() {
+            self.text = text;
+        }
+    }
+
+    /// Whether `autoApprovers` accept a prefix from a device with these tags.
+    pub fn approves(&self, prefix: &IpNet, tags: &[String]) -> bool {
+        let value = self.value();
+        let Some(routes) = value.pointer("/autoApprovers/routes").and_then(Value::as_object) else {
+            return false;
+        };
+        routes.iter().any(|(range, approvers)| {
+            let covers = range.parse::<IpNet>().is_ok_and(|range| range.contains(prefix));
+            let named = |tag: &String| {
+                approvers.as_array().is_some_and(|names| names.iter().any(|name| name == tag))
+            };
+            covers && tags.iter().any(named)
+        })
+    }
+}
