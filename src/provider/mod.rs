@@ -5,10 +5,15 @@
 //! wire and nothing else.
 
 pub mod azure;
-pub mod cluster;
 pub mod credentials;
+pub mod error;
+pub mod exchange;
 pub mod host;
 pub mod http;
 pub mod limits;
+pub mod reqwest_transport;
 pub mod secret;
 pub mod tailnet;
+
+#[cfg(test)]
+pub(crate) mod scripted;
