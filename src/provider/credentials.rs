@@ -114,8 +114,8 @@ impl AzureTokens {
             token_file_path: Some(file.into()),
             ..Default::default()
         };
-        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
-            .map_err(refused)?;
+        let credential =
+            azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(refused)?;
         Ok(Self::new(credential, "AZURE_FEDERATED_TOKEN_FILE"))
     }
 

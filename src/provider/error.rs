@@ -225,7 +225,9 @@ impl ServiceError {
     pub fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_value(&value),
-            Err(_) => Self { message: shortened(&String::from_utf8_lossy(body)), ..Self::default() },
+            Err(_) => {
+                Self { message: shortened(&String::from_utf8_lossy(body)), ..Self::default() }
+            }
         }
     }
 
@@ -233,9 +235,8 @@ impl ServiceError {
     pub fn from_value(value: &Value) -> Self {
         let error = value.get("error").filter(|error| error.is_object()).unwrap_or(value);
         let code = text(error, "code").or_else(|| text(value, "error")).unwrap_or_default();
-        let message = text(error, "message")
-            .or_else(|| text(value, "error_description"))
-            .unwrap_or_default();
+        let message =
+            text(error, "message").or_else(|| text(value, "error_description")).unwrap_or_default();
         let mut details: Vec<Detail> = list(error, "details").map(detail).collect();
         details.extend(list(value, "data").flat_map(tailnet_details));
         Self { code, message, details }
@@ -321,7 +322,8 @@ mod tests {
         );
         assert_eq!(parsed.message, "precondition failed");
         assert_eq!(parsed.details[0].message, "no");
-        let parsed = ServiceError::parse(br#"{"error":"invalid_client","error_description":"gone"}"#);
+        let parsed =
+            ServiceError::parse(br#"{"error":"invalid_client","error_description":"gone"}"#);
         assert_eq!((parsed.code.as_str(), parsed.message.as_str()), ("invalid_client", "gone"));
     }
 }

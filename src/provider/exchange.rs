@@ -199,7 +199,8 @@ fn may_retry(repeat: Repeat, answer: &http::Response<Bytes>) -> bool {
 
 /// How long the service asks to wait: by header, or in words.
 fn asked_delay(answer: &http::Response<Bytes>) -> Option<Duration> {
-    retry_after(answer.headers()).or_else(|| delay_in_words(&String::from_utf8_lossy(answer.body())))
+    retry_after(answer.headers())
+        .or_else(|| delay_in_words(&String::from_utf8_lossy(answer.body())))
 }
 
 /// The header `Retry-After` in seconds.
@@ -264,11 +265,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
         let dropped = || Step::new("*", "/x").dropped();
-        let (exchange, _) = exchange(vec![
-            dropped(),
-            Step::new("PUT", "/x").answer(200, json!({})),
-            dropped(),
-        ]);
+        let (exchange, _) =
+            exchange(vec![dropped(), Step::new("PUT", "/x").answer(200, json!({})), dropped()]);
         assert!(exchange.send(&call(Method::PUT)).await.is_ok());
         let error = exchange.send(&call(Method::POST)).await.unwrap_err();
         assert!(error.is_unavailable());

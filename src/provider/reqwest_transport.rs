@@ -164,4 +164,37 @@ mod tests {
         let error = transport.send(silent).await.unwrap_err();
         assert_eq!(error.host, "127.0.0.1:1");
     }
+    #[derive(Clone, Default)]
+    struct Captured(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trace_shows_the_request_and_no_secret() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let request = http::Request::post("http://127.0.0.1:1/path?s=marked")
+            .header("authorization", "Bearer marked")
+            .body(Bytes::from("marked"))
+            .unwrap();
+        let error = ReqwestTransport::new(None).unwrap().send(request).await.unwrap_err();
+        drop(guard);
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("/path"), "{text}");
+        assert!(!text.contains("marked") && !error.to_string().contains("marked"), "{text}");
+    }
 }

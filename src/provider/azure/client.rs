@@ -43,7 +43,10 @@ pub struct ArmClient {
 
 impl fmt::Debug for ArmClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ArmClient").field("base_url", &self.base_url).finish_non_exhaustive()
+        formatter
+            .debug_struct("ArmClient")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +64,7 @@ impl ArmClient {
     }
 
     /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
-    /// may carry a query.
+    /// may carry a query, percent-encoded.
     pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError> {
         let doing = format!("GET {path}");
         check_path(path.split('?').next().unwrap_or_default(), &doing)?;
@@ -175,12 +178,16 @@ impl ArmClient {
         let tracking = Tracking::from_headers(answer.headers());
         if let Some(url) = &tracking.status_url {
             self.follow_status(url, answer.headers(), doing, pace).await?;
-        } else if let Some(url) = &tracking.result_url {
-            self.follow_location(url, answer.headers(), doing, pace).await?;
-        } else {
-            return Ok(answer.status() != StatusCode::ACCEPTED);
+            return Ok(true);
         }
-        Ok(true)
+        match &tracking.result_url {
+            // With 200 the work is done, wherever the header may lead.
+            Some(url) if answer.status() != StatusCode::OK => {
+                self.follow_location(url, answer.headers(), doing, pace).await?;
+                Ok(true)
+            }
+            _ => Ok(answer.status() != StatusCode::ACCEPTED),
+        }
     }
 
     async fn follow_status(
@@ -239,12 +246,7 @@ impl ArmClient {
     }
 
     /// Looks at the object until its provisioning has ended.
-    async fn settled(
-        &self,
-        id: &ArmId,
-        doing: &str,
-        pace: &mut Pace,
-    ) -> Result<Value, ApiError> {
+    async fn settled(&self, id: &ArmId, doing: &str, pace: &mut Pace) -> Result<Value, ApiError> {
         loop {
             let Some((body, headers)) = self.look(id, doing).await? else {
                 return Err(malformed(doing, "the object is not there after the write"));
@@ -290,7 +292,9 @@ impl ArmClient {
     }
 
     fn tracked(&self, url: &str, doing: &str) -> Result<Call, ApiError> {
-        if same_service(&self.base_url, url) {
+        if url.starts_with('/') {
+            Ok(Call::new(Method::GET, format!("{}{url}", self.base_url), doing))
+        } else if same_service(&self.base_url, url) {
             Ok(Call::new(Method::GET, url, doing))
         } else {
             Err(malformed(doing, "the operation is to be followed at another service"))

@@ -15,8 +15,7 @@ fn client(steps: Vec<Step>) -> (ArmClient, Arc<Scripted>) {
     let script = Arc::new(Scripted::new(steps));
     let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
     let tokens = Arc::new(StaticToken(Secret::new("marked-token")));
-    let client =
-        ArmClient::new(seam, BASE, tokens, Limits::published(), RequestCount::default());
+    let client = ArmClient::new(seam, BASE, tokens, Limits::published(), RequestCount::default());
     (client, script)
 }
 
@@ -50,10 +49,8 @@ async fn a_put_is_followed_by_its_operation_exactly_as_given() {
         get("Succeeded"),
     ]);
     let start = Instant::now();
-    let body = client
-        .put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into()))
-        .await
-        .unwrap();
+    let body =
+        client.put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into())).await.unwrap();
     assert_eq!(body, state("Succeeded"));
     assert_eq!(start.elapsed().as_secs(), 32);
     assert_eq!(script.seen_header(0, "if-match").as_deref(), Some("W/\"1\""));
@@ -89,7 +86,8 @@ async fn location_alone_is_followed_and_its_last_header_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn without_headers_the_object_itself_is_watched() {
-    let (client, script) = client(vec![put(201), get("Updating"), get("Updating"), get("Succeeded")]);
+    let (client, script) =
+        client(vec![put(201), get("Updating"), get("Updating"), get("Succeeded")]);
     let start = Instant::now();
     client.put(&table(), &json!({}), Precondition::IfNoneMatch).await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 5);
@@ -152,7 +150,8 @@ async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
             .answer(202, Value::Null)
             .header("location", "http://arm.test/subscriptions/s/operationresults/eyJqb2JJZCI6")
     };
-    let result = |status, body| Step::new("GET", "/subscriptions/s/operationresults/").answer(status, body);
+    let result =
+        |status, body| Step::new("GET", "/subscriptions/s/operationresults/").answer(status, body);
     let (client, script) = client(vec![
         delete(),
         result(202, Value::Null),
@@ -194,9 +193,12 @@ async fn an_action_with_a_location_gives_its_result() {
 #[tokio::test(start_paused = true)]
 async fn a_list_follows_its_pages_and_goes_nowhere_else() {
     let (client, script) = client(vec![
-        Step::new("GET", "/subscriptions/s/x?api-version=v")
-            .answer(200, json!({"value": [1], "nextLink": "http://arm.test/subscriptions/s/x?page=2"})),
-        Step::new("GET", "/subscriptions/s/x?page=2").answer(200, json!({"value": [2], "nextLink": ""})),
+        Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
+            200,
+            json!({"value": [1], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
+        ),
+        Step::new("GET", "/subscriptions/s/x?page=2")
+            .answer(200, json!({"value": [2], "nextLink": ""})),
         Step::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
             .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
     ]);

@@ -118,7 +118,11 @@ pub(super) fn prefix(what: &'static str, field: &str, text: &str) -> Result<Ipv4
     })
 }
 
-pub(super) fn address(what: &'static str, field: &str, text: &str) -> Result<Ipv4Addr, DecodeError> {
+pub(super) fn address(
+    what: &'static str,
+    field: &str,
+    text: &str,
+) -> Result<Ipv4Addr, DecodeError> {
     text.parse().map_err(|_| DecodeError {
         what,
         field: field.to_owned(),

@@ -93,9 +93,7 @@ pub fn encode_any(
         Resource::ManagedCluster(cluster) => Ok(managed_cluster::encode(cluster, base, marks)),
         Resource::VirtualNetwork(network) => Ok(virtual_network::encode(network, base, marks)),
         Resource::Subnet(subnet) => Ok(subnet::encode(subnet, base)),
-        Resource::RouteTableAssociation(association) => {
-            Ok(association::encode(association, base))
-        }
+        Resource::RouteTableAssociation(association) => Ok(association::encode(association, base)),
         Resource::NatGateway(gateway) => Ok(nat_gateway::encode(gateway, base, marks)),
         Resource::NetworkSecurityGroup(group) => {
             Ok(network_security_group::encode(group, base, marks))

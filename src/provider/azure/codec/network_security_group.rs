@@ -41,8 +41,8 @@ fn decode_rule(rule: models::SecurityRulePropertiesFormat) -> Result<SecurityRul
         models::SecurityRuleAccess::Deny => Access::Deny,
         models::SecurityRuleAccess::UnknownValue(value) => return Err(odd("access", &value)),
     };
-    let priority = u16::try_from(rule.priority)
-        .map_err(|_| odd("priority", &rule.priority.to_string()))?;
+    let priority =
+        u16::try_from(rule.priority).map_err(|_| odd("priority", &rule.priority.to_string()))?;
     Ok(SecurityRule {
         priority,
         direction,

@@ -260,7 +260,10 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
     let body = virtual_machine::encode(&machine, None, &marks, Some(&creation));
     let properties = &body["properties"];
     assert_eq!(properties["osProfile"]["customData"], "bWFya2Vk");
-    assert_eq!(properties["osProfile"]["linuxConfiguration"]["disablePasswordAuthentication"], true);
+    assert_eq!(
+        properties["osProfile"]["linuxConfiguration"]["disablePasswordAuthentication"],
+        true
+    );
     assert_eq!(properties["storageProfile"]["osDisk"]["deleteOption"], "Delete");
     assert_eq!(properties["storageProfile"]["imageReference"]["version"], "latest");
     assert!(properties.get("timeCreated").is_none());
@@ -277,7 +280,8 @@ fn pools_of_a_cluster_that_is_there_come_and_go_by_themselves() {
     let marks = Marks { owner: &owner, side: &side };
     let scale = NodePoolScale::Fixed { count: 3 };
     let pool = NodePool { vm_size: "V".into(), scale };
-    let wanted = cluster(BTreeMap::from([("kept".into(), pool.clone()), ("new".into(), pool)]), "x".into());
+    let wanted =
+        cluster(BTreeMap::from([("kept".into(), pool.clone()), ("new".into(), pool)]), "x".into());
     let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": [
         {"name": "kept", "count": 1, "vmSize": "V", "minCount": 1, "osDiskSizeGB": 128},
         {"name": "old", "count": 9}]}});

@@ -57,9 +57,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
         vm_size: size.as_str().unwrap_or_default().to_owned(),
         admin_user: os.admin_username.unwrap_or_default(),
         ssh_public_key: key.trim().to_owned(),
-        network_interface: ArmId::new(
-            interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?,
-        ),
+        network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,
     })
 }

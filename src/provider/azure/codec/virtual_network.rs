@@ -23,10 +23,7 @@ pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
         .filter(|text| !text.contains(':'))
         .map(|text| prefix(WHAT, "addressPrefixes", text))
         .collect::<Result<_, _>>()?;
-    Ok(VirtualNetwork {
-        location: location(WHAT, resource.location.as_deref())?,
-        address_prefixes,
-    })
+    Ok(VirtualNetwork { location: location(WHAT, resource.location.as_deref())?, address_prefixes })
 }
 
 /// Writes what ARM takes.
