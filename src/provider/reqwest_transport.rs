@@ -187,14 +187,24 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);
-        let request = http::Request::post("http://127.0.0.1:1/path?s=marked")
-            .header("authorization", "Bearer marked")
-            .body(Bytes::from("marked"))
-            .unwrap();
-        let error = ReqwestTransport::new(None).unwrap().send(request).await.unwrap_err();
+        let transport = ReqwestTransport::new(None).unwrap();
+        let mut text = String::new();
+        // Tests beside this one may just have settled that nobody listens.
+        for _ in 0..10 {
+            let request = http::Request::post("http://127.0.0.1:1/path?s=marked")
+                .header("authorization", "Bearer marked")
+                .body(Bytes::from("marked"))
+                .unwrap();
+            let error = transport.send(request).await.unwrap_err();
+            assert!(!error.to_string().contains("marked"), "{error}");
+            text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            if text.contains("/path") {
+                break;
+            }
+            tracing::callsite::rebuild_interest_cache();
+        }
         drop(guard);
-        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains("/path"), "{text}");
-        assert!(!text.contains("marked") && !error.to_string().contains("marked"), "{text}");
+        assert!(!text.contains("marked"), "{text}");
     }
 }

@@ -270,9 +270,13 @@ impl ArmClient {
     ) -> Result<(), ApiError> {
         let mut looks = 0;
         while let Some((body, headers)) = self.look(id, doing).await? {
-            let deleting = Progress::of_resource(&body) == Progress::Running;
-            Progress::of_resource(&body).finished(doing)?;
-            looks += u32::from(ended && !deleting);
+            let progress = Progress::of_resource(&body);
+            if !ended {
+                progress.finished(doing)?;
+            } else if progress != Progress::Running {
+                // It may have been left in failure before: that is no news.
+                looks += 1;
+            }
             if looks >= LOOKS_AFTER_DELETE {
                 return Err(malformed(doing, "the object is still there after its deletion"));
             }
