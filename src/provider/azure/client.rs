@@ -1,0 +1,372 @@
+//! Calls to Azure Resource Manager, each followed to its very end.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+
+use super::api_version;
+use super::operation::{Pace, Progress, Tracking};
+use super::page::{Page, same_origin, same_service};
+use crate::provider::credentials::TokenSource;
+use crate::provider::error::ApiError;
+use crate::provider::exchange::{Call, Exchange, Repeat};
+use crate::provider::http::{Api, RequestCount, Transport};
+use crate::provider::limits::Limits;
+use crate::resource::ArmId;
+
+/// Looks at a deleted object that are granted before it counts as not deleted.
+const LOOKS_AFTER_DELETE: u32 = 10;
+
+/// The public cloud's address.
+pub const PUBLIC_CLOUD: &str = "https://management.azure.com";
+
+/// What must hold for a write to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing.
+    None,
+    /// The object still has this etag.
+    IfMatch(String),
+    /// The object does not exist.
+    IfNoneMatch,
+}
+
+/// A client of Azure Resource Manager.
+pub struct ArmClient {
+    exchange: Exchange,
+    base_url: String,
+    tokens: Arc<dyn TokenSource>,
+}
+
+impl fmt::Debug for ArmClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ArmClient")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ArmClient {
+    /// A client of the service at that URL.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        base_url: &str,
+        tokens: Arc<dyn TokenSource>,
+        limits: Limits,
+        count: RequestCount,
+    ) -> Self {
+        let exchange = Exchange::new(Api::Azure, transport, limits, count);
+        Self { exchange, base_url: base_url.trim_end_matches('/').to_owned(), tokens }
+    }
+
+    /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
+    /// may carry a query, percent-encoded.
+    pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError> {
+        let doing = format!("GET {path}");
+        check_path(path.split('?').next().unwrap_or_default(), &doing)?;
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut url = format!("{}{path}{joint}api-version={api_version}", self.base_url);
+        let mut objects = Vec::new();
+        loop {
+            let answer = self.call(Call::new(Method::GET, &url, &doing)).await?;
+            let page: Page = parse(successful(answer, &doing)?.body(), &doing)?;
+            let next = page.next().map(str::to_owned);
+            objects.extend(page.value);
+            match next {
+                None => return Ok(objects),
+                Some(link) if link != url && same_origin(&self.base_url, &link) => url = link,
+                Some(_) => {
+                    return Err(malformed(&doing, "the next page is at another service"));
+                }
+            }
+        }
+    }
+
+    /// The object, or nothing where there is none.
+    pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+        let doing = format!("GET {}", api_version::describe(id));
+        Ok(self.look(id, &doing).await?.map(|(body, _)| body))
+    }
+
+    /// Creates or replaces an object, waits until that is done, and returns the
+    /// object as it then is.
+    pub async fn put(
+        &self,
+        id: &ArmId,
+        body: &Value,
+        precondition: Precondition,
+    ) -> Result<Value, ApiError> {
+        let doing = format!("PUT {}", api_version::describe(id));
+        let call = Call::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
+        let answer = self.call(guarded(call, &precondition, &doing)?).await?;
+        let answer = successful(answer, &doing)?;
+        let mut pace = Pace::new();
+        self.follow(&answer, &doing, &mut pace).await?;
+        self.settled(id, &doing, &mut pace).await
+    }
+
+    /// Deletes an object and waits until it is gone; what is not there is gone.
+    pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError> {
+        let doing = format!("DELETE {}", api_version::describe(id));
+        let call = Call::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
+        let answer = self.call(guarded(call, &precondition, &doing)?).await?;
+        if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::NO_CONTENT) {
+            return Ok(());
+        }
+        let answer = successful(answer, &doing)?;
+        let mut pace = Pace::new();
+        let tracked = self.follow(&answer, &doing, &mut pace).await?;
+        self.gone(id, &doing, &mut pace, tracked).await
+    }
+
+    /// Calls an action such as `effectiveRouteTable` and returns its result,
+    /// null where it has none.
+    ///
+    /// Actions whose name begins with `list` and those that compute something
+    /// only read, and are repeated as reads are.
+    pub async fn post(&self, id: &ArmId, action: &str, body: &Value) -> Result<Value, ApiError> {
+        let doing = format!("POST {action} of {}", api_version::describe(id));
+        let reads = action.starts_with("list") || action.starts_with("effective");
+        let url = self.url_of(id, &format!("/{action}"), &doing)?;
+        let mut call = Call::new(Method::POST, url, &doing);
+        call = if body.is_null() {
+            // Without a length, front ends answer 411.
+            call.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"))
+        } else {
+            call.json(body)
+        };
+        if reads {
+            call = call.repeat(Repeat::Read);
+        }
+        let answer = successful(self.call(call).await?, &doing)?;
+        if answer.status() != StatusCode::ACCEPTED {
+            return parse_or_null(answer.body(), &doing);
+        }
+        self.result(&answer, &doing).await
+    }
+
+    async fn result(
+        &self,
+        accepted: &http::Response<Bytes>,
+        doing: &str,
+    ) -> Result<Value, ApiError> {
+        let mut pace = Pace::new();
+        let tracking = Tracking::from_headers(accepted.headers());
+        if let Some(url) = &tracking.status_url {
+            self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
+        }
+        match &tracking.result_url {
+            Some(url) => {
+                let last = self.follow_location(url, accepted.headers(), doing, &mut pace).await?;
+                parse_or_null(last.body(), doing)
+            }
+            None => Ok(Value::Null),
+        }
+    }
+
+    /// Waits for the operation that an answer tells of, and says whether it told of one.
+    async fn follow(
+        &self,
+        answer: &http::Response<Bytes>,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<bool, ApiError> {
+        let tracking = Tracking::from_headers(answer.headers());
+        if let Some(url) = &tracking.status_url {
+            self.follow_status(url, answer.headers(), doing, pace).await?;
+            return Ok(true);
+        }
+        match &tracking.result_url {
+            // With 200 the work is done, wherever the header may lead.
+            Some(url) if answer.status() != StatusCode::OK => {
+                self.follow_location(url, answer.headers(), doing, pace).await?;
+                Ok(true)
+            }
+            _ => Ok(answer.status() != StatusCode::ACCEPTED),
+        }
+    }
+
+    async fn follow_status(
+        &self,
+        url: &str,
+        first: &HeaderMap,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<(), ApiError> {
+        let mut headers = first.clone();
+        loop {
+            pace.wait(&headers, doing).await?;
+            let answer = self.call(self.tracked(url, doing)?).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                // Old operations are forgotten; the object itself tells the rest.
+                return Ok(());
+            }
+            let answer = successful(answer, doing)?;
+            let progress = if answer.body().is_empty() {
+                Progress::of_location(&answer)
+            } else {
+                Progress::of_operation(&parse(answer.body(), doing)?)
+            };
+            if progress.finished(doing)? {
+                return Ok(());
+            }
+            headers = answer.headers().clone();
+        }
+    }
+
+    async fn follow_location(
+        &self,
+        url: &str,
+        first: &HeaderMap,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<http::Response<Bytes>, ApiError> {
+        let mut headers = first.clone();
+        // A running operation may move; a finished one may still name a place.
+        let mut place = url.to_owned();
+        loop {
+            pace.wait(&headers, doing).await?;
+            let answer = self.call(self.tracked(&place, doing)?).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                return Ok(http::Response::new(Bytes::new()));
+            }
+            let answer = successful(answer, doing)?;
+            if Progress::of_location(&answer).finished(doing)? {
+                return Ok(answer);
+            }
+            headers = answer.headers().clone();
+            if let Some(moved) = Tracking::from_headers(&headers).result_url {
+                place = moved;
+            }
+        }
+    }
+
+    /// Looks at the object until its provisioning has ended.
+    async fn settled(&self, id: &ArmId, doing: &str, pace: &mut Pace) -> Result<Value, ApiError> {
+        loop {
+            let Some((body, headers)) = self.look(id, doing).await? else {
+                return Err(malformed(doing, "the object is not there after the write"));
+            };
+            if Progress::of_resource(&body).finished(doing)? {
+                return Ok(body);
+            }
+            pace.wait(&headers, doing).await?;
+        }
+    }
+
+    /// Looks for the object until it is gone. Lists and caches lag behind, so
+    /// one that is still there gets a few more looks; where nothing told of
+    /// the deletion's end, the object's absence is the only sign of it.
+    async fn gone(
+        &self,
+        id: &ArmId,
+        doing: &str,
+        pace: &mut Pace,
+        ended: bool,
+    ) -> Result<(), ApiError> {
+        let mut looks = 0;
+        while let Some((body, headers)) = self.look(id, doing).await? {
+            let progress = Progress::of_resource(&body);
+            if !ended {
+                progress.finished(doing)?;
+            } else if progress != Progress::Running {
+                // It may have been left in failure before: that is no news.
+                looks += 1;
+            }
+            if looks >= LOOKS_AFTER_DELETE {
+                return Err(malformed(doing, "the object is still there after its deletion"));
+            }
+            pace.wait(&headers, doing).await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, id: &ArmId, doing: &str) -> Result<Option<(Value, HeaderMap)>, ApiError> {
+        let url = self.url_of(id, "", doing)?;
+        let answer = self.call(Call::new(Method::GET, url, doing)).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = successful(answer, doing)?;
+        Ok(Some((parse(answer.body(), doing)?, answer.headers().clone())))
+    }
+
+    fn tracked(&self, url: &str, doing: &str) -> Result<Call, ApiError> {
+        if url.starts_with('/') {
+            Ok(Call::new(Method::GET, format!("{}{url}", self.base_url), doing))
+        } else if same_service(&self.base_url, url) {
+            Ok(Call::new(Method::GET, url, doing))
+        } else {
+            Err(malformed(doing, "the operation is to be followed at another service"))
+        }
+    }
+
+    fn url_of(&self, id: &ArmId, suffix: &str, doing: &str) -> Result<String, ApiError> {
+        let path = format!("{id}{suffix}");
+        check_path(&path, doing)?;
+        Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
+    }
+
+    async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, ApiError> {
+        let token = self.tokens.token().await?;
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+            .map_err(|_| malformed(&call.doing, "the token holds characters that none may hold"))?;
+        value.set_sensitive(true);
+        call = call.header(header::AUTHORIZATION, value);
+        self.exchange.send(&call).await
+    }
+}
+
+fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call, ApiError> {
+    Ok(match precondition {
+        Precondition::None => call,
+        Precondition::IfNoneMatch => {
+            call.header(header::IF_NONE_MATCH, HeaderValue::from_static("*"))
+        }
+        Precondition::IfMatch(etag) => {
+            let value = HeaderValue::try_from(etag)
+                .map_err(|_| malformed(doing, "the etag is no header value"))?;
+            call.header(header::IF_MATCH, value)
+        }
+    })
+}
+
+/// Names are checked instead of encoded: none that Azure takes needs encoding,
+/// and an encoded one would name something else.
+fn check_path(path: &str, doing: &str) -> Result<(), ApiError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.()".contains(&byte);
+    let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
+    let sound = path.bytes().all(allowed)
+        && segments.is_some_and(|mut all| all.all(|part| !matches!(part, "" | "." | "..")));
+    if sound { Ok(()) } else { Err(malformed(doing, "its id holds characters that none may hold")) }
+}
+
+fn successful(
+    answer: http::Response<Bytes>,
+    doing: &str,
+) -> Result<http::Response<Bytes>, ApiError> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    Err(ApiError::from_answer(Api::Azure, doing, answer.status().as_u16(), answer.body()))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| malformed(doing, &error.to_string()))
+}
+
+fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, ApiError> {
+    if body.is_empty() { Ok(Value::Null) } else { parse(body, doing) }
+}
+
+fn malformed(doing: &str, reason: &str) -> ApiError {
+    ApiError::Malformed { api: Api::Azure, doing: doing.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! The client against scripted answers, in the shapes that ARM was seen to use.
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::*;
+use crate::provider::credentials::StaticToken;
+use crate::provider::scripted::{Scripted, Step};
+use crate::provider::secret::Secret;
+
+const BASE: &str = "http://arm.test";
+const TABLE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t";
+
+fn client(steps: Vec<Step>) -> (ArmClient, Arc<Scripted>) {
+    let script = Arc::new(Scripted::new(steps));
+    let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
+    let tokens = Arc::new(StaticToken(Secret::new("marked-token")));
+    let client = ArmClient::new(seam, BASE, tokens, Limits::published(), RequestCount::default());
+    (client, script)
+}
+
+fn table() -> ArmId {
+    ArmId::new(TABLE)
+}
+
+fn state(state: &str) -> Value {
+    json!({"id": TABLE, "properties": {"provisioningState": state}})
+}
+
+fn put(status: u16) -> Step {
+    Step::new("PUT", TABLE).answer(status, state("Updating"))
+}
+
+fn get(provisioning: &str) -> Step {
+    Step::new("GET", TABLE).answer(200, state(provisioning))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_is_followed_by_its_operation_exactly_as_given() {
+    let operation = format!("{BASE}/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D");
+    let poll = |status: &str| {
+        Step::new("GET", "/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D")
+            .answer(200, json!({"status": status}))
+    };
+    let (client, script) = client(vec![
+        put(201).header("azure-asyncoperation", &operation),
+        poll("InProgress").header("retry-after", "30"),
+        poll("Succeeded"),
+        get("Succeeded"),
+    ]);
+    let start = Instant::now();
+    let body =
+        client.put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into())).await.unwrap();
+    assert_eq!(body, state("Succeeded"));
+    assert_eq!(start.elapsed().as_secs(), 32);
+    assert_eq!(script.seen_header(0, "if-match").as_deref(), Some("W/\"1\""));
+    assert_eq!(script.seen_uri(1), operation);
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_inside_an_answer_of_200_is_a_failure() {
+    let failed = json!({"status": "Failed", "error": {"code": "AnotherOperationInProgress",
+        "message": "busy", "details": [{"code": "D", "message": "below"}]}});
+    let (client, _) = client(vec![
+        put(200).header("azure-asyncoperation", "http://arm.test/ops/1"),
+        Step::new("GET", "/ops/1").answer(200, failed),
+    ]);
+    let error = client.put(&table(), &json!({}), Precondition::None).await.unwrap_err();
+    assert_eq!(error.code(), Some("AnotherOperationInProgress"));
+    assert!(error.to_string().contains("below"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn location_alone_is_followed_and_its_last_header_ignored() {
+    let place = "http://arm.test/results/1";
+    let (client, script) = client(vec![
+        Step::new("PUT", TABLE).answer(202, Value::Null).header("location", place),
+        Step::new("GET", "/results/1").answer(202, Value::Null).header("location", place),
+        Step::new("GET", "/results/1").answer(200, json!({})).header("location", place),
+        get("Succeeded"),
+    ]);
+    assert!(client.put(&table(), &json!({}), Precondition::None).await.is_ok());
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_headers_the_object_itself_is_watched() {
+    let (client, script) =
+        client(vec![put(201), get("Updating"), get("Updating"), get("Succeeded")]);
+    let start = Instant::now();
+    client.put(&table(), &json!({}), Precondition::IfNoneMatch).await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(script.seen_header(0, "if-none-match").as_deref(), Some("*"));
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_left_in_failure_is_an_error() {
+    let (client, _) = client(vec![put(201), get("Failed")]);
+    let error = client.put(&table(), &json!({}), Precondition::None).await.unwrap_err();
+    assert_eq!(error.code(), Some("ProvisioningFailed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_object_is_not_overwritten() {
+    let body = json!({"error": {"code": "PreconditionFailed", "message": "etag"}});
+    let (client, _) = client(vec![Step::new("PUT", TABLE).answer(412, body)]);
+    let error = client
+        .put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into()))
+        .await
+        .unwrap_err();
+    assert!(error.is_precondition_failed());
+    assert!(error.to_string().starts_with("PUT route table t"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_put_is_sent_again() {
+    let (client, script) =
+        client(vec![Step::new("PUT", TABLE).dropped(), put(200), get("Succeeded")]);
+    assert!(client.put(&table(), &json!({}), Precondition::None).await.is_ok());
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_until_the_object_is_gone() {
+    let missing = || Step::new("GET", TABLE).answer(404, json!({}));
+    let (client, script) = client(vec![
+        Step::new("DELETE", TABLE)
+            .answer(202, Value::Null)
+            .header("azure-asyncoperation", "http://arm.test/ops/1")
+            .header("location", "http://arm.test/results/1"),
+        Step::new("GET", "/ops/1").answer(200, json!({"status": "Succeeded"})),
+        get("Deleting"),
+        missing(),
+        Step::new("DELETE", TABLE).answer(404, json!({})),
+        Step::new("DELETE", TABLE).answer(204, Value::Null),
+    ]);
+    for _ in 0..3 {
+        client.delete(&table(), Precondition::None).await.unwrap();
+    }
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
+    let group = ArmId::resource_group("s", "g");
+    let delete = || {
+        Step::new("DELETE", group.as_str())
+            .answer(202, Value::Null)
+            .header("location", "http://arm.test/subscriptions/s/operationresults/eyJqb2JJZCI6")
+    };
+    let result =
+        |status, body| Step::new("GET", "/subscriptions/s/operationresults/").answer(status, body);
+    let (client, script) = client(vec![
+        delete(),
+        result(202, Value::Null),
+        result(200, Value::Null),
+        Step::new("GET", group.as_str()).answer(404, json!({})),
+        delete(),
+        result(409, json!({"error": {"code": "ScopeLocked", "message": "locked"}})),
+    ]);
+    client.delete(&group, Precondition::None).await.unwrap();
+    let error = client.delete(&group, Precondition::None).await.unwrap_err();
+    assert!(error.is_conflict());
+    assert!(error.remedy().contains("lock"));
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_deletes_nothing_is_noticed() {
+    let mut steps = vec![Step::new("DELETE", TABLE).answer(200, Value::Null)];
+    steps.extend((0..LOOKS_AFTER_DELETE).map(|_| get("Succeeded")));
+    let (client, script) = client(steps);
+    assert!(client.delete(&table(), Precondition::None).await.is_err());
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_with_a_location_gives_its_result() {
+    let place = "http://arm.test/results/1";
+    let (client, script) = client(vec![
+        Step::new("POST", format!("{TABLE}/effectiveRouteTable?api-version=2024-03-01"))
+            .answer(202, json!(null))
+            .header("location", place),
+        Step::new("GET", "/results/1").answer(200, json!({"value": []})).header("location", place),
+    ]);
+    let value = client.post(&table(), "effectiveRouteTable", &Value::Null).await.unwrap();
+    assert_eq!(value, json!({"value": []}));
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_follows_its_pages_and_goes_nowhere_else() {
+    let (client, script) = client(vec![
+        Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
+            200,
+            json!({"value": [1], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
+        ),
+        Step::new("GET", "/subscriptions/s/x?page=2")
+            .answer(200, json!({"value": [2], "nextLink": ""})),
+        Step::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
+            .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
+    ]);
+    let all = client.list("/subscriptions/s/x", "v").await.unwrap();
+    assert_eq!(all, [json!(1), json!(2)]);
+    assert!(client.list("/subscriptions/s/x?$filter=a", "v").await.is_err());
+    script.assert_finished();
+}
+
+#[tokio::test]
+async fn odd_ids_are_refused_before_anything_is_sent() {
+    let (client, _) = client(vec![]);
+    for id in ["", "relative", "/a//b", "/a/../b", "/a?b", "/a#b", "/a%2Fb", "/a b"] {
+        assert!(client.get(&ArmId::new(id)).await.is_err(), "{id:?}");
+    }
+}
+
+#[test]
+fn the_client_shows_no_token() {
+    let (client, _) = client(vec![]);
+    assert!(!format!("{client:?} {:?}", client.tokens).contains("marked"));
+}

@@ -1,0 +1,24 @@
+//! The route table of a subnet that is not ours.
+
+use serde_json::{Value, json};
+
+use super::base::{missing, reference, referred, set_property};
+use super::{DecodeError, id};
+use crate::resource::Pending;
+use crate::resource::azure::RouteTableAssociation;
+
+/// Reads it off the subnet that ARM answered.
+pub fn decode(subnet: &Value) -> Result<RouteTableAssociation, DecodeError> {
+    let id = id(subnet).ok_or_else(|| missing("subnet", "id"))?;
+    Ok(RouteTableAssociation {
+        subnet: Pending::Known(id),
+        route_table: referred(subnet, "routeTable"),
+    })
+}
+
+/// Changes the one property on the subnet as it came; all else goes back unread.
+pub fn encode(association: &RouteTableAssociation, subnet: Option<&Value>) -> Value {
+    let mut body = subnet.cloned().unwrap_or_else(|| json!({}));
+    set_property(&mut body, "routeTable", association.route_table.as_ref().map(reference));
+    body
+}

@@ -1,0 +1,46 @@
+//! Our mark on Azure objects.
+
+use serde_json::{Map, Value};
+
+use crate::resource::ownership::{MANAGED_BY, MANAGED_BY_TAG, SIDE_TAG, SideName, TOPOLOGY_TAG};
+use crate::resource::{Owner, Ownership, Side};
+
+/// What an object is marked with.
+#[derive(Debug, Clone, Copy)]
+pub struct Marks<'a> {
+    /// The topology.
+    pub owner: &'a Owner,
+    /// The side of the network.
+    pub side: &'a Side,
+}
+
+impl Marks<'_> {
+    /// The mark as tags.
+    pub fn tags(&self) -> Value {
+        let tags = [
+            (MANAGED_BY_TAG, MANAGED_BY.to_owned()),
+            (TOPOLOGY_TAG, self.owner.topology.to_string()),
+            (SIDE_TAG, self.side.to_string()),
+        ];
+        let tags = tags.map(|(name, value)| (name.to_owned(), Value::from(value)));
+        Value::Object(Map::from_iter(tags))
+    }
+}
+
+/// Whose an object is, by its tags. One without a side is the cluster's.
+pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
+    let ours = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY)
+        && tag(body, TOPOLOGY_TAG) == Some(owner.topology.as_str());
+    if !ours {
+        return Ownership::Foreign;
+    }
+    let side = tag(body, SIDE_TAG).map_or(Side::Cluster, Side::from);
+    Ownership::Ours { side: SideName::from(&side) }
+}
+
+/// A tag's value. Azure does not tell names of tags apart by their case.
+pub(super) fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    let tags = body.get("tags")?.as_object()?;
+    let (_, value) = tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    value.as_str()
+}

@@ -1,0 +1,130 @@
+//! Between Azure's JSON and the typed values, one file a kind.
+//!
+//! A decoder reads what stargate governs and nothing else. An encoder lays
+//! that over what is there (`base`), so that whatever a service or another
+//! tool added goes back as it came.
+
+pub mod association;
+mod base;
+pub mod managed_cluster;
+pub mod marks;
+pub mod nat_gateway;
+pub mod network_interface;
+pub mod network_security_group;
+pub mod public_ip_address;
+pub mod resource_group;
+pub mod route_table;
+pub mod subnet;
+pub mod virtual_machine;
+pub mod virtual_network;
+
+use serde_json::Value;
+
+pub use marks::{Marks, ownership};
+pub use virtual_machine::MachineCreation;
+
+use crate::resource::{Address, ArmId, Pending, Resource};
+
+/// An object that a service answered cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} has an unexpected {field}: {reason}")]
+pub struct DecodeError {
+    /// The kind of object, in words.
+    pub what: &'static str,
+    /// Where in its JSON.
+    pub field: String,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// A value was to be sent before it was known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is known only after {after} exists")]
+pub struct EncodeError {
+    /// The field.
+    pub field: &'static str,
+    /// What brings the value.
+    pub after: Address,
+}
+
+/// Reads any object whose type has a typed value; nothing for other types.
+pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
+    let decoded = match resource_type.to_ascii_lowercase().as_str() {
+        "microsoft.resources/resourcegroups" => {
+            resource_group::decode(body).map(Resource::ResourceGroup)
+        }
+        "microsoft.containerservice/managedclusters" => {
+            managed_cluster::decode(body).map(Resource::ManagedCluster)
+        }
+        "microsoft.network/virtualnetworks" => {
+            virtual_network::decode(body).map(Resource::VirtualNetwork)
+        }
+        "microsoft.network/virtualnetworks/subnets" => subnet::decode(body).map(Resource::Subnet),
+        "microsoft.network/natgateways" => nat_gateway::decode(body).map(Resource::NatGateway),
+        "microsoft.network/networksecuritygroups" => {
+            network_security_group::decode(body).map(Resource::NetworkSecurityGroup)
+        }
+        "microsoft.network/publicipaddresses" => {
+            public_ip_address::decode(body).map(Resource::PublicIpAddress)
+        }
+        "microsoft.network/networkinterfaces" => {
+            network_interface::decode(body).map(Resource::NetworkInterface)
+        }
+        "microsoft.compute/virtualmachines" => {
+            virtual_machine::decode(body).map(Resource::VirtualMachine)
+        }
+        "microsoft.network/routetables" => route_table::decode(body).map(Resource::RouteTable),
+        _ => return None,
+    };
+    Some(decoded)
+}
+
+/// Writes any Azure object; nothing for other kinds.
+///
+/// `creation` is what only the creation of a virtual machine uses.
+pub fn encode_any(
+    resource: &Resource,
+    base: Option<&Value>,
+    marks: &Marks<'_>,
+    creation: Option<&MachineCreation>,
+) -> Option<Result<Value, EncodeError>> {
+    let body = match resource {
+        Resource::ResourceGroup(group) => Ok(resource_group::encode(group, base, marks)),
+        Resource::ManagedCluster(cluster) => Ok(managed_cluster::encode(cluster, base, marks)),
+        Resource::VirtualNetwork(network) => Ok(virtual_network::encode(network, base, marks)),
+        Resource::Subnet(subnet) => Ok(subnet::encode(subnet, base)),
+        Resource::RouteTableAssociation(association) => Ok(association::encode(association, base)),
+        Resource::NatGateway(gateway) => Ok(nat_gateway::encode(gateway, base, marks)),
+        Resource::NetworkSecurityGroup(group) => {
+            Ok(network_security_group::encode(group, base, marks))
+        }
+        Resource::PublicIpAddress(address) => Ok(public_ip_address::encode(address, base, marks)),
+        Resource::NetworkInterface(interface) => network_interface::encode(interface, base, marks),
+        Resource::VirtualMachine(machine) => {
+            Ok(virtual_machine::encode(machine, base, marks, creation))
+        }
+        Resource::RouteTable(table) => route_table::encode(table, base, marks),
+        _ => return None,
+    };
+    Some(body)
+}
+
+/// The etag that an object's body carries.
+pub fn etag(body: &Value) -> Option<&str> {
+    body.get("etag").and_then(Value::as_str)
+}
+
+/// The id that an object's body carries.
+pub fn id(body: &Value) -> Option<ArmId> {
+    body.get("id").and_then(Value::as_str).map(ArmId::new)
+}
+
+fn known<'a, T>(value: &'a Pending<T>, field: &'static str) -> Result<&'a T, EncodeError> {
+    match value {
+        Pending::Known(value) => Ok(value),
+        Pending::After(after) => Err(EncodeError { field, after: after.address.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

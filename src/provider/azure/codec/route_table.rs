@@ -1,0 +1,121 @@
+//! Route tables, always written whole.
+
+use std::collections::BTreeMap;
+
+use azure_mgmt_network::package_2024_03::models;
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use super::base::{address, lay_over, location, missing, prefix, read, write};
+use super::{DecodeError, EncodeError, Marks, known};
+use crate::resource::Pending;
+use crate::resource::azure::{NextHop, RouteTable};
+
+const WHAT: &str = "route table";
+
+/// Reads what ARM answered. A route is known by its prefix, not by its name;
+/// one to a service tag or an IPv6 prefix is none of ours.
+pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
+    let model: models::RouteTable = read(WHAT, body)?;
+    let routes = model.properties.unwrap_or_default().routes;
+    let routes: BTreeMap<Ipv4Net, NextHop> = routes
+        .iter()
+        .filter_map(|route| route.properties.as_ref())
+        .filter_map(|route| decode_route(route).transpose())
+        .collect::<Result<_, _>>()?;
+    Ok(RouteTable {
+        location: location(WHAT, model.resource.location.as_deref())?,
+        routes: Pending::Known(routes),
+    })
+}
+
+fn decode_route(
+    route: &models::RoutePropertiesFormat,
+) -> Result<Option<(Ipv4Net, NextHop)>, DecodeError> {
+    let Some(text) = route.address_prefix.as_deref() else { return Ok(None) };
+    if !text.starts_with(|letter: char| letter.is_ascii_digit()) || text.contains(':') {
+        return Ok(None);
+    }
+    let hop = match &route.next_hop_type {
+        models::RouteNextHopType::VirtualAppliance => {
+            let text = route.next_hop_ip_address.as_deref();
+            let text = text.ok_or_else(|| missing(WHAT, "nextHopIpAddress"))?;
+            NextHop::Appliance(address(WHAT, "nextHopIpAddress", text)?)
+        }
+        models::RouteNextHopType::VnetLocal => NextHop::VirtualNetwork,
+        models::RouteNextHopType::Internet => NextHop::Internet,
+        models::RouteNextHopType::VirtualNetworkGateway => NextHop::Gateway,
+        models::RouteNextHopType::None => NextHop::Nowhere,
+        models::RouteNextHopType::UnknownValue(other) => {
+            return Err(DecodeError {
+                what: WHAT,
+                field: "nextHopType".to_owned(),
+                reason: format!("`{other}` is not known"),
+            });
+        }
+    };
+    Ok(Some((prefix(WHAT, "addressPrefix", text)?, hop)))
+}
+
+/// Writes what ARM takes: exactly these routes. A route that is there keeps
+/// the name that it has.
+pub fn encode(
+    table: &RouteTable,
+    base: Option<&Value>,
+    marks: &Marks<'_>,
+) -> Result<Value, EncodeError> {
+    let names = base.map(names_by_prefix).unwrap_or_default();
+    let routes: Vec<Value> = known(&table.routes, "routes")?
+        .iter()
+        .map(|(prefix, hop)| {
+            let name = names.get(prefix).cloned().unwrap_or_else(|| route_name(prefix));
+            write(&encode_route(name, prefix, hop))
+        })
+        .collect();
+    let model = models::RouteTable {
+        resource: models::Resource {
+            location: Some(table.location.clone()),
+            tags: Some(marks.tags()),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let mut ours = write(&model);
+    // The model leaves an empty list out, which would not empty the table.
+    ours["properties"] = json!({ "routes": routes });
+    Ok(lay_over(base, ours))
+}
+
+fn encode_route(name: String, prefix: &Ipv4Net, hop: &NextHop) -> models::Route {
+    let (next_hop_type, next_hop) = match hop {
+        NextHop::Appliance(address) => {
+            (models::RouteNextHopType::VirtualAppliance, Some(address.to_string()))
+        }
+        NextHop::VirtualNetwork => (models::RouteNextHopType::VnetLocal, None),
+        NextHop::Internet => (models::RouteNextHopType::Internet, None),
+        NextHop::Gateway => (models::RouteNextHopType::VirtualNetworkGateway, None),
+        NextHop::Nowhere => (models::RouteNextHopType::None, None),
+    };
+    let mut properties = models::RoutePropertiesFormat::new(next_hop_type);
+    properties.address_prefix = Some(prefix.to_string());
+    properties.next_hop_ip_address = next_hop;
+    models::Route { name: Some(name), properties: Some(properties), ..Default::default() }
+}
+
+/// The name of a route that stargate makes, as in `to-10-50-0-0-16`.
+pub fn route_name(prefix: &Ipv4Net) -> String {
+    format!("to-{}", prefix.to_string().replace(['.', '/'], "-"))
+}
+
+fn names_by_prefix(base: &Value) -> BTreeMap<Ipv4Net, String> {
+    let routes = base.pointer("/properties/routes").and_then(Value::as_array);
+    routes
+        .into_iter()
+        .flatten()
+        .filter_map(|route| {
+            let prefix = route.pointer("/properties/addressPrefix")?.as_str()?;
+            let name = route.get("name")?.as_str()?;
+            Some((prefix.parse().ok()?, name.to_owned()))
+        })
+        .collect()
+}

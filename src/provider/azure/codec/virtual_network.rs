@@ -1,0 +1,37 @@
+//! Virtual networks.
+//!
+//! A PUT replaces the whole network: a subnet that the body leaves out is
+//! deleted. So the body starts from what is there.
+
+use azure_mgmt_network::package_2024_03::models;
+use serde_json::{Value, json};
+
+use super::base::{lay_over, location, prefix, read};
+use super::{DecodeError, Marks};
+use crate::resource::azure::VirtualNetwork;
+
+const WHAT: &str = "virtual network";
+
+/// Reads what ARM answered; IPv6 ranges are none of ours.
+pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
+    let resource: models::Resource = read(WHAT, body)?;
+    let space = body.pointer("/properties/addressSpace").cloned().unwrap_or_else(|| json!({}));
+    let space: models::AddressSpace = read(WHAT, &space)?;
+    let address_prefixes = space
+        .address_prefixes
+        .iter()
+        .filter(|text| !text.contains(':'))
+        .map(|text| prefix(WHAT, "addressPrefixes", text))
+        .collect::<Result<_, _>>()?;
+    Ok(VirtualNetwork { location: location(WHAT, resource.location.as_deref())?, address_prefixes })
+}
+
+/// Writes what ARM takes.
+pub fn encode(network: &VirtualNetwork, base: Option<&Value>, marks: &Marks<'_>) -> Value {
+    let ours = json!({
+        "location": network.location,
+        "tags": marks.tags(),
+        "properties": { "addressSpace": { "addressPrefixes": network.address_prefixes } },
+    });
+    lay_over(base, ours)
+}

@@ -1,0 +1,9 @@
+//! The door to Azure Resource Manager.
+
+pub mod api_version;
+pub mod client;
+pub mod codec;
+mod operation;
+mod page;
+
+pub use client::{ArmClient, Precondition};

@@ -1,0 +1,171 @@
+//! Work that goes on after the answer, and how to wait for its end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::provider::error::{ApiError, ServiceError};
+use crate::provider::exchange::retry_after;
+use crate::provider::http::Api;
+
+const FIRST_DELAY: Duration = Duration::from_secs(2);
+const LONGEST_DELAY: Duration = Duration::from_secs(15);
+/// Longer than any operation that stargate starts; AKS takes up to half of it.
+const CEILING: Duration = Duration::from_secs(3600);
+
+/// Where the end of an operation can be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tracking {
+    /// `Azure-AsyncOperation`: a status document.
+    pub(super) status_url: Option<String>,
+    /// `Location`: 202 until the end, then the result.
+    pub(super) result_url: Option<String>,
+}
+
+impl Tracking {
+    /// What an accepted request says of the operation that it started.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        Self {
+            status_url: text("azure-asyncoperation"),
+            result_url: text(header::LOCATION.as_str()),
+        }
+    }
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on.
+    Running,
+    /// It ended well.
+    Done,
+    /// It ended otherwise.
+    Ended {
+        /// `Failed` or `Canceled`.
+        status: String,
+        /// Why.
+        error: ServiceError,
+    },
+}
+
+impl Progress {
+    fn of_status(status: &str, error: impl FnOnce() -> ServiceError) -> Self {
+        match status.to_ascii_lowercase().as_str() {
+            "succeeded" => Self::Done,
+            "failed" | "canceled" | "cancelled" => {
+                Self::Ended { status: status.to_owned(), error: error() }
+            }
+            _ => Self::Running,
+        }
+    }
+
+    /// Reads the document behind `Azure-AsyncOperation`. A failure comes with
+    /// the HTTP status 200.
+    pub(super) fn of_operation(body: &Value) -> Self {
+        match body.get("status").and_then(Value::as_str) {
+            Some(status) => Self::of_status(status, || ServiceError::from_value(body)),
+            // Old providers answer the resource itself once they are done.
+            None => Self::of_resource(body),
+        }
+    }
+
+    /// Reads a resource's `provisioningState`; a resource without one is done.
+    pub(super) fn of_resource(body: &Value) -> Self {
+        let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
+        state.map_or(Self::Done, |state| {
+            Self::of_status(state, || ServiceError {
+                code: format!("Provisioning{state}"),
+                message: format!("the resource is left in the state {state}"),
+                details: Vec::new(),
+            })
+        })
+    }
+
+    /// Reads an answer behind `Location`.
+    pub(super) fn of_location(answer: &http::Response<Bytes>) -> Self {
+        if answer.status() == StatusCode::ACCEPTED { Self::Running } else { Self::Done }
+    }
+
+    /// Says whether the end is reached; a bad end is an error.
+    pub(super) fn finished(self, doing: &str) -> Result<bool, ApiError> {
+        match self {
+            Self::Running => Ok(false),
+            Self::Done => Ok(true),
+            Self::Ended { status, error } => Err(ApiError::Operation {
+                api: Api::Azure,
+                doing: doing.to_owned(),
+                status,
+                code: error.code,
+                message: error.message,
+                details: error.details,
+            }),
+        }
+    }
+}
+
+/// The waits between two looks at an operation.
+#[derive(Debug)]
+pub(super) struct Pace {
+    started: Instant,
+    next: Duration,
+}
+
+impl Pace {
+    /// The clock starts now.
+    pub(super) fn new() -> Self {
+        Self { started: Instant::now(), next: FIRST_DELAY }
+    }
+
+    /// Waits as long as the last answer asked for, else a little longer each time.
+    pub(super) async fn wait(&mut self, headers: &HeaderMap, doing: &str) -> Result<(), ApiError> {
+        if self.started.elapsed() >= CEILING {
+            return Err(ApiError::Operation {
+                api: Api::Azure,
+                doing: doing.to_owned(),
+                status: "TimedOut".to_owned(),
+                code: "OperationTimedOut".to_owned(),
+                message: format!("it still runs after {} minutes", CEILING.as_secs() / 60),
+                details: Vec::new(),
+            });
+        }
+        let delay = retry_after(headers).unwrap_or_else(|| {
+            let delay = self.next;
+            self.next = (delay * 3 / 2).min(LONGEST_DELAY);
+            delay
+        });
+        tokio::time::sleep(delay.min(CEILING)).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn states_are_told_apart_whatever_their_case() {
+        assert_eq!(Progress::of_operation(&json!({"status": "InProgress"})), Progress::Running);
+        assert_eq!(Progress::of_operation(&json!({"status": "succeeded"})), Progress::Done);
+        assert_eq!(Progress::of_resource(&json!({"id": "x"})), Progress::Done);
+        let updating = json!({"properties": {"provisioningState": "Updating"}});
+        assert_eq!(Progress::of_resource(&updating), Progress::Running);
+        let failed = json!({"status": "Failed", "error": {"code": "C", "message": "m"}});
+        let error = Progress::of_operation(&failed).finished("PUT x").unwrap_err();
+        assert_eq!(error.code(), Some("C"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_after_an_hour() {
+        let mut pace = Pace::new();
+        let started = Instant::now();
+        while pace.wait(&HeaderMap::new(), "PUT x").await.is_ok() {}
+        assert!(started.elapsed() >= CEILING);
+        assert!(started.elapsed() < CEILING + LONGEST_DELAY * 2);
+    }
+}

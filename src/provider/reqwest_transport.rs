@@ -1,0 +1,210 @@
+//! The wire itself: HTTP over TCP and TLS.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::http::{Transport, TransportError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than any service takes for an answer: long work is polled, not waited for.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(100);
+
+/// Sends requests over the network.
+#[derive(Debug, Clone)]
+pub struct ReqwestTransport {
+    /// Takes a proxy from the environment, as tools behind one expect.
+    outside: reqwest::Client,
+    /// Never asks a proxy: what listens on this machine is not behind one.
+    loopback: reqwest::Client,
+}
+
+/// The transport cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct TransportSetupError(pub String);
+
+/// Makes ring the process's cryptography. Doing it again changes nothing.
+pub fn install_cryptography() {
+    // It fails only when a provider is there already, which is what is wanted.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+}
+
+impl ReqwestTransport {
+    /// Sets up a transport that trusts the machine's certificates and, where
+    /// given, those in `extra_roots` (PEM).
+    pub fn new(extra_roots: Option<&str>) -> Result<Self, TransportSetupError> {
+        install_cryptography();
+        let outside = client(reqwest::Client::builder(), extra_roots)?;
+        let loopback = client(reqwest::Client::builder().no_proxy(), extra_roots)?;
+        Ok(Self { outside, loopback })
+    }
+
+    fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
+        if is_loopback(uri) { &self.loopback } else { &self.outside }
+    }
+}
+
+fn client(
+    builder: reqwest::ClientBuilder,
+    extra_roots: Option<&str>,
+) -> Result<reqwest::Client, TransportSetupError> {
+    let broken = |error: reqwest::Error| TransportSetupError(describe(&error));
+    let mut builder = builder
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TOTAL_TIMEOUT)
+        // A redirect would carry a token to where it was not meant to go.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("stargate/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = extra_roots {
+        let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(broken)?;
+        builder = builder.tls_certs_merge(roots);
+    }
+    builder.build().map_err(broken)
+}
+
+fn is_loopback(uri: &http::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[async_trait]
+impl Transport for ReqwestTransport {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let uri = request.uri().clone();
+        let method = request.method().clone();
+        let started = Instant::now();
+        let answer = exchange(self.client_for(&uri), request).await;
+        // Path only: a query can hold a signature, headers and bodies secrets.
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        tracing::debug!(
+            %method,
+            host = uri.host().unwrap_or_default(),
+            path = uri.path(),
+            status,
+            milliseconds = started.elapsed().as_millis(),
+            "request"
+        );
+        answer.map_err(|reason| TransportError {
+            host: uri.authority().map(ToString::to_string).unwrap_or_default(),
+            reason,
+        })
+    }
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Bytes>, String> {
+    let (parts, body) = request.into_parts();
+    let answer = client
+        .request(parts.method, parts.uri.to_string())
+        .headers(parts.headers)
+        .body(body)
+        .send()
+        .await
+        .map_err(|error| describe(&error.without_url()))?;
+    let status = answer.status();
+    let headers = answer.headers().clone();
+    let body = answer.bytes().await.map_err(|error| describe(&error.without_url()))?;
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The error and its causes: the outermost one alone says next to nothing.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_the_outside() {
+        for (uri, expected) in [
+            ("http://127.0.0.1:8080/x", true),
+            ("http://[::1]:8080/x", true),
+            ("https://LOCALHOST/x", true),
+            ("https://management.azure.com/x", false),
+        ] {
+            assert_eq!(is_loopback(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_back_whole_and_silence_is_an_error() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answerer = axum::Router::new()
+            .fallback(|| async { (http::StatusCode::CONFLICT, [("x-marked", "yes")], "body") });
+        let server = tokio::spawn(async move { axum::serve(listener, answerer).await });
+        let transport = ReqwestTransport::new(None).unwrap();
+        let request = || http::Request::get(format!("http://{address}/x")).body(Bytes::new());
+        let answer = transport.send(request().unwrap()).await.unwrap();
+        assert_eq!(answer.status(), http::StatusCode::CONFLICT);
+        assert_eq!(answer.headers()["x-marked"], "yes");
+        assert_eq!(answer.body().as_ref(), b"body");
+        server.abort();
+        let silent = http::Request::get("http://127.0.0.1:1/x").body(Bytes::new()).unwrap();
+        let error = transport.send(silent).await.unwrap_err();
+        assert_eq!(error.host, "127.0.0.1:1");
+    }
+    #[derive(Clone, Default)]
+    struct Captured(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trace_shows_the_request_and_no_secret() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let transport = ReqwestTransport::new(None).unwrap();
+        let mut text = String::new();
+        // Tests beside this one may just have settled that nobody listens.
+        for _ in 0..10 {
+            let request = http::Request::post("http://127.0.0.1:1/path?s=marked")
+                .header("authorization", "Bearer marked")
+                .body(Bytes::from("marked"))
+                .unwrap();
+            let error = transport.send(request).await.unwrap_err();
+            assert!(!error.to_string().contains("marked"), "{error}");
+            text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            if text.contains("/path") {
+                break;
+            }
+            tracing::callsite::rebuild_interest_cache();
+        }
+        drop(guard);
+        assert!(text.contains("/path"), "{text}");
+        assert!(!text.contains("marked"), "{text}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A wire that follows a script, for tests of the clients.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::http::{Transport, TransportError};
+
+/// A request that is expected, and its answer.
+pub(crate) struct Step {
+    method: &'static str,
+    path: String,
+    answer: Option<http::Response<Bytes>>,
+}
+
+impl Step {
+    /// Expects a method (`*` for any) and a path with its query, by its beginning.
+    pub(crate) fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), answer: Some(http::Response::new(Bytes::new())) }
+    }
+
+    /// Answers with a status and a JSON body; null stands for an empty one.
+    pub(crate) fn answer(mut self, status: u16, body: Value) -> Self {
+        let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        self.answer = Some(http::Response::builder().status(status).body(bytes).unwrap());
+        self
+    }
+
+    /// Adds a header to the answer.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Some(answer) = &mut self.answer {
+            answer.headers_mut().insert(name, value.parse().unwrap());
+        }
+        self
+    }
+
+    /// Lets the connection drop instead of answering.
+    pub(crate) fn dropped(mut self) -> Self {
+        self.answer = None;
+        self
+    }
+}
+
+/// The script and what was asked so far.
+#[derive(Default)]
+pub(crate) struct Scripted {
+    steps: Mutex<VecDeque<Step>>,
+    seen: Mutex<Vec<http::Request<Bytes>>>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    pub(crate) fn new(steps: Vec<Step>) -> Self {
+        Self { steps: Mutex::new(steps.into()), seen: Mutex::default() }
+    }
+
+    pub(crate) fn assert_finished(&self) {
+        let left: Vec<String> = self
+            .steps
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|step| format!("{} {}", step.method, step.path))
+            .collect();
+        assert!(left.is_empty(), "never asked: {left:?}");
+    }
+
+    /// A header of the request with that index.
+    pub(crate) fn seen_header(&self, index: usize, name: &str) -> Option<String> {
+        let seen = self.seen.lock().unwrap();
+        seen[index].headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    /// The body of the request with that index.
+    pub(crate) fn seen_body(&self, index: usize) -> String {
+        String::from_utf8(self.seen.lock().unwrap()[index].body().to_vec()).unwrap()
+    }
+
+    /// The URI of the request with that index.
+    pub(crate) fn seen_uri(&self, index: usize) -> String {
+        self.seen.lock().unwrap()[index].uri().to_string()
+    }
+}
+
+#[async_trait]
+impl Transport for Scripted {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let asked = format!("{} {}", request.method(), request.uri());
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        let method = request.method().to_string();
+        self.seen.lock().unwrap().push(request);
+        let step = self.steps.lock().unwrap().pop_front();
+        let step = step.unwrap_or_else(|| panic!("not in the script: {asked}"));
+        assert!(step.method == "*" || step.method == method, "{asked}, not {}", step.method);
+        assert!(path.starts_with(&step.path), "{asked}, not {}", step.path);
+        step.answer.ok_or(TransportError { host: "test".into(), reason: "dropped".into() })
+    }
+}

@@ -1,0 +1,264 @@
+//! Calls to the Tailscale API.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use ipnet::Ipv4Net;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::model::{
+    CreatedKey, Device, DeviceList, GrantedToken, Policy, PolicyBody, Routes, TailnetDevice,
+};
+use crate::provider::credentials::{TailnetCredentials, TokenCache};
+use crate::provider::error::ApiError;
+use crate::provider::exchange::{Call, Exchange, Repeat};
+use crate::provider::http::{Api, RequestCount, Transport};
+use crate::provider::limits::Limits;
+use crate::provider::secret::Secret;
+
+/// Tailscale's own service.
+pub const PUBLIC_SERVICE: &str = "https://api.tailscale.com";
+/// An auth key lives as long as a machine may take to boot.
+const KEY_LIFETIME: Duration = Duration::from_secs(3600);
+const LONGEST_DESCRIPTION: usize = 50;
+
+/// A client of the Tailscale API for one tailnet.
+pub struct TailnetClient {
+    exchange: Exchange,
+    base_url: String,
+    tailnet: String,
+    credentials: TailnetCredentials,
+    tokens: TokenCache,
+}
+
+impl fmt::Debug for TailnetClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TailnetClient")
+            .field("base_url", &self.base_url)
+            .field("tailnet", &self.tailnet)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TailnetClient {
+    /// A client of the service at that URL (without `/api/v2`); the tailnet `-`
+    /// is the credentials' own.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        base_url: &str,
+        tailnet: impl Into<String>,
+        credentials: TailnetCredentials,
+        limits: Limits,
+        count: RequestCount,
+    ) -> Self {
+        Self {
+            exchange: Exchange::new(Api::Tailscale, transport, limits, count),
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            tailnet: tailnet.into(),
+            credentials,
+            tokens: TokenCache::default(),
+        }
+    }
+
+    /// All devices with all their fields, in one request.
+    pub async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError> {
+        let path = self.tailnet_path("devices?fields=all")?;
+        let call = Call::new(Method::GET, path, "GET devices of the tailnet");
+        let list: DeviceList = self.answer(call).await?;
+        Ok(list.devices.into_iter().map(TailnetDevice::from).collect())
+    }
+
+    /// One device, or nothing where there is none.
+    pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, ApiError> {
+        let url = self.device_path(id, "?fields=all")?;
+        let call = Call::new(Method::GET, url, format!("GET device {id}"));
+        match self.answer::<Device>(call).await {
+            Ok(device) => Ok(Some(device.into())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets the prefixes that the tailnet accepts from a device to exactly
+    /// these, and returns what it then advertises and what is accepted.
+    pub async fn set_enabled_routes(
+        &self,
+        id: &str,
+        routes: &BTreeSet<Ipv4Net>,
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError> {
+        let url = self.device_path(id, "/routes")?;
+        let call = Call::new(Method::POST, url, format!("POST routes of device {id}"))
+            .json(&json!({ "routes": routes }))
+            .repeat(Repeat::Idempotent);
+        Ok(self.answer::<Routes>(call).await?.sets())
+    }
+
+    /// Makes a key with which one machine may join once within the hour.
+    pub async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError> {
+        let create = json!({
+            "reusable": false, "ephemeral": false, "preauthorized": true, "tags": [tag],
+        });
+        let body = json!({
+            "capabilities": { "devices": { "create": create } },
+            "expirySeconds": KEY_LIFETIME.as_secs(),
+            "description": sound_description(description),
+        });
+        let url = self.tailnet_path("keys")?;
+        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}")).json(&body);
+        Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
+    }
+
+    /// Removes a device; one that is not there is removed.
+    pub async fn delete_device(&self, id: &str) -> Result<(), ApiError> {
+        let url = self.device_path(id, "")?;
+        let call = Call::new(Method::DELETE, url, format!("DELETE device {id}"));
+        match self.send(call).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets a device's tags to exactly these.
+    pub async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), ApiError> {
+        let url = self.device_path(id, "/tags")?;
+        let call = Call::new(Method::POST, url, format!("POST tags of device {id}"))
+            .json(&json!({ "tags": tags }))
+            .repeat(Repeat::Idempotent);
+        // The answer is `{}` or nothing at all.
+        self.send(call).await.map(drop)
+    }
+
+    /// The tailnet's policy.
+    pub async fn policy(&self) -> Result<Policy, ApiError> {
+        let url = self.tailnet_path("acl")?;
+        // Without this the answer is JSON with comments.
+        let call = Call::new(Method::GET, url, "GET policy of the tailnet")
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(self.answer::<PolicyBody>(call).await?.into())
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
+        let doing = call.doing.clone();
+        let answer = self.send(call).await?;
+        parse(answer.body(), &doing)
+    }
+
+    async fn send(&self, call: Call) -> Result<http::Response<Bytes>, ApiError> {
+        let authorization = self.authorization(&call.doing).await?;
+        let call = call.header(header::AUTHORIZATION, authorization);
+        successful(self.exchange.send(&call).await?, &call.doing)
+    }
+
+    async fn authorization(&self, doing: &str) -> Result<HeaderValue, ApiError> {
+        let text = match &self.credentials {
+            TailnetCredentials::ApiKey(key) => {
+                format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())))
+            }
+            TailnetCredentials::OAuthClient { id, secret } => {
+                let token = self.tokens.get(self.fetch_token(id, secret)).await?;
+                format!("Bearer {}", token.expose())
+            }
+        };
+        let mut value = HeaderValue::try_from(text)
+            .map_err(|_| malformed(doing, "the token holds characters that none may hold"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    async fn fetch_token(&self, id: &str, secret: &Secret) -> Result<(Secret, Duration), ApiError> {
+        const DOING: &str = "POST OAuth client for a token";
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", id)
+            .append_pair("client_secret", secret.expose())
+            .finish();
+        let url = format!("{}/api/v2/oauth/token", self.base_url);
+        // A token that is fetched twice does no harm.
+        let mut call = Call::new(Method::POST, url, DOING).repeat(Repeat::Read).header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        call.body = Bytes::from(form);
+        let answer = self.exchange.send(&call).await?;
+        if matches!(answer.status().as_u16(), 400 | 401 | 403) {
+            return Err(refused_client(answer.body()));
+        }
+        let granted: GrantedToken = parse(successful(answer, DOING)?.body(), DOING)?;
+        Ok((Secret::new(granted.access_token), Duration::from_secs(granted.expires_in)))
+    }
+
+    fn tailnet_path(&self, rest: &str) -> Result<String, ApiError> {
+        check_segment(&self.tailnet, "the tailnet's name")?;
+        Ok(format!("{}/api/v2/tailnet/{}/{rest}", self.base_url, self.tailnet))
+    }
+
+    fn device_path(&self, id: &str, rest: &str) -> Result<String, ApiError> {
+        check_segment(id, "the device's id")?;
+        Ok(format!("{}/api/v2/device/{id}{rest}", self.base_url))
+    }
+}
+
+/// A path's segment is checked instead of encoded: no sound one needs encoding.
+fn check_segment(text: &str, what: &str) -> Result<(), ApiError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+    if text.bytes().all(allowed) && !matches!(text, "" | "." | "..") {
+        return Ok(());
+    }
+    Err(malformed(what, "it holds characters that none may hold"))
+}
+
+/// At most 50 letters, digits, hyphens and spaces.
+fn sound_description(text: &str) -> String {
+    let sound = |letter: char| {
+        if letter.is_ascii_alphanumeric() || letter == ' ' { letter } else { '-' }
+    };
+    text.chars().map(sound).take(LONGEST_DESCRIPTION).collect()
+}
+
+fn successful(
+    answer: http::Response<Bytes>,
+    doing: &str,
+) -> Result<http::Response<Bytes>, ApiError> {
+    match answer.status() {
+        status if status.is_success() => Ok(answer),
+        StatusCode::UNAUTHORIZED => Err(ApiError::Credentials {
+            api: Api::Tailscale,
+            reason: format!("{doing}: the credentials were not accepted"),
+            remedy: "make a new API key or OAuth client and set TAILSCALE_API_KEY, or \
+                     TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET"
+                .to_owned(),
+        }),
+        status => Err(ApiError::from_answer(Api::Tailscale, doing, status.as_u16(), answer.body())),
+    }
+}
+
+fn refused_client(body: &[u8]) -> ApiError {
+    let error = crate::provider::error::ServiceError::parse(body);
+    ApiError::Credentials {
+        api: Api::Tailscale,
+        reason: format!("the OAuth client was refused: {} {}", error.code, error.message),
+        remedy: "check TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET; the client may have \
+                 been revoked"
+            .to_owned(),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| malformed(doing, &error.to_string()))
+}
+
+fn malformed(doing: &str, reason: &str) -> ApiError {
+    ApiError::Malformed { api: Api::Tailscale, doing: doing.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! The client against scripted answers.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::provider::scripted::{Scripted, Step};
+
+fn client(credentials: TailnetCredentials, steps: Vec<Step>) -> (TailnetClient, Arc<Scripted>) {
+    let script = Arc::new(Scripted::new(steps));
+    let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
+    let limits = Limits::published();
+    let count = RequestCount::default();
+    (TailnetClient::new(seam, "http://ts.test/", "-", credentials, limits, count), script)
+}
+
+fn key() -> TailnetCredentials {
+    TailnetCredentials::ApiKey(Secret::new("tskey-api-marked"))
+}
+
+fn oauth() -> TailnetCredentials {
+    TailnetCredentials::OAuthClient { id: "id".into(), secret: Secret::new("marked&secret") }
+}
+
+fn prefixes(texts: &[&str]) -> BTreeSet<Ipv4Net> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn devices_are_read_whatever_is_missing_or_odd() {
+    let devices = json!({"devices": [
+        {"id": "9", "nodeId": "n9CNTRL", "hostname": "r", "name": "r.tail.ts.net", "user": "x",
+         "tags": ["tag:a"], "addresses": ["100.87.74.78", "fd7a:115c:a1e0::1"],
+         "advertisedRoutes": ["10.0.0.0/16", "fd00::/64"], "enabledRoutes": ["10.0.0.0/16"],
+         "connectedToControl": true, "authorized": true, "created": "2026-01-02T03:04:05Z"},
+        {"id": 7, "hostname": "", "tags": null, "created": "", "authorized": false,
+         "lastSeen": "2026-01-01T00:00:00Z", "enabledRoutes": null},
+    ]});
+    let (client, script) = client(
+        key(),
+        vec![Step::new("GET", "/api/v2/tailnet/-/devices?fields=all").answer(200, devices)],
+    );
+    let devices = client.devices().await.unwrap();
+    assert_eq!(devices[0].advertised, prefixes(&["10.0.0.0/16"]));
+    assert_eq!(devices[0].enabled, prefixes(&["10.0.0.0/16"]));
+    assert_eq!(devices[0].addresses, ["100.87.74.78".parse::<std::net::Ipv4Addr>().unwrap()]);
+    assert!(devices[0].online && devices[0].authorized && devices[0].created.is_some());
+    assert_eq!((devices[1].id.as_str(), devices[1].node_id.as_str()), ("7", "7"));
+    assert!(!devices[1].online && !devices[1].authorized && devices[1].created.is_none());
+    // "tskey-api-marked:" in base64.
+    let header = script.seen_header(0, "authorization").unwrap();
+    assert_eq!(header, "Basic dHNrZXktYXBpLW1hcmtlZDo=");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_fetched_once_and_renewed_before_it_lapses() {
+    let token = |token: &str| {
+        Step::new("POST", "/api/v2/oauth/token")
+            .answer(200, json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}))
+    };
+    let device = || Step::new("GET", "/api/v2/device/n1").answer(404, json!({"message": "no"}));
+    let (client, script) =
+        client(oauth(), vec![token("one"), device(), device(), token("two"), device()]);
+    for _ in 0..2 {
+        assert_eq!(client.device("n1").await.unwrap(), None);
+    }
+    tokio::time::advance(Duration::from_secs(3400)).await;
+    client.device("n1").await.unwrap();
+    assert!(script.seen_body(0).contains("client_secret=marked%26secret"));
+    assert_eq!(script.seen_header(2, "authorization").as_deref(), Some("Bearer one"));
+    assert_eq!(script.seen_header(4, "authorization").as_deref(), Some("Bearer two"));
+    assert!(!format!("{client:?} {:?} {:?}", client.credentials, client.tokens).contains("marked"));
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn approving_is_repeated_after_a_drop_and_says_both_lists() {
+    let path = "/api/v2/device/n1/routes";
+    let both = json!({"advertisedRoutes": [], "enabledRoutes": ["10.0.0.0/16"]});
+    let (client, script) = client(
+        key(),
+        vec![Step::new("POST", path).dropped(), Step::new("POST", path).answer(200, both)],
+    );
+    let wanted = prefixes(&["10.0.0.0/16"]);
+    let (advertised, enabled) = client.set_enabled_routes("n1", &wanted).await.unwrap();
+    assert_eq!((advertised, enabled), (BTreeSet::new(), wanted));
+    assert_eq!(script.seen_body(1), r#"{"routes":["10.0.0.0/16"]}"#);
+    script.assert_finished();
+}
+
+#[tokio::test]
+async fn a_key_is_for_one_machine_within_the_hour() {
+    let (client, script) = client(
+        key(),
+        vec![
+            Step::new("POST", "/api/v2/tailnet/-/keys")
+                .answer(200, json!({"key": "tskey-auth-marked"})),
+            Step::new("POST", "/api/v2/tailnet/-/keys").dropped(),
+        ],
+    );
+    let key = client.create_auth_key("tag:a", &"router_1/".repeat(9)).await.unwrap();
+    assert_eq!(key.expose(), "tskey-auth-marked");
+    let body: Value = serde_json::from_str(&script.seen_body(0)).unwrap();
+    let create = &body["capabilities"]["devices"]["create"];
+    assert_eq!(create["tags"], json!(["tag:a"]));
+    assert_eq!((&create["reusable"], &create["preauthorized"]), (&json!(false), &json!(true)));
+    assert_eq!(body["expirySeconds"], 3600);
+    let description = body["description"].as_str().unwrap();
+    assert!(description.len() <= 50 && !description.contains(['/', '_']));
+    // Nobody can know whether a key was made: it is not made again unasked.
+    assert!(client.create_auth_key("tag:a", "x").await.unwrap_err().is_unavailable());
+    script.assert_finished();
+}
+
+#[tokio::test]
+async fn what_is_gone_is_deleted_and_tags_answer_nothing() {
+    let (client, script) = client(
+        key(),
+        vec![
+            Step::new("DELETE", "/api/v2/device/n1").answer(404, json!({"message": "no"})),
+            Step::new("DELETE", "/api/v2/device/n1").answer(501, json!({"message": "not yours"})),
+            Step::new("POST", "/api/v2/device/n1/tags").answer(200, Value::Null),
+        ],
+    );
+    client.delete_device("n1").await.unwrap();
+    assert!(client.delete_device("n1").await.unwrap_err().to_string().contains("not yours"));
+    client.set_tags("n1", &BTreeSet::from(["tag:a".to_owned()])).await.unwrap();
+    assert!(client.delete_device("../tailnet").await.is_err());
+    script.assert_finished();
+}
+
+#[tokio::test]
+async fn the_policy_is_asked_for_without_comments() {
+    let policy = json!({"tagOwners": {"tag:a": [], "tag:b": ["tag:a"]}, "acls": [{}],
+        "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:a"], "::/0": []}, "exitNode": []}});
+    let (client, script) = client(
+        key(),
+        vec![
+            Step::new("GET", "/api/v2/tailnet/-/acl").answer(200, policy),
+            Step::new("GET", "/api/v2/tailnet/-/acl").answer(200, json!({"tagOwners": null})),
+            Step::new("GET", "/api/v2/tailnet/-/acl")
+                .answer(403, json!({"message": "no permission"})),
+            Step::new("GET", "/api/v2/tailnet/-/acl").answer(401, json!({})),
+        ],
+    );
+    let policy = client.policy().await.unwrap();
+    assert!(policy.tag_owners.contains("tag:b"));
+    assert_eq!(policy.auto_approver_routes.len(), 1);
+    assert_eq!(script.seen_header(0, "accept").as_deref(), Some("application/json"));
+    assert_eq!(client.policy().await.unwrap(), Policy::default());
+    for _ in 0..2 {
+        let error = client.policy().await.unwrap_err();
+        assert!(error.is_refused() && !error.remedy().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_oauth_client_is_a_matter_of_credentials() {
+    let (client, _) = client(
+        oauth(),
+        vec![
+            Step::new("POST", "/api/v2/oauth/token")
+                .answer(401, json!({"error": "invalid_client"})),
+        ],
+    );
+    let error = client.devices().await.unwrap_err();
+    assert!(matches!(error, ApiError::Credentials { .. }));
+    assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("marked"));
+}

@@ -1,0 +1,179 @@
+//! What the Tailscale API answers, read leniently: fields come and go with the
+//! state of a device, and servers other than Tailscale's leave more of them out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A device of the tailnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailnetDevice {
+    /// The old id, a number as text.
+    pub id: String,
+    /// The id that paths prefer; the old one where there is no other.
+    pub node_id: String,
+    /// What the host calls itself; not unique.
+    pub hostname: String,
+    /// The name in the tailnet's DNS; unique.
+    pub name: String,
+    /// Its tags, with `tag:` in front.
+    pub tags: BTreeSet<String>,
+    /// Its addresses in the tailnet.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Prefixes that it offers; IPv6 is none of ours.
+    pub advertised: BTreeSet<Ipv4Net>,
+    /// Prefixes that the tailnet accepts from it.
+    pub enabled: BTreeSet<Ipv4Net>,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Whether it may take part.
+    pub authorized: bool,
+    /// When it joined.
+    pub created: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct DeviceList {
+    #[serde(default)]
+    pub(super) devices: Vec<Device>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Device {
+    #[serde(deserialize_with = "lenient")]
+    id: String,
+    #[serde(deserialize_with = "lenient")]
+    node_id: String,
+    hostname: String,
+    name: String,
+    #[serde(deserialize_with = "or_default")]
+    tags: BTreeSet<String>,
+    #[serde(deserialize_with = "or_default")]
+    addresses: Vec<String>,
+    #[serde(flatten)]
+    routes: Routes,
+    connected_to_control: Option<bool>,
+    last_seen: Option<String>,
+    authorized: Option<bool>,
+    created: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Routes {
+    #[serde(deserialize_with = "or_default")]
+    advertised_routes: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    enabled_routes: Vec<String>,
+}
+
+impl Routes {
+    /// Advertised and enabled prefixes.
+    pub(super) fn sets(&self) -> (BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>) {
+        (prefixes(&self.advertised_routes), prefixes(&self.enabled_routes))
+    }
+}
+
+impl From<Device> for TailnetDevice {
+    fn from(device: Device) -> Self {
+        let (advertised, enabled) = device.routes.sets();
+        let node_id = if device.node_id.is_empty() { &device.id } else { &device.node_id };
+        Self {
+            node_id: node_id.clone(),
+            // `lastSeen` is left out while connected, and by servers that do
+            // not tell at all of a connection.
+            online: device.connected_to_control.unwrap_or(device.last_seen.is_none()),
+            // Servers without device approval do not speak of it.
+            authorized: device.authorized.unwrap_or(true),
+            addresses: device.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+            created: device.created.and_then(|text| text.parse().ok()),
+            id: device.id,
+            hostname: device.hostname,
+            name: device.name,
+            tags: device.tags,
+            advertised,
+            enabled,
+        }
+    }
+}
+
+fn prefixes(texts: &[String]) -> BTreeSet<Ipv4Net> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Takes null for an empty value.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Takes a number where a text belongs.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    })
+}
+
+/// The parts of the tailnet's policy that stargate looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Tags that may be given to devices.
+    pub tag_owners: BTreeSet<String>,
+    /// Who needs no approval for which routes.
+    pub auto_approver_routes: BTreeMap<Ipv4Net, BTreeSet<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct PolicyBody {
+    #[serde(deserialize_with = "or_default")]
+    tag_owners: BTreeMap<String, Value>,
+    #[serde(deserialize_with = "or_default")]
+    auto_approvers: AutoApprovers,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AutoApprovers {
+    #[serde(deserialize_with = "or_default")]
+    routes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl From<PolicyBody> for Policy {
+    fn from(body: PolicyBody) -> Self {
+        let routes = body.auto_approvers.routes.into_iter();
+        Self {
+            tag_owners: body.tag_owners.into_keys().collect(),
+            auto_approver_routes: routes
+                .filter_map(|(prefix, who)| Some((prefix.parse().ok()?, who)))
+                .collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct CreatedKey {
+    pub(super) key: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct GrantedToken {
+    pub(super) access_token: String,
+    /// Tailscale's tokens last an hour; so does one that does not say.
+    #[serde(default = "an_hour")]
+    pub(super) expires_in: u64,
+}
+
+fn an_hour() -> u64 {
+    3600
+}
