@@ -4,11 +4,7 @@
 //! real clients stand on top of it, so that a test or a simulation replaces the
 //! wire and nothing else.
 
-pub mod azure;
 pub mod cluster;
-pub mod credentials;
 pub mod host;
 pub mod http;
-pub mod limits;
 pub mod secret;
-pub mod tailnet;
