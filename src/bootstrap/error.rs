@@ -90,20 +90,12 @@ impl LeaveError {
     pub(super) fn host(hostname: &str, error: &HostError) -> Self {
         let remedy = host_remedy(error)
             .unwrap_or("look at `journalctl -u kubelet -u containerd` on the worker");
-        Self {
-            hostname: hostname.to_owned(),
-            reason: error.to_string(),
-            remedy: remedy.to_owned(),
-        }
+        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy: remedy.to_owned() }
     }
 
     pub(super) fn cluster(hostname: &str, error: &ClusterError) -> Self {
         let remedy = cluster_remedy(error).unwrap_or("look at the object in the cluster");
-        Self {
-            hostname: hostname.to_owned(),
-            reason: error.to_string(),
-            remedy: remedy.to_owned(),
-        }
+        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy: remedy.to_owned() }
     }
 }
 

@@ -39,15 +39,8 @@ pub async fn join(
     check_set_once(&context.desired, node.as_ref())?;
     let probe = context.hosts.probe_worker(&context.target).await;
     let probe = probe.map_err(|error| JoinError::host(first, name, error))?;
-    let mut run = Run {
-        context,
-        progress,
-        probe,
-        node,
-        token: None,
-        restart: false,
-        applied: Vec::new(),
-    };
+    let mut run =
+        Run { context, progress, probe, node, token: None, restart: false, applied: Vec::new() };
     if Step::ALL.iter().all(|step| run.evidence().proves(*step)) {
         Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         return Ok(JoinReport::default());
@@ -79,6 +72,7 @@ impl Run<'_> {
             probe: &self.probe,
             node: self.node.as_ref(),
             restart: self.restart,
+            started: self.applied.contains(&Step::Start),
             token: self.token.is_some(),
         }
     }
@@ -255,8 +249,7 @@ impl Run<'_> {
     async fn node_ready(&mut self) -> Result<(), JoinError> {
         let step = Step::NodeReady;
         let evidence = self.evidence();
-        let is_ready =
-            |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
+        let is_ready = |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
         let node = self.context.ready(is_ready).await?;
         self.node = Some(node);
         self.look_again(step).await?;

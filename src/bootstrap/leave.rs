@@ -121,10 +121,7 @@ async fn drain(
     })
 }
 
-async fn reset(
-    context: &LeaveContext<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<bool, LeaveError> {
+async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result<bool, LeaveError> {
     let Some(target) = &context.target else { return Ok(false) };
     match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
         (Ok(()), _) => Ok(true),

@@ -101,4 +101,6 @@ pub fn kubelet_configuration(desired: &Worker, settings: &WorkerSettings) -> Kub
 }
 
 #[cfg(test)]
+mod fake_host;
+#[cfg(test)]
 mod tests;

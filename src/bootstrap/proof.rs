@@ -24,6 +24,9 @@ pub(super) struct Evidence<'a> {
     pub(super) node: Option<&'a NodeFacts>,
     /// Whether something was changed since the kubelet was started.
     pub(super) restart: bool,
+    /// Whether the kubelet was started in this run: what its Node said before
+    /// tells nothing then.
+    pub(super) started: bool,
     /// Whether a token of this run still lives.
     pub(super) token: bool,
 }
@@ -62,7 +65,9 @@ impl Evidence<'_> {
             Step::NodeLabels => {
                 self.node.is_some_and(|node| node.carries(&desired.labels, &desired.taints))
             }
-            Step::NodeReady => self.node_is_ready() && self.our_configuration_is_chosen(),
+            Step::NodeReady => {
+                !self.started && self.node_is_ready() && self.our_configuration_is_chosen()
+            }
             Step::RemoveToken => !self.token && !probe.bootstrap_kubeconfig,
             Step::Stamp => self.is_stamped() && self.node_is_stamped(),
         }

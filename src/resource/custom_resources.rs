@@ -75,12 +75,7 @@ pub fn provisioning_profile() -> Value {
 /// The body of the CRD of Operations.
 pub fn operation() -> Value {
     definition(
-        &Names {
-            kind: "Operation",
-            plural: "operations",
-            singular: "operation",
-            short: &["sgop"],
-        },
+        &Names { kind: "Operation", plural: "operations", singular: "operation", short: &["sgop"] },
         "The record of one piece of work on a Server.",
         &operation_spec(),
         &operation_status(),

@@ -76,10 +76,7 @@ fn no_body_holds_what_the_door_adds() {
     all.extend(namespaces());
     all.extend(bootstrap_rbac());
     all.extend(goldpinger());
-    all.extend(route_manager(&[(
-        "10.50.0.0/16".parse().unwrap(),
-        Ipv4Addr::new(10, 224, 1, 4),
-    )]));
+    all.extend(route_manager(&[("10.50.0.0/16".parse().unwrap(), Ipv4Addr::new(10, 224, 1, 4))]));
     for manifest in all {
         assert_eq!(manifest.kind.api().namespaced, manifest.namespace.is_some());
         for field in ["apiVersion", "kind", "metadata"] {

@@ -74,9 +74,7 @@ impl ClusterDoor {
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn subject_access_review_bootstrap_autoapproves(
-        &self,
-    ) -> Result<bool, ClusterError> {
+    pub async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",

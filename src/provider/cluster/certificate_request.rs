@@ -80,13 +80,12 @@ fn check_usages(usages: &Value) -> Result<(), CertificateRefusal> {
 }
 
 fn check_request(pem: &[u8], worker: &str) -> Result<(), CertificateRefusal> {
-    let (rest, block) =
-        x509_parser::pem::parse_x509_pem(pem).map_err(|error| malformed(&error))?;
+    let (rest, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|error| malformed(&error))?;
     if block.label != "CERTIFICATE REQUEST" || !rest.trim_ascii().is_empty() {
         return Err(malformed(&"it is not exactly one certificate request"));
     }
-    let (rest, request) = X509CertificationRequest::from_der(&block.contents)
-        .map_err(|error| malformed(&error))?;
+    let (rest, request) =
+        X509CertificationRequest::from_der(&block.contents).map_err(|error| malformed(&error))?;
     if !rest.is_empty() {
         return Err(malformed(&"something follows the request"));
     }

@@ -10,11 +10,16 @@ struct Request {
     extra: bool,
 }
 
-const RIGHT: Request =
-    Request { name: "system:node:dc1-w1", groups: &["system:nodes"], alternative_names: &[], extra: false };
+const RIGHT: Request = Request {
+    name: "system:node:dc1-w1",
+    groups: &["system:nodes"],
+    alternative_names: &[],
+    extra: false,
+};
 
 fn object(request: &Request) -> Value {
-    let names: Vec<String> = request.alternative_names.iter().map(|&name| name.to_owned()).collect();
+    let names: Vec<String> =
+        request.alternative_names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     let mut subject = DistinguishedName::new();
     for group in request.groups {

@@ -35,7 +35,8 @@ impl ClusterDoor {
         let mut asked = std::collections::BTreeSet::new();
         loop {
             let pods = self.pods_to_evict(node).await?;
-            report.remaining = pods.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+            report.remaining =
+                pods.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
             if pods.is_empty() || tokio::time::Instant::now() >= deadline {
                 report.evicted = asked.len();
                 return Ok(report);

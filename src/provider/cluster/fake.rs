@@ -128,8 +128,10 @@ impl FakeServer {
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
         });
-        let owner =
-            Owner { topology: TopologyName::new("demo"), tag: TailnetTag::new("tag:stargate-demo") };
+        let owner = Owner {
+            topology: TopologyName::new("demo"),
+            tag: TailnetTag::new("tag:stargate-demo"),
+        };
         ClusterDoor::new(kube::Client::new(service, "default"), owner, RequestCount::default())
     }
 }

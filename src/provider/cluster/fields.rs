@@ -31,9 +31,9 @@ fn pick(live: &Value, fields: &Value) -> Value {
     };
     match live {
         Value::Object(object) => pick_object(object, children),
-        Value::Array(items) => {
-            Value::Array(items.iter().enumerate().filter_map(|at| pick_item(at, children)).collect())
-        }
+        Value::Array(items) => Value::Array(
+            items.iter().enumerate().filter_map(|at| pick_item(at, children)).collect(),
+        ),
         scalar => scalar.clone(),
     }
 }

@@ -88,9 +88,8 @@ impl ClusterDoor {
         }
         object["metadata"]["labels"][TOPOLOGY_LABEL] = json!(self.owner.topology);
         object["metadata"]["labels"][SIDE_LABEL] = json!(side.to_string());
-        let live = collection
-            .patch(&manifest.name, None, PatchKind::Apply { force }, &object)
-            .await?;
+        let live =
+            collection.patch(&manifest.name, None, PatchKind::Apply { force }, &object).await?;
         Ok(self.live(manifest.kind, &live))
     }
 
@@ -149,9 +148,7 @@ pub(super) async fn delete_and_wait(
             } else {
                 format!("it is still there after five minutes, held by {finalizers}")
             };
-            return Err(collection
-                .about("delete", name)
-                .error(ClusterCause::Unavailable, reason));
+            return Err(collection.about("delete", name).error(ClusterCause::Unavailable, reason));
         }
         tokio::time::sleep(GONE_POLL).await;
     }

@@ -31,12 +31,8 @@ pub use client::{
 pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
 pub use manifests::LiveManifest;
-pub use nodes::{
-    LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
-};
-pub use records::{
-    OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus,
-};
+pub use nodes::{LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION};
+pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use tokens::BootstrapToken;
 
 use error::About;

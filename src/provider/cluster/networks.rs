@@ -25,7 +25,9 @@ impl ClusterDoor {
         let objects = collection.list_if_served().await?;
         Ok(objects
             .iter()
-            .filter_map(|object| Some((text_at(&object["metadata"], "name"), overlay_range(object)?)))
+            .filter_map(|object| {
+                Some((text_at(&object["metadata"], "name"), overlay_range(object)?))
+            })
             .collect())
     }
 

@@ -50,9 +50,9 @@ pub struct NodeFacts {
 impl NodeFacts {
     fn of(object: &Value) -> Self {
         let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
-        let ready = status["conditions"]
-            .as_array()
-            .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Ready"));
+        let ready = status["conditions"].as_array().and_then(|conditions| {
+            conditions.iter().find(|condition| condition["type"] == "Ready")
+        });
         let is_ready = ready.is_some_and(|condition| condition["status"] == "True");
         let reason = ready.and_then(|condition| condition["message"].as_str());
         Self {

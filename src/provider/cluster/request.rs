@@ -4,9 +4,7 @@
 //! survive, and typed models would drop it.
 
 use kube::core::Request;
-use kube::core::params::{
-    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams,
-};
+use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::error::{About, ClusterError};

@@ -45,9 +45,10 @@ impl ClusterDoor {
     ) -> Result<BootstrapToken, ClusterError> {
         let about = About::new("create", "bootstrap token", worker.as_str());
         let (id, secret) = (random_text(6, &about)?, random_text(16, &about)?);
-        let expires = whole_seconds(now.saturating_add(LIFETIME).map_err(|error| {
-            about.malformed(format!("the clock is out of range: {error}"))
-        })?);
+        let expires = whole_seconds(
+            now.saturating_add(LIFETIME)
+                .map_err(|error| about.malformed(format!("the clock is out of range: {error}")))?,
+        );
         let name = secret_name(&id);
         let object = json!({
             "apiVersion": "v1",
