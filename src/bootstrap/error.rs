@@ -24,15 +24,15 @@ pub struct JoinError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JoinFailure {
     /// The host could not be worked on.
-    Host(HostError),
+    Host(Box<HostError>),
     /// The cluster could not be worked with.
-    Cluster(ClusterError),
+    Cluster(Box<ClusterError>),
     /// A value that can be set once is another one: the Node must be replaced.
     MustBeReplaced,
     /// The host is not the one that is meant, or belongs to another cluster.
     WrongHost,
     /// A certificate request was not the worker's.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The step was done, and a second look does not find it.
     NotProven,
     /// What was waited for did not come.
@@ -59,13 +59,13 @@ impl JoinError {
     pub(super) fn host(step: Step, hostname: &str, error: HostError) -> Self {
         let remedy = host_remedy(&error).unwrap_or(step.remedy());
         let reason = error.to_string();
-        Self::new(step, hostname, JoinFailure::Host(error), reason, remedy)
+        Self::new(step, hostname, JoinFailure::Host(Box::new(error)), reason, remedy)
     }
 
     pub(super) fn cluster(step: Step, hostname: &str, error: ClusterError) -> Self {
         let remedy = cluster_remedy(&error).unwrap_or(step.remedy());
         let reason = error.to_string();
-        Self::new(step, hostname, JoinFailure::Cluster(error), reason, remedy)
+        Self::new(step, hostname, JoinFailure::Cluster(Box::new(error)), reason, remedy)
     }
 
     /// Whether only a replacement of the Node helps.

@@ -50,7 +50,7 @@ pub async fn join(
     if outcome.is_err() {
         run.clean_up().await;
     }
-    records.end(outcome.as_ref().map(|()| ())).await;
+    records.end(outcome.as_ref().copied()).await;
     outcome.map(|()| JoinReport { applied: run.applied })
 }
 

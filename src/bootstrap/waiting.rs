@@ -77,7 +77,7 @@ impl JoinContext<'_> {
         JoinError::new(
             Step::ApproveCertificate,
             &self.desired.name,
-            JoinFailure::Refused(refusal),
+            JoinFailure::Refused(Box::new(refusal)),
             reason,
             "somebody else has used the worker's token, or the kubelet's host name is another \
              one: look who made the request, then repave the worker",

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::fake::FakeServer;
-use super::*;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::{Ownership, Side};
 use crate::topology::names::WorkerName;
