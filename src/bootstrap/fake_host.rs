@@ -1,0 +1,241 @@
+//! A worker of a few lines, whose kubelet asks the fake cluster for a
+//! certificate and registers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use serde_json::json;
+
+use super::CNI_CONFIGURATION_NAME;
+use crate::desired::digest::text_digest;
+use crate::provider::cluster::fake::FakeServer;
+use crate::provider::host::{
+    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+};
+use crate::resource::host::WorkerHost;
+
+const REQUEST: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/node-csr-1";
+const NODE: &str = "/api/v1/nodes/dc1-w1";
+
+#[derive(Debug)]
+pub(super) struct FakeHost {
+    pub(super) cluster: FakeServer,
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) probe: WorkerProbe,
+    pub(super) steps: Vec<&'static str>,
+    pub(super) fail: Option<&'static str>,
+    pub(super) unreachable: bool,
+    /// The name that the kubelet asks a certificate for.
+    pub(super) asks_for: &'static str,
+    pub(super) ready: bool,
+    token_id: Option<String>,
+}
+
+impl FakeHost {
+    pub(super) fn new(cluster: FakeServer) -> Self {
+        let probe = WorkerProbe {
+            hostname: "dc1-w1".to_owned(),
+            architecture: "x86_64".to_owned(),
+            modules: BTreeSet::new(),
+            container_runtime_version: None,
+            kubelet_version: None,
+            cni_plugins: false,
+            cluster_ca_digest: None,
+            kubelet_configuration_digest: None,
+            client_certificate: false,
+            bootstrap_kubeconfig: false,
+            host: WorkerHost {
+                cni_configuration: None,
+                cni_chosen: None,
+                ip_forwarding: false,
+                swap_off: false,
+                container_runtime_active: false,
+                kubelet_active: false,
+                kernel_routes: BTreeMap::new(),
+                stamp: None,
+            },
+        };
+        let state = State {
+            probe,
+            steps: Vec::new(),
+            fail: None,
+            unreachable: false,
+            asks_for: "system:node:dc1-w1",
+            ready: true,
+            token_id: None,
+        };
+        Self { cluster, state: Mutex::new(state) }
+    }
+
+    pub(super) fn take_steps(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state.lock().unwrap().steps)
+    }
+
+    fn ask(&self, state: &State) {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        params.distinguished_name.push(DnType::CommonName, state.asks_for);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+        let token = state.token_id.as_deref().unwrap_or_default();
+        let request = json!({
+            "metadata": { "name": "node-csr-1", "resourceVersion": "1" },
+            "spec": {
+                "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+                "username": format!("system:bootstrap:{token}"),
+                "usages": ["digital signature", "client auth"],
+                "request": base64::engine::general_purpose::STANDARD.encode(pem),
+            },
+        });
+        self.cluster.put(REQUEST, request);
+    }
+
+    /// The kubelet goes on once its request is approved.
+    fn tick(&self, state: &mut State) {
+        let approved = self
+            .cluster
+            .get(REQUEST)
+            .is_some_and(|request| request["status"]["conditions"][0]["type"] == "Approved");
+        if approved && !state.probe.client_certificate {
+            state.probe.client_certificate = true;
+            self.register(state);
+        }
+    }
+
+    fn register(&self, state: &State) {
+        let ready = if state.ready { "True" } else { "False" };
+        let version = state.probe.kubelet_version.map(|version| format!("v{version}"));
+        let node = json!({
+            "metadata": { "name": "dc1-w1", "resourceVersion": "1" },
+            "spec": {},
+            "status": {
+                "conditions": [{ "type": "Ready", "status": ready, "message": "no Cilium" }],
+                "nodeInfo": { "kubeletVersion": version },
+            },
+        });
+        self.cluster.put(NODE, node);
+    }
+
+    fn apply(&self, state: &mut State, step: &WorkerStep) -> &'static str {
+        let probe = &mut state.probe;
+        match step {
+            WorkerStep::Kernel => {
+                probe.modules = ["overlay", "br_netfilter"].map(str::to_owned).into();
+                probe.host.ip_forwarding = true;
+                probe.host.swap_off = true;
+                "kernel"
+            }
+            WorkerStep::KernelRoutes(routes) => {
+                probe.host.kernel_routes = routes.clone();
+                "routes"
+            }
+            WorkerStep::ContainerRuntime => {
+                probe.container_runtime_version = Some("2.1.0".to_owned());
+                "runtime"
+            }
+            WorkerStep::Kubelet(version) => {
+                probe.kubelet_version = Some(*version);
+                "kubelet"
+            }
+            WorkerStep::CniPlugins => {
+                probe.cni_plugins = true;
+                "plugins"
+            }
+            WorkerStep::ClusterCa { pem } => {
+                probe.cluster_ca_digest = Some(text_digest(pem));
+                "ca"
+            }
+            WorkerStep::BootstrapKubeconfig { token, .. } => {
+                probe.bootstrap_kubeconfig = true;
+                state.token_id = token.expose().split('.').next().map(str::to_owned);
+                "bootstrap-kubeconfig"
+            }
+            WorkerStep::KubeletConfiguration(configuration) => {
+                probe.kubelet_configuration_digest = Some(configuration.digest.clone());
+                "configuration"
+            }
+            WorkerStep::CniConfiguration { subnet } => {
+                probe.host.cni_configuration = Some(*subnet);
+                probe.host.cni_chosen = Some(CNI_CONFIGURATION_NAME.to_owned());
+                "cni"
+            }
+            WorkerStep::Start => {
+                probe.host.container_runtime_active = true;
+                probe.host.kubelet_active = true;
+                if !state.probe.client_certificate {
+                    self.ask(state);
+                } else if self.cluster.get(NODE).is_none() {
+                    self.register(state);
+                }
+                "start"
+            }
+            WorkerStep::RemoveBootstrapKubeconfig => {
+                probe.bootstrap_kubeconfig = false;
+                "remove-bootstrap-kubeconfig"
+            }
+            WorkerStep::Stamp { digest } => {
+                probe.host.stamp = Some(digest.clone());
+                "stamp"
+            }
+            WorkerStep::Reset => "reset",
+        }
+    }
+}
+
+fn failed(target: &HostTarget, doing: &str) -> HostError {
+    HostError::Failed {
+        hostname: target.hostname.clone(),
+        doing: doing.to_owned(),
+        reason: "as told".to_owned(),
+    }
+}
+
+#[async_trait]
+impl HostDoor for FakeHost {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        Err(failed(target, "probe"))
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        _change: &RouterChange,
+    ) -> Result<(), HostError> {
+        Err(failed(target, "change"))
+    }
+
+    async fn probe_worker(&self, _target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        let mut state = self.state.lock().unwrap();
+        self.tick(&mut state);
+        Ok(state.probe.clone())
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        let mut state = self.state.lock().unwrap();
+        if state.unreachable {
+            let (hostname, address) = (target.hostname.clone(), Ipv4Addr::new(10, 50, 0, 11));
+            return Err(HostError::Unreachable { hostname, address, reason: "timeout".to_owned() });
+        }
+        let before = state.probe.clone();
+        let name = self.apply(&mut state, step);
+        state.steps.push(name);
+        if state.fail == Some(name) {
+            state.probe = before;
+            return Err(failed(target, name));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! Bringing a worker into the cluster.
+
+use std::collections::BTreeMap;
+
+use super::error::{JoinError, JoinFailure};
+use super::proof::{Evidence, check_set_once};
+use super::record::Records;
+use super::step::{Step, StepEvent};
+use super::{JoinContext, Progress, kubelet_configuration};
+use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::host::{WorkerProbe, WorkerStep};
+use crate::topology::names::WorkerName;
+
+/// How often a write of the Node is tried that others write meanwhile.
+const NODE_WRITES: usize = 5;
+
+/// What a join did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JoinReport {
+    /// The steps that were done; none where all was proven.
+    pub applied: Vec<Step>,
+}
+
+/// Brings a worker to its profile and into the cluster, beginning at the first
+/// step that is not proven.
+///
+/// # Errors
+///
+/// A step failed; what was done stays, and the next run goes on from there. The
+/// token is deleted either way.
+pub async fn join(
+    context: &JoinContext<'_>,
+    progress: &Progress<'_>,
+) -> Result<JoinReport, JoinError> {
+    let name = &context.desired.name;
+    let first = Step::OperatingSystem;
+    let node = context.cluster.node(name).await;
+    let node = node.map_err(|error| JoinError::cluster(first, name, error))?;
+    check_set_once(&context.desired, node.as_ref())?;
+    let probe = context.hosts.probe_worker(&context.target).await;
+    let probe = probe.map_err(|error| JoinError::host(first, name, error))?;
+    let mut run =
+        Run { context, progress, probe, node, token: None, restart: false, applied: Vec::new() };
+    if Step::ALL.iter().all(|step| run.evidence().proves(*step)) {
+        Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
+        return Ok(JoinReport::default());
+    }
+    let records = Records::begin(context, progress).await;
+    let outcome = run.steps().await;
+    if outcome.is_err() {
+        run.clean_up().await;
+    }
+    records.end(outcome.as_ref().copied()).await;
+    outcome.map(|()| JoinReport { applied: run.applied })
+}
+
+struct Run<'a> {
+    context: &'a JoinContext<'a>,
+    progress: &'a Progress<'a>,
+    probe: WorkerProbe,
+    node: Option<NodeFacts>,
+    token: Option<BootstrapToken>,
+    restart: bool,
+    applied: Vec<Step>,
+}
+
+impl Run<'_> {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            desired: &self.context.desired,
+            settings: &self.context.settings,
+            probe: &self.probe,
+            node: self.node.as_ref(),
+            restart: self.restart,
+            started: self.applied.contains(&Step::Start),
+            token: self.token.is_some(),
+        }
+    }
+
+    async fn steps(&mut self) -> Result<(), JoinError> {
+        for step in Step::ALL {
+            if self.evidence().proves(step) {
+                (self.progress)(StepEvent::Proven(step));
+                continue;
+            }
+            (self.progress)(StepEvent::Started(step));
+            self.apply(step).await?;
+            self.restart = (self.restart || step.needs_restart()) && step != Step::Start;
+            self.applied.push(step);
+            (self.progress)(StepEvent::Done(step));
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, step: Step) -> Result<(), JoinError> {
+        match step {
+            Step::OperatingSystem => Err(self.evidence().wrong_host()),
+            Step::BootstrapCredentials => self.bootstrap_credentials().await,
+            Step::ApproveCertificate => self.certificate().await,
+            Step::PodCidr => self.pod_cidr().await,
+            Step::NodeLabels => self.node_labels().await,
+            Step::NodeReady => self.node_ready().await,
+            Step::RemoveToken => self.remove_token().await,
+            Step::Stamp => self.stamp().await,
+            Step::KernelSettings
+            | Step::KernelRoutes
+            | Step::ContainerRuntime
+            | Step::Kubelet
+            | Step::CniPlugins
+            | Step::ClusterCa
+            | Step::CniConfiguration
+            | Step::KubeletConfiguration
+            | Step::Start => self.on_host(step).await,
+        }
+    }
+
+    /// A step that a second look at the host proves.
+    async fn on_host(&mut self, step: Step) -> Result<(), JoinError> {
+        let (desired, settings) = (&self.context.desired, &self.context.settings);
+        let work = match step {
+            Step::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
+            Step::ContainerRuntime => WorkerStep::ContainerRuntime,
+            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version),
+            Step::CniPlugins => WorkerStep::CniPlugins,
+            Step::ClusterCa => WorkerStep::ClusterCa { pem: settings.cluster_ca_pem.clone() },
+            Step::CniConfiguration => WorkerStep::CniConfiguration { subnet: desired.pod_cidr },
+            Step::KubeletConfiguration => {
+                WorkerStep::KubeletConfiguration(kubelet_configuration(desired, settings))
+            }
+            Step::Start => WorkerStep::Start,
+            _ => WorkerStep::Kernel,
+        };
+        self.host_step(step, &work).await?;
+        self.look_again(step).await?;
+        let proven = match step {
+            // The rest of what proves a start comes with the steps after it.
+            Step::Start => {
+                self.probe.host.container_runtime_active && self.probe.host.kubelet_active
+            }
+            _ => self.evidence().proves(step),
+        };
+        if proven { Ok(()) } else { Err(self.not_proven(step, "it was done and does not show")) }
+    }
+
+    async fn host_step(&self, step: Step, work: &WorkerStep) -> Result<(), JoinError> {
+        let done = self.context.hosts.apply_worker_step(&self.context.target, work).await;
+        done.map_err(|error| JoinError::host(step, &self.context.desired.name, error))
+    }
+
+    async fn look_again(&mut self, step: Step) -> Result<(), JoinError> {
+        let probe = self.context.hosts.probe_worker(&self.context.target).await;
+        self.probe = probe.map_err(|error| self.host_error(step, error))?;
+        Ok(())
+    }
+
+    fn host_error(&self, step: Step, error: crate::provider::host::HostError) -> JoinError {
+        JoinError::host(step, &self.context.desired.name, error)
+    }
+
+    fn cluster_error(
+        &self,
+        step: Step,
+    ) -> impl Fn(crate::provider::cluster::ClusterError) -> JoinError + use<> {
+        let name = self.context.desired.name.clone();
+        move |error| JoinError::cluster(step, &name, error)
+    }
+
+    fn not_proven(&self, step: Step, reason: &str) -> JoinError {
+        let name = &self.context.desired.name;
+        JoinError::new(step, name, JoinFailure::NotProven, reason, step.remedy())
+    }
+
+    fn worker(&self) -> WorkerName {
+        WorkerName::new(&self.context.desired.name)
+    }
+
+    async fn bootstrap_credentials(&mut self) -> Result<(), JoinError> {
+        let step = Step::BootstrapCredentials;
+        let (cluster, now) = (self.context.cluster, (self.context.now)());
+        let failed = self.cluster_error(step);
+        let worker = self.worker();
+        cluster.delete_stale_bootstrap_tokens(Some(&worker), now).await.map_err(&failed)?;
+        let token = cluster.create_bootstrap_token(&worker, now).await.map_err(&failed)?;
+        let work = WorkerStep::BootstrapKubeconfig {
+            server: self.context.settings.api_server.clone(),
+            token: token.secret.clone(),
+        };
+        // Kept before the host is touched: a failure there must delete it too.
+        self.token = Some(token);
+        self.host_step(step, &work).await
+    }
+
+    async fn certificate(&mut self) -> Result<(), JoinError> {
+        let step = Step::ApproveCertificate;
+        let Some(token) = &self.token else {
+            return Err(self.not_proven(step, "there is no token of this run"));
+        };
+        self.probe = self.context.certificate(&token.id).await?;
+        Ok(())
+    }
+
+    async fn pod_cidr(&mut self) -> Result<(), JoinError> {
+        let step = Step::PodCidr;
+        let desired = &self.context.desired;
+        let (cluster, name) = (self.context.cluster, desired.name.as_str());
+        let failed = self.cluster_error(step);
+        let node = self.context.registered().await?;
+        if node.pod_cidr.is_none() {
+            cluster.set_node_pod_cidr(name, desired.pod_cidr).await.map_err(&failed)?;
+        }
+        if node.provider_id.as_deref().unwrap_or_default().is_empty() {
+            cluster.set_node_provider_id(name, &desired.provider_id).await.map_err(&failed)?;
+        }
+        self.node = cluster.node(name).await.map_err(&failed)?;
+        // Another writer may have been faster.
+        check_set_once(desired, self.node.as_ref())?;
+        if self.evidence().proves(step) {
+            Ok(())
+        } else {
+            Err(self.not_proven(step, "it was set and does not show"))
+        }
+    }
+
+    /// The kubelet writes its Node too, so a write may have to be tried again.
+    async fn node_labels(&mut self) -> Result<(), JoinError> {
+        let step = Step::NodeLabels;
+        let desired = &self.context.desired;
+        let cluster = self.context.cluster;
+        let failed = self.cluster_error(step);
+        for _ in 0..NODE_WRITES {
+            let node = cluster.node(&desired.name).await.map_err(&failed)?;
+            let Some(node) = node else {
+                return Err(self.not_proven(step, "its Node is gone"));
+            };
+            let written =
+                cluster.set_node_labels_and_taints(&node, &desired.labels, &desired.taints).await;
+            match written {
+                Ok(node) => {
+                    self.node = Some(node);
+                    return Ok(());
+                }
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(self.not_proven(step, "others kept writing its Node"))
+    }
+
+    async fn node_ready(&mut self) -> Result<(), JoinError> {
+        let step = Step::NodeReady;
+        let evidence = self.evidence();
+        let is_ready = |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
+        let node = self.context.ready(is_ready).await?;
+        self.node = Some(node);
+        self.look_again(step).await?;
+        if self.evidence().our_configuration_is_chosen() {
+            return Ok(());
+        }
+        let chosen = self.probe.host.cni_chosen.as_deref().unwrap_or("nothing");
+        Err(JoinError::new(
+            step,
+            &self.context.desired.name,
+            JoinFailure::NotProven,
+            format!("the container runtime chose the CNI configuration {chosen}, not ours"),
+            "remove files from /etc/cni/net.d that sort before ours",
+        ))
+    }
+
+    async fn remove_token(&mut self) -> Result<(), JoinError> {
+        let step = Step::RemoveToken;
+        let failed = self.cluster_error(step);
+        self.delete_tokens().await.map_err(failed)?;
+        self.token = None;
+        self.host_step(step, &WorkerStep::RemoveBootstrapKubeconfig).await?;
+        self.look_again(step).await?;
+        if self.evidence().proves(step) {
+            Ok(())
+        } else {
+            Err(self.not_proven(step, "the bootstrap kubeconfig is still there"))
+        }
+    }
+
+    /// All of the worker's tokens: one of a run that was cut off is among them.
+    async fn delete_tokens(&self) -> Result<(), crate::provider::cluster::ClusterError> {
+        let (cluster, now) = (self.context.cluster, (self.context.now)());
+        if let Some(token) = &self.token {
+            cluster.delete_bootstrap_token(&token.id).await?;
+        }
+        cluster.delete_stale_bootstrap_tokens(Some(&self.worker()), now).await.map(|_| ())
+    }
+
+    async fn stamp(&mut self) -> Result<(), JoinError> {
+        let step = Step::Stamp;
+        let desired = &self.context.desired;
+        let digest = desired.profile_digest.clone();
+        self.host_step(step, &WorkerStep::Stamp { digest: digest.clone() }).await?;
+        let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest.as_str()))]);
+        let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
+        written.await.map_err(self.cluster_error(step))
+    }
+
+    /// After a failure no token may live on. What cannot be deleted now ends
+    /// within the hour.
+    async fn clean_up(&mut self) {
+        if self.token.is_none() {
+            return;
+        }
+        if let Err(error) = self.delete_tokens().await {
+            (self.progress)(StepEvent::Warning(format!("the token was not deleted: {error}")));
+        }
+        let work = WorkerStep::RemoveBootstrapKubeconfig;
+        if let Err(error) = self.host_step(Step::RemoveToken, &work).await {
+            let reason = error.reason;
+            (self.progress)(StepEvent::Warning(format!("a used-up token is left: {reason}")));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Taking a worker out of the cluster.
+
+use std::time::Duration;
+
+use super::error::LeaveError;
+use super::step::StepEvent;
+use super::{Now, Progress};
+use crate::provider::cluster::{ClusterDoor, ClusterError, ServerState, ServerStatus};
+use crate::provider::host::{HostDoor, HostTarget, WorkerStep};
+use crate::topology::names::WorkerName;
+
+/// What becomes of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFate {
+    /// It stays, and must be reset.
+    Stays,
+    /// It is deleted afterwards, so that it need not be reset.
+    GoesAway,
+}
+
+/// What taking a worker out works with.
+#[derive(Clone)]
+pub struct LeaveContext<'a> {
+    /// The door to hosts.
+    pub hosts: &'a dyn HostDoor,
+    /// The door to the cluster.
+    pub cluster: &'a ClusterDoor,
+    /// The worker.
+    pub worker: WorkerName,
+    /// Its host and the way to it, where there is one.
+    pub target: Option<HostTarget>,
+    /// What becomes of the host.
+    pub fate: HostFate,
+    /// How long pods have to go.
+    pub drain_within: Duration,
+    /// The current time.
+    pub now: &'a Now<'a>,
+}
+
+/// What taking a worker out did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaveReport {
+    /// How many pods went.
+    pub evicted: usize,
+    /// Whether the host was reset.
+    pub reset: bool,
+    /// What went wrong and did not matter.
+    pub warnings: Vec<String>,
+}
+
+/// Cordons and drains a worker, resets its host, and deletes its Node.
+///
+/// The host is reset before the Node goes: a kubelet that still runs would
+/// register again.
+///
+/// # Errors
+///
+/// The cluster did not do its part, pods do not go, or a host that stays could
+/// not be reset.
+pub async fn leave(
+    context: &LeaveContext<'_>,
+    progress: &Progress<'_>,
+) -> Result<LeaveReport, LeaveError> {
+    let mut report = LeaveReport::default();
+    let name = context.worker.as_str();
+    let failed = |error: ClusterError| LeaveError::cluster(name, &error);
+    note(context, progress).await;
+    if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
+        context.cluster.cordon(name, true).await.map_err(failed)?;
+        report.evicted = drain(context, node.ready, &mut report.warnings).await?;
+    }
+    report.reset = reset(context, &mut report.warnings).await?;
+    context.cluster.delete_node(name).await.map_err(failed)?;
+    context.cluster.delete_cilium_node(name).await.map_err(failed)?;
+    let now = (context.now)();
+    let tokens = context.cluster.delete_stale_bootstrap_tokens(Some(&context.worker), now).await;
+    tokens.map_err(failed)?;
+    for warning in &report.warnings {
+        progress(StepEvent::Warning(warning.clone()));
+    }
+    Ok(report)
+}
+
+/// The Server may be gone already, or never have been: that is no failure.
+async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
+    let status = ServerStatus {
+        state: ServerState::Leaving,
+        message: "the worker is taken out of the cluster".to_owned(),
+        current_os: None,
+        applied_profile: None,
+        updated: (context.now)(),
+    };
+    match context.cluster.update_server_status(&context.worker, &status).await {
+        Err(error) if !error.is_not_found() => {
+            progress(StepEvent::Warning(format!("the record was not written: {error}")));
+        }
+        _ => {}
+    }
+}
+
+/// On a Node that is not Ready nobody ends the pods, so nothing is waited for.
+async fn drain(
+    context: &LeaveContext<'_>,
+    ready: bool,
+    warnings: &mut Vec<String>,
+) -> Result<usize, LeaveError> {
+    let name = context.worker.as_str();
+    if !ready {
+        warnings.push(format!("{name} is not Ready: its pods were not drained"));
+        return Ok(0);
+    }
+    let report = context.cluster.drain(name, context.drain_within).await;
+    let report = report.map_err(|error| LeaveError::cluster(name, &error))?;
+    if report.remaining.is_empty() {
+        return Ok(report.evicted);
+    }
+    Err(LeaveError {
+        hostname: name.to_owned(),
+        reason: format!("pods do not go: {}", report.remaining.join(", ")),
+        remedy: "look at their disruption budgets, or delete them, then run again".to_owned(),
+    })
+}
+
+async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result<bool, LeaveError> {
+    let Some(target) = &context.target else { return Ok(false) };
+    match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
+        (Ok(()), _) => Ok(true),
+        (Err(error), HostFate::GoesAway) => {
+            warnings.push(format!("the host was not reset, and is going away: {error}"));
+            Ok(false)
+        }
+        (Err(error), HostFate::Stays) => Err(LeaveError::host(context.worker.as_str(), &error)),
+    }
+}

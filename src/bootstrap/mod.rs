@@ -1,0 +1,106 @@
+//! A worker's life as typed steps: probe, apply, verify, remedy.
+//!
+//! [`join`] brings a host to its profile and into the cluster, beginning at the
+//! first step that is not proven; [`leave`] takes it out again. A repave is the
+//! one after the other.
+
+mod error;
+mod join;
+mod leave;
+mod proof;
+mod record;
+mod step;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::desired::digest::canonical_digest;
+use crate::provider::cluster::{ClusterDoor, OperationKind};
+use crate::provider::host::{HostDoor, HostTarget, KubeletConfiguration};
+use crate::resource::host::{KernelRoute, Worker};
+use crate::topology::names::ProfileName;
+
+pub use error::{JoinError, JoinFailure, LeaveError};
+pub use join::{JoinReport, join};
+pub use leave::{HostFate, LeaveContext, LeaveReport, leave};
+pub use step::{Step, StepEvent};
+
+/// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
+/// that azure-cns may write, and the runtime takes the first.
+pub const CNI_CONFIGURATION_NAME: &str = "00-stargate.conflist";
+
+/// Hears of steps as they happen.
+pub type Progress<'a> = dyn Fn(StepEvent) + Send + Sync + 'a;
+
+/// The current time, from whoever knows it.
+pub type Now<'a> = dyn Fn() -> Timestamp + Send + Sync + 'a;
+
+/// What a join works with.
+#[derive(Clone)]
+pub struct JoinContext<'a> {
+    /// The door to hosts.
+    pub hosts: &'a dyn HostDoor,
+    /// The door to the cluster.
+    pub cluster: &'a ClusterDoor,
+    /// The worker's host and the way to it.
+    pub target: HostTarget,
+    /// What the worker shall be.
+    pub desired: Worker,
+    /// What it needs to know of the cluster and the network.
+    pub settings: WorkerSettings,
+    /// The name of its profile, for the records.
+    pub profile: ProfileName,
+    /// What is recorded as being done.
+    pub operation: OperationKind,
+    /// The current time.
+    pub now: &'a Now<'a>,
+}
+
+/// What a worker needs to know of the cluster and the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// The cluster's CA, in PEM.
+    pub cluster_ca_pem: String,
+    /// The URL of the API server.
+    pub api_server: String,
+    /// The address of the cluster's DNS service.
+    pub cluster_dns: Ipv4Addr,
+    /// The most pods; see [`crate::desired::labels::max_pods`].
+    pub max_pods: u32,
+    /// Routes through the datacenter's router, where no fabric has them.
+    pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+}
+
+/// What the kubelet of a worker is told, with the digest of it all.
+pub fn kubelet_configuration(desired: &Worker, settings: &WorkerSettings) -> KubeletConfiguration {
+    let digest = canonical_digest(&json!({
+        "nodeName": desired.name,
+        "nodeIp": desired.ip,
+        "clusterDns": settings.cluster_dns,
+        "labels": desired.labels,
+        "taints": desired.taints,
+        "providerId": desired.provider_id,
+        "maxPods": settings.max_pods,
+        "apiServer": settings.api_server,
+    }));
+    KubeletConfiguration {
+        node_name: desired.name.clone(),
+        node_ip: desired.ip,
+        cluster_dns: settings.cluster_dns,
+        labels: desired.labels.clone(),
+        taints: desired.taints.clone(),
+        provider_id: desired.provider_id.clone(),
+        max_pods: settings.max_pods,
+        digest,
+    }
+}
+
+#[cfg(test)]
+mod fake_host;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Whether a step is proven by what was seen. Pure.
+
+use std::collections::BTreeMap;
+
+use super::error::{JoinError, JoinFailure};
+use super::step::Step;
+use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
+use crate::desired::digest::text_digest;
+use crate::provider::cluster::{NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::host::WorkerProbe;
+use crate::resource::host::Worker;
+use crate::topology::version::KubernetesVersion;
+
+/// Modules that a worker needs.
+const MODULES: [&str; 2] = ["br_netfilter", "overlay"];
+const ARCHITECTURES: [&str; 2] = ["aarch64", "x86_64"];
+
+/// What a step is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence<'a> {
+    pub(super) desired: &'a Worker,
+    pub(super) settings: &'a WorkerSettings,
+    pub(super) probe: &'a WorkerProbe,
+    pub(super) node: Option<&'a NodeFacts>,
+    /// Whether something was changed since the kubelet was started.
+    pub(super) restart: bool,
+    /// Whether the kubelet was started in this run: what its Node said before
+    /// tells nothing then.
+    pub(super) started: bool,
+    /// Whether a token of this run still lives.
+    pub(super) token: bool,
+}
+
+impl Evidence<'_> {
+    /// Whether the step needs no doing.
+    pub(super) fn proves(&self, step: Step) -> bool {
+        let (probe, host, desired) = (self.probe, &self.probe.host, self.desired);
+        match step {
+            Step::OperatingSystem => {
+                probe.hostname == desired.name
+                    && ARCHITECTURES.contains(&probe.architecture.as_str())
+                    && !self.belongs_to_another_cluster()
+            }
+            Step::KernelSettings => {
+                host.ip_forwarding
+                    && host.swap_off
+                    && MODULES.iter().all(|module| probe.modules.contains(*module))
+            }
+            Step::KernelRoutes => host.kernel_routes == self.settings.kernel_routes,
+            Step::ContainerRuntime => probe.container_runtime_version.is_some(),
+            Step::Kubelet => probe.kubelet_version == Some(desired.kubelet_version),
+            Step::CniPlugins => probe.cni_plugins,
+            Step::ClusterCa => self.has_our_ca(),
+            Step::CniConfiguration => host.cni_configuration == Some(desired.pod_cidr),
+            Step::KubeletConfiguration => {
+                let digest = kubelet_configuration(desired, self.settings).digest;
+                probe.kubelet_configuration_digest == Some(digest)
+            }
+            Step::BootstrapCredentials | Step::ApproveCertificate => probe.client_certificate,
+            Step::Start => self.runs_as_configured(),
+            Step::PodCidr => self.node.is_some_and(|node| {
+                node.pod_cidr == Some(desired.pod_cidr)
+                    && node.provider_id.as_ref() == Some(&desired.provider_id)
+            }),
+            Step::NodeLabels => {
+                self.node.is_some_and(|node| node.carries(&desired.labels, &desired.taints))
+            }
+            Step::NodeReady => {
+                !self.started && self.node_is_ready() && self.our_configuration_is_chosen()
+            }
+            Step::RemoveToken => !self.token && !probe.bootstrap_kubeconfig,
+            Step::Stamp => self.is_stamped() && self.node_is_stamped(),
+        }
+    }
+
+    fn has_our_ca(&self) -> bool {
+        self.probe.cluster_ca_digest == Some(text_digest(&self.settings.cluster_ca_pem))
+    }
+
+    /// A certificate under another CA, of a host that the cluster does not know.
+    fn belongs_to_another_cluster(&self) -> bool {
+        self.probe.client_certificate
+            && self.probe.cluster_ca_digest.is_some()
+            && !self.has_our_ca()
+            && self.node.is_none()
+    }
+
+    /// Only a stamped worker is known to run with what lies on its disk: a join
+    /// that was cut off may have written files after the kubelet's last start.
+    /// A Node that is gone comes back only when the kubelet starts.
+    fn runs_as_configured(&self) -> bool {
+        let host = &self.probe.host;
+        host.container_runtime_active
+            && host.kubelet_active
+            && self.is_stamped()
+            && self.node.is_some()
+            && !self.restart
+    }
+
+    pub(super) fn node_is_ready(&self) -> bool {
+        self.node.is_some_and(|node| {
+            let version = node.kubelet_version.parse::<KubernetesVersion>();
+            node.ready && version == Ok(self.desired.kubelet_version)
+        })
+    }
+
+    pub(super) fn our_configuration_is_chosen(&self) -> bool {
+        self.probe.host.cni_chosen.as_deref() == Some(CNI_CONFIGURATION_NAME)
+    }
+
+    fn is_stamped(&self) -> bool {
+        self.probe.host.stamp.as_ref() == Some(&self.desired.profile_digest)
+    }
+
+    fn node_is_stamped(&self) -> bool {
+        let empty = BTreeMap::new();
+        let annotations = self.node.map_or(&empty, |node| &node.annotations);
+        annotations.get(PROFILE_DIGEST_ANNOTATION) == Some(&self.desired.profile_digest)
+    }
+
+    /// Whether the host is another one than is meant.
+    pub(super) fn wrong_host(&self) -> JoinError {
+        let (name, probe) = (&self.desired.name, self.probe);
+        let step = Step::OperatingSystem;
+        let (reason, remedy) = if probe.hostname != *name {
+            (format!("the host calls itself {}", probe.hostname), step.remedy())
+        } else if self.belongs_to_another_cluster() {
+            (
+                "its kubelet holds a certificate of another cluster".to_owned(),
+                "take it out of that cluster, or repave it, which resets the host first",
+            )
+        } else {
+            (format!("its architecture is {}", probe.architecture), step.remedy())
+        };
+        JoinError::new(step, name, JoinFailure::WrongHost, reason, remedy)
+    }
+}
+
+/// Refuses a Node whose pod CIDR or provider id is another one: both can be set
+/// once only.
+pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Result<(), JoinError> {
+    let Some(node) = node else { return Ok(()) };
+    let pod_cidr = node.pod_cidr.filter(|pod_cidr| *pod_cidr != desired.pod_cidr);
+    let provider_id =
+        node.provider_id.as_ref().filter(|id| !id.is_empty() && **id != desired.provider_id);
+    let reason = match (pod_cidr, provider_id) {
+        (None, None) => return Ok(()),
+        (Some(pod_cidr), _) => {
+            format!("its Node has the pod CIDR {pod_cidr} and shall have {}", desired.pod_cidr)
+        }
+        (None, Some(id)) => {
+            format!("its Node has the provider id {id} and shall have {}", desired.provider_id)
+        }
+    };
+    Err(JoinError::new(
+        Step::PodCidr,
+        &desired.name,
+        JoinFailure::MustBeReplaced,
+        reason,
+        "repave the worker: Kubernetes takes this value once, so the Node must be replaced",
+    ))
+}

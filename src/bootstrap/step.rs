@@ -1,0 +1,163 @@
+//! The steps of a join, in their order.
+
+use std::fmt;
+
+/// One step of a worker's way into the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The host is the one that is meant, and one that can be worked with.
+    OperatingSystem,
+    /// Swap off, modules and sysctls.
+    KernelSettings,
+    /// Routes through the datacenter's router.
+    KernelRoutes,
+    /// containerd.
+    ContainerRuntime,
+    /// The kubelet at exactly its version.
+    Kubelet,
+    /// The CNI plugins.
+    CniPlugins,
+    /// The cluster's CA.
+    ClusterCa,
+    /// Our CNI configuration, there before the kubelet starts.
+    CniConfiguration,
+    /// The kubelet's configuration and unit.
+    KubeletConfiguration,
+    /// A bootstrap token, where the kubelet has no certificate yet.
+    BootstrapCredentials,
+    /// containerd and the kubelet run with all of the above.
+    Start,
+    /// The kubelet's certificate request is approved.
+    ApproveCertificate,
+    /// The Node has its pod CIDR and its provider id.
+    PodCidr,
+    /// The Node has its labels and taints.
+    NodeLabels,
+    /// The Node is Ready, and the runtime chose our CNI configuration.
+    NodeReady,
+    /// No token and no bootstrap kubeconfig is left.
+    RemoveToken,
+    /// Host and Node say which profile was applied.
+    Stamp,
+}
+
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Self; 17] = [
+        Self::OperatingSystem,
+        Self::KernelSettings,
+        Self::KernelRoutes,
+        Self::ContainerRuntime,
+        Self::Kubelet,
+        Self::CniPlugins,
+        Self::ClusterCa,
+        Self::CniConfiguration,
+        Self::KubeletConfiguration,
+        Self::BootstrapCredentials,
+        Self::Start,
+        Self::ApproveCertificate,
+        Self::PodCidr,
+        Self::NodeLabels,
+        Self::NodeReady,
+        Self::RemoveToken,
+        Self::Stamp,
+    ];
+
+    /// The step as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OperatingSystem => "operating system",
+            Self::KernelSettings => "kernel settings",
+            Self::KernelRoutes => "kernel routes",
+            Self::ContainerRuntime => "container runtime",
+            Self::Kubelet => "kubelet",
+            Self::CniPlugins => "CNI plugins",
+            Self::ClusterCa => "cluster CA",
+            Self::CniConfiguration => "CNI configuration",
+            Self::KubeletConfiguration => "kubelet configuration",
+            Self::BootstrapCredentials => "bootstrap credentials",
+            Self::Start => "start",
+            Self::ApproveCertificate => "certificate",
+            Self::PodCidr => "pod CIDR",
+            Self::NodeLabels => "node labels",
+            Self::NodeReady => "node ready",
+            Self::RemoveToken => "token removal",
+            Self::Stamp => "stamp",
+        }
+    }
+
+    /// What mends the step where it failed by itself.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::OperatingSystem => {
+                "check the worker's address and host name in the topology, and that it runs a \
+                 64-bit Linux"
+            }
+            Self::KernelSettings => {
+                "look whether the kernel has the modules overlay and br_netfilter, and what turns \
+                 swap on"
+            }
+            Self::KernelRoutes => "look at `ip route` on the worker for routes of somebody else",
+            Self::ContainerRuntime | Self::Kubelet | Self::CniPlugins => {
+                "check that the worker reaches the package sources (DNS, egress, proxy) and has \
+                 free disk space"
+            }
+            Self::ClusterCa | Self::CniConfiguration | Self::KubeletConfiguration => {
+                "check that the login user may use sudo and that the disk is writable"
+            }
+            Self::BootstrapCredentials => {
+                "check that your credential may create Secrets in kube-system"
+            }
+            Self::Start => "look at `journalctl -u kubelet -u containerd` on the worker",
+            Self::ApproveCertificate => {
+                "look at `journalctl -u kubelet` on the worker: it must reach the API server, and \
+                 its clock must be right"
+            }
+            Self::PodCidr => {
+                "look at `journalctl -u kubelet` on the worker for a refused registration"
+            }
+            Self::NodeLabels => "check that no admission webhook refuses labels of the Node",
+            Self::NodeReady => {
+                "look at the Cilium pod of the worker and at its Node's conditions: \
+                 `kubectl describe node`"
+            }
+            Self::RemoveToken => {
+                "check that your credential may delete Secrets in kube-system; the token ends by \
+                 itself within the hour"
+            }
+            Self::Stamp => "run apply again",
+        }
+    }
+
+    /// Whether what runs on the host must start anew after this step.
+    pub(super) fn needs_restart(self) -> bool {
+        matches!(
+            self,
+            Self::ContainerRuntime
+                | Self::Kubelet
+                | Self::ClusterCa
+                | Self::CniConfiguration
+                | Self::KubeletConfiguration
+                | Self::BootstrapCredentials
+        )
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// Something that happened to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepEvent {
+    /// The step was done before.
+    Proven(Step),
+    /// The step begins.
+    Started(Step),
+    /// The step was done and verified.
+    Done(Step),
+    /// Something went wrong that does not stop the work.
+    Warning(String),
+}

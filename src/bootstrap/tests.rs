@@ -1,0 +1,212 @@
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::fake_host::FakeHost;
+use super::*;
+use crate::desired::labels::{MANAGED_LABEL, provider_id};
+use crate::provider::cluster::PROFILE_DIGEST_ANNOTATION;
+use crate::provider::cluster::fake::FakeServer;
+use crate::resource::Observable;
+use crate::topology::model::HostKeyPolicy;
+use crate::topology::names::{DatacenterName, WorkerName};
+
+const NODE: &str = "/api/v1/nodes/dc1-w1";
+const SERVER: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/servers/dc1-w1";
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn target() -> HostTarget {
+    HostTarget {
+        hostname: "dc1-w1".to_owned(),
+        address: Ipv4Addr::new(10, 50, 0, 11),
+        port: 22,
+        user: "ubuntu".to_owned(),
+        jump: None,
+        host_key: None,
+        host_keys: HostKeyPolicy::AcceptNew,
+    }
+}
+
+fn desired() -> Worker {
+    Worker {
+        name: "dc1-w1".to_owned(),
+        ip: Ipv4Addr::new(10, 50, 0, 11),
+        pod_cidr: "10.244.200.0/24".parse().unwrap(),
+        provider_id: provider_id(&DatacenterName::new("dc1"), &WorkerName::new("dc1-w1")),
+        labels: BTreeMap::from([(MANAGED_LABEL.to_owned(), "false".to_owned())]),
+        taints: BTreeSet::from(["site=dc1:NoSchedule".to_owned()]),
+        kubelet_version: "1.33.5".parse().unwrap(),
+        profile_digest: "digest-1".to_owned(),
+        ready: true,
+        host: Observable::unobserved(),
+    }
+}
+
+fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> {
+    JoinContext {
+        hosts: host,
+        cluster,
+        target: target(),
+        desired: desired(),
+        settings: WorkerSettings {
+            cluster_ca_pem: "a CA".to_owned(),
+            api_server: "https://cluster.example:443".to_owned(),
+            cluster_dns: Ipv4Addr::new(10, 0, 0, 10),
+            max_pods: 250,
+            kernel_routes: BTreeMap::new(),
+        },
+        profile: ProfileName::new("default"),
+        operation: OperationKind::Join,
+        now: &now,
+    }
+}
+
+fn world() -> (FakeServer, FakeHost, ClusterDoor) {
+    let server = FakeServer::default();
+    server.put(SERVER, serde_json::json!({ "metadata": { "name": "dc1-w1" } }));
+    let host = FakeHost::new(server.clone());
+    let door = server.door();
+    (server, host, door)
+}
+
+fn tokens(server: &FakeServer) -> usize {
+    let objects = server.0.lock().unwrap();
+    objects.by_path.keys().filter(|path| path.contains("/bootstrap-token-")).count()
+}
+
+fn operation_phase(server: &FakeServer) -> String {
+    let path = "/apis/stargate.io/v1alpha1/namespaces/stargate/operations/\
+                dc1-w1-join-20260101-000000";
+    server.get(path).unwrap()["status"]["phase"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_worker_joins_and_joining_again_does_nothing() {
+    let (server, host, door) = world();
+    let context = context(&host, &door);
+    let warnings = Mutex::new(Vec::new());
+    let progress = |event| {
+        if let StepEvent::Warning(text) = event {
+            warnings.lock().unwrap().push(text);
+        }
+    };
+    let report = join(&context, &progress).await.unwrap();
+    assert_eq!(*warnings.lock().unwrap(), Vec::<String>::new());
+    let done: Vec<_> = Step::ALL
+        .into_iter()
+        .filter(|step| !matches!(step, Step::OperatingSystem | Step::KernelRoutes))
+        .collect();
+    assert_eq!(report.applied, done);
+    let node = server.get(NODE).unwrap();
+    assert_eq!(node["spec"]["podCIDR"], "10.244.200.0/24");
+    assert_eq!(node["spec"]["providerID"], "stargate:///dc1/dc1-w1");
+    assert_eq!(node["spec"]["taints"][0]["key"], "site");
+    assert_eq!(node["metadata"]["annotations"][PROFILE_DIGEST_ANNOTATION], "digest-1");
+    assert_eq!(tokens(&server), 0);
+    assert_eq!(operation_phase(&server), "Succeeded");
+    assert_eq!(server.get(SERVER).unwrap()["status"]["state"], "ready");
+    let steps = host.take_steps();
+    let place = |name| steps.iter().position(|step| *step == name);
+    assert!(place("cni") < place("start"), "the CNI configuration is there before the start");
+
+    server.0.lock().unwrap().requests.clear();
+    assert_eq!(join(&context, &progress).await.unwrap().applied, []);
+    assert!(host.take_steps().is_empty());
+    assert_eq!(server.0.lock().unwrap().requests, [format!("GET {NODE}")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_join_goes_on_where_it_stopped() {
+    for (fails, expected) in [
+        ("runtime", vec!["runtime", "kubelet"]),
+        ("configuration", vec!["configuration", "bootstrap-kubeconfig", "start"]),
+        ("start", vec!["bootstrap-kubeconfig", "start"]),
+        ("stamp", vec!["start", "stamp"]),
+    ] {
+        let (server, host, door) = world();
+        let context = context(&host, &door);
+        host.state.lock().unwrap().fail = Some(fails);
+        let error = join(&context, &|_| {}).await.unwrap_err();
+        assert!(matches!(error.failure, JoinFailure::Host(_)), "{error:?}");
+        assert_eq!(tokens(&server), 0, "{fails}: a token is left");
+        assert_eq!(operation_phase(&server), "Failed");
+        host.state.lock().unwrap().fail = None;
+        host.take_steps();
+        join(&context, &|_| {}).await.unwrap();
+        let steps = host.take_steps();
+        assert_eq!(steps[..expected.len()], expected, "{fails}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_another_name_is_refused_and_the_token_goes() {
+    let (server, host, door) = world();
+    host.state.lock().unwrap().asks_for = "system:node:dc1-w2";
+    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    assert!(matches!(error.failure, JoinFailure::Refused(_)), "{error:?}");
+    assert_eq!(error.step, Step::ApproveCertificate);
+    assert_eq!(tokens(&server), 0);
+    assert!(!host.state.lock().unwrap().probe.bootstrap_kubeconfig);
+    let status = server.get(SERVER).unwrap()["status"].clone();
+    assert_eq!(status["state"], "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_becomes_ready_is_told_with_its_reason() {
+    let (_, host, door) = world();
+    host.state.lock().unwrap().ready = false;
+    let before = tokio::time::Instant::now();
+    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    assert_eq!((error.step, &error.failure), (Step::NodeReady, &JoinFailure::TimedOut));
+    assert!(error.reason.contains("no Cilium"), "{}", error.reason);
+    assert!(before.elapsed() >= Duration::from_secs(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_another_pod_cidr_must_be_replaced_and_nothing_is_touched() {
+    let (server, host, door) = world();
+    let node = serde_json::json!({
+        "metadata": { "name": "dc1-w1" }, "spec": { "podCIDR": "10.244.7.0/24" },
+    });
+    server.put(NODE, node);
+    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    assert!(error.must_be_replaced());
+    assert!(host.take_steps().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_host_is_not_touched() {
+    let (_, host, door) = world();
+    host.state.lock().unwrap().probe.hostname = "somebody-else".to_owned();
+    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    assert_eq!(error.failure, JoinFailure::WrongHost);
+    assert!(host.take_steps().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_leaves_even_when_its_machine_is_gone() {
+    let (server, host, door) = world();
+    join(&context(&host, &door), &|_| {}).await.unwrap();
+    let leaving = |fate| LeaveContext {
+        hosts: &host,
+        cluster: &door,
+        worker: WorkerName::new("dc1-w1"),
+        target: Some(target()),
+        fate,
+        drain_within: Duration::from_secs(60),
+        now: &now,
+    };
+    host.state.lock().unwrap().unreachable = true;
+    let error = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap_err();
+    assert!(error.remedy.contains("SSH"), "{error:?}");
+    assert!(server.get(NODE).is_some(), "a host that still runs would register again");
+    let report = leave(&leaving(HostFate::GoesAway), &|_| {}).await.unwrap();
+    assert_eq!((report.reset, report.warnings.len()), (false, 1));
+    assert!(server.get(NODE).is_none());
+    host.state.lock().unwrap().unreachable = false;
+    let report = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap();
+    assert!(report.reset, "leaving twice is leaving once");
+}

@@ -1,0 +1,136 @@
+//! Waiting for the cluster and the host, by polling.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::JoinContext;
+use super::error::{JoinError, JoinFailure};
+use super::proof::check_set_once;
+use super::step::Step;
+use crate::provider::cluster::{Approval, ClusterError, NodeFacts};
+use crate::provider::host::WorkerProbe;
+use crate::topology::names::WorkerName;
+
+pub(super) const POLL: Duration = Duration::from_secs(2);
+const CERTIFICATE_WITHIN: Duration = Duration::from_secs(120);
+const REGISTERED_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(300);
+
+impl JoinContext<'_> {
+    fn timed_out(&self, step: Step, reason: impl Into<String>) -> JoinError {
+        JoinError::new(step, &self.desired.name, JoinFailure::TimedOut, reason, step.remedy())
+    }
+
+    /// An answer of the cluster, where one that may be better in a while is
+    /// none; the deadline of whoever waits ends that.
+    fn tolerate<T>(
+        &self,
+        step: Step,
+        answer: Result<T, ClusterError>,
+    ) -> Result<Option<T>, JoinError> {
+        match answer {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_unavailable() => Ok(None),
+            Err(error) => Err(JoinError::cluster(step, &self.desired.name, error)),
+        }
+    }
+
+    /// Approves the worker's certificate request once it is there, and waits
+    /// until the kubelet has its certificate.
+    pub(super) async fn certificate(&self, token_id: &str) -> Result<WorkerProbe, JoinError> {
+        let step = Step::ApproveCertificate;
+        let deadline = Instant::now() + CERTIFICATE_WITHIN;
+        let worker = WorkerName::new(&self.desired.name);
+        let mut approved = false;
+        loop {
+            if !approved {
+                let answer = self.cluster.approve_csr_for(&worker, token_id).await;
+                match self.tolerate(step, answer)? {
+                    Some(Approval::Approved { .. }) => approved = true,
+                    Some(Approval::Refused(refusal)) => return Err(self.refused(refusal)),
+                    Some(Approval::NotThereYet) | None => {}
+                }
+            }
+            if approved {
+                let probe = self.hosts.probe_worker(&self.target).await;
+                let probe =
+                    probe.map_err(|error| JoinError::host(step, &self.desired.name, error))?;
+                if probe.client_certificate {
+                    return Ok(probe);
+                }
+            }
+            if Instant::now() >= deadline {
+                let reason = if approved {
+                    "its certificate request is approved, and no certificate came in two minutes"
+                } else {
+                    "its kubelet asked for no certificate in two minutes"
+                };
+                return Err(self.timed_out(step, reason));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    fn refused(&self, refusal: crate::provider::cluster::Refusal) -> JoinError {
+        let reason = refusal.to_string();
+        JoinError::new(
+            Step::ApproveCertificate,
+            &self.desired.name,
+            JoinFailure::Refused(Box::new(refusal)),
+            reason,
+            "somebody else has used the worker's token, or the kubelet's host name is another \
+             one: look who made the request, then repave the worker",
+        )
+    }
+
+    /// Waits until the worker's Node is there.
+    pub(super) async fn registered(&self) -> Result<NodeFacts, JoinError> {
+        let step = Step::PodCidr;
+        let deadline = Instant::now() + REGISTERED_WITHIN;
+        loop {
+            let answer = self.cluster.node(&self.desired.name).await;
+            if let Some(Some(node)) = self.tolerate(step, answer)? {
+                check_set_once(&self.desired, Some(&node))?;
+                return Ok(node);
+            }
+            if Instant::now() >= deadline {
+                return Err(self.timed_out(step, "its Node did not appear in two minutes"));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the Node is Ready with the kubelet that is wanted.
+    pub(super) async fn ready(
+        &self,
+        is_ready: impl Fn(&NodeFacts) -> bool,
+    ) -> Result<NodeFacts, JoinError> {
+        let step = Step::NodeReady;
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = self.cluster.node(&self.desired.name).await;
+            let seen = self.tolerate(step, answer)?.flatten();
+            if let Some(node) = seen.as_ref().filter(|node| is_ready(node)) {
+                return Ok(node.clone());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.timed_out(step, not_ready(seen.as_ref())));
+            }
+            sleep(POLL).await;
+        }
+    }
+}
+
+fn not_ready(node: Option<&NodeFacts>) -> String {
+    match node {
+        None => "its Node is gone, or the API server does not answer".to_owned(),
+        Some(node) if node.ready => {
+            format!("its Node is Ready, but with the kubelet {}", node.kubelet_version)
+        }
+        Some(node) => match &node.not_ready_because {
+            Some(reason) => format!("its Node is not Ready after five minutes: {reason}"),
+            None => "its Node is not Ready after five minutes".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! The Kubernetes objects that stargate applies whole.
+//!
+//! A body holds every field that stargate sets and nothing else. Values are
+//! written as the API server writes them back (quantities, `apiVersion` of a
+//! field reference), so that reading an object again shows no difference.
+
+mod goldpinger;
+mod route_manager;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use crate::resource::Pending;
+use crate::resource::custom_resources::{self, GROUP, NAMESPACE};
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::topology::model::{ContainerRuntime, Datacenter, Profile, Site};
+use crate::topology::names::{ProfileName, WorkerName};
+
+pub use goldpinger::{GOLDPINGER_NAMESPACE, goldpinger};
+pub use route_manager::route_manager;
+
+/// The group that bootstrap tokens authenticate into.
+pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
+
+/// The CRDs of `stargate.io/v1alpha1`.
+pub fn custom_resource_definitions() -> Vec<Manifest> {
+    [
+        ("servers", custom_resources::server()),
+        ("operations", custom_resources::operation()),
+        ("provisioningprofiles", custom_resources::provisioning_profile()),
+    ]
+    .into_iter()
+    .map(|(plural, body)| {
+        shared(ManifestKind::CustomResourceDefinition, &format!("{plural}.{GROUP}"), body)
+    })
+    .collect()
+}
+
+/// The namespace of stargate's own objects.
+pub fn namespaces() -> Vec<Manifest> {
+    vec![shared(ManifestKind::Namespace, NAMESPACE, json!({}))]
+}
+
+/// Lets bootstrap tokens ask for a certificate.
+///
+/// Nothing here approves what they ask for: stargate does that itself, for the
+/// one request that it expects.
+pub fn bootstrap_rbac() -> Vec<Manifest> {
+    let body = json!({
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:node-bootstrapper",
+        },
+        "subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Group",
+            "name": BOOTSTRAP_GROUP,
+        }],
+    });
+    vec![shared(ManifestKind::ClusterRoleBinding, "stargate:node-bootstrapper", body)]
+}
+
+/// What a [`server`] manifest tells of a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerFacts<'a> {
+    /// The worker's name.
+    pub name: &'a WorkerName,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its pod CIDR.
+    pub pod_cidr: Ipv4Net,
+    /// Its hardware address, where the topology has it.
+    pub mac: Option<&'a str>,
+    /// Its profile.
+    pub profile: &'a ProfileName,
+    /// Its datacenter's router.
+    pub router_ip: &'a Pending<Ipv4Addr>,
+}
+
+/// The Server of a worker.
+pub fn server(datacenter: &Datacenter, worker: &ServerFacts<'_>) -> Manifest {
+    let provider = match datacenter.site {
+        Site::Azure(_) => "azure",
+        Site::Existing(_) => "existing",
+    };
+    let mut spec = json!({
+        "hostname": worker.name,
+        "ipAddress": worker.ip,
+        "routerIP": worker.router_ip,
+        "provider": provider,
+        "podCIDR": worker.pod_cidr,
+        "datacenter": datacenter.name,
+        "profileRef": { "name": worker.profile },
+    });
+    if let Some(mac) = worker.mac {
+        spec["macAddress"] = json!(mac);
+    }
+    namespaced(ManifestKind::Server, NAMESPACE, worker.name.as_str(), json!({ "spec": spec }))
+}
+
+/// The ProvisioningProfile of a profile.
+pub fn provisioning_profile(name: &ProfileName, profile: &Profile) -> Manifest {
+    let runtime = match profile.container_runtime {
+        ContainerRuntime::Containerd => "containerd",
+    };
+    let mut spec = json!({
+        "kubernetesVersion": profile.kubernetes_version,
+        "containerRuntime": runtime,
+        "managedCilium": profile.managed_cilium,
+    });
+    if !profile.labels.is_empty() {
+        spec["labels"] = json!(profile.labels);
+    }
+    if !profile.taints.is_empty() {
+        spec["taints"] = json!(profile.taints);
+    }
+    if let Some(max_pods) = profile.max_pods {
+        spec["maxPods"] = json!(max_pods);
+    }
+    let kind = ManifestKind::ProvisioningProfile;
+    namespaced(kind, NAMESPACE, name.as_str(), json!({ "spec": spec }))
+}
+
+fn shared(kind: ManifestKind, name: &str, body: Value) -> Manifest {
+    Manifest { kind, namespace: None, name: name.to_owned(), body }
+}
+
+fn namespaced(kind: ManifestKind, namespace: &str, name: &str, body: Value) -> Manifest {
+    Manifest { kind, namespace: Some(namespace.to_owned()), name: name.to_owned(), body }
+}
+
+#[cfg(test)]
+mod tests;

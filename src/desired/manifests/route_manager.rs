@@ -1,0 +1,96 @@
+//! The optional DaemonSet that adds kernel routes on AKS nodes.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use super::namespaced;
+use crate::resource::custom_resources::NAMESPACE;
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::ownership::ROUTE_PROTOCOL;
+
+const NAME: &str = "stargate-route-manager";
+/// An image with the whole of iproute2: busybox knows no `onlink`.
+const IMAGE: &str = "docker.io/nicolaka/netshoot:v0.13";
+
+/// The DaemonSet that keeps these routes on every AKS node.
+///
+/// It runs on nodes of AKS's own pools only; workers get their routes from
+/// their bootstrap. The routes carry stargate's protocol number, so that those
+/// no longer wanted are found and removed, and nobody else's ever are.
+pub fn route_manager(routes: &[(Ipv4Net, Ipv4Addr)]) -> Vec<Manifest> {
+    let labels = json!({ "app": NAME });
+    let body = json!({
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "hostNetwork": true,
+                    "automountServiceAccountToken": false,
+                    "priorityClassName": "system-node-critical",
+                    "terminationGracePeriodSeconds": 5,
+                    "affinity": only_aks_nodes(),
+                    "tolerations": [{ "operator": "Exists" }],
+                    "containers": [{
+                        "name": "routes",
+                        "image": IMAGE,
+                        "command": ["/bin/sh", "-c", script(routes)],
+                        "resources": {
+                            "requests": { "cpu": "5m", "memory": "16Mi" },
+                            "limits": { "memory": "64Mi" },
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
+                        },
+                    }],
+                },
+            },
+        },
+    });
+    vec![namespaced(ManifestKind::DaemonSet, NAMESPACE, NAME, body)]
+}
+
+fn only_aks_nodes() -> Value {
+    json!({
+        "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchExpressions": [
+                { "key": "kubernetes.azure.com/agentpool", "operator": "Exists" },
+            ]}],
+        }},
+    })
+}
+
+/// Sets the routes once a minute and removes what is no longer in the list.
+///
+/// A wanted route is replaced in place, so that it is never gone in between.
+fn script(routes: &[(Ipv4Net, Ipv4Addr)]) -> String {
+    let mut sorted = routes.to_vec();
+    sorted.sort();
+    let mut wanted = String::new();
+    let mut replace = String::new();
+    for (prefix, next_hop) in sorted {
+        let _ = write!(wanted, " {prefix}");
+        let _ = writeln!(
+            replace,
+            "  ip route replace {prefix} via {next_hop} onlink dev \"$device\" proto {ROUTE_PROTOCOL} || true"
+        );
+    }
+    // The kernel shows a host route without its length.
+    let wanted = wanted.replace("/32", "");
+    format!(
+        "wanted=\"{wanted} \"\n\
+         trap 'exit 0' TERM\n\
+         while true; do\n  \
+         device=$(ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n 1)\n\
+         {replace}  \
+         ip -4 route show proto {ROUTE_PROTOCOL} | while read -r prefix rest; do\n    \
+         case \"$wanted\" in *\" $prefix \"*) ;; *) ip route del \"$prefix\" proto {ROUTE_PROTOCOL} ;; esac\n  \
+         done\n  \
+         sleep 60 & wait $!\n\
+         done\n"
+    )
+}

@@ -1,0 +1,121 @@
+//! Approving the one certificate request that is expected.
+
+use serde_json::{Value, json};
+
+use super::certificate_request::{CLIENT_SIGNER, CertificateRefusal, check};
+use super::error::ClusterError;
+use super::request::{Collection, PatchKind, apis};
+use super::{ClusterDoor, text_at};
+use crate::desired::manifests::BOOTSTRAP_GROUP;
+use crate::topology::names::WorkerName;
+
+/// What a look at the certificate requests came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// The kubelet has not asked yet.
+    NotThereYet,
+    /// The worker's request was approved, now or before.
+    Approved {
+        /// The request's name.
+        request: String,
+    },
+    /// Something asked with the worker's token for what a worker does not ask.
+    Refused(Refusal),
+}
+
+/// A request that will not be approved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the certificate request {request} is not approved: {reason}")]
+pub struct Refusal {
+    /// The request's name.
+    pub request: String,
+    /// Why not.
+    pub reason: CertificateRefusal,
+}
+
+impl ClusterDoor {
+    /// Looks for the client certificate request of a worker's kubelet and
+    /// approves it, if it is exactly that.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn approve_csr_for(
+        &self,
+        worker: &WorkerName,
+        token_id: &str,
+    ) -> Result<Approval, ClusterError> {
+        let requests = self.collection(apis::CERTIFICATE_SIGNING_REQUEST, None);
+        let selector = format!("spec.signerName={CLIENT_SIGNER}");
+        let requester = format!("system:bootstrap:{token_id}");
+        let mut refusal = None;
+        for object in requests.list(None, Some(&selector)).await? {
+            if object["spec"]["username"] != requester.as_str() {
+                continue;
+            }
+            let name = text_at(&object["metadata"], "name");
+            match (check(&object, worker.as_str(), token_id), decided(&object)) {
+                (Ok(()), Some("Approved")) => return Ok(Approval::Approved { request: name }),
+                (Ok(()), None) => {
+                    approve(&requests, &name, &object, worker).await?;
+                    return Ok(Approval::Approved { request: name });
+                }
+                (Err(reason), None) => refusal = Some(Refusal { request: name, reason }),
+                // Denied or failed: the kubelet asks again.
+                _ => {}
+            }
+        }
+        Ok(refusal.map_or(Approval::NotThereYet, Approval::Refused))
+    }
+
+    /// Whether the cluster would approve by itself what our bootstrap tokens ask
+    /// for, which is more than stargate wants of it.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": "system:bootstrap:000000",
+                "groups": ["system:bootstrappers", BOOTSTRAP_GROUP, "system:authenticated"],
+                "resourceAttributes": {
+                    "group": "certificates.k8s.io",
+                    "resource": "certificatesigningrequests",
+                    "subresource": "nodeclient",
+                    "verb": "create",
+                    "version": "*",
+                },
+            },
+        });
+        let reviews = self.collection(apis::SUBJECT_ACCESS_REVIEW, None);
+        let answer = reviews.create("nodeclient", &review).await?;
+        Ok(answer["status"]["allowed"] == true)
+    }
+}
+
+fn decided(object: &Value) -> Option<&str> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().filter_map(|condition| condition["type"].as_str()).next()
+}
+
+/// The version guards against a request that was replaced after it was checked.
+async fn approve(
+    requests: &Collection,
+    name: &str,
+    object: &Value,
+    worker: &WorkerName,
+) -> Result<(), ClusterError> {
+    let patch = json!({
+        "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] },
+        "status": { "conditions": [{
+            "type": "Approved",
+            "status": "True",
+            "reason": "StargateJoin",
+            "message": format!("stargate joins the worker {worker}"),
+        }]},
+    });
+    requests.patch(name, Some("approval"), PatchKind::Merge, &patch).await.map(|_| ())
+}

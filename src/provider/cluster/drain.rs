@@ -1,0 +1,112 @@
+//! Taking the pods off a Node.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::error::{ClusterCause, ClusterError};
+use super::request::apis;
+use super::{ClusterDoor, text_at};
+
+const POLL: Duration = Duration::from_secs(2);
+
+/// What became of the pods of a Node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// How many pods were asked to go.
+    pub evicted: usize,
+    /// Pods that were asked to go and are still there, as `namespace/name`.
+    pub remaining: Vec<String>,
+}
+
+impl ClusterDoor {
+    /// Evicts every pod that is not a DaemonSet's, a static one or over, and
+    /// waits until they are gone.
+    ///
+    /// A disruption budget that says "not now" is asked again until the time
+    /// is up; what is left then is reported, not deleted.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
+        let deadline = tokio::time::Instant::now() + within;
+        let mut report = DrainReport::default();
+        let mut asked = std::collections::BTreeSet::new();
+        loop {
+            let pods = self.pods_to_evict(node).await?;
+            report.remaining =
+                pods.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+            if pods.is_empty() || tokio::time::Instant::now() >= deadline {
+                report.evicted = asked.len();
+                return Ok(report);
+            }
+            for pod in pods {
+                if !asked.contains(&pod) && self.evict(&pod.0, &pod.1).await? {
+                    asked.insert(pod);
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Asks a pod to go; false where its disruption budget does not allow it now.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn evict(&self, namespace: &str, name: &str) -> Result<bool, ClusterError> {
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": { "name": name, "namespace": namespace },
+        });
+        let pods = self.collection(apis::POD, Some(namespace));
+        match pods.post_subresource(name, "eviction", "evict", &eviction).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.cause == ClusterCause::NotFound => Ok(true),
+            // 429 is how a disruption budget answers.
+            Err(error) if error.cause == ClusterCause::Unavailable => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pods_to_evict(&self, node: &str) -> Result<Vec<(String, String)>, ClusterError> {
+        let selector = format!("spec.nodeName={node}");
+        let pods = self.collection(apis::POD, None).list(None, Some(&selector)).await?;
+        Ok(pods
+            .iter()
+            .filter(|pod| pod["spec"]["nodeName"] == node && must_go(pod))
+            .map(|pod| (text_at(&pod["metadata"], "namespace"), text_at(&pod["metadata"], "name")))
+            .collect())
+    }
+}
+
+fn must_go(pod: &Value) -> bool {
+    let owners = pod["metadata"]["ownerReferences"].as_array();
+    let of_daemon_set = owners.into_iter().flatten().any(|owner| owner["kind"] == "DaemonSet");
+    let static_pod = !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null();
+    let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    !of_daemon_set && !static_pod && !over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pods_that_would_run_elsewhere_must_go() {
+        for (pod, expected) in [
+            (json!({ "metadata": { "name": "a" }, "status": { "phase": "Running" } }), true),
+            (json!({ "metadata": { "ownerReferences": [{ "kind": "ReplicaSet" }] } }), true),
+            (json!({ "metadata": { "ownerReferences": [{ "kind": "DaemonSet" }] } }), false),
+            (
+                json!({ "metadata": { "annotations": { "kubernetes.io/config.mirror": "x" } } }),
+                false,
+            ),
+            (json!({ "status": { "phase": "Succeeded" } }), false),
+        ] {
+            assert_eq!(must_go(&pod), expected, "{pod}");
+        }
+    }
+}

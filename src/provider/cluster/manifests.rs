@@ -1,0 +1,156 @@
+//! Objects that are applied whole.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::error::{ClusterCause, ClusterError};
+use super::fields::owned_body;
+use super::request::{Collection, PatchKind};
+use super::{ClusterDoor, text_at};
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
+use crate::resource::{Ownership, Side};
+
+/// How long a deletion may take to be over: a namespace empties itself first.
+const GONE_WITHIN: Duration = Duration::from_secs(300);
+const GONE_POLL: Duration = Duration::from_secs(1);
+
+/// An object as it stands in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveManifest {
+    /// What of it stargate's field manager owns.
+    pub manifest: Manifest,
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// Its version, for a guard.
+    pub resource_version: String,
+}
+
+impl ClusterDoor {
+    /// Every object of a kind that carries this topology's mark, by one list;
+    /// none where the cluster does not know the kind yet.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
+        let objects = match self.collection(kind.api(), None).list(Some(&selector), None).await {
+            Err(error) if error.is_not_found() => Vec::new(),
+            answer => answer?,
+        };
+        Ok(objects.iter().map(|object| self.live(kind, object)).collect())
+    }
+
+    /// One object, whoever it belongs to.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn get(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<LiveManifest>, ClusterError> {
+        let object = self.collection(kind.api(), namespace).get(name).await?;
+        Ok(object.map(|object| self.live(kind, &object)))
+    }
+
+    /// Applies an object with the marks of ownership, and answers its new state.
+    ///
+    /// Without `force`, a field that another manager holds is a conflict.
+    ///
+    /// # Errors
+    ///
+    /// Another manager holds a field, the object is wrong, or the cluster did
+    /// not answer.
+    pub async fn apply(
+        &self,
+        manifest: &Manifest,
+        side: &Side,
+        force: bool,
+    ) -> Result<LiveManifest, ClusterError> {
+        let api = manifest.kind.api();
+        let collection = self.collection(api, manifest.namespace.as_deref());
+        let mut object = manifest.body.clone();
+        if !object.is_object() {
+            return Err(collection
+                .about("apply", &manifest.name)
+                .malformed("its body is no JSON object"));
+        }
+        object["apiVersion"] = json!(api.api_version());
+        object["kind"] = json!(api.kind);
+        object["metadata"]["name"] = json!(manifest.name);
+        if let Some(namespace) = &manifest.namespace {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
+        object["metadata"]["labels"][TOPOLOGY_LABEL] = json!(self.owner.topology);
+        object["metadata"]["labels"][SIDE_LABEL] = json!(side.to_string());
+        let live =
+            collection.patch(&manifest.name, None, PatchKind::Apply { force }, &object).await?;
+        Ok(self.live(manifest.kind, &live))
+    }
+
+    /// Deletes an object and waits until it is gone; one that is not there is
+    /// fine.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, refused, or did not finish in time.
+    pub async fn delete(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), ClusterError> {
+        delete_and_wait(&self.collection(kind.api(), namespace), name).await
+    }
+
+    fn live(&self, kind: ManifestKind, object: &Value) -> LiveManifest {
+        let metadata = &object["metadata"];
+        let manifest = Manifest {
+            kind,
+            namespace: metadata["namespace"].as_str().map(str::to_owned),
+            name: text_at(metadata, "name"),
+            body: owned_body(object),
+        };
+        LiveManifest {
+            manifest,
+            ownership: self.ownership_of(object),
+            resource_version: text_at(metadata, "resourceVersion"),
+        }
+    }
+
+    pub(super) fn ownership_of(&self, object: &Value) -> Ownership {
+        let labels = &object["metadata"]["labels"];
+        if labels[TOPOLOGY_LABEL] == self.owner.topology.as_str() {
+            let side = labels[SIDE_LABEL].as_str().unwrap_or("cluster").to_owned();
+            Ownership::Ours { side: SideName(side) }
+        } else {
+            Ownership::Foreign
+        }
+    }
+}
+
+pub(super) async fn delete_and_wait(
+    collection: &Collection,
+    name: &str,
+) -> Result<(), ClusterError> {
+    collection.delete(name).await?;
+    let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+    while let Some(object) = collection.get(name).await? {
+        if tokio::time::Instant::now() >= deadline {
+            let finalizers = &object["metadata"]["finalizers"];
+            let reason = if finalizers.is_null() {
+                "it is still there after five minutes".to_owned()
+            } else {
+                format!("it is still there after five minutes, held by {finalizers}")
+            };
+            return Err(collection.about("delete", name).error(ClusterCause::Unavailable, reason));
+        }
+        tokio::time::sleep(GONE_POLL).await;
+    }
+    Ok(())
+}

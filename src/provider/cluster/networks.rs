@@ -1,0 +1,118 @@
+//! Where the pod CIDRs of nodes are written: AKS's allocator, and Cilium.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use super::error::ClusterError;
+use super::manifests::delete_and_wait;
+use super::request::apis;
+use super::{ClusterDoor, text_at};
+
+/// Where Azure keeps its objects.
+const KUBE_SYSTEM: &str = "kube-system";
+
+impl ClusterDoor {
+    /// The pod CIDR that Azure gave each AKS node; none where the cluster has no
+    /// such API.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn node_network_configs(&self) -> Result<BTreeMap<String, Ipv4Net>, ClusterError> {
+        let collection = self.collection(apis::NODE_NETWORK_CONFIG, Some(KUBE_SYSTEM));
+        let objects = collection.list_if_served().await?;
+        Ok(objects
+            .iter()
+            .filter_map(|object| {
+                Some((text_at(&object["metadata"], "name"), overlay_range(object)?))
+            })
+            .collect())
+    }
+
+    /// `spec.ipam.podCIDRs` of every CiliumNode; none where the cluster has no
+    /// such API. On AKS they are normally empty, and never to be believed.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn cilium_nodes(&self) -> Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError> {
+        let objects = self.collection(apis::CILIUM_NODE, None).list_if_served().await?;
+        Ok(objects
+            .iter()
+            .map(|object| (text_at(&object["metadata"], "name"), pod_cidrs(object)))
+            .collect())
+    }
+
+    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such CiliumNode yet, or the cluster did not answer.
+    pub async fn set_cilium_pod_cidrs(
+        &self,
+        name: &str,
+        pod_cidrs: &[Ipv4Net],
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "spec": { "ipam": { "podCIDRs": pod_cidrs } } });
+        self.collection(apis::CILIUM_NODE, None).merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Deletes a CiliumNode whose Node is gone; one that is not there is fine,
+    /// and so is a cluster without Cilium.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
+        delete_and_wait(&self.collection(apis::CILIUM_NODE, None), name).await
+    }
+}
+
+fn pod_cidrs(object: &Value) -> Vec<Ipv4Net> {
+    let written = object["spec"]["ipam"]["podCIDRs"].as_array().into_iter().flatten();
+    written.filter_map(|text| text.as_str()?.parse().ok()).collect()
+}
+
+/// The overlay container's `primaryIP`. It is a prefix there, possibly with
+/// host bits; in other modes it is a plain address, which tells no range.
+fn overlay_range(object: &Value) -> Option<Ipv4Net> {
+    let containers = object["status"]["networkContainers"].as_array()?;
+    containers
+        .iter()
+        .filter(|container| container["type"].as_str().is_none_or(|kind| kind == "overlay"))
+        .filter_map(|container| container["primaryIP"].as_str()?.parse::<Ipv4Net>().ok())
+        .map(|range| range.trunc())
+        .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(containers: &Value) -> Value {
+        json!({ "status": { "networkContainers": containers } })
+    }
+
+    #[test]
+    fn the_range_is_the_overlay_containers_prefix() {
+        for (containers, expected) in [
+            (json!([{ "type": "overlay", "primaryIP": "10.244.2.0/24" }]), Some("10.244.2.0/24")),
+            (json!([{ "type": "overlay", "primaryIP": "10.244.2.7/24" }]), Some("10.244.2.0/24")),
+            (
+                json!([
+                    { "type": "vnet", "primaryIP": "10.224.0.0/24" },
+                    { "type": "overlay", "primaryIP": "10.244.5.0/24", "nodeIP": "10.224.0.4" },
+                ]),
+                Some("10.244.5.0/24"),
+            ),
+            (json!([{ "type": "overlay", "primaryIP": "10.244.2.7" }]), None),
+            (json!([]), None),
+        ] {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(overlay_range(&config(&containers)), expected, "{containers}");
+        }
+        assert_eq!(overlay_range(&json!({})), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! Nodes, and what of them stargate sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use super::error::ClusterError;
+use super::manifests::delete_and_wait;
+use super::request::{Collection, apis};
+use super::{ClusterDoor, text_at};
+
+/// The annotation with the digest of the profile that was applied.
+pub const PROFILE_DIGEST_ANNOTATION: &str = "stargate.io/profile-digest";
+/// The annotation with the names of the labels that stargate set.
+pub const LABELS_ANNOTATION: &str = "stargate.io/labels";
+/// The annotation with the taints that stargate set.
+pub const TAINTS_ANNOTATION: &str = "stargate.io/taints";
+
+/// What is read of a Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its taints, as in `key=value:NoSchedule`.
+    pub taints: BTreeSet<String>,
+    /// Its first internal IPv4 address.
+    pub internal_ip: Option<Ipv4Addr>,
+    /// `spec.podCIDR`.
+    pub pod_cidr: Option<Ipv4Net>,
+    /// `spec.providerID`.
+    pub provider_id: Option<String>,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Why it is not, in the kubelet's words.
+    pub not_ready_because: Option<String>,
+    /// The version of its kubelet, as it tells.
+    pub kubelet_version: String,
+    /// Whether it takes no new pods.
+    pub unschedulable: bool,
+    /// Its version, for a guard.
+    pub resource_version: String,
+}
+
+impl NodeFacts {
+    fn of(object: &Value) -> Self {
+        let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+        let ready = status["conditions"].as_array().and_then(|conditions| {
+            conditions.iter().find(|condition| condition["type"] == "Ready")
+        });
+        let is_ready = ready.is_some_and(|condition| condition["status"] == "True");
+        let reason = ready.and_then(|condition| condition["message"].as_str());
+        Self {
+            name: text_at(metadata, "name"),
+            labels: texts(&metadata["labels"]),
+            annotations: texts(&metadata["annotations"]),
+            taints: spec["taints"].as_array().into_iter().flatten().map(taint_text).collect(),
+            internal_ip: internal_ip(&status["addresses"]),
+            pod_cidr: spec["podCIDR"].as_str().and_then(|text| text.parse().ok()),
+            provider_id: spec["providerID"].as_str().map(str::to_owned),
+            ready: is_ready,
+            not_ready_because: reason.filter(|_| !is_ready).map(str::to_owned),
+            kubelet_version: text_at(&status["nodeInfo"], "kubeletVersion"),
+            unschedulable: spec["unschedulable"] == true,
+            resource_version: text_at(metadata, "resourceVersion"),
+        }
+    }
+
+    /// Whether it carries all that is wanted, nothing that was wanted before,
+    /// and the note of what stargate set.
+    pub fn carries(&self, labels: &BTreeMap<String, String>, taints: &BTreeSet<String>) -> bool {
+        labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+            && taints.is_subset(&self.taints)
+            && self.listed(LABELS_ANNOTATION) == labels.keys().cloned().collect()
+            && self.listed(TAINTS_ANNOTATION) == *taints
+    }
+
+    fn listed(&self, annotation: &str) -> BTreeSet<String> {
+        let text = self.annotations.get(annotation).map(String::as_str).unwrap_or_default();
+        text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The names of labels that stargate set before and that are no longer
+    /// wanted.
+    pub fn leftover_labels(&self, wanted: &BTreeMap<String, String>) -> BTreeSet<String> {
+        let mut listed = self.listed(LABELS_ANNOTATION);
+        listed.retain(|name| !wanted.contains_key(name) && self.labels.contains_key(name));
+        listed
+    }
+
+    /// The taints that stargate set before and that are no longer wanted.
+    pub fn leftover_taints(&self, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut listed = self.listed(TAINTS_ANNOTATION);
+        listed.retain(|taint| !wanted.contains(taint) && self.taints.contains(taint));
+        listed
+    }
+}
+
+fn texts(object: &Value) -> BTreeMap<String, String> {
+    let fields = object.as_object().into_iter().flatten();
+    fields.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn internal_ip(addresses: &Value) -> Option<Ipv4Addr> {
+    let internal = |address: &&Value| address["type"] == "InternalIP";
+    let addresses = addresses.as_array()?.iter().filter(internal);
+    addresses.filter_map(|address| address["address"].as_str()?.parse().ok()).next()
+}
+
+fn taint_text(taint: &Value) -> String {
+    let (key, value, effect) =
+        (text_at(taint, "key"), text_at(taint, "value"), text_at(taint, "effect"));
+    if value.is_empty() { format!("{key}:{effect}") } else { format!("{key}={value}:{effect}") }
+}
+
+fn taint_object(text: &str) -> Value {
+    let (head, effect) = text.rsplit_once(':').unwrap_or((text, "NoSchedule"));
+    match head.split_once('=') {
+        Some((key, value)) if !value.is_empty() => {
+            json!({ "key": key, "value": value, "effect": effect })
+        }
+        Some((key, _)) => json!({ "key": key, "effect": effect }),
+        None => json!({ "key": head, "effect": effect }),
+    }
+}
+
+impl ClusterDoor {
+    fn node_collection(&self) -> Collection {
+        self.collection(apis::NODE, None)
+    }
+
+    /// Every Node, AKS's and the workers', by one list.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn nodes(&self) -> Result<Vec<NodeFacts>, ClusterError> {
+        let nodes = self.node_collection().list(None, None).await?;
+        Ok(nodes.iter().map(NodeFacts::of).collect())
+    }
+
+    /// One Node, if there is one of that name.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn node(&self, name: &str) -> Result<Option<NodeFacts>, ClusterError> {
+        Ok(self.node_collection().get(name).await?.map(|node| NodeFacts::of(&node)))
+    }
+
+    /// Sets a Node's pod CIDR; the API server takes it once and never again.
+    ///
+    /// # Errors
+    ///
+    /// The Node has another one, or the cluster did not answer.
+    pub async fn set_node_pod_cidr(
+        &self,
+        name: &str,
+        pod_cidr: Ipv4Net,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "spec": { "podCIDR": pod_cidr, "podCIDRs": [pod_cidr] } });
+        self.node_collection().merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Sets a Node's provider id; the API server takes it once and never again.
+    ///
+    /// # Errors
+    ///
+    /// The Node has another one, or the cluster did not answer.
+    pub async fn set_node_provider_id(
+        &self,
+        name: &str,
+        provider_id: &str,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "spec": { "providerID": provider_id } });
+        self.node_collection().merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Sets labels and taints, removes those that stargate set before and that
+    /// are no longer wanted, and notes which ones are its own.
+    ///
+    /// Server-side apply would create a Node that is not there; a merge patch
+    /// cannot. The resource version guards the list of taints, which a merge
+    /// patch replaces whole.
+    ///
+    /// # Errors
+    ///
+    /// The Node changed in the meantime, or the cluster did not answer.
+    pub async fn set_node_labels_and_taints(
+        &self,
+        node: &NodeFacts,
+        labels: &BTreeMap<String, String>,
+        taints: &BTreeSet<String>,
+    ) -> Result<NodeFacts, ClusterError> {
+        let mut label_patch = json!(labels);
+        for name in node.leftover_labels(labels) {
+            label_patch[name] = Value::Null;
+        }
+        let leftover = node.leftover_taints(taints);
+        let all_taints: BTreeSet<_> = node.taints.union(taints).collect();
+        let mut patch = json!({
+            "metadata": {
+                "resourceVersion": node.resource_version,
+                "labels": label_patch,
+                "annotations": {
+                    LABELS_ANNOTATION: joined(labels.keys()),
+                    TAINTS_ANNOTATION: joined(taints),
+                },
+            },
+        });
+        if !leftover.is_empty() || !taints.is_subset(&node.taints) {
+            let wanted = all_taints.into_iter().filter(|taint| !leftover.contains(*taint));
+            patch["spec"]["taints"] = wanted.map(|taint| taint_object(taint)).collect();
+        }
+        Ok(NodeFacts::of(&self.node_collection().merge(&node.name, &patch).await?))
+    }
+
+    /// Sets or, with `None`, removes annotations of a Node.
+    ///
+    /// # Errors
+    ///
+    /// There is no such Node, or the cluster did not answer.
+    pub async fn patch_node_annotations(
+        &self,
+        name: &str,
+        annotations: &BTreeMap<&str, Option<&str>>,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "metadata": { "annotations": annotations } });
+        self.node_collection().merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Sets labels of a Node and leaves others alone.
+    ///
+    /// # Errors
+    ///
+    /// There is no such Node, or the cluster did not answer.
+    pub async fn patch_node_labels(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "metadata": { "labels": labels } });
+        self.node_collection().merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Keeps new pods off a Node, or lets them come again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such Node, or the cluster did not answer.
+    pub async fn cordon(&self, name: &str, cordoned: bool) -> Result<(), ClusterError> {
+        let patch = json!({ "spec": { "unschedulable": cordoned } });
+        self.node_collection().merge(name, &patch).await.map(|_| ())
+    }
+
+    /// Deletes a Node and waits until it is gone; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
+        delete_and_wait(&self.node_collection(), name).await
+    }
+}
+
+fn joined<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
+    items.into_iter().map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taint_reads_back_what_it_writes() {
+        for text in ["a=b:NoSchedule", "a:NoExecute", "x.io/a=b:PreferNoSchedule"] {
+            assert_eq!(taint_text(&taint_object(text)), text);
+        }
+    }
+
+    #[test]
+    fn a_node_is_read_whatever_it_lacks() {
+        let node = NodeFacts::of(&json!({ "metadata": { "name": "w" } }));
+        assert!(!node.ready && node.pod_cidr.is_none() && node.internal_ip.is_none());
+        let node = NodeFacts::of(&json!({
+            "metadata": { "name": "w", "annotations": { LABELS_ANNOTATION: "a,b" },
+                          "labels": { "a": "1", "b": "2" } },
+            "spec": { "podCIDR": "10.244.3.0/24", "taints": [{ "key": "k", "effect": "NoExecute" }] },
+            "status": {
+                "addresses": [
+                    { "type": "Hostname", "address": "w" },
+                    { "type": "InternalIP", "address": "fd00::1" },
+                    { "type": "InternalIP", "address": "10.0.0.4" },
+                ],
+                "conditions": [{ "type": "Ready", "status": "False", "message": "no CNI" }],
+                "nodeInfo": { "kubeletVersion": "v1.33.5" },
+            },
+        }));
+        assert_eq!(node.internal_ip, Some(Ipv4Addr::new(10, 0, 0, 4)));
+        assert_eq!(node.pod_cidr, Some("10.244.3.0/24".parse().unwrap()));
+        assert_eq!(node.not_ready_because.as_deref(), Some("no CNI"));
+        let wanted = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        assert_eq!(node.leftover_labels(&wanted), BTreeSet::from(["b".to_owned()]));
+    }
+}

@@ -1,0 +1,239 @@
+//! The record of work on workers: Operations, and the status of Servers.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::ClusterDoor;
+use super::error::ClusterError;
+use super::request::{PatchKind, apis};
+use crate::resource::custom_resources::{GROUP, NAMESPACE, VERSION};
+use crate::resource::ownership::TOPOLOGY_LABEL;
+use crate::topology::names::{ProfileName, WorkerName};
+
+/// What is done to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// It becomes a member of the cluster.
+    Join,
+    /// It is made anew.
+    Repave,
+    /// It is restarted.
+    Reboot,
+}
+
+impl OperationKind {
+    /// The word in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Repave => "repave",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationPhase {
+    /// Under way.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Given up.
+    Failed,
+}
+
+impl OperationPhase {
+    /// The word in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// The record of one piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRecord {
+    /// The worker.
+    pub worker: WorkerName,
+    /// Its profile.
+    pub profile: ProfileName,
+    /// What is done.
+    pub kind: OperationKind,
+    /// When it began; together with worker and kind it names the record.
+    pub started: Timestamp,
+    /// How far it is.
+    pub phase: OperationPhase,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+    /// The step it is at, or why it failed; never a secret.
+    pub message: String,
+}
+
+impl OperationRecord {
+    /// The name of the record's object.
+    pub fn name(&self) -> String {
+        let time = self.started.strftime("%Y%m%d-%H%M%S");
+        format!("{}-{}-{time}", self.worker, self.kind.as_str())
+    }
+}
+
+/// How far a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    /// It is being made.
+    Provisioning,
+    /// It is a Ready member of the cluster.
+    Ready,
+    /// What was tried failed.
+    Error,
+    /// It is being taken out.
+    Leaving,
+}
+
+impl ServerState {
+    /// The word in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Ready => "ready",
+            Self::Error => "error",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+/// The status of a Server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// How far it is.
+    pub state: ServerState,
+    /// What there is to say; never a secret.
+    pub message: String,
+    /// The operating system and the kubelet on it; kept as it was where absent.
+    pub current_os: Option<String>,
+    /// The profile that was applied; kept as it was where absent.
+    pub applied_profile: Option<String>,
+    /// When this was so.
+    pub updated: Timestamp,
+}
+
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn condition(kind: &str, holds: Option<bool>, reason: &str, message: &str, at: &str) -> Value {
+    let status = match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    json!([{
+        "type": kind, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": at,
+    }])
+}
+
+fn operation_status(record: &OperationRecord) -> Value {
+    let (holds, at) = match record.phase {
+        OperationPhase::Running => (None, record.started),
+        OperationPhase::Succeeded => (Some(true), record.completed.unwrap_or(record.started)),
+        OperationPhase::Failed => (Some(false), record.completed.unwrap_or(record.started)),
+    };
+    let phase = record.phase.as_str();
+    let mut status = json!({
+        "phase": phase,
+        "startTime": seconds(record.started),
+        "message": record.message,
+        "conditions": condition("Complete", holds, phase, &record.message, &seconds(at)),
+    });
+    if let Some(completed) = record.completed {
+        status["completionTime"] = json!(seconds(completed));
+    }
+    status
+}
+
+fn server_status(status: &ServerStatus) -> Value {
+    let ready = match status.state {
+        ServerState::Ready => Some(true),
+        ServerState::Provisioning => None,
+        ServerState::Error | ServerState::Leaving => Some(false),
+    };
+    let (state, updated) = (status.state.as_str(), seconds(status.updated));
+    let mut body = json!({
+        "state": state,
+        "message": status.message,
+        "lastUpdated": updated,
+        "conditions": condition("Ready", ready, state, &status.message, &updated),
+    });
+    if let Some(current) = &status.current_os {
+        body["currentOS"] = json!(current);
+    }
+    if let Some(profile) = &status.applied_profile {
+        body["appliedProfile"] = json!(profile);
+    }
+    body
+}
+
+impl ClusterDoor {
+    /// Creates the object of a record, whose spec never changes afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        let name = record.name();
+        let object = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": apis::OPERATION.kind,
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "labels": { TOPOLOGY_LABEL: self.owner.topology },
+            },
+            "spec": {
+                "serverRef": { "name": record.worker },
+                "provisioningProfileRef": { "name": record.profile },
+                "operation": record.kind.as_str(),
+            },
+        });
+        match self.collection(apis::OPERATION, Some(NAMESPACE)).create(&name, &object).await {
+            Err(error) if !error.is_conflict() => return Err(error),
+            _ => {}
+        }
+        self.update_operation(record).await
+    }
+
+    /// Writes how far the work is.
+    ///
+    /// # Errors
+    ///
+    /// There is no such record, or the cluster did not answer.
+    pub async fn update_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        let patch = json!({ "status": operation_status(record) });
+        self.collection(apis::OPERATION, Some(NAMESPACE))
+            .patch(&record.name(), Some("status"), PatchKind::Merge, &patch)
+            .await
+            .map(|_| ())
+    }
+
+    /// Writes the status of a worker's Server.
+    ///
+    /// # Errors
+    ///
+    /// There is no such Server, or the cluster did not answer.
+    pub async fn update_server_status(
+        &self,
+        worker: &WorkerName,
+        status: &ServerStatus,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "status": server_status(status) });
+        self.collection(apis::SERVER, Some(NAMESPACE))
+            .patch(worker.as_str(), Some("status"), PatchKind::Merge, &patch)
+            .await
+            .map(|_| ())
+    }
+}

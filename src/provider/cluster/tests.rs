@@ -1,0 +1,59 @@
+use serde_json::json;
+
+use super::fake::FakeServer;
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::{Ownership, Side};
+use crate::topology::names::WorkerName;
+
+#[tokio::test]
+async fn applying_adds_the_marks() {
+    let fake = FakeServer::default();
+    let manifest = Manifest {
+        kind: ManifestKind::ServiceAccount,
+        namespace: Some("goldpinger".to_owned()),
+        name: "goldpinger".to_owned(),
+        body: json!({ "metadata": { "labels": { "app": "x" } } }),
+    };
+    let live = fake.door().apply(&manifest, &Side::Cluster, true).await.unwrap();
+    assert!(matches!(live.ownership, Ownership::Ours { .. }));
+    let object = fake.get("/api/v1/namespaces/goldpinger/serviceaccounts/goldpinger").unwrap();
+    assert_eq!(object["apiVersion"], "v1");
+    assert_eq!(object["metadata"]["labels"]["stargate.io/topology"], "demo");
+    assert_eq!(object["metadata"]["labels"]["app"], "x");
+}
+
+#[tokio::test]
+async fn an_object_without_our_label_is_foreign() {
+    let fake = FakeServer::default();
+    fake.put("/api/v1/namespaces/goldpinger", json!({ "metadata": { "name": "goldpinger" } }));
+    let door = fake.door();
+    let live = door.get(ManifestKind::Namespace, None, "goldpinger").await.unwrap().unwrap();
+    assert_eq!(live.ownership, Ownership::Foreign);
+    assert_eq!(door.get(ManifestKind::Namespace, None, "other").await, Ok(None));
+}
+
+#[tokio::test]
+async fn missing_apis_are_empty() {
+    let door = FakeServer::default().door();
+    assert!(door.node_network_configs().await.unwrap().is_empty());
+    assert!(door.cilium_nodes().await.unwrap().is_empty());
+    assert!(door.list_ours(ManifestKind::ProvisioningProfile).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn tokens_come_and_go() {
+    let fake = FakeServer::default();
+    let door = fake.door();
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let worker = WorkerName::new("dc1-w1");
+    let token = door.create_bootstrap_token(&worker, now).await.unwrap();
+    let path = format!("/api/v1/namespaces/kube-system/secrets/bootstrap-token-{}", token.id);
+    let object = fake.get(&path).unwrap();
+    assert_eq!(object["stringData"]["expiration"], "2026-01-01T01:00:00Z");
+    assert!(object["stringData"].get("usage-bootstrap-signing").is_none());
+    assert!(token.secret.expose().starts_with(&format!("{}.", token.id)));
+    let other = WorkerName::new("dc1-w2");
+    assert_eq!(door.delete_stale_bootstrap_tokens(Some(&other), now).await, Ok(0));
+    assert_eq!(door.delete_stale_bootstrap_tokens(Some(&worker), now).await, Ok(1));
+    assert_eq!(fake.get(&path), None);
+}
