@@ -24,15 +24,6 @@
 //! The test `tests/architecture.rs` reads the `use` lines and fails when the
 //! pure half reaches out.
 
-pub mod bootstrap;
-pub mod cli;
-pub mod desired;
-pub mod execute;
 pub mod net;
-pub mod observe;
-pub mod plan;
-pub mod provider;
 pub mod render;
-pub mod resource;
-pub mod sandbox;
 pub mod topology;

@@ -1,5 +1,15 @@
 //! The topology file: its format, its loading with spans, its lints.
 
+mod check;
+mod code;
+pub mod diagnostic;
+pub mod file;
+pub mod lints;
+pub mod load;
+pub mod located;
 pub mod model;
 pub mod names;
+pub mod schema;
+mod shape;
+pub mod spans;
 pub mod version;

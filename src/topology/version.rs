@@ -27,9 +27,7 @@ impl KubernetesVersion {
     /// Whether a kubelet of this version may join a server of that one: not
     /// newer, and at most three minors older (the Kubernetes version skew policy).
     pub fn may_join(self, server: Self) -> bool {
-        self.major == server.major
-            && self.minor <= server.minor
-            && server.minor - self.minor <= 3
+        self.major == server.major && self.minor <= server.minor && server.minor - self.minor <= 3
     }
 }
 

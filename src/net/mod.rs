@@ -1,0 +1,4 @@
+//! Prefixes and their allocation.
+
+pub mod allocate;
+pub mod prefix;

@@ -1,0 +1,3 @@
+//! How a plan, a report or an event is shown.
+
+pub mod diagnostic;

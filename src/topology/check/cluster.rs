@@ -1,0 +1,115 @@
+//! The cluster's section.
+
+use std::collections::BTreeMap;
+
+use super::Checker;
+use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::topology::file::{ClusterSection, NodePoolSection, TopologyFile};
+use crate::topology::located::Located;
+use crate::topology::model::{Cluster, ClusterRouter, NodePool, NodePoolScale};
+use crate::topology::names::{ClusterName, NodePoolName, ResourceGroupName, RouterName, VmSize};
+use crate::topology::spans::ClusterSpans;
+
+impl Checker<'_> {
+    pub(super) fn cluster(&mut self, file: &TopologyFile) -> Option<(Cluster, ClusterSpans)> {
+        let section = &file.cluster;
+        self.cluster_names(section, &file.azure.location);
+        let version = self.version(&section.kubernetes_version);
+        let pod_cidr = self.cidr(&section.pod_cidr);
+        let service_cidr = self.cidr(&section.service_cidr);
+        let node_pools = self.node_pools(section);
+        let router = self.cluster_router(section);
+        let cluster = Cluster {
+            existing: section.existing,
+            name: ClusterName::new(&section.name.value),
+            resource_group: ResourceGroupName::new(&section.resource_group.value),
+            kubernetes_version: version?,
+            pod_cidr: pod_cidr?,
+            service_cidr: service_cidr?,
+            node_pools,
+            router: router?,
+            protect: section.protect,
+        };
+        Some((cluster, spans(section)))
+    }
+
+    fn cluster_names(&mut self, section: &ClusterSection, region: &Located<String>) {
+        self.cluster_name(&section.name);
+        self.resource_group(&section.resource_group);
+        if !section.existing {
+            self.node_group_length(&section.resource_group, &section.name, region);
+        }
+    }
+
+    fn cluster_router(&mut self, section: &ClusterSection) -> Option<ClusterRouter> {
+        let router = &section.router;
+        self.host_name(&router.name, "router");
+        self.vm_size(&router.vm_size);
+        Some(ClusterRouter {
+            name: RouterName::new(&router.name.value),
+            subnet_cidr: self.cidr(&router.subnet_cidr)?,
+            vm_size: VmSize::new(&router.vm_size.value),
+            protect: router.protect,
+        })
+    }
+
+    fn node_pools(&mut self, section: &ClusterSection) -> BTreeMap<NodePoolName, NodePool> {
+        let mut pools = BTreeMap::new();
+        for (key, pool) in &section.node_pools {
+            self.node_pool_name(key);
+            self.vm_size(&pool.vm_size);
+            let scale = self.scale(key, pool);
+            let vm_size = VmSize::new(&pool.vm_size.value);
+            pools.insert(NodePoolName::new(&key.value), NodePool { scale, vm_size });
+        }
+        let nodes: u32 = pools.values().map(|pool| pool.scale.greatest()).sum();
+        if nodes == 0 && !section.existing {
+            self.found.push(
+                Diagnostic::error(Code::NoNodePools, "the cluster has no node of its own")
+                    .at(section.name.span.clone(), "AKS needs nodes for its system pods")
+                    .remedy("add `[cluster.node_pools.<name>]` with `count = 2` and `vm_size`"),
+            );
+        }
+        pools
+    }
+
+    /// A conflict is reported and goes on as the greatest size that is written.
+    fn scale(&mut self, key: &Located<String>, pool: &NodePoolSection) -> NodePoolScale {
+        let value = |written: &Option<Located<u32>>| written.as_ref().map(|written| written.value);
+        let (count, min, max) = (value(&pool.count), value(&pool.min), value(&pool.max));
+        match (count, min, max) {
+            (Some(count), None, None) => return NodePoolScale::Fixed { count },
+            (None, Some(min), Some(max)) if min <= max => {
+                return NodePoolScale::Autoscaled { min, max };
+            }
+            _ => {}
+        }
+        let label = match (count, min, max) {
+            (None, Some(_), Some(_)) => "`min` is above `max`",
+            (None, None, None) => "neither `count` nor `min` and `max`",
+            (None, ..) => "only one of `min` and `max`",
+            _ => "`count` together with `min` or `max`",
+        };
+        let message = format!("the size of node pool `{}` is unclear", key.value);
+        self.found.push(
+            Diagnostic::error(Code::ScaleConflict, message)
+                .at(key.span.clone(), label)
+                .remedy("write `count` alone, or `min` and `max` with `min` not above `max`"),
+        );
+        NodePoolScale::Fixed { count: count.max(min).max(max).unwrap_or(1) }
+    }
+}
+
+fn spans(section: &ClusterSection) -> ClusterSpans {
+    let pools = section.node_pools.keys();
+    ClusterSpans {
+        name: section.name.span.clone(),
+        resource_group: section.resource_group.span.clone(),
+        kubernetes_version: section.kubernetes_version.span.clone(),
+        pod_cidr: section.pod_cidr.span.clone(),
+        service_cidr: section.service_cidr.span.clone(),
+        node_pools: pools.map(|key| (NodePoolName::new(&key.value), key.span.clone())).collect(),
+        router_name: section.router.name.span.clone(),
+        router_subnet: section.router.subnet_cidr.span.clone(),
+    }
+}

@@ -1,0 +1,217 @@
+//! A datacenter's section.
+
+use std::net::Ipv4Addr;
+
+use super::Checker;
+use crate::net::prefix;
+use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::topology::file::{AzureSiteSection, DatacenterSection, TopologyFile};
+use crate::topology::located::{Located, Span};
+use crate::topology::model::{AzureSite, Datacenter, DatacenterRouter, ExistingSite, Site};
+use crate::topology::names::{
+    DatacenterName, Location, ProfileName, ResourceGroupName, RouterName, VmSize,
+};
+use crate::topology::spans::DatacenterSpans;
+
+/// What the checks of machines need to know of their datacenter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Azure,
+    Existing,
+}
+
+type Checked = (Datacenter, DatacenterSpans);
+
+impl Checker<'_> {
+    /// In file order; `None` where one of them is too broken to go on.
+    pub(super) fn datacenters(
+        &mut self,
+        file: &TopologyFile,
+        region: &Location,
+    ) -> Option<Vec<Checked>> {
+        let mut sections: Vec<_> = file.datacenters.iter().collect();
+        sections.sort_by_key(|(key, _)| key.span.start);
+        let checked: Vec<_> = sections
+            .into_iter()
+            .map(|(key, section)| self.datacenter(key, section, region))
+            .collect();
+        checked.into_iter().collect()
+    }
+
+    fn datacenter(
+        &mut self,
+        key: &Located<String>,
+        section: &DatacenterSection,
+        region: &Location,
+    ) -> Option<Checked> {
+        self.host_name(key, "datacenter");
+        let kind = self.kind(key, section);
+        let site = self.site(section, region);
+        let pod_pool = self.optional_cidr(section.pod_pool.as_ref());
+        let kind = kind?;
+        let profile = ProfileName::new(&section.profile.value);
+        let (workers, worker_spans) = self.workers(key, section, kind);
+        let router = self.datacenter_router(section, kind, site.as_ref());
+        let mut places = spans(key, section)?;
+        places.workers = worker_spans;
+        let datacenter = Datacenter {
+            name: DatacenterName::new(&key.value),
+            site: site?,
+            pod_pool,
+            pod_prefix_length: section.pod_prefix_length.as_ref().map_or(24, |length| length.value),
+            profile,
+            router: router?,
+            workers,
+            protect: section.protect,
+        };
+        Some((datacenter, places))
+    }
+
+    fn kind(&mut self, key: &Located<String>, section: &DatacenterSection) -> Option<Kind> {
+        if let Some(qemu) = &section.qemu {
+            self.found.push(
+                Diagnostic::error(
+                    Code::UnsupportedKind,
+                    "datacenters of kind `qemu` are not supported yet",
+                )
+                .at(qemu.span.clone(), "reserved for local virtual machines")
+                .remedy("start the machines yourself and use `existing`, or use `azure`"),
+            );
+        }
+        match (&section.azure, &section.existing, &section.qemu) {
+            (Some(_), None, None) => Some(Kind::Azure),
+            (None, Some(_), None) => Some(Kind::Existing),
+            (None, None, Some(_)) => None,
+            (azure, existing, _) => {
+                let label =
+                    if azure.is_some() || existing.is_some() { "several kinds" } else { "no kind" };
+                let message = format!("datacenter `{}` needs exactly one kind", key.value);
+                self.found.push(
+                    Diagnostic::error(Code::DatacenterKind, message)
+                        .at(key.span.clone(), label)
+                        .remedy(format!(
+                            "keep one of `[datacenters.{0}.azure]` and `[datacenters.{0}.existing]`",
+                            key.value
+                        )),
+                );
+                None
+            }
+        }
+    }
+
+    fn site(&mut self, section: &DatacenterSection, region: &Location) -> Option<Site> {
+        if let Some(azure) = &section.azure {
+            return self.azure_site(azure, region).map(Site::Azure);
+        }
+        let existing = section.existing.as_ref()?;
+        let network_cidr = self.cidr(&existing.network_cidr)?;
+        Some(Site::Existing(ExistingSite { network_cidr }))
+    }
+
+    fn azure_site(&mut self, section: &AzureSiteSection, region: &Location) -> Option<AzureSite> {
+        self.resource_group(&section.resource_group);
+        self.vm_size(&section.vm_size);
+        if let Some(location) = &section.location {
+            self.region(location);
+        }
+        let vnet_cidr = self.cidr(&section.vnet_cidr);
+        let subnet_cidr = self.cidr(&section.subnet_cidr);
+        let router_subnet_cidr = self.cidr(&section.router_subnet_cidr);
+        Some(AzureSite {
+            resource_group: ResourceGroupName::new(&section.resource_group.value),
+            location: section
+                .location
+                .as_ref()
+                .map_or_else(|| region.clone(), |written| Location::new(&written.value)),
+            vnet_cidr: vnet_cidr?,
+            subnet_cidr: subnet_cidr?,
+            router_subnet_cidr: router_subnet_cidr?,
+            vm_size: VmSize::new(&section.vm_size.value),
+        })
+    }
+
+    fn datacenter_router(
+        &mut self,
+        section: &DatacenterSection,
+        kind: Kind,
+        site: Option<&Site>,
+    ) -> Option<DatacenterRouter> {
+        let router = &section.router;
+        self.host_name(&router.name, "router");
+        self.optional_vm_size(router.vm_size.as_ref());
+        let host_key = self.host_key(router.host_key.as_ref());
+        let written = router.ip.as_ref().map(|written| self.address(written));
+        let ip = match kind {
+            Kind::Azure => {
+                self.not_for(kind, "ip", router.ip.as_ref().map(|ip| &ip.span));
+                self.not_for(kind, "ssh_address", router.ssh_address.as_ref().map(|one| &one.span));
+                site.and_then(azure_router_address)
+            }
+            Kind::Existing => {
+                self.not_for(kind, "vm_size", router.vm_size.as_ref().map(|size| &size.span));
+                if written.is_none() {
+                    self.missing_fact("ip", &router.name);
+                }
+                written.flatten()
+            }
+        };
+        Some(DatacenterRouter {
+            name: RouterName::new(&router.name.value),
+            ip: ip?,
+            ssh_address: router.ssh_address.as_ref().map(|written| written.value.clone()),
+            host_key,
+            vm_size: router.vm_size.as_ref().map(|written| VmSize::new(&written.value)),
+            protect: router.protect,
+        })
+    }
+
+    pub(super) fn not_for(&mut self, kind: Kind, key: &str, span: Option<&Span>) {
+        let Some(span) = span else { return };
+        let kind = if kind == Kind::Azure { "azure" } else { "existing" };
+        self.found.push(
+            Diagnostic::error(
+                Code::KeyNotForKind,
+                format!("`{key}` does nothing in kind `{kind}`"),
+            )
+            .at(span.clone(), format!("not a key for a machine of kind `{kind}`"))
+            .remedy(format!("remove `{key}`, or change the datacenter's kind")),
+        );
+    }
+
+    pub(super) fn missing_fact(&mut self, key: &str, machine: &Located<String>) {
+        let message = format!("`{}` exists already and needs `{key}`", machine.value);
+        self.found.push(
+            Diagnostic::error(Code::MissingMachineFact, message)
+                .at(machine.span.clone(), format!("this machine has no `{key}`"))
+                .remedy(format!("add `{key}` as the machine has it")),
+        );
+    }
+}
+
+/// A subnet too small for a router is reported by the lints; its first address
+/// stands in for the router's until then.
+fn azure_router_address(site: &Site) -> Option<Ipv4Addr> {
+    let Site::Azure(azure) = site else { return None };
+    let subnet = &azure.router_subnet_cidr;
+    Some(prefix::router_address(subnet).unwrap_or_else(|| subnet.network()))
+}
+
+fn spans(key: &Located<String>, section: &DatacenterSection) -> Option<DatacenterSpans> {
+    let azure = section.azure.as_ref();
+    let existing = section.existing.as_ref();
+    let network = azure
+        .map(|azure| azure.vnet_cidr.span.clone())
+        .or_else(|| existing.map(|existing| existing.network_cidr.span.clone()))?;
+    Some(DatacenterSpans {
+        name: key.span.clone(),
+        network,
+        resource_group: azure.map(|azure| azure.resource_group.span.clone()),
+        subnet: azure.map(|azure| azure.subnet_cidr.span.clone()),
+        router_subnet: azure.map(|azure| azure.router_subnet_cidr.span.clone()),
+        pod_pool: section.pod_pool.as_ref().map(|pool| pool.span.clone()),
+        profile: section.profile.span.clone(),
+        router_name: section.router.name.span.clone(),
+        router_ip: section.router.ip.as_ref().map(|ip| ip.span.clone()),
+        workers: Vec::new(),
+    })
+}

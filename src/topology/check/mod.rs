@@ -1,0 +1,165 @@
+//! Makes the checked types out of the file's texts, value by value.
+//!
+//! A value that is wrong is reported and, where something sensible can stand in
+//! for it, the rest goes on: one run shows as much as it can.
+
+mod cluster;
+mod datacenter;
+mod names;
+mod values;
+mod workers;
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Code, Diagnostic};
+use super::file::{ProfileSection, TopologyFile};
+use super::model::{
+    Azure, ContainerRuntime, HostKeyPolicy, Network, Profile, PublicKeySource, SourceAddresses,
+    Ssh, Tailnet, Topology,
+};
+use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
+use super::spans::{ProfileSpans, TopologySpans};
+
+/// The checked topology and its places; `None` where too much is wrong to go on.
+pub(super) fn build(
+    file: &TopologyFile,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Topology, TopologySpans)> {
+    let mut checker = Checker { found };
+    let azure = checker.azure(file);
+    let tailnet = checker.tailnet(file);
+    let ssh = checker.ssh(file);
+    let cluster = checker.cluster(file);
+    let profiles = checker.profiles(file);
+    let datacenters = checker.datacenters(file, &azure.location);
+    checker.profile_references(file);
+    let name = checker.topology_name(file);
+    let (cluster, cluster_spans) = cluster?;
+    let (profiles, profile_spans) = profiles?;
+    let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
+    let network = network(file);
+    let topology = Topology { name, azure, tailnet, ssh, cluster, network, profiles, datacenters };
+    let mut spans = TopologySpans {
+        name: file.stargate.name.span.clone(),
+        cluster: cluster_spans,
+        tag: file.tailnet.tag.as_ref().map(|tag| tag.span.clone()),
+        profiles: profile_spans,
+        datacenters: datacenter_spans,
+        ..TopologySpans::default()
+    };
+    index(&topology, &mut spans);
+    Some((topology, spans))
+}
+
+fn index(topology: &Topology, spans: &mut TopologySpans) {
+    for (at, datacenter) in topology.datacenters.iter().enumerate() {
+        spans.by_datacenter.insert(datacenter.name.clone(), at);
+        for (number, worker) in datacenter.workers.iter().enumerate() {
+            spans.by_worker.entry(worker.name.clone()).or_insert((at, number));
+        }
+    }
+}
+
+/// Collects what is wrong.
+struct Checker<'a> {
+    found: &'a mut Vec<Diagnostic>,
+}
+
+fn network(file: &TopologyFile) -> Network {
+    Network {
+        source_addresses: file.network.source_addresses.unwrap_or(SourceAddresses::Masquerade),
+        route_manager: file.network.route_manager.unwrap_or(false),
+        goldpinger: file.network.goldpinger.unwrap_or(true),
+    }
+}
+
+impl Checker<'_> {
+    fn topology_name(&mut self, file: &TopologyFile) -> TopologyName {
+        self.host_name(&file.stargate.name, "topology");
+        TopologyName::new(&file.stargate.name.value)
+    }
+
+    fn azure(&mut self, file: &TopologyFile) -> Azure {
+        let subscription = file.azure.subscription.as_ref().map(|written| {
+            self.subscription(written);
+            SubscriptionId::new(written.value.to_ascii_lowercase())
+        });
+        self.region(&file.azure.location);
+        Azure { subscription, location: Location::new(&file.azure.location.value) }
+    }
+
+    fn tailnet(&mut self, file: &TopologyFile) -> Tailnet {
+        let tag = match &file.tailnet.tag {
+            Some(written) => {
+                self.tag(written, &file.stargate.name);
+                written.value.clone()
+            }
+            None => format!("tag:stargate-{}", file.stargate.name.value),
+        };
+        let name = file.tailnet.name.as_ref().map_or("-", |name| name.value.as_str());
+        Tailnet { name: name.to_owned(), tag: TailnetTag::new(tag) }
+    }
+
+    fn ssh(&mut self, file: &TopologyFile) -> Ssh {
+        let section = &file.ssh;
+        if let Some(user) = &section.user {
+            self.user(user);
+        }
+        let public_key = section.public_key.as_ref().map(|written| self.public_key(written));
+        Ssh {
+            user: section.user.as_ref().map_or("ubuntu", |user| user.value.as_str()).to_owned(),
+            port: section.port.as_ref().map_or(22, |port| port.value),
+            public_key: public_key
+                .unwrap_or_else(|| PublicKeySource::File("~/.ssh/id_ed25519.pub".to_owned())),
+            host_keys: section.host_keys.unwrap_or(HostKeyPolicy::AcceptNew),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "two maps of one key, taken apart at once")]
+    fn profiles(
+        &mut self,
+        file: &TopologyFile,
+    ) -> Option<(BTreeMap<ProfileName, Profile>, BTreeMap<ProfileName, ProfileSpans>)> {
+        let mut profiles = BTreeMap::new();
+        let mut spans = BTreeMap::new();
+        let mut whole = true;
+        for (key, section) in &file.profiles {
+            self.host_name(key, "profile");
+            let name = ProfileName::new(&key.value);
+            let places = ProfileSpans {
+                name: key.span.clone(),
+                kubernetes_version: section.kubernetes_version.span.clone(),
+            };
+            spans.insert(name.clone(), places);
+            match self.profile(section) {
+                Some(profile) => drop(profiles.insert(name, profile)),
+                None => whole = false,
+            }
+        }
+        whole.then_some((profiles, spans))
+    }
+
+    fn profile(&mut self, section: &ProfileSection) -> Option<Profile> {
+        for (key, value) in &section.labels {
+            self.label(key, value);
+        }
+        section.taints.iter().for_each(|taint| self.taint(taint));
+        let kubernetes_version = self.version(&section.kubernetes_version)?;
+        if kubernetes_version.patch.is_none() {
+            self.found.push(
+                Diagnostic::error(Code::InvalidVersion, "a profile's version needs a patch")
+                    .at(section.kubernetes_version.span.clone(), "which patch?")
+                    .remedy(format!("write it in full, such as \"{kubernetes_version}.0\"")),
+            );
+        }
+        let labels = section.labels.iter();
+        Some(Profile {
+            kubernetes_version,
+            container_runtime: section.container_runtime.unwrap_or(ContainerRuntime::Containerd),
+            managed_cilium: section.managed_cilium.unwrap_or(true),
+            labels: labels.map(|(key, value)| (key.value.clone(), value.value.clone())).collect(),
+            taints: section.taints.iter().map(|taint| taint.value.clone()).collect(),
+            max_pods: section.max_pods.as_ref().map(|written| written.value),
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Names, each by the rules of those who have to take it.
+
+use super::Checker;
+use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::topology::located::Located;
+
+fn lower_or_digit(one: char) -> bool {
+    one.is_ascii_lowercase() || one.is_ascii_digit()
+}
+
+/// RFC 1123: what host names, Node names and device names have in common.
+pub(super) fn is_host_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.chars().all(|one| lower_or_digit(one) || one == '-')
+        && text.starts_with(lower_or_digit)
+        && text.ends_with(lower_or_digit)
+}
+
+/// The nearest legal host name, for the remedy.
+fn as_host_name(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mended: String =
+        lower.chars().map(|one| if lower_or_digit(one) { one } else { '-' }).take(63).collect();
+    let mended = mended.trim_matches('-');
+    if mended.is_empty() { "a-name".to_owned() } else { mended.to_owned() }
+}
+
+/// A part of a label's key, or its value: at most 63, alphanumeric at both ends.
+fn is_label_part(text: &str) -> bool {
+    text.len() <= 63
+        && text.chars().all(|one| one.is_ascii_alphanumeric() || "-_.".contains(one))
+        && text.starts_with(|one: char| one.is_ascii_alphanumeric())
+        && text.ends_with(|one: char| one.is_ascii_alphanumeric())
+}
+
+fn is_label_key(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => prefix.split('.').all(is_host_name) && is_label_part(name),
+        None => is_label_part(text),
+    }
+}
+
+/// Prefixes whose labels a kubelet may not set, or that are ours.
+fn is_reserved_label(key: &str) -> bool {
+    let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
+    ["kubernetes.io", "k8s.io", "stargate.io"]
+        .iter()
+        .any(|domain| prefix == *domain || prefix.ends_with(&format!(".{domain}")))
+        && !prefix.ends_with("node.kubernetes.io")
+}
+
+impl Checker<'_> {
+    pub(super) fn host_name(&mut self, written: &Located<String>, what: &str) {
+        if is_host_name(&written.value) {
+            return;
+        }
+        let message = format!("`{}` is not a legal name of a {what}", written.value);
+        self.found.push(
+            Diagnostic::error(Code::IllegalName, message)
+                .at(written.span.clone(), "small letters, digits and hyphens, at most 63")
+                .remedy(format!("write \"{}\", for example", as_host_name(&written.value))),
+        );
+    }
+
+    fn azure_name(&mut self, written: &Located<String>, legal: bool, what: &str, rule: &str) {
+        if legal {
+            return;
+        }
+        let message = format!("Azure does not take `{}` as the name of a {what}", written.value);
+        self.found.push(
+            Diagnostic::error(Code::IllegalAzureName, message)
+                .at(written.span.clone(), "not a legal name")
+                .remedy(format!("a {what}'s name has {rule}")),
+        );
+    }
+
+    pub(super) fn resource_group(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = (1..=90).contains(&text.chars().count())
+            && text.chars().all(|one| one.is_alphanumeric() || "_-.()".contains(one))
+            && !text.ends_with('.');
+        let rule = "letters, digits and `_-.()`, at most 90, and no full stop at the end";
+        self.azure_name(written, legal, "resource group", rule);
+    }
+
+    pub(super) fn cluster_name(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = (1..=63).contains(&text.len())
+            && text.chars().all(|one| one.is_ascii_alphanumeric() || "_-".contains(one))
+            && text.starts_with(|one: char| one.is_ascii_alphanumeric())
+            && text.ends_with(|one: char| one.is_ascii_alphanumeric());
+        let rule = "letters, digits, `_` and `-`, at most 63, a letter or digit at both ends";
+        self.azure_name(written, legal, "cluster", rule);
+    }
+
+    pub(super) fn node_pool_name(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = (1..=12).contains(&text.len())
+            && text.chars().all(lower_or_digit)
+            && text.starts_with(|one: char| one.is_ascii_lowercase());
+        let rule = "small letters and digits, at most 12, a letter first";
+        self.azure_name(written, legal, "node pool", rule);
+    }
+
+    /// AKS names its node resource group after three names and takes at most 80.
+    pub(super) fn node_group_length(
+        &mut self,
+        group: &Located<String>,
+        cluster: &str,
+        region: &str,
+    ) {
+        let name = format!("MC_{}_{cluster}_{region}", group.value);
+        let legal = name.chars().count() <= 80;
+        let rule = "to leave room: `MC_<group>_<cluster>_<region>` may have at most 80 characters";
+        self.azure_name(group, legal, "cluster's resource group", rule);
+    }
+
+    pub(super) fn region(&mut self, written: &Located<String>) {
+        if !written.value.is_empty() && written.value.chars().all(lower_or_digit) {
+            return;
+        }
+        let mended: String =
+            written.value.to_ascii_lowercase().chars().filter(|one| lower_or_digit(*one)).collect();
+        let mended = if mended.is_empty() { "canadacentral" } else { &mended };
+        self.found.push(
+            Diagnostic::error(Code::IllegalRegion, format!("`{}` is no region", written.value))
+                .at(written.span.clone(), "small letters and digits only")
+                .remedy(format!("did you mean \"{mended}\"?")),
+        );
+    }
+
+    pub(super) fn vm_size(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = text.split_once('_').is_some_and(|(tier, size)| {
+            ["Standard", "Basic"].contains(&tier)
+                && size.starts_with(|first: char| first.is_ascii_uppercase())
+                && size.chars().all(|one| one.is_ascii_alphanumeric() || "_-".contains(one))
+        });
+        if !legal {
+            self.found.push(
+                Diagnostic::error(Code::IllegalVmSize, format!("`{text}` is no VM size"))
+                    .at(written.span.clone(), "not the shape of a VM size")
+                    .remedy("write a size such as \"Standard_D2s_v5\""),
+            );
+        }
+    }
+
+    pub(super) fn optional_vm_size(&mut self, written: Option<&Located<String>>) {
+        if let Some(written) = written {
+            self.vm_size(written);
+        }
+    }
+
+    pub(super) fn subscription(&mut self, written: &Located<String>) {
+        let groups: Vec<&str> = written.value.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        let hexadecimal = |group: &&str| group.chars().all(|one| one.is_ascii_hexdigit());
+        if lengths == [8, 4, 4, 4, 12] && groups.iter().all(hexadecimal) {
+            return;
+        }
+        self.found.push(
+            Diagnostic::error(Code::IllegalSubscription, "the subscription is not an id")
+                .at(written.span.clone(), "not a GUID")
+                .remedy("write what `az account show --query id` prints, or leave it out"),
+        );
+    }
+
+    pub(super) fn tag(&mut self, written: &Located<String>, topology: &str) {
+        let legal = written.value.strip_prefix("tag:").is_some_and(|name| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-')
+        });
+        if !legal {
+            let message = format!("`{}` is not a tag", written.value);
+            self.found.push(
+                Diagnostic::error(Code::IllegalTag, message)
+                    .at(written.span.clone(), "a tag starts with `tag:` and a letter")
+                    .remedy(format!(
+                        "write \"tag:stargate-{}\", for example",
+                        as_host_name(topology)
+                    )),
+            );
+        }
+    }
+
+    pub(super) fn label(&mut self, key: &Located<String>, value: &Located<String>) {
+        let value_legal = value.value.is_empty() || is_label_part(&value.value);
+        if is_label_key(&key.value) && value_legal && !is_reserved_label(&key.value) {
+            return;
+        }
+        let message = format!("`{}={}` is not a label for a worker", key.value, value.value);
+        self.found.push(
+            Diagnostic::error(Code::InvalidLabel, message)
+                .at(key.span.clone(), "not legal, or reserved")
+                .remedy("write a key such as \"example.com/site\" and a value of at most 63 letters, digits and `-_.`"),
+        );
+    }
+
+    pub(super) fn taint(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = text.rsplit_once(':').is_some_and(|(head, effect)| {
+            let (key, value) = head.split_once('=').unwrap_or((head, ""));
+            ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect)
+                && is_label_key(key)
+                && (value.is_empty() || is_label_part(value))
+        });
+        if !legal {
+            self.found.push(
+                Diagnostic::error(Code::InvalidLabel, format!("`{text}` is not a taint"))
+                    .at(written.span.clone(), "expected key=value:Effect")
+                    .remedy("write a taint such as \"site=remote:NoSchedule\""),
+            );
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Texts that stand for values: prefixes, addresses, versions, keys.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Checker;
+use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::topology::located::{AddressText, CidrText, Located, MacText, VersionText};
+use crate::topology::model::PublicKeySource;
+use crate::topology::version::KubernetesVersion;
+
+/// The kinds of public keys that OpenSSH writes.
+const KEY_KINDS: [&str; 6] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+];
+
+impl Checker<'_> {
+    /// A prefix; one with host bits is reported and goes on as the range around it.
+    pub(super) fn cidr(&mut self, written: &Located<CidrText>) -> Option<Ipv4Net> {
+        let text: &str = &written.value;
+        let Ok(parsed) = text.parse::<Ipv4Net>() else {
+            self.found.push(invalid_cidr(text).at(written.span.clone(), "not an IPv4 prefix"));
+            return None;
+        };
+        let corrected = parsed.trunc();
+        if corrected != parsed {
+            let message = format!("`{parsed}` has bits set beyond its length");
+            self.found.push(
+                Diagnostic::error(Code::HostBits, message)
+                    .at(written.span.clone(), format!("the range begins at {}", corrected.addr()))
+                    .remedy(format!("write \"{corrected}\", if that is the range you mean")),
+            );
+        }
+        Some(corrected)
+    }
+
+    pub(super) fn optional_cidr(&mut self, written: Option<&Located<CidrText>>) -> Option<Ipv4Net> {
+        written.and_then(|written| self.cidr(written))
+    }
+
+    pub(super) fn address(&mut self, written: &Located<AddressText>) -> Option<Ipv4Addr> {
+        let text: &str = &written.value;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            let message = format!("`{text}` is not an IPv4 address");
+            self.found.push(
+                Diagnostic::error(Code::InvalidAddress, message)
+                    .at(written.span.clone(), "not an IPv4 address")
+                    .remedy("write four numbers from 0 to 255, such as \"10.50.1.5\""),
+            );
+        }
+        parsed
+    }
+
+    pub(super) fn mac(&mut self, written: &Located<MacText>) -> String {
+        let text: &str = &written.value;
+        let pairs: Vec<&str> = text.split(':').collect();
+        let hexadecimal = |pair: &&str| pair.len() == 2 && u8::from_str_radix(pair, 16).is_ok();
+        if pairs.len() != 6 || !pairs.iter().all(hexadecimal) {
+            let message = format!("`{text}` is not a hardware address");
+            self.found.push(
+                Diagnostic::error(Code::InvalidMac, message)
+                    .at(written.span.clone(), "not a hardware address")
+                    .remedy("write six pairs of hexadecimal digits, such as \"52:54:00:12:34:56\""),
+            );
+        }
+        text.to_ascii_lowercase()
+    }
+
+    pub(super) fn version(&mut self, written: &Located<VersionText>) -> Option<KubernetesVersion> {
+        let parsed = written.value.parse::<KubernetesVersion>();
+        match parsed {
+            Ok(version) => Some(version),
+            Err(error) => {
+                self.found.push(
+                    Diagnostic::error(Code::InvalidVersion, error.to_string())
+                        .at(written.span.clone(), "not a version")
+                        .remedy("write major, minor and patch, such as \"1.33.5\""),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn public_key(&mut self, written: &Located<String>) -> PublicKeySource {
+        let text = written.value.trim();
+        let source = if text.contains(' ') || text.starts_with("ssh-") || text.contains("-----") {
+            PublicKeySource::Inline(text.to_owned())
+        } else {
+            PublicKeySource::File(text.to_owned())
+        };
+        let usable = match &source {
+            PublicKeySource::Inline(key) => is_public_key(key),
+            // A private key in the topology would end up in version control.
+            PublicKeySource::File(path) => !path.is_empty(),
+        };
+        if !usable {
+            self.found.push(
+                Diagnostic::error(
+                    Code::InvalidSsh,
+                    "`public_key` is neither a path nor a public key",
+                )
+                .at(written.span.clone(), "not a public key")
+                .remedy("write a path such as \"~/.ssh/id_ed25519.pub\", or the line in that file"),
+            );
+        }
+        source
+    }
+
+    pub(super) fn user(&mut self, written: &Located<String>) {
+        let text = written.value.as_str();
+        let legal = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && text
+                .chars()
+                .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || "_-".contains(one))
+            && text.len() <= 32;
+        if !legal {
+            self.found.push(
+                Diagnostic::error(Code::InvalidSsh, format!("`{text}` is not a Linux user name"))
+                    .at(written.span.clone(), "nobody can log in with this name")
+                    .remedy("write the login user, such as \"ubuntu\""),
+            );
+        }
+    }
+
+    pub(super) fn host_key(&mut self, written: Option<&Located<String>>) -> Option<String> {
+        let written = written?;
+        let text = written.value.trim();
+        let fingerprint = text.strip_prefix("SHA256:").is_some_and(|rest| rest.len() >= 43);
+        if !fingerprint && !is_public_key(text) {
+            self.found.push(
+                Diagnostic::error(Code::InvalidHostKey, "the pinned host key is no key")
+                    .at(written.span.clone(), "neither a public key nor a fingerprint")
+                    .remedy(
+                        "write \"ssh-ed25519 AAAA…\" as `ssh-keyscan` prints it, or \"SHA256:…\"",
+                    ),
+            );
+        }
+        Some(text.to_owned())
+    }
+}
+
+fn is_public_key(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
+    kind && words.next().is_some_and(|body| body.starts_with("AAAA"))
+}
+
+fn invalid_cidr(text: &str) -> Diagnostic {
+    let found = Diagnostic::error(Code::InvalidCidr, format!("`{text}` is not an IPv4 prefix"));
+    match text.parse::<Ipv4Addr>() {
+        Ok(address) => found.remedy(format!(
+            "add the length: \"{address}/32\" is one address, \"{}\" a network of 256",
+            Ipv4Net::new(address, 24).map(|net| net.trunc()).unwrap_or_default(),
+        )),
+        Err(_) => found.remedy("write an address, a slash and a length, such as \"10.50.0.0/16\""),
+    }
+}

@@ -1,0 +1,378 @@
+//! The stable codes of everything that stargate can complain about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod addresses;
+mod apply;
+mod file;
+mod live;
+mod names;
+mod sandbox;
+mod services;
+
+/// A stable code such as `SG0303`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// SG0101: the file is not UTF-8.
+    NotUtf8,
+    /// SG0102: the file is empty.
+    EmptyFile,
+    /// SG0103: the file is too large.
+    TooLarge,
+    /// SG0104: the file is not valid TOML.
+    Syntax,
+    /// SG0105: unknown key.
+    UnknownKey,
+    /// SG0106: wrong type of value.
+    WrongType,
+    /// SG0107: a required key is missing.
+    MissingKey,
+    /// SG0108: the value is none of the choices.
+    UnknownValue,
+    /// SG0109: the number is out of bounds.
+    OutOfBounds,
+    /// SG0110: a datacenter needs exactly one kind.
+    DatacenterKind,
+    /// SG0111: the kind `qemu` is not supported yet.
+    UnsupportedKind,
+    /// SG0112: the key does not fit the datacenter's kind.
+    KeyNotForKind,
+    /// SG0113: the name pattern has no place for the number.
+    NamePatternInvalid,
+    /// SG0114: a node pool needs `count`, or `min` and `max`.
+    ScaleConflict,
+    /// SG0201: the name is not a legal host or Kubernetes name.
+    IllegalName,
+    /// SG0202: Azure does not take the name.
+    IllegalAzureName,
+    /// SG0203: the name is taken already.
+    DuplicateName,
+    /// SG0204: there is no such profile.
+    UnknownProfile,
+    /// SG0205: not a usable Kubernetes version.
+    InvalidVersion,
+    /// SG0206: the kubelet's version does not fit the control plane.
+    VersionSkew,
+    /// SG0207: not a legal tailnet tag.
+    IllegalTag,
+    /// SG0208: not the name of an Azure region.
+    IllegalRegion,
+    /// SG0209: not the name of an Azure VM size.
+    IllegalVmSize,
+    /// SG0210: not a subscription id.
+    IllegalSubscription,
+    /// SG0211: not a usable hardware address.
+    InvalidMac,
+    /// SG0212: not a host key.
+    InvalidHostKey,
+    /// SG0213: not a legal label or taint.
+    InvalidLabel,
+    /// SG0214: there are no workers.
+    NoWorkers,
+    /// SG0215: a machine that exists already needs its address.
+    MissingMachineFact,
+    /// SG0216: the SSH settings cannot work.
+    InvalidSsh,
+    /// SG0217: the cluster has no node pool.
+    NoNodePools,
+    /// SG0218: the profile is not used.
+    UnusedProfile,
+    /// SG0301: not an IPv4 prefix.
+    InvalidCidr,
+    /// SG0302: the prefix has bits set beyond its length.
+    HostBits,
+    /// SG0303: two networks overlap.
+    Overlap,
+    /// SG0304: AKS refuses the range.
+    RefusedRange,
+    /// SG0305: the range belongs to Tailscale.
+    TailnetRange,
+    /// SG0306: not an IPv4 address.
+    InvalidAddress,
+    /// SG0307: the address is outside its subnet.
+    AddressOutsideSubnet,
+    /// SG0308: the address is reserved.
+    ReservedAddress,
+    /// SG0309: the address is taken already.
+    DuplicateAddress,
+    /// SG0310: the hardware address is taken already.
+    DuplicateMac,
+    /// SG0311: the pod CIDR is taken already.
+    DuplicatePodCidr,
+    /// SG0312: the range is outside the cluster's pod CIDR.
+    PodRangeOutsideCluster,
+    /// SG0313: the pod CIDR is outside the datacenter's pool.
+    PodCidrOutsidePool,
+    /// SG0314: the cluster's pod CIDR is too small.
+    PodCidrTooSmall,
+    /// SG0315: the pool is too small for its workers.
+    PoolTooSmall,
+    /// SG0316: AKS's own nodes will take addresses of the pool.
+    PoolWithinReach,
+    /// SG0317: AKS's own nodes may come to take addresses of the pool.
+    PoolNearReach,
+    /// SG0318: the length of a pod prefix cannot work.
+    PodPrefixLength,
+    /// SG0319: workers without a pod CIDR need a pool.
+    MissingPool,
+    /// SG0320: the subnet is outside its VNet.
+    SubnetOutsideNetwork,
+    /// SG0321: the router's subnet is outside the AKS VNet.
+    RouterSubnetOutsideVnet,
+    /// SG0322: a route table would hold too many routes.
+    TooManyRoutes,
+    /// SG0323: the cluster would have too many nodes.
+    TooManyNodes,
+    /// SG0324: the subnet is too small.
+    SubnetTooSmall,
+    /// SG0401: the router's subnet overlaps a live subnet of AKS.
+    LiveSubnetOverlap,
+    /// SG0402: a worker's pod CIDR overlaps that of a live AKS node.
+    LivePodOverlap,
+    /// SG0403: a foreign route table is on an AKS subnet.
+    ForeignRouteTable,
+    /// SG0404: the node resource group is locked.
+    NodeGroupLocked,
+    /// SG0405: the API server is private.
+    PrivateApiServer,
+    /// SG0406: the tailnet's policy has no owner for the tag.
+    TagOwnersMissing,
+    /// SG0407: two devices of the tailnet serve the same prefix.
+    PrefixTwoOwners,
+    /// SG0408: the kubelet's version does not fit the live server.
+    LiveVersionSkew,
+    /// SG0409: a source could not be read.
+    SourceGap,
+    /// SG0410: the cluster's network settings do not fit.
+    ClusterUnfit,
+    /// SG0411: the kubeconfig leads to another cluster.
+    KubeconfigServer,
+    /// SG0412: the existing cluster was not found.
+    ExistingClusterMissing,
+    /// SG0501: an object without our mark stands in the way.
+    WithoutMark,
+    /// SG0502: the change is blocked by `protect = true`.
+    Protected,
+    /// SG0503: a router is offline.
+    RouterOffline,
+    /// SG0504: the plan is stale.
+    StalePlan,
+    /// SG0505: the saved plan is damaged.
+    PlanTruncated,
+    /// SG0506: the saved plan is of another version of stargate.
+    PlanVersion,
+    /// SG0507: the saved plan is of another topology.
+    PlanTopology,
+    /// SG0508: approval is needed and there is no terminal.
+    ApprovalNeeded,
+    /// SG0509: the apply makes no progress.
+    NoProgress,
+    /// SG0510: the resource group holds foreign objects.
+    GroupHoldsForeign,
+    /// SG0511: a step failed.
+    StepFailed,
+    /// SG0512: the plan was applied in part.
+    PartlyApplied,
+    /// SG0513: the plan would cut pods off from each other.
+    ReachabilityLost,
+    /// SG0601: no Azure credentials were found.
+    AzureCredentialsMissing,
+    /// SG0602: Azure refused the credentials.
+    AzureRefused,
+    /// SG0603: no Tailscale credentials were found.
+    TailscaleCredentialsMissing,
+    /// SG0604: Tailscale refused the credentials.
+    TailscaleRefused,
+    /// SG0605: no kubeconfig for the cluster.
+    KubeconfigMissing,
+    /// SG0606: a service answered with an error.
+    ApiError,
+    /// SG0607: a service asked to slow down for too long.
+    Throttled,
+    /// SG0701: the sandbox's folder is damaged.
+    SandboxDamaged,
+    /// SG0702: the sandbox's folder is in use.
+    SandboxInUse,
+    /// SG0703: there is no such fault.
+    UnknownFault,
+    /// SG0704: there is no such target in the sandbox.
+    UnknownTarget,
+}
+
+/// What is known about a code.
+struct Entry {
+    code: Code,
+    text: &'static str,
+    title: &'static str,
+    explanation: &'static str,
+}
+
+/// The entries of each hundred, in the order of the enum.
+const GROUPS: [&[Entry]; 7] = [
+    file::ENTRIES,
+    names::ENTRIES,
+    addresses::ENTRIES,
+    live::ENTRIES,
+    apply::ENTRIES,
+    services::ENTRIES,
+    sandbox::ENTRIES,
+];
+
+/// There is no such code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no code `{0}`; codes read like `SG0303`")]
+pub struct UnknownCode(pub String);
+
+impl Code {
+    /// Every code, in order.
+    pub const ALL: [Self; 92] = [
+        Self::NotUtf8,
+        Self::EmptyFile,
+        Self::TooLarge,
+        Self::Syntax,
+        Self::UnknownKey,
+        Self::WrongType,
+        Self::MissingKey,
+        Self::UnknownValue,
+        Self::OutOfBounds,
+        Self::DatacenterKind,
+        Self::UnsupportedKind,
+        Self::KeyNotForKind,
+        Self::NamePatternInvalid,
+        Self::ScaleConflict,
+        Self::IllegalName,
+        Self::IllegalAzureName,
+        Self::DuplicateName,
+        Self::UnknownProfile,
+        Self::InvalidVersion,
+        Self::VersionSkew,
+        Self::IllegalTag,
+        Self::IllegalRegion,
+        Self::IllegalVmSize,
+        Self::IllegalSubscription,
+        Self::InvalidMac,
+        Self::InvalidHostKey,
+        Self::InvalidLabel,
+        Self::NoWorkers,
+        Self::MissingMachineFact,
+        Self::InvalidSsh,
+        Self::NoNodePools,
+        Self::UnusedProfile,
+        Self::InvalidCidr,
+        Self::HostBits,
+        Self::Overlap,
+        Self::RefusedRange,
+        Self::TailnetRange,
+        Self::InvalidAddress,
+        Self::AddressOutsideSubnet,
+        Self::ReservedAddress,
+        Self::DuplicateAddress,
+        Self::DuplicateMac,
+        Self::DuplicatePodCidr,
+        Self::PodRangeOutsideCluster,
+        Self::PodCidrOutsidePool,
+        Self::PodCidrTooSmall,
+        Self::PoolTooSmall,
+        Self::PoolWithinReach,
+        Self::PoolNearReach,
+        Self::PodPrefixLength,
+        Self::MissingPool,
+        Self::SubnetOutsideNetwork,
+        Self::RouterSubnetOutsideVnet,
+        Self::TooManyRoutes,
+        Self::TooManyNodes,
+        Self::SubnetTooSmall,
+        Self::LiveSubnetOverlap,
+        Self::LivePodOverlap,
+        Self::ForeignRouteTable,
+        Self::NodeGroupLocked,
+        Self::PrivateApiServer,
+        Self::TagOwnersMissing,
+        Self::PrefixTwoOwners,
+        Self::LiveVersionSkew,
+        Self::SourceGap,
+        Self::ClusterUnfit,
+        Self::KubeconfigServer,
+        Self::ExistingClusterMissing,
+        Self::WithoutMark,
+        Self::Protected,
+        Self::RouterOffline,
+        Self::StalePlan,
+        Self::PlanTruncated,
+        Self::PlanVersion,
+        Self::PlanTopology,
+        Self::ApprovalNeeded,
+        Self::NoProgress,
+        Self::GroupHoldsForeign,
+        Self::StepFailed,
+        Self::PartlyApplied,
+        Self::ReachabilityLost,
+        Self::AzureCredentialsMissing,
+        Self::AzureRefused,
+        Self::TailscaleCredentialsMissing,
+        Self::TailscaleRefused,
+        Self::KubeconfigMissing,
+        Self::ApiError,
+        Self::Throttled,
+        Self::SandboxDamaged,
+        Self::SandboxInUse,
+        Self::UnknownFault,
+        Self::UnknownTarget,
+    ];
+
+    /// The code as it is printed.
+    pub fn as_str(self) -> &'static str {
+        self.entry().text
+    }
+
+    /// What it is about, in a few words.
+    pub fn title(self) -> &'static str {
+        self.entry().title
+    }
+
+    /// What it means, why it matters, and how to mend it.
+    pub fn explanation(self) -> &'static str {
+        self.entry().explanation
+    }
+
+    fn entry(self) -> &'static Entry {
+        let mut entries = GROUPS.into_iter().flatten();
+        // A test holds that every code has an entry, so the fallback is never taken.
+        entries.find(|entry| entry.code == self).unwrap_or(&file::ENTRIES[0])
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|code| code.as_str().eq_ignore_ascii_case(text.trim()))
+            .ok_or_else(|| UnknownCode(text.to_owned()))
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

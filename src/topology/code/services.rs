@@ -1,0 +1,62 @@
+//! SG06xx: credentials and services.
+
+use super::{Code, Entry};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        code: Code::AzureCredentialsMissing,
+        text: "SG0601",
+        title: "no Azure credentials were found",
+        explanation: "None of the usual ways led to a token: environment variables `AZURE_*`, workload \
+                      identity, managed identity, or `az login`. Log in with `az login`, or set the \
+                      variables of a service principal. Credentials never belong in the topology.",
+    },
+    Entry {
+        code: Code::AzureRefused,
+        text: "SG0602",
+        title: "Azure refused the credentials",
+        explanation: "Azure knows the identity and does not let it do this, or the secret has expired. The \
+                      message names the permission. Assign the role Contributor on the subscription or the \
+                      groups, and Network Contributor on the AKS VNet.",
+    },
+    Entry {
+        code: Code::TailscaleCredentialsMissing,
+        text: "SG0603",
+        title: "no Tailscale credentials were found",
+        explanation: "Set `TAILSCALE_CLIENT_ID` and `TAILSCALE_CLIENT_SECRET` of an OAuth client, or \
+                      `TAILSCALE_API_KEY`. They are needed to make auth keys, to read devices and to \
+                      approve routes. An OAuth client is better, since it does not expire with a person.",
+    },
+    Entry {
+        code: Code::TailscaleRefused,
+        text: "SG0604",
+        title: "Tailscale refused the credentials",
+        explanation: "The key has expired, was revoked, or lacks a scope. An OAuth client needs the scopes \
+                      to write devices and auth keys, and the topology's tag. Make a new one in the admin \
+                      console under Settings, OAuth clients.",
+    },
+    Entry {
+        code: Code::KubeconfigMissing,
+        text: "SG0605",
+        title: "no kubeconfig for the cluster",
+        explanation: "Azure gave no credentials for the cluster and `KUBECONFIG` names no usable file. \
+                      Without them, the Kubernetes side can be neither read nor written. Give the identity \
+                      the role Azure Kubernetes Service Cluster User, or set `KUBECONFIG`.",
+    },
+    Entry {
+        code: Code::ApiError,
+        text: "SG0606",
+        title: "a service answered with an error",
+        explanation: "The request was understood and refused, or the service had a fault of its own. The \
+                      message holds the status, the service's own code and its words. A fault of the \
+                      service mostly passes: apply again. A refusal names what to change.",
+    },
+    Entry {
+        code: Code::Throttled,
+        text: "SG0607",
+        title: "a service asked to slow down for too long",
+        explanation: "Every API has a limit of requests, and the service kept refusing after the waits \
+                      that it asked for. Others may be using up the same limit. Wait some minutes and go \
+                      on; nothing is lost.",
+    },
+];

@@ -1,0 +1,54 @@
+//! What can be told about a topology without looking at the world.
+//!
+//! Each lint walks the topology once, or sorts and sweeps: thousands of workers
+//! are checked in milliseconds.
+
+mod addresses;
+mod duplicates;
+mod limits;
+mod overlaps;
+mod pods;
+mod versions;
+
+use super::diagnostic::Diagnostic;
+use super::model::{Datacenter, Topology, Worker};
+use super::spans::{DatacenterSpans, TopologySpans, WorkerSpans};
+
+pub use limits::{NODES_PER_CLUSTER, ROUTES_PER_TABLE};
+pub use overlaps::{AKS_NODE_SUBNET, AKS_VNET, REFUSED_RANGES, TAILNET_RANGE};
+
+/// Runs every lint that needs no live facts.
+pub fn check(topology: &Topology, spans: &TopologySpans, found: &mut Vec<Diagnostic>) {
+    let context = Context { topology, spans };
+    overlaps::check(&context, found);
+    addresses::check(&context, found);
+    duplicates::check(&context, found);
+    pods::check(&context, found);
+    limits::check(&context, found);
+    versions::check(&context, found);
+}
+
+/// A topology and its places.
+struct Context<'a> {
+    topology: &'a Topology,
+    spans: &'a TopologySpans,
+}
+
+impl<'a> Context<'a> {
+    fn datacenters(&self) -> impl Iterator<Item = (&'a Datacenter, &'a DatacenterSpans)> + use<'a> {
+        self.topology.datacenters.iter().zip(&self.spans.datacenters)
+    }
+
+    /// The most nodes that AKS's own pools can come to have.
+    fn greatest_nodes(&self) -> u64 {
+        let pools = self.topology.cluster.node_pools.values();
+        pools.map(|pool| u64::from(pool.scale.greatest())).sum()
+    }
+}
+
+fn workers<'a>(
+    datacenter: &'a Datacenter,
+    spans: &'a DatacenterSpans,
+) -> impl Iterator<Item = (&'a Worker, &'a WorkerSpans)> {
+    datacenter.workers.iter().zip(&spans.workers)
+}

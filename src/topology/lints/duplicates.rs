@@ -1,0 +1,80 @@
+//! What may be there only once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::{Context, workers};
+use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::topology::located::Span;
+use crate::topology::model::Site;
+
+pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+    names(context, found);
+    resource_groups(context, found);
+    let mut macs = Seen::new(Code::DuplicateMac, "hardware address");
+    for (datacenter, spans) in context.datacenters() {
+        let mut addresses = Seen::new(Code::DuplicateAddress, "address");
+        if let Some(span) = &spans.router_ip {
+            addresses.add(datacenter.router.ip, span, found);
+        }
+        for (worker, spans) in workers(datacenter, spans) {
+            if let (Some(ip), Some(span)) = (worker.ip, &spans.ip) {
+                addresses.add(ip, span, found);
+            }
+            if let (Some(mac), Some(span)) = (&worker.mac, &spans.mac) {
+                macs.add(mac.as_str(), span, found);
+            }
+        }
+    }
+}
+
+/// Workers and routers share the tailnet's and the hosts' namespace.
+fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+    let mut seen = Seen::new(Code::DuplicateName, "name");
+    let cluster = &context.topology.cluster.router;
+    seen.add(cluster.name.as_str(), &context.spans.cluster.router_name, found);
+    for (datacenter, spans) in context.datacenters() {
+        seen.add(datacenter.router.name.as_str(), &spans.router_name, found);
+        for (worker, spans) in workers(datacenter, spans) {
+            seen.add(worker.name.as_str(), &spans.name, found);
+        }
+    }
+}
+
+/// A datacenter's group is deleted as a whole, so nothing else may live in it.
+fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+    let mut seen = Seen::new(Code::DuplicateName, "resource group");
+    let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
+    seen.add(cluster, &context.spans.cluster.resource_group, found);
+    for (datacenter, spans) in context.datacenters() {
+        if let (Site::Azure(azure), Some(span)) = (&datacenter.site, &spans.resource_group) {
+            seen.add(azure.resource_group.as_str().to_lowercase(), span, found);
+        }
+    }
+}
+
+/// Values and where each was seen first.
+struct Seen<'a, T> {
+    code: Code,
+    what: &'static str,
+    first: HashMap<T, &'a Span>,
+}
+
+impl<'a, T: Hash + Eq + std::fmt::Display> Seen<'a, T> {
+    fn new(code: Code, what: &'static str) -> Self {
+        Self { code, what, first: HashMap::new() }
+    }
+
+    fn add(&mut self, value: T, span: &'a Span, found: &mut Vec<Diagnostic>) {
+        let Some(first) = self.first.get(&value) else {
+            self.first.insert(value, span);
+            return;
+        };
+        found.push(
+            Diagnostic::error(self.code, format!("the {} `{value}` is taken already", self.what))
+                .at(span.clone(), "here again")
+                .with((*first).clone(), "first here")
+                .remedy(format!("give one of the two another {}", self.what)),
+        );
+    }
+}

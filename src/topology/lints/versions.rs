@@ -1,0 +1,54 @@
+//! Kubelets and control plane, and profiles that nobody uses.
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use crate::topology::diagnostic::{Code, Diagnostic};
+
+pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+    let server = context.topology.cluster.kubernetes_version;
+    let used = used_profiles(context);
+    for (name, profile) in &context.topology.profiles {
+        let Some(spans) = context.spans.profiles.get(name) else { continue };
+        let kubelet = profile.kubernetes_version;
+        if !kubelet.may_join(server) {
+            let newer = (kubelet.major, kubelet.minor) > (server.major, server.minor);
+            let why = if newer { "newer than the cluster" } else { "more than three minors older" };
+            found.push(
+                Diagnostic::error(
+                    Code::VersionSkew,
+                    format!("a kubelet {kubelet} cannot join a cluster of {server}"),
+                )
+                .at(spans.kubernetes_version.clone(), why)
+                .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
+                .remedy(format!(
+                    "choose a version from {}.{} to {}.{}",
+                    server.major,
+                    server.minor.saturating_sub(3),
+                    server.major,
+                    server.minor
+                )),
+            );
+        }
+        if !used.contains(name) {
+            found.push(
+                Diagnostic::warning(
+                    Code::UnusedProfile,
+                    format!("nobody uses the profile `{name}`"),
+                )
+                .at(spans.name.clone(), "not named by any datacenter or worker")
+                .remedy("name it with `profile = `, or remove it"),
+            );
+        }
+    }
+}
+
+fn used_profiles<'a>(context: &Context<'a>) -> BTreeSet<&'a crate::topology::names::ProfileName> {
+    let datacenters = context.topology.datacenters.iter();
+    datacenters
+        .flat_map(|datacenter| {
+            let workers = datacenter.workers.iter().map(|worker| &worker.profile);
+            std::iter::once(&datacenter.profile).chain(workers)
+        })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! A value together with the place in the file where it stands.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::{Deref, Range};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+/// A byte range of the file's text.
+pub type Span = Range<usize>;
+
+/// A value and its place in the file. In the schema it is the bare value.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    /// The value itself.
+    pub value: T,
+    /// Where the file says it.
+    pub span: Span,
+}
+
+impl<T> Deref for Located<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+// A place is no part of a value's identity: as a key of a map, only the text counts.
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Located<T> {}
+
+impl<T: PartialOrd> PartialOrd for Located<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl<T: Ord> Ord for Located<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.cmp(&other.value)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(Self { value: spanned.into_inner(), span })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Located<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+macro_rules! text_types {
+    ($($(#[$doc:meta])* $name:ident = $pattern:expr, $example:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let mut schema = Schema::default();
+                schema.insert("type".to_owned(), "string".into());
+                schema.insert("pattern".to_owned(), $pattern.into());
+                schema.insert("examples".to_owned(), serde_json::json!([$example]));
+                schema
+            }
+        }
+    )*};
+}
+
+text_types! {
+    /// An IPv4 prefix as the file writes it; the loader checks it.
+    CidrText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$", "10.50.0.0/16";
+    /// An IPv4 address as the file writes it.
+    AddressText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", "10.50.1.5";
+    /// A hardware address as the file writes it.
+    MacText = r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
+    /// A Kubernetes version as the file writes it.
+    VersionText = r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
+    /// A name pattern with the place of a number in it.
+    NamePattern = r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
+}

@@ -1,0 +1,23 @@
+//! The JSON schema of the topology file, generated from its types.
+
+use std::sync::OnceLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::file::TopologyFile;
+
+/// The schema, made once.
+pub fn schema() -> &'static Value {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+        generator.into_root_schema_for::<TopologyFile>().to_value()
+    })
+}
+
+/// The text of `schema/stargate.schema.json`.
+pub fn schema_text() -> String {
+    // A `Value` always serialises with this alternate form.
+    format!("{:#}\n", schema())
+}

@@ -1,0 +1,254 @@
+//! Whether the parsed text has the shape of the schema: known keys, the right
+//! types, nothing missing.
+//!
+//! serde would stop at the first mistake. This walk finds them all, and mends
+//! the tree where it can (a misspelt key, a key too many), so that the checks
+//! of the values still run and report in the same pass.
+
+use serde_json::Value as Schema;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Code, Diagnostic, closest};
+use super::located::Span;
+
+/// Walks a document along its schema and returns what does not fit.
+pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {
+    let mut walk = Walk { root: schema, found: Vec::new() };
+    // The whole document is no place to point at; its first line is.
+    walk.table(document.get_mut(), schema, 0..0, "the file");
+    walk.found
+}
+
+struct Walk<'a> {
+    root: &'a Schema,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Walk<'a> {
+    /// Follows references and leaves out the `null` of optional values.
+    fn resolve(&self, schema: &'a Schema) -> &'a Schema {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let target = reference.strip_prefix('#').and_then(|path| self.root.pointer(path));
+            return target.map_or(schema, |target| self.resolve(target));
+        }
+        let choices = schema["anyOf"].as_array();
+        let real = choices.and_then(|list| list.iter().find(|one| one["type"] != "null"));
+        real.map_or(schema, |real| self.resolve(real))
+    }
+
+    /// Whether the value may stay; what may not was reported.
+    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, schema: &'a Schema, key: &str) -> bool {
+        let schema = self.resolve(schema);
+        let span = value.span();
+        match (expected_type(schema), value.get_mut()) {
+            ("object", DeValue::Table(table)) => self.table(table, schema, span, key),
+            ("array", DeValue::Array(array)) => {
+                let mut index = 0;
+                for item in array.iter_mut() {
+                    index += 1;
+                    self.value(item, &schema["items"], &format!("{key} {index}"));
+                }
+                true
+            }
+            ("integer", DeValue::Integer(number)) => {
+                let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                self.bounds(parsed, schema, span, key)
+            }
+            ("string", DeValue::String(text)) => self.choice(text, schema, span, key),
+            ("boolean", DeValue::Boolean(_)) => true,
+            (expected, found) => {
+                let found = found.type_str();
+                self.found.push(wrong_type(key, expected, found, span));
+                false
+            }
+        }
+    }
+
+    fn table(
+        &mut self,
+        table: &mut DeTable<'_>,
+        schema: &'a Schema,
+        span: Span,
+        key: &str,
+    ) -> bool {
+        let known = &schema["properties"];
+        if schema["additionalProperties"] == false {
+            self.mend_unknown_keys(table, known);
+        }
+        let others = &schema["additionalProperties"];
+        let others = if others.is_object() {
+            Some(others)
+        } else {
+            schema["patternProperties"].as_object().and_then(|map| map.values().next())
+        };
+        let mut refused = Vec::new();
+        for (name, value) in table.iter_mut() {
+            let name = name.get_ref();
+            let Some(schema) = known.get(name.as_ref()).or(others) else { continue };
+            if !self.value(value, schema, name) {
+                refused.push(name.to_string());
+            }
+        }
+        let complete = self.missing_keys(table, schema, span, key);
+        for name in refused {
+            table.remove(name.as_str());
+        }
+        complete
+    }
+
+    /// Reports unknown keys. One that is nearly a known key takes its place,
+    /// so that its value is still checked and the known key is not missed too.
+    fn mend_unknown_keys(&mut self, table: &mut DeTable<'_>, known: &'a Schema) {
+        let Some(properties) = known.as_object() else { return };
+        let unknown: Vec<_> = table
+            .keys()
+            .filter(|key| !properties.contains_key(key.get_ref().as_ref()))
+            .cloned()
+            .collect();
+        for key in unknown {
+            let name = key.get_ref().to_string();
+            let proposal = closest(&name, properties.keys().map(String::as_str));
+            self.found.push(unknown_key(&name, proposal, properties.keys(), key.span()));
+            let Some(value) = table.remove(name.as_str()) else { continue };
+            if let Some(proposal) = proposal.filter(|proposal| !table.contains_key(*proposal)) {
+                table.insert(Spanned::new(key.span(), proposal.to_owned().into()), value);
+            }
+        }
+    }
+
+    fn missing_keys(
+        &mut self,
+        table: &DeTable<'_>,
+        schema: &Schema,
+        span: Span,
+        place: &str,
+    ) -> bool {
+        let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let before = self.found.len();
+        for name in required.iter().filter_map(Schema::as_str) {
+            if !table.contains_key(name) {
+                let about = schema["properties"][name]["description"].as_str().unwrap_or_default();
+                self.found.push(missing_key(name, place, about, span.clone()));
+            }
+        }
+        before == self.found.len()
+    }
+
+    fn bounds(&mut self, number: Option<i64>, schema: &Schema, span: Span, key: &str) -> bool {
+        let least = schema["minimum"].as_i64().unwrap_or(0);
+        let greatest = schema["maximum"].as_i64().unwrap_or(i64::from(u32::MAX));
+        if number.is_some_and(|number| (least..=greatest).contains(&number)) {
+            return true;
+        }
+        self.found.push(
+            Diagnostic::error(Code::OutOfBounds, format!("`{key}` is out of bounds"))
+                .at(span, format!("not between {least} and {greatest}"))
+                .remedy(format!("write a whole number from {least} to {greatest}")),
+        );
+        false
+    }
+
+    fn choice(&mut self, text: &str, schema: &Schema, span: Span, key: &str) -> bool {
+        let choices = choices(schema);
+        if choices.is_empty() || choices.contains(&text) {
+            return true;
+        }
+        let list = choices.iter().map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(" or ");
+        let remedy = match closest(text, choices) {
+            Some(proposal) => format!("did you mean \"{proposal}\"? `{key}` is {list}"),
+            None => format!("write {list}"),
+        };
+        self.found.push(
+            Diagnostic::error(Code::UnknownValue, format!("`{key}` cannot be \"{text}\""))
+                .at(span, format!("expected {list}"))
+                .remedy(remedy),
+        );
+        false
+    }
+}
+
+fn unknown_key<'a>(
+    name: &str,
+    proposal: Option<&str>,
+    known: impl Iterator<Item = &'a String>,
+    span: Span,
+) -> Diagnostic {
+    let remedy = match proposal {
+        Some(proposal) => format!("did you mean `{proposal}`?"),
+        None => {
+            let list = known.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            format!("remove it; the keys of this table are {list}")
+        }
+    };
+    Diagnostic::error(Code::UnknownKey, format!("unknown key `{name}`"))
+        .at(span, "this key means nothing here")
+        .remedy(remedy)
+}
+
+fn missing_key(name: &str, place: &str, about: &str, span: Span) -> Diagnostic {
+    let about = about.split(['.', ':']).next().unwrap_or_default().replace('\n', " ");
+    let remedy = if about.is_empty() {
+        format!("add `{name}`")
+    } else {
+        format!("add `{name}`: {}", lower_first(&about))
+    };
+    Diagnostic::error(Code::MissingKey, format!("`{name}` is missing in {place}"))
+        .at(span, format!("`{name}` is expected here"))
+        .remedy(remedy)
+}
+
+/// A sentence's first letter in small, unless the word is an abbreviation.
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn wrong_type(key: &str, expected: &str, found: &str, span: Span) -> Diagnostic {
+    let (noun, example) = match expected {
+        "string" => ("a string", "put the value in quotes"),
+        "integer" => ("a whole number", "write a whole number without quotes"),
+        "boolean" => ("a boolean", "write true or false without quotes"),
+        "array" => ("an array", "write a list in brackets, or one `[[…]]` table each"),
+        _ => ("a table", "write it as a table with a `[…]` header of its own"),
+    };
+    Diagnostic::error(
+        Code::WrongType,
+        format!("`{key}` must be {noun}, not {}", with_article(found)),
+    )
+    .at(span, format!("expected {noun}"))
+    .remedy(example)
+}
+
+fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+fn expected_type(schema: &Schema) -> &str {
+    match &schema["type"] {
+        Schema::String(name) => name,
+        Schema::Array(names) => {
+            names.iter().filter_map(Schema::as_str).find(|name| *name != "null").unwrap_or("string")
+        }
+        // A choice of constants has no type of its own.
+        _ => "string",
+    }
+}
+
+fn choices(schema: &Schema) -> Vec<&str> {
+    let constants = schema["oneOf"].as_array().into_iter().flatten();
+    let listed = schema["enum"].as_array().into_iter().flatten();
+    constants
+        .flat_map(|one| {
+            one.get("const").into_iter().chain(one["enum"].as_array().into_iter().flatten())
+        })
+        .chain(listed)
+        .filter_map(Schema::as_str)
+        .collect()
+}
