@@ -128,8 +128,11 @@ mod tests {
 
     #[test]
     fn ids_are_compared_without_regard_to_case() {
-        let asked = ArmId::resource_group("s", "Group").in_group("Microsoft.Network/routeTables", "t");
-        let answered = ArmId::new("/subscriptions/s/resourcegroups/group/providers/microsoft.network/routetables/T");
+        let asked =
+            ArmId::resource_group("s", "Group").in_group("Microsoft.Network/routeTables", "t");
+        let answered = ArmId::new(
+            "/subscriptions/s/resourcegroups/group/providers/microsoft.network/routetables/T",
+        );
         assert_eq!(asked, answered);
         assert_eq!(asked.cmp(&answered), Ordering::Equal);
     }
