@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{Action, Change, Plan, Severity};
-use crate::resource::Side;
+use crate::resource::{Address, Side};
 
 use super::plan_text::{Folded, Options, body_lines, fold, last_line};
 use super::text::{counted, cut};
@@ -18,6 +18,9 @@ const RESERVE: usize = 400;
 
 /// What the parts above the changes take at most.
 const HEAD_LIMIT: usize = SIZE_LIMIT / 3;
+
+/// How many deferred resources are named for one that they wait for.
+const DEFERRED_SHOWN: usize = 12;
 
 /// Renders a plan as markdown of at most [`SIZE_LIMIT`] bytes.
 pub fn render(plan: &Plan, purpose: Purpose) -> String {
@@ -146,16 +149,16 @@ fn summary(plan: &Plan) -> String {
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     for one in plan.blocked.iter().filter(|one| one.follows_from.is_none()) {
-        let text = format!("{} {}", prose(&one.reason), prose(&one.remedy));
-        notes.push(format!("**blocked** `{}` ({}): {}", one.address, one.code, text.trim_end()));
+        let text = with_help(&one.reason, &one.remedy);
+        notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
     }
     for finding in &plan.findings {
         let word = match finding.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = format!("{} {}", prose(&finding.message), prose(&finding.remedy));
-        notes.push(format!("**{word}** ({}): {}", finding.code, text.trim_end()));
+        let text = with_help(&finding.message, &finding.remedy);
+        notes.push(format!("**{word}** ({}): {text}", finding.code));
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
@@ -164,12 +167,31 @@ fn notes(plan: &Plan) -> Vec<String> {
             prose(&gap.reason)
         ));
     }
-    for one in &plan.deferred {
-        let waits: Vec<String> =
-            one.waits_for.iter().map(|address| format!("`{address}`")).collect();
-        notes.push(format!("**deferred** `{}` until {} exists", one.address, waits.join(", ")));
-    }
+    notes.extend(deferred(plan));
     notes
+}
+
+/// What is deferred, by what it waits for.
+fn deferred(plan: &Plan) -> Vec<String> {
+    let mut groups: BTreeMap<&[Address], Vec<&Address>> = BTreeMap::new();
+    for one in &plan.deferred {
+        groups.entry(&one.waits_for).or_default().push(&one.address);
+    }
+    let note = |(waits_for, group): (&[Address], Vec<&Address>)| {
+        let verb = if waits_for.len() == 1 { "exists" } else { "exist" };
+        let more = match group.len().saturating_sub(DEFERRED_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown = quoted(group.into_iter().take(DEFERRED_SHOWN));
+        format!("**deferred** until {} {verb}: {shown}{more}", quoted(waits_for))
+    };
+    groups.into_iter().map(note).collect()
+}
+
+fn quoted<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
+    let quoted: Vec<String> = addresses.into_iter().map(|one| format!("`{one}`")).collect();
+    quoted.join(", ")
 }
 
 /// One change in a `diff` block, whose first column decides the colour.
@@ -203,6 +225,12 @@ fn words(change: &Change) -> String {
         Action::Create | Action::Delete => String::new(),
         action => format!(" ({})", action.participle()),
     }
+}
+
+/// What is wrong, and what to do.
+fn with_help(text: &str, remedy: &str) -> String {
+    let text = prose(text);
+    if remedy.is_empty() { text } else { format!("{text} Help: {}", prose(remedy)) }
 }
 
 /// A sentence on one line, ended.

@@ -1,6 +1,6 @@
 //! Tables of routes and of health, for people and for machines.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ impl RoutesTable {
             let names = [row.prefix.clone(), row.owner.clone()];
             names.into_iter().chain(cells.map(|cell| cell.shown().to_owned())).collect()
         };
-        text(&head, self.rows.iter().map(row).collect())
+        text(&head, "OWNER", self.rows.iter().map(row).collect())
     }
 
     /// The table as JSON text.
@@ -135,7 +135,7 @@ impl StatusTable {
         let row = |row: &StatusRow| {
             vec![row.kind.clone(), row.name.clone(), row.health.as_str().into(), row.detail.clone()]
         };
-        text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.rows.iter().map(row).collect())
+        text(&["KIND", "NAME", "HEALTH", "DETAIL"], "DETAIL", self.rows.iter().map(row).collect())
     }
 
     /// The table as JSON text.
@@ -145,7 +145,9 @@ impl StatusTable {
 }
 
 /// Aligned columns without lines, which every log can hold and every tool cut.
-fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
+///
+/// Only the flexible column is broken into lines: half a prefix helps nobody.
+fn text(head: &[&str], flexible: &str, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -154,6 +156,12 @@ fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
     rows.into_iter().for_each(|row| {
         table.add_row(row);
     });
+    for (name, column) in head.iter().zip(table.column_iter_mut()) {
+        column.set_padding((0, 2));
+        if *name != flexible {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 

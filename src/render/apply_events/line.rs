@@ -62,7 +62,7 @@ fn finished(
             if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
         }
         Outcome::Skipped { because_of } => {
-            quiet(format!("{address} skipped: {because_of} comes first"))
+            quiet(format!("{address} skipped, because {because_of} did not end well"))
         }
         Outcome::NotBegun => quiet(format!("{address} not begun")),
     }

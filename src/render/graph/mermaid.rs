@@ -33,11 +33,11 @@ pub(super) fn render(drawing: &Drawing) -> String {
 
 /// A label: markup goes in as entities, which Mermaid writes with `#`.
 fn escaped(text: &str) -> String {
-    let escape = |character: char| match character {
+    let escape = |(index, character): (usize, char)| match character {
         '"' | '#' | '&' | '<' | '>' | ';' | '`' | '\\' => format!("#{};", u32::from(character)),
         // A label that begins with a sign and a space would be read as a list.
-        '+' | '-' | '~' if text.starts_with(character) => format!("#{};", u32::from(character)),
+        '+' | '-' | '~' if index == 0 => format!("#{};", u32::from(character)),
         character => character.to_string(),
     };
-    text.chars().map(escape).collect()
+    text.chars().enumerate().map(escape).collect()
 }

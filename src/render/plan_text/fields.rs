@@ -72,8 +72,12 @@ impl Page {
             self.line(format!("      {path}{behind}"));
             return self.text_difference(old, new);
         }
-        if width(&line) + width(behind) <= WIDTH || self.options.full {
-            return self.line(line + behind);
+        // A value that the alignment alone pushes out stays on its line.
+        let close = format!("      {path} {before} -> {after}");
+        for line in [line, close] {
+            if width(&line) + width(behind) <= WIDTH || self.options.full {
+                return self.line(line + behind);
+            }
         }
         self.line(format!("      {path}{behind}"));
         match (&field.before, &field.after) {
