@@ -14,15 +14,6 @@ use super::arguments::Global;
 use super::error::CliError;
 use super::ui::Ui;
 
-/// Why there is no topology.
-#[derive(Debug)]
-pub(crate) enum LoadError {
-    /// The file could not be read.
-    Unreadable(CliError),
-    /// Its content is wrong.
-    Invalid(Diagnostics),
-}
-
 /// Reads the file, as far as a topology can be long.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
@@ -37,17 +28,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-/// Checks what was read.
-pub(crate) fn load(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
-    load_bytes(name, bytes).map_err(LoadError::Invalid)
-}
-
 /// Loads the topology; tells warnings, and everything that is wrong with it.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     let bytes = read(&global.topology)?;
     let coloured = ui.status_style() == Style::Coloured;
     let name = global.topology_name();
-    match load(&name, &bytes) {
+    match load_bytes(&name, &bytes) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() && !ui.is_quiet() {
                 let text = String::from_utf8_lossy(&bytes);
@@ -55,8 +41,7 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
             }
             Ok(loaded)
         }
-        Err(LoadError::Unreadable(error)) => Err(error),
-        Err(LoadError::Invalid(found)) => {
+        Err(found) => {
             ui.report(&(diagnostic::render_all(&found, coloured) + "\n"));
             Err(summary(&found))
         }

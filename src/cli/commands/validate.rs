@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::topology::{self, LoadError};
+use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::render::diagnostic;
 use crate::render::text::counted;
 use crate::topology::diagnostic::Diagnostic;
-use crate::topology::load::Loaded;
+use crate::topology::load::{Loaded, load_bytes};
 
 /// Check the topology file without looking at the world
 #[derive(Debug, Clone, Args)]
@@ -37,10 +37,9 @@ pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Re
 fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
     let file = topology::read(&global.topology)?;
     let name = global.topology_name();
-    let (valid, text, list) = match topology::load(&name, &file) {
+    let (valid, text, list) = match load_bytes(&name, &file) {
         Ok(loaded) => (true, String::from_utf8_lossy(&file).into_owned(), loaded.warnings),
-        Err(LoadError::Invalid(found)) => (false, found.text.to_string(), found.list),
-        Err(LoadError::Unreadable(error)) => return Err(error),
+        Err(found) => (false, found.text.to_string(), found.list),
     };
     ui.data(&report(&name, valid, &text, &list))?;
     Ok(if valid { exit::DONE } else { exit::ERROR })

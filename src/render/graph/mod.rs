@@ -17,11 +17,14 @@ pub use svg::SvgError;
 /// So many of one kind are drawn in a side; the others share a node.
 const DRAWN: usize = 6;
 
+/// A resource, and what is done to it if the picture is about a plan.
+pub type Vertex = (Address, Option<Action>);
+
 /// Resources and the order between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResourceGraph {
-    /// The resources, and what is done to them if it is about a plan.
-    pub nodes: Vec<(Address, Option<Action>)>,
+    /// The resources.
+    pub nodes: Vec<Vertex>,
     /// The first of each pair comes before the second.
     pub edges: Vec<(Address, Address)>,
 }
@@ -66,7 +69,7 @@ struct Drawing {
 
 impl Drawing {
     fn of(graph: &ResourceGraph) -> Self {
-        let mut groups: BTreeMap<(&Side, Kind), Vec<&(Address, Option<Action>)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&Side, Kind), Vec<&Vertex>> = BTreeMap::new();
         for node in &graph.nodes {
             groups.entry((&node.0.side, node.0.kind)).or_default().push(node);
         }

@@ -39,7 +39,7 @@ impl Page {
             match action {
                 Action::Create | Action::Delete => self.whole_field(field, column),
                 Action::Update | Action::Replace | Action::Adopt => {
-                    self.changed_field(field, column)
+                    self.changed_field(field, column);
                 }
             }
         }
