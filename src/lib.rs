@@ -24,6 +24,10 @@
 //! The test `tests/architecture.rs` reads the `use` lines and fails when the
 //! pure half reaches out.
 
+pub mod cli;
+pub mod execute;
 pub mod net;
+pub mod plan;
 pub mod render;
+pub mod resource;
 pub mod topology;

@@ -61,7 +61,8 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
         WholeSide::Deleted => (Some(&value), None),
     };
     walk(resource.kind(), &mut Vec::new(), before, after, &mut changes);
-    changes.retain(|change| !change.before.as_ref().or(change.after.as_ref()).is_some_and(is_empty));
+    changes
+        .retain(|change| !change.before.as_ref().or(change.after.as_ref()).is_some_and(is_empty));
     changes
 }
 
@@ -183,7 +184,10 @@ fn forces_replacement(kind: Kind, path: &[String]) -> bool {
         Kind::Subnet => matches!(field, "address_prefix" | "virtual_network"),
         Kind::NetworkInterface => matches!(field, "location" | "subnet" | "private_ip"),
         Kind::VirtualMachine => {
-            matches!(field, "location" | "admin_user" | "ssh_public_key" | "network_interface" | "role")
+            matches!(
+                field,
+                "location" | "admin_user" | "ssh_public_key" | "network_interface" | "role"
+            )
         }
         // Both can be set once in the life of a Node.
         Kind::Worker => matches!(field, "pod_cidr" | "provider_id" | "ip"),

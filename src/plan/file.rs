@@ -123,9 +123,7 @@ fn check_topology(saved: &SavedPlan, expected: Expected<'_>) -> Result<(), PlanF
         )));
     }
     if saved.topology_digest != expected.topology_digest {
-        return Err(PlanFileError::OtherTopology(
-            "the topology file was changed since".to_owned(),
-        ));
+        return Err(PlanFileError::OtherTopology("the topology file was changed since".to_owned()));
     }
     Ok(())
 }

@@ -2,20 +2,13 @@
 //!
 //! Synchronous and deterministic; what it returns leaves nothing to decide.
 
-mod cascade;
 pub mod cost;
 pub mod diff;
-mod edges;
 pub mod file;
 pub mod findings;
 pub mod inventory;
-mod live_lints;
-mod planner;
-mod removal;
 mod types;
 
 pub use findings::{Finding, Severity};
 pub use inventory::{Gap, Inventory, Observed, Source};
-pub use live_lints::live_lints;
-pub use planner::{PlanInput, plan};
 pub use types::{Action, Blocked, Change, Deferred, Plan};

@@ -1,3 +1,18 @@
 //! How a plan, a report or an event is shown.
 
+pub mod apply_events;
 pub mod diagnostic;
+#[cfg(test)]
+mod fixture;
+pub mod graph;
+pub mod plan_json;
+pub mod plan_markdown;
+pub mod plan_text;
+mod purpose;
+pub mod style;
+pub mod table;
+pub mod text;
+mod value;
+
+pub use purpose::Purpose;
+pub use style::{Role, Style};

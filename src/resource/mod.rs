@@ -10,7 +10,6 @@ pub mod address;
 pub mod api;
 pub mod arm_id;
 pub mod azure;
-pub mod custom_resources;
 pub mod host;
 pub mod kubernetes;
 pub mod ownership;
@@ -19,8 +18,8 @@ pub mod tailnet;
 
 use serde::{Deserialize, Serialize};
 
-pub use api::Api;
 pub use address::{Address, Kind, Side};
+pub use api::Api;
 pub use arm_id::ArmId;
 pub use ownership::{Owner, Ownership};
 pub use pending::{Observable, Pending};

@@ -44,6 +44,8 @@ pub enum Code {
     NamePatternInvalid,
     /// SG0114: a node pool needs `count`, or `min` and `max`.
     ScaleConflict,
+    /// SG0115: the file cannot be read.
+    Unreadable,
     /// SG0201: the name is not a legal host or Kubernetes name.
     IllegalName,
     /// SG0202: Azure does not take the name.
@@ -228,7 +230,7 @@ pub struct UnknownCode(pub String);
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 92] = [
+    pub const ALL: [Self; 93] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -243,6 +245,7 @@ impl Code {
         Self::KeyNotForKind,
         Self::NamePatternInvalid,
         Self::ScaleConflict,
+        Self::Unreadable,
         Self::IllegalName,
         Self::IllegalAzureName,
         Self::DuplicateName,

@@ -121,4 +121,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       size is unknown. Keep `count` alone, or `min` and `max` together with `min` not \
                       above `max`.",
     },
+    Entry {
+        code: Code::Unreadable,
+        text: "SG0115",
+        title: "the file cannot be read",
+        explanation: "There is no file of that name, it is a folder, or its mode keeps you out. stargate \
+                      looks for `stargate.toml` in the current folder unless `-f` names another file; \
+                      `stargate init` writes one to start from.",
+    },
 ];

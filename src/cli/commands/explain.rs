@@ -1,0 +1,36 @@
+//! `stargate explain`.
+
+use clap::Args;
+
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::ui::Ui;
+use crate::render::Role;
+use crate::render::text::wrap;
+use crate::topology::diagnostic::{Code, closest};
+
+/// Tell what a code such as SG0303 means, and how to mend it
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArguments {
+    /// The code
+    #[arg(value_name = "CODE")]
+    pub(crate) code: String,
+}
+
+/// Prints the explanation.
+pub(crate) fn run(arguments: &ExplainArguments, ui: &Ui) -> Result<u8, CliError> {
+    let code: Code = arguments.code.parse().map_err(|error| unknown(&arguments.code, &error))?;
+    let title = ui.style().paint(Role::Title, format!("{code}: {}", code.title()));
+    let explanation = wrap(code.explanation(), "", "").join("\n");
+    ui.data(&format!("{title}\n\n{explanation}\n"))?;
+    Ok(exit::DONE)
+}
+
+fn unknown(text: &str, error: &crate::topology::diagnostic::UnknownCode) -> CliError {
+    let near = closest(&text.to_uppercase(), Code::ALL.into_iter().map(Code::as_str));
+    let hint = match near {
+        Some(code) => format!("did you mean `{code}`?"),
+        None => "a code stands in brackets behind the word `error` or `warning`".to_owned(),
+    };
+    CliError::new(error.to_string()).hint(hint).exit(exit::USAGE)
+}

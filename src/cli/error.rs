@@ -1,0 +1,86 @@
+//! An error as the user reads it: what is wrong, and what to do.
+
+use crate::plan::file::PlanFileError;
+use crate::render::text::wrap;
+use crate::render::{Role, Style};
+use crate::topology::diagnostic::Code;
+
+use super::exit;
+
+/// An error that ends a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    /// Its stable code, where it has one; `explain` tells more about it.
+    pub code: Option<Code>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do, the likeliest first.
+    pub hints: Vec<String>,
+    /// The exit code that it leads to.
+    pub exit: u8,
+}
+
+impl CliError {
+    /// An error without a code.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { code: None, message: message.into(), hints: Vec::new(), exit: exit::ERROR }
+    }
+
+    /// An error with a stable code.
+    pub fn coded(code: Code, message: impl Into<String>) -> Self {
+        Self { code: Some(code), ..Self::new(message) }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Leads to another exit code than [`exit::ERROR`].
+    #[must_use]
+    pub fn exit(mut self, exit: u8) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The error as lines of text, the last one ended.
+    pub fn render(&self, style: Style) -> String {
+        let title = match self.code {
+            Some(code) => format!("error[{code}]"),
+            None => "error".to_owned(),
+        };
+        let mut text = format!("{}: {}\n", style.paint(Role::Error, title), self.message);
+        for hint in &self.hints {
+            for line in wrap(&format!("help: {hint}"), "  ", "    ") {
+                text.push_str(&style.paint(Role::Help, line));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+impl From<PlanFileError> for CliError {
+    fn from(error: PlanFileError) -> Self {
+        let stale = matches!(error, PlanFileError::OtherTopology(_));
+        Self::coded(error.code(), error.to_string())
+            .hint("make a new one with `stargate plan --out FILE`")
+            .exit(if stale { exit::STALE } else { exit::ERROR })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_well() {
+        let error = CliError::coded(Code::AzureCredentialsMissing, "no Azure credentials were found")
+            .hint("log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
+            .hint("`--sandbox` needs none");
+        insta::assert_snapshot!(error.render(Style::Plain));
+    }
+}

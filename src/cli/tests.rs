@@ -1,0 +1,142 @@
+use std::path::Path;
+
+use super::arguments::Global;
+use super::ui::testing::user;
+use super::*;
+use crate::topology::diagnostic::Code;
+
+fn parsed(line: &str) -> Result<Arguments, clap::Error> {
+    parse(line.split(' ').map(OsString::from))
+}
+
+fn global(line: &str) -> Global {
+    parsed(line).expect("a command line").global
+}
+
+/// Runs a command line; tells the exit code, stdout and stderr.
+fn ran(line: &str) -> (u8, String, String) {
+    let (ui, out, err) = user(None, false);
+    let arguments = parsed(line).expect("a command line");
+    let code = run(&arguments, &ui).unwrap_or_else(|error| {
+        ui.error(&error);
+        error.exit
+    });
+    (code, out.text(), err.text())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_command_says_what_it_does() {
+    for command in command().get_subcommands() {
+        assert!(command.get_about().is_some(), "{}", command.get_name());
+    }
+}
+
+#[test]
+fn mistakes_of_usage_have_an_exit_code_of_their_own() {
+    let code = |line| exit::of_parser(parsed(line).expect_err("no command to run").kind());
+    assert_eq!(code("stargate --help"), exit::DONE);
+    assert_eq!(code("stargate plan --help"), exit::DONE);
+    assert_eq!(code("stargate --version"), exit::DONE);
+    let mistakes = [
+        "stargate",
+        "stargate plam",
+        "stargate plan --format yaml",
+        "stargate apply --adopt nothing",
+        "stargate plan -q -v",
+        "stargate sandbox",
+    ];
+    for line in mistakes {
+        assert_eq!(code(line), exit::USAGE, "{line}");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_what_is_documented() {
+    let codes = [
+        exit::DONE,
+        exit::ERROR,
+        exit::CHANGES,
+        exit::PARTIAL,
+        exit::STALE,
+        exit::BLOCKED,
+        exit::USAGE,
+        exit::INTERRUPTED,
+    ];
+    assert_eq!(codes, [0, 1, 2, 3, 4, 5, 64, 130]);
+}
+
+#[test]
+fn the_sandbox_is_beside_the_topology() {
+    let folder = |line| global(line).sandbox_folder();
+    assert_eq!(folder("stargate plan"), None);
+    let beside = Some(Path::new("lab/.stargate/sandbox").to_owned());
+    assert_eq!(folder("stargate plan -f lab/stargate.toml --sandbox"), beside);
+    assert_eq!(folder("stargate --sandbox -f lab/stargate.toml plan"), beside);
+    assert_eq!(folder("stargate plan --sandbox=world"), Some(Path::new("world").to_owned()));
+    assert_eq!(folder("stargate --sandbox plan"), Some(Path::new(".stargate/sandbox").to_owned()));
+}
+
+#[test]
+fn a_newcomer_gets_a_topology_that_is_valid() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("stargate.toml").display().to_string();
+    assert_eq!(ran(&format!("stargate init -f {file}")).0, exit::DONE);
+    let (code, _, err) = ran(&format!("stargate init -f {file}"));
+    assert_eq!(code, exit::ERROR);
+    assert!(err.contains("is there already"), "{err}");
+    let (code, out, err) = ran(&format!("stargate validate -f {file}"));
+    assert_eq!(code, exit::DONE, "{err}");
+    assert!(out.contains("is valid: "), "{out}");
+    let (code, out, _) = ran(&format!("stargate validate --format json -f {file}"));
+    assert_eq!(code, exit::DONE);
+    assert!(out.contains("\"valid\": true"), "{out}");
+}
+
+#[test]
+fn a_file_that_is_no_topology_is_told_with_a_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = folder.path().join("missing.toml");
+    let binary = folder.path().join("binary.toml");
+    let large = folder.path().join("large.toml");
+    std::fs::write(&binary, b"a = \"\xff\"").expect("a file");
+    std::fs::write(&large, vec![b'#'; 10 * 1024 * 1024]).expect("a file");
+    let cases = [
+        (missing.as_path(), Code::Unreadable, "there is no file"),
+        (folder.path(), Code::Unreadable, "is a folder"),
+        (&binary, Code::NotUtf8, "has 1 error"),
+        (&large, Code::TooLarge, "has 10485760 bytes"),
+    ];
+    for (path, code, words) in cases {
+        let (exit, _, err) = ran(&format!("stargate validate -f {}", path.display()));
+        assert_eq!(exit, exit::ERROR, "{err}");
+        assert!(err.contains(code.as_str()) && err.contains(words), "{err}");
+        assert!(err.contains("help: "), "{err}");
+    }
+}
+
+#[test]
+fn codes_are_explained() {
+    let (code, out, _) = ran("stargate explain sg0303");
+    assert_eq!(code, exit::DONE);
+    assert!(out.starts_with("SG0303: two networks overlap\n\n"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    let (code, _, err) = ran("stargate explain SG0333");
+    assert_eq!(code, exit::USAGE);
+    assert!(err.contains("did you mean `SG0303`?"), "{err}");
+}
+
+#[test]
+fn schemas_and_completions_are_data() {
+    for line in ["stargate schema", "stargate schema --plan"] {
+        let (_, out, _) = ran(line);
+        assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{line}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(ran(&format!("stargate completions {shell}")).1.contains("stargate"), "{shell}");
+    }
+}

@@ -1,0 +1,3 @@
+//! Runs the steps of a plan.
+
+pub mod events;

@@ -1,0 +1,69 @@
+//! The words for one event.
+
+use std::time::Duration;
+
+use crate::execute::events::{Event, Outcome};
+use crate::plan::Action;
+use crate::resource::Address;
+
+use super::super::style::{Role, Style};
+use super::super::text::{counted, elapsed};
+
+/// The lines for one event; none for what is not worth one.
+pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
+    match event {
+        Event::RoundStarted { round: 1, changes } => {
+            vec![style.paint(Role::Title, counted(*changes, "change"))]
+        }
+        Event::RoundStarted { round, changes } => {
+            let text = format!("round {round}: {}", counted(*changes, "change"));
+            vec![style.paint(Role::Title, text)]
+        }
+        Event::StepStarted { address, action } if verbose => {
+            vec![style.paint(Role::Quiet, format!("{:>3} {address} begins", action.glyph()))]
+        }
+        Event::StepProgress { address, text } if verbose => {
+            vec![style.paint(Role::Quiet, format!("    {address}: {text}"))]
+        }
+        Event::StepStarted { .. } | Event::StepProgress { .. } => Vec::new(),
+        Event::StepFinished { address, action, outcome, milliseconds } => {
+            finished(address, *action, outcome, Duration::from_millis(*milliseconds), style)
+        }
+        Event::Stopping => vec![
+            style.paint(Role::Warning, "stopping: running steps finish; once more stops at once"),
+        ],
+    }
+}
+
+fn finished(
+    address: &Address,
+    action: Action,
+    outcome: &Outcome,
+    took: Duration,
+    style: Style,
+) -> Vec<String> {
+    let good = |text: String| {
+        vec![format!(
+            "{} {text}",
+            style.paint(Role::Action(action), format!("{:>3}", action.glyph()))
+        )]
+    };
+    let bad = |text: String| format!("{} {text}", style.paint(Role::Error, "  !"));
+    let quiet = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
+    match outcome {
+        Outcome::Done => good(format!("{address} {} ({})", action.participle(), elapsed(took))),
+        Outcome::AlreadySo => good(format!("{address} was so already")),
+        Outcome::GuardFailed { reason } => {
+            vec![bad(format!("{address} is not as it was when the plan was made: {reason}"))]
+        }
+        Outcome::Failed { reason, remedy } => {
+            let failed = bad(format!("{address} failed after {}: {reason}", elapsed(took)));
+            let help = style.paint(Role::Help, format!("    help: {remedy}"));
+            if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
+        }
+        Outcome::Skipped { because_of } => {
+            quiet(format!("{address} skipped, because {because_of} did not end well"))
+        }
+        Outcome::NotBegun => quiet(format!("{address} not begun")),
+    }
+}

@@ -1,0 +1,62 @@
+use indicatif::ProgressDrawTarget;
+
+use super::*;
+use crate::execute::events::{Event, Outcome, Reporter};
+use crate::plan::Action;
+use crate::render::style::Style;
+
+fn address(text: &str) -> crate::resource::Address {
+    text.parse().expect("an address")
+}
+
+fn story() -> Vec<Event> {
+    let table = address("route-table/cluster/lab-workers-rt");
+    let group = address("resource-group/dc1/lab-dc1");
+    let network = address("virtual-network/dc1/lab-dc1-vnet");
+    let finished = |address: &crate::resource::Address, action, outcome, milliseconds| {
+        Event::StepFinished { address: address.clone(), action, outcome, milliseconds }
+    };
+    let failed = Outcome::Failed { reason: "403 from Azure".into(), remedy: "log in anew".into() };
+    vec![
+        Event::RoundStarted { round: 1, changes: 4 },
+        Event::StepStarted { address: table.clone(), action: Action::Create },
+        Event::StepProgress { address: table.clone(), text: "waiting for the operation".into() },
+        finished(&table, Action::Create, Outcome::Done, 1_234),
+        finished(&table, Action::Update, Outcome::AlreadySo, 10),
+        finished(&group, Action::Replace, failed, 65_000),
+        finished(&network, Action::Create, Outcome::Skipped { because_of: group }, 0),
+        finished(&network, Action::Delete, Outcome::NotBegun, 0),
+        finished(&table, Action::Update, Outcome::GuardFailed { reason: "etag".into() }, 5),
+        Event::Stopping,
+        Event::RoundStarted { round: 2, changes: 1 },
+    ]
+}
+
+#[test]
+fn plain_lines() {
+    let told = |verbose| {
+        let mut out = Vec::new();
+        let reporter = PlainReporter::new(&mut out, Style::Plain, verbose);
+        story().iter().for_each(|event| reporter.event(event));
+        String::from_utf8(out).expect("text")
+    };
+    insta::assert_snapshot!("plain", told(false));
+    insta::assert_snapshot!("verbose", told(true));
+}
+
+#[test]
+fn lines_of_json() {
+    let mut out = Vec::new();
+    let reporter = JsonReporter::new(&mut out);
+    story().iter().for_each(|event| reporter.event(event));
+    reporter.end(3);
+    let text = String::from_utf8(out).expect("text").replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn bars_take_every_event() {
+    let reporter = ProgressReporter::onto(ProgressDrawTarget::hidden(), Style::Plain, true);
+    story().iter().for_each(|event| reporter.event(event));
+    reporter.clear();
+}

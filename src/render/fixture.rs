@@ -1,0 +1,211 @@
+//! Plans made by hand, for the snapshots of the renderers.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::plan::cost::Cost;
+use crate::plan::diff::{FieldChange, FieldPath};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severity, Source};
+use crate::resource::{Address, Api, ObjectKey};
+use crate::topology::diagnostic::Code;
+
+pub(super) fn address(text: &str) -> Address {
+    text.parse().expect("an address")
+}
+
+pub(super) fn field(path: &[&str], before: Value, after: Value) -> FieldChange {
+    let some = |value: Value| Some(value).filter(|value| !value.is_null());
+    FieldChange {
+        path: FieldPath(path.iter().map(|part| (*part).to_owned()).collect()),
+        pending: after.get("$after").is_some(),
+        before: some(before),
+        after: some(after),
+        forces_replacement: false,
+    }
+}
+
+pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Change {
+    Change {
+        address: address(text),
+        key: ObjectKey::Host(text.to_owned()),
+        action,
+        fields,
+        before: None,
+        after: None,
+        ownership: None,
+        depends_on: Vec::new(),
+        torn_down_after: Vec::new(),
+        because: String::new(),
+        follows_from: None,
+        interrupts: None,
+    }
+}
+
+pub(super) fn plan(changes: Vec<Change>) -> Plan {
+    Plan {
+        topology: "lab".to_owned(),
+        changes,
+        deferred: Vec::new(),
+        blocked: Vec::new(),
+        findings: Vec::new(),
+        gaps: Vec::new(),
+        unchanged: 12,
+        cost: Cost {
+            requests: BTreeMap::from([(Api::Azure, 12), (Api::Tailscale, 3)]),
+            ..Cost::default()
+        },
+    }
+}
+
+pub(super) fn nothing() -> Plan {
+    plan(Vec::new())
+}
+
+pub(super) fn machine(name: &str, octet: usize) -> Change {
+    let mut change = change(
+        &format!("virtual-machine/dc1/{name}"),
+        Action::Create,
+        vec![
+            field(&["admin_user"], Value::Null, json!("ubuntu")),
+            field(&["image", "offer"], Value::Null, json!("ubuntu-24_04-lts")),
+            field(&["image", "publisher"], Value::Null, json!("Canonical")),
+            field(&["location"], Value::Null, json!("canadacentral")),
+            field(
+                &["network_interface"],
+                Value::Null,
+                json!({"$after": "network-interface/dc1/x"}),
+            ),
+            field(&["private_ip"], Value::Null, json!(format!("10.50.1.{octet}"))),
+            field(&["size"], Value::Null, json!("Standard_D2s_v5")),
+            field(
+                &["ssh_public_key"],
+                Value::Null,
+                json!(format!("ssh-ed25519 {}", "A".repeat(90))),
+            ),
+            field(&["tags"], Value::Null, json!({"role": "worker"})),
+        ],
+    );
+    change.because = "[[datacenters.dc1.workers]] asks for a machine".to_owned();
+    change
+}
+
+fn table() -> Change {
+    let mut change = change(
+        "route-table/cluster/lab-workers-rt",
+        Action::Update,
+        vec![
+            field(&["disable_bgp"], json!(false), json!(true)),
+            field(&["routes", "10.50.0.0/16"], Value::Null, json!("10.237.0.4")),
+            field(&["routes", "10.60.0.0/16"], json!("10.237.0.4"), Value::Null),
+            field(
+                &["prefixes"],
+                json!(["10.244.65.0/24", "10.244.66.0/24", "10.244.67.0/24", "10.244.68.0/24"]),
+                json!(["10.244.66.0/24", "10.244.67.0/24", "10.244.68.0/24", "10.244.69.0/24"]),
+            ),
+            field(
+                &["script"],
+                json!("#!/bin/sh\nset -eu\nip route add 10.0.0.0/8 dev eth0\nexit 0\n"),
+                json!("#!/bin/sh\nset -eu\nip route replace 10.0.0.0/8 dev eth0\nexit 0\n"),
+            ),
+        ],
+    );
+    change.because = "every datacenter has a route on the AKS side".to_owned();
+    change.follows_from = Some(address("virtual-machine/dc1/worker-1"));
+    change
+}
+
+fn node() -> Change {
+    let mut pod_cidr = field(&["pod_cidr"], json!("10.244.65.0/24"), json!("10.244.70.0/24"));
+    pod_cidr.forces_replacement = true;
+    let label = field(&["labels", "stargate.io/datacenter"], Value::Null, json!("dc1"));
+    let mut change = change("worker/dc1/worker-1", Action::Replace, vec![label, pod_cidr]);
+    change.interrupts = Some("every pod on worker-1, until they run on another node".to_owned());
+    change
+}
+
+fn blocked() -> Vec<Blocked> {
+    let block = |text: &str, follows_from: Option<&str>| Blocked {
+        address: address(text),
+        action: Action::Delete,
+        fields: Vec::new(),
+        code: Code::Protected,
+        reason: "the datacenter has `protect = true`, so nothing that holds state is deleted"
+            .into(),
+        remedy: "set `protect = false` in [datacenters.dc2] and plan again".into(),
+        follows_from: follows_from.map(address),
+        because: "[datacenters.dc2] is no longer in the topology".into(),
+    };
+    vec![
+        block("virtual-machine/dc2/worker-9", None),
+        block("network-interface/dc2/worker-9-nic", Some("virtual-machine/dc2/worker-9")),
+    ]
+}
+
+/// One of each thing that a plan can say.
+pub(super) fn everything() -> Plan {
+    let deferred = |text: &str| Deferred {
+        address: address(text),
+        action: Action::Create,
+        waits_for: vec![address("managed-cluster/cluster/lab")],
+        fields: Vec::new(),
+        because: "the AKS VNet is made by AKS".into(),
+    };
+    let mut adopted = change(
+        "resource-group/dc1/lab-dc1",
+        Action::Adopt,
+        vec![field(&["location"], json!("eastus"), json!("canadacentral"))],
+    );
+    adopted.because = "--adopt resource-group/dc1/lab-dc1".into();
+    let gone = vec![field(&["location"], json!("eastus"), Value::Null)];
+    let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, gone);
+    Plan {
+        deferred: vec![
+            deferred("subnet/cluster/lab-router"),
+            deferred("route-table-association/cluster/aks"),
+        ],
+        blocked: blocked(),
+        findings: vec![Finding {
+            code: Code::RouterOffline,
+            severity: Severity::Warning,
+            address: Some(address("tailnet-device/dc1/lab-router")),
+            message: "the tailnet has not seen the router for 12 minutes".into(),
+            remedy: "check that the machine runs".into(),
+        }],
+        gaps: vec![Gap {
+            source: Source::Azure,
+            reason: "403 for the resource group `lab-dc1`: the principal may not read it.".into(),
+            remedy: "give the principal the role Reader".into(),
+            explained: false,
+        }],
+        cost: Cost {
+            requests: BTreeMap::from([(Api::Azure, 12), (Api::Tailscale, 3), (Api::Kubernetes, 9)]),
+            apply_requests: BTreeMap::from([(Api::Azure, 15), (Api::Kubernetes, 13)]),
+            apply_writes: BTreeMap::from([(Api::Azure, 5), (Api::Kubernetes, 7)]),
+            critical_path: [
+                "resource-group/dc1/lab-dc1",
+                "virtual-machine/dc1/worker-1",
+                "worker/dc1/worker-1",
+            ]
+            .map(address)
+            .to_vec(),
+            seconds: 210,
+        },
+        ..plan(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
+    }
+}
+
+/// Workers that are all alike.
+pub(super) fn many_workers(count: usize) -> Plan {
+    plan((1..=count).map(|number| machine(&format!("worker-{number}"), number)).collect())
+}
+
+/// Changes no two of which are alike.
+pub(super) fn many_kinds(count: usize) -> Plan {
+    let one = |number: usize| {
+        let key = format!("route-{number}");
+        let fields = vec![field(&["routes", &key], json!("10.0.0.4"), json!("10.0.0.5"))];
+        change(&format!("route-table/dc{}/table-{number}", number % 7), Action::Update, fields)
+    };
+    plan((0..count).map(one).collect())
+}

@@ -1,0 +1,35 @@
+//! Graphviz's language.
+
+use super::{Drawing, colours, label};
+
+pub(super) fn render(drawing: &Drawing) -> String {
+    let mut lines = vec![
+        "digraph stargate {".to_owned(),
+        "  rankdir=LR;".to_owned(),
+        "  node [shape=box, style=filled];".to_owned(),
+    ];
+    for (side, places) in &drawing.sides {
+        let name = side.to_string();
+        lines.push(format!("  subgraph {} {{", quoted(&format!("cluster_{name}"))));
+        lines.push(format!("    label={};", quoted(&name)));
+        for node in places.iter().filter_map(|place| drawing.nodes.get(*place)) {
+            let (fill, border) = colours(node.action);
+            lines.push(format!(
+                "    {} [label={}, fillcolor=\"{fill}\", color=\"{border}\"];",
+                node.id,
+                quoted(&label(node))
+            ));
+        }
+        lines.push("  }".to_owned());
+    }
+    for (from, to) in &drawing.edges {
+        lines.push(format!("  n{from} -> n{to};"));
+    }
+    lines.push("}".to_owned());
+    lines.join("\n") + "\n"
+}
+
+/// A text of the language: only quotes and backslashes mean something in it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

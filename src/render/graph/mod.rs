@@ -1,0 +1,129 @@
+//! The resources and what waits for what, as a picture.
+
+mod dot;
+mod mermaid;
+mod svg;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::Action;
+use crate::resource::{Address, Kind, Side};
+
+pub use svg::SvgError;
+
+/// So many of one kind are drawn in a side; the others share a node.
+const DRAWN: usize = 6;
+
+/// A resource, and what is done to it if the picture is about a plan.
+pub type Vertex = (Address, Option<Action>);
+
+/// Resources and the order between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResourceGraph {
+    /// The resources.
+    pub nodes: Vec<Vertex>,
+    /// The first of each pair comes before the second.
+    pub edges: Vec<(Address, Address)>,
+}
+
+impl ResourceGraph {
+    /// The graph in Graphviz's language.
+    pub fn to_dot(&self) -> String {
+        dot::render(&Drawing::of(self))
+    }
+
+    /// The graph as a Mermaid flowchart.
+    pub fn to_mermaid(&self) -> String {
+        mermaid::render(&Drawing::of(self))
+    }
+
+    /// The graph as a picture.
+    ///
+    /// # Errors
+    ///
+    /// The layout refused the graph.
+    pub fn to_svg(&self) -> Result<String, SvgError> {
+        let drawing = Drawing::of(self);
+        svg::render(&dot::render(&drawing), drawing.nodes.is_empty())
+    }
+}
+
+/// One node of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    id: String,
+    label: String,
+    action: Option<Action>,
+}
+
+/// What is drawn: the graph with what is many folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Drawing {
+    sides: BTreeMap<Side, Vec<usize>>,
+    nodes: Vec<Node>,
+    edges: BTreeSet<(usize, usize)>,
+}
+
+impl Drawing {
+    fn of(graph: &ResourceGraph) -> Self {
+        let mut groups: BTreeMap<(&Side, Kind), Vec<&Vertex>> = BTreeMap::new();
+        for node in &graph.nodes {
+            groups.entry((&node.0.side, node.0.kind)).or_default().push(node);
+        }
+        let mut drawing =
+            Self { sides: BTreeMap::new(), nodes: Vec::new(), edges: BTreeSet::new() };
+        let mut places: BTreeMap<&Address, usize> = BTreeMap::new();
+        for ((side, kind), group) in groups {
+            // One that is left over is drawn itself: a fold would not be shorter.
+            let drawn = if group.len() > DRAWN + 1 { DRAWN } else { group.len() };
+            for (address, action) in &group[..drawn] {
+                places.insert(address, drawing.add(side, address.to_string(), *action));
+            }
+            let folded = &group[drawn..];
+            if !folded.is_empty() {
+                let label = format!("{kind}/{side}: … and {} more", folded.len());
+                // Only what happens to all of them may colour their node.
+                let first = folded.first().and_then(|(_, action)| *action);
+                let action = first.filter(|_| folded.iter().all(|(_, action)| *action == first));
+                let place = drawing.add(side, label, action);
+                places.extend(folded.iter().map(|(address, _)| (address, place)));
+            }
+        }
+        let ends = graph
+            .edges
+            .iter()
+            .filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?)));
+        drawing.edges = ends.filter(|(from, to)| from != to).collect();
+        drawing
+    }
+
+    fn add(&mut self, side: &Side, label: String, action: Option<Action>) -> usize {
+        let place = self.nodes.len();
+        self.nodes.push(Node { id: format!("n{place}"), label, action });
+        self.sides.entry(side.clone()).or_default().push(place);
+        place
+    }
+}
+
+/// Fill and border of a node by what is done to it.
+fn colours(action: Option<Action>) -> (&'static str, &'static str) {
+    match action {
+        None => ("#f4f4f5", "#71717a"),
+        Some(Action::Create) => ("#dcfce7", "#16a34a"),
+        Some(Action::Update) => ("#fef9c3", "#ca8a04"),
+        Some(Action::Replace) => ("#f3e8ff", "#9333ea"),
+        Some(Action::Delete) => ("#fee2e2", "#dc2626"),
+        Some(Action::Adopt) => ("#dbeafe", "#2563eb"),
+    }
+}
+
+/// What stands in a node.
+fn label(node: &Node) -> String {
+    match node.action {
+        Some(action) => format!("{} {}", action.glyph(), node.label),
+        None => node.label.clone(),
+    }
+}

@@ -1,0 +1,395 @@
+//! A plan for machines, in a format with a version and a schema.
+//!
+//! Within one major version fields are only added; readers ignore what they do
+//! not know and refuse a greater major version.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::plan::cost::Cost;
+use crate::plan::diff::FieldChange;
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severity};
+use crate::resource::{Address, Api};
+
+use super::Purpose;
+
+/// The version of the format.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// A plan as a machine reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "A stargate plan")]
+pub struct PlanJson {
+    /// The version of this format, `major.minor`.
+    pub format_version: String,
+    /// What the plan is for.
+    pub purpose: Purpose,
+    /// The topology's name.
+    pub topology: String,
+    /// How many of what.
+    pub summary: SummaryJson,
+    /// The changes, in an order in which they can be made one after another.
+    pub changes: Vec<ChangeJson>,
+    /// What cannot be spelt out before something else exists.
+    pub deferred: Vec<DeferredJson>,
+    /// What is wanted and must not be done.
+    pub blocked: Vec<BlockedJson>,
+    /// What was found out about the world on the way.
+    pub findings: Vec<FindingJson>,
+    /// Sources that could not be read.
+    pub gaps: Vec<GapJson>,
+    /// What the plan costs.
+    pub cost: CostJson,
+}
+
+/// How many of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SummaryJson {
+    /// Resources to create.
+    pub add: usize,
+    /// Resources to change in place.
+    pub change: usize,
+    /// Resources to delete and make anew.
+    pub replace: usize,
+    /// Resources to delete.
+    pub destroy: usize,
+    /// Resources to take over.
+    pub adopt: usize,
+    /// Resources that wait for others.
+    pub deferred: usize,
+    /// Changes that must not be made.
+    pub blocked: usize,
+    /// Resources that are as they should be.
+    pub unchanged: usize,
+}
+
+/// What is done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionJson {
+    /// It is made.
+    Create,
+    /// Some of its fields are changed.
+    Update,
+    /// It is deleted and made anew.
+    Replace,
+    /// It is deleted.
+    Delete,
+    /// It is marked as ours, and its fields set.
+    Adopt,
+}
+
+/// One change of one resource.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ChangeJson {
+    /// The address, `kind/side/name`.
+    pub address: String,
+    /// What it is.
+    pub kind: String,
+    /// `cluster`, or a datacenter's name.
+    pub side: String,
+    /// Its name within the side.
+    pub name: String,
+    /// What is done.
+    pub action: ActionJson,
+    /// Field by field.
+    pub fields: Vec<FieldJson>,
+    /// Addresses whose changes come first.
+    pub depends_on: Vec<String>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+    /// The change that this one only follows from.
+    pub follows_from: Option<String>,
+    /// What stops working meanwhile.
+    pub interrupts: Option<String>,
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct FieldJson {
+    /// The keys that lead to the field.
+    pub path: Vec<String>,
+    /// The value now, or null.
+    pub before: Option<Value>,
+    /// The value wanted, or null; null too while it is pending.
+    pub after: Option<Value>,
+    /// Whether the value is known only after another resource exists.
+    pub pending: bool,
+    /// Whether the object must be replaced for it.
+    pub forces_replacement: bool,
+}
+
+/// A resource that cannot be spelt out yet.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct DeferredJson {
+    /// The address.
+    pub address: String,
+    /// What will be done, as far as it is known.
+    pub action: ActionJson,
+    /// Addresses that must exist first.
+    pub waits_for: Vec<String>,
+    /// Fields that are known already, and those that are pending.
+    pub fields: Vec<FieldJson>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+}
+
+/// A change that is wanted and must not be made.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct BlockedJson {
+    /// The address.
+    pub address: String,
+    /// What would be done.
+    pub action: ActionJson,
+    /// Field by field.
+    pub fields: Vec<FieldJson>,
+    /// The stable code of the reason.
+    pub code: String,
+    /// The reason.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// The blocked resource that this one only waits for.
+    pub follows_from: Option<String>,
+    /// The rule of the topology that asks for it.
+    pub because: String,
+}
+
+/// Something that the user should know, or must settle first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FindingJson {
+    /// The stable code.
+    pub code: String,
+    /// `warning` or `error`.
+    pub severity: String,
+    /// The resource that it is about.
+    pub address: Option<String>,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A source that could not be read. Nothing that it would have shown is
+/// planned for deletion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GapJson {
+    /// Which one.
+    pub source: String,
+    /// What went wrong.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// Whether something else in the plan explains it.
+    pub explained: bool,
+}
+
+/// Requests and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CostJson {
+    /// Requests that reading the world took.
+    pub requests: RequestsJson,
+    /// Requests that applying will take at the least.
+    pub apply_requests: RequestsJson,
+    /// Writes among them.
+    pub apply_writes: RequestsJson,
+    /// The chain of changes that takes longest.
+    pub critical_path: Vec<String>,
+    /// How long that chain is estimated to take.
+    pub estimated_seconds: u64,
+}
+
+/// Requests by API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RequestsJson {
+    /// To Azure Resource Manager.
+    pub azure: u64,
+    /// To the Tailscale API.
+    pub tailscale: u64,
+    /// To the cluster's API server.
+    pub kubernetes: u64,
+}
+
+/// The plan as a machine reads it.
+pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
+    PlanJson {
+        format_version: FORMAT_VERSION.to_owned(),
+        purpose,
+        topology: plan.topology.clone(),
+        summary: summary(plan),
+        changes: plan.changes.iter().map(change).collect(),
+        deferred: plan.deferred.iter().map(deferred).collect(),
+        blocked: plan.blocked.iter().map(blocked).collect(),
+        findings: plan.findings.iter().map(finding).collect(),
+        gaps: plan.gaps.iter().map(gap).collect(),
+        cost: cost(&plan.cost),
+    }
+}
+
+/// The plan as JSON text.
+pub fn render(plan: &Plan, purpose: Purpose) -> String {
+    // The struct is made of texts, numbers and JSON values, so it serialises.
+    let value = serde_json::to_value(to_json(plan, purpose)).unwrap_or_default();
+    format!("{value:#}\n")
+}
+
+/// The JSON schema of the format.
+pub fn plan_schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    generator.into_root_schema_for::<PlanJson>().to_value()
+}
+
+/// The text of `schema/plan.schema.json`.
+pub fn plan_schema_text() -> String {
+    format!("{:#}\n", plan_schema())
+}
+
+fn summary(plan: &Plan) -> SummaryJson {
+    SummaryJson {
+        add: plan.count(Action::Create),
+        change: plan.count(Action::Update),
+        replace: plan.count(Action::Replace),
+        destroy: plan.count(Action::Delete),
+        adopt: plan.count(Action::Adopt),
+        deferred: plan.deferred.len(),
+        blocked: plan.blocked.len(),
+        unchanged: plan.unchanged,
+    }
+}
+
+fn change(change: &Change) -> ChangeJson {
+    ChangeJson {
+        address: change.address.to_string(),
+        kind: change.address.kind.to_string(),
+        side: change.address.side.to_string(),
+        name: change.address.name.clone(),
+        action: change.action.into(),
+        fields: change.fields.iter().map(field).collect(),
+        depends_on: texts(&change.depends_on),
+        because: change.because.clone(),
+        follows_from: change.follows_from.as_ref().map(ToString::to_string),
+        interrupts: change.interrupts.clone(),
+    }
+}
+
+fn field(field: &FieldChange) -> FieldJson {
+    FieldJson {
+        path: field.path.0.clone(),
+        before: field.before.clone(),
+        after: field.after.clone().filter(|_| !field.pending),
+        pending: field.pending,
+        forces_replacement: field.forces_replacement,
+    }
+}
+
+fn deferred(deferred: &Deferred) -> DeferredJson {
+    DeferredJson {
+        address: deferred.address.to_string(),
+        action: deferred.action.into(),
+        waits_for: texts(&deferred.waits_for),
+        fields: deferred.fields.iter().map(field).collect(),
+        because: deferred.because.clone(),
+    }
+}
+
+fn blocked(blocked: &Blocked) -> BlockedJson {
+    BlockedJson {
+        address: blocked.address.to_string(),
+        action: blocked.action.into(),
+        fields: blocked.fields.iter().map(field).collect(),
+        code: blocked.code.to_string(),
+        reason: blocked.reason.clone(),
+        remedy: blocked.remedy.clone(),
+        follows_from: blocked.follows_from.as_ref().map(ToString::to_string),
+        because: blocked.because.clone(),
+    }
+}
+
+fn finding(finding: &Finding) -> FindingJson {
+    let severity = match finding.severity {
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    FindingJson {
+        code: finding.code.to_string(),
+        severity: severity.to_owned(),
+        address: finding.address.as_ref().map(ToString::to_string),
+        message: finding.message.clone(),
+        remedy: finding.remedy.clone(),
+    }
+}
+
+fn gap(gap: &Gap) -> GapJson {
+    GapJson {
+        source: gap.source.to_string(),
+        reason: gap.reason.clone(),
+        remedy: gap.remedy.clone(),
+        explained: gap.explained,
+    }
+}
+
+fn cost(cost: &Cost) -> CostJson {
+    CostJson {
+        requests: requests(&cost.requests),
+        apply_requests: requests(&cost.apply_requests),
+        apply_writes: requests(&cost.apply_writes),
+        critical_path: texts(&cost.critical_path),
+        estimated_seconds: cost.seconds,
+    }
+}
+
+fn requests(requests: &BTreeMap<Api, u64>) -> RequestsJson {
+    let of = |api| requests.get(&api).copied().unwrap_or_default();
+    RequestsJson {
+        azure: of(Api::Azure),
+        tailscale: of(Api::Tailscale),
+        kubernetes: of(Api::Kubernetes),
+    }
+}
+
+fn texts(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+impl From<Action> for ActionJson {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Create => Self::Create,
+            Action::Update => Self::Update,
+            Action::Replace => Self::Replace,
+            Action::Delete => Self::Delete,
+            Action::Adopt => Self::Adopt,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_plan_fits_its_schema() {
+        let validator = jsonschema::validator_for(&plan_schema()).expect("the schema is one");
+        for plan in [fixture::everything(), fixture::nothing(), fixture::many_workers(100)] {
+            let value: Value = serde_json::from_str(&render(&plan, Purpose::Plan)).expect("JSON");
+            let errors: Vec<String> =
+                validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/plan.schema.json");
+        if std::env::var_os("STARGATE_UPDATE").is_some() {
+            std::fs::write(path, plan_schema_text()).expect("the schema is written");
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(published == plan_schema_text(), "run the tests with STARGATE_UPDATE=1");
+    }
+}

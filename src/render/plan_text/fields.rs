@@ -1,0 +1,160 @@
+//! The fields of one change.
+
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use crate::plan::Action;
+use crate::plan::diff::FieldChange;
+
+use super::super::style::Role;
+use super::super::text::{WIDTH, counted, width};
+use super::super::value::{KNOWN_AFTER_APPLY, one_line};
+use super::Page;
+
+/// How many lines the fields of a creation take at most.
+const CREATION_LINES: usize = 7;
+
+/// How many lines a difference of lists or of texts takes at most.
+const DIFFERENCE_LINES: usize = 12;
+
+/// Paths are aligned up to this width; a longer one pushes its value out.
+const PATH_WIDTH: usize = 30;
+
+/// What stands behind a field that costs the whole object.
+const REPLACES: &str = "  # forces replacement";
+
+impl Page {
+    /// Adds the fields, fewer of them where the object is new or goes away.
+    pub(super) fn fields(&mut self, action: Action, fields: &[FieldChange]) {
+        let full = self.options.full;
+        // Of what goes away the name says enough.
+        if action == Action::Delete && !full {
+            return;
+        }
+        let limit = if action == Action::Create && !full { CREATION_LINES } else { usize::MAX };
+        let shown = if fields.len() > limit { limit - 1 } else { fields.len() };
+        let longest = fields.iter().take(shown).map(|field| width(&field.path.to_string())).max();
+        let column = longest.unwrap_or(0).min(PATH_WIDTH) + 1;
+        for field in fields.iter().take(shown) {
+            match action {
+                Action::Create | Action::Delete => self.whole_field(field, column),
+                Action::Update | Action::Replace | Action::Adopt => {
+                    self.changed_field(field, column);
+                }
+            }
+        }
+        if shown < fields.len() {
+            let more = format!("      and {}", counted(fields.len() - shown, "more field"));
+            self.line(self.options.style.paint(Role::Quiet, more));
+        }
+    }
+
+    fn whole_field(&mut self, field: &FieldChange, column: usize) {
+        let value = match field.pending {
+            true => KNOWN_AFTER_APPLY.to_owned(),
+            false => one_line(field.after.as_ref().or(field.before.as_ref())),
+        };
+        self.cut_line(None, &format!("      {:column$} {value}", format!("{}:", field.path)));
+    }
+
+    fn changed_field(&mut self, field: &FieldChange, column: usize) {
+        let behind = if field.forces_replacement { REPLACES } else { "" };
+        let path = format!("{}:", field.path);
+        let after = match field.pending {
+            true => KNOWN_AFTER_APPLY.to_owned(),
+            false => one_line(field.after.as_ref()),
+        };
+        let before = one_line(field.before.as_ref());
+        let line = format!("      {path:column$} {before} -> {after}");
+        if let (Some(Value::String(old)), Some(Value::String(new))) = (&field.before, &field.after)
+            && (old.contains('\n') || new.contains('\n'))
+        {
+            self.line(format!("      {path}{behind}"));
+            return self.text_difference(old, new);
+        }
+        // A value that the alignment alone pushes out stays on its line.
+        let close = format!("      {path} {before} -> {after}");
+        for line in [line, close] {
+            if width(&line) + width(behind) <= WIDTH || self.options.full {
+                return self.line(line + behind);
+            }
+        }
+        self.line(format!("      {path}{behind}"));
+        match (&field.before, &field.after) {
+            (Some(Value::Array(old)), Some(Value::Array(new))) => self.list_difference(old, new),
+            _ => {
+                self.signed(Action::Delete, &before);
+                self.signed(Action::Create, &after);
+            }
+        }
+    }
+
+    fn signed(&mut self, action: Action, text: &str) {
+        let line = format!("        {} {text}", action.glyph());
+        self.cut_line(Some(Role::Action(action)), &line);
+    }
+
+    /// Which items go and which come; only a new order is shown whole.
+    fn list_difference(&mut self, old: &[Value], new: &[Value]) {
+        let gone = old.iter().filter(|item| !new.contains(item)).map(|item| (Action::Delete, item));
+        let come = new.iter().filter(|item| !old.contains(item)).map(|item| (Action::Create, item));
+        let differing: Vec<_> = gone.chain(come).collect();
+        if differing.is_empty() {
+            self.signed(Action::Delete, &one_line(Some(&Value::Array(old.to_vec()))));
+            self.signed(Action::Create, &one_line(Some(&Value::Array(new.to_vec()))));
+            return;
+        }
+        let shown = self.differences_shown(differing.len());
+        for (action, item) in &differing[..shown] {
+            self.signed(*action, &one_line(Some(item)));
+        }
+        self.left_out(differing.len() - shown, "item");
+    }
+
+    /// The lines that differ, each hunk with one line around it.
+    fn text_difference(&mut self, old: &str, new: &str) {
+        let difference = TextDiff::from_lines(old, new);
+        let mut lines = Vec::new();
+        for (index, group) in difference.grouped_ops(1).iter().enumerate() {
+            if index > 0 {
+                lines.push((None, "        …".to_owned()));
+            }
+            for change in group.iter().flat_map(|operation| difference.iter_changes(operation)) {
+                let (role, sign) = match change.tag() {
+                    ChangeTag::Delete => (Some(Role::Action(Action::Delete)), '-'),
+                    ChangeTag::Insert => (Some(Role::Action(Action::Create)), '+'),
+                    ChangeTag::Equal => (None, ' '),
+                };
+                let text = printable(change.value());
+                lines.push((role, format!("        {sign} {text}").trim_end().to_owned()));
+            }
+        }
+        let shown = self.differences_shown(lines.len());
+        for (role, line) in &lines[..shown] {
+            self.cut_line(*role, line);
+        }
+        self.left_out(lines.len() - shown, "line");
+    }
+
+    fn differences_shown(&self, all: usize) -> usize {
+        if self.options.full || all <= DIFFERENCE_LINES { all } else { DIFFERENCE_LINES - 1 }
+    }
+
+    fn left_out(&mut self, count: usize, noun: &str) {
+        if count > 0 {
+            let more = format!("        and {}", counted(count, &format!("more {noun}")));
+            self.line(self.options.style.paint(Role::Quiet, more));
+        }
+    }
+}
+
+/// A line without what could move a terminal's cursor.
+fn printable(line: &str) -> String {
+    let line = line.trim_end_matches(['\n', '\r']);
+    let escape = |character: char| match character {
+        '\t' => "    ".to_owned(),
+        character if character.is_control() => character.escape_default().to_string(),
+        character => character.to_string(),
+    };
+    line.chars().map(escape).collect()
+}

@@ -1,0 +1,90 @@
+//! Changes that are alike are shown once.
+
+use std::collections::BTreeMap;
+
+use crate::plan::diff::FieldPath;
+use crate::plan::{Action, Change};
+use crate::resource::{Kind, Side};
+
+/// So many alike are still shown one by one.
+const SHOWN_ONE_BY_ONE: usize = 3;
+
+/// A change that is shown, and the names of others that are like it.
+pub(in crate::render) struct Folded<'a> {
+    /// The one that is shown.
+    pub(in crate::render) change: &'a Change,
+    /// The names of the others.
+    pub(in crate::render) others: Vec<&'a str>,
+}
+
+impl Folded<'_> {
+    /// What is said of the others.
+    pub(in crate::render) fn more(&self) -> Option<String> {
+        let (first, last) = (self.others.first()?, self.others.last()?);
+        Some(format!("and {} more like it ({first} … {last})", self.others.len()))
+    }
+
+    /// How many changes it stands for.
+    pub(in crate::render) fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+}
+
+/// What must agree for two changes to be alike.
+///
+/// New objects are alike when they have the same fields, since each has its own
+/// name and address in them; of a change the values must agree too.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Likeness<'a> {
+    kind: Kind,
+    side: &'a Side,
+    action: Action,
+    fields: Vec<(&'a FieldPath, String)>,
+    interrupts: bool,
+}
+
+impl<'a> Likeness<'a> {
+    fn of(change: &'a Change) -> Self {
+        let whole = matches!(change.action, Action::Create | Action::Delete);
+        let field = |field: &'a crate::plan::diff::FieldChange| {
+            let values = match whole {
+                true => String::new(),
+                false => format!("{:?} {:?} {}", field.before, field.after, field.pending),
+            };
+            (&field.path, values)
+        };
+        Self {
+            kind: change.address.kind,
+            side: &change.address.side,
+            action: change.action,
+            fields: change.fields.iter().map(field).collect(),
+            interrupts: change.interrupts.is_some(),
+        }
+    }
+}
+
+/// Folds what is alike into its first, in the order of the firsts.
+pub(in crate::render) fn fold(changes: &[Change], full: bool) -> Vec<Folded<'_>> {
+    let mut groups: Vec<Vec<&Change>> = Vec::new();
+    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
+    for change in changes {
+        if full {
+            groups.push(vec![change]);
+            continue;
+        }
+        let group = *known.entry(Likeness::of(change)).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(change);
+    }
+    groups.into_iter().flat_map(fold_group).collect()
+}
+
+fn fold_group(group: Vec<&Change>) -> Vec<Folded<'_>> {
+    if group.len() <= SHOWN_ONE_BY_ONE {
+        return group.into_iter().map(|change| Folded { change, others: Vec::new() }).collect();
+    }
+    let others = group.iter().skip(1).map(|change| change.address.name.as_str()).collect();
+    group.into_iter().take(1).map(|change| Folded { change, others: Vec::clone(&others) }).collect()
+}

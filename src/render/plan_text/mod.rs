@@ -1,0 +1,159 @@
+//! A plan on a terminal and in a log: 80 columns, and readable without colour.
+
+mod fields;
+mod folding;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+use crate::plan::{Action, Change, Plan};
+use crate::resource::Address;
+
+use super::Purpose;
+use super::style::{Role, Style};
+use super::text::{WIDTH, cut, wrap};
+
+pub(super) use folding::{Folded, fold};
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// With colours or without.
+    pub style: Style,
+    /// What the plan is for; it decides the headings.
+    pub purpose: Purpose,
+    /// Every field of every change, and nothing cut.
+    pub full: bool,
+}
+
+/// Renders a plan; the last line is its sum.
+pub fn render(plan: &Plan, options: Options) -> String {
+    let mut page = Page { options, lines: Vec::new() };
+    page.changes(plan);
+    page.deferred(&plan.deferred);
+    page.blocked(&plan.blocked);
+    page.findings(&plan.findings);
+    page.gaps(plan);
+    if !plan.is_empty() {
+        page.cost(&plan.cost);
+    }
+    page.line(options.style.paint(Role::Title, last_line(plan, options.purpose)));
+    page.lines.join("\n") + "\n"
+}
+
+/// The sum of a plan in one line.
+pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
+    if plan.is_empty() {
+        // A source that nobody could read may hide anything.
+        return match plan.unexplained_gaps().next() {
+            None => purpose.nothing().to_owned(),
+            Some(_) => "No changes, as far as the world could be read.".to_owned(),
+        };
+    }
+    let mut line = format!(
+        "{}: {} to add, {} to change, {} to replace, {} to destroy",
+        purpose.sum(),
+        plan.count(Action::Create),
+        plan.count(Action::Update),
+        plan.count(Action::Replace),
+        plan.count(Action::Delete),
+    );
+    let adopted = plan.count(Action::Adopt);
+    if adopted > 0 {
+        line.push_str(&format!(", {adopted} to adopt"));
+    }
+    line + "."
+}
+
+/// The lines of one change without its header, plain: for other renderers.
+pub(super) fn body_lines(change: &Change, options: Options) -> Vec<String> {
+    let mut page = Page { options, lines: Vec::new() };
+    page.change_body(change);
+    page.lines
+}
+
+/// The lines that accumulate.
+struct Page {
+    options: Options,
+    lines: Vec<String>,
+}
+
+impl Page {
+    fn line(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    fn blank(&mut self) {
+        self.lines.push(String::new());
+    }
+
+    fn title(&mut self, text: &str) {
+        self.painted(Role::Title, text, "", "");
+    }
+
+    /// Wraps plain text, then paints it line by line.
+    fn painted(&mut self, role: Role, text: &str, first: &str, rest: &str) {
+        for line in wrap(text, first, rest) {
+            let painted = self.options.style.paint(role, line);
+            self.line(painted);
+        }
+    }
+
+    fn wrapped(&mut self, text: &str, first: &str, rest: &str) {
+        self.lines.extend(wrap(text, first, rest));
+    }
+
+    fn changes(&mut self, plan: &Plan) {
+        if plan.changes.is_empty() {
+            return;
+        }
+        self.title(&self.options.purpose.heading(&plan.topology));
+        self.blank();
+        for folded in fold(&plan.changes, self.options.full) {
+            self.header(folded.change.action, &folded.change.address, "");
+            self.change_body(folded.change);
+            if let Some(more) = folded.more() {
+                self.painted(Role::Quiet, &more, "      ", "      ");
+            }
+            self.blank();
+        }
+    }
+
+    fn header(&mut self, action: Action, address: &Address, behind: &str) {
+        let sign = self.options.style.paint(Role::Action(action), format!("{:>3}", action.glyph()));
+        let address = self.options.style.paint(Role::Title, address);
+        self.line(format!("{sign} {address}{behind}"));
+    }
+
+    fn change_body(&mut self, change: &Change) {
+        self.rule(&change.because);
+        self.fields(change.action, &change.fields);
+        if let Some(cause) = &change.follows_from {
+            self.wrapped(&format!("follows from {cause}"), "      ", "      ");
+        }
+        if let Some(interrupted) = &change.interrupts {
+            self.painted(
+                Role::Warning,
+                &format!("interrupts: {interrupted}"),
+                "      ",
+                "        ",
+            );
+        }
+    }
+
+    /// The rule of the topology that asks for a change.
+    fn rule(&mut self, because: &str) {
+        if !because.is_empty() {
+            self.painted(Role::Quiet, because, "      # ", "      # ");
+        }
+    }
+
+    /// Adds a line that is cut to the width, unless everything was asked for.
+    fn cut_line(&mut self, role: Option<Role>, line: &str) {
+        let line = if self.options.full { line.to_owned() } else { cut(line, WIDTH) };
+        match role {
+            Some(role) => self.line(self.options.style.paint(role, line)),
+            None => self.line(line),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a plan says beyond its changes.
+
+use std::collections::BTreeMap;
+
+use crate::plan::cost::Cost;
+use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
+use crate::resource::{Address, Api};
+
+use super::super::style::Role;
+use super::super::text::{counted, estimated};
+use super::Page;
+
+/// How many deferred resources are listed below what they wait for.
+const DEFERRED_SHOWN: usize = 12;
+
+impl Page {
+    /// What cannot be spelt out yet, by what it waits for.
+    pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
+        let mut groups: BTreeMap<&[Address], Vec<&Deferred>> = BTreeMap::new();
+        for one in deferred {
+            groups.entry(&one.waits_for).or_default().push(one);
+        }
+        for (waits_for, group) in groups {
+            let names: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
+            let verb = if names.len() == 1 { "exists" } else { "exist" };
+            let title = match names.is_empty() {
+                true => "Deferred until more is known:".to_owned(),
+                false => format!("Deferred until {} {verb}:", names.join(" and ")),
+            };
+            self.title(&title);
+            self.blank();
+            let shown = if self.options.full { group.len() } else { DEFERRED_SHOWN };
+            for one in group.iter().take(shown) {
+                self.header(one.action, &one.address, "");
+            }
+            if group.len() > shown {
+                let more = counted(group.len() - shown, "other");
+                self.painted(Role::Quiet, &format!("and {more}"), "      ", "      ");
+            }
+            self.blank();
+        }
+    }
+
+    /// What is wanted and must not be done. What only waits for another
+    /// blocked resource is named below it.
+    pub(super) fn blocked(&mut self, blocked: &[Blocked]) {
+        if blocked.is_empty() {
+            return;
+        }
+        self.title("Blocked:");
+        self.blank();
+        for one in blocked.iter().filter(|one| one.follows_from.is_none()) {
+            self.header(one.action, &one.address, "");
+            self.rule(&one.because);
+            self.fields(one.action, &one.fields);
+            self.painted(
+                Role::Error,
+                &format!("{}: {}", one.code, one.reason),
+                "      ",
+                "        ",
+            );
+            self.help(&one.remedy, "      ");
+            self.blank();
+        }
+        let following: Vec<&Blocked> =
+            blocked.iter().filter(|one| one.follows_from.is_some()).collect();
+        for one in &following {
+            self.header(one.action, &one.address, "");
+            if let Some(cause) = &one.follows_from {
+                self.wrapped(&format!("waits for {cause}, which is blocked"), "      ", "      ");
+            }
+        }
+        if !following.is_empty() {
+            self.blank();
+        }
+    }
+
+    /// What was found out about the world on the way.
+    pub(super) fn findings(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            let (role, word) = match finding.severity {
+                Severity::Warning => (Role::Warning, "warning"),
+                Severity::Error => (Role::Error, "error"),
+            };
+            let about = finding.address.as_ref().map(|address| format!("{address}: "));
+            let about = about.unwrap_or_default();
+            let text = format!("{word}[{}]: {about}{}", finding.code, finding.message);
+            self.painted(role, &text, "", "  ");
+            self.help(&finding.remedy, "  ");
+            self.blank();
+        }
+    }
+
+    /// Sources that could not be read, and what that means.
+    pub(super) fn gaps(&mut self, plan: &Plan) {
+        let mut any = false;
+        for gap in plan.unexplained_gaps() {
+            any = true;
+            let reason = gap.reason.trim_end_matches('.');
+            let text = format!(
+                "{} could not be read: {reason}. Nothing that it would have shown is planned for \
+                 deletion.",
+                gap.source
+            );
+            self.painted(Role::Warning, &text, "", "  ");
+            self.help(&gap.remedy, "  ");
+            self.blank();
+        }
+        if any {
+            return;
+        }
+        // What a finding explains already needs a word only, lest it look read.
+        let sources: Vec<String> = plan.gaps.iter().map(|gap| gap.source.to_string()).collect();
+        if !sources.is_empty() {
+            self.painted(Role::Quiet, &format!("Not looked at: {}.", sources.join(", ")), "", "  ");
+            self.blank();
+        }
+    }
+
+    /// Requests and time.
+    pub(super) fn cost(&mut self, cost: &Cost) {
+        self.title("Cost:");
+        self.line(format!("  requests to read:  {}", by_api(&cost.requests, |_| None)));
+        let writes = |api: Api| cost.apply_writes.get(&api).copied();
+        self.wrapped(&by_api(&cost.apply_requests, writes), "  requests to apply: ", "    ");
+        if !cost.critical_path.is_empty() {
+            let time = format!("longest chain, {}:", estimated(cost.seconds));
+            self.line(format!("  {time}"));
+            let names: Vec<String> = cost.critical_path.iter().map(ToString::to_string).collect();
+            self.wrapped(&names.join(" -> "), "    ", "    ");
+        }
+        self.blank();
+    }
+
+    fn help(&mut self, remedy: &str, indent: &str) {
+        if !remedy.is_empty() {
+            self.painted(Role::Help, &format!("help: {remedy}"), indent, &format!("{indent}  "));
+        }
+    }
+}
+
+fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {
+    let one = |(api, count): (&Api, &u64)| match writes(*api) {
+        Some(written) => format!("{api} {count} ({written} to write)"),
+        None => format!("{api} {count}"),
+    };
+    match requests.is_empty() {
+        true => "none".to_owned(),
+        false => requests.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,65 @@
+use super::*;
+use crate::render::fixture;
+use crate::render::text::width;
+
+fn plain(plan: &Plan) -> String {
+    render(plan, Options::default())
+}
+
+#[test]
+fn everything() {
+    insta::assert_snapshot!(plain(&fixture::everything()));
+}
+
+#[test]
+fn everything_in_full() {
+    insta::assert_snapshot!(render(
+        &fixture::everything(),
+        Options { full: true, ..Options::default() }
+    ));
+}
+
+#[test]
+fn workers_that_are_alike_are_folded() {
+    insta::assert_snapshot!(plain(&fixture::many_workers(98)));
+}
+
+#[test]
+fn nothing() {
+    assert_eq!(plain(&fixture::nothing()), "No changes. The world matches the topology.\n");
+    let options = Options { purpose: Purpose::Drift, ..Options::default() };
+    let drift = render(&fixture::nothing(), options);
+    assert_eq!(drift, "No drift. The world matches the topology.\n");
+}
+
+#[test]
+fn what_could_not_be_read_is_not_called_a_match() {
+    let plan = Plan { gaps: fixture::everything().gaps, ..fixture::nothing() };
+    insta::assert_snapshot!(plain(&plan));
+}
+
+#[test]
+fn the_last_line_names_adoptions_only_where_there_are_some() {
+    let line = last_line(&fixture::many_workers(2), Purpose::Plan);
+    assert_eq!(line, "Plan: 2 to add, 0 to change, 0 to replace, 0 to destroy.");
+    let line = last_line(&fixture::everything(), Purpose::Drift);
+    assert_eq!(line, "Drift: 1 to add, 1 to change, 1 to replace, 1 to destroy, 1 to adopt.");
+}
+
+#[test]
+fn lines_keep_to_the_width_unless_one_word_is_too_long() {
+    for plan in [fixture::everything(), fixture::many_workers(98), fixture::many_kinds(20)] {
+        for line in plain(&plan).lines() {
+            let words = line.split_whitespace().count();
+            assert!(width(line) <= WIDTH || words <= 2, "{line}");
+        }
+    }
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let plan = fixture::everything();
+    let coloured = render(&plan, Options { style: Style::Coloured, ..Options::default() });
+    assert_ne!(coloured, plain(&plan));
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain(&plan));
+}

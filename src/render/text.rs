@@ -1,0 +1,81 @@
+//! Lines that keep to the width of a terminal.
+
+use std::time::Duration;
+
+/// The width that text keeps to, on a terminal and in a log alike.
+pub const WIDTH: usize = 80;
+
+/// How many columns a text takes, escapes not counted since it has none yet.
+pub fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Cuts a text to a width, with an ellipsis where something is missing.
+pub fn cut(text: &str, to: usize) -> String {
+    if width(text) <= to {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(to.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Breaks a text between words. The first line begins with `first`, the others
+/// with `rest`; a word that is too long for any line stands alone on its own.
+pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && width(&line) + 1 + width(word) > WIDTH {
+            lines.push(std::mem::replace(&mut line, rest.to_owned()));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
+/// A count and its noun, as in `1 change` and `2 changes`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A time that passed, as people say it.
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds >= 60 {
+        return format!("{} min {} s", seconds / 60, seconds % 60);
+    }
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// A time that is only estimated.
+pub fn estimated(seconds: u64) -> String {
+    match seconds {
+        0..=90 => format!("about {seconds} s"),
+        _ => format!("about {} min", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_keeps_to_the_width_in_characters() {
+        assert_eq!(cut("übermäßig", 4), "übe…");
+        assert_eq!(cut("über", 4), "über");
+    }
+
+    #[test]
+    fn only_a_single_word_may_be_too_long() {
+        let long = "x".repeat(100);
+        let lines = wrap(&format!("a {long} b"), "- ", "  ");
+        assert_eq!(lines, ["- a".to_owned(), format!("  {long}"), "  b".to_owned()]);
+    }
+}
