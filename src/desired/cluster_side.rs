@@ -7,15 +7,12 @@ use ipnet::Ipv4Net;
 
 use super::set::{Builder, DesiredSet};
 use super::{Context, names, security};
-use crate::net::prefix::host_address;
+use crate::net::prefix::router_address;
 use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, PublicIpAddress,
     ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
-
-/// Azure keeps .0 to .3 of a subnet to itself; a router takes the next one.
-pub(super) const ROUTER_HOST: u32 = 4;
 
 pub(super) fn address(kind: Kind, name: &str) -> Address {
     Address::new(kind, Side::Cluster, name)
@@ -54,7 +51,9 @@ impl Context<'_> {
 
     /// The private address of the AKS router.
     pub(super) fn cluster_router_ip(&self) -> Ipv4Addr {
-        host_address(self.topology.cluster.router.subnet_cidr, ROUTER_HOST)
+        // A checked topology's router subnet has room for it.
+        let subnet = self.topology.cluster.router.subnet_cidr;
+        router_address(&subnet).unwrap_or_else(|| subnet.network())
     }
 
     fn in_node_group(&self, provider_type: &str, name: &str) -> Option<ObjectKey> {
@@ -98,8 +97,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
         .protected(cluster.protect)
         .because("[cluster] resource_group holds the AKS cluster"),
     );
-    let id = group
-        .in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str());
+    let id = group.in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str());
     set.add(
         Builder::new(
             context.cluster_address(),
@@ -171,9 +169,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 address_prefix: router.subnet_cidr,
                 route_table: Some(context.id_in_node_group(table_type, names::ROUTER_ROUTE_TABLE)),
                 nat_gateway: None,
-                network_security_group: Some(
-                    context.id_in_node_group(security_group, &group_name),
-                ),
+                network_security_group: Some(context.id_in_node_group(security_group, &group_name)),
             }),
         )
         .after_all(context.after_cluster())
@@ -230,10 +226,16 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
 pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
     let table_type = "Microsoft.Network/routeTables";
     let tables = [
-        (names::WORKERS_ROUTE_TABLE, Pending::Known(workers_routes(context)),
-            "AKS nodes send datacenters and their pods to the AKS router"),
-        (names::ROUTER_ROUTE_TABLE, router_routes(context),
-            "the AKS router's subnet sends each AKS node's pods to that node"),
+        (
+            names::WORKERS_ROUTE_TABLE,
+            Pending::Known(workers_routes(context)),
+            "AKS nodes send datacenters and their pods to the AKS router",
+        ),
+        (
+            names::ROUTER_ROUTE_TABLE,
+            router_routes(context),
+            "the AKS router's subnet sends each AKS node's pods to that node",
+        ),
     ];
     for (name, routes, because) in tables {
         set.add(

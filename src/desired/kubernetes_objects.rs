@@ -71,7 +71,8 @@ pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut 
 /// An object with the definition and the namespace that it needs.
 fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
     let address = Address::new(manifest.kind.into(), side, &manifest.name);
-    let key = context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
+    let key =
+        context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
     let namespace = manifest
         .namespace
         .as_deref()
@@ -82,8 +83,7 @@ fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
         _ => None,
     }
     .map(|name| Address::new(Kind::CustomResourceDefinition, Side::Cluster, name));
-    let cluster =
-        (!context.topology.cluster.existing).then(|| context.cluster_address());
+    let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     Builder::new(address, key, Resource::Manifest(manifest))
         .after_all(cluster)
         .after_all(namespace)

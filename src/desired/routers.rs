@@ -27,9 +27,10 @@ impl Context<'_> {
 
     /// A datacenter's pod ranges: its pool, and each worker's outside of it.
     pub(super) fn pod_ranges(&self, datacenter: &Datacenter) -> Vec<Ipv4Net> {
-        let outside = self.worker_places(datacenter).map(|(_, place)| place.pod_cidr).filter(
-            |pod_cidr| datacenter.pod_pool.is_none_or(|pool| !pool.contains(pod_cidr)),
-        );
+        let outside = self
+            .worker_places(datacenter)
+            .map(|(_, place)| place.pod_cidr)
+            .filter(|pod_cidr| datacenter.pod_pool.is_none_or(|pool| !pool.contains(pod_cidr)));
         datacenter.pod_pool.into_iter().chain(outside).collect()
     }
 
@@ -176,11 +177,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
     let device_resource = Builder::new(
         device.clone(),
         Some(ObjectKey::Device(name.clone())),
-        Resource::TailnetDevice(Device {
-            hostname: name.clone(),
-            authorized: true,
-            online: true,
-        }),
+        Resource::TailnetDevice(Device { hostname: name.clone(), authorized: true, online: true }),
     )
     .protected(router.protect);
     let device_resource = if router.has_machine {

@@ -79,7 +79,7 @@ fn membership(
     );
     let provider_id = labels::provider_id(&datacenter.name, &worker.name);
     let profile_digest =
-        digest::profile_digest(profile, &labels, &provider_id, place.ip, place.pod_cidr);
+        digest::profile_digest(profile, &labels, labels::max_pods(profile, place.pod_cidr));
     Worker {
         name: worker.name.to_string(),
         ip: place.ip,

@@ -4,6 +4,12 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+/// The range that Tailscale gives addresses from (100.64.0.0/10).
+pub const TAILNET_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
+
+/// The VNet that AKS makes unless it is given one (10.224.0.0/12).
+pub const AKS_DEFAULT_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 224, 0, 0), 12);
+
 /// Whether two prefixes share an address. Prefixes nest or are apart, so one of
 /// them then contains the other.
 pub fn overlaps(one: &Ipv4Net, other: &Ipv4Net) -> bool {

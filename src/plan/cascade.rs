@@ -166,7 +166,8 @@ fn hold_back(on: &Address, reason: &Verdict, change: &super::Change) -> Option<V
         }
         Verdict::Deferred(_) => None,
         Verdict::Blocked(held) => {
-            if held.code == Code::WithoutMark && change.address.kind != Kind::VirtualMachine
+            if held.code == Code::WithoutMark
+                && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
                 // The object is there, whoever's it is: what only points at it

@@ -151,7 +151,9 @@ impl<'a> Index<'a> {
                 let name = change.address.name.as_str();
                 for kind in [Kind::Worker, Kind::TailnetDevice] {
                     let resident = Address::new(kind, side.clone(), name);
-                    edges.extend(self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()));
+                    edges.extend(
+                        self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()),
+                    );
                 }
                 edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
             }

@@ -2,13 +2,19 @@
 //!
 //! Synchronous and deterministic; what it returns leaves nothing to decide.
 
+mod cascade;
 pub mod cost;
 pub mod diff;
+mod edges;
 pub mod file;
 pub mod findings;
 pub mod inventory;
+pub mod live;
+mod planner;
+mod removal;
 mod types;
 
 pub use findings::{Finding, Severity};
 pub use inventory::{Gap, Inventory, Observed, Source};
+pub use planner::{PlanInput, plan};
 pub use types::{Action, Blocked, Change, Deferred, Plan};

@@ -64,11 +64,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
 }
 
 fn compare_each(input: PlanInput<'_>) -> Verdicts {
-    input
-        .desired
-        .iter()
-        .map(|desired| (desired.address.clone(), compare(input, desired)))
-        .collect()
+    input.desired.iter().map(|desired| (desired.address.clone(), compare(input, desired))).collect()
 }
 
 fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
@@ -156,9 +152,7 @@ fn deferred(
         waits_for.clone_from(&desired.depends_on);
     }
     let (action, fields) = match observed {
-        Some(observed) => {
-            (Action::Update, diff::between(&observed.resource, &desired.resource))
-        }
+        Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
         None => (Action::Create, diff::whole(&desired.resource, WholeSide::Made)),
     };
     Deferred {

@@ -61,7 +61,10 @@ fn deletion(
             action: Action::Delete,
             fields,
             code: Code::GroupHoldsForeign,
-            reason: format!("it holds objects that are not this topology's: {}", contents.join(", ")),
+            reason: format!(
+                "it holds objects that are not this topology's: {}",
+                contents.join(", ")
+            ),
             remedy: "move or delete those objects, then run the same command again".to_owned(),
             follows_from: None,
             because,
@@ -90,10 +93,9 @@ pub(super) fn interruption(resource: &Resource) -> Option<String> {
             Some("the whole cluster and everything that runs on it".to_owned())
         }
         Resource::Worker(worker) => Some(format!("the pods on {} are evicted", worker.name)),
-        Resource::TailnetDevice(device) => Some(format!(
-            "no pod reaches another one through {} until it is back",
-            device.hostname
-        )),
+        Resource::TailnetDevice(device) => {
+            Some(format!("no pod reaches another one through {} until it is back", device.hostname))
+        }
         _ => None,
     }
 }

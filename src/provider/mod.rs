@@ -1,5 +1,20 @@
 //! The doors to the outside: Azure, the tailnet, the cluster, the hosts.
+//!
+//! Everything but hosts speaks HTTP through one seam, [`http::Transport`]. The
+//! real clients stand on top of it, so that a test or a simulation replaces the
+//! wire and nothing else.
 
+pub mod azure;
+pub mod cluster;
+pub mod credentials;
+pub mod error;
+pub mod exchange;
 pub mod host;
 pub mod http;
+pub mod limits;
+pub mod reqwest_transport;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub mod secret;
+pub mod tailnet;
+pub mod targets;

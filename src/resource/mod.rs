@@ -10,6 +10,7 @@ pub mod address;
 pub mod api;
 pub mod arm_id;
 pub mod azure;
+pub mod custom_resources;
 pub mod host;
 pub mod kubernetes;
 pub mod ownership;

@@ -23,6 +23,8 @@ pub use route_manager::route_manager;
 
 /// The group that bootstrap tokens authenticate into.
 pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
+/// The binding that lets that group ask for certificates.
+pub const BOOTSTRAP_BINDING: &str = "stargate:node-bootstrapper";
 
 /// The CRDs of `stargate.io/v1alpha1`.
 pub fn custom_resource_definitions() -> Vec<Manifest> {
@@ -60,7 +62,7 @@ pub fn bootstrap_rbac() -> Vec<Manifest> {
             "name": BOOTSTRAP_GROUP,
         }],
     });
-    vec![shared(ManifestKind::ClusterRoleBinding, "stargate:node-bootstrapper", body)]
+    vec![shared(ManifestKind::ClusterRoleBinding, BOOTSTRAP_BINDING, body)]
 }
 
 /// What a [`server`] manifest tells of a worker.

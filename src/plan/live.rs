@@ -114,11 +114,8 @@ fn pod_ranges(
     allocation: &Allocation,
     findings: &mut Vec<Finding>,
 ) {
-    let mut ranges: Vec<(Ipv4Net, String)> = facts
-        .nodes
-        .iter()
-        .map(|node| (node.pod_cidr, format!("AKS node {}", node.name)))
-        .collect();
+    let mut ranges: Vec<(Ipv4Net, String)> =
+        facts.nodes.iter().map(|node| (node.pod_cidr, format!("AKS node {}", node.name))).collect();
     let node_count = ranges.len();
     for worker in topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers) {
         if let Some(place) = allocation.place(&worker.name) {
@@ -126,7 +123,8 @@ fn pod_ranges(
         }
     }
     let (nodes, workers) = ranges.split_at(node_count);
-    let by_start: BTreeMap<_, _> = workers.iter().map(|(range, name)| (range.network(), (range, name))).collect();
+    let by_start: BTreeMap<_, _> =
+        workers.iter().map(|(range, name)| (range.network(), (range, name))).collect();
     for (range, node) in nodes {
         let hit = by_start
             .range(..=range.broadcast())
@@ -165,9 +163,10 @@ fn prefixes_with_two_owners(
     tailnet: &TailnetFacts,
     findings: &mut Vec<Finding>,
 ) {
-    let ours = topology.datacenters.iter().flat_map(|datacenter| {
-        std::iter::once(datacenter.network()).chain(datacenter.pod_pool)
-    });
+    let ours = topology
+        .datacenters
+        .iter()
+        .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
     for prefix in ours {
         for (device, served) in &tailnet.served_by_others {
             for other in served.iter().filter(|other| other.contains(&prefix)) {
