@@ -1,1 +1,3 @@
+//! How long planning takes.
+
 fn main() {}

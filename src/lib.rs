@@ -29,6 +29,7 @@ pub mod cli;
 pub mod desired;
 pub mod execute;
 pub mod net;
+pub mod observe;
 pub mod plan;
 pub mod provider;
 pub mod render;

@@ -4,6 +4,7 @@
 //! first step that is not proven; [`leave`] takes it out again. A repave is the
 //! one after the other.
 
+pub mod cloud_init;
 mod error;
 mod join;
 mod leave;

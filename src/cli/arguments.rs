@@ -109,6 +109,12 @@ impl Global {
         self.sandbox.as_ref().map(|folder| folder.clone().unwrap_or_else(beside))
     }
 
+    /// The folder of the embedded world, for commands that are about it alone.
+    pub(crate) fn sandbox_folder_or_default(&self) -> PathBuf {
+        let beside = || self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox");
+        self.sandbox_folder().unwrap_or_else(beside)
+    }
+
     /// The topology file as messages name it.
     pub(crate) fn topology_name(&self) -> String {
         self.topology.display().to_string()

@@ -5,6 +5,9 @@ mod commands;
 pub mod error;
 pub mod exit;
 mod logging;
+mod overview;
+mod sandbox_world;
+mod session;
 mod topology;
 pub mod ui;
 
@@ -57,6 +60,22 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Schema(schema) => commands::schema::run(schema, ui),
         Command::Explain(explain) => commands::explain::run(explain, ui),
         Command::Completions(completions) => commands::completions::run(completions, ui),
-        other => Err(CliError::new(format!("{other:?} has no way to run in this build"))),
+        Command::Plan(plan) => wait(commands::plan::run(plan, global, ui)),
+        Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
+        Command::Drift(drift) => wait(commands::drift::run(drift, global, ui)),
+        Command::Destroy(destroy) => wait(commands::destroy::run(destroy, global, ui)),
+        Command::Status(status) => wait(commands::status::run(status, global, ui)),
+        Command::Routes(routes) => wait(commands::routes::run(routes, global, ui)),
+        Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),
+        Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
+}
+
+/// Runs a command that talks to the world.
+fn wait(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(format!("the runtime cannot be started: {error}")))?;
+    runtime.block_on(command)
 }

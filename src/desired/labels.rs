@@ -19,6 +19,13 @@ pub const DATAPLANE_LABEL: &str = "kubernetes.azure.com/ebpf-dataplane";
 /// Names the datacenter of a Node.
 pub const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
+/// The names of all labels that stargate itself sets.
+pub fn all_names() -> impl Iterator<Item = String> {
+    [MANAGED_LABEL, EXCLUDE_LABEL, CLUSTER_LABEL, DATAPLANE_LABEL, DATACENTER_LABEL, TOPOLOGY_LABEL]
+        .into_iter()
+        .map(str::to_owned)
+}
+
 /// The most pods on a Node, whatever room its range has: what AKS allows.
 const MOST_PODS: u32 = 250;
 

@@ -12,6 +12,7 @@ use super::{Observation, Scope};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::plan::{Finding, Severity, Source};
+use crate::provider::azure::api_version::{self, RESOURCES as GROUPS_VERSION};
 use crate::provider::azure::codec;
 use crate::provider::doors::Doors;
 use crate::provider::error::ApiError;
@@ -43,11 +44,12 @@ pub(super) struct Answers {
 /// Reads all lists side by side.
 pub(super) async fn read(doors: &Doors, scope: &Scope<'_>) -> Result<Answers, ApiError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
-    let groups = doors.arm.list_groups(&subscription);
+    let groups_path = format!("{subscription}/resourcegroups");
+    let groups = doors.arm.list(&groups_path, GROUPS_VERSION);
     let lists = try_join_all(TYPES.map(|resource_type| {
         let path = format!("{subscription}/providers/{resource_type}");
         async move {
-            let version = crate::provider::azure::api_version::of_type(resource_type);
+            let version = api_version::of_type(resource_type);
             Ok::<_, ApiError>((resource_type, doors.arm.list(&path, version).await?))
         }
     }));
@@ -71,8 +73,7 @@ async fn read_contents(
         .filter(|id| scope.destroying || !wanted.contains(&id.name().to_ascii_lowercase()));
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
-        let version = crate::provider::azure::api_version::of_type("Microsoft.Resources/resourceGroups");
-        let contents = doors.arm.list(&path, version).await?;
+        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
         Ok((id, contents))
     }))
     .await
@@ -138,11 +139,17 @@ fn is_relevant(
 
 fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
     let Some(id) = id_of(value) else { return };
-    let resource_type = id
-        .resource_type()
-        .unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
-    if let Some(resource) = codec::decode_any(&resource_type, value) {
-        observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
+    let resource_type =
+        id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
+    match codec::decode_any(&resource_type, value) {
+        Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
+        // An object that cannot be read must not look absent.
+        Some(Err(error)) => observation.gap(
+            Source::Azure,
+            &error,
+            "report the object's JSON: this version of stargate does not understand it",
+        ),
+        None => {}
     }
 }
 
@@ -297,10 +304,8 @@ fn note_cluster_subnet(
             (Some(table), _) if table.name() == names::WORKERS_ROUTE_TABLE => Ownership::Inherited,
             (Some(_), _) => Ownership::Foreign,
         };
-        let association = RouteTableAssociation {
-            subnet: Pending::Known(id.clone()),
-            route_table: table,
-        };
+        let association =
+            RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table: table };
         observation.inventory.note(
             ObjectKey::AzureAssociation(id.clone()),
             Resource::RouteTableAssociation(association),
@@ -352,7 +357,8 @@ fn note_foreign_contents(answers: &Answers, scope: &Scope<'_>, observation: &mut
             .filter_map(id_of)
             // A VM's disk goes with its VM and carries no mark of its own.
             .filter(|id| {
-                !id.resource_type().is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))
+                !id.resource_type()
+                    .is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))
             })
             .map(|id| id.name().to_owned())
             .collect();

@@ -40,8 +40,7 @@ pub(super) async fn read(
         match probe {
             Ok(probe) => note_router(scope, &side, probe, observation),
             Err(error) => {
-                let offline =
-                    devices.get(&target.hostname).is_some_and(|device| !device.online);
+                let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
                 gap(&target.hostname, &error, offline, observation);
             }
         }
@@ -75,12 +74,7 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Side, HostTarge
     found
 }
 
-fn note_router(
-    scope: &Scope<'_>,
-    side: &Side,
-    probe: RouterProbe,
-    observation: &mut Observation,
-) {
+fn note_router(scope: &Scope<'_>, side: &Side, probe: RouterProbe, observation: &mut Observation) {
     let name = probe.hostname.clone();
     // A machine that was there before us is ours to clean up once we left
     // something on it; a VM goes as a whole.

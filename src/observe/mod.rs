@@ -1,23 +1,25 @@
 //! Reads the world into an inventory, by lists; writes nothing.
 
 mod azure;
-mod cluster;
+pub(crate) mod cluster;
 mod hosts;
 mod single;
 mod tailnet;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::Facts;
 use crate::desired::facts::Held;
+use crate::desired::{Facts, labels};
 use crate::plan::live::TailnetFacts;
 use crate::plan::{Finding, Gap, Inventory, Source};
+use crate::provider::access::ClusterAccess;
 use crate::provider::doors::Doors;
 use crate::resource::{Owner, Side};
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
 
-pub use single::read_one;
+pub(crate) use single::find_device;
+pub use single::{Current, ReadError, read_one};
 
 /// What is looked for, and how closely.
 #[derive(Debug, Clone)]
@@ -32,9 +34,53 @@ pub struct Scope<'a> {
     pub deep: bool,
     /// Everything is to go: resource groups are looked into for what is not ours.
     pub destroying: bool,
+    /// The names of all workers of the topology.
+    pub worker_names: BTreeSet<String>,
+    /// The labels that stargate sets on any worker.
+    pub label_names: BTreeSet<String>,
+    /// The keys of the taints that stargate sets on any worker.
+    pub taints: BTreeSet<String>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The scope of a topology.
+    pub fn new(
+        topology: &'a Topology,
+        subscription: SubscriptionId,
+        ssh_public_key: String,
+    ) -> Self {
+        let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+        let set_by_profiles = topology.profiles.values().flat_map(|profile| profile.labels.keys());
+        Self {
+            topology,
+            subscription,
+            ssh_public_key,
+            deep: false,
+            destroying: false,
+            worker_names: workers.map(|worker| worker.name.to_string()).collect(),
+            label_names: set_by_profiles.cloned().chain(labels::all_names()).collect(),
+            taints: topology
+                .profiles
+                .values()
+                .flat_map(|profile| profile.taints.iter().cloned())
+                .collect(),
+        }
+    }
+
+    /// Of a Node's labels those that stargate sets.
+    fn known_labels(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        labels
+            .iter()
+            .filter(|(name, _)| self.label_names.contains(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Of a Node's taints those that stargate sets.
+    fn known_taints(&self, taints: &BTreeSet<String>) -> BTreeSet<String> {
+        taints.intersection(&self.taints).cloned().collect()
+    }
+
     /// Whose marks are looked for.
     pub fn owner(&self) -> Owner {
         Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
@@ -62,6 +108,8 @@ pub struct Observation {
     pub tailnet: TailnetFacts,
     /// What was noticed on the way.
     pub findings: Vec<Finding>,
+    /// The open door to the cluster.
+    access: Option<ClusterAccess>,
 }
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
@@ -79,9 +127,9 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>) -> Observation {
         },
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),
+        access: None,
     };
-    let (azure, tailnet) =
-        tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));
+    let (azure, tailnet) = tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));
     azure::note(azure, scope, &mut observation);
     let devices = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(doors, scope, &mut observation).await;
@@ -105,9 +153,8 @@ impl Observation {
 fn is_existing(topology: &Topology, side: &Side) -> bool {
     match side {
         Side::Cluster => false,
-        Side::Datacenter(name) => topology
-            .datacenters
-            .iter()
-            .any(|datacenter| datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))),
+        Side::Datacenter(name) => topology.datacenters.iter().any(|datacenter| {
+            datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))
+        }),
     }
 }

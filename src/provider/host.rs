@@ -250,3 +250,45 @@ pub enum HostError {
         reason: String,
     },
 }
+
+/// The door where there is no way to hosts: every host is a gap, and nothing is
+/// planned on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHostDoor;
+
+impl NoHostDoor {
+    fn refuse<T>(target: &HostTarget) -> Result<T, HostError> {
+        Err(HostError::Unreachable {
+            hostname: target.hostname.clone(),
+            address: target.address,
+            reason: "this build has no SSH; only the sandbox's hosts can be worked on".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl HostDoor for NoHostDoor {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        Self::refuse(target)
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        _change: &RouterChange,
+    ) -> Result<(), HostError> {
+        Self::refuse(target)
+    }
+
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        Self::refuse(target)
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        _step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        Self::refuse(target)
+    }
+}

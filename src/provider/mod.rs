@@ -4,9 +4,11 @@
 //! real clients stand on top of it, so that a test or a simulation replaces the
 //! wire and nothing else.
 
+pub mod access;
 pub mod azure;
 pub mod cluster;
 pub mod credentials;
+pub mod doors;
 pub mod error;
 pub mod exchange;
 pub mod host;

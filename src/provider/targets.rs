@@ -59,3 +59,15 @@ fn target(
         host_keys: topology.ssh.host_keys,
     }
 }
+
+/// A worker that the topology no longer names, through its datacenter's router.
+pub fn former_worker(
+    topology: &Topology,
+    datacenter: &Datacenter,
+    name: &str,
+    address: Ipv4Addr,
+    addresses: &BTreeMap<String, Ipv4Addr>,
+) -> Option<HostTarget> {
+    let router = datacenter_router(topology, datacenter, addresses)?;
+    Some(target(topology, name, address, Some(router), None))
+}

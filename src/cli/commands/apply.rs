@@ -1,11 +1,25 @@
 //! `stargate apply`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::arguments::Format;
+use super::plan;
+use crate::cli::arguments::{Format, Global, PlanFormat};
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::execute::events::{Outcome, Reporter, Silent};
+use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
+use crate::plan::file::{Expected, SavedPlan};
+use crate::plan::{Plan, Severity};
+use crate::render::Purpose;
+use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
+use crate::topology::diagnostic::Code;
 
 /// Make the world match the topology
 ///
@@ -28,4 +42,166 @@ pub(crate) struct ApplyArguments {
     /// Lines for people, or a line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
+}
+
+/// What is to be carried out, and how it is told.
+pub(crate) struct Order {
+    /// How the world is looked at.
+    pub(crate) look: Look,
+    /// Objects to take over.
+    pub(crate) adopt: BTreeSet<Address>,
+    /// A plan that was kept.
+    pub(crate) saved: Option<SavedPlan>,
+    /// Do not ask.
+    pub(crate) yes: bool,
+    /// For whom the events are.
+    pub(crate) format: Format,
+    /// Whether it builds or takes away.
+    pub(crate) purpose: Purpose,
+}
+
+/// Plans, asks, and carries the plan out.
+pub(crate) async fn run(
+    arguments: &ApplyArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let code = match read_plan(arguments.plan.as_deref(), &session) {
+        Ok(saved) => {
+            let order = Order {
+                look: Look {
+                    deep: arguments.deep,
+                    destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
+                },
+                adopt: match &saved {
+                    Some(saved) => saved.adopt.clone(),
+                    None => arguments.adopt.iter().cloned().collect(),
+                },
+                yes: arguments.yes || saved.is_some(),
+                saved,
+                format: arguments.format,
+                purpose: Purpose::Plan,
+            };
+            carry_out(&session, &order, ui).await
+        }
+        Err(error) => Err(error),
+    };
+    session.close().await?;
+    code
+}
+
+fn read_plan(path: Option<&Path>, session: &Session) -> Result<Option<SavedPlan>, CliError> {
+    let Some(path) = path else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CliError::coded(
+            Code::Unreadable,
+            format!("the plan `{}` cannot be read: {error}", path.display()),
+        )
+        .hint("make one with `stargate plan --out FILE`")
+    })?;
+    let expected = Expected {
+        stargate_version: env!("CARGO_PKG_VERSION"),
+        topology: session.loaded.topology.name.as_str(),
+        topology_digest: &session.loaded.digest,
+    };
+    Ok(Some(SavedPlan::from_text(&text, expected)?))
+}
+
+/// Reads the world, shows what is to be done, asks, and does it.
+pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Result<u8, CliError> {
+    let scope = session.scope(order.look);
+    let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
+    let planned = match &order.saved {
+        Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
+        None => planned,
+    };
+    if order.format == Format::Text && order.saved.is_none() {
+        plan::show(ui, &planned.plan, order.purpose, PlanFormat::Text, false)?;
+    }
+    if let Some(code) = nothing_to_do(&planned.plan) {
+        return Ok(code);
+    }
+    let question = match order.purpose {
+        Purpose::Destroy => "Destroy all of this?",
+        _ => "Apply this plan?",
+    };
+    if !ui.approve(question, order.yes)? {
+        return Err(CliError::new("nothing was applied: it was not approved"));
+    }
+    let reporter = reporter(ui, order.format);
+    let watching = tokio::spawn(watch_for_interrupt(session.stop.clone()));
+    let run = session.run(&scope, reporter.as_ref());
+    let refuse = |_: &Plan| false;
+    let applied = match &order.saved {
+        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&run, planned).await,
+        _ => apply(&run, &order.adopt, planned, &refuse).await,
+    };
+    watching.abort();
+    tell(&applied, order, ui)
+}
+
+/// What a plan without changes comes to.
+fn nothing_to_do(plan: &Plan) -> Option<u8> {
+    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
+    if wrong {
+        return Some(exit::BLOCKED);
+    }
+    plan.changes.is_empty().then(|| plan::exit_code(plan, false))
+}
+
+fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
+    match format {
+        Format::Json => Box::new(JsonReporter::new(io::stdout())),
+        Format::Text if ui.is_quiet() => Box::new(Silent),
+        Format::Text if ui.draws_bars() => {
+            Box::new(ProgressReporter::new(ui.status_style(), ui.verbosity() > 0))
+        }
+        Format::Text => {
+            Box::new(PlainReporter::new(io::stderr(), ui.status_style(), ui.verbosity() > 0))
+        }
+    }
+}
+
+/// The first Ctrl-C lets running steps finish, the second ends the process.
+async fn watch_for_interrupt(stop: StopSignal) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        stop.stop();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    }
+}
+
+/// Tells how an apply ended.
+fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
+    let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
+    let (code, text) = match &applied.ending {
+        Ending::Converged => (exit::DONE, "the world matches the plan".to_owned()),
+        Ending::Partial { reason } => (exit::PARTIAL, reason.clone()),
+        Ending::Stale => {
+            (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
+        }
+        Ending::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
+        Ending::Interrupted => {
+            (exit::INTERRUPTED, "stopped; run the same command again to go on".to_owned())
+        }
+    };
+    for (address, outcome) in &applied.outcomes {
+        match outcome {
+            Outcome::Failed { reason, remedy } => ui.error(
+                &CliError::coded(Code::StepFailed, format!("{address}: {reason}"))
+                    .hint(remedy.clone()),
+            ),
+            Outcome::GuardFailed { reason } => ui.error(
+                &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
+                    .hint("make a new plan: it will see what changed"),
+            ),
+            _ => {}
+        }
+    }
+    if order.format == Format::Text {
+        ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));
+    }
+    Ok(code)
 }

@@ -1,8 +1,15 @@
 //! `stargate destroy`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
-use crate::cli::arguments::Format;
+use super::apply::{self, Order};
+use crate::cli::arguments::{Format, Global};
+use crate::cli::error::CliError;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::render::Purpose;
 
 /// Take away everything that carries the topology's mark
 ///
@@ -15,4 +22,24 @@ pub(crate) struct DestroyArguments {
     /// Lines for people, or a line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Plans that everything goes, asks, and carries it out.
+pub(crate) async fn run(
+    arguments: &DestroyArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let order = Order {
+        look: Look { deep: false, destroying: true },
+        adopt: BTreeSet::new(),
+        saved: None,
+        yes: arguments.yes,
+        format: arguments.format,
+        purpose: Purpose::Destroy,
+    };
+    let code = apply::carry_out(&session, &order, ui).await;
+    session.close().await?;
+    code
 }

@@ -1,8 +1,20 @@
 //! `stargate drift`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
-use crate::cli::arguments::PlanFormat;
+use super::plan;
+use crate::cli::arguments::{Global, PlanFormat};
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::execute::events::Silent;
+use crate::execute::make_plan;
+use crate::plan::{Plan, Severity};
+use crate::render::Purpose;
+use crate::topology::diagnostic::Code;
 
 /// Tell how the world differs from the topology
 ///
@@ -15,4 +27,33 @@ pub(crate) struct DriftArguments {
     /// Look at the workers themselves too, over SSH
     #[arg(long)]
     pub(crate) deep: bool,
+}
+
+/// Reads the world and shows how it differs.
+pub(crate) async fn run(
+    arguments: &DriftArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let scope = session.scope(Look { deep: arguments.deep, destroying: false });
+    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let shown = plan::show(ui, &planned.plan, Purpose::Drift, arguments.format, false);
+    session.close().await?;
+    shown?;
+    Ok(exit_code(&planned.plan))
+}
+
+/// Whoever could not look cannot say that there is no drift.
+fn exit_code(plan: &Plan) -> u8 {
+    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
+    if plan.unexplained_gaps().next().is_some() {
+        return exit::ERROR;
+    }
+    let lost_mark = plan.blocked.iter().any(|blocked| blocked.code == Code::WithoutMark);
+    match (lost_mark, wrong || !plan.is_empty()) {
+        (true, _) => exit::BLOCKED,
+        (false, true) => exit::CHANGES,
+        (false, false) => exit::DONE,
+    }
 }

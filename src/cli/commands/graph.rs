@@ -1,6 +1,19 @@
 //! `stargate graph`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::{Args, ValueEnum};
+
+use crate::cli::arguments::Global;
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::execute::events::Silent;
+use crate::execute::{Planned, make_plan};
+use crate::plan::Action;
+use crate::render::graph::ResourceGraph;
+use crate::resource::Address;
 
 /// Draw the resources and what waits for what
 #[derive(Debug, Clone, Args)]
@@ -20,4 +33,49 @@ pub(crate) enum GraphFormat {
     Mermaid,
     /// A picture.
     Svg,
+}
+
+/// Draws what the topology asks for.
+pub(crate) async fn run(
+    arguments: &GraphArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let scope = session.scope(Look::default());
+    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    session.close().await?;
+    let graph = graph_of(&planned);
+    let drawing = match arguments.format {
+        GraphFormat::Dot => graph.to_dot(),
+        GraphFormat::Mermaid => graph.to_mermaid(),
+        GraphFormat::Svg => {
+            graph.to_svg().map_err(|error| CliError::new(format!("no picture: {error}")))?
+        }
+    };
+    ui.data(&drawing)?;
+    Ok(exit::DONE)
+}
+
+fn graph_of(planned: &Planned) -> ResourceGraph {
+    let actions: BTreeMap<&Address, Action> =
+        planned.plan.changes.iter().map(|change| (&change.address, change.action)).collect();
+    ResourceGraph {
+        nodes: planned
+            .desired
+            .iter()
+            .map(|resource| (resource.address.clone(), actions.get(&resource.address).copied()))
+            .collect(),
+        edges: planned
+            .desired
+            .iter()
+            .flat_map(|resource| {
+                resource
+                    .depends_on
+                    .iter()
+                    .filter(|address| planned.desired.get(address).is_some())
+                    .map(|address| (address.clone(), resource.address.clone()))
+            })
+            .collect(),
+    }
 }

@@ -1,10 +1,22 @@
 //! `stargate plan`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::arguments::PlanFormat;
+use crate::cli::arguments::{Global, PlanFormat};
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::execute::events::Silent;
+use crate::execute::make_plan;
+use crate::plan::file::{FORMAT_VERSION, SavedPlan};
+use crate::plan::{Plan, Severity};
+use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
+use crate::resource::Address;
+use crate::topology::diagnostic::Code;
 
 /// Show what would be changed, and why
 ///
@@ -27,4 +39,76 @@ pub(crate) struct PlanArguments {
     /// Show every field of every change, and cut nothing
     #[arg(long)]
     pub(crate) full: bool,
+}
+
+/// Reads the world and shows the plan.
+pub(crate) async fn run(
+    arguments: &PlanArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let look = Look { deep: arguments.deep, destroying: false };
+    let scope = session.scope(look);
+    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let shown = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
+    let kept = match &arguments.out {
+        Some(path) => keep(path, &session, &planned.plan, BTreeSet::new(), false),
+        None => Ok(()),
+    };
+    session.close().await?;
+    shown.and(kept)?;
+    Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
+}
+
+/// Shows a plan in one of its formats.
+pub(crate) fn show(
+    ui: &Ui,
+    plan: &Plan,
+    purpose: Purpose,
+    format: PlanFormat,
+    full: bool,
+) -> Result<(), CliError> {
+    let text = match format {
+        PlanFormat::Text => {
+            plan_text::render(plan, plan_text::Options { style: ui.style(), purpose, full })
+        }
+        PlanFormat::Json => plan_json::render(plan, purpose),
+        PlanFormat::Markdown => plan_markdown::render(plan, purpose),
+    };
+    ui.data(&text)
+}
+
+/// Keeps a plan in a file.
+pub(crate) fn keep(
+    path: &std::path::Path,
+    session: &Session,
+    plan: &Plan,
+    adopt: BTreeSet<Address>,
+    destroy: bool,
+) -> Result<(), CliError> {
+    let saved = SavedPlan {
+        format_version: FORMAT_VERSION,
+        stargate_version: env!("CARGO_PKG_VERSION").to_owned(),
+        topology_digest: session.loaded.digest.clone(),
+        adopt,
+        destroy,
+        plan: plan.clone(),
+    };
+    std::fs::write(path, saved.to_text()).map_err(|error| {
+        CliError::new(format!("`{}` cannot be written: {error}", path.display()))
+            .hint("check the folder's mode and its free space")
+    })
+}
+
+/// A plan that is blocked, wrong or blind is no success.
+pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
+    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
+    if wrong || plan.blocked.iter().any(|blocked| blocked.code != Code::RouterOffline) {
+        return exit::BLOCKED;
+    }
+    if plan.unexplained_gaps().next().is_some() {
+        return exit::ERROR;
+    }
+    if detailed && !plan.is_empty() { exit::CHANGES } else { exit::DONE }
 }

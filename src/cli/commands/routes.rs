@@ -1,8 +1,17 @@
 //! `stargate routes`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
-use crate::cli::arguments::Format;
+use crate::cli::arguments::{Format, Global};
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::overview;
+use crate::cli::session::{Look, Session};
+use crate::cli::ui::Ui;
+use crate::execute::events::Silent;
+use crate::execute::make_plan;
 
 /// Show every prefix, and which tables on its way hold it
 #[derive(Debug, Clone, Args)]
@@ -10,4 +19,23 @@ pub(crate) struct RoutesArguments {
     /// How to show it
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Reads the world and lays its tables side by side.
+pub(crate) async fn run(
+    arguments: &RoutesArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let session = Session::open(global, ui).await?;
+    let scope = session.scope(Look::default());
+    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let table = overview::routes(&session.loaded.topology, &planned);
+    session.close().await?;
+    let text = match arguments.format {
+        Format::Text => table.to_text(),
+        Format::Json => table.to_json(),
+    };
+    ui.data(&text)?;
+    Ok(exit::DONE)
 }

@@ -1,8 +1,20 @@
 //! `stargate sandbox`.
 
+use std::path::Path;
+
+use base64::Engine as _;
 use clap::{Args, Subcommand};
 
-use crate::cli::arguments::Format;
+use crate::cli::arguments::{Format, Global};
+use crate::cli::error::CliError;
+use crate::cli::ui::Ui;
+use crate::cli::{exit, sandbox_world, topology};
+use crate::sandbox::SharedWorld;
+use crate::sandbox::faults::{Fault, inject as inject_fault};
+use crate::sandbox::folder::Folder;
+use crate::sandbox::log::RequestLog;
+use crate::sandbox::serve::Server;
+use crate::topology::diagnostic::Code;
 
 /// Serve, look at, reset or break the embedded world
 #[derive(Debug, Clone, Args)]
@@ -39,4 +51,154 @@ pub(crate) enum SandboxCommand {
     },
     /// List the faults
     Faults,
+}
+
+/// Does one thing with the embedded world.
+pub(crate) async fn run(
+    arguments: &SandboxArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let beside = || global.sandbox_folder_or_default();
+    match &arguments.command {
+        SandboxCommand::Serve { http } => serve(global, ui, !http).await?,
+        SandboxCommand::Log { format } => log(&beside(), *format, ui).await?,
+        SandboxCommand::Reset => {
+            let folder = Folder::open(beside()).map_err(|e| sandbox_world::of_folder(&e))?;
+            folder.reset().map_err(|error| sandbox_world::of_folder(&error))?;
+            ui.status("The sandbox is empty.");
+        }
+        SandboxCommand::Break { fault, target } => {
+            inject(&beside(), fault, target.as_deref(), ui).await?;
+        }
+        SandboxCommand::Faults => {
+            let lines =
+                Fault::ALL.iter().map(|f| format!("{:26} {}\n", f.as_str(), f.description()));
+            ui.data(&lines.collect::<String>())?;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// Serves until somebody interrupts.
+async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
+    let folder = global.sandbox_folder_or_default();
+    let topology = match global.topology.exists() {
+        true => Some(topology::load_or_report(global, ui)?.topology),
+        false => None,
+    };
+    let (world, saver) = sandbox_world::open(&folder, topology.as_ref())?;
+    let server = sandbox_world::serve(&world, tls, &folder).await?;
+    let kubeconfig = folder.join("kubeconfig");
+    let answer = serde_json::json!({
+        "azure": server.endpoints.azure,
+        "tailscale": server.endpoints.tailscale,
+        "kubernetes": server.endpoints.kubernetes,
+        "certificate": server.certificate_path,
+        "kubeconfig": kubeconfig,
+        "token": SERVED_TOKEN,
+    });
+    write_kubeconfig(&kubeconfig, &server, &world);
+    ui.data(&format!("{answer}\n"))?;
+    let mut changes = world.changes();
+    loop {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => {
+                if interrupted.is_ok() { break; }
+            }
+            changed = changes.changed() => {
+                if changed.is_err() { break; }
+                write_kubeconfig(&kubeconfig, &server, &world);
+            }
+        }
+    }
+    server.stop().await;
+    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))
+}
+
+/// Any bearer token opens the ARM and Tailscale faces.
+const SERVED_TOKEN: &str = "sandbox";
+
+/// The cluster's token is made with the cluster, so the file follows it.
+fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
+    let token = world.read(|world| world.cluster_access.as_ref().map(|it| it.token.clone()));
+    let authority = server
+        .endpoints
+        .certificate
+        .as_deref()
+        .map(|pem| base64::engine::general_purpose::STANDARD.encode(pem));
+    let mut cluster = serde_json::json!({ "server": server.endpoints.kubernetes });
+    if let Some(authority) = authority {
+        cluster["certificate-authority-data"] = authority.into();
+    }
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "sandbox",
+        "clusters": [{ "name": "sandbox", "cluster": cluster }],
+        "users": [{ "name": "sandbox", "user": { "token": token.unwrap_or_default() } }],
+        "contexts": [{ "name": "sandbox", "context": { "cluster": "sandbox", "user": "sandbox" } }],
+    });
+    let text = format!("{config:#}\n");
+    if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return;
+    }
+    if let Err(error) = std::fs::write(path, text) {
+        tracing::warn!(%error, path = %path.display(), "the kubeconfig cannot be written");
+    }
+}
+
+async fn log(folder: &Path, format: Format, ui: &Ui) -> Result<(), CliError> {
+    let (world, saver) = sandbox_world::open(folder, None)?;
+    let text = world.read(|world| log_text(&world.log, format));
+    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))?;
+    ui.data(&text)
+}
+
+fn log_text(log: &RequestLog, format: Format) -> String {
+    if format == Format::Json {
+        let value = serde_json::json!({
+            "format_version": "1.0",
+            "entries": log.entries().collect::<Vec<_>>(),
+            "counts": log.counts(),
+            "writes": log.writes(),
+        });
+        return format!("{value:#}\n");
+    }
+    let mut text = String::new();
+    for entry in log.entries() {
+        text.push_str(&format!(
+            "{:>6}  {:10}  {:6}  {:3}  {}\n",
+            entry.number, entry.api, entry.method, entry.status, entry.path
+        ));
+    }
+    for (api, methods) in log.counts() {
+        let counts: Vec<String> =
+            methods.iter().map(|(method, count)| format!("{method} {count}")).collect();
+        text.push_str(&format!("{api:10}  {}\n", counts.join(", ")));
+    }
+    text.push_str(&format!("{} writes\n", log.writes()));
+    text
+}
+
+async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Result<(), CliError> {
+    let fault: Fault = fault.parse().map_err(|error| {
+        CliError::coded(Code::UnknownFault, format!("{error}"))
+            .hint("`stargate sandbox faults` lists them")
+    })?;
+    let (world, saver) = sandbox_world::open(folder, None)?;
+    let done = world.change(|world, now| {
+        let done = inject_fault(world, fault, target, now);
+        // What follows is counted from here: `sandbox log` shows what the next
+        // command asked and wrote.
+        world.log.clear();
+        done
+    });
+    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))?;
+    let done = done.map_err(|error| {
+        CliError::coded(Code::UnknownTarget, format!("{error}"))
+            .hint("apply the topology in the sandbox first, or name another target")
+    })?;
+    ui.status(&done);
+    Ok(())
 }

@@ -45,6 +45,16 @@ impl ClusterDoor {
             .collect())
     }
 
+    /// `spec.ipam.podCIDRs` of one CiliumNode; nothing where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError> {
+        let object = self.collection(apis::CILIUM_NODE, None).get(name).await?;
+        Ok(object.as_ref().map(pod_cidrs))
+    }
+
     /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
     ///
     /// # Errors

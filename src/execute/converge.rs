@@ -1,0 +1,281 @@
+//! The loop of an apply: observe → plan → execute, until the plan is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use super::events::{Event, Outcome};
+use super::executor::execute;
+use super::{Round, Run};
+use crate::desired::{self, DesiredSet};
+use crate::observe::{Observation, observe};
+use crate::plan::live::live_lints;
+use crate::plan::{Change, Finding, Plan, PlanInput, Severity, plan};
+use crate::resource::{Address, Api};
+use crate::topology::diagnostic::Code;
+
+/// An apply that needs more rounds than this is not getting anywhere.
+const MOST_ROUNDS: u32 = 10;
+
+/// A plan and what it was made from.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What was read.
+    pub observation: Observation,
+    /// What should exist.
+    pub desired: DesiredSet,
+}
+
+/// What an apply did.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// How each step of all rounds ended, the last word on each resource.
+    pub outcomes: BTreeMap<Address, Outcome>,
+    /// How many rounds it took.
+    pub rounds: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// What is left to do, as the last look at the world has it.
+    pub remaining: Option<Plan>,
+}
+
+/// How an apply ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The world matches the topology.
+    Converged,
+    /// Steps failed, or a later round found what nobody approved.
+    Partial {
+        /// Why it stopped.
+        reason: String,
+    },
+    /// The world had moved on under the plan.
+    Stale,
+    /// What is left is blocked.
+    Blocked,
+    /// Somebody asked it to stop.
+    Interrupted,
+}
+
+/// Reads the world and plans.
+pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
+    let before = run.doors.requests.by_api();
+    let observation = observe(run.doors, run.scope).await;
+    let requests = since(&before, &run.doors.requests.by_api());
+    let mut findings = observation.findings.clone();
+    findings.extend(live_lints(run.scope.topology, &observation.facts, &observation.tailnet));
+    let whole = match desired::build(run.scope.topology, &observation.facts) {
+        Ok(whole) => whole,
+        Err(error) => {
+            findings.push(no_room(&error));
+            DesiredSet::default()
+        }
+    };
+    let protected = if run.scope.destroying { protected(&whole) } else { BTreeSet::new() };
+    let desired = if run.scope.destroying { DesiredSet::default() } else { whole };
+    let hopeless = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let plan = if hopeless && !run.scope.destroying {
+        nothing(run, findings, &observation, requests)
+    } else {
+        plan(PlanInput {
+            topology: run.scope.topology.name.as_str(),
+            desired: &desired,
+            inventory: &observation.inventory,
+            findings: &findings,
+            adopt,
+            protected: &protected,
+            requests: &requests,
+        })
+    };
+    Planned { plan, observation, desired }
+}
+
+fn since(before: &BTreeMap<Api, u64>, now: &BTreeMap<Api, u64>) -> BTreeMap<Api, u64> {
+    Api::ALL
+        .into_iter()
+        .map(|api| {
+            let count = |counts: &BTreeMap<Api, u64>| counts.get(&api).copied().unwrap_or(0);
+            (api, count(now) - count(before))
+        })
+        .collect()
+}
+
+fn no_room(error: &desired::AllocationError) -> Finding {
+    Finding {
+        code: Code::LivePodOverlap,
+        severity: Severity::Error,
+        address: None,
+        message: error.to_string(),
+        remedy: "enlarge the pool or the network, or remove workers".to_owned(),
+    }
+}
+
+fn protected(whole: &DesiredSet) -> BTreeSet<Address> {
+    whole
+        .iter()
+        .filter(|resource| resource.protect)
+        .map(|resource| resource.address.clone())
+        .collect()
+}
+
+/// With an error nothing may be planned: what follows from a wrong fact would
+/// be wrong as well.
+fn nothing(
+    run: &Run<'_>,
+    findings: Vec<Finding>,
+    observation: &Observation,
+    requests: BTreeMap<Api, u64>,
+) -> Plan {
+    Plan {
+        topology: run.scope.topology.name.to_string(),
+        changes: Vec::new(),
+        deferred: Vec::new(),
+        blocked: Vec::new(),
+        findings,
+        gaps: observation.inventory.gaps().cloned().collect(),
+        unchanged: 0,
+        cost: crate::plan::cost::Cost { requests, ..Default::default() },
+    }
+}
+
+/// Executes a plan and goes on until the world matches the topology.
+///
+/// What the first plan deferred was approved with it; what a later round finds
+/// beyond that is asked about through `approve`.
+pub async fn apply(
+    run: &Run<'_>,
+    adopt: &BTreeSet<Address>,
+    first: Planned,
+    approve: &(dyn Fn(&Plan) -> bool + Send + Sync),
+) -> Applied {
+    let mut approved = Approved::default();
+    let mut applied = Applied {
+        outcomes: BTreeMap::new(),
+        rounds: 0,
+        ending: Ending::Converged,
+        remaining: None,
+    };
+    approved.add(&first.plan);
+    let mut planned = first;
+    loop {
+        if let Some(ending) = ends_before_round(run, &planned.plan, applied.rounds) {
+            applied.ending = ending;
+            break;
+        }
+        if applied.rounds > 0 && !approved.covers(&planned.plan) {
+            if !approve(&planned.plan) {
+                applied.ending = Ending::Partial {
+                    reason: "a later look at the world found changes that were not approved"
+                        .to_owned(),
+                };
+                break;
+            }
+            approved.add(&planned.plan);
+        }
+        applied.rounds += 1;
+        let outcomes = run_round(run, &planned, applied.rounds).await;
+        let ending = ends_after_round(run, &outcomes);
+        let progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
+        applied.outcomes.extend(outcomes);
+        if let Some(ending) = ending {
+            applied.ending = ending;
+            break;
+        }
+        planned = make_plan(run, adopt).await;
+        if !progressed && !planned.plan.changes.is_empty() {
+            applied.ending =
+                Ending::Partial { reason: "the last round made no progress".to_owned() };
+            break;
+        }
+    }
+    applied.remaining = Some(planned.plan);
+    applied
+}
+
+/// Executes exactly the changes of a saved plan, once.
+pub async fn apply_once(run: &Run<'_>, planned: Planned) -> Applied {
+    let outcomes = run_round(run, &planned, 1).await;
+    let ending = ends_after_round(run, &outcomes).unwrap_or(Ending::Converged);
+    Applied { outcomes, rounds: 1, ending, remaining: None }
+}
+
+fn ends_before_round(run: &Run<'_>, plan: &Plan, rounds: u32) -> Option<Ending> {
+    if run.stop.is_set() {
+        return Some(Ending::Interrupted);
+    }
+    let wrong = plan.findings.iter().find(|finding| finding.severity == Severity::Error);
+    if let Some(finding) = wrong {
+        return Some(if rounds == 0 {
+            Ending::Blocked
+        } else {
+            Ending::Partial { reason: finding.message.clone() }
+        });
+    }
+    if plan.changes.is_empty() {
+        let gap = plan.unexplained_gaps().next();
+        return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
+            (Some(gap), ..) => Ending::Partial {
+                reason: format!("{} could not be read: {}", gap.source, gap.reason),
+            },
+            (None, false, _) => Ending::Blocked,
+            (None, true, Some(deferred)) => Ending::Partial {
+                reason: format!("{} still waits for what should be there", deferred.address),
+            },
+            (None, true, None) => Ending::Converged,
+        });
+    }
+    (rounds >= MOST_ROUNDS).then(|| Ending::Partial {
+        reason: format!("there is still something to do after {MOST_ROUNDS} rounds"),
+    })
+}
+
+fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Option<Ending> {
+    let stale = outcomes.values().any(|it| matches!(it, Outcome::GuardFailed { .. }));
+    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed { .. }));
+    if run.stop.is_set() {
+        return Some(Ending::Interrupted);
+    }
+    if let Some((address, _)) = failed {
+        return Some(Ending::Partial { reason: format!("{address} failed") });
+    }
+    stale.then_some(Ending::Stale)
+}
+
+async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Address, Outcome> {
+    let changes: &[Change] = &planned.plan.changes;
+    run.reporter.event(&Event::RoundStarted { round: number, changes: changes.len() });
+    let dns_service_ip = planned
+        .observation
+        .facts
+        .cluster
+        .as_ref()
+        .map_or(Ipv4Addr::UNSPECIFIED, |cluster| cluster.dns_service_ip);
+    let access = planned.observation.cluster_access().cloned();
+    let round = Round { run, access, dns_service_ip };
+    execute(&round, changes).await
+}
+
+/// What the user said yes to.
+#[derive(Debug, Default)]
+struct Approved {
+    addresses: BTreeSet<Address>,
+    /// A deferred association stands for all subnets that turn up.
+    kinds_waiting: BTreeSet<crate::resource::Kind>,
+}
+
+impl Approved {
+    fn add(&mut self, plan: &Plan) {
+        self.addresses.extend(plan.changes.iter().map(|change| change.address.clone()));
+        self.addresses.extend(plan.deferred.iter().map(|deferred| deferred.address.clone()));
+        self.kinds_waiting.extend(plan.deferred.iter().map(|deferred| deferred.address.kind));
+    }
+
+    fn covers(&self, plan: &Plan) -> bool {
+        plan.changes.iter().all(|change| {
+            self.addresses.contains(&change.address)
+                || change.address.kind == crate::resource::Kind::RouteTableAssociation
+                    && self.kinds_waiting.contains(&change.address.kind)
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! Is the object still as the plan saw it?
+
+use crate::plan::diff;
+use crate::plan::{Action, Change, Observed};
+use crate::resource::{Ownership, Resource};
+
+/// What a step finds before it acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may act.
+    Act,
+    /// Nothing is left to do.
+    AlreadySo,
+    /// Somebody changed the object since.
+    Stale(String),
+}
+
+/// Compares the object as it is with what the plan relied on. Only this
+/// object counts: what else changed in the world makes no plan stale.
+pub(super) fn check(change: &Change, current: Option<&Observed>) -> Verdict {
+    match (change.action, current) {
+        (Action::Delete, None) => Verdict::AlreadySo,
+        (Action::Create, None) => Verdict::Act,
+        (_, None) => Verdict::Stale("it is gone".to_owned()),
+        (Action::Create, Some(current)) => created_meanwhile(change, current),
+        (Action::Delete, Some(current)) => unchanged(change, current),
+        (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
+            unchanged(change, current)
+        }
+        (Action::Update | Action::Replace | Action::Adopt, Some(current)) => {
+            if is_as_wanted(change, current) {
+                Verdict::AlreadySo
+            } else {
+                unchanged(change, current)
+            }
+        }
+    }
+}
+
+/// Whether the object already has the value that is wanted.
+pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
+    change.after.as_ref().is_some_and(|wanted| {
+        diff::between(&current.resource, wanted).is_empty()
+            && current.ownership != Ownership::Foreign
+    })
+}
+
+fn created_meanwhile(change: &Change, current: &Observed) -> Verdict {
+    if current.ownership == Ownership::Foreign {
+        return Verdict::Stale("an object without our mark was put there meanwhile".to_owned());
+    }
+    if is_as_wanted(change, current) {
+        return Verdict::AlreadySo;
+    }
+    // A host, a Node or a device that came up by itself is there before it is
+    // configured: that is no interference.
+    match &current.resource {
+        Resource::RouterHost(_)
+        | Resource::Worker(_)
+        | Resource::CiliumNode(_)
+        | Resource::AdvertisedRoutes(_)
+        | Resource::ApprovedRoutes(_)
+        | Resource::TailnetDevice(_) => Verdict::Act,
+        _ => Verdict::Stale("it was made meanwhile, and differs".to_owned()),
+    }
+}
+
+fn unchanged(change: &Change, current: &Observed) -> Verdict {
+    let Some(before) = &change.before else { return Verdict::Act };
+    let moved = diff::between(before, &current.resource);
+    // Whether a machine is connected at the moment says nothing of whose it is.
+    let moved = moved.iter().find(|field| field.path.0 != ["online"] && field.path.0 != ["ready"]);
+    match moved {
+        None => Verdict::Act,
+        Some(field) => Verdict::Stale(format!("its field {} was changed since", field.path)),
+    }
+}

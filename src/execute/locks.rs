@@ -1,0 +1,60 @@
+//! One lock a parent: Azure serialises writes below one VNet, one route table,
+//! one cluster, and answers a second one with an error.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::resource::{ArmId, ObjectKey, Resource};
+
+/// Locks by the name of what they protect.
+#[derive(Debug, Default)]
+pub(super) struct Locks(Mutex<BTreeMap<ArmId, Arc<AsyncMutex<()>>>>);
+
+impl Locks {
+    /// Takes all the locks that a write needs, in one order for everybody, so
+    /// that no two writes can wait for each other.
+    pub(super) async fn take(
+        &self,
+        key: &ObjectKey,
+        value: Option<&Resource>,
+    ) -> Vec<OwnedMutexGuard<()>> {
+        let mut names = parents(key, value);
+        names.sort();
+        names.dedup();
+        let mut guards = Vec::with_capacity(names.len());
+        for name in names {
+            let lock = {
+                let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(locks.entry(name).or_default())
+            };
+            guards.push(lock.lock_owned().await);
+        }
+        guards
+    }
+}
+
+/// What a write of an object locks: itself, the VNet around a subnet, and what
+/// a subnet points at (Azure writes back-references there).
+fn parents(key: &ObjectKey, value: Option<&Resource>) -> Vec<ArmId> {
+    let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else { return Vec::new() };
+    let mut names = vec![id.clone()];
+    match value {
+        Some(Resource::Subnet(subnet)) => {
+            names.extend(id.parent());
+            names.extend(subnet.route_table.clone());
+            names.extend(subnet.nat_gateway.clone());
+            names.extend(subnet.network_security_group.clone());
+        }
+        Some(Resource::RouteTableAssociation(association)) => {
+            names.extend(id.parent());
+            names.extend(association.route_table.clone());
+        }
+        Some(Resource::NatGateway(gateway)) => names.push(gateway.public_ip.clone()),
+        Some(Resource::NetworkInterface(interface)) => names.extend(interface.public_ip.clone()),
+        Some(Resource::VirtualMachine(machine)) => names.push(machine.network_interface.clone()),
+        _ => {}
+    }
+    names
+}
