@@ -24,7 +24,7 @@ pub struct ClusterAccess {
 pub enum AccessError {
     /// Azure did not give credentials.
     #[error("Azure gave no credentials for the cluster: {0}")]
-    Credentials(#[from] ApiError),
+    Credentials(Box<ApiError>),
     /// What it gave cannot be used.
     #[error("{0}")]
     Cluster(#[from] ClusterError),
@@ -70,7 +70,8 @@ pub async fn open(
     fqdn: &str,
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
-    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await?;
+    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
+    let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
     let kubeconfig = answer
         .pointer("/kubeconfigs/0/value")
         .and_then(Value::as_str)
