@@ -105,9 +105,29 @@ fn fields(resource: &Resource) -> Value {
     let value = whole.get_mut("value").map(Value::take).unwrap_or_default();
     match (resource, value) {
         (Resource::Manifest(_), Value::Object(mut map)) => {
-            map.remove("body").unwrap_or(Value::Object(Map::new()))
+            with_whole_numbers(map.remove("body").unwrap_or(Value::Object(Map::new())))
         }
         (_, value) => value,
+    }
+}
+
+/// Writes `1000.0` as `1000`: a server may give a whole number back either way.
+fn with_whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
+            match (number.is_f64(), whole) {
+                (true, Some(float)) => {
+                    serde_json::from_str(&format!("{float:.0}")).unwrap_or(Value::Number(number))
+                }
+                _ => Value::Number(number),
+            }
+        }
+        Value::Array(values) => values.into_iter().map(with_whole_numbers).collect(),
+        Value::Object(map) => {
+            map.into_iter().map(|(key, value)| (key, with_whole_numbers(value))).collect()
+        }
+        other => other,
     }
 }
 
