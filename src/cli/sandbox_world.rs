@@ -24,6 +24,9 @@ pub(crate) fn open(
             if let Site::Existing(_) = &datacenter.site {
                 let router = &datacenter.router;
                 world.seed_machine(router.name.as_str(), router.ip, None, true);
+                if let Some(address) = &router.ssh_address {
+                    world.seed_ssh_address(router.name.as_str(), address);
+                }
                 for worker in &datacenter.workers {
                     if let Some(ip) = worker.ip {
                         let mac = worker.mac.as_deref();

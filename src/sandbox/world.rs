@@ -133,6 +133,14 @@ impl World {
             .or_insert_with(|| Host::bare(hostname, ip, kind, role));
     }
 
+    /// Lets SSH reach a machine from outside under a name or an address, as the
+    /// firewall of its site does.
+    pub fn seed_ssh_address(&mut self, hostname: &str, address: &str) {
+        if let Some(host) = self.hosts.get_mut(hostname) {
+            host.outside = Some(address.to_owned());
+        }
+    }
+
     /// Answers one request to one of the faces and draws the consequences.
     ///
     /// The URI may be absolute or only a path with its query.

@@ -34,6 +34,9 @@ pub struct Host {
     pub ip: Ipv4Addr,
     /// Its public address, where it has one.
     pub public_ip: Option<Ipv4Addr>,
+    /// The name or address under which its site lets SSH in from outside.
+    #[serde(default)]
+    pub outside: Option<String>,
     /// Whether it runs.
     pub powered_on: bool,
     /// Where it comes from.
@@ -214,6 +217,7 @@ impl Host {
             name: name.to_owned(),
             ip,
             public_ip: None,
+            outside: None,
             powered_on: true,
             kind,
             role,
