@@ -1,6 +1,7 @@
 //! Machines: what is on their disks and in their kernels.
 
 pub mod change;
+mod kept;
 mod probe;
 pub mod step;
 
@@ -15,6 +16,8 @@ use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
+
+pub use kept::{Hosts, Touched};
 
 /// The kernel's table that routes are in unless said otherwise.
 pub const MAIN_TABLE: u32 = 254;
