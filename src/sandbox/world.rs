@@ -20,6 +20,7 @@ use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
+use crate::topology::model::{Site, Topology};
 use crate::topology::names::TailnetTag;
 
 /// Everything that exists in the sandbox.
@@ -131,6 +132,22 @@ impl World {
         self.hosts
             .entry(hostname.to_owned())
             .or_insert_with(|| Host::bare(hostname, ip, kind, role));
+    }
+
+    /// Puts in what a topology expects to find: an owner for its tag, and the
+    /// machines that were there before stargate.
+    pub fn seed(&mut self, topology: &Topology) {
+        self.seed_tag(&topology.tailnet.tag);
+        let datacenters = topology.datacenters.iter();
+        for datacenter in datacenters.filter(|it| matches!(it.site, Site::Existing(_))) {
+            let router = &datacenter.router;
+            self.seed_machine(router.name.as_str(), router.ip, None, true);
+            for worker in &datacenter.workers {
+                if let Some(ip) = worker.ip {
+                    self.seed_machine(worker.name.as_str(), ip, worker.mac.as_deref(), false);
+                }
+            }
+        }
     }
 
     /// Answers one request to one of the faces and draws the consequences.
