@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use stargate::execute::events::{Event, Reporter};
+use stargate::execute::events::{Event, Outcome, Reporter};
 use stargate::execute::{Applied, Ending, Now, Planned, Run, StopSignal, apply, apply_once, make_plan};
 use stargate::observe::Scope;
 use stargate::plan::Plan;
@@ -29,38 +29,38 @@ use stargate::topology::model::Topology;
 use stargate::topology::names::SubscriptionId;
 
 /// The topology of the deployment log.
-pub const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
 /// A topology and the world that it is applied to.
-pub struct Deployment {
-    pub world: SharedWorld,
-    pub topology: Topology,
-    pub doors: Doors,
-    pub stop: StopSignal,
+pub(crate) struct Deployment {
+    pub(crate) world: SharedWorld,
+    pub(crate) topology: Topology,
+    pub(crate) doors: Doors,
+    pub(crate) stop: StopSignal,
 }
 
 /// How a plan is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Look {
-    pub deep: bool,
-    pub destroying: bool,
-    pub adopt: BTreeSet<Address>,
+pub(crate) struct Look {
+    pub(crate) deep: bool,
+    pub(crate) destroying: bool,
+    pub(crate) adopt: BTreeSet<Address>,
 }
 
 impl Look {
     /// At the workers' hosts too.
-    pub fn deep() -> Self {
+    pub(crate) fn deep() -> Self {
         Self { deep: true, ..Self::default() }
     }
 
     /// To take everything away.
-    pub fn destroying() -> Self {
+    pub(crate) fn destroying() -> Self {
         Self { destroying: true, ..Self::default() }
     }
 
     /// Taking over one object.
-    pub fn adopting(address: &str) -> Self {
+    pub(crate) fn adopting(address: &str) -> Self {
         let adopt = BTreeSet::from([address.parse().unwrap()]);
         Self { adopt, ..Self::default() }
     }
@@ -68,26 +68,31 @@ impl Look {
 
 impl Deployment {
     /// The example, and nothing there yet.
-    pub fn example() -> Self {
+    pub(crate) fn example() -> Self {
         Self::of(EXAMPLE, World::new(1))
     }
 
     /// The example, applied.
-    pub async fn example_applied() -> Self {
+    pub(crate) async fn example_applied() -> Self {
         let deployment = Self::example();
         deployment.converge().await;
         deployment
     }
 
     /// A topology onto a world.
-    pub fn of(text: &str, mut world: World) -> Self {
+    pub(crate) fn of(text: &str, world: World) -> Self {
+        Self::at(text, world, "2026-01-02T03:04:05Z".parse().unwrap())
+    }
+
+    /// A topology onto a world, from a time on.
+    pub(crate) fn at(text: &str, mut world: World, from: Timestamp) -> Self {
         let topology = topology(text);
         world.seed(&topology);
-        Self::share(topology, shared(world))
+        Self::share(topology, SharedWorld::with_clock(world, Arc::new(clock(from))))
     }
 
     /// Another topology onto the same world.
-    pub fn edited(&self, text: &str) -> Self {
+    pub(crate) fn edited(&self, text: &str) -> Self {
         let topology = topology(text);
         self.world.change(|world, _| world.seed(&topology));
         Self::share(topology, self.world.clone())
@@ -99,7 +104,7 @@ impl Deployment {
     }
 
     /// A copy of the world as it is.
-    pub fn copy_of_world(&self) -> World {
+    pub(crate) fn copy_of_world(&self) -> World {
         self.world.read(Clone::clone)
     }
 
@@ -112,7 +117,7 @@ impl Deployment {
     }
 
     /// Reads the world and plans.
-    pub async fn look(&self, look: &Look) -> Planned {
+    pub(crate) async fn look(&self, look: &Look) -> Planned {
         let scope = self.scope(look);
         let clock = clock(self.world.now());
         let run = self.run(&scope, &Quiet, &clock);
@@ -120,18 +125,18 @@ impl Deployment {
     }
 
     /// A plan at first glance.
-    pub async fn plan(&self) -> Plan {
+    pub(crate) async fn plan(&self) -> Plan {
         self.look(&Look::default()).await.plan
     }
 
     /// Plans and applies, approving only what the first plan shows.
-    pub async fn apply(&self, look: &Look) -> Applied {
+    pub(crate) async fn apply(&self, look: &Look) -> Applied {
         let planned = self.look(look).await;
         self.apply_planned(look, planned, &Quiet).await
     }
 
     /// Goes on from a plan.
-    pub async fn apply_planned(
+    pub(crate) async fn apply_planned(
         &self,
         look: &Look,
         planned: Planned,
@@ -144,7 +149,7 @@ impl Deployment {
     }
 
     /// Executes a kept plan once.
-    pub async fn apply_once(&self, plan: &Plan) -> Applied {
+    pub(crate) async fn apply_once(&self, plan: &Plan) -> Applied {
         let scope = self.scope(&Look::default());
         let clock = clock(self.world.now());
         let run = self.run(&scope, &Quiet, &clock);
@@ -162,19 +167,19 @@ impl Deployment {
     }
 
     /// Applies, and makes sure that nothing is left to do.
-    pub async fn converge(&self) -> Applied {
+    pub(crate) async fn converge(&self) -> Applied {
         let applied = self.apply(&Look::default()).await;
         assert_eq!(applied.ending, Ending::Converged, "{:#?}", applied.remaining);
         applied
     }
 
     /// Breaks something.
-    pub fn strike(&self, fault: Fault, target: Option<&str>) -> String {
+    pub(crate) fn strike(&self, fault: Fault, target: Option<&str>) -> String {
         self.world.change(|world, now| faults::inject(world, fault, target, now)).unwrap()
     }
 
     /// How many requests so far meant to change something, hosts included.
-    pub fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.world.read(|world| world.log.writes())
     }
 }
@@ -183,11 +188,7 @@ fn topology(text: &str) -> Topology {
     load_text("stargate.toml", text).unwrap_or_else(|errors| panic!("{errors:#?}")).topology
 }
 
-/// A world whose clock goes on with tokio's from a fixed date.
-fn shared(world: World) -> SharedWorld {
-    SharedWorld::with_clock(world, Arc::new(clock("2026-01-02T03:04:05Z".parse().unwrap())))
-}
-
+/// A clock that goes on with tokio's.
 fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let start = tokio::time::Instant::now();
     move || from + SignedDuration::try_from(start.elapsed()).unwrap()
@@ -232,8 +233,48 @@ impl ClusterConnector for IntoTheWorld {
 }
 
 /// Hears nothing.
-pub struct Quiet;
+pub(crate) struct Quiet;
 
 impl Reporter for Quiet {
     fn event(&self, _event: &Event) {}
+}
+
+/// A plan in a few lines.
+pub(crate) fn told(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for change in &plan.changes {
+        let fields: Vec<String> = change.fields.iter().map(|it| it.path.to_string()).collect();
+        lines.push(format!(
+            "{} {} [{}]{}",
+            change.action.glyph(),
+            change.address,
+            fields.join(", "),
+            change.follows_from.as_ref().map(|it| format!(" <- {it}")).unwrap_or_default()
+        ));
+    }
+    for blocked in &plan.blocked {
+        let fields: Vec<String> = blocked.fields.iter().map(|it| it.path.to_string()).collect();
+        lines.push(format!("! {} {} [{}] {}", blocked.code, blocked.address, fields.join(", "), blocked.reason));
+    }
+    for deferred in &plan.deferred {
+        lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));
+    }
+    for finding in &plan.findings {
+        lines.push(format!("{:?} {} {}", finding.severity, finding.code, finding.message));
+    }
+    for gap in &plan.gaps {
+        lines.push(format!("gap {} {} {}", gap.source, gap.reason, gap.explained));
+    }
+    lines.join("\n")
+}
+
+/// The steps of an apply that did not come to an end.
+pub(crate) fn failures(applied: &Applied) -> Vec<String> {
+    let well = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::AlreadySo);
+    applied
+        .outcomes
+        .iter()
+        .filter(|(_, outcome)| !well(outcome))
+        .map(|(address, outcome)| format!("{address}: {outcome:?}"))
+        .collect()
 }

@@ -5,3 +5,6 @@
 
 mod faults;
 mod harness;
+mod kill;
+mod portrait;
+mod repeat;
