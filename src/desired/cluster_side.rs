@@ -9,8 +9,8 @@ use super::set::{Builder, DesiredSet};
 use super::{Context, names, security};
 use crate::net::prefix::router_address;
 use crate::resource::azure::{
-    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, PublicIpAddress,
-    Provisioning, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
+    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
+    PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
 

@@ -8,8 +8,8 @@ use super::set::{Builder, DesiredSet};
 use super::{Context, names, security};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{
-    MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, PublicIpAddress,
-    Provisioning, ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
+    MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, Provisioning,
+    PublicIpAddress, ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
 };
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::{AzureSite, Datacenter};

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::execute::events::{Event, Outcome, Reporter};
-use stargate::execute::{Applied, Ending, Now, Planned, Run, StopSignal, apply, apply_once, make_plan};
+use stargate::execute::{
+    Applied, Ending, Now, Planned, Run, StopSignal, apply, apply_once, make_plan,
+};
 use stargate::observe::Scope;
 use stargate::plan::Plan;
 use stargate::provider::azure::ArmClient;
@@ -18,6 +20,7 @@ use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::doors::{ClusterConnector, Doors};
 use stargate::provider::http::RequestCount;
 use stargate::provider::limits::Limits;
+use stargate::provider::patience::PatientHosts;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::{Address, Owner};
@@ -30,7 +33,8 @@ use stargate::topology::names::SubscriptionId;
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
 /// A topology and the world that it is applied to.
 pub(crate) struct Deployment {
@@ -214,7 +218,7 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Doors {
             requests.clone(),
         ),
         connector: Arc::new(IntoTheWorld { world: world.clone(), requests: requests.clone() }),
-        hosts: Arc::new(world.clone()),
+        hosts: Arc::new(PatientHosts::new(Arc::new(world.clone()))),
         requests,
     }
 }
@@ -254,7 +258,13 @@ pub(crate) fn told(plan: &Plan) -> String {
     }
     for blocked in &plan.blocked {
         let fields: Vec<String> = blocked.fields.iter().map(|it| it.path.to_string()).collect();
-        lines.push(format!("! {} {} [{}] {}", blocked.code, blocked.address, fields.join(", "), blocked.reason));
+        lines.push(format!(
+            "! {} {} [{}] {}",
+            blocked.code,
+            blocked.address,
+            fields.join(", "),
+            blocked.reason
+        ));
     }
     for deferred in &plan.deferred {
         lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));

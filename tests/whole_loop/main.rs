@@ -8,3 +8,4 @@ mod harness;
 mod kill;
 mod portrait;
 mod repeat;
+mod unreliable;
