@@ -61,7 +61,7 @@ pub enum Ending {
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let before = run.doors.requests.by_api();
-    let observation = observe(run.doors, run.scope).await;
+    let observation = observe(run.doors, run.scope, (run.now)()).await;
     let requests = since(&before, &run.doors.requests.by_api());
     let mut findings = observation.findings.clone();
     findings.extend(live_lints(run.scope.topology, &observation.facts, &observation.tailnet));

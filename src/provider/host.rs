@@ -270,6 +270,14 @@ pub enum HostError {
         /// What happened.
         reason: String,
     },
+    /// The connection broke, and nobody knows how far the work came.
+    #[error("the connection to {hostname} broke: {reason}")]
+    Lost {
+        /// The host.
+        hostname: String,
+        /// What happened.
+        reason: String,
+    },
     /// It answered, and the work failed.
     #[error("{hostname}: {doing} failed: {reason}")]
     Failed {

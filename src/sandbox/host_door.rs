@@ -76,7 +76,7 @@ impl SharedWorld {
         let effect = Effect::Host { hostname: target.hostname.clone(), doing, writes };
         match interceptor.before(&effect) {
             Verdict::Pass => {}
-            Verdict::Lose => return Err(silent(target, "connection reset by peer")),
+            Verdict::Lose => return Err(lost(target)),
             Verdict::Refuse { status, .. } => {
                 return Err(failed(target, doing, format!("exit status {status}")));
             }
@@ -84,7 +84,7 @@ impl SharedWorld {
         let result = work();
         match interceptor.after(&effect) {
             Delivery::Deliver => result,
-            Delivery::Lose => Err(silent(target, "connection reset by peer")),
+            Delivery::Lose => Err(lost(target)),
         }
     }
 }
@@ -133,6 +133,11 @@ fn silent(target: &HostTarget, reason: &str) -> HostError {
         address: target.address.clone(),
         reason: reason.to_owned(),
     }
+}
+
+fn lost(target: &HostTarget) -> HostError {
+    let reason = "connection reset by peer".to_owned();
+    HostError::Lost { hostname: target.hostname.clone(), reason }
 }
 
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {

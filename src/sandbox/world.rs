@@ -21,6 +21,7 @@ use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
+use crate::topology::model::{Site, Topology};
 use crate::topology::names::TailnetTag;
 
 /// Everything that exists in the sandbox.
@@ -143,6 +144,25 @@ impl World {
     pub fn seed_ssh_address(&mut self, hostname: &str, address: &str) {
         if let Some(host) = self.hosts.get_mut(hostname) {
             host.outside = Some(address.to_owned());
+        }
+    }
+
+    /// Puts in what a topology expects to find: an owner for its tag, and the
+    /// machines that were there before stargate.
+    pub fn seed(&mut self, topology: &Topology) {
+        self.seed_tag(&topology.tailnet.tag);
+        let datacenters = topology.datacenters.iter();
+        for datacenter in datacenters.filter(|it| matches!(it.site, Site::Existing(_))) {
+            let router = &datacenter.router;
+            self.seed_machine(router.name.as_str(), router.ip, None, true);
+            if let Some(address) = &router.ssh_address {
+                self.seed_ssh_address(router.name.as_str(), address);
+            }
+            for worker in &datacenter.workers {
+                if let Some(ip) = worker.ip {
+                    self.seed_machine(worker.name.as_str(), ip, worker.mac.as_deref(), false);
+                }
+            }
         }
     }
 
