@@ -7,6 +7,8 @@ pub mod events;
 mod executor;
 mod guard;
 mod locks;
+#[cfg(test)]
+mod request_tests;
 mod routers;
 mod steps;
 
