@@ -35,22 +35,26 @@ pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mu
 
 /// What lives in something that is made anew is made anew with it.
 pub(super) fn replace_what_lives_in_the_replaced(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let mut residents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
-    for desired in input.desired.iter() {
-        for home in &desired.lives_in {
-            residents.entry(home).or_default().push(desired);
-        }
-    }
     let mut anew: Vec<Address> = verdicts
         .iter()
         .filter(|(_, verdict)| is_made_anew(verdict))
         .map(|(address, _)| address.clone())
         .collect();
+    if anew.is_empty() {
+        return;
+    }
+    let is_there = |desired: &&DesiredResource| {
+        desired.key.as_ref().is_some_and(|key| input.inventory.get(key).is_some())
+    };
+    let mut residents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
+    for desired in input.desired.iter().filter(is_there) {
+        for home in &desired.lives_in {
+            residents.entry(home).or_default().push(desired);
+        }
+    }
     while let Some(home) = anew.pop() {
         for resident in residents.get(&home).into_iter().flatten() {
-            let observed = resident.key.as_ref().and_then(|key| input.inventory.get(key));
-            let already = verdicts.get(&resident.address).is_some_and(is_made_anew);
-            if observed.is_some() && !already {
+            if !verdicts.get(&resident.address).is_some_and(is_made_anew) {
                 replace(input, &resident.address, verdicts);
                 anew.push(resident.address.clone());
             }
@@ -84,10 +88,13 @@ fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut Verdicts) {
 /// Turns a replacement or deletion of something protected into a report.
 pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     for (address, verdict) in verdicts.iter_mut() {
+        let Verdict::Change(change) = verdict else { continue };
+        if !matches!(change.action, Action::Replace | Action::Delete) {
+            continue;
+        }
         let protected = input.protected.contains(address)
             || input.desired.get(address).is_some_and(|desired| desired.protect);
-        let Verdict::Change(change) = verdict else { continue };
-        if !protected || !matches!(change.action, Action::Replace | Action::Delete) {
+        if !protected {
             continue;
         }
         *verdict = Verdict::Blocked(Blocked {
@@ -117,6 +124,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         .filter(|(_, verdict)| !matches!(verdict, Verdict::Unchanged | Verdict::Change(_)))
         .map(|(address, _)| address.clone())
         .collect();
+    if held.is_empty() {
+        return;
+    }
     let mut dependants: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
     for desired in input.desired.iter() {
         for dependency in &desired.depends_on {
@@ -124,8 +134,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         }
     }
     while let Some(address) = held.pop() {
-        for dependant in dependants.get(&address).into_iter().flatten() {
-            let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        let Some(waiting) = dependants.get(&address) else { continue };
+        let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        for dependant in waiting {
             let Some(Verdict::Change(change)) = verdicts.get(&dependant.address) else { continue };
             if let Some(verdict) = hold_back(&address, &reason, change) {
                 verdicts.insert(dependant.address.clone(), verdict);

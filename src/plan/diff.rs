@@ -168,7 +168,9 @@ fn collect_pending(value: &Value, found: &mut Vec<Address>) {
 /// The fields of a resource as a JSON object.
 fn fields(resource: &Resource) -> Value {
     if let Resource::Manifest(manifest) = resource {
-        return with_whole_numbers(manifest.body.clone());
+        let mut body = manifest.body.clone();
+        write_whole_numbers(&mut body);
+        return body;
     }
     // A resource serialises as `{"kind": …, "value": {…}}`; every value is
     // made of maps with text keys, so this cannot fail.
@@ -177,22 +179,18 @@ fn fields(resource: &Resource) -> Value {
 }
 
 /// Writes `1000.0` as `1000`: a server may give a whole number back either way.
-fn with_whole_numbers(value: Value) -> Value {
+fn write_whole_numbers(value: &mut Value) {
     match value {
-        Value::Number(number) => {
+        Value::Number(number) if number.is_f64() => {
             let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
-            match (number.is_f64(), whole) {
-                (true, Some(float)) => {
-                    serde_json::from_str(&format!("{float:.0}")).unwrap_or(Value::Number(number))
-                }
-                _ => Value::Number(number),
+            let text = whole.map(|float| format!("{float:.0}"));
+            if let Some(whole) = text.and_then(|text| serde_json::from_str(&text).ok()) {
+                *value = whole;
             }
         }
-        Value::Array(values) => values.into_iter().map(with_whole_numbers).collect(),
-        Value::Object(map) => {
-            map.into_iter().map(|(key, value)| (key, with_whole_numbers(value))).collect()
-        }
-        other => other,
+        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(write_whole_numbers),
+        _ => {}
     }
 }
 
