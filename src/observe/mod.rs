@@ -15,8 +15,9 @@ use crate::desired::{Facts, labels};
 use crate::plan::live::TailnetFacts;
 use crate::plan::{Finding, Gap, Inventory, Source};
 use crate::provider::access::ClusterAccess;
+use crate::provider::cluster::LiveManifest;
 use crate::provider::doors::Doors;
-use crate::resource::{Owner, Side};
+use crate::resource::{ObjectKey, Owner, Side};
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
 
@@ -112,6 +113,8 @@ pub struct Observation {
     pub findings: Vec<Finding>,
     /// When it was read.
     pub time: Timestamp,
+    /// The cluster's objects, whole.
+    manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The open door to the cluster.
     access: Option<ClusterAccess>,
 }
@@ -132,6 +135,7 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Obser
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),
         time,
+        manifests: BTreeMap::new(),
         access: None,
     };
     let (azure, tailnet) = tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));

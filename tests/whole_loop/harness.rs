@@ -33,6 +33,8 @@ use stargate::topology::names::SubscriptionId;
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+/// A datacenter of VMs and one of machines that are there already.
+pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
@@ -173,7 +175,8 @@ impl Deployment {
     /// Applies, and makes sure that nothing is left to do.
     pub(crate) async fn converge(&self) -> Applied {
         let applied = self.apply(&Look::default()).await;
-        assert_eq!(applied.ending, Ending::Converged, "{:#?}", applied.remaining);
+        let left = applied.remaining.as_ref().map(told).unwrap_or_default();
+        assert_eq!(applied.ending, Ending::Converged, "{}\n{left}", failures(&applied).join("\n"));
         applied
     }
 

@@ -140,7 +140,13 @@ impl Forms {
                     map.insert(self.name(&name), inner);
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.simplify(item)),
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.simplify(item));
+                // Who wrote first is nobody's concern.
+                if items.iter().any(|item| item.get("manager").is_some()) {
+                    items.sort_by_key(Value::to_string);
+                }
+            }
             Value::String(text) => *text = self.name(text),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }

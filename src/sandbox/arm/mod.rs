@@ -185,13 +185,14 @@ impl ArmStore {
         true
     }
 
-    /// Takes an object or a child away at once, with all that a group holds.
-    /// Says whether it was there.
-    pub fn remove(&mut self, id: &ArmId) -> bool {
+    /// Takes an object or a child away at once, with all that a group holds and
+    /// what goes with a VM. Says whether it was there.
+    pub fn remove(&mut self, id: &ArmId, guid: &mut dyn FnMut() -> String) -> bool {
         if self.get(id).is_none() {
             return false;
         }
         if self.objects.contains_key(&key(id)) {
+            compute::delete_along(self, id, guid);
             self.drop_tree(id);
         } else {
             self.drop_child(id);

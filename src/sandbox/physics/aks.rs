@@ -90,15 +90,11 @@ fn pools(cluster: &Value) -> Vec<Pool> {
     profiles.into_iter().flatten().filter_map(pool).collect()
 }
 
+/// A pool as it is. The autoscaler's bounds count when a pool is written; in
+/// between Azure may take a machine back, and no autoscaler acts here.
 fn pool(profile: &Value) -> Option<Pool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
-    let autoscaled = profile["enableAutoScaling"].as_bool().unwrap_or(false);
-    let count = if autoscaled {
-        count.max(number("minCount").unwrap_or(count)).min(number("maxCount").unwrap_or(count))
-    } else {
-        count
-    };
     Some(Pool {
         name: profile["name"].as_str()?.to_owned(),
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),

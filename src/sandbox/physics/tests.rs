@@ -32,7 +32,8 @@ fn a_router_boots_into_the_tailnet_and_leaves_it_offline() {
     assert!(host.in_tailnet());
     let device = host.tailscale.as_ref().unwrap().device.clone().unwrap();
     assert!(world.tailnet.device(&device).unwrap().online);
-    world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router"));
+    let vm = id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router");
+    world.arm.remove(&vm, &mut String::new);
     settle(&mut world, now());
     assert!(world.hosts.is_empty());
     assert!(!world.tailnet.device(&device).unwrap().online, "it stays listed");
@@ -81,7 +82,7 @@ fn aks_brings_nodes_whose_ranges_are_not_in_their_order() {
     let path = format!("{}/{credential}", cluster.as_str());
     let (status, answer) = ask(&mut world, Api::Azure, "POST", &path, &Value::Null);
     assert_eq!(status, 200, "{answer}");
-    world.arm.remove(&cluster);
+    world.arm.remove(&cluster, &mut String::new);
     settle(&mut world, now());
     assert!(world.kubernetes.is_none());
 }
