@@ -98,6 +98,12 @@ impl ArmStore {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
+        // Operations end by being looked at: nobody need wait before the first look.
+        if response.headers().contains_key("azure-asyncoperation")
+            || response.status() == http::StatusCode::ACCEPTED
+        {
+            answers::header(&mut response, "retry-after", "0");
+        }
         if request.method() == http::Method::HEAD {
             *response.body_mut() = Bytes::new();
         }
