@@ -77,6 +77,11 @@ impl Inventory {
         self.gaps.insert(gap.source.clone(), gap);
     }
 
+    /// Forgets the objects whose keys are not kept.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.objects.retain(|key, _| keep(key));
+    }
+
     /// The object at a key.
     pub fn get(&self, key: &ObjectKey) -> Option<&Observed> {
         self.objects.get(key)

@@ -26,8 +26,9 @@ pub struct PlanInput<'a> {
     pub findings: &'a [Finding],
     /// Objects without our mark that may be taken over.
     pub adopt: &'a BTreeSet<Address>,
-    /// Resources that must not be deleted even if nothing asks for them.
-    pub protected: &'a BTreeSet<Address>,
+    /// Resources that must stay, each with the protected one that it is or
+    /// that lives in it.
+    pub protected: &'a BTreeMap<Address, Address>,
     /// The requests that it took to read the world.
     pub requests: &'a BTreeMap<Api, u64>,
 }

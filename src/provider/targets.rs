@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::host::{HostAddress, HostTarget};
-use crate::topology::model::{Datacenter, Topology, Worker};
+use crate::topology::model::{Datacenter, Site, Topology, Worker};
 
 /// The AKS router, through the tailnet.
 pub fn cluster_router(
@@ -25,7 +25,13 @@ pub fn datacenter_router(
     let router = &datacenter.router;
     let name = router.name.as_str();
     let joined = addresses.get(name).copied().map(HostAddress::Ip);
-    let address = joined.or_else(|| router.ssh_address.as_deref().map(HostAddress::of_text))?;
+    let written = || router.ssh_address.as_deref().map(HostAddress::of_text);
+    // Whoever writes no address of its own is in the router's network.
+    let own = || match &datacenter.site {
+        Site::Existing(_) => Some(HostAddress::Ip(router.ip)),
+        Site::Azure(_) => None,
+    };
+    let address = joined.or_else(written).or_else(own)?;
     Some(target(topology, name, address, None, router.host_key.clone()))
 }
 

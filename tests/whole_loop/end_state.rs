@@ -270,7 +270,8 @@ fn routes_of_machines(seen: &Seen<'_>, datacenter: &Datacenter) {
     let router = seen.host(datacenter.router.name.as_str()).ip;
     let pods = seen.deployment.topology.cluster.pod_cidr;
     let mut wanted: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
-    let outward = seen.behind_others(datacenter).into_iter().chain([pods, seen.aks_node_subnet()]);
+    let fixed = [pods, seen.aks_node_subnet(), TAILNET.parse().unwrap()];
+    let outward = seen.behind_others(datacenter).into_iter().chain(fixed);
     wanted.extend(outward.map(|prefix| (prefix, KernelRoute::Via(router))));
     for worker in &datacenter.workers {
         assert_eq!(seen.kernel_routes(worker.name.as_str()), wanted, "{}", worker.name);

@@ -15,7 +15,7 @@ use stargate::execute::{
 use stargate::observe::Scope;
 use stargate::plan::Plan;
 use stargate::provider::azure::ArmClient;
-use stargate::provider::cluster::{ClusterDoor, ClusterError};
+use stargate::provider::cluster::{ClusterDoor, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::doors::{ClusterConnector, Doors};
 use stargate::provider::http::RequestCount;
@@ -25,7 +25,7 @@ use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::{Address, Owner};
 use stargate::sandbox::faults::{self, Fault};
-use stargate::sandbox::transport::{InMemory, kube_client};
+use stargate::sandbox::transport::{InMemory, kube_service};
 use stargate::sandbox::{SharedWorld, World, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
@@ -235,7 +235,11 @@ struct IntoTheWorld {
 #[async_trait]
 impl ClusterConnector for IntoTheWorld {
     async fn connect(&self, _kubeconfig: &str, owner: Owner) -> Result<ClusterDoor, ClusterError> {
-        Ok(ClusterDoor::new(kube_client(self.world.clone()), owner, self.requests.clone()))
+        let service = kube_service(self.world.clone());
+        let client = kube::client::ClientBuilder::new(service, "default")
+            .with_layer(&CountLayer(self.requests.clone()))
+            .build();
+        Ok(ClusterDoor::new(client, owner, self.requests.clone()))
     }
 }
 

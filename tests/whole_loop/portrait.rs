@@ -46,7 +46,10 @@ pub(crate) fn portrait(world: &World) -> Value {
         }
     }
     let kubernetes: Map<String, Value> = fields(&whole["kubernetes"]["objects"])
-        .filter(|(kind, _)| !RECORDS.contains(&kind.as_str()))
+        .filter(|(kind, objects)| {
+            !RECORDS.contains(&kind.as_str())
+                && objects.as_object().is_some_and(|all| !all.is_empty())
+        })
         .map(|(kind, objects)| (kind.clone(), objects.clone()))
         .collect();
     let forms = Forms::of(world);
@@ -142,8 +145,9 @@ impl Forms {
             }
             Value::Array(items) => {
                 items.iter_mut().for_each(|item| self.simplify(item));
-                // Who wrote first is nobody's concern.
-                if items.iter().any(|item| item.get("manager").is_some()) {
+                // What came first is nobody's concern.
+                let unordered = |item: &Value| item.get("manager").or(item.get("id")).is_some();
+                if items.iter().all(unordered) {
                     items.sort_by_key(Value::to_string);
                 }
             }
