@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::events::{Event, Outcome};
 use super::executor::execute;
+use super::routers::RouterAddresses;
 use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
@@ -252,7 +253,7 @@ async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Ad
         .as_ref()
         .map_or(Ipv4Addr::UNSPECIFIED, |cluster| cluster.dns_service_ip);
     let access = planned.observation.cluster_access().cloned();
-    let round = Round { run, access, dns_service_ip };
+    let round = Round { run, access, dns_service_ip, routers: RouterAddresses::default() };
     execute(&round, changes).await
 }
 

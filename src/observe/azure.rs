@@ -112,12 +112,13 @@ pub(super) fn note(
     };
     let cluster = find_cluster(&answers, scope, observation);
     let owner = scope.owner();
+    let groups = wanted_groups(scope);
     for group in &answers.groups {
         note_object(group, codec::ownership(group, &owner), observation);
     }
     for value in answers.objects.values().flatten() {
         let ownership = codec::ownership(value, &owner);
-        if is_relevant(value, &ownership, scope, cluster.as_ref()) {
+        if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
             note_object(value, ownership, observation);
         }
     }
@@ -130,16 +131,14 @@ pub(super) fn note(
 fn is_relevant(
     value: &Value,
     ownership: &Ownership,
-    scope: &Scope<'_>,
+    wanted_groups: &BTreeSet<String>,
     cluster: Option<&ClusterFacts>,
 ) -> bool {
     let Some(id) = id_of(value) else { return false };
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
-    matches!(ownership, Ownership::Ours { .. })
-        || in_node_group
-        || wanted_groups(scope).contains(&group)
+    matches!(ownership, Ownership::Ours { .. }) || in_node_group || wanted_groups.contains(&group)
 }
 
 fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
