@@ -33,7 +33,7 @@ pub fn handle(world: &mut World, api: Api, request: &Request<Bytes>, now: Timest
         Answer::Complete(response) => response.status().as_u16(),
         Answer::Watch(_) => 200,
     };
-    world.log.record(api, request, status);
+    world.log.record(api, request, status, now);
     // A read changes nothing, save that in Azure it may find an operation ended.
     if request.method() != http::Method::GET || world.arm.version() != before {
         physics::settle(world, now);
