@@ -97,7 +97,10 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         false => None,
     };
     let (world, saver) = sandbox_world::open(&folder, topology.as_ref())?;
-    world.change(|world, now| world.log.begin(&global.command, now));
+    world.change(|world, now| {
+        world.log.begin(&global.command, now);
+        world.pause = 1;
+    });
     let server = sandbox_world::serve(&world, tls, &folder).await?;
     let kubeconfig = folder.join("kubeconfig");
     let answer = serde_json::json!({

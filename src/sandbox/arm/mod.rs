@@ -83,6 +83,8 @@ pub struct ArmContext<'a> {
     pub base_url: &'a str,
     /// The time of the request.
     pub now: jiff::Timestamp,
+    /// How many seconds a client is told to wait before it polls again.
+    pub pause: u32,
     /// Makes GUIDs.
     pub guid: &'a mut dyn FnMut() -> String,
 }
