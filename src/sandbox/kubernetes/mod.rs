@@ -20,6 +20,7 @@ mod fields;
 mod handle;
 mod initial;
 mod managers;
+mod openapi;
 mod patch;
 mod patching;
 mod path;
