@@ -89,7 +89,7 @@ pub(crate) async fn run(
     Ok(exit::DONE)
 }
 
-/// Serves until somebody interrupts.
+/// Serves until somebody interrupts or ends it.
 async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     let folder = global.sandbox_folder_or_default();
     let topology = match global.topology.exists() {
@@ -114,11 +114,10 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     write_kubeconfig(&kubeconfig, &server, &world);
     ui.data(&format!("{answer}\n"))?;
     let mut changes = world.changes();
+    let mut ending = std::pin::pin!(asked_to_end());
     loop {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => {
-                if interrupted.is_ok() { break; }
-            }
+            () = &mut ending => break,
             changed = changes.changed() => {
                 if changed.is_err() { break; }
                 write_kubeconfig(&kubeconfig, &server, &world);
@@ -127,6 +126,32 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     }
     server.stop().await;
     saver.close().await.map_err(|error| sandbox_world::of_folder(&error))
+}
+
+/// Waits for Ctrl-C, or for the signal by which a script or a service manager
+/// ends what it began: the world is to be kept either way.
+async fn asked_to_end() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminated = async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut signal) => signal.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok(()) = interrupted => {}
+            Some(()) = terminated => {}
+            else => std::future::pending().await,
+        }
+    }
+    // Where nothing can be listened to, only the end of the process ends it.
+    #[cfg(not(unix))]
+    if interrupted.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Any bearer token opens the ARM and Tailscale faces.

@@ -342,9 +342,9 @@ mod tests {
         use crate::sandbox::arm::testing::{Driver, network};
 
         let mut driver = Driver::new();
-        driver.pause = 7;
         let path = network("routeTables/t");
         driver.make(&path, json!({"location": "westeurope"}));
+        driver.pause = 7;
         let url = driver.delete(&path).header("azure-asyncoperation").unwrap().to_owned();
         let polled = driver.get(&url);
         assert_eq!(polled.body["status"], "InProgress");
