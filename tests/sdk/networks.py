@@ -2,6 +2,7 @@
 
 from azure.core.exceptions import (
     HttpResponseError,
+    ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
 )
@@ -25,6 +26,7 @@ def check(checks, clients, group):
     table = route_table(checks, clients, group)
     conditions(checks, clients, group)
     subnet = network(checks, clients, group, table)
+    contention(checks, clients, group, table)
     interface(checks, clients, group, subnet)
     in_use(checks, clients, group)
     deletions(checks, clients, group)
@@ -127,6 +129,41 @@ def network(checks, clients, group, table):
             },
         )
     return subnet
+
+
+def contention(checks, clients, group, table):
+    """Writes that meet another one that still runs."""
+    network = clients.network
+    pending = network.subnets.begin_create_or_update(
+        group,
+        "network",
+        "first",
+        {"properties": {"addressPrefix": "10.1.8.0/24"}},
+        polling=False,
+    )
+    checks.equal("a write answers before it ends", pending.result().provisioning_state, "Updating")
+    second = {"properties": {"addressPrefix": "10.1.9.0/24", "routeTable": {"id": table.id}}}
+    with checks.refused(
+        "one write at a time below one network",
+        ResourceExistsError,
+        409,
+        "AnotherOperationInProgress",
+    ):
+        network.subnets.begin_create_or_update(group, "network", "second", second)
+    network.route_tables.begin_create_or_update(group, "table", table, polling=False)
+    # The sandbox says 429 to the first try, and the SDK tries again by itself.
+    statuses = []
+    made = network.subnets.begin_create_or_update(
+        group,
+        "network",
+        "second",
+        second,
+        raw_response_hook=lambda answer: statuses.append(answer.http_response.status_code),
+    ).result()
+    checks.equal("a write that came too early is repeated", made.provisioning_state, "Succeeded")
+    checks.equal("it had been refused once", statuses[:2], [429, 201])
+    for name in ("first", "second"):
+        network.subnets.begin_delete(group, "network", name).result()
 
 
 def interface(checks, clients, group, subnet):
