@@ -1,5 +1,7 @@
 """Route tables, networks, subnets and interfaces."""
 
+import time
+
 from azure.core.exceptions import (
     HttpResponseError,
     ResourceExistsError,
@@ -8,6 +10,8 @@ from azure.core.exceptions import (
 )
 
 LOCATION = "canadacentral"
+# The SDK waits this long between polls where a server does not say how long.
+SDK_PAUSE = 30
 
 
 def route(name, prefix, hop):
@@ -237,5 +241,8 @@ def deletions(checks, clients, group):
     checks.equal("what is gone can be deleted", again.status(), "Succeeded")
     left = [one.name for one in network.virtual_networks.list(group)]
     checks.equal("a network without its subnets stays", left, ["network"])
+    began = time.monotonic()
     network.virtual_networks.begin_delete(group, "network").result()
+    took = time.monotonic() - began
+    checks.that("a poller is told how long to wait", took < SDK_PAUSE, took)
     checks.equal("and goes", list(network.virtual_networks.list(group)), [])
