@@ -19,6 +19,7 @@ use crate::provider::doors::{Doors, KubeconfigConnector};
 use crate::provider::error::ApiError;
 use crate::provider::http::{Api, RequestCount};
 use crate::provider::limits::Limits;
+use crate::provider::patience::PatientHosts;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
@@ -199,7 +200,7 @@ fn sandbox_doors(
             requests.clone(),
         ),
         connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
-        hosts: Arc::new(world),
+        hosts: Arc::new(PatientHosts::new(Arc::new(world))),
         requests,
     })
 }

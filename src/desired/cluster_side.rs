@@ -9,8 +9,8 @@ use super::set::{Builder, DesiredSet};
 use super::{Context, names, security};
 use crate::net::prefix::router_address;
 use crate::resource::azure::{
-    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, PublicIpAddress,
-    ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
+    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
+    PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
 
@@ -130,6 +130,7 @@ fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
                 (name.to_string(), value)
             })
             .collect(),
+        provisioning: Provisioning::Ready,
     }
 }
 
@@ -213,6 +214,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 ssh_public_key: context.facts.ssh_public_key.clone(),
                 network_interface: context.id_in_node_group(interface_type, &interface_name),
                 role: MachineRole::Router,
+                provisioning: Provisioning::Ready,
             }),
         )
         .living_in(address(Kind::NetworkInterface, &interface_name))

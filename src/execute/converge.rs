@@ -61,8 +61,7 @@ pub enum Ending {
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let before = run.doors.requests.by_api();
-    let observation = observe(run.doors, run.scope).await;
-    let requests = since(&before, &run.doors.requests.by_api());
+    let mut observation = observe(run.doors, run.scope, (run.now)()).await;
     let mut findings = observation.findings.clone();
     findings.extend(live_lints(run.scope.topology, &observation.facts, &observation.tailnet));
     let whole = match desired::build(run.scope.topology, &observation.facts) {
@@ -72,6 +71,8 @@ pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
             DesiredSet::default()
         }
     };
+    observation.look_closer(&whole).await;
+    let requests = since(&before, &run.doors.requests.by_api());
     let protected = if run.scope.destroying { protected(&whole) } else { BTreeSet::new() };
     let desired = if run.scope.destroying { DesiredSet::default() } else { whole };
     let hopeless = findings.iter().any(|finding| finding.severity == Severity::Error);

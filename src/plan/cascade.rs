@@ -22,7 +22,12 @@ pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mu
             Some(Verdict::Change(change)) => change.action == Action::Update,
             _ => false,
         };
-        if absent && bringer_stays {
+        let on_its_way = input
+            .desired
+            .get(bringer)
+            .and_then(|bringer| bringer.key.as_ref())
+            .is_some_and(|key| input.inventory.just_made.contains(key));
+        if absent && bringer_stays && !on_its_way {
             replace(input, bringer, verdicts);
         }
     }

@@ -12,6 +12,8 @@ use crate::resource::{Kind, ObjectKey, Ownership, Resource};
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
     gaps: BTreeMap<Source, Gap>,
+    /// Machines that may still be booting: what comes with them is on its way.
+    pub just_made: BTreeSet<ObjectKey>,
     /// Resource groups of ours that hold objects without our mark.
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
 }

@@ -17,4 +17,4 @@ mod types;
 pub use findings::{Finding, Severity};
 pub use inventory::{Gap, Inventory, Observed, Source};
 pub use planner::{PlanInput, plan};
-pub use types::{Action, Blocked, Change, Deferred, Plan};
+pub use types::{Action, Blocked, Change, Deferred, Plan, Standing};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::host::HostTarget;
+use super::host::{HostAddress, HostTarget};
 use crate::topology::model::{Datacenter, Topology, Worker};
 
 /// The AKS router, through the tailnet.
@@ -12,7 +12,7 @@ pub fn cluster_router(
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
     let name = topology.cluster.router.name.as_str();
-    Some(target(topology, name, *addresses.get(name)?, None, None))
+    Some(target(topology, name, (*addresses.get(name)?).into(), None, None))
 }
 
 /// A datacenter's router, through the tailnet, or where the topology says that
@@ -24,8 +24,8 @@ pub fn datacenter_router(
 ) -> Option<HostTarget> {
     let router = &datacenter.router;
     let name = router.name.as_str();
-    let written = router.ssh_address.as_deref().and_then(|address| address.parse().ok());
-    let address = addresses.get(name).copied().or(written)?;
+    let joined = addresses.get(name).copied().map(HostAddress::Ip);
+    let address = joined.or_else(|| router.ssh_address.as_deref().map(HostAddress::of_text))?;
     Some(target(topology, name, address, None, router.host_key.clone()))
 }
 
@@ -39,13 +39,13 @@ pub fn worker(
 ) -> Option<HostTarget> {
     let router = datacenter_router(topology, datacenter, addresses)?;
     let name = worker.name.as_str();
-    Some(target(topology, name, address, Some(router), worker.host_key.clone()))
+    Some(target(topology, name, address.into(), Some(router), worker.host_key.clone()))
 }
 
 fn target(
     topology: &Topology,
     hostname: &str,
-    address: Ipv4Addr,
+    address: HostAddress,
     jump: Option<HostTarget>,
     host_key: Option<String>,
 ) -> HostTarget {
@@ -69,5 +69,5 @@ pub fn former_worker(
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
     let router = datacenter_router(topology, datacenter, addresses)?;
-    Some(target(topology, name, address, Some(router), None))
+    Some(target(topology, name, address.into(), Some(router), None))
 }

@@ -39,9 +39,11 @@ pub async fn client_from_kubeconfig(
     // A second installation fails, and means that one is there: all is well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| other(&error))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| other(&error))?;
+    // The door repeats requests itself; kube's own way can take half an hour.
+    config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(&error))?;
     Ok(builder.with_layer(&CountLayer(count)).build())
 }
