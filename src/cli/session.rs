@@ -63,13 +63,14 @@ impl Session {
     pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
         let loaded = topology::load_or_report(global, ui)?;
         match global.sandbox_folder() {
-            Some(folder) => Self::open_sandbox(loaded, &folder).await,
+            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
             None => Self::open_clouds(loaded),
         }
     }
 
-    async fn open_sandbox(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
+    async fn open_sandbox(loaded: Loaded, folder: &Path, command: &str) -> Result<Self, CliError> {
         let (world, saver) = sandbox_world::open(folder, Some(&loaded.topology))?;
+        world.change(|world, now| world.log.begin(command, now));
         let server = sandbox_world::serve(&world, false, folder).await?;
         let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded

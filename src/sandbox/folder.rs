@@ -86,13 +86,19 @@ impl Folder {
 
     /// The world that is kept here; a new one if there is none yet.
     pub fn load(&self) -> Result<World, FolderError> {
-        let file = self.file();
+        Self::glance(&self.path)
+    }
+
+    /// The world as it was last written to a folder, whoever works with it now:
+    /// a file is replaced as a whole, so it can be read at any time.
+    pub fn glance(path: &Path) -> Result<World, FolderError> {
+        let file = file_in(path);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(World::new(SEED)),
             Err(source) => return Err(FolderError::Io { path: file, source }),
         };
-        let damaged = |reason: String| FolderError::Damaged { path: self.file(), reason };
+        let damaged = |reason: String| FolderError::Damaged { path: file.clone(), reason };
         let Versioned { format_version } =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if format_version != FORMAT_VERSION {
@@ -138,7 +144,7 @@ impl Folder {
     }
 
     fn file(&self) -> PathBuf {
-        self.path.join("world.json")
+        file_in(&self.path)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
@@ -212,6 +218,10 @@ async fn follow(
     }
 }
 
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("world.json")
+}
+
 fn save(folder: &Folder, world: &SharedWorld) -> Result<(), FolderError> {
     // Nobody need wait for the disk.
     let bytes = world.read(|world| folder.encode(world))?;
@@ -278,8 +288,13 @@ mod tests {
             Err(FolderError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        // Looking needs no lock, and leaves nothing behind.
+        assert!(Folder::glance(place.path()).unwrap().hosts.is_empty());
         drop(first);
         Folder::open(place.path()).unwrap();
+        let missing = place.path().join("missing");
+        Folder::glance(&missing).unwrap();
+        assert!(!missing.exists());
     }
 
     #[test]

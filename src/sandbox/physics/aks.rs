@@ -55,7 +55,7 @@ fn start(world: &mut World, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
     if world.kubernetes.is_some() {
         return;
     }
-    let mut store = KubernetesStore::new(&format!("v{}", facts.version));
+    let mut store = KubernetesStore::new(&facts.version);
     define_kinds(&mut Cluster::new(&mut store, now));
     world.kubernetes = Some(store);
     let (high, low) = (world.entropy.next_number(), world.entropy.next_number());
