@@ -100,7 +100,7 @@ impl LeaveError {
 }
 
 fn host_remedy(error: &HostError) -> Option<&'static str> {
-    matches!(error, HostError::Unreachable { .. }).then_some(
+    matches!(error, HostError::Unreachable { .. } | HostError::Lost { .. }).then_some(
         "check that the worker and its datacenter's router run and that SSH reaches them",
     )
 }

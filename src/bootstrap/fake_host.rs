@@ -2,7 +2,6 @@
 //! certificate and registers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -226,7 +225,7 @@ impl HostDoor for FakeHost {
     ) -> Result<(), HostError> {
         let mut state = self.state.lock().unwrap();
         if state.unreachable {
-            let (hostname, address) = (target.hostname.clone(), Ipv4Addr::new(10, 50, 0, 11));
+            let (hostname, address) = (target.hostname.clone(), target.address.clone());
             return Err(HostError::Unreachable { hostname, address, reason: "timeout".to_owned() });
         }
         let before = state.probe.clone();

@@ -46,12 +46,14 @@ pub async fn join(
         return Ok(JoinReport::default());
     }
     let records = Records::begin(context, progress).await;
-    let outcome = run.steps().await;
-    if outcome.is_err() {
+    if let Err(error) = run.steps().await {
         run.clean_up().await;
+        records.end(Err(&error)).await;
+        return Err(error);
     }
-    records.end(outcome.as_ref().copied()).await;
-    outcome.map(|()| JoinReport { applied: run.applied })
+    records.end(Ok(())).await;
+    run.attest().await?;
+    Ok(JoinReport { applied: run.applied })
 }
 
 struct Run<'a> {
@@ -291,12 +293,18 @@ impl Run<'_> {
 
     async fn stamp(&mut self) -> Result<(), JoinError> {
         let step = Step::Stamp;
+        let digest = self.context.desired.profile_digest.clone();
+        self.host_step(step, &WorkerStep::Stamp { digest }).await
+    }
+
+    /// Says on the Node that all was done. It comes last of all, after the
+    /// records: whoever is cut off before it does the rest anew.
+    async fn attest(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
-        let digest = desired.profile_digest.clone();
-        self.host_step(step, &WorkerStep::Stamp { digest: digest.clone() }).await?;
-        let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest.as_str()))]);
+        let digest = desired.profile_digest.as_str();
+        let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
-        written.await.map_err(self.cluster_error(step))
+        written.await.map_err(self.cluster_error(Step::Stamp))
     }
 
     /// After a failure no token may live on. What cannot be deleted now ends

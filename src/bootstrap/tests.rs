@@ -21,7 +21,7 @@ fn now() -> Timestamp {
 fn target() -> HostTarget {
     HostTarget {
         hostname: "dc1-w1".to_owned(),
-        address: Ipv4Addr::new(10, 50, 0, 11),
+        address: Ipv4Addr::new(10, 50, 0, 11).into(),
         port: 22,
         user: "ubuntu".to_owned(),
         jump: None,

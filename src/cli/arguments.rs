@@ -48,6 +48,10 @@ pub(crate) struct Global {
     /// Whether to use colours; `NO_COLOR` is obeyed
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub(crate) color: ColorChoice,
+    /// The command that was given, such as `sandbox serve`: what the sandbox's
+    /// log calls its requests by
+    #[arg(skip)]
+    pub(crate) command: String,
 }
 
 /// Whether to use colours.

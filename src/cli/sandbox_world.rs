@@ -6,7 +6,7 @@ use crate::sandbox::SharedWorld;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
 use crate::sandbox::serve::{ServeOptions, Server};
 use crate::topology::diagnostic::Code;
-use crate::topology::model::{Site, Topology};
+use crate::topology::model::Topology;
 
 use super::error::CliError;
 
@@ -19,19 +19,7 @@ pub(crate) fn open(
     let folder = Folder::open(folder).map_err(|error| of_folder(&error))?;
     let mut world = folder.load().map_err(|error| of_folder(&error))?;
     if let Some(topology) = topology {
-        world.seed_tag(&topology.tailnet.tag);
-        for datacenter in &topology.datacenters {
-            if let Site::Existing(_) = &datacenter.site {
-                let router = &datacenter.router;
-                world.seed_machine(router.name.as_str(), router.ip, None, true);
-                for worker in &datacenter.workers {
-                    if let Some(ip) = worker.ip {
-                        let mac = worker.mac.as_deref();
-                        world.seed_machine(worker.name.as_str(), ip, mac, false);
-                    }
-                }
-            }
-        }
+        world.seed(topology);
     }
     let world = SharedWorld::new(world);
     let saver = folder.keep(world.clone());

@@ -19,6 +19,7 @@ use crate::provider::doors::{Doors, KubeconfigConnector};
 use crate::provider::error::ApiError;
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
+use crate::provider::patience::PatientHosts;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
@@ -66,13 +67,14 @@ impl Session {
     /// Opens the doors for a topology that was loaded already.
     pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
         match global.sandbox_folder() {
-            Some(folder) => Self::open_sandbox(loaded, &folder).await,
+            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
             None => Self::open_clouds(loaded),
         }
     }
 
-    async fn open_sandbox(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
+    async fn open_sandbox(loaded: Loaded, folder: &Path, command: &str) -> Result<Self, CliError> {
         let (world, saver) = sandbox_world::open(folder, Some(&loaded.topology))?;
+        world.change(|world, now| world.log.begin(command, now));
         let server = sandbox_world::serve(&world, false, folder).await?;
         let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded
@@ -202,7 +204,7 @@ fn sandbox_doors(
             requests.clone(),
         ),
         connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
-        hosts: Arc::new(world),
+        hosts: Arc::new(PatientHosts::new(Arc::new(world))),
         requests,
     })
 }

@@ -30,6 +30,16 @@ impl Allocation {
     pub fn place(&self, worker: &WorkerName) -> Option<Place> {
         self.places.get(worker).copied()
     }
+
+    /// The pod ranges of a datacenter's workers that its pool does not cover.
+    pub(super) fn outside_pool(&self, datacenter: &Datacenter) -> Vec<Ipv4Net> {
+        datacenter
+            .workers
+            .iter()
+            .filter_map(|worker| Some(self.place(&worker.name)?.pod_cidr))
+            .filter(|pod_cidr| datacenter.pod_pool.is_none_or(|pool| !pool.contains(pod_cidr)))
+            .collect()
+    }
 }
 
 /// A worker has no room.

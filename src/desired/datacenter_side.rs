@@ -8,8 +8,8 @@ use super::set::{Builder, DesiredSet};
 use super::{Context, names, security};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{
-    MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, PublicIpAddress,
-    ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
+    MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, Provisioning,
+    PublicIpAddress, ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
 };
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::{AzureSite, Datacenter};
@@ -294,6 +294,7 @@ fn add_machine(
                     ssh_public_key: context.facts.ssh_public_key.clone(),
                     network_interface: place.id(INTERFACE, &interface),
                     role: machine.role,
+                    provisioning: Provisioning::Ready,
                 }),
             )
             .living_in(place.address(Kind::NetworkInterface, &interface))

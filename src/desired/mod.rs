@@ -22,7 +22,12 @@ pub use allocation::{Allocation, AllocationError, Place, allocate};
 pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet};
 
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+
 use crate::topology::model::{Site, Topology};
+use crate::topology::names::DatacenterName;
 
 /// Spells out every resource that the topology asks for.
 ///
@@ -31,7 +36,7 @@ use crate::topology::model::{Site, Topology};
 /// A pool or subnet has no room for a worker that needs a place in it.
 pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, AllocationError> {
     let allocation = allocate(topology, facts)?;
-    let context = Context { topology, facts, allocation: &allocation };
+    let context = Context::new(topology, facts, &allocation);
     let mut set = DesiredSet::default();
 
     cluster_side::control_plane(&context, &mut set);
@@ -62,4 +67,18 @@ struct Context<'a> {
     topology: &'a Topology,
     facts: &'a Facts,
     allocation: &'a Allocation,
+    /// What is outside of each datacenter's pool, by its name: every other
+    /// datacenter asks for it, and finding it takes a look at each worker.
+    outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(topology: &'a Topology, facts: &'a Facts, allocation: &'a Allocation) -> Self {
+        let outside_pools = topology
+            .datacenters
+            .iter()
+            .map(|datacenter| (&datacenter.name, allocation.outside_pool(datacenter)))
+            .collect();
+        Self { topology, facts, allocation, outside_pools }
+    }
 }

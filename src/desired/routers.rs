@@ -26,12 +26,12 @@ impl Context<'_> {
     }
 
     /// A datacenter's pod ranges: its pool, and each worker's outside of it.
-    pub(super) fn pod_ranges(&self, datacenter: &Datacenter) -> Vec<Ipv4Net> {
-        let outside = self
-            .worker_places(datacenter)
-            .map(|(_, place)| place.pod_cidr)
-            .filter(|pod_cidr| datacenter.pod_pool.is_none_or(|pool| !pool.contains(pod_cidr)));
-        datacenter.pod_pool.into_iter().chain(outside).collect()
+    pub(super) fn pod_ranges<'b>(
+        &'b self,
+        datacenter: &'b Datacenter,
+    ) -> impl Iterator<Item = Ipv4Net> + use<'b> {
+        let outside = self.outside_pools.get(&datacenter.name).into_iter().flatten().copied();
+        datacenter.pod_pool.into_iter().chain(outside)
     }
 
     /// Networks and pod ranges of all datacenters but the given one.

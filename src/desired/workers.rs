@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::Ipv4Net;
+
 use super::set::{Builder, DesiredSet};
 use super::{Context, Place, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
@@ -14,6 +16,7 @@ use crate::topology::names::ResourceGroupName;
 /// The membership and the CiliumNode of each worker of a datacenter.
 pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let side = Side::Datacenter(datacenter.name.clone());
+    let routes = kernel_routes(context, datacenter);
     for (worker, place) in context.worker_places(datacenter) {
         let Some(profile) = context.topology.profiles.get(&worker.profile) else { continue };
         let name = worker.name.as_str();
@@ -21,8 +24,9 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
         let mut membership = Builder::new(
             address.clone(),
             node_key(context, "Node", name),
-            Resource::Worker(membership(context, datacenter, worker, place, profile)),
+            Resource::Worker(membership(context, datacenter, worker, place, profile, &routes)),
         )
+        .living_in_all(context.after_cluster())
         .after(context.router_host_address(datacenter))
         .after(kubernetes_objects::profile_address(worker.profile.as_str()))
         .after(kubernetes_objects::bootstrap_binding())
@@ -68,6 +72,7 @@ fn membership(
     worker: &model::Worker,
     place: Place,
     profile: &Profile,
+    kernel_routes: &BTreeMap<Ipv4Net, KernelRoute>,
 ) -> Worker {
     let node_group = context.node_group();
     let node_group = node_group.known().and_then(|group| group.resource_group_name());
@@ -95,7 +100,7 @@ fn membership(
             swap_off: true,
             container_runtime_active: true,
             kubelet_active: true,
-            kernel_routes: kernel_routes(context, datacenter),
+            kernel_routes: kernel_routes.clone(),
             stamp: Some(profile_digest.clone()),
         }),
         profile_digest,
@@ -108,10 +113,7 @@ fn membership(
 const CNI_CONFIGURATION: &str = "00-stargate.conflist";
 
 /// Machines without a fabric hold their own routes through their router.
-fn kernel_routes(
-    context: &Context<'_>,
-    datacenter: &Datacenter,
-) -> BTreeMap<ipnet::Ipv4Net, KernelRoute> {
+fn kernel_routes(context: &Context<'_>, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, KernelRoute> {
     if matches!(datacenter.site, Site::Azure(_)) {
         return BTreeMap::new();
     }

@@ -5,13 +5,15 @@ use std::net::Ipv4Addr;
 
 use super::events::{Event, Outcome};
 use super::executor::execute;
+use super::routers::RouterAddresses;
 use super::{Round, Run};
-use crate::desired::{self, DesiredSet};
+use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
 use crate::plan::live::live_lints;
-use crate::plan::{Change, Finding, Plan, PlanInput, Severity, plan};
+use crate::plan::{Change, Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
 use crate::resource::{Address, Api};
 use crate::topology::diagnostic::Code;
+use crate::topology::model::Topology;
 
 /// An apply that needs more rounds than this is not getting anywhere.
 const MOST_ROUNDS: u32 = 10;
@@ -61,34 +63,46 @@ pub enum Ending {
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let before = run.doors.requests.by_api();
-    let observation = observe(run.doors, run.scope).await;
+    let mut observation = observe(run.doors, run.scope, (run.now)()).await;
+    let topology = run.scope.topology;
+    observation.findings.extend(live_lints(topology, &observation.facts, &observation.tailnet));
+    let whole = build(topology, &observation.facts, &mut observation.findings);
+    observation.look_closer(&whole).await;
     let requests = since(&before, &run.doors.requests.by_api());
-    let mut findings = observation.findings.clone();
-    findings.extend(live_lints(run.scope.topology, &observation.facts, &observation.tailnet));
-    let whole = match desired::build(run.scope.topology, &observation.facts) {
-        Ok(whole) => whole,
-        Err(error) => {
-            findings.push(no_room(&error));
-            DesiredSet::default()
-        }
-    };
-    let protected = if run.scope.destroying { protected(&whole) } else { BTreeSet::new() };
-    let desired = if run.scope.destroying { DesiredSet::default() } else { whole };
-    let hopeless = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let plan = if hopeless && !run.scope.destroying {
-        nothing(run, findings, &observation, requests)
-    } else {
+    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    if observation.findings.iter().any(is_error) && !run.scope.destroying {
+        let plan = nothing(run, &observation, requests);
+        return Planned { plan, observation, desired: whole };
+    }
+    let protected = whole.protected();
+    let findings = observation.findings.clone();
+    let compare = |desired: &DesiredSet, inventory: &Inventory| {
         plan(PlanInput {
-            topology: run.scope.topology.name.as_str(),
-            desired: &desired,
-            inventory: &observation.inventory,
+            topology: topology.name.as_str(),
+            desired,
+            inventory,
             findings: &findings,
             adopt,
             protected: &protected,
             requests: &requests,
         })
     };
+    let mut desired = if run.scope.destroying { DesiredSet::default() } else { whole };
+    let mut plan = compare(&desired, &observation.inventory);
+    if let Some((facts, inventory)) = what_stays(&observation.facts, &observation.inventory, &plan)
+    {
+        desired = build(topology, &facts, &mut observation.findings);
+        plan = compare(&desired, &inventory);
+    }
     Planned { plan, observation, desired }
+}
+
+/// What should exist; nothing, and an error, where there is no room for it.
+fn build(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>) -> DesiredSet {
+    desired::build(topology, facts).unwrap_or_else(|error| {
+        findings.push(no_room(&error));
+        DesiredSet::default()
+    })
 }
 
 fn since(before: &BTreeMap<Api, u64>, now: &BTreeMap<Api, u64>) -> BTreeMap<Api, u64> {
@@ -111,28 +125,15 @@ fn no_room(error: &desired::AllocationError) -> Finding {
     }
 }
 
-fn protected(whole: &DesiredSet) -> BTreeSet<Address> {
-    whole
-        .iter()
-        .filter(|resource| resource.protect)
-        .map(|resource| resource.address.clone())
-        .collect()
-}
-
 /// With an error nothing may be planned: what follows from a wrong fact would
 /// be wrong as well.
-fn nothing(
-    run: &Run<'_>,
-    findings: Vec<Finding>,
-    observation: &Observation,
-    requests: BTreeMap<Api, u64>,
-) -> Plan {
+fn nothing(run: &Run<'_>, observation: &Observation, requests: BTreeMap<Api, u64>) -> Plan {
     Plan {
         topology: run.scope.topology.name.to_string(),
         changes: Vec::new(),
         deferred: Vec::new(),
         blocked: Vec::new(),
-        findings,
+        findings: observation.findings.clone(),
         gaps: observation.inventory.gaps().cloned().collect(),
         unchanged: 0,
         cost: crate::plan::cost::Cost { requests, ..Default::default() },
@@ -252,7 +253,7 @@ async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Ad
         .as_ref()
         .map_or(Ipv4Addr::UNSPECIFIED, |cluster| cluster.dns_service_ip);
     let access = planned.observation.cluster_access().cloned();
-    let round = Round { run, access, dns_service_ip };
+    let round = Round { run, access, dns_service_ip, routers: RouterAddresses::default() };
     execute(&round, changes).await
 }
 

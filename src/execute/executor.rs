@@ -108,8 +108,14 @@ async fn run_step(
 
 /// Guard → act → verify.
 async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
-    let current = read(round, change).await?;
+    let mut current = read(round, change).await?;
+    let unfinished = effects::is_being_made(&current);
+    if unfinished {
+        effects::wait_until_made(round, change).await?;
+        current = read(round, change).await?;
+    }
     match guard::check(change, current.observed.as_ref()) {
+        Verdict::AlreadySo if unfinished => return Ok(Outcome::Done),
         Verdict::AlreadySo => return Ok(Outcome::AlreadySo),
         Verdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
         Verdict::Act => {}

@@ -65,11 +65,16 @@ fn created_meanwhile(change: &Change, current: &Observed) -> Verdict {
     }
 }
 
+/// Whether a machine is connected at the moment, or how far its making is,
+/// says nothing of what somebody did to it.
+fn is_passing(field: &diff::FieldChange) -> bool {
+    ["online", "ready", "provisioning"].iter().any(|passing| field.path.0 == [*passing])
+}
+
 fn unchanged(change: &Change, current: &Observed) -> Verdict {
     let Some(before) = &change.before else { return Verdict::Act };
     let moved = diff::between(before, &current.resource);
-    // Whether a machine is connected at the moment says nothing of whose it is.
-    let moved = moved.iter().find(|field| field.path.0 != ["online"] && field.path.0 != ["ready"]);
+    let moved = moved.iter().find(|field| !is_passing(field));
     match moved {
         None => Verdict::Act,
         Some(field) => Verdict::Stale(format!("its field {} was changed since", field.path)),

@@ -7,6 +7,7 @@ pub mod events;
 mod executor;
 mod guard;
 mod locks;
+mod routers;
 mod steps;
 
 use std::sync::Arc;
@@ -59,4 +60,5 @@ struct Round<'a> {
     run: &'a Run<'a>,
     access: Option<ClusterAccess>,
     dns_service_ip: std::net::Ipv4Addr,
+    routers: routers::RouterAddresses,
 }

@@ -17,10 +17,18 @@ pub(super) enum Half {
 /// Names a step.
 pub(super) type StepId = (Address, Half);
 
-/// The steps of a round, each with the steps that it waits for.
+/// The steps of a round that are not taken out yet.
+///
+/// Edges are kept from cause to effect, so that the end of a step costs no
+/// more than the steps that wait for it.
 #[derive(Debug)]
 pub(super) struct Steps {
-    waits_for: BTreeMap<StepId, BTreeSet<StepId>>,
+    /// How many steps each one still waits for.
+    waiting: BTreeMap<StepId, usize>,
+    /// The steps that wait for each one.
+    dependants: BTreeMap<StepId, Vec<StepId>>,
+    /// Those of `waiting` that wait for nothing.
+    ready: BTreeSet<StepId>,
 }
 
 impl Steps {
@@ -33,16 +41,15 @@ impl Steps {
             .map(|change| &change.address)
             .collect();
         let present: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
-        let mut waits_for: BTreeMap<StepId, BTreeSet<StepId>> = BTreeMap::new();
+        let mut steps =
+            Self { waiting: BTreeMap::new(), dependants: BTreeMap::new(), ready: BTreeSet::new() };
         for change in changes {
-            let made: BTreeSet<StepId> = change
+            let mut causes: BTreeSet<StepId> = change
                 .depends_on
                 .iter()
                 .filter(|address| present.contains(address))
                 .map(|address| (address.clone(), Half::Make))
                 .collect();
-            let make = (change.address.clone(), Half::Make);
-            waits_for.insert(make.clone(), made);
             if change.action == Action::Replace {
                 let tear_down = (change.address.clone(), Half::TearDown);
                 let gone = change
@@ -51,31 +58,41 @@ impl Steps {
                     .filter(|address| replaced.contains(address))
                     .map(|address| (address.clone(), Half::TearDown))
                     .collect();
-                waits_for.insert(tear_down.clone(), gone);
-                waits_for.entry(make).or_default().insert(tear_down);
+                steps.add(tear_down.clone(), gone);
+                causes.insert(tear_down);
             }
+            steps.add((change.address.clone(), Half::Make), causes);
         }
-        Self { waits_for }
+        steps
+    }
+
+    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>) {
+        if causes.is_empty() {
+            self.ready.insert(step.clone());
+        }
+        self.waiting.insert(step.clone(), causes.len());
+        for cause in causes {
+            self.dependants.entry(cause).or_default().push(step.clone());
+        }
     }
 
     /// Takes out the steps that wait for nothing any more.
     pub(super) fn take_ready(&mut self) -> Vec<StepId> {
-        let ready: Vec<StepId> = self
-            .waits_for
-            .iter()
-            .filter(|(_, waits_for)| waits_for.is_empty())
-            .map(|(step, _)| step.clone())
-            .collect();
+        let ready = std::mem::take(&mut self.ready);
         for step in &ready {
-            self.waits_for.remove(step);
+            self.waiting.remove(step);
         }
-        ready
+        ready.into_iter().collect()
     }
 
     /// Notes that a step ended well.
     pub(super) fn done(&mut self, step: &StepId) {
-        for waits_for in self.waits_for.values_mut() {
-            waits_for.remove(step);
+        for dependant in self.dependants.remove(step).unwrap_or_default() {
+            let Some(left) = self.waiting.get_mut(&dependant) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                self.ready.insert(dependant);
+            }
         }
     }
 
@@ -85,16 +102,11 @@ impl Steps {
         let mut lost = Vec::new();
         let mut causes = vec![failed.clone()];
         while let Some(cause) = causes.pop() {
-            let hit: Vec<StepId> = self
-                .waits_for
-                .iter()
-                .filter(|(_, waits_for)| waits_for.contains(&cause))
-                .map(|(step, _)| step.clone())
-                .collect();
-            for step in hit {
-                self.waits_for.remove(&step);
-                causes.push(step.clone());
-                lost.push(step);
+            for step in self.dependants.remove(&cause).unwrap_or_default() {
+                if self.waiting.remove(&step).is_some() {
+                    causes.push(step.clone());
+                    lost.push(step);
+                }
             }
         }
         lost
@@ -102,6 +114,90 @@ impl Steps {
 
     /// Takes out all that is left.
     pub(super) fn take_rest(&mut self) -> Vec<StepId> {
-        std::mem::take(&mut self.waits_for).into_keys().collect()
+        std::mem::take(&mut self.waiting).into_keys().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Kind, ObjectKey, Side};
+
+    fn address(name: &str) -> Address {
+        Address::new(Kind::RouteTable, Side::Cluster, name)
+    }
+
+    fn change(name: &str, action: Action, depends_on: &[&str]) -> Change {
+        Change {
+            address: address(name),
+            key: ObjectKey::Host(name.to_owned()),
+            action,
+            fields: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: depends_on.iter().map(|name| address(name)).collect(),
+            torn_down_after: Vec::new(),
+            because: String::new(),
+            follows_from: None,
+            interrupts: None,
+        }
+    }
+
+    fn names(steps: &[StepId]) -> Vec<&str> {
+        steps.iter().map(|(address, _)| address.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_step_is_ready_once_all_that_it_waits_for_is_done() {
+        let create = |name, after: &[&str]| change(name, Action::Create, after);
+        let mut steps = Steps::of(&[
+            create("a", &[]),
+            create("b", &["a", "absent"]),
+            create("c", &["a", "b"]),
+            create("turn", &["turn"]),
+        ]);
+        assert_eq!(names(&steps.take_ready()), ["a"]);
+        assert!(steps.take_ready().is_empty());
+        steps.done(&(address("a"), Half::Make));
+        assert_eq!(names(&steps.take_ready()), ["b"]);
+        steps.done(&(address("b"), Half::Make));
+        assert_eq!(names(&steps.take_ready()), ["c"]);
+        assert_eq!(names(&steps.take_rest()), ["turn"], "a cycle is never begun");
+    }
+
+    #[test]
+    fn what_waits_for_a_failed_step_is_lost_and_nothing_else() {
+        let create = |name, after: &[&str]| change(name, Action::Create, after);
+        let mut steps = Steps::of(&[
+            create("a", &[]),
+            create("b", &["a"]),
+            create("c", &["b", "other"]),
+            create("d", &["other"]),
+            create("other", &[]),
+        ]);
+        assert_eq!(names(&steps.take_ready()), ["a", "other"]);
+        assert_eq!(names(&steps.take_dependants(&(address("a"), Half::Make))), ["b", "c"]);
+        steps.done(&(address("other"), Half::Make));
+        assert_eq!(names(&steps.take_ready()), ["d"]);
+        assert!(steps.take_rest().is_empty());
+    }
+
+    #[test]
+    fn a_replacement_goes_before_it_comes_and_after_what_lives_in_it() {
+        let mut home = change("home", Action::Replace, &[]);
+        home.torn_down_after = vec![address("resident")];
+        let resident = change("resident", Action::Replace, &["home"]);
+        let mut steps = Steps::of(&[home, resident]);
+        for expected in [
+            ("resident", Half::TearDown),
+            ("home", Half::TearDown),
+            ("home", Half::Make),
+            ("resident", Half::Make),
+        ] {
+            let step = (address(expected.0), expected.1);
+            assert_eq!(steps.take_ready(), [step.clone()]);
+            steps.done(&step);
+        }
     }
 }

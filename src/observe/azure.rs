@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use futures::future::try_join_all;
 use ipnet::Ipv4Net;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Observation, Scope};
@@ -33,6 +34,10 @@ const TYPES: [&str; 8] = [
     "Microsoft.Network/networkInterfaces",
     "Microsoft.Compute/virtualMachines",
 ];
+
+/// How long a machine may take from its creation until it is in the tailnet:
+/// cloud-init installs Tailscale first.
+const BOOT_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// What Azure answered.
 pub(super) struct Answers {
@@ -107,12 +112,13 @@ pub(super) fn note(
     };
     let cluster = find_cluster(&answers, scope, observation);
     let owner = scope.owner();
+    let groups = wanted_groups(scope);
     for group in &answers.groups {
         note_object(group, codec::ownership(group, &owner), observation);
     }
     for value in answers.objects.values().flatten() {
         let ownership = codec::ownership(value, &owner);
-        if is_relevant(value, &ownership, scope, cluster.as_ref()) {
+        if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
             note_object(value, ownership, observation);
         }
     }
@@ -125,20 +131,22 @@ pub(super) fn note(
 fn is_relevant(
     value: &Value,
     ownership: &Ownership,
-    scope: &Scope<'_>,
+    wanted_groups: &BTreeSet<String>,
     cluster: Option<&ClusterFacts>,
 ) -> bool {
     let Some(id) = id_of(value) else { return false };
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
-    matches!(ownership, Ownership::Ours { .. })
-        || in_node_group
-        || wanted_groups(scope).contains(&group)
+    matches!(ownership, Ownership::Ours { .. }) || in_node_group || wanted_groups.contains(&group)
 }
 
 fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
     let Some(id) = id_of(value) else { return };
+    let made = text(value, "/properties/timeCreated").and_then(|time| time.parse().ok());
+    if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_WITHIN) {
+        observation.inventory.just_made.insert(ObjectKey::Azure(id.clone()));
+    }
     let resource_type =
         id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
     match codec::decode_any(&resource_type, value) {
@@ -204,6 +212,9 @@ fn find_cluster(
 
 /// The facts of a cluster whose creation has come far enough to have a network.
 fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
+    if text(cluster, "/properties/provisioningState") == Some("Creating") {
+        return None;
+    }
     let node_resource_group = text(cluster, "/properties/nodeResourceGroup")?.to_owned();
     let pool_subnets: Vec<ArmId> = list(cluster, "/properties/agentPoolProfiles")
         .filter_map(|pool| text(pool, "/vnetSubnetID").map(ArmId::new))

@@ -9,14 +9,17 @@ pub(crate) mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::desired::facts::Held;
 use crate::desired::{Facts, labels};
 use crate::plan::live::TailnetFacts;
 use crate::plan::{Finding, Gap, Inventory, Source};
 use crate::provider::access::ClusterAccess;
+use crate::provider::cluster::LiveManifest;
 use crate::provider::doors::Doors;
 use crate::provider::error::ApiError;
-use crate::resource::{Owner, Side};
+use crate::resource::{ObjectKey, Owner, Side};
 use crate::topology::diagnostic::Code;
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
@@ -111,13 +114,17 @@ pub struct Observation {
     pub tailnet: TailnetFacts,
     /// What was noticed on the way.
     pub findings: Vec<Finding>,
+    /// When it was read.
+    pub time: Timestamp,
+    /// The cluster's objects, whole.
+    manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The open door to the cluster.
     access: Option<ClusterAccess>,
 }
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
-pub async fn observe(doors: &Doors, scope: &Scope<'_>) -> Observation {
+pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Observation {
     let mut observation = Observation {
         inventory: Inventory::default(),
         facts: Facts {
@@ -130,6 +137,8 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>) -> Observation {
         },
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),
+        time,
+        manifests: BTreeMap::new(),
         access: None,
     };
     let (azure, tailnet) = tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::provider::host::HostTarget;
-use crate::topology::model::{Datacenter, Topology, Worker};
+use crate::provider::host::{HostAddress, HostTarget};
+use crate::topology::model::{Datacenter, Site, Topology, Worker};
 
 /// The AKS router, through the tailnet.
 pub(crate) fn cluster_router(
@@ -12,7 +12,7 @@ pub(crate) fn cluster_router(
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
     let name = topology.cluster.router.name.as_str();
-    Some(target(topology, name, *addresses.get(name)?, None, None))
+    Some(target(topology, name, (*addresses.get(name)?).into(), None, None))
 }
 
 /// A datacenter's router, through the tailnet, or where the topology says that
@@ -24,8 +24,14 @@ pub(crate) fn datacenter_router(
 ) -> Option<HostTarget> {
     let router = &datacenter.router;
     let name = router.name.as_str();
-    let written = router.ssh_address.as_deref().and_then(|address| address.parse().ok());
-    let address = addresses.get(name).copied().or(written)?;
+    let joined = addresses.get(name).copied().map(HostAddress::Ip);
+    let written = || router.ssh_address.as_deref().map(HostAddress::of_text);
+    // Whoever writes no address of its own is in the router's network.
+    let own = || match &datacenter.site {
+        Site::Existing(_) => Some(HostAddress::Ip(router.ip)),
+        Site::Azure(_) => None,
+    };
+    let address = joined.or_else(written).or_else(own)?;
     Some(target(topology, name, address, None, router.host_key.clone()))
 }
 
@@ -39,13 +45,13 @@ pub(crate) fn worker(
 ) -> Option<HostTarget> {
     let router = datacenter_router(topology, datacenter, addresses)?;
     let name = worker.name.as_str();
-    Some(target(topology, name, address, Some(router), worker.host_key.clone()))
+    Some(target(topology, name, address.into(), Some(router), worker.host_key.clone()))
 }
 
 fn target(
     topology: &Topology,
     hostname: &str,
-    address: Ipv4Addr,
+    address: HostAddress,
     jump: Option<HostTarget>,
     host_key: Option<String>,
 ) -> HostTarget {
@@ -69,5 +75,5 @@ pub(crate) fn former_worker(
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
     let router = datacenter_router(topology, datacenter, addresses)?;
-    Some(target(topology, name, address, Some(router), None))
+    Some(target(topology, name, address.into(), Some(router), None))
 }

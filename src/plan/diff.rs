@@ -61,8 +61,11 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
         WholeSide::Deleted => (Some(&value), None),
     };
     walk(resource.kind(), &mut Vec::new(), before, after, &mut changes);
-    changes
-        .retain(|change| !change.before.as_ref().or(change.after.as_ref()).is_some_and(is_empty));
+    // That what is made shall be ready, or what goes was, is no news.
+    changes.retain(|change| {
+        let value = change.before.as_ref().or(change.after.as_ref());
+        !value.is_some_and(is_empty) && change.path.0 != ["provisioning"]
+    });
     changes
 }
 
@@ -200,7 +203,9 @@ fn forces_replacement(kind: Kind, path: &[String]) -> bool {
         | Kind::NetworkSecurityGroup
         | Kind::PublicIpAddress
         | Kind::RouteTable => field == "location",
-        Kind::ManagedCluster => !matches!(field, "kubernetes_version" | "node_pools"),
+        Kind::ManagedCluster => {
+            !matches!(field, "kubernetes_version" | "node_pools" | "provisioning")
+        }
         Kind::Subnet => matches!(field, "address_prefix" | "virtual_network"),
         Kind::NetworkInterface => matches!(field, "location" | "subnet" | "private_ip"),
         Kind::VirtualMachine => {

@@ -13,6 +13,8 @@ use crate::topology::diagnostic::Code;
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
     gaps: BTreeMap<Source, Gap>,
+    /// Machines that may still be booting: what comes with them is on its way.
+    pub just_made: BTreeSet<ObjectKey>,
     /// Resource groups of ours that hold objects without our mark.
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
 }
@@ -76,6 +78,11 @@ impl Inventory {
     /// Notes that a source could not be read.
     pub fn note_gap(&mut self, gap: Gap) {
         self.gaps.insert(gap.source.clone(), gap);
+    }
+
+    /// Forgets the objects whose keys are not kept.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.objects.retain(|key, _| keep(key));
     }
 
     /// The object at a key.

@@ -10,7 +10,7 @@ use super::removal;
 use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::resource::Api;
-use crate::resource::{Address, Kind, Ownership, Resource};
+use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 use crate::topology::diagnostic::Code;
 
 /// Everything that a plan is made from.
@@ -26,8 +26,9 @@ pub struct PlanInput<'a> {
     pub findings: &'a [Finding],
     /// Objects without our mark that may be taken over.
     pub adopt: &'a BTreeSet<Address>,
-    /// Resources that must not be deleted even if nothing asks for them.
-    pub protected: &'a BTreeSet<Address>,
+    /// Resources that must stay, each with the protected one that it is or
+    /// that lives in it.
+    pub protected: &'a BTreeMap<Address, Address>,
     /// The requests that it took to read the world.
     pub requests: &'a BTreeMap<Api, u64>,
 }
@@ -91,17 +92,34 @@ fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed)
         return change(desired, Some(observed), Action::Adopt);
     }
     let address = &desired.address;
+    let (code, reason, remedy) = match &observed.resource {
+        Resource::RouteTableAssociation(association) => (
+            Code::ForeignRouteTable,
+            format!(
+                "the subnet has the route table {} of somebody else",
+                association.route_table.as_ref().map_or("", ArmId::name)
+            ),
+            format!(
+                "have its owner take it off; or, if its routes may go, run \
+                 `stargate apply --adopt {address}`"
+            ),
+        ),
+        _ => (
+            Code::WithoutMark,
+            "an object of this name is there and does not carry this topology's mark".to_owned(),
+            format!(
+                "if it may become this topology's, run `stargate apply --adopt {address}`; \
+                 else rename or remove one of the two"
+            ),
+        ),
+    };
     Verdict::Blocked(Blocked {
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code: Code::WithoutMark,
-        reason: "an object of this name is there and does not carry this topology's mark"
-            .to_owned(),
-        remedy: format!(
-            "if it may become this topology's, run `stargate apply --adopt {address}`; \
-             else rename or remove one of the two"
-        ),
+        code,
+        reason,
+        remedy,
         follows_from: None,
         because: desired.because.clone(),
     })

@@ -20,7 +20,7 @@ pub struct HostTarget {
     /// The name that the host must give itself.
     pub hostname: String,
     /// Where it is reached, from the jump host if there is one.
-    pub address: Ipv4Addr,
+    pub address: HostAddress,
     /// The port of sshd.
     pub port: u16,
     /// The login user.
@@ -31,6 +31,37 @@ pub struct HostTarget {
     pub host_key: Option<String>,
     /// What to do about an unknown key.
     pub host_keys: HostKeyPolicy,
+}
+
+/// Where a host is reached: an address, or a name that is yet to be looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostAddress {
+    /// An address.
+    Ip(Ipv4Addr),
+    /// A name that the resolver of this machine, or of the jump host, knows.
+    Name(String),
+}
+
+impl HostAddress {
+    /// What somebody wrote, be it an address or a name.
+    pub fn of_text(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Ip)
+    }
+}
+
+impl From<Ipv4Addr> for HostAddress {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl std::fmt::Display for HostAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(formatter),
+            Self::Name(name) => formatter.pad(name),
+        }
+    }
 }
 
 /// What a look at a router found.
@@ -235,7 +266,15 @@ pub enum HostError {
         /// The host.
         hostname: String,
         /// Where it was tried.
-        address: Ipv4Addr,
+        address: HostAddress,
+        /// What happened.
+        reason: String,
+    },
+    /// The connection broke, and nobody knows how far the work came.
+    #[error("the connection to {hostname} broke: {reason}")]
+    Lost {
+        /// The host.
+        hostname: String,
         /// What happened.
         reason: String,
     },
@@ -260,7 +299,7 @@ impl NoHostDoor {
     fn refuse<T>(target: &HostTarget) -> Result<T, HostError> {
         Err(HostError::Unreachable {
             hostname: target.hostname.clone(),
-            address: target.address,
+            address: target.address.clone(),
             reason: "this build has no SSH; only the sandbox's hosts can be worked on".to_owned(),
         })
     }

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod host;
 pub mod http;
 pub mod limits;
+pub mod patience;
 pub mod reqwest_transport;
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -10,6 +10,22 @@ use super::{ArmId, Pending};
 use crate::topology::model::NodePoolScale;
 use crate::topology::version::KubernetesVersion;
 
+/// How far Azure has come with what takes it minutes to make.
+///
+/// An object that works and is being changed (`Updating`, `Upgrading`) counts
+/// as ready: Azure does that by itself at any time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provisioning {
+    /// It is there.
+    #[default]
+    Ready,
+    /// It is being made.
+    Creating,
+    /// Azure gave up on it.
+    Failed,
+}
+
 /// A resource group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceGroup {
@@ -40,6 +56,8 @@ pub struct ManagedCluster {
     pub service_cidr: Ipv4Net,
     /// The node pools.
     pub node_pools: BTreeMap<String, NodePool>,
+    /// How far its making has come.
+    pub provisioning: Provisioning,
 }
 
 /// An AKS node pool.
@@ -180,6 +198,8 @@ pub struct VirtualMachine {
     pub network_interface: ArmId,
     /// What it is for.
     pub role: MachineRole,
+    /// How far its making has come.
+    pub provisioning: Provisioning,
 }
 
 /// What a machine is for.

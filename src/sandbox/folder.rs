@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -19,6 +19,8 @@ const FORMAT_VERSION: u32 = 1;
 const SEED: u64 = 0x5747_a7e5;
 /// How long changes gather before they are written.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How many times as long as a save takes the next one waits.
+const REST: u32 = 19;
 
 /// A folder that this process alone may write.
 #[derive(Debug)]
@@ -58,8 +60,12 @@ pub enum FolderError {
 }
 
 #[derive(Deserialize)]
+struct Versioned {
+    format_version: serde_json::Value,
+}
+
+#[derive(Deserialize)]
 struct Stored {
-    format_version: u32,
     world: World,
 }
 
@@ -80,33 +86,38 @@ impl Folder {
 
     /// The world that is kept here; a new one if there is none yet.
     pub fn load(&self) -> Result<World, FolderError> {
-        let file = self.file();
+        Self::glance(&self.path)
+    }
+
+    /// The world as it was last written to a folder, whoever works with it now:
+    /// a file is replaced as a whole, so it can be read at any time.
+    pub fn glance(path: &Path) -> Result<World, FolderError> {
+        let file = file_in(path);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(World::new(SEED)),
             Err(source) => return Err(FolderError::Io { path: file, source }),
         };
-        let damaged = |reason: String| FolderError::Damaged { path: self.file(), reason };
-        let version: serde_json::Value =
+        let damaged = |reason: String| FolderError::Damaged { path: file.clone(), reason };
+        let Versioned { format_version } =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if version["format_version"] != FORMAT_VERSION {
-            let found = &version["format_version"];
-            return Err(damaged(format!("format version {found}, not {FORMAT_VERSION}")));
+        if format_version != FORMAT_VERSION {
+            return Err(damaged(format!("format version {format_version}, not {FORMAT_VERSION}")));
         }
         let stored: Stored =
-            serde_json::from_value(version).map_err(|error| damaged(error.to_string()))?;
-        debug_assert_eq!(stored.format_version, FORMAT_VERSION);
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         Ok(stored.world)
     }
 
     /// Writes the world: whoever reads sees the old one or the new one, whole.
     pub fn save(&self, world: &World) -> Result<(), FolderError> {
+        self.write(&self.encode(world)?)
+    }
+
+    fn encode(&self, world: &World) -> Result<Vec<u8>, FolderError> {
         let storing = Storing { format_version: FORMAT_VERSION, world };
-        let bytes = serde_json::to_vec(&storing).map_err(|error| FolderError::Io {
-            path: self.file(),
-            source: io::Error::other(error),
-        })?;
-        self.write(&bytes)
+        serde_json::to_vec(&storing)
+            .map_err(|error| FolderError::Io { path: self.file(), source: io::Error::other(error) })
     }
 
     /// Forgets the world that is kept here, damaged or not.
@@ -120,7 +131,8 @@ impl Folder {
         }
     }
 
-    /// Saves the world after each change, at most every 200 ms.
+    /// Saves the world after changes: every 200 ms at the most, and so seldom
+    /// that a large world is not kept from its work.
     pub fn keep(self, world: SharedWorld) -> Saver {
         let folder = Arc::new(self);
         let stop = Arc::new(Notify::new());
@@ -132,7 +144,7 @@ impl Folder {
     }
 
     fn file(&self) -> PathBuf {
-        self.path.join("world.json")
+        file_in(&self.path)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
@@ -185,6 +197,7 @@ async fn follow(
     mut changes: watch::Receiver<u64>,
     stop: Arc<Notify>,
 ) {
+    let mut pause = DEBOUNCE;
     loop {
         tokio::select! {
             () = stop.notified() => return,
@@ -192,19 +205,27 @@ async fn follow(
         }
         tokio::select! {
             () = stop.notified() => return,
-            () = tokio::time::sleep(DEBOUNCE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         changes.borrow_and_update();
+        let began = Instant::now();
         let (folder, world) = (Arc::clone(&folder), world.clone());
         let saved = tokio::task::spawn_blocking(move || save(&folder, &world)).await;
         if let Ok(Err(error)) = saved {
             tracing::warn!(%error, "the sandbox could not be saved");
         }
+        pause = DEBOUNCE.max(began.elapsed() * REST);
     }
 }
 
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("world.json")
+}
+
 fn save(folder: &Folder, world: &SharedWorld) -> Result<(), FolderError> {
-    world.read(|world| folder.save(world))
+    // Nobody need wait for the disk.
+    let bytes = world.read(|world| folder.encode(world))?;
+    folder.write(&bytes)
 }
 
 fn lock(folder: &Path) -> Result<File, FolderError> {
@@ -283,8 +304,13 @@ mod tests {
             Err(FolderError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        // Looking needs no lock, and leaves nothing behind.
+        assert!(Folder::glance(place.path()).unwrap().hosts.is_empty());
         drop(first);
         Folder::open(place.path()).unwrap();
+        let missing = place.path().join("missing");
+        Folder::glance(&missing).unwrap();
+        assert!(!missing.exists());
     }
 
     #[test]

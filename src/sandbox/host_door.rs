@@ -3,8 +3,6 @@
 //! Each call is one change of the world. It takes no time; what it would have
 //! taken is added up on the host.
 
-use std::net::Ipv4Addr;
-
 use async_trait::async_trait;
 
 use super::hosts::Host;
@@ -14,7 +12,8 @@ use super::intercept::{Delivery, Effect, Verdict};
 use super::shared::SharedWorld;
 use super::world::World;
 use crate::provider::host::{
-    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostAddress, HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe,
+    WorkerStep,
 };
 
 #[async_trait]
@@ -77,7 +76,7 @@ impl SharedWorld {
         let effect = Effect::Host { hostname: target.hostname.clone(), doing, writes };
         match interceptor.before(&effect) {
             Verdict::Pass => {}
-            Verdict::Lose => return Err(silent(target, "connection reset by peer")),
+            Verdict::Lose => return Err(lost(target)),
             Verdict::Refuse { status, .. } => {
                 return Err(failed(target, doing, format!("exit status {status}")));
             }
@@ -85,7 +84,7 @@ impl SharedWorld {
         let result = work();
         match interceptor.after(&effect) {
             Delivery::Deliver => result,
-            Delivery::Lose => Err(silent(target, "connection reset by peer")),
+            Delivery::Lose => Err(lost(target)),
         }
     }
 }
@@ -103,29 +102,42 @@ fn reach<'a>(world: &'a World, target: &HostTarget) -> Result<&'a Host, HostErro
             return Err(silent(target, &reason));
         }
     }
-    let mut here = world.hosts.values().filter(|host| answers(host, target.address)).peekable();
-    let other = here.peek().map(|host| host.name.clone());
-    match (here.find(|host| host.name == target.hostname), other) {
-        (Some(host), _) => Ok(host),
-        (None, Some(name)) => {
-            Err(failed(target, "connect", format!("the host there calls itself {name}")))
+    let wanted = world.hosts.get(&target.hostname);
+    if let Some(host) = wanted.filter(|host| answers(host, &target.address)) {
+        return Ok(host);
+    }
+    match world.hosts.values().find(|host| answers(host, &target.address)) {
+        Some(other) => {
+            let reason = format!("the host there calls itself {}", other.name);
+            Err(failed(target, "connect", reason))
         }
-        (None, None) => Err(silent(target, "connection timed out")),
+        None => Err(silent(target, "connection timed out")),
     }
 }
 
-fn answers(host: &Host, address: Ipv4Addr) -> bool {
+fn answers(host: &Host, address: &HostAddress) -> bool {
     let in_tailnet = host.tailscale.as_ref().and_then(|tailscale| tailscale.address);
-    let known = [Some(host.ip), host.public_ip, in_tailnet];
-    host.powered_on && known.contains(&Some(address))
+    let known = match address {
+        HostAddress::Ip(address) => {
+            [Some(host.ip), host.public_ip, in_tailnet].contains(&Some(*address))
+        }
+        HostAddress::Name(_) => false,
+    };
+    let outside = host.outside.as_deref().map(HostAddress::of_text);
+    host.powered_on && (known || outside.as_ref() == Some(address))
 }
 
 fn silent(target: &HostTarget, reason: &str) -> HostError {
     HostError::Unreachable {
         hostname: target.hostname.clone(),
-        address: target.address,
+        address: target.address.clone(),
         reason: reason.to_owned(),
     }
+}
+
+fn lost(target: &HostTarget) -> HostError {
+    let reason = "connection reset by peer".to_owned();
+    HostError::Lost { hostname: target.hostname.clone(), reason }
 }
 
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
@@ -138,12 +150,13 @@ mod tests {
     use crate::sandbox::intercept::Interceptor;
     use crate::sandbox::test_world::whole;
     use crate::topology::model::HostKeyPolicy;
+    use std::net::Ipv4Addr;
     use std::sync::Arc;
 
     fn target(hostname: &str, address: [u8; 4], jump: Option<HostTarget>) -> HostTarget {
         HostTarget {
             hostname: hostname.to_owned(),
-            address: address.into(),
+            address: Ipv4Addr::from(address).into(),
             port: 22,
             user: "stargate".to_owned(),
             jump: jump.map(Box::new),
@@ -164,6 +177,20 @@ mod tests {
         let silent = world.probe_worker(&worker).await;
         assert!(matches!(silent, Err(HostError::Unreachable { .. })), "{silent:?}");
         assert!(world.probe_router(&router).await.unwrap().tailscale.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_router_is_reached_under_the_name_that_its_site_gives_it() {
+        let world = SharedWorld::new(whole());
+        world.change(|world, _| world.seed_ssh_address("dc1-router", "dc1.example.com"));
+        let named = |name: &str| HostTarget {
+            address: HostAddress::of_text(name),
+            ..target("dc1-router", [10, 1, 1, 5], None)
+        };
+        assert!(world.probe_router(&named("dc1.example.com")).await.is_ok());
+        assert!(world.probe_router(&named("10.1.1.5")).await.is_ok());
+        let silent = world.probe_router(&named("dc2.example.com")).await.unwrap_err();
+        assert!(silent.to_string().contains("at dc2.example.com"), "{silent}");
     }
 
     #[derive(Debug)]

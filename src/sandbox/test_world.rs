@@ -48,10 +48,12 @@ pub(super) fn ask(
         Api::Kubernetes => world.cluster_access.as_ref().map(|access| access.token.clone()),
         _ => None,
     };
+    let patch = method == "PATCH";
+    let content = if patch { "application/merge-patch+json" } else { "application/json" };
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header("content-type", "application/json")
+        .header("content-type", content)
         .header("authorization", format!("Bearer {}", token.as_deref().unwrap_or("tskey-api-x")))
         .body(Bytes::from(body.to_string()))
         .unwrap();

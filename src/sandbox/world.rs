@@ -5,7 +5,7 @@
 //! AKS cluster brings nodes) after every change. Nothing in here waits or reads
 //! a clock: the time comes with each request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -13,13 +13,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::arm::ArmStore;
-use super::hosts::{Host, HostKind};
+use super::hosts::{Host, HostKind, Hosts};
 use super::kubernetes::KubernetesStore;
 use super::log::RequestLog;
+use super::physics::Settled;
 use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
+use crate::topology::model::{Site, Topology};
 use crate::topology::names::TailnetTag;
 
 /// Everything that exists in the sandbox.
@@ -35,7 +37,7 @@ pub struct World {
     #[serde(default)]
     pub cluster_access: Option<ClusterAccess>,
     /// All machines by host name: VMs that booted, and those that were there before.
-    pub hosts: BTreeMap<String, Host>,
+    pub hosts: Hosts,
     /// The requests that the world got.
     pub log: RequestLog,
     /// Services that answer 503 (the fault `source-down`).
@@ -43,8 +45,16 @@ pub struct World {
     /// Where the three faces are reached; empty while nothing serves them.
     #[serde(skip)]
     pub endpoints: Endpoints,
+    /// How many seconds Azure tells a client to wait before it polls again. Our
+    /// own client takes none at its word; others read none as none given, and
+    /// wait for as long as they please.
+    #[serde(skip)]
+    pub pause: u32,
     /// Makes names and ids that look random and are the same in every run.
     pub entropy: Entropy,
+    /// Up to where consequences are drawn.
+    #[serde(skip)]
+    pub(super) settled: Settled,
 }
 
 /// The base URLs of the faces, without a slash at the end.
@@ -110,11 +120,13 @@ impl World {
             tailnet: TailnetStore::default(),
             kubernetes: None,
             cluster_access: None,
-            hosts: BTreeMap::new(),
+            hosts: Hosts::default(),
             log: RequestLog::default(),
             down: BTreeSet::new(),
             endpoints: Endpoints::default(),
+            pause: 0,
             entropy: Entropy::new(seed),
+            settled: Settled::default(),
         }
     }
 
@@ -128,9 +140,36 @@ impl World {
     pub fn seed_machine(&mut self, hostname: &str, ip: Ipv4Addr, mac: Option<&str>, router: bool) {
         let role = if router { MachineRole::Router } else { MachineRole::Worker };
         let kind = HostKind::Existing { mac: mac.map(str::to_owned) };
-        self.hosts
-            .entry(hostname.to_owned())
-            .or_insert_with(|| Host::bare(hostname, ip, kind, role));
+        if !self.hosts.contains_key(hostname) {
+            self.hosts.insert(Host::bare(hostname, ip, kind, role));
+        }
+    }
+
+    /// Lets SSH reach a machine from outside under a name or an address, as the
+    /// firewall of its site does.
+    pub fn seed_ssh_address(&mut self, hostname: &str, address: &str) {
+        if let Some(host) = self.hosts.get_mut(hostname) {
+            host.outside = Some(address.to_owned());
+        }
+    }
+
+    /// Puts in what a topology expects to find: an owner for its tag, and the
+    /// machines that were there before stargate.
+    pub fn seed(&mut self, topology: &Topology) {
+        self.seed_tag(&topology.tailnet.tag);
+        let datacenters = topology.datacenters.iter();
+        for datacenter in datacenters.filter(|it| matches!(it.site, Site::Existing(_))) {
+            let router = &datacenter.router;
+            self.seed_machine(router.name.as_str(), router.ip, None, true);
+            if let Some(address) = &router.ssh_address {
+                self.seed_ssh_address(router.name.as_str(), address);
+            }
+            for worker in &datacenter.workers {
+                if let Some(ip) = worker.ip {
+                    self.seed_machine(worker.name.as_str(), ip, worker.mac.as_deref(), false);
+                }
+            }
+        }
     }
 
     /// Answers one request to one of the faces and draws the consequences.

@@ -135,6 +135,11 @@ async fn pools(
     Ok(())
 }
 
+/// Waits until nothing works on an object any more.
+pub(super) async fn wait(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
+    round.run.doors.arm.quiet(id).await.map(drop).map_err(|error| of_api(&error))
+}
+
 /// Deletes an object and waits until it is gone.
 pub(super) async fn delete(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
     round.run.doors.arm.delete(id, Precondition::None).await.map_err(|error| of_api(&error))

@@ -10,7 +10,7 @@ use crate::bootstrap::{self, HostFate, JoinContext, LeaveContext, StepEvent, Wor
 use crate::desired::labels;
 use crate::execute::Round;
 use crate::execute::events::Outcome;
-use crate::observe::{Current, find_device, targets};
+use crate::observe::{Current, targets};
 use crate::plan::{Action, Change};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostError, HostTarget, RouterChange};
@@ -32,12 +32,13 @@ fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
     round.run.scope.topology.datacenters.iter().find(|datacenter| datacenter.name == *name)
 }
 
-/// The tailnet address of a side's router, as it is now.
+/// The tailnet address of a side's router, if it has joined.
 async fn addresses(round: &Round<'_>, router: &str) -> Result<BTreeMap<String, Ipv4Addr>, Outcome> {
-    let device = find_device(round.run.doors, round.run.scope, router)
+    let address = round
+        .routers
+        .get(round.run, router)
         .await
         .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })?;
-    let address = device.and_then(|device| device.addresses.first().copied());
     Ok(address.map(|address| (router.to_owned(), address)).into_iter().collect())
 }
 

@@ -10,6 +10,7 @@ use super::events::{Event, Outcome};
 use crate::observe::Current;
 use crate::plan::Change;
 use crate::provider::host::HostTarget;
+use crate::resource::azure::Provisioning;
 use crate::resource::{Kind, ObjectKey, Resource};
 
 /// Makes, updates or adopts an object.
@@ -38,6 +39,25 @@ pub(super) async fn make(
         Resource::CiliumNode(node) => kubernetes::cilium_node(round, node).await,
         Resource::RouterHost(router) => hosts::configure(round, change, router, current).await,
         Resource::Worker(worker) => hosts::join(round, change, worker).await,
+    }
+}
+
+/// Whether Azure still works on what somebody asked for before.
+pub(super) fn is_being_made(current: &Current) -> bool {
+    let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
+        Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
+        Some(Resource::VirtualMachine(machine)) => machine.provisioning,
+        _ => return false,
+    };
+    provisioning == Provisioning::Creating
+}
+
+/// Waits until Azure has made the object, or given up on it.
+pub(super) async fn wait_until_made(round: &Round<'_>, change: &Change) -> Result<(), Outcome> {
+    progress(round, change, "waiting for Azure to finish what was begun before");
+    match &change.key {
+        ObjectKey::Azure(id) => azure::wait(round, id).await,
+        _ => Ok(()),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) async fn await_device(
     device: &Device,
 ) -> Result<(), Outcome> {
     hosts::join_tailnet(round, change).await?;
+    round.routers.forget(&device.hostname).await;
     progress(round, change, "waiting for the router to join the tailnet");
     let deadline = Instant::now() + JOIN_WITHIN;
     loop {
@@ -64,6 +65,7 @@ pub(super) async fn approve(round: &Round<'_>, routes: &RouteSet) -> Result<(), 
 pub(super) async fn delete_device(round: &Round<'_>, name: &str) -> Result<(), Outcome> {
     let device = find_device(round.run.doors, round.run.scope, name).await.map_err(of_read)?;
     let Some(device) = device else { return Ok(()) };
+    round.routers.forget(&device.hostname).await;
     let answer = round.run.doors.tailnet.delete_device(&device.node_id).await;
     answer.map_err(|error| failed(&error, error.remedy()))
 }

@@ -109,6 +109,20 @@ impl ArmClient {
         self.settled(id, &doing, &mut pace).await
     }
 
+    /// Looks at an object until nothing works on it any more, and returns it as
+    /// it then is, well or not; nothing where it is gone.
+    pub async fn quiet(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+        let doing = format!("GET {}", api_version::describe(id));
+        let mut pace = Pace::new();
+        while let Some((body, headers)) = self.look(id, &doing).await? {
+            if Progress::of_resource(&body) != Progress::Running {
+                return Ok(Some(body));
+            }
+            pace.wait(&headers, &doing).await?;
+        }
+        Ok(None)
+    }
+
     /// Deletes an object and waits until it is gone; what is not there is gone.
     pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError> {
         let doing = format!("DELETE {}", api_version::describe(id));

@@ -49,15 +49,16 @@ impl ClusterDoor {
         let selector = format!("spec.signerName={CLIENT_SIGNER}");
         let requester = format!("system:bootstrap:{token_id}");
         let mut refusal = None;
-        for object in requests.list(None, Some(&selector)).await? {
+        let list = requests.list(None, Some(&selector));
+        for object in self.certificate_requests.get(list).await?.iter() {
             if object["spec"]["username"] != requester.as_str() {
                 continue;
             }
             let name = text_at(&object["metadata"], "name");
-            match (check(&object, worker.as_str(), token_id), decided(&object)) {
+            match (check(object, worker.as_str(), token_id), decided(object)) {
                 (Ok(()), Some("Approved")) => return Ok(Approval::Approved { request: name }),
                 (Ok(()), None) => {
-                    approve(&requests, &name, &object, worker).await?;
+                    approve(&requests, &name, object, worker).await?;
                     return Ok(Approval::Approved { request: name });
                 }
                 (Err(reason), None) => refusal = Some(Refusal { request: name, reason }),

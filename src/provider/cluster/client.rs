@@ -1,24 +1,13 @@
 //! Making a client out of a kubeconfig.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use kube::client::ClientBuilder;
-use kube::client::retry::RetryPolicy;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use tower::buffer::BufferLayer;
-use tower::retry::RetryLayer;
 use tower::{Layer, Service};
 
 use super::error::{About, ClusterCause, ClusterError};
 use crate::provider::http::{Api, RequestCount};
-
-/// A server that is away is tried again for about a quarter of a minute.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
-const RETRIES: u32 = 5;
-/// How many requests may wait for their turn.
-const QUEUE: usize = 1024;
 
 /// The API server that a kubeconfig points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +42,10 @@ pub async fn client_from_kubeconfig(
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| other(&error))?;
-    // The default goes on for minutes before it says that a server is down.
+    // The door repeats requests itself; kube's own way can take half an hour.
     config.default_retry = false;
-    let policy = RetryPolicy::new(FIRST_DELAY, LONGEST_DELAY, RETRIES, true);
-    let policy = policy.map_err(|error| other(&error))?;
     let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(&error))?;
-    // Trying again needs a service that can be cloned; each attempt counts.
-    let counted = builder.with_layer(&CountLayer(count)).with_layer(&BufferLayer::new(QUEUE));
-    Ok(counted.with_layer(&RetryLayer::new(policy)).build())
+    Ok(builder.with_layer(&CountLayer(count)).build())
 }
 
 /// The API server of a kubeconfig's current context, for the check that it is

@@ -14,7 +14,10 @@ mod networks;
 mod nodes;
 mod records;
 mod request;
+mod shared_list;
 mod tokens;
+
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde_json::Value;
@@ -37,6 +40,7 @@ pub use tokens::BootstrapToken;
 
 use error::About;
 use request::Collection;
+use shared_list::SharedList;
 
 /// The door to the cluster.
 #[derive(Clone)]
@@ -44,6 +48,7 @@ pub struct ClusterDoor {
     client: kube::Client,
     owner: Owner,
     count: RequestCount,
+    certificate_requests: Arc<SharedList>,
 }
 
 impl std::fmt::Debug for ClusterDoor {
@@ -56,7 +61,7 @@ impl ClusterDoor {
     /// Opens the door. The client counts its requests itself, into the same
     /// count (see [`client_from_kubeconfig`] and [`CountLayer`]).
     pub fn new(client: kube::Client, owner: Owner, count: RequestCount) -> Self {
-        Self { client, owner, count }
+        Self { client, owner, count, certificate_requests: Arc::default() }
     }
 
     /// Whose mark is written and looked for.

@@ -3,6 +3,8 @@
 //! Objects stay JSON here: what stargate does not know of an object must
 //! survive, and typed models would drop it.
 
+use std::time::Duration;
+
 use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
@@ -10,6 +12,17 @@ use serde_json::Value;
 use super::error::{About, ClusterError};
 use crate::resource::kubernetes::Api;
 use crate::resource::ownership::FIELD_MANAGER;
+
+/// The pauses before a request is sent again.
+const DELAYS: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
+/// A request that could be put together, or why not.
+type Made = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// How many objects a page of a list holds.
 const PAGE: u32 = 500;
@@ -102,13 +115,34 @@ impl Collection {
         About::new(doing, self.api.kind, &full)
     }
 
-    async fn send(
+    async fn send(&self, about: &About, request: Made) -> Result<Value, ClusterError> {
+        let (outcome, _) = self.send_patiently(about, request).await;
+        outcome
+    }
+
+    /// Sends a request, again while the API server gives no answer or asks to
+    /// come back later; tells whether it was sent more than once. Every request
+    /// here may be repeated.
+    async fn send_patiently(
         &self,
         about: &About,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, ClusterError> {
-        let request = request.map_err(|error| about.malformed(error.to_string()))?;
-        self.client.request(request).await.map_err(|error| about.failed(&error))
+        request: Made,
+    ) -> (Result<Value, ClusterError>, bool) {
+        let mut sent = 0;
+        loop {
+            let outcome = self.send_once(about, &request).await;
+            let again = outcome.as_ref().is_err_and(ClusterError::is_unavailable);
+            match DELAYS.get(sent).filter(|_| again) {
+                Some(delay) => tokio::time::sleep(*delay).await,
+                None => return (outcome, sent > 0),
+            }
+            sent += 1;
+        }
+    }
+
+    async fn send_once(&self, about: &About, request: &Made) -> Result<Value, ClusterError> {
+        let request = request.as_ref().map_err(|error| about.malformed(error.to_string()))?;
+        self.client.request(request.clone()).await.map_err(|error| about.failed(&error))
     }
 
     /// Every object that the selectors choose, page after page.
@@ -155,7 +189,13 @@ impl Collection {
     pub(super) async fn create(&self, name: &str, object: &Value) -> Result<Value, ClusterError> {
         let about = self.about("create", name);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false };
-        self.send(&about, self.requests().create(&params, object.to_string().into_bytes())).await
+        let request = self.requests().create(&params, object.to_string().into_bytes());
+        let (outcome, repeated) = self.send_patiently(&about, request).await;
+        match outcome {
+            // The first one arrived, and only its answer did not.
+            Err(error) if repeated && error.is_conflict() => self.get(name).await?.ok_or(error),
+            outcome => outcome,
+        }
     }
 
     /// Changes an object, or one of its subresources.
@@ -201,7 +241,8 @@ impl Collection {
         }
     }
 
-    /// Posts an object to a subresource, as an eviction.
+    /// Posts an object to a subresource, as an eviction. It is sent once: where
+    /// a budget forbids an eviction, the answer is 429 as well.
     pub(super) async fn post_subresource(
         &self,
         name: &str,
@@ -213,6 +254,6 @@ impl Collection {
         let body = object.to_string().into_bytes();
         let params = PostParams::default();
         let request = self.requests().create_subresource(subresource, name, &params, body);
-        self.send(&about, request).await.map(|_| ())
+        self.send_once(&about, &request).await.map(|_| ())
     }
 }

@@ -112,7 +112,10 @@ impl TailnetClient {
             "description": sound_description(description),
         });
         let url = self.tailnet_path("keys")?;
-        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}")).json(&body);
+        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
+            .json(&body)
+            // A key too many is used by nobody and lapses within the hour.
+            .repeat(Repeat::Idempotent);
         Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
     }
 

@@ -1,6 +1,7 @@
 //! Machines: what is on their disks and in their kernels.
 
 pub mod change;
+mod kept;
 mod probe;
 pub mod step;
 
@@ -15,6 +16,8 @@ use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
+
+pub use kept::{Hosts, Touched};
 
 /// The kernel's table that routes are in unless said otherwise.
 pub const MAIN_TABLE: u32 = 254;
@@ -34,6 +37,9 @@ pub struct Host {
     pub ip: Ipv4Addr,
     /// Its public address, where it has one.
     pub public_ip: Option<Ipv4Addr>,
+    /// The name or address under which its site lets SSH in from outside.
+    #[serde(default)]
+    pub outside: Option<String>,
     /// Whether it runs.
     pub powered_on: bool,
     /// Where it comes from.
@@ -214,6 +220,7 @@ impl Host {
             name: name.to_owned(),
             ip,
             public_ip: None,
+            outside: None,
             powered_on: true,
             kind,
             role,

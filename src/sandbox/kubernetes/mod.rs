@@ -20,6 +20,8 @@ mod fields;
 mod handle;
 mod initial;
 mod managers;
+mod news;
+mod openapi;
 mod patch;
 mod patching;
 mod path;
@@ -44,6 +46,7 @@ mod write;
 mod tests;
 
 pub use handle::Reply;
+pub(in crate::sandbox) use news::ObjectNews;
 pub use rbac::{Attributes, UserInfo};
 pub use status::{ApiError, Cause, Reason};
 pub use store::KubernetesStore;

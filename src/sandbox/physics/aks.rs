@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::certificates;
-use super::cluster::{Cluster, define_kinds};
+use super::cluster::{Cluster, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
 use super::nodes::{ClusterFacts, Pool, scale, scale_set_number};
+use super::settled::Since;
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::world::{ClusterAccess, World};
@@ -33,16 +34,28 @@ pub(super) fn settle(world: &mut World, now: Timestamp) {
     let Some(facts) = facts else { return };
     start(world, &id, &facts, now);
     give_kubeconfig(world, &id, &cluster);
-    if let Some(store) = &mut world.kubernetes {
+    let scaled = world.settled.cluster.as_ref() == Some(&cluster) && !pools_changed(world);
+    if let (Some(store), false) = (&mut world.kubernetes, scaled) {
         scale(&mut Cluster::new(store, now), &facts, &pools(&cluster));
+        world.settled.cluster = Some(cluster);
     }
+}
+
+/// Whether a node of a pool came, went or changed.
+fn pools_changed(world: &World) -> bool {
+    let store = world.kubernetes.as_ref();
+    let news = store.and_then(|store| Since::of(world).news(store, NODE));
+    news.is_none_or(|news| {
+        let mut last = news.iter().flat_map(|news| [&news.before, &news.after]).flatten();
+        last.any(|node| label(node, POOL_LABEL).is_some())
+    })
 }
 
 fn start(world: &mut World, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
     if world.kubernetes.is_some() {
         return;
     }
-    let mut store = KubernetesStore::new(&format!("v{}", facts.version));
+    let mut store = KubernetesStore::new(&facts.version);
     define_kinds(&mut Cluster::new(&mut store, now));
     world.kubernetes = Some(store);
     let (high, low) = (world.entropy.next_number(), world.entropy.next_number());
@@ -90,15 +103,11 @@ fn pools(cluster: &Value) -> Vec<Pool> {
     profiles.into_iter().flatten().filter_map(pool).collect()
 }
 
+/// A pool as it is. The autoscaler's bounds count when a pool is written; in
+/// between Azure may take a machine back, and no autoscaler acts here.
 fn pool(profile: &Value) -> Option<Pool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
-    let autoscaled = profile["enableAutoScaling"].as_bool().unwrap_or(false);
-    let count = if autoscaled {
-        count.max(number("minCount").unwrap_or(count)).min(number("maxCount").unwrap_or(count))
-    } else {
-        count
-    };
     Some(Pool {
         name: profile["name"].as_str()?.to_owned(),
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),

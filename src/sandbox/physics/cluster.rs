@@ -7,6 +7,8 @@ use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectName};
 /// What the controllers of the sandbox's cluster write as.
 const MANAGER: &str = "kube-controller-manager";
 
+/// The group and version of Node.
+pub(crate) const NODE: (&str, &str) = ("v1", "Node");
 /// The group and version of NodeNetworkConfig.
 pub(crate) const NETWORK_CONFIG: (&str, &str) = ("acn.azure.com/v1alpha", "NodeNetworkConfig");
 /// The group and version of CiliumNode.
@@ -28,11 +30,11 @@ impl<'a> Cluster<'a> {
     }
 
     pub(crate) fn node(&self, name: &str) -> Option<&Value> {
-        self.store.get("v1", "Node", None, name)
+        self.store.get(NODE.0, NODE.1, None, name)
     }
 
     pub(crate) fn nodes(&self) -> Vec<Value> {
-        self.all(("v1", "Node"))
+        self.all(NODE)
     }
 
     pub(crate) fn network_config(&self, node: &str) -> Option<&Value> {
@@ -73,7 +75,7 @@ impl<'a> Cluster<'a> {
     pub(crate) fn delete_node(&mut self, name: &str) {
         self.delete(CILIUM_NODE, None, name);
         self.delete(NETWORK_CONFIG, Some("kube-system"), name);
-        self.delete(("v1", "Node"), None, name);
+        self.delete(NODE, None, name);
     }
 }
 

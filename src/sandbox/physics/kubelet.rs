@@ -1,34 +1,102 @@
 //! A worker's kubelet: it asks for a certificate, registers its Node and keeps
 //! the Node's state in line with its host.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::certificates;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, NODE, POOL_LABEL, label, name};
 use super::nodes::{ready, status};
-use super::signer::{self, CLIENT_SIGNER, REQUEST, condition, is_issued, may_create};
-use crate::sandbox::hosts::{ClientCertificate, Host, KubeletFile};
+use super::settled::{Since, follow};
+use super::signer::{
+    self, CLIENT_SIGNER, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, REQUEST, condition, is_issued,
+    may_create,
+};
+use crate::sandbox::hosts::{ClientCertificate, Host, Hosts, KubeletFile, Touched};
+use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::tokens;
 use crate::sandbox::world::World;
 
-pub(super) fn settle(world: &mut World, now: Timestamp) {
-    let World { kubernetes, cluster_access, hosts, .. } = world;
+/// What a kubelet without a certificate waits for.
+const AWAITED: [(&str, &str); 4] = [REQUEST, SECRET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING];
+const SECRET: (&str, &str) = ("v1", "Secret");
+
+pub(super) fn settle(world: &mut World, touched: &Touched, since: Since, now: Timestamp) {
+    let World { kubernetes, cluster_access, hosts, settled, .. } = world;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else { return };
+    let names = concerned(store, hosts, &settled.waiting, touched, since);
     let cluster = &mut Cluster::new(store, now);
-    let mut kubelets: Vec<&mut Host> =
-        hosts.values_mut().filter(|host| host.worker.configuration.is_some()).collect();
-    for host in &mut kubelets {
-        ask(cluster, host, &access.instance, now);
+    for name in &names {
+        if let Some(host) = hosts.for_settling(name) {
+            ask(cluster, host, &access.instance, now);
+        }
     }
-    signer::settle(cluster, &access.instance);
-    for host in &mut kubelets {
-        take_certificate(cluster, host, &access.instance);
-        register(cluster, host);
+    signer::settle(cluster, &access.instance, since);
+    for name in &names {
+        if let Some(host) = hosts.for_settling(name) {
+            take_certificate(cluster, host, &access.instance);
+            register(cluster, host);
+        }
     }
-    report_all(cluster, &kubelets);
+    for name in names.iter().filter_map(|name| node_of(hosts, name)).collect::<BTreeSet<_>>() {
+        report(cluster, hosts, &name);
+    }
+    let looked_at = Touched::Some(names);
+    follow(&mut settled.waiting, hosts, &looked_at, |host| {
+        host.worker.configuration.is_some() && host.worker.certificate.is_none()
+    });
+}
+
+/// The hosts whose kubelets may have something to do, and Nodes by their names:
+/// those that were touched, those of changed Nodes, and all that wait for a
+/// certificate where something changed that they wait for.
+fn concerned(
+    store: &KubernetesStore,
+    hosts: &Hosts,
+    waiting: &BTreeSet<String>,
+    touched: &Touched,
+    since: Since,
+) -> BTreeSet<String> {
+    let news = since.news(store, NODE);
+    let (Touched::Some(touched), Some(nodes)) = (touched, news) else {
+        let nodes = store.list(NODE.0, NODE.1, None).into_iter();
+        return nodes.map(|node| name(node).to_owned()).chain(hosts.keys().cloned()).collect();
+    };
+    let mut names = touched.clone();
+    let nodes = nodes.iter().filter_map(|news| news.last());
+    let of_workers = nodes.filter(|node| label(node, POOL_LABEL).is_none());
+    names.extend(of_workers.map(|node| host_of(hosts, name(node)).to_owned()));
+    let awaited =
+        AWAITED.iter().any(|kind| since.news(store, *kind).is_none_or(|it| !it.is_empty()));
+    if awaited {
+        names.extend(waiting.iter().cloned());
+    }
+    names
+}
+
+/// Whether the host's kubelet goes by that name.
+fn is_named(host: &Host, node: &str) -> bool {
+    host.worker.configuration.as_ref().is_some_and(|it| it.node_name == node)
+}
+
+/// The host of a Node; where there is none, the Node's own name.
+fn host_of<'a>(hosts: &'a Hosts, node: &'a str) -> &'a str {
+    // Nearly always a host goes by one name.
+    if hosts.get(node).is_some_and(|host| is_named(host, node)) {
+        return node;
+    }
+    hosts.values().find(|host| is_named(host, node)).map_or(node, |host| &host.name)
+}
+
+/// The Node of a host; a name that is no host's is that of a Node.
+fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
+    match hosts.get(name) {
+        Some(host) => Some(host.worker.configuration.as_ref()?.node_name.clone()),
+        None => Some(name.to_owned()),
+    }
 }
 
 /// A kubelet without a certificate of this cluster asks for one, with its
@@ -159,28 +227,23 @@ fn state(host: &Host, now: &str) -> Value {
     ready("True", "KubeletReady", "kubelet is posting ready status", now)
 }
 
-/// Writes down how each worker's Node is; a Node whose host is gone is silent.
-fn report_all(cluster: &mut Cluster<'_>, kubelets: &[&mut Host]) {
-    let now = cluster.now.clone();
-    for mut node in cluster.nodes() {
-        if super::cluster::label(&node, super::cluster::POOL_LABEL).is_some() {
-            continue;
-        }
-        let name = super::cluster::name(&node).to_owned();
-        let named = |host: &&&mut Host| {
-            let configuration = host.worker.configuration.as_ref();
-            host.worker.registered && configuration.is_some_and(|it| it.node_name == name)
-        };
-        let host = kubelets.iter().find(named);
-        let silent =
-            || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
-        let new = host.map_or_else(silent, |host| state(host, &now));
-        if let Some(host) = host {
-            refresh(&mut node, host);
-        }
-        replace_condition(&mut node, new);
-        cluster.put(node);
+/// Writes down how a worker's Node is; a Node whose host is gone is silent.
+fn report(cluster: &mut Cluster<'_>, hosts: &Hosts, node_name: &str) {
+    let Some(mut node) = cluster.node(node_name).cloned() else { return };
+    if label(&node, POOL_LABEL).is_some() {
+        return;
     }
+    let now = cluster.now.clone();
+    let host = hosts.get(host_of(hosts, node_name));
+    let host = host.filter(|host| host.worker.registered && is_named(host, node_name));
+    let silent =
+        || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
+    let new = host.map_or_else(silent, |host| state(host, &now));
+    if let Some(host) = host {
+        refresh(&mut node, host);
+    }
+    replace_condition(&mut node, new);
+    cluster.put(node);
 }
 
 /// The kubelet tells its version and address; labels and taints stay as they are.
@@ -196,7 +259,7 @@ fn refresh(node: &mut Value, host: &Host) {
     {
         node["status"]["addresses"] = json!([
             { "type": "InternalIP", "address": address.to_string() },
-            { "type": "Hostname", "address": super::cluster::name(node) },
+            { "type": "Hostname", "address": name(node) },
         ]);
     }
 }

@@ -1,5 +1,6 @@
 //! A VM boots and becomes a host; a VM that goes takes its host along.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -30,46 +31,67 @@ struct Machine {
 }
 
 pub(super) fn settle(world: &mut World, now: Timestamp) {
+    // Machines follow from nothing but Azure's objects.
+    if world.settled.azure == Some(world.arm.version()) {
+        return;
+    }
     remove_lost(world, now);
+    let booted: HashSet<&ArmId> = world.hosts.values().filter_map(vm).collect();
     let running: Vec<(ArmId, String)> = world
         .arm
         .list(VIRTUAL_MACHINES)
-        .filter(|(_, machine)| succeeded(machine))
+        .filter(|(id, machine)| succeeded(machine) && !booted.contains(id))
         .map(|(id, machine)| (id.clone(), instance(machine)))
         .collect();
     for (id, instance) in running {
         boot(world, &id, instance, now);
     }
+    publish(world);
+}
+
+fn vm(host: &Host) -> Option<&ArmId> {
+    match &host.kind {
+        HostKind::Vm { id, .. } => Some(id),
+        HostKind::Existing { .. } => None,
+    }
+}
+
+/// Gives each machine the public address that its interface has.
+fn publish(world: &mut World) {
     let World { arm, hosts, .. } = world;
-    for host in hosts.values_mut() {
-        if let HostKind::Vm { id, .. } = &host.kind {
-            host.public_ip =
-                interface(arm, id).and_then(|interface| public_address(arm, interface));
+    let address =
+        |id: &ArmId| interface(arm, id).and_then(|interface| public_address(arm, interface));
+    let moved: Vec<(String, Option<Ipv4Addr>)> = hosts
+        .values()
+        .filter_map(|host| Some((host, address(vm(host)?))))
+        .filter(|(host, address)| host.public_ip != *address)
+        .map(|(host, address)| (host.name.clone(), address))
+        .collect();
+    for (name, address) in moved {
+        if let Some(host) = hosts.get_mut(&name) {
+            host.public_ip = address;
         }
     }
 }
 
 fn remove_lost(world: &mut World, now: Timestamp) {
     let World { arm, hosts, tailnet, .. } = world;
-    hosts.retain(|_, host| {
-        let HostKind::Vm { id, instance: known } = &host.kind else { return true };
-        if arm.get(id).is_some_and(|machine| instance(machine) == *known) {
-            return true;
+    let is_lost = |host: &&Host| match &host.kind {
+        HostKind::Vm { id, instance: known } => {
+            arm.get(id).is_none_or(|machine| instance(machine) != *known)
         }
-        if let Some(tailscale) = &host.tailscale
-            && let Some(device) = &tailscale.device
-        {
+        HostKind::Existing { .. } => false,
+    };
+    let lost: Vec<String> = hosts.values().filter(is_lost).map(|host| host.name.clone()).collect();
+    for name in lost {
+        let Some(Host { tailscale: Some(tailscale), .. }) = hosts.remove(&name) else { continue };
+        if let Some(device) = &tailscale.device {
             tailnet.report(device, false, &tailscale.advertised_routes, now);
         }
-        false
-    });
+    }
 }
 
 fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
-    let booted = |host: &Host| matches!(&host.kind, HostKind::Vm { id: known, .. } if known == id);
-    if world.hosts.values().any(booted) {
-        return;
-    }
     let Some(address) = interface(&world.arm, id).and_then(private_address) else { return };
     let machine = world.arm.custom_data(id).and_then(read_machine);
     let name = machine.as_ref().map_or_else(|| id.name().to_owned(), |it| it.hostname.clone());
@@ -87,7 +109,7 @@ fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
             let _joined = host.join_tailnet(&key, &mut Outside { tailnet, entropy, now });
         }
     }
-    world.hosts.insert(name, host);
+    world.hosts.insert(host);
 }
 
 fn read_machine(custom_data: &str) -> Option<Machine> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cluster::{
-    CILIUM_NODE, CLUSTER_LABEL, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name, owner,
+    CILIUM_NODE, CLUSTER_LABEL, Cluster, NETWORK_CONFIG, NODE, POOL_LABEL, label, name, owner,
 };
 
 /// The first address that AKS gives to a node of its default VNet.
@@ -45,7 +45,7 @@ pub(crate) fn scale_set_number(seed: &str) -> String {
 
 /// Brings the nodes of all pools to their counts; scale-in takes the newest.
 pub(crate) fn scale(cluster: &mut Cluster<'_>, facts: &ClusterFacts, pools: &[Pool]) {
-    let nodes = cluster.nodes();
+    let nodes = pool_nodes(cluster);
     let mut missing = Vec::new();
     for node in &nodes {
         let pool = label(node, POOL_LABEL);
@@ -71,6 +71,12 @@ pub(crate) fn scale(cluster: &mut Cluster<'_>, facts: &ClusterFacts, pools: &[Po
         let address = free_address(cluster);
         add(cluster, facts, pool, index, address, range);
     }
+}
+
+/// The nodes of AKS's own pools.
+fn pool_nodes(cluster: &Cluster<'_>) -> Vec<Value> {
+    let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
+    nodes.filter(|node| label(node, POOL_LABEL).is_some()).cloned().collect()
 }
 
 fn index(name: &str) -> Option<u64> {
@@ -113,7 +119,8 @@ pub(crate) fn internal_ip(node: &Value) -> Option<Ipv4Addr> {
 }
 
 fn free_address(cluster: &Cluster<'_>) -> Ipv4Addr {
-    let taken: BTreeSet<Ipv4Addr> = cluster.nodes().iter().filter_map(internal_ip).collect();
+    let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
+    let taken: BTreeSet<Ipv4Addr> = nodes.filter_map(internal_ip).collect();
     let mut address = u32::from(FIRST_ADDRESS);
     while taken.contains(&Ipv4Addr::from(address)) {
         address += 1;

@@ -4,14 +4,18 @@ use serde_json::{Value, json};
 
 use super::certificates;
 use super::cluster::{Cluster, name};
+use super::settled::Since;
 use crate::sandbox::kubernetes::{Attributes, UserInfo};
 
 pub(super) const REQUEST: (&str, &str) = ("certificates.k8s.io/v1", "CertificateSigningRequest");
+pub(super) const CLUSTER_ROLE: (&str, &str) = ("rbac.authorization.k8s.io/v1", "ClusterRole");
+pub(super) const CLUSTER_ROLE_BINDING: (&str, &str) =
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding");
 pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
 /// Approves what the bindings let approve by itself, and issues what is approved.
-pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str) {
-    for mut request in cluster.all(REQUEST) {
+pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str, since: Since) {
+    for mut request in concerned(cluster, since) {
         if request["spec"]["signerName"] != CLIENT_SIGNER {
             continue;
         }
@@ -34,6 +38,17 @@ pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str) {
             }
         }
         cluster.put(request);
+    }
+}
+
+/// The requests that are new, or all where others may approve themselves now.
+fn concerned(cluster: &Cluster<'_>, since: Since) -> Vec<Value> {
+    let same = |kind| since.news(cluster.store, kind).is_some_and(|news| news.is_empty());
+    match since.news(cluster.store, REQUEST) {
+        Some(news) if same(CLUSTER_ROLE) && same(CLUSTER_ROLE_BINDING) => {
+            news.into_iter().filter_map(|news| Some((*news.after?).clone())).collect()
+        }
+        _ => cluster.all(REQUEST),
     }
 }
 

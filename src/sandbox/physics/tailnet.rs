@@ -2,11 +2,15 @@
 
 use jiff::Timestamp;
 
+use super::settled::follow;
+use crate::sandbox::hosts::Touched;
 use crate::sandbox::world::World;
 
-pub(super) fn settle(world: &mut World, now: Timestamp) {
-    let World { hosts, tailnet, .. } = world;
-    for host in hosts.values_mut() {
+pub(super) fn settle(world: &mut World, touched: &Touched, now: Timestamp) {
+    let World { hosts, tailnet, settled, .. } = world;
+    follow(&mut settled.members, hosts, touched, |host| host.tailscale.is_some());
+    for name in &settled.members {
+        let Some(host) = hosts.for_settling(name) else { continue };
         let powered_on = host.powered_on;
         let Some(tailscale) = &mut host.tailscale else { continue };
         let Some(device) = &tailscale.device else { continue };

@@ -8,6 +8,15 @@ use crate::sandbox::test_world::{
 };
 use crate::sandbox::world::World;
 
+/// Checks that looking at what is new led to where looking at everything leads:
+/// a world that was just loaded remembers nothing of the last settling.
+fn check_settled(world: &World, step: &str) {
+    let stored = serde_json::to_value(world).unwrap();
+    let mut loaded: World = serde_json::from_value(stored.clone()).unwrap();
+    settle(&mut loaded, now());
+    assert_eq!(stored, serde_json::to_value(&loaded).unwrap(), "{step}");
+}
+
 fn object<'a>(
     world: &'a World,
     kind: (&str, &str),
@@ -32,7 +41,8 @@ fn a_router_boots_into_the_tailnet_and_leaves_it_offline() {
     assert!(host.in_tailnet());
     let device = host.tailscale.as_ref().unwrap().device.clone().unwrap();
     assert!(world.tailnet.device(&device).unwrap().online);
-    world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router"));
+    let vm = id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router");
+    world.arm.remove(&vm, &mut String::new);
     settle(&mut world, now());
     assert!(world.hosts.is_empty());
     assert!(!world.tailnet.device(&device).unwrap().online, "it stays listed");
@@ -81,7 +91,7 @@ fn aks_brings_nodes_whose_ranges_are_not_in_their_order() {
     let path = format!("{}/{credential}", cluster.as_str());
     let (status, answer) = ask(&mut world, Api::Azure, "POST", &path, &Value::Null);
     assert_eq!(status, 200, "{answer}");
-    world.arm.remove(&cluster);
+    world.arm.remove(&cluster, &mut String::new);
     settle(&mut world, now());
     assert!(world.kubernetes.is_none());
 }
@@ -134,23 +144,7 @@ fn worlds_replay() {
 #[test]
 fn a_daemon_set_runs_on_every_node_and_goes_with_its_namespace() {
     let mut world = whole();
-    let namespace =
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "goldpinger" } });
-    let set = json!({
-        "apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": { "name": "goldpinger", "namespace": "goldpinger" },
-        "spec": {
-            "selector": { "matchLabels": { "app": "goldpinger" } },
-            "template": {
-                "metadata": { "labels": { "app": "goldpinger" } },
-                "spec": { "tolerations": [{ "operator": "Exists" }], "containers": [{ "name": "g", "image": "g" }] },
-            },
-        },
-    });
-    assert!(ask(&mut world, Api::Kubernetes, "POST", "/api/v1/namespaces", &namespace).0 < 300);
-    let path = "/apis/apps/v1/namespaces/goldpinger/daemonsets";
-    let (status, answer) = ask(&mut world, Api::Kubernetes, "POST", path, &set);
-    assert!(status < 300, "{answer}");
+    daemon_set(&mut world);
     let pods = |world: &World| -> Vec<Value> {
         let store = world.kubernetes.as_ref().unwrap();
         store.list("v1", "Pod", Some("goldpinger")).into_iter().cloned().collect()
@@ -200,4 +194,94 @@ fn a_cluster_made_by_requests_comes_up_when_its_operation_ends() {
     assert_eq!(node_names(&world).len(), 2);
     let facts = world.arm.get(&cluster).unwrap();
     assert!(facts["properties"]["fqdn"].is_string());
+}
+
+fn daemon_set(world: &mut World) {
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "goldpinger" } });
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": { "name": "goldpinger", "namespace": "goldpinger" },
+        "spec": {
+            "selector": { "matchLabels": { "app": "goldpinger" } },
+            "template": {
+                "metadata": { "labels": { "app": "goldpinger" } },
+                "spec": { "tolerations": [{ "operator": "Exists" }], "containers": [{ "name": "g", "image": "g" }] },
+            },
+        },
+    });
+    assert!(ask(world, Api::Kubernetes, "POST", "/api/v1/namespaces", &namespace).0 < 300);
+    let path = "/apis/apps/v1/namespaces/goldpinger/daemonsets";
+    let (status, answer) = ask(world, Api::Kubernetes, "POST", path, &set);
+    assert!(status < 300, "{answer}");
+}
+
+#[test]
+fn what_is_new_is_all_that_needs_a_look() {
+    let kubernetes = |world: &mut World, method: &str, path: &str, body: &Value| {
+        let (status, answer) = ask(world, Api::Kubernetes, method, path, body);
+        assert!(status < 300, "{method} {path}: {answer}");
+    };
+    let strike = |world: &mut World, change: &dyn Fn(&mut World)| {
+        change(world);
+        settle(world, now());
+    };
+    let mut world = whole();
+    check_settled(&world, "everything is there");
+    daemon_set(&mut world);
+    check_settled(&world, "a set came");
+    strike(&mut world, &|world| {
+        world.hosts.get_mut("dc1-worker-1").unwrap().worker.cni_files.clear();
+    });
+    check_settled(&world, "a worker is not ready any more");
+    let ready = |world: &World| {
+        let set = ("apps/v1", "DaemonSet");
+        object(world, set, Some("goldpinger"), "goldpinger").unwrap()["status"]["numberReady"]
+            .as_i64()
+            .unwrap()
+    };
+    assert_eq!(ready(&world), 2);
+    let node = "/api/v1/nodes/dc1-worker-1";
+    let taints = json!({ "metadata": { "labels": { "x": "y" } }, "spec": { "taints": null } });
+    kubernetes(&mut world, "PATCH", node, &taints);
+    check_settled(&world, "a Node changed");
+    strike(&mut world, &|world| {
+        let host = world.hosts.get_mut("dc1-worker-1").unwrap();
+        host.worker
+            .cni_files
+            .insert("00-stargate.conflist".to_owned(), "10.244.64.0/24".parse().unwrap());
+    });
+    assert_eq!(ready(&world), 3);
+    check_settled(&world, "it is ready again");
+    let pods = world.kubernetes.as_ref().unwrap().list("v1", "Pod", Some("goldpinger"));
+    let pod = pods[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    kubernetes(
+        &mut world,
+        "DELETE",
+        &format!("/api/v1/namespaces/goldpinger/pods/{pod}"),
+        &Value::Null,
+    );
+    assert!(object(&world, ("v1", "Pod"), Some("goldpinger"), &pod).is_some());
+    check_settled(&world, "a pod was deleted");
+    kubernetes(&mut world, "DELETE", "/apis/cilium.io/v2/ciliumnodes/dc1-worker-1", &Value::Null);
+    assert!(object(&world, ("cilium.io/v2", "CiliumNode"), None, "dc1-worker-1").is_some());
+    check_settled(&world, "a CiliumNode was deleted");
+    let aks = node_names(&world)[0].clone();
+    kubernetes(&mut world, "DELETE", &format!("/api/v1/nodes/{aks}"), &Value::Null);
+    assert_eq!(node_names(&world).len(), 3, "its pool brings another");
+    check_settled(&world, "an AKS node was deleted");
+    strike(&mut world, &|world| {
+        world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-worker-1"));
+    });
+    let node = object(&world, ("v1", "Node"), None, "dc1-worker-1").unwrap();
+    assert!(!super::cluster::is_ready(node), "its host is gone");
+    check_settled(&world, "a VM was deleted");
+    kubernetes(&mut world, "DELETE", "/api/v1/nodes/dc1-worker-1", &Value::Null);
+    check_settled(&world, "its Node was deleted");
+    strike(&mut world, &|world| {
+        world.hosts.get_mut("dc1-router").unwrap().powered_on = false;
+    });
+    check_settled(&world, "a router is off");
+    super::super::test_world::aks(&mut world, 4);
+    check_settled(&world, "the pool grew");
 }

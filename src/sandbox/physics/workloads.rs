@@ -1,55 +1,180 @@
 //! DaemonSets get a pod on every node that they match.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cluster::{Cluster, is_ready, name, owner};
+use super::cluster::{Cluster, NETWORK_CONFIG, NODE, is_ready, name, owner};
 use super::nodes::{internal_ip, pod_range};
+use super::settled::Since;
+use crate::sandbox::kubernetes::ObjectNews;
 use crate::sandbox::world::World;
 
 const DAEMON_SET: (&str, &str) = ("apps/v1", "DaemonSet");
 const POD: (&str, &str) = ("v1", "Pod");
 
-pub(super) fn settle(world: &mut World, now: Timestamp) {
+pub(super) fn settle(world: &mut World, since: Since, now: Timestamp) {
     let Some(store) = &mut world.kubernetes else { return };
-    let cluster = &mut Cluster::new(store, now);
-    let sets = cluster.all(DAEMON_SET);
-    let pods = cluster.all(POD);
-    if sets.is_empty() && pods.is_empty() {
+    let sets = store.list(DAEMON_SET.0, DAEMON_SET.1, None).len();
+    if sets == 0 && store.list(POD.0, POD.1, None).is_empty() {
         return;
     }
-    let nodes: BTreeMap<String, Value> =
-        cluster.nodes().into_iter().map(|node| (name(&node).to_owned(), node)).collect();
-    for pod in &pods {
-        let place = pod.pointer("/spec/nodeName").and_then(Value::as_str);
-        if place.is_some_and(|place| !nodes.contains_key(place)) {
-            let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
-            cluster.delete(POD, namespace, name(pod));
-        }
+    let cluster = &mut Cluster::new(store, now);
+    match News::since(cluster, since) {
+        Some(news) => follow(cluster, news),
+        None => everything(cluster),
     }
-    for set in sets {
+}
+
+fn everything(cluster: &mut Cluster<'_>) {
+    for pod in cluster.all(POD) {
+        remove_from_lost_node(cluster, &pod);
+    }
+    let nodes = cluster.nodes();
+    for set in cluster.all(DAEMON_SET) {
         spread(cluster, set, &nodes);
     }
 }
 
-fn spread(cluster: &mut Cluster<'_>, mut set: Value, nodes: &BTreeMap<String, Value>) {
-    if set.pointer("/metadata/deletionTimestamp").is_some() {
+/// What is new of all that pods follow from.
+struct News {
+    /// Nodes that came, went or changed, or whose pods may have.
+    nodes: Vec<ObjectNews>,
+    pods: Vec<ObjectNews>,
+    /// The names and namespaces of changed sets.
+    sets: BTreeSet<(Option<String>, String)>,
+}
+
+impl News {
+    fn since(cluster: &Cluster<'_>, since: Since) -> Option<Self> {
+        let store = &cluster.store;
+        let mut nodes = since.news(store, NODE)?;
+        let pods = since.news(store, POD)?;
+        let changed = since.news(store, DAEMON_SET)?;
+        let ranges = since.news(store, NETWORK_CONFIG)?;
+        let seen: BTreeSet<String> =
+            nodes.iter().filter_map(|news| Some(name(news.last()?).to_owned())).collect();
+        let of_pods = pods.iter().filter_map(|news| place(news.last()?));
+        let of_ranges = ranges.iter().filter_map(|news| Some(name(news.last()?)));
+        let others: BTreeSet<&str> =
+            of_pods.chain(of_ranges).filter(|name| !seen.contains(*name)).collect();
+        for other in others {
+            let Some(node) = cluster.node(other).cloned().map(Arc::new) else { continue };
+            nodes.push(ObjectNews { before: Some(Arc::clone(&node)), after: Some(node) });
+        }
+        let sets = changed.iter().filter_map(|news| news.last()).map(identity).collect();
+        Some(Self { nodes, pods, sets })
+    }
+}
+
+fn follow(cluster: &mut Cluster<'_>, news: News) {
+    for pod in news.pods.iter().filter_map(|news| news.after.as_deref()) {
+        remove_from_lost_node(cluster, pod);
+    }
+    if news.nodes.iter().any(|node| node.after.is_none()) {
+        for pod in cluster.all(POD) {
+            remove_from_lost_node(cluster, &pod);
+        }
+    }
+    if news.nodes.is_empty() && news.sets.is_empty() {
         return;
     }
-    let (mut desired, mut ready) = (0, 0);
-    for node in nodes.values().filter(|node| matches(&set, node)) {
-        desired += 1;
-        if is_ready(node) {
-            ready += 1;
+    for set in cluster.all(DAEMON_SET) {
+        match counted(&set) {
+            Some(count) if !news.sets.contains(&identity(&set)) => {
+                adjust(cluster, set, count, &news.nodes);
+            }
+            _ => {
+                let nodes = cluster.nodes();
+                spread(cluster, set, &nodes);
+            }
         }
+    }
+}
+
+fn identity(object: &Value) -> (Option<String>, String) {
+    (namespace(object).map(str::to_owned), name(object).to_owned())
+}
+
+fn namespace(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/namespace").and_then(Value::as_str)
+}
+
+/// The node that a pod is on.
+fn place(pod: &Value) -> Option<&str> {
+    pod.pointer("/spec/nodeName").and_then(Value::as_str)
+}
+
+fn remove_from_lost_node(cluster: &mut Cluster<'_>, pod: &Value) {
+    if place(pod).is_some_and(|place| cluster.node(place).is_none()) {
+        cluster.delete(POD, namespace(pod), name(pod));
+    }
+}
+
+/// On how many nodes a set wants to be, and on how many of them its pod is ready.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    desired: i64,
+    ready: i64,
+}
+
+impl Count {
+    fn of(set: &Value, node: &Value) -> Self {
+        let desired = matches(set, node);
+        Self { desired: i64::from(desired), ready: i64::from(desired && is_ready(node)) }
+    }
+}
+
+/// What a set's status says.
+fn counted(set: &Value) -> Option<Count> {
+    let number = |key: &str| set["status"][key].as_i64();
+    Some(Count { desired: number("desiredNumberScheduled")?, ready: number("numberReady")? })
+}
+
+/// Brings a set's pods to nodes that changed, and counts them anew.
+fn adjust(cluster: &mut Cluster<'_>, set: Value, mut count: Count, nodes: &[ObjectNews]) {
+    if is_leaving(&set) {
+        return;
+    }
+    for news in nodes {
+        let of = |node: Option<&Value>| node.map(|node| Count::of(&set, node)).unwrap_or_default();
+        let (before, after) = (of(news.before.as_deref()), of(news.after.as_deref()));
+        count.desired += after.desired - before.desired;
+        count.ready += after.ready - before.ready;
+        if let (Some(node), 1) = (&news.after, after.desired)
+            && let Some(pod) = pod(cluster, &set, node)
+        {
+            cluster.put(pod);
+        }
+    }
+    tell(cluster, set, count);
+}
+
+fn is_leaving(set: &Value) -> bool {
+    set.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+fn spread(cluster: &mut Cluster<'_>, set: Value, nodes: &[Value]) {
+    if is_leaving(&set) {
+        return;
+    }
+    let mut count = Count::default();
+    for node in nodes.iter().filter(|node| matches(&set, node)) {
+        count.desired += 1;
+        count.ready += i64::from(is_ready(node));
         if let Some(pod) = pod(cluster, &set, node) {
             cluster.put(pod);
         }
     }
+    tell(cluster, set, count);
+}
+
+fn tell(cluster: &mut Cluster<'_>, mut set: Value, count: Count) {
+    let Count { desired, ready } = count;
     set["status"] = json!({
         "currentNumberScheduled": desired,
         "desiredNumberScheduled": desired,
@@ -125,6 +250,7 @@ fn pod(cluster: &Cluster<'_>, set: &Value, node: &Value) -> Option<Value> {
     });
     let old = pod["status"].clone();
     pod["status"] = pod_status(&old, running, address, internal_ip(node));
+    pod["status"]["containerStatuses"] = container_statuses(&pod["spec"], running);
     Some(pod)
 }
 
@@ -154,6 +280,21 @@ fn pod_status(
         status["podIPs"] = json!([{ "ip": address }]);
     }
     status
+}
+
+fn container_statuses(spec: &Value, running: bool) -> Value {
+    let containers = spec["containers"].as_array();
+    let statuses = containers.into_iter().flatten().map(|container| {
+        json!({
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": container["image"],
+            "ready": running,
+            "started": running,
+            "restartCount": 0,
+        })
+    });
+    Value::Array(statuses.collect())
 }
 
 fn letter(byte: u8) -> char {

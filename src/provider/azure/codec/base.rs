@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::DecodeError;
 use crate::resource::ArmId;
+use crate::resource::azure::Provisioning;
 
 /// Reads a model; the error tells where it did not fit.
 pub(super) fn read<T: DeserializeOwned>(
@@ -128,6 +129,15 @@ pub(super) fn address(
         field: field.to_owned(),
         reason: format!("`{text}` is no IPv4 address"),
     })
+}
+
+/// How far the making of an object has come.
+pub(super) fn provisioning(body: &Value) -> Provisioning {
+    match body.pointer("/properties/provisioningState").and_then(Value::as_str) {
+        Some("Creating") => Provisioning::Creating,
+        Some("Failed" | "Canceled") => Provisioning::Failed,
+        _ => Provisioning::Ready,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, missing, prefix, read};
+use super::base::{lay_over, location, missing, prefix, provisioning, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{ManagedCluster, NodePool};
 use crate::topology::model::NodePoolScale;
@@ -78,6 +78,7 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         pod_cidr: range("properties.networkProfile.podCidr", network.pod_cidr)?,
         service_cidr: range("properties.networkProfile.serviceCidr", network.service_cidr)?,
         node_pools: pools.into_iter().map(decode_pool).collect(),
+        provisioning: provisioning(body),
     })
 }
 

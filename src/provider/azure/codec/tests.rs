@@ -105,6 +105,7 @@ fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> ManagedCluste
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.2.0.0/16".parse().unwrap(),
         node_pools: pools,
+        provisioning: Provisioning::Ready,
     }
 }
 
@@ -184,6 +185,7 @@ proptest! {
             ssh_public_key: "ssh-ed25519 AAAA me".to_owned(),
             network_interface: subnet,
             role: if router { MachineRole::Router } else { MachineRole::Worker },
+            provisioning: Provisioning::Ready,
         };
         round_trip(Resource::VirtualMachine(machine), None, "Microsoft.Compute/virtualMachines");
         let vm_size = "Standard_D4s_v5".to_owned();
@@ -254,6 +256,7 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
         ssh_public_key: "k".into(),
         network_interface: ArmId::new("/n"),
         role: MachineRole::Router,
+        provisioning: Provisioning::Ready,
     };
     let creation = MachineCreation::new("host", Secret::new("marked"));
     assert!(!format!("{creation:?}").contains("marked"));

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, missing, read, write};
+use super::base::{lay_over, location, missing, provisioning, read, write};
 use super::marks::tag;
 use super::{DecodeError, Marks};
 use crate::provider::secret::Secret;
@@ -59,6 +59,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
         ssh_public_key: key.trim().to_owned(),
         network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,
+        provisioning: provisioning(body),
     })
 }
 

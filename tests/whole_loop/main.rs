@@ -1,0 +1,15 @@
+//! The whole loop on a world in memory: topology → plan → apply → no changes →
+//! drift → mend → destroy, through the clients that talk to the real services.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod destroy;
+mod edits;
+mod end_state;
+mod faults;
+mod harness;
+mod kill;
+mod portrait;
+mod repeat;
+mod saved_plans;
+mod unreliable;
