@@ -271,7 +271,8 @@ fn what_is_new_is_all_that_needs_a_look() {
     assert_eq!(node_names(&world).len(), 3, "its pool brings another");
     check_settled(&world, "an AKS node was deleted");
     strike(&mut world, &|world| {
-        world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-worker-1"));
+        let vm = id("dc1", "Microsoft.Compute/virtualMachines", "dc1-worker-1");
+        world.arm.remove(&vm, &mut String::new);
     });
     let node = object(&world, ("v1", "Node"), None, "dc1-worker-1").unwrap();
     assert!(!super::cluster::is_ready(node), "its host is gone");
