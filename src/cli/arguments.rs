@@ -13,7 +13,7 @@ use super::commands;
 /// 3 applied in part; 4 the plan is stale; 5 blocked by a lint or a
 /// protection; 64 usage; 130 interrupted.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "stargate", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "stargate", version, propagate_version = true, max_term_width = 80)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -22,14 +22,16 @@ use clap::{CommandFactory, FromArgMatches};
 pub use error::CliError;
 pub use ui::Ui;
 
+use crate::render::Style;
+
 use arguments::{Arguments, Command};
 
 /// Runs the program: parses the command line, runs the command, tells an error.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
-            logging::start(arguments.global.verbose);
             let ui = Ui::new(&arguments.global);
+            logging::start(arguments.global.verbose, ui.status_style() == Style::Coloured);
             ExitCode::from(run(&arguments, &ui).unwrap_or_else(|error| {
                 ui.error(&error);
                 error.exit

@@ -17,7 +17,7 @@ use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::credentials::{AzureTokens, StaticToken, TailnetCredentials};
 use crate::provider::doors::{Doors, KubeconfigConnector};
 use crate::provider::error::ApiError;
-use crate::provider::http::{Api, RequestCount};
+use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::patience::PatientHosts;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
@@ -61,7 +61,11 @@ pub(crate) struct Look {
 impl Session {
     /// Loads the topology and opens the doors.
     pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
-        let loaded = topology::load_or_report(global, ui)?;
+        Self::of(topology::load_or_report(global, ui)?, global).await
+    }
+
+    /// Opens the doors for a topology that was loaded already.
+    pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
         match global.sandbox_folder() {
             Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
             None => Self::open_clouds(loaded),
@@ -207,12 +211,7 @@ fn sandbox_doors(
 
 /// An API's refusal as an error of the command line.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
-    let code = match error {
-        ApiError::Credentials { api: Api::Tailscale, .. } => Code::TailscaleCredentialsMissing,
-        ApiError::Credentials { .. } => Code::AzureCredentialsMissing,
-        _ => Code::ApiError,
-    };
-    CliError::coded(code, error.to_string()).hint(error.remedy())
+    CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
 }
 
 fn public_key(topology: &Topology) -> Result<String, CliError> {

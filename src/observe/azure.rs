@@ -106,7 +106,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.gap(Source::Azure, &error, error.remedy());
+            observation.refusal(Source::Azure, &error);
             return;
         }
     };

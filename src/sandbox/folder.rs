@@ -79,7 +79,7 @@ impl Folder {
     /// Opens a folder, making it if need be, and keeps others out of it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let path = path.into();
-        fs::create_dir_all(&path).map_err(at(&path))?;
+        make(&path).map_err(at(&path))?;
         let lock = lock(&path)?;
         Ok(Self { path, _lock: lock })
     }
@@ -256,6 +256,22 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
+}
+
+/// Writes a file that only its owner may read: it holds a token.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    private(OpenOptions::new().write(true).create(true).truncate(true))
+        .open(path)?
+        .write_all(content)
+}
+
+/// Makes the folder, for its owner alone.
+fn make(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {

@@ -11,15 +11,17 @@ use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::{Look, Session};
+use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::execute::events::{Outcome, Reporter, Silent};
 use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
-use crate::plan::file::{Expected, SavedPlan};
+use crate::plan::file::{Expected, PlanFileError, SavedPlan};
 use crate::plan::{Plan, Severity};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
 use crate::topology::diagnostic::Code;
+use crate::topology::load::Loaded;
 
 /// Make the world match the topology
 ///
@@ -66,44 +68,44 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let code = match read_plan(arguments.plan.as_deref(), &session) {
-        Ok(saved) => {
-            let order = Order {
-                look: Look {
-                    deep: arguments.deep,
-                    destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
-                },
-                adopt: match &saved {
-                    Some(saved) => saved.adopt.clone(),
-                    None => arguments.adopt.iter().cloned().collect(),
-                },
-                yes: arguments.yes || saved.is_some(),
-                saved,
-                format: arguments.format,
-                purpose: Purpose::Plan,
-            };
-            carry_out(&session, &order, ui).await
-        }
-        Err(error) => Err(error),
+    let loaded = topology::load_or_report(global, ui)?;
+    // A plan that is of no use is refused before any door is opened.
+    let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
+    let session = Session::of(loaded, global).await?;
+    let order = Order {
+        look: Look {
+            deep: arguments.deep,
+            destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
+        },
+        adopt: match &saved {
+            Some(saved) => saved.adopt.clone(),
+            None => arguments.adopt.iter().cloned().collect(),
+        },
+        yes: arguments.yes || saved.is_some(),
+        saved,
+        format: arguments.format,
+        purpose: Purpose::Plan,
     };
+    let code = carry_out(&session, &order, ui).await;
     session.close().await?;
     code
 }
 
-fn read_plan(path: Option<&Path>, session: &Session) -> Result<Option<SavedPlan>, CliError> {
+fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, CliError> {
     let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         CliError::coded(
             Code::Unreadable,
             format!("the plan `{}` cannot be read: {error}", path.display()),
         )
         .hint("make one with `stargate plan --out FILE`")
     })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
     let expected = Expected {
         stargate_version: env!("CARGO_PKG_VERSION"),
-        topology: session.loaded.topology.name.as_str(),
-        topology_digest: &session.loaded.digest,
+        topology: loaded.topology.name.as_str(),
+        topology_digest: &loaded.digest,
     };
     Ok(Some(SavedPlan::from_text(&text, expected)?))
 }
@@ -177,8 +179,8 @@ async fn watch_for_interrupt(stop: StopSignal) {
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
-        Ending::Converged => (exit::DONE, "the world matches the plan".to_owned()),
-        Ending::Partial { reason } => (exit::PARTIAL, reason.clone()),
+        Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
+        Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
         Ending::Stale => {
             (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
         }
@@ -199,6 +201,12 @@ fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
             ),
             _ => {}
         }
+    }
+    if let Ending::Partial { reason } = &applied.ending {
+        ui.error(
+            &CliError::coded(Code::PartlyApplied, reason.clone())
+                .hint("run the same command again: what was done stays done"),
+        );
     }
     if order.format == Format::Text {
         ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));

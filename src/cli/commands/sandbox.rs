@@ -12,7 +12,7 @@ use crate::cli::ui::Ui;
 use crate::cli::{exit, sandbox_world, topology};
 use crate::sandbox::SharedWorld;
 use crate::sandbox::faults::{Fault, inject as inject_fault};
-use crate::sandbox::folder::Folder;
+use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
 use crate::sandbox::serve::Server;
 use crate::topology::diagnostic::Code;
@@ -181,7 +181,7 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
     if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
         return;
     }
-    if let Err(error) = std::fs::write(path, text) {
+    if let Err(error) = write_private(path, text.as_bytes()) {
         tracing::warn!(%error, path = %path.display(), "the kubeconfig cannot be written");
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::scripted::{Scripted, Step};
+use crate::topology::diagnostic::Code;
 
 fn client(credentials: TailnetCredentials, steps: Vec<Step>) -> (TailnetClient, Arc<Scripted>) {
     let script = Arc::new(Scripted::new(steps));
@@ -153,6 +154,7 @@ async fn the_policy_is_asked_for_without_comments() {
     for _ in 0..2 {
         let error = client.policy().await.unwrap_err();
         assert!(error.is_refused() && !error.remedy().is_empty());
+        assert_eq!(error.stable_code(), Code::TailscaleRefused);
     }
 }
 
@@ -167,5 +169,6 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
     );
     let error = client.devices().await.unwrap_err();
     assert!(matches!(error, ApiError::Credentials { .. }));
+    assert_eq!(error.stable_code(), Code::TailscaleRefused);
     assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("marked"));
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::host::{HostAddress, HostTarget};
+use crate::provider::host::{HostAddress, HostTarget};
 use crate::topology::model::{Datacenter, Site, Topology, Worker};
 
 /// The AKS router, through the tailnet.
-pub fn cluster_router(
+pub(crate) fn cluster_router(
     topology: &Topology,
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
@@ -17,7 +17,7 @@ pub fn cluster_router(
 
 /// A datacenter's router, through the tailnet, or where the topology says that
 /// SSH reaches it before it has joined.
-pub fn datacenter_router(
+pub(crate) fn datacenter_router(
     topology: &Topology,
     datacenter: &Datacenter,
     addresses: &BTreeMap<String, Ipv4Addr>,
@@ -36,7 +36,7 @@ pub fn datacenter_router(
 }
 
 /// A worker, through its datacenter's router.
-pub fn worker(
+pub(crate) fn worker(
     topology: &Topology,
     datacenter: &Datacenter,
     worker: &Worker,
@@ -67,7 +67,7 @@ fn target(
 }
 
 /// A worker that the topology no longer names, through its datacenter's router.
-pub fn former_worker(
+pub(crate) fn former_worker(
     topology: &Topology,
     datacenter: &Datacenter,
     name: &str,
