@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(commands, ["apply", "plan", "sandbox break udr-missing"]);
         // What comes after a mark is nobody's of before.
         note(&mut log, "GET", "/x");
-        assert_eq!(log.last_run().map(|run| run.reads()), Some(1));
+        assert_eq!(log.last_run().map(Run::reads), Some(1));
         assert_eq!((log.writes(), log.count(Api::Azure)), (1, 4));
     }
 

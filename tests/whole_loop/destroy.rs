@@ -55,8 +55,10 @@ fn ours(world: &World, topology: &str) -> Vec<String> {
     found.extend(devices.map(|device| device.hostname.clone()));
     if let Some(store) = &world.kubernetes {
         let text = serde_json::to_string(store).unwrap();
-        let marks =
-            [format!("\"stargate.io/topology\":\"{topology}\""), "servers.stargate.io".to_owned()];
+        let marks = [
+            format!("\"stargate.io/topology\":\"{topology}\""),
+            "\"name\":\"servers.stargate.io\"".to_owned(),
+        ];
         found.extend(marks.into_iter().filter(|mark| text.contains(mark)));
     }
     found

@@ -177,7 +177,6 @@ async fn another_service_range_is_another_cluster() {
     let cluster = &plan.changes[position(&plan, "managed-cluster/cluster/stargate-aks-e2e-2")];
     assert_eq!(cluster.action, Action::Replace);
     assert!(cluster.interrupts.as_ref().unwrap().contains("whole cluster"));
-    println!("{}", told(&plan));
     deployment.converge().await;
     assert!(deployment.look(&Look::deep()).await.plan.is_empty());
     same_as_made_at_once(&deployment, &text).await;

@@ -102,7 +102,7 @@ fn the_description_tells_clients_that_fields_are_checked_here() {
         let index = get(store, "/openapi/v3").1;
         index["paths"][root]["serverRelativeURL"].as_str().unwrap().to_owned()
     };
-    assert_eq!(index["paths"]["apis/apps/v1"].as_object().map(|it| it.len()), Some(1));
+    assert_eq!(index["paths"]["apis/apps/v1"].as_object().map(serde_json::Map::len), Some(1));
     let before = url(&mut store, "apis/stargate.io/v1alpha1");
     let described = get(&mut store, &before).1;
     let patch = &described["paths"]["/apis/stargate.io/v1alpha1/namespaces/{namespace}/servers/{name}"]
