@@ -1,5 +1,7 @@
 //! What people and machines read.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::place::{Place, Ran, too_wide};
@@ -88,12 +90,13 @@ fn an_apply_for_machines_is_a_line_for_each_event() {
 #[test]
 fn what_a_service_hides_is_not_called_a_match() {
     let place = Place::applied();
-    for source in ["azure", "tailscale", "kubernetes"] {
-        place.run(&format!("sandbox break source-down {source}")).exits(0);
-        let plan = place.run("plan --sandbox").exits(1);
-        assert!(plan.out.contains("warning[SG0409]: "), "{source}: {}", plan.out);
-        assert!(!plan.out.contains("The world matches"), "{source}: {}", plan.out);
-        place.run("sandbox break source-down none").exits(0);
-    }
+    // Nor is it waited for much longer than a pause of the service's would take.
+    place.run("sandbox break source-down kubernetes").exits(0);
+    let started = Instant::now();
+    let plan = place.run("plan --sandbox").exits(1);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(plan.out.contains("warning[SG0409]: Kubernetes could not be read"), "{}", plan.out);
+    assert!(!plan.out.contains("The world matches"), "{}", plan.out);
+    place.run("sandbox break source-down none").exits(0);
     place.run("plan --sandbox --detailed-exitcode").exits(0);
 }

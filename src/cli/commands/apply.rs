@@ -179,6 +179,9 @@ async fn watch_for_interrupt(stop: StopSignal) {
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
+        Ending::Converged if order.purpose == Purpose::Destroy => {
+            (exit::DONE, "nothing of the topology is left".to_owned())
+        }
         Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
         Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
         Ending::Stale => {
