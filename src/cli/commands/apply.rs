@@ -16,7 +16,7 @@ use crate::cli::ui::Ui;
 use crate::execute::events::{Outcome, Reporter, Silent};
 use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
 use crate::plan::file::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, Severity};
+use crate::plan::{Plan, Severity, Standing};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -149,7 +149,12 @@ fn nothing_to_do(plan: &Plan) -> Option<u8> {
     if wrong {
         return Some(exit::BLOCKED);
     }
-    plan.changes.is_empty().then(|| plan::exit_code(plan, false))
+    if !plan.changes.is_empty() {
+        return None;
+    }
+    // A router that is offline is nothing to decide about, but it is not done.
+    let waits = !plan.blocked.is_empty() && plan.standing() != Standing::Unknown;
+    Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
 }
 
 fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
