@@ -117,8 +117,7 @@ impl RoutesTable {
             let words = layers.into_iter().map(|cell| cell.shown().to_owned());
             std::iter::once(row.prefix.clone()).chain(words).chain([row.owner.clone()]).collect()
         };
-        let head =
-            ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUMNODE", "KERNEL", "OWNER"];
+        let head = ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUMNODE", "KERNEL", "OWNER"];
         text(&head, self.rows.iter().map(row).collect())
     }
 

@@ -9,6 +9,7 @@ mod end_state;
 mod faults;
 mod harness;
 mod kill;
+mod live_lints;
 mod portrait;
 mod repeat;
 mod saved_plans;
