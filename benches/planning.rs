@@ -118,7 +118,7 @@ fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
         inventory,
         findings: &[],
         adopt: &BTreeSet::new(),
-        protected: &BTreeSet::new(),
+        protected: &BTreeMap::new(),
         requests: &BTreeMap::new(),
     })
 }

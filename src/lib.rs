@@ -12,17 +12,17 @@
 //! | [`execute`] | runs the steps of a plan under budgets, emits events |
 //! | [`observe`] | reads the world into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
+//! | [`sandbox`] | the doors onto a world in memory; only `cli` opens it |
 //! | [`provider`] | the doors: Azure, tailnet, cluster, hosts |
-//! | [`sandbox`] | the same doors onto a world in memory |
 //! | — *the pure half* — | no async, no I/O, no clock |
 //! | [`plan`] | desired × inventory → plan |
 //! | [`desired`] | topology × facts → resources and their edges |
 //! | [`resource`] | what can exist, and how it is told apart |
-//! | [`net`] | prefixes and their allocation |
 //! | [`topology`] | the file, its loading with spans, its lints |
+//! | [`net`] | prefixes and their allocation |
 //!
-//! The test `tests/architecture.rs` reads the `use` lines and fails when the
-//! pure half reaches out.
+//! The test in `tests/architecture` reads this table and every path that the
+//! sources name, and fails when one points up or the pure half reaches out.
 
 pub mod bootstrap;
 pub mod cli;

@@ -141,6 +141,7 @@ fn facts(topology: &Topology) -> Facts {
         ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
         cluster: Some(ClusterFacts {
             node_resource_group: NODE_GROUP.to_owned(),
+            node_group_locked: false,
             node_subnets: vec![NodeSubnet {
                 id: network.child("subnets", "aks-subnet"),
                 prefix: nodes_prefix,

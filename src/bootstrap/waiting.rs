@@ -44,13 +44,11 @@ impl JoinContext<'_> {
         let worker = WorkerName::new(&self.desired.name);
         let mut approved = false;
         loop {
-            if !approved {
-                let answer = self.cluster.approve_csr_for(&worker, token_id).await;
-                match self.tolerate(step, answer)? {
-                    Some(Approval::Approved { .. }) => approved = true,
-                    Some(Approval::Refused(refusal)) => return Err(self.refused(refusal)),
-                    Some(Approval::NotThereYet) | None => {}
-                }
+            let answer = self.cluster.approve_csr_for(&worker, token_id).await;
+            match self.tolerate(step, answer)? {
+                Some(Approval::Approved { .. }) => approved = true,
+                Some(Approval::Refused(refusal)) => return Err(self.refused(refusal)),
+                Some(Approval::NotThereYet) | None => {}
             }
             if approved {
                 let probe = self.hosts.probe_worker(&self.target).await;

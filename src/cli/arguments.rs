@@ -13,7 +13,7 @@ use super::commands;
 /// 3 applied in part; 4 the plan is stale; 5 blocked by a lint or a
 /// protection; 64 usage; 130 interrupted.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "stargate", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "stargate", version, propagate_version = true, max_term_width = 80)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -48,6 +48,10 @@ pub(crate) struct Global {
     /// Whether to use colours; `NO_COLOR` is obeyed
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub(crate) color: ColorChoice,
+    /// The command that was given, such as `sandbox serve`: what the sandbox's
+    /// log calls its requests by
+    #[arg(skip)]
+    pub(crate) command: String,
 }
 
 /// Whether to use colours.

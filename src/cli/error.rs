@@ -1,6 +1,7 @@
 //! An error as the user reads it: what is wrong, and what to do.
 
 use crate::plan::file::PlanFileError;
+use crate::render::redact::redact;
 use crate::render::text::wrap;
 use crate::render::{Role, Style};
 use crate::topology::diagnostic::Code;
@@ -52,9 +53,10 @@ impl CliError {
             Some(code) => format!("error[{code}]"),
             None => "error".to_owned(),
         };
-        let mut text = format!("{}: {}\n", style.paint(Role::Error, title), self.message);
+        let message = redact(&self.message);
+        let mut text = format!("{}: {message}\n", style.paint(Role::Error, title));
         for hint in &self.hints {
-            for line in wrap(&format!("help: {hint}"), "  ", "    ") {
+            for line in wrap(&format!("help: {}", redact(hint)), "  ", "    ") {
                 text.push_str(&style.paint(Role::Help, line));
                 text.push('\n');
             }

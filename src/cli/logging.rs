@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 const VARIABLE: &str = "STARGATE_LOG";
 
 /// Sets up the log by the variable, else by how often `-v` was given.
-pub(crate) fn start(verbose: u8) {
+pub(crate) fn start(verbose: u8, coloured: bool) {
     let level = match verbose {
         0 => "off",
         1 => "stargate=info",
@@ -15,6 +15,9 @@ pub(crate) fn start(verbose: u8) {
     };
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
     // A second start, as in a test, leaves the first log as it is.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(coloured)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

@@ -17,10 +17,12 @@ mod tests;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 pub use error::CliError;
 pub use ui::Ui;
+
+use crate::render::Style;
 
 use arguments::{Arguments, Command};
 
@@ -28,8 +30,8 @@ use arguments::{Arguments, Command};
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
-            logging::start(arguments.global.verbose);
             let ui = Ui::new(&arguments.global);
+            logging::start(arguments.global.verbose, ui.status_style() == Style::Coloured);
             ExitCode::from(run(&arguments, &ui).unwrap_or_else(|error| {
                 ui.error(&error);
                 error.exit
@@ -49,7 +51,13 @@ pub fn command() -> clap::Command {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from(arguments)
+    let mut definition = Arguments::command();
+    let matches = definition.try_get_matches_from_mut(arguments)?;
+    let parsed = Arguments::from_arg_matches(&matches);
+    let mut parsed = parsed.map_err(|error| error.format(&mut definition))?;
+    let below = std::iter::successors(matches.subcommand(), |(_, below)| below.subcommand());
+    parsed.global.command = below.map(|(name, _)| name).collect::<Vec<_>>().join(" ");
+    Ok(parsed)
 }
 
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {

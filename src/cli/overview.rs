@@ -1,89 +1,169 @@
 //! The tables of `routes` and `status`, out of one look at the world.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use ipnet::Ipv4Net;
 
 use crate::desired::allocate;
 use crate::execute::Planned;
+use crate::net::prefix::TAILNET_RANGE;
 use crate::plan::Inventory;
 use crate::render::table::{Cell, Health, RouteRow, RoutesTable, StatusRow, StatusTable};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource};
 use crate::topology::model::Topology;
 
-/// Which tables hold each prefix, by prefix.
-#[derive(Debug, Default)]
-struct Holders {
-    azure: BTreeMap<Ipv4Net, BTreeSet<String>>,
-    advertised: BTreeMap<Ipv4Net, BTreeSet<String>>,
-    approved: BTreeMap<Ipv4Net, BTreeSet<String>>,
-    cilium: BTreeMap<Ipv4Net, BTreeSet<String>>,
-    kernel: BTreeMap<Ipv4Net, BTreeSet<String>>,
+/// A station on a packet's way that must know a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    Azure,
+    Advertised,
+    Approved,
+    Cilium,
+    Kernel,
 }
 
+/// Whose tables hold each prefix, and where those send it.
+#[derive(Debug, Default)]
+struct Holders(BTreeMap<(Layer, Ipv4Net), BTreeMap<String, String>>);
+
 impl Holders {
-    fn of(inventory: &Inventory) -> Self {
-        let mut holders = Self::default();
+    fn note(&mut self, name: &str, resource: &Resource) {
+        let plain = |prefix: &Ipv4Net| (*prefix, String::new());
+        let (layer, held): (_, Vec<(Ipv4Net, String)>) = match resource {
+            Resource::RouteTable(table) => (Layer::Azure, hops(&table.routes)),
+            Resource::RouterHost(host) => (Layer::Kernel, hops(&host.kernel_routes)),
+            Resource::AdvertisedRoutes(set) => (Layer::Advertised, members(&set.prefixes)),
+            Resource::ApprovedRoutes(set) => (Layer::Approved, members(&set.prefixes)),
+            Resource::CiliumNode(node) => {
+                (Layer::Cilium, node.pod_cidrs.iter().map(plain).collect())
+            }
+            _ => return,
+        };
+        for (prefix, hop) in held {
+            self.0.entry((layer, prefix)).or_default().insert(name.to_owned(), hop);
+        }
+    }
+
+    fn of(&self, layer: Layer, prefix: Ipv4Net) -> impl Iterator<Item = (&String, &String)> {
+        self.0.get(&(layer, prefix)).into_iter().flatten()
+    }
+}
+
+fn hops<V: Debug>(map: &Pending<BTreeMap<Ipv4Net, V>>) -> Vec<(Ipv4Net, String)> {
+    let known = map.known().into_iter().flatten();
+    known.map(|(prefix, hop)| (*prefix, format!("{hop:?}"))).collect()
+}
+
+fn members(set: &Pending<BTreeSet<Ipv4Net>>) -> Vec<(Ipv4Net, String)> {
+    set.known().into_iter().flatten().map(|prefix| (*prefix, String::new())).collect()
+}
+
+/// What should hold each prefix, and what was seen to.
+struct Tables<'a> {
+    wanted: Holders,
+    seen: Holders,
+    inventory: &'a Inventory,
+}
+
+impl<'a> Tables<'a> {
+    fn of(planned: &'a Planned) -> Self {
+        let inventory = &planned.observation.inventory;
+        let (mut wanted, mut seen) = (Holders::default(), Holders::default());
+        for resource in planned.desired.iter() {
+            wanted.note(&resource.address.name, &resource.resource);
+        }
         for (key, observed) in inventory.iter() {
             let name = match key {
-                ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name().to_owned(),
-                ObjectKey::Kubernetes(name) => name.name.clone(),
+                ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name(),
+                ObjectKey::Kubernetes(name) => &name.name,
                 ObjectKey::Device(name)
                 | ObjectKey::DeviceAdvertised(name)
                 | ObjectKey::DeviceApproved(name)
-                | ObjectKey::Host(name) => name.clone(),
+                | ObjectKey::Host(name) => name,
             };
-            holders.note(&name, &observed.resource);
+            seen.note(name, &observed.resource);
         }
-        holders
+        Self { wanted, seen, inventory }
     }
 
-    fn note(&mut self, name: &str, resource: &Resource) {
-        let (table, prefixes): (_, Vec<Ipv4Net>) = match resource {
-            Resource::RouteTable(table) => (&mut self.azure, keys(&table.routes)),
-            Resource::RouterHost(host) => (&mut self.kernel, keys(&host.kernel_routes)),
-            Resource::AdvertisedRoutes(set) => (&mut self.advertised, members(&set.prefixes)),
-            Resource::ApprovedRoutes(set) => (&mut self.approved, members(&set.prefixes)),
-            Resource::CiliumNode(node) => (&mut self.cilium, node.pod_cidrs.clone()),
-            _ => return,
+    /// What a layer knows of a prefix; `expected` tells whether it should know
+    /// it, where what it should hold is not known to the last prefix yet.
+    fn cell(&self, layer: Layer, prefix: Ipv4Net, expected: bool) -> Cell {
+        let seen: BTreeMap<_, _> = self.seen.of(layer, prefix).collect();
+        let (mut lacking, mut wrong) = (Vec::new(), Vec::new());
+        for (name, hop) in self.wanted.of(layer, prefix) {
+            match seen.get(name) {
+                None => lacking.push(name.clone()),
+                Some(other) if *other != hop => wrong.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        let hidden = |name: &String| self.is_hidden(layer, name);
+        if !lacking.is_empty() {
+            return match lacking.iter().all(hidden) {
+                true => Cell::Unknown,
+                false => Cell::Missing(lacking.join(", ")),
+            };
+        }
+        match (wrong.is_empty(), seen.is_empty()) {
+            (false, _) => Cell::Wrong(wrong.join(", ")),
+            (true, false) => {
+                Cell::Present(seen.into_keys().cloned().collect::<Vec<_>>().join(", "))
+            }
+            (true, true) if expected => Cell::Missing(String::new()),
+            (true, true) => Cell::NotApplicable,
+        }
+    }
+
+    fn is_hidden(&self, layer: Layer, name: &str) -> bool {
+        let (kind, key) = match layer {
+            Layer::Azure => (Kind::RouteTable, None),
+            Layer::Advertised => (Kind::AdvertisedRoutes, None),
+            Layer::Approved => (Kind::ApprovedRoutes, None),
+            Layer::Cilium => (Kind::CiliumNode, None),
+            Layer::Kernel => (Kind::RouterHost, Some(ObjectKey::Host(name.to_owned()))),
         };
-        for prefix in prefixes {
-            table.entry(prefix).or_default().insert(name.to_owned());
-        }
+        self.inventory.gap_for(kind, key.as_ref()).is_some()
     }
-}
-
-fn keys<V>(map: &Pending<BTreeMap<Ipv4Net, V>>) -> Vec<Ipv4Net> {
-    map.known().map(|map| map.keys().copied().collect()).unwrap_or_default()
-}
-
-fn members(set: &Pending<BTreeSet<Ipv4Net>>) -> Vec<Ipv4Net> {
-    set.known().map(|set| set.iter().copied().collect()).unwrap_or_default()
 }
 
 /// One row a prefix: who has it, and which layer holds it.
 pub(crate) fn routes(topology: &Topology, planned: &Planned) -> RoutesTable {
-    let holders = Holders::of(&planned.observation.inventory);
-    let rows = owners(topology, planned)
+    let tables = Tables::of(planned);
+    let mut owners = owners(topology, planned);
+    // Broad routes belong to nobody, and are missed all the same.
+    for (_, prefix) in tables.wanted.0.keys() {
+        owners.entry(*prefix).or_insert_with(|| PrefixOwner {
+            name: broad(topology, planned, *prefix).to_owned(),
+            is_worker: false,
+            is_advertised: false,
+            is_in_tables: false,
+        });
+    }
+    let rows = owners
         .into_iter()
         .map(|(prefix, owner)| RouteRow {
             prefix: prefix.to_string(),
-            azure: cell(&holders.azure, prefix, true),
-            advertised: cell(&holders.advertised, prefix, owner.is_advertised),
-            approved: cell(&holders.approved, prefix, owner.is_advertised),
-            cilium_node: cell(&holders.cilium, prefix, owner.is_worker),
-            kernel: cell(&holders.kernel, prefix, true),
+            azure: tables.cell(Layer::Azure, prefix, owner.is_in_tables),
+            advertised: tables.cell(Layer::Advertised, prefix, owner.is_advertised),
+            approved: tables.cell(Layer::Approved, prefix, owner.is_advertised),
+            cilium_node: tables.cell(Layer::Cilium, prefix, owner.is_worker),
+            kernel: tables.cell(Layer::Kernel, prefix, owner.is_advertised || owner.is_worker),
             owner: owner.name,
         })
         .collect();
     RoutesTable { rows }
 }
 
-fn cell(holders: &BTreeMap<Ipv4Net, BTreeSet<String>>, prefix: Ipv4Net, applicable: bool) -> Cell {
-    match holders.get(&prefix) {
-        Some(names) => Cell::Present(names.iter().cloned().collect::<Vec<_>>().join(", ")),
-        None if applicable => Cell::Missing,
-        None => Cell::NotApplicable,
+/// What a broad prefix stands for.
+fn broad(topology: &Topology, planned: &Planned, prefix: Ipv4Net) -> &'static str {
+    let cluster = planned.observation.facts.cluster.as_ref();
+    match prefix {
+        TAILNET_RANGE => "the tailnet's addresses",
+        prefix if prefix == topology.cluster.pod_cidr => "all pods",
+        prefix if cluster.is_some_and(|it| it.address_prefixes.contains(&prefix)) => "the AKS VNet",
+        _ => "",
     }
 }
 
@@ -91,23 +171,35 @@ struct PrefixOwner {
     name: String,
     is_worker: bool,
     is_advertised: bool,
+    /// Whether a route table names it; what is in the VNet itself needs none.
+    is_in_tables: bool,
+}
+
+impl PrefixOwner {
+    fn new(name: String) -> Self {
+        Self { name, is_worker: false, is_advertised: true, is_in_tables: true }
+    }
 }
 
 /// Every prefix that is routed, and whose it is.
 fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwner> {
     let mut owners = BTreeMap::new();
     let facts = &planned.observation.facts;
+    for subnet in facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
+        let name = format!("{} of the AKS nodes", subnet.id.name());
+        let owner = PrefixOwner { is_in_tables: false, ..PrefixOwner::new(name) };
+        owners.insert(subnet.prefix, owner);
+    }
     for node in &facts.nodes {
-        let name = format!("AKS node {}", node.name);
-        owners.insert(node.pod_cidr, PrefixOwner { name, is_worker: false, is_advertised: true });
+        let name = node.name.clone();
+        owners.insert(node.pod_cidr, PrefixOwner::new(name));
     }
     let allocation = allocate(topology, facts).unwrap_or_default();
     for datacenter in &topology.datacenters {
         let name = |what: &str| format!("{} {what}", datacenter.name);
-        let plain = |name| PrefixOwner { name, is_worker: false, is_advertised: true };
-        owners.insert(datacenter.network(), plain(name("network")));
+        owners.insert(datacenter.network(), PrefixOwner::new(name("network")));
         if let Some(pool) = datacenter.pod_pool {
-            owners.insert(pool, plain(name("pods")));
+            owners.insert(pool, PrefixOwner::new(name("pods")));
         }
         for worker in &datacenter.workers {
             let Some(place) = allocation.place(&worker.name) else { continue };
@@ -115,9 +207,9 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
             owners.insert(
                 place.pod_cidr,
                 PrefixOwner {
-                    name: worker.name.to_string(),
                     is_worker: true,
                     is_advertised: outside,
+                    ..PrefixOwner::new(worker.name.to_string())
                 },
             );
         }
@@ -140,7 +232,7 @@ pub(crate) fn status(planned: &Planned) -> StatusTable {
                 .map(|observed| &observed.resource);
             let (health, detail) = health(planned, &resource.address, observed);
             StatusRow {
-                kind: resource.address.kind.to_string(),
+                kind: word(resource.address.kind).to_owned(),
                 name: resource.address.name.clone(),
                 health,
                 detail,
@@ -148,6 +240,15 @@ pub(crate) fn status(planned: &Planned) -> StatusTable {
         })
         .collect();
     StatusTable { rows }
+}
+
+/// What people call it.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ManagedCluster => "cluster",
+        Kind::TailnetDevice => "router",
+        _ => "worker",
+    }
 }
 
 fn health(planned: &Planned, address: &Address, observed: Option<&Resource>) -> (Health, String) {
@@ -179,7 +280,7 @@ fn summary(resource: &Resource) -> String {
         Resource::ManagedCluster(cluster) => format!("Kubernetes {}", cluster.kubernetes_version),
         Resource::TailnetDevice(_) => "connected".to_owned(),
         Resource::Worker(worker) => {
-            format!("{}, pods {}, kubelet {}", worker.ip, worker.pod_cidr, worker.kubelet_version)
+            format!("{}, pods {}", worker.ip, worker.pod_cidr)
         }
         _ => String::new(),
     }

@@ -17,7 +17,7 @@ use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::credentials::{AzureTokens, StaticToken, TailnetCredentials};
 use crate::provider::doors::{Doors, KubeconfigConnector};
 use crate::provider::error::ApiError;
-use crate::provider::http::{Api, RequestCount};
+use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::patience::PatientHosts;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
@@ -61,15 +61,20 @@ pub(crate) struct Look {
 impl Session {
     /// Loads the topology and opens the doors.
     pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
-        let loaded = topology::load_or_report(global, ui)?;
+        Self::of(topology::load_or_report(global, ui)?, global).await
+    }
+
+    /// Opens the doors for a topology that was loaded already.
+    pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
         match global.sandbox_folder() {
-            Some(folder) => Self::open_sandbox(loaded, &folder).await,
+            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
             None => Self::open_clouds(loaded),
         }
     }
 
-    async fn open_sandbox(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
+    async fn open_sandbox(loaded: Loaded, folder: &Path, command: &str) -> Result<Self, CliError> {
         let (world, saver) = sandbox_world::open(folder, Some(&loaded.topology))?;
+        world.change(|world, now| world.log.begin(command, now));
         let server = sandbox_world::serve(&world, false, folder).await?;
         let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded
@@ -109,7 +114,9 @@ impl Session {
         let requests = RequestCount::default();
         let transport = transport()?;
         let limits = Limits::published();
+        let kubeconfig = chosen_kubeconfig(&lookup)?;
         let doors = Doors {
+            kubeconfig,
             arm: ArmClient::new(
                 transport.clone(),
                 PUBLIC_CLOUD,
@@ -183,6 +190,7 @@ fn sandbox_doors(
     let transport = transport()?;
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Doors {
+        kubeconfig: None,
         arm: ArmClient::new(
             transport.clone(),
             &endpoints.azure,
@@ -206,12 +214,18 @@ fn sandbox_doors(
 
 /// An API's refusal as an error of the command line.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
-    let code = match error {
-        ApiError::Credentials { api: Api::Tailscale, .. } => Code::TailscaleCredentialsMissing,
-        ApiError::Credentials { .. } => Code::AzureCredentialsMissing,
-        _ => Code::ApiError,
-    };
-    CliError::coded(code, error.to_string()).hint(error.remedy())
+    CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
+}
+
+/// The file that `KUBECONFIG` names, if it names one.
+fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, CliError> {
+    let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
+        CliError::coded(Code::KubeconfigMissing, problem)
+            .hint("unset KUBECONFIG to use the credentials that Azure gives, or mend the path")
+    })?;
+    Ok(Some(Secret::new(text)))
 }
 
 fn public_key(topology: &Topology) -> Result<String, CliError> {

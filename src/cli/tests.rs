@@ -140,3 +140,25 @@ fn schemas_and_completions_are_data() {
         assert!(ran(&format!("stargate completions {shell}")).1.contains("stargate"), "{shell}");
     }
 }
+
+#[test]
+fn the_log_is_that_of_the_last_command_that_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sandbox = format!("--sandbox={}", folder.path().join("world").display());
+    let (code, out, _) = ran(&format!("stargate sandbox log {sandbox}"));
+    assert_eq!((code, out.as_str()), (exit::DONE, "No command has used this sandbox yet.\n"));
+    let plan = format!("stargate plan -f examples/aks-e2e/stargate.toml {sandbox}");
+    assert_eq!(ran(&plan).0, exit::DONE);
+    let (code, _, err) = ran(&format!("stargate sandbox break route-missing {sandbox}"));
+    assert_eq!(code, exit::ERROR, "{err}");
+    assert_eq!(ran(&format!("stargate sandbox break source-down {sandbox}")).0, exit::DONE);
+    let (_, out, _) = ran(&format!("stargate sandbox log {sandbox}"));
+    assert!(out.lines().next().is_some_and(|line| line.ends_with("UTC  plan")), "{out}");
+    assert!(out.ends_with(" reads, 0 writes\n") && !out.contains("break"), "{out}");
+    let (_, out, _) = ran(&format!("stargate sandbox log --all --format json {sandbox}"));
+    let log: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let commands: Vec<_> = log["runs"].as_array().expect("runs").iter().collect();
+    assert_eq!(commands.len(), 2, "{out}");
+    assert_eq!((&commands[0]["command"], &commands[0]["writes"]), (&"plan".into(), &0.into()));
+    assert_eq!(commands[1]["command"], "sandbox break source-down");
+}

@@ -41,7 +41,7 @@ impl Context<'_> {
     }
 
     /// What must exist before anything in the node resource group can.
-    fn after_cluster(&self) -> Vec<Address> {
+    pub(super) fn after_cluster(&self) -> Vec<Address> {
         if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
     }
 
@@ -154,7 +154,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             context.in_node_group(security_group, &group_name),
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
-        .after_all(context.after_cluster())
+        .living_in_all(context.after_cluster())
         .because("the AKS router forwards pods and datacenters and nothing else"),
     );
     let virtual_network = match &context.facts.cluster {
@@ -173,7 +173,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 network_security_group: Some(context.id_in_node_group(security_group, &group_name)),
             }),
         )
-        .after_all(context.after_cluster())
+        .living_in_all(context.after_cluster())
         .after(address(Kind::NetworkSecurityGroup, &group_name))
         .after(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
         .because("[cluster.router] subnet_cidr"),
@@ -184,7 +184,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             context.in_node_group(public_ip_type, &public_ip_name),
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
-        .after_all(context.after_cluster())
+        .living_in_all(context.after_cluster())
         .because("the AKS router reaches the tailnet directly"),
     );
     set.add(
@@ -246,7 +246,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 context.in_node_group(table_type, name),
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
             )
-            .after_all(context.after_cluster())
+            .living_in_all(context.after_cluster())
             .because(because),
         );
     }

@@ -85,7 +85,7 @@ fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
     .map(|name| Address::new(Kind::CustomResourceDefinition, Side::Cluster, name));
     let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     Builder::new(address, key, Resource::Manifest(manifest))
-        .after_all(cluster)
+        .living_in_all(cluster)
         .after_all(namespace)
         .after_all(definition)
 }

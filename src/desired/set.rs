@@ -48,6 +48,24 @@ impl DesiredSet {
         self.resources.values()
     }
 
+    /// What must be neither replaced nor deleted: each protected resource, and
+    /// all that it lives in. Each stands with the protected one that it is
+    /// there for.
+    pub fn protected(&self) -> BTreeMap<Address, Address> {
+        let mut found = BTreeMap::new();
+        for protected in self.iter().filter(|resource| resource.protect) {
+            let mut homes = vec![&protected.address];
+            while let Some(home) = homes.pop() {
+                if found.contains_key(home) && *home != protected.address {
+                    continue;
+                }
+                found.insert(home.clone(), protected.address.clone());
+                homes.extend(self.get(home).into_iter().flat_map(|home| &home.lives_in));
+            }
+        }
+        found
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.resources.len()
@@ -88,6 +106,10 @@ impl Builder {
     pub(super) fn after_all(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
         self.resource.depends_on.extend(addresses);
         self
+    }
+
+    pub(super) fn living_in_all(self, addresses: impl IntoIterator<Item = Address>) -> Self {
+        addresses.into_iter().fold(self, Self::living_in)
     }
 
     pub(super) fn living_in(mut self, address: Address) -> Self {

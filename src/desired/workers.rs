@@ -30,6 +30,7 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
             node_key(context, "Node", name),
             Resource::Worker(common.membership(datacenter, worker, place)),
         )
+        .living_in_all(context.after_cluster())
         .after(context.router_host_address(datacenter))
         .after(kubernetes_objects::profile_address(worker.profile.as_str()))
         .after(kubernetes_objects::bootstrap_binding())

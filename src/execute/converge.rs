@@ -7,12 +7,13 @@ use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::routers::RouterAddresses;
 use super::{Round, Run};
-use crate::desired::{self, DesiredSet};
+use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
 use crate::plan::live::live_lints;
-use crate::plan::{Change, Finding, Plan, PlanInput, Severity, plan};
+use crate::plan::{Change, Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
 use crate::resource::{Address, Api};
 use crate::topology::diagnostic::Code;
+use crate::topology::model::Topology;
 
 /// An apply that needs more rounds than this is not getting anywhere.
 const MOST_ROUNDS: u32 = 10;
@@ -48,6 +49,8 @@ pub enum Ending {
     Converged,
     /// Steps failed, or a later round found what nobody approved.
     Partial {
+        /// The code of the reason.
+        code: Code,
         /// Why it stopped.
         reason: String,
     },
@@ -62,34 +65,46 @@ pub enum Ending {
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let before = run.doors.requests.by_api();
-    let observation = observe(run.doors, run.scope, (run.now)()).await;
+    let mut observation = observe(run.doors, run.scope, (run.now)()).await;
+    let topology = run.scope.topology;
+    observation.findings.extend(live_lints(topology, &observation.facts, &observation.tailnet));
+    let whole = build(topology, &observation.facts, &mut observation.findings);
+    observation.look_closer(&whole).await;
     let requests = since(&before, &run.doors.requests.by_api());
-    let mut findings = observation.findings.clone();
-    findings.extend(live_lints(run.scope.topology, &observation.facts, &observation.tailnet));
-    let whole = match desired::build(run.scope.topology, &observation.facts) {
-        Ok(whole) => whole,
-        Err(error) => {
-            findings.push(no_room(&error));
-            DesiredSet::default()
-        }
-    };
-    let protected = if run.scope.destroying { protected(&whole) } else { BTreeSet::new() };
-    let desired = if run.scope.destroying { DesiredSet::default() } else { whole };
-    let hopeless = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let plan = if hopeless && !run.scope.destroying {
-        nothing(run, findings, &observation, requests)
-    } else {
+    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    if observation.findings.iter().any(is_error) && !run.scope.destroying {
+        let plan = nothing(run, &observation, requests);
+        return Planned { plan, observation, desired: whole };
+    }
+    let protected = whole.protected();
+    let findings = observation.findings.clone();
+    let compare = |desired: &DesiredSet, inventory: &Inventory| {
         plan(PlanInput {
-            topology: run.scope.topology.name.as_str(),
-            desired: &desired,
-            inventory: &observation.inventory,
+            topology: topology.name.as_str(),
+            desired,
+            inventory,
             findings: &findings,
             adopt,
             protected: &protected,
             requests: &requests,
         })
     };
+    let mut desired = if run.scope.destroying { DesiredSet::default() } else { whole };
+    let mut plan = compare(&desired, &observation.inventory);
+    if let Some((facts, inventory)) = what_stays(&observation.facts, &observation.inventory, &plan)
+    {
+        desired = build(topology, &facts, &mut observation.findings);
+        plan = compare(&desired, &inventory);
+    }
     Planned { plan, observation, desired }
+}
+
+/// What should exist; nothing, and an error, where there is no room for it.
+fn build(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>) -> DesiredSet {
+    desired::build(topology, facts).unwrap_or_else(|error| {
+        findings.push(no_room(&error));
+        DesiredSet::default()
+    })
 }
 
 fn since(before: &BTreeMap<Api, u64>, now: &BTreeMap<Api, u64>) -> BTreeMap<Api, u64> {
@@ -112,28 +127,15 @@ fn no_room(error: &desired::AllocationError) -> Finding {
     }
 }
 
-fn protected(whole: &DesiredSet) -> BTreeSet<Address> {
-    whole
-        .iter()
-        .filter(|resource| resource.protect)
-        .map(|resource| resource.address.clone())
-        .collect()
-}
-
 /// With an error nothing may be planned: what follows from a wrong fact would
 /// be wrong as well.
-fn nothing(
-    run: &Run<'_>,
-    findings: Vec<Finding>,
-    observation: &Observation,
-    requests: BTreeMap<Api, u64>,
-) -> Plan {
+fn nothing(run: &Run<'_>, observation: &Observation, requests: BTreeMap<Api, u64>) -> Plan {
     Plan {
         topology: run.scope.topology.name.to_string(),
         changes: Vec::new(),
         deferred: Vec::new(),
         blocked: Vec::new(),
-        findings,
+        findings: observation.findings.clone(),
         gaps: observation.inventory.gaps().cloned().collect(),
         unchanged: 0,
         cost: crate::plan::cost::Cost { requests, ..Default::default() },
@@ -167,6 +169,7 @@ pub async fn apply(
         if applied.rounds > 0 && !approved.covers(&planned.plan) {
             if !approve(&planned.plan) {
                 applied.ending = Ending::Partial {
+                    code: Code::PartlyApplied,
                     reason: "a later look at the world found changes that were not approved"
                         .to_owned(),
                 };
@@ -185,13 +188,22 @@ pub async fn apply(
         }
         planned = make_plan(run, adopt).await;
         if !progressed && !planned.plan.changes.is_empty() {
-            applied.ending =
-                Ending::Partial { reason: "the last round made no progress".to_owned() };
+            let code = Code::NoProgress;
+            let reason = no_progress(&planned.plan);
+            applied.ending = Ending::Partial { code, reason };
             break;
         }
     }
     applied.remaining = Some(planned.plan);
     applied
+}
+
+/// Names what a round should have changed and did not.
+fn no_progress(plan: &Plan) -> String {
+    let names: Vec<String> =
+        plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
+    let more = if plan.changes.len() > names.len() { " and others" } else { "" };
+    format!("the last round changed nothing, and {}{more} should still change", names.join(", "))
 }
 
 /// Executes exactly the changes of a saved plan, once.
@@ -210,23 +222,26 @@ fn ends_before_round(run: &Run<'_>, plan: &Plan, rounds: u32) -> Option<Ending> 
         return Some(if rounds == 0 {
             Ending::Blocked
         } else {
-            Ending::Partial { reason: finding.message.clone() }
+            Ending::Partial { code: finding.code, reason: finding.message.clone() }
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => Ending::Partial {
+                code: gap.code,
                 reason: format!("{} could not be read: {}", gap.source, gap.reason),
             },
             (None, false, _) => Ending::Blocked,
             (None, true, Some(deferred)) => Ending::Partial {
+                code: Code::PartlyApplied,
                 reason: format!("{} still waits for what should be there", deferred.address),
             },
             (None, true, None) => Ending::Converged,
         });
     }
     (rounds >= MOST_ROUNDS).then(|| Ending::Partial {
+        code: Code::NoProgress,
         reason: format!("there is still something to do after {MOST_ROUNDS} rounds"),
     })
 }
@@ -238,7 +253,10 @@ fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Opt
         return Some(Ending::Interrupted);
     }
     if let Some((address, _)) = failed {
-        return Some(Ending::Partial { reason: format!("{address} failed") });
+        return Some(Ending::Partial {
+            code: Code::PartlyApplied,
+            reason: format!("{address} failed"),
+        });
     }
     stale.then_some(Ending::Stale)
 }

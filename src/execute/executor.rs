@@ -115,7 +115,8 @@ async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
         current = read(round, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {
-        Verdict::AlreadySo if unfinished => return Ok(Outcome::Done),
+        // What was waited for, or came with its machine, was made by this apply.
+        Verdict::AlreadySo if unfinished || came_by_itself(change) => return Ok(Outcome::Done),
         Verdict::AlreadySo => return Ok(Outcome::AlreadySo),
         Verdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
         Verdict::Act => {}
@@ -126,6 +127,11 @@ async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
     }
     effects::make(round, change, &current).await?;
     verify(round, change).await
+}
+
+/// A device joins the tailnet when its machine boots.
+fn came_by_itself(change: &Change) -> bool {
+    change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
 async fn tear_down(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {

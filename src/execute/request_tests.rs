@@ -161,6 +161,7 @@ fn doors(world: &SharedWorld, hosts: &Arc<Noting>) -> Doors {
             requests.clone(),
         ),
         connector: Arc::new(IntoTheWorld(world.clone())),
+        kubeconfig: None,
         hosts: hosts.clone(),
         requests,
     }

@@ -196,7 +196,7 @@ mod tests {
             ("resident", Half::Make),
         ] {
             let step = (address(expected.0), expected.1);
-            assert_eq!(steps.take_ready(), [step.clone()]);
+            assert_eq!(steps.take_ready(), std::slice::from_ref(&step));
             steps.done(&step);
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.gap(Source::Azure, &error, error.remedy());
+            observation.refusal(Source::Azure, &error);
             return;
         }
     };
@@ -264,6 +264,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
             .pointer("/properties/apiServerAccessProfile/enablePrivateCluster")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        node_group_locked: text(cluster, "/properties/nodeResourceGroupProfile/restrictionLevel")
+            == Some("ReadOnly"),
         overlay_with_cilium: setting("networkPluginMode") == Some("overlay")
             && setting("networkDataplane") == Some("cilium"),
         node_resource_group,

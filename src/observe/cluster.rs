@@ -1,17 +1,20 @@
 //! The cluster, by one list a kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
 use super::{Observation, Scope};
+use crate::desired::DesiredSet;
 use crate::desired::facts::AksNode;
 use crate::plan::{Finding, Severity, Source};
 use crate::provider::access::{self, ClusterAccess};
-use crate::provider::cluster::{ClusterDoor, ClusterError, NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::cluster::{
+    ClusterDoor, ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
+};
 use crate::provider::doors::Doors;
 use crate::resource::host::Worker;
-use crate::resource::kubernetes::{CiliumNode, ManifestKind, ObjectName};
+use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
 use crate::resource::{ArmId, ObjectKey, Observable, Ownership, Resource};
 use crate::topology::diagnostic::Code;
@@ -20,6 +23,8 @@ use crate::topology::diagnostic::Code;
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
+
+const UNREACHABLE: &str = "check that this machine reaches the cluster's API server";
 
 /// What the cluster answered.
 struct Answers {
@@ -54,7 +59,8 @@ pub(super) async fn read(doors: &Doors, scope: &Scope<'_>, observation: &mut Obs
     let access = match access::open(doors, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {
-            observation.gap(Source::Kubernetes, &error, error.remedy());
+            let remedy = error.remedy();
+            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
             return;
         }
     };
@@ -64,8 +70,7 @@ pub(super) async fn read(doors: &Doors, scope: &Scope<'_>, observation: &mut Obs
             observation.access = Some(access);
         }
         Err(error) => {
-            let remedy = "check that this machine reaches the cluster's API server";
-            observation.gap(Source::Kubernetes, &error, remedy);
+            observation.gap(Source::Kubernetes, &error, UNREACHABLE);
         }
     }
 }
@@ -91,8 +96,7 @@ async fn lists(door: &ClusterDoor) -> Result<Answers, ClusterError> {
 
 fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
     for live in answers.manifests {
-        let key = ObjectKey::Kubernetes(live.manifest.object_name());
-        observation.inventory.note(key, Resource::Manifest(live.manifest), live.ownership);
+        observation.note_manifest(live);
     }
     for node in &answers.nodes {
         if is_ours(node, scope) || is_wanted(&node.name, scope) {
@@ -210,6 +214,57 @@ fn note_aks_node(
 }
 
 impl Observation {
+    fn note_manifest(&mut self, live: LiveManifest) {
+        let key = ObjectKey::Kubernetes(live.manifest.object_name());
+        let value = Resource::Manifest(live.manifest.clone());
+        self.inventory.note(key.clone(), value, live.ownership.clone());
+        self.manifests.insert(key, live);
+    }
+
+    /// Looks at the cluster's objects again, now that it is known what is
+    /// wanted: at the fields that others took over, and, where something is
+    /// missing, for objects of its name that are not ours.
+    pub async fn look_closer(&mut self, desired: &DesiredSet) {
+        let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
+            .iter()
+            .filter_map(|desired| match (&desired.key, &desired.resource) {
+                (Some(key), Resource::Manifest(manifest)) => Some((key, manifest)),
+                _ => None,
+            })
+            .collect();
+        let missing: BTreeSet<ManifestKind> = wanted
+            .iter()
+            .filter(|(key, _)| !self.manifests.contains_key(key))
+            .map(|(_, manifest)| manifest.kind)
+            .collect();
+        self.find_foreign(missing, &wanted).await;
+        for (key, live) in &self.manifests {
+            let Some(wanted) = wanted.get(key) else { continue };
+            let value = Resource::Manifest(live.seen_against(wanted));
+            self.inventory.note(key.clone(), value, live.ownership.clone());
+        }
+    }
+
+    /// One list a kind, and none where nothing is missing.
+    async fn find_foreign(
+        &mut self,
+        kinds: BTreeSet<ManifestKind>,
+        wanted: &BTreeMap<&ObjectKey, &Manifest>,
+    ) {
+        let Some(access) = self.access.clone() else { return };
+        let lists = kinds.into_iter().map(|kind| access.door.list_all(kind));
+        match futures::future::try_join_all(lists).await {
+            Ok(lists) => {
+                for live in lists.into_iter().flatten() {
+                    if wanted.contains_key(&ObjectKey::Kubernetes(live.manifest.object_name())) {
+                        self.note_manifest(live);
+                    }
+                }
+            }
+            Err(error) => self.gap(Source::Kubernetes, &error, UNREACHABLE),
+        }
+    }
+
     /// The open door to the cluster, where there is one.
     pub fn cluster_access(&self) -> Option<&ClusterAccess> {
         self.access.as_ref()

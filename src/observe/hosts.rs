@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 
-use super::{Observation, Scope};
+use super::{Observation, Scope, targets};
 use crate::plan::Source;
 use crate::provider::doors::Doors;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::provider::tailnet::TailnetDevice;
-use crate::provider::targets;
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::ObjectName;
 use crate::resource::ownership::SideName;
 use crate::resource::{ObjectKey, Observable, Ownership, Pending, Resource, Side};
+use crate::topology::diagnostic::Code;
 use crate::topology::model::Site;
 
 /// How many hosts are looked at side by side.
@@ -54,6 +54,7 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
     observation.inventory.note_gap(crate::plan::Gap {
         source: Source::Host(name.to_owned()),
         reason: error.to_string(),
+        code: Code::SourceGap,
         remedy: format!("make sure that SSH reaches {name}, then run the same command again"),
         explained,
     });

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 mod hosts;
 mod single;
 mod tailnet;
+pub(crate) mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,11 @@ use crate::desired::{Facts, labels};
 use crate::plan::live::TailnetFacts;
 use crate::plan::{Finding, Gap, Inventory, Source};
 use crate::provider::access::ClusterAccess;
+use crate::provider::cluster::LiveManifest;
 use crate::provider::doors::Doors;
-use crate::resource::{Owner, Side};
+use crate::provider::error::ApiError;
+use crate::resource::{ObjectKey, Owner, Side};
+use crate::topology::diagnostic::Code;
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
 
@@ -112,6 +116,8 @@ pub struct Observation {
     pub findings: Vec<Finding>,
     /// When it was read.
     pub time: Timestamp,
+    /// The cluster's objects, whole.
+    manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The open door to the cluster.
     access: Option<ClusterAccess>,
 }
@@ -132,6 +138,7 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Obser
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),
         time,
+        manifests: BTreeMap::new(),
         access: None,
     };
     let (azure, tailnet) = tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));
@@ -144,9 +151,27 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Obser
 
 impl Observation {
     fn gap(&mut self, source: Source, reason: &dyn std::fmt::Display, remedy: impl Into<String>) {
-        let gap =
-            Gap { source, reason: reason.to_string(), remedy: remedy.into(), explained: false };
-        self.inventory.note_gap(gap);
+        self.coded_gap(source, Code::SourceGap, reason, remedy);
+    }
+
+    /// A service that refused: its code says whether credentials are the matter.
+    fn refusal(&mut self, source: Source, error: &ApiError) {
+        let code = match error.stable_code() {
+            Code::ApiError => Code::SourceGap,
+            code => code,
+        };
+        self.coded_gap(source, code, error, error.remedy());
+    }
+
+    fn coded_gap(
+        &mut self,
+        source: Source,
+        code: Code,
+        reason: &dyn std::fmt::Display,
+        remedy: impl Into<String>,
+    ) {
+        let (reason, remedy) = (reason.to_string(), remedy.into());
+        self.inventory.note_gap(Gap { source, reason, code, remedy, explained: false });
     }
 
     fn held(&mut self, worker: &str) -> &mut Held {

@@ -189,7 +189,7 @@ async fn manifest_now(
     let live =
         access.door.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
     Ok(live.map(|live| Observed {
-        resource: Resource::Manifest(live.manifest),
+        resource: Resource::Manifest(live.seen_against(manifest)),
         ownership: live.ownership,
     }))
 }

@@ -85,30 +85,30 @@ fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut Verdicts) {
     verdicts.insert(address.clone(), change(desired, observed, Action::Replace));
 }
 
-/// Turns a replacement or deletion of something protected into a report.
+/// Turns a replacement or deletion of something protected, or of what holds
+/// something protected, into a report.
 pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     for (address, verdict) in verdicts.iter_mut() {
         let Verdict::Change(change) = verdict else { continue };
         if !matches!(change.action, Action::Replace | Action::Delete) {
             continue;
         }
-        let protected = input.protected.contains(address)
-            || input.desired.get(address).is_some_and(|desired| desired.protect);
-        if !protected {
-            continue;
-        }
+        let Some(protected) = input.protected.get(address) else { continue };
+        let wish = format!("it would have to be {}", change.action.participle());
+        let itself = protected == address;
         *verdict = Verdict::Blocked(Blocked {
             address: address.clone(),
             action: change.action,
             fields: std::mem::take(&mut change.fields),
             code: Code::Protected,
-            reason: format!(
-                "it would have to be {}, and `protect = true` forbids that",
-                change.action.participle()
-            ),
+            reason: if itself {
+                format!("{wish}, and `protect = true` forbids that")
+            } else {
+                format!("{wish}, and it holds {protected}, which is protected")
+            },
             remedy: "undo the change of the topology that asks for it, or take `protect` away"
                 .to_owned(),
-            follows_from: None,
+            follows_from: (!itself).then(|| protected.clone()),
             because: std::mem::take(&mut change.because),
         });
     }

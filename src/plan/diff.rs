@@ -73,6 +73,8 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), side };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
+    // That what is made shall be ready, or what goes was, is no news.
+    changes.retain(|change| change.path.0 != ["provisioning"]);
     changes
 }
 
@@ -266,7 +268,9 @@ fn forces_replacement(kind: Kind, path: &[String]) -> bool {
         | Kind::NetworkSecurityGroup
         | Kind::PublicIpAddress
         | Kind::RouteTable => field == "location",
-        Kind::ManagedCluster => !matches!(field, "kubernetes_version" | "node_pools"),
+        Kind::ManagedCluster => {
+            !matches!(field, "kubernetes_version" | "node_pools" | "provisioning")
+        }
         Kind::Subnet => matches!(field, "address_prefix" | "virtual_network"),
         Kind::NetworkInterface => matches!(field, "location" | "subnet" | "private_ip"),
         Kind::VirtualMachine => {
@@ -336,7 +340,9 @@ mod tests {
         for resource in desired() {
             let mut walked = Vec::new();
             walk(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
-            walked.retain(|change| !change.after.as_ref().is_some_and(is_empty));
+            walked.retain(|change| {
+                !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
+            });
             assert_eq!(whole(&resource, WholeSide::Made), walked);
         }
     }

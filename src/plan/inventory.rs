@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Kind, ObjectKey, Ownership, Resource};
+use crate::topology::diagnostic::Code;
 
 /// The world as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Gap {
     pub source: Source,
     /// What went wrong.
     pub reason: String,
+    /// The stable code of the reason.
+    pub code: Code,
     /// What to do about it.
     pub remedy: String,
     /// Whether something else in the plan explains it (a router that is
@@ -75,6 +78,11 @@ impl Inventory {
     /// Notes that a source could not be read.
     pub fn note_gap(&mut self, gap: Gap) {
         self.gaps.insert(gap.source.clone(), gap);
+    }
+
+    /// Forgets the objects whose keys are not kept.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.objects.retain(|key, _| keep(key));
     }
 
     /// The object at a key.

@@ -8,6 +8,7 @@ pub mod diff;
 mod edges;
 pub mod file;
 pub mod findings;
+mod foresight;
 pub mod inventory;
 pub mod live;
 mod planner;
@@ -15,6 +16,7 @@ mod removal;
 mod types;
 
 pub use findings::{Finding, Severity};
+pub use foresight::what_stays;
 pub use inventory::{Gap, Inventory, Observed, Source};
 pub use planner::{PlanInput, plan};
-pub use types::{Action, Blocked, Change, Deferred, Plan};
+pub use types::{Action, Blocked, Change, Deferred, Plan, Standing};

@@ -10,7 +10,7 @@ use super::removal;
 use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::resource::Api;
-use crate::resource::{Address, Kind, Ownership, Resource};
+use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 use crate::topology::diagnostic::Code;
 
 /// Everything that a plan is made from.
@@ -26,8 +26,9 @@ pub struct PlanInput<'a> {
     pub findings: &'a [Finding],
     /// Objects without our mark that may be taken over.
     pub adopt: &'a BTreeSet<Address>,
-    /// Resources that must not be deleted even if nothing asks for them.
-    pub protected: &'a BTreeSet<Address>,
+    /// Resources that must stay, each with the protected one that it is or
+    /// that lives in it.
+    pub protected: &'a BTreeMap<Address, Address>,
     /// The requests that it took to read the world.
     pub requests: &'a BTreeMap<Api, u64>,
 }
@@ -74,6 +75,10 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = diff::pending_on(&desired.resource);
+    // What an unread source would have told is not to come: it is only hidden.
+    if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
+        return Verdict::Hidden(gap.clone());
+    }
     if !waits_for.is_empty() || desired.key.is_none() {
         return Verdict::Deferred(deferred(desired, observed, waits_for));
     }
@@ -86,22 +91,47 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
     }
 }
 
+/// The gap in what a pending value would have been read from. A cluster's
+/// ranges come from Azure, those of its nodes from the cluster itself.
+fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
+    let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
+    let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
+    kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
+}
+
 fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {
     if input.adopt.contains(&desired.address) {
         return change(desired, Some(observed), Action::Adopt);
     }
     let address = &desired.address;
+    let (code, reason, remedy) = match &observed.resource {
+        Resource::RouteTableAssociation(association) => (
+            Code::ForeignRouteTable,
+            format!(
+                "the subnet has the route table {} of somebody else",
+                association.route_table.as_ref().map_or("", ArmId::name)
+            ),
+            format!(
+                "have its owner take it off; or, if its routes may go, run \
+                 `stargate apply --adopt {address}`"
+            ),
+        ),
+        _ => (
+            Code::WithoutMark,
+            "an object of this name is there and does not carry this topology's mark".to_owned(),
+            format!(
+                "if it may become this topology's, run `stargate apply --adopt {address}`; \
+                 else rename or remove one of the two"
+            ),
+        ),
+    };
     Verdict::Blocked(Blocked {
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code: Code::WithoutMark,
-        reason: "an object of this name is there and does not carry this topology's mark"
-            .to_owned(),
-        remedy: format!(
-            "if it may become this topology's, run `stargate apply --adopt {address}`; \
-             else rename or remove one of the two"
-        ),
+        code,
+        reason,
+        remedy,
         follows_from: None,
         because: desired.because.clone(),
     })

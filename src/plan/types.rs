@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::FieldChange;
-use super::{Finding, Gap};
+use super::{Finding, Gap, Severity};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 use crate::topology::diagnostic::Code;
 
@@ -36,6 +36,24 @@ impl Plan {
         self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
     }
 
+    /// How the world stands to the topology.
+    pub fn standing(&self) -> Standing {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        // A router that is offline is for its owner to start: nothing to decide.
+        let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
+        if self.unexplained_gaps().next().is_some() {
+            Standing::Unknown
+        } else if self.findings.iter().any(is_error) {
+            Standing::Wrong
+        } else if self.blocked.iter().any(undecided) {
+            Standing::Blocked
+        } else if self.is_empty() {
+            Standing::Matches
+        } else {
+            Standing::Differs
+        }
+    }
+
     /// How many changes are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()
@@ -45,6 +63,21 @@ impl Plan {
     pub fn unexplained_gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| !gap.explained)
     }
+}
+
+/// How the world stands to the topology, as far as a plan can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It matches.
+    Matches,
+    /// It differs.
+    Differs,
+    /// Something is wrong that no change mends, or that forbids all changes.
+    Wrong,
+    /// Something stands in the way that somebody must decide about.
+    Blocked,
+    /// A source could not be read, so nobody can tell.
+    Unknown,
 }
 
 /// One change of one object.

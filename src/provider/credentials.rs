@@ -20,6 +20,8 @@ pub type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// A token is renewed this long before it lapses.
 const MARGIN: Duration = Duration::from_secs(300);
+/// Where credentials come from unless the environment holds some.
+const AZURE_CLI: &str = "the Azure CLI's login";
 const ARM_SCOPE: &str = "https://management.azure.com/.default";
 
 /// Gives the token that a request carries.
@@ -96,14 +98,15 @@ impl AzureTokens {
             let client = required(client, "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE")?;
             return Self::workload_identity(tenant, client, file);
         }
-        let credential = azure_identity::AzureCliCredential::new(None).map_err(refused)?;
-        Ok(Self::new(credential, "the Azure CLI's login"))
+        let credential = azure_identity::AzureCliCredential::new(None)
+            .map_err(|error| no_token(&error, AZURE_CLI))?;
+        Ok(Self::new(credential, AZURE_CLI))
     }
 
     fn client_secret(tenant: &str, client: String, secret: String) -> Result<Self, ApiError> {
         let credential =
             azure_identity::ClientSecretCredential::new(tenant, client, secret.into(), None)
-                .map_err(refused)?;
+                .map_err(|error| no_token(&error, "AZURE_CLIENT_SECRET"))?;
         Ok(Self::new(credential, "AZURE_CLIENT_SECRET"))
     }
 
@@ -114,8 +117,8 @@ impl AzureTokens {
             token_file_path: Some(file.into()),
             ..Default::default()
         };
-        let credential =
-            azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(refused)?;
+        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
+            .map_err(|error| no_token(&error, "AZURE_FEDERATED_TOKEN_FILE"))?;
         Ok(Self::new(credential, "AZURE_FEDERATED_TOKEN_FILE"))
     }
 
@@ -133,7 +136,8 @@ impl AzureTokens {
 impl TokenSource for AzureTokens {
     async fn token(&self) -> Result<Secret, ApiError> {
         let fetch = async {
-            let token = self.credential.get_token(&[ARM_SCOPE], None).await.map_err(refused)?;
+            let token = self.credential.get_token(&[ARM_SCOPE], None).await;
+            let token = token.map_err(|error| no_token(&error, self.origin))?;
             let left = token.expires_on - OffsetDateTime::now_utc();
             let lifetime = Duration::try_from(left).unwrap_or_default();
             Ok((Secret::new(token.token.secret()), lifetime))
@@ -146,14 +150,17 @@ fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, A
     value.ok_or_else(|| ApiError::Credentials {
         api: Api::Azure,
         reason: format!("{beside} is set and {name} is not"),
+        refused: false,
         remedy: format!("set {name} too, or unset {beside} to use the login of `az login`"),
     })
 }
 
-fn refused(error: azure_core::Error) -> ApiError {
+/// Nobody who is not logged in to the Azure CLI was refused anything.
+fn no_token(error: &azure_core::Error, origin: &str) -> ApiError {
     ApiError::Credentials {
         api: Api::Azure,
         reason: error.to_string(),
+        refused: origin != AZURE_CLI,
         remedy: "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and either \
                  AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE"
             .to_owned(),
@@ -188,6 +195,7 @@ impl TailnetCredentials {
             .ok_or_else(|| ApiError::Credentials {
                 api: Api::Tailscale,
                 reason: "no credentials are set".to_owned(),
+                refused: false,
                 remedy: "set TAILSCALE_API_KEY, or TAILSCALE_CLIENT_ID and \
                          TAILSCALE_CLIENT_SECRET of an OAuth client with the scopes auth_keys, \
                          devices:core and devices:routes"

@@ -5,12 +5,13 @@ use std::fmt;
 use serde_json::Value;
 
 use super::http::{Api, TransportError};
+use crate::topology::diagnostic::Code;
 
 /// A call to a service did not do what it was made for.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
     /// The service answered, and the answer is a refusal.
-    #[error("{doing}: {api} answered {status} {code}: {message}{}", Listed(details))]
+    #[error("{doing}: {api} answered {status}{}: {message}{}", Coded(code), Listed(details))]
     Answer {
         /// The service.
         api: Api,
@@ -42,6 +43,8 @@ pub enum ApiError {
         api: Api,
         /// What is missing or was refused.
         reason: String,
+        /// Whether there was something, and it was not taken.
+        refused: bool,
         /// What the user can do.
         remedy: String,
     },
@@ -80,6 +83,15 @@ pub struct Detail {
     pub code: String,
     /// The service's words.
     pub message: String,
+}
+
+/// A service's own code, where it gave one.
+struct Coded<'a>(&'a str);
+
+impl fmt::Display for Coded<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(formatter, " {}", self.0) }
+    }
 }
 
 struct Listed<'a>(&'a [Detail]);
@@ -132,6 +144,24 @@ impl ApiError {
         self.status() == Some(429)
     }
 
+    /// The stable code that the user reads.
+    pub fn stable_code(&self) -> Code {
+        match self {
+            Self::Credentials { api: Api::Tailscale, refused: false, .. } => {
+                Code::TailscaleCredentialsMissing
+            }
+            Self::Credentials { refused: false, .. } => Code::AzureCredentialsMissing,
+            Self::Credentials { api, refused: true, .. }
+            | Self::Answer { api, status: 401 | 403, .. } => match api {
+                Api::Azure => Code::AzureRefused,
+                Api::Tailscale => Code::TailscaleRefused,
+                Api::Kubernetes => Code::ApiError,
+            },
+            Self::Answer { status: 429, .. } => Code::Throttled,
+            _ => Code::ApiError,
+        }
+    }
+
     /// Whether the credentials do not suffice.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Credentials { .. }) || matches!(self.status(), Some(401 | 403))
@@ -149,6 +179,9 @@ impl ApiError {
             Self::Answer { api, status: 401 | 403, .. } => refused_remedy(*api).to_owned(),
             Self::Answer { status: 429, .. } => {
                 "wait a few minutes: the service limits how often it may be asked".to_owned()
+            }
+            Self::Answer { status: 500.., .. } => {
+                "wait a while and run it again: the service is in trouble itself".to_owned()
             }
             Self::Answer { code, .. } | Self::Operation { code, .. } => code_remedy(code),
             Self::Transport { source, .. } => {

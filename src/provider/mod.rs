@@ -20,4 +20,3 @@ pub mod reqwest_transport;
 pub(crate) mod scripted;
 pub mod secret;
 pub mod tailnet;
-pub mod targets;

@@ -1,9 +1,12 @@
 //! How findings are shown: as rustc shows them, or as JSON.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use crate::topology::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use super::redact::redact;
+use crate::topology::diagnostic::{Code, Diagnostic, Diagnostics, Label, Severity};
 
 /// The width that a report keeps to.
 const WIDTH: usize = 80;
@@ -12,8 +15,11 @@ const WIDTH: usize = 80;
 pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(WIDTH);
+    // Masked as a whole: a secret may run over several lines of a snippet.
+    let text = redact(text);
     let reports = list.iter().map(|found| {
-        let report = report(file_name, text, found);
+        let found = redacted(found);
+        let report = report(file_name, &text, &found);
         renderer.render(&report)
     });
     reports.map(|report| report + "\n").collect::<Vec<_>>().join("\n")
@@ -22,6 +28,19 @@ pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) 
 /// Renders why a topology could not be loaded.
 pub fn render_all(diagnostics: &Diagnostics, coloured: bool) -> String {
     render(&diagnostics.file_name, &diagnostics.text, &diagnostics.list, coloured)
+}
+
+/// The finding without secrets that its words took from the file.
+fn redacted(found: &Diagnostic) -> Diagnostic {
+    let label =
+        |label: &Label| Label { span: label.span.clone(), text: redact(&label.text).into_owned() };
+    Diagnostic {
+        message: redact(&found.message).into_owned(),
+        primary: found.primary.as_ref().map(label),
+        secondary: found.secondary.iter().map(label).collect(),
+        remedy: redact(&found.remedy).into_owned(),
+        ..*found
+    }
 }
 
 fn report<'a>(file_name: &'a str, text: &'a str, found: &'a Diagnostic) -> [Group<'a>; 1] {
@@ -49,7 +68,7 @@ pub struct DiagnosticJson<'a> {
     /// How bad it is.
     pub severity: Severity,
     /// What is wrong.
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
     /// The file, as the user gave it.
     pub file: &'a str,
     /// The line, from 1; absent for what has no place in the file.
@@ -57,7 +76,7 @@ pub struct DiagnosticJson<'a> {
     /// The column in characters, from 1.
     pub column: Option<usize>,
     /// How to mend it.
-    pub remedy: &'a str,
+    pub remedy: Cow<'a, str>,
 }
 
 /// The findings as a machine reads them.
@@ -71,11 +90,11 @@ pub fn to_json<'a>(
         DiagnosticJson {
             code: found.code,
             severity: found.severity,
-            message: &found.message,
+            message: redact(&found.message),
             file: file_name,
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
-            remedy: &found.remedy,
+            remedy: redact(&found.remedy),
         }
     };
     list.iter().map(convert).collect()

@@ -175,6 +175,7 @@ pub(super) fn everything() -> Plan {
         gaps: vec![Gap {
             source: Source::Azure,
             reason: "403 for the resource group `lab-dc1`: the principal may not read it.".into(),
+            code: Code::AzureRefused,
             remedy: "give the principal the role Reader".into(),
             explained: false,
         }],

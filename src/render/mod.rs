@@ -1,6 +1,7 @@
 //! How a plan, a report or an event is shown.
 
 pub mod apply_events;
+mod deferred;
 pub mod diagnostic;
 #[cfg(test)]
 mod fixture;
@@ -9,6 +10,7 @@ pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;
 mod purpose;
+pub mod redact;
 pub mod style;
 pub mod table;
 pub mod text;

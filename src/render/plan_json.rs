@@ -182,6 +182,8 @@ pub struct GapJson {
     pub source: String,
     /// What went wrong.
     pub reason: String,
+    /// The stable code of the reason.
+    pub code: String,
     /// What to do.
     pub remedy: String,
     /// Whether something else in the plan explains it.
@@ -327,6 +329,7 @@ fn gap(gap: &Gap) -> GapJson {
     GapJson {
         source: gap.source.to_string(),
         reason: gap.reason.clone(),
+        code: gap.code.to_string(),
         remedy: gap.remedy.clone(),
         explained: gap.explained,
     }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Action, Change, Plan, Severity};
-use crate::resource::{Address, Side};
+use crate::plan::{Action, Change, Deferred, Plan, Severity};
+use crate::resource::Side;
 
+use super::deferred::{Group, groups};
 use super::plan_text::{Folded, Options, body_lines, fold, last_line};
 use super::text::{counted, cut};
 use super::{Purpose, Style};
@@ -171,27 +172,19 @@ fn notes(plan: &Plan) -> Vec<String> {
     notes
 }
 
-/// What is deferred, by what it waits for.
+/// What is deferred, by what it waits for in the end.
 fn deferred(plan: &Plan) -> Vec<String> {
-    let mut groups: BTreeMap<&[Address], Vec<&Address>> = BTreeMap::new();
-    for one in &plan.deferred {
-        groups.entry(&one.waits_for).or_default().push(&one.address);
-    }
-    let note = |(waits_for, group): (&[Address], Vec<&Address>)| {
-        let verb = if waits_for.len() == 1 { "exists" } else { "exist" };
-        let more = match group.len().saturating_sub(DEFERRED_SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
+    let note = |group: Group<'_>| {
+        let line = |alike: &Vec<&Deferred>| match alike.len() {
+            1 => format!("`{}`", alike[0].address),
+            count => format!("`{}` and {}", alike[0].address, counted(count - 1, "other")),
         };
-        let shown = quoted(group.into_iter().take(DEFERRED_SHOWN));
-        format!("**deferred** until {} {verb}: {shown}{more}", quoted(waits_for))
+        let shown: Vec<String> = group.alike.iter().take(DEFERRED_SHOWN).map(line).collect();
+        let hidden: usize = group.alike.iter().skip(DEFERRED_SHOWN).map(Vec::len).sum();
+        let more = if hidden > 0 { format!("; and {hidden} more") } else { String::new() };
+        format!("**deferred** {}: {}{more}", group.roots("`"), shown.join(", "))
     };
-    groups.into_iter().map(note).collect()
-}
-
-fn quoted<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
-    let quoted: Vec<String> = addresses.into_iter().map(|one| format!("`{one}`")).collect();
-    quoted.join(", ")
+    groups(&plan.deferred).into_iter().map(note).collect()
 }
 
 /// One change in a `diff` block, whose first column decides the colour.

@@ -1,10 +1,9 @@
 //! Tables of routes and of health, for people and for machines.
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::WIDTH;
+use super::text::width;
 
 /// What one station on a packet's way knows of a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -12,8 +11,10 @@ use super::text::WIDTH;
 pub enum Cell {
     /// It is there.
     Present(String),
-    /// It should be there and is not.
-    Missing,
+    /// It should be there and is not, by whose tables lack it.
+    Missing(String),
+    /// It is there and leads elsewhere, by whose tables say so.
+    Wrong(String),
     /// Nothing is to be there.
     NotApplicable,
     /// Nobody could look.
@@ -21,11 +22,12 @@ pub enum Cell {
 }
 
 impl Cell {
-    fn shown(&self) -> &str {
+    /// A word: a row of names would fit no terminal.
+    fn shown(&self) -> &'static str {
         match self {
-            Self::Present(text) if text.is_empty() => "yes",
-            Self::Present(text) => text,
-            Self::Missing => "MISSING",
+            Self::Present(_) => "yes",
+            Self::Missing(_) => "MISSING",
+            Self::Wrong(_) => "WRONG",
             Self::NotApplicable => "-",
             Self::Unknown => "?",
         }
@@ -109,13 +111,14 @@ pub struct StatusTable {
 impl RoutesTable {
     /// The table as text.
     pub fn to_text(&self) -> String {
-        let head = ["PREFIX", "OWNER", "AZURE", "ADVERTISED", "APPROVED", "CILIUM", "KERNEL"];
         let row = |row: &RouteRow| {
-            let cells = [&row.azure, &row.advertised, &row.approved, &row.cilium_node, &row.kernel];
-            let names = [row.prefix.clone(), row.owner.clone()];
-            names.into_iter().chain(cells.map(|cell| cell.shown().to_owned())).collect()
+            let layers =
+                [&row.azure, &row.advertised, &row.approved, &row.cilium_node, &row.kernel];
+            let words = layers.into_iter().map(|cell| cell.shown().to_owned());
+            std::iter::once(row.prefix.clone()).chain(words).chain([row.owner.clone()]).collect()
         };
-        text(&head, "OWNER", self.rows.iter().map(row).collect())
+        let head = ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUMNODE", "KERNEL", "OWNER"];
+        text(&head, self.rows.iter().map(row).collect())
     }
 
     /// The table as JSON text.
@@ -135,7 +138,7 @@ impl StatusTable {
         let row = |row: &StatusRow| {
             vec![row.kind.clone(), row.name.clone(), row.health.as_str().into(), row.detail.clone()]
         };
-        text(&["KIND", "NAME", "HEALTH", "DETAIL"], "DETAIL", self.rows.iter().map(row).collect())
+        text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.rows.iter().map(row).collect())
     }
 
     /// The table as JSON text.
@@ -144,25 +147,24 @@ impl StatusTable {
     }
 }
 
-/// Aligned columns without lines, which every log can hold and every tool cut.
-///
-/// Only the flexible column is broken into lines: half a prefix helps nobody.
-fn text(head: &[&str], flexible: &str, rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(WIDTH).unwrap_or(u16::MAX));
-    table.set_header(head.to_vec());
-    rows.into_iter().for_each(|row| {
-        table.add_row(row);
-    });
-    for (name, column) in head.iter().zip(table.column_iter_mut()) {
-        column.set_padding((0, 2));
-        if *name != flexible {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+/// Aligned columns without lines, which every log can hold and every tool cut:
+/// a row is a line, whatever its last column holds.
+fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| {
+            let cells = rows.iter().chain([&head]).filter_map(|row| row.get(column));
+            cells.map(|cell| width(cell)).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in std::iter::once(&head).chain(&rows) {
+        let cells = row.iter().zip(&widths);
+        let padded = cells.map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
     }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    text
 }
 
 fn json(table: &impl Serialize) -> String {
@@ -174,42 +176,54 @@ fn json(table: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::text::WIDTH;
 
     fn routes() -> RoutesTable {
-        let present = || Cell::Present(String::new());
-        let row = |prefix: &str, owner: &str, approved| RouteRow {
+        let present = || Cell::Present("lab-router".into());
+        let row = |prefix: &str, owner: &str, advertised, approved| RouteRow {
             prefix: prefix.into(),
             owner: owner.into(),
-            azure: Cell::Present("10.237.0.4".into()),
-            advertised: present(),
+            azure: Cell::Present("stargate-workers-rt".into()),
+            advertised,
             approved,
             cilium_node: Cell::NotApplicable,
             kernel: Cell::Unknown,
         };
+        let missing = || Cell::Missing("lab-router".into());
+        let nothing = || Cell::NotApplicable;
         RoutesTable {
             rows: vec![
-                row("10.50.0.0/16", "dc1", present()),
-                row("10.244.65.0/24", "stargate-aks-e2e-2-worker-1", Cell::Missing),
+                row("10.50.0.0/16", "dc1 network", present(), present()),
+                row("10.51.0.0/16", "dc2 network", present(), missing()),
+                row("10.52.0.0/16", "dc3 network", missing(), present()),
+                row("10.53.0.0/16", "dc4 network", missing(), missing()),
+                row("10.244.65.0/24", "stargate-aks-e2e-2-worker-1", nothing(), nothing()),
             ],
         }
     }
 
+    /// Only the name of an owner, in the last column, may reach beyond it.
     #[test]
     fn routes_keep_to_the_width() {
         let text = routes().to_text();
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let owner = text.lines().next().and_then(|head| head.find("OWNER")).unwrap();
+        assert!(owner + "dc1 network".len() <= WIDTH, "{text}");
         insta::assert_snapshot!(text);
     }
 
     #[test]
     fn the_worst_health_wins() {
-        let row = |health: Health| StatusRow {
+        let row = |name: &str, health: Health| StatusRow {
             kind: "worker".into(),
-            name: "worker-1".into(),
+            name: name.into(),
             health,
-            detail: "a reason that is rather long, so that it must be broken into lines".into(),
+            detail: "10.50.1.5, pods 10.244.65.0/24".into(),
         };
-        let rows = vec![row(Health::Healthy), row(Health::Degraded), row(Health::Missing)];
+        let rows = vec![
+            row("worker-1", Health::Healthy),
+            row("stargate-worker-22", Health::Degraded),
+            row("worker-3", Health::Missing),
+        ];
         let table = StatusTable { rows };
         assert_eq!(table.worst(), Health::Degraded);
         assert_eq!(StatusTable::default().worst(), Health::Healthy);

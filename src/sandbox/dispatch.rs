@@ -33,7 +33,7 @@ pub fn handle(world: &mut World, api: Api, request: &Request<Bytes>, now: Timest
         Answer::Complete(response) => response.status().as_u16(),
         Answer::Watch(_) => 200,
     };
-    world.log.record(api, request, status);
+    world.log.record(api, request, status, now);
     // A read changes nothing, save that in Azure it may find an operation ended.
     if request.method() != http::Method::GET || world.arm.version() != before {
         physics::settle(world, now);
@@ -42,11 +42,12 @@ pub fn handle(world: &mut World, api: Api, request: &Request<Bytes>, now: Timest
 }
 
 fn azure(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {
-    let World { arm, endpoints, entropy, .. } = world;
+    let World { arm, endpoints, entropy, pause, .. } = world;
     let served = Some(endpoints.azure.as_str()).filter(|url| !url.is_empty());
     let base_url = served.unwrap_or("https://azure.sandbox");
     let mut guid = || entropy.next_guid();
-    Answer::Complete(arm.handle(request, &mut ArmContext { base_url, now, guid: &mut guid }))
+    let mut context = ArmContext { base_url, now, pause: *pause, guid: &mut guid };
+    Answer::Complete(arm.handle(request, &mut context))
 }
 
 fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {

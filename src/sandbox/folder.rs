@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Folder {
     path: PathBuf,
     // Held, not read: the lock ends with the file.
     _lock: File,
+    /// One writer at a time: two would take the new file from under each other.
+    writing: Mutex<()>,
 }
 
 /// A folder cannot be used.
@@ -79,20 +81,26 @@ impl Folder {
     /// Opens a folder, making it if need be, and keeps others out of it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let path = path.into();
-        fs::create_dir_all(&path).map_err(at(&path))?;
+        make(&path).map_err(at(&path))?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, _lock: lock, writing: Mutex::new(()) })
     }
 
     /// The world that is kept here; a new one if there is none yet.
     pub fn load(&self) -> Result<World, FolderError> {
-        let file = self.file();
+        Self::glance(&self.path)
+    }
+
+    /// The world as it was last written to a folder, whoever works with it now:
+    /// a file is replaced as a whole, so it can be read at any time.
+    pub fn glance(path: &Path) -> Result<World, FolderError> {
+        let file = file_in(path);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(World::new(SEED)),
             Err(source) => return Err(FolderError::Io { path: file, source }),
         };
-        let damaged = |reason: String| FolderError::Damaged { path: self.file(), reason };
+        let damaged = |reason: String| FolderError::Damaged { path: file.clone(), reason };
         let Versioned { format_version } =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if format_version != FORMAT_VERSION {
@@ -138,10 +146,11 @@ impl Folder {
     }
 
     fn file(&self) -> PathBuf {
-        self.path.join("world.json")
+        file_in(&self.path)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = self.path.join("world.json.new");
         let written = || -> io::Result<()> {
             let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
@@ -176,12 +185,12 @@ impl Saver {
     }
 
     /// Saves for the last time and lets others into the folder.
-    pub async fn close(self) -> Result<(), FolderError> {
+    pub async fn close(mut self) -> Result<(), FolderError> {
         self.stop.notify_one();
-        let flushed = self.flush().await;
-        // The task only ever returns; what it may have failed at was just done again.
-        let _ended = self.task.await;
-        flushed
+        // Nothing older may be written after the last save. The task only ever
+        // returns; what it may have failed at is done again.
+        let _ended = (&mut self.task).await;
+        self.flush().await
     }
 }
 
@@ -210,6 +219,10 @@ async fn follow(
         }
         pause = DEBOUNCE.max(began.elapsed() * REST);
     }
+}
+
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("world.json")
 }
 
 fn save(folder: &Folder, world: &SharedWorld) -> Result<(), FolderError> {
@@ -248,6 +261,22 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
+/// Writes a file that only its owner may read: it holds a token.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    private(OpenOptions::new().write(true).create(true).truncate(true))
+        .open(path)?
+        .write_all(content)
+}
+
+/// Makes the folder, for its owner alone.
+fn make(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Io { path, source }
@@ -278,8 +307,13 @@ mod tests {
             Err(FolderError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        // Looking needs no lock, and leaves nothing behind.
+        assert!(Folder::glance(place.path()).unwrap().hosts.is_empty());
         drop(first);
         Folder::open(place.path()).unwrap();
+        let missing = place.path().join("missing");
+        Folder::glance(&missing).unwrap();
+        assert!(!missing.exists());
     }
 
     #[test]

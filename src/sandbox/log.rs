@@ -1,22 +1,65 @@
-//! What the world was asked: enough to count calls, nothing that is secret.
+//! What the world was asked, command by command, and nothing that is secret.
+//!
+//! It is kept with the world, so that a command can be looked at after it has
+//! ended. The latest commands and requests are kept; the counts of a command
+//! stay whole even where its requests were too many to be kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::provider::http::Api;
 
-/// How many entries are kept; the counts go on.
-const CAPACITY: usize = 2_000;
+/// How many requests are kept, those of all commands together.
+const MOST_ENTRIES: usize = 2_000;
+/// How many commands are kept.
+const MOST_RUNS: usize = 50;
+/// How much of a path is kept: a client may send what it likes.
+const LONGEST_PATH: usize = 512;
 
-/// A bounded record of requests, with counts over all of them.
+/// A bounded record of requests by the command that made them, with counts over
+/// all of them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RequestLog {
-    entries: VecDeque<Entry>,
+    #[serde(default)]
+    runs: VecDeque<Run>,
+    #[serde(default)]
+    next_run: u64,
     next: u64,
     counts: BTreeMap<Api, BTreeMap<String, u64>>,
     writes: u64,
+}
+
+/// One command that used the world, and what it asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub number: u64,
+    /// The command, such as `plan`.
+    pub command: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// Whether it asks the world. Injecting a fault only leaves its mark.
+    pub asks: bool,
+    /// How much it asked, by API: whole, whatever became of the entries.
+    pub counts: BTreeMap<Api, Counts>,
+    /// The requests that are still kept, oldest first.
+    pub entries: VecDeque<Entry>,
+    /// How many were too many to be kept.
+    pub forgotten: u64,
+}
+
+/// How much one API was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests that change nothing.
+    pub reads: u64,
+    /// Requests that mean to change something.
+    pub writes: u64,
+    /// All of them, by method.
+    pub methods: BTreeMap<String, u64>,
 }
 
 /// One request. Headers, bodies and queries are never kept.
@@ -33,40 +76,112 @@ pub struct Entry {
     pub path: String,
     /// The status answered.
     pub status: u16,
+    /// Whether it meant to change something.
+    pub write: bool,
+}
+
+impl Run {
+    /// How many requests it made that change nothing.
+    pub fn reads(&self) -> u64 {
+        self.counts.values().map(|counts| counts.reads).sum()
+    }
+
+    /// How many requests it made that mean to change something.
+    pub fn writes(&self) -> u64 {
+        self.counts.values().map(|counts| counts.writes).sum()
+    }
 }
 
 impl RequestLog {
+    /// From here on, requests are those of this command.
+    pub fn begin(&mut self, command: &str, now: Timestamp) {
+        self.push(command, now, true);
+    }
+
+    /// Leaves a mark for something that came from no request, such as a fault.
+    pub fn mark(&mut self, what: &str, now: Timestamp) {
+        self.push(what, now, false);
+    }
+
+    fn push(&mut self, command: &str, began: Timestamp, asks: bool) {
+        if self.runs.len() == MOST_RUNS {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(Run {
+            number: self.next_run,
+            command: command.to_owned(),
+            began,
+            asks,
+            counts: BTreeMap::new(),
+            entries: VecDeque::new(),
+            forgotten: 0,
+        });
+        self.next_run += 1;
+    }
+
     /// Notes a request and its status.
-    pub fn record(&mut self, api: Api, request: &http::Request<Bytes>, status: u16) {
+    pub fn record(
+        &mut self,
+        api: Api,
+        request: &http::Request<Bytes>,
+        status: u16,
+        now: Timestamp,
+    ) {
         let method = request.method().as_str().to_owned();
+        let write = is_write(request);
         *self.counts.entry(api).or_default().entry(method.clone()).or_default() += 1;
-        if is_write(request) {
-            self.writes += 1;
+        self.writes += u64::from(write);
+        self.make_room();
+        if !self.runs.back().is_some_and(|run| run.asks) {
+            // Nobody said who asks: a world in memory, say, as tests have it.
+            self.begin("unnamed", now);
         }
-        if self.entries.len() == CAPACITY {
-            self.entries.pop_front();
-        }
-        let path = request.uri().path().to_owned();
-        self.entries.push_back(Entry { number: self.next, api, method, path, status });
+        let Some(run) = self.runs.back_mut() else { return };
+        let counts = run.counts.entry(api).or_default();
+        *counts.methods.entry(method.clone()).or_default() += 1;
+        *(if write { &mut counts.writes } else { &mut counts.reads }) += 1;
+        let path = shortened(request.uri().path());
+        run.entries.push_back(Entry { number: self.next, api, method, path, status, write });
         self.next += 1;
     }
 
-    /// The latest requests, oldest first.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.entries.iter()
+    /// Forgets the oldest request where there are as many as are kept.
+    fn make_room(&mut self) {
+        if self.runs.iter().map(|run| run.entries.len()).sum::<usize>() < MOST_ENTRIES {
+            return;
+        }
+        if let Some(run) = self.runs.iter_mut().find(|run| !run.entries.is_empty()) {
+            run.entries.pop_front();
+            run.forgotten += 1;
+        }
     }
 
-    /// How many requests each API got, by method.
+    /// The latest commands and marks, oldest first.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.runs.iter()
+    }
+
+    /// The last command that asked.
+    pub fn last_run(&self) -> Option<&Run> {
+        self.runs().rfind(|run| run.asks)
+    }
+
+    /// The latest requests of all commands, oldest first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.runs.iter().flat_map(|run| &run.entries)
+    }
+
+    /// How many requests each API ever got, by method.
     pub fn counts(&self) -> &BTreeMap<Api, BTreeMap<String, u64>> {
         &self.counts
     }
 
-    /// How many requests one API got.
+    /// How many requests one API ever got.
     pub fn count(&self, api: Api) -> u64 {
         self.counts.get(&api).map_or(0, |methods| methods.values().sum())
     }
 
-    /// How many requests meant to change something.
+    /// How many requests ever meant to change something.
     pub fn writes(&self) -> u64 {
         self.writes
     }
@@ -77,8 +192,15 @@ impl RequestLog {
     }
 }
 
+fn shortened(path: &str) -> String {
+    match path.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
 /// Whether a request means to change something: asking for a credential, an
-/// opinion or a dry run by POST does not.
+/// opinion, a computation or a dry run by POST does not.
 pub fn is_write(request: &http::Request<Bytes>) -> bool {
     use http::Method;
     let changing = [Method::PUT, Method::POST, Method::PATCH, Method::DELETE];
@@ -88,7 +210,8 @@ pub fn is_write(request: &http::Request<Bytes>) -> bool {
     let path = request.uri().path().trim_end_matches('/').to_ascii_lowercase();
     let last = path.rsplit('/').next().unwrap_or_default();
     let asking = last.starts_with("listcluster") && last.ends_with("credential")
-        || last.ends_with("accessreviews")
+        || last == "effectiveroutetable"
+        || last.ends_with("reviews")
         || path.ends_with("/acl/validate")
         || path.contains("/oauth") && (last == "token" || last == "token-exchange");
     let dry_run = request.uri().query().is_some_and(|query| query.contains("dryRun="));
@@ -108,12 +231,14 @@ mod tests {
             .unwrap()
     }
 
+    fn note(log: &mut RequestLog, method: &str, uri: &str) {
+        log.record(Api::Azure, &request(method, uri), 200, Timestamp::UNIX_EPOCH);
+    }
+
     #[test]
     fn nothing_secret_is_kept() {
         let mut log = RequestLog::default();
-        let asked =
-            request("POST", "https://tailscale.sandbox/api/v2/oauth/token?key=marked-secret");
-        log.record(Api::Tailscale, &asked, 200);
+        note(&mut log, "POST", "https://tailscale.sandbox/api/v2/oauth/token?key=marked-secret");
         let text = serde_json::to_string(&log).unwrap();
         assert!(!text.contains("marked-secret"), "{text}");
         assert!(text.contains("/api/v2/oauth/token"), "{text}");
@@ -126,25 +251,69 @@ mod tests {
             ("GET", "/subscriptions"),
             ("POST", "/api/v2/oauth/token"),
             ("POST", "/x/managedClusters/c/listClusterUserCredential"),
+            ("POST", "/x/networkInterfaces/i/effectiveRouteTable"),
             ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews"),
+            ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews"),
             ("POST", "/api/v2/tailnet/-/acl/validate"),
             ("PATCH", "/api/v1/namespaces/x?dryRun=All&fieldManager=stargate"),
         ] {
-            log.record(Api::Azure, &request(method, path), 200);
+            note(&mut log, method, path);
         }
         assert_eq!(log.writes(), 0);
-        log.record(Api::Azure, &request("PUT", "/x/routeTables/t"), 200);
-        assert_eq!((log.writes(), log.count(Api::Azure)), (1, 7));
+        note(&mut log, "PUT", "/x/routeTables/t");
+        assert_eq!((log.writes(), log.count(Api::Azure)), (1, 9));
+        assert_eq!(log.entries().filter(|entry| entry.write).count(), 1);
+    }
+
+    #[test]
+    fn each_command_has_its_own_requests() {
+        let mut log = RequestLog::default();
+        assert_eq!(log.last_run(), None);
+        log.begin("apply", Timestamp::UNIX_EPOCH);
+        note(&mut log, "PUT", "/x/routeTables/t");
+        log.begin("plan", Timestamp::UNIX_EPOCH);
+        note(&mut log, "GET", "/x/routeTables/t");
+        note(&mut log, "GET", "/x/routeTables");
+        log.mark("sandbox break udr-missing", Timestamp::UNIX_EPOCH);
+        let last = log.last_run().unwrap();
+        assert_eq!((last.command.as_str(), last.reads(), last.writes()), ("plan", 2, 0));
+        assert_eq!(last.counts[&Api::Azure].methods["GET"], 2);
+        let commands: Vec<&str> = log.runs().map(|run| run.command.as_str()).collect();
+        assert_eq!(commands, ["apply", "plan", "sandbox break udr-missing"]);
+        // What comes after a mark is nobody's of before.
+        note(&mut log, "GET", "/x");
+        assert_eq!(log.last_run().map(Run::reads), Some(1));
+        assert_eq!((log.writes(), log.count(Api::Azure)), (1, 4));
     }
 
     #[test]
     fn the_record_is_bounded_and_the_counts_are_not() {
         let mut log = RequestLog::default();
-        for _ in 0..CAPACITY + 5 {
-            log.record(Api::Azure, &request("GET", "/"), 200);
+        log.begin("apply", Timestamp::UNIX_EPOCH);
+        note(&mut log, "PUT", "/first");
+        log.begin("plan", Timestamp::UNIX_EPOCH);
+        for _ in 0..MOST_ENTRIES + 4 {
+            note(&mut log, "GET", &format!("/{}", "x".repeat(10_000)));
         }
-        assert_eq!(log.entries().count(), CAPACITY);
+        assert_eq!(log.entries().count(), MOST_ENTRIES);
         assert_eq!(log.entries().next().map(|entry| entry.number), Some(5));
-        assert_eq!(log.count(Api::Azure), CAPACITY as u64 + 5);
+        assert_eq!(log.count(Api::Azure), MOST_ENTRIES as u64 + 5);
+        let (apply, plan) = (log.runs().next().unwrap(), log.last_run().unwrap());
+        assert_eq!((apply.writes(), apply.forgotten, apply.entries.len()), (1, 1, 0));
+        assert_eq!((plan.reads(), plan.forgotten), (MOST_ENTRIES as u64 + 4, 4));
+        for _ in 0..2 * MOST_RUNS {
+            log.begin("plan", Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(log.runs().count(), MOST_RUNS);
+        note(&mut log, "GET", "/");
+        let text = serde_json::to_string(&log).unwrap();
+        assert!(text.len() < 2_000_000, "{}", text.len());
+    }
+
+    #[test]
+    fn a_log_of_an_older_world_is_read() {
+        let old = r#"{"entries":[],"next":7,"counts":{},"writes":3}"#;
+        let log: RequestLog = serde_json::from_str(old).unwrap();
+        assert_eq!((log.writes(), log.runs().count()), (3, 0));
     }
 }

@@ -45,6 +45,11 @@ pub struct World {
     /// Where the three faces are reached; empty while nothing serves them.
     #[serde(skip)]
     pub endpoints: Endpoints,
+    /// How many seconds Azure tells a client to wait before it polls again. Our
+    /// own client takes none at its word; others read none as none given, and
+    /// wait for as long as they please.
+    #[serde(skip)]
+    pub pause: u32,
     /// Makes names and ids that look random and are the same in every run.
     pub entropy: Entropy,
     /// Up to where consequences are drawn.
@@ -119,6 +124,7 @@ impl World {
             log: RequestLog::default(),
             down: BTreeSet::new(),
             endpoints: Endpoints::default(),
+            pause: 0,
             entropy: Entropy::new(seed),
             settled: Settled::default(),
         }

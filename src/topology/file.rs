@@ -253,7 +253,7 @@ pub struct DatacenterRouterSection {
     /// Its address in the datacenter (kind `existing` only, and required there).
     pub ip: Option<Located<AddressText>>,
     /// Where SSH reaches it before it is in the tailnet: a host name or an
-    /// address (kind `existing` only).
+    /// address (kind `existing` only; its `ip` unless said otherwise).
     pub ssh_address: Option<Located<String>>,
     /// Pin its host key, as in `ssh-ed25519 AAAA…` or `SHA256:…`.
     pub host_key: Option<Located<String>>,

@@ -15,7 +15,7 @@ use super::model::{Datacenter, Topology, Worker};
 use super::spans::{DatacenterSpans, TopologySpans, WorkerSpans};
 
 pub use limits::{NODES_PER_CLUSTER, ROUTES_PER_TABLE};
-pub use overlaps::{AKS_NODE_SUBNET, AKS_VNET, REFUSED_RANGES, TAILNET_RANGE};
+pub use overlaps::{AKS_NODE_SUBNET, REFUSED_RANGES};
 
 /// Runs every lint that needs no live facts.
 pub fn check(topology: &Topology, spans: &TopologySpans, found: &mut Vec<Diagnostic>) {

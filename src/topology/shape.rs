@@ -98,8 +98,9 @@ impl<'a> Walk<'a> {
         complete
     }
 
-    /// Reports unknown keys. One that is nearly a known key takes its place,
-    /// so that its value is still checked and the known key is not missed too.
+    /// Reports unknown keys. One that is nearly a known key takes its place, or
+    /// joins what is there, so that its value is still checked and the known key
+    /// is not missed too.
     fn mend_unknown_keys(&mut self, table: &mut DeTable<'_>, known: &'a Schema) {
         let Some(properties) = known.as_object() else { return };
         let unknown: Vec<_> = table
@@ -112,8 +113,12 @@ impl<'a> Walk<'a> {
             let proposal = closest(&name, properties.keys().map(String::as_str));
             self.found.push(unknown_key(&name, proposal, properties.keys(), key.span()));
             let Some(value) = table.remove(name.as_str()) else { continue };
-            if let Some(proposal) = proposal.filter(|proposal| !table.contains_key(*proposal)) {
-                table.insert(Spanned::new(key.span(), proposal.to_owned().into()), value);
+            let Some(proposal) = proposal else { continue };
+            match table.get_mut(proposal) {
+                Some(present) => join(present.get_mut(), value.into_inner()),
+                None => {
+                    table.insert(Spanned::new(key.span(), proposal.to_owned().into()), value);
+                }
             }
         }
     }
@@ -166,6 +171,27 @@ impl<'a> Walk<'a> {
                 .remedy(remedy),
         );
         false
+    }
+}
+
+/// Adds what a misspelt table holds to the table that was meant, which `[a.b]`
+/// may have begun already; what both hold stays as it is.
+fn join<'a>(into: &mut DeValue<'a>, from: DeValue<'a>) {
+    match (into, from) {
+        (DeValue::Table(into), DeValue::Table(from)) => {
+            for (key, value) in from {
+                match into.get_mut(key.get_ref().as_ref()) {
+                    Some(present) => join(present.get_mut(), value.into_inner()),
+                    None => {
+                        into.insert(key, value);
+                    }
+                }
+            }
+        }
+        (DeValue::Array(into), DeValue::Array(from)) => {
+            from.into_iter().for_each(|item| into.push(item));
+        }
+        _ => {}
     }
 }
 

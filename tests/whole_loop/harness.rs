@@ -15,7 +15,7 @@ use stargate::execute::{
 use stargate::observe::Scope;
 use stargate::plan::Plan;
 use stargate::provider::azure::ArmClient;
-use stargate::provider::cluster::{ClusterDoor, ClusterError};
+use stargate::provider::cluster::{ClusterDoor, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::doors::{ClusterConnector, Doors};
 use stargate::provider::http::RequestCount;
@@ -25,7 +25,7 @@ use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::{Address, Owner};
 use stargate::sandbox::faults::{self, Fault};
-use stargate::sandbox::transport::{InMemory, kube_client};
+use stargate::sandbox::transport::{InMemory, kube_service};
 use stargate::sandbox::{SharedWorld, World, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
@@ -33,6 +33,8 @@ use stargate::topology::names::SubscriptionId;
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+/// A datacenter of VMs and one of machines that are there already.
+pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
@@ -173,7 +175,8 @@ impl Deployment {
     /// Applies, and makes sure that nothing is left to do.
     pub(crate) async fn converge(&self) -> Applied {
         let applied = self.apply(&Look::default()).await;
-        assert_eq!(applied.ending, Ending::Converged, "{:#?}", applied.remaining);
+        let left = applied.remaining.as_ref().map(told).unwrap_or_default();
+        assert_eq!(applied.ending, Ending::Converged, "{}\n{left}", failures(&applied).join("\n"));
         applied
     }
 
@@ -202,6 +205,7 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Doors {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     Doors {
+        kubeconfig: None,
         arm: ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
@@ -232,7 +236,11 @@ struct IntoTheWorld {
 #[async_trait]
 impl ClusterConnector for IntoTheWorld {
     async fn connect(&self, _kubeconfig: &str, owner: Owner) -> Result<ClusterDoor, ClusterError> {
-        Ok(ClusterDoor::new(kube_client(self.world.clone()), owner, self.requests.clone()))
+        let service = kube_service(self.world.clone());
+        let client = kube::client::ClientBuilder::new(service, "default")
+            .with_layer(&CountLayer(self.requests.clone()))
+            .build();
+        Ok(ClusterDoor::new(client, owner, self.requests.clone()))
     }
 }
 

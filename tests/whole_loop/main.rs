@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod destroy;
+mod edits;
+mod end_state;
 mod faults;
 mod harness;
 mod kill;
+mod live_lints;
 mod portrait;
 mod repeat;
+mod saved_plans;
 mod unreliable;

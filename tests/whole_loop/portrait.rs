@@ -46,7 +46,10 @@ pub(crate) fn portrait(world: &World) -> Value {
         }
     }
     let kubernetes: Map<String, Value> = fields(&whole["kubernetes"]["objects"])
-        .filter(|(kind, _)| !RECORDS.contains(&kind.as_str()))
+        .filter(|(kind, objects)| {
+            !RECORDS.contains(&kind.as_str())
+                && objects.as_object().is_some_and(|all| !all.is_empty())
+        })
         .map(|(kind, objects)| (kind.clone(), objects.clone()))
         .collect();
     let forms = Forms::of(world);
@@ -140,7 +143,14 @@ impl Forms {
                     map.insert(self.name(&name), inner);
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.simplify(item)),
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.simplify(item));
+                // What came first is nobody's concern.
+                let unordered = |item: &Value| item.get("manager").or(item.get("id")).is_some();
+                if items.iter().all(unordered) {
+                    items.sort_by_key(Value::to_string);
+                }
+            }
             Value::String(text) => *text = self.name(text),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }

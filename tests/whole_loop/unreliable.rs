@@ -109,19 +109,14 @@ async fn strike(call: usize, mishap: Mishap, expected: &serde_json::Value) -> Op
     let deployment = Deployment::example();
     let interceptor = OnceAt::new(call, mishap);
     deployment.world.set_interceptor(Some(interceptor.clone()));
-    let mut applied = deployment.apply(&Look::default()).await;
-    let first = applied.ending.clone();
-    // Work that is not safe to repeat blindly is for the next apply.
-    if applied.ending != Ending::Converged && mishap == Mishap::AnswerLost {
-        applied = deployment.apply(&Look::default()).await;
-    }
+    let applied = deployment.apply(&Look::default()).await;
     let plan = deployment.look(&Look::deep()).await.plan;
     let differing = differences(expected, &portrait(&deployment.copy_of_world()));
     if applied.ending == Ending::Converged && plan.is_empty() && differing.is_empty() {
         return None;
     }
     Some(format!(
-        "call {call} {mishap:?}, {}: {first:?}, {:?}\n  {}\n  plan: {}\n  {}",
+        "call {call} {mishap:?}, {}: {:?}\n  {}\n  plan: {}\n  {}",
         interceptor.struck.lock().unwrap().clone().unwrap_or_default(),
         applied.ending,
         failures(&applied).join("\n  "),

@@ -11,15 +11,17 @@ use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::{Look, Session};
+use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::execute::events::{Outcome, Reporter, Silent};
 use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
-use crate::plan::file::{Expected, SavedPlan};
-use crate::plan::{Plan, Severity};
+use crate::plan::file::{Expected, PlanFileError, SavedPlan};
+use crate::plan::{Plan, Severity, Standing};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
 use crate::topology::diagnostic::Code;
+use crate::topology::load::Loaded;
 
 /// Make the world match the topology
 ///
@@ -66,44 +68,44 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let code = match read_plan(arguments.plan.as_deref(), &session) {
-        Ok(saved) => {
-            let order = Order {
-                look: Look {
-                    deep: arguments.deep,
-                    destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
-                },
-                adopt: match &saved {
-                    Some(saved) => saved.adopt.clone(),
-                    None => arguments.adopt.iter().cloned().collect(),
-                },
-                yes: arguments.yes || saved.is_some(),
-                saved,
-                format: arguments.format,
-                purpose: Purpose::Plan,
-            };
-            carry_out(&session, &order, ui).await
-        }
-        Err(error) => Err(error),
+    let loaded = topology::load_or_report(global, ui)?;
+    // A plan that is of no use is refused before any door is opened.
+    let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
+    let session = Session::of(loaded, global).await?;
+    let order = Order {
+        look: Look {
+            deep: arguments.deep,
+            destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
+        },
+        adopt: match &saved {
+            Some(saved) => saved.adopt.clone(),
+            None => arguments.adopt.iter().cloned().collect(),
+        },
+        yes: arguments.yes || saved.is_some(),
+        saved,
+        format: arguments.format,
+        purpose: Purpose::Plan,
     };
+    let code = carry_out(&session, &order, ui).await;
     session.close().await?;
     code
 }
 
-fn read_plan(path: Option<&Path>, session: &Session) -> Result<Option<SavedPlan>, CliError> {
+fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, CliError> {
     let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         CliError::coded(
             Code::Unreadable,
             format!("the plan `{}` cannot be read: {error}", path.display()),
         )
         .hint("make one with `stargate plan --out FILE`")
     })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
     let expected = Expected {
         stargate_version: env!("CARGO_PKG_VERSION"),
-        topology: session.loaded.topology.name.as_str(),
-        topology_digest: &session.loaded.digest,
+        topology: loaded.topology.name.as_str(),
+        topology_digest: &loaded.digest,
     };
     Ok(Some(SavedPlan::from_text(&text, expected)?))
 }
@@ -147,7 +149,12 @@ fn nothing_to_do(plan: &Plan) -> Option<u8> {
     if wrong {
         return Some(exit::BLOCKED);
     }
-    plan.changes.is_empty().then(|| plan::exit_code(plan, false))
+    if !plan.changes.is_empty() {
+        return None;
+    }
+    // A router that is offline is nothing to decide about, but it is not done.
+    let waits = !plan.blocked.is_empty() && plan.standing() != Standing::Unknown;
+    Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
 }
 
 fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
@@ -177,8 +184,15 @@ async fn watch_for_interrupt(stop: StopSignal) {
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
-        Ending::Converged => (exit::DONE, "the world matches the plan".to_owned()),
-        Ending::Partial { reason } => (exit::PARTIAL, reason.clone()),
+        Ending::Converged if order.purpose == Purpose::Destroy => {
+            (exit::DONE, "nothing of the topology is left".to_owned())
+        }
+        // Exactly the plan was carried out; nobody looked at the rest.
+        Ending::Converged if applied.remaining.is_none() => {
+            (exit::DONE, "the plan is applied".to_owned())
+        }
+        Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
+        Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
         Ending::Stale => {
             (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
         }
@@ -199,6 +213,12 @@ fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
             ),
             _ => {}
         }
+    }
+    if let Ending::Partial { code, reason } = &applied.ending {
+        ui.error(
+            &CliError::coded(*code, reason.clone())
+                .hint("run the same command again: what was done stays done"),
+        );
     }
     if order.format == Format::Text {
         ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));

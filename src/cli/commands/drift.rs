@@ -12,9 +12,8 @@ use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
-use crate::plan::{Plan, Severity};
+use crate::plan::{Plan, Standing};
 use crate::render::Purpose;
-use crate::topology::diagnostic::Code;
 
 /// Tell how the world differs from the topology
 ///
@@ -46,14 +45,10 @@ pub(crate) async fn run(
 
 /// Whoever could not look cannot say that there is no drift.
 fn exit_code(plan: &Plan) -> u8 {
-    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
-    if plan.unexplained_gaps().next().is_some() {
-        return exit::ERROR;
-    }
-    let lost_mark = plan.blocked.iter().any(|blocked| blocked.code == Code::WithoutMark);
-    match (lost_mark, wrong || !plan.is_empty()) {
-        (true, _) => exit::BLOCKED,
-        (false, true) => exit::CHANGES,
-        (false, false) => exit::DONE,
+    match plan.standing() {
+        Standing::Matches => exit::DONE,
+        Standing::Differs | Standing::Wrong => exit::CHANGES,
+        Standing::Blocked => exit::BLOCKED,
+        Standing::Unknown => exit::ERROR,
     }
 }

@@ -49,17 +49,17 @@ pub(crate) async fn run(
     let drawing = match arguments.format {
         GraphFormat::Dot => graph.to_dot(),
         GraphFormat::Mermaid => graph.to_mermaid(),
-        GraphFormat::Svg => {
-            graph.to_svg().map_err(|error| CliError::new(format!("no picture: {error}")))?
-        }
+        GraphFormat::Svg => graph.to_svg(),
     };
     ui.data(&drawing)?;
     Ok(exit::DONE)
 }
 
 fn graph_of(planned: &Planned) -> ResourceGraph {
-    let actions: BTreeMap<&Address, Action> =
-        planned.plan.changes.iter().map(|change| (&change.address, change.action)).collect();
+    let plan = &planned.plan;
+    let deferred = plan.deferred.iter().map(|deferred| (&deferred.address, deferred.action));
+    let changes = plan.changes.iter().map(|change| (&change.address, change.action));
+    let actions: BTreeMap<&Address, Action> = changes.chain(deferred).collect();
     ResourceGraph {
         nodes: planned
             .desired

@@ -10,6 +10,7 @@ pub(crate) mod init;
 pub(crate) mod plan;
 pub(crate) mod routes;
 pub(crate) mod sandbox;
+mod sandbox_log;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod validate;

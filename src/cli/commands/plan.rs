@@ -13,10 +13,9 @@ use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
 use crate::plan::file::{FORMAT_VERSION, SavedPlan};
-use crate::plan::{Plan, Severity};
+use crate::plan::{Plan, Standing};
 use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
-use crate::topology::diagnostic::Code;
 
 /// Show what would be changed, and why
 ///
@@ -103,12 +102,10 @@ pub(crate) fn keep(
 
 /// A plan that is blocked, wrong or blind is no success.
 pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
-    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
-    if wrong || plan.blocked.iter().any(|blocked| blocked.code != Code::RouterOffline) {
-        return exit::BLOCKED;
+    match plan.standing() {
+        Standing::Differs if detailed => exit::CHANGES,
+        Standing::Matches | Standing::Differs => exit::DONE,
+        Standing::Wrong | Standing::Blocked => exit::BLOCKED,
+        Standing::Unknown => exit::ERROR,
     }
-    if plan.unexplained_gaps().next().is_some() {
-        return exit::ERROR;
-    }
-    if detailed && !plan.is_empty() { exit::CHANGES } else { exit::DONE }
 }

@@ -14,6 +14,12 @@ use crate::execute::events::Silent;
 use crate::execute::make_plan;
 
 /// Show every prefix, and which tables on its way hold it
+///
+/// AZURE is the route tables, ADVERTISED what routers offer to the tailnet,
+/// APPROVED what it accepts, KERNEL the routers' own tables. A dash
+/// stands where nothing is to be, MISSING where something is, WRONG where it
+/// leads elsewhere, a question mark where nobody could look. `--format json`
+/// names the tables.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RoutesArguments {
     /// How to show it

@@ -5,13 +5,14 @@ use std::path::Path;
 use base64::Engine as _;
 use clap::{Args, Subcommand};
 
+use super::sandbox_log;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::cli::{exit, sandbox_world, topology};
 use crate::sandbox::SharedWorld;
 use crate::sandbox::faults::{Fault, inject as inject_fault};
-use crate::sandbox::folder::Folder;
+use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
 use crate::sandbox::serve::Server;
 use crate::topology::diagnostic::Code;
@@ -32,8 +33,14 @@ pub(crate) enum SandboxCommand {
         #[arg(long)]
         http: bool,
     },
-    /// Show what happened in it
+    /// Show the requests of the last command that used it
+    ///
+    /// Each command leaves its requests to the three APIs, whose queries, headers
+    /// and bodies are never kept. `sandbox break` asks nothing and leaves a mark.
     Log {
+        /// Those of all commands, as far back as they are kept
+        #[arg(long)]
+        all: bool,
         /// How to show it
         #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
         format: Format,
@@ -62,7 +69,9 @@ pub(crate) async fn run(
     let beside = || global.sandbox_folder_or_default();
     match &arguments.command {
         SandboxCommand::Serve { http } => serve(global, ui, !http).await?,
-        SandboxCommand::Log { format } => log(&beside(), *format, ui).await?,
+        SandboxCommand::Log { all, format } => {
+            ui.data(&sandbox_log::text(&read_log(&beside())?, *all, *format))?;
+        }
         SandboxCommand::Reset => {
             let folder = Folder::open(beside()).map_err(|e| sandbox_world::of_folder(&e))?;
             folder.reset().map_err(|error| sandbox_world::of_folder(&error))?;
@@ -80,7 +89,7 @@ pub(crate) async fn run(
     Ok(exit::DONE)
 }
 
-/// Serves until somebody interrupts.
+/// Serves until somebody interrupts or ends it.
 async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     let folder = global.sandbox_folder_or_default();
     let topology = match global.topology.exists() {
@@ -88,6 +97,10 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         false => None,
     };
     let (world, saver) = sandbox_world::open(&folder, topology.as_ref())?;
+    world.change(|world, now| {
+        world.log.begin(&global.command, now);
+        world.pause = 1;
+    });
     let server = sandbox_world::serve(&world, tls, &folder).await?;
     let kubeconfig = folder.join("kubeconfig");
     let answer = serde_json::json!({
@@ -101,11 +114,10 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     write_kubeconfig(&kubeconfig, &server, &world);
     ui.data(&format!("{answer}\n"))?;
     let mut changes = world.changes();
+    let mut ending = std::pin::pin!(asked_to_end());
     loop {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => {
-                if interrupted.is_ok() { break; }
-            }
+            () = &mut ending => break,
             changed = changes.changed() => {
                 if changed.is_err() { break; }
                 write_kubeconfig(&kubeconfig, &server, &world);
@@ -114,6 +126,32 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     }
     server.stop().await;
     saver.close().await.map_err(|error| sandbox_world::of_folder(&error))
+}
+
+/// Waits for Ctrl-C, or for the signal by which a script or a service manager
+/// ends what it began: the world is to be kept either way.
+async fn asked_to_end() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminated = async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut signal) => signal.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok(()) = interrupted => {}
+            Some(()) = terminated => {}
+            else => std::future::pending().await,
+        }
+    }
+    // Where nothing can be listened to, only the end of the process ends it.
+    #[cfg(not(unix))]
+    if interrupted.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Any bearer token opens the ARM and Tailscale faces.
@@ -143,42 +181,15 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
     if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
         return;
     }
-    if let Err(error) = std::fs::write(path, text) {
+    if let Err(error) = write_private(path, text.as_bytes()) {
         tracing::warn!(%error, path = %path.display(), "the kubeconfig cannot be written");
     }
 }
 
-async fn log(folder: &Path, format: Format, ui: &Ui) -> Result<(), CliError> {
-    let (world, saver) = sandbox_world::open(folder, None)?;
-    let text = world.read(|world| log_text(&world.log, format));
-    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))?;
-    ui.data(&text)
-}
-
-fn log_text(log: &RequestLog, format: Format) -> String {
-    if format == Format::Json {
-        let value = serde_json::json!({
-            "format_version": "1.0",
-            "entries": log.entries().collect::<Vec<_>>(),
-            "counts": log.counts(),
-            "writes": log.writes(),
-        });
-        return format!("{value:#}\n");
-    }
-    let mut text = String::new();
-    for entry in log.entries() {
-        text.push_str(&format!(
-            "{:>6}  {:10}  {:6}  {:3}  {}\n",
-            entry.number, entry.api, entry.method, entry.status, entry.path
-        ));
-    }
-    for (api, methods) in log.counts() {
-        let counts: Vec<String> =
-            methods.iter().map(|(method, count)| format!("{method} {count}")).collect();
-        text.push_str(&format!("{api:10}  {}\n", counts.join(", ")));
-    }
-    text.push_str(&format!("{} writes\n", log.writes()));
-    text
+/// Whoever else works with the folder may go on.
+fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
+    let world = Folder::glance(folder).map_err(|error| sandbox_world::of_folder(&error))?;
+    Ok(world.log)
 }
 
 async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Result<(), CliError> {
@@ -189,9 +200,9 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
     let (world, saver) = sandbox_world::open(folder, None)?;
     let done = world.change(|world, now| {
         let done = inject_fault(world, fault, target, now);
-        // What follows is counted from here: `sandbox log` shows what the next
-        // command asked and wrote.
-        world.log.clear();
+        if done.is_ok() {
+            world.log.mark(&format!("sandbox break {fault}"), now);
+        }
         done
     });
     saver.close().await.map_err(|error| sandbox_world::of_folder(&error))?;

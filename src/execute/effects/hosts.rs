@@ -10,11 +10,10 @@ use crate::bootstrap::{self, HostFate, JoinContext, LeaveContext, StepEvent, Wor
 use crate::desired::labels;
 use crate::execute::Round;
 use crate::execute::events::Outcome;
-use crate::observe::Current;
+use crate::observe::{Current, targets};
 use crate::plan::{Action, Change};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostError, HostTarget, RouterChange};
-use crate::provider::targets;
 use crate::resource::host::{RouterHost, Worker};
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{Pending, Resource, Side};

@@ -7,6 +7,7 @@ use super::*;
 use crate::provider::credentials::StaticToken;
 use crate::provider::scripted::{Scripted, Step};
 use crate::provider::secret::Secret;
+use crate::topology::diagnostic::Code;
 
 const BASE: &str = "http://arm.test";
 const TABLE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t";
@@ -220,4 +221,17 @@ async fn odd_ids_are_refused_before_anything_is_sent() {
 fn the_client_shows_no_token() {
     let (client, _) = client(vec![]);
     assert!(!format!("{client:?} {:?}", client.tokens).contains("marked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
+    for status in [401, 403] {
+        let refusal = json!({"error": {"code": "AuthorizationFailed", "message": "no right"}});
+        let (client, script) = client(vec![Step::new("GET", TABLE).answer(status, refusal)]);
+        let error = client.get(&table()).await.unwrap_err();
+        assert_eq!(error.stable_code(), Code::AzureRefused);
+        assert!(error.remedy().contains("az login"), "{}", error.remedy());
+        assert!(!format!("{error} {error:?}").contains("marked-token"));
+        script.assert_finished();
+    }
 }

@@ -34,8 +34,9 @@ pub struct Refusal {
 }
 
 impl ClusterDoor {
-    /// Looks for the client certificate request of a worker's kubelet and
-    /// approves it, if it is exactly that.
+    /// Looks for the client certificate requests of a worker's kubelet and
+    /// approves those that are exactly that: one that was restarted asks twice,
+    /// and waits for the second.
     ///
     /// # Errors
     ///
@@ -48,6 +49,7 @@ impl ClusterDoor {
         let requests = self.collection(apis::CERTIFICATE_SIGNING_REQUEST, None);
         let selector = format!("spec.signerName={CLIENT_SIGNER}");
         let requester = format!("system:bootstrap:{token_id}");
+        let mut approved = None;
         let mut refusal = None;
         let list = requests.list(None, Some(&selector));
         for object in self.certificate_requests.get(list).await?.iter() {
@@ -56,17 +58,21 @@ impl ClusterDoor {
             }
             let name = text_at(&object["metadata"], "name");
             match (check(object, worker.as_str(), token_id), decided(object)) {
-                (Ok(()), Some("Approved")) => return Ok(Approval::Approved { request: name }),
+                (Ok(()), Some("Approved")) => approved = Some(name),
                 (Ok(()), None) => {
                     approve(&requests, &name, object, worker).await?;
-                    return Ok(Approval::Approved { request: name });
+                    approved = Some(name);
                 }
                 (Err(reason), None) => refusal = Some(Refusal { request: name, reason }),
                 // Denied or failed: the kubelet asks again.
                 _ => {}
             }
         }
-        Ok(refusal.map_or(Approval::NotThereYet, Approval::Refused))
+        Ok(match (refusal, approved) {
+            (Some(refusal), _) => Approval::Refused(refusal),
+            (None, Some(request)) => Approval::Approved { request },
+            (None, None) => Approval::NotThereYet,
+        })
     }
 
     /// Whether the cluster would approve by itself what our bootstrap tokens ask

@@ -25,6 +25,59 @@ pub(super) fn owned_body(object: &Value) -> Value {
     body
 }
 
+/// What stargate applied, and what stands where it wants something now: another
+/// manager may have taken a field over, and its value is what differs.
+pub(super) fn seen_against(object: &Value, wanted: &Value) -> Value {
+    let mut body = owned_body(object);
+    fill_in(&mut body, wanted, object);
+    body
+}
+
+fn fill_in(seen: &mut Value, wanted: &Value, live: &Value) {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => {
+            let Some(seen) = seen.as_object_mut() else { return };
+            for (name, wanted) in wanted {
+                let Some(live) = live.get(name) else { continue };
+                match seen.get_mut(name) {
+                    Some(seen) => fill_in(seen, wanted, live),
+                    None => drop(seen.insert(name.clone(), part(wanted, live))),
+                }
+            }
+        }
+        (Value::Array(wanted), Value::Array(live)) => {
+            let Some(seen) = seen.as_array_mut() else { return };
+            for (seen, wanted) in seen.iter_mut().zip(wanted) {
+                if let Some(live) = live.iter().find(|live| holds(live, seen)) {
+                    fill_in(seen, wanted, live);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Of what is there, what stands where something is wanted.
+fn part(wanted: &Value, live: &Value) -> Value {
+    match (wanted, live) {
+        // A value that is still pending is a scalar to be.
+        (Value::Object(wanted), Value::Object(live)) if !wanted.contains_key("$after") => wanted
+            .iter()
+            .filter_map(|(name, wanted)| Some((name.clone(), part(wanted, live.get(name)?))))
+            .collect(),
+        _ => live.clone(),
+    }
+}
+
+fn holds(live: &Value, some: &Value) -> bool {
+    match (live, some) {
+        (Value::Object(live), Value::Object(some)) => {
+            some.iter().all(|(name, some)| live.get(name).is_some_and(|live| holds(live, some)))
+        }
+        _ => live == some,
+    }
+}
+
 fn pick(live: &Value, fields: &Value) -> Value {
     let Some(children) = fields.as_object().filter(|children| !children.is_empty()) else {
         return live.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::error::{ClusterCause, ClusterError};
-use super::fields::owned_body;
+use super::fields::{owned_body, seen_against};
 use super::request::{Collection, PatchKind};
 use super::{ClusterDoor, text_at};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
@@ -21,13 +21,34 @@ const GONE_POLL: Duration = Duration::from_secs(1);
 pub struct LiveManifest {
     /// What of it stargate's field manager owns.
     pub manifest: Manifest,
+    /// All of it.
+    pub object: Value,
     /// Whose it is.
     pub ownership: Ownership,
     /// Its version, for a guard.
     pub resource_version: String,
 }
 
+impl LiveManifest {
+    /// The object as it compares with what is wanted of it: what stargate's
+    /// field manager owns, and what stands where a field is wanted.
+    pub fn seen_against(&self, wanted: &Manifest) -> Manifest {
+        Manifest { body: seen_against(&self.object, &wanted.body), ..self.manifest.clone() }
+    }
+}
+
 impl ClusterDoor {
+    /// Every object of a kind, whoever it belongs to; none where the cluster
+    /// does not know the kind yet.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        let objects = self.collection(kind.api(), None).list_if_served().await?;
+        Ok(objects.iter().map(|object| self.live(kind, object)).collect())
+    }
+
     /// Every object of a kind that carries this topology's mark, by one list;
     /// none where the cluster does not know the kind yet.
     ///
@@ -118,6 +139,7 @@ impl ClusterDoor {
         };
         LiveManifest {
             manifest,
+            object: object.clone(),
             ownership: self.ownership_of(object),
             resource_version: text_at(metadata, "resourceVersion"),
         }

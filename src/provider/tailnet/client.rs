@@ -112,7 +112,10 @@ impl TailnetClient {
             "description": sound_description(description),
         });
         let url = self.tailnet_path("keys")?;
-        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}")).json(&body);
+        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
+            .json(&body)
+            // A key too many is used by nobody and lapses within the hour.
+            .repeat(Repeat::Idempotent);
         Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
     }
 
@@ -232,6 +235,7 @@ fn successful(
         StatusCode::UNAUTHORIZED => Err(ApiError::Credentials {
             api: Api::Tailscale,
             reason: format!("{doing}: the credentials were not accepted"),
+            refused: true,
             remedy: "make a new API key or OAuth client and set TAILSCALE_API_KEY, or \
                      TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET"
                 .to_owned(),
@@ -245,6 +249,7 @@ fn refused_client(body: &[u8]) -> ApiError {
     ApiError::Credentials {
         api: Api::Tailscale,
         reason: format!("the OAuth client was refused: {} {}", error.code, error.message),
+        refused: true,
         remedy: "check TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET; the client may have \
                  been revoked"
             .to_owned(),

@@ -2,6 +2,7 @@
 
 mod dot;
 mod mermaid;
+mod order;
 mod svg;
 
 #[cfg(test)]
@@ -11,8 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::Action;
 use crate::resource::{Address, Kind, Side};
-
-pub use svg::SvgError;
 
 /// So many of one kind are drawn in a side; the others share a node.
 const DRAWN: usize = 6;
@@ -41,13 +40,8 @@ impl ResourceGraph {
     }
 
     /// The graph as a picture.
-    ///
-    /// # Errors
-    ///
-    /// The layout refused the graph.
-    pub fn to_svg(&self) -> Result<String, SvgError> {
-        let drawing = Drawing::of(self);
-        svg::render(&dot::render(&drawing), drawing.nodes.is_empty())
+    pub fn to_svg(&self) -> String {
+        svg::render(&Drawing::of(self))
     }
 }
 
@@ -96,7 +90,8 @@ impl Drawing {
             .edges
             .iter()
             .filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?)));
-        drawing.edges = ends.filter(|(from, to)| from != to).collect();
+        let edges = ends.filter(|(from, to)| from != to).collect();
+        drawing.edges = order::without_detours(drawing.nodes.len(), &edges);
         drawing
     }
 

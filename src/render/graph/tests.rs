@@ -61,13 +61,14 @@ fn many_workers_are_one_node() {
 #[test]
 fn the_picture_holds_every_label() {
     for graph in [lab(2), lab(100)] {
-        let svg = graph.to_svg().expect("a picture");
+        let svg = graph.to_svg();
         assert!(is_well_formed(&svg), "{svg}");
         for node in Drawing::of(&graph).nodes {
-            assert!(svg.contains(&node.label), "{}", node.label);
+            let name = node.label.rsplit(['/', ':']).next().unwrap_or_default().trim();
+            assert!(svg.contains(name), "{name}");
         }
     }
-    assert!(is_well_formed(&ResourceGraph::default().to_svg().expect("a picture")));
+    assert!(is_well_formed(&ResourceGraph::default().to_svg()));
 }
 
 #[test]
@@ -75,5 +76,5 @@ fn names_cannot_break_out() {
     let odd = Address::new(Kind::Namespace, Side::from("a\"b"), "x\"]; <b>&\\ y");
     let graph = ResourceGraph { nodes: vec![(odd, None)], edges: Vec::new() };
     insta::assert_snapshot!(graph.to_mermaid() + &graph.to_dot());
-    assert!(is_well_formed(&graph.to_svg().expect("a picture")));
+    assert!(is_well_formed(&graph.to_svg()));
 }

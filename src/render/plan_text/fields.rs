@@ -1,5 +1,7 @@
 //! The fields of one change.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
@@ -17,8 +19,8 @@ const CREATION_LINES: usize = 7;
 /// How many lines a difference of lists or of texts takes at most.
 const DIFFERENCE_LINES: usize = 12;
 
-/// Paths are aligned up to this width; a longer one pushes its value out.
-const PATH_WIDTH: usize = 30;
+/// Paths are aligned up to this width; a longer one stands out by itself.
+const PATH_WIDTH: usize = 26;
 
 /// What stands behind a field that costs the whole object.
 const REPLACES: &str = "  # forces replacement";
@@ -33,8 +35,8 @@ impl Page {
         }
         let limit = if action == Action::Create && !full { CREATION_LINES } else { usize::MAX };
         let shown = if fields.len() > limit { limit - 1 } else { fields.len() };
-        let longest = fields.iter().take(shown).map(|field| width(&field.path.to_string())).max();
-        let column = longest.unwrap_or(0).min(PATH_WIDTH) + 1;
+        let widths = fields.iter().take(shown).map(|field| width(&field.path.to_string()));
+        let column = widths.filter(|width| *width <= PATH_WIDTH).max().unwrap_or(0) + 1;
         for field in fields.iter().take(shown) {
             match action {
                 Action::Create | Action::Delete => self.whole_field(field, column),
@@ -52,9 +54,25 @@ impl Page {
     fn whole_field(&mut self, field: &FieldChange, column: usize) {
         let value = match field.pending {
             true => KNOWN_AFTER_APPLY.to_owned(),
-            false => one_line(field.after.as_ref().or(field.before.as_ref())),
+            false => {
+                let value = field.after.as_ref().or(field.before.as_ref());
+                one_line(value.map(|value| self.shortened(value)).as_deref())
+            }
         };
         self.cut_line(None, &format!("      {:column$} {value}", format!("{}:", field.path)));
+    }
+
+    /// An Azure id by its end, which tells more than its beginning.
+    fn shortened<'a>(&self, value: &'a Value) -> Cow<'a, Value> {
+        let id = value.as_str().filter(|text| text.starts_with("/subscriptions/"));
+        let end = id.and_then(|id| {
+            let mut slashes = id.rmatch_indices('/').map(|(at, _)| at);
+            slashes.nth(1).map(|at| &id[at..])
+        });
+        match end {
+            Some(end) if !self.options.full => Cow::Owned(Value::String(format!("…{end}"))),
+            _ => Cow::Borrowed(value),
+        }
     }
 
     fn changed_field(&mut self, field: &FieldChange, column: usize) {

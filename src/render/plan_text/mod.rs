@@ -6,7 +6,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, Plan, Standing};
 use crate::resource::Address;
 
 use super::Purpose;
@@ -34,8 +34,12 @@ pub fn render(plan: &Plan, options: Options) -> String {
     page.blocked(&plan.blocked);
     page.findings(&plan.findings);
     page.gaps(plan);
-    if !plan.is_empty() {
+    // Whoever asks for drift wants to know how things are, not what mending costs.
+    if !plan.is_empty() && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);
+    }
+    if let Some(text) = not_in_the_sum(plan) {
+        page.line(text);
     }
     page.line(options.style.paint(Role::Title, last_line(plan, options.purpose)));
     page.lines.join("\n") + "\n"
@@ -44,10 +48,11 @@ pub fn render(plan: &Plan, options: Options) -> String {
 /// The sum of a plan in one line.
 pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if plan.is_empty() {
-        // A source that nobody could read may hide anything.
-        return match plan.unexplained_gaps().next() {
-            None => purpose.nothing().to_owned(),
-            Some(_) => "No changes, as far as the world could be read.".to_owned(),
+        return match plan.standing() {
+            // A source that nobody could read may hide anything.
+            Standing::Unknown => "No changes, as far as the world could be read.".to_owned(),
+            Standing::Wrong => "Nothing is planned until that is mended.".to_owned(),
+            _ => purpose.nothing().to_owned(),
         };
     }
     let mut line = format!(
@@ -63,6 +68,14 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
         line.push_str(&format!(", {adopted} to adopt"));
     }
     line + "."
+}
+
+/// What the sum of the changes leaves out.
+fn not_in_the_sum(plan: &Plan) -> Option<String> {
+    let parts = [(plan.deferred.len(), "deferred"), (plan.blocked.len(), "blocked")];
+    let counts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    (!words.is_empty()).then(|| format!("Not counted below: {}.", words.join(", ")))
 }
 
 /// The lines of one change without its header, plain: for other renderers.

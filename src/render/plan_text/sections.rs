@@ -4,40 +4,55 @@ use std::collections::BTreeMap;
 
 use crate::plan::cost::Cost;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
-use crate::resource::{Address, Api};
+use crate::resource::Api;
 
+use super::super::deferred::{self, Group};
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
 use super::Page;
 
-/// How many deferred resources are listed below what they wait for.
-const DEFERRED_SHOWN: usize = 12;
+/// How many lines of deferred resources are listed below what they wait for.
+const DEFERRED_SHOWN: usize = 24;
 
 impl Page {
-    /// What cannot be spelt out yet, by what it waits for.
+    /// What cannot be spelt out yet, by what it waits for in the end.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
-        let mut groups: BTreeMap<&[Address], Vec<&Deferred>> = BTreeMap::new();
-        for one in deferred {
-            groups.entry(&one.waits_for).or_default().push(one);
-        }
-        for (waits_for, group) in groups {
-            let names: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
-            let verb = if names.len() == 1 { "exists" } else { "exist" };
-            let title = match names.is_empty() {
-                true => "Deferred until more is known:".to_owned(),
-                false => format!("Deferred until {} {verb}:", names.join(" and ")),
-            };
-            self.title(&title);
+        let (count, they) = match deferred.len() {
+            0 => return,
+            1 => ("1 resource is".to_owned(), "it is"),
+            count => (format!("{count} resources are"), "they are"),
+        };
+        self.title(&format!(
+            "{count} deferred: {they} spelt out in a later round of the apply, when values \
+             that only the real objects have are known. Approving the plan approves them."
+        ));
+        self.blank();
+        for group in deferred::groups(deferred) {
+            self.wrapped(&format!("{}:", group.roots("")), "  ", "    ");
+            self.deferred_group(&group);
             self.blank();
-            let shown = if self.options.full { group.len() } else { DEFERRED_SHOWN };
-            for one in group.iter().take(shown) {
+        }
+    }
+
+    /// One line a resource where all are asked for, else a line for those alike.
+    fn deferred_group(&mut self, group: &Group<'_>) {
+        if self.options.full {
+            for one in group.alike.iter().flatten() {
                 self.header(one.action, &one.address, "");
             }
-            if group.len() > shown {
-                let more = counted(group.len() - shown, "other");
-                self.painted(Role::Quiet, &format!("and {more}"), "      ", "      ");
-            }
-            self.blank();
+            return;
+        }
+        for alike in group.alike.iter().take(DEFERRED_SHOWN) {
+            let behind = match alike.len() {
+                1 => String::new(),
+                count => format!(" and {}", counted(count - 1, "other")),
+            };
+            self.header(alike[0].action, &alike[0].address, &behind);
+        }
+        let hidden: usize = group.alike.iter().skip(DEFERRED_SHOWN).map(Vec::len).sum();
+        if hidden > 0 {
+            let more = format!("and {}; `--full` lists them", counted(hidden, "other"));
+            self.painted(Role::Quiet, &more, "      ", "      ");
         }
     }
 
@@ -98,9 +113,9 @@ impl Page {
             any = true;
             let reason = gap.reason.trim_end_matches('.');
             let text = format!(
-                "{} could not be read: {reason}. Nothing that it would have shown is planned for \
-                 deletion.",
-                gap.source
+                "warning[{}]: {} could not be read: {reason}. Nothing that it would have shown is \
+                 planned for deletion.",
+                gap.code, gap.source
             );
             self.painted(Role::Warning, &text, "", "  ");
             self.help(&gap.remedy, "  ");
@@ -141,11 +156,9 @@ impl Page {
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {
     let one = |(api, count): (&Api, &u64)| match writes(*api) {
-        Some(written) => format!("{api} {count} ({written} to write)"),
-        None => format!("{api} {count}"),
+        Some(written) if written > 0 => format!("{api} {count} ({written} to write)"),
+        _ => format!("{api} {count}"),
     };
-    match requests.is_empty() {
-        true => "none".to_owned(),
-        false => requests.iter().map(one).collect::<Vec<_>>().join(", "),
-    }
+    let asked: Vec<String> = requests.iter().filter(|(_, count)| **count > 0).map(one).collect();
+    if asked.is_empty() { "none".to_owned() } else { asked.join(", ") }
 }

@@ -341,7 +341,11 @@ mod tests {
             |route| route["properties"]["nextHopType"] = json!("Internet"),
             &mut guid,
         );
-        assert!(changed && driver.store.remove(&child) && !driver.store.remove(&child));
+        assert!(
+            changed
+                && driver.store.remove(&child, &mut String::new)
+                && !driver.store.remove(&child, &mut String::new)
+        );
         assert_eq!(driver.store.list("microsoft.network/routetables").count(), 1);
         assert_eq!(driver.get(&format!("{path}/routes/r")).refusal(), (404, "NotFound"));
     }

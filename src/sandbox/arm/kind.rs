@@ -100,10 +100,6 @@ impl Kind {
         }
     }
 
-    pub(super) fn has_etag(self) -> bool {
-        self.provider() == Provider::Network
-    }
-
     /// The children that live in the body of an object of this kind.
     pub(super) fn children(self) -> &'static [ChildKind] {
         match self {

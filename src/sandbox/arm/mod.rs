@@ -83,6 +83,8 @@ pub struct ArmContext<'a> {
     pub base_url: &'a str,
     /// The time of the request.
     pub now: jiff::Timestamp,
+    /// How many seconds a client is told to wait before it polls again.
+    pub pause: u32,
     /// Makes GUIDs.
     pub guid: &'a mut dyn FnMut() -> String,
 }
@@ -98,11 +100,12 @@ impl ArmStore {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
-        // Operations end by being looked at: nobody need wait before the first look.
+        // Operations end by being looked at: our own client need not wait even
+        // before its first look.
         if response.headers().contains_key("azure-asyncoperation")
             || response.status() == http::StatusCode::ACCEPTED
         {
-            answers::header(&mut response, "retry-after", "0");
+            answers::header(&mut response, "retry-after", &context.pause.to_string());
         }
         if request.method() == http::Method::HEAD {
             *response.body_mut() = Bytes::new();
@@ -191,13 +194,14 @@ impl ArmStore {
         true
     }
 
-    /// Takes an object or a child away at once, with all that a group holds.
-    /// Says whether it was there.
-    pub fn remove(&mut self, id: &ArmId) -> bool {
+    /// Takes an object or a child away at once, with all that a group holds and
+    /// what goes with a VM. Says whether it was there.
+    pub fn remove(&mut self, id: &ArmId, guid: &mut dyn FnMut() -> String) -> bool {
         if self.get(id).is_none() {
             return false;
         }
         if self.objects.contains_key(&key(id)) {
+            compute::delete_along(self, id, guid);
             self.drop_tree(id);
         } else {
             self.drop_child(id);

@@ -256,7 +256,7 @@ impl ArmStore {
             Face::Status => answers::json(StatusCode::OK, &operation.status_body()),
             Face::Result => result(operation, context.base_url),
         };
-        answers::header(&mut response, "retry-after", "0");
+        answers::header(&mut response, "retry-after", &context.pause.to_string());
         Ok(response)
     }
 }
@@ -335,6 +335,20 @@ mod tests {
             swapped("31afdd8f-b6bb-4c9d-a359-0123456789ab"),
             "8fddaf31-bbb6-9d4c-a359-0123456789ab"
         );
+    }
+
+    #[test]
+    fn who_polls_is_told_how_long_to_wait() {
+        use crate::sandbox::arm::testing::{Driver, network};
+
+        let mut driver = Driver::new();
+        let path = network("routeTables/t");
+        driver.make(&path, json!({"location": "westeurope"}));
+        driver.pause = 7;
+        let url = driver.delete(&path).header("azure-asyncoperation").unwrap().to_owned();
+        let polled = driver.get(&url);
+        assert_eq!(polled.body["status"], "InProgress");
+        assert_eq!(polled.header("retry-after"), Some("7"));
     }
 
     #[test]

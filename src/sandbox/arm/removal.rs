@@ -198,7 +198,7 @@ impl ArmStore {
         self.drop_child(target);
         if let Some(stored) = self.objects.get_mut(&key(&operation.owner)) {
             etags::set_state(stored.kind, &mut stored.body, "Succeeded", None);
-            etags::stamp(stored.kind, &mut stored.body, context.guid);
+            etags::stamp_end(stored.kind, &mut stored.body, context.guid);
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/g";
 /// A store with one group, and a client of it.
 pub(super) struct Driver {
     pub(super) store: ArmStore,
+    /// What a client is told to wait.
+    pub(super) pause: u32,
     count: u64,
 }
 
@@ -41,7 +43,7 @@ impl Reply {
 
 impl Driver {
     pub(super) fn new() -> Self {
-        let mut driver = Self { store: ArmStore::default(), count: 0 };
+        let mut driver = Self { store: ArmStore::default(), count: 0, pause: 0 };
         let reply = driver.put(GROUP, json!({"location": "West Europe"}));
         assert_eq!(reply.status, 201);
         driver
@@ -53,8 +55,12 @@ impl Driver {
             *count += 1;
             format!("{count:08x}-1111-2222-3333-{count:012x}")
         };
-        let mut context =
-            ArmContext { base_url: BASE, now: jiff::Timestamp::UNIX_EPOCH, guid: &mut guid };
+        let mut context = ArmContext {
+            base_url: BASE,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            pause: self.pause,
+            guid: &mut guid,
+        };
         let (parts, body) = self.store.handle(&request, &mut context).into_parts();
         let body = match body.is_empty() {
             true => Value::Null,

@@ -127,6 +127,7 @@ fn write(
     let creates = write.creates(old.as_ref());
     let state = state_while_written(kind, creates);
     etags::set_state(kind, &mut body, state, write.child.map(|(_, id)| id.name()));
+    etags::keep(kind, &mut body, old.as_ref());
     etags::stamp(kind, &mut body, context.guid);
     store.place(id.clone(), kind, body);
     if let Some(custom_data) = custom_data {
@@ -277,9 +278,7 @@ impl ArmStore {
         etags::set_state(stored.kind, &mut stored.body, "Succeeded", None);
         let only = (operation.target != operation.owner).then(|| operation.target.name());
         etags::set_state(stored.kind, &mut stored.body, state, only);
-        if stored.kind != Kind::NetworkInterface {
-            etags::stamp(stored.kind, &mut stored.body, context.guid);
-        }
+        etags::stamp_end(stored.kind, &mut stored.body, context.guid);
         self.version += 1;
         if operation.failure.is_some() {
             return;

@@ -249,7 +249,8 @@ pub(super) fn foreign_object(world: &mut World, strike: Strike<'_>) -> Outcome {
 
 pub(super) fn worker_vm_deleted(world: &mut World, strike: Strike<'_>) -> Outcome {
     let (name, (id, _)) = strike.choose(machines(world, MachineRole::Worker))?;
-    world.arm.remove(&id);
+    let World { arm, entropy, .. } = world;
+    arm.remove(&id, &mut || entropy.next_guid());
     Ok(format!("deleted the VM of {name}"))
 }
 
@@ -269,14 +270,9 @@ pub(super) fn scale(world: &mut World, strike: Strike<'_>, by: i64) -> Outcome {
         let path = "/properties/agentPoolProfiles";
         let profiles = cluster.pointer_mut(path).and_then(Value::as_array_mut);
         for profile in profiles.into_iter().flatten().filter(|it| it["name"] == *pool) {
+            // Outside of an autoscaler's bounds too: Azure takes machines back
+            // and replaces them as it likes.
             profile["count"] = json!(wanted);
-            // An autoscaler's bounds would hold the count where it was.
-            if profile["maxCount"].as_i64().is_some_and(|most| most < wanted) {
-                profile["maxCount"] = json!(wanted);
-            }
-            if profile["minCount"].as_i64().is_some_and(|least| least > wanted) {
-                profile["minCount"] = json!(wanted);
-            }
         }
     });
     Ok(format!("node pool {pool} went from {count} to {wanted} nodes"))

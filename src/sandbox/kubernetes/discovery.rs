@@ -2,17 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::definition::{CERTIFICATES, CORE, Definition, POLICY, Scope};
+use super::definition::{APPS, CERTIFICATES, CORE, Definition, Origin, POLICY, Scope};
 use super::status::ApiError;
 use super::store::KubernetesStore;
+use super::value::texts;
 
 impl KubernetesStore {
     pub(super) fn version(&self) -> Value {
-        let mut parts = self.server_version.split('.');
+        let version = self.server_version.trim_start_matches('v');
+        let mut parts = version.split('.');
         json!({
             "major": parts.next().unwrap_or_default(),
             "minor": parts.next().unwrap_or_default(),
-            "gitVersion": format!("v{}", self.server_version),
+            "gitVersion": format!("v{version}"),
             "gitCommit": "",
             "gitTreeState": "clean",
             "buildDate": "1970-01-01T00:00:00Z",
@@ -72,6 +74,18 @@ impl KubernetesStore {
     }
 }
 
+/// The words that stand for several resources, such as `all`.
+fn categories(definition: &Definition) -> Vec<&str> {
+    let named = match &definition.origin {
+        Origin::Custom(crd, _) => return texts(crd, &["spec", "names", "categories"]),
+        Origin::BuiltIn(source) => (source.group, source.plural),
+    };
+    match named {
+        (CORE, "pods" | "services") | (APPS, _) => vec!["all"],
+        _ => Vec::new(),
+    }
+}
+
 fn described(definition: &Definition) -> Vec<Value> {
     let namespaced = definition.scope == Scope::Namespaced;
     let verbs: &[&str] = if definition.traits.stored {
@@ -86,6 +100,7 @@ fn described(definition: &Definition) -> Vec<Value> {
         "kind": definition.kind,
         "verbs": verbs,
         "shortNames": definition.short,
+        "categories": categories(definition),
     })];
     let mut part = |word: &str| {
         resources.push(json!({

@@ -141,6 +141,8 @@ impl KubernetesStore {
             Target::Groups => self.groups(),
             Target::Group(group) => self.group(group)?,
             Target::Resources { group, version } => self.resources(group, version)?,
+            Target::Descriptions => self.described_groups(),
+            Target::Description { group, version } => self.described_group(group, version)?,
             Target::Health | Target::Object(_) => {
                 return Ok(respond_bytes(
                     StatusCode::OK,

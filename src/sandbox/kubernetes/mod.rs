@@ -21,6 +21,7 @@ mod handle;
 mod initial;
 mod managers;
 mod news;
+mod openapi;
 mod patch;
 mod patching;
 mod path;

@@ -14,7 +14,16 @@ pub(super) enum Target {
     CoreVersions,
     Groups,
     Group(String),
-    Resources { group: String, version: String },
+    Resources {
+        group: String,
+        version: String,
+    },
+    /// The index of the API's description, or the part of one group.
+    Descriptions,
+    Description {
+        group: String,
+        version: String,
+    },
     Object(ResourcePath),
 }
 
@@ -104,6 +113,9 @@ pub(super) fn parse(path: &str) -> Result<Target, ApiError> {
     match words.as_slice() {
         ["version"] => Ok(Target::Version),
         ["healthz" | "readyz" | "livez", ..] => Ok(Target::Health),
+        ["openapi", "v3"] => Ok(Target::Descriptions),
+        ["openapi", "v3", "api", version] => Ok(description("", version)),
+        ["openapi", "v3", "apis", group, version] => Ok(description(group, version)),
         ["api"] => Ok(Target::CoreVersions),
         ["apis"] => Ok(Target::Groups),
         ["apis", group] => Ok(Target::Group((*group).to_owned())),
@@ -117,6 +129,10 @@ pub(super) fn parse(path: &str) -> Result<Target, ApiError> {
 
 fn resources(group: &str, version: &str) -> Target {
     Target::Resources { group: group.to_owned(), version: version.to_owned() }
+}
+
+fn description(group: &str, version: &str) -> Target {
+    Target::Description { group: group.to_owned(), version: version.to_owned() }
 }
 
 fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, ApiError> {

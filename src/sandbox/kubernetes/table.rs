@@ -1,122 +1,14 @@
 //! Tables: what `kubectl get` prints.
 
+mod columns;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::definition::{APPS, CERTIFICATES, CORE, Definition};
-use super::value::{at, items, name, text};
+use super::definition::Definition;
+use super::value::{name, text};
 use super::view::partial;
-
-/// How a cell is made from an object.
-#[derive(Debug, Clone)]
-enum Cell {
-    Name,
-    Age,
-    /// A dotted path, as CRDs give it.
-    Path(String),
-    With(fn(&Value) -> Value),
-}
-
-struct Column {
-    title: String,
-    kind: String,
-    cell: Cell,
-    priority: u64,
-}
-
-fn column(title: &str, cell: Cell) -> Column {
-    Column { title: title.to_owned(), kind: "string".to_owned(), cell, priority: 0 }
-}
-
-fn path(title: &str, path: &str) -> Column {
-    column(title, Cell::Path(path.to_owned()))
-}
-
-fn columns(definition: &Definition) -> Vec<Column> {
-    let mut columns = vec![column("Name", Cell::Name)];
-    if let Some(version) = definition.custom_version() {
-        let printed = items(version, &["additionalPrinterColumns"]);
-        columns.extend(printed.iter().map(printed_column));
-        if !printed.is_empty() {
-            return columns;
-        }
-    }
-    match (definition.group.as_str(), definition.plural.as_str()) {
-        (CORE, "nodes") => {
-            columns.push(column("Status", Cell::With(node_status)));
-            columns.push(column("Roles", Cell::With(node_roles)));
-            columns.push(column("Age", Cell::Age));
-            columns.push(path("Version", ".status.nodeInfo.kubeletVersion"));
-            return columns;
-        }
-        (CORE, "namespaces" | "pods") => columns.push(path("Status", ".status.phase")),
-        (CORE, "services") => {
-            columns.push(path("Type", ".spec.type"));
-            columns.push(path("Cluster-IP", ".spec.clusterIP"));
-        }
-        (CORE, "secrets") => columns.push(path("Type", ".type")),
-        (APPS, "daemonsets") => {
-            columns.push(path("Desired", ".status.desiredNumberScheduled"));
-            columns.push(path("Ready", ".status.numberReady"));
-        }
-        (CERTIFICATES, _) => {
-            columns.push(path("SignerName", ".spec.signerName"));
-            columns.push(path("Requestor", ".spec.username"));
-            columns.push(column("Condition", Cell::With(request_condition)));
-        }
-        _ => {}
-    }
-    columns.push(column("Age", Cell::Age));
-    columns
-}
-
-fn printed_column(described: &Value) -> Column {
-    let word = |field: &str| text(described, &[field]).unwrap_or_default().to_owned();
-    Column {
-        title: word("name"),
-        kind: word("type"),
-        cell: Cell::Path(word("jsonPath")),
-        priority: described.get("priority").and_then(Value::as_u64).unwrap_or_default(),
-    }
-}
-
-fn node_status(node: &Value) -> Value {
-    let ready = items(node, &["status", "conditions"])
-        .iter()
-        .find(|condition| text(condition, &["type"]) == Some("Ready"))
-        .and_then(|condition| text(condition, &["status"]));
-    let mut words = match ready {
-        Some("True") => "Ready",
-        Some(_) => "NotReady",
-        None => "Unknown",
-    }
-    .to_owned();
-    if at(node, &["spec", "unschedulable"]) == Some(&Value::Bool(true)) {
-        words.push_str(",SchedulingDisabled");
-    }
-    Value::from(words)
-}
-
-fn node_roles(node: &Value) -> Value {
-    let labels = at(node, &["metadata", "labels"]).and_then(Value::as_object);
-    let roles: Vec<&str> = labels
-        .into_iter()
-        .flat_map(|labels| labels.keys())
-        .filter_map(|label| label.strip_prefix("node-role.kubernetes.io/"))
-        .collect();
-    Value::from(if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") })
-}
-
-fn request_condition(request: &Value) -> Value {
-    let mut words: Vec<&str> = items(request, &["status", "conditions"])
-        .iter()
-        .filter_map(|condition| text(condition, &["type"]))
-        .collect();
-    if at(request, &["status", "certificate"]).is_some() {
-        words.push("Issued");
-    }
-    Value::from(if words.is_empty() { "Pending".to_owned() } else { words.join(",") })
-}
+use columns::{Cell, Column, columns};
 
 /// The largest two units, as kubectl writes ages.
 fn age(from: &str, now: &str) -> Option<String> {

@@ -55,7 +55,7 @@ fn start(world: &mut World, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
     if world.kubernetes.is_some() {
         return;
     }
-    let mut store = KubernetesStore::new(&format!("v{}", facts.version));
+    let mut store = KubernetesStore::new(&facts.version);
     define_kinds(&mut Cluster::new(&mut store, now));
     world.kubernetes = Some(store);
     let (high, low) = (world.entropy.next_number(), world.entropy.next_number());
@@ -103,15 +103,11 @@ fn pools(cluster: &Value) -> Vec<Pool> {
     profiles.into_iter().flatten().filter_map(pool).collect()
 }
 
+/// A pool as it is. The autoscaler's bounds count when a pool is written; in
+/// between Azure may take a machine back, and no autoscaler acts here.
 fn pool(profile: &Value) -> Option<Pool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
-    let autoscaled = profile["enableAutoScaling"].as_bool().unwrap_or(false);
-    let count = if autoscaled {
-        count.max(number("minCount").unwrap_or(count)).min(number("maxCount").unwrap_or(count))
-    } else {
-        count
-    };
     Some(Pool {
         name: profile["name"].as_str()?.to_owned(),
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),

@@ -41,7 +41,8 @@ fn a_router_boots_into_the_tailnet_and_leaves_it_offline() {
     assert!(host.in_tailnet());
     let device = host.tailscale.as_ref().unwrap().device.clone().unwrap();
     assert!(world.tailnet.device(&device).unwrap().online);
-    world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router"));
+    let vm = id("dc1", "Microsoft.Compute/virtualMachines", "dc1-router");
+    world.arm.remove(&vm, &mut String::new);
     settle(&mut world, now());
     assert!(world.hosts.is_empty());
     assert!(!world.tailnet.device(&device).unwrap().online, "it stays listed");
@@ -90,7 +91,7 @@ fn aks_brings_nodes_whose_ranges_are_not_in_their_order() {
     let path = format!("{}/{credential}", cluster.as_str());
     let (status, answer) = ask(&mut world, Api::Azure, "POST", &path, &Value::Null);
     assert_eq!(status, 200, "{answer}");
-    world.arm.remove(&cluster);
+    world.arm.remove(&cluster, &mut String::new);
     settle(&mut world, now());
     assert!(world.kubernetes.is_none());
 }
@@ -270,7 +271,8 @@ fn what_is_new_is_all_that_needs_a_look() {
     assert_eq!(node_names(&world).len(), 3, "its pool brings another");
     check_settled(&world, "an AKS node was deleted");
     strike(&mut world, &|world| {
-        world.arm.remove(&id("dc1", "Microsoft.Compute/virtualMachines", "dc1-worker-1"));
+        let vm = id("dc1", "Microsoft.Compute/virtualMachines", "dc1-worker-1");
+        world.arm.remove(&vm, &mut String::new);
     });
     let node = object(&world, ("v1", "Node"), None, "dc1-worker-1").unwrap();
     assert!(!super::cluster::is_ready(node), "its host is gone");

@@ -250,6 +250,7 @@ fn pod(cluster: &Cluster<'_>, set: &Value, node: &Value) -> Option<Value> {
     });
     let old = pod["status"].clone();
     pod["status"] = pod_status(&old, running, address, internal_ip(node));
+    pod["status"]["containerStatuses"] = container_statuses(&pod["spec"], running);
     Some(pod)
 }
 
@@ -279,6 +280,21 @@ fn pod_status(
         status["podIPs"] = json!([{ "ip": address }]);
     }
     status
+}
+
+fn container_statuses(spec: &Value, running: bool) -> Value {
+    let containers = spec["containers"].as_array();
+    let statuses = containers.into_iter().flatten().map(|container| {
+        json!({
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": container["image"],
+            "ready": running,
+            "started": running,
+            "restartCount": 0,
+        })
+    });
+    Value::Array(statuses.collect())
 }
 
 fn letter(byte: u8) -> char {

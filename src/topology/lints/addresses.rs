@@ -20,7 +20,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
                 Code::RouterSubnetOutsideVnet,
                 format!(
                     "the router's subnet {router} is outside the AKS VNet {}",
-                    overlaps::AKS_VNET
+                    prefix::AKS_DEFAULT_NETWORK
                 ),
             )
             .at(place.clone(), "not in the VNet that AKS makes")

@@ -7,7 +7,7 @@
 use ipnet::Ipv4Net;
 
 use super::{Context, workers};
-use crate::net::prefix;
+use crate::net::prefix::{self, AKS_DEFAULT_NETWORK, TAILNET_RANGE};
 use crate::topology::diagnostic::{Code, Diagnostic};
 use crate::topology::located::Span;
 use crate::topology::model::Site;
@@ -16,12 +16,8 @@ const fn range(a: u8, b: u8, length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, 0, 0), length)
 }
 
-/// The address space that AKS gives the VNet that it makes.
-pub const AKS_VNET: Ipv4Net = range(10, 224, 12);
-/// The nodes' subnet in it.
+/// The nodes' subnet in the VNet that AKS makes.
 pub const AKS_NODE_SUBNET: Ipv4Net = range(10, 224, 16);
-/// The addresses of the tailnet's own devices.
-pub const TAILNET_RANGE: Ipv4Net = range(100, 64, 10);
 /// What AKS keeps for itself.
 pub const REFUSED_RANGES: [Ipv4Net; 4] = [
     range(169, 254, 16),
@@ -168,7 +164,7 @@ fn fixed(context: &Context<'_>) -> Vec<Range> {
     ranges.extend(REFUSED_RANGES.map(|range| fixed(range, Use::Refused, "Azure's own range")));
     // An existing cluster's VNet is whatever it is; the live lints look at it.
     if !context.topology.cluster.existing {
-        ranges.push(fixed(AKS_VNET, Use::AksVnet, "the AKS VNet"));
+        ranges.push(fixed(AKS_DEFAULT_NETWORK, Use::AksVnet, "the AKS VNet"));
         ranges.push(fixed(AKS_NODE_SUBNET, Use::AksNodes, "the AKS nodes' subnet"));
     }
     ranges
@@ -178,5 +174,5 @@ fn fixed(context: &Context<'_>) -> Vec<Range> {
 pub(super) fn router_in_vnet(context: &Context<'_>) -> bool {
     let subnet = &context.topology.cluster.router.subnet_cidr;
     // One that only overlaps the VNet was reported as such.
-    context.topology.cluster.existing || prefix::overlaps(&AKS_VNET, subnet)
+    context.topology.cluster.existing || prefix::overlaps(&AKS_DEFAULT_NETWORK, subnet)
 }

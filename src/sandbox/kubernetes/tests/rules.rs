@@ -95,6 +95,44 @@ fn discovery_names_what_is_served() {
 }
 
 #[test]
+fn the_description_tells_clients_that_fields_are_checked_here() {
+    let mut store = store();
+    let index = get(&mut store, "/openapi/v3").1;
+    let url = |store: &mut KubernetesStore, root: &str| {
+        let index = get(store, "/openapi/v3").1;
+        index["paths"][root]["serverRelativeURL"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(index["paths"]["apis/apps/v1"].as_object().map(serde_json::Map::len), Some(1));
+    let before = url(&mut store, "apis/stargate.io/v1alpha1");
+    let described = get(&mut store, &before).1;
+    let patch = &described["paths"]["/apis/stargate.io/v1alpha1/namespaces/{namespace}/servers/{name}"]
+        ["patch"];
+    let kind = json!({"group": "stargate.io", "version": "v1alpha1", "kind": "Server"});
+    assert_eq!(patch["x-kubernetes-group-version-kind"], kind);
+    let parameters = patch["parameters"].as_array().unwrap();
+    assert!(parameters.iter().any(|it| it["name"] == "fieldValidation"));
+    let schema = &described["components"]["schemas"]["io.stargate.v1alpha1.Server"];
+    assert_eq!(schema["properties"]["spec"]["required"], json!(["hostname"]));
+    assert_eq!(schema["properties"]["kind"]["type"], "string");
+    // An object changes nothing in it; a schema does.
+    send(&mut store, "POST", SERVERS, JSON, &server("a", json!({"hostname": "a"})));
+    assert_eq!(url(&mut store, "apis/stargate.io/v1alpha1"), before);
+    let path = format!("{CRDS}/servers.stargate.io");
+    let mut crd = get(&mut store, &path).1;
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = json!("A machine");
+    assert_eq!(send(&mut store, "PUT", &path, JSON, &crd).0, 200);
+    assert_ne!(url(&mut store, "apis/stargate.io/v1alpha1"), before);
+}
+
+#[test]
+fn a_version_is_written_with_one_letter_in_front() {
+    for version in ["1.33.5", "v1.33.5"] {
+        let told = get(&mut KubernetesStore::new(version), "/version").1;
+        assert_eq!((&told["major"], &told["gitVersion"]), (&json!("1"), &json!("v1.33.5")));
+    }
+}
+
+#[test]
 fn the_world_reaches_in() {
     let mut store = store();
     let resource = CustomResource {

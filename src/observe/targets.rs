@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::host::{HostAddress, HostTarget};
-use crate::topology::model::{Datacenter, Topology, Worker};
+use crate::provider::host::{HostAddress, HostTarget};
+use crate::topology::model::{Datacenter, Site, Topology, Worker};
 
 /// The AKS router, through the tailnet.
-pub fn cluster_router(
+pub(crate) fn cluster_router(
     topology: &Topology,
     addresses: &BTreeMap<String, Ipv4Addr>,
 ) -> Option<HostTarget> {
@@ -17,7 +17,7 @@ pub fn cluster_router(
 
 /// A datacenter's router, through the tailnet, or where the topology says that
 /// SSH reaches it before it has joined.
-pub fn datacenter_router(
+pub(crate) fn datacenter_router(
     topology: &Topology,
     datacenter: &Datacenter,
     addresses: &BTreeMap<String, Ipv4Addr>,
@@ -25,12 +25,18 @@ pub fn datacenter_router(
     let router = &datacenter.router;
     let name = router.name.as_str();
     let joined = addresses.get(name).copied().map(HostAddress::Ip);
-    let address = joined.or_else(|| router.ssh_address.as_deref().map(HostAddress::of_text))?;
+    let written = || router.ssh_address.as_deref().map(HostAddress::of_text);
+    // Whoever writes no address of its own is in the router's network.
+    let own = || match &datacenter.site {
+        Site::Existing(_) => Some(HostAddress::Ip(router.ip)),
+        Site::Azure(_) => None,
+    };
+    let address = joined.or_else(written).or_else(own)?;
     Some(target(topology, name, address, None, router.host_key.clone()))
 }
 
 /// A worker, through its datacenter's router.
-pub fn worker(
+pub(crate) fn worker(
     topology: &Topology,
     datacenter: &Datacenter,
     worker: &Worker,
@@ -61,7 +67,7 @@ fn target(
 }
 
 /// A worker that the topology no longer names, through its datacenter's router.
-pub fn former_worker(
+pub(crate) fn former_worker(
     topology: &Topology,
     datacenter: &Datacenter,
     name: &str,
