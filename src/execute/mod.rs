@@ -7,6 +7,7 @@ pub mod events;
 mod executor;
 mod guard;
 mod locks;
+mod replaced;
 mod routers;
 mod steps;
 

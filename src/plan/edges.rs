@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::places::Places;
 use super::planner::{PlanInput, Verdict, Verdicts};
 use super::removal::interruption;
 use super::{Action, Change};
@@ -17,47 +18,74 @@ pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
         })
         .collect();
     let index = Index::new(&changes);
+    let places = Places::of(&changes);
+    let residents = residents(input, &changes);
     for verdict in verdicts.values_mut() {
         let Verdict::Change(change) = verdict else { continue };
-        let depends_on = match change.action {
+        let mut depends_on = match change.action {
             Action::Delete => index.before_deletion(change),
             _ => index.before_making(input, change),
         };
+        let (leaving, moving) = places.taken_for(change);
+        depends_on.extend(leaving);
         change.depends_on = depends_on.into_iter().collect();
-        if change.action == Action::Replace {
-            change.torn_down_after = torn_down_after(input, &index, change);
-            change.interrupts = change.before.as_ref().and_then(interruption);
+        change.made_after_teardown = moving;
+        match change.action {
+            Action::Replace => {
+                change.torn_down_after = torn_down_before(&residents, &index, change);
+                change.interrupts = change.before.as_ref().and_then(interruption);
+            }
+            // What lived in the one that is lost goes before the new one comes,
+            // or it would be taken for the new one's.
+            Action::Create => {
+                change.made_after_teardown.extend(torn_down_before(&residents, &index, change));
+            }
+            // What lived in it may come back elsewhere: only its end counts.
+            Action::Delete => {
+                let (ends, comes) = std::mem::take(&mut change.depends_on)
+                    .into_iter()
+                    .partition(|address| index.is_moving_resident(address, change));
+                (change.made_after_teardown, change.depends_on) = (ends, comes);
+            }
+            Action::Update | Action::Adopt => {}
         }
     }
 }
 
-/// What lives in an object must be gone before the object can go.
-fn torn_down_after(input: PlanInput<'_>, index: &Index<'_>, change: &Change) -> Vec<Address> {
-    index
-        .replaced
-        .iter()
-        .filter(|address| {
-            input
-                .desired
-                .get(address)
-                .is_some_and(|desired| desired.lives_in.contains(&change.address))
-        })
-        .map(|address| (*address).clone())
-        .collect()
+/// Replaced resources by what they live in.
+type Residents<'a> = BTreeMap<&'a Address, Vec<&'a Address>>;
+
+fn residents<'a>(input: PlanInput<'a>, changes: &'a [Change]) -> Residents<'a> {
+    let mut residents = Residents::new();
+    for change in changes.iter().filter(|change| change.action == Action::Replace) {
+        for home in input.desired.get(&change.address).into_iter().flat_map(|it| &it.lives_in) {
+            residents.entry(home).or_default().push(&change.address);
+        }
+    }
+    residents
+}
+
+/// What lives in an object or points at it must be gone before the object can go.
+fn torn_down_before(residents: &Residents<'_>, index: &Index<'_>, change: &Change) -> Vec<Address> {
+    let living = residents.get(&change.address).into_iter().flatten().copied();
+    let pointing = match &change.key {
+        ObjectKey::Azure(id) => index.pointing_at.get(id),
+        _ => None,
+    };
+    let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
+    let all: BTreeSet<&Address> = living.chain(pointing.map(|it| &it.address)).collect();
+    all.into_iter().filter(|address| **address != change.address).cloned().collect()
 }
 
 /// The changes of a plan, by what edges are found with.
 struct Index<'a> {
     by_address: BTreeMap<&'a Address, &'a Change>,
-    replaced: Vec<&'a Address>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
-    /// Addresses of deletions that hold a private address, by subnet and address.
-    freed: BTreeMap<(&'a ArmId, std::net::Ipv4Addr), &'a Address>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
 }
@@ -66,11 +94,9 @@ impl<'a> Index<'a> {
     fn new(changes: &'a [Change]) -> Self {
         let mut index = Self {
             by_address: BTreeMap::new(),
-            replaced: Vec::new(),
             leaving_workers: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
-            freed: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
         for change in changes {
@@ -81,9 +107,6 @@ impl<'a> Index<'a> {
 
     fn add(&mut self, change: &'a Change) {
         self.by_address.insert(&change.address, change);
-        if change.action == Action::Replace {
-            self.replaced.push(&change.address);
-        }
         for id in change.before.iter().flat_map(references) {
             self.pointing_at.entry(id).or_default().push(change);
         }
@@ -96,11 +119,6 @@ impl<'a> Index<'a> {
         }
         if let ObjectKey::Azure(id) = &change.key {
             self.deleted.insert(id, &change.address);
-        }
-        if let Some(Resource::NetworkInterface(interface)) = &change.before
-            && let Some(subnet) = interface.subnet.known()
-        {
-            self.freed.insert((subnet, interface.private_ip), &change.address);
         }
     }
 
@@ -115,12 +133,6 @@ impl<'a> Index<'a> {
             .collect();
         if change.action == Action::Update && carries_routes(change.address.kind) {
             edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
-        }
-        if let Some(Resource::NetworkInterface(interface)) = &change.after
-            && let Some(subnet) = interface.subnet.known()
-            && let Some(address) = self.freed.get(&(subnet, interface.private_ip))
-        {
-            edges.insert((*address).clone());
         }
         edges
     }
@@ -148,7 +160,7 @@ impl<'a> Index<'a> {
         match change.address.kind {
             Kind::VirtualMachine => {
                 let side = &change.address.side;
-                let name = change.address.name.as_str();
+                let name = id.name();
                 for kind in [Kind::Worker, Kind::TailnetDevice] {
                     let resident = Address::new(kind, side.clone(), name);
                     edges.extend(
@@ -174,6 +186,13 @@ impl<'a> Index<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether a change replaces what lives in a machine that is deleted.
+    fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
+        machine.address.kind == Kind::VirtualMachine
+            && matches!(address.kind, Kind::Worker | Kind::TailnetDevice)
+            && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
     }
 
     /// Deletions of objects whose ids begin with this one.
@@ -256,7 +275,7 @@ fn is_kubernetes(kind: Kind) -> bool {
 }
 
 /// The ids that a value points at.
-fn references(resource: &Resource) -> Vec<&ArmId> {
+pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
     match resource {
         Resource::Subnet(subnet) => {
             [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
@@ -288,20 +307,30 @@ pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-/// The made-anew resource that a changed resource lives in, if there is one.
+/// The made-anew resource that a changed resource lives in, if there is one;
+/// else, for what is replaced, the replaced one that it points at.
 fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option<Address> {
     let desired = input.desired.get(address)?;
-    desired
-        .lives_in
-        .iter()
-        .find(|home| {
-            matches!(
-                verdicts.get(home),
-                Some(Verdict::Change(change))
-                    if matches!(change.action, Action::Create | Action::Replace)
-            )
-        })
-        .cloned()
+    let action = |address: &Address| match verdicts.get(address) {
+        Some(Verdict::Change(change)) => Some(change.action),
+        _ => None,
+    };
+    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.lives_in.iter().find(anew) {
+        return Some(home.clone());
+    }
+    let Some(Verdict::Change(change)) = verdicts.get(address) else { return None };
+    let forced = change.fields.iter().any(|field| field.forces_replacement);
+    if change.action != Action::Replace || forced {
+        return None;
+    }
+    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
+    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
+        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
+        _ => None,
+    };
+    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
+    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
 }
 
 /// The changes so that each one stands behind all that it depends on; among
