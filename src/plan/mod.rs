@@ -15,6 +15,8 @@ pub mod live;
 mod places;
 mod planner;
 mod removal;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use findings::{Finding, Severity};
