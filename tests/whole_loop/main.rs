@@ -6,9 +6,11 @@
 mod destroy;
 mod edits;
 mod end_state;
+mod executor;
 mod faults;
 mod harness;
 mod kill;
+mod places;
 mod portrait;
 mod repeat;
 mod saved_plans;
