@@ -30,44 +30,57 @@ pub(super) async fn execute(round: &Round<'_>, changes: &[Change]) -> BTreeMap<A
         changes: changes.iter().map(|change| (&change.address, change)).collect(),
         locks: Locks::default(),
     };
-    let mut steps = Steps::of(changes);
-    let mut outcomes = BTreeMap::new();
-    // Replacements that somebody did already.
-    let mut kept = BTreeSet::new();
+    let mut state =
+        State { steps: Steps::of(changes), outcomes: BTreeMap::new(), kept: BTreeSet::new() };
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < WIDTH && !round.run.stop.is_set() {
-            let Some(step) = steps.take_next() else { break };
+            let Some(step) = state.steps.take_next() else { break };
             let Some(change) = work.changes.get(&step.0).copied() else { continue };
-            let is_kept = kept.contains(&step.0);
+            let is_kept = state.kept.contains(&step.0);
             running.push(work.run_step(change, step, is_kept));
         }
         let Some((step, outcome)) = running.next().await else { break };
+        state.ended(&work, step, outcome);
+    }
+    for (address, _) in state.steps.take_rest() {
+        work.finish(&address, Outcome::NotBegun, &mut state.outcomes);
+    }
+    state.outcomes
+}
+
+/// How far a round is.
+struct State {
+    steps: Steps,
+    outcomes: BTreeMap<Address, Outcome>,
+    /// Replacements that somebody did already.
+    kept: BTreeSet<Address>,
+}
+
+impl State {
+    /// Notes how a step ended.
+    fn ended(&mut self, work: &Work<'_>, step: StepId, outcome: Outcome) {
         if step.1 == Half::TearDown && outcome == Outcome::AlreadySo {
-            kept.insert(step.0.clone());
+            self.kept.insert(step.0.clone());
         }
         match outcome {
             // What waits for it is not begun either.
-            Outcome::NotBegun => work.finish(&step.0, outcome, &mut outcomes),
+            Outcome::NotBegun => work.finish(&step.0, outcome, &mut self.outcomes),
             outcome if outcome.is_success() => {
-                steps.done(&step);
+                self.steps.done(&step);
                 if step.1 == Half::Make {
-                    outcomes.insert(step.0, outcome);
+                    self.outcomes.insert(step.0, outcome);
                 }
             }
             outcome => {
-                outcomes.insert(step.0.clone(), outcome);
-                for (address, _) in steps.take_dependants(&step) {
+                self.outcomes.insert(step.0.clone(), outcome);
+                for (address, _) in self.steps.take_dependants(&step) {
                     let skipped = Outcome::Skipped { because_of: step.0.clone() };
-                    work.finish(&address, skipped, &mut outcomes);
+                    work.finish(&address, skipped, &mut self.outcomes);
                 }
             }
         }
     }
-    for (address, _) in steps.take_rest() {
-        work.finish(&address, Outcome::NotBegun, &mut outcomes);
-    }
-    outcomes
 }
 
 /// What the steps of a round share.
@@ -137,7 +150,8 @@ async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
         current = read(round, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {
-        Verdict::AlreadySo if unfinished => return Ok(Outcome::Done),
+        // What was waited for, or came with its machine, was made by this apply.
+        Verdict::AlreadySo if unfinished || came_by_itself(change) => return Ok(Outcome::Done),
         Verdict::AlreadySo => return Ok(Outcome::AlreadySo),
         Verdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
         Verdict::Act => {}
@@ -148,6 +162,11 @@ async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
     }
     effects::make(round, change, &current).await?;
     verify(round, change).await
+}
+
+/// A device joins the tailnet when its machine boots.
+fn came_by_itself(change: &Change) -> bool {
+    change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
 /// Takes away what is to be made anew. `AlreadySo` says that it was made anew

@@ -8,6 +8,8 @@ mod executor;
 mod guard;
 mod locks;
 mod replaced;
+#[cfg(test)]
+mod request_tests;
 mod routers;
 mod steps;
 

@@ -241,6 +241,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
             .pointer("/properties/apiServerAccessProfile/enablePrivateCluster")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        node_group_locked: text(cluster, "/properties/nodeResourceGroupProfile/restrictionLevel")
+            == Some("ReadOnly"),
         overlay_with_cilium: setting("networkPluginMode") == Some("overlay")
             && setting("networkDataplane") == Some("cilium"),
         node_resource_group,

@@ -37,17 +37,18 @@ pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mu
 /// What lives in something that is made anew is made anew with it, and so is
 /// what points at it: Azure deletes nothing that is pointed at.
 pub(super) fn replace_what_rests_on_the_replaced(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let resting = Resting::of(input);
     let mut anew: Vec<Address> = verdicts
         .iter()
         .filter(|(_, verdict)| is_made_anew(verdict))
         .map(|(address, _)| address.clone())
         .collect();
+    if anew.is_empty() {
+        return;
+    }
+    let resting = Resting::of(input);
     while let Some(home) = anew.pop() {
         for resident in resting.on(input, &home, verdicts) {
-            let observed = resident.key.as_ref().and_then(|key| input.inventory.get(key));
-            let already = verdicts.get(&resident.address).is_some_and(is_made_anew);
-            if observed.is_some() && !already {
+            if !verdicts.get(&resident.address).is_some_and(is_made_anew) {
                 replace(input, &resident.address, verdicts);
                 anew.push(resident.address.clone());
             }
@@ -55,7 +56,7 @@ pub(super) fn replace_what_rests_on_the_replaced(input: PlanInput<'_>, verdicts:
     }
 }
 
-/// Which resources need another one to stay.
+/// Which resources that are there need another one to stay.
 struct Resting<'a> {
     living_in: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
@@ -65,11 +66,12 @@ impl<'a> Resting<'a> {
     fn of(input: PlanInput<'a>) -> Self {
         let mut resting = Self { living_in: BTreeMap::new(), pointing_at: BTreeMap::new() };
         for desired in input.desired.iter() {
+            let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
+            let Some(observed) = observed else { continue };
             for home in &desired.lives_in {
                 resting.living_in.entry(home).or_default().push(desired);
             }
-            let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-            for id in observed.into_iter().flat_map(|observed| references(&observed.resource)) {
+            for id in references(&observed.resource) {
                 resting.pointing_at.entry(id).or_default().push(desired);
             }
         }
@@ -132,6 +134,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         .filter(|(_, verdict)| !matches!(verdict, Verdict::Unchanged | Verdict::Change(_)))
         .map(|(address, _)| address.clone())
         .collect();
+    if held.is_empty() {
+        return;
+    }
     let mut dependants: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
     for desired in input.desired.iter() {
         for dependency in &desired.depends_on {
@@ -139,8 +144,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         }
     }
     while let Some(address) = held.pop() {
-        for dependant in dependants.get(&address).into_iter().flatten() {
-            let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        let Some(waiting) = dependants.get(&address) else { continue };
+        let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        for dependant in waiting {
             let Some(Verdict::Change(change)) = verdicts.get(&dependant.address) else { continue };
             if let Some(verdict) = hold_back(&address, &reason, change) {
                 verdicts.insert(dependant.address.clone(), verdict);

@@ -65,6 +65,14 @@ fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
              --network-dataplane cilium`",
         ));
     }
+    if cluster.node_group_locked {
+        findings.push(error(
+            Code::NodeGroupLocked,
+            "the AKS cluster's node resource group is locked: the router cannot be made in it"
+                .to_owned(),
+            "run `az aks update --nrg-lockdown-restriction-level Unrestricted` for the cluster",
+        ));
+    }
     if cluster.private {
         findings.push(error(
             Code::PrivateApiServer,

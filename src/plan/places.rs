@@ -23,14 +23,14 @@ pub(super) struct Places<'a> {
 
 impl<'a> Places<'a> {
     /// Looks at what goes, for good or to come back elsewhere.
-    pub(super) fn of(changes: &'a [Change]) -> Self {
+    pub(super) fn of(changes: &[&'a Change]) -> Self {
         let mut places = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
             machines: BTreeMap::new(),
         };
-        let goes = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
-        for change in changes.iter().filter(goes) {
+        let goes = |change: &&&Change| matches!(change.action, Action::Delete | Action::Replace);
+        for change in changes.iter().filter(goes).copied() {
             match (&change.before, &change.key) {
                 (Some(Resource::NetworkInterface(interface)), _) => {
                     if let Some(subnet) = interface.subnet.known() {

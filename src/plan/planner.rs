@@ -82,6 +82,10 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = diff::pending_on(&desired.resource);
+    // What an unread source would have told is not to come: it is only hidden.
+    if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
+        return Verdict::Hidden(gap.clone());
+    }
     if !waits_for.is_empty() || desired.key.is_none() {
         return Verdict::Deferred(deferred(desired, observed, waits_for));
     }
@@ -92,6 +96,14 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
         }
         Some(observed) => differing(desired, observed),
     }
+}
+
+/// The gap in what a pending value would have been read from. A cluster's
+/// ranges come from Azure, those of its nodes from the cluster itself.
+fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
+    let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
+    let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
+    kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
 }
 
 fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {

@@ -1,6 +1,6 @@
 //! What carries our mark and is no longer asked for.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::diff::{self, WholeSide};
 use super::planner::{PlanInput, Verdict, Verdicts};
@@ -9,7 +9,7 @@ use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
 
 /// Adds a deletion for each object of ours that no desired resource claims.
 pub(super) fn delete_what_nothing_asks_for(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let claimed: BTreeSet<&ObjectKey> =
+    let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
         let Ownership::Ours { side } = &observed.ownership else { continue };

@@ -145,26 +145,17 @@ fn causes<'a>(plan: &'a Plan, address: &'a Address) -> BTreeSet<&'a Address> {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_step_stops_what_depends_on_it_and_nothing_else() {
-    for (name, kind) in [
-        ("stargate-router-subnet-nsg", Kind::NetworkSecurityGroup),
-        ("stargate-aks-e2e-2-dc-router-nic", Kind::NetworkInterface),
-        ("stargate-aks-e2e-2-dc-router-route-table", Kind::RouteTable),
+    for (kind, name) in [
+        ("network-security-group", "stargate-router-subnet-nsg"),
+        ("network-interface", "stargate-aks-e2e-2-dc-router-nic"),
+        ("route-table", "stargate-aks-e2e-2-dc-router-route-table"),
     ] {
         let deployment = Deployment::example();
         let plan = deployment.look(&Look::default()).await;
-        let failing = plan.plan.changes.iter().map(|it| &it.address);
-        let failing = failing.filter(|it| it.kind == kind && it.name == name);
-        let [failing] = &failing.cloned().collect::<Vec<_>>()[..] else {
-            panic!("{name}\n{}", told(&plan.plan))
-        };
-        let depends: BTreeSet<Address> = plan
-            .plan
-            .changes
-            .iter()
-            .map(|change| &change.address)
-            .filter(|address| causes(&plan.plan, address).contains(failing))
-            .cloned()
-            .collect();
+        let failing = &format!("{kind}/dc1/{name}").parse().unwrap();
+        let all = plan.plan.changes.iter().map(|change| &change.address);
+        let depends: BTreeSet<Address> =
+            all.filter(|it| causes(&plan.plan, it).contains(failing)).cloned().collect();
         watched(&deployment, Some(name));
         let diary = Diary::default();
         let applied = deployment.apply_planned(&Look::default(), plan, &diary).await;
@@ -240,30 +231,36 @@ fn parents(key: &ObjectKey, value: Option<&Resource>) -> Vec<ArmId> {
     found
 }
 
+/// Applies round by round: what happened, and what each change has to itself.
+async fn told_round_by_round(
+    deployment: &Deployment,
+) -> (Vec<Event>, BTreeMap<Address, Vec<ArmId>>) {
+    let diary = Diary::default();
+    let mut alone = BTreeMap::new();
+    loop {
+        let planned = deployment.look(&Look::default()).await;
+        if planned.plan.is_empty() {
+            return (diary.events(), alone);
+        }
+        for change in &planned.plan.changes {
+            let parents = parents(&change.key, change.after.as_ref());
+            alone.insert(change.address.clone(), parents);
+        }
+        deployment.apply_planned(&Look::default(), planned, &diary).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn below_one_parent_one_write_at_a_time() {
     for text in [EXAMPLE, crate::harness::TWO_DATACENTERS] {
         let deployment = Deployment::of(text, World::new(5));
-        let diary = Diary::default();
-        let mut keys = BTreeMap::new();
-        // Each round's plan has the keys of its changes.
-        loop {
-            let planned = deployment.look(&Look::default()).await;
-            if planned.plan.is_empty() {
-                break;
-            }
-            for change in &planned.plan.changes {
-                let parents = parents(&change.key, change.after.as_ref());
-                keys.insert(change.address.clone(), parents);
-            }
-            deployment.apply_planned(&Look::default(), planned, &diary).await;
-        }
+        let (events, alone) = told_round_by_round(&deployment).await;
         let mut busy: BTreeMap<ArmId, Address> = BTreeMap::new();
         let mut most = 0;
-        for event in diary.events() {
+        for event in events {
             match event {
                 Event::StepStarted { address, .. } => {
-                    for parent in keys.get(&address).into_iter().flatten() {
+                    for parent in alone.get(&address).into_iter().flatten() {
                         let other = busy.insert(parent.clone(), address.clone());
                         assert_eq!(other, None, "{address} writes below {parent} too");
                     }

@@ -10,6 +10,7 @@ mod executor;
 mod faults;
 mod harness;
 mod kill;
+mod live_lints;
 mod places;
 mod portrait;
 mod repeat;

@@ -16,7 +16,7 @@ use crate::cli::ui::Ui;
 use crate::execute::events::{Outcome, Reporter, Silent};
 use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
 use crate::plan::file::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, Severity};
+use crate::plan::{Plan, Severity, Standing};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -149,7 +149,12 @@ fn nothing_to_do(plan: &Plan) -> Option<u8> {
     if wrong {
         return Some(exit::BLOCKED);
     }
-    plan.changes.is_empty().then(|| plan::exit_code(plan, false))
+    if !plan.changes.is_empty() {
+        return None;
+    }
+    // A router that is offline is nothing to decide about, but it is not done.
+    let waits = !plan.blocked.is_empty() && plan.standing() != Standing::Unknown;
+    Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
 }
 
 fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
@@ -179,6 +184,13 @@ async fn watch_for_interrupt(stop: StopSignal) {
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
+        Ending::Converged if order.purpose == Purpose::Destroy => {
+            (exit::DONE, "nothing of the topology is left".to_owned())
+        }
+        // Exactly the plan was carried out; nobody looked at the rest.
+        Ending::Converged if applied.remaining.is_none() => {
+            (exit::DONE, "the plan is applied".to_owned())
+        }
         Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
         Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
         Ending::Stale => {
@@ -202,9 +214,9 @@ fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
             _ => {}
         }
     }
-    if let Ending::Partial { reason } = &applied.ending {
+    if let Ending::Partial { code, reason } = &applied.ending {
         ui.error(
-            &CliError::coded(Code::PartlyApplied, reason.clone())
+            &CliError::coded(*code, reason.clone())
                 .hint("run the same command again: what was done stays done"),
         );
     }

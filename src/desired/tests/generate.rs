@@ -252,6 +252,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         version: topology.cluster.kubernetes_version,
         fqdn: "lab.example".to_owned(),
         private: false,
+        node_group_locked: false,
         overlay_with_cilium: true,
     }
 }

@@ -85,6 +85,7 @@ fn a_cluster_must_be_fit() {
     let tailnet = TailnetFacts::default();
     only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnfit);
     only(&with_cluster(|it| it.private = true), &tailnet, Code::PrivateApiServer);
+    only(&with_cluster(|it| it.node_group_locked = true), &tailnet, Code::NodeGroupLocked);
     let old = with_cluster(|it| it.version = "1.32.9".parse().unwrap());
     let finding = only(&old, &tailnet, Code::LiveVersionSkew);
     assert!(finding.message.contains("standard"), "{}", finding.message);

@@ -6,7 +6,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, Plan, Standing};
 use crate::resource::Address;
 
 use super::Purpose;
@@ -48,10 +48,11 @@ pub fn render(plan: &Plan, options: Options) -> String {
 /// The sum of a plan in one line.
 pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if plan.is_empty() {
-        // A source that nobody could read may hide anything.
-        return match plan.unexplained_gaps().next() {
-            None => purpose.nothing().to_owned(),
-            Some(_) => "No changes, as far as the world could be read.".to_owned(),
+        return match plan.standing() {
+            // A source that nobody could read may hide anything.
+            Standing::Unknown => "No changes, as far as the world could be read.".to_owned(),
+            Standing::Wrong => "Nothing is planned until that is mended.".to_owned(),
+            _ => purpose.nothing().to_owned(),
         };
     }
     let mut line = format!(

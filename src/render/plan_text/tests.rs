@@ -39,6 +39,14 @@ fn what_could_not_be_read_is_not_called_a_match() {
 }
 
 #[test]
+fn what_is_wrong_is_not_called_a_match() {
+    let mut findings = fixture::everything().findings;
+    findings.iter_mut().for_each(|finding| finding.severity = crate::plan::Severity::Error);
+    let plan = Plan { findings, ..fixture::nothing() };
+    assert!(plain(&plan).ends_with("\nNothing is planned until that is mended.\n"));
+}
+
+#[test]
 fn the_last_line_names_adoptions_only_where_there_are_some() {
     let line = last_line(&fixture::many_workers(2), Purpose::Plan);
     assert_eq!(line, "Plan: 2 to add, 0 to change, 0 to replace, 0 to destroy.");
