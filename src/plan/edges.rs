@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::places::Places;
 use super::planner::{PlanInput, Verdict, Verdicts};
 use super::removal::interruption;
 use super::{Action, Change};
@@ -20,7 +21,8 @@ pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
             change.interrupts = change.before.as_ref().and_then(interruption);
         }
         change.depends_on = edges.depends_on.into_iter().collect();
-        change.torn_down_after = edges.torn_down_after;
+        change.torn_down_after = edges.torn_down_after.into_iter().collect();
+        change.made_after_teardown = edges.made_after_teardown.into_iter().collect();
     }
 }
 
@@ -32,9 +34,11 @@ fn change_of(verdict: &Verdict) -> Option<&Change> {
 }
 
 /// What comes before a change.
+#[derive(Default)]
 struct Edges {
     depends_on: BTreeSet<Address>,
-    torn_down_after: Vec<Address>,
+    torn_down_after: BTreeSet<Address>,
+    made_after_teardown: BTreeSet<Address>,
 }
 
 /// The changes of a plan, by what edges are found with.
@@ -52,23 +56,23 @@ struct Index<'a> {
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
-    /// Addresses of deletions that hold a private address, by subnet and address.
-    freed: BTreeMap<(&'a ArmId, std::net::Ipv4Addr), &'a Address>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
+    places: Places<'a>,
 }
 
 impl<'a> Index<'a> {
     fn new(input: PlanInput<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
+        let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
-            changes: changes.collect(),
+            places: Places::of(&changes),
+            changes,
             by_address: BTreeMap::new(),
             residents: BTreeMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
-            freed: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
         for change in index.changes.clone() {
@@ -99,25 +103,45 @@ impl<'a> Index<'a> {
         if let ObjectKey::Azure(id) = &change.key {
             self.deleted.insert(id, &change.address);
         }
-        if let Some(Resource::NetworkInterface(interface)) = &change.before
-            && let Some(subnet) = interface.subnet.known()
-        {
-            self.freed.insert((subnet, interface.private_ip), &change.address);
-        }
     }
 
     fn edges(&self, input: PlanInput<'_>, change: &Change) -> Edges {
-        let depends_on = match change.action {
-            Action::Delete => self.before_deletion(change),
-            _ => self.before_making(input, change),
+        let mut edges = Edges::default();
+        let (leaving, moving) = self.places.taken_for(change);
+        edges.depends_on.extend(leaving);
+        edges.made_after_teardown.extend(moving);
+        match change.action {
+            // What lived in it may come back elsewhere: only its end counts.
+            Action::Delete => {
+                let (ends, comes): (Vec<_>, Vec<_>) = self
+                    .before_deletion(change)
+                    .into_iter()
+                    .partition(|address| self.is_moving_resident(address, change));
+                edges.made_after_teardown.extend(ends);
+                edges.depends_on.extend(comes);
+                return edges;
+            }
+            Action::Replace => edges.torn_down_after = self.resting_on(change),
+            // What lived in the one that is lost goes before the new one comes,
+            // or it would be taken for the new one's.
+            Action::Create => edges.made_after_teardown.extend(self.resting_on(change)),
+            Action::Update | Action::Adopt => {}
+        }
+        edges.depends_on.extend(self.before_making(input, change));
+        edges
+    }
+
+    /// What is replaced and lives in an object or points at it: it must be gone
+    /// before the object can go.
+    fn resting_on(&self, change: &Change) -> BTreeSet<Address> {
+        let living = self.residents.get(&change.address).into_iter().flatten().copied();
+        let pointing = match &change.key {
+            ObjectKey::Azure(id) => self.pointing_at.get(id),
+            _ => None,
         };
-        // What lives in an object must be gone before the object can go.
-        let residents = self.residents.get(&change.address).into_iter().flatten();
-        let torn_down_after = match change.action {
-            Action::Replace => residents.map(|address| (*address).clone()).collect(),
-            _ => Vec::new(),
-        };
-        Edges { depends_on, torn_down_after }
+        let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
+        let all = living.chain(pointing.map(|it| &it.address));
+        all.filter(|address| **address != change.address).cloned().collect()
     }
 
     /// Creations, updates and replacements follow what they depend on.
@@ -131,12 +155,6 @@ impl<'a> Index<'a> {
             .collect();
         if change.action == Action::Update && carries_routes(change.address.kind) {
             edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
-        }
-        if let Some(Resource::NetworkInterface(interface)) = &change.after
-            && let Some(subnet) = interface.subnet.known()
-            && let Some(address) = self.freed.get(&(subnet, interface.private_ip))
-        {
-            edges.insert((*address).clone());
         }
         edges
     }
@@ -164,7 +182,7 @@ impl<'a> Index<'a> {
         match change.address.kind {
             Kind::VirtualMachine => {
                 let side = &change.address.side;
-                let name = change.address.name.as_str();
+                let name = id.name();
                 for kind in [Kind::Worker, Kind::TailnetDevice] {
                     let resident = Address::new(kind, side.clone(), name);
                     edges.extend(
@@ -190,6 +208,13 @@ impl<'a> Index<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether a change replaces what lives in a machine that is deleted.
+    fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
+        machine.address.kind == Kind::VirtualMachine
+            && matches!(address.kind, Kind::Worker | Kind::TailnetDevice)
+            && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
     }
 
     /// Deletions of objects whose ids begin with this one.
@@ -263,7 +288,7 @@ fn is_kubernetes(kind: Kind) -> bool {
 }
 
 /// The ids that a value points at.
-fn references(resource: &Resource) -> Vec<&ArmId> {
+pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
     match resource {
         Resource::Subnet(subnet) => {
             [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
@@ -295,20 +320,30 @@ pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-/// The made-anew resource that a changed resource lives in, if there is one.
+/// The made-anew resource that a changed resource lives in, if there is one;
+/// else, for what is replaced, the replaced one that it points at.
 fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option<Address> {
     let desired = input.desired.get(address)?;
-    desired
-        .lives_in
-        .iter()
-        .find(|home| {
-            matches!(
-                verdicts.get(home),
-                Some(Verdict::Change(change))
-                    if matches!(change.action, Action::Create | Action::Replace)
-            )
-        })
-        .cloned()
+    let action = |address: &Address| match verdicts.get(address) {
+        Some(Verdict::Change(change)) => Some(change.action),
+        _ => None,
+    };
+    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.lives_in.iter().find(anew) {
+        return Some(home.clone());
+    }
+    let Some(Verdict::Change(change)) = verdicts.get(address) else { return None };
+    let forced = change.fields.iter().any(|field| field.forces_replacement);
+    if change.action != Action::Replace || forced {
+        return None;
+    }
+    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
+    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
+        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
+        _ => None,
+    };
+    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
+    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
 }
 
 /// The changes so that each one stands behind all that it depends on; among
