@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::definition::{CERTIFICATES, CORE, Definition, Scope};
+use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, Scope};
 use super::managers::Writer;
 use super::path::{self, Parameters, ResourcePath, Subresource, Target, Verb};
 use super::rbac::UserInfo;
@@ -105,13 +105,13 @@ impl KubernetesStore {
             }
             return self.answer_discovery(&target).map(Reply::Complete);
         };
-        let definition = self
-            .definition(&path.group, &path.version, &path.plural)
-            .ok_or_else(ApiError::unknown_path)?;
-        check_path(&definition, &path)?;
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
         let verb = Verb::of(request.method(), path.name.is_some(), parameters.watch)
             .ok_or_else(ApiError::method_not_allowed)?;
+        let definition = self
+            .definition(&path.group, &path.version, &path.plural)
+            .ok_or_else(|| unknown(&path))?;
+        check_path(&definition, &path)?;
         let word = |name: header::HeaderName| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
@@ -225,6 +225,15 @@ impl KubernetesStore {
         }
         let written = self.update(&call.circumstances(false), &old, object)?;
         Ok(call.show(StatusCode::OK, &written))
+    }
+}
+
+/// Groups of Kubernetes' own say that a resource is none of theirs; for others
+/// nobody speaks.
+fn unknown(path: &ResourcePath) -> ApiError {
+    match BUILT_IN.iter().any(|it| it.group == path.group) {
+        true => ApiError::unknown_path(),
+        false => ApiError::no_such_page(),
     }
 }
 

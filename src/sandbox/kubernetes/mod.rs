@@ -36,6 +36,7 @@ mod status;
 mod store;
 mod structure;
 mod table;
+mod transitions;
 mod validate;
 mod value;
 mod view;
