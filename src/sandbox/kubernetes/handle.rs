@@ -108,6 +108,7 @@ impl KubernetesStore {
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
         let verb = Verb::of(request.method(), path.name.is_some(), parameters.watch)
             .ok_or_else(ApiError::method_not_allowed)?;
+        self.check_access(user, &path, verb)?;
         let definition = self
             .definition(&path.group, &path.version, &path.plural)
             .ok_or_else(|| unknown(&path))?;

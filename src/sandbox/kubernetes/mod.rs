@@ -10,6 +10,8 @@
 //! to the world around it, which reaches in through [`KubernetesStore::put`] and its
 //! neighbours.
 
+mod access;
+mod admission;
 mod apply;
 mod collect;
 mod collection;
