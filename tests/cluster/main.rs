@@ -12,6 +12,7 @@ mod api_server;
 mod body;
 mod certificates;
 mod definitions;
+mod drains;
 mod joining;
 mod manifests;
 mod nodes;

@@ -184,6 +184,14 @@ async fn what_cannot_be_changed(server: &ApiServer, verdicts: &mut Verdicts) {
     let holds = told.starts_with("cannot apply Server stargate/attic-a: ")
         && told.contains("spec.provider: Unsupported value: \"vmware\"");
     verdicts.holds("stargate tells what is wrong with an object", holds, &told);
+    let mut wrong = a_server("attic-a");
+    wrong.body["spec"]["nonsense"] = json!(1);
+    let error = server.door.apply(&wrong, &Side::Cluster, true).await.err();
+    let told = error.as_ref().map(ToString::to_string).unwrap_or_default();
+    let sentence = ".spec.nonsense: field not declared in schema";
+    verdicts.holds("a field that nobody knows, too", told.ends_with(sentence), &told);
+    let again = error.is_some_and(|error| error.is_unavailable());
+    verdicts.same("and does not try again", again, false);
 }
 
 async fn foreign_objects(server: &ApiServer, verdicts: &mut Verdicts) {

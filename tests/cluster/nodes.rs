@@ -1,25 +1,24 @@
-//! Nodes: what is set once, what stargate sets and takes back, cordon, drain
-//! and deletion; and where others write the ranges of pods.
+//! Nodes: what is set once, what stargate sets and takes back, cordon and
+//! deletion; and where others write the ranges of pods.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use stargate::provider::cluster::{ClusterError, DrainReport, PROFILE_DIGEST_ANNOTATION};
+use stargate::provider::cluster::{ClusterError, PROFILE_DIGEST_ANNOTATION};
 
-use crate::api_server::{Answer, ApiServer};
+use crate::api_server::ApiServer;
 use crate::definitions::DEFINITIONS;
+use crate::drains;
 use crate::verdicts::Verdicts;
 
 const NODES: &str = "/api/v1/nodes";
-const NODE: &str = "attic-a";
-const PODS: &str = "/api/v1/namespaces/theirs/pods";
+pub(crate) const NODE: &str = "attic-a";
 
 pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
     set_once(server, verdicts).await;
     labels_and_taints(server, verdicts).await;
     annotations_and_cordon(server, verdicts).await;
-    drain(server, verdicts).await;
+    drains::check(server, verdicts).await;
     ranges_of_others(server, verdicts).await;
     deletion(server, verdicts).await;
 }
@@ -130,48 +129,6 @@ async fn annotations_and_cordon(server: &ApiServer, verdicts: &mut Verdicts) {
         let seen = door.node(NODE).await.ok().flatten().map(|it| it.unschedulable);
         verdicts.same("and seen so", seen, Some(cordoned));
     }
-}
-
-fn pod(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": name, "namespace": "theirs" },
-        "spec": {
-            "nodeName": NODE,
-            "automountServiceAccountToken": false,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{ "name": "c", "image": "registry.example/none" }],
-            "tolerations": [{ "operator": "Exists" }],
-        },
-    })
-}
-
-/// A cluster with a controller of accounts refuses pods until it has given the
-/// namespace its own.
-async fn make_pod(server: &ApiServer, name: &str) -> Answer {
-    loop {
-        let made = server.admin.post(PODS, &pod(name)).await;
-        if made.code != 403 || !made.message().contains("serviceaccount \"default\" not found") {
-            return made;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn drain(server: &ApiServer, verdicts: &mut Verdicts) {
-    for name in ["goes", "goes-too"] {
-        let made = make_pod(server, name).await;
-        verdicts.same(&format!("the pod {name} is made"), made.verdict(), "201".into());
-    }
-    let drained = server.door.drain(NODE, Duration::from_secs(20)).await;
-    let expected = DrainReport { evicted: 2, remaining: Vec::new() };
-    verdicts.same("a Node is drained", drained, Ok(expected));
-    for name in ["goes", "goes-too"] {
-        let left = server.admin.get(&format!("{PODS}/{name}")).await;
-        verdicts.same(&format!("the pod {name} is gone"), left.verdict(), "404 NotFound".into());
-    }
-    let nobody = server.door.evict("theirs", "goes").await;
-    verdicts.same("a pod that is gone has gone", nobody, Ok(true));
 }
 
 /// CiliumNode and NodeNetworkConfig are others' kinds, and not everywhere.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, Scope};
 use super::managers::Writer;
@@ -12,7 +12,7 @@ use super::path::{self, Parameters, ResourcePath, Subresource, Target, Verb};
 use super::rbac::UserInfo;
 use super::status::{ApiError, Reason, respond, respond_bytes};
 use super::store::KubernetesStore;
-use super::value::{at, text};
+use super::value::text;
 use super::view::View;
 use super::watch::WatchRequest;
 use super::write::{Circumstances, Written};
@@ -196,20 +196,6 @@ impl KubernetesStore {
         let object = call.json()?;
         let written = self.create(&call.circumstances(false), call.place(), object)?;
         Ok(call.show(StatusCode::CREATED, &written))
-    }
-
-    fn evict(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
-        self.live(call)?;
-        let dry_run = call.parameters.dry_run
-            || at(&call.json()?, &["deleteOptions", "dryRun"])
-                .is_some_and(|it| *it == json!(["All"]));
-        if !dry_run {
-            let (place, now) = (call.place(), call.now);
-            self.remove(&call.definition, place, call.name(), path::Propagation::default(), now);
-        }
-        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
-            "status": "Success", "code": 201});
-        Ok(respond(StatusCode::CREATED, &status))
     }
 
     fn answer_update(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {

@@ -18,6 +18,7 @@ mod collection;
 mod compare;
 mod definition;
 mod discovery;
+mod eviction;
 mod fields;
 mod handle;
 mod initial;

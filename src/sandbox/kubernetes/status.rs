@@ -26,6 +26,8 @@ pub enum Reason {
     Expired,
     /// The object breaks its rules.
     Invalid,
+    /// Not now: a budget forbids it.
+    TooManyRequests,
     /// The body's media type is not understood.
     UnsupportedMediaType,
     /// The resource does not have that verb.
@@ -47,6 +49,7 @@ impl Reason {
             Self::Conflict => "Conflict",
             Self::Expired => "Expired",
             Self::Invalid => "Invalid",
+            Self::TooManyRequests => "TooManyRequests",
             Self::UnsupportedMediaType => "UnsupportedMediaType",
             Self::MethodNotAllowed => "MethodNotAllowed",
         }
@@ -62,6 +65,7 @@ impl Reason {
             Self::AlreadyExists | Self::Conflict => StatusCode::CONFLICT,
             Self::Expired => StatusCode::GONE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
