@@ -33,8 +33,8 @@ pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str, since: Since) {
         let issued = request.pointer("/status/certificate").is_some();
         if condition(&request, "Approved").is_some() && !issued {
             let asked = request["spec"]["request"].as_str().unwrap_or_default();
-            if let Some(node) = certificates::requested_node(asked) {
-                request["status"]["certificate"] = json!(certificates::issue(instance, &node));
+            if let Some(certificate) = certificates::issue(instance, asked) {
+                request["status"]["certificate"] = json!(certificate);
             }
         }
         cluster.put(request);
