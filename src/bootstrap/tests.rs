@@ -60,6 +60,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> 
         },
         profile: ProfileName::new("default"),
         operation: OperationKind::Join,
+        continues: None,
         now: &now,
     }
 }
@@ -197,6 +198,7 @@ async fn a_worker_leaves_even_when_its_machine_is_gone() {
         target: Some(target()),
         fate,
         drain_within: Duration::from_secs(60),
+        comes_back: None,
         now: &now,
     };
     host.state.lock().unwrap().unreachable = true;

@@ -123,6 +123,8 @@ fn title(plan: &Plan, purpose: Purpose) -> String {
         Purpose::Plan => format!("Plan for `{topology}`"),
         Purpose::Drift => format!("Drift of `{topology}`"),
         Purpose::Destroy => format!("Destruction of `{topology}`"),
+        Purpose::Repave => format!("Repave of workers of `{topology}`"),
+        Purpose::Reboot => format!("Reboot of workers of `{topology}`"),
     }
 }
 
@@ -136,6 +138,7 @@ fn summary(plan: &Plan) -> String {
         ("replace", plan.count(Action::Replace)),
         ("destroy", plan.count(Action::Delete)),
         ("adopt", plan.count(Action::Adopt)),
+        ("reboot", plan.count(Action::Reboot)),
         ("deferred", plan.deferred.len()),
         ("blocked", plan.blocked.len()),
     ];
@@ -208,7 +211,7 @@ fn sign(change: &Change) -> &'static str {
     match change.action {
         Action::Create => "+",
         Action::Delete => "-",
-        Action::Update | Action::Replace | Action::Adopt => "!",
+        Action::Update | Action::Replace | Action::Adopt | Action::Reboot => "!",
     }
 }
 

@@ -99,6 +99,49 @@ pub struct StatusRow {
     pub health: Health,
     /// Why.
     pub detail: String,
+    /// What more there is to say of a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerStatus>,
+}
+
+/// What there is to say of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WorkerStatus {
+    /// Whether its Node is Ready; null where there is none.
+    pub node_ready: Option<bool>,
+    /// The version of its kubelet.
+    pub kubelet: Option<String>,
+    /// Whether the profile that the topology has is the one that was applied.
+    pub profile_applied: Option<bool>,
+    /// The last work on it.
+    pub last_operation: Option<OperationStatus>,
+}
+
+/// A piece of work on a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OperationStatus {
+    /// `join`, `repave` or `reboot`.
+    pub kind: String,
+    /// `Running`, `Succeeded` or `Failed`.
+    pub phase: String,
+    /// The step it is at, or how it ended.
+    pub message: String,
+    /// When it began.
+    pub started: Option<String>,
+    /// When it ended.
+    pub completed: Option<String>,
+}
+
+impl OperationStatus {
+    /// In a few words; how well it went needs none where it went well.
+    pub fn in_words(&self) -> String {
+        match self.phase.as_str() {
+            "Succeeded" => format!("{} succeeded", self.kind),
+            "Running" => format!("{} running: {}", self.kind, self.message),
+            "Failed" => format!("{} failed: {}", self.kind, self.message),
+            _ => format!("{} not begun", self.kind),
+        }
+    }
 }
 
 /// The health of a topology.
@@ -218,6 +261,7 @@ mod tests {
             name: name.into(),
             health,
             detail: "10.50.1.5, pods 10.244.65.0/24".into(),
+            worker: None,
         };
         let rows = vec![
             row("worker-1", Health::Healthy),

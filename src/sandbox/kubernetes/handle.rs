@@ -198,7 +198,8 @@ impl KubernetesStore {
     }
 
     fn evict(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
-        self.live(call)?;
+        let pod = Arc::clone(self.live(call)?);
+        self.check_disruption_budgets(&pod)?;
         let dry_run = call.parameters.dry_run
             || at(&call.json()?, &["deleteOptions", "dryRun"])
                 .is_some_and(|it| *it == json!(["All"]));

@@ -16,6 +16,7 @@ mod collection;
 mod compare;
 mod definition;
 mod discovery;
+mod disruption;
 mod fields;
 mod handle;
 mod initial;

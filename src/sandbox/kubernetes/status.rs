@@ -28,6 +28,8 @@ pub enum Reason {
     UnsupportedMediaType,
     /// The resource does not have that verb.
     MethodNotAllowed,
+    /// Not now; later perhaps.
+    TooManyRequests,
     /// The server could not do its part.
     InternalError,
 }
@@ -46,6 +48,7 @@ impl Reason {
             Self::Invalid => "Invalid",
             Self::UnsupportedMediaType => "UnsupportedMediaType",
             Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::TooManyRequests => "TooManyRequests",
             Self::InternalError => "InternalError",
         }
     }
@@ -62,6 +65,7 @@ impl Reason {
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
