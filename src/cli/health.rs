@@ -84,29 +84,25 @@ fn health(
     worker: Option<&WorkerStatus>,
 ) -> (Health, String) {
     let operation = worker.and_then(|worker| worker.last_operation.as_ref());
-    let last = |text: String| match operation {
-        Some(operation) => format!("{text}; {}", operation.in_words()),
-        None => text,
-    };
     let gap = planned.observation.inventory.gap_for(address.kind, None);
     let is_at_work = operation.is_some_and(|operation| operation.phase == "Running");
     let unwell = if is_at_work { Health::Progressing } else { Health::Degraded };
     match (observed, gap) {
         (None, Some(gap)) => (Health::Unknown, format!("{} could not be read", gap.source)),
-        (None, None) if is_at_work => (Health::Progressing, last("no Node yet".to_owned())),
-        (None, None) => (Health::Missing, last("not there yet".to_owned())),
+        (None, None) if is_at_work => (Health::Progressing, "no Node yet".to_owned()),
+        (None, None) => (Health::Missing, "not there yet".to_owned()),
         (Some(Resource::TailnetDevice(device)), _) if !device.online => {
             (Health::Degraded, "not connected to the tailnet".to_owned())
         }
         (Some(Resource::Worker(worker)), _) if !worker.ready => {
-            (unwell, last("its Node is not Ready".to_owned()))
+            (unwell, "its Node is not Ready".to_owned())
         }
         (Some(resource), _) => {
             let changes = &planned.plan.changes;
             match changes.iter().find(|change| change.address == *address) {
-                Some(change) => (unwell, last(format!("is to be {}", change.action.participle()))),
-                None if is_at_work => (Health::Progressing, last(summary(resource))),
-                None => (Health::Healthy, last(summary(resource))),
+                Some(change) => (unwell, format!("is to be {}", change.action.participle())),
+                None if is_at_work => (Health::Progressing, summary(resource)),
+                None => (Health::Healthy, summary(resource)),
             }
         }
     }
@@ -117,7 +113,7 @@ fn summary(resource: &Resource) -> String {
         Resource::ManagedCluster(cluster) => format!("Kubernetes {}", cluster.kubernetes_version),
         Resource::TailnetDevice(_) => "connected".to_owned(),
         Resource::Worker(worker) => {
-            format!("{}, pods {}, kubelet {}", worker.ip, worker.pod_cidr, worker.kubelet_version)
+            format!("{}, pods {}", worker.ip, worker.pod_cidr)
         }
         _ => String::new(),
     }

@@ -266,7 +266,7 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
             Verdict::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.rollout = rollout::assign(input.rollout, &mut plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
     plan.changes = order::in_order(plan.changes);
     plan.cost = Cost::of(&plan.changes, input.requests);
     plan

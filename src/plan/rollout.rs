@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change};
+use super::{Action, Change, Inventory};
 use crate::resource::{Address, Kind, Resource};
 use crate::topology::model;
 
@@ -49,7 +49,11 @@ impl Rollout {
 
 /// Puts every worker that is made or changed into a wave; deletions come when
 /// everything else has, and need none.
-pub(super) fn assign(policy: &model::Rollout, changes: &mut [Change]) -> Option<Rollout> {
+pub(super) fn assign(
+    policy: &model::Rollout,
+    inventory: &Inventory,
+    changes: &mut [Change],
+) -> Option<Rollout> {
     let mut workers: Vec<usize> = (0..changes.len())
         .filter(|index| {
             let change = &changes[*index];
@@ -59,7 +63,7 @@ pub(super) fn assign(policy: &model::Rollout, changes: &mut [Change]) -> Option<
     if workers.is_empty() {
         return None;
     }
-    workers.sort_by_cached_key(|index| turn(&changes[*index]));
+    workers.sort_by_cached_key(|index| turn(&changes[*index], inventory));
     let shared = shared_teardowns(changes, &workers);
     let mut waves = 0;
     for (place, index) in workers.into_iter().enumerate() {
@@ -71,12 +75,13 @@ pub(super) fn assign(policy: &model::Rollout, changes: &mut [Change]) -> Option<
     Some(Rollout { canary, width, max_failures, waves })
 }
 
-/// Whose turn it is when. A worker that is broken already proves nothing about
-/// the others, so it is never the canary; new workers come before those that
-/// pods run on.
-fn turn(change: &Change) -> (bool, Action, Address) {
+/// Whose turn it is when. A worker that is broken already, or on which the last
+/// work failed, proves nothing about the others, so it is not the canary; new
+/// workers come before those that pods run on.
+fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
     let broken = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
-    (broken, change.action, change.address.clone())
+    let failed = inventory.failed_before.contains(&change.address.name);
+    (broken || failed, change.action, change.address.clone())
 }
 
 fn wave_of(policy: &model::Rollout, place: usize) -> u32 {

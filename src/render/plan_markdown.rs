@@ -138,7 +138,6 @@ fn summary(plan: &Plan) -> String {
         ("replace", plan.count(Action::Replace)),
         ("destroy", plan.count(Action::Delete)),
         ("adopt", plan.count(Action::Adopt)),
-        ("reboot", plan.count(Action::Reboot)),
         ("deferred", plan.deferred.len()),
         ("blocked", plan.blocked.len()),
     ];
@@ -152,6 +151,19 @@ fn summary(plan: &Plan) -> String {
 
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) {
+        let workers = plan.changes.iter().filter(|change| change.wave.is_some()).count();
+        let first = match rollout.canary {
+            0 => String::new(),
+            canary => format!("{canary} first, then "),
+        };
+        notes.push(format!(
+            "**rollout**: {} in {}, {first}{} side by side",
+            counted(workers, "worker"),
+            counted(rollout.waves as usize, "wave"),
+            rollout.width
+        ));
+    }
     for one in plan.blocked.iter().filter(|one| one.follows_from.is_none()) {
         let text = with_help(&one.reason, &one.remedy);
         notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));

@@ -307,7 +307,7 @@ pub struct WorkerSection {
     pub vm_size: Option<Located<String>>,
     /// Its profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep it from being replaced or deleted.
+    /// Keep it from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -331,7 +331,7 @@ pub struct WorkerRangeSection {
     pub vm_size: Option<Located<String>>,
     /// Their profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep them from being replaced or deleted.
+    /// Keep them from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }

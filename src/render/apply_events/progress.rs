@@ -36,6 +36,7 @@ pub struct ProgressReporter {
 struct Running {
     shown: BTreeMap<Address, ProgressBar>,
     waiting: BTreeMap<Address, String>,
+    stopping: bool,
 }
 
 impl ProgressReporter {
@@ -103,11 +104,12 @@ impl ProgressReporter {
     }
 
     fn count(&self, running: &Running) {
+        let stopping = if running.stopping { "stopping " } else { "" };
         let more = match running.waiting.len() {
             0 => String::new(),
             count => format!("and {count} more at work "),
         };
-        self.overall.set_message(more);
+        self.overall.set_message(format!("{stopping}{more}"));
     }
 
     fn print(&self, event: &Event) {
@@ -138,7 +140,11 @@ impl Reporter for ProgressReporter {
             Event::PartStarted { address, part } => self.tell(address, part),
             Event::PartFinished { .. } => {}
             Event::StepFinished { address, .. } => self.finish(address),
-            Event::Stopping => self.overall.set_message("stopping "),
+            Event::Stopping => {
+                let running = &mut *lock(&self.running);
+                running.stopping = true;
+                self.count(running);
+            }
         }
         self.print(event);
     }

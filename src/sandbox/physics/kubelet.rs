@@ -34,7 +34,7 @@ pub(super) fn settle(world: &mut World, touched: &Touched, since: Since, now: Ti
             ask(cluster, host, &access.instance, now);
         }
     }
-    signer::settle(cluster, &access.instance, since);
+    signer::settle(cluster, &access.instance, since, now);
     for name in &names {
         if let Some(host) = hosts.for_settling(name) {
             take_certificate(cluster, host, &access.instance);

@@ -115,8 +115,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         explanation: "Workers are changed in waves: a canary first, then many side by side. The canary \
                       failed, or more workers than `[rollout] max_failures`, so what had not begun was \
                       left as it is. Mend what the failed workers report and run the same command again; \
-                      where the canary itself is the broken machine, take it out of the topology for \
-                      now, or set `canary = 0`.",
+                      a worker that has failed goes last then, so that another one is the canary.",
     },
     Entry {
         code: Code::WorkerNotWorkedOn,
