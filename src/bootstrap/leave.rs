@@ -80,7 +80,9 @@ pub async fn leave(
 ) -> Result<LeaveReport, LeaveError> {
     let Some(comes_back) = &context.comes_back else {
         note(context, progress).await;
-        return stages(context, progress).await;
+        let report = stages(context, progress).await?;
+        forget(context, progress).await;
+        return Ok(report);
     };
     let subject = Subject {
         cluster: context.cluster,
@@ -143,6 +145,17 @@ async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     match context.cluster.update_server_status(&context.worker, &status).await {
         Err(error) if !error.is_not_found() => {
             progress(StepEvent::Warning(format!("the record was not written: {error}")));
+        }
+        _ => {}
+    }
+}
+
+/// The records of whoever is gone would pile up. A cluster that does not know
+/// them has none.
+async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
+    match context.cluster.forget_operations(&context.worker).await {
+        Err(error) if !error.is_not_found() => {
+            progress(StepEvent::Warning(format!("the records were not deleted: {error}")));
         }
         _ => {}
     }

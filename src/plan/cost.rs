@@ -98,7 +98,8 @@ fn critical_path(changes: &[Change]) -> (Vec<Address>, u64) {
     let mut ends: Vec<(u64, Option<usize>)> = Vec::with_capacity(changes.len());
     for (place, change) in changes.iter().enumerate() {
         let awaited = change.depends_on.iter().filter_map(|address| places.get(address).copied());
-        let wave_before = change.wave.and_then(|it| last_of_wave.get(&(it.number - 1)).copied());
+        let wave_before =
+            change.wave.and_then(|it| last_of_wave.get(&it.number.saturating_sub(1)).copied());
         let last = awaited.chain(wave_before).max_by_key(|it| (ends[*it].0, &changes[*it].address));
         let begin = last.map_or(0, |place| ends[place].0);
         ends.push((begin + seconds(change), last));

@@ -38,7 +38,8 @@ impl Rollout {
     pub fn waves<'a>(&self, changes: &'a [Change]) -> Vec<Vec<&'a Address>> {
         let mut waves = vec![Vec::new(); self.waves as usize];
         for change in changes {
-            let place = change.wave.and_then(|wave| waves.get_mut(wave.number as usize - 1));
+            let number = change.wave.and_then(|wave| wave.number.checked_sub(1));
+            let place = number.and_then(|number| waves.get_mut(number as usize));
             if let Some(wave) = place {
                 wave.push(&change.address);
             }
@@ -100,9 +101,55 @@ fn shared_teardowns(changes: &[Change], workers: &[usize]) -> BTreeSet<usize> {
     if replaced.is_empty() {
         return BTreeSet::new();
     }
-    let dependants = dependants(changes);
-    let workers: BTreeSet<usize> = workers.iter().copied().collect();
-    replaced.into_iter().filter(|it| others_wait(&dependants, *it, &workers)).collect()
+    let mut search = Search {
+        dependants: dependants(changes),
+        workers: workers.iter().copied().collect(),
+        known: vec![None; 2 * changes.len()],
+    };
+    replaced.into_iter().filter(|it| search.waiting(teardown(*it)) == Waiting::Several).collect()
+}
+
+/// Which workers wait for a half, itself included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Nobody,
+    Only(usize),
+    Several,
+}
+
+impl Waiting {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, it) | (it, Self::Nobody) => it,
+            (Self::Only(one), Self::Only(two)) if one == two => self,
+            _ => Self::Several,
+        }
+    }
+}
+
+struct Search {
+    dependants: Vec<Vec<usize>>,
+    workers: BTreeSet<usize>,
+    known: Vec<Option<Waiting>>,
+}
+
+impl Search {
+    /// The chains of a wiring diagram are short, so this goes down by itself.
+    fn waiting(&mut self, half: usize) -> Waiting {
+        if let Some(known) = self.known[half] {
+            return known;
+        }
+        // Should the edges lead round in a circle, it ends here.
+        self.known[half] = Some(Waiting::Nobody);
+        let own = self.workers.contains(&(half / 2));
+        let mut waiting = if own { Waiting::Only(half / 2) } else { Waiting::Nobody };
+        let dependants = std::mem::take(&mut self.dependants[half]);
+        for dependant in &dependants {
+            waiting = waiting.and(self.waiting(*dependant));
+        }
+        self.known[half] = Some(waiting);
+        waiting
+    }
 }
 
 /// The two halves of a change as nodes of a graph.
@@ -137,22 +184,4 @@ fn dependants(changes: &[Change]) -> Vec<Vec<usize>> {
         }
     }
     dependants
-}
-
-/// Whether a step of another worker waits for the end of this one.
-fn others_wait(dependants: &[Vec<usize>], worker: usize, workers: &BTreeSet<usize>) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open = vec![teardown(worker)];
-    while let Some(half) = open.pop() {
-        for dependant in &dependants[half] {
-            let change = dependant / 2;
-            if change != worker && workers.contains(&change) {
-                return true;
-            }
-            if seen.insert(*dependant) {
-                open.push(*dependant);
-            }
-        }
-    }
-    false
 }

@@ -222,7 +222,8 @@ async fn a_reboot_that_was_cut_off_is_told_and_mended_by_the_next() {
     assert!(cut_off.await.is_err(), "a reboot takes longer");
     assert_eq!(operations(&deployment, FIRST).pop().unwrap().1, "Running");
     assert_eq!(node(&deployment, FIRST)["spec"]["unschedulable"], true);
-    carry_out(&deployment, &look).await;
+    let (_, applied) = carry_out(&deployment, &look).await;
+    assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let all = operations(&deployment, FIRST);
     let phases: Vec<&str> = all.iter().map(|(_, phase, _)| phase.as_str()).collect();
     assert_eq!(phases, ["Succeeded", "Failed", "Succeeded"]);
@@ -244,4 +245,14 @@ async fn only_the_last_records_are_kept() {
     assert_eq!(operations(&deployment, FIRST).len(), 5);
     assert_eq!(kinds, BTreeSet::from(["reboot".to_owned()]), "the oldest go first");
     assert_eq!(operations(&deployment, SECOND).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_a_worker_that_left_go_with_it() {
+    let deployment = Deployment::example_applied().await;
+    let (head, _) = EXAMPLE.rsplit_once("[[datacenters.dc1.workers]]").unwrap();
+    let edited = deployment.edited(head);
+    edited.converge().await;
+    assert_eq!(operations(&edited, SECOND), []);
+    assert_eq!(operations(&edited, FIRST).len(), 1);
 }

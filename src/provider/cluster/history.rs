@@ -11,6 +11,7 @@ use super::request::{Collection, PatchKind, apis};
 use super::{ClusterDoor, text_at};
 use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::ownership::TOPOLOGY_LABEL;
+use crate::topology::names::WorkerName;
 
 /// How many finished Operations of a worker are kept.
 pub const OPERATIONS_KEPT: usize = 5;
@@ -81,10 +82,7 @@ impl ClusterDoor {
         now: Timestamp,
     ) -> Result<(), ClusterError> {
         let operations = self.operations();
-        let selector =
-            format!("{TOPOLOGY_LABEL}={},{SERVER_LABEL}={}", self.owner.topology, begins.worker);
-        let objects = operations.list(Some(&selector), None).await?;
-        let mut past: Vec<PastOperation> = objects.iter().map(PastOperation::of).collect();
+        let mut past = self.operations_of(&begins.worker).await?;
         past.retain(|operation| operation.name != begins.name());
         for operation in &past {
             if !matches!(operation.phase.as_str(), "Succeeded" | "Failed") {
@@ -97,6 +95,24 @@ impl ClusterDoor {
             operations.delete(&operation.name).await?;
         }
         Ok(())
+    }
+
+    /// Deletes the records of a worker that has left for good.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        for operation in self.operations_of(worker).await? {
+            self.operations().delete(&operation.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn operations_of(&self, worker: &WorkerName) -> Result<Vec<PastOperation>, ClusterError> {
+        let selector = format!("{TOPOLOGY_LABEL}={},{SERVER_LABEL}={worker}", self.owner.topology);
+        let objects = self.operations().list(Some(&selector), None).await?;
+        Ok(objects.iter().map(PastOperation::of).collect())
     }
 
     fn operations(&self) -> Collection {
