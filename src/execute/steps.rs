@@ -169,7 +169,7 @@ mod tests {
             address: address(name),
             key: ObjectKey::Host(name.to_owned()),
             action,
-            fields: Vec::new(),
+            differences: Vec::new(),
             before: None,
             after: None,
             ownership: None,

@@ -103,7 +103,7 @@ fn restart(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
     if let Verdict::Change(change) = &mut verdict {
         change.because = because(Work::Reboot);
         change.asked_for = true;
-        change.fields.clear();
+        change.differences.clear();
         change.after = change.before.clone().map(restarted);
         change.interrupts = Some(format!(
             "the pods on {} are evicted, and it takes none until it is back",
