@@ -5,10 +5,12 @@
 //! one after the other.
 
 pub mod cloud_init;
+mod drain;
 mod error;
 mod join;
 mod leave;
 mod proof;
+mod reboot;
 mod record;
 mod step;
 mod waiting;
@@ -21,15 +23,16 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::desired::digest::canonical_digest;
-use crate::provider::cluster::{ClusterDoor, OperationKind};
+use crate::provider::cluster::{ClusterDoor, OperationKind, OperationRecord};
 use crate::provider::host::{HostDoor, HostTarget, KubeletConfiguration};
 use crate::resource::host::{KernelRoute, Worker};
 use crate::topology::names::ProfileName;
 
 pub use error::{JoinError, JoinFailure, LeaveError};
 pub use join::{JoinReport, join};
-pub use leave::{HostFate, LeaveContext, LeaveReport, leave};
-pub use step::{Step, StepEvent};
+pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
+pub use reboot::{RebootContext, RebootError, reboot};
+pub use step::{Stage, Step, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
 /// that azure-cns may write, and the runtime takes the first.
@@ -58,6 +61,9 @@ pub struct JoinContext<'a> {
     pub profile: ProfileName,
     /// What is recorded as being done.
     pub operation: OperationKind,
+    /// The record that this is the second half of: a worker that is made anew
+    /// has left under it.
+    pub continues: Option<OperationRecord>,
     /// The current time.
     pub now: &'a Now<'a>,
 }

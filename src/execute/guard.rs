@@ -23,7 +23,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> Verdict {
         (Action::Create, None) => Verdict::Act,
         (_, None) => Verdict::Stale("it is gone".to_owned()),
         (Action::Create, Some(current)) => created_meanwhile(change, current),
-        (Action::Delete, Some(current)) => unchanged(change, current),
+        (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
         (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
             unchanged(change, current)
         }

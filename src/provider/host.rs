@@ -166,6 +166,8 @@ pub struct WorkerProbe {
     pub client_certificate: bool,
     /// Whether a bootstrap kubeconfig lies on disk.
     pub bootstrap_kubeconfig: bool,
+    /// The identity of this boot, `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
     /// What is compared with the topology.
     pub host: WorkerHost,
 }
@@ -213,6 +215,12 @@ pub enum WorkerStep {
     },
     /// Stop the kubelet and remove all that stargate put there.
     Reset,
+    /// Restart the machine, unless it has been since. It may go down before it
+    /// answers.
+    Reboot {
+        /// The identity of the boot that is to end.
+        from_boot: String,
+    },
 }
 
 /// What the kubelet is told.

@@ -180,6 +180,12 @@ pub enum Code {
     PartlyApplied,
     /// SG0513: the plan would cut pods off from each other.
     ReachabilityLost,
+    /// SG0514: too many workers failed, and the rest was not begun.
+    RolloutStopped,
+    /// SG0515: the worker cannot be repaved or rebooted as things are.
+    WorkerNotWorkedOn,
+    /// SG0516: the topology has no such worker.
+    UnknownWorker,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.
@@ -230,7 +236,7 @@ pub struct UnknownCode(pub String);
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 93] = [
+    pub const ALL: [Self; 96] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -313,6 +319,9 @@ impl Code {
         Self::StepFailed,
         Self::PartlyApplied,
         Self::ReachabilityLost,
+        Self::RolloutStopped,
+        Self::WorkerNotWorkedOn,
+        Self::UnknownWorker,
         Self::AzureCredentialsMissing,
         Self::AzureRefused,
         Self::TailscaleCredentialsMissing,

@@ -34,6 +34,9 @@ pub struct TopologyFile {
     /// Choices that hold for the whole network.
     #[serde(default)]
     pub network: NetworkSection,
+    /// How changes reach the workers.
+    #[serde(default)]
+    pub rollout: RolloutSection,
     /// How workers are provisioned: `[profiles.<name>]`.
     #[serde(default)]
     pub profiles: Named<ProfileSection>,
@@ -162,6 +165,28 @@ pub struct NetworkSection {
     pub goldpinger: Option<bool>,
 }
 
+/// How changes reach the workers: one or a few first, then many side by side,
+/// wave after wave. It holds for joins, for changes of a profile, for replaced
+/// workers, and for `stargate repave` and `stargate reboot`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutSection {
+    /// How many workers go first, as the first wave; if one of them fails, no
+    /// other wave begins. 1 by default; 0 lets all waves be alike.
+    #[schemars(range(max = 64))]
+    pub canary: Option<Located<u32>>,
+    /// How many workers each later wave has; 32 by default.
+    #[schemars(range(min = 1, max = 64))]
+    pub width: Option<Located<u32>>,
+    /// How many workers may fail in all: after one more, what has not begun is
+    /// not begun. 3 by default.
+    #[schemars(range(max = 5000))]
+    pub max_failures: Option<Located<u32>>,
+    /// How many seconds the pods of a worker have to leave it; 300 by default.
+    #[schemars(range(min = 1, max = 86400))]
+    pub drain_seconds: Option<Located<u32>>,
+}
+
 /// How workers are provisioned.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -282,7 +307,7 @@ pub struct WorkerSection {
     pub vm_size: Option<Located<String>>,
     /// Its profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep it from being replaced or deleted.
+    /// Keep it from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -306,7 +331,7 @@ pub struct WorkerRangeSection {
     pub vm_size: Option<Located<String>>,
     /// Their profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep them from being replaced or deleted.
+    /// Keep them from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }

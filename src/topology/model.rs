@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Topology {
     pub cluster: Cluster,
     /// Choices that hold for the whole network.
     pub network: Network,
+    /// How changes reach the workers.
+    pub rollout: Rollout,
     /// How workers are provisioned, by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
@@ -168,6 +171,25 @@ pub struct Network {
     pub route_manager: bool,
     /// Install Goldpinger, which measures the mesh of pods.
     pub goldpinger: bool,
+}
+
+/// How changes reach the workers: wave after wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    /// How many workers the first wave has, which must all succeed; 0 for none.
+    pub canary: u32,
+    /// How many workers each later wave has.
+    pub width: u32,
+    /// How many workers may fail before the rest is held back.
+    pub max_failures: u32,
+    /// How long the pods of a worker have to leave it.
+    pub drain_within: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { canary: 1, width: 32, max_failures: 3, drain_within: Duration::from_secs(300) }
+    }
 }
 
 /// Whether routers hide or keep the addresses of what they forward.

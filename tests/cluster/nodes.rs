@@ -124,10 +124,19 @@ async fn annotations_and_cordon(server: &ApiServer, verdicts: &mut Verdicts) {
     let labels = door.node(NODE).await.ok().flatten().map(|it| it.labels);
     let both = labels.is_some_and(|it| it.contains_key("more") && it.contains_key("tier"));
     verdicts.same("beside the others", both, true);
-    for cordoned in [true, false, true] {
-        verdicts.same("a Node is cordoned", door.cordon(NODE, cordoned).await, Ok(()));
+    for _ in 0..2 {
+        let cordoned = match door.node(NODE).await {
+            Ok(Some(node)) => door.cordon_for_work(&node).await,
+            other => other.map(drop),
+        };
+        verdicts.same("a Node is cordoned", cordoned, Ok(()));
+        let seen = door.node(NODE).await.ok().flatten();
+        let seen = seen.map(|it| (it.unschedulable, it.is_cordoned_for_work()));
+        verdicts.same("and seen so", seen, Some((true, true)));
+        let again = door.uncordon_after_work(NODE).await;
+        verdicts.same("and takes pods again", again, Ok(()));
         let seen = door.node(NODE).await.ok().flatten().map(|it| it.unschedulable);
-        verdicts.same("and seen so", seen, Some(cordoned));
+        verdicts.same("which is seen", seen, Some(false));
     }
 }
 

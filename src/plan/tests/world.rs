@@ -167,6 +167,8 @@ impl World {
                 findings: &[],
                 adopt: &asked.adopt,
                 protected: &protected,
+                rollout: &topology.rollout,
+                asked: None,
                 requests: &BTreeMap::new(),
             })
         };

@@ -45,6 +45,7 @@ impl Host {
                 .map(|configuration| configuration.digest.clone()),
             client_certificate: worker.certificate.is_some(),
             bootstrap_kubeconfig: worker.bootstrap.is_some(),
+            boot_id: self.boot_id(),
             host: WorkerHost {
                 cni_configuration: worker.cni_files.get(CNI_FILE).copied(),
                 cni_chosen: self.cni_chosen().map(|(name, _)| name.clone()),

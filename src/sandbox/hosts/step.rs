@@ -37,6 +37,11 @@ impl Host {
             WorkerStep::Start => self.start()?,
             WorkerStep::RemoveBootstrapKubeconfig => worker.bootstrap = None,
             WorkerStep::Stamp { digest } => worker.stamp = Some(digest.clone()),
+            WorkerStep::Reboot { from_boot } => {
+                if *from_boot == self.boot_id() {
+                    self.reboot();
+                }
+            }
             WorkerStep::Reset => {
                 *worker = WorkerState::default();
                 self.set_our_routes(&std::collections::BTreeMap::new());
@@ -85,13 +90,16 @@ pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn step_milliseconds(step: &WorkerStep) -> u64 {
+/// How long a step takes on a machine, in milliseconds: as on real ones, with
+/// packages from a mirror nearby.
+pub fn step_milliseconds(step: &WorkerStep) -> u64 {
     match step {
         WorkerStep::ContainerRuntime => 40_000,
         WorkerStep::Kubelet(_) => 20_000,
         WorkerStep::CniPlugins => 8_000,
         WorkerStep::Start => 5_000,
         WorkerStep::Reset => 10_000,
+        WorkerStep::Reboot { .. } => 60_000,
         _ => 500,
     }
 }
@@ -112,5 +120,6 @@ pub fn step_name(step: &WorkerStep) -> &'static str {
         WorkerStep::RemoveBootstrapKubeconfig => "remove-bootstrap-kubeconfig",
         WorkerStep::Stamp { .. } => "stamp",
         WorkerStep::Reset => "reset",
+        WorkerStep::Reboot { .. } => "reboot",
     }
 }

@@ -38,7 +38,8 @@ impl KubernetesStore {
         }
         let budgets = self.scan(&qualified("poddisruptionbudgets", POLICY), place, None);
         for (_, budget) in budgets {
-            let selector = at(budget, &["spec", "selector"]).unwrap_or(&Value::Null);
+            // An empty selector is for every pod, none for no pod.
+            let Some(selector) = at(budget, &["spec", "selector"]) else { continue };
             let selector = LabelSelector::of(selector);
             if !selector.matches(pod) {
                 continue;
@@ -77,4 +78,69 @@ fn needed(budget: &Value, all: usize) -> usize {
     };
     let spared = || amount("maxUnavailable").map(|spared| all.saturating_sub(spared));
     amount("minAvailable").or_else(spared).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, ready: bool) -> Value {
+        let status = if ready { "True" } else { "False" };
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": "default", "labels": { "app": "shop" } },
+            "spec": { "containers": [{ "name": "main", "image": "x" }] },
+            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": status }] },
+        })
+    }
+
+    fn answer(spec: &Value, pods: &[(&str, bool)], evicted: &str) -> Result<(), ApiError> {
+        let mut store = KubernetesStore::new("1.33.5");
+        let mut all = vec![json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": { "name": "shop", "namespace": "default" }, "spec": spec,
+        })];
+        all.extend(pods.iter().map(|(name, ready)| pod(name, *ready)));
+        all.into_iter()
+            .for_each(|object| drop(store.put(object, "test", super::super::tests::NOW)));
+        let found = store.get("v1", "Pod", Some("default"), evicted).cloned().unwrap();
+        store.check_budgets(&found, Some("default"))
+    }
+
+    #[test]
+    fn a_budget_keeps_as_many_healthy_pods_as_it_says() {
+        let selector = json!({ "matchLabels": { "app": "shop" } });
+        let with = |field: &str, value: Value| json!({ "selector": selector, field: value });
+        let two = [("a", true), ("b", true)];
+        let three = [("a", true), ("b", true), ("c", false)];
+        for (spec, pods, evicted, allowed) in [
+            (with("minAvailable", json!(1)), &two[..], "a", true),
+            (with("minAvailable", json!(2)), &two[..], "a", false),
+            (with("minAvailable", json!("50%")), &two[..], "a", true),
+            (with("minAvailable", json!("51%")), &two[..], "a", false),
+            (with("maxUnavailable", json!(1)), &two[..], "a", true),
+            (with("maxUnavailable", json!(1)), &three[..], "a", false),
+            (with("maxUnavailable", json!(0)), &three[..], "c", true),
+            (
+                json!({ "selector": { "matchLabels": { "app": "x" } }, "minAvailable": 9 }),
+                &two[..],
+                "a",
+                true,
+            ),
+            (json!({ "selector": {}, "minAvailable": 2 }), &two[..], "b", false),
+        ] {
+            let answer = answer(&spec, pods, evicted);
+            assert_eq!(answer.is_ok(), allowed, "{spec} {evicted}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_reads_as_the_real_one() {
+        let spec = json!({ "selector": {}, "minAvailable": 1 });
+        let status = answer(&spec, &[("a", true)], "a").unwrap_err().to_status();
+        assert_eq!((&status["code"], &status["reason"]), (&json!(429), &json!("TooManyRequests")));
+        assert_eq!(status["details"]["causes"][0]["reason"], "DisruptionBudget");
+    }
 }
