@@ -9,13 +9,14 @@ use std::net::Ipv4Addr;
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 
+pub use super::host_error::HostError;
 use super::secret::Secret;
 use crate::resource::host::{KernelRoute, WorkerHost};
 use crate::topology::model::HostKeyPolicy;
 use crate::topology::version::KubernetesVersion;
 
 /// A host and the way to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostTarget {
     /// The name that the host must give itself.
     pub hostname: String,
@@ -255,39 +256,6 @@ pub trait HostDoor: Send + Sync + std::fmt::Debug {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError>;
-}
-
-/// A host could not be worked on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HostError {
-    /// No way to it, or it does not answer.
-    #[error("{hostname} cannot be reached at {address}: {reason}")]
-    Unreachable {
-        /// The host.
-        hostname: String,
-        /// Where it was tried.
-        address: HostAddress,
-        /// What happened.
-        reason: String,
-    },
-    /// The connection broke, and nobody knows how far the work came.
-    #[error("the connection to {hostname} broke: {reason}")]
-    Lost {
-        /// The host.
-        hostname: String,
-        /// What happened.
-        reason: String,
-    },
-    /// It answered, and the work failed.
-    #[error("{hostname}: {doing} failed: {reason}")]
-    Failed {
-        /// The host.
-        hostname: String,
-        /// What was being done.
-        doing: String,
-        /// What happened.
-        reason: String,
-    },
 }
 
 /// The door where there is no way to hosts: every host is a gap, and nothing is

@@ -194,6 +194,12 @@ pub enum Code {
     ApiError,
     /// SG0607: a service asked to slow down for too long.
     Throttled,
+    /// SG0608: a host's key has changed.
+    HostKeyChanged,
+    /// SG0609: a host's key cannot be trusted.
+    HostKeyUntrusted,
+    /// SG0610: a host does not let us in.
+    LoginRefused,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.
@@ -230,7 +236,7 @@ pub struct UnknownCode(pub String);
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 93] = [
+    pub const ALL: [Self; 96] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -320,6 +326,9 @@ impl Code {
         Self::KubeconfigMissing,
         Self::ApiError,
         Self::Throttled,
+        Self::HostKeyChanged,
+        Self::HostKeyUntrusted,
+        Self::LoginRefused,
         Self::SandboxDamaged,
         Self::SandboxInUse,
         Self::UnknownFault,

@@ -77,7 +77,7 @@ pub enum PublicKeySource {
 }
 
 /// What to do about a host key that is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeyPolicy {
     /// Accept and remember the first key seen; refuse a changed one.

@@ -1,0 +1,70 @@
+//! Noting the first key of a host.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use russh::keys::{PublicKey, PublicKeyBase64};
+
+use super::{Finding, HostKeyError, Judge, kind_of};
+
+impl Judge {
+    /// Notes the key in the user's file, unless another one was noted while the
+    /// connection was being made.
+    pub(super) async fn remember(&self, presented: &PublicKey) -> Result<(), HostKeyError> {
+        let _writing = self.files.writing.lock().await;
+        if let Finding::Known = self.compare(&self.read().await?, presented)? {
+            return Ok(());
+        }
+        let line =
+            format!("{} {} {}\n", self.hostname, kind_of(presented), presented.public_key_base64());
+        let path = self.files.user.clone();
+        let written = tokio::task::spawn_blocking(move || append(&path, &line)).await;
+        let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        written.map_err(|error| self.file("noted in", &self.files.user, error.to_string()))?;
+        let hostname = self.hostname.as_str();
+        tracing::info!(hostname, file = %self.files.user.display(), "noted the host's first key");
+        Ok(())
+    }
+}
+
+/// Adds a line by one write at the end, which neither cuts a line of another
+/// program in two nor loses one.
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let before = match std::fs::read(path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let joint = match before.last() {
+        None | Some(b'\n') => "",
+        Some(_) => "\n",
+    };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.write_all(format!("{joint}{line}").as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_line_goes_to_the_end_of_a_file_of_ones_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".ssh/known_hosts");
+        append(&path, "one\n").unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mode = std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        std::fs::write(&path, "one\nunfinished").unwrap();
+        append(&path, "two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nunfinished\ntwo\n");
+    }
+}
