@@ -1,6 +1,6 @@
 //! An SSH server on loopback. It runs commands here, save for a few odd ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,6 @@ pub(super) struct Manners {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Log {
     pub(super) lines: Vec<String>,
-    pub(super) open: usize,
     pub(super) peak: usize,
     pub(super) closed: usize,
     pub(super) signals: usize,
@@ -91,6 +90,7 @@ impl TestServer {
                 let guest = Guest {
                     manners: manners.clone(),
                     log: Arc::clone(&shared),
+                    open: Arc::default(),
                     running: HashMap::new(),
                 };
                 let config = Arc::clone(&config);
@@ -119,6 +119,8 @@ impl TestServer {
 struct Guest {
     manners: Manners,
     log: Arc<Mutex<Log>>,
+    /// The channels that are open.
+    open: Arc<Mutex<HashSet<ChannelId>>>,
     /// The command line of each channel, and what it was sent.
     running: HashMap<ChannelId, (String, Vec<u8>)>,
 }
@@ -167,7 +169,7 @@ async fn flood(handle: Handle, channel: ChannelId, log: Arc<Mutex<Log>>) {
 }
 
 /// Runs a line as sshd would, and tells what came of it.
-async fn run(line: String, stdin: Vec<u8>, channel: ChannelId, handle: Handle) {
+async fn run(line: String, stdin: Vec<u8>, channel: ChannelId, handle: &Handle) {
     let ran = tokio::task::spawn_blocking(move || {
         let mut child = Command::new("sh")
             .args(["-c", &line])
@@ -190,7 +192,6 @@ async fn run(line: String, stdin: Vec<u8>, channel: ChannelId, handle: Handle) {
     let status = output.status.code().map_or(255, i32::cast_unsigned);
     let _ = handle.exit_status_request(channel, status).await;
     let _ = handle.eof(channel).await;
-    let _ = handle.close(channel).await;
 }
 
 impl Handler for Guest {
@@ -220,15 +221,17 @@ impl Handler for Guest {
 
     async fn channel_open_session(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         let full = {
-            let mut log = self.log();
-            let full = log.open >= self.manners.max_sessions;
-            log.open += usize::from(!full);
-            log.peak = log.peak.max(log.open);
+            let (mut open, mut log) = (self.open.lock().unwrap(), self.log());
+            let full = open.len() >= self.manners.max_sessions;
+            if !full {
+                open.insert(channel.id());
+            }
+            log.peak = log.peak.max(open.len());
             full
         };
         match full {
@@ -302,7 +305,13 @@ impl Handler for Guest {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         if let Some((line, stdin)) = self.running.remove(&channel) {
-            tokio::spawn(run(line, stdin, channel, session.handle()));
+            let (open, handle) = (Arc::clone(&self.open), session.handle());
+            tokio::spawn(async move {
+                run(line, stdin, channel, &handle).await;
+                // Nobody tells of an end that came from here.
+                open.lock().unwrap().remove(&channel);
+                let _ = handle.close(channel).await;
+            });
         }
         Ok(())
     }
@@ -319,12 +328,11 @@ impl Handler for Guest {
 
     async fn channel_close(
         &mut self,
-        _channel: ChannelId,
+        channel: ChannelId,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let mut log = self.log();
-        log.open = log.open.saturating_sub(1);
-        log.closed += 1;
+        self.open.lock().unwrap().remove(&channel);
+        self.log().closed += 1;
         Ok(())
     }
 }
