@@ -114,7 +114,9 @@ impl Session {
         let requests = RequestCount::default();
         let transport = transport()?;
         let limits = Limits::published();
+        let kubeconfig = chosen_kubeconfig(&lookup)?;
         let doors = Doors {
+            kubeconfig,
             arm: ArmClient::new(
                 transport.clone(),
                 PUBLIC_CLOUD,
@@ -188,6 +190,7 @@ fn sandbox_doors(
     let transport = transport()?;
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Doors {
+        kubeconfig: None,
         arm: ArmClient::new(
             transport.clone(),
             &endpoints.azure,
@@ -212,6 +215,17 @@ fn sandbox_doors(
 /// An API's refusal as an error of the command line.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
     CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
+}
+
+/// The file that `KUBECONFIG` names, if it names one.
+fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, CliError> {
+    let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
+        CliError::coded(Code::KubeconfigMissing, problem)
+            .hint("unset KUBECONFIG to use the credentials that Azure gives, or mend the path")
+    })?;
+    Ok(Some(Secret::new(text)))
 }
 
 fn public_key(topology: &Topology) -> Result<String, CliError> {

@@ -52,6 +52,8 @@ pub struct ClusterFacts {
     pub fqdn: String,
     /// Whether the API server has no public address.
     pub private: bool,
+    /// Whether nobody but AKS may change its node resource group.
+    pub node_group_locked: bool,
     /// Whether Azure CNI overlay and Cilium are in use.
     pub overlay_with_cilium: bool,
 }

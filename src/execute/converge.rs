@@ -49,6 +49,8 @@ pub enum Ending {
     Converged,
     /// Steps failed, or a later round found what nobody approved.
     Partial {
+        /// The code of the reason.
+        code: Code,
         /// Why it stopped.
         reason: String,
     },
@@ -167,6 +169,7 @@ pub async fn apply(
         if applied.rounds > 0 && !approved.covers(&planned.plan) {
             if !approve(&planned.plan) {
                 applied.ending = Ending::Partial {
+                    code: Code::PartlyApplied,
                     reason: "a later look at the world found changes that were not approved"
                         .to_owned(),
                 };
@@ -185,13 +188,22 @@ pub async fn apply(
         }
         planned = make_plan(run, adopt).await;
         if !progressed && !planned.plan.changes.is_empty() {
-            applied.ending =
-                Ending::Partial { reason: "the last round made no progress".to_owned() };
+            let code = Code::NoProgress;
+            let reason = no_progress(&planned.plan);
+            applied.ending = Ending::Partial { code, reason };
             break;
         }
     }
     applied.remaining = Some(planned.plan);
     applied
+}
+
+/// Names what a round should have changed and did not.
+fn no_progress(plan: &Plan) -> String {
+    let names: Vec<String> =
+        plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
+    let more = if plan.changes.len() > names.len() { " and others" } else { "" };
+    format!("the last round changed nothing, and {}{more} should still change", names.join(", "))
 }
 
 /// Executes exactly the changes of a saved plan, once.
@@ -210,23 +222,26 @@ fn ends_before_round(run: &Run<'_>, plan: &Plan, rounds: u32) -> Option<Ending> 
         return Some(if rounds == 0 {
             Ending::Blocked
         } else {
-            Ending::Partial { reason: finding.message.clone() }
+            Ending::Partial { code: finding.code, reason: finding.message.clone() }
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => Ending::Partial {
+                code: gap.code,
                 reason: format!("{} could not be read: {}", gap.source, gap.reason),
             },
             (None, false, _) => Ending::Blocked,
             (None, true, Some(deferred)) => Ending::Partial {
+                code: Code::PartlyApplied,
                 reason: format!("{} still waits for what should be there", deferred.address),
             },
             (None, true, None) => Ending::Converged,
         });
     }
     (rounds >= MOST_ROUNDS).then(|| Ending::Partial {
+        code: Code::NoProgress,
         reason: format!("there is still something to do after {MOST_ROUNDS} rounds"),
     })
 }
@@ -238,7 +253,10 @@ fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Opt
         return Some(Ending::Interrupted);
     }
     if let Some((address, _)) = failed {
-        return Some(Ending::Partial { reason: format!("{address} failed") });
+        return Some(Ending::Partial {
+            code: Code::PartlyApplied,
+            reason: format!("{address} failed"),
+        });
     }
     stale.then_some(Ending::Stale)
 }

@@ -59,7 +59,8 @@ pub(super) async fn read(doors: &Doors, scope: &Scope<'_>, observation: &mut Obs
     let access = match access::open(doors, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {
-            observation.gap(Source::Kubernetes, &error, error.remedy());
+            let remedy = error.remedy();
+            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
             return;
         }
     };

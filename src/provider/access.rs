@@ -7,6 +7,7 @@ use super::cluster::{ClusterDoor, ClusterError, KubeconfigServer, server_of_kube
 use super::doors::Doors;
 use super::error::ApiError;
 use crate::resource::{ArmId, Owner};
+use crate::topology::diagnostic::Code;
 
 /// An open door to the cluster, and what a joining worker needs to know of it.
 #[derive(Debug, Clone)]
@@ -42,6 +43,19 @@ pub enum AccessError {
 }
 
 impl AccessError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Credentials(error) => match error.stable_code() {
+                Code::ApiError => Code::SourceGap,
+                code => code,
+            },
+            Self::Cluster(_) => Code::SourceGap,
+            Self::NoKubeconfig => Code::KubeconfigMissing,
+            Self::OtherCluster { .. } => Code::KubeconfigServer,
+        }
+    }
+
     /// What to do.
     pub fn remedy(&self) -> String {
         match self {
@@ -53,7 +67,9 @@ impl AccessError {
                 "the identity needs the role `Azure Kubernetes Service Cluster User`".to_owned()
             }
             Self::OtherCluster { .. } => {
-                "run `az aks get-credentials` for the cluster of the topology".to_owned()
+                "unset KUBECONFIG to use the credentials that Azure gives, or run \
+                 `az aks get-credentials` for the cluster of the topology"
+                    .to_owned()
             }
         }
     }
@@ -70,19 +86,26 @@ pub async fn open(
     fqdn: &str,
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
-    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
-    let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
-    let kubeconfig = answer
-        .pointer("/kubeconfigs/0/value")
-        .and_then(Value::as_str)
-        .and_then(decode)
-        .ok_or(AccessError::NoKubeconfig)?;
+    let kubeconfig = match &doors.kubeconfig {
+        Some(text) => text.expose().to_owned(),
+        None => from_azure(doors, cluster).await?,
+    };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;
     let certificate_authority =
         server.certificate_authority_data.as_deref().and_then(decode).unwrap_or_default();
     let door = doors.connector.connect(&kubeconfig, owner).await?;
     Ok(ClusterAccess { door, api_server: server.url, certificate_authority })
+}
+
+async fn from_azure(doors: &Doors, cluster: &ArmId) -> Result<String, AccessError> {
+    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
+    let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
+    answer
+        .pointer("/kubeconfigs/0/value")
+        .and_then(Value::as_str)
+        .and_then(decode)
+        .ok_or(AccessError::NoKubeconfig)
 }
 
 fn decode(text: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use super::azure::ArmClient;
 use super::cluster::{ClusterDoor, ClusterError, client_from_kubeconfig};
 use super::host::HostDoor;
 use super::http::RequestCount;
+use super::secret::Secret;
 use super::tailnet::TailnetClient;
 use crate::resource::Owner;
 
@@ -20,6 +21,8 @@ pub struct Doors {
     pub tailnet: TailnetClient,
     /// The way to the cluster, once Azure gave its credentials.
     pub connector: Arc<dyn ClusterConnector>,
+    /// A kubeconfig that the user chose; without one, Azure is asked for it.
+    pub kubeconfig: Option<Secret>,
     /// Hosts.
     pub hosts: Arc<dyn HostDoor>,
     /// How many requests were sent.

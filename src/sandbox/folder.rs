@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Folder {
     path: PathBuf,
     // Held, not read: the lock ends with the file.
     _lock: File,
+    /// One writer at a time: two would take the new file from under each other.
+    writing: Mutex<()>,
 }
 
 /// A folder cannot be used.
@@ -81,7 +83,7 @@ impl Folder {
         let path = path.into();
         make(&path).map_err(at(&path))?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, _lock: lock, writing: Mutex::new(()) })
     }
 
     /// The world that is kept here; a new one if there is none yet.
@@ -148,6 +150,7 @@ impl Folder {
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = self.path.join("world.json.new");
         let written = || -> io::Result<()> {
             let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
@@ -182,12 +185,12 @@ impl Saver {
     }
 
     /// Saves for the last time and lets others into the folder.
-    pub async fn close(self) -> Result<(), FolderError> {
+    pub async fn close(mut self) -> Result<(), FolderError> {
         self.stop.notify_one();
-        let flushed = self.flush().await;
-        // The task only ever returns; what it may have failed at was just done again.
-        let _ended = self.task.await;
-        flushed
+        // Nothing older may be written after the last save. The task only ever
+        // returns; what it may have failed at is done again.
+        let _ended = (&mut self.task).await;
+        self.flush().await
     }
 }
 

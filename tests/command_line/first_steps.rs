@@ -1,6 +1,44 @@
 //! A newcomer's first hour.
 
+use regex::Regex;
+
 use super::place::{Place, applied};
+
+const README: &str = include_str!("../../README.md");
+
+/// The commands of the README's consoles, each with what it shows of the output.
+fn tour() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    let consoles = README.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    for line in consoles.flat_map(str::lines) {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => {
+                let own = command.split("stargate ").last().unwrap_or_default();
+                commands.push((own, Vec::new()));
+            }
+            (None, Some((_, shown))) if !matches!(line, "" | "…") => shown.push(line),
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_readme_shows_what_happens() {
+    let varying = Regex::new(r"\([0-9.]+ s\)|-[0-9]{8}-").expect("a pattern");
+    let same = |line: &str| varying.replace_all(line, "#").into_owned();
+    let place = Place::new();
+    let tour = tour();
+    assert!(tour.len() > 6, "{tour:?}");
+    for (command, shown) in tour {
+        let ran = place.run(command);
+        assert!(matches!(ran.code, 0 | 2), "{command}: {ran:?}");
+        let told: Vec<String> = ran.out.lines().chain(ran.err.lines()).map(same).collect();
+        for line in shown {
+            assert!(told.contains(&same(line)), "`{command}` does not say `{line}`: {told:#?}");
+        }
+    }
+}
 
 #[test]
 fn the_first_command_of_the_readme_does_what_it_says() {

@@ -1,6 +1,8 @@
 //! The program as its users run it: the built binary, a folder of its own for
 //! each test, an empty environment.
 
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
 mod credentials;
 mod first_steps;
 mod graphs;

@@ -93,8 +93,12 @@ fn a_world_that_another_process_works_with_is_left_alone() {
     let serving = Serving::start(&place);
     // What serving itself changes is saved a moment later.
     std::thread::sleep(std::time::Duration::from_secs(2));
-    refused(&place, "SG0702", &format!("in use by process {}", serving.0.id()));
-    place.run("sandbox reset").fails(1, "SG0702", "in use");
+    let before = place.contents();
+    for line in ["plan --sandbox", "apply --sandbox --yes", "status --sandbox", "sandbox reset"] {
+        let words = format!("in use by process {}", serving.0.id());
+        place.run(line).fails(1, "SG0702", &words);
+        assert_eq!(place.contents(), before, "{line}");
+    }
     drop(serving);
     place.run("plan --sandbox").exits(0);
 }

@@ -205,6 +205,7 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Doors {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     Doors {
+        kubeconfig: None,
         arm: ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",

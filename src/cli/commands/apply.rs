@@ -184,6 +184,13 @@ async fn watch_for_interrupt(stop: StopSignal) {
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
+        Ending::Converged if order.purpose == Purpose::Destroy => {
+            (exit::DONE, "nothing of the topology is left".to_owned())
+        }
+        // Exactly the plan was carried out; nobody looked at the rest.
+        Ending::Converged if applied.remaining.is_none() => {
+            (exit::DONE, "the plan is applied".to_owned())
+        }
         Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
         Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
         Ending::Stale => {
@@ -207,9 +214,9 @@ fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
             _ => {}
         }
     }
-    if let Ending::Partial { reason } = &applied.ending {
+    if let Ending::Partial { code, reason } = &applied.ending {
         ui.error(
-            &CliError::coded(Code::PartlyApplied, reason.clone())
+            &CliError::coded(*code, reason.clone())
                 .hint("run the same command again: what was done stays done"),
         );
     }

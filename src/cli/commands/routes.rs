@@ -15,8 +15,8 @@ use crate::execute::make_plan;
 
 /// Show every prefix, and which tables on its way hold it
 ///
-/// AZURE is the route tables, TAILNET what routers advertise and the tailnet
-/// approves, CILIUM the worker's CiliumNode, HOST the routers' kernels. A dash
+/// AZURE is the route tables, ADVERTISED what routers offer to the tailnet,
+/// APPROVED what it accepts, KERNEL the routers' own tables. A dash
 /// stands where nothing is to be, MISSING where something is, WRONG where it
 /// leads elsewhere, a question mark where nobody could look. `--format json`
 /// names the tables.
