@@ -15,6 +15,7 @@ pub mod host;
 pub mod http;
 pub mod limits;
 pub mod patience;
+pub mod remote;
 pub mod reqwest_transport;
 #[cfg(test)]
 pub(crate) mod scripted;
