@@ -106,7 +106,13 @@ impl Host {
         let pid = self.holder.id().to_string();
         let mut child = Command::new("nsenter")
             .args(["--target", &pid, "--net", "--mount", "--uts", "--"])
-            .args(["timeout", "60", "env", "-i", "PATH=/run/stand-ins/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+            .args([
+                "timeout",
+                "60",
+                "env",
+                "-i",
+                "PATH=/run/stand-ins/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ])
             .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -114,12 +114,12 @@ fn the_second_time_changes_nothing() {
     let before = host.sh(kernel);
     // The kernel tells every change of a route or rule to whoever listens.
     host.sh("ip -4 monitor route rule </dev/null >/run/heard 2>&1 &
-             echo $! >/run/listener; sleep 0.3");
+             echo $! >/run/listener; /bin/sleep 0.3");
     for one in settings() {
         change(&host, &one);
     }
     join(&host);
-    host.sh("sleep 0.2; kill $(cat /run/listener)");
+    host.sh("/bin/sleep 0.2; kill $(cat /run/listener)");
     assert_eq!(host.sh("cat /run/heard"), "");
     assert_eq!(host.sh(kernel), before);
     assert_eq!(host.files(), files);
@@ -247,7 +247,7 @@ fn a_key_is_roots_alone_and_is_gone_afterwards() {
     assert_eq!(fs::read_to_string(state.join("key")).unwrap(), "tskey-auth-marked");
     assert_eq!(fs::read_to_string(state.join("key-mode")).unwrap(), "600 root\n700 root\n");
     assert_eq!(
-        host.sh("grep -rl tskey-auth-marked /run/stargate* /etc /tmp 2>/dev/null || true"),
+        host.sh("grep -rl tskey-auth-marked /run/stargate* /etc /var 2>/dev/null || true"),
         ""
     );
     let told = host.told().join("\n");

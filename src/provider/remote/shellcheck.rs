@@ -91,8 +91,9 @@ fn every_script_is_good_shell() {
         return;
     }
     for (label, script) in all() {
-        // Tools that a script happens not to use are still in it.
-        let options = ["--shell=sh", "--exclude=SC2317,SC2034,SC2329", "-"];
+        // Tools that a script happens not to use are still in it, and so is the text
+        // of another program as a value.
+        let options = ["--shell=sh", "--exclude=SC2016,SC2034,SC2317,SC2329", "-"];
         assert_eq!(complaints("shellcheck", &options, &script), None, "{label}");
     }
 }

@@ -38,6 +38,6 @@ ip address add 100.64.0.4/32 dev tailscale0
 ip link set tailscale0 up
 ip link set tailnet0 up
 touch /run/begin
-sleep 0.05
+/bin/sleep 0.05
 echo ready
 exec cat >/dev/null
