@@ -1,3 +1,149 @@
-//! How long planning takes.
+//! How long the pure half takes: loading and checking a topology, spelling out
+//! its resources, and planning against a whole world.
+//!
+//! # The sizes
+//!
+//! A topology of the sizes `1,000` and `10,000` is one that `stargate validate`
+//! accepts; it is written as a file and loaded like any other: twenty
+//! datacenters, ten of VMs in Azure and ten of machines that are there already,
+//! with 9 and 122 workers each. A worker in Azure is five resources (interface,
+//! VM, Server, membership, CiliumNode), another one three.
+//!
+//! `100,000` resources are 24,940 workers, and one AKS cluster takes 5,000
+//! nodes: no file of that size passes the lints. The same file is loaded with
+//! a few workers and then widened in memory to 1,247 workers a datacenter, so
+//! that the planner is measured at five clusters' worth of workers in one plan.
+//! Nothing else differs, and nothing is planned twice to fill the number.
+//!
+//! Twenty datacenters at each size keep what must grow with their square (each
+//! router has a route to each other datacenter) out of the slope; the row
+//! `100 datacenters` shows what it costs.
+//!
+//! # The cases
+//!
+//! - *no change*: the inventory holds everything as it is wanted, the workers'
+//!   hosts unobserved as in a plan that is not deep.
+//! - *few changes*: the same with some 30 things missing, changed or left over.
+//! - *all to create*: the cluster's facts are known and nothing else exists.
+//! - *all to delete*: nothing is wanted and everything is there.
+//!
+//! A time is that of `desired::build` and `plan::plan` together until the plan
+//! is there, the median of several runs after one that does not count; what it
+//! takes to give the memory of both back is left out. The last column is the
+//! slope of the time over the size, both as logarithms: 1 is linear.
+//!
+//! `cargo bench --bench planning -- create` runs the cases of that name only.
 
-fn main() {}
+#[path = "planning/table.rs"]
+mod table;
+#[path = "planning/validate.rs"]
+mod validate;
+#[path = "planning/world.rs"]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use stargate::desired::{DesiredSet, build};
+use stargate::plan::{Inventory, Plan, PlanInput, plan};
+use table::Row;
+use world::{Shape, World};
+
+/// Enough to find the median of a short run, and not for ever for a long one.
+const TIME_FOR_A_CASE: Duration = Duration::from_secs(3);
+const FEWEST_RUNS: usize = 5;
+const MOST_RUNS: usize = 200;
+
+const GOAL_10_000: Duration = Duration::from_millis(150);
+const GOAL_100_000: Duration = Duration::from_secs(2);
+
+const SMALL: Shape = Shape { datacenters: 20, workers: 9 };
+const MIDDLE: Shape = Shape { datacenters: 20, workers: 122 };
+const LARGE: Shape = Shape { datacenters: 20, workers: 1_247 };
+const MANY_DATACENTERS: Shape = Shape { datacenters: 100, workers: 22 };
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut rows = Vec::new();
+    for (shape, goal) in [(SMALL, None), (MIDDLE, Some(GOAL_10_000)), (LARGE, Some(GOAL_100_000))] {
+        rows.extend(planning(shape, "", goal)?);
+    }
+    table::show_growth(&rows);
+    let wide = planning(MANY_DATACENTERS, " (100 datacenters)", Some(GOAL_10_000))?;
+    table::show("As many resources in many datacenters", &wide);
+    if is_chosen("validate") {
+        table::show("Loading and checking 4,000 workers in 40 datacenters", &validate::rows()?);
+    }
+    Ok(())
+}
+
+/// All cases of one size.
+fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>, Box<dyn Error>> {
+    let world = World::new(shape)?;
+    let resources = world.desired.len();
+    let cases: [(&str, &Inventory, bool, std::ops::RangeInclusive<usize>); 4] = [
+        ("no change", &world.inventory, true, 0..=0),
+        ("few changes", &world.drifted, true, 20..=60),
+        ("all to create", &world.empty, true, resources..=resources),
+        ("all to delete", &world.inventory, false, resources / 2..=resources),
+    ];
+    let mut rows = Vec::new();
+    for (name, inventory, wanted, expected) in cases {
+        if !is_chosen(name) {
+            continue;
+        }
+        let run = || -> Result<(DesiredSet, Plan), Box<dyn Error>> {
+            let desired = match wanted {
+                true => build(&world.topology, &world.facts)?,
+                false => DesiredSet::default(),
+            };
+            let plan = planned(&world, &desired, inventory);
+            Ok((desired, plan))
+        };
+        let (_, first) = run()?;
+        if !expected.contains(&first.changes.len()) || !first.blocked.is_empty() {
+            return Err(format!("{name}: {} changes", first.changes.len()).into());
+        }
+        let times = measure(run)?;
+        rows.push(Row { case: format!("{name}{note}"), size: resources, times, goal });
+    }
+    Ok(rows)
+}
+
+fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
+    plan(PlanInput {
+        topology: world.topology.name.as_str(),
+        desired,
+        inventory,
+        findings: &[],
+        adopt: &BTreeSet::new(),
+        protected: &BTreeMap::new(),
+        requests: &BTreeMap::new(),
+    })
+}
+
+/// Whether the command line asks for a case; it asks for all if it names none.
+fn is_chosen(case: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| case.contains(&word))
+}
+
+/// The times of several runs, shortest first; one before them warms up.
+fn measure<T>(
+    mut run: impl FnMut() -> Result<T, Box<dyn Error>>,
+) -> Result<Vec<Duration>, Box<dyn Error>> {
+    run()?;
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < FEWEST_RUNS
+        || (begin.elapsed() < TIME_FOR_A_CASE && times.len() < MOST_RUNS)
+    {
+        let start = Instant::now();
+        let result = black_box(run()?);
+        times.push(start.elapsed());
+        drop(result);
+    }
+    times.sort();
+    Ok(times)
+}

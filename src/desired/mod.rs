@@ -16,6 +16,8 @@ pub mod names;
 mod routers;
 mod security;
 mod set;
+#[cfg(test)]
+pub(crate) mod tests;
 mod workers;
 
 pub use allocation::{Allocation, AllocationError, Place, allocate};

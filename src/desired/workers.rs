@@ -11,20 +11,24 @@ use crate::resource::host::{KernelRoute, Worker, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Side};
 use crate::topology::model::{self, Datacenter, Profile, Site};
-use crate::topology::names::ResourceGroupName;
+use crate::topology::names::{ProfileName, ResourceGroupName};
 
 /// The membership and the CiliumNode of each worker of a datacenter.
 pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let side = Side::Datacenter(datacenter.name.clone());
     let routes = kernel_routes(context, datacenter);
+    let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
     for (worker, place) in context.worker_places(datacenter) {
         let Some(profile) = context.topology.profiles.get(&worker.profile) else { continue };
+        let common = all_common
+            .entry(&worker.profile)
+            .or_insert_with(|| Common::new(context, datacenter, profile, &routes));
         let name = worker.name.as_str();
         let address = Address::new(Kind::Worker, side.clone(), name);
         let mut membership = Builder::new(
             address.clone(),
             node_key(context, "Node", name),
-            Resource::Worker(membership(context, datacenter, worker, place, profile, &routes)),
+            Resource::Worker(common.membership(datacenter, worker, place)),
         )
         .living_in_all(context.after_cluster())
         .after(context.router_host_address(datacenter))
@@ -66,45 +70,70 @@ fn node_key(context: &Context<'_>, kind: &str, name: &str) -> Option<ObjectKey> 
     }))
 }
 
-fn membership(
-    context: &Context<'_>,
-    datacenter: &Datacenter,
-    worker: &model::Worker,
-    place: Place,
-    profile: &Profile,
-    kernel_routes: &BTreeMap<Ipv4Net, KernelRoute>,
-) -> Worker {
-    let node_group = context.node_group();
-    let node_group = node_group.known().and_then(|group| group.resource_group_name());
-    let labels = labels::node_labels(
-        &context.topology.name,
-        &datacenter.name,
-        &ResourceGroupName::new(node_group.unwrap_or_default()),
-        profile,
-    );
-    let provider_id = labels::provider_id(&datacenter.name, &worker.name);
-    let profile_digest =
-        digest::profile_digest(profile, &labels, labels::max_pods(profile, place.pod_cidr));
-    Worker {
-        name: worker.name.to_string(),
-        ip: place.ip,
-        pod_cidr: place.pod_cidr,
-        provider_id,
-        labels,
-        taints: profile.taints.iter().cloned().collect::<BTreeSet<_>>(),
-        kubelet_version: profile.kubernetes_version,
-        host: Observable::Seen(WorkerHost {
-            cni_configuration: Some(place.pod_cidr),
-            cni_chosen: Some(CNI_CONFIGURATION.to_owned()),
-            ip_forwarding: true,
-            swap_off: true,
-            container_runtime_active: true,
-            kubelet_active: true,
-            kernel_routes: kernel_routes.clone(),
-            stamp: Some(profile_digest.clone()),
-        }),
-        profile_digest,
-        ready: true,
+/// What the workers of one profile in one datacenter have in common.
+struct Common<'a> {
+    profile: &'a Profile,
+    labels: BTreeMap<String, String>,
+    taints: BTreeSet<String>,
+    kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
+    /// The profile's digest, by the number of pods that a worker has room for.
+    digests: BTreeMap<u32, String>,
+}
+
+impl<'a> Common<'a> {
+    fn new(
+        context: &Context<'_>,
+        datacenter: &Datacenter,
+        profile: &'a Profile,
+        kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
+    ) -> Self {
+        let node_group = context.node_group();
+        let node_group = node_group.known().and_then(|group| group.resource_group_name());
+        let labels = labels::node_labels(
+            &context.topology.name,
+            &datacenter.name,
+            &ResourceGroupName::new(node_group.unwrap_or_default()),
+            profile,
+        );
+        let taints = profile.taints.iter().cloned().collect();
+        Self { profile, labels, taints, kernel_routes, digests: BTreeMap::new() }
+    }
+
+    fn digest(&mut self, max_pods: u32) -> String {
+        let digest = self.digests.entry(max_pods);
+        digest
+            .or_insert_with(|| digest::profile_digest(self.profile, &self.labels, max_pods))
+            .clone()
+    }
+
+    fn membership(
+        &mut self,
+        datacenter: &Datacenter,
+        worker: &model::Worker,
+        place: Place,
+    ) -> Worker {
+        let profile_digest = self.digest(labels::max_pods(self.profile, place.pod_cidr));
+        Worker {
+            name: worker.name.to_string(),
+            ip: place.ip,
+            pod_cidr: place.pod_cidr,
+            provider_id: labels::provider_id(&datacenter.name, &worker.name),
+            labels: self.labels.clone(),
+            taints: self.taints.clone(),
+            kubelet_version: self.profile.kubernetes_version,
+            host: Observable::Seen(WorkerHost {
+                cni_configuration: Some(place.pod_cidr),
+                cni_chosen: Some(CNI_CONFIGURATION.to_owned()),
+                ip_forwarding: true,
+                swap_off: true,
+                container_runtime_active: true,
+                kubelet_active: true,
+                kernel_routes: self.kernel_routes.clone(),
+                stamp: Some(profile_digest.clone()),
+            }),
+            profile_digest,
+            ready: true,
+        }
     }
 }
 

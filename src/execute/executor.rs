@@ -1,6 +1,6 @@
 //! Runs the steps of one round: ready ones side by side, each under its locks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,7 +11,7 @@ use super::events::{Event, Outcome};
 use super::guard::{self, Verdict};
 use super::locks::Locks;
 use super::steps::{Half, StepId, Steps};
-use super::{Round, effects};
+use super::{Round, effects, replaced};
 use crate::observe::read_one;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, Kind, Resource};
@@ -25,85 +25,120 @@ const READ_BACK_POLL: Duration = Duration::from_secs(2);
 
 /// Runs all changes and answers how each one ended.
 pub(super) async fn execute(round: &Round<'_>, changes: &[Change]) -> BTreeMap<Address, Outcome> {
-    let by_address: BTreeMap<&Address, &Change> =
-        changes.iter().map(|change| (&change.address, change)).collect();
-    let mut steps = Steps::of(changes);
-    let locks = Locks::default();
-    let mut outcomes = BTreeMap::new();
-    let mut ready: Vec<StepId> = Vec::new();
+    let work = Work {
+        round,
+        changes: changes.iter().map(|change| (&change.address, change)).collect(),
+        locks: Locks::default(),
+    };
+    let mut state =
+        State { steps: Steps::of(changes), outcomes: BTreeMap::new(), kept: BTreeSet::new() };
     let mut running = FuturesUnordered::new();
     loop {
-        ready.extend(steps.take_ready());
         while running.len() < WIDTH && !round.run.stop.is_set() {
-            let Some(step) = ready.pop() else { break };
-            let Some(change) = by_address.get(&step.0) else { continue };
-            running.push(run_step(round, &locks, change, step));
+            let Some(step) = state.steps.take_next() else { break };
+            let Some(change) = work.changes.get(&step.0).copied() else { continue };
+            let is_kept = state.kept.contains(&step.0);
+            running.push(work.run_step(change, step, is_kept));
         }
         let Some((step, outcome)) = running.next().await else { break };
-        if outcome.is_success() {
-            steps.done(&step);
-        } else {
-            for (address, _) in steps.take_dependants(&step) {
-                let skipped = Outcome::Skipped { because_of: step.0.clone() };
-                finish(round, &by_address, &address, skipped, &mut outcomes);
+        state.ended(&work, step, outcome);
+    }
+    for (address, _) in state.steps.take_rest() {
+        work.finish(&address, Outcome::NotBegun, &mut state.outcomes);
+    }
+    state.outcomes
+}
+
+/// How far a round is.
+struct State {
+    steps: Steps,
+    outcomes: BTreeMap<Address, Outcome>,
+    /// Replacements that somebody did already.
+    kept: BTreeSet<Address>,
+}
+
+impl State {
+    /// Notes how a step ended.
+    fn ended(&mut self, work: &Work<'_>, step: StepId, outcome: Outcome) {
+        if step.1 == Half::TearDown && outcome == Outcome::AlreadySo {
+            self.kept.insert(step.0.clone());
+        }
+        match outcome {
+            // What waits for it is not begun either.
+            Outcome::NotBegun => work.finish(&step.0, outcome, &mut self.outcomes),
+            outcome if outcome.is_success() => {
+                self.steps.done(&step);
+                if step.1 == Half::Make {
+                    self.outcomes.insert(step.0, outcome);
+                }
+            }
+            outcome => {
+                self.outcomes.insert(step.0.clone(), outcome);
+                for (address, _) in self.steps.take_dependants(&step) {
+                    let skipped = Outcome::Skipped { because_of: step.0.clone() };
+                    work.finish(&address, skipped, &mut self.outcomes);
+                }
             }
         }
-        if step.1 == Half::Make || !outcome.is_success() {
-            outcomes.insert(step.0, outcome);
+    }
+}
+
+/// What the steps of a round share.
+struct Work<'a> {
+    round: &'a Round<'a>,
+    changes: BTreeMap<&'a Address, &'a Change>,
+    locks: Locks,
+}
+
+impl Work<'_> {
+    /// Tells how a change ended that was not carried out.
+    fn finish(
+        &self,
+        address: &Address,
+        outcome: Outcome,
+        outcomes: &mut BTreeMap<Address, Outcome>,
+    ) {
+        if outcomes.contains_key(address) {
+            return;
         }
+        let Some(change) = self.changes.get(address) else { return };
+        self.round.run.reporter.event(&Event::StepFinished {
+            address: address.clone(),
+            action: change.action,
+            outcome: outcome.clone(),
+            milliseconds: 0,
+        });
+        outcomes.insert(address.clone(), outcome);
     }
-    for (address, _) in ready.into_iter().chain(steps.take_rest()) {
-        finish(round, &by_address, &address, Outcome::NotBegun, &mut outcomes);
-    }
-    outcomes
-}
 
-fn finish(
-    round: &Round<'_>,
-    changes: &BTreeMap<&Address, &Change>,
-    address: &Address,
-    outcome: Outcome,
-    outcomes: &mut BTreeMap<Address, Outcome>,
-) {
-    if outcomes.contains_key(address) {
-        return;
+    async fn run_step(&self, change: &Change, step: StepId, is_kept: bool) -> (StepId, Outcome) {
+        let round = self.round;
+        let started = Instant::now();
+        let _guards = self.locks.take(change).await;
+        // It waited for its locks, and somebody may have asked to stop since.
+        if round.run.stop.is_set() {
+            return (step, Outcome::NotBegun);
+        }
+        let (address, action) = (change.address.clone(), change.action);
+        if step.1 == Half::TearDown || change.action != Action::Replace {
+            let event = Event::StepStarted { address: address.clone(), action };
+            round.run.reporter.event(&event);
+        }
+        let outcome = match step.1 {
+            Half::TearDown => tear_down(round, &self.changes, change).await,
+            Half::Make if is_kept => Ok(Outcome::AlreadySo),
+            Half::Make if change.action == Action::Replace => make_anew(round, change).await,
+            Half::Make => make(round, change).await,
+        };
+        let outcome = outcome.unwrap_or_else(std::convert::identity);
+        if step.1 == Half::Make || !outcome.is_success() {
+            let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let outcome = outcome.clone();
+            let event = Event::StepFinished { address, action, outcome, milliseconds };
+            round.run.reporter.event(&event);
+        }
+        (step, outcome)
     }
-    let Some(change) = changes.get(address) else { return };
-    round.run.reporter.event(&Event::StepFinished {
-        address: address.clone(),
-        action: change.action,
-        outcome: outcome.clone(),
-        milliseconds: 0,
-    });
-    outcomes.insert(address.clone(), outcome);
-}
-
-async fn run_step(
-    round: &Round<'_>,
-    locks: &Locks,
-    change: &Change,
-    step: StepId,
-) -> (StepId, Outcome) {
-    let started = Instant::now();
-    let value = change.after.as_ref().or(change.before.as_ref());
-    let _guards = locks.take(&change.key, value).await;
-    let (address, action) = (change.address.clone(), change.action);
-    if step.1 == Half::TearDown || change.action != Action::Replace {
-        let event = Event::StepStarted { address: address.clone(), action };
-        round.run.reporter.event(&event);
-    }
-    let outcome = match step.1 {
-        Half::TearDown => tear_down(round, change).await,
-        Half::Make if change.action == Action::Replace => make_anew(round, change).await,
-        Half::Make => make(round, change).await,
-    };
-    let outcome = outcome.unwrap_or_else(std::convert::identity);
-    if step.1 == Half::Make || !outcome.is_success() {
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let event = Event::StepFinished { address, action, outcome: outcome.clone(), milliseconds };
-        round.run.reporter.event(&event);
-    }
-    (step, outcome)
 }
 
 /// Guard → act → verify.
@@ -134,9 +169,18 @@ fn came_by_itself(change: &Change) -> bool {
     change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
-async fn tear_down(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
+/// Takes away what is to be made anew. `AlreadySo` says that it was made anew
+/// before, and stays.
+async fn tear_down(
+    round: &Round<'_>,
+    changes: &BTreeMap<&Address, &Change>,
+    change: &Change,
+) -> Result<Outcome, Outcome> {
     let current = read(round, change).await?;
-    let Some(observed) = &current.observed else { return Ok(Outcome::AlreadySo) };
+    let Some(observed) = &current.observed else { return Ok(Outcome::Done) };
+    if replaced::already(round, changes, change).await? {
+        return Ok(Outcome::AlreadySo);
+    }
     if let Verdict::Stale(reason) = guard::check(change, Some(observed)) {
         return Err(Outcome::GuardFailed { reason });
     }
@@ -150,7 +194,10 @@ async fn make_anew(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcom
     verify(round, change).await
 }
 
-async fn read(round: &Round<'_>, change: &Change) -> Result<crate::observe::Current, Outcome> {
+pub(super) async fn read(
+    round: &Round<'_>,
+    change: &Change,
+) -> Result<crate::observe::Current, Outcome> {
     let target = effects::router_target(round, change).await?;
     read_one(round.run.doors, round.access.as_ref(), target.as_ref(), round.run.scope, change)
         .await

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use crate::plan::Change;
 use crate::resource::{ArmId, ObjectKey, Resource};
 
 /// Locks by the name of what they protect.
@@ -15,12 +16,10 @@ pub(super) struct Locks(Mutex<BTreeMap<ArmId, Arc<AsyncMutex<()>>>>);
 impl Locks {
     /// Takes all the locks that a write needs, in one order for everybody, so
     /// that no two writes can wait for each other.
-    pub(super) async fn take(
-        &self,
-        key: &ObjectKey,
-        value: Option<&Resource>,
-    ) -> Vec<OwnedMutexGuard<()>> {
-        let mut names = parents(key, value);
+    pub(super) async fn take(&self, change: &Change) -> Vec<OwnedMutexGuard<()>> {
+        // What it points at now is written as well, when it lets go of it.
+        let values = change.before.iter().chain(&change.after);
+        let mut names = parents(&change.key, values);
         names.sort();
         names.dedup();
         let mut guards = Vec::with_capacity(names.len());
@@ -37,24 +36,26 @@ impl Locks {
 
 /// What a write of an object locks: itself, the VNet around a subnet, and what
 /// a subnet points at (Azure writes back-references there).
-fn parents(key: &ObjectKey, value: Option<&Resource>) -> Vec<ArmId> {
+fn parents<'a>(key: &ObjectKey, values: impl Iterator<Item = &'a Resource>) -> Vec<ArmId> {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else { return Vec::new() };
     let mut names = vec![id.clone()];
-    match value {
-        Some(Resource::Subnet(subnet)) => {
-            names.extend(id.parent());
-            names.extend(subnet.route_table.clone());
-            names.extend(subnet.nat_gateway.clone());
-            names.extend(subnet.network_security_group.clone());
+    for value in values {
+        match value {
+            Resource::Subnet(subnet) => {
+                names.extend(id.parent());
+                names.extend(subnet.route_table.clone());
+                names.extend(subnet.nat_gateway.clone());
+                names.extend(subnet.network_security_group.clone());
+            }
+            Resource::RouteTableAssociation(association) => {
+                names.extend(id.parent());
+                names.extend(association.route_table.clone());
+            }
+            Resource::NatGateway(gateway) => names.push(gateway.public_ip.clone()),
+            Resource::NetworkInterface(interface) => names.extend(interface.public_ip.clone()),
+            Resource::VirtualMachine(machine) => names.push(machine.network_interface.clone()),
+            _ => {}
         }
-        Some(Resource::RouteTableAssociation(association)) => {
-            names.extend(id.parent());
-            names.extend(association.route_table.clone());
-        }
-        Some(Resource::NatGateway(gateway)) => names.push(gateway.public_ip.clone()),
-        Some(Resource::NetworkInterface(interface)) => names.extend(interface.public_ip.clone()),
-        Some(Resource::VirtualMachine(machine)) => names.push(machine.network_interface.clone()),
-        _ => {}
     }
     names
 }

@@ -7,6 +7,9 @@ pub mod events;
 mod executor;
 mod guard;
 mod locks;
+mod replaced;
+#[cfg(test)]
+mod request_tests;
 mod routers;
 mod steps;
 

@@ -27,8 +27,10 @@ pub(super) struct Steps {
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
     dependants: BTreeMap<StepId, Vec<StepId>>,
-    /// Those of `waiting` that wait for nothing.
-    ready: BTreeSet<StepId>,
+    /// Those of `waiting` that wait for nothing, by their change's place in the
+    /// plan.
+    ready: BTreeSet<(usize, StepId)>,
+    places: BTreeMap<Address, usize>,
 }
 
 impl Steps {
@@ -40,25 +42,24 @@ impl Steps {
             .filter(|change| change.action == Action::Replace)
             .map(|change| &change.address)
             .collect();
-        let present: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
-        let mut steps =
-            Self { waiting: BTreeMap::new(), dependants: BTreeMap::new(), ready: BTreeSet::new() };
+        let places = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
+        let mut steps = Self {
+            waiting: BTreeMap::new(),
+            dependants: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            places,
+        };
+        let gone = |addresses: &[Address]| -> BTreeSet<StepId> {
+            let there = addresses.iter().filter(|address| replaced.contains(address));
+            there.map(|address| (address.clone(), Half::TearDown)).collect()
+        };
         for change in changes {
-            let mut causes: BTreeSet<StepId> = change
-                .depends_on
-                .iter()
-                .filter(|address| present.contains(address))
-                .map(|address| (address.clone(), Half::Make))
-                .collect();
+            let mut causes = gone(&change.made_after_teardown);
+            let present = change.depends_on.iter().filter(|it| steps.places.contains_key(it));
+            causes.extend(present.map(|address| (address.clone(), Half::Make)));
             if change.action == Action::Replace {
                 let tear_down = (change.address.clone(), Half::TearDown);
-                let gone = change
-                    .torn_down_after
-                    .iter()
-                    .filter(|address| replaced.contains(address))
-                    .map(|address| (address.clone(), Half::TearDown))
-                    .collect();
-                steps.add(tear_down.clone(), gone);
+                steps.add(tear_down.clone(), gone(&change.torn_down_after));
                 causes.insert(tear_down);
             }
             steps.add((change.address.clone(), Half::Make), causes);
@@ -68,7 +69,7 @@ impl Steps {
 
     fn add(&mut self, step: StepId, causes: BTreeSet<StepId>) {
         if causes.is_empty() {
-            self.ready.insert(step.clone());
+            self.is_ready(step.clone());
         }
         self.waiting.insert(step.clone(), causes.len());
         for cause in causes {
@@ -76,13 +77,17 @@ impl Steps {
         }
     }
 
-    /// Takes out the steps that wait for nothing any more.
-    pub(super) fn take_ready(&mut self) -> Vec<StepId> {
-        let ready = std::mem::take(&mut self.ready);
-        for step in &ready {
-            self.waiting.remove(step);
-        }
-        ready.into_iter().collect()
+    fn is_ready(&mut self, step: StepId) {
+        let place = self.places.get(&step.0).copied().unwrap_or(usize::MAX);
+        self.ready.insert((place, step));
+    }
+
+    /// Takes out the first step of the plan that waits for nothing any more:
+    /// where not all of them can run at once, deletions so come last.
+    pub(super) fn take_next(&mut self) -> Option<StepId> {
+        let (_, step) = self.ready.pop_first()?;
+        self.waiting.remove(&step);
+        Some(step)
     }
 
     /// Notes that a step ended well.
@@ -91,7 +96,7 @@ impl Steps {
             let Some(left) = self.waiting.get_mut(&dependant) else { continue };
             *left -= 1;
             if *left == 0 {
-                self.ready.insert(dependant);
+                self.is_ready(dependant);
             }
         }
     }
@@ -112,8 +117,9 @@ impl Steps {
         lost
     }
 
-    /// Takes out all that is left.
+    /// Takes out all that is left, ready or not.
     pub(super) fn take_rest(&mut self) -> Vec<StepId> {
+        self.ready.clear();
         std::mem::take(&mut self.waiting).into_keys().collect()
     }
 }
@@ -138,10 +144,15 @@ mod tests {
             ownership: None,
             depends_on: depends_on.iter().map(|name| address(name)).collect(),
             torn_down_after: Vec::new(),
+            made_after_teardown: Vec::new(),
             because: String::new(),
             follows_from: None,
             interrupts: None,
         }
+    }
+
+    fn take_ready(steps: &mut Steps) -> Vec<StepId> {
+        std::iter::from_fn(|| steps.take_next()).collect()
     }
 
     fn names(steps: &[StepId]) -> Vec<&str> {
@@ -157,12 +168,12 @@ mod tests {
             create("c", &["a", "b"]),
             create("turn", &["turn"]),
         ]);
-        assert_eq!(names(&steps.take_ready()), ["a"]);
-        assert!(steps.take_ready().is_empty());
+        assert_eq!(names(&take_ready(&mut steps)), ["a"]);
+        assert!(take_ready(&mut steps).is_empty());
         steps.done(&(address("a"), Half::Make));
-        assert_eq!(names(&steps.take_ready()), ["b"]);
+        assert_eq!(names(&take_ready(&mut steps)), ["b"]);
         steps.done(&(address("b"), Half::Make));
-        assert_eq!(names(&steps.take_ready()), ["c"]);
+        assert_eq!(names(&take_ready(&mut steps)), ["c"]);
         assert_eq!(names(&steps.take_rest()), ["turn"], "a cycle is never begun");
     }
 
@@ -176,10 +187,10 @@ mod tests {
             create("d", &["other"]),
             create("other", &[]),
         ]);
-        assert_eq!(names(&steps.take_ready()), ["a", "other"]);
+        assert_eq!(names(&take_ready(&mut steps)), ["a", "other"]);
         assert_eq!(names(&steps.take_dependants(&(address("a"), Half::Make))), ["b", "c"]);
         steps.done(&(address("other"), Half::Make));
-        assert_eq!(names(&steps.take_ready()), ["d"]);
+        assert_eq!(names(&take_ready(&mut steps)), ["d"]);
         assert!(steps.take_rest().is_empty());
     }
 
@@ -196,8 +207,41 @@ mod tests {
             ("resident", Half::Make),
         ] {
             let step = (address(expected.0), expected.1);
-            assert_eq!(steps.take_ready(), std::slice::from_ref(&step));
+            assert_eq!(take_ready(&mut steps), std::slice::from_ref(&step));
             steps.done(&step);
         }
+    }
+
+    #[test]
+    fn what_is_ready_comes_in_the_order_of_the_plan() {
+        let names_in_plan = ["m", "z", "a", "gone"];
+        let changes = names_in_plan.map(|name| match name {
+            "gone" => change(name, Action::Delete, &[]),
+            "a" => change(name, Action::Create, &["z"]),
+            _ => change(name, Action::Create, &[]),
+        });
+        let mut steps = Steps::of(&changes);
+        assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".to_owned()));
+        let second = steps.take_next().unwrap();
+        assert_eq!(second.0.name, "z");
+        // What only now is ready stands before the deletion all the same.
+        steps.done(&second);
+        assert_eq!(names(&take_ready(&mut steps)), ["a", "gone"]);
+    }
+
+    #[test]
+    fn two_that_change_places_both_go_before_either_comes() {
+        let swap = |name, other| {
+            let mut change = change(name, Action::Replace, &[]);
+            change.made_after_teardown = vec![address(other)];
+            change
+        };
+        let mut steps = Steps::of(&[swap("one", "other"), swap("other", "one")]);
+        let gone = take_ready(&mut steps);
+        assert_eq!(gone, [(address("one"), Half::TearDown), (address("other"), Half::TearDown)]);
+        steps.done(&gone[0]);
+        assert_eq!(steps.take_next(), None);
+        steps.done(&gone[1]);
+        assert_eq!(names(&take_ready(&mut steps)), ["one", "other"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Azure, by one list a type over the whole subscription: the number of
 //! requests does not grow with the number of datacenters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use futures::future::try_join_all;
@@ -9,7 +9,8 @@ use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Observation, Scope};
+use super::cluster::cluster_id;
+use super::{Observation, Scope, groups};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::plan::{Finding, Severity, Source};
@@ -19,9 +20,9 @@ use crate::provider::doors::Doors;
 use crate::provider::error::ApiError;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SideName;
-use crate::resource::{ArmId, ObjectKey, Ownership, Pending, Resource, Side};
+use crate::resource::{ArmId, ObjectKey, Owner, Ownership, Pending, Resource, Side};
 use crate::topology::diagnostic::Code;
-use crate::topology::model::Site;
+use crate::topology::names::Location;
 
 /// The types that are listed, each with its collection below the subscription.
 const TYPES: [&str; 8] = [
@@ -59,42 +60,8 @@ pub(super) async fn read(doors: &Doors, scope: &Scope<'_>) -> Result<Answers, Ap
         }
     }));
     let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = read_contents(doors, scope, &groups).await?;
+    let contents = groups::read_contents(doors, scope, &groups).await?;
     Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
-}
-
-/// Looks into the resource groups of ours that may have to go.
-async fn read_contents(
-    doors: &Doors,
-    scope: &Scope<'_>,
-    groups: &[Value],
-) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
-    let wanted = wanted_groups(scope);
-    let owner = scope.owner();
-    let leaving = groups
-        .iter()
-        .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
-        .filter_map(id_of)
-        .filter(|id| scope.destroying || !wanted.contains(&id.name().to_ascii_lowercase()));
-    try_join_all(leaving.map(|id| async move {
-        let path = format!("{id}/resources");
-        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
-        Ok((id, contents))
-    }))
-    .await
-    .map(|contents| contents.into_iter().collect())
-}
-
-fn wanted_groups(scope: &Scope<'_>) -> BTreeSet<String> {
-    let cluster = &scope.topology.cluster.resource_group;
-    let datacenters = scope.topology.datacenters.iter().filter_map(|d| match &d.site {
-        Site::Azure(site) => Some(&site.resource_group),
-        Site::Existing(_) => None,
-    });
-    std::iter::once(cluster)
-        .chain(datacenters)
-        .map(|name| name.as_str().to_ascii_lowercase())
-        .collect()
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -112,33 +79,48 @@ pub(super) fn note(
     };
     let cluster = find_cluster(&answers, scope, observation);
     let owner = scope.owner();
-    let groups = wanted_groups(scope);
+    let groups = groups::wanted(scope);
     for group in &answers.groups {
-        note_object(group, codec::ownership(group, &owner), observation);
+        note_object(group, ownership(group, &owner, scope), observation);
     }
     for value in answers.objects.values().flatten() {
-        let ownership = codec::ownership(value, &owner);
+        let ownership = ownership(value, &owner, scope);
         if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
             note_object(value, ownership, observation);
         }
     }
     note_subnets(&answers, scope, cluster.as_ref(), observation);
     note_held(&answers, scope, observation);
-    note_foreign_contents(&answers, scope, observation);
+    groups::note_foreign_contents(&answers.contents, scope, observation);
     observation.facts.cluster = cluster;
+}
+
+/// Whose an object is. A cluster that the topology calls existing is somebody
+/// else's, and so is its group: whatever marks they bear, nobody takes them away.
+fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
+    let cluster = cluster_id(scope);
+    let is_cluster_s = |id: ArmId| {
+        id == cluster || cluster.parent().and_then(|it| it.parent()).is_some_and(|it| it == id)
+    };
+    if scope.topology.cluster.existing && id_of(value).is_some_and(is_cluster_s) {
+        return Ownership::Foreign;
+    }
+    codec::ownership(value, owner)
 }
 
 fn is_relevant(
     value: &Value,
     ownership: &Ownership,
-    wanted_groups: &BTreeSet<String>,
+    wanted_groups: &BTreeMap<String, &Location>,
     cluster: Option<&ClusterFacts>,
 ) -> bool {
     let Some(id) = id_of(value) else { return false };
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
-    matches!(ownership, Ownership::Ours { .. }) || in_node_group || wanted_groups.contains(&group)
+    matches!(ownership, Ownership::Ours { .. })
+        || in_node_group
+        || wanted_groups.contains_key(&group)
 }
 
 fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
@@ -147,8 +129,7 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
     if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_WITHIN) {
         observation.inventory.just_made.insert(ObjectKey::Azure(id.clone()));
     }
-    let resource_type =
-        id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
+    let resource_type = id.resource_type().unwrap_or_else(|| groups::TYPE.to_owned());
     match codec::decode_any(&resource_type, value) {
         Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
         // An object that cannot be read must not look absent.
@@ -161,7 +142,7 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
     }
 }
 
-fn id_of(value: &Value) -> Option<ArmId> {
+pub(super) fn id_of(value: &Value) -> Option<ArmId> {
     value.get("id").and_then(Value::as_str).map(ArmId::new)
 }
 
@@ -182,11 +163,7 @@ fn find_cluster(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) -> Option<ClusterFacts> {
-    let wanted = ArmId::resource_group(
-        scope.subscription.as_str(),
-        scope.topology.cluster.resource_group.as_str(),
-    )
-    .in_group(TYPES[0], scope.topology.cluster.name.as_str());
+    let wanted = cluster_id(scope);
     let cluster = answers
         .objects
         .get(TYPES[0])
@@ -356,28 +333,6 @@ fn note_held(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation
             .and_then(|address| address.parse().ok());
         if matches!(codec::ownership(interface, &owner), Ownership::Ours { .. }) {
             observation.held(worker).ip = address;
-        }
-    }
-}
-
-/// What is not ours in a group of ours: deleting the group would delete it.
-fn note_foreign_contents(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation) {
-    let owner = scope.owner();
-    for (group, contents) in &answers.contents {
-        let foreign: Vec<String> = contents
-            .iter()
-            .filter(|value| codec::ownership(value, &owner) == Ownership::Foreign)
-            .filter_map(id_of)
-            // A VM's disk goes with its VM and carries no mark of its own.
-            .filter(|id| {
-                !id.resource_type()
-                    .is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))
-            })
-            .map(|id| id.name().to_owned())
-            .collect();
-        if !foreign.is_empty() {
-            let key = ObjectKey::Azure(group.clone());
-            observation.inventory.foreign_contents.insert(key, foreign);
         }
     }
 }

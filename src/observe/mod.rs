@@ -2,6 +2,7 @@
 
 mod azure;
 pub(crate) mod cluster;
+mod groups;
 mod hosts;
 mod single;
 mod tailnet;

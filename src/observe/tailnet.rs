@@ -45,8 +45,10 @@ pub(super) fn note(
     let mut ours = BTreeMap::new();
     for device in answers.devices {
         if !device.tags.iter().any(|other| other == tag) {
-            let served = device.enabled.intersection(&device.advertised).copied().collect();
-            observation.tailnet.served_by_others.insert(device.hostname, served);
+            // Host names need not be unique.
+            let others = &mut observation.tailnet.served_by_others;
+            let served = device.enabled.intersection(&device.advertised).copied();
+            others.entry(device.hostname).or_default().extend(served);
             continue;
         }
         note_device(device, scope, &mut ours, observation);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::edges::references;
 use super::planner::{PlanInput, Verdict, Verdicts, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
-use crate::resource::{Address, Kind};
+use crate::resource::{Address, ArmId, Kind, ObjectKey};
 use crate::topology::diagnostic::Code;
 
 /// A resource that comes with another one and is missing can only be had by
@@ -33,28 +34,67 @@ pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mu
     }
 }
 
-/// What lives in something that is made anew is made anew with it.
-pub(super) fn replace_what_lives_in_the_replaced(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let mut residents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
-    for desired in input.desired.iter() {
-        for home in &desired.lives_in {
-            residents.entry(home).or_default().push(desired);
-        }
-    }
+/// What lives in something that is made anew is made anew with it, and so is
+/// what points at it: Azure deletes nothing that is pointed at.
+pub(super) fn replace_what_rests_on_the_replaced(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     let mut anew: Vec<Address> = verdicts
         .iter()
         .filter(|(_, verdict)| is_made_anew(verdict))
         .map(|(address, _)| address.clone())
         .collect();
+    if anew.is_empty() {
+        return;
+    }
+    let resting = Resting::of(input);
     while let Some(home) = anew.pop() {
-        for resident in residents.get(&home).into_iter().flatten() {
-            let observed = resident.key.as_ref().and_then(|key| input.inventory.get(key));
-            let already = verdicts.get(&resident.address).is_some_and(is_made_anew);
-            if observed.is_some() && !already {
+        for resident in resting.on(input, &home, verdicts) {
+            if !verdicts.get(&resident.address).is_some_and(is_made_anew) {
                 replace(input, &resident.address, verdicts);
                 anew.push(resident.address.clone());
             }
         }
+    }
+}
+
+/// Which resources that are there need another one to stay.
+struct Resting<'a> {
+    living_in: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
+    pointing_at: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
+}
+
+impl<'a> Resting<'a> {
+    fn of(input: PlanInput<'a>) -> Self {
+        let mut resting = Self { living_in: BTreeMap::new(), pointing_at: BTreeMap::new() };
+        for desired in input.desired.iter() {
+            let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
+            let Some(observed) = observed else { continue };
+            for home in &desired.lives_in {
+                resting.living_in.entry(home).or_default().push(desired);
+            }
+            for id in references(&observed.resource) {
+                resting.pointing_at.entry(id).or_default().push(desired);
+            }
+        }
+        resting
+    }
+
+    fn on(
+        &self,
+        input: PlanInput<'_>,
+        home: &Address,
+        verdicts: &Verdicts,
+    ) -> impl Iterator<Item = &'a DesiredResource> + use<'a> {
+        let mut found = self.living_in.get(home).cloned().unwrap_or_default();
+        let goes = matches!(
+            verdicts.get(home),
+            Some(Verdict::Change(change)) if change.action == Action::Replace
+        );
+        if let Some(ObjectKey::Azure(id)) = input.desired.get(home).and_then(|it| it.key.as_ref())
+            && goes
+        {
+            found.extend(self.pointing_at.get(id).into_iter().flatten().copied());
+        }
+        found.into_iter()
     }
 }
 
@@ -67,7 +107,10 @@ fn is_made_anew(verdict: &Verdict) -> bool {
 
 fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut Verdicts) {
     let Some(desired) = input.desired.get(address) else { return };
-    if matches!(verdicts.get(address), Some(Verdict::Blocked(_) | Verdict::Deferred(_))) {
+    let held = verdicts.get(address).is_some_and(|verdict| {
+        matches!(verdict, Verdict::Blocked(_) | Verdict::Deferred(_) | Verdict::Hidden(_))
+    });
+    if held {
         // A device that is offline is replaced with its machine after all.
         let offline = matches!(
             verdicts.get(address),
@@ -81,35 +124,6 @@ fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut Verdicts) {
     verdicts.insert(address.clone(), change(desired, observed, Action::Replace));
 }
 
-/// Turns a replacement or deletion of something protected, or of what holds
-/// something protected, into a report.
-pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    for (address, verdict) in verdicts.iter_mut() {
-        let Some(protected) = input.protected.get(address) else { continue };
-        let Verdict::Change(change) = verdict else { continue };
-        if !matches!(change.action, Action::Replace | Action::Delete) {
-            continue;
-        }
-        let wish = format!("it would have to be {}", change.action.participle());
-        let itself = protected == address;
-        *verdict = Verdict::Blocked(Blocked {
-            address: address.clone(),
-            action: change.action,
-            fields: std::mem::take(&mut change.fields),
-            code: Code::Protected,
-            reason: if itself {
-                format!("{wish}, and `protect = true` forbids that")
-            } else {
-                format!("{wish}, and it holds {protected}, which is protected")
-            },
-            remedy: "undo the change of the topology that asks for it, or take `protect` away"
-                .to_owned(),
-            follows_from: (!itself).then(|| protected.clone()),
-            because: std::mem::take(&mut change.because),
-        });
-    }
-}
-
 /// A change waits while what it depends on is hidden, deferred or blocked.
 pub(super) fn hold_back_what_depends_on_the_held_back(
     input: PlanInput<'_>,
@@ -120,6 +134,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         .filter(|(_, verdict)| !matches!(verdict, Verdict::Unchanged | Verdict::Change(_)))
         .map(|(address, _)| address.clone())
         .collect();
+    if held.is_empty() {
+        return;
+    }
     let mut dependants: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
     for desired in input.desired.iter() {
         for dependency in &desired.depends_on {
@@ -127,8 +144,9 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
         }
     }
     while let Some(address) = held.pop() {
-        for dependant in dependants.get(&address).into_iter().flatten() {
-            let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        let Some(waiting) = dependants.get(&address) else { continue };
+        let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        for dependant in waiting {
             let Some(Verdict::Change(change)) = verdicts.get(&dependant.address) else { continue };
             if let Some(verdict) = hold_back(&address, &reason, change) {
                 verdicts.insert(dependant.address.clone(), verdict);

@@ -1,6 +1,6 @@
 //! What a plan costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,23 +90,23 @@ fn seconds(change: &Change) -> u64 {
 
 /// The longest chain; the changes come in order.
 fn critical_path(changes: &[Change]) -> (Vec<Address>, u64) {
-    let mut longest: BTreeMap<&Address, (u64, Option<&Address>)> = BTreeMap::new();
-    for change in changes {
-        let before = change
-            .depends_on
-            .iter()
-            .filter_map(|address| longest.get(address).map(|(until, _)| (*until, address)))
-            .max();
-        let (until, previous) = before.map_or((0, None), |(until, address)| (until, Some(address)));
-        longest.insert(&change.address, (until + seconds(change), previous));
+    let mut places: HashMap<&Address, usize> = HashMap::with_capacity(changes.len());
+    // When each change ends, and the one that it waited for last.
+    let mut ends: Vec<(u64, Option<usize>)> = Vec::with_capacity(changes.len());
+    for (place, change) in changes.iter().enumerate() {
+        let awaited = change.depends_on.iter().filter_map(|address| places.get(address).copied());
+        let last = awaited.max_by_key(|place| (ends[*place].0, &changes[*place].address));
+        let begin = last.map_or(0, |place| ends[place].0);
+        ends.push((begin + seconds(change), last));
+        places.insert(&change.address, place);
     }
-    let last = longest.iter().max_by_key(|(_, (until, _))| *until);
-    let Some((&last, &(total, _))) = last else { return (Vec::new(), 0) };
-    let mut path = vec![last.clone()];
-    let mut at = last;
-    while let Some((_, Some(previous))) = longest.get(at) {
-        path.push((*previous).clone());
-        at = previous;
+    let key = |place: &usize| (ends[*place].0, &changes[*place].address);
+    let mut at = (0..changes.len()).max_by_key(key);
+    let total = at.map_or(0, |place| ends[place].0);
+    let mut path = Vec::new();
+    while let Some(place) = at {
+        path.push(changes[place].address.clone());
+        at = ends[place].1;
     }
     path.reverse();
     (path, total)

@@ -1,9 +1,12 @@
 //! Field by field: what differs between two values of a resource.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::resource::{Kind, Resource};
+use crate::resource::host::Worker;
+use crate::resource::{Address, Kind, Resource};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +46,7 @@ impl std::fmt::Display for FieldPath {
 ///
 /// A field that nobody looked at differs from nothing.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
-    if before == after {
+    if before == after || same_as_far_as_seen(before, after) {
         return Vec::new();
     }
     let mut changes = Vec::new();
@@ -52,21 +55,64 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     changes
 }
 
+/// Whether nothing differs but what nobody looked at: nearly every worker of a
+/// plan that is not deep.
+fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
+    let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
+    let Worker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
+    let Worker { kubelet_version, profile_digest, ready, host, .. } = after;
+    (before.host.seen().is_none() || host.seen().is_none())
+        && (&before.name, &before.ip, &before.pod_cidr) == (name, ip, pod_cidr)
+        && (&before.provider_id, &before.labels) == (provider_id, labels)
+        && (&before.taints, &before.kubelet_version) == (taints, kubelet_version)
+        && (&before.profile_digest, &before.ready) == (profile_digest, ready)
+}
+
 /// All fields of a value that is to be made, or to be deleted.
 pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    let value = fields(resource);
-    let (before, after) = match side {
-        WholeSide::Made => (None, Some(&value)),
-        WholeSide::Deleted => (Some(&value), None),
-    };
-    walk(resource.kind(), &mut Vec::new(), before, after, &mut changes);
+    let whole = Whole { kind: resource.kind(), side };
+    whole.add(&mut Vec::new(), fields(resource), &mut changes);
     // That what is made shall be ready, or what goes was, is no news.
-    changes.retain(|change| {
-        let value = change.before.as_ref().or(change.after.as_ref());
-        !value.is_some_and(is_empty) && change.path.0 != ["provisioning"]
-    });
+    changes.retain(|change| change.path.0 != ["provisioning"]);
     changes
+}
+
+/// A value that comes or goes as a whole.
+#[derive(Clone, Copy)]
+struct Whole {
+    kind: Kind,
+    side: WholeSide,
+}
+
+impl Whole {
+    fn add(self, path: &mut Vec<String>, value: Value, changes: &mut Vec<FieldChange>) {
+        if is_unobserved(Some(&value)) || is_empty(&value) {
+            return;
+        }
+        let pending = is_pending(Some(&value));
+        match value {
+            Value::Object(map) if !pending => {
+                let sorted: BTreeMap<String, Value> = map.into_iter().collect();
+                for (key, value) in sorted {
+                    path.push(key);
+                    self.add(path, value, changes);
+                    path.pop();
+                }
+            }
+            value => {
+                let gone = self.side == WholeSide::Deleted;
+                let (before, after) = if gone { (Some(value), None) } else { (None, Some(value)) };
+                changes.push(FieldChange {
+                    path: FieldPath(path.clone()),
+                    before,
+                    after,
+                    pending: pending && !gone,
+                    forces_replacement: gone && forces_replacement(self.kind, path),
+                });
+            }
+        }
+    }
 }
 
 /// Whether [`whole`] shows a value that comes or one that goes.
@@ -79,15 +125,36 @@ pub enum WholeSide {
 }
 
 /// The addresses that the pending fields of a value wait for.
-pub fn pending_on(resource: &Resource) -> Vec<crate::resource::Address> {
+pub fn pending_on(resource: &Resource) -> Vec<Address> {
     let mut found = Vec::new();
-    collect_pending(&fields(resource), &mut found);
+    match resource {
+        Resource::Subnet(subnet) => found.extend(subnet.virtual_network.awaited()),
+        Resource::RouteTableAssociation(one) => found.extend(one.subnet.awaited()),
+        Resource::NetworkInterface(interface) => found.extend(interface.subnet.awaited()),
+        Resource::RouteTable(table) => found.extend(table.routes.awaited()),
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            found.extend(routes.prefixes.awaited());
+        }
+        Resource::RouterHost(host) => found.extend(host.kernel_routes.awaited()),
+        Resource::Manifest(manifest) => collect_pending(&manifest.body, &mut found),
+        Resource::ResourceGroup(_)
+        | Resource::ManagedCluster(_)
+        | Resource::VirtualNetwork(_)
+        | Resource::NatGateway(_)
+        | Resource::NetworkSecurityGroup(_)
+        | Resource::PublicIpAddress(_)
+        | Resource::VirtualMachine(_)
+        | Resource::TailnetDevice(_)
+        | Resource::CiliumNode(_)
+        | Resource::Worker(_) => {}
+    }
     found.sort();
     found.dedup();
     found
 }
 
-fn collect_pending(value: &Value, found: &mut Vec<crate::resource::Address>) {
+/// Looks for pending values in their JSON form.
+fn collect_pending(value: &Value, found: &mut Vec<Address>) {
     match value {
         Value::Object(map) => {
             if let Some(address) = map.get("$after").and_then(Value::as_str) {
@@ -102,35 +169,30 @@ fn collect_pending(value: &Value, found: &mut Vec<crate::resource::Address>) {
 
 /// The fields of a resource as a JSON object.
 fn fields(resource: &Resource) -> Value {
+    if let Resource::Manifest(manifest) = resource {
+        let mut body = manifest.body.clone();
+        write_whole_numbers(&mut body);
+        return body;
+    }
     // A resource serialises as `{"kind": …, "value": {…}}`; every value is
     // made of maps with text keys, so this cannot fail.
     let mut whole = serde_json::to_value(resource).unwrap_or_default();
-    let value = whole.get_mut("value").map(Value::take).unwrap_or_default();
-    match (resource, value) {
-        (Resource::Manifest(_), Value::Object(mut map)) => {
-            with_whole_numbers(map.remove("body").unwrap_or(Value::Object(Map::new())))
-        }
-        (_, value) => value,
-    }
+    whole.get_mut("value").map(Value::take).unwrap_or_default()
 }
 
 /// Writes `1000.0` as `1000`: a server may give a whole number back either way.
-fn with_whole_numbers(value: Value) -> Value {
+fn write_whole_numbers(value: &mut Value) {
     match value {
-        Value::Number(number) => {
+        Value::Number(number) if number.is_f64() => {
             let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
-            match (number.is_f64(), whole) {
-                (true, Some(float)) => {
-                    serde_json::from_str(&format!("{float:.0}")).unwrap_or(Value::Number(number))
-                }
-                _ => Value::Number(number),
+            let text = whole.map(|float| format!("{float:.0}"));
+            if let Some(whole) = text.and_then(|text| serde_json::from_str(&text).ok()) {
+                *value = whole;
             }
         }
-        Value::Array(values) => values.into_iter().map(with_whole_numbers).collect(),
-        Value::Object(map) => {
-            map.into_iter().map(|(key, value)| (key, with_whole_numbers(value))).collect()
-        }
-        other => other,
+        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(write_whole_numbers),
+        _ => {}
     }
 }
 
@@ -144,21 +206,16 @@ fn walk(
     if before == after || is_unobserved(before) || is_unobserved(after) {
         return;
     }
-    let as_map = |value: Option<&Value>| match value {
-        Some(Value::Object(map)) if !map.contains_key("$after") => Some(map.clone()),
-        None => Some(Map::new()),
-        _ => None,
-    };
-    let is_map = |value: Option<&Value>| matches!(value, Some(Value::Object(_)));
-    if let (Some(old), Some(new), true) =
-        (as_map(before), as_map(after), is_map(before) || is_map(after))
-    {
-        let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+    let (old, new) = (known_map(before), known_map(after));
+    let maps_or_absent = (old.is_some() || before.is_none()) && (new.is_some() || after.is_none());
+    if maps_or_absent {
+        let mut keys: Vec<&String> = old.into_iter().chain(new).flat_map(Map::keys).collect();
         keys.sort();
         keys.dedup();
         for key in keys {
             path.push(key.clone());
-            walk(kind, path, old.get(key), new.get(key), changes);
+            let (old, new) = (old.and_then(|map| map.get(key)), new.and_then(|map| map.get(key)));
+            walk(kind, path, old, new, changes);
             path.pop();
         }
         return;
@@ -174,6 +231,14 @@ fn walk(
         pending: is_pending(after),
         forces_replacement: before.is_some() && forces_replacement(kind, path),
     });
+}
+
+/// The map that a value is, unless it stands for something that is not known.
+fn known_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
+    match value {
+        Some(Value::Object(map)) if !map.contains_key("$after") => Some(map),
+        _ => None,
+    }
 }
 
 fn is_unobserved(value: Option<&Value>) -> bool {
@@ -231,5 +296,69 @@ fn forces_replacement(kind: Kind, path: &[String]) -> bool {
         | Kind::ProvisioningProfile
         | Kind::CiliumNode
         | Kind::RouterHost => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Facts, build};
+    use crate::topology::load::load_text;
+    use crate::topology::names::SubscriptionId;
+
+    /// Everything that an example asks for, before any of it exists.
+    fn desired() -> Vec<Resource> {
+        let text = include_str!("../../examples/ten-datacenters/stargate.toml");
+        let topology = load_text("stargate.toml", text).unwrap().topology;
+        let facts = Facts {
+            subscription: SubscriptionId::new("s"),
+            ssh_public_key: "k".to_owned(),
+            cluster: None,
+            nodes: Vec::new(),
+            router_addresses: BTreeMap::new(),
+            held: BTreeMap::new(),
+        };
+        build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
+    }
+
+    #[test]
+    fn every_pending_field_is_found() {
+        let mut pending = 0;
+        for resource in desired() {
+            let mut found = Vec::new();
+            collect_pending(&fields(&resource), &mut found);
+            found.sort();
+            found.dedup();
+            assert_eq!(pending_on(&resource), found, "{resource:?}");
+            pending += found.len();
+        }
+        assert!(pending > 1_000, "{pending}");
+    }
+
+    #[test]
+    fn what_comes_whole_is_what_differs_from_nothing() {
+        for resource in desired() {
+            let mut walked = Vec::new();
+            walk(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
+            walked.retain(|change| {
+                !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
+            });
+            assert_eq!(whole(&resource, WholeSide::Made), walked);
+        }
+    }
+
+    #[test]
+    fn a_host_that_nobody_looked_at_differs_from_none() {
+        let mut workers = desired().into_iter().filter(|it| matches!(it, Resource::Worker(_)));
+        let wanted = workers.next().unwrap();
+        let mut seen = wanted.clone();
+        let Resource::Worker(worker) = &mut seen else { panic!() };
+        worker.host = crate::resource::Observable::unobserved();
+        assert!(between(&seen, &wanted).is_empty());
+        let Resource::Worker(worker) = &mut seen else { panic!() };
+        worker.ready = false;
+        let fields: Vec<String> =
+            between(&seen, &wanted).iter().map(|field| field.path.to_string()).collect();
+        assert_eq!(fields, ["ready"]);
     }
 }

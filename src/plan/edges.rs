@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::places::Places;
 use super::planner::{PlanInput, Verdict, Verdicts};
 use super::removal::interruption;
 use super::{Action, Change};
@@ -9,80 +10,84 @@ use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 /// Fills in the edges between changes and says what each one interrupts.
 pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let changes: Vec<Change> = verdicts
-        .values()
-        .filter_map(|verdict| match verdict {
-            Verdict::Change(change) => Some((**change).clone()),
-            _ => None,
-        })
-        .collect();
-    let index = Index::new(&changes);
-    for verdict in verdicts.values_mut() {
-        let Verdict::Change(change) = verdict else { continue };
-        let depends_on = match change.action {
-            Action::Delete => index.before_deletion(change),
-            _ => index.before_making(input, change),
-        };
-        change.depends_on = depends_on.into_iter().collect();
+    let index = Index::new(input, verdicts.values().filter_map(change_of));
+    let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
+    let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
+        Verdict::Change(change) => Some(change),
+        _ => None,
+    });
+    for (change, edges) in changes.zip(edges) {
         if change.action == Action::Replace {
-            change.torn_down_after = torn_down_after(input, &index, change);
             change.interrupts = change.before.as_ref().and_then(interruption);
         }
+        change.depends_on = edges.depends_on.into_iter().collect();
+        change.torn_down_after = edges.torn_down_after.into_iter().collect();
+        change.made_after_teardown = edges.made_after_teardown.into_iter().collect();
     }
 }
 
-/// What lives in an object must be gone before the object can go.
-fn torn_down_after(input: PlanInput<'_>, index: &Index<'_>, change: &Change) -> Vec<Address> {
-    index
-        .replaced
-        .iter()
-        .filter(|address| {
-            input
-                .desired
-                .get(address)
-                .is_some_and(|desired| desired.lives_in.contains(&change.address))
-        })
-        .map(|address| (*address).clone())
-        .collect()
+fn change_of(verdict: &Verdict) -> Option<&Change> {
+    match verdict {
+        Verdict::Change(change) => Some(change),
+        _ => None,
+    }
+}
+
+/// What comes before a change.
+#[derive(Default)]
+struct Edges {
+    depends_on: BTreeSet<Address>,
+    torn_down_after: BTreeSet<Address>,
+    made_after_teardown: BTreeSet<Address>,
 }
 
 /// The changes of a plan, by what edges are found with.
 struct Index<'a> {
+    /// In the order of their addresses.
+    changes: Vec<&'a Change>,
     by_address: BTreeMap<&'a Address, &'a Change>,
-    replaced: Vec<&'a Address>,
+    /// Replacements, by what they live in.
+    residents: BTreeMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
+    /// The same, by their side.
+    leaving_from: BTreeMap<&'a Side, Vec<&'a Address>>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
-    /// Addresses of deletions that hold a private address, by subnet and address.
-    freed: BTreeMap<(&'a ArmId, std::net::Ipv4Addr), &'a Address>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
+    places: Places<'a>,
 }
 
 impl<'a> Index<'a> {
-    fn new(changes: &'a [Change]) -> Self {
+    fn new(input: PlanInput<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
+        let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
+            places: Places::of(&changes),
+            changes,
             by_address: BTreeMap::new(),
-            replaced: Vec::new(),
+            residents: BTreeMap::new(),
             leaving_workers: BTreeMap::new(),
+            leaving_from: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
-            freed: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
-        for change in changes {
-            index.add(change);
+        for change in index.changes.clone() {
+            index.add(input, change);
         }
         index
     }
 
-    fn add(&mut self, change: &'a Change) {
+    fn add(&mut self, input: PlanInput<'a>, change: &'a Change) {
         self.by_address.insert(&change.address, change);
         if change.action == Action::Replace {
-            self.replaced.push(&change.address);
+            let homes = input.desired.get(&change.address).map(|desired| &desired.lives_in);
+            for home in homes.into_iter().flatten() {
+                self.residents.entry(home).or_default().push(&change.address);
+            }
         }
         for id in change.before.iter().flat_map(references) {
             self.pointing_at.entry(id).or_default().push(change);
@@ -93,15 +98,50 @@ impl<'a> Index<'a> {
         self.deleted_kinds.entry(change.address.kind).or_default().push(&change.address);
         if change.address.kind == Kind::Worker {
             self.leaving_workers.insert(&change.address.name, &change.address);
+            self.leaving_from.entry(&change.address.side).or_default().push(&change.address);
         }
         if let ObjectKey::Azure(id) = &change.key {
             self.deleted.insert(id, &change.address);
         }
-        if let Some(Resource::NetworkInterface(interface)) = &change.before
-            && let Some(subnet) = interface.subnet.known()
-        {
-            self.freed.insert((subnet, interface.private_ip), &change.address);
+    }
+
+    fn edges(&self, input: PlanInput<'_>, change: &Change) -> Edges {
+        let mut edges = Edges::default();
+        let (leaving, moving) = self.places.taken_for(change);
+        edges.depends_on.extend(leaving);
+        edges.made_after_teardown.extend(moving);
+        match change.action {
+            // What lived in it may come back elsewhere: only its end counts.
+            Action::Delete => {
+                let (ends, comes): (Vec<_>, Vec<_>) = self
+                    .before_deletion(change)
+                    .into_iter()
+                    .partition(|address| self.is_moving_resident(address, change));
+                edges.made_after_teardown.extend(ends);
+                edges.depends_on.extend(comes);
+                return edges;
+            }
+            Action::Replace => edges.torn_down_after = self.resting_on(change),
+            // What lived in the one that is lost goes before the new one comes,
+            // or it would be taken for the new one's.
+            Action::Create => edges.made_after_teardown.extend(self.resting_on(change)),
+            Action::Update | Action::Adopt => {}
         }
+        edges.depends_on.extend(self.before_making(input, change));
+        edges
+    }
+
+    /// What is replaced and lives in an object or points at it: it must be gone
+    /// before the object can go.
+    fn resting_on(&self, change: &Change) -> BTreeSet<Address> {
+        let living = self.residents.get(&change.address).into_iter().flatten().copied();
+        let pointing = match &change.key {
+            ObjectKey::Azure(id) => self.pointing_at.get(id),
+            _ => None,
+        };
+        let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
+        let all = living.chain(pointing.map(|it| &it.address));
+        all.filter(|address| **address != change.address).cloned().collect()
     }
 
     /// Creations, updates and replacements follow what they depend on.
@@ -115,12 +155,6 @@ impl<'a> Index<'a> {
             .collect();
         if change.action == Action::Update && carries_routes(change.address.kind) {
             edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
-        }
-        if let Some(Resource::NetworkInterface(interface)) = &change.after
-            && let Some(subnet) = interface.subnet.known()
-            && let Some(address) = self.freed.get(&(subnet, interface.private_ip))
-        {
-            edges.insert((*address).clone());
         }
         edges
     }
@@ -148,7 +182,7 @@ impl<'a> Index<'a> {
         match change.address.kind {
             Kind::VirtualMachine => {
                 let side = &change.address.side;
-                let name = change.address.name.as_str();
+                let name = id.name();
                 for kind in [Kind::Worker, Kind::TailnetDevice] {
                     let resident = Address::new(kind, side.clone(), name);
                     edges.extend(
@@ -176,19 +210,21 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// Whether a change replaces what lives in a machine that is deleted.
+    fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
+        machine.address.kind == Kind::VirtualMachine
+            && matches!(address.kind, Kind::Worker | Kind::TailnetDevice)
+            && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
+    }
+
     /// Deletions of objects whose ids begin with this one.
     fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> + use<'a> {
-        let prefix = ArmId::new(format!("{id}/"));
-        let length = prefix.as_str().len();
-        let mut found = Vec::new();
-        for (candidate, address) in self.deleted.range(prefix.clone()..) {
-            let text = candidate.as_str();
-            if text.len() < length || ArmId::new(&text[..length]) != prefix {
-                break;
-            }
-            found.push(*address);
-        }
-        found.into_iter()
+        let below = self.deleted.range(ArmId::new(format!("{id}/"))..);
+        let inside: Vec<_> = below
+            .take_while(|(candidate, _)| candidate.is_inside(id))
+            .map(|(_, address)| *address)
+            .collect();
+        inside.into_iter()
     }
 
     fn before_kubernetes_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
@@ -217,12 +253,8 @@ impl<'a> Index<'a> {
 
     /// Workers are reached through their router, so they leave first.
     fn before_router_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
-        edges.extend(
-            self.leaving_workers
-                .values()
-                .filter(|address| address.side == change.address.side)
-                .map(|address| (*address).clone()),
-        );
+        let leaving = self.leaving_from.get(&change.address.side).into_iter().flatten();
+        edges.extend(leaving.map(|address| (*address).clone()));
         if change.address.kind == Kind::TailnetDevice {
             let host =
                 Address::new(Kind::RouterHost, change.address.side.clone(), &change.address.name);
@@ -256,7 +288,7 @@ fn is_kubernetes(kind: Kind) -> bool {
 }
 
 /// The ids that a value points at.
-fn references(resource: &Resource) -> Vec<&ArmId> {
+pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
     match resource {
         Resource::Subnet(subnet) => {
             [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
@@ -288,58 +320,63 @@ pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-/// The made-anew resource that a changed resource lives in, if there is one.
+/// The made-anew resource that a changed resource lives in, if there is one;
+/// else, for what is replaced, the replaced one that it points at.
 fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option<Address> {
     let desired = input.desired.get(address)?;
-    desired
-        .lives_in
-        .iter()
-        .find(|home| {
-            matches!(
-                verdicts.get(home),
-                Some(Verdict::Change(change))
-                    if matches!(change.action, Action::Create | Action::Replace)
-            )
-        })
-        .cloned()
+    let action = |address: &Address| match verdicts.get(address) {
+        Some(Verdict::Change(change)) => Some(change.action),
+        _ => None,
+    };
+    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.lives_in.iter().find(anew) {
+        return Some(home.clone());
+    }
+    let Some(Verdict::Change(change)) = verdicts.get(address) else { return None };
+    let forced = change.fields.iter().any(|field| field.forces_replacement);
+    if change.action != Action::Replace || forced {
+        return None;
+    }
+    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
+    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
+        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
+        _ => None,
+    };
+    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
+    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
 }
 
 /// The changes so that each one stands behind all that it depends on; among
 /// those that are free, by address, deletions last.
-pub(super) fn in_order(changes: Vec<Change>) -> Vec<Change> {
-    let mut waiting: BTreeMap<Address, usize> = BTreeMap::new();
-    let mut dependants: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
-    for change in &changes {
-        waiting.insert(change.address.clone(), change.depends_on.len());
-        for dependency in &change.depends_on {
-            dependants.entry(dependency.clone()).or_default().push(change.address.clone());
+pub(super) fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
+    changes.sort_by(|one, other| one.address.cmp(&other.address));
+    let index: BTreeMap<&Address, usize> =
+        changes.iter().enumerate().map(|(index, change)| (&change.address, index)).collect();
+    let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
+    for (dependant, change) in changes.iter().enumerate() {
+        for dependency in change.depends_on.iter().filter_map(|address| index.get(address)) {
+            dependants[*dependency].push(dependant);
         }
     }
-    let mut by_address: BTreeMap<Address, Change> =
-        changes.into_iter().map(|change| (change.address.clone(), change)).collect();
-    let mut free: BTreeSet<(bool, Address)> = BTreeSet::new();
-    for (address, count) in &waiting {
-        if *count == 0 {
-            free.insert((is_deletion(&by_address, address), address.clone()));
-        }
-    }
-    let mut ordered = Vec::with_capacity(by_address.len());
-    while let Some((_, address)) = free.pop_first() {
-        ordered.extend(by_address.remove(&address));
-        for dependant in dependants.remove(&address).unwrap_or_default() {
-            let Some(count) = waiting.get_mut(&dependant) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                free.insert((is_deletion(&by_address, &dependant), dependant));
+    let mut waiting: Vec<usize> = changes.iter().map(|change| change.depends_on.len()).collect();
+    let rank = |index: usize| (changes[index].action == Action::Delete, index);
+    let mut free: BTreeSet<(bool, usize)> =
+        (0..changes.len()).filter(|index| waiting[*index] == 0).map(rank).collect();
+    let mut order = Vec::with_capacity(changes.len());
+    while let Some((_, next)) = free.pop_first() {
+        order.push(next);
+        for dependant in &dependants[next] {
+            waiting[*dependant] -= 1;
+            if waiting[*dependant] == 0 {
+                free.insert(rank(*dependant));
             }
         }
     }
+    let mut unordered: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
+    let mut ordered: Vec<Change> =
+        order.into_iter().filter_map(|index| unordered[index].take()).collect();
     // Edges come from a wiring diagram without cycles; if one slipped in, the
     // rest still is shown and the executor will refuse it.
-    ordered.extend(by_address.into_values());
+    ordered.extend(unordered.into_iter().flatten());
     ordered
-}
-
-fn is_deletion(changes: &BTreeMap<Address, Change>, address: &Address) -> bool {
-    changes.get(address).is_some_and(|change| change.action == Action::Delete)
 }

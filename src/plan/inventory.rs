@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Kind, ObjectKey, Ownership, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
 use crate::topology::diagnostic::Code;
 
 /// The world as far as it could be read.
@@ -103,6 +103,14 @@ impl Inventory {
     /// The gap that hides objects of this kind and key, if there is one.
     pub fn gap_for(&self, kind: Kind, key: Option<&ObjectKey>) -> Option<&Gap> {
         sources_of(kind, key).into_iter().find_map(|source| self.gaps.get(&source))
+    }
+
+    /// The gap that hides what a resource's value is made from. A datacenter's
+    /// tables name the pod range that each worker holds, and only the cluster
+    /// knows it: without its word they would be written with ranges made up.
+    pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
+        let names_places = address.kind == Kind::RouteTable && address.side != Side::Cluster;
+        self.gaps.get(&Source::Kubernetes).filter(|_| names_places)
     }
 
     /// The sources that could not be read.

@@ -177,10 +177,15 @@ fn prefixes_with_two_owners(
         .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
     for prefix in ours {
         for (device, served) in &tailnet.served_by_others {
-            for other in served.iter().filter(|other| other.contains(&prefix)) {
+            // The more specific one wins, whoever's it is; and a router takes
+            // its own prefixes from whoever serves a broader one. An exit node's
+            // route is used by nobody who did not ask for it.
+            let is_exit = |other: &&Ipv4Net| other.prefix_len() == 0;
+            let taken = served.iter().filter(|other| overlaps(other, &prefix));
+            for other in taken.filter(|other| !is_exit(other)) {
                 findings.push(error(
                     Code::PrefixTwoOwners,
-                    format!("device {device} of the tailnet already serves {other}, which covers {prefix}"),
+                    format!("device {device} of the tailnet already serves {other}, which overlaps {prefix}"),
                     format!("withdraw {other} from {device}, or choose another range"),
                 ));
             }

@@ -10,9 +10,13 @@ pub mod file;
 pub mod findings;
 mod foresight;
 pub mod inventory;
+mod keep;
 pub mod live;
+mod places;
 mod planner;
 mod removal;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use findings::{Finding, Severity};

@@ -6,6 +6,7 @@ use super::cascade;
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::edges;
+use super::keep;
 use super::removal;
 use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
@@ -55,10 +56,15 @@ pub(super) type Verdicts = BTreeMap<Address, Verdict>;
 pub fn plan(input: PlanInput<'_>) -> Plan {
     let mut verdicts = compare_each(input);
     cascade::replace_what_brings_the_absent(input, &mut verdicts);
-    cascade::replace_what_lives_in_the_replaced(input, &mut verdicts);
+    cascade::replace_what_rests_on_the_replaced(input, &mut verdicts);
     removal::delete_what_nothing_asks_for(input, &mut verdicts);
-    cascade::protect(input, &mut verdicts);
-    cascade::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
+    let kept = keep::protect(input, &mut verdicts);
+    loop {
+        cascade::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
+        if !keep::keep_what_the_kept_rests_on(input, &kept, &mut verdicts) {
+            break;
+        }
+    }
     edges::connect(input, &mut verdicts);
     edges::mark_consequences(input, &mut verdicts);
     assemble(input, verdicts)
@@ -70,7 +76,8 @@ fn compare_each(input: PlanInput<'_>) -> Verdicts {
 
 fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
     let kind = desired.address.kind;
-    if let Some(gap) = input.inventory.gap_for(kind, desired.key.as_ref()) {
+    let gap = input.inventory.gap_for(kind, desired.key.as_ref());
+    if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
         return Verdict::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
@@ -217,6 +224,7 @@ pub(super) fn change(
         ownership: observed.map(|observed| observed.ownership.clone()),
         depends_on: Vec::new(),
         torn_down_after: Vec::new(),
+        made_after_teardown: Vec::new(),
         because: desired.because.clone(),
         follows_from: None,
         interrupts: None,

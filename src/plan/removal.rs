@@ -1,29 +1,32 @@
 //! What carries our mark and is no longer asked for.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::diff::{self, WholeSide};
 use super::planner::{PlanInput, Verdict, Verdicts};
-use super::{Action, Blocked, Change, Observed};
+use super::{Action, Change, Observed};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
-use crate::topology::diagnostic::Code;
 
 /// Adds a deletion for each object of ours that no desired resource claims.
 pub(super) fn delete_what_nothing_asks_for(input: PlanInput<'_>, verdicts: &mut Verdicts) {
-    let claimed: BTreeSet<&ObjectKey> =
+    let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
         let Ownership::Ours { side } = &observed.ownership else { continue };
-        if claimed.contains(key) || goes_with_another(observed.resource.kind()) {
+        let kind = observed.resource.kind();
+        if claimed.contains(key) || goes_with_another(kind) {
             continue;
         }
-        let address =
-            Address::new(observed.resource.kind(), Side::from(side), object_name(key, observed));
-        // Two subnets of one name in two VNets would share an address.
+        // A source that was read in part may have hidden why the object is there.
+        if input.inventory.gap_for(kind, Some(key)).is_some() {
+            continue;
+        }
+        let mut address = Address::new(kind, Side::from(side), object_name(key));
+        // Two of one name in two places would share an address.
         if verdicts.contains_key(&address) {
-            continue;
+            address.name = place_and_name(key);
         }
-        let verdict = deletion(input, &address, key, observed);
+        let verdict = deletion(&address, key, observed);
         verdicts.insert(address, verdict);
     }
 }
@@ -33,43 +36,39 @@ fn goes_with_another(kind: Kind) -> bool {
     matches!(kind, Kind::AdvertisedRoutes | Kind::ApprovedRoutes)
 }
 
-fn object_name(key: &ObjectKey, observed: &Observed) -> String {
-    match (&observed.resource, key) {
-        (_, ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) => id.name().to_owned(),
-        (_, ObjectKey::Kubernetes(name)) => name.name.clone(),
-        (
-            _,
-            ObjectKey::Device(name)
-            | ObjectKey::DeviceAdvertised(name)
-            | ObjectKey::DeviceApproved(name)
-            | ObjectKey::Host(name),
-        ) => name.clone(),
+fn object_name(key: &ObjectKey) -> String {
+    match key {
+        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name().to_owned(),
+        ObjectKey::Kubernetes(name) => name.name.clone(),
+        ObjectKey::Device(name)
+        | ObjectKey::DeviceAdvertised(name)
+        | ObjectKey::DeviceApproved(name)
+        | ObjectKey::Host(name) => name.clone(),
     }
 }
 
-fn deletion(
-    input: PlanInput<'_>,
-    address: &Address,
-    key: &ObjectKey,
-    observed: &Observed,
-) -> Verdict {
+/// A name that no other object of the kind has.
+fn place_and_name(key: &ObjectKey) -> String {
+    let name = object_name(key);
+    match key {
+        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
+            let group = id.resource_group_name().unwrap_or_default();
+            let is_child = id.resource_type().is_some_and(|it| it.matches('/').count() > 1);
+            match id.parent().filter(|_| is_child) {
+                Some(parent) => format!("{group}/{}/{name}", parent.name()),
+                None => format!("{group}/{name}"),
+            }
+        }
+        ObjectKey::Kubernetes(object) => {
+            format!("{}/{name}", object.namespace.as_deref().unwrap_or_default())
+        }
+        _ => name,
+    }
+}
+
+fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Verdict {
     let fields = diff::whole(&observed.resource, WholeSide::Deleted);
     let because = "nothing in the topology asks for it".to_owned();
-    if let Some(contents) = input.inventory.foreign_contents.get(key) {
-        return Verdict::Blocked(Blocked {
-            address: address.clone(),
-            action: Action::Delete,
-            fields,
-            code: Code::GroupHoldsForeign,
-            reason: format!(
-                "it holds objects that are not this topology's: {}",
-                contents.join(", ")
-            ),
-            remedy: "move or delete those objects, then run the same command again".to_owned(),
-            follows_from: None,
-            because,
-        });
-    }
     Verdict::Change(Box::new(Change {
         address: address.clone(),
         key: key.clone(),
@@ -80,6 +79,7 @@ fn deletion(
         ownership: Some(observed.ownership.clone()),
         depends_on: Vec::new(),
         torn_down_after: Vec::new(),
+        made_after_teardown: Vec::new(),
         because,
         follows_from: None,
         interrupts: interruption(&observed.resource),

@@ -101,6 +101,10 @@ pub struct Change {
     pub depends_on: Vec<Address>,
     /// Changes of this plan whose deletion half waits for this one's.
     pub torn_down_after: Vec<Address>,
+    /// Changes of this plan whose deletion half comes before this one is made:
+    /// it takes a place that they hold, or takes away what they stand in.
+    #[serde(default)]
+    pub made_after_teardown: Vec<Address>,
     /// The rule of the topology that asks for it.
     pub because: String,
     /// The change that this one only follows from.

@@ -36,6 +36,7 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
         ownership: None,
         depends_on: Vec::new(),
         torn_down_after: Vec::new(),
+        made_after_teardown: Vec::new(),
         because: String::new(),
         follows_from: None,
         interrupts: None,

@@ -36,6 +36,14 @@ impl<T> Pending<T> {
         }
     }
 
+    /// The resource that the value waits for, where it is not known.
+    pub fn awaited(&self) -> Option<Address> {
+        match self {
+            Self::Known(_) => None,
+            Self::After(After { address }) => Some(address.clone()),
+        }
+    }
+
     /// Applies a function to a known value.
     pub fn map<U>(self, function: impl FnOnce(T) -> U) -> Pending<U> {
         match self {

@@ -6,10 +6,12 @@
 mod destroy;
 mod edits;
 mod end_state;
+mod executor;
 mod faults;
 mod harness;
 mod kill;
 mod live_lints;
+mod places;
 mod portrait;
 mod repeat;
 mod saved_plans;

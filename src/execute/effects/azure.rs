@@ -56,18 +56,19 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// A write whose answer was lost is repeated with the old etag and refused: if
-/// the object is as wanted by now, it was ours.
+/// A write whose answer was lost is repeated and refused, by its old etag or
+/// because the first one still runs: if the object is as wanted in the end, the
+/// first one was ours.
 async fn settle(
     round: &Round<'_>,
     id: &ArmId,
     change: &Change,
     error: ApiError,
 ) -> Result<(), Outcome> {
-    if !error.is_precondition_failed() {
+    if !error.is_precondition_failed() && !error.is_conflict() {
         return Err(of_api(&error));
     }
-    let body = round.run.doors.arm.get(id).await.map_err(|error| of_api(&error))?;
+    let body = round.run.doors.arm.quiet(id).await.map_err(|error| of_api(&error))?;
     let resource_type = id.resource_type().unwrap_or_default();
     let now = body.as_ref().and_then(|body| match &change.after {
         Some(Resource::RouteTableAssociation(_)) => {

@@ -59,10 +59,13 @@ impl ClusterDoor {
             let name = text_at(&object["metadata"], "name");
             match (check(object, worker.as_str(), token_id), decided(object)) {
                 (Ok(()), Some("Approved")) => approved = Some(name),
-                (Ok(()), None) => {
-                    approve(&requests, &name, object, worker).await?;
-                    approved = Some(name);
-                }
+                (Ok(()), None) => match approve(&requests, &name, object, worker).await {
+                    Ok(()) => approved = Some(name),
+                    // It moved on meanwhile, by our own hand perhaps: the next
+                    // look tells.
+                    Err(error) if error.is_conflict() => {}
+                    Err(error) => return Err(error),
+                },
                 (Err(reason), None) => refusal = Some(Refusal { request: name, reason }),
                 // Denied or failed: the kubelet asks again.
                 _ => {}

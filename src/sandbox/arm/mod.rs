@@ -67,6 +67,9 @@ pub struct ArmStore {
     kubeconfigs: BTreeMap<String, String>,
     subscriptions: BTreeSet<String>,
     version: u64,
+    /// The keys of objects that changed since somebody last asked.
+    #[serde(skip)]
+    touched: BTreeSet<String>,
 }
 
 /// An object with its id in the letters of its creation.
@@ -248,8 +251,33 @@ impl ArmStore {
         let resource_type = type_of(kind, &id);
         self.index.remove(&owner, &resource_type);
         self.index.insert(&owner, &resource_type, index::references(kind, &id, &body));
-        self.objects.insert(owner, Stored { id, kind, body });
+        self.objects.insert(owner.clone(), Stored { id, kind, body });
+        self.touch(owner);
+    }
+
+    /// Notes that an object changed.
+    fn touch(&mut self, key: String) {
         self.version += 1;
+        self.touched.insert(key);
+    }
+
+    /// The ids, in small letters, of objects that changed or went since this
+    /// was last asked; nothing is known of before the store was loaded.
+    pub(in crate::sandbox) fn take_touched(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// The id of an object in the letters of its creation.
+    pub(in crate::sandbox) fn id_as_created(&self, id: &ArmId) -> Option<&ArmId> {
+        self.stored(id).map(|stored| &stored.id)
+    }
+
+    /// All that refer to an object; children under their own ids.
+    pub(in crate::sandbox) fn users<'a>(
+        &'a self,
+        target: &ArmId,
+    ) -> impl Iterator<Item = &'a ArmId> + use<'a> {
+        self.index.users(target)
     }
 
     fn stored(&self, id: &ArmId) -> Option<&Stored> {

@@ -89,7 +89,7 @@ fn begin(
                 serde_json::json!("Updating"),
             );
         }
-        store.version += 1;
+        store.touch(key(&path.id));
     }
     let start = Start {
         kind: path.kind,
@@ -274,7 +274,7 @@ impl ArmStore {
         self.running.remove(owner);
         self.custom_data.remove(owner);
         self.kubeconfigs.remove(owner);
-        self.version += 1;
+        self.touch(owner.to_owned());
         if stored.kind == Kind::VirtualMachine {
             compute::detach(self, &stored);
         }

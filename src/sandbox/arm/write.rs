@@ -273,17 +273,19 @@ impl ArmStore {
 
     /// Ends a write: the state becomes final and the etag changes once more.
     pub(super) fn end_write(&mut self, operation: &Operation, context: &mut ArmContext<'_>) {
-        let Some(stored) = self.objects.get_mut(&key(&operation.owner)) else { return };
+        let owner = key(&operation.owner);
+        let Some(stored) = self.objects.get_mut(&owner) else { return };
         let state = if operation.failure.is_some() { "Failed" } else { "Succeeded" };
         etags::set_state(stored.kind, &mut stored.body, "Succeeded", None);
         let only = (operation.target != operation.owner).then(|| operation.target.name());
         etags::set_state(stored.kind, &mut stored.body, state, only);
         etags::stamp_end(stored.kind, &mut stored.body, context.guid);
-        self.version += 1;
+        let kind = stored.kind;
+        self.touch(owner);
         if operation.failure.is_some() {
             return;
         }
-        match stored.kind {
+        match kind {
             Kind::VirtualMachine => compute::created(self, &operation.owner, context),
             Kind::ManagedCluster => aks::created(self, &operation.owner, context.guid),
             _ => {}

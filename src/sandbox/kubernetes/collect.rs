@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::definition::{CORE, Definition, EXTENSIONS, Scope};
+use super::owned::owners;
 use super::path::Propagation;
 use super::store::KubernetesStore;
 use super::value::{at, items, metadata, name, namespace, nested, text};
@@ -138,19 +139,18 @@ impl KubernetesStore {
     }
 
     /// The objects that name this owner.
-    fn owned_by(&self, uid: &str) -> Vec<(Definition, Arc<Value>)> {
-        let mut owned = Vec::new();
-        for collection in self.objects.values() {
-            let dependents = collection.values().filter(|stored| owners(&stored.0).contains(&uid));
-            for stored in dependents {
+    fn owned_by(&mut self, uid: &str) -> Vec<(Definition, Arc<Value>)> {
+        let places = self.owned.places(&self.objects, uid);
+        let stored =
+            places.iter().filter_map(|(collection, key)| self.objects.get(collection)?.get(key));
+        stored
+            .filter_map(|stored| {
                 let api_version = text(&stored.0, &["apiVersion"]).unwrap_or_default();
                 let kind = text(&stored.0, &["kind"]).unwrap_or_default();
-                if let Some(definition) = self.definition_of_kind(api_version, kind) {
-                    owned.push((definition, Arc::clone(&stored.0)));
-                }
-            }
-        }
-        owned
+                let definition = self.definition_of_kind(api_version, kind)?;
+                Some((definition, Arc::clone(&stored.0)))
+            })
+            .collect()
     }
 
     /// Deletes what nobody owns any more; what has another owner only forgets this one.
@@ -192,11 +192,4 @@ impl KubernetesStore {
         let mut objects = self.objects.values().flat_map(|collection| collection.values());
         objects.any(|stored| text(&stored.0, &["metadata", "uid"]) == Some(uid))
     }
-}
-
-fn owners(object: &Value) -> Vec<&str> {
-    items(object, &["metadata", "ownerReferences"])
-        .iter()
-        .filter_map(|reference| text(reference, &["uid"]))
-        .collect()
 }

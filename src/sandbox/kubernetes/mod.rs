@@ -22,6 +22,7 @@ mod initial;
 mod managers;
 mod news;
 mod openapi;
+mod owned;
 mod patch;
 mod patching;
 mod path;

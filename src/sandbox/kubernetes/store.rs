@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::definition::{BUILT_IN, CORE, Definition, EXTENSIONS, Scope};
+use super::owned::Owned;
 use super::value::{metadata, name, namespace};
 
 /// How many changes are remembered for watches.
@@ -51,6 +52,8 @@ pub struct KubernetesStore {
     pub(super) objects: BTreeMap<String, BTreeMap<String, Stored>>,
     #[serde(skip)]
     pub(super) changes: VecDeque<Change>,
+    #[serde(skip)]
+    pub(super) owned: Owned,
 }
 
 /// The key of an object in its collection; all of a namespace lie side by side.
@@ -165,7 +168,8 @@ impl KubernetesStore {
         let collection = definition.qualified_resource();
         let after = Arc::new(object);
         let objects = self.objects.entry(collection.clone()).or_default();
-        let before = objects.insert(key, Stored(Arc::clone(&after))).map(|stored| stored.0);
+        let before = objects.insert(key.clone(), Stored(Arc::clone(&after))).map(|stored| stored.0);
+        self.owned.note((&collection, &key), before.as_deref(), Some(&after));
         let told = Arc::clone(&after);
         self.remember(collection, before, Some(after), Arc::clone(&told));
         told
@@ -178,7 +182,9 @@ impl KubernetesStore {
         namespace: Option<&str>,
         name: &str,
     ) -> Option<Arc<Value>> {
-        let before = self.objects.get_mut(collection)?.remove(&key(namespace, name))?.0;
+        let key = key(namespace, name);
+        let before = self.objects.get_mut(collection)?.remove(&key)?.0;
+        self.owned.note((collection, &key), Some(&before), None);
         self.resource_version += 1;
         let mut told = (*before).clone();
         let version = self.resource_version.to_string();

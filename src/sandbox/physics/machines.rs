@@ -1,6 +1,6 @@
 //! A VM boots and becomes a host; a VM that goes takes its host along.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -30,74 +30,122 @@ struct Machine {
     ip_forwarding: bool,
 }
 
+const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
+const PUBLIC_ADDRESSES: &str = "Microsoft.Network/publicIPAddresses";
+
+/// The VMs of which there are machines, and those that wait for becoming one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Machines {
+    /// The names of their hosts.
+    booted: BTreeMap<ArmId, String>,
+    /// Their name was taken, or they had no address.
+    waiting: BTreeSet<ArmId>,
+}
+
 pub(super) fn settle(world: &mut World, now: Timestamp) {
     // Machines follow from nothing but Azure's objects.
     if world.settled.azure == Some(world.arm.version()) {
         return;
     }
-    remove_lost(world, now);
-    let booted: HashSet<&ArmId> = world.hosts.values().filter_map(vm).collect();
-    let running: Vec<(ArmId, String)> = world
-        .arm
-        .list(VIRTUAL_MACHINES)
-        .filter(|(id, machine)| succeeded(machine) && !booted.contains(id))
-        .map(|(id, machine)| (id.clone(), instance(machine)))
-        .collect();
-    for (id, instance) in running {
-        boot(world, &id, instance, now);
+    let concerned = concerned(world);
+    for id in &concerned {
+        remove_lost(world, id, now);
     }
-    publish(world);
+    for id in concerned.iter().chain(&std::mem::take(&mut world.settled.machines.waiting)) {
+        boot(world, id, now);
+    }
+    for id in &concerned {
+        publish(world, id);
+    }
 }
 
-fn vm(host: &Host) -> Option<&ArmId> {
-    match &host.kind {
-        HostKind::Vm { id, .. } => Some(id),
+/// The VMs that changed, or something that they have their addresses from.
+fn concerned(world: &mut World) -> BTreeSet<ArmId> {
+    let World { arm, hosts, settled, .. } = world;
+    let touched = arm.take_touched();
+    if settled.azure.is_some() {
+        let mut found = BTreeSet::new();
+        touched.into_iter().for_each(|id| add_machines(arm, &ArmId::new(id), &mut found));
+        return found;
+    }
+    let vm = |host: &Host| match &host.kind {
+        HostKind::Vm { id, .. } => Some((id.clone(), host.name.clone())),
         HostKind::Existing { .. } => None,
-    }
+    };
+    settled.machines.booted = hosts.values().filter_map(vm).collect();
+    let all = arm.list(VIRTUAL_MACHINES).map(|(id, _)| id);
+    all.chain(settled.machines.booted.keys()).cloned().collect()
 }
 
-/// Gives each machine the public address that its interface has.
-fn publish(world: &mut World) {
-    let World { arm, hosts, .. } = world;
-    let address =
-        |id: &ArmId| interface(arm, id).and_then(|interface| public_address(arm, interface));
-    let moved: Vec<(String, Option<Ipv4Addr>)> = hosts
-        .values()
-        .filter_map(|host| Some((host, address(vm(host)?))))
-        .filter(|(host, address)| host.public_ip != *address)
-        .map(|(host, address)| (host.name.clone(), address))
-        .collect();
-    for (name, address) in moved {
-        if let Some(host) = hosts.get_mut(&name) {
-            host.public_ip = address;
+/// The VMs behind a VM, an interface or a public address.
+fn add_machines(arm: &ArmStore, id: &ArmId, found: &mut BTreeSet<ArmId>) {
+    let resource_type = id.resource_type().unwrap_or_default();
+    if resource_type.eq_ignore_ascii_case(VIRTUAL_MACHINES) {
+        found.insert(id.clone());
+    }
+    let leads_on = |kind: &str| resource_type.eq_ignore_ascii_case(kind);
+    if leads_on(INTERFACES) || leads_on(PUBLIC_ADDRESSES) {
+        for user in arm.users(id) {
+            // An address is used by a part of an interface.
+            let whole = user.parent().filter(|parent| arm.get(parent).is_some());
+            add_machines(arm, &whole.unwrap_or_else(|| user.clone()), found);
         }
     }
 }
 
-fn remove_lost(world: &mut World, now: Timestamp) {
-    let World { arm, hosts, tailnet, .. } = world;
-    let is_lost = |host: &&Host| match &host.kind {
-        HostKind::Vm { id, instance: known } => {
+fn remove_lost(world: &mut World, id: &ArmId, now: Timestamp) {
+    let World { arm, hosts, tailnet, settled, .. } = world;
+    let Some(name) = settled.machines.booted.get(id) else { return };
+    let lost = match hosts.get(name).map(|host| &host.kind) {
+        Some(HostKind::Vm { instance: known, .. }) => {
             arm.get(id).is_none_or(|machine| instance(machine) != *known)
         }
-        HostKind::Existing { .. } => false,
+        _ => true,
     };
-    let lost: Vec<String> = hosts.values().filter(is_lost).map(|host| host.name.clone()).collect();
-    for name in lost {
-        let Some(Host { tailscale: Some(tailscale), .. }) = hosts.remove(&name) else { continue };
-        if let Some(device) = &tailscale.device {
-            tailnet.report(device, false, &tailscale.advertised_routes, now);
-        }
+    if !lost {
+        return;
+    }
+    if let Some(Host { tailscale: Some(tailscale), .. }) = hosts.remove(name)
+        && let Some(device) = &tailscale.device
+    {
+        tailnet.report(device, false, &tailscale.advertised_routes, now);
+    }
+    settled.machines.booted.remove(id);
+}
+
+/// Gives a machine the public address that its interface has.
+fn publish(world: &mut World, id: &ArmId) {
+    let World { arm, hosts, settled, .. } = world;
+    let Some(name) = settled.machines.booted.get(id) else { return };
+    let address = interface(arm, id).and_then(|interface| public_address(arm, interface));
+    if hosts.get(name).is_some_and(|host| host.public_ip != address)
+        && let Some(host) = hosts.get_mut(name)
+    {
+        host.public_ip = address;
     }
 }
 
-fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
-    let Some(address) = interface(&world.arm, id).and_then(private_address) else { return };
+/// Makes a host of a VM that Azure has finished with, unless there is one.
+fn boot(world: &mut World, id: &ArmId, now: Timestamp) {
+    let machine = world.arm.get(id).filter(|machine| succeeded(machine));
+    let Some(instance) = machine.map(instance) else { return };
+    if world.settled.machines.booted.contains_key(id) {
+        return;
+    }
+    match start(world, id, instance, now) {
+        Some(name) => drop(world.settled.machines.booted.insert(id.clone(), name)),
+        None => drop(world.settled.machines.waiting.insert(id.clone())),
+    }
+}
+
+fn start(world: &mut World, id: &ArmId, instance: String, now: Timestamp) -> Option<String> {
+    let id = &world.arm.id_as_created(id)?.clone();
+    let address = interface(&world.arm, id).and_then(private_address)?;
     let machine = world.arm.custom_data(id).and_then(read_machine);
     let name = machine.as_ref().map_or_else(|| id.name().to_owned(), |it| it.hostname.clone());
     let role = machine.as_ref().map_or(MachineRole::Worker, |machine| machine.role);
     if world.hosts.contains_key(&name) {
-        return;
+        return None;
     }
     let kind = HostKind::Vm { id: id.clone(), instance };
     let mut host = Host::bare(&name, address, kind, role);
@@ -110,6 +158,7 @@ fn boot(world: &mut World, id: &ArmId, instance: String, now: Timestamp) {
         }
     }
     world.hosts.insert(host);
+    Some(name)
 }
 
 fn read_machine(custom_data: &str) -> Option<Machine> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::machines::Machines;
 use crate::sandbox::hosts::{Host, Hosts, Touched};
 use crate::sandbox::kubernetes::{KubernetesStore, ObjectNews};
 use crate::sandbox::world::World;
@@ -14,6 +15,8 @@ use crate::sandbox::world::World;
 pub struct Settled {
     /// The version of Azure's objects.
     pub(super) azure: Option<u64>,
+    /// What VMs became.
+    pub(super) machines: Machines,
     /// The AKS cluster whose nodes were scaled.
     pub(super) cluster: Option<Value>,
     /// The identity of the API server and the version of its objects.

@@ -1,0 +1,253 @@
+//! Topologies of any size, and worlds that match them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use stargate::desired::facts::{AksNode, ClusterFacts, Held, NodeSubnet};
+use stargate::desired::{DesiredSet, Facts, build};
+use stargate::plan::Inventory;
+use stargate::resource::ownership::SideName;
+use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side};
+use stargate::topology::load::load_text;
+use stargate::topology::model::Topology;
+use stargate::topology::names::{SubscriptionId, WorkerName};
+
+/// How many datacenters of how many workers. Every second one is of VMs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) datacenters: u32,
+    pub(crate) workers: u32,
+}
+
+/// The most workers that one file may ask of a datacenter here; what is beyond
+/// is added in memory.
+const MOST_IN_FILE: u32 = 122;
+/// How many of each kind of thing the world with few changes has lost, changed
+/// or left over.
+const FEW: usize = 5;
+const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
+const NODE_GROUP: &str = "MC_large_large_canadacentral";
+
+/// A topology and what is there of it.
+pub(crate) struct World {
+    pub(crate) topology: Topology,
+    pub(crate) facts: Facts,
+    pub(crate) desired: DesiredSet,
+    /// Everything as it is wanted.
+    pub(crate) inventory: Inventory,
+    /// The same with a few differences.
+    pub(crate) drifted: Inventory,
+    /// Nothing.
+    pub(crate) empty: Inventory,
+}
+
+impl World {
+    pub(crate) fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
+        let topology = topology(shape)?;
+        let mut facts = facts(&topology);
+        let desired = build(&topology, &facts)?;
+        facts.held = held(&desired);
+        let inventory = everything(&desired);
+        let drifted = drifted(&desired);
+        Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
+    }
+}
+
+/// A file of that shape: `10.1.0.0/16` and on for the datacenters' networks,
+/// `10.130.0.0` and on for their pods, a /26 each.
+pub(crate) fn topology_text(shape: Shape) -> String {
+    let mut text = String::from(
+        r#"[stargate]
+name = "large"
+[azure]
+location = "canadacentral"
+[cluster]
+name = "large"
+resource_group = "large"
+kubernetes_version = "1.33.5"
+pod_cidr = "10.128.0.0/10"
+service_cidr = "10.0.0.0/16"
+[cluster.node_pools.system]
+count = 5
+vm_size = "Standard_D4s_v5"
+[cluster.router]
+name = "large-router"
+subnet_cidr = "10.237.0.0/24"
+vm_size = "Standard_D4s_v5"
+[profiles.standard]
+kubernetes_version = "1.33.5"
+"#,
+    );
+    let slots = (shape.workers + 1).next_power_of_two();
+    let pool_size = slots * 64;
+    for index in 0..shape.datacenters {
+        let network = index + 1;
+        let pool = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 130, 0, 0)) + index * pool_size);
+        let length = pool_size.leading_zeros() + 1;
+        let count = shape.workers.min(MOST_IN_FILE);
+        let site = match index % 2 {
+            0 => format!(
+                "[datacenters.dc{index:03}.azure]\nresource_group = \"large-dc{index:03}\"\n\
+                 vnet_cidr = \"10.{network}.0.0/16\"\nsubnet_cidr = \"10.{network}.16.0/20\"\n\
+                 router_subnet_cidr = \"10.{network}.0.0/24\"\nvm_size = \"Standard_D4s_v5\"\n\
+                 [datacenters.dc{index:03}.router]\nname = \"dc{index:03}-router\"\n"
+            ),
+            _ => format!(
+                "[datacenters.dc{index:03}.existing]\nnetwork_cidr = \"10.{network}.0.0/16\"\n\
+                 [datacenters.dc{index:03}.router]\nname = \"dc{index:03}-router\"\n\
+                 ip = \"10.{network}.0.4\"\nssh_address = \"192.168.0.{network}\"\n"
+            ),
+        };
+        // Writing to a text cannot fail.
+        let _written = write!(
+            text,
+            "[datacenters.dc{index:03}]\npod_pool = \"{pool}/{length}\"\npod_prefix_length = 26\n\
+             profile = \"standard\"\n{site}[datacenters.dc{index:03}.worker_range]\n\
+             name = \"dc{index:03}-worker-{{:04}}\"\ncount = {count}\n\
+             first_ip = \"10.{network}.16.5\"\n"
+        );
+    }
+    text
+}
+
+/// The file's topology, widened where one file could not ask for as much.
+fn topology(shape: Shape) -> Result<Topology, Box<dyn Error>> {
+    let loaded = load_text("large.toml", &topology_text(shape));
+    let mut topology = loaded.map_err(|found| format!("{:?}", found.list))?.topology;
+    for datacenter in &mut topology.datacenters {
+        let Some(last) = datacenter.workers.last().cloned() else { continue };
+        for (number, step) in (MOST_IN_FILE + 1..=shape.workers).zip(1..) {
+            let mut worker = last.clone();
+            worker.name = WorkerName::new(format!("{}-worker-{number:04}", datacenter.name));
+            worker.ip = last.ip.map(|ip| Ipv4Addr::from(u32::from(ip) + step));
+            datacenter.workers.push(worker);
+        }
+    }
+    Ok(topology)
+}
+
+/// What is known once the cluster is there and every router has joined.
+fn facts(topology: &Topology) -> Facts {
+    let group = ArmId::resource_group(SUBSCRIPTION, NODE_GROUP);
+    let network = group.in_group("Microsoft.Network/virtualNetworks", "aks-vnet-1");
+    let range = |address, length| ipnet::Ipv4Net::new_assert(Ipv4Addr::from_bits(address), length);
+    let nodes_prefix = range(0x0ae0_0000, 16);
+    let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
+    let routers = routers.chain([&topology.cluster.router.name]);
+    Facts {
+        subscription: SubscriptionId::new(SUBSCRIPTION),
+        ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
+        cluster: Some(ClusterFacts {
+            node_resource_group: NODE_GROUP.to_owned(),
+            node_group_locked: false,
+            node_subnets: vec![NodeSubnet {
+                id: network.child("subnets", "aks-subnet"),
+                prefix: nodes_prefix,
+            }],
+            virtual_network: network,
+            address_prefixes: vec![range(0x0ae0_0000, 12)],
+            subnets: BTreeMap::from([("aks-subnet".to_owned(), nodes_prefix)]),
+            pod_cidr: topology.cluster.pod_cidr,
+            service_cidr: topology.cluster.service_cidr,
+            dns_service_ip: Ipv4Addr::new(10, 0, 0, 10),
+            version: topology.cluster.kubernetes_version,
+            fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
+            private: false,
+            overlay_with_cilium: true,
+        }),
+        nodes: (0..5_u32)
+            .map(|index| AksNode {
+                name: format!("aks-system-12345678-vmss{index:06}"),
+                address: Ipv4Addr::from_bits(0x0ae0_0004 + index),
+                pod_cidr: range(0x0a80_0000 + index * 256, 24),
+            })
+            .collect(),
+        router_addresses: routers
+            .zip(0x6440_0001_u32..)
+            .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
+            .collect(),
+        held: BTreeMap::new(),
+    }
+}
+
+/// What the workers would be found to hold.
+fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, Held> {
+    let workers = desired.iter().filter_map(|desired| match &desired.resource {
+        Resource::Worker(worker) => Some(worker),
+        _ => None,
+    });
+    workers
+        .map(|worker| {
+            let held = Held { ip: Some(worker.ip), pod_cidr: Some(worker.pod_cidr) };
+            (WorkerName::new(&worker.name), held)
+        })
+        .collect()
+}
+
+fn ours(side: &Side) -> Ownership {
+    Ownership::Ours { side: SideName::from(side) }
+}
+
+/// A world in which everything is as it is wanted. What only a look at the
+/// workers' hosts would tell is not known, as in a plan that is not deep.
+fn everything(desired: &DesiredSet) -> Inventory {
+    let mut inventory = Inventory::default();
+    for desired in desired.iter() {
+        let Some(key) = desired.key.clone() else { continue };
+        let mut resource = desired.resource.clone();
+        if let Resource::Worker(worker) = &mut resource {
+            worker.host = Observable::unobserved();
+        }
+        inventory.note(key, resource, ours(&desired.address.side));
+    }
+    inventory
+}
+
+/// Some workers are missing, some machines have another size, a table lost a
+/// route, and some Servers are left over.
+fn drifted(desired: &DesiredSet) -> Inventory {
+    let missing: BTreeSet<&str> = desired
+        .iter()
+        .filter(|desired| desired.address.kind == Kind::Worker)
+        .map(|desired| desired.address.name.as_str())
+        .take(FEW)
+        .collect();
+    let mut resized = 0;
+    let mut inventory = Inventory::default();
+    for (key, observed) in everything(desired).iter() {
+        let mut resource = observed.resource.clone();
+        match (&mut resource, key) {
+            (Resource::Worker(worker), _) if missing.contains(worker.name.as_str()) => continue,
+            (Resource::CiliumNode(node), _) if missing.contains(node.name.as_str()) => continue,
+            (Resource::VirtualMachine(machine), _) if resized < FEW => {
+                machine.vm_size = "Standard_B1s".to_owned();
+                resized += 1;
+            }
+            (Resource::RouteTable(table), ObjectKey::Azure(id))
+                if id.name() == "stargate-workers-rt" =>
+            {
+                if let Pending::Known(routes) = &mut table.routes {
+                    routes.pop_first();
+                }
+            }
+            (Resource::Manifest(manifest), ObjectKey::Kubernetes(name))
+                if observed.resource.kind() == Kind::Server
+                    && name.name.ends_with("1")
+                    && resized < 2 * FEW =>
+            {
+                let mut left_over = name.clone();
+                left_over.name.push_str("-left-over");
+                manifest.name.clone_from(&left_over.name);
+                let key = ObjectKey::Kubernetes(left_over);
+                inventory.note(key, resource.clone(), observed.ownership.clone());
+                resized += 1;
+                resource = observed.resource.clone();
+            }
+            _ => {}
+        }
+        inventory.note(key.clone(), resource, observed.ownership.clone());
+    }
+    inventory
+}

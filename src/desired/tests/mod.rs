@@ -1,0 +1,4 @@
+//! The laws of the desired resources, on topologies made at random.
+
+pub(crate) mod generate;
+mod places;

@@ -1,0 +1,142 @@
+//! The places of workers: who gets which address and which pod range.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::generate::{Sketch, SketchedWorker, no_facts, sketches};
+use crate::desired::facts::Held;
+use crate::desired::{Allocation, Facts, allocate};
+use crate::net::prefix::{overlaps, reserved_by_azure};
+use crate::topology::model::{Datacenter, Site, Topology, Worker};
+
+fn workers(topology: &Topology) -> impl Iterator<Item = (&Datacenter, &Worker)> {
+    topology.datacenters.iter().flat_map(|it| it.workers.iter().map(move |worker| (it, worker)))
+}
+
+/// What is known once every worker has what it was given.
+fn holding(topology: &Topology, allocation: &Allocation) -> Facts {
+    let mut facts = no_facts();
+    for (_, worker) in workers(topology) {
+        let place = allocation.place(&worker.name).unwrap();
+        let held = Held { ip: Some(place.ip), pod_cidr: Some(place.pod_cidr) };
+        facts.held.insert(worker.name.clone(), held);
+    }
+    facts
+}
+
+/// One worker more, anywhere.
+fn with_another(sketch: &Sketch, at: prop::sample::Index) -> Sketch {
+    let mut sketch = sketch.clone();
+    let count = sketch.datacenters.len();
+    let datacenter = &mut sketch.datacenters[at.index(count)];
+    let another =
+        SketchedWorker { number: 9, writes_ip: false, writes_pod_cidr: false, protect: false };
+    let place = at.index(datacenter.workers.len() + 1);
+    datacenter.workers.insert(place, another);
+    sketch
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ranges_are_apart_and_inside_the_pool(sketch in sketches(false)) {
+        let topology = sketch.topology();
+        let allocation = allocate(&topology, &no_facts()).unwrap();
+        let mut seen = Vec::new();
+        for (datacenter, worker) in workers(&topology) {
+            let place = allocation.place(&worker.name).unwrap();
+            let pool = datacenter.pod_pool.unwrap();
+            prop_assert!(pool.contains(&place.pod_cidr), "{} has {}", worker.name, place.pod_cidr);
+            prop_assert_eq!(place.pod_cidr.prefix_len(), datacenter.pod_prefix_length);
+            prop_assert!(!seen.iter().any(|other| overlaps(other, &place.pod_cidr)));
+            seen.push(place.pod_cidr);
+        }
+    }
+
+    #[test]
+    fn addresses_are_apart_and_free_to_take(sketch in sketches(false)) {
+        let topology = sketch.topology();
+        let allocation = allocate(&topology, &no_facts()).unwrap();
+        for datacenter in &topology.datacenters {
+            let mut seen = BTreeSet::from([datacenter.router.ip]);
+            for worker in &datacenter.workers {
+                let ip = allocation.place(&worker.name).unwrap().ip;
+                prop_assert!(seen.insert(ip), "{} has {ip} too", worker.name);
+                if let Site::Azure(site) = &datacenter.site {
+                    prop_assert!(site.subnet_cidr.contains(&ip));
+                    prop_assert!(!reserved_by_azure(&site.subnet_cidr, ip));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_worker_anywhere_renumbers_nobody(
+        sketch in sketches(false), at in any::<prop::sample::Index>(),
+    ) {
+        let topology = sketch.topology();
+        let before = allocate(&topology, &no_facts()).unwrap();
+        let facts = holding(&topology, &before);
+        let more = with_another(&sketch, at);
+        let more = more.topology();
+        let after = allocate(&more, &facts).unwrap();
+        for (_, worker) in workers(&topology) {
+            prop_assert_eq!(before.place(&worker.name), after.place(&worker.name));
+        }
+        prop_assert_eq!(workers(&more).count(), workers(&topology).count() + 1);
+    }
+
+    #[test]
+    fn a_worker_that_leaves_renumbers_nobody(
+        sketch in sketches(false), at in any::<prop::sample::Index>(),
+    ) {
+        let topology = sketch.topology();
+        let before = allocate(&topology, &no_facts()).unwrap();
+        let facts = holding(&topology, &before);
+        let mut fewer = sketch.clone();
+        let count = fewer.datacenters.len();
+        let datacenter = &mut fewer.datacenters[at.index(count)];
+        prop_assume!(!datacenter.workers.is_empty());
+        let gone = at.index(datacenter.workers.len());
+        datacenter.workers.remove(gone);
+        let fewer = fewer.topology();
+        let after = allocate(&fewer, &facts).unwrap();
+        for (_, worker) in workers(&fewer) {
+            prop_assert_eq!(before.place(&worker.name), after.place(&worker.name));
+        }
+    }
+
+    #[test]
+    fn first_what_is_written_then_what_is_held_then_the_lowest_free(
+        sketch in sketches(false), slots in prop::collection::vec(prop::option::of(0_u8..16), 24),
+    ) {
+        let topology = sketch.topology();
+        let mut facts = no_facts();
+        for ((datacenter, worker), slot) in workers(&topology).zip(&slots) {
+            let pool = datacenter.pod_pool.unwrap();
+            let pod_cidr = slot.and_then(|slot| pool.subnets(24).unwrap().nth(slot.into()));
+            facts.held.insert(worker.name.clone(), Held { ip: None, pod_cidr });
+        }
+        let allocation = allocate(&topology, &facts).unwrap();
+        for datacenter in &topology.datacenters {
+            let mut taken: BTreeSet<_> =
+                datacenter.workers.iter().filter_map(|worker| worker.pod_cidr).collect();
+            let mut wanted = Vec::new();
+            for worker in &datacenter.workers {
+                let given = allocation.place(&worker.name).unwrap().pod_cidr;
+                let held = facts.held.get(&worker.name).and_then(|held| held.pod_cidr);
+                match (worker.pod_cidr, held) {
+                    (Some(written), _) => prop_assert_eq!(given, written),
+                    (None, Some(held)) if taken.insert(held) => prop_assert_eq!(given, held),
+                    _ => wanted.push(given),
+                }
+            }
+            let free = datacenter.pod_pool.unwrap().subnets(24).unwrap();
+            let lowest: Vec<_> =
+                free.filter(|it| !taken.contains(it)).take(wanted.len()).collect();
+            prop_assert_eq!(wanted, lowest);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! One small input of the planner, put together a line at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use crate::desired::{DesiredResource, DesiredSet};
+use crate::plan::{Blocked, Change, Gap, Inventory, Plan, PlanInput, Source, plan};
+use crate::resource::azure::{
+    MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
+    VirtualMachine, VirtualNetwork,
+};
+use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
+use crate::resource::ownership::SideName;
+use crate::resource::tailnet::Device;
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
+use crate::topology::diagnostic::Code;
+
+/// What is wanted, what is there, and how a plan is asked for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Case {
+    pub(super) desired: DesiredSet,
+    pub(super) inventory: Inventory,
+    pub(super) adopt: BTreeSet<Address>,
+}
+
+impl Case {
+    /// Wants a resource; the last argument adds what is special about it.
+    pub(super) fn wants(
+        mut self,
+        text: &str,
+        resource: Resource,
+        clauses: impl FnOnce(&mut DesiredResource),
+    ) -> Self {
+        let mut desired = DesiredResource {
+            address: address(text),
+            key: Some(key(text)),
+            resource,
+            depends_on: Vec::new(),
+            lives_in: Vec::new(),
+            brought_by: None,
+            protect: false,
+            because: format!("{text} is wanted"),
+        };
+        clauses(&mut desired);
+        self.desired.add(desired);
+        self
+    }
+
+    /// It is there, and ours.
+    pub(super) fn has(self, text: &str, resource: Resource) -> Self {
+        let side = SideName::from(&address(text).side);
+        self.has_with(text, resource, Ownership::Ours { side })
+    }
+
+    /// It is there.
+    pub(super) fn has_with(mut self, text: &str, resource: Resource, whose: Ownership) -> Self {
+        self.inventory.note(key(text), resource, whose);
+        self
+    }
+
+    /// It is wanted, and there as it should be.
+    pub(super) fn keeps(
+        self,
+        text: &str,
+        resource: Resource,
+        clauses: impl FnOnce(&mut DesiredResource),
+    ) -> Self {
+        self.wants(text, resource.clone(), clauses).has(text, resource)
+    }
+
+    /// A source did not answer.
+    pub(super) fn without(mut self, source: Source) -> Self {
+        self.inventory.note_gap(Gap {
+            source,
+            reason: "it does not answer".to_owned(),
+            code: Code::SourceGap,
+            remedy: "mend it".to_owned(),
+            explained: false,
+        });
+        self
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        self.plan_with(&self.desired)
+    }
+
+    /// A plan to take everything away.
+    pub(super) fn plan_to_destroy(&self) -> Plan {
+        self.plan_with(&DesiredSet::default())
+    }
+
+    fn plan_with(&self, desired: &DesiredSet) -> Plan {
+        plan(PlanInput {
+            topology: "lab",
+            desired,
+            inventory: &self.inventory,
+            findings: &[],
+            adopt: &self.adopt,
+            protected: &self.desired.protected(),
+            requests: &BTreeMap::new(),
+        })
+    }
+}
+
+pub(super) fn nothing_special(_resource: &mut DesiredResource) {}
+
+/// Lives in another resource.
+pub(super) fn inside(text: &str) -> impl FnOnce(&mut DesiredResource) {
+    let home = address(text);
+    move |resource| {
+        resource.lives_in.push(home.clone());
+        resource.depends_on.push(home);
+    }
+}
+
+/// Comes after another resource.
+pub(super) fn after(text: &str) -> impl FnOnce(&mut DesiredResource) {
+    let address = address(text);
+    move |resource| resource.depends_on.push(address)
+}
+
+/// Comes with another resource.
+pub(super) fn brought_by(text: &str) -> impl FnOnce(&mut DesiredResource) {
+    let bringer = address(text);
+    move |resource| {
+        resource.brought_by = Some(bringer.clone());
+        resource.lives_in.push(bringer.clone());
+        resource.depends_on.push(bringer);
+    }
+}
+
+pub(super) fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+pub(super) fn group_id() -> ArmId {
+    ArmId::resource_group("s", "group")
+}
+
+/// The id of an object of Azure, as [`key`] has it.
+pub(super) fn id(text: &str) -> ArmId {
+    match key(text) {
+        ObjectKey::Azure(id) => id,
+        other => panic!("{other:?} is not in Azure"),
+    }
+}
+
+/// Where the resource of an address stands in these cases. Subnets are in the
+/// network `network`, everything else in one group.
+pub(super) fn key(text: &str) -> ObjectKey {
+    let Address { kind, name, .. } = address(text);
+    let network = || group_id().in_group("Microsoft.Network/virtualNetworks", "network");
+    match kind {
+        Kind::ResourceGroup => ObjectKey::Azure(ArmId::resource_group("s", &name)),
+        Kind::Subnet => ObjectKey::Azure(network().child("subnets", &name)),
+        Kind::RouteTableAssociation => {
+            ObjectKey::AzureAssociation(network().child("subnets", &name))
+        }
+        Kind::TailnetDevice => ObjectKey::Device(name),
+        Kind::AdvertisedRoutes => ObjectKey::DeviceAdvertised(name),
+        Kind::ApprovedRoutes => ObjectKey::DeviceApproved(name),
+        Kind::RouterHost => ObjectKey::Host(name),
+        Kind::VirtualNetwork => {
+            ObjectKey::Azure(group_id().in_group("Microsoft.Network/virtualNetworks", &name))
+        }
+        Kind::Worker | Kind::Server | Kind::DaemonSet | Kind::Namespace | Kind::CiliumNode => {
+            let kind = kind.to_string();
+            ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
+        }
+        _ => ObjectKey::Azure(group_id().in_group(&format!("Microsoft.Test/{kind}"), &name)),
+    }
+}
+
+pub(super) fn group(location: &str) -> Resource {
+    Resource::ResourceGroup(ResourceGroup { location: location.to_owned() })
+}
+
+/// A table with one route to this prefix.
+pub(super) fn table(prefix: &str) -> Resource {
+    let routes = BTreeMap::from([(prefix.parse().unwrap(), NextHop::Internet)]);
+    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes: Pending::Known(routes) })
+}
+
+/// A table whose routes wait for another resource.
+pub(super) fn table_after(text: &str) -> Resource {
+    let routes = Pending::after(address(text));
+    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes })
+}
+
+pub(super) fn network(prefix: &str) -> Resource {
+    let address_prefixes = vec![prefix.parse().unwrap()];
+    Resource::VirtualNetwork(VirtualNetwork { location: "here".to_owned(), address_prefixes })
+}
+
+/// A subnet of `network`, and the table on it.
+pub(super) fn subnet(prefix: &str, route_table: Option<&str>) -> Resource {
+    Resource::Subnet(Subnet {
+        virtual_network: Pending::Known(id("virtual-network/dc/network")),
+        address_prefix: prefix.parse().unwrap(),
+        route_table: route_table.map(id),
+        nat_gateway: None,
+        network_security_group: None,
+    })
+}
+
+/// An interface in the subnet `subnet`.
+pub(super) fn interface(last: u8) -> Resource {
+    Resource::NetworkInterface(NetworkInterface {
+        location: "here".to_owned(),
+        subnet: Pending::Known(id("subnet/dc/subnet")),
+        private_ip: Ipv4Addr::new(10, 0, 0, last),
+        ip_forwarding: true,
+        public_ip: None,
+    })
+}
+
+/// A router's machine on an interface.
+pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
+    Resource::VirtualMachine(VirtualMachine {
+        location: "here".to_owned(),
+        vm_size: size.to_owned(),
+        admin_user: "ubuntu".to_owned(),
+        ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
+        network_interface: id(network_interface),
+        role: MachineRole::Router,
+        provisioning: Provisioning::Ready,
+    })
+}
+
+pub(super) fn device(online: bool) -> Resource {
+    let hostname = "router".to_owned();
+    Resource::TailnetDevice(Device { hostname, authorized: true, online })
+}
+
+pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource {
+    Resource::Manifest(Manifest { kind, namespace: None, name: name.to_owned(), body })
+}
+
+/// What is done to whom, in the plan's order.
+pub(super) fn done(plan: &Plan) -> Vec<String> {
+    let one = |change: &Change| format!("{} {}", change.action.glyph(), change.address);
+    plan.changes.iter().map(one).collect()
+}
+
+pub(super) fn change<'a>(plan: &'a Plan, text: &str) -> &'a Change {
+    let found = plan.changes.iter().find(|change| change.address == address(text));
+    found.unwrap_or_else(|| panic!("{text} is not in\n{}", super::told(plan)))
+}
+
+pub(super) fn blocked<'a>(plan: &'a Plan, text: &str) -> &'a Blocked {
+    let found = plan.blocked.iter().find(|blocked| blocked.address == address(text));
+    found.unwrap_or_else(|| panic!("{text} is not blocked in\n{}", super::told(plan)))
+}

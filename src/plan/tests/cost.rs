@@ -1,0 +1,51 @@
+//! What a plan costs.
+
+use std::collections::BTreeMap;
+
+use super::case::{Case, after, device, inside, interface, machine, nothing_special, table};
+use crate::plan::cost::Cost;
+use crate::resource::Api;
+
+#[test]
+fn nothing_to_do_costs_what_looking_cost() {
+    let requests = BTreeMap::from([(Api::Azure, 12)]);
+    let cost = Cost::of(&[], &requests);
+    assert_eq!(cost, Cost { requests, ..Cost::default() });
+}
+
+#[test]
+fn one_write_an_object_and_two_for_a_replacement() {
+    let plan = Case::default()
+        .wants("route-table/dc/a", table("10.0.0.0/8"), nothing_special)
+        .wants("network-interface/dc/nic", interface(5), nothing_special)
+        .has("network-interface/dc/nic", interface(4))
+        .has("route-table/dc/gone", table("10.0.0.0/8"))
+        .plan();
+    assert_eq!(plan.cost.apply_writes, BTreeMap::from([(Api::Azure, 4)]));
+    assert_eq!(plan.cost.apply_requests, BTreeMap::from([(Api::Azure, 16)]));
+}
+
+#[test]
+fn a_device_that_comes_by_itself_is_waited_for_and_not_written() {
+    let name = "tailnet-device/dc/router";
+    let made = Case::default().wants(name, device(true), nothing_special).plan();
+    assert_eq!(made.cost.apply_writes[&Api::Tailscale], 0);
+    let gone = Case::default().has(name, device(true)).plan();
+    assert_eq!(gone.cost.apply_writes[&Api::Tailscale], 1);
+}
+
+#[test]
+fn the_longest_chain_counts_and_not_the_sum() {
+    let nic = "network-interface/dc/nic";
+    let router = "virtual-machine/dc/router";
+    let plan = Case::default()
+        .wants(nic, interface(4), nothing_special)
+        .wants(router, machine("small", nic), inside(nic))
+        .wants("tailnet-device/dc/router", device(true), inside(router))
+        .wants("route-table/dc/a", table("10.0.0.0/8"), nothing_special)
+        .wants("route-table/dc/b", table("10.0.0.0/8"), after("route-table/dc/a"))
+        .plan();
+    let path: Vec<String> = plan.cost.critical_path.iter().map(ToString::to_string).collect();
+    assert_eq!(path, [nic, router, "tailnet-device/dc/router"]);
+    assert_eq!(plan.cost.seconds, 10 + 60 + 60);
+}

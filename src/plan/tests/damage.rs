@@ -1,0 +1,89 @@
+//! What somebody does to a world behind stargate's back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::world::World;
+use crate::resource::azure::{NextHop, Provisioning};
+use crate::resource::{ObjectKey, Pending, Resource};
+
+/// What somebody does to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// It is deleted, with all that goes with it.
+    Gone,
+    /// A field that can be changed in place has another value.
+    Changed,
+    /// A field that cannot be changed in place has another value.
+    Moved,
+}
+
+pub(super) fn damages() -> impl Strategy<Value = Vec<(Index, Damage)>> {
+    let damage = prop_oneof![Just(Damage::Gone), Just(Damage::Changed), Just(Damage::Moved)];
+    prop::collection::vec((any::<Index>(), damage), 0..6)
+}
+
+pub(super) fn strike(world: &mut World, damages: &[(Index, Damage)]) {
+    for (index, damage) in damages {
+        let Some(key) = nth(world, *index, |_| true) else { return };
+        match damage {
+            Damage::Gone => world.take_away(&key),
+            Damage::Changed => change(world, &key),
+            Damage::Moved => relocate(world, &key),
+        }
+    }
+}
+
+/// One of the objects of ours that somebody could touch.
+pub(super) fn nth(
+    world: &World,
+    index: Index,
+    fits: impl Fn(&Resource) -> bool,
+) -> Option<ObjectKey> {
+    let keys: Vec<&ObjectKey> =
+        world.ours().into_iter().filter(|key| fits(&world.objects[*key].resource)).collect();
+    (!keys.is_empty()).then(|| keys[index.index(keys.len())].clone())
+}
+
+fn change(world: &mut World, key: &ObjectKey) {
+    let Some(observed) = world.objects.get_mut(key) else { return };
+    match &mut observed.resource {
+        Resource::RouteTable(table) => {
+            let wrong = ("192.0.2.0/24".parse().unwrap(), NextHop::Internet);
+            table.routes = Pending::Known(BTreeMap::from([wrong]));
+        }
+        Resource::NetworkInterface(interface) => interface.ip_forwarding = false,
+        Resource::VirtualMachine(machine) => machine.provisioning = Provisioning::Failed,
+        Resource::Subnet(subnet) => subnet.route_table = None,
+        Resource::NetworkSecurityGroup(group) => group.rules.clear(),
+        Resource::ApprovedRoutes(routes) | Resource::AdvertisedRoutes(routes) => {
+            routes.prefixes = Pending::Known(BTreeSet::new());
+        }
+        Resource::Worker(worker) => worker.ready = false,
+        Resource::RouterHost(host) => host.masquerade = !host.masquerade,
+        Resource::Manifest(manifest) => manifest.body = serde_json::json!({"spec": {"odd": 1}}),
+        Resource::TailnetDevice(device) => device.authorized = false,
+        _ => {}
+    }
+}
+
+fn relocate(world: &mut World, key: &ObjectKey) {
+    let Some(observed) = world.objects.get_mut(key) else { return };
+    let elsewhere = || "elsewhere".to_owned();
+    match &mut observed.resource {
+        Resource::ResourceGroup(it) => it.location = elsewhere(),
+        Resource::ManagedCluster(it) => it.network_plugin = elsewhere(),
+        Resource::VirtualNetwork(it) => it.location = elsewhere(),
+        Resource::RouteTable(it) => it.location = elsewhere(),
+        Resource::NetworkSecurityGroup(it) => it.location = elsewhere(),
+        Resource::PublicIpAddress(it) => it.location = elsewhere(),
+        Resource::NatGateway(it) => it.location = elsewhere(),
+        Resource::NetworkInterface(it) => it.location = elsewhere(),
+        Resource::VirtualMachine(it) => it.admin_user = elsewhere(),
+        Resource::Subnet(it) => it.address_prefix = "10.99.0.0/24".parse().unwrap(),
+        Resource::Worker(it) => it.provider_id = elsewhere(),
+        _ => {}
+    }
+}

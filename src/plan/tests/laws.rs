@@ -1,0 +1,350 @@
+//! The laws of planning, over topologies and worlds made at random.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::damage::{damages, nth, strike};
+use super::told;
+use super::world::{Asked, World, is_in};
+use crate::desired::tests::generate::{Sketch, all_facts, sketches};
+use crate::desired::{self, DesiredSet};
+use crate::plan::{Action, Change, Inventory, Plan, PlanInput, Source, plan};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
+
+/// A topology, and what was applied before it was edited.
+fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
+    (sketches(protected), sketches(protected)).prop_map(|(sketch, mut other)| {
+        // A cluster is made by stargate or it is not.
+        other.existing_cluster = sketch.existing_cluster;
+        other.protect_cluster &= !sketch.existing_cluster;
+        (sketch, other)
+    })
+}
+
+/// What carries a mark that it can lose.
+fn can_be_foreign(resource: &Resource) -> bool {
+    !matches!(
+        resource.kind(),
+        Kind::Subnet
+            | Kind::RouteTableAssociation
+            | Kind::TailnetDevice
+            | Kind::AdvertisedRoutes
+            | Kind::ApprovedRoutes
+            | Kind::RouterHost
+            | Kind::CiliumNode
+    )
+}
+
+fn by_address(plan: &Plan) -> BTreeMap<&Address, &Change> {
+    plan.changes.iter().map(|change| (&change.address, change)).collect()
+}
+
+/// The halves of all changes, each with those that it waits for.
+fn halves(plan: &Plan) -> BTreeMap<(&Address, bool), Vec<(&Address, bool)>> {
+    let changes = by_address(plan);
+    let gone = |addresses: &'_ [Address]| -> Vec<(&Address, bool)> {
+        let there = addresses.iter().filter_map(|it| changes.get_key_value(it));
+        let there = there.filter(|(_, change)| change.action == Action::Replace);
+        there.map(|(address, _)| (*address, false)).collect()
+    };
+    let mut halves = BTreeMap::new();
+    for change in &plan.changes {
+        let there = change.depends_on.iter().filter_map(|it| changes.get_key_value(it));
+        let mut causes: Vec<(&Address, bool)> = there.map(|(it, _)| (*it, true)).collect();
+        causes.extend(gone(&change.made_after_teardown));
+        if change.action == Action::Replace {
+            halves.insert((&change.address, false), gone(&change.torn_down_after));
+            causes.push((&change.address, false));
+        }
+        halves.insert((&change.address, true), causes);
+    }
+    halves
+}
+
+fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
+    let mut before = BTreeSet::new();
+    for change in &plan.changes {
+        for cause in &change.depends_on {
+            prop_assert!(
+                before.contains(cause),
+                "{} before {cause}:\n{}",
+                change.address,
+                told(plan)
+            );
+        }
+        prop_assert!(before.insert(&change.address), "{} twice", change.address);
+        for other in change.torn_down_after.iter().chain(&change.made_after_teardown) {
+            let replaced =
+                by_address(plan).get(other).is_some_and(|it| it.action == Action::Replace);
+            prop_assert!(replaced, "{} waits for the end of {other}", change.address);
+        }
+    }
+    let mut halves = halves(plan);
+    while !halves.is_empty() {
+        let free: Vec<_> = halves
+            .iter()
+            .filter(|(_, causes)| causes.iter().all(|cause| !halves.contains_key(cause)))
+            .map(|(half, _)| *half)
+            .collect();
+        prop_assert!(!free.is_empty(), "a cycle: {halves:#?}");
+        free.iter().for_each(|half| drop(halves.remove(half)));
+    }
+    Ok(())
+}
+
+/// An inventory of exactly what is wanted.
+fn exactly(desired: &DesiredSet) -> Inventory {
+    let mut inventory = Inventory::default();
+    for resource in desired.iter() {
+        let side = (&resource.address.side).into();
+        let key = resource.key.clone().unwrap();
+        inventory.note(key, resource.resource.clone(), Ownership::Ours { side });
+    }
+    inventory
+}
+
+fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
+    plan(PlanInput {
+        topology: "lab",
+        desired,
+        inventory,
+        findings: &[],
+        adopt: &BTreeSet::new(),
+        protected: &desired.protected(),
+        requests: &BTreeMap::new(),
+    })
+}
+
+/// The same inventory, noted in another order.
+fn backwards(inventory: &Inventory) -> Inventory {
+    let mut other = Inventory::default();
+    let objects: Vec<_> = inventory.iter().collect();
+    for (key, observed) in objects.into_iter().rev() {
+        other.note(key.clone(), observed.resource.clone(), observed.ownership.clone());
+    }
+    other.just_made.clone_from(&inventory.just_made);
+    other.foreign_contents.clone_from(&inventory.foreign_contents);
+    other
+}
+
+fn sources(sketch: &Sketch) -> Vec<BTreeSet<Source>> {
+    let host = sketch.datacenters.first().map(|it| format!("dc{}-router", it.number));
+    vec![
+        // Without Azure nobody finds the cluster.
+        BTreeSet::from([Source::Azure, Source::Kubernetes]),
+        BTreeSet::from([Source::Kubernetes]),
+        BTreeSet::from([Source::Tailscale]),
+        host.into_iter().map(Source::Host).collect(),
+    ]
+}
+
+/// A world costs many a plan: few cases by default, and as many times more as
+/// `PROPTEST_CASES` is greater than usual.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.div_ceil(16), max_shrink_iters: 2_000, ..usual }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn of_what_is_exactly_wanted_nothing_is_to_do(sketch in sketches(true)) {
+        let topology = sketch.topology();
+        let desired = desired::build(&topology, &all_facts(&topology)).unwrap();
+        let keys: BTreeSet<_> = desired.iter().map(|resource| resource.key.as_ref()).collect();
+        prop_assert_eq!(keys.len(), desired.len(), "two resources stand in one place");
+        let plan = plan_of(&desired, &exactly(&desired));
+        prop_assert!(plan.is_empty(), "{}", told(&plan));
+        prop_assert_eq!(plan.unchanged, desired.len());
+    }
+
+    #[test]
+    fn the_same_input_makes_the_same_plan(
+        (sketch, other) in edits(true), damages in damages(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let looked = world.look(&topology, &Asked::default());
+        let again = world.look(&topology, &Asked::default());
+        prop_assert_eq!(&looked.plan, &again.plan);
+        let once = plan_of(&looked.whole, &looked.inventory);
+        let mut desired = DesiredSet::default();
+        let all: Vec<_> = looked.whole.iter().cloned().collect();
+        all.into_iter().rev().for_each(|resource| desired.add(resource));
+        prop_assert_eq!(once, plan_of(&desired, &backwards(&looked.inventory)));
+    }
+
+    #[test]
+    fn what_others_need_comes_first_and_nothing_goes_round(
+        (sketch, other) in edits(true), damages in damages(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        order_holds(&world.look(&topology, &Asked::default()).plan)?;
+        let destroying = Asked { destroying: true, ..Asked::default() };
+        order_holds(&world.look(&topology, &destroying).plan)?;
+    }
+
+    #[test]
+    fn carried_out_a_plan_leads_to_what_is_wanted(
+        (sketch, other) in edits(false), damages in damages(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let left = world.converge(&topology, &Asked::default());
+        prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
+        let looked = world.look(&topology, &Asked::default());
+        let wanted: BTreeSet<_> =
+            looked.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
+        let left: Vec<_> = world.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
+        prop_assert!(left.is_empty(), "left over: {left:#?}");
+    }
+
+    #[test]
+    fn everything_of_ours_can_go(sketch in sketches(false), damages in damages()) {
+        let topology = sketch.topology();
+        let mut world = World::of(&topology);
+        strike(&mut world, &damages);
+        let destroying = Asked { destroying: true, ..Asked::default() };
+        let left = world.converge(&topology, &destroying);
+        prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
+        prop_assert_eq!(world.ours(), BTreeSet::new());
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone(
+        (sketch, other) in edits(true),
+        damages in damages(),
+        strangers in prop::collection::vec(any::<Index>(), 1..5),
+        destroying in any::<bool>(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        for index in strangers {
+            if let Some(key) = nth(&world, index, can_be_foreign) {
+                world.objects.get_mut(&key).unwrap().ownership = Ownership::Foreign;
+            }
+        }
+        let asked = Asked { destroying, ..Asked::default() };
+        let looked = world.look(&topology, &asked);
+        for change in &looked.plan.changes {
+            let now = world.objects.get(&change.key).map(|observed| &observed.ownership);
+            prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
+        }
+        order_holds(&looked.plan)?;
+        // AKS takes its own group and all that runs in the cluster along.
+        let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
+        let of_cluster = |change: &&Change| change.address.kind == Kind::ManagedCluster;
+        let mut after = world.clone();
+        after.carry_out(&topology, &looked.plan);
+        if looked.plan.changes.iter().filter(ends).any(|change| of_cluster(&change)) {
+            return Ok(());
+        }
+        for (key, observed) in &world.objects {
+            if observed.ownership == Ownership::Foreign {
+                prop_assert_eq!(after.objects.get(key), Some(observed), "{}", told(&looked.plan));
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_adopted_is_adopted_and_then_kept(
+        sketch in sketches(false), strangers in prop::collection::vec(any::<Index>(), 1..5),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&topology);
+        let keys: BTreeSet<ObjectKey> =
+            strangers.into_iter().filter_map(|index| nth(&world, index, can_be_foreign)).collect();
+        for key in &keys {
+            world.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
+        }
+        let whole = world.look(&topology, &Asked::default()).whole;
+        let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
+        let adopt = adopt.map(|resource| resource.address.clone()).collect();
+        let plan = world.look(&topology, &Asked { adopt, ..Asked::default() }).plan;
+        prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", told(&plan));
+        prop_assert_eq!(plan.changes.len(), keys.len(), "{}", told(&plan));
+        world.carry_out(&topology, &plan);
+        let plan = world.look(&topology, &Asked::default()).plan;
+        prop_assert!(plan.is_empty(), "{}", told(&plan));
+    }
+
+    #[test]
+    fn behind_a_gap_nothing_is_touched(
+        (sketch, other) in edits(true),
+        damages in damages(),
+        partly in any::<bool>(),
+        destroying in any::<bool>(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        for gaps in sources(&sketch) {
+            let asked = Asked { gaps, partly, destroying, ..Asked::default() };
+            let looked = world.look(&topology, &asked);
+            for change in &looked.plan.changes {
+                let gap = looked.inventory.gap_for(change.address.kind, Some(&change.key));
+                prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
+            }
+            prop_assert_eq!(looked.plan.gaps.len(), asked.gaps.len());
+        }
+    }
+
+    #[test]
+    fn the_protected_outlives_every_plan(
+        (sketch, other) in edits(true), damages in damages(),
+        destroying in any::<bool>(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let asked = Asked { destroying, ..Asked::default() };
+        let looked = world.look(&topology, &asked);
+        let protected = looked.whole.protected();
+        for change in &looked.plan.changes {
+            let ends = matches!(change.action, Action::Delete | Action::Replace);
+            prop_assert!(!(ends && protected.contains_key(&change.address)), "{}", change.address);
+        }
+        let mut after = world.clone();
+        after.carry_out(&topology, &looked.plan);
+        for address in protected.keys() {
+            let Some(key) = looked.whole.get(address).and_then(|it| it.key.as_ref()) else {
+                continue;
+            };
+            let was = world.objects.contains_key(key);
+            prop_assert!(!was || after.objects.contains_key(key), "{address} is gone");
+        }
+    }
+
+    #[test]
+    fn nothing_is_deleted_that_something_that_stays_rests_on(
+        (sketch, other) in edits(true), damages in damages(),
+        destroying in any::<bool>(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let asked = Asked { destroying, ..Asked::default() };
+        let looked = world.look(&topology, &asked);
+        let touched: BTreeSet<&ObjectKey> =
+            looked.plan.changes.iter().map(|change| &change.key).collect();
+        let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
+        for change in looked.plan.changes.iter().filter(ends) {
+            let ObjectKey::Azure(id) = &change.key else { continue };
+            for (key, observed) in world.objects.iter().filter(|(key, _)| !touched.contains(key)) {
+                let points =
+                    crate::plan::edges::references(&observed.resource).contains(&id);
+                prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, told(&looked.plan));
+                let cluster = change.address.kind == Kind::ManagedCluster;
+                prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, told(&looked.plan));
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is made of one resource.
+
+use super::case::{
+    Case, address, blocked, change, device, done, group, machine, nothing_special, table,
+    table_after,
+};
+use crate::plan::{Action, Source, Standing};
+use crate::resource::{ArmId, Ownership, Pending, Resource, azure::RouteTableAssociation};
+use crate::topology::diagnostic::Code;
+
+const TABLE: &str = "route-table/dc/table";
+const MACHINE: &str = "virtual-machine/dc/router";
+const NIC: &str = "network-interface/dc/nic";
+
+#[test]
+fn what_is_missing_is_created() {
+    let plan = Case::default().wants(TABLE, table("10.0.0.0/8"), nothing_special).plan();
+    assert_eq!(done(&plan), ["+ route-table/dc/table"]);
+    let change = change(&plan, TABLE);
+    assert_eq!((&change.before, &change.ownership), (&None, &None));
+    assert_eq!(change.because, "route-table/dc/table is wanted");
+    assert_eq!(plan.standing(), Standing::Differs);
+}
+
+#[test]
+fn what_is_as_it_should_be_is_left_alone() {
+    let plan = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).plan();
+    assert!(plan.is_empty());
+    assert_eq!((plan.unchanged, plan.standing()), (1, Standing::Matches));
+}
+
+#[test]
+fn what_differs_is_updated_with_the_fact_that_it_relies_on() {
+    let plan = Case::default()
+        .wants(TABLE, table("10.0.0.0/8"), nothing_special)
+        .has(TABLE, table("10.1.0.0/16"))
+        .plan();
+    assert_eq!(done(&plan), ["~ route-table/dc/table"]);
+    assert_eq!(change(&plan, TABLE).before, Some(table("10.1.0.0/16")));
+}
+
+#[test]
+fn what_cannot_be_changed_in_place_is_replaced() {
+    let elsewhere = machine("small", "network-interface/dc/other");
+    let plan = Case::default()
+        .wants(MACHINE, machine("small", NIC), nothing_special)
+        .has(MACHINE, elsewhere)
+        .plan();
+    assert_eq!(done(&plan), ["-/+ virtual-machine/dc/router"]);
+}
+
+#[test]
+fn what_bears_no_mark_is_reported_and_left_alone() {
+    // Even where it is as it should be.
+    for there in [table("10.0.0.0/8"), table("10.1.0.0/16")] {
+        let plan = Case::default()
+            .wants(TABLE, table("10.0.0.0/8"), nothing_special)
+            .has_with(TABLE, there, Ownership::Foreign)
+            .plan();
+        assert_eq!(done(&plan), Vec::<String>::new());
+        let blocked = blocked(&plan, TABLE);
+        assert_eq!((blocked.code, blocked.action), (Code::WithoutMark, Action::Adopt));
+        assert!(blocked.remedy.contains("--adopt route-table/dc/table"), "{}", blocked.remedy);
+        assert_eq!(plan.standing(), Standing::Blocked);
+    }
+}
+
+#[test]
+fn what_may_be_adopted_is_adopted_and_nothing_else() {
+    let mut case = Case::default();
+    for name in [TABLE, "route-table/dc/other"] {
+        case = case.wants(name, table("10.0.0.0/8"), nothing_special).has_with(
+            name,
+            table("10.0.0.0/8"),
+            Ownership::Foreign,
+        );
+    }
+    case.adopt.insert(address(TABLE));
+    let plan = case.plan();
+    assert_eq!(done(&plan), ["> route-table/dc/table"]);
+    assert_eq!(change(&plan, TABLE).ownership, Some(Ownership::Foreign));
+    assert_eq!(plan.blocked.len(), 1);
+}
+
+#[test]
+fn the_table_of_somebody_else_on_a_subnet_has_a_word_of_its_own() {
+    let name = "route-table-association/cluster/subnet";
+    let association = |table: &str| {
+        Resource::RouteTableAssociation(RouteTableAssociation {
+            subnet: Pending::Known(ArmId::new("/subnet")),
+            route_table: Some(ArmId::new(table)),
+        })
+    };
+    let plan = Case::default()
+        .wants(name, association("/ours"), nothing_special)
+        .has_with(name, association("/x/theirs"), Ownership::Foreign)
+        .plan();
+    let blocked = blocked(&plan, name);
+    assert_eq!(blocked.code, Code::ForeignRouteTable);
+    assert!(blocked.reason.contains("theirs"), "{}", blocked.reason);
+}
+
+#[test]
+fn a_source_that_does_not_answer_hides_its_resources() {
+    let plan = Case::default()
+        .wants(TABLE, table("10.0.0.0/8"), nothing_special)
+        .wants("tailnet-device/dc/router", device(true), nothing_special)
+        .without(Source::Azure)
+        .plan();
+    assert_eq!(done(&plan), ["+ tailnet-device/dc/router"]);
+    assert!(plan.blocked.is_empty() && plan.deferred.is_empty());
+    assert_eq!(plan.standing(), Standing::Unknown);
+}
+
+#[test]
+fn without_the_cluster_a_datacenter_s_tables_are_hidden_and_the_cluster_s_are_not() {
+    let cluster = "route-table/cluster/table";
+    let plan = Case::default()
+        .wants(TABLE, table("10.0.0.0/8"), nothing_special)
+        .has(TABLE, table("10.1.0.0/16"))
+        .wants(cluster, table("10.0.0.0/8"), nothing_special)
+        .has(cluster, table("10.1.0.0/16"))
+        .without(Source::Kubernetes)
+        .plan();
+    assert_eq!(done(&plan).len(), 1, "{}", super::told(&plan));
+}
+
+#[test]
+fn what_cannot_be_spelt_out_is_deferred() {
+    let wanted = table_after("managed-cluster/cluster/lab");
+    let plan = Case::default()
+        .wants(TABLE, wanted.clone(), nothing_special)
+        .wants("route-table/dc/there", wanted, nothing_special)
+        .has("route-table/dc/there", table("10.0.0.0/8"))
+        .plan();
+    assert_eq!(done(&plan), Vec::<String>::new());
+    let told: Vec<_> = plan
+        .deferred
+        .iter()
+        .map(|it| (it.address.name.as_str(), it.action, it.waits_for.clone()))
+        .collect();
+    let waits_for = vec![address("managed-cluster/cluster/lab")];
+    assert_eq!(
+        told,
+        [("table", Action::Create, waits_for.clone()), ("there", Action::Update, waits_for)]
+    );
+    assert_eq!(plan.standing(), Standing::Differs);
+}
+
+#[test]
+fn what_has_no_place_yet_waits_for_what_it_depends_on() {
+    let plan = Case::default()
+        .keeps("resource-group/dc/group", group("here"), nothing_special)
+        .wants(TABLE, table("10.0.0.0/8"), |resource| {
+            resource.key = None;
+            resource.depends_on.push(address("resource-group/dc/group"));
+        })
+        .plan();
+    assert_eq!(plan.deferred[0].waits_for, [address("resource-group/dc/group")]);
+}
+
+#[test]
+fn a_router_that_is_offline_is_for_its_owner_and_explains_its_host_s_gap() {
+    let name = "tailnet-device/dc/router";
+    let plan = Case::default()
+        .wants(name, device(true), nothing_special)
+        .has(name, device(false))
+        .without(Source::Host("router".to_owned()))
+        .without(Source::Host("other".to_owned()))
+        .plan();
+    assert_eq!(blocked(&plan, name).code, Code::RouterOffline);
+    let unexplained: Vec<_> = plan.unexplained_gaps().map(|gap| gap.source.clone()).collect();
+    assert_eq!(unexplained, [Source::Host("other".to_owned())]);
+    let alone = Case::default().wants(name, device(true), nothing_special).has(name, device(false));
+    assert_eq!(alone.plan().standing(), Standing::Differs);
+}

@@ -1,0 +1,353 @@
+//! A world that is no more than an inventory: what a plan says is carried out
+//! on it at once, and what would come about by itself does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::desired::tests::generate::{aks_nodes, cluster_facts, no_facts};
+use crate::desired::{self, DesiredSet, Facts};
+use crate::plan::{
+    Action, Change, Gap, Inventory, Observed, Plan, PlanInput, Source, plan, what_stays,
+};
+use crate::resource::azure::{MachineRole, RouteTableAssociation};
+use crate::resource::host::RouterHost;
+use crate::resource::kubernetes::{CiliumNode, ObjectName};
+use crate::resource::ownership::SideName;
+use crate::resource::tailnet::{Device, RouteSet};
+use crate::resource::{
+    Address, ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side,
+};
+use crate::topology::diagnostic::Code;
+use crate::topology::model::{Site, Topology};
+use crate::topology::names::WorkerName;
+
+/// A plan that takes more rounds than this leads nowhere.
+const ROUNDS: usize = 4;
+
+/// Objects by key, and what the tailnet gave out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    pub(super) objects: BTreeMap<ObjectKey, Observed>,
+    joined: BTreeMap<String, Ipv4Addr>,
+    addresses: u8,
+}
+
+/// How a plan is asked for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    pub(super) gaps: BTreeSet<Source>,
+    /// With a gap, some objects of the source may have been seen all the same.
+    pub(super) partly: bool,
+    pub(super) adopt: BTreeSet<Address>,
+    pub(super) destroying: bool,
+}
+
+/// A plan and what it was made from.
+pub(super) struct Looked {
+    pub(super) plan: Plan,
+    pub(super) whole: DesiredSet,
+    pub(super) inventory: Inventory,
+}
+
+/// The id of the topology's cluster.
+fn cluster_key(topology: &Topology) -> ObjectKey {
+    let group = ArmId::resource_group(
+        no_facts().subscription.as_str(),
+        topology.cluster.resource_group.as_str(),
+    );
+    let name = topology.cluster.name.as_str();
+    ObjectKey::Azure(group.in_group("Microsoft.ContainerService/managedClusters", name))
+}
+
+fn kubernetes(kind: &str, name: &str) -> ObjectKey {
+    let (kind, name) = (kind.to_owned(), name.to_owned());
+    ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
+}
+
+fn ours(side: &Side) -> Ownership {
+    Ownership::Ours { side: SideName::from(side) }
+}
+
+impl World {
+    /// What a look at the world tells.
+    fn facts(&self, topology: &Topology, asked: &Asked) -> Facts {
+        let mut facts = no_facts();
+        let seen = |source: Source| !asked.gaps.contains(&source);
+        let there = topology.cluster.existing || self.objects.contains_key(&cluster_key(topology));
+        if seen(Source::Azure) && there {
+            facts.cluster = Some(cluster_facts(topology));
+            if seen(Source::Kubernetes) {
+                facts.nodes = aks_nodes();
+            }
+        }
+        if seen(Source::Tailscale) {
+            facts.router_addresses = self.joined.clone();
+        }
+        for worker in topology.datacenters.iter().flat_map(|it| &it.workers) {
+            let held = facts.held.entry(worker.name.clone()).or_default();
+            if let Some(Resource::Worker(node)) =
+                self.value(&kubernetes("Node", worker.name.as_str()))
+                && seen(Source::Kubernetes)
+            {
+                (held.ip, held.pod_cidr) = (Some(node.ip), Some(node.pod_cidr));
+            }
+        }
+        self.held_by_interfaces(&mut facts, seen(Source::Azure));
+        facts
+    }
+
+    fn held_by_interfaces(&self, facts: &mut Facts, seen: bool) {
+        for (key, observed) in self.objects.iter().filter(|_| seen) {
+            let (ObjectKey::Azure(id), Resource::NetworkInterface(interface)) =
+                (key, &observed.resource)
+            else {
+                continue;
+            };
+            let worker = id.name().strip_suffix("-nic").map(WorkerName::new);
+            if let Some(held) = worker.and_then(|worker| facts.held.get_mut(&worker)) {
+                held.ip = Some(interface.private_ip);
+            }
+        }
+    }
+
+    fn value(&self, key: &ObjectKey) -> Option<&Resource> {
+        self.objects.get(key).map(|observed| &observed.resource)
+    }
+
+    fn inventory(&self, topology: &Topology, asked: &Asked) -> Inventory {
+        let mut inventory = Inventory::default();
+        for source in &asked.gaps {
+            inventory.note_gap(Gap {
+                source: source.clone(),
+                reason: "it does not answer".to_owned(),
+                code: Code::SourceGap,
+                remedy: "mend it".to_owned(),
+                explained: false,
+            });
+        }
+        // Without the cluster's existence nobody looks into it.
+        let looks_inside = self.facts(topology, asked).cluster.is_some();
+        for (key, observed) in &self.objects {
+            let kind = observed.resource.kind();
+            let hidden = inventory.gap_for(kind, Some(key)).is_some() && !asked.partly;
+            if hidden || matches!(key, ObjectKey::Kubernetes(_)) && !looks_inside {
+                continue;
+            }
+            inventory.note(key.clone(), observed.resource.clone(), observed.ownership.clone());
+            if kind == Kind::ResourceGroup {
+                self.note_contents(key, &mut inventory);
+            }
+        }
+        inventory
+    }
+
+    fn note_contents(&self, group: &ObjectKey, inventory: &mut Inventory) {
+        let foreign: Vec<String> = self
+            .objects
+            .iter()
+            .filter(|(key, it)| it.ownership == Ownership::Foreign && is_in(key, group))
+            .map(|(key, _)| format!("{key:?}"))
+            .collect();
+        if !foreign.is_empty() {
+            inventory.foreign_contents.insert(group.clone(), foreign);
+        }
+    }
+
+    /// Looks at the world and plans, as an apply does.
+    pub(super) fn look(&self, topology: &Topology, asked: &Asked) -> Looked {
+        let facts = self.facts(topology, asked);
+        let inventory = self.inventory(topology, asked);
+        let whole = desired::build(topology, &facts).unwrap();
+        let protected = whole.protected();
+        let compare = |desired: &DesiredSet, inventory: &Inventory| {
+            plan(PlanInput {
+                topology: "lab",
+                desired,
+                inventory,
+                findings: &[],
+                adopt: &asked.adopt,
+                protected: &protected,
+                requests: &BTreeMap::new(),
+            })
+        };
+        let nothing = DesiredSet::default();
+        let mut found = compare(if asked.destroying { &nothing } else { &whole }, &inventory);
+        if let Some((facts, inventory)) = what_stays(&facts, &inventory, &found) {
+            found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
+        }
+        Looked { plan: found, whole, inventory }
+    }
+
+    /// Carries out every change of a plan.
+    pub(super) fn carry_out(&mut self, topology: &Topology, plan: &Plan) {
+        for change in &plan.changes {
+            if matches!(change.action, Action::Delete | Action::Replace) {
+                self.take_away(&change.key);
+            }
+            if change.action != Action::Delete {
+                self.make(topology, change);
+            }
+        }
+    }
+
+    /// Takes an object away, and what goes with it.
+    pub(super) fn take_away(&mut self, key: &ObjectKey) {
+        let gone = self.objects.remove(key).map(|observed| observed.resource);
+        match (gone, key) {
+            (Some(Resource::ManagedCluster(cluster)), _) => {
+                let group = cluster.node_resource_group;
+                let subscription = no_facts().subscription;
+                let group = ObjectKey::Azure(ArmId::resource_group(subscription.as_str(), &group));
+                let goes =
+                    |key: &ObjectKey| matches!(key, ObjectKey::Kubernetes(_)) || is_in(key, &group);
+                self.objects.retain(|key, _| !goes(key));
+            }
+            (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
+                if machine.role == MachineRole::Router =>
+            {
+                self.objects.remove(&ObjectKey::Host(id.name().to_owned()));
+                let device = self.objects.get_mut(&ObjectKey::Device(id.name().to_owned()));
+                if let Some(Resource::TailnetDevice(device)) = device.map(|it| &mut it.resource) {
+                    device.online = false;
+                }
+            }
+            (Some(Resource::TailnetDevice(device)), _) => {
+                self.joined.remove(&device.hostname);
+                self.objects.remove(&ObjectKey::DeviceAdvertised(device.hostname.clone()));
+                self.objects.remove(&ObjectKey::DeviceApproved(device.hostname));
+            }
+            (Some(Resource::Worker(worker)), _) => {
+                self.objects.remove(&kubernetes("CiliumNode", &worker.name));
+            }
+            _ => {}
+        }
+        let inside: Vec<ObjectKey> =
+            self.objects.keys().filter(|other| is_in(other, key)).cloned().collect();
+        for inner in inside {
+            self.take_away(&inner);
+        }
+    }
+
+    fn make(&mut self, topology: &Topology, change: &Change) {
+        let Some(mut value) = change.after.clone() else { return };
+        let side = &change.address.side;
+        match &mut value {
+            Resource::VirtualMachine(machine) if machine.role == MachineRole::Router => {
+                self.join(&change.address.name, side);
+            }
+            Resource::TailnetDevice(device) => self.join(&device.hostname.clone(), side),
+            Resource::Worker(worker) => {
+                worker.host = Observable::unobserved();
+                let name = worker.name.clone();
+                let key = kubernetes("CiliumNode", &name);
+                let empty = Resource::CiliumNode(CiliumNode { name, pod_cidrs: Vec::new() });
+                self.objects
+                    .entry(key)
+                    .or_insert(Observed { resource: empty, ownership: Ownership::Inherited });
+            }
+            Resource::ManagedCluster(_) => self.bring_subnets(topology),
+            _ => {}
+        }
+        let existing = topology.datacenters.iter().any(|datacenter| {
+            Side::Datacenter(datacenter.name.clone()) == *side
+                && matches!(datacenter.site, Site::Existing(_))
+        });
+        let ownership = match value.kind() {
+            Kind::CiliumNode => Ownership::Inherited,
+            Kind::RouterHost if !existing => Ownership::Inherited,
+            _ => ours(side),
+        };
+        self.objects.insert(change.key.clone(), Observed { resource: value, ownership });
+    }
+
+    /// AKS brings a subnet without a table.
+    fn bring_subnets(&mut self, topology: &Topology) {
+        for subnet in cluster_facts(topology).node_subnets {
+            let resource = Resource::RouteTableAssociation(RouteTableAssociation {
+                subnet: Pending::Known(subnet.id.clone()),
+                route_table: None,
+            });
+            let key = ObjectKey::AzureAssociation(subnet.id);
+            let ownership = Ownership::Inherited;
+            self.objects.entry(key).or_insert(Observed { resource, ownership });
+        }
+    }
+
+    /// A router joins the tailnet, not configured yet.
+    fn join(&mut self, name: &str, side: &Side) {
+        let online = self.value(&ObjectKey::Device(name.to_owned())).is_some_and(
+            |device| matches!(device, Resource::TailnetDevice(device) if device.online),
+        );
+        if online {
+            return;
+        }
+        self.addresses += 1;
+        self.joined.insert(name.to_owned(), Ipv4Addr::new(100, 64, 0, self.addresses));
+        let hostname = name.to_owned();
+        let device = Device { hostname: hostname.clone(), authorized: true, online: true };
+        let none =
+            RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(BTreeSet::new()) };
+        let host = RouterHost {
+            hostname: hostname.clone(),
+            ip_forwarding: false,
+            reverse_path_filter: 1,
+            send_redirects: true,
+            masquerade: false,
+            snat_subnet_routes: true,
+            mss_clamp: false,
+            accept_routes: false,
+            local_prefixes: BTreeSet::new(),
+            kernel_routes: Pending::Known(BTreeMap::new()),
+        };
+        let mut note = |key, resource, ownership| {
+            self.objects.insert(key, Observed { resource, ownership });
+        };
+        note(ObjectKey::Device(hostname.clone()), Resource::TailnetDevice(device), ours(side));
+        let advertised = ObjectKey::DeviceAdvertised(hostname.clone());
+        note(advertised, Resource::AdvertisedRoutes(none.clone()), ours(side));
+        let approved = ObjectKey::DeviceApproved(hostname.clone());
+        note(approved, Resource::ApprovedRoutes(none), ours(side));
+        note(ObjectKey::Host(hostname), Resource::RouterHost(host), Ownership::Inherited);
+    }
+
+    /// The world as a topology's applies leave it: what is still left to do
+    /// after a few rounds.
+    pub(super) fn converge(&mut self, topology: &Topology, asked: &Asked) -> Plan {
+        for _ in 0..ROUNDS {
+            let plan = self.look(topology, asked).plan;
+            if plan.is_empty() {
+                return plan;
+            }
+            self.carry_out(topology, &plan);
+        }
+        self.look(topology, asked).plan
+    }
+
+    /// A topology's world, newly made.
+    pub(super) fn of(topology: &Topology) -> Self {
+        let mut world = Self::default();
+        if topology.cluster.existing {
+            world.bring_subnets(topology);
+        }
+        // The machines of an existing site run before anybody plans.
+        let left = world.converge(topology, &Asked::default());
+        assert!(left.is_empty(), "{}", super::told(&left));
+        world
+    }
+
+    /// What carries our mark.
+    pub(super) fn ours(&self) -> BTreeSet<&ObjectKey> {
+        let ours = |observed: &Observed| matches!(observed.ownership, Ownership::Ours { .. });
+        self.objects.iter().filter(|(_, observed)| ours(observed)).map(|(key, _)| key).collect()
+    }
+}
+
+/// Whether an object goes with another one of Azure, because it is below it.
+pub(super) fn is_in(key: &ObjectKey, holder: &ObjectKey) -> bool {
+    let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id), ObjectKey::Azure(holder)) =
+        (key, holder)
+    else {
+        return false;
+    };
+    std::iter::successors(id.parent(), ArmId::parent).any(|parent| parent == *holder)
+}
