@@ -51,6 +51,7 @@ impl FakeHost {
             kubelet_configuration_digest: None,
             client_certificate: false,
             bootstrap_kubeconfig: false,
+            routes_persistent: true,
             host: WorkerHost {
                 cni_configuration: None,
                 cni_chosen: None,

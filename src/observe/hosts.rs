@@ -106,6 +106,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
         accept_routes: tailscale.is_some_and(|settings| settings.accept_routes),
         local_prefixes: probe.local_prefixes,
         kernel_routes: Pending::Known(probe.kernel_routes),
+        persistent: probe.persistent,
     }
 }
 

@@ -74,7 +74,7 @@ pub struct RouterProbe {
     pub ip_forwarding: bool,
     /// `net.ipv4.conf.all.rp_filter`.
     pub reverse_path_filter: u8,
-    /// `net.ipv4.conf.all.send_redirects`.
+    /// `net.ipv4.conf.*.send_redirects`: a redirect is sent where any of them says so.
     pub send_redirects: bool,
     /// Our masquerade on tailscale0.
     pub masquerade: bool,
@@ -84,6 +84,9 @@ pub struct RouterProbe {
     pub local_prefixes: BTreeSet<Ipv4Net>,
     /// Routes of our protocol number in table main.
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    /// Whether all of the above, and nothing else of ours, is back after a reboot
+    /// and after a restart of tailscaled.
+    pub persistent: bool,
     /// Tailscale, where it is installed.
     pub tailscale: Option<TailscaleProbe>,
 }
@@ -112,7 +115,7 @@ pub enum RouterChange {
         ip_forwarding: bool,
         /// `net.ipv4.conf.all.rp_filter`.
         reverse_path_filter: u8,
-        /// `net.ipv4.conf.all.send_redirects`.
+        /// `net.ipv4.conf.*.send_redirects`, of every interface.
         send_redirects: bool,
     },
     /// Masquerade and MSS clamp.
@@ -151,9 +154,10 @@ pub struct WorkerProbe {
     pub hostname: String,
     /// `x86_64` or `aarch64`.
     pub architecture: String,
-    /// Kernel modules that are loaded, of those a worker needs.
+    /// Kernel modules that are loaded, now and at the next boot, of those a worker
+    /// needs.
     pub modules: BTreeSet<String>,
-    /// The version of containerd, if it is installed.
+    /// The version of containerd, if it is installed and configured by us.
     pub container_runtime_version: Option<String>,
     /// The version of the kubelet, if it is installed.
     pub kubelet_version: Option<KubernetesVersion>,
@@ -161,12 +165,15 @@ pub struct WorkerProbe {
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,
-    /// The digest of the kubelet's configuration on disk.
+    /// The digest of the kubelet's configuration on disk; absent where somebody
+    /// edited what was written.
     pub kubelet_configuration_digest: Option<String>,
     /// Whether the kubelet has a client certificate of its own.
     pub client_certificate: bool,
     /// Whether a bootstrap kubeconfig lies on disk.
     pub bootstrap_kubeconfig: bool,
+    /// Whether the kernel routes, and no others of ours, are back after a reboot.
+    pub routes_persistent: bool,
     /// What is compared with the topology.
     pub host: WorkerHost,
 }

@@ -16,6 +16,7 @@ pub mod host_error;
 pub mod http;
 pub mod limits;
 pub mod patience;
+pub mod remote;
 pub mod reqwest_transport;
 #[cfg(test)]
 pub(crate) mod scripted;

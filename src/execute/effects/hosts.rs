@@ -111,7 +111,10 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    let differs = |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| !same(seen));
+    // What would be lost at the next boot is written anew with the rest.
+    let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
+    let differs =
+        |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
     let mut changes = Vec::new();
     if differs(&|seen| {
         (seen.ip_forwarding, seen.reverse_path_filter, seen.send_redirects)
