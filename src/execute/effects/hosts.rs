@@ -24,7 +24,7 @@ use crate::topology::names::WorkerName;
 const DRAIN_WITHIN: Duration = Duration::from_secs(300);
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, &error.remedy())
+    failed(error, error.remedy())
 }
 
 fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::error::SshError;
-use super::quote::{HoldsNul, quote};
 use crate::provider::host::HostTarget;
+use crate::provider::remote::quote;
 use crate::provider::secret::Secret;
 
 /// How long a command may take unless it says otherwise.
@@ -57,9 +57,9 @@ pub(super) struct Prepared {
 /// A command cannot be put into words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// An argument holds a NUL byte.
-    #[error(transparent)]
-    HoldsNul(#[from] HoldsNul),
+    /// An argument holds a NUL byte, which no argument can.
+    #[error("a NUL byte cannot be passed to a command")]
+    HoldsNul,
     /// There is no program.
     #[error("the command is empty")]
     Empty,
@@ -163,7 +163,7 @@ impl RemoteCommand {
             }
             (Body::Script(text), Some(_)) => {
                 line.push_str(" sh -c ");
-                line.push_str(&quote(text)?);
+                push_word(&mut line, text)?;
             }
             (Body::Program(arguments), _) if arguments.is_empty() => {
                 return Err(CommandError::Empty);
@@ -171,7 +171,7 @@ impl RemoteCommand {
             (Body::Program(arguments), _) => {
                 for argument in arguments {
                     line.push(' ');
-                    line.push_str(&quote(argument)?);
+                    push_word(&mut line, argument)?;
                 }
             }
         }
@@ -180,6 +180,15 @@ impl RemoteCommand {
             _ => Ok(Prepared { line, stdin }),
         }
     }
+}
+
+/// Adds one word to a shell's line, whatever it holds.
+fn push_word(line: &mut String, word: &str) -> Result<(), CommandError> {
+    if word.contains('\0') {
+        return Err(CommandError::HoldsNul);
+    }
+    line.push_str(&quote(word));
+    Ok(())
 }
 
 impl fmt::Debug for RemoteCommand {
@@ -293,7 +302,7 @@ mod tests {
     #[test]
     fn what_cannot_be_passed_on_is_refused() {
         let nul = RemoteCommand::program("nul", ["echo", "a\0b"]);
-        assert_eq!(nul.prepare("root").err(), Some(CommandError::HoldsNul(HoldsNul)));
+        assert_eq!(nul.prepare("root").err(), Some(CommandError::HoldsNul));
         let none = RemoteCommand::program("none", Vec::<String>::new());
         assert_eq!(none.prepare("root").err(), Some(CommandError::Empty));
         let long = RemoteCommand::program("long", ["echo", &"x".repeat(40_000)]);

@@ -213,7 +213,7 @@ mod tests {
 
         #[test]
         fn stars_stand_for_anything(start in "[a-b]{0,3}", end in "[a-b]{0,3}", middle in "[a-b]{0,6}") {
-            let (pattern, name) = (format!("{}*{}", start, end), format!("{}{}{}", start, middle, end));
+            let (pattern, name) = (format!("{start}*{end}"), format!("{start}{middle}{end}"));
             prop_assert!(fits(&pattern, &name));
         }
     }

@@ -27,10 +27,8 @@ pub mod host_keys;
 mod identity;
 pub mod known_hosts;
 mod pool;
-pub mod quote;
 pub mod settings;
 pub mod socks;
-pub mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -38,9 +36,7 @@ mod tests;
 pub use command::{CommandError, Exit, RemoteCommand, RemoteOutput};
 pub use error::SshError;
 pub use pool::SshShell;
-pub use quote::quote;
 pub use settings::SshSettings;
-pub use upload::Upload;
 
 /// Runs commands on hosts.
 #[async_trait]

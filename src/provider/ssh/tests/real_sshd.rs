@@ -10,7 +10,7 @@ use russh::keys::PublicKeyBase64;
 use super::{Home, behind, eventually, new_key, target, write_key};
 use crate::provider::host::HostTarget;
 use crate::provider::ssh::host_keys::fingerprint;
-use crate::provider::ssh::{Exit, RemoteCommand, Shell, SshError, SshShell, Upload};
+use crate::provider::ssh::{Exit, RemoteCommand, Shell, SshError, SshShell};
 
 /// Another place than the usual one to look for sshd.
 const VARIABLE: &str = "STARGATE_TEST_SSHD";
@@ -108,23 +108,6 @@ async fn openssh_runs_commands() {
         assert_eq!(output.unwrap().text(), "done\n");
     }
     assert_eq!(shell.connections(), 1);
-    upload(&home, &shell, &host).await;
-}
-
-async fn upload(home: &Home, shell: &SshShell, host: &HostTarget) {
-    if user() != "root" {
-        return println!("skipped: only root can give a file to root");
-    }
-    let path = home.path("it's/a file");
-    let upload = Upload {
-        path: path.to_str().unwrap().to_owned(),
-        content: b"content\0".to_vec().into(),
-        mode: 0o600,
-        owner: "root:root".to_owned(),
-    };
-    let command = upload.command().unwrap();
-    shell.run(host, &command).await.unwrap().checked(host, &command).unwrap();
-    assert_eq!(std::fs::read(path).unwrap(), b"content\0");
 }
 
 #[tokio::test]
