@@ -138,15 +138,15 @@ impl FakeHost {
                 probe.host.kernel_routes = routes.clone();
                 "routes"
             }
-            WorkerStep::ContainerRuntime => {
+            WorkerStep::ContainerRuntime(_) => {
                 probe.container_runtime_version = Some("2.1.0".to_owned());
                 "runtime"
             }
-            WorkerStep::Kubelet(version) => {
+            WorkerStep::Kubelet(version, _) => {
                 probe.kubelet_version = Some(*version);
                 "kubelet"
             }
-            WorkerStep::CniPlugins => {
+            WorkerStep::CniPlugins(_) => {
                 probe.cni_plugins = true;
                 "plugins"
             }

@@ -12,7 +12,7 @@ use ipnet::Ipv4Net;
 pub use super::host_error::HostError;
 use super::secret::Secret;
 use crate::resource::host::{KernelRoute, WorkerHost};
-use crate::topology::model::HostKeyPolicy;
+use crate::topology::model::{HostKeyPolicy, PackageSource};
 use crate::topology::version::KubernetesVersion;
 
 /// A host and the way to it.
@@ -186,11 +186,11 @@ pub enum WorkerStep {
     /// Routes through the datacenter's router (machines without a fabric).
     KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
     /// containerd, configured.
-    ContainerRuntime,
+    ContainerRuntime(PackageSource),
     /// The kubelet at exactly this version.
-    Kubelet(KubernetesVersion),
+    Kubelet(KubernetesVersion, PackageSource),
     /// The CNI plugins.
-    CniPlugins,
+    CniPlugins(PackageSource),
     /// The cluster's CA.
     ClusterCa {
         /// Certificates in PEM.
@@ -263,46 +263,9 @@ pub trait HostDoor: Send + Sync + std::fmt::Debug {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError>;
-}
-
-/// The door where there is no way to hosts: every host is a gap, and nothing is
-/// planned on it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoHostDoor;
-
-impl NoHostDoor {
-    fn refuse<T>(target: &HostTarget) -> Result<T, HostError> {
-        Err(HostError::Unreachable {
-            hostname: target.hostname.clone(),
-            address: target.address.clone(),
-            reason: "this build has no SSH; only the sandbox's hosts can be worked on".to_owned(),
-        })
-    }
-}
-
-#[async_trait]
-impl HostDoor for NoHostDoor {
-    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        Self::refuse(target)
-    }
-
-    async fn change_router(
-        &self,
-        target: &HostTarget,
-        _change: &RouterChange,
-    ) -> Result<(), HostError> {
-        Self::refuse(target)
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        Self::refuse(target)
-    }
-
-    async fn apply_worker_step(
-        &self,
-        target: &HostTarget,
-        _step: &WorkerStep,
-    ) -> Result<(), HostError> {
-        Self::refuse(target)
-    }
+    /// Hears that a machine of this name is about to be made: one that had the name
+    /// is gone, and the new one has to boot first. Most doors need not care.
+    async fn made_anew(&self, _hostname: &str) {}
+    /// Closes what is open to hosts, at the end of a run.
+    async fn close(&self) {}
 }

@@ -51,6 +51,16 @@ pub enum HostError {
         /// What was tried, and what came of each.
         tried: String,
     },
+    /// Another host answers there.
+    #[error("the host at {address} calls itself {found}, not {hostname}")]
+    WrongHost {
+        /// The host that was meant.
+        hostname: String,
+        /// Where the other one answers.
+        address: HostAddress,
+        /// What it calls itself, safe to print.
+        found: String,
+    },
     /// The connection broke, and nobody knows how far the work came.
     #[error("the connection to {hostname} broke: {reason}")]
     Lost {
@@ -78,6 +88,7 @@ impl HostError {
             Self::HostKeyChanged { .. } => Some(Code::HostKeyChanged),
             Self::HostKeyUntrusted { .. } => Some(Code::HostKeyUntrusted),
             Self::LoginRefused { .. } => Some(Code::LoginRefused),
+            Self::WrongHost { .. } => Some(Code::WrongHost),
             Self::Unreachable { .. } | Self::Lost { .. } | Self::Failed { .. } => None,
         }
     }
@@ -98,6 +109,10 @@ impl HostError {
             Self::LoginRefused { hostname, user, .. } => format!(
                 "put your public key into ~{user}/.ssh/authorized_keys on {hostname}, load the key \
                  into the agent (`ssh-add`), or name its file in STARGATE_SSH_KEY"
+            ),
+            Self::WrongHost { hostname, .. } => format!(
+                "correct the address of {hostname} in the topology, or, if it is right, the \
+                 host's own name: `hostnamectl set-hostname {hostname}`"
             ),
             Self::Failed { hostname, .. } => {
                 format!("look at the log of {hostname}, then run the same command again")

@@ -16,10 +16,12 @@ pub mod host_error;
 pub mod http;
 pub mod limits;
 pub mod patience;
+pub mod printable;
 pub mod remote;
 pub mod reqwest_transport;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;
 pub mod ssh;
+pub mod ssh_hosts;
 pub mod tailnet;

@@ -200,6 +200,8 @@ pub enum Code {
     HostKeyUntrusted,
     /// SG0610: a host does not let us in.
     LoginRefused,
+    /// SG0611: another host answers.
+    WrongHost,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.
@@ -236,7 +238,7 @@ pub struct UnknownCode(pub String);
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 96] = [
+    pub const ALL: [Self; 97] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -329,6 +331,7 @@ impl Code {
         Self::HostKeyChanged,
         Self::HostKeyUntrusted,
         Self::LoginRefused,
+        Self::WrongHost,
         Self::SandboxDamaged,
         Self::SandboxInUse,
         Self::UnknownFault,

@@ -13,6 +13,7 @@ use stargate::provider::remote::{
 };
 use stargate::provider::secret::Secret;
 use stargate::resource::host::KernelRoute;
+use stargate::topology::model::PackageSource;
 
 use crate::host::Host;
 
@@ -49,8 +50,8 @@ fn steps() -> Vec<WorkerStep> {
     vec![
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(routes()),
-        WorkerStep::ContainerRuntime,
-        WorkerStep::Kubelet("1.33.7".parse().unwrap()),
+        WorkerStep::ContainerRuntime(PackageSource::Upstream),
+        WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::ClusterCa { pem: CA.to_owned() },
         WorkerStep::CniConfiguration { subnet: "10.244.65.0/24".parse().unwrap() },
         WorkerStep::KubeletConfiguration(configuration()),
@@ -195,7 +196,7 @@ fn the_kubelet_is_told_what_it_shall_be() {
 fn another_minor_of_containerd_gets_its_own_configuration() {
     let Some(host) = machine() else { return };
     fs::write(host.stand_in("containerd-version"), "v2.1.4").unwrap();
-    step(&host, &WorkerStep::ContainerRuntime);
+    step(&host, &WorkerStep::ContainerRuntime(PackageSource::Upstream));
     assert_eq!(look(&host).container_runtime_version.as_deref(), Some("2.1.4"));
     assert!(host.sh("cat /etc/containerd/config.toml").contains("version = 3"));
 }
@@ -236,11 +237,11 @@ fn plugins_are_installed_if_their_checksum_is_right() {
         digest_arm64: text_digest("x"),
         ..release.clone()
     };
-    let said = host.must_fail(&wrong.install("demo"));
+    let said = host.must_fail(&wrong.install("demo", PackageSource::Upstream));
     assert!(said.contains("does not have the checksum"), "{said}");
     assert_eq!(host.sh("ls /opt/cni/bin"), "");
     if Command::new("uname").arg("-m").output().unwrap().stdout == b"x86_64\n" {
-        host.must(&release.install("demo"));
+        host.must(&release.install("demo", PackageSource::Upstream));
         assert_eq!(
             host.sh("cat /opt/cni/bin/host-local; stat -c %a /opt/cni/bin/loopback"),
             "a\n755\n"
@@ -249,6 +250,52 @@ fn plugins_are_installed_if_their_checksum_is_right() {
         assert!(!look(&host).cni_plugins);
         assert_eq!(host.sh("ls /var/cache/stargate"), "");
     }
+}
+
+#[test]
+fn a_site_without_a_way_out_is_only_checked() {
+    let Some(host) = machine() else { return };
+    let source = PackageSource::Preinstalled;
+    let version = "1.33.7".parse().unwrap();
+    let steps = [
+        (WorkerStep::ContainerRuntime(source), "containerd is not installed"),
+        (WorkerStep::Kubelet(version, source), "the kubelet is not installed, it must be 1.33.7"),
+        (WorkerStep::CniPlugins(source), "host-local is not there"),
+    ];
+    let missing = |expected: &[&str; 3]| {
+        for ((one, _), expected) in steps.iter().zip(expected) {
+            let said = host.must_fail(&worker_step("demo", one));
+            assert!(said.contains(expected), "{said}");
+        }
+    };
+    missing(&[steps[0].1, steps[1].1, steps[2].1]);
+    // Somebody brings them, and two are not the right ones.
+    fs::write(host.stand_in("kubelet-version"), "1.33.6").unwrap();
+    host.sh("cp /run/stand-ins/packages/kubelet /run/stand-ins/packages/containerd /run/stand-ins/bin/; mkdir -p /opt/cni/bin
+             for plugin in host-local loopback; do
+                 printf '#!/bin/sh\\necho CNI %s plugin v1.1.1 >&2\\n' \"$plugin\" >/opt/cni/bin/$plugin
+                 chmod 0755 /opt/cni/bin/$plugin
+             done");
+    missing(&["runc is not installed", "the kubelet is 1.33.6", "says it is version 1.1.1"]);
+    fs::write(host.stand_in("kubelet-version"), "1.33.7").unwrap();
+    host.sh("cp /run/stand-ins/packages/runc /run/stand-ins/bin/; sed -i s/1.1.1/1.10.0/ /opt/cni/bin/*");
+    steps.iter().for_each(|(one, _)| step(&host, one));
+    let probe = look(&host);
+    assert!(probe.cni_plugins && probe.kubelet_version == Some(version), "{probe:#?}");
+    let told = host.told();
+    assert!(!told.iter().any(|told| told.contains("apt") || told.contains("curl")), "{told:?}");
+    step(&host, &WorkerStep::Reset);
+    assert_eq!(host.sh("ls /opt/cni/bin"), "host-local\nloopback\n", "they are the site's");
+}
+
+#[test]
+fn another_host_is_left_alone() {
+    let Some(host) = machine() else { return };
+    let reset = worker_step("demo", &WorkerStep::Kernel);
+    let said = host.must_fail(&reset.clone().only_on("dc1-w2"));
+    assert!(said.contains("calls itself dc1-w1, not dc1-w2; nothing was done"), "{said}");
+    assert!(host.told().is_empty());
+    host.must(&reset.only_on("DC1-w1"));
 }
 
 #[test]

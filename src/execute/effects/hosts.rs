@@ -211,10 +211,7 @@ pub(super) async fn join(
     };
     let profile = written.map(|worker| worker.profile.clone());
     let Some(profile) = profile else { return Ok(()) };
-    let max_pods = topology
-        .profiles
-        .get(&profile)
-        .map_or(0, |profile| labels::max_pods(profile, worker.pod_cidr));
+    let Some(meaning) = topology.profiles.get(&profile) else { return Ok(()) };
     let context = JoinContext {
         hosts: round.run.doors.hosts.as_ref(),
         cluster: &access.door,
@@ -224,7 +221,8 @@ pub(super) async fn join(
             cluster_ca_pem: access.certificate_authority.clone(),
             api_server: access.api_server.clone(),
             cluster_dns: round.dns_service_ip,
-            max_pods,
+            max_pods: labels::max_pods(meaning, worker.pod_cidr),
+            packages: meaning.packages,
             kernel_routes: worker
                 .host
                 .seen()

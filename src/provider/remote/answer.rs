@@ -9,11 +9,10 @@ use serde::de::DeserializeOwned;
 
 use super::MOST_OUTPUT;
 use super::files;
+use crate::provider::printable::line as printable;
 
 /// What the line begins with.
 const BEGIN: &str = "{\"stargate-probe\":1,";
-/// The most characters of a foreign text that an error shows.
-const SHOWN: usize = 80;
 
 /// A probe's answer cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,13 +148,4 @@ fn decode(line: &str) -> Result<BTreeMap<String, Option<Vec<u8>>>, ProbeError> {
         _ => Err(broken(format!("{name} is no text"))),
     };
     fields.into_iter().filter(|(name, _)| name != "stargate-probe").map(decode).collect()
-}
-
-/// A text of a host, safe to print: no control characters, and not for ever.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -63,6 +63,16 @@ pub struct HostScript {
     pub timeout: Duration,
 }
 
+impl HostScript {
+    /// The same, which does nothing on a host that gives itself another name.
+    #[must_use]
+    pub fn only_on(mut self, hostname: &str) -> Self {
+        let hostname = hostname.to_ascii_lowercase();
+        self.script = format!("only_on={}\n{}", quote(&hostname), self.script);
+        self
+    }
+}
+
 /// A look at a router.
 pub fn router_probe() -> HostScript {
     router::probe::script()

@@ -1,4 +1,4 @@
-//! The one way in which a value gets into a script.
+//! The one way in which a value gets into a script or a command line.
 
 /// A value as one word of a POSIX shell, whatever it holds.
 ///

@@ -98,7 +98,7 @@ impl Script {
     pub(super) fn runs(self, body: &str) -> HostScript {
         let Self { label, values, tools, stdin, timeout } = self;
         let input = if stdin.is_some() { "" } else { " </dev/null" };
-        let script = format!("{values}{tools}{body}main{input}\n");
+        let script = format!("{values}{tools}{body}check_host; main{input}\n");
         HostScript { label, script, stdin, timeout }
     }
 }

@@ -7,6 +7,7 @@ use super::files;
 use super::*;
 use crate::provider::host::KubeletConfiguration;
 use crate::resource::host::KernelRoute;
+use crate::topology::model::PackageSource;
 
 fn routes() -> BTreeMap<ipnet::Ipv4Net, KernelRoute> {
     BTreeMap::from([("10.0.0.0/8".parse().unwrap(), KernelRoute::Tunnel)])
@@ -44,9 +45,9 @@ fn steps() -> Vec<WorkerStep> {
     vec![
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(routes()),
-        WorkerStep::ContainerRuntime,
-        WorkerStep::Kubelet("1.33.7".parse().unwrap()),
-        WorkerStep::CniPlugins,
+        WorkerStep::ContainerRuntime(PackageSource::Upstream),
+        WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
+        WorkerStep::CniPlugins(PackageSource::Upstream),
         WorkerStep::ClusterCa { pem: "pem\n".to_owned() },
         WorkerStep::BootstrapKubeconfig { server: "s".to_owned(), token: Secret::new("t") },
         WorkerStep::KubeletConfiguration(configuration),
@@ -106,7 +107,8 @@ fn every_script_is_read_whole_before_it_does_anything() {
             continue;
         }
         let last = script.lines().last().unwrap();
-        assert!(last == "main" || last == "main </dev/null", "{label}: {last}");
+        let known = ["check_host; main", "check_host; main </dev/null"];
+        assert!(known.contains(&last), "{label}: {last}");
         // Cut off before its last line it defines things, and that is all.
         let cut = script.strip_suffix(&format!("{last}\n")).unwrap();
         assert_eq!(complaints("sh", &["-s"], cut), None, "{label}");

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::error::SshError;
 use crate::provider::host::HostTarget;
+use crate::provider::printable;
 use crate::provider::remote::quote;
 use crate::provider::secret::Secret;
 
@@ -19,6 +20,10 @@ const OUTPUT_LIMIT: usize = 1024 * 1024;
 const LONGEST_LINE: usize = 30_000;
 /// How much of a failed command's error output is shown.
 const SHOWN: usize = 2000;
+/// How much longer than for us a command runs on the host when nobody can tell
+/// it to end: sshd passes no signals on where root has logged in, nor to what sudo
+/// runs, and a broken connection passes nothing on.
+const OVERTIME: Duration = Duration::from_secs(2);
 /// Programs print what we read in English, and those of root are found.
 const ENVIRONMENT: &str =
     "env LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -47,11 +52,11 @@ enum Body {
 
 /// A command as it is sent.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Prepared {
+pub(in crate::provider) struct Prepared {
     /// What the login shell is asked to run.
-    pub(super) line: String,
+    pub(in crate::provider) line: String,
     /// What it reads.
-    pub(super) stdin: Bytes,
+    pub(in crate::provider) stdin: Bytes,
 }
 
 /// A command cannot be put into words.
@@ -147,12 +152,14 @@ impl RemoteCommand {
     }
 
     /// The command as the user's login shell gets it.
-    pub(super) fn prepare(&self, user: &str) -> Result<Prepared, CommandError> {
+    pub(in crate::provider) fn prepare(&self, user: &str) -> Result<Prepared, CommandError> {
         let mut line = String::new();
         if self.as_root && user != "root" {
             line.push_str("sudo -n -- ");
         }
         line.push_str(ENVIRONMENT);
+        let seconds = (self.within + OVERTIME).as_secs();
+        line.push_str(&format!(" timeout -k 5 {seconds}"));
         let mut stdin = self.stdin.clone().unwrap_or_default();
         match (&self.body, &self.stdin) {
             (Body::Script(text), None) => {
@@ -267,7 +274,7 @@ impl RemoteOutput {
 fn tail(printed: &[u8]) -> String {
     let start = printed.len().saturating_sub(SHOWN);
     let text = String::from_utf8_lossy(printed.get(start..).unwrap_or_default());
-    text.trim().to_owned()
+    printable::text(text.trim())
 }
 
 #[cfg(test)]
@@ -281,7 +288,7 @@ mod tests {
     #[test]
     fn only_who_is_not_root_uses_sudo() {
         let command = RemoteCommand::program("look", ["id", "-u"]);
-        assert!(line(&command, "ubuntu").ends_with("/bin 'id' '-u'"));
+        assert!(line(&command, "ubuntu").ends_with("/bin timeout -k 5 62 'id' '-u'"));
         assert!(line(&command, "ubuntu").starts_with("env LC_ALL=C"));
         let command = command.as_root();
         assert!(line(&command, "ubuntu").starts_with("sudo -n -- env LC_ALL=C"));
@@ -319,8 +326,8 @@ mod tests {
 
     #[test]
     fn the_end_of_what_was_printed_is_kept() {
-        let printed = format!("{}the end\n", "x\n".repeat(5000));
-        assert!(tail(printed.as_bytes()).ends_with("the end"));
-        assert!(tail(printed.as_bytes()).len() <= SHOWN);
+        let printed = format!("{}the end\u{1b}[2J\n", "x\n".repeat(5000));
+        assert!(tail(printed.as_bytes()).ends_with("x\nthe end\\u{1b}[2J"));
+        assert!(tail(printed.as_bytes()).len() <= SHOWN + "\\u{1b}".len());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::client::Msg;
 use russh::client::{self, Config, Handle};
-use russh::{ChannelStream, Preferred};
+use russh::{ChannelStream, Disconnect, Preferred};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ const WAITING_MESSAGES: usize = 16 * 1024;
 /// that hang before the login, when no sign of life is asked for and nobody may
 /// be waiting any more; somebody may be typing a passphrase.
 const ABANDONED: Duration = Duration::from_secs(150);
+/// How long it may take to say goodbye.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// What a host may send before it is told that it was read, in bytes.
 const WINDOW: u32 = 1024 * 1024;
 
@@ -44,7 +46,7 @@ pub(super) struct Connection {
     used: Mutex<Instant>,
     broken: AtomicBool,
     /// What this connection runs through lives as long as it does.
-    _jump: Option<Arc<Connection>>,
+    jump: Option<Arc<Connection>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -100,7 +102,7 @@ impl Connection {
             width: AtomicUsize::new(settings.sessions.max(1)),
             used: Mutex::new(Instant::now()),
             broken: AtomicBool::new(false),
-            _jump: jump,
+            jump,
         })
     }
 
@@ -138,6 +140,20 @@ impl Connection {
     /// Takes the connection for dead, whatever the network says.
     pub(super) fn give_up(&self) {
         self.broken.store(true, Ordering::Release);
+    }
+
+    /// Whether it runs through the connection to another host.
+    pub(super) fn is_behind_another(&self) -> bool {
+        self.jump.is_some()
+    }
+
+    /// Tells the host that this is the end; one that no longer listens is left.
+    pub(super) async fn hang_up(&self) {
+        self.give_up();
+        let told = self.handle.disconnect(Disconnect::ByApplication, "", "");
+        if let Ok(Err(error)) = tokio::time::timeout(HANG_UP_WITHIN, told).await {
+            tracing::debug!(%error, "the host had hung up already");
+        }
     }
 
     /// Notes that it is in use.

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::command::{Exit, Prepared, RemoteCommand, RemoteOutput};
 use super::connection::Connection;
 use super::error::SshError;
+use crate::provider::printable;
 
 /// The code of standard error among a channel's streams.
 const STANDARD_ERROR: u32 = 1;
@@ -195,7 +196,7 @@ struct Gathered {
 
 fn name_of(signal: Sig) -> String {
     match signal {
-        Sig::Custom(name) => name,
+        Sig::Custom(name) => printable::line(&name),
         other => format!("{other:?}"),
     }
 }

@@ -6,6 +6,7 @@ use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 
 use super::host_keys::{HostKeyError, Judge};
+use crate::provider::printable;
 
 /// Why a connection ended, for those who were still using it.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +58,7 @@ impl Handler for Client {
     ) -> Result<(), ClientError> {
         self.ending.note(match reason {
             DisconnectReason::ReceivedDisconnect(told) => {
-                format!("the host says: {}", told.message)
+                format!("the host says: {}", printable::line(&told.message))
             }
             DisconnectReason::Error(error) => told(&error),
         });

@@ -56,4 +56,10 @@ pub trait Shell: Send + Sync + fmt::Debug {
         target: &HostTarget,
         command: &RemoteCommand,
     ) -> Result<RemoteOutput, SshError>;
+
+    /// Forgets the connections to a host whose machine is another one now.
+    fn forget(&self, _hostname: &str) {}
+
+    /// Hangs up everywhere. What still runs on hosts is ended.
+    async fn close(&self) {}
 }

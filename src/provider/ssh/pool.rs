@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, join_all};
 use tokio::time::Instant;
 
 use super::Shell;
@@ -197,5 +197,19 @@ impl Shell for SshShell {
             "ran a command"
         );
         outcome
+    }
+
+    fn forget(&self, hostname: &str) {
+        self.pool.locked().retain(|target, _| target.hostname != hostname);
+    }
+
+    async fn close(&self) {
+        let slots: Vec<Slot> = self.pool.locked().drain().map(|(_, slot)| slot).collect();
+        let open = slots.iter().filter_map(|slot| slot.peek()?.as_ref().ok().cloned());
+        // Those that run through another one go first, while there is a way.
+        let (behind, direct): (Vec<_>, Vec<_>) = open.partition(|one| one.is_behind_another());
+        for connections in [behind, direct] {
+            join_all(connections.iter().map(|connection| connection.hang_up())).await;
+        }
     }
 }

@@ -86,4 +86,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       with `ssh-add`, or name its file in `STARGATE_SSH_KEY`. A host breaks off after \
                       some wrong keys, so an agent with many may hide the right one.",
     },
+    Entry {
+        code: Code::WrongHost,
+        text: "SG0611",
+        title: "another host answers",
+        explanation: "The host at this address gives itself another name than the topology does. \
+                      Addresses get mixed up easily, and what is meant for one machine would \
+                      ruin another, so nothing is done on it and the others go on. Correct the \
+                      address in the topology, or the name of the host itself.",
+    },
 ];

@@ -17,7 +17,7 @@ if command -v flock >/dev/null 2>&1; then
 fi
 scratch=$(mktemp -d /run/stargate.XXXXXX) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 
 say() {
     printf 'stargate: %s\n' "$*" >&2

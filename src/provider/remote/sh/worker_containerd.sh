@@ -2,6 +2,10 @@
 main() {
     make_scratch
     mkdir -p "$folder"
+    if [ -n "$preinstalled" ]; then
+        have containerd || fail 'containerd is not installed, and the profile brings no packages'
+        have runc || fail 'runc is not installed, and the profile brings no packages'
+    fi
     if ! have containerd; then
         note_installed "$folder" containerd
         install_packages containerd

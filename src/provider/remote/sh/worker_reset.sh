@@ -54,7 +54,8 @@ forget_cilium() {
 forget_cni() {
     rm -f "/etc/cni/net.d/$cni_file"
     rm -rf /var/lib/cni/networks/cilium
-    if [ -f "$folder/cni-plugins" ] &&
+    # Plugins that were there before us stay.
+    if [ -f "$folder/cni-plugins" ] && ! grep -q -x preinstalled "$folder/cni-plugins" &&
         sed '1,2d' "$folder/cni-plugins" | sha256sum -c --status 2>/dev/null; then
         rm -f /opt/cni/bin/host-local /opt/cni/bin/loopback
     fi

@@ -4,6 +4,10 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::super::HostScript;
+use crate::topology::model::PackageSource;
+
+/// What is noted in the place of an archive's digest where none was unpacked.
+pub(super) const PREINSTALLED: &str = "preinstalled";
 
 /// A release of the CNI plugins, by its archives' digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +36,11 @@ impl CniRelease {
         }
     }
 
-    /// The script that installs it.
-    pub fn install(&self, topology: &str) -> HostScript {
-        super::begin("install the CNI plugins", topology)
-            .with_packages()
+    /// The script that installs it, or, of plugins that are there already, checks
+    /// that they are no older.
+    pub fn install(&self, topology: &str, source: PackageSource) -> HostScript {
+        super::packages(super::begin("install the CNI plugins", topology), source)
+            .value("noted_as_there", PREINSTALLED)
             .value("version", &self.version)
             .value("source", &self.source)
             .value("digest_amd64", &self.digest_amd64)

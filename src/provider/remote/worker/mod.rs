@@ -11,6 +11,7 @@ use super::router::apply_part;
 use super::script::Script;
 use super::{CNI_FILE, HostScript, files};
 use crate::provider::host::WorkerStep;
+use crate::topology::model::PackageSource;
 use crate::topology::version::KubernetesVersion;
 
 pub use cni::CniRelease;
@@ -66,13 +67,14 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
                 .value("content", &files::routes(routes))
                 .runs(include_str!("../sh/settings.sh"))
         }
-        WorkerStep::ContainerRuntime => begin("install containerd", topology)
-            .with_packages()
-            .value("config_1", containerd::VERSION_1)
-            .value("config_2", containerd::VERSION_2)
-            .runs(include_str!("../sh/worker_containerd.sh")),
-        WorkerStep::Kubelet(version) => install_kubelet(topology, *version),
-        WorkerStep::CniPlugins => CniRelease::pinned().install(topology),
+        WorkerStep::ContainerRuntime(source) => {
+            packages(begin("install containerd", topology), *source)
+                .value("config_1", containerd::VERSION_1)
+                .value("config_2", containerd::VERSION_2)
+                .runs(include_str!("../sh/worker_containerd.sh"))
+        }
+        WorkerStep::Kubelet(version, source) => install_kubelet(topology, *version, *source),
+        WorkerStep::CniPlugins(source) => CniRelease::pinned().install(topology, *source),
         WorkerStep::ClusterCa { pem } => {
             write_file(topology, "write the cluster's CA", &format!("{FOLDER}/ca.crt"), pem)
         }
@@ -114,12 +116,20 @@ fn write_file(topology: &str, label: &'static str, file: &str, content: &str) ->
         .runs(include_str!("../sh/worker_file.sh"))
 }
 
-/// Exactly this version; one that is there already is taken as it is, so that a
-/// site without a way out can bring its own.
-fn install_kubelet(topology: &str, version: KubernetesVersion) -> HostScript {
+/// Tells a script whether it may fetch anything.
+fn packages(script: Script, source: PackageSource) -> Script {
+    let preinstalled = if source == PackageSource::Preinstalled { "yes" } else { "" };
+    script.with_packages().value("preinstalled", preinstalled)
+}
+
+/// Exactly this version; one that is there already is taken as it is.
+fn install_kubelet(
+    topology: &str,
+    version: KubernetesVersion,
+    source: PackageSource,
+) -> HostScript {
     let KubernetesVersion { major, minor, .. } = version;
-    begin("install the kubelet", topology)
-        .with_packages()
+    packages(begin("install the kubelet", topology), source)
         .value("version", &version.to_string())
         .value("source", &format!("https://pkgs.k8s.io/core:/stable:/v{major}.{minor}/deb"))
         .value("key_fingerprint", KUBERNETES_KEY)

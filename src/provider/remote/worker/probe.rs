@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 
 use super::super::HostScript;
-use super::super::answer::{Answer, ProbeError, printable};
+use super::super::answer::{Answer, ProbeError};
 use super::super::files;
 use super::super::kernel::{Kernel, kernel_routes};
 use super::super::script::Script;
 use super::{CniRelease, MODULES, SYSCTLS, cni, containerd, kubelet};
 use crate::provider::host::WorkerProbe;
+use crate::provider::printable::line as printable;
 use crate::resource::host::{KernelRoute, WorkerHost};
 use crate::topology::version::KubernetesVersion;
 
@@ -85,13 +86,15 @@ fn kubelet_version(answer: &Answer) -> Result<Option<KubernetesVersion>, ProbeEr
     Ok(line.strip_prefix("Kubernetes ").and_then(|version| version.parse().ok()))
 }
 
-/// The noted archive is the pinned one, and the plugins still are what it held.
+/// The noted archive is the pinned one, or the site's own plugins were checked, and
+/// the plugins still are what they were then.
 fn cni_plugins(answer: &Answer, architecture: &str) -> Result<bool, ProbeError> {
     let noted = answer.text("cni_plugins")?.and_then(files::body).unwrap_or_default();
     let Some((archive, sums)) = noted.split_once('\n') else { return Ok(false) };
     let found = answer.text("cni_sums")?.unwrap_or_default();
     let pinned = CniRelease::pinned();
-    Ok(archive == pinned.digest(architecture) && !sums.is_empty() && sums == found)
+    let known = [pinned.digest(architecture), cni::PREINSTALLED].contains(&archive);
+    Ok(known && !sums.is_empty() && sums == found)
 }
 
 fn kubelet_digest(answer: &Answer) -> Result<Option<String>, ProbeError> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::provider::host::KubeletConfiguration;
 use crate::provider::secret::Secret;
 use crate::resource::host::KernelRoute;
+use crate::topology::model::PackageSource;
 
 fn configuration() -> KubeletConfiguration {
     KubeletConfiguration {
@@ -37,9 +38,9 @@ fn scripts_read_well() {
     let steps = [
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(BTreeMap::from([route])),
-        WorkerStep::ContainerRuntime,
-        WorkerStep::Kubelet("1.33.7".parse().unwrap()),
-        WorkerStep::CniPlugins,
+        WorkerStep::ContainerRuntime(PackageSource::Upstream),
+        WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
+        WorkerStep::CniPlugins(PackageSource::Upstream),
         WorkerStep::ClusterCa { pem: "PEM\n".to_owned() },
         WorkerStep::BootstrapKubeconfig { server: "https://api:443".to_owned(), token },
         WorkerStep::KubeletConfiguration(configuration()),

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use super::relay::Relay;
 use super::server::TestServer;
 use super::{Home, eventually, hello, odd, target};
-use crate::provider::secret::Secret;
 use crate::provider::remote::quote;
+use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, RemoteCommand, Shell, SshError, SshShell};
 
 async fn lone() -> (Home, TestServer, SshShell) {

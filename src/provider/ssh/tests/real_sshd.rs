@@ -120,7 +120,7 @@ async fn openssh_ends_what_nobody_waits_for() {
     let shell = SshShell::new(home.settings());
     let (ran, host) = (home.path("ran"), sshd.target("host"));
     let script = format!(
-        "trap 'echo ended > {0}; exit' TERM; echo began > {0}; \
+        "trap 'echo ended > {0}; exit' TERM PIPE; echo began > {0}; \
                           while :; do sleep 0.05; done",
         ran.display()
     );
