@@ -102,10 +102,22 @@ impl Host {
         &self.name
     }
 
+    /// The process that keeps the host's namespaces.
+    pub(crate) fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// A command that runs inside of the host.
+    pub(crate) fn command(&self, command: &[&str]) -> Vec<String> {
+        let pid = self.pid().to_string();
+        let inside = ["nsenter", "--target", &pid, "--net", "--mount", "--uts", "--"];
+        inside.iter().chain(command).map(|word| (*word).to_owned()).collect()
+    }
+
     fn feed(&self, command: &[&str], input: &str) -> Output {
-        let pid = self.holder.id().to_string();
-        let mut child = Command::new("nsenter")
-            .args(["--target", &pid, "--net", "--mount", "--uts", "--"])
+        let inside = self.command(&[]);
+        let mut child = Command::new(&inside[0])
+            .args(&inside[1..])
             .args([
                 "timeout",
                 "60",

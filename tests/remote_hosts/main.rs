@@ -10,5 +10,6 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod host;
+mod over_ssh;
 mod router;
 mod worker;

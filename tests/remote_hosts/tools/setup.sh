@@ -10,12 +10,14 @@ for command in ip nft sysctl mount nsenter awk; do
 done
 hostname "$name"
 mount -t tmpfs tmpfs /run
-mkdir -p /run/stand-ins /run/memory
+mkdir -p /run/stand-ins /run/memory /run/sshd
 mount --bind "$stand_ins" /run/stand-ins
 mkdir -p /run/stand-ins/bin
 cp "$tools"/bin/* /run/stand-ins/bin/
 cp -r "$tools/packages" /run/stand-ins/
 chmod 0755 /run/stand-ins/bin/* /run/stand-ins/packages/*
+# Where whoever comes over SSH finds them.
+mount --bind /run/stand-ins/bin /usr/local/sbin
 # A copy instead of an overlay, which not every kernel lets be stacked.
 cp -a /etc /run/memory/etc
 rm -rf /run/memory/etc/systemd/system /run/memory/etc/stargate /run/memory/etc/cni \
