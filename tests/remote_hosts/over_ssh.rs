@@ -47,7 +47,7 @@ impl Drop for Site {
 /// What sshd needs to know, in the host's folder of stand-ins.
 fn prepare(host: &Host, authorized: &str) {
     let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
-    key.write_openssh_file(&host.stand_in("host-key"), LineEnding::LF).unwrap();
+    key.write_openssh_file(host.stand_in("host-key"), LineEnding::LF).unwrap();
     fs::write(host.stand_in("authorized"), authorized).unwrap();
     let config = "HostKey /run/stand-ins/host-key\nAuthorizedKeysFile /run/stand-ins/authorized\n\
                   ListenAddress 0.0.0.0\nPidFile none\nStrictModes no\nUsePAM no\n\
@@ -90,7 +90,7 @@ impl Site {
         ));
         let home = tempfile::tempdir().unwrap();
         let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
-        key.write_openssh_file(&home.path().join("id"), LineEnding::LF).unwrap();
+        key.write_openssh_file(home.path().join("id"), LineEnding::LF).unwrap();
         let authorized = key.public_key().to_openssh().unwrap();
         [&router, &worker].into_iter().for_each(|host| prepare(host, &authorized));
         let command = worker.command(&[SSHD, "-D", "-f", "/run/stand-ins/sshd"]);
