@@ -30,6 +30,28 @@ const FEW: usize = 5;
 const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 const NODE_GROUP: &str = "MC_large_large_canadacentral";
 
+/// What a file says of the cluster.
+const HEAD: &str = r#"[stargate]
+name = "large"
+[azure]
+location = "canadacentral"
+[cluster]
+name = "large"
+resource_group = "large"
+kubernetes_version = "1.33.5"
+pod_cidr = "10.128.0.0/10"
+service_cidr = "10.0.0.0/16"
+[cluster.node_pools.system]
+count = 5
+vm_size = "Standard_D4s_v5"
+[cluster.router]
+name = "large-router"
+subnet_cidr = "10.237.0.0/24"
+vm_size = "Standard_D4s_v5"
+[profiles.standard]
+kubernetes_version = "1.33.5"
+"#;
+
 /// A topology and what is there of it.
 pub(crate) struct World {
     pub(crate) topology: Topology,
@@ -58,28 +80,7 @@ impl World {
 /// A file of that shape: `10.1.0.0/16` and on for the datacenters' networks,
 /// `10.130.0.0` and on for their pods, a /26 each.
 pub(crate) fn topology_text(shape: Shape) -> String {
-    let mut text = String::from(
-        r#"[stargate]
-name = "large"
-[azure]
-location = "canadacentral"
-[cluster]
-name = "large"
-resource_group = "large"
-kubernetes_version = "1.33.5"
-pod_cidr = "10.128.0.0/10"
-service_cidr = "10.0.0.0/16"
-[cluster.node_pools.system]
-count = 5
-vm_size = "Standard_D4s_v5"
-[cluster.router]
-name = "large-router"
-subnet_cidr = "10.237.0.0/24"
-vm_size = "Standard_D4s_v5"
-[profiles.standard]
-kubernetes_version = "1.33.5"
-"#,
-    );
+    let mut text = HEAD.to_owned();
     let slots = (shape.workers + 1).next_power_of_two();
     let pool_size = slots * 64;
     for index in 0..shape.datacenters {
@@ -130,33 +131,12 @@ fn topology(shape: Shape) -> Result<Topology, Box<dyn Error>> {
 
 /// What is known once the cluster is there and every router has joined.
 fn facts(topology: &Topology) -> Facts {
-    let group = ArmId::resource_group(SUBSCRIPTION, NODE_GROUP);
-    let network = group.in_group("Microsoft.Network/virtualNetworks", "aks-vnet-1");
-    let range = |address, length| ipnet::Ipv4Net::new_assert(Ipv4Addr::from_bits(address), length);
-    let nodes_prefix = range(0x0ae0_0000, 16);
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);
     Facts {
         subscription: SubscriptionId::new(SUBSCRIPTION),
         ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
-        cluster: Some(ClusterFacts {
-            node_resource_group: NODE_GROUP.to_owned(),
-            node_group_locked: false,
-            node_subnets: vec![NodeSubnet {
-                id: network.child("subnets", "aks-subnet"),
-                prefix: nodes_prefix,
-            }],
-            virtual_network: network,
-            address_prefixes: vec![range(0x0ae0_0000, 12)],
-            subnets: BTreeMap::from([("aks-subnet".to_owned(), nodes_prefix)]),
-            pod_cidr: topology.cluster.pod_cidr,
-            service_cidr: topology.cluster.service_cidr,
-            dns_service_ip: Ipv4Addr::new(10, 0, 0, 10),
-            version: topology.cluster.kubernetes_version,
-            fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
-            private: false,
-            overlay_with_cilium: true,
-        }),
+        cluster: Some(cluster_facts(topology)),
         nodes: (0..5_u32)
             .map(|index| AksNode {
                 name: format!("aks-system-12345678-vmss{index:06}"),
@@ -169,6 +149,34 @@ fn facts(topology: &Topology) -> Facts {
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
             .collect(),
         held: BTreeMap::new(),
+    }
+}
+
+fn range(address: u32, length: u8) -> ipnet::Ipv4Net {
+    ipnet::Ipv4Net::new_assert(Ipv4Addr::from_bits(address), length)
+}
+
+fn cluster_facts(topology: &Topology) -> ClusterFacts {
+    let group = ArmId::resource_group(SUBSCRIPTION, NODE_GROUP);
+    let network = group.in_group("Microsoft.Network/virtualNetworks", "aks-vnet-1");
+    let nodes_prefix = range(0x0ae0_0000, 16);
+    ClusterFacts {
+        node_resource_group: NODE_GROUP.to_owned(),
+        node_group_locked: false,
+        node_subnets: vec![NodeSubnet {
+            id: network.child("subnets", "aks-subnet"),
+            prefix: nodes_prefix,
+        }],
+        virtual_network: network,
+        address_prefixes: vec![range(0x0ae0_0000, 12)],
+        subnets: BTreeMap::from([("aks-subnet".to_owned(), nodes_prefix)]),
+        pod_cidr: topology.cluster.pod_cidr,
+        service_cidr: topology.cluster.service_cidr,
+        dns_service_ip: Ipv4Addr::new(10, 0, 0, 10),
+        version: topology.cluster.kubernetes_version,
+        fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
+        private: false,
+        overlay_with_cilium: true,
     }
 }
 
@@ -214,40 +222,47 @@ fn drifted(desired: &DesiredSet) -> Inventory {
         .map(|desired| desired.address.name.as_str())
         .take(FEW)
         .collect();
-    let mut resized = 0;
     let mut inventory = Inventory::default();
     for (key, observed) in everything(desired).iter() {
-        let mut resource = observed.resource.clone();
-        match (&mut resource, key) {
-            (Resource::Worker(worker), _) if missing.contains(worker.name.as_str()) => continue,
-            (Resource::CiliumNode(node), _) if missing.contains(node.name.as_str()) => continue,
-            (Resource::VirtualMachine(machine), _) if resized < FEW => {
-                machine.vm_size = "Standard_B1s".to_owned();
-                resized += 1;
-            }
-            (Resource::RouteTable(table), ObjectKey::Azure(id))
-                if id.name() == "stargate-workers-rt" =>
-            {
-                if let Pending::Known(routes) = &mut table.routes {
-                    routes.pop_first();
-                }
-            }
-            (Resource::Manifest(manifest), ObjectKey::Kubernetes(name))
-                if observed.resource.kind() == Kind::Server
-                    && name.name.ends_with("1")
-                    && resized < 2 * FEW =>
-            {
-                let mut left_over = name.clone();
-                left_over.name.push_str("-left-over");
-                manifest.name.clone_from(&left_over.name);
-                let key = ObjectKey::Kubernetes(left_over);
-                inventory.note(key, resource.clone(), observed.ownership.clone());
-                resized += 1;
-                resource = observed.resource.clone();
-            }
-            _ => {}
+        let is_missing = match &observed.resource {
+            Resource::Worker(worker) => missing.contains(worker.name.as_str()),
+            Resource::CiliumNode(node) => missing.contains(node.name.as_str()),
+            _ => false,
+        };
+        if !is_missing {
+            inventory.note(key.clone(), observed.resource.clone(), observed.ownership.clone());
         }
-        inventory.note(key.clone(), resource, observed.ownership.clone());
+    }
+    let of_kind = |kind| desired.iter().filter(move |desired| desired.address.kind == kind);
+    let machines = of_kind(Kind::VirtualMachine).take(FEW).chain(of_kind(Kind::RouteTable).take(1));
+    for wanted in machines.chain(of_kind(Kind::Server).take(FEW)) {
+        let (Some(key), mut resource) = (wanted.key.clone(), wanted.resource.clone()) else {
+            continue;
+        };
+        let key = drift(key, &mut resource);
+        inventory.note(key, resource, ours(&wanted.address.side));
     }
     inventory
+}
+
+/// Changes an object, or makes another one of it that nobody asked for.
+fn drift(key: ObjectKey, resource: &mut Resource) -> ObjectKey {
+    match (resource, key) {
+        (Resource::VirtualMachine(machine), key) => {
+            machine.vm_size = "Standard_B1s".to_owned();
+            key
+        }
+        (Resource::RouteTable(table), key) => {
+            if let Pending::Known(routes) = &mut table.routes {
+                routes.pop_first();
+            }
+            key
+        }
+        (Resource::Manifest(manifest), ObjectKey::Kubernetes(mut name)) => {
+            name.name.push_str("-left-over");
+            manifest.name.clone_from(&name.name);
+            ObjectKey::Kubernetes(name)
+        }
+        (_, key) => key,
+    }
 }

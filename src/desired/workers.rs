@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::set::{Builder, DesiredSet};
+use super::set::{Builder, DesiredResource, DesiredSet};
 use super::{Context, Place, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, Worker, WorkerHost};
@@ -45,20 +45,21 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
             datacenter.name, worker.profile
         )));
         if profile.managed_cilium {
-            set.add(
-                Builder::new(
-                    Address::new(Kind::CiliumNode, side.clone(), name),
-                    node_key(context, "CiliumNode", name),
-                    Resource::CiliumNode(CiliumNode {
-                        name: name.to_owned(),
-                        pod_cidrs: vec![place.pod_cidr],
-                    }),
-                )
-                .living_in(address)
-                .because("Cilium knows which pods are on the worker"),
-            );
+            set.add(cilium_node(context, address, place));
         }
     }
+}
+
+/// The CiliumNode of a worker.
+fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredResource {
+    let name = worker.name.clone();
+    Builder::new(
+        Address::new(Kind::CiliumNode, worker.side.clone(), name.as_str()),
+        node_key(context, "CiliumNode", &name),
+        Resource::CiliumNode(CiliumNode { name, pod_cidrs: vec![place.pod_cidr] }),
+    )
+    .living_in(worker)
+    .because("Cilium knows which pods are on the worker")
 }
 
 fn node_key(context: &Context<'_>, kind: &str, name: &str) -> Option<ObjectKey> {

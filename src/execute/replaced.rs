@@ -29,7 +29,7 @@ fn cause<'a>(changes: &BTreeMap<&Address, &'a Change>, change: &'a Change) -> Op
     let mut at = change;
     // No chain of homes is longer than the plan.
     for _ in 0..=changes.len() {
-        if at.action == Action::Create || at.fields.iter().any(|field| field.forces_replacement) {
+        if at.action == Action::Create || at.fields().iter().any(|field| field.forces_replacement) {
             return Some(at);
         }
         match at.follows_from.as_ref().and_then(|home| changes.get(home)) {
@@ -72,7 +72,7 @@ mod tests {
             address: address(name),
             key: ObjectKey::Host(name.to_owned()),
             action,
-            fields: vec![field],
+            differences: vec![field],
             before: None,
             after: None,
             ownership: None,

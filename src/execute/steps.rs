@@ -138,7 +138,7 @@ mod tests {
             address: address(name),
             key: ObjectKey::Host(name.to_owned()),
             action,
-            fields: Vec::new(),
+            differences: Vec::new(),
             before: None,
             after: None,
             ownership: None,

@@ -161,7 +161,7 @@ fn hold_back(on: &Address, reason: &Verdict, change: &super::Change) -> Option<V
         Some(Verdict::Blocked(Blocked {
             address: change.address.clone(),
             action: change.action,
-            fields: change.fields.clone(),
+            fields: change.fields().into_owned(),
             code,
             reason,
             remedy,
@@ -186,7 +186,7 @@ fn hold_back(on: &Address, reason: &Verdict, change: &super::Change) -> Option<V
                 address: change.address.clone(),
                 action: change.action,
                 waits_for: vec![on.clone()],
-                fields: change.fields.clone(),
+                fields: change.fields().into_owned(),
                 because: change.because.clone(),
             }))
         }

@@ -1,7 +1,5 @@
 //! Field by field: what differs between two values of a resource.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -93,7 +91,8 @@ impl Whole {
         let pending = is_pending(Some(&value));
         match value {
             Value::Object(map) if !pending => {
-                let sorted: BTreeMap<String, Value> = map.into_iter().collect();
+                let mut sorted: Vec<(String, Value)> = map.into_iter().collect();
+                sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
                 for (key, value) in sorted {
                     path.push(key);
                     self.add(path, value, changes);
@@ -301,6 +300,8 @@ fn forces_replacement(kind: Kind, path: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::desired::{Facts, build};
     use crate::topology::load::load_text;

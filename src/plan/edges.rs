@@ -333,7 +333,7 @@ fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option
         return Some(home.clone());
     }
     let Some(Verdict::Change(change)) = verdicts.get(address) else { return None };
-    let forced = change.fields.iter().any(|field| field.forces_replacement);
+    let forced = change.differences.iter().any(|field| field.forces_replacement);
     if change.action != Action::Replace || forced {
         return None;
     }

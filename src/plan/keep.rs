@@ -70,7 +70,7 @@ fn blocked(change: &Change, code: Code) -> Blocked {
     Blocked {
         address: change.address.clone(),
         action: change.action,
-        fields: change.fields.clone(),
+        fields: change.fields().into_owned(),
         code,
         reason: String::new(),
         remedy: String::new(),

@@ -210,15 +210,14 @@ pub(super) fn change(
     let Some(key) = desired.key.clone() else {
         return Verdict::Deferred(deferred(desired, observed, Vec::new()));
     };
-    let fields = match observed {
-        Some(observed) => diff::between(&observed.resource, &desired.resource),
-        None => diff::whole(&desired.resource, WholeSide::Made),
-    };
+    let differences = observed
+        .map(|observed| diff::between(&observed.resource, &desired.resource))
+        .unwrap_or_default();
     Verdict::Change(Box::new(Change {
         address: desired.address.clone(),
         key,
         action,
-        fields,
+        differences,
         before: observed.map(|observed| observed.resource.clone()),
         after: Some(desired.resource.clone()),
         ownership: observed.map(|observed| observed.ownership.clone()),

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::diff::{self, WholeSide};
 use super::planner::{PlanInput, Verdict, Verdicts};
 use super::{Action, Change, Observed};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
@@ -67,13 +66,12 @@ fn place_and_name(key: &ObjectKey) -> String {
 }
 
 fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Verdict {
-    let fields = diff::whole(&observed.resource, WholeSide::Deleted);
     let because = "nothing in the topology asks for it".to_owned();
     Verdict::Change(Box::new(Change {
         address: address.clone(),
         key: key.clone(),
         action: Action::Delete,
-        fields,
+        differences: Vec::new(),
         before: Some(observed.resource.clone()),
         after: None,
         ownership: Some(observed.ownership.clone()),

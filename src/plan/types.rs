@@ -1,9 +1,11 @@
 //! The plan itself.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
-use super::diff::FieldChange;
+use super::diff::{self, FieldChange, WholeSide};
 use super::{Finding, Gap, Severity};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 use crate::topology::diagnostic::Code;
@@ -89,8 +91,8 @@ pub struct Change {
     pub key: ObjectKey,
     /// What is done.
     pub action: Action,
-    /// Field by field.
-    pub fields: Vec<FieldChange>,
+    /// Field by field, where there is a value on both sides; see [`Change::fields`].
+    pub differences: Vec<FieldChange>,
     /// The value that was observed; the step checks that it still holds.
     pub before: Option<Resource>,
     /// The value that is wanted; absent for a deletion.
@@ -111,6 +113,19 @@ pub struct Change {
     pub follows_from: Option<Address>,
     /// What stops working meanwhile.
     pub interrupts: Option<String>,
+}
+
+impl Change {
+    /// Field by field. What comes or goes as a whole is spelt out of its value:
+    /// a plan that held both would be twice as large and twice as long in the
+    /// making.
+    pub fn fields(&self) -> Cow<'_, [FieldChange]> {
+        match (&self.before, &self.after) {
+            (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
+            (Some(gone), None) => Cow::Owned(diff::whole(gone, WholeSide::Deleted)),
+            _ => Cow::Borrowed(&self.differences),
+        }
+    }
 }
 
 /// What is done to an object.

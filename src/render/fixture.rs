@@ -30,7 +30,7 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
         address: address(text),
         key: ObjectKey::Host(text.to_owned()),
         action,
-        fields,
+        differences: fields,
         before: None,
         after: None,
         ownership: None,

@@ -270,7 +270,7 @@ fn change(change: &Change) -> ChangeJson {
         side: change.address.side.to_string(),
         name: change.address.name.clone(),
         action: change.action.into(),
-        fields: change.fields.iter().map(field).collect(),
+        fields: change.fields().iter().map(field).collect(),
         depends_on: texts(&change.depends_on),
         because: change.because.clone(),
         follows_from: change.follows_from.as_ref().map(ToString::to_string),

@@ -164,7 +164,7 @@ fn check(case: &Case, plan: &Plan) {
     let mut found: Vec<(String, Vec<String>)> = direct
         .into_iter()
         .map(|change| {
-            let fields = change.fields.iter().map(|field| field.path.to_string()).collect();
+            let fields = change.fields().iter().map(|field| field.path.to_string()).collect();
             (change.address.to_string(), fields)
         })
         .collect();
@@ -316,6 +316,6 @@ async fn a_target_is_struck() {
 async fn a_field_that_another_manager_took_shows_its_value() {
     let deployment = struck(&healthy().await, Fault::ServerRouterIpHostname, None);
     let plan = deployment.plan().await;
-    let field = &plan.changes[0].fields[0];
+    let field = &plan.changes[0].differences[0];
     assert_eq!(field.before, Some("stargate-aks-e2e-2-worker-1-router".into()));
 }

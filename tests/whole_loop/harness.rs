@@ -255,7 +255,7 @@ impl Reporter for Quiet {
 pub(crate) fn told(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for change in &plan.changes {
-        let fields: Vec<String> = change.fields.iter().map(|it| it.path.to_string()).collect();
+        let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
         lines.push(format!(
             "{} {} [{}]{}",
             change.action.glyph(),

@@ -21,7 +21,7 @@ use super::Plan;
 fn told(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for change in &plan.changes {
-        let fields: Vec<String> = change.fields.iter().map(|it| it.path.to_string()).collect();
+        let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
         let glyph = change.action.glyph();
         lines.push(format!("{glyph} {} [{}]", change.address, fields.join(", ")));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::diff::FieldPath;
+use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::{Action, Change};
 use crate::resource::{Kind, Side};
 
@@ -39,25 +39,25 @@ struct Likeness<'a> {
     kind: Kind,
     side: &'a Side,
     action: Action,
-    fields: Vec<(&'a FieldPath, String)>,
+    fields: Vec<(FieldPath, String)>,
     interrupts: bool,
 }
 
 impl<'a> Likeness<'a> {
     fn of(change: &'a Change) -> Self {
         let whole = matches!(change.action, Action::Create | Action::Delete);
-        let field = |field: &'a crate::plan::diff::FieldChange| {
+        let field = |field: &FieldChange| {
             let values = match whole {
                 true => String::new(),
                 false => format!("{:?} {:?} {}", field.before, field.after, field.pending),
             };
-            (&field.path, values)
+            (field.path.clone(), values)
         };
         Self {
             kind: change.address.kind,
             side: &change.address.side,
             action: change.action,
-            fields: change.fields.iter().map(field).collect(),
+            fields: change.fields().iter().map(field).collect(),
             interrupts: change.interrupts.is_some(),
         }
     }

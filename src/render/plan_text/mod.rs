@@ -140,7 +140,7 @@ impl Page {
 
     fn change_body(&mut self, change: &Change) {
         self.rule(&change.because);
-        self.fields(change.action, &change.fields);
+        self.fields(change.action, &change.fields());
         if let Some(cause) = &change.follows_from {
             self.wrapped(&format!("follows from {cause}"), "      ", "      ");
         }
