@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::provider::host::HostAddress;
+use crate::provider::patience::PatientHosts;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, SshError};
 use crate::topology::model::HostKeyPolicy;
@@ -132,4 +133,19 @@ async fn nobody_waits_for_ever_for_a_machine_to_boot() {
     let began = Instant::now();
     hosts.apply_worker_step(&behind, &WorkerStep::Reset).await.unwrap_err();
     assert!((BOOTS_WITHIN..BOOTS_WITHIN + BOOT_POLL * 2).contains(&began.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_connections_are_made_anew_and_failed_work_is_not_repeated() {
+    let lost = || {
+        let (hostname, reason) = ("dc1-w1".to_owned(), "it hung up".to_owned());
+        Err(SshError::Lost { hostname, reason })
+    };
+    let shell = Told::to([lost(), lost(), printed("", 0), printed("", 1)]);
+    let hosts = PatientHosts::new(Arc::new(hosts(&shell)));
+    hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await.unwrap();
+    assert_eq!(shell.times(), 3);
+    let failed = hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await;
+    assert!(matches!(failed, Err(HostError::Failed { .. })), "{failed:?}");
+    assert_eq!(shell.times(), 4);
 }
