@@ -54,6 +54,7 @@ impl FakeHost {
             client_certificate: false,
             bootstrap_kubeconfig: false,
             boot_id: "boot-1".to_owned(),
+            routes_persistent: true,
             host: WorkerHost {
                 cni_configuration: None,
                 cni_chosen: None,
@@ -141,15 +142,15 @@ impl FakeHost {
                 probe.host.kernel_routes = routes.clone();
                 "routes"
             }
-            WorkerStep::ContainerRuntime => {
+            WorkerStep::ContainerRuntime(_) => {
                 probe.container_runtime_version = Some("2.1.0".to_owned());
                 "runtime"
             }
-            WorkerStep::Kubelet(version) => {
+            WorkerStep::Kubelet(version, _) => {
                 probe.kubelet_version = Some(*version);
                 "kubelet"
             }
-            WorkerStep::CniPlugins => {
+            WorkerStep::CniPlugins(_) => {
                 probe.cni_plugins = true;
                 "plugins"
             }

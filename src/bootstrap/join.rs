@@ -140,9 +140,9 @@ impl Run<'_> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {
             Step::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
-            Step::ContainerRuntime => WorkerStep::ContainerRuntime,
-            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version),
-            Step::CniPlugins => WorkerStep::CniPlugins,
+            Step::ContainerRuntime => WorkerStep::ContainerRuntime(settings.packages),
+            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version, settings.packages),
+            Step::CniPlugins => WorkerStep::CniPlugins(settings.packages),
             Step::ClusterCa => WorkerStep::ClusterCa { pem: settings.cluster_ca_pem.clone() },
             Step::CniConfiguration => WorkerStep::CniConfiguration { subnet: desired.pod_cidr },
             Step::KubeletConfiguration => {

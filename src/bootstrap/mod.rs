@@ -26,6 +26,7 @@ use crate::desired::digest::canonical_digest;
 use crate::provider::cluster::{ClusterDoor, OperationKind, OperationRecord};
 use crate::provider::host::{HostDoor, HostTarget, KubeletConfiguration};
 use crate::resource::host::{KernelRoute, Worker};
+use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
 pub use error::{JoinError, JoinFailure, LeaveError};
@@ -79,6 +80,8 @@ pub struct WorkerSettings {
     pub cluster_dns: Ipv4Addr,
     /// The most pods; see [`crate::desired::labels::max_pods`].
     pub max_pods: u32,
+    /// Where its packages come from.
+    pub packages: PackageSource,
     /// Routes through the datacenter's router, where no fabric has them.
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
 }

@@ -8,7 +8,7 @@ use crate::desired::labels::{MANAGED_LABEL, provider_id};
 use crate::provider::cluster::PROFILE_DIGEST_ANNOTATION;
 use crate::provider::cluster::fake::FakeServer;
 use crate::resource::Observable;
-use crate::topology::model::HostKeyPolicy;
+use crate::topology::model::{HostKeyPolicy, PackageSource};
 use crate::topology::names::{DatacenterName, WorkerName};
 
 const NODE: &str = "/api/v1/nodes/dc1-w1";
@@ -56,6 +56,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> 
             api_server: "https://cluster.example:443".to_owned(),
             cluster_dns: Ipv4Addr::new(10, 0, 0, 10),
             max_pods: 250,
+            packages: PackageSource::Upstream,
             kernel_routes: BTreeMap::new(),
         },
         profile: ProfileName::new("default"),

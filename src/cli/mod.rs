@@ -9,6 +9,7 @@ mod logging;
 mod overview;
 mod sandbox_world;
 mod session;
+mod ssh_access;
 mod topology;
 pub mod ui;
 mod workers;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::located::{AddressText, CidrText, Located, MacText, NamePattern, VersionText};
-use super::model::{ContainerRuntime, HostKeyPolicy, SourceAddresses};
+use super::model::{ContainerRuntime, HostKeyPolicy, PackageSource, SourceAddresses};
 
 /// A table of the file whose keys are names that the user chooses.
 pub type Named<T> = BTreeMap<Located<String>, T>;
@@ -87,6 +87,14 @@ pub struct SshSection {
     /// The public key given to new machines: a path (`~` is the home folder), or
     /// the key itself. `~/.ssh/id_ed25519.pub` by default.
     pub public_key: Option<Located<String>>,
+    /// Files of private keys to log in with, tried before the private half of
+    /// `public_key` and those that are usual. A path begins at the topology's
+    /// folder; `~` is the home folder.
+    #[serde(default)]
+    pub identity_files: Vec<Located<String>>,
+    /// A known_hosts file of the topology's own, where first keys are noted; a path
+    /// like those above. The user's own file by default.
+    pub known_hosts: Option<Located<String>>,
     /// What to do about a host key that is not known yet; `accept-new` by default.
     pub host_keys: Option<HostKeyPolicy>,
 }
@@ -196,6 +204,10 @@ pub struct ProfileSection {
     pub kubernetes_version: Located<VersionText>,
     /// The container runtime; containerd is the default and the only one so far.
     pub container_runtime: Option<ContainerRuntime>,
+    /// Where the kubelet, the container runtime and the CNI plugins come from:
+    /// `upstream` installs pinned versions from the projects' own sources and is the
+    /// default; with `preinstalled` they are there already and only checked.
+    pub packages: Option<PackageSource>,
     /// Set the label that brings AKS's managed Cilium to the worker; on by default.
     pub managed_cilium: Option<bool>,
     /// Labels of the Node beyond those that stargate sets.

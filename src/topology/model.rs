@@ -66,6 +66,10 @@ pub struct Ssh {
     pub port: u16,
     /// The public key given to new machines: a path or the key itself.
     pub public_key: PublicKeySource,
+    /// Private keys to log in with, before those that are usual.
+    pub identity_files: Vec<String>,
+    /// A known_hosts file of the topology's own.
+    pub known_hosts: Option<String>,
     /// What to do about a host key that is not known yet.
     pub host_keys: HostKeyPolicy,
 }
@@ -80,7 +84,7 @@ pub enum PublicKeySource {
 }
 
 /// What to do about a host key that is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeyPolicy {
     /// Accept and remember the first key seen; refuse a changed one.
@@ -209,6 +213,8 @@ pub struct Profile {
     pub kubernetes_version: KubernetesVersion,
     /// The container runtime; containerd is the only one so far.
     pub container_runtime: ContainerRuntime,
+    /// Where the kubelet, the container runtime and the CNI plugins come from.
+    pub packages: PackageSource,
     /// Set the label that brings AKS's managed Cilium to the worker.
     pub managed_cilium: bool,
     /// Labels beyond those that stargate sets.
@@ -225,6 +231,17 @@ pub struct Profile {
 pub enum ContainerRuntime {
     /// containerd with runc.
     Containerd,
+}
+
+/// Where a worker's packages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageSource {
+    /// From the projects' own sources, pinned by keys, versions and checksums.
+    Upstream,
+    /// They are there already; only their versions are checked, and nothing is
+    /// fetched. For sites without a way out.
+    Preinstalled,
 }
 
 /// A remote datacenter.

@@ -15,7 +15,7 @@ use crate::resource::{Pending, Resource, Side};
 use crate::topology::model::{Datacenter, Site};
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, "make sure that SSH reaches the host, then run the same command again")
+    failed(error, error.remedy())
 }
 
 pub(super) fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
@@ -105,7 +105,10 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    let differs = |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| !same(seen));
+    // What would be lost at the next boot is written anew with the rest.
+    let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
+    let differs =
+        |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
     let mut changes = Vec::new();
     if differs(&|seen| {
         (seen.ip_forwarding, seen.reverse_path_filter, seen.send_redirects)

@@ -91,13 +91,18 @@ fn settings(
     profile: &ProfileName,
 ) -> Result<WorkerSettings, Outcome> {
     let access = access(round)?;
-    let profile = round.run.scope.topology.profiles.get(profile);
+    let profiles = &round.run.scope.topology.profiles;
+    let Some(profile) = profiles.get(profile) else {
+        let problem = format!("there is no profile {profile} in the topology");
+        return Err(failed(&problem, "write the profile, or give the worker another one"));
+    };
     let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
     Ok(WorkerSettings {
         cluster_ca_pem: access.certificate_authority.clone(),
         api_server: access.api_server.clone(),
         cluster_dns: round.dns_service_ip,
-        max_pods: profile.map_or(0, |profile| labels::max_pods(profile, worker.pod_cidr)),
+        max_pods: labels::max_pods(profile, worker.pod_cidr),
+        packages: profile.packages,
         kernel_routes: routes.unwrap_or_default(),
     })
 }

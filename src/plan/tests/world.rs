@@ -300,6 +300,7 @@ impl World {
             accept_routes: false,
             local_prefixes: BTreeSet::new(),
             kernel_routes: Pending::Known(BTreeMap::new()),
+            persistent: true,
         };
         let mut note = |key, resource, ownership| {
             self.objects.insert(key, Observed { resource, ownership });

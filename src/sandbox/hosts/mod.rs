@@ -96,6 +96,14 @@ pub struct Kernel {
     pub routes: Vec<Route>,
     /// Rules that somebody added.
     pub rules: Vec<Rule>,
+    /// Whether a router's settings are back after a reboot. Worlds from before this
+    /// was kept have them back.
+    #[serde(default = "always")]
+    pub persistent: bool,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// A kernel route.

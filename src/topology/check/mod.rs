@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::diagnostic::{Code, Diagnostic};
 use super::file::{ProfileSection, TopologyFile};
 use super::model::{
-    Azure, ContainerRuntime, HostKeyPolicy, Network, Profile, PublicKeySource, Rollout,
-    SourceAddresses, Ssh, Tailnet, Topology,
+    Azure, ContainerRuntime, HostKeyPolicy, Network, PackageSource, Profile, PublicKeySource,
+    Rollout, SourceAddresses, Ssh, Tailnet, Topology,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -125,6 +125,8 @@ impl Checker<'_> {
             port: section.port.as_ref().map_or(22, |port| port.value),
             public_key: public_key
                 .unwrap_or_else(|| PublicKeySource::File("~/.ssh/id_ed25519.pub".to_owned())),
+            identity_files: section.identity_files.iter().map(|path| self.path(path)).collect(),
+            known_hosts: section.known_hosts.as_ref().map(|path| self.path(path)),
             host_keys: section.host_keys.unwrap_or(HostKeyPolicy::AcceptNew),
         }
     }
@@ -169,6 +171,7 @@ impl Checker<'_> {
         Some(Profile {
             kubernetes_version,
             container_runtime: section.container_runtime.unwrap_or(ContainerRuntime::Containerd),
+            packages: section.packages.unwrap_or(PackageSource::Upstream),
             managed_cilium: section.managed_cilium.unwrap_or(true),
             labels: labels.map(|(key, value)| (key.value.clone(), value.value.clone())).collect(),
             taints: section.taints.iter().map(|taint| taint.value.clone()).collect(),
