@@ -42,7 +42,19 @@ pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()
             && current.ownership != Ownership::Foreign
+            && sees_as_much(change.before.as_ref(), &current.resource)
     })
+}
+
+/// A worker's Node looks well whatever somebody broke on the host: where the
+/// plan has seen the host, the Node alone does not tell that it was mended.
+fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
+    match (before, current) {
+        (Some(Resource::Worker(before)), Resource::Worker(current)) => {
+            before.host.seen().is_none() || current.host.seen().is_some()
+        }
+        _ => true,
+    }
 }
 
 fn created_meanwhile(change: &Change, current: &Observed) -> Verdict {
