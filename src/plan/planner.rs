@@ -66,6 +66,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     let mut verdicts = compare_each(input);
     asked::repave(input, &mut verdicts);
     cascade::replace_what_brings_the_absent(input, &mut verdicts);
+    cascade::keep_the_homes_of_the_deferred(input, &mut verdicts);
     cascade::replace_what_rests_on_the_replaced(input, &mut verdicts);
     removal::delete_what_nothing_asks_for(input, &mut verdicts);
     let kept = keep::protect(input, &mut verdicts);
