@@ -96,14 +96,6 @@ impl Machine {
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
-
-    /// Everything that the stand-ins were told since the last time.
-    pub(crate) fn told(&self) -> Vec<String> {
-        let log = self.stand_in("log");
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let _ = fs::remove_file(log);
-        text.lines().map(str::to_owned).collect()
-    }
 }
 
 impl Drop for Machine {

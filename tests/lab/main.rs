@@ -10,7 +10,7 @@
 //! `cargo test --test lab -- --ignored` runs it: as root on Linux, each test in
 //! namespaces of its own that go when it ends.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 #[path = "../whole_loop/harness.rs"]

@@ -15,16 +15,18 @@ use super::harness::Look;
 use super::lab::{Lab, ROUTER, WORKERS};
 use super::namespaces::alone;
 
+type Seen = Arc<Mutex<BTreeSet<Vec<u8>>>>;
+
 /// The arguments of every process that was seen.
 struct Arguments {
-    seen: Arc<Mutex<BTreeSet<Vec<u8>>>>,
+    seen: Seen,
     stop: Arc<AtomicBool>,
     looking: std::thread::JoinHandle<()>,
 }
 
 impl Arguments {
     fn watch() -> Self {
-        let (seen, stop): (Arc<Mutex<BTreeSet<Vec<u8>>>>, Arc<AtomicBool>) = Default::default();
+        let (seen, stop): (Seen, Arc<AtomicBool>) = Default::default();
         let (found, until) = (Arc::clone(&seen), Arc::clone(&stop));
         let looking = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
