@@ -1,0 +1,4 @@
+mod breaks;
+mod laws;
+mod tables;
+pub(crate) mod world;
