@@ -12,6 +12,7 @@ mod foresight;
 pub mod inventory;
 mod keep;
 pub mod live;
+pub mod paths;
 mod places;
 mod planner;
 mod removal;

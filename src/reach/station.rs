@@ -26,9 +26,8 @@ impl Walker<'_> {
         let origin = host.kernel.origin();
         let answered = self.restore(id, origin);
         self.filter_source(id, kernel, entered, origin)?;
-        if self.is_own(id, host) {
-            self.note(place, Decision::Arrived, origin);
-            return Ok(Step::Arrived(id));
+        if self.is_own_address(id, host, self.packet.destination) {
+            return Ok(self.arrive(id, origin));
         }
         let foreign = entered != Port::Own || !self.is_own_address(id, host, self.packet.source);
         if foreign && !kernel.forwarding {
@@ -46,8 +45,14 @@ impl Walker<'_> {
         if let Pods::NotPlumbed(_) = pods {
             return Err(self.dropped(place, Cause::PodsNotPlumbed, vec![origin]));
         }
-        self.note(place, Decision::Arrived, origin);
-        Ok(Step::Arrived(id))
+        Ok(self.arrive(id, origin))
+    }
+
+    /// The host remembers the connection: its answer hides no source again.
+    fn arrive(&mut self, id: HostId, origin: Origin) -> Step {
+        self.tracking.passed_on(id, self.packet.source, &self.packet);
+        self.note(Place::Host(id), Decision::Arrived, origin);
+        Step::Arrived(id)
     }
 
     /// Looks the destination up and sends the packet out.
@@ -154,10 +159,6 @@ impl Walker<'_> {
         }
         let origins = found.map_or(vec![origin], |found| vec![found.route.origin, origin]);
         Err(self.dropped(Place::Host(id), Cause::ReversePath, origins))
-    }
-
-    fn is_own(&self, id: HostId, host: &Host) -> bool {
-        self.is_own_address(id, host, self.packet.destination)
     }
 
     fn is_own_address(&self, id: HostId, host: &Host, address: Ipv4Addr) -> bool {

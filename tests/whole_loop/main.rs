@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod kill;
 mod live_lints;
+mod paths;
 mod places;
 mod portrait;
 mod repeat;
