@@ -23,9 +23,13 @@ impl Builder<'_> {
         let name = topology.cluster.router.name.as_str();
         let cluster_address =
             Address::new(Kind::ManagedCluster, Side::Cluster, topology.cluster.name.as_str());
+        let origin = self.origins.of(&cluster_address);
+        // AKS's nodes are told of by the cluster itself.
+        let blind = self.view.is_hidden(Kind::Worker, None);
         let mut fabric = Fabric {
             name: cluster.virtual_network.name().to_owned(),
-            origin: self.origins.of(&cluster_address),
+            origin,
+            unread: blind.then_some(origin),
             address_space: cluster.address_prefixes.clone(),
             subnets: Vec::new(),
             interfaces: BTreeMap::new(),

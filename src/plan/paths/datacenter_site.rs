@@ -84,6 +84,7 @@ impl Builder<'_> {
             address_space,
             subnets: subnets.iter().filter_map(|subnet| self.subnet(subnet)).collect(),
             interfaces: BTreeMap::new(),
+            unread: None,
             overlay: PrefixTable::default(),
         };
         let machines = workers.iter().map(|(id, worker)| (*id, worker.name.as_str()));
@@ -113,17 +114,20 @@ impl Builder<'_> {
             _ => None,
         };
         let told = node.and_then(|node| self.worker_host(&address, node));
+        let runs = match &datacenter.site {
+            Site::Azure(_) => self.machine_runs(&side, name),
+            Site::Existing(_) => Fact::known(true, origin),
+        };
         let pods = match (node, &told) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
-            (Some(node), None) if node.ready => Fact::known(Pods::Range(node.pod_cidr), origin),
+            // On a machine that is gone nothing else about its pods matters.
+            (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
+                Fact::known(Pods::Range(node.pod_cidr), origin)
+            }
             (None, _) if matches!(seen, Seen::Absent) => {
                 Fact::known(Pods::NotPlumbed(place.pod_cidr), origin)
             }
             _ => Fact::unknown(origin),
-        };
-        let runs = match &datacenter.site {
-            Site::Azure(_) => self.machine_runs(&side, name),
-            Site::Existing(_) => Fact::known(true, origin),
         };
         let kernel = match &told {
             Some(host) => {
