@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Destroy(commands::destroy::DestroyArguments),
     Status(commands::status::StatusArguments),
     Routes(commands::routes::RoutesArguments),
+    Trace(commands::trace::TraceArguments),
+    Check(commands::check::CheckArguments),
     Graph(commands::graph::GraphArguments),
     Sandbox(commands::sandbox::SandboxArguments),
     Schema(commands::schema::SchemaArguments),

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod checks;
 mod destroy;
 mod edits;
 mod end_state;
