@@ -14,3 +14,4 @@ mod secrets;
 mod topology_file;
 mod usage;
 mod ways;
+mod workers;
