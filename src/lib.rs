@@ -18,6 +18,7 @@
 //! | [`plan`] | desired × inventory → plan |
 //! | [`desired`] | topology × facts → resources and their edges |
 //! | [`resource`] | what can exist, and how it is told apart |
+//! | [`reach`] | a packet's way through tables; says which hop drops it |
 //! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`net`] | prefixes and their allocation |
 //!
@@ -32,6 +33,7 @@ pub mod net;
 pub mod observe;
 pub mod plan;
 pub mod provider;
+pub mod reach;
 pub mod render;
 pub mod resource;
 pub mod sandbox;

@@ -14,6 +14,7 @@ pub mod inventory;
 mod keep;
 pub mod live;
 mod order;
+pub mod paths;
 mod places;
 mod planner;
 mod removal;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod checks;
 mod destroy;
 mod edits;
 mod end_state;
@@ -12,6 +13,7 @@ mod harness;
 mod kill;
 mod live_lints;
 mod makespan;
+mod paths;
 mod places;
 mod portrait;
 mod repeat;

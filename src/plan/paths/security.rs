@@ -1,0 +1,98 @@
+//! Security groups, from Azure's words.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+
+use super::Builder;
+use super::view::Seen;
+use crate::reach::Fact;
+use crate::reach::security::{AddressMatch, Direction, ProtocolMatch, SecurityGroup, SecurityRule};
+use crate::resource::azure::{self, Access};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+
+impl Builder<'_> {
+    /// The group that a subnet points at; without one everything may pass.
+    pub(super) fn security_group(
+        &mut self,
+        side: &Side,
+        subnet: &Address,
+        group: Option<&ArmId>,
+    ) -> Fact<Arc<SecurityGroup>> {
+        let Some(id) = group else {
+            let origin = self.origins.of(subnet);
+            return Fact::known(Arc::new(SecurityGroup::open(origin)), origin);
+        };
+        let kind = Kind::NetworkSecurityGroup;
+        let address = self.view.address_of(kind, side, id);
+        let origin = self.origins.of(&address);
+        match self.view.object(kind, &ObjectKey::Azure(id.clone())) {
+            Seen::There(Resource::NetworkSecurityGroup(group)) => {
+                let rules = group.rules.iter().map(|(name, rule)| security_rule(name, rule));
+                let group = SecurityGroup::with_defaults(origin, rules.collect());
+                Fact::known(Arc::new(group), origin)
+            }
+            _ => Fact::unknown(origin),
+        }
+    }
+}
+
+fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
+    let addresses = |texts: &[String]| texts.iter().map(|text| address_match(text)).collect();
+    SecurityRule {
+        name: name.to_owned(),
+        priority: rule.priority,
+        direction: match rule.direction {
+            azure::Direction::Inbound => Direction::Inbound,
+            azure::Direction::Outbound => Direction::Outbound,
+        },
+        allows: rule.access == Access::Allow,
+        protocol: match rule.protocol.as_str() {
+            "*" => ProtocolMatch::Any,
+            "Icmp" => ProtocolMatch::Icmp,
+            "Tcp" => ProtocolMatch::Tcp,
+            "Udp" => ProtocolMatch::Udp,
+            _ => ProtocolMatch::Other,
+        },
+        sources: addresses(&rule.source_prefixes),
+        destinations: addresses(&rule.destination_prefixes),
+        ports: rule.destination_ports.iter().filter_map(|text| ports(text)).collect(),
+    }
+}
+
+/// A prefix, an address, or one of Azure's tags.
+fn address_match(text: &str) -> AddressMatch {
+    let address = || text.parse().ok().map(|address: std::net::Ipv4Addr| address.into());
+    match text {
+        "*" => AddressMatch::Prefix(Ipv4Net::default()),
+        "VirtualNetwork" => AddressMatch::VirtualNetwork,
+        "Internet" => AddressMatch::Internet,
+        "AzureLoadBalancer" => AddressMatch::LoadBalancer,
+        _ => text.parse().ok().or_else(address).map_or(AddressMatch::Unclear, AddressMatch::Prefix),
+    }
+}
+
+fn ports(text: &str) -> Option<RangeInclusive<u16>> {
+    if text == "*" {
+        return Some(0..=u16::MAX);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn azure_s_words_are_read() {
+        assert_eq!(address_match("*"), AddressMatch::Prefix(Ipv4Net::default()));
+        assert_eq!(address_match("10.0.0.4"), AddressMatch::Prefix("10.0.0.4/32".parse().unwrap()));
+        assert_eq!(address_match("VirtualNetwork"), AddressMatch::VirtualNetwork);
+        assert_eq!(address_match("Storage.WestEurope"), AddressMatch::Unclear);
+        assert_eq!(ports("8000-8100"), Some(8_000..=8_100));
+        assert_eq!(ports("22"), Some(22..=22));
+        assert_eq!(ports("many"), None);
+    }
+}

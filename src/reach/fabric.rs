@@ -1,0 +1,218 @@
+//! What lies between hosts: Azure's fabric, or a plain LAN.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+
+use super::fact::{Fact, Origin};
+use super::host::HostId;
+use super::security::SecurityGroup;
+use super::table::PrefixTable;
+use crate::net::prefix::TAILNET_RANGE;
+
+/// The number of a segment in its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId(pub usize);
+
+/// What carries packets between hosts.
+#[derive(Debug, Clone)]
+pub enum Segment {
+    /// A virtual network of Azure's.
+    Fabric(Box<Fabric>),
+    /// Cables and switches.
+    Lan(Lan),
+}
+
+impl Segment {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Fabric(fabric) => &fabric.name,
+            Self::Lan(lan) => &lan.name,
+        }
+    }
+}
+
+/// A plain network: whoever has the address gets the packet.
+#[derive(Debug, Clone)]
+pub struct Lan {
+    /// What it is called.
+    pub name: String,
+    /// Where it was read.
+    pub origin: Origin,
+    /// The range of its addresses.
+    pub prefix: Ipv4Net,
+    /// Who has which address.
+    pub hosts: BTreeMap<Ipv4Addr, HostId>,
+}
+
+/// A virtual network: it looks at a packet's addresses and at nothing that the
+/// sender's kernel wrote around them.
+#[derive(Debug, Clone)]
+pub struct Fabric {
+    /// What it is called.
+    pub name: String,
+    /// Where its address space was read.
+    pub origin: Origin,
+    /// Its address space.
+    pub address_space: Vec<Ipv4Net>,
+    /// Its subnets.
+    pub subnets: Vec<Subnet>,
+    /// Its interfaces by address.
+    pub interfaces: BTreeMap<Ipv4Addr, Interface>,
+    /// Where interfaces would be that nobody could read of.
+    pub unread: Option<Origin>,
+    /// The ranges of pods that the fabric itself carries, and the nodes that
+    /// they are on. Only these nodes' interfaces are served by it.
+    pub overlay: PrefixTable<OverlayRange>,
+}
+
+/// A range of pods that the fabric carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverlayRange {
+    /// The node's address.
+    pub node: Ipv4Addr,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// A subnet with what hangs on it.
+#[derive(Debug, Clone)]
+pub struct Subnet {
+    /// What it is called.
+    pub name: String,
+    /// The routes of its table; none where it has no table.
+    pub routes: Fact<Arc<UserRoutes>>,
+    /// What may come in and go out.
+    pub security: Fact<Arc<SecurityGroup>>,
+}
+
+/// The routes that users put on a subnet.
+pub type UserRoutes = PrefixTable<UserRoute>;
+
+/// A route that a user put on a subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserRoute {
+    /// Where it leads.
+    pub hop: FabricHop,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// An interface of a machine in a fabric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interface {
+    /// The machine.
+    pub host: HostId,
+    /// The number of its subnet.
+    pub subnet: usize,
+    /// Whether it may send and take packets of other addresses.
+    pub forwarding: Fact<bool>,
+    /// Whether the fabric carries pods for it: an AKS node's.
+    pub in_overlay: bool,
+}
+
+/// Where the fabric sends a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FabricHop {
+    /// To the interface with that address.
+    Appliance(Ipv4Addr),
+    /// To the interface with the packet's own destination.
+    VirtualNetwork,
+    /// To the internet.
+    Internet,
+    /// To a gateway, beyond which nothing is known.
+    Gateway,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Who put a route into the fabric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteSource {
+    /// The fabric itself.
+    System,
+    /// The overlay of AKS.
+    Overlay,
+    /// A user's route table.
+    User,
+}
+
+/// A route of the fabric that matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectiveRoute {
+    /// The prefix that matched.
+    pub prefix: Ipv4Net,
+    /// Who put it there.
+    pub source: RouteSource,
+    /// Where it leads.
+    pub hop: FabricHop,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// Ranges that lead nowhere unless the address space or a user says otherwise.
+const NOWHERE: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    TAILNET_RANGE,
+];
+
+impl Fabric {
+    /// The route that an interface's packets take to an address: the longest
+    /// prefix, and of equal ones a user's before the overlay's before the
+    /// fabric's own.
+    pub fn effective_route(
+        &self,
+        interface: &Interface,
+        routes: &UserRoutes,
+        destination: Ipv4Addr,
+    ) -> EffectiveRoute {
+        let user = routes.lookup(destination).map(|(prefix, route)| EffectiveRoute {
+            prefix,
+            source: RouteSource::User,
+            hop: route.hop,
+            origin: route.origin,
+        });
+        let overlay = interface.in_overlay.then(|| self.overlay_route(destination)).flatten();
+        let system = self.system_route(destination);
+        let rank = |route: &EffectiveRoute| (route.prefix.prefix_len(), route.source);
+        user.into_iter()
+            .chain(overlay)
+            .fold(system, |best, route| if rank(&route) > rank(&best) { route } else { best })
+    }
+
+    fn overlay_route(&self, destination: Ipv4Addr) -> Option<EffectiveRoute> {
+        let (prefix, range) = self.overlay.lookup(destination)?;
+        let hop = FabricHop::Appliance(range.node);
+        Some(EffectiveRoute { prefix, source: RouteSource::Overlay, hop, origin: range.origin })
+    }
+
+    fn system_route(&self, destination: Ipv4Addr) -> EffectiveRoute {
+        let own = self.address_space.iter().map(|prefix| (*prefix, FabricHop::VirtualNetwork));
+        let nowhere = NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::Nowhere));
+        let (prefix, hop) = nowhere
+            .chain(own)
+            .filter(|(prefix, _)| prefix.contains(&destination))
+            .max_by_key(|(prefix, _)| prefix.prefix_len())
+            .unwrap_or((Ipv4Net::default(), FabricHop::Internet));
+        EffectiveRoute { prefix, source: RouteSource::System, hop, origin: self.origin }
+    }
+
+    /// What the tag `VirtualNetwork` stands for on a subnet: the address space
+    /// and the prefixes of the user's routes there.
+    pub fn is_virtual_network(&self, routes: &UserRoutes, address: Ipv4Addr) -> bool {
+        self.address_space.iter().any(|prefix| prefix.contains(&address))
+            || routes.lookup(address).is_some_and(|(_, route)| route.hop != FabricHop::Internet)
+    }
+
+    /// Whether an interface may send from an address, or be given what goes to
+    /// it, without forwarding: its own, and its pods' where the fabric carries them.
+    pub fn is_own(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
+        let carried = || self.overlay.lookup(address).is_some_and(|(_, range)| range.node == at);
+        address == at || (interface.in_overlay && carried())
+    }
+}

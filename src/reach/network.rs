@@ -1,0 +1,116 @@
+//! All elements together, and who has which address.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::fabric::{Segment, SegmentId};
+use super::host::{Host, HostId};
+use super::table::PrefixTable;
+use super::tunnel::Tunnel;
+
+/// Hosts, segments, and one tunnel.
+#[derive(Debug, Clone)]
+pub struct Network {
+    hosts: Vec<Host>,
+    segments: Vec<Segment>,
+    tunnel: Tunnel,
+    owners: PrefixTable<HostId>,
+}
+
+/// Where a packet begins or ends: an address, and the host that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct End {
+    /// The host.
+    pub host: HostId,
+    /// The address of the host or of a pod on it.
+    pub address: Ipv4Addr,
+}
+
+impl Network {
+    /// Puts the elements together. An address that two hosts claim is the
+    /// first one's.
+    pub fn new(hosts: Vec<Host>, segments: Vec<Segment>, tunnel: Tunnel) -> Self {
+        let mut owners = PrefixTable::default();
+        let mut claim = |prefix: Ipv4Net, host: usize| {
+            if owners.get(&prefix).is_none() {
+                owners.insert(prefix, HostId(host));
+            }
+        };
+        for (number, host) in hosts.iter().enumerate() {
+            for port in &host.ports {
+                claim(port.address.into(), number);
+            }
+            if let Some(range) = host.pods.read().ok().and_then(|pods| pods.range()) {
+                claim(range, number);
+            }
+        }
+        for (id, member) in &tunnel.members {
+            if let Ok(address) = member.address.read() {
+                claim((*address).into(), id.0);
+            }
+        }
+        Self { hosts, segments, tunnel, owners }
+    }
+
+    /// Its hosts in the order of their numbers.
+    pub fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
+        self.hosts.iter().enumerate().map(|(number, host)| (HostId(number), host))
+    }
+
+    /// A host.
+    pub fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(id.0)
+    }
+
+    /// Its segments in the order of their numbers.
+    pub fn segments(&self) -> impl Iterator<Item = (SegmentId, &Segment)> {
+        self.segments.iter().enumerate().map(|(number, segment)| (SegmentId(number), segment))
+    }
+
+    /// A segment.
+    pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
+        self.segments.get(id.0)
+    }
+
+    /// The tunnel.
+    pub fn tunnel(&self) -> &Tunnel {
+        &self.tunnel
+    }
+
+    /// Who has an address, or the pod that has it.
+    pub fn owner_of(&self, address: Ipv4Addr) -> Option<HostId> {
+        self.owners.lookup(address).map(|(_, host)| *host)
+    }
+
+    /// The end at an address that a host of the network has.
+    pub fn end(&self, address: Ipv4Addr) -> Option<End> {
+        self.owner_of(address).map(|host| End { host, address })
+    }
+
+    /// What a host is called.
+    pub fn name(&self, id: HostId) -> &str {
+        self.host(id).map_or("", |host| &host.name)
+    }
+
+    /// Every prefix that some table has an entry for.
+    pub fn prefixes(&self) -> BTreeSet<Ipv4Net> {
+        let mut found = BTreeSet::new();
+        for segment in &self.segments {
+            let Segment::Fabric(fabric) = segment else { continue };
+            for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
+                found.extend(routes.iter().map(|(prefix, _)| prefix));
+            }
+        }
+        for kernel in self.hosts.iter().filter_map(|host| host.kernel.read().ok()) {
+            for table in kernel.tables.values() {
+                found.extend(table.iter().map(|(prefix, _)| prefix));
+            }
+        }
+        for peers in self.tunnel.members.values().filter_map(|member| member.peers.read().ok()) {
+            found.extend(peers.iter().map(|(prefix, _)| prefix));
+        }
+        found
+    }
+}
