@@ -291,6 +291,7 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
         unchanged: 0,
         rollout: None,
         cost: Cost::default(),
+        reachability: Default::default(),
     };
     for verdict in verdicts.into_values() {
         match verdict {

@@ -44,7 +44,8 @@ impl Builder<'_> {
             .map(|node| self.aks_node(cluster, node, segment, &mut fabric))
             .collect();
         let subnet = topology.cluster.router.subnet_cidr;
-        let own = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
         let runs = self.machine_runs(&Side::Cluster, name);
         let port = SegmentPort { segment, address: own };
         let router = self.add_router(&Side::Cluster, name, port, runs, subnet);

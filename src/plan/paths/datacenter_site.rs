@@ -26,7 +26,8 @@ impl Builder<'_> {
             Site::Azure(site) => site.router_subnet_cidr,
             Site::Existing(site) => site.network_cidr,
         };
-        let port = SegmentPort { segment, address: datacenter.router.ip };
+        let own = self.private_ip(&side, router_name).unwrap_or(datacenter.router.ip);
+        let port = SegmentPort { segment, address: own };
         let router = self.add_router(&side, router_name, port, runs, network);
         let workers: Vec<(HostId, &model::Worker)> = datacenter
             .workers
@@ -135,7 +136,7 @@ impl Builder<'_> {
             }
             None => Fact::unknown(origin),
         };
-        let own = node.map_or(place.ip, |node| node.ip);
+        let own = self.private_ip(&side, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
         let ports = vec![SegmentPort { segment, address: own }];
         Some(self.add_host(Host { name: name.to_owned(), runs, ports, pods, kernel }))
     }

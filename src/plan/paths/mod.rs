@@ -11,6 +11,7 @@
 
 mod cluster_site;
 mod datacenter_site;
+mod effect;
 mod invariants;
 mod kernels;
 mod matrix;
@@ -29,6 +30,7 @@ use crate::reach::{Host, HostId, Member, Network, Segment, Tunnel};
 use crate::resource::{Address, Side};
 use crate::topology::model::Topology;
 
+pub use effect::{Loss, Reachability, reachability};
 pub use invariants::{Breach, Rule, breaches};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use mend::{Mend, Question, addresses, mend};
