@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::events::{Event, Outcome};
 use super::guard::{self, Verdict};
 use super::locks::Locks;
-use super::steps::{Half, StepId, Steps};
+use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Round, effects, replaced};
 use crate::observe::read_one;
+use crate::plan::halves::Half;
 use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind, Resource};
 

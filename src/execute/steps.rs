@@ -2,17 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Action, Change, InWave};
+use crate::plan::halves::{Half, half_steps};
+use crate::plan::{Change, InWave};
 use crate::resource::Address;
-
-/// Which part of a change a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Half {
-    /// A replacement's deletion.
-    TearDown,
-    /// Everything else.
-    Make,
-}
 
 /// Names a step.
 pub(super) type StepId = (Address, Half);
@@ -36,14 +28,8 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// A replacement is two steps: it goes when what lives in it is gone, and
-    /// comes when what it depends on is there.
+    /// The steps of changes, in the order of the plan.
     pub(super) fn of(changes: &[Change]) -> Self {
-        let replaced: BTreeSet<&Address> = changes
-            .iter()
-            .filter(|change| change.action == Action::Replace)
-            .map(|change| &change.address)
-            .collect();
         let places = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
         let mut steps = Self {
             waiting: BTreeMap::new(),
@@ -52,21 +38,19 @@ impl Steps {
             places,
             of_wave: BTreeMap::new(),
         };
-        let gone = |addresses: &[Address]| -> BTreeSet<StepId> {
-            let there = addresses.iter().filter(|address| replaced.contains(address));
-            there.map(|address| (address.clone(), Half::TearDown)).collect()
-        };
-        for change in changes {
-            let mut causes = gone(&change.made_after_teardown);
-            let present = change.depends_on.iter().filter(|it| steps.places.contains_key(it));
-            causes.extend(present.map(|address| (address.clone(), Half::Make)));
-            if change.action == Action::Replace {
-                let tear_down = (change.address.clone(), Half::TearDown);
-                let wave = change.wave.filter(|wave| wave.teardown_waits);
-                steps.add(tear_down.clone(), gone(&change.torn_down_after), wave);
-                causes.insert(tear_down);
-            }
-            steps.add((change.address.clone(), Half::Make), causes, change.wave);
+        let halves = half_steps(changes);
+        let names: Vec<Option<StepId>> = halves
+            .iter()
+            .map(|step| Some((changes.get(step.change)?.address.clone(), step.half)))
+            .collect();
+        let name = |place: &usize| names.get(*place).cloned().flatten();
+        for (place, step) in halves.iter().enumerate() {
+            let (Some(id), Some(change)) = (name(&place), changes.get(step.change)) else {
+                continue;
+            };
+            let waits = |wave: &InWave| step.half == Half::Make || wave.teardown_waits;
+            let causes = step.after.iter().filter_map(name).collect();
+            steps.add(id, causes, change.wave.filter(waits));
         }
         steps
     }
@@ -158,6 +142,7 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Action;
     use crate::resource::{Kind, ObjectKey, Side};
 
     fn address(name: &str) -> Address {

@@ -32,7 +32,7 @@ impl Cost {
             *cost.apply_requests.entry(api).or_default() += reads + writes;
             *cost.apply_writes.entry(api).or_default() += writes;
         }
-        (cost.critical_path, cost.seconds) = critical_path(changes);
+        (cost.critical_path, cost.seconds) = critical_path(&changes.iter().collect::<Vec<_>>());
         cost
     }
 }
@@ -89,9 +89,15 @@ fn seconds(change: &Change) -> u64 {
     }
 }
 
+/// How long some changes of a plan take by themselves, in seconds; they come in
+/// its order.
+pub(super) fn time_of<'a>(changes: impl Iterator<Item = &'a Change>) -> u64 {
+    critical_path(&changes.collect::<Vec<_>>()).1
+}
+
 /// The longest chain; the changes come in order. A wave of workers waits for
 /// the last of the wave before.
-fn critical_path(changes: &[Change]) -> (Vec<Address>, u64) {
+fn critical_path(changes: &[&Change]) -> (Vec<Address>, u64) {
     let mut places: HashMap<&Address, usize> = HashMap::with_capacity(changes.len());
     let mut last_of_wave: HashMap<u32, usize> = HashMap::new();
     // When each change ends, and the one that it waited for last.

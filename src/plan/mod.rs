@@ -10,6 +10,7 @@ mod edges;
 pub mod file;
 pub mod findings;
 mod foresight;
+pub mod halves;
 pub mod inventory;
 mod keep;
 pub mod live;

@@ -30,7 +30,8 @@ impl Address {
 }
 
 /// The side of the network that a resource belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum Side {
     /// The AKS cluster's.
     Cluster,
@@ -44,6 +45,18 @@ impl fmt::Display for Side {
             Self::Cluster => formatter.write_str("cluster"),
             Self::Datacenter(name) => name.fmt(formatter),
         }
+    }
+}
+
+impl From<Side> for String {
+    fn from(side: Side) -> Self {
+        side.to_string()
+    }
+}
+
+impl From<String> for Side {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
     }
 }
 

@@ -15,10 +15,12 @@ mod effect;
 mod invariants;
 mod kernels;
 mod matrix;
+mod meanwhile;
 mod mend;
 mod origins;
 mod security;
 mod segments;
+mod snapshot;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ use crate::topology::model::Topology;
 pub use effect::{Loss, Reachability, reachability};
 pub use invariants::{Breach, Rule, breaches};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
+pub use meanwhile::{Between, Interruption};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
 use view::View;
@@ -46,6 +49,17 @@ pub enum Moment {
     Planned,
     /// As it is once these changes of the plan are made.
     PlannedOnly(BTreeSet<Address>),
+    /// As it is in between, while the plan is carried out.
+    Between(Progress),
+}
+
+/// How far a plan is carried out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Progress {
+    /// Changes that are made.
+    pub made: BTreeSet<Address>,
+    /// What is gone or rests and is to come again.
+    pub gone: BTreeSet<Address>,
 }
 
 /// What a network is built from.

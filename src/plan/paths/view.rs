@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Moment, Sources};
-use crate::plan::{Change, Inventory};
+use crate::plan::Inventory;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 /// What is seen of a resource.
@@ -21,7 +21,8 @@ pub(super) enum Seen<'a> {
 #[derive(Debug)]
 pub(super) struct View<'a> {
     sources: Sources<'a>,
-    changes: BTreeMap<&'a ObjectKey, &'a Change>,
+    /// What changes have made of objects; nothing where these are gone.
+    changed: BTreeMap<&'a ObjectKey, Option<&'a Resource>>,
     deferred: BTreeSet<&'a Address>,
     /// What subnets point at, by its id.
     addresses: BTreeMap<&'a ObjectKey, &'a Address>,
@@ -29,15 +30,22 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(sources: Sources<'a>, moment: &Moment) -> Self {
-        let changes = sources.plan.changes.iter().filter(|change| match moment {
-            Moment::Observed => false,
-            Moment::Planned => true,
-            Moment::PlannedOnly(made) => made.contains(&change.address),
+        let changed = sources.plan.changes.iter().filter_map(|change| {
+            let is_made = match moment {
+                Moment::Observed => false,
+                Moment::Planned => true,
+                Moment::PlannedOnly(made) => made.contains(&change.address),
+                Moment::Between(progress) if progress.gone.contains(&change.address) => {
+                    return Some((&change.key, None));
+                }
+                Moment::Between(progress) => progress.made.contains(&change.address),
+            };
+            is_made.then_some((&change.key, change.after.as_ref()))
         });
-        let changes = changes.map(|change| (&change.key, change)).collect();
+        let changed = changed.collect();
         let deferred = match moment {
             Moment::Planned => sources.plan.deferred.iter().map(|it| &it.address).collect(),
-            Moment::Observed | Moment::PlannedOnly(_) => BTreeSet::new(),
+            Moment::Observed | Moment::PlannedOnly(_) | Moment::Between(_) => BTreeSet::new(),
         };
         let pointed_at = [Kind::RouteTable, Kind::NetworkSecurityGroup];
         let addresses = sources
@@ -46,7 +54,7 @@ impl<'a> View<'a> {
             .filter(|desired| pointed_at.contains(&desired.address.kind))
             .filter_map(|desired| Some((desired.key.as_ref()?, &desired.address)))
             .collect();
-        Self { sources, changes, deferred, addresses }
+        Self { sources, changed, deferred, addresses }
     }
 
     /// A resource that the topology asks for.
@@ -64,8 +72,8 @@ impl<'a> View<'a> {
 
     /// An object of a kind, whoever asks for it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> Seen<'a> {
-        if let Some(change) = self.changes.get(key) {
-            return change.after.as_ref().map_or(Seen::Absent, Seen::There);
+        if let Some(value) = self.changed.get(key) {
+            return value.map_or(Seen::Absent, Seen::There);
         }
         let inventory: &'a Inventory = self.sources.inventory;
         match inventory.get(key) {

@@ -14,7 +14,7 @@ use crate::plan::{Action, Change, Inventory, Plan, PlanInput, Source, plan};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
 
 /// A topology, and what was applied before it was edited.
-fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
+pub(super) fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
     (sketches(protected), sketches(protected)).prop_map(|(sketch, mut other)| {
         // A cluster is made by stargate or it is not.
         other.existing_cluster = sketch.existing_cluster;
@@ -144,7 +144,7 @@ fn sources(sketch: &Sketch) -> Vec<BTreeSet<Source>> {
 
 /// A world costs many a plan: few cases by default, and as many times more as
 /// `PROPTEST_CASES` is greater than usual.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig { cases: usual.cases.div_ceil(16), max_shrink_iters: 2_000, ..usual }
 }

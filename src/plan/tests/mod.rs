@@ -13,6 +13,7 @@ mod laws;
 mod live;
 mod removal;
 mod rollout;
+mod steps;
 mod verdicts;
 mod world;
 

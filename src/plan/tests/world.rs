@@ -44,6 +44,7 @@ pub(super) struct Asked {
 
 /// A plan and what it was made from.
 pub(super) struct Looked {
+    pub(super) facts: Facts,
     pub(super) plan: Plan,
     pub(super) whole: DesiredSet,
     pub(super) inventory: Inventory,
@@ -177,7 +178,7 @@ impl World {
         if let Some((facts, inventory)) = what_stays(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
-        Looked { plan: found, whole, inventory }
+        Looked { facts, plan: found, whole, inventory }
     }
 
     /// Carries out every change of a plan.
@@ -230,7 +231,8 @@ impl World {
         }
     }
 
-    fn make(&mut self, topology: &Topology, change: &Change) {
+    /// Makes an object as a change has it.
+    pub(super) fn make(&mut self, topology: &Topology, change: &Change) {
         let Some(mut value) = change.after.clone() else { return };
         let side = &change.address.side;
         match &mut value {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::paths::{Loss, Reachability};
+use crate::plan::paths::{Between, Interruption, Loss, Reachability};
 
 /// What becomes of the pairs of nodes' pods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -20,6 +20,54 @@ pub struct ReachabilityJson {
     pub unknown: u64,
     /// Why pairs are lost.
     pub losses: Vec<LossJson>,
+    /// Who is not reached for a time while the plan is carried out.
+    pub interruptions: Vec<InterruptionJson>,
+}
+
+/// Pairs that are not reached for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InterruptionJson {
+    /// How many at one time, at the most.
+    pub pairs: u64,
+    /// The node that asks in one of them.
+    pub from: String,
+    /// The node that is asked.
+    pub to: String,
+    /// From which side to which, and how many.
+    pub between: Vec<BetweenJson>,
+    /// The resources whose changes they come from.
+    pub during: Vec<String>,
+    /// How long, by the usual time of what is done meanwhile.
+    pub seconds: u64,
+}
+
+/// Pairs of two sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BetweenJson {
+    /// The side that asks.
+    pub from: String,
+    /// The side that is asked.
+    pub to: String,
+    /// How many pairs.
+    pub pairs: u64,
+}
+
+impl InterruptionJson {
+    fn of(found: &Interruption) -> Self {
+        let between = |one: &Between| BetweenJson {
+            from: one.from.to_string(),
+            to: one.to.to_string(),
+            pairs: one.pairs,
+        };
+        Self {
+            pairs: found.pairs,
+            from: found.example.0.clone(),
+            to: found.example.1.clone(),
+            between: found.between.iter().map(between).collect(),
+            during: found.during.iter().map(ToString::to_string).collect(),
+            seconds: found.seconds,
+        }
+    }
 }
 
 /// Pairs that are lost for one reason.
@@ -51,6 +99,7 @@ impl ReachabilityJson {
             broken: found.broken,
             unknown: found.unknown,
             losses: found.losses.iter().map(loss).collect(),
+            interruptions: found.interruptions.iter().map(InterruptionJson::of).collect(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What a plan says beyond its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::cost::Cost;
-use crate::plan::paths::Reachability;
+use crate::plan::paths::{Between, Interruption, Reachability};
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
@@ -15,6 +15,12 @@ use super::Page;
 
 /// How many lines of deferred resources are listed below what they wait for.
 const DEFERRED_SHOWN: usize = 24;
+
+/// How many interruptions are listed.
+const MOST_INTERRUPTIONS: usize = 6;
+
+/// How many names stand in one of these lines.
+const MOST_NAMED: usize = 3;
 
 /// How many waves are listed.
 const WAVES_SHOWN: usize = 6;
@@ -209,6 +215,7 @@ impl Page {
             let text = format!("loses {pairs}, such as {from} to {to}{resource}");
             self.painted(Role::Warning, &text, "  ", "    ");
         }
+        self.interruptions(&found.interruptions);
         if found.is_refused() {
             self.help(
                 "look at it with `stargate trace --planned`; allow it with `--allow-loss`",
@@ -216,6 +223,28 @@ impl Page {
             );
         }
         self.blank();
+    }
+
+    /// Who is not reached for a time, and because of what.
+    fn interruptions(&mut self, all: &[Interruption]) {
+        if self.options.purpose == Purpose::Drift {
+            return;
+        }
+        for one in all.iter().take(MOST_INTERRUPTIONS) {
+            let pairs = counted(usize::try_from(one.pairs).unwrap_or(usize::MAX), "pair");
+            let time = estimated(one.seconds);
+            let (from, to) = &one.example;
+            let during: Vec<String> = one.during.iter().map(ToString::to_string).collect();
+            let text = format!(
+                "interrupts {pairs} for {time}, {}, such as {from} to {to}, for {}",
+                between(&one.between),
+                listed(&during),
+            );
+            self.painted(Role::Warning, &text, "  ", "    ");
+        }
+        if all.len() > MOST_INTERRUPTIONS {
+            self.line(format!("  and {} more interruptions", all.len() - MOST_INTERRUPTIONS));
+        }
     }
 
     fn help(&mut self, remedy: &str, indent: &str) {
@@ -236,6 +265,29 @@ fn pairs_by_fate(found: &Reachability) -> String {
         }
     }
     text
+}
+
+/// Which sides do not reach each other, in either direction.
+fn between(cells: &[Between]) -> String {
+    let name = |cell: &Between| {
+        let (one, other) = (cell.from.to_string(), cell.to.to_string());
+        if one == other {
+            format!("within {one}")
+        } else {
+            format!("{} - {}", (&one).min(&other), (&one).max(&other))
+        }
+    };
+    let names: BTreeSet<String> = cells.iter().map(name).collect();
+    listed(&names.into_iter().collect::<Vec<_>>())
+}
+
+/// The first few of a list, and how many more.
+fn listed(names: &[String]) -> String {
+    let mut text: Vec<String> = names.iter().take(MOST_NAMED).cloned().collect();
+    if names.len() > MOST_NAMED {
+        text.push(format!("{} more", names.len() - MOST_NAMED));
+    }
+    text.join(", ")
 }
 
 /// How the pairs fare before anything is mended.

@@ -1,0 +1,138 @@
+//! How all pairs of nodes fare at one moment.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{PROTOCOL, PathModel, addresses, usual};
+use crate::reach::classes::{ClassTrip, Classes};
+use crate::reach::{End, HostId, Verdict};
+use crate::resource::{Address, Side};
+
+/// How a pair fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fares {
+    /// Reached, and answered.
+    Reached,
+    /// Dropped on the way there or back.
+    Dropped,
+    /// A fact that it depends on is missing.
+    Unknown,
+}
+
+/// Nodes that are treated alike at a moment; those without pods are alike, too.
+type Class = Option<usize>;
+
+/// A moment: its classes of nodes, and how each pair of them fares.
+pub(super) struct Snapshot {
+    model: PathModel,
+    /// By the place of each node.
+    class_of: Vec<Class>,
+    side_of: Vec<Side>,
+    trips: HashMap<(usize, usize), ClassTrip>,
+}
+
+/// Nodes by name, with the side of each.
+pub(super) type Nodes = BTreeMap<String, Side>;
+
+impl Snapshot {
+    /// The nodes that have pods at both of two moments.
+    pub(super) fn nodes_of_both(before: &PathModel, after: &PathModel) -> Nodes {
+        let named = |model: &PathModel| -> Nodes {
+            pods(model).map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
+        };
+        let after = named(after);
+        named(before).into_iter().filter(|(name, _)| after.contains_key(name)).collect()
+    }
+
+    /// Walks between an end for the pods of each node.
+    pub(super) fn of(model: PathModel, nodes: &Nodes) -> Self {
+        let known: HashMap<&str, End> = pods(&model).map(|(name, (_, end))| (name, end)).collect();
+        let found: Vec<Option<End>> =
+            nodes.keys().map(|name| known.get(name.as_str()).copied()).collect();
+        let classes = Classes::of(&model.network, found.iter().flatten().copied().collect());
+        let mut number = 0;
+        let class_of = found
+            .iter()
+            .map(|end| {
+                end.map(|_| {
+                    number += 1;
+                    classes.class_of(number - 1)
+                })
+            })
+            .collect();
+        let trips = classes.trips(&model.network, PROTOCOL);
+        let trips = trips.into_iter().map(|trip| ((trip.from, trip.to), trip)).collect();
+        Self { class_of, side_of: nodes.values().cloned().collect(), trips, model }
+    }
+
+    pub(super) fn fares(&self, from: Class, to: Class) -> Fares {
+        let (Some(from), Some(to)) = (from, to) else { return Fares::Unknown };
+        match self.trips.get(&(from, to)).map(|trip| trip.trip.broken()) {
+            Some(None) => Fares::Reached,
+            Some(Some((_, Verdict::Dropped(_)))) => Fares::Dropped,
+            Some(Some(_)) | None => Fares::Unknown,
+        }
+    }
+
+    /// The nodes of a pair of these classes.
+    pub(super) fn example(&self, from: Class, to: Class) -> Option<(String, String)> {
+        let (asking, asked) = self.trips.get(&(from?, to?))?.example;
+        let name = |end: End| self.model.network.name(end.host).to_owned();
+        Some((name(asking), name(asked)))
+    }
+
+    /// The nodes of a pair that is not reached, and the resource whose fact
+    /// stands against it.
+    pub(super) fn obstacle(
+        &self,
+        from: Class,
+        to: Class,
+    ) -> Option<((String, String), Option<Address>)> {
+        let (_, verdict) = self.trips.get(&(from?, to?))?.trip.broken()?;
+        let resource = addresses(&self.model, verdict).into_iter().next();
+        Some((self.example(from, to)?, resource))
+    }
+
+    /// Calls for each two classes of pairs that are alike at all of these
+    /// moments, with how many pairs there are. The moments are of the same nodes.
+    pub(super) fn pairs_alike<const N: usize>(
+        moments: [&Self; N],
+        mut found: impl FnMut([[Class; N]; 2], u64),
+    ) {
+        Self::sites_alike(moments, |pair, _, pairs| found(pair, pairs));
+    }
+
+    /// The same, for each pair of sides by itself.
+    pub(super) fn sites_alike<'a, const N: usize>(
+        moments: [&'a Self; N],
+        mut found: impl FnMut([[Class; N]; 2], [&'a Side; 2], u64),
+    ) {
+        let mut alike: BTreeMap<([Class; N], &Side), u64> = BTreeMap::new();
+        let sides = moments.first().map(|first| &first.side_of);
+        for (node, side) in sides.into_iter().flatten().enumerate() {
+            let classes = moments.map(|moment| moment.class_of.get(node).copied().flatten());
+            *alike.entry((classes, side)).or_default() += 1;
+        }
+        for ((from, from_side), asking) in &alike {
+            for ((to, to_side), asked) in &alike {
+                let itself = if (from, from_side) == (to, to_side) { *asking } else { 0 };
+                let pairs = asking * asked - itself;
+                if pairs > 0 {
+                    found([*from, *to], [from_side, to_side], pairs);
+                }
+            }
+        }
+    }
+}
+
+/// An end for the pods of each node, and the node's side.
+fn pods(model: &PathModel) -> impl Iterator<Item = (&str, (&Side, End))> {
+    let nodes = model
+        .sites
+        .iter()
+        .flat_map(|site| site.nodes.iter().map(move |node: &HostId| (&site.side, *node)));
+    nodes.filter_map(|(side, host)| {
+        let range = model.network.host(host)?.pods.read().ok()?.range()?;
+        let end = End { host, address: usual(&range) };
+        Some((model.network.name(host), (side, end)))
+    })
+}

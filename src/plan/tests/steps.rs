@@ -1,0 +1,174 @@
+//! No pair of pods is lost while a plan is carried out, unless the plan said so.
+//!
+//! What a plan foretells is compared with the world itself, which is looked at
+//! after each half step, in random orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::damage::{damages, strike};
+use super::laws::{config, edits};
+use super::told;
+use super::world::{Asked, Looked, World};
+use crate::plan::Action;
+use crate::plan::halves::{Half, half_steps};
+use crate::plan::paths::{
+    Moment, PROTOCOL, PathModel, Reachability, Sources, path_model, reachability, usual,
+};
+use crate::reach::{End, Trip};
+use crate::resource::Side;
+use crate::topology::model::Topology;
+
+/// Two nodes by name.
+type Pair = (String, String);
+
+fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Sources<'a> {
+    Sources {
+        topology,
+        facts: &looked.facts,
+        desired: &looked.whole,
+        inventory: &looked.inventory,
+        plan: &looked.plan,
+    }
+}
+
+/// Nodes that have pods, with the sides that they are on.
+fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
+    let mut found = BTreeMap::new();
+    for site in &model.sites {
+        for host in &site.nodes {
+            let pods = model.network.host(*host).and_then(|host| host.pods.read().ok()?.range());
+            if let Some(range) = pods {
+                let end = End { host: *host, address: usual(&range) };
+                found.insert(model.network.name(*host).to_owned(), (site.side.clone(), end));
+            }
+        }
+    }
+    found
+}
+
+/// The pairs that are reached as the world is, each walked by itself.
+fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
+    let model = path_model(sources(topology, looked), &Moment::Observed);
+    let nodes = nodes(&model);
+    let mut found = BTreeSet::new();
+    for (from, (_, asking)) in &nodes {
+        for (to, (_, asked)) in nodes.iter().filter(|(to, _)| *to != from) {
+            let trip: Trip = crate::reach::trip(&model.network, *asking, asked.address, PROTOCOL);
+            if trip.reached() {
+                found.insert((from.clone(), to.clone()));
+            }
+        }
+    }
+    found
+}
+
+fn side_of(topology: &Topology, node: &str) -> Side {
+    let of_worker = topology
+        .datacenters
+        .iter()
+        .find(|datacenter| datacenter.workers.iter().any(|worker| worker.name.as_str() == node));
+    of_worker.map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+}
+
+/// How many pairs of two sides a plan says that it cuts at the most.
+fn foretold(found: &Reachability) -> BTreeMap<(Side, Side), u64> {
+    let mut cells: BTreeMap<(Side, Side), u64> = BTreeMap::new();
+    for between in found.interruptions.iter().flat_map(|one| &one.between) {
+        *cells.entry((between.from.clone(), between.to.clone())).or_default() += between.pairs;
+    }
+    cells
+}
+
+fn check(
+    topology: &Topology,
+    looked: &Looked,
+    (before, now, after): (&BTreeSet<Pair>, &BTreeSet<Pair>, &BTreeSet<Pair>),
+    found: &Reachability,
+    done: &str,
+) -> Result<(), TestCaseError> {
+    let mut cut: BTreeMap<(Side, Side), Vec<&Pair>> = BTreeMap::new();
+    for pair in before.difference(now).filter(|pair| after.contains(*pair)) {
+        let cell = (side_of(topology, &pair.0), side_of(topology, &pair.1));
+        cut.entry(cell).or_default().push(pair);
+    }
+    let said = foretold(found);
+    if std::env::var("TALLY").is_ok() {
+        let n: usize = cut.values().map(Vec::len).sum();
+        let s: u64 = said.values().sum();
+        eprintln!("TALLY before {} after {} cut {n} said {s}", before.len(), after.len());
+    }
+    for (cell, pairs) in cut {
+        let said = said.get(&cell).copied().unwrap_or_default();
+        prop_assert!(
+            pairs.len() as u64 <= said,
+            "{cell:?}: {said} foretold, cut {pairs:?} after\n{done}of\n{}",
+            told(&looked.plan)
+        );
+    }
+    Ok(())
+}
+
+/// Carries a plan out in an order that the executor may take, and looks at the
+/// world after each half step.
+fn carry_out_step_by_step(
+    world: &mut World,
+    topology: &Topology,
+    looked: &Looked,
+    choices: &mut impl Iterator<Item = Index>,
+    mut look: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let changes = &looked.plan.changes;
+    let steps = half_steps(changes);
+    let mut done: BTreeSet<usize> = BTreeSet::new();
+    let mut story = String::new();
+    while done.len() < steps.len() {
+        let free: Vec<usize> = (0..steps.len())
+            .filter(|it| !done.contains(it) && steps[*it].after.iter().all(|it| done.contains(it)))
+            .collect();
+        prop_assert!(!free.is_empty(), "a cycle");
+        let step = free[choices.next().map_or(0, |index| index.index(free.len()))];
+        let change = &changes[steps[step].change];
+        if steps[step].half == Half::TearDown || change.action == Action::Delete {
+            world.take_away(&change.key);
+        } else {
+            world.make(topology, change);
+        }
+        done.insert(step);
+        story += &format!("{:?} {}\n", steps[step].half, change.address);
+        look(world, &story)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn no_pair_is_lost_in_between_unless_the_plan_said_so(
+        (sketch, other) in edits(false), damages in damages(),
+        choices in prop::collection::vec(any::<Index>(), 1..100),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let mut end = world.clone();
+        let _left = end.converge(&topology, &Asked::default());
+        let end = reached(&topology, &end.look(&topology, &Asked::default()));
+        let mut choices = choices.into_iter().cycle();
+        for _ in 0..4 {
+            let looked = world.look(&topology, &Asked::default());
+            if looked.plan.is_empty() {
+                break;
+            }
+            let before = reached(&topology, &looked);
+            let found = reachability(sources(&topology, &looked));
+            carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
+                let now = reached(&topology, &world.look(&topology, &Asked::default()));
+                check(&topology, &looked, (&before, &now, &end), &found, done)
+            })?;
+        }
+    }
+}
