@@ -34,7 +34,7 @@ pub fn what_stays(facts: &Facts, inventory: &Inventory, plan: &Plan) -> Option<(
 }
 
 /// AKS takes its node resource group along, whoever made what is in it.
-fn goes_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
+pub(super) fn goes_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
     match key {
         ObjectKey::Kubernetes(_) => true,
         ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id

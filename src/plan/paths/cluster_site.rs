@@ -17,7 +17,7 @@ use crate::resource::{Address, ArmId, Kind, Resource, Side};
 impl Builder<'_> {
     /// The VNet, the nodes and the router; nothing while there is no cluster.
     pub(super) fn cluster_site(&mut self) {
-        let Some(cluster) = &self.sources.facts.cluster else { return };
+        let Some(cluster) = self.view.cluster() else { return };
         let segment = SegmentId(self.segments.len());
         let topology = self.sources.topology;
         let name = topology.cluster.router.name.as_str();

@@ -55,7 +55,8 @@ impl Reachability {
 }
 
 /// Walks between the pods of all nodes, before and after the plan. Nodes that
-/// come or go with it, and those whose pods nobody could read of, are left out.
+/// come or go with it, and those whose pods nobody could read of before it, are
+/// left out.
 pub fn reachability(sources: Sources<'_>) -> Reachability {
     let before = path_model(sources, &Moment::Observed);
     let after = path_model(sources, &Moment::Planned);

@@ -1,6 +1,6 @@
 //! How all pairs of nodes fare at one moment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{PROTOCOL, PathModel, addresses, usual};
 use crate::reach::classes::{ClassTrip, Classes};
@@ -34,13 +34,12 @@ pub(super) struct Snapshot {
 pub(super) type Nodes = BTreeMap<String, Side>;
 
 impl Snapshot {
-    /// The nodes that have pods at both of two moments.
+    /// The nodes that have pods at one moment and are there at another.
     pub(super) fn nodes_of_both(before: &PathModel, after: &PathModel) -> Nodes {
-        let named = |model: &PathModel| -> Nodes {
-            pods(model).map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
-        };
-        let after = named(after);
-        named(before).into_iter().filter(|(name, _)| after.contains_key(name)).collect()
+        let nodes = after.sites.iter().flat_map(|site| &site.nodes);
+        let after: BTreeSet<&str> = nodes.map(|host| after.network.name(*host)).collect();
+        let both = pods(before).filter(|(name, _)| after.contains(name));
+        both.map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
     }
 
     /// Walks between an end for the pods of each node.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Moment, Sources};
-use crate::plan::Inventory;
+use crate::desired::facts::ClusterFacts;
+use crate::plan::foresight::goes_with;
+use crate::plan::{Action, Change, Inventory};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 /// What is seen of a resource.
@@ -24,25 +26,40 @@ pub(super) struct View<'a> {
     /// What changes have made of objects; nothing where these are gone.
     changed: BTreeMap<&'a ObjectKey, Option<&'a Resource>>,
     deferred: BTreeSet<&'a Address>,
+    /// The cluster that is gone, or is made anew, and nobody knows how.
+    lost_cluster: Option<&'a ClusterFacts>,
     /// What subnets point at, by its id.
     addresses: BTreeMap<&'a ObjectKey, &'a Address>,
 }
 
+impl Moment {
+    /// What a change has made of its object at this moment, if it has begun:
+    /// nothing where that is gone.
+    fn value_of<'c>(&self, change: &'c Change) -> Option<Option<&'c Resource>> {
+        let is_made = match self {
+            Self::Observed => false,
+            Self::Planned => true,
+            Self::PlannedOnly(made) => made.contains(&change.address),
+            Self::Between(progress) if progress.gone.contains(&change.address) => {
+                return Some(None);
+            }
+            Self::Between(progress) => progress.made.contains(&change.address),
+        };
+        is_made.then_some(change.after.as_ref())
+    }
+}
+
 impl<'a> View<'a> {
     pub(super) fn new(sources: Sources<'a>, moment: &Moment) -> Self {
-        let changed = sources.plan.changes.iter().filter_map(|change| {
-            let is_made = match moment {
-                Moment::Observed => false,
-                Moment::Planned => true,
-                Moment::PlannedOnly(made) => made.contains(&change.address),
-                Moment::Between(progress) if progress.gone.contains(&change.address) => {
-                    return Some((&change.key, None));
-                }
-                Moment::Between(progress) => progress.made.contains(&change.address),
-            };
-            is_made.then_some((&change.key, change.after.as_ref()))
-        });
-        let changed = changed.collect();
+        let changes = &sources.plan.changes;
+        let value = |change: &'a Change| Some((&change.key, moment.value_of(change)?));
+        let changed = changes.iter().filter_map(value).collect();
+        let loses_cluster = |change: &Change| {
+            let ends = matches!(change.action, Action::Replace | Action::Delete);
+            change.address.kind == Kind::ManagedCluster && ends && moment.value_of(change).is_some()
+        };
+        let facts = sources.facts.cluster.as_ref();
+        let lost_cluster = facts.filter(|_| changes.iter().any(loses_cluster));
         let deferred = match moment {
             Moment::Planned => sources.plan.deferred.iter().map(|it| &it.address).collect(),
             Moment::Observed | Moment::PlannedOnly(_) | Moment::Between(_) => BTreeSet::new(),
@@ -54,7 +71,7 @@ impl<'a> View<'a> {
             .filter(|desired| pointed_at.contains(&desired.address.kind))
             .filter_map(|desired| Some((desired.key.as_ref()?, &desired.address)))
             .collect();
-        Self { sources, changed, deferred, addresses }
+        Self { sources, changed, deferred, lost_cluster, addresses }
     }
 
     /// A resource that the topology asks for.
@@ -75,12 +92,20 @@ impl<'a> View<'a> {
         if let Some(value) = self.changed.get(key) {
             return value.map_or(Seen::Absent, Seen::There);
         }
+        if self.lost_cluster.is_some_and(|cluster| goes_with(key, cluster)) {
+            return Seen::Absent;
+        }
         let inventory: &'a Inventory = self.sources.inventory;
         match inventory.get(key) {
             Some(observed) => Seen::There(&observed.resource),
             None if self.is_hidden(kind, Some(key)) => Seen::Hidden,
             None => Seen::Absent,
         }
+    }
+
+    /// The cluster, unless it is lost at this moment.
+    pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
+        self.sources.facts.cluster.as_ref().filter(|_| self.lost_cluster.is_none())
     }
 
     pub(super) fn is_hidden(&self, kind: Kind, key: Option<&ObjectKey>) -> bool {
