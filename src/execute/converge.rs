@@ -11,7 +11,7 @@ use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
 use crate::plan::live::live_lints;
-use crate::plan::paths::reachability;
+use crate::plan::paths::{make_before_break, reachability};
 use crate::plan::{Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
 use crate::resource::{Address, Api};
 use crate::topology::diagnostic::Code;
@@ -103,6 +103,8 @@ pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let mut planned = Planned { plan, observation, desired };
     // Taking everything away loses every pair, as it is meant to.
     if !run.scope.destroying && !planned.plan.changes.is_empty() {
+        let waits = make_before_break(planned.paths(topology));
+        planned.plan.wait_for(waits);
         planned.plan.reachability = reachability(planned.paths(topology));
     }
     planned

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
-use super::paths::Reachability;
+use super::order;
+use super::paths::{Reachability, Wait};
 use super::{Finding, Gap, InWave, Rollout, Severity};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 use crate::topology::diagnostic::Code;
@@ -62,6 +63,23 @@ impl Plan {
         } else {
             Standing::Differs
         }
+    }
+
+    /// Lets changes wait for others as well. The order is found anew.
+    pub fn wait_for(&mut self, waits: Vec<Wait>) {
+        if waits.is_empty() {
+            return;
+        }
+        for (address, others) in waits {
+            let mut changes = self.changes.iter_mut();
+            if let Some(change) = changes.find(|change| change.address == address) {
+                change.depends_on.extend(others);
+                change.depends_on.sort();
+                change.depends_on.dedup();
+            }
+        }
+        self.changes = order::in_order(std::mem::take(&mut self.changes));
+        self.cost = Cost::of(&self.changes, &self.cost.requests);
     }
 
     /// How many changes are of that action.

@@ -12,13 +12,15 @@ use super::damage::{damages, strike};
 use super::laws::{config, edits};
 use super::told;
 use super::world::{Asked, Looked, World};
+use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::Action;
 use crate::plan::halves::{Half, half_steps};
 use crate::plan::paths::{
-    Moment, PROTOCOL, PathModel, Reachability, Sources, path_model, reachability, usual,
+    Interruption, Moment, PROTOCOL, PathModel, Reachability, Sources, make_before_break,
+    path_model, reachability, usual,
 };
 use crate::reach::{End, Trip};
-use crate::resource::{Kind, Side};
+use crate::resource::{Kind, Pending, Resource, Side};
 use crate::topology::model::Topology;
 
 /// Two nodes by name.
@@ -155,6 +157,62 @@ fn carry_out_step_by_step(
     Ok(())
 }
 
+/// A datacenter of machines with one worker.
+fn lab(preserve: bool) -> Topology {
+    let worker =
+        SketchedWorker { number: 0, writes_ip: true, writes_pod_cidr: false, protect: false };
+    let datacenter = SketchedDatacenter {
+        number: 1,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: vec![worker],
+    };
+    let sketch = Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve,
+        goldpinger: false,
+        route_manager: false,
+        other_router_subnet: false,
+        datacenters: vec![datacenter],
+    };
+    sketch.topology()
+}
+
+/// Routers that hide sources need no way back in AKS's table. Before they stop
+/// hiding them, the table is to be mended.
+#[test]
+fn the_new_way_is_there_before_the_old_one_goes() {
+    let mut world = World::of(&lab(false));
+    for observed in world.objects.values_mut() {
+        if let Resource::RouteTable(table) = &mut observed.resource {
+            table.routes = Pending::Known(BTreeMap::new());
+        }
+    }
+    let topology = lab(true);
+    let mut looked = world.look(&topology, &Asked::default());
+    let told = |looked: &Looked| {
+        let found = reachability(sources(&topology, looked));
+        let one =
+            |it: &Interruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
+        (found.kept, found.lost, found.interruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
+    };
+    let hides = "router-host/cluster/lab-router".to_owned();
+    let table = "route-table/cluster/stargate-workers-rt".to_owned();
+    assert_eq!(told(&looked), (4, 0, vec![(2, vec![table.clone()])]));
+
+    let waits = make_before_break(sources(&topology, &looked));
+    let by_name: Vec<(String, Vec<String>)> = waits
+        .iter()
+        .map(|(one, others)| (one.to_string(), others.iter().map(ToString::to_string).collect()))
+        .collect();
+    looked.plan.wait_for(waits);
+    assert_eq!(by_name, [(hides, vec![table])]);
+    assert_eq!(told(&looked), (4, 0, vec![]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..config() })]
 
@@ -171,10 +229,13 @@ proptest! {
         let end = reached(&topology, &end.look(&topology, &Asked::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let looked = world.look(&topology, &Asked::default());
+            let mut looked = world.look(&topology, &Asked::default());
             if looked.plan.is_empty() {
                 break;
             }
+            let waits = make_before_break(sources(&topology, &looked));
+            if std::env::var("TALLY").is_ok() { for (a, b) in &waits { eprintln!("WAIT {a}: {}", b.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")); } }
+            looked.plan.wait_for(waits);
             let before = reached(&topology, &looked);
             let found = reachability(sources(&topology, &looked));
             if std::env::var("TALLY").is_ok() {
