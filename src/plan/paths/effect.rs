@@ -70,7 +70,7 @@ impl Side {
     fn of(model: PathModel, ends: Vec<End>) -> Self {
         let classes = Classes::of(&model.network, ends);
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.into_iter().map(|trip| ((trip.from, trip.to), trip)).collect();
+        let trips = trips.map(|trip| ((trip.from, trip.to), trip)).collect();
         Self { model, classes, trips }
     }
 
