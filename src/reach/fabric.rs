@@ -191,11 +191,20 @@ impl Fabric {
         Some(EffectiveRoute { prefix, source: RouteSource::Overlay, hop, origin: range.origin })
     }
 
-    fn system_route(&self, destination: Ipv4Addr) -> EffectiveRoute {
+    /// The routes that the fabric has by itself; beyond them is the internet.
+    fn all_system_routes(&self) -> impl Iterator<Item = (Ipv4Net, FabricHop)> {
         let own = self.address_space.iter().map(|prefix| (*prefix, FabricHop::VirtualNetwork));
-        let nowhere = NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::Nowhere));
-        let (prefix, hop) = nowhere
-            .chain(own)
+        NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::Nowhere)).chain(own)
+    }
+
+    /// The same as a table.
+    pub(super) fn system_routes(&self) -> PrefixTable<FabricHop> {
+        self.all_system_routes().collect()
+    }
+
+    fn system_route(&self, destination: Ipv4Addr) -> EffectiveRoute {
+        let (prefix, hop) = self
+            .all_system_routes()
             .filter(|(prefix, _)| prefix.contains(&destination))
             .max_by_key(|(prefix, _)| prefix.prefix_len())
             .unwrap_or((Ipv4Net::default(), FabricHop::Internet));

@@ -15,7 +15,6 @@ pub mod fabric;
 pub mod fact;
 pub mod hop;
 pub mod host;
-mod kernel_shape;
 mod network;
 pub mod packet;
 pub mod security;

@@ -59,7 +59,7 @@ impl Snapshot {
             })
             .collect();
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.into_iter().map(|trip| ((trip.from, trip.to), trip)).collect();
+        let trips = trips.map(|trip| ((trip.from, trip.to), trip)).collect();
         Self { class_of, side_of: nodes.values().cloned().collect(), trips, model }
     }
 

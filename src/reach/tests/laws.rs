@@ -10,7 +10,7 @@ use crate::reach::{Fact, Protocol, trip};
 
 /// One thing that is done to a world.
 #[derive(Debug, Clone)]
-enum Edit {
+pub(super) enum Edit {
     Forwarding(usize, bool),
     Filter(usize, ReversePathFilter),
     Kernel(usize, u32, ipnet::Ipv4Net, KernelHop),
@@ -41,7 +41,7 @@ fn address() -> impl Strategy<Value = std::net::Ipv4Addr> {
     prop::sample::select(all.to_vec()).prop_map(ip)
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
     let host = 0_usize..6;
     let router = CLUSTER_ROUTER..=DATACENTER_ROUTER;
     let filter = prop::sample::select(vec![
@@ -77,7 +77,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn apply(world: &mut World, edit: Edit) {
+pub(super) fn apply(world: &mut World, edit: Edit) {
     let is_known = |world: &World, host: usize| world.hosts[host].kernel.read().is_ok();
     match edit {
         Edit::Forwarding(host, on) if is_known(world, host) => world.kernel(host).forwarding = on,
