@@ -138,6 +138,7 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Obser
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
             held: BTreeMap::new(),
+            untold_nodes: Vec::new(),
         },
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),

@@ -20,6 +20,7 @@ mod origins;
 mod security;
 mod segments;
 mod view;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,7 @@ pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
 use view::View;
+pub use ways::{UnreadNodes, Ways};
 
 /// Which world is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

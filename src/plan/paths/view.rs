@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Moment, Sources};
-use crate::plan::{Change, Inventory};
+use crate::plan::{Change, Inventory, Source};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 /// What is seen of a resource.
@@ -73,6 +73,11 @@ impl<'a> View<'a> {
             None if self.is_hidden(kind, Some(key)) => Seen::Hidden,
             None => Seen::Absent,
         }
+    }
+
+    /// Whether a host was looked for and did not answer.
+    pub(super) fn is_host_silent(&self, name: &str) -> bool {
+        self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }
 
     pub(super) fn is_hidden(&self, kind: Kind, key: Option<&ObjectKey>) -> bool {

@@ -8,11 +8,13 @@ mod diff;
 mod edges;
 mod file;
 mod foresight;
+mod hidden;
 mod keep;
 mod laws;
 mod live;
 mod removal;
 mod rollout;
+mod sight;
 mod verdicts;
 mod world;
 

@@ -183,6 +183,7 @@ pub(super) fn mend(mend: &Mend) -> String {
         Mend::LookAtHost(address) => {
             format!("nobody looked at {address} itself: run it again with `--deep`")
         }
+        Mend::LookAtHosts => "run it again with `--deep`, which looks at hosts".to_owned(),
         Mend::Correct { message, remedy } => format!("{message}; {remedy}"),
         Mend::Write(edit) => edit.clone(),
     }
