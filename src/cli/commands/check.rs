@@ -12,9 +12,7 @@ use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
 use crate::plan::Plan;
-use crate::plan::paths::{
-    Matrix, Mend, Moment, PROTOCOL, Question, Sources, breaches, mend, path_model,
-};
+use crate::plan::paths::{Moment, Sources, Ways, breaches};
 use crate::render::paths::check::{Check, Health};
 
 /// Tell whether every pod reaches every pod, and what stands against it
@@ -55,21 +53,10 @@ pub(crate) async fn run(
 
 fn tell(arguments: &CheckArguments, sources: Sources<'_>, ui: &Ui) -> (String, Health) {
     let moment = Moment::Observed;
-    let model = path_model(sources, &moment);
-    let matrix = Matrix::of(&model);
-    let mends: Vec<Mend> = matrix
-        .broken
-        .iter()
-        .map(|broken| {
-            let (from, to) = (broken.example.0.address, broken.example.1.address);
-            mend(sources, Question { from, to, protocol: PROTOCOL })
-        })
-        .collect();
+    let ways = Ways::look(sources, &moment, usize::MAX);
     let check = Check {
-        model: &model,
-        matrix: &matrix,
-        mends: &mends,
-        breaches: &breaches(sources, &model, &moment),
+        ways: &ways,
+        breaches: &breaches(sources, &ways.model, &moment),
         unread: &unread(sources.plan),
     };
     let text = match arguments.format {

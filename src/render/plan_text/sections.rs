@@ -7,8 +7,8 @@ use crate::plan::paths::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
-use super::super::Purpose;
 use super::super::deferred::{self, Group};
+use super::super::paths::ways::WaysShown;
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
 use super::Page;
@@ -195,12 +195,7 @@ impl Page {
         if found.pairs() == 0 {
             return;
         }
-        let purpose = self.options.purpose;
-        let text = match purpose {
-            Purpose::Drift => reached_now(found),
-            _ => pairs_by_fate(found),
-        };
-        self.wrapped(&text, "Reachability: ", "  ");
+        self.wrapped(&pairs_by_fate(found), "Reachability: ", "  ");
         for loss in &found.losses {
             let (from, to) = &loss.example;
             let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
@@ -218,6 +213,15 @@ impl Page {
         self.blank();
     }
 
+    /// Who reaches whom before anything is mended, and what stands against it.
+    pub(super) fn reached_now(&mut self, ways: WaysShown<'_>) {
+        let lines = ways.in_short(self.options.style);
+        if !lines.is_empty() {
+            self.lines.extend(lines);
+            self.blank();
+        }
+    }
+
     fn help(&mut self, remedy: &str, indent: &str) {
         if !remedy.is_empty() {
             self.painted(Role::Help, &format!("help: {remedy}"), indent, &format!("{indent}  "));
@@ -226,7 +230,7 @@ impl Page {
 }
 
 /// How a plan's pairs fare, the usual fates always and the others where there are any.
-fn pairs_by_fate(found: &Reachability) -> String {
+pub(in crate::render) fn pairs_by_fate(found: &Reachability) -> String {
     let Reachability { kept, gained, lost, broken, unknown, .. } = found;
     let pairs = found.pairs();
     let mut text = format!("{pairs} pairs, {kept} kept, {gained} gained, {lost} lost");
@@ -236,15 +240,6 @@ fn pairs_by_fate(found: &Reachability) -> String {
         }
     }
     text
-}
-
-/// How the pairs fare before anything is mended.
-fn reached_now(found: &Reachability) -> String {
-    let (reached, broken) = (found.kept + found.lost, found.gained + found.broken);
-    let (pairs, unknown) = (found.pairs(), found.unknown);
-    let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
-    let more = if broken > 0 { "; `stargate check` says why" } else { "" };
-    format!("{pairs} pairs, {reached} reached now, {broken} broken{unknown}{more}")
 }
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {
