@@ -45,6 +45,18 @@ impl Reachability {
         self.kept + self.gained + self.lost + self.broken + self.unknown
     }
 
+    /// What is lost and why, in words: `loses 4 pairs, such as …`.
+    pub fn told_losses(&self) -> Vec<String> {
+        let told = |loss: &Loss| {
+            let (from, to) = &loss.example;
+            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
+            let noun = if loss.pairs == 1 { "pair" } else { "pairs" };
+            let resource = resource.unwrap_or_default();
+            format!("loses {} {noun}, such as {from} to {to}{resource}", loss.pairs)
+        };
+        self.losses.iter().map(told).collect()
+    }
+
     /// Whether pairs are lost that nobody said may be.
     pub fn is_refused(&self) -> bool {
         self.lost > 0 && !self.loss_allowed

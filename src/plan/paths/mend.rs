@@ -75,8 +75,17 @@ pub fn mend(sources: Sources<'_>, question: Question) -> Mend {
     match question.walk(&planned) {
         Some(trip) if trip.reached() => Mend::Apply(fewest(sources, question)),
         Some(trip) => beyond_the_plan(sources, question, &planned, &trip),
-        None => Mend::Write(unknown_address(question.from)),
+        None => match first_deferred(sources) {
+            Some(address) => Mend::Wait(address),
+            None => Mend::Write(unknown_address(question.from)),
+        },
     }
+}
+
+/// What is deferred may bring an address that nobody has yet: a worker first.
+fn first_deferred(sources: Sources<'_>) -> Option<Address> {
+    let deferred = sources.plan.deferred.iter().map(|deferred| &deferred.address);
+    deferred.min_by_key(|address| address.kind != Kind::Worker).cloned()
 }
 
 /// Makes the change that the drop names, walks again, and so on.

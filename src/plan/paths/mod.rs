@@ -32,7 +32,7 @@ use crate::resource::{Address, Side};
 use crate::topology::model::Topology;
 
 pub use effect::{Loss, Reachability, reachability};
-pub use invariants::{Breach, Rule, breaches};
+pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};

@@ -1,11 +1,13 @@
 //! Site against site, and what stands between them.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ways::{WaysJson, WaysShown, few};
 use super::words;
-use crate::plan::paths::{Breach, Pairs, Ways};
+use crate::plan::paths::{BEYOND, Breach, Pairs, Rule, Unchecked, Ways};
 use crate::render::style::{Role, Style};
 use crate::render::text::wrap;
 
@@ -16,6 +18,8 @@ pub struct Check<'a> {
     pub ways: &'a Ways,
     /// Rules that do not hold.
     pub breaches: &'a [Breach],
+    /// Rules that were not looked at, or not wholly.
+    pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and why.
     pub unread: &'a [String],
 }
@@ -41,6 +45,8 @@ pub struct CheckJson {
     #[serde(flatten)]
     ways: WaysJson,
     breaches: Vec<BreachJson>,
+    rules: Vec<RuleJson>,
+    beyond: Vec<BeyondJson>,
     unread: Vec<String>,
 }
 
@@ -53,9 +59,30 @@ struct CellJson {
     unknown: u64,
 }
 
+/// How a rule stands, told of every rule.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct RuleJson {
+    number: u8,
+    rule: &'static str,
+    /// Whether a breach was found.
+    broken: bool,
+    /// Why it was not looked at, or not wholly; a rule that is not broken holds
+    /// where nothing stands here.
+    not_looked_at: Vec<String>,
+}
+
+/// What no look at the world tells.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct BeyondJson {
+    number: u8,
+    what: &'static str,
+}
+
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct BreachJson {
-    rule: String,
+    number: u8,
+    rule: &'static str,
+    problem: String,
     resource: String,
     found: String,
 }
@@ -94,6 +121,7 @@ impl Check<'_> {
             lines.push(String::new());
             lines.extend(wrap(reason, "unknown: ", "         "));
         }
+        lines.extend(self.unchecked_lines(style));
         lines.extend([String::new(), self.last_line(style)]);
         lines.join("\n") + "\n"
     }
@@ -121,12 +149,49 @@ impl Check<'_> {
         for alike in self.breaches.chunk_by(|one, other| one.rule == other.rule) {
             let Some(first) = alike.first() else { continue };
             lines.push(String::new());
-            let wrapped = wrap(&words::breach(first), "breach: ", "        ");
+            let text = format!("{}: {}", words::rule_id(first.rule), words::breach(first));
+            let wrapped = wrap(&text, "breach: ", "        ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)));
             let names: Vec<String> = alike.iter().map(|it| it.address.to_string()).collect();
             lines.extend(wrap(&format!("at {}", few(&names)), "        ", "        "));
         }
         lines
+    }
+
+    /// Rules that nobody could look at, and what nobody looks at here: neither
+    /// is known to hold.
+    fn unchecked_lines(&self, style: Style) -> Vec<String> {
+        let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for one in self.unchecked {
+            by_reason.entry(words::why(&one.why)).or_default().push(words::rule_id(one.rule));
+        }
+        let unread = by_reason.into_iter().map(|(why, rules)| {
+            let shown = if rules.len() == Rule::ALL.len() {
+                "any rule".to_owned()
+            } else {
+                rules.join(", ")
+            };
+            format!("{shown}: {why}")
+        });
+        let beyond = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
+        let beyond = beyond.collect::<Vec<_>>().join("; ");
+        let mut lines = Vec::new();
+        for text in unread.chain([beyond]) {
+            lines.push(String::new());
+            let wrapped = wrap(&text, "not looked at: ", "               ");
+            lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Quiet, line)));
+        }
+        lines
+    }
+
+    fn rule_json(&self, rule: Rule) -> RuleJson {
+        let unchecked = self.unchecked.iter().filter(|it| it.rule == rule);
+        RuleJson {
+            number: rule.number(),
+            rule: rule.as_str(),
+            broken: self.breaches.iter().any(|breach| breach.rule == rule),
+            not_looked_at: unchecked.map(|it| words::why(&it.why)).collect(),
+        }
     }
 
     fn last_line(&self, style: Style) -> String {
@@ -155,7 +220,9 @@ impl Check<'_> {
             unknown: pairs.unknown,
         });
         let breaches = self.breaches.iter().map(|breach| BreachJson {
-            rule: words::rule(breach.rule).to_owned(),
+            number: breach.rule.number(),
+            rule: breach.rule.as_str(),
+            problem: words::rule(breach.rule).to_owned(),
             resource: breach.address.to_string(),
             found: breach.found.clone(),
         });
@@ -165,6 +232,8 @@ impl Check<'_> {
             sites: cells.collect(),
             ways: shown.to_json(),
             breaches: breaches.collect(),
+            rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
+            beyond: BEYOND.into_iter().map(|(number, what)| BeyondJson { number, what }).collect(),
             unread: self.unread.to_vec(),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())

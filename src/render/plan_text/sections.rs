@@ -196,13 +196,8 @@ impl Page {
             return;
         }
         self.wrapped(&pairs_by_fate(found), "Reachability: ", "  ");
-        for loss in &found.losses {
-            let (from, to) = &loss.example;
-            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
-            let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
-            let resource = resource.unwrap_or_default();
-            let text = format!("loses {pairs}, such as {from} to {to}{resource}");
-            self.painted(Role::Warning, &text, "  ", "    ");
+        for loss in found.told_losses() {
+            self.painted(Role::Warning, &loss, "  ", "    ");
         }
         if found.is_refused() {
             self.help(
