@@ -136,6 +136,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);
     Facts {
+        untold_nodes: Vec::new(),
         subscription: SubscriptionId::new(SUBSCRIPTION),
         ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
         cluster: Some(cluster_facts(topology)),

@@ -42,7 +42,7 @@ pub(crate) fn status(
             }
         })
         .collect();
-    StatusTable { rows }
+    StatusTable { rows, reachability: None }
 }
 
 /// What people call it.

@@ -21,6 +21,8 @@ pub struct Facts {
     pub cluster: Option<ClusterFacts>,
     /// AKS's own nodes, those whose pod CIDR is known.
     pub nodes: Vec<AksNode>,
+    /// AKS's own nodes whose pod CIDR Azure has not told yet.
+    pub untold_nodes: Vec<UntoldNode>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
     /// What each worker holds already.
@@ -65,6 +67,15 @@ pub struct NodeSubnet {
     pub id: ArmId,
     /// Its range.
     pub prefix: Ipv4Net,
+}
+
+/// One of AKS's own nodes, of which not all is known yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UntoldNode {
+    /// Its name.
+    pub name: String,
+    /// Its address, where the Node tells it.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// One of AKS's own nodes.

@@ -67,7 +67,7 @@ pub enum Ending {
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let before = run.doors.requests.by_api();
-    let mut observation = observe(run.doors, run.scope, (run.now)()).await;
+    let mut observation = observe(run.doors, run.scope, run.now).await;
     let topology = run.scope.topology;
     observation.findings.extend(live_lints(topology, &observation.facts, &observation.tailnet));
     let whole = build(topology, &observation.facts, &mut observation.findings);
@@ -173,9 +173,15 @@ pub async fn apply(
         remaining: None,
     };
     approved.add(&first.plan);
+    let loss_allowed = first.plan.reachability.loss_allowed;
     let mut planned = first;
     loop {
         if let Some(ending) = ends_before_round(run, &planned.plan, applied.rounds) {
+            applied.ending = ending;
+            break;
+        }
+        planned.plan.reachability.loss_allowed = loss_allowed;
+        if let Some(ending) = loses_pairs(&planned.plan) {
             applied.ending = ending;
             break;
         }
@@ -211,6 +217,16 @@ pub async fn apply(
     applied
 }
 
+/// No round cuts pods off from each other that nobody said may be.
+fn loses_pairs(plan: &Plan) -> Option<Ending> {
+    let found = &plan.reachability;
+    let reason = || match found.told_losses().first() {
+        Some(loss) => format!("the plan {loss}"),
+        None => format!("the plan loses {} pairs", found.lost),
+    };
+    found.is_refused().then(|| Ending::Partial { code: Code::ReachabilityLost, reason: reason() })
+}
+
 /// Names what a round should have changed and did not.
 fn no_progress(plan: &Plan) -> String {
     let names: Vec<String> =
@@ -221,6 +237,10 @@ fn no_progress(plan: &Plan) -> String {
 
 /// Executes exactly the changes of a saved plan, once.
 pub async fn apply_once(run: &Run<'_>, planned: Planned) -> Applied {
+    if let Some(ending) = loses_pairs(&planned.plan) {
+        let outcomes = BTreeMap::new();
+        return Applied { outcomes, rounds: 0, ending, remaining: Some(planned.plan) };
+    }
     let outcomes = run_round(run, &planned, 1).await;
     let ending = ends_after_round(run, &outcomes).unwrap_or(Ending::Converged);
     Applied { outcomes, rounds: 1, ending, remaining: None }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{Observation, Scope};
 use crate::desired::DesiredSet;
-use crate::desired::facts::AksNode;
+use crate::desired::facts::{AksNode, UntoldNode};
 use crate::plan::{Finding, Severity, Source};
 use crate::provider::access::{self, ClusterAccess};
 use crate::provider::cluster::{
@@ -203,13 +203,18 @@ fn note_aks_node(
             address,
             pod_cidr: *pod_cidr,
         }),
-        _ => observation.findings.push(Finding {
-            code: Code::SourceGap,
-            severity: Severity::Warning,
-            address: None,
-            message: format!("the pod range of AKS node {} is not known yet", node.name),
-            remedy: "wait until Azure has given it one, then run the same command again".to_owned(),
-        }),
+        (address, _) => {
+            let name = node.name.clone();
+            observation.facts.untold_nodes.push(UntoldNode { name, address });
+            observation.findings.push(Finding {
+                code: Code::SourceGap,
+                severity: Severity::Warning,
+                address: None,
+                message: format!("the pod range of AKS node {} is not known yet", node.name),
+                remedy: "wait until Azure has given it one, then run the same command again"
+                    .to_owned(),
+            });
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 
-use super::{Observation, Scope, targets};
+use super::{Clock, Observation, Scope, targets};
 use crate::plan::Source;
 use crate::provider::doors::Doors;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
@@ -23,7 +23,7 @@ const WIDTH: usize = 32;
 pub(super) async fn read(
     doors: &Doors,
     scope: &Scope<'_>,
-    devices: &BTreeMap<String, TailnetDevice>,
+    (devices, now): (&BTreeMap<String, TailnetDevice>, &Clock),
     observation: &mut Observation,
 ) {
     let targets = routers(scope, observation);
@@ -38,7 +38,10 @@ pub(super) async fn read(
             .await;
     for (side, target, probe) in probes {
         match probe {
-            Ok(probe) => note_router(scope, &side, probe, observation),
+            Ok(probe) => {
+                observation.read_at.insert(Source::Host(target.hostname.clone()), now());
+                note_router(scope, &side, probe, observation);
+            }
             Err(error) => {
                 let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
                 gap(&target.hostname, &error, offline, observation);
@@ -46,7 +49,7 @@ pub(super) async fn read(
         }
     }
     if scope.deep {
-        read_workers(doors, scope, observation).await;
+        read_workers(doors, scope, now, observation).await;
     }
 }
 
@@ -108,7 +111,12 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
     }
 }
 
-async fn read_workers(doors: &Doors, scope: &Scope<'_>, observation: &mut Observation) {
+async fn read_workers(
+    doors: &Doors,
+    scope: &Scope<'_>,
+    now: &Clock,
+    observation: &mut Observation,
+) {
     let addresses = &observation.facts.router_addresses;
     let mut wanted = Vec::new();
     for datacenter in &scope.topology.datacenters {
@@ -134,7 +142,10 @@ async fn read_workers(doors: &Doors, scope: &Scope<'_>, observation: &mut Observ
         .await;
     for (target, probe) in probes {
         match probe {
-            Ok(probe) => note_worker(&target.hostname, probe, observation),
+            Ok(probe) => {
+                observation.read_at.insert(Source::Host(target.hostname.clone()), now());
+                note_worker(&target.hostname, probe, observation);
+            }
             Err(error) => gap(&target.hostname, &error, false, observation),
         }
     }

@@ -118,8 +118,10 @@ pub struct Observation {
     pub tailnet: TailnetFacts,
     /// What was noticed on the way.
     pub findings: Vec<Finding>,
-    /// When it was read.
+    /// When the reading began.
     pub time: Timestamp,
+    /// When each source had answered.
+    pub read_at: BTreeMap<Source, Timestamp>,
     /// The cluster's objects, whole.
     manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The open door to the cluster.
@@ -128,7 +130,7 @@ pub struct Observation {
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
-pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Observation {
+pub async fn observe(doors: &Doors, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation {
         inventory: Inventory::default(),
         facts: Facts {
@@ -138,19 +140,36 @@ pub async fn observe(doors: &Doors, scope: &Scope<'_>, time: Timestamp) -> Obser
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
             held: BTreeMap::new(),
+            untold_nodes: Vec::new(),
         },
         tailnet: TailnetFacts::default(),
         findings: Vec::new(),
-        time,
+        time: now(),
+        read_at: BTreeMap::new(),
         manifests: BTreeMap::new(),
         access: None,
     };
-    let (azure, tailnet) = tokio::join!(azure::read(doors, scope), tailnet::read(doors, scope));
+    let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
+        timed(azure::read(doors, scope), now),
+        timed(tailnet::read(doors, scope), now)
+    );
+    observation.read_at.insert(Source::Azure, azure_at);
+    observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
     let devices = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(doors, scope, &mut observation).await;
-    hosts::read(doors, scope, &devices, &mut observation).await;
+    observation.read_at.insert(Source::Kubernetes, now());
+    hosts::read(doors, scope, (&devices, now), &mut observation).await;
     observation
+}
+
+/// What tells the time.
+pub type Clock = dyn Fn() -> Timestamp + Send + Sync;
+
+/// An answer, and when it came.
+async fn timed<T>(answer: impl Future<Output = T>, now: &Clock) -> (T, Timestamp) {
+    let answer = answer.await;
+    (answer, now())
 }
 
 impl Observation {

@@ -318,6 +318,7 @@ mod tests {
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
             held: BTreeMap::new(),
+            untold_nodes: Vec::new(),
         };
         build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
     }

@@ -110,6 +110,11 @@ impl Inventory {
         sources_of(kind, key).into_iter().find_map(|source| self.gaps.get(&source))
     }
 
+    /// The gap of a source, if it could not be read.
+    pub fn gap_at(&self, source: &Source) -> Option<&Gap> {
+        self.gaps.get(source)
+    }
+
     /// The gap that hides what a resource's value is made from. A datacenter's
     /// tables name the pod range that each worker holds, and only the cluster
     /// knows it: without its word they would be written with ranges made up.

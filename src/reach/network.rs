@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::fabric::{Segment, SegmentId};
+use super::fact::Origin;
 use super::host::{Host, HostId};
 use super::table::PrefixTable;
 use super::tunnel::Tunnel;
@@ -92,6 +93,20 @@ impl Network {
     /// What a host is called.
     pub fn name(&self, id: HostId) -> &str {
         self.host(id).map_or("", |host| &host.name)
+    }
+
+    /// Whether two hosts are on one segment.
+    pub fn share_segment(&self, one: HostId, other: HostId) -> bool {
+        let ports = |id| self.host(id).into_iter().flat_map(|host| &host.ports);
+        ports(one).any(|port| ports(other).any(|it| it.segment == port.segment))
+    }
+
+    /// Where a node on a segment would have been read of that nobody could:
+    /// it may have an address there that nobody seems to have.
+    pub fn unread_on(&self, segment: SegmentId) -> Option<Origin> {
+        let on_it = |host: &&Host| host.ports.iter().any(|port| port.segment == segment);
+        let mut hosts = self.hosts.iter().filter(on_it);
+        hosts.find_map(|host| Some(host.pods.read().err()?.origin))
     }
 
     /// Every prefix that some table has an entry for.

@@ -6,6 +6,7 @@ use super::fact::Origin;
 use super::hop::{Cause, Decision, Place};
 use super::host::{Host, HostId, Kernel, KernelHop, Pods, Port, ReversePathFilter};
 use super::walk::{Halt, Step, Walker};
+use crate::net::prefix::TAILNET_RANGE;
 
 impl Walker<'_> {
     /// Takes a packet that came in by a port, or that the host itself sends.
@@ -25,6 +26,8 @@ impl Walker<'_> {
         };
         let origin = host.kernel.origin();
         let answered = self.restore(id, origin);
+        self.know_members(id, self.packet.destination)?;
+        self.know_members(id, self.packet.source)?;
         self.filter_source(id, kernel, entered, origin)?;
         if self.is_own_address(id, host, self.packet.destination) {
             return Ok(self.arrive(id, origin));
@@ -33,7 +36,12 @@ impl Walker<'_> {
         if foreign && !kernel.forwarding {
             return Err(self.dropped(place, Cause::NotForwarding, vec![origin]));
         }
-        let pods = *self.read(place, &host.pods)?;
+        let pods = match host.pods.read() {
+            Ok(pods) => *pods,
+            // What is somebody else's is no pod of this host.
+            Err(_) if network.owner_of(self.packet.destination).is_some() => Pods::None,
+            Err(unread) => return Err(Halt::Unknown { place, origin: unread.origin }),
+        };
         if pods.range().is_some_and(|range| range.contains(&self.packet.destination)) {
             return self.deliver_to_pod(id, pods, host.pods.origin());
         }
@@ -79,7 +87,7 @@ impl Walker<'_> {
             }
         };
         if !answered {
-            self.translate(id, kernel, entered, port, origin);
+            self.translate(id, kernel, entered, port, origin)?;
         }
         match port {
             Port::Segment(number) => self.onto_segment(id, number, neighbour),
@@ -107,12 +115,15 @@ impl Walker<'_> {
         entered: Port,
         left: Port,
         origin: Origin,
-    ) {
+    ) -> Result<(), Halt> {
         let source = self.packet.source;
         let applies = kernel
             .translations
             .iter()
             .any(|rule| rule.applies(entered, left, source, self.packet.destination));
+        if applies && left == Port::Tunnel {
+            self.know_own_address(id)?;
+        }
         if applies
             && let Some(shown) = self.address_at(id, left)
             && shown != source
@@ -122,6 +133,31 @@ impl Walker<'_> {
             self.note(Place::Host(id), decision, origin);
         }
         self.tracking.passed_on(id, source, &self.packet);
+        Ok(())
+    }
+
+    /// An address of the tailnet that nobody seems to have may be that of a
+    /// member whose own nobody could read, and then table 52 knows it.
+    fn know_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
+        let network = self.network;
+        if !TAILNET_RANGE.contains(&address) || network.owner_of(address).is_some() {
+            return Ok(());
+        }
+        self.know_own_address(id)?;
+        let is_member = network.tunnel().members.contains_key(&id);
+        match network.tunnel().unread_address(id, address).filter(|_| is_member) {
+            Some(origin) => Err(Halt::Unknown { place: Place::Host(id), origin }),
+            None => Ok(()),
+        }
+    }
+
+    /// Who is not connected has no address in the tailnet.
+    fn know_own_address(&self, id: HostId) -> Result<(), Halt> {
+        let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
+        if member.connected.read() != Ok(&false) {
+            self.read(Place::Host(id), &member.address)?;
+        }
+        Ok(())
     }
 
     fn address_at(&self, id: HostId, port: Port) -> Option<Ipv4Addr> {
@@ -166,9 +202,14 @@ impl Walker<'_> {
             || self.address_at(id, Port::Tunnel) == Some(address)
     }
 
-    /// The end of the way at a member that is known not to be connected.
+    /// The end of the way at a member that is known not to be connected, for
+    /// what goes to a host that is on none of its segments.
     fn offline(&self, id: HostId) -> Option<Halt> {
         let member = self.network.tunnel().members.get(&id)?;
+        let to = self.network.owner_of(self.packet.destination)?;
+        if to == id || self.network.share_segment(id, to) {
+            return None;
+        }
         let origins = vec![member.connected.origin()];
         let offline = member.connected.read() == Ok(&false);
         offline.then(|| self.dropped(Place::Host(id), Cause::Offline(id), origins))

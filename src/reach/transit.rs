@@ -41,6 +41,9 @@ impl Walker<'_> {
             if !lan.prefix.contains(&neighbour) {
                 return Err(Halt::Left(place));
             }
+            if let Some(origin) = self.network.unread_on(segment) {
+                return Err(Halt::Unknown { place, origin });
+            }
             let cause = Cause::NoNeighbour(neighbour);
             return Err(self.dropped(place, cause, vec![lan.origin]));
         };
@@ -57,9 +60,13 @@ impl Walker<'_> {
     ) -> Result<Step, Halt> {
         let place = Place::Interface(segment, from);
         let Some(sender) = fabric.interfaces.get(&from) else {
+            if let Some(origin) = fabric.unread {
+                return Err(Halt::Unknown { place, origin });
+            }
             return Err(self.dropped(place, Cause::NobodyAt(from), vec![fabric.origin]));
         };
         if !fabric.is_own(from, sender, self.packet.source) && !self.forwards(place, sender)? {
+            self.know_carried(place, fabric, sender, self.packet.source)?;
             let origins = vec![sender.forwarding.origin()];
             return Err(self.dropped(place, Cause::SourceCheck, origins));
         }
@@ -74,6 +81,7 @@ impl Walker<'_> {
             }
             FabricHop::Gateway => return Err(Halt::Left(place)),
             FabricHop::Internet | FabricHop::Nowhere => {
+                self.know_carried(place, fabric, sender, self.packet.destination)?;
                 let origins = self.nowhere_origins(fabric, sender, route.origin);
                 return Err(self.dropped(place, Cause::Nowhere(route), origins));
             }
@@ -115,11 +123,28 @@ impl Walker<'_> {
         if !fabric.is_own(to, receiver, self.packet.destination)
             && !self.forwards(place, receiver)?
         {
+            self.know_carried(place, fabric, receiver, self.packet.destination)?;
             let origins = vec![receiver.forwarding.origin()];
             return Err(self.dropped(place, Cause::DestinationCheck, origins));
         }
         self.ask_group(place, fabric, receiver, Direction::Inbound)?;
         Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
+    }
+
+    /// An address that nobody seems to have may be of a pod that the overlay
+    /// carries, on a node that nobody could read of.
+    fn know_carried(
+        &self,
+        place: Place,
+        fabric: &Fabric,
+        interface: &Interface,
+        address: Ipv4Addr,
+    ) -> Result<(), Halt> {
+        let unread = fabric.unread.filter(|_| interface.in_overlay);
+        match unread.filter(|_| self.network.owner_of(address).is_none()) {
+            Some(origin) => Err(Halt::Unknown { place, origin }),
+            None => Ok(()),
+        }
     }
 
     fn forwards(&self, place: Place, interface: &Interface) -> Result<bool, Halt> {
@@ -194,6 +219,9 @@ impl Walker<'_> {
         }
         let destination = self.packet.destination;
         let Some((prefix, peer)) = self.read(place, &sender.peers)?.lookup(destination) else {
+            if let Some(origin) = tunnel.unread_address(id, destination) {
+                return Err(Halt::Unknown { place, origin });
+            }
             let (lacking, origins) = tunnel.lacking(id, destination);
             return Err(self.dropped(place, Cause::NoPeer(lacking), origins));
         };
@@ -215,6 +243,9 @@ impl Walker<'_> {
         let source = self.packet.source;
         let owner = self.read(place, &receiver.peers)?.lookup(source);
         if owner.is_none_or(|(_, peer)| peer.owner != from) {
+            if let Some(origin) = tunnel.unread_address(to, source) {
+                return Err(Halt::Unknown { place, origin });
+            }
             let (lacking, mut origins) = tunnel.lacking(to, source);
             origins.extend(owner.map(|(_, peer)| peer.origin));
             let sender = tunnel.members.get(&from);

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use super::fact::{Fact, Origin};
 use super::host::HostId;
 use super::table::PrefixTable;
+use crate::net::prefix::TAILNET_RANGE;
 
 /// What a packet may weigh in Tailscale's tunnel.
 pub const TAILSCALE_MTU: u16 = 1_280;
@@ -128,6 +129,14 @@ impl Tunnel {
     fn gives_way(&self, owner: HostId) -> bool {
         let member = self.members.get(&owner);
         member.is_none_or(|member| member.connected.read() == Ok(&false))
+    }
+
+    /// Where a peer's own address would have been read that may be this one.
+    pub fn unread_address(&self, me: HostId, address: Ipv4Addr) -> Option<Origin> {
+        let is_there = |peer: &Member| peer.connected.read() != Ok(&false);
+        let mut peers = self.members.iter().filter(|(id, peer)| **id != me && is_there(peer));
+        let unread = peers.find_map(|(_, peer)| Some(peer.address.read().err()?.origin));
+        unread.filter(|_| TAILNET_RANGE.contains(&address))
     }
 
     /// Why a member has no peer for an address, and where that was read.

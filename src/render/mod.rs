@@ -3,6 +3,7 @@
 pub mod apply_events;
 mod deferred;
 pub mod diagnostic;
+pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;

@@ -17,6 +17,7 @@ use crate::resource::{Address, Api};
 
 use super::Purpose;
 use super::paths::effect::ReachabilityJson;
+use super::paths::ways::WaysJson;
 use super::rollout_json::RolloutJson;
 
 /// The version of the format.
@@ -50,6 +51,9 @@ pub struct PlanJson {
     pub cost: CostJson,
     /// What becomes of the pairs of nodes' pods.
     pub reachability: ReachabilityJson,
+    /// Who reaches whom before anything is mended; drift alone tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached_now: Option<WaysJson>,
 }
 
 /// How many of what.
@@ -243,6 +247,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         rollout: plan.rollout.map(|it| RolloutJson::of(it, &plan.changes)),
         cost: cost(&plan.cost),
         reachability: ReachabilityJson::of(&plan.reachability),
+        reached_now: None,
     }
 }
 

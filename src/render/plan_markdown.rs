@@ -7,7 +7,8 @@ use crate::plan::{Action, Change, Deferred, Plan, Severity};
 use crate::resource::Side;
 
 use super::deferred::{Group, groups};
-use super::plan_text::{Folded, Options, body_lines, fold, last_line};
+use super::paths::ways::WaysShown;
+use super::plan_text::{Folded, Options, body_lines, fold, last_line, pairs_by_fate};
 use super::text::{counted, cut};
 use super::{Purpose, Style};
 
@@ -25,12 +26,30 @@ const DEFERRED_SHOWN: usize = 12;
 
 /// Renders a plan as markdown of at most [`SIZE_LIMIT`] bytes.
 pub fn render(plan: &Plan, purpose: Purpose) -> String {
+    rendered(plan, purpose, &reachability(plan))
+}
+
+/// Renders how the world differs, and who reaches whom now.
+pub fn render_drift(plan: &Plan, ways: WaysShown<'_>) -> String {
+    let lines = ways.in_short(Style::Plain);
+    let text = match lines.split_first() {
+        None => String::new(),
+        Some((summary, [])) => format!("{}\n\n", escape(summary)),
+        Some((summary, facts)) => {
+            format!("{}\n\n```text\n{}\n```\n\n", escape(summary), facts.join("\n"))
+        }
+    };
+    rendered(plan, Purpose::Drift, &text)
+}
+
+fn rendered(plan: &Plan, purpose: Purpose, reachability: &str) -> String {
     let mut page = Comment { text: String::new() };
     page.text.push_str(&format!("### {}\n\n", title(plan, purpose)));
     page.text.push_str(&format!("**{}**\n\n", last_line(plan, purpose)));
     if !plan.is_empty() {
         page.text.push_str(&summary(plan));
     }
+    page.push(reachability, HEAD_LIMIT);
     page.notes(plan);
     page.changes(plan, purpose);
     page.text
@@ -200,6 +219,32 @@ fn deferred(plan: &Plan) -> Vec<String> {
         format!("**deferred** {}: {}{more}", group.roots("`"), shown.join(", "))
     };
     groups(&plan.deferred).into_iter().map(note).collect()
+}
+
+/// What becomes of the pairs of pods, and why some are lost.
+fn reachability(plan: &Plan) -> String {
+    let found = &plan.reachability;
+    if found.pairs() == 0 {
+        return String::new();
+    }
+    let mut text = format!("Reachability: {}\n\n", pairs_by_fate(found));
+    for loss in &found.losses {
+        let (from, to) = (escape(&loss.example.0), escape(&loss.example.1));
+        let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
+        let resource = loss.resource.as_ref().map(|it| format!(", for `{it}`"));
+        let resource = resource.unwrap_or_default();
+        text.push_str(&format!("- **loses** {pairs}, such as {from} to {to}{resource}\n"));
+    }
+    for interruption in found.told_interruptions() {
+        text.push_str(&format!("- {}\n", escape(&interruption)));
+    }
+    if found.is_refused() {
+        text.push_str("- **refused**: allow it with `--allow-loss`\n");
+    }
+    if !found.losses.is_empty() || !found.interruptions.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// One change in a `diff` block, whose first column decides the colour.

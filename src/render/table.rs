@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::paths::ways::WaysJson;
 use super::text::width;
 
 /// What one station on a packet's way knows of a prefix.
@@ -149,6 +150,9 @@ impl OperationStatus {
 pub struct StatusTable {
     /// One row a resource.
     pub rows: Vec<StatusRow>,
+    /// Who reaches whom now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reachability: Option<WaysJson>,
 }
 
 impl RoutesTable {
@@ -307,7 +311,7 @@ mod tests {
             row("stargate-worker-22", Health::Degraded),
             row("worker-3", Health::Missing),
         ];
-        let table = StatusTable { rows };
+        let table = StatusTable { rows, reachability: None };
         assert_eq!(table.worst(), Health::Degraded);
         assert_eq!(StatusTable::default().worst(), Health::Healthy);
         insta::assert_snapshot!(table.to_text());

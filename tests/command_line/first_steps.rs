@@ -53,7 +53,8 @@ fn after_an_apply_there_is_nothing_left_to_do() {
     let plan = place.run("plan --sandbox --detailed-exitcode").exits(0);
     assert_eq!(plan.out, "No changes. The world matches the topology.\n");
     let drift = place.run("drift --sandbox").exits(0);
-    assert_eq!(drift.out, "No drift. The world matches the topology.\n");
+    let reached = "Reachability: all 24 pairs are reached";
+    assert_eq!(drift.out, format!("{reached}\n\nNo drift. The world matches the topology.\n"));
     let again = place.run("apply --sandbox").exits(0);
     assert_eq!(again.out, plan.out, "no approval is needed for nothing");
 }

@@ -6,6 +6,7 @@
 mod credentials;
 mod first_steps;
 mod graphs;
+mod losses;
 mod outputs;
 mod place;
 mod sandbox_folder;

@@ -10,10 +10,10 @@ const WORKER: &str = "pod/stargate-aks-e2e-2-worker-1";
 fn steady(text: &str) -> String {
     let number = regex::Regex::new("-[0-9]{8}").expect("a pattern");
     let tailnet = regex::Regex::new(r"100\.[0-9]+\.[0-9]+\.[0-9]+").expect("a pattern");
-    let age = regex::Regex::new(r"read [0-9.]+ s ago").expect("a pattern");
+    let age = regex::Regex::new(r"[0-9]+\.[0-9] s ago").expect("a pattern");
     let text = number.replace_all(text, "-00000000");
     let text = tailnet.replace_all(&text, "100.x.y.z");
-    age.replace_all(&text, "read 0.0 s ago").into_owned()
+    age.replace_all(&text, "0.0 s ago").into_owned()
 }
 
 fn json(ran: &Ran) -> Value {
@@ -77,4 +77,33 @@ fn a_check_of_a_healthy_and_of_a_broken_world() {
     let json = json(&place.run("check --sandbox --format json").exits(2));
     assert_eq!((&json["health"], &json["dropped"]), (&"broken".into(), &8.into()));
     assert_eq!(json["broken"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn drift_and_status_tell_what_is_broken_now() {
+    let place = Place::applied();
+    let well = place.run("status --sandbox").exits(0);
+    assert!(well.out.ends_with("\nReachability: all 24 pairs are reached\n"), "{}", well.out);
+    let none = place.run("drift --sandbox").exits(0);
+    assert!(none.out.starts_with("Reachability: all 24 pairs are reached\n"), "{}", none.out);
+    place.run("sandbox break nsg-deny").exits(0);
+    place.run("sandbox break route-missing").exits(0);
+    let drift = place.run("drift --sandbox").exits(2);
+    let status = place.run("status --sandbox").exits(0);
+    for ran in [&drift, &status] {
+        assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
+    }
+    insta::assert_snapshot!("drift_of_a_broken_world", steady(&drift.out));
+    insta::assert_snapshot!("status_of_a_broken_world", steady(&status.out));
+    let drift = json(&place.run("drift --sandbox --format json").exits(2));
+    let status = json(&place.run("status --sandbox --format json").exits(0));
+    for found in [&drift["reached_now"], &status["reachability"]] {
+        let (reached, dropped) = (&found["reached"], &found["dropped"]);
+        assert_eq!(reached.as_u64().zip(dropped.as_u64()).map(|(one, two)| one + two), Some(24));
+        for one in found["broken"].as_array().expect("a list") {
+            assert!(one["resources"][0].is_string() && one["mend"].is_string(), "{one}");
+        }
+    }
+    let comment = place.run("drift --sandbox --format markdown").exits(2).out;
+    assert!(comment.contains("of 24 pairs broken\n\n```text\nbroken: "), "{comment}");
 }

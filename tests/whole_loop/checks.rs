@@ -70,9 +70,9 @@ async fn nothing_is_said_of_a_healthy_world() {
 
 /// A fault, and what a check is to say of it: what drops packets, and which
 /// rules do not hold.
-type Case = (Fault, &'static [&'static str], &'static [&'static str]);
+pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
-const CASES: [Case; 26] = [
+pub(crate) const CASES: [Case; 26] = [
     (Fault::RouteMissing, &["Nowhere route-table/cluster/stargate-workers-rt"], &[]),
     (
         Fault::RouteWrongHop,
@@ -80,7 +80,14 @@ const CASES: [Case; 26] = [
         &["RoutesLeadToSomebody route-table/cluster/stargate-workers-rt"],
     ),
     // No node has the range of a stale route: the next one would.
-    (Fault::RouteStale, &[], &["RoutesLeadToSomebody route-table/cluster/stargate-router-rt"]),
+    (
+        Fault::RouteStale,
+        &[],
+        &[
+            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
+            "RoutesLeadToSomebody route-table/cluster/stargate-router-rt",
+        ],
+    ),
     (Fault::RouterTableDetached, &["Nowhere subnet/cluster/stargate-aks-router-subnet"], &[]),
     (
         Fault::NicForwardingOff,
@@ -96,7 +103,7 @@ const CASES: [Case; 26] = [
     (
         Fault::TailnetRouteUnapproved,
         &["NoPeer approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
-        &[],
+        &["OffersAreApproved approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
     ),
     // Our rule before Tailscale's keeps the workers' own packets at home.
     (
@@ -120,7 +127,10 @@ const CASES: [Case; 26] = [
     (
         Fault::CniConfigMissing,
         &["PodsNotPlumbed worker/dc1/stargate-aks-e2e-2-worker-1"],
-        &["WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1"],
+        &[
+            "PodsGetAddresses worker/dc1/stargate-aks-e2e-2-worker-1",
+            "WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1",
+        ],
     ),
     // The route that ends what nobody has.
     (
@@ -142,7 +152,14 @@ const CASES: [Case; 26] = [
         ],
         &[],
     ),
-    (Fault::AksScaleIn, &[], &["RoutesLeadToSomebody route-table/cluster/stargate-router-rt"]),
+    (
+        Fault::AksScaleIn,
+        &[],
+        &[
+            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
+            "RoutesLeadToSomebody route-table/cluster/stargate-router-rt",
+        ],
+    ),
     (
         Fault::AksPodCidrCollision,
         &["SourceNotAllowed approved-routes/cluster/stargate-aks-e2e-2-router"],
@@ -150,6 +167,7 @@ const CASES: [Case; 26] = [
             "NobodyOffersOthersPods advertised-routes/dc1/stargate-aks-e2e-2-dc-router",
             "NobodyOffersOthersPods approved-routes/dc1/stargate-aks-e2e-2-dc-router",
             "PodRangesAreApart worker/dc1/stargate-aks-e2e-2-worker-1",
+            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
         ],
     ),
     (Fault::WorkerNotReady, &[], &["WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1"]),

@@ -20,6 +20,7 @@ mod portrait;
 mod reachability;
 mod repeat;
 mod rollout;
+mod rules;
 mod saved_plans;
 mod tokens;
 mod unreliable;

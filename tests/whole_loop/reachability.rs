@@ -1,10 +1,14 @@
 //! What a plan does to who reaches whom.
 
+use stargate::execute::Ending;
 use stargate::plan::Standing;
+use stargate::plan::paths::Reachability;
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS, told};
+use stargate::topology::diagnostic::Code;
+
+use crate::harness::{Deployment, EXAMPLE, Look, Quiet, TWO_DATACENTERS, told};
 
 #[tokio::test(start_paused = true)]
 async fn mending_gains_pairs_and_loses_none() {
@@ -60,4 +64,32 @@ async fn a_plan_that_loses_pairs_is_refused() {
     assert_eq!(plan.standing(), Standing::Blocked);
     plan.reachability.loss_allowed = true;
     assert!(!plan.reachability.is_refused());
+}
+
+/// What the first plan did not lose no later round may.
+#[tokio::test(start_paused = true)]
+async fn a_later_round_that_would_lose_pairs_is_not_begun() {
+    let healthy = Deployment::example_applied().await.copy_of_world();
+    let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
+    for (loss_allowed, code) in [(false, Code::ReachabilityLost), (true, Code::PartlyApplied)] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.strike(Fault::TagRemoved, None);
+        deployment.strike(Fault::MssClampMissing, None);
+        let deployment = deployment.edited(&moved);
+        let mut planned = deployment.look(&Look::default()).await;
+        assert!(planned.plan.reachability.is_refused());
+        // Somebody approved the mending of the clamp alone.
+        planned.plan.reachability = Reachability { loss_allowed, ..Default::default() };
+        planned.plan.changes.retain(|it| it.address.to_string().contains("router-host/dc1"));
+        planned.plan.deferred.clear();
+        planned.plan.blocked.clear();
+        assert_eq!(planned.plan.changes.len(), 1, "{}", told(&planned.plan));
+        let applied = deployment.apply_planned(&Look::default(), planned, &Quiet).await;
+        assert_eq!(applied.rounds, 1);
+        let Ending::Partial { code: found, reason } = &applied.ending else {
+            panic!("{:?}", applied.ending)
+        };
+        assert_eq!(*found, code, "{reason}");
+        assert_eq!(reason.contains("loses"), !loss_allowed, "{reason}");
+    }
 }

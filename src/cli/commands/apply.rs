@@ -49,6 +49,9 @@ pub(crate) struct ApplyArguments {
     pub(crate) format: Format,
 }
 
+/// How many reasons are told why pairs are lost.
+const MOST_LOSSES: usize = 3;
+
 /// What is to be carried out, and how it is told.
 pub(crate) struct Order {
     /// How the world is looked at.
@@ -179,10 +182,16 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
 fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
+    let error = CliError::coded(
+        Code::ReachabilityLost,
+        format!("{pairs} of pods would no longer reach each other"),
+    );
+    let losses = plan.reachability.told_losses().into_iter().map(|loss| format!("the plan {loss}"));
+    let error = losses.take(MOST_LOSSES).fold(error, CliError::hint);
     ui.error(
-        &CliError::new(format!("{pairs} of pods would no longer reach each other"))
-            .hint("see which and why with `stargate plan` and `stargate trace --planned`")
-            .hint("if that is meant, run the same command with `--allow-loss`"),
+        &error
+            .hint("look at one of them with `stargate trace --planned`")
+            .hint("if that is meant, make the plan with `--allow-loss`"),
     );
     exit::BLOCKED
 }

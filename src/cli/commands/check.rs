@@ -11,10 +11,8 @@ use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
-use crate::plan::Plan;
-use crate::plan::paths::{
-    Matrix, Mend, Moment, PROTOCOL, Question, Sources, breaches, mend, path_model,
-};
+use crate::plan::paths::{Moment, Sources, Ways, breaches, unchecked};
+use crate::plan::{Plan, Severity};
 use crate::render::paths::check::{Check, Health};
 
 /// Tell whether every pod reaches every pod, and what stands against it
@@ -55,21 +53,11 @@ pub(crate) async fn run(
 
 fn tell(arguments: &CheckArguments, sources: Sources<'_>, ui: &Ui) -> (String, Health) {
     let moment = Moment::Observed;
-    let model = path_model(sources, &moment);
-    let matrix = Matrix::of(&model);
-    let mends: Vec<Mend> = matrix
-        .broken
-        .iter()
-        .map(|broken| {
-            let (from, to) = (broken.example.0.address, broken.example.1.address);
-            mend(sources, Question { from, to, protocol: PROTOCOL })
-        })
-        .collect();
+    let ways = Ways::look(sources, &moment, usize::MAX);
     let check = Check {
-        model: &model,
-        matrix: &matrix,
-        mends: &mends,
-        breaches: &breaches(sources, &model, &moment),
+        ways: &ways,
+        breaches: &breaches(sources, &ways.model, &moment),
+        unchecked: &unchecked(sources, &ways.model),
         unread: &unread(sources.plan),
     };
     let text = match arguments.format {
@@ -79,9 +67,13 @@ fn tell(arguments: &CheckArguments, sources: Sources<'_>, ui: &Ui) -> (String, H
     (text, check.health())
 }
 
+/// What nobody could read, and errors: with one of them not even what should be
+/// there is known.
 fn unread(plan: &Plan) -> Vec<String> {
+    let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
     let told = |gap: &crate::plan::Gap| {
         format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
     };
-    plan.unexplained_gaps().map(told).collect()
+    plan.unexplained_gaps().map(told).chain(errors).collect()
 }

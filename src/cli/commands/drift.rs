@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::plan;
 use crate::cli::arguments::{Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -12,12 +11,15 @@ use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
+use crate::plan::paths::{Moment, Ways};
 use crate::plan::{Plan, Standing};
-use crate::render::Purpose;
+use crate::render::paths::ways::{MOST_FACTS, WaysShown};
+use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
 
 /// Tell how the world differs from the topology
 ///
-/// Changes nothing and needs no right to. Exits with 2 where there is drift.
+/// Changes nothing and needs no right to. Tells too which pairs of pods and
+/// nodes are broken now, and for which fact. Exits with 2 where there is drift.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DriftArguments {
     /// How to show it
@@ -37,10 +39,25 @@ pub(crate) async fn run(
     let session = Session::open(global, ui).await?;
     let scope = session.scope(Look { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
-    let shown = plan::show(ui, &planned.plan, Purpose::Drift, arguments.format, false);
+    let sources = planned.paths(&session.loaded.topology);
+    let ways = Ways::look(sources, &Moment::Observed, MOST_FACTS);
+    let shown = ui.data(&text(&planned.plan, &ways, arguments.format, ui));
     session.close().await?;
     shown?;
     Ok(exit_code(&planned.plan))
+}
+
+fn text(plan: &Plan, ways: &Ways, format: PlanFormat, ui: &Ui) -> String {
+    let shown = WaysShown { ways };
+    match format {
+        PlanFormat::Text => {
+            let options =
+                plan_text::Options { style: ui.style(), purpose: Purpose::Drift, full: false };
+            plan_text::render_drift(plan, shown, options)
+        }
+        PlanFormat::Json => drift_json::render(plan, shown),
+        PlanFormat::Markdown => plan_markdown::render_drift(plan, shown),
+    }
 }
 
 /// Whoever could not look cannot say that there is no drift.

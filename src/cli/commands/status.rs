@@ -12,8 +12,11 @@ use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
+use crate::plan::paths::{Moment, Ways};
+use crate::render::paths::ways::{MOST_FACTS, WaysShown};
+use crate::render::table::StatusTable;
 
-/// Tell how cluster, routers and workers are
+/// Tell how cluster, routers and workers are, and who reaches whom
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
     /// How to show it
@@ -41,10 +44,18 @@ pub(crate) async fn run(
         None => BTreeMap::new(),
     };
     let table = health::status(&planned, &operations);
+    let sources = planned.paths(&session.loaded.topology);
+    let ways = Ways::look(sources, &Moment::Observed, MOST_FACTS);
     session.close().await?;
+    let shown = WaysShown { ways: &ways };
     let text = match arguments.format {
-        Format::Text => table.to_text(),
-        Format::Json => table.to_json(),
+        Format::Text => {
+            let reachability = shown.in_short(ui.style());
+            let gap = if reachability.is_empty() { "" } else { "\n" };
+            let lines = reachability.into_iter().map(|line| line + "\n");
+            table.to_text() + gap + &lines.collect::<String>()
+        }
+        Format::Json => StatusTable { reachability: Some(shown.to_json()), ..table }.to_json(),
     };
     ui.data(&text)?;
     Ok(exit::DONE)

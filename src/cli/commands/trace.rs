@@ -1,6 +1,6 @@
 //! `stargate trace`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
+use crate::plan::Source;
 use crate::plan::paths::{
     Breach, Moment, PathModel, Question, Sources, breaches, mend, path_model, usual,
 };
@@ -77,7 +78,8 @@ pub(crate) async fn run(
     let scope = session.scope(Look { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let told = tell(arguments, sources, planned.observation.time, ui);
+    let told = tell(arguments, sources, &planned.observation.read_at, ui);
+    let told = told.map_err(|error| with_gaps(error, sources));
     session.close().await?;
     let (text, outcome) = told?;
     ui.data(&text)?;
@@ -91,7 +93,7 @@ pub(crate) async fn run(
 fn tell(
     arguments: &TraceArguments,
     sources: Sources<'_>,
-    read_at: Timestamp,
+    read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, Outcome), CliError> {
     let moment = if arguments.planned { Moment::Planned } else { Moment::Observed };
@@ -111,7 +113,10 @@ fn tell(
     let trip = crate::reach::trip(&model.network, from, to, protocol);
     let mend = trip.broken().map(|_| mend(sources, question));
     let breaches = breaches_on_the_way(sources, &model, &moment, &trip);
-    let passed = Timestamp::now().duration_since(read_at);
+    let now = Timestamp::now();
+    let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+    let ages = read_at.iter().map(|(source, at)| (source.clone(), passed(at))).collect();
+    let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
     let trace = Trace {
         model: &model,
         from,
@@ -120,7 +125,8 @@ fn tell(
         trip: &trip,
         mend: mend.as_ref(),
         breaches: &breaches,
-        age: Duration::try_from(passed).unwrap_or_default(),
+        ages: &ages,
+        changed: &changed,
         planned: arguments.planned,
     };
     let text = match arguments.format {
@@ -128,6 +134,14 @@ fn tell(
         Format::Json => trace.to_json(),
     };
     Ok((text, Outcome::of(&trip)))
+}
+
+/// Who is not known may be known to a source that could not be read.
+fn with_gaps(error: CliError, sources: Sources<'_>) -> CliError {
+    let gaps = sources.plan.unexplained_gaps();
+    gaps.fold(error, |error, gap| {
+        error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
+    })
 }
 
 /// An address, a host's name, or a pod on a host.

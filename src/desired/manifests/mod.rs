@@ -19,7 +19,7 @@ use crate::topology::model::{ContainerRuntime, Datacenter, Profile, Site};
 use crate::topology::names::{ProfileName, WorkerName};
 
 pub use goldpinger::{GOLDPINGER_NAMESPACE, goldpinger};
-pub use route_manager::route_manager;
+pub use route_manager::{NAME as ROUTE_MANAGER, route_manager};
 
 /// The group that bootstrap tokens authenticate into.
 pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";

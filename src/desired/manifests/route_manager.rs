@@ -11,7 +11,8 @@ use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::ownership::ROUTE_PROTOCOL;
 
-const NAME: &str = "stargate-route-manager";
+/// What the DaemonSet is called.
+pub const NAME: &str = "stargate-route-manager";
 /// An image with the whole of iproute2: busybox knows no `onlink`.
 const IMAGE: &str = "docker.io/nicolaka/netshoot:v0.13";
 

@@ -224,6 +224,7 @@ pub(crate) fn no_facts() -> Facts {
         nodes: Vec::new(),
         router_addresses: BTreeMap::new(),
         held: BTreeMap::new(),
+        untold_nodes: Vec::new(),
     }
 }
 

@@ -1,48 +1,62 @@
 //! The cluster's side: AKS's nodes in their VNet, and the router there.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 
 use super::kernels::{node_kernel, pods_hidden};
+use super::segments::unread_subnet;
 use super::view::Seen;
-use super::{Builder, SiteHosts};
-use crate::desired::facts::{AksNode, ClusterFacts};
+use super::{Builder, SiteHosts, Told};
+use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, UntoldNode};
 use crate::desired::names;
 use crate::net::prefix::router_address;
+use crate::plan::Source;
 use crate::reach::fabric::{Fabric, Interface, OverlayRange, Subnet};
 use crate::reach::host::{Pods, SegmentPort};
 use crate::reach::security::SecurityGroup;
-use crate::reach::{Fact, Host, HostId, PrefixTable, Segment, SegmentId};
+use crate::reach::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::resource::{Address, ArmId, Kind, Resource, Side};
+
+/// What the virtual network is called while nobody could read its name.
+const UNREAD_NETWORK: &str = "the AKS VNet";
 
 impl Builder<'_> {
     /// The VNet, the nodes and the router; nothing while there is no cluster.
     pub(super) fn cluster_site(&mut self) {
-        let Some(cluster) = self.view.cluster() else { return };
-        let segment = SegmentId(self.segments.len());
         let topology = self.sources.topology;
         let name = topology.cluster.router.name.as_str();
-        let cluster_address =
+        let address =
             Address::new(Kind::ManagedCluster, Side::Cluster, topology.cluster.name.as_str());
-        let origin = self.origins.of(&cluster_address);
+        let origin = self.origins.of(&address);
+        let cluster = self.view.cluster();
+        if cluster.is_none() && !matches!(self.view.resource(&address), Seen::Hidden) {
+            return;
+        }
         // AKS's nodes are told of by the cluster itself.
-        let blind = self.view.is_hidden(Kind::Worker, None);
+        let of_nodes = self.origins.told(Told { address, source: Source::Kubernetes });
+        let segment = SegmentId(self.segments.len());
         let mut fabric = Fabric {
-            name: cluster.virtual_network.name().to_owned(),
+            name: cluster.map_or(UNREAD_NETWORK, |it| it.virtual_network.name()).to_owned(),
             origin,
-            unread: blind.then_some(origin),
-            address_space: cluster.address_prefixes.clone(),
+            unread: self.unread_nodes(origin, of_nodes),
+            address_space: cluster.map(|it| it.address_prefixes.clone()).unwrap_or_default(),
             subnets: Vec::new(),
             interfaces: BTreeMap::new(),
             overlay: PrefixTable::default(),
         };
-        let subnets = self.cluster_subnets(cluster, &mut fabric);
-        let nodes: Vec<HostId> = self
-            .sources
-            .facts
-            .nodes
-            .iter()
-            .map(|node| self.aks_node(cluster, node, segment, &mut fabric))
-            .collect();
+        let mut subnets = Vec::new();
+        let mut nodes = Vec::new();
+        if let Some(cluster) = cluster {
+            subnets = self.cluster_subnets(cluster, &mut fabric);
+            for node in &self.sources.facts.nodes {
+                nodes.push(self.aks_node(cluster, node, (segment, of_nodes), &mut fabric));
+            }
+            for node in &self.sources.facts.untold_nodes {
+                nodes.extend(self.untold_node(cluster, node, (segment, of_nodes), &mut fabric));
+            }
+        }
         let subnet = topology.cluster.router.subnet_cidr;
         let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
         let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
@@ -53,6 +67,16 @@ impl Builder<'_> {
         self.attach(&mut fabric, router, &interface, &subnets);
         self.segments.push(Segment::Fabric(Box::new(fabric)));
         self.sites.push(SiteHosts { side: Side::Cluster, router, nodes });
+    }
+
+    /// Who would have told of nodes, or of pods of theirs, that are not known.
+    fn unread_nodes(&self, of_cluster: Origin, of_nodes: Origin) -> Option<Origin> {
+        let facts = self.sources.facts;
+        if facts.cluster.is_none() {
+            return Some(of_cluster);
+        }
+        let hidden = self.view.is_hidden(Kind::Worker, None);
+        (hidden || !facts.untold_nodes.is_empty()).then_some(of_nodes)
     }
 
     /// The nodes' subnets, then the router's.
@@ -79,8 +103,10 @@ impl Builder<'_> {
             addresses.push(address);
         }
         let address = Address::new(Kind::Subnet, Side::Cluster, names::CLUSTER_ROUTER_SUBNET);
-        fabric.subnets.extend(self.subnet(&address));
-        addresses.push(address);
+        if let Some(subnet) = self.subnet(&address) {
+            fabric.subnets.push(subnet);
+            addresses.push(address);
+        }
         addresses
     }
 
@@ -88,15 +114,11 @@ impl Builder<'_> {
         &mut self,
         cluster: &ClusterFacts,
         node: &AksNode,
-        segment: SegmentId,
+        (segment, origin): (SegmentId, Origin),
         fabric: &mut Fabric,
     ) -> HostId {
-        let origin = fabric.origin;
-        let of_subnet =
-            |subnet: &crate::desired::facts::NodeSubnet| subnet.prefix.contains(&node.address);
-        let subnet = cluster.node_subnets.iter().position(of_subnet).unwrap_or_default();
-        let network = cluster.node_subnets.get(subnet).map(|subnet| subnet.prefix);
-        let mut kernel = node_kernel(network.unwrap_or_default(), origin);
+        let network = node_network(cluster, node.address);
+        let mut kernel = node_kernel(network, origin);
         kernel.translations.push(pods_hidden(node.pod_cidr, cluster.pod_cidr));
         let host = self.add_host(Host {
             name: node.name.clone(),
@@ -105,11 +127,50 @@ impl Builder<'_> {
             pods: Fact::known(Pods::Range(node.pod_cidr), origin),
             kernel: Fact::known(kernel, origin),
         });
-        let forwarding = Fact::known(false, origin);
-        let interface = Interface { host, subnet, forwarding, in_overlay: true };
-        fabric.interfaces.insert(node.address, interface);
+        hang(fabric, cluster, (host, node.address), origin);
         let range = OverlayRange { node: node.address, origin };
         fabric.overlay.insert(node.pod_cidr, range);
         host
     }
+
+    /// A node that Azure has not given its pods yet, where it has an address.
+    fn untold_node(
+        &mut self,
+        cluster: &ClusterFacts,
+        node: &UntoldNode,
+        (segment, origin): (SegmentId, Origin),
+        fabric: &mut Fabric,
+    ) -> Option<HostId> {
+        let address = node.address?;
+        let kernel = node_kernel(node_network(cluster, address), origin);
+        let host = self.add_host(Host {
+            name: node.name.clone(),
+            runs: Fact::known(true, origin),
+            ports: vec![SegmentPort { segment, address }],
+            pods: Fact::unknown(origin),
+            kernel: Fact::known(kernel, origin),
+        });
+        hang(fabric, cluster, (host, address), origin);
+        Some(host)
+    }
+}
+
+/// The range of the subnet that an address is in.
+fn node_network(cluster: &ClusterFacts, address: Ipv4Addr) -> Ipv4Net {
+    let subnet = cluster.node_subnets.iter().find(|subnet| subnet.prefix.contains(&address));
+    subnet.map(|subnet| subnet.prefix).unwrap_or_default()
+}
+
+/// Hangs a node on its subnet; AKS's own interfaces do not forward.
+fn hang(
+    fabric: &mut Fabric,
+    cluster: &ClusterFacts,
+    (host, address): (HostId, Ipv4Addr),
+    origin: Origin,
+) {
+    let of_subnet = |subnet: &NodeSubnet| subnet.prefix.contains(&address);
+    let subnet = cluster.node_subnets.iter().position(of_subnet);
+    let subnet = subnet.unwrap_or_else(|| unread_subnet(fabric, origin));
+    let forwarding = Fact::known(false, origin);
+    fabric.interfaces.insert(address, Interface { host, subnet, forwarding, in_overlay: true });
 }

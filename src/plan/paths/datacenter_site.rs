@@ -11,7 +11,7 @@ use crate::reach::host::{Kernel, Pods, SegmentPort};
 use crate::reach::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::resource::host::{Worker, WorkerHost};
 use crate::resource::{Address, Kind, Observable, Resource, Side};
-use crate::topology::model::{self, AzureSite, Datacenter, Site};
+use crate::topology::model::{self, Datacenter, Site};
 
 impl Builder<'_> {
     pub(super) fn datacenter_site(&mut self, datacenter: &Datacenter) {
@@ -36,7 +36,7 @@ impl Builder<'_> {
             .collect();
         let nodes = workers.iter().map(|(id, _)| *id).collect();
         let segment = match &datacenter.site {
-            Site::Azure(site) => self.vnet(&side, site, (router, router_name), &workers),
+            Site::Azure(_) => self.vnet(&side, (router, router_name), &workers),
             Site::Existing(site) => {
                 let origin = self.lan_origin(&side, router_name);
                 let hosts = std::iter::once(router).chain(workers.iter().map(|(id, _)| *id));
@@ -67,23 +67,34 @@ impl Builder<'_> {
     fn vnet(
         &mut self,
         side: &Side,
-        site: &AzureSite,
         router: (HostId, &str),
         workers: &[(HostId, &model::Worker)],
     ) -> Segment {
         let address = Address::new(Kind::VirtualNetwork, side.clone(), names::VIRTUAL_NETWORK);
         let origin = self.origins.of(&address);
-        let address_space = match self.view.resource(&address) {
-            Seen::There(Resource::VirtualNetwork(network)) => network.address_prefixes.clone(),
-            _ => vec![site.vnet_cidr],
+        let (address_space, hidden) = match self.view.resource(&address) {
+            Seen::There(Resource::VirtualNetwork(network)) => {
+                (network.address_prefixes.clone(), false)
+            }
+            Seen::There(_) | Seen::Absent => (Vec::new(), false),
+            Seen::Hidden => (Vec::new(), true),
         };
-        let subnets = [names::WORKER_SUBNET, names::ROUTER_SUBNET]
-            .map(|name| Address::new(Kind::Subnet, side.clone(), name));
+        let (mut subnets, mut addresses) = (Vec::new(), Vec::new());
+        for name in [names::WORKER_SUBNET, names::ROUTER_SUBNET] {
+            let address = Address::new(Kind::Subnet, side.clone(), name);
+            let Some(mut subnet) = self.subnet(&address) else { continue };
+            if hidden {
+                // Each of its routes is one beside those of the address space.
+                subnet.routes = Fact::unknown(origin);
+            }
+            subnets.push(subnet);
+            addresses.push(address);
+        }
         let mut fabric = Fabric {
             name: names::VIRTUAL_NETWORK.to_owned(),
             origin,
             address_space,
-            subnets: subnets.iter().filter_map(|subnet| self.subnet(subnet)).collect(),
+            subnets,
             interfaces: BTreeMap::new(),
             unread: None,
             overlay: PrefixTable::default(),
@@ -92,7 +103,7 @@ impl Builder<'_> {
         for (id, name) in machines.chain([router]) {
             let interface =
                 Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
-            self.attach(&mut fabric, id, &interface, &subnets);
+            self.attach(&mut fabric, id, &interface, &addresses);
         }
         Segment::Fabric(Box::new(fabric))
     }
@@ -146,6 +157,10 @@ impl Builder<'_> {
     fn worker_host(&self, address: &Address, node: &Worker) -> Option<WorkerHost> {
         if let Observable::Seen(host) = &node.host {
             return Some(host.clone());
+        }
+        // Whoever asked the host itself and got no answer wants no other's word.
+        if self.view.is_host_silent(&node.name) {
+            return None;
         }
         let desired = self.sources.desired.get(address)?;
         let Resource::Worker(wanted) = &desired.resource else { return None };

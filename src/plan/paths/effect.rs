@@ -9,6 +9,9 @@ use super::snapshot::{Fares, Snapshot};
 use super::{Moment, Sources, path_model};
 use crate::resource::Address;
 
+/// How many interruptions are told of in words.
+const MOST_SHOWN: usize = 6;
+
 /// How many pairs of nodes' pods fare how before and after a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reachability {
@@ -46,6 +49,29 @@ impl Reachability {
     /// How many pairs there are.
     pub fn pairs(&self) -> u64 {
         self.kept + self.gained + self.lost + self.broken + self.unknown
+    }
+
+    /// What is lost and why, in words: `loses 4 pairs, such as …`.
+    pub fn told_losses(&self) -> Vec<String> {
+        let told = |loss: &Loss| {
+            let (from, to) = &loss.example;
+            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
+            let noun = if loss.pairs == 1 { "pair" } else { "pairs" };
+            let resource = resource.unwrap_or_default();
+            format!("loses {} {noun}, such as {from} to {to}{resource}", loss.pairs)
+        };
+        self.losses.iter().map(told).collect()
+    }
+
+    /// Who is cut off for a time, the most pairs first, and because of what.
+    pub fn told_interruptions(&self) -> Vec<String> {
+        let shown = self.interruptions.iter().take(MOST_SHOWN);
+        let mut told: Vec<String> = shown.map(Interruption::told).collect();
+        let more = self.interruptions.len().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            told.push(format!("interrupts others besides, for {more} more reasons"));
+        }
+        told
     }
 
     /// Whether pairs are lost that nobody said may be.

@@ -85,18 +85,29 @@ impl RouterInMaking {
             kernel.rules.push(Rule { to: *prefix, ..Rule::any(OUR_RULE, TableId::MAIN) });
         }
         if let Some(member) = member {
-            let peers = match member.peers.read() {
-                Ok(peers) => peers,
+            let route = |origin| KernelRoute { metric: 0, hop: KernelHop::Tunnel, origin };
+            let table = match member.peers.read() {
+                Ok(peers) => {
+                    peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect()
+                }
+                // What asks the table goes into the tunnel, which knows no more
+                // than that it does not know; what does not ask it goes its way.
+                Err(unread) if is_told_in_tunnel(member, &kernel) => {
+                    std::iter::once((Ipv4Net::default(), route(unread.origin))).collect()
+                }
                 Err(unread) => return Fact::unknown(unread.origin),
             };
-            let route = |origin| KernelRoute { metric: 0, hop: KernelHop::Tunnel, origin };
-            let table = peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect();
             kernel.tables.insert(TableId::TAILSCALE, table);
             kernel.rules.push(Rule::any(TAILSCALE_RULE, TableId::TAILSCALE));
         }
         kernel.sort_rules();
         Fact::known(kernel, origin)
     }
+}
+
+/// Whether nothing decides by an unread table 52 before the tunnel is asked.
+fn is_told_in_tunnel(member: &Member, kernel: &Kernel) -> bool {
+    member.connected.read() == Ok(&true) && kernel.reverse_path_filter != ReversePathFilter::Strict
 }
 
 /// Ours hides what goes into the tunnel, Tailscale's what comes out of it.

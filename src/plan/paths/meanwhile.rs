@@ -11,6 +11,9 @@ use crate::plan::cost::time_of;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, Kind, Side};
 
+/// How many names stand in one sentence.
+const MOST_NAMED: usize = 3;
+
 /// Pairs that are reached before the plan, are not lost with it, and are not
 /// reached for a time in between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,47 @@ pub struct Interruption {
     pub during: Vec<Address>,
     /// How long, by the usual time of what is done meanwhile.
     pub seconds: u64,
+}
+
+impl Interruption {
+    /// In words, as a plan's reader is told.
+    pub(super) fn told(&self) -> String {
+        let time = match self.seconds {
+            0..=90 => format!("about {} s", self.seconds),
+            seconds => format!("about {} min", seconds.div_ceil(60)),
+        };
+        let word = if self.pairs == 1 { "pair" } else { "pairs" };
+        let sides: BTreeSet<String> = self.between.iter().map(Between::sides).collect();
+        let during: Vec<String> = self.during.iter().map(ToString::to_string).collect();
+        let (from, to) = &self.example;
+        format!(
+            "interrupts {} {word} for {time}, {}, such as {from} to {to}, for {}",
+            self.pairs,
+            listed(sides.into_iter().collect()),
+            listed(during),
+        )
+    }
+}
+
+impl Between {
+    /// The sides, whichever of them asks.
+    fn sides(&self) -> String {
+        let (one, other) = (self.from.to_string(), self.to.to_string());
+        if one == other {
+            return format!("within {one}");
+        }
+        format!("{} - {}", (&one).min(&other), (&one).max(&other))
+    }
+}
+
+/// The first few of a list, and how many more.
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMED);
+    names.truncate(MOST_NAMED);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
 }
 
 /// How many pairs of two sides.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::{Moment, PathModel, Sources, path_model};
-use crate::plan::{Blocked, Severity};
+use super::{Moment, PathModel, Sources, Told, path_model};
+use crate::plan::{Blocked, Severity, Source};
 use crate::reach::{Cause, Origin, Protocol, Trip, Verdict, trip};
-use crate::resource::Address;
+use crate::resource::{Address, Kind};
 
 /// With more changes than this no smaller set is looked for that mends as well.
 const MOST_TRIED: usize = 48;
@@ -29,6 +29,8 @@ pub enum Mend {
     },
     /// The host itself has to be looked at.
     LookAtHost(Address),
+    /// Hosts themselves have to be looked at.
+    LookAtHosts,
     /// Something is wrong that forbids all changes.
     Correct {
         /// What.
@@ -73,8 +75,17 @@ pub fn mend(sources: Sources<'_>, question: Question) -> Mend {
     match question.walk(&planned) {
         Some(trip) if trip.reached() => Mend::Apply(fewest(sources, question)),
         Some(trip) => beyond_the_plan(sources, question, &planned, &trip),
-        None => Mend::Write(unknown_address(question.from)),
+        None => match first_deferred(sources) {
+            Some(address) => Mend::Wait(address),
+            None => Mend::Write(unknown_address(question.from)),
+        },
     }
+}
+
+/// What is deferred may bring an address that nobody has yet: a worker first.
+fn first_deferred(sources: Sources<'_>) -> Option<Address> {
+    let deferred = sources.plan.deferred.iter().map(|deferred| &deferred.address);
+    deferred.min_by_key(|address| address.kind != Kind::Worker).cloned()
 }
 
 /// Makes the change that the drop names, walks again, and so on.
@@ -112,13 +123,17 @@ fn fewest(sources: Sources<'_>, question: Question) -> Vec<Address> {
 
 /// The resources that a verdict rests on.
 pub fn addresses(model: &PathModel, verdict: &Verdict) -> Vec<Address> {
+    told(model, verdict).into_iter().map(|told| told.address.clone()).collect()
+}
+
+/// The facts that a verdict rests on, the most telling first.
+fn told<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Told> {
     let origins: &[Origin] = match verdict {
         Verdict::Dropped(drop) => &drop.origins,
         Verdict::Unknown { origin, .. } => std::slice::from_ref(origin),
         Verdict::Arrived(_) | Verdict::Left(_) => &[],
     };
-    let address = |origin: &Origin| Some(model.origins.get(*origin)?.address.clone());
-    origins.iter().filter_map(address).collect()
+    origins.iter().filter_map(|origin| model.origins.get(*origin)).collect()
 }
 
 /// Not even the plan mends it: why not.
@@ -139,9 +154,9 @@ fn beyond_the_plan(
         return Mend::Wait(deferred.address.clone());
     }
     if let Verdict::Unknown { .. } = verdict
-        && let Some(address) = named.into_iter().next()
+        && let Some(told) = told(planned, verdict).into_iter().next()
     {
-        return read(sources, address);
+        return read(sources, told);
     }
     Mend::Write(match verdict {
         Verdict::Dropped(drop) => edit(question, &drop.cause),
@@ -153,11 +168,30 @@ fn beyond_the_plan(
 
 /// A fact that is missing: the source that did not tell, or a host that nobody
 /// looked at.
-fn read(sources: Sources<'_>, address: Address) -> Mend {
-    let key = sources.desired.get(&address).and_then(|desired| desired.key.as_ref());
-    match sources.inventory.gap_for(address.kind, key) {
-        Some(gap) => Mend::Read { reason: gap.reason.clone(), remedy: gap.remedy.clone() },
-        None => Mend::LookAtHost(address),
+pub(super) fn read(sources: Sources<'_>, told: &Told) -> Mend {
+    let Told { address, source } = told;
+    let inventory = sources.inventory;
+    let key = sources.desired.get(address).and_then(|desired| desired.key.as_ref());
+    let of_host = || inventory.gap_at(&Source::Host(address.name.clone()));
+    let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
+    if let Some(gap) = gap.or_else(of_host) {
+        let reason = format!("{} could not be read: {}", gap.source, gap.reason);
+        return Mend::Read { reason, remedy: gap.remedy.clone() };
+    }
+    match (address.kind, source) {
+        (Kind::Worker, _) => Mend::LookAtHost(address.clone()),
+        (Kind::RouterHost, _) => Mend::Read {
+            reason: format!("nobody looked at {address}: it has no address in the tailnet"),
+            remedy: "see `stargate status`".to_owned(),
+        },
+        (Kind::ManagedCluster, Source::Kubernetes) => Mend::Read {
+            reason: "Azure has not told yet which pods a node of AKS has".to_owned(),
+            remedy: "wait until it has, then run the same command again".to_owned(),
+        },
+        _ => Mend::Read {
+            reason: format!("{address} is nothing that stargate reads"),
+            remedy: "look at it in the portal".to_owned(),
+        },
     }
 }
 

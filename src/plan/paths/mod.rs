@@ -24,6 +24,7 @@ mod security;
 mod segments;
 mod snapshot;
 mod view;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,13 +36,14 @@ use crate::resource::{Address, Side};
 use crate::topology::model::Topology;
 
 pub use effect::{Loss, Reachability, reachability};
-pub use invariants::{Breach, Rule, breaches};
+pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use make_before_break::{Wait, make_before_break};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use meanwhile::{Between, Interruption};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
 use view::View;
+pub use ways::{UnreadNodes, Ways};
 
 /// Which world is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,19 +19,22 @@ pub struct Told {
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
     all: Vec<Told>,
-    known: BTreeMap<Address, Origin>,
+    known: BTreeMap<Told, Origin>,
 }
 
 impl Origins {
     /// The origin of what a resource holds.
     pub(super) fn of(&mut self, address: &Address) -> Origin {
-        if let Some(origin) = self.known.get(address) {
-            return *origin;
+        self.told(Told { address: address.clone(), source: source_of(address) })
+    }
+
+    /// The origin of what another source than the usual one tells of a resource.
+    pub(super) fn told(&mut self, told: Told) -> Origin {
+        let next = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let origin = *self.known.entry(told.clone()).or_insert(next);
+        if origin == next {
+            self.all.push(told);
         }
-        let origin = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        let source = source_of(address);
-        self.all.push(Told { address: address.clone(), source });
-        self.known.insert(address.clone(), origin);
         origin
     }
 

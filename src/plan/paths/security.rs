@@ -39,7 +39,16 @@ impl Builder<'_> {
 }
 
 fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
-    let addresses = |texts: &[String]| texts.iter().map(|text| address_match(text)).collect();
+    // Without prefixes it speaks of groups of machines, which nobody reads.
+    let addresses = |texts: &[String]| match texts {
+        [] => vec![AddressMatch::Unclear],
+        texts => texts.iter().map(|text| address_match(text)).collect(),
+    };
+    let ports: Option<Vec<_>> = rule.destination_ports.iter().map(|text| ports(text)).collect();
+    let mut sources = addresses(&rule.source_prefixes);
+    if ports.is_none() {
+        sources = vec![AddressMatch::Unclear];
+    }
     SecurityRule {
         name: name.to_owned(),
         priority: rule.priority,
@@ -55,20 +64,20 @@ fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
             "Udp" => ProtocolMatch::Udp,
             _ => ProtocolMatch::Other,
         },
-        sources: addresses(&rule.source_prefixes),
+        sources,
         destinations: addresses(&rule.destination_prefixes),
-        ports: rule.destination_ports.iter().filter_map(|text| ports(text)).collect(),
+        ports: ports.unwrap_or_else(|| vec![0..=u16::MAX]),
     }
 }
 
 /// A prefix, an address, or one of Azure's tags.
 fn address_match(text: &str) -> AddressMatch {
     let address = || text.parse().ok().map(|address: std::net::Ipv4Addr| address.into());
-    match text {
+    match text.to_ascii_lowercase().as_str() {
         "*" => AddressMatch::Prefix(Ipv4Net::default()),
-        "VirtualNetwork" => AddressMatch::VirtualNetwork,
-        "Internet" => AddressMatch::Internet,
-        "AzureLoadBalancer" => AddressMatch::LoadBalancer,
+        "virtualnetwork" => AddressMatch::VirtualNetwork,
+        "internet" => AddressMatch::Internet,
+        "azureloadbalancer" => AddressMatch::LoadBalancer,
         _ => text.parse().ok().or_else(address).map_or(AddressMatch::Unclear, AddressMatch::Prefix),
     }
 }

@@ -7,7 +7,7 @@ use super::Builder;
 use super::view::Seen;
 use crate::desired::names;
 use crate::reach::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
-use crate::reach::{Fact, HostId};
+use crate::reach::{Fact, HostId, Origin};
 use crate::resource::azure::{NetworkInterface, NextHop, Provisioning};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
@@ -59,16 +59,22 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether a machine is there and runs.
+    /// Whether a machine is there and runs. Of one whose interface could not be
+    /// read nobody knows which address it has: it is nowhere to be found.
     pub(super) fn machine_runs(&mut self, side: &Side, name: &str) -> Fact<bool> {
         let address = Address::new(Kind::VirtualMachine, side.clone(), name);
         let origin = self.origins.of(&address);
-        match self.view.resource(&address) {
+        let runs = match self.view.resource(&address) {
             Seen::There(Resource::VirtualMachine(machine)) => {
-                Fact::known(machine.provisioning == Provisioning::Ready, origin)
+                machine.provisioning == Provisioning::Ready
             }
-            Seen::There(_) | Seen::Absent => Fact::known(false, origin),
-            Seen::Hidden => Fact::unknown(origin),
+            Seen::There(_) | Seen::Absent => false,
+            Seen::Hidden => return Fact::unknown(origin),
+        };
+        let interface = Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
+        match self.view.resource(&interface) {
+            Seen::Hidden if runs => Fact::unknown(self.origins.of(&interface)),
+            _ => Fact::known(runs, origin),
         }
     }
 
@@ -91,27 +97,45 @@ impl Builder<'_> {
         subnets: &[Address],
     ) {
         let origin = self.origins.of(address);
-        let own = self.hosts.get(host.0).and_then(|host| host.ports.first());
-        let (private_ip, forwarding, subnet) = match self.view.resource(address) {
+        match self.view.resource(address) {
             Seen::There(Resource::NetworkInterface(interface)) => {
+                let subnet = subnet_of(interface, subnets);
+                let unread = if subnets.is_empty() { fabric.origin } else { origin };
+                let subnet = subnet.unwrap_or_else(|| unread_subnet(fabric, unread));
                 let forwarding = Fact::known(interface.ip_forwarding, origin);
-                (Some(interface.private_ip), forwarding, subnet_of(interface, subnets))
+                let own = Interface { host, subnet, forwarding, in_overlay: false };
+                fabric.interfaces.insert(interface.private_ip, own);
             }
-            Seen::Hidden => (own.map(|port| port.address), Fact::unknown(origin), 0),
-            Seen::There(_) | Seen::Absent => return,
-        };
-        if let Some(private_ip) = private_ip {
-            let interface = Interface { host, subnet, forwarding, in_overlay: false };
-            fabric.interfaces.insert(private_ip, interface);
+            // It may have any address; the usual one names it where packets go
+            // there, and nothing is told but that it could not be read.
+            Seen::Hidden => {
+                fabric.unread.get_or_insert(origin);
+                let subnet = unread_subnet(fabric, origin);
+                let own = self.hosts.get(host.0).and_then(|host| host.ports.first());
+                let Some(own) = own.map(|port| port.address) else { return };
+                let forwarding = Fact::unknown(origin);
+                let interface = Interface { host, subnet, forwarding, in_overlay: false };
+                fabric.interfaces.entry(own).or_insert(interface);
+            }
+            Seen::There(_) | Seen::Absent => {}
         }
     }
 }
 
-/// The number of an interface's subnet; the first where it cannot be told.
-fn subnet_of(interface: &NetworkInterface, subnets: &[Address]) -> usize {
-    let name = interface.subnet.known().map(ArmId::name).unwrap_or_default();
-    let position = subnets.iter().position(|subnet| subnet.name.eq_ignore_ascii_case(name));
-    position.unwrap_or_default()
+/// A subnet that stands for one that nobody could read of; returns its number.
+pub(super) fn unread_subnet(fabric: &mut Fabric, origin: Origin) -> usize {
+    fabric.subnets.push(Subnet {
+        name: String::new(),
+        routes: Fact::unknown(origin),
+        security: Fact::unknown(origin),
+    });
+    fabric.subnets.len() - 1
+}
+
+/// The number of an interface's subnet, where it is one of these.
+fn subnet_of(interface: &NetworkInterface, subnets: &[Address]) -> Option<usize> {
+    let name = interface.subnet.known().map(ArmId::name)?;
+    subnets.iter().position(|subnet| subnet.name.eq_ignore_ascii_case(name))
 }
 
 fn fabric_hop(hop: NextHop) -> FabricHop {

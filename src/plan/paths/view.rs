@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Moment, Sources};
 use crate::desired::facts::ClusterFacts;
 use crate::plan::foresight::goes_with;
-use crate::plan::{Action, Change, Inventory};
+use crate::plan::{Action, Change, Inventory, Source};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 /// What is seen of a resource.
@@ -106,6 +106,11 @@ impl<'a> View<'a> {
     /// The cluster, unless it is lost at this moment.
     pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
         self.sources.facts.cluster.as_ref().filter(|_| self.lost_cluster.is_none())
+    }
+
+    /// Whether a host was looked for and did not answer.
+    pub(super) fn is_host_silent(&self, name: &str) -> bool {
+        self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }
 
     pub(super) fn is_hidden(&self, kind: Kind, key: Option<&ObjectKey>) -> bool {

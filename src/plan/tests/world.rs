@@ -71,7 +71,7 @@ fn ours(side: &Side) -> Ownership {
 
 impl World {
     /// What a look at the world tells.
-    fn facts(&self, topology: &Topology, asked: &Asked) -> Facts {
+    pub(super) fn facts(&self, topology: &Topology, asked: &Asked) -> Facts {
         let mut facts = no_facts();
         let seen = |source: Source| !asked.gaps.contains(&source);
         let there = topology.cluster.existing || self.objects.contains_key(&cluster_key(topology));
@@ -115,7 +115,7 @@ impl World {
         self.objects.get(key).map(|observed| &observed.resource)
     }
 
-    fn inventory(&self, topology: &Topology, asked: &Asked) -> Inventory {
+    pub(super) fn inventory(&self, topology: &Topology, asked: &Asked) -> Inventory {
         let mut inventory = Inventory::default();
         for source in &asked.gaps {
             inventory.note_gap(Gap {

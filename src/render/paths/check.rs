@@ -1,30 +1,25 @@
 //! Site against site, and what stands between them.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::trace::help;
-use super::words::{self, Words};
-use crate::plan::paths::{Breach, Broken, Matrix, Mend, Pairs, PathModel};
-use crate::reach::{Origin, Verdict};
+use super::ways::{WaysJson, WaysShown, few};
+use super::words;
+use crate::plan::paths::{BEYOND, Breach, Pairs, Rule, Unchecked, Ways};
 use crate::render::style::{Role, Style};
-use crate::render::text::{counted, wrap};
-use crate::resource::Address;
-
-/// How many resources are named of those that are broken alike.
-const MOST_NAMED: usize = 3;
+use crate::render::text::wrap;
 
 /// What a check tells.
 #[derive(Debug, Clone)]
 pub struct Check<'a> {
-    /// The network.
-    pub model: &'a PathModel,
-    /// Who reaches whom.
-    pub matrix: &'a Matrix,
-    /// What mends each of the broken, in the matrix's order.
-    pub mends: &'a [Mend],
+    /// Who reaches whom, with a mend for each of the broken.
+    pub ways: &'a Ways,
     /// Rules that do not hold.
     pub breaches: &'a [Breach],
+    /// Rules that were not looked at, or not wholly.
+    pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and why.
     pub unread: &'a [String],
 }
@@ -46,12 +41,12 @@ pub enum Health {
 pub struct CheckJson {
     format_version: &'static str,
     health: Health,
-    reached: u64,
-    dropped: u64,
-    unknown: u64,
     sites: Vec<CellJson>,
-    broken: Vec<BrokenJson>,
+    #[serde(flatten)]
+    ways: WaysJson,
     breaches: Vec<BreachJson>,
+    rules: Vec<RuleJson>,
+    beyond: Vec<BeyondJson>,
     unread: Vec<String>,
 }
 
@@ -64,21 +59,30 @@ struct CellJson {
     unknown: u64,
 }
 
+/// How a rule stands, told of every rule.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct BrokenJson {
-    from: std::net::Ipv4Addr,
-    to: std::net::Ipv4Addr,
-    way: String,
-    verdict: String,
-    resources: Vec<String>,
-    pairs: u64,
-    sites: Vec<(String, String)>,
-    mend: String,
+struct RuleJson {
+    number: u8,
+    rule: &'static str,
+    /// Whether a breach was found.
+    broken: bool,
+    /// Why it was not looked at, or not wholly; a rule that is not broken holds
+    /// where nothing stands here.
+    not_looked_at: Vec<String>,
+}
+
+/// What no look at the world tells.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct BeyondJson {
+    number: u8,
+    what: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct BreachJson {
-    rule: String,
+    number: u8,
+    rule: &'static str,
+    problem: String,
     resource: String,
     found: String,
 }
@@ -86,7 +90,7 @@ struct BreachJson {
 impl Check<'_> {
     /// How it ended.
     pub fn health(&self) -> Health {
-        let total = self.matrix.total();
+        let total = self.ways.matrix.total();
         if total.dropped > 0 || !self.breaches.is_empty() {
             Health::Broken
         } else if total.unknown > 0 || !self.unread.is_empty() || total.reached == 0 {
@@ -96,75 +100,47 @@ impl Check<'_> {
         }
     }
 
-    fn site(&self, number: usize) -> String {
-        self.model.sites.get(number).map_or(String::new(), |site| site.side.to_string())
+    fn shown(&self) -> WaysShown<'_> {
+        WaysShown { ways: self.ways }
     }
 
     /// The check for people.
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = self.cells(style);
-        for (broken, mend) in self.matrix.broken.iter().zip(self.mends) {
+        let shown = self.shown();
+        for (number, broken) in self.ways.matrix.broken.iter().enumerate() {
             lines.push(String::new());
-            lines.extend(self.broken(broken, mend, style));
+            lines.extend(shown.broken(broken, self.ways.mends.get(number), style));
         }
-        lines.extend(self.unread_nodes(style));
+        for unread in &self.ways.unread {
+            lines.push(String::new());
+            lines.extend(shown.unread(unread, style));
+        }
         lines.extend(self.breach_lines(style));
         for reason in self.unread {
             lines.push(String::new());
             lines.extend(wrap(reason, "unknown: ", "         "));
         }
+        lines.extend(self.unchecked_lines(style));
         lines.extend([String::new(), self.last_line(style)]);
         lines.join("\n") + "\n"
     }
 
     fn cells(&self, style: Style) -> Vec<String> {
-        let width = (0..self.model.sites.len()).map(|at| self.site(at).len()).max().unwrap_or(4);
+        let shown = self.shown();
+        let site = |number| shown.site(number);
+        let width = (0..self.ways.model.sites.len()).map(|at| site(at).len()).max().unwrap_or(4);
         let head = format!(
             "{:width$}  {:width$}  {:>8}  {:>8}  {:>8}",
             "FROM", "TO", "REACHED", "DROPPED", "UNKNOWN"
         );
         let row = |(place, pairs): (&(usize, usize), &Pairs)| {
-            let (from, to) = (self.site(place.0), self.site(place.1));
+            let (from, to) = (site(place.0), site(place.1));
             let Pairs { reached, dropped, unknown } = pairs;
             format!("{from:width$}  {to:width$}  {reached:>8}  {dropped:>8}  {unknown:>8}")
         };
         let head = style.paint(Role::Title, head);
-        std::iter::once(head).chain(self.matrix.cells.iter().map(row)).collect()
-    }
-
-    fn broken(&self, broken: &Broken, mend: &Mend, style: Style) -> Vec<String> {
-        let Some((way, verdict)) = broken.trip.broken() else { return Vec::new() };
-        let words = Words { model: self.model };
-        let pairs = counted(usize::try_from(broken.pairs).unwrap_or(usize::MAX), "pair");
-        let (from, to) = (broken.example.0.address, broken.example.1.address);
-        let verdict_text = words.verdict(verdict);
-        let outcome = if matches!(verdict, Verdict::Dropped(_)) { "broken" } else { "unknown" };
-        let text = format!("{pairs}, as {from} to {to}: {verdict_text}, {}", words::way(way));
-        let indent = " ".repeat(outcome.len() + 2);
-        let mut lines = wrap(&text, &format!("{outcome}: "), &indent);
-        if let Some(first) = lines.first_mut() {
-            *first = style.paint(Role::Error, first.as_str());
-        }
-        lines.extend(help(&words::mend(mend), style));
-        lines
-    }
-
-    fn unread_nodes(&self, style: Style) -> Vec<String> {
-        let named = |origin: &Origin| self.model.origins.get(*origin);
-        let names: Vec<String> = self
-            .matrix
-            .unread
-            .iter()
-            .filter_map(|(_, origin)| Some(named(origin)?.address.to_string()))
-            .collect();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        let text = format!("the pods of {}", few(&names));
-        let mut lines = vec![String::new()];
-        lines.extend(wrap(&text, "unknown: ", "         "));
-        lines.extend(help("run it again with `--deep`, which looks at hosts", style));
-        lines
+        std::iter::once(head).chain(self.ways.matrix.cells.iter().map(row)).collect()
     }
 
     /// A rule that does not hold, with the resources that break it.
@@ -173,7 +149,8 @@ impl Check<'_> {
         for alike in self.breaches.chunk_by(|one, other| one.rule == other.rule) {
             let Some(first) = alike.first() else { continue };
             lines.push(String::new());
-            let wrapped = wrap(&words::breach(first), "breach: ", "        ");
+            let text = format!("{}: {}", words::rule_id(first.rule), words::breach(first));
+            let wrapped = wrap(&text, "breach: ", "        ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)));
             let names: Vec<String> = alike.iter().map(|it| it.address.to_string()).collect();
             lines.extend(wrap(&format!("at {}", few(&names)), "        ", "        "));
@@ -181,8 +158,44 @@ impl Check<'_> {
         lines
     }
 
+    /// Rules that nobody could look at, and what nobody looks at here: neither
+    /// is known to hold.
+    fn unchecked_lines(&self, style: Style) -> Vec<String> {
+        let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for one in self.unchecked {
+            by_reason.entry(words::why(&one.why)).or_default().push(words::rule_id(one.rule));
+        }
+        let unread = by_reason.into_iter().map(|(why, rules)| {
+            let shown = if rules.len() == Rule::ALL.len() {
+                "any rule".to_owned()
+            } else {
+                rules.join(", ")
+            };
+            format!("{shown}: {why}")
+        });
+        let beyond = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
+        let beyond = beyond.collect::<Vec<_>>().join("; ");
+        let mut lines = Vec::new();
+        for text in unread.chain([beyond]) {
+            lines.push(String::new());
+            let wrapped = wrap(&text, "not looked at: ", "               ");
+            lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Quiet, line)));
+        }
+        lines
+    }
+
+    fn rule_json(&self, rule: Rule) -> RuleJson {
+        let unchecked = self.unchecked.iter().filter(|it| it.rule == rule);
+        RuleJson {
+            number: rule.number(),
+            rule: rule.as_str(),
+            broken: self.breaches.iter().any(|breach| breach.rule == rule),
+            not_looked_at: unchecked.map(|it| words::why(&it.why)).collect(),
+        }
+    }
+
     fn last_line(&self, style: Style) -> String {
-        let Pairs { reached, dropped, unknown } = self.matrix.total();
+        let Pairs { reached, dropped, unknown } = self.ways.matrix.total();
         let pairs = reached + dropped + unknown;
         let breaches = match self.breaches.len() {
             0 => String::new(),
@@ -198,54 +211,31 @@ impl Check<'_> {
 
     /// The check for machines.
     pub fn to_json(&self) -> String {
-        let Pairs { reached, dropped, unknown } = self.matrix.total();
-        let cells = self.matrix.cells.iter().map(|(place, pairs)| CellJson {
-            from: self.site(place.0),
-            to: self.site(place.1),
+        let shown = self.shown();
+        let cells = self.ways.matrix.cells.iter().map(|(place, pairs)| CellJson {
+            from: shown.site(place.0),
+            to: shown.site(place.1),
             reached: pairs.reached,
             dropped: pairs.dropped,
             unknown: pairs.unknown,
         });
         let breaches = self.breaches.iter().map(|breach| BreachJson {
-            rule: words::rule(breach.rule).to_owned(),
+            number: breach.rule.number(),
+            rule: breach.rule.as_str(),
+            problem: words::rule(breach.rule).to_owned(),
             resource: breach.address.to_string(),
             found: breach.found.clone(),
         });
-        let broken = self.matrix.broken.iter().zip(self.mends);
         let json = CheckJson {
             format_version: "1.0",
             health: self.health(),
-            reached,
-            dropped,
-            unknown,
             sites: cells.collect(),
-            broken: broken.filter_map(|(broken, mend)| self.broken_json(broken, mend)).collect(),
+            ways: shown.to_json(),
             breaches: breaches.collect(),
+            rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
+            beyond: BEYOND.into_iter().map(|(number, what)| BeyondJson { number, what }).collect(),
             unread: self.unread.to_vec(),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
-    }
-
-    fn broken_json(&self, broken: &Broken, mend: &Mend) -> Option<BrokenJson> {
-        let (way, verdict) = broken.trip.broken()?;
-        let resources: Vec<Address> = crate::plan::paths::addresses(self.model, verdict);
-        Some(BrokenJson {
-            from: broken.example.0.address,
-            to: broken.example.1.address,
-            way: words::way(way).to_owned(),
-            verdict: Words { model: self.model }.verdict(verdict),
-            resources: resources.iter().map(ToString::to_string).collect(),
-            pairs: broken.pairs,
-            sites: broken.sites.iter().map(|it| (self.site(it.0), self.site(it.1))).collect(),
-            mend: words::mend(mend),
-        })
-    }
-}
-
-fn few(names: &[String]) -> String {
-    let shown = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MOST_NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }

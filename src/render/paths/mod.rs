@@ -3,4 +3,5 @@
 pub mod check;
 pub mod effect;
 pub mod trace;
+pub mod ways;
 mod words;

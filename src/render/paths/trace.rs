@@ -1,5 +1,6 @@
 //! One packet's way there and back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -10,7 +11,8 @@ use crate::plan::Source;
 use crate::plan::paths::{Breach, Mend, PathModel};
 use crate::reach::{End, Hop, HostId, Protocol, Trip, Verdict, Walk};
 use crate::render::style::{Role, Style};
-use crate::render::text::{elapsed, wrap};
+use crate::render::text::{WIDTH, elapsed, width, wrap};
+use crate::resource::Address;
 
 /// What a trace tells.
 #[derive(Debug, Clone)]
@@ -29,8 +31,10 @@ pub struct Trace<'a> {
     pub mend: Option<&'a Mend>,
     /// Rules that do not hold at one of the ends.
     pub breaches: &'a [Breach],
-    /// How long ago the facts were read.
-    pub age: Duration,
+    /// How long ago each source told its facts.
+    pub ages: &'a BTreeMap<Source, Duration>,
+    /// What the plan changes: facts that nobody can have read yet.
+    pub changed: &'a BTreeSet<Address>,
     /// Whether it is the world after the plan.
     pub planned: bool,
 }
@@ -96,6 +100,8 @@ struct HopJson {
     decision: String,
     resource: Option<String>,
     source: Option<String>,
+    /// How long ago the source told it; null where the plan is to make it so.
+    fact_age_seconds: Option<u64>,
 }
 
 impl Trace<'_> {
@@ -130,11 +136,9 @@ impl Trace<'_> {
         };
         let protocol = words::protocol(self.protocol);
         let moment = if self.planned { ", as it is after the plan" } else { "" };
-        let age = elapsed(self.age);
         vec![
             style.paint(Role::Title, format!("From {}", shown(self.from.address))),
             style.paint(Role::Title, format!("to   {}, {protocol}{moment}", shown(self.to))),
-            style.paint(Role::Quiet, format!("The facts were read {age} ago.")),
         ]
     }
 
@@ -159,14 +163,28 @@ impl Trace<'_> {
     fn hop(&self, hop: &Hop, style: Style) -> Vec<String> {
         let mut lines = wrap(&self.words().decision(&hop.decision), "    ", "      ");
         if let Some((address, source)) = self.words().told(hop.origin) {
-            let source = match source {
+            let name = match source {
                 Source::Host(_) => "its host".to_owned(),
                 source => source.to_string(),
             };
-            let told = format!("      {address} ({source})");
-            lines.push(style.paint(Role::Quiet, told.trim_end()));
+            let told = match self.age(address, source) {
+                Some(age) => format!("({name}, {} ago)", elapsed(age)),
+                None => "(as planned)".to_owned(),
+            };
+            let line = format!("      {address} {told}");
+            let told = match width(&line) <= WIDTH {
+                true => vec![line],
+                false => vec![format!("      {address}"), format!("        {told}")],
+            };
+            lines.extend(told.into_iter().map(|line| style.paint(Role::Quiet, line)));
         }
         lines
+    }
+
+    /// How long ago a fact was told; nothing where the plan is to change it.
+    fn age(&self, address: &Address, source: &Source) -> Option<Duration> {
+        let is_planned = self.planned && self.changed.contains(address);
+        self.ages.get(source).copied().filter(|_| !is_planned)
     }
 
     fn tail(&self, style: Style, lines: &mut Vec<String>) {
@@ -229,7 +247,7 @@ impl Trace<'_> {
             to: self.end(self.to),
             protocol: words::protocol(self.protocol),
             planned: self.planned,
-            facts_age_seconds: self.age.as_secs(),
+            facts_age_seconds: self.ages.values().max().map_or(0, Duration::as_secs),
             outcome: Outcome::of(self.trip),
             there: self.way(&self.trip.there),
             back: self.trip.back.as_ref().map(|back| self.way(back)),
@@ -251,6 +269,9 @@ impl Trace<'_> {
                 decision: words.decision(&hop.decision),
                 resource: told.map(|(address, _)| address.to_string()),
                 source: told.map(|(_, source)| source.to_string()),
+                fact_age_seconds: told
+                    .and_then(|(address, source)| self.age(address, source))
+                    .map(|age| age.as_secs()),
             }
         };
         WayJson {

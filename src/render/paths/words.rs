@@ -1,7 +1,7 @@
 //! What happened to a packet, in words.
 
 use crate::plan::Source;
-use crate::plan::paths::{Breach, Mend, PathModel, Rule};
+use crate::plan::paths::{Breach, Mend, PathModel, Rule, Why};
 use crate::reach::fabric::{EffectiveRoute, FabricHop, RouteSource};
 use crate::reach::host::{Found, KernelHop, TableId};
 use crate::reach::tunnel::Lacking;
@@ -183,6 +183,7 @@ pub(super) fn mend(mend: &Mend) -> String {
         Mend::LookAtHost(address) => {
             format!("nobody looked at {address} itself: run it again with `--deep`")
         }
+        Mend::LookAtHosts => "run it again with `--deep`, which looks at hosts".to_owned(),
         Mend::Correct { message, remedy } => format!("{message}; {remedy}"),
         Mend::Write(edit) => edit.clone(),
     }
@@ -193,19 +194,41 @@ pub(super) fn breach(breach: &Breach) -> String {
     format!("{}: {}", rule(breach.rule), breach.found)
 }
 
+/// Why a rule was not looked at.
+pub(super) fn why(why: &Why) -> String {
+    match why {
+        Why::Unread(source) => format!("{source} could not be read"),
+        Why::Vouched => "the workers' Nodes vouch for it; `--deep` looks at hosts".to_owned(),
+        Why::Nothing => "there is nothing yet".to_owned(),
+    }
+}
+
+/// The number and the name of a rule, as the README has them.
+pub(super) fn rule_id(rule: Rule) -> String {
+    format!("I{} {}", rule.number(), rule.as_str())
+}
+
 /// What must hold.
 pub(super) fn rule(rule: Rule) -> &'static str {
     match rule {
+        Rule::PodsGetAddresses => "a worker's pods get no addresses of their range",
+        Rule::ServersNameTheirRouter => "a Server names another router, or none",
         Rule::RoutesLeadToSomebody => "a route leads to nobody",
-        Rule::NobodyOffersOthersPods => "a router offers others' pods",
-        Rule::PodRangesAreApart => "two nodes have pods of one range",
-        Rule::InterfacesForward => "an interface does not forward",
-        Rule::SourcesAreHiddenBothWaysOrNot => "sources are hidden by halves",
-        Rule::SegmentSizesAreClamped => "segment sizes are not clamped",
-        Rule::NeighboursAreReachedStraight => "neighbours take the way round",
-        Rule::WhatHasNoRouteEnds => "what has no route goes on",
+        Rule::RoutesAreForSomebody => "a route is for nobody's pods",
+        Rule::OffersAreApproved => "what is offered is not what is approved",
         Rule::CiliumKnowsThePods => "Cilium does not know a worker's pods",
-        Rule::ServersNameTheirRouter => "a Server names no router",
+        Rule::InterfacesForward => "an interface does not forward",
+        Rule::NeighboursAreReachedStraight => "neighbours take the way round",
+        Rule::SourcesAreHiddenBothWaysOrNot => "sources are hidden by halves",
+        Rule::AksNodesAreLeftAlone => "something of ours changes AKS's nodes",
+        Rule::NobodyOffersOthersPods => "a router offers others' pods",
+        Rule::WhatHasNoRouteEnds => "what has no route goes on",
+        Rule::PodRangesAreApart => "two nodes have pods of one range",
+        Rule::SegmentSizesAreClamped => "segment sizes are not clamped",
         Rule::WorkersAreReady => "a worker is not Ready",
+        Rule::NodesAreAsTheyShould => "a Node is not as it should be",
+        Rule::KubeletsAreReached => "a kubelet is not reached",
+        Rule::NothingIsLeftOver => "something of ours is left over",
+        Rule::NoSecretIsKept => "a secret is kept in the cluster",
     }
 }

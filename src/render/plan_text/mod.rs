@@ -10,10 +10,12 @@ use crate::plan::{Action, Change, Plan, Standing};
 use crate::resource::Address;
 
 use super::Purpose;
+use super::paths::ways::WaysShown;
 use super::style::{Role, Style};
 use super::text::{WIDTH, cut, wrap};
 
 pub(super) use folding::{Folded, fold};
+pub(super) use sections::pairs_by_fate;
 
 /// How a plan is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +30,15 @@ pub struct Options {
 
 /// Renders a plan; the last line is its sum.
 pub fn render(plan: &Plan, options: Options) -> String {
+    rendered(plan, options, None)
+}
+
+/// Renders how the world differs, and who reaches whom now.
+pub fn render_drift(plan: &Plan, ways: WaysShown<'_>, options: Options) -> String {
+    rendered(plan, options, Some(ways))
+}
+
+fn rendered(plan: &Plan, options: Options, now: Option<WaysShown<'_>>) -> String {
     let mut page = Page { options, lines: Vec::new() };
     page.changes(plan);
     page.rollout(plan);
@@ -39,7 +50,10 @@ pub fn render(plan: &Plan, options: Options) -> String {
     if !plan.is_empty() && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);
     }
-    page.reachability(&plan.reachability);
+    match now {
+        Some(ways) => page.reached_now(ways),
+        None => page.reachability(&plan.reachability),
+    }
     if let Some(text) = not_in_the_sum(plan) {
         page.line(text);
     }

@@ -1,26 +1,20 @@
 //! What a plan says beyond its changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::plan::cost::Cost;
-use crate::plan::paths::{Between, Interruption, Reachability};
+use crate::plan::paths::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
-use super::super::Purpose;
 use super::super::deferred::{self, Group};
+use super::super::paths::ways::WaysShown;
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
 use super::Page;
 
 /// How many lines of deferred resources are listed below what they wait for.
 const DEFERRED_SHOWN: usize = 24;
-
-/// How many interruptions are listed.
-const MOST_INTERRUPTIONS: usize = 6;
-
-/// How many names stand in one of these lines.
-const MOST_NAMED: usize = 3;
 
 /// How many waves are listed.
 const WAVES_SHOWN: usize = 6;
@@ -201,21 +195,13 @@ impl Page {
         if found.pairs() == 0 {
             return;
         }
-        let purpose = self.options.purpose;
-        let text = match purpose {
-            Purpose::Drift => reached_now(found),
-            _ => pairs_by_fate(found),
-        };
-        self.wrapped(&text, "Reachability: ", "  ");
-        for loss in &found.losses {
-            let (from, to) = &loss.example;
-            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
-            let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
-            let resource = resource.unwrap_or_default();
-            let text = format!("loses {pairs}, such as {from} to {to}{resource}");
-            self.painted(Role::Warning, &text, "  ", "    ");
+        self.wrapped(&pairs_by_fate(found), "Reachability: ", "  ");
+        for loss in found.told_losses() {
+            self.painted(Role::Warning, &loss, "  ", "    ");
         }
-        self.interruptions(&found.interruptions);
+        for interruption in found.told_interruptions() {
+            self.painted(Role::Warning, &interruption, "  ", "    ");
+        }
         if found.is_refused() {
             self.help(
                 "look at it with `stargate trace --planned`; allow it with `--allow-loss`",
@@ -225,25 +211,12 @@ impl Page {
         self.blank();
     }
 
-    /// Who is not reached for a time, and because of what.
-    fn interruptions(&mut self, all: &[Interruption]) {
-        if self.options.purpose == Purpose::Drift {
-            return;
-        }
-        for one in all.iter().take(MOST_INTERRUPTIONS) {
-            let pairs = counted(usize::try_from(one.pairs).unwrap_or(usize::MAX), "pair");
-            let time = estimated(one.seconds);
-            let (from, to) = &one.example;
-            let during: Vec<String> = one.during.iter().map(ToString::to_string).collect();
-            let text = format!(
-                "interrupts {pairs} for {time}, {}, such as {from} to {to}, for {}",
-                between(&one.between),
-                listed(&during),
-            );
-            self.painted(Role::Warning, &text, "  ", "    ");
-        }
-        if all.len() > MOST_INTERRUPTIONS {
-            self.line(format!("  and {} more interruptions", all.len() - MOST_INTERRUPTIONS));
+    /// Who reaches whom before anything is mended, and what stands against it.
+    pub(super) fn reached_now(&mut self, ways: WaysShown<'_>) {
+        let lines = ways.in_short(self.options.style);
+        if !lines.is_empty() {
+            self.lines.extend(lines);
+            self.blank();
         }
     }
 
@@ -255,7 +228,7 @@ impl Page {
 }
 
 /// How a plan's pairs fare, the usual fates always and the others where there are any.
-fn pairs_by_fate(found: &Reachability) -> String {
+pub(in crate::render) fn pairs_by_fate(found: &Reachability) -> String {
     let Reachability { kept, gained, lost, broken, unknown, .. } = found;
     let pairs = found.pairs();
     let mut text = format!("{pairs} pairs, {kept} kept, {gained} gained, {lost} lost");
@@ -265,38 +238,6 @@ fn pairs_by_fate(found: &Reachability) -> String {
         }
     }
     text
-}
-
-/// Which sides do not reach each other, in either direction.
-fn between(cells: &[Between]) -> String {
-    let name = |cell: &Between| {
-        let (one, other) = (cell.from.to_string(), cell.to.to_string());
-        if one == other {
-            format!("within {one}")
-        } else {
-            format!("{} - {}", (&one).min(&other), (&one).max(&other))
-        }
-    };
-    let names: BTreeSet<String> = cells.iter().map(name).collect();
-    listed(&names.into_iter().collect::<Vec<_>>())
-}
-
-/// The first few of a list, and how many more.
-fn listed(names: &[String]) -> String {
-    let mut text: Vec<String> = names.iter().take(MOST_NAMED).cloned().collect();
-    if names.len() > MOST_NAMED {
-        text.push(format!("{} more", names.len() - MOST_NAMED));
-    }
-    text.join(", ")
-}
-
-/// How the pairs fare before anything is mended.
-fn reached_now(found: &Reachability) -> String {
-    let (reached, broken) = (found.kept + found.lost, found.gained + found.broken);
-    let (pairs, unknown) = (found.pairs(), found.unknown);
-    let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
-    let more = if broken > 0 { "; `stargate check` says why" } else { "" };
-    format!("{pairs} pairs, {reached} reached now, {broken} broken{unknown}{more}")
 }
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {

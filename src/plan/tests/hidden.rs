@@ -1,0 +1,308 @@
+//! Facts that could not be read: what depends on them is unknown, and nothing
+//! else is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::damage::{damages, strike};
+use super::sight::{Fares, Pair, Sight, fares, gap, only_unknown, pairs};
+use super::told;
+use super::world::{Asked, World};
+use crate::desired;
+use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker, sketches};
+use crate::plan::Source;
+use crate::plan::paths::{PathModel, addresses, usual};
+use crate::reach::{Place, Trip, Verdict};
+use crate::resource::{Address, Kind, ObjectKey, Resource};
+
+/// What packets' ways have to do with resources of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bearing {
+    /// Ways through the site that it belongs to.
+    Site,
+    /// All ways from one site to another: of two routers that serve one prefix
+    /// it decides which has it.
+    BetweenSites,
+    /// None; rules may look at it all the same.
+    None,
+}
+
+/// Whoever adds a kind decides here whether it is a fact of packets' ways.
+fn bearing(kind: Kind) -> Bearing {
+    match kind {
+        Kind::ManagedCluster
+        | Kind::VirtualNetwork
+        | Kind::Subnet
+        | Kind::RouteTableAssociation
+        | Kind::NetworkSecurityGroup
+        | Kind::NetworkInterface
+        | Kind::VirtualMachine
+        | Kind::RouteTable
+        | Kind::TailnetDevice
+        | Kind::RouterHost
+        | Kind::Worker => Bearing::Site,
+        Kind::AdvertisedRoutes | Kind::ApprovedRoutes => Bearing::BetweenSites,
+        Kind::ResourceGroup
+        | Kind::NatGateway
+        | Kind::PublicIpAddress
+        | Kind::CustomResourceDefinition
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::ClusterRole
+        | Kind::ClusterRoleBinding
+        | Kind::DaemonSet
+        | Kind::Service
+        | Kind::Server
+        | Kind::ProvisioningProfile
+        | Kind::CiliumNode => Bearing::None,
+    }
+}
+
+/// Two datacenters, one of VMs and one of machines that are there already.
+fn small() -> Sketch {
+    let worker = |number| SketchedWorker {
+        number,
+        writes_ip: false,
+        writes_pod_cidr: false,
+        protect: false,
+    };
+    let datacenter = |number| SketchedDatacenter {
+        number,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: vec![worker(0), worker(1)],
+    };
+    Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve: false,
+        goldpinger: false,
+        route_manager: false,
+        other_router_subnet: false,
+        datacenters: vec![datacenter(0), datacenter(1)],
+    }
+}
+
+/// The sites that a trip touches, by their numbers.
+fn touched(model: &PathModel, trip: &Trip) -> BTreeSet<usize> {
+    let site_of = |host| {
+        let holds = |site: &crate::plan::paths::SiteHosts| {
+            site.router == host || site.nodes.contains(&host)
+        };
+        model.sites.iter().position(holds)
+    };
+    let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
+    let places = walks.flat_map(|walk| &walk.hops).map(|hop| hop.place);
+    let hosts = places.filter_map(|place| match place {
+        Place::Host(host) | Place::Tunnel(host) => Some(host),
+        Place::Interface(_, address) => model.network.owner_of(address),
+    });
+    hosts.filter_map(site_of).collect()
+}
+
+fn uses(model: &PathModel, trip: &Trip, address: &Address) -> bool {
+    let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
+    let mut hops = walks.flat_map(|walk| &walk.hops);
+    hops.any(|hop| model.origins.get(hop.origin).is_some_and(|told| told.address == *address))
+}
+
+#[test]
+fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else() {
+    let topology = small().topology();
+    let world = World::of(&topology);
+    let look = world.look(&topology, &Asked::default());
+    let sight = Sight::whole(&world, &topology);
+    let whole = sight.model(&topology, &look.plan);
+    let addresses_of: BTreeMap<&ObjectKey, &Address> =
+        sight.desired.iter().filter_map(|it| Some((it.key.as_ref()?, &it.address))).collect();
+    let mut met = BTreeSet::new();
+    for (key, observed) in &world.objects {
+        let kind = observed.resource.kind();
+        let address = addresses_of[key];
+        let hidden = Sight::without(&world, &topology, &BTreeSet::from([key.clone()]));
+        let partly = hidden.model(&topology, &look.plan);
+        let pairs = pairs(&whole, &partly);
+        assert!(pairs.len() > 200, "{address}: {}", pairs.len());
+        let mut unknown = 0;
+        for pair in &pairs {
+            let told = format!("{address} hidden: {}", pair.told);
+            assert!(only_unknown(pair), "{told}: {:#?}", pair.partly.broken());
+            let is_new =
+                fares(&pair.partly) == Fares::Unknown && fares(&pair.whole) != Fares::Unknown;
+            if is_new {
+                unknown += 1;
+                let (_, verdict) = pair.partly.broken().unwrap();
+                let named = addresses(&partly, verdict).swap_remove(0);
+                // What a worker should be, and so what its Node vouches for, is
+                // spelt out from the cluster.
+                let through = kind == Kind::ManagedCluster && named.kind == Kind::Worker;
+                assert!(named == *address || through, "{told}: {named}");
+                if through {
+                    continue;
+                }
+            }
+            let site = whole.sites.iter().position(|site| site.side == address.side);
+            let expected = match bearing(kind) {
+                Bearing::None => true,
+                Bearing::Site => !touched(&whole, &pair.whole).contains(&site.unwrap()),
+                Bearing::BetweenSites => touched(&whole, &pair.whole).len() < 2,
+            };
+            // Where nothing of the kind is on its way a pair keeps its verdict,
+            // but for those that nobody has: they may be what was not read.
+            if expected && pair.sites.1.is_some() {
+                assert_eq!(fares(&pair.whole), fares(&pair.partly), "{told}");
+            }
+            if uses(&whole, &pair.whole, address) && kind != Kind::ManagedCluster {
+                assert_eq!(fares(&pair.partly), Fares::Unknown, "{told} looks it up");
+            }
+        }
+        assert_eq!(unknown > 0, bearing(kind) != Bearing::None, "{address}: {unknown}");
+        assert!(unknown < pairs.len(), "{address}");
+        met.insert(kind);
+    }
+    let missed: Vec<Kind> = Kind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| bearing(*kind) != Bearing::None && !met.contains(kind))
+        .collect();
+    assert!(missed.is_empty(), "nothing of {missed:?} was hidden");
+}
+
+#[test]
+fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
+    let topology = small().topology();
+    let world = World::of(&topology);
+    let look = world.look(&topology, &Asked::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let all = |fares_so: Fares, pairs: &[Pair]| {
+        pairs.iter().filter(|pair| fares(&pair.partly) == fares_so).count()
+    };
+    let host = |name: &str| Source::Host(name.to_owned());
+    let cases = [
+        (vec![Source::Azure, Source::Kubernetes], 0),
+        (vec![Source::Kubernetes], 1),
+        (vec![Source::Tailscale], 30),
+        (vec![host("lab-router")], 30),
+        (vec![host("dc0-router")], 60),
+        (vec![host("dc1-router")], 60),
+    ];
+    for (gaps, least_reached) in cases {
+        let gaps: BTreeSet<Source> = gaps.into_iter().collect();
+        let sight = Sight::blind(&world, &topology, gaps.clone());
+        let partly = sight.model(&topology, &look.plan);
+        let pairs = pairs(&whole, &partly);
+        for pair in &pairs {
+            assert!(only_unknown(pair), "{gaps:?}: {} {:#?}", pair.told, pair.partly.broken());
+            let Some((_, verdict @ Verdict::Unknown { origin, .. })) = pair.partly.broken() else {
+                continue;
+            };
+            let told = partly.origins.get(*origin).unwrap();
+            let names = &addresses(&partly, verdict)[0];
+            let through = sight.inventory.gap_for(names.kind, None).map(|gap| gap.source.clone());
+            let source = Some(told.source.clone());
+            assert!(
+                [source, through].into_iter().flatten().any(|it| gaps.contains(&it)),
+                "{gaps:?}: {} is told to hang on {told:?}",
+                pair.told
+            );
+        }
+        assert!(all(Fares::Unknown, &pairs) > 0, "{gaps:?}");
+        let reached = all(Fares::Reached, &pairs);
+        assert!(reached >= least_reached, "{gaps:?}: {reached}");
+    }
+}
+
+/// Whoever could be asked and did not answer is vouched for by nobody.
+#[test]
+fn a_worker_that_does_not_answer_is_unknown() {
+    let topology = small().topology();
+    let world = World::of(&topology);
+    let look = world.look(&topology, &Asked::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let mut sight = Sight::whole(&world, &topology);
+    sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
+    let partly = sight.model(&topology, &look.plan);
+    for pair in pairs(&whole, &partly) {
+        let concerns = pair.told.contains("dc0-w1 ");
+        let expected = if concerns { Fares::Unknown } else { fares(&pair.whole) };
+        assert_eq!(fares(&pair.partly), expected, "{}", pair.told);
+    }
+}
+
+/// AKS has made a node, and nobody told yet which pods it has.
+#[test]
+fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
+    let topology = small().topology();
+    let world = World::of(&topology);
+    let look = world.look(&topology, &Asked::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let mut sight = Sight::whole(&world, &topology);
+    let node = sight.facts.nodes.pop().unwrap();
+    let address = Some(node.address);
+    sight.facts.untold_nodes.push(desired::facts::UntoldNode { name: node.name.clone(), address });
+    let partly = sight.model(&topology, &look.plan);
+    let of_node = usual(&node.pod_cidr).to_string();
+    for pair in pairs(&whole, &partly) {
+        assert!(only_unknown(&pair), "{}", pair.told);
+        let fared = fares(&pair.partly);
+        if pair.told.contains(&of_node) {
+            assert_ne!(fared, Fares::Dropped, "{}", pair.told);
+        } else if pair.sites.1.is_some() {
+            assert_eq!(fared, fares(&pair.whole), "{}", pair.told);
+        }
+    }
+}
+
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.div_ceil(4), max_shrink_iters: 2_000, ..usual }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn hiding_facts_only_makes_pairs_unknown(
+        sketch in sketches(false),
+        damages in damages(),
+        hidden in prop::collection::vec(any::<Index>(), 1..12),
+        router_moved in any::<Option<u8>>(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&topology);
+        strike(&mut world, &damages);
+        if let Some(last) = router_moved {
+            readdress(&mut world, last);
+        }
+        let look = world.look(&topology, &Asked::default());
+        let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+        let keys: Vec<&ObjectKey> = world.objects.keys().collect();
+        let hidden: BTreeSet<ObjectKey> =
+            hidden.iter().map(|index| keys[index.index(keys.len())].clone()).collect();
+        let partly = Sight::without(&world, &topology, &hidden).model(&topology, &look.plan);
+        for pair in pairs(&whole, &partly) {
+            prop_assert!(
+                only_unknown(&pair),
+                "{}: {:#?} without {hidden:?} is {:#?}\n{}",
+                pair.told, pair.whole.broken(), pair.partly.broken(), told(&look.plan)
+            );
+        }
+    }
+}
+
+/// Somebody gives a router's interface another address.
+fn readdress(world: &mut World, last: u8) {
+    let interface = world.objects.values_mut().find_map(|observed| match &mut observed.resource {
+        Resource::NetworkInterface(interface) => Some(interface),
+        _ => None,
+    });
+    if let Some(interface) = interface {
+        let [one, two, three, _] = interface.private_ip.octets();
+        interface.private_ip = Ipv4Addr::new(one, two, three, last);
+    }
+}

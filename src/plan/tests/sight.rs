@@ -1,0 +1,184 @@
+//! A look at a world of which some could not be read, beside the whole look.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use super::world::{Asked, World};
+use crate::desired::{self, DesiredSet, Facts};
+use crate::plan::paths::{Moment, PROTOCOL, PathModel, Sources, path_model, usual};
+use crate::plan::{Gap, Inventory, Plan, Source};
+use crate::reach::{End, Trip, Verdict, trip};
+use crate::resource::{ObjectKey, Resource};
+use crate::topology::diagnostic::Code;
+use crate::topology::model::Topology;
+use crate::topology::names::WorkerName;
+
+/// A look at a world, of which some objects could not be read.
+pub(super) struct Sight {
+    pub(super) facts: Facts,
+    pub(super) desired: DesiredSet,
+    pub(super) inventory: Inventory,
+}
+
+impl Sight {
+    pub(super) fn whole(world: &World, topology: &Topology) -> Self {
+        Self::without(world, topology, &BTreeSet::new())
+    }
+
+    /// Objects that could not be read leave a gap where their source is, and
+    /// take with them what else is known by them alone.
+    pub(super) fn without(
+        world: &World,
+        topology: &Topology,
+        hidden: &BTreeSet<ObjectKey>,
+    ) -> Self {
+        let asked = Asked::default();
+        let mut facts = world.facts(topology, &asked);
+        let mut inventory = world.inventory(topology, &asked);
+        for key in hidden {
+            let resource = &world.objects[key].resource;
+            forget(&mut facts, key, resource);
+            inventory.note_gap(gap(source(key)));
+        }
+        inventory.retain(|key| !hidden.contains(key));
+        let desired = desired::build(topology, &facts).unwrap();
+        Self { facts, desired, inventory }
+    }
+
+    /// Whole sources that did not answer.
+    pub(super) fn blind(world: &World, topology: &Topology, gaps: BTreeSet<Source>) -> Self {
+        let asked = Asked { gaps, ..Asked::default() };
+        let facts = world.facts(topology, &asked);
+        let inventory = world.inventory(topology, &asked);
+        let desired = desired::build(topology, &facts).unwrap();
+        Self { facts, desired, inventory }
+    }
+
+    pub(super) fn model(&self, topology: &Topology, plan: &Plan) -> PathModel {
+        let Self { facts, desired, inventory } = self;
+        let sources = Sources { topology, facts, desired, inventory, plan };
+        path_model(sources, &Moment::Observed)
+    }
+}
+
+pub(super) fn gap(source: Source) -> Gap {
+    Gap {
+        source,
+        reason: "it does not answer".to_owned(),
+        code: Code::SourceGap,
+        remedy: "mend it".to_owned(),
+        explained: false,
+    }
+}
+
+fn source(key: &ObjectKey) -> Source {
+    match key {
+        ObjectKey::Azure(_) | ObjectKey::AzureAssociation(_) => Source::Azure,
+        ObjectKey::Device(_) | ObjectKey::DeviceAdvertised(_) | ObjectKey::DeviceApproved(_) => {
+            Source::Tailscale
+        }
+        ObjectKey::Kubernetes(_) => Source::Kubernetes,
+        ObjectKey::Host(name) => Source::Host(name.clone()),
+    }
+}
+
+fn forget(facts: &mut Facts, key: &ObjectKey, resource: &Resource) {
+    match (key, resource) {
+        (_, Resource::ManagedCluster(_)) => {
+            facts.cluster = None;
+            facts.nodes.clear();
+        }
+        (_, Resource::TailnetDevice(device)) => {
+            facts.router_addresses.remove(&device.hostname);
+        }
+        (_, Resource::Worker(worker)) => {
+            facts.held.remove(&WorkerName::new(worker.name.clone()));
+        }
+        (ObjectKey::Azure(id), Resource::NetworkInterface(_)) => {
+            let worker = id.name().strip_suffix("-nic").map(WorkerName::new);
+            if let Some(held) = worker.and_then(|worker| facts.held.get_mut(&worker)) {
+                held.ip = None;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// How a pair fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fares {
+    Reached,
+    Dropped,
+    /// Unread, or gone where nobody looks.
+    Unknown,
+}
+
+pub(super) fn fares(trip: &Trip) -> Fares {
+    match trip.broken() {
+        None => Fares::Reached,
+        Some((_, Verdict::Dropped(_))) => Fares::Dropped,
+        Some(_) => Fares::Unknown,
+    }
+}
+
+/// Addresses that hosts have, by the hosts' names; and of each its site.
+fn ends(model: &PathModel) -> Vec<(String, Ipv4Addr, usize)> {
+    let mut ends = Vec::new();
+    for (number, site) in model.sites.iter().enumerate() {
+        for id in site.nodes.iter().chain([&site.router]) {
+            let host = model.network.host(*id).unwrap();
+            let own = host.ports.iter().map(|port| port.address);
+            let pods = host.pods.read().ok().and_then(|pods| pods.range());
+            let member = model.network.tunnel().members.get(id);
+            let in_tailnet = member.and_then(|member| member.address.read().ok().copied());
+            let all = own.chain(pods.map(|range| usual(&range))).chain(in_tailnet);
+            ends.extend(all.map(|address| (host.name.clone(), address, number)));
+        }
+    }
+    ends
+}
+
+/// Addresses that nobody has.
+const NOBODY: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(10, 244, 9, 9), Ipv4Addr::new(10, 50, 0, 99), Ipv4Addr::new(100, 64, 9, 9)];
+
+fn walk(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<Trip> {
+    let (host, _) = model.network.hosts().find(|(_, host)| host.name == from)?;
+    Some(trip(&model.network, End { host, address }, to, PROTOCOL))
+}
+
+/// A pair, and how it fares with all facts and without some.
+pub(super) struct Pair {
+    pub(super) told: String,
+    pub(super) sites: (usize, Option<usize>),
+    pub(super) whole: Trip,
+    pub(super) partly: Trip,
+}
+
+pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
+    let ends = ends(whole);
+    let asked = ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
+    let asked: Vec<_> = asked.chain(NOBODY.map(|address| ("nobody", address, None))).collect();
+    let mut pairs = Vec::new();
+    for (from, address, site) in &ends {
+        for (to, asked, other) in &asked {
+            let Some(after) = walk(partly, from, *address, *asked) else { continue };
+            pairs.push(Pair {
+                told: format!("{from} {address} -> {to} {asked}"),
+                sites: (*site, *other),
+                whole: walk(whole, from, *address, *asked).unwrap(),
+                partly: after,
+            });
+        }
+    }
+    pairs
+}
+
+/// Hiding facts makes pairs unknown and does nothing else to them.
+pub(super) fn only_unknown(pair: &Pair) -> bool {
+    match (fares(&pair.whole), fares(&pair.partly)) {
+        (_, Fares::Unknown) => true,
+        (Fares::Unknown, after) => after != Fares::Reached,
+        (before, after) => before == after,
+    }
+}
