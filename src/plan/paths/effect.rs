@@ -63,27 +63,31 @@ enum Fares {
 struct Side {
     model: PathModel,
     classes: Classes,
-    trips: HashMap<(usize, usize), ClassTrip>,
+    /// The trips that do not arrive; of the others only that they do.
+    trips: HashMap<(usize, usize), Option<ClassTrip>>,
 }
 
 impl Side {
     fn of(model: PathModel, ends: Vec<End>) -> Self {
         let classes = Classes::of(&model.network, ends);
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.map(|trip| ((trip.from, trip.to), trip)).collect();
+        let trips = trips
+            .map(|trip| ((trip.from, trip.to), Some(trip).filter(|trip| !trip.trip.reached())))
+            .collect();
         Self { model, classes, trips }
     }
 
     fn fares(&self, from: usize, to: usize) -> Fares {
-        match self.trips.get(&(from, to)).map(|trip| trip.trip.broken()) {
-            Some(None) => Fares::Reached,
-            Some(Some((_, Verdict::Dropped(_)))) => Fares::Dropped,
-            Some(Some(_)) | None => Fares::Unknown,
+        let Some(found) = self.trips.get(&(from, to)) else { return Fares::Unknown };
+        match found.as_ref().and_then(|trip| trip.trip.broken()) {
+            None => Fares::Reached,
+            Some((_, Verdict::Dropped(_))) => Fares::Dropped,
+            Some(_) => Fares::Unknown,
         }
     }
 
     fn loss(&self, from: usize, to: usize, pairs: u64) -> Option<Loss> {
-        let trip = self.trips.get(&(from, to))?;
+        let trip = self.trips.get(&(from, to))?.as_ref()?;
         let (_, verdict) = trip.trip.broken()?;
         let name = |end: End| self.model.network.name(end.host).to_owned();
         Some(Loss {
