@@ -23,9 +23,14 @@ pub(crate) struct Shape {
     pub(crate) nodes: u32,
 }
 
-/// The most workers that one file may ask of a datacenter here; what is beyond
-/// is added in memory.
-const MOST_IN_FILE: u32 = 122;
+impl Shape {
+    /// The workers that a file asks of a datacenter: not more than Azure's
+    /// tables and one AKS cluster take. What is beyond is added in memory.
+    fn in_file(self) -> u32 {
+        self.workers.min(122).min(4_880 / self.datacenters)
+    }
+}
+
 /// How many of each kind of thing the world with few changes has lost, changed
 /// or left over.
 const FEW: usize = 5;
@@ -89,7 +94,7 @@ pub(crate) fn topology_text(shape: Shape) -> String {
         let network = index + 1;
         let pool = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 130, 0, 0)) + index * pool_size);
         let length = pool_size.leading_zeros() + 1;
-        let count = shape.workers.min(MOST_IN_FILE);
+        let count = shape.in_file();
         let site = match index % 2 {
             0 => format!(
                 "[datacenters.dc{index:03}.azure]\nresource_group = \"large-dc{index:03}\"\n\
@@ -121,7 +126,7 @@ fn topology(shape: Shape) -> Result<Topology, Box<dyn Error>> {
     let mut topology = loaded.map_err(|found| format!("{:?}", found.list))?.topology;
     for datacenter in &mut topology.datacenters {
         let Some(last) = datacenter.workers.last().cloned() else { continue };
-        for (number, step) in (MOST_IN_FILE + 1..=shape.workers).zip(1..) {
+        for (number, step) in (shape.in_file() + 1..=shape.workers).zip(1..) {
             let mut worker = last.clone();
             worker.name = WorkerName::new(format!("{}-worker-{number:04}", datacenter.name));
             worker.ip = last.ip.map(|ip| Ipv4Addr::from(u32::from(ip) + step));

@@ -1,6 +1,5 @@
 //! All elements together, and who has which address.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -109,23 +108,30 @@ impl Network {
         hosts.find_map(|host| Some(host.pods.read().err()?.origin))
     }
 
-    /// Every prefix that some table has an entry for.
-    pub fn prefixes(&self) -> BTreeSet<Ipv4Net> {
-        let mut found = BTreeSet::new();
+    /// Every prefix longer than that which some table has an entry for, in order.
+    pub fn prefixes(&self, longer_than: u8) -> Vec<Ipv4Net> {
+        let mut found = Vec::new();
+        let mut add = |prefix: Ipv4Net| {
+            if prefix.prefix_len() > longer_than {
+                found.push(prefix);
+            }
+        };
         for segment in &self.segments {
             let Segment::Fabric(fabric) = segment else { continue };
             for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
-                found.extend(routes.iter().map(|(prefix, _)| prefix));
+                routes.iter().for_each(|(prefix, _)| add(prefix));
             }
         }
         for kernel in self.hosts.iter().filter_map(|host| host.kernel.read().ok()) {
             for table in kernel.tables.values() {
-                found.extend(table.iter().map(|(prefix, _)| prefix));
+                table.iter().for_each(|(prefix, _)| add(prefix));
             }
         }
         for peers in self.tunnel.members.values().filter_map(|member| member.peers.read().ok()) {
-            found.extend(peers.iter().map(|(prefix, _)| prefix));
+            peers.iter().for_each(|(prefix, _)| add(prefix));
         }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }

@@ -145,15 +145,20 @@ fn sites_by_host(model: &PathModel) -> BTreeMap<HostId, usize> {
 /// An address of each node's pods; several where some table knows more of the
 /// range than its whole.
 pub fn pod_ends(model: &PathModel) -> Vec<End> {
-    let prefixes = model.network.prefixes();
+    let nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    let range_of = |host: &HostId| {
+        let pods = model.network.host(*host)?.pods.read().ok()?;
+        Some((*host, pods.range()?))
+    };
+    let ranges: Vec<(HostId, Ipv4Net)> = nodes.filter_map(range_of).collect();
+    let widest = ranges.iter().map(|(_, range)| range.prefix_len()).min();
+    let prefixes = model.network.prefixes(widest.unwrap_or_default());
     let mut ends = Vec::new();
-    for host in model.sites.iter().flat_map(|site| &site.nodes) {
-        let pods = model.network.host(*host).and_then(|host| host.pods.read().ok());
-        let Some(range) = pods.and_then(|pods| pods.range()) else { continue };
+    for (host, range) in ranges {
         let parts = parts(&prefixes, &range).flat_map(|part| [part.network(), part.broadcast()]);
         let mut addresses: BTreeSet<_> = parts.collect();
         addresses.insert(usual(&range));
-        ends.extend(addresses.into_iter().map(|address| End { host: *host, address }));
+        ends.extend(addresses.into_iter().map(|address| End { host, address }));
     }
     ends
 }
@@ -163,17 +168,14 @@ pub fn usual(range: &Ipv4Net) -> std::net::Ipv4Addr {
     prefix::host(range, 10).unwrap_or_else(|| range.network())
 }
 
-/// Prefixes that are a part of a range and not all of it.
-fn parts<'a>(
-    prefixes: &'a BTreeSet<Ipv4Net>,
-    range: &Ipv4Net,
-) -> impl Iterator<Item = Ipv4Net> + use<'a> {
+/// Prefixes that are a part of a range and not all of it, of sorted ones.
+fn parts<'a>(prefixes: &'a [Ipv4Net], range: &Ipv4Net) -> impl Iterator<Item = Ipv4Net> + use<'a> {
     let range = *range;
-    let last = Ipv4Net::from(range.broadcast());
-    prefixes
-        .range(range..=last)
-        .filter(move |part| range.contains(*part) && part.prefix_len() > range.prefix_len())
-        .copied()
+    let first = prefixes.partition_point(|prefix| *prefix < range);
+    let from_there = prefixes.get(first..).unwrap_or_default().iter().copied();
+    from_there
+        .take_while(move |part| range.contains(part))
+        .filter(move |part| part.prefix_len() > range.prefix_len())
 }
 
 /// The address of each node.

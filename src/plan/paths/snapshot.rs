@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{PROTOCOL, PathModel, addresses, usual};
 use crate::reach::classes::{ClassTrip, Classes};
-use crate::reach::{End, HostId, Verdict};
+use crate::reach::{End, HostId, Trip, Verdict};
 use crate::resource::{Address, Side};
 
 /// How a pair fares.
@@ -27,7 +27,22 @@ pub(super) struct Snapshot {
     /// By the place of each node.
     class_of: Vec<Class>,
     side_of: Vec<Side>,
-    trips: HashMap<(usize, usize), ClassTrip>,
+    trips: HashMap<(usize, usize), Way>,
+}
+
+/// The way between two classes.
+struct Way {
+    example: (End, End),
+    /// The trip, unless all is well with it: that is told of nowhere, and would
+    /// take room for each pair of classes.
+    broken: Option<Trip>,
+}
+
+impl Way {
+    fn of(found: ClassTrip) -> Self {
+        let ClassTrip { example, trip, .. } = found;
+        Self { example, broken: Some(trip).filter(|trip| !trip.reached()) }
+    }
 }
 
 /// Nodes by name, with the side of each.
@@ -59,16 +74,17 @@ impl Snapshot {
             })
             .collect();
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.map(|trip| ((trip.from, trip.to), trip)).collect();
+        let trips = trips.map(|trip| ((trip.from, trip.to), Way::of(trip))).collect();
         Self { class_of, side_of: nodes.values().cloned().collect(), trips, model }
     }
 
     pub(super) fn fares(&self, from: Class, to: Class) -> Fares {
         let (Some(from), Some(to)) = (from, to) else { return Fares::Unknown };
-        match self.trips.get(&(from, to)).map(|trip| trip.trip.broken()) {
-            Some(None) => Fares::Reached,
-            Some(Some((_, Verdict::Dropped(_)))) => Fares::Dropped,
-            Some(Some(_)) | None => Fares::Unknown,
+        let Some(way) = self.trips.get(&(from, to)) else { return Fares::Unknown };
+        match way.broken.as_ref().and_then(|trip| trip.broken()) {
+            None => Fares::Reached,
+            Some((_, Verdict::Dropped(_))) => Fares::Dropped,
+            Some(_) => Fares::Unknown,
         }
     }
 
@@ -86,7 +102,7 @@ impl Snapshot {
         from: Class,
         to: Class,
     ) -> Option<((String, String), Option<Address>)> {
-        let (_, verdict) = self.trips.get(&(from?, to?))?.trip.broken()?;
+        let (_, verdict) = self.trips.get(&(from?, to?))?.broken.as_ref()?.broken()?;
         let resource = addresses(&self.model, verdict).into_iter().next();
         Some((self.example(from, to)?, resource))
     }

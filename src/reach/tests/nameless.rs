@@ -52,8 +52,8 @@ impl<'a> Nameless<'a> {
         match address {
             address if address == self.from.address => name(1),
             address if address == self.to.address => name(2),
-            address if port(self.from.host) => name(3),
-            address if port(self.to.host) => name(4),
+            _ if port(self.from.host) => name(3),
+            _ if port(self.to.host) => name(4),
             address => address,
         }
     }
