@@ -11,6 +11,9 @@ fn steady(text: &str) -> String {
     let number = regex::Regex::new("-[0-9]{8}").expect("a pattern");
     let tailnet = regex::Regex::new(r"100\.[0-9]+\.[0-9]+\.[0-9]+").expect("a pattern");
     let age = regex::Regex::new(r"read [0-9.]+ s ago").expect("a pattern");
+    let ping = regex::Regex::new(r"is [0-9.]+ s old").expect("a pattern");
+    let text = ping.replace_all(text, "is 0.0 s old");
+    let text = text.as_ref();
     let text = number.replace_all(text, "-00000000");
     let text = tailnet.replace_all(&text, "100.x.y.z");
     age.replace_all(&text, "read 0.0 s ago").into_owned()
@@ -77,4 +80,42 @@ fn a_check_of_a_healthy_and_of_a_broken_world() {
     let json = json(&place.run("check --sandbox --format json").exits(2));
     assert_eq!((&json["health"], &json["dropped"]), (&"broken".into(), &8.into()));
     assert_eq!(json["broken"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn a_check_of_what_was_measured() {
+    let place = Place::applied();
+    let healthy = place.run("check --sandbox --live").exits(0);
+    assert_eq!(too_wide(&healthy.out), Vec::<&str>::new());
+    insta::assert_snapshot!("live_check", steady(&healthy.out));
+    let said = json(&place.run("check --sandbox --live --format json").exits(0));
+    assert_eq!((&said["health"], &said["live"]["reached"]), (&"sound".into(), &16.into()));
+    place.run("sandbox break worker-firewall").exits(0);
+    let broken = place.run("check --sandbox --live").exits(2);
+    assert_eq!(too_wide(&broken.out), Vec::<&str>::new());
+    insta::assert_snapshot!("live_check_of_a_difference", steady(&broken.out));
+    let said = json(&place.run("check --sandbox --live --format json").exits(2));
+    let differences = said["live"]["differences"].as_array().expect("a list");
+    assert_eq!(differences.len(), 2, "{said:#}");
+    assert_eq!(differences[0]["measured"], "no answer in time");
+    assert_eq!(differences[0]["tables"], "reached and answered");
+    assert_eq!(said["live"]["silent"].as_array().expect("a list").len(), 1, "{said:#}");
+    // Without --live nobody is asked, and the tables alone are told of.
+    let tables = json(&place.run("check --sandbox --format json").exits(0));
+    assert!(tables.get("live").is_none());
+}
+
+#[test]
+fn a_measurement_that_cannot_be_had() {
+    let place = Place::applied();
+    let ran = place.run("check --sandbox --live --namespace kube-system").exits(1);
+    assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
+    insta::assert_snapshot!("live_check_without_goldpinger", steady(&ran.out));
+    let said =
+        json(&place.run("check --sandbox --live --namespace kube-system --format json").exits(1));
+    assert_eq!(said["live"]["error"]["code"], "SG0613");
+    place.run("check --sandbox --namespace goldpinger").exits(64);
+    place.run("sandbox break source-down kubernetes").exits(0);
+    let ran = place.run("check --sandbox --live").exits(1);
+    assert!(ran.out.contains("error[SG0409]"), "{}", ran.out);
 }

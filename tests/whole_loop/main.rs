@@ -12,6 +12,7 @@ mod faults;
 mod first_deployment;
 mod harness;
 mod kill;
+mod live;
 mod live_lints;
 mod makespan;
 mod paths;

@@ -8,6 +8,7 @@ pub(crate) mod drift;
 pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod init;
+mod live;
 pub(crate) mod plan;
 pub(crate) mod reboot;
 pub(crate) mod repave;

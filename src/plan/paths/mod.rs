@@ -15,6 +15,7 @@ mod effect;
 mod invariants;
 mod kernels;
 mod matrix;
+mod measured;
 mod mend;
 mod origins;
 mod security;
@@ -33,6 +34,9 @@ use crate::topology::model::Topology;
 pub use effect::{Loss, Reachability, reachability};
 pub use invariants::{Breach, Rule, breaches};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
+pub use measured::{
+    Comparison, Difference, Failure, Measurement, Pinged, Pinger, Stranger, by_nearness,
+};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
 use view::View;

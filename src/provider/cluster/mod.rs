@@ -9,6 +9,7 @@ mod client;
 mod drain;
 mod error;
 mod fields;
+mod goldpinger;
 mod history;
 mod manifests;
 mod networks;
@@ -34,6 +35,7 @@ pub use client::{
 };
 pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
+pub use goldpinger::MeasureError;
 pub use history::{OPERATIONS_KEPT, PastOperation};
 pub use manifests::LiveManifest;
 pub use nodes::{

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::live::{Live, LiveJson};
 use super::trace::help;
 use super::words::{self, Words};
 use crate::plan::paths::{Breach, Broken, Matrix, Mend, Pairs, PathModel};
@@ -27,18 +28,20 @@ pub struct Check<'a> {
     pub breaches: &'a [Breach],
     /// Sources that could not be read, and why.
     pub unread: &'a [String],
+    /// What was measured, where it was asked for.
+    pub live: Option<Live<'a>>,
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// Every pair is reached, and every rule holds.
     Sound,
-    /// Some pair is not reached, or some rule does not hold.
-    Broken,
     /// Nothing broken was seen, and not everything could be.
     Unknown,
+    /// Some pair is not reached, or some rule does not hold.
+    Broken,
 }
 
 /// A check for machines.
@@ -53,6 +56,8 @@ pub struct CheckJson {
     broken: Vec<BrokenJson>,
     breaches: Vec<BreachJson>,
     unread: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveJson>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -84,8 +89,13 @@ struct BreachJson {
 }
 
 impl Check<'_> {
-    /// How it ended.
+    /// How it ended, what was measured included.
     pub fn health(&self) -> Health {
+        let measured = self.live.as_ref().map_or(Health::Sound, Live::health);
+        self.health_of_tables().max(measured)
+    }
+
+    fn health_of_tables(&self) -> Health {
         let total = self.matrix.total();
         if total.dropped > 0 || !self.breaches.is_empty() {
             Health::Broken
@@ -114,6 +124,10 @@ impl Check<'_> {
             lines.extend(wrap(reason, "unknown: ", "         "));
         }
         lines.extend([String::new(), self.last_line(style)]);
+        if let Some(live) = &self.live {
+            lines.push(String::new());
+            lines.extend(live.lines(style));
+        }
         lines.join("\n") + "\n"
     }
 
@@ -192,7 +206,7 @@ impl Check<'_> {
         let line = format!(
             "{pairs} pairs: {reached} reached, {dropped} dropped, {unknown} unknown{breaches}."
         );
-        let role = if self.health() == Health::Sound { Role::Good } else { Role::Error };
+        let role = if self.health_of_tables() == Health::Sound { Role::Good } else { Role::Error };
         style.paint(role, line)
     }
 
@@ -222,6 +236,7 @@ impl Check<'_> {
             broken: broken.filter_map(|(broken, mend)| self.broken_json(broken, mend)).collect(),
             breaches: breaches.collect(),
             unread: self.unread.to_vec(),
+            live: self.live.as_ref().map(Live::to_json),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
     }
@@ -242,7 +257,7 @@ impl Check<'_> {
     }
 }
 
-fn few(names: &[String]) -> String {
+pub(super) fn few(names: &[String]) -> String {
     let shown = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MOST_NAMED) {
         0 => shown,

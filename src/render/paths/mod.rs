@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod effect;
+pub mod live;
 pub mod trace;
 mod words;
