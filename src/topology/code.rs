@@ -217,6 +217,8 @@ pub enum Code {
     GoldpingerRefused,
     /// SG0615: Goldpinger gives no usable answer.
     GoldpingerUnusable,
+    /// SG0616: the services could not be read.
+    ServiceUnread,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.

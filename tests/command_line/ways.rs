@@ -58,8 +58,6 @@ fn a_drop_with_its_mend() {
 #[test]
 fn what_cannot_be_followed_is_told() {
     let place = Place::applied();
-    let service = place.run(&format!("trace --sandbox {WORKER} 10.0.0.10")).exits(1);
-    assert!(service.err.contains("address of a service"), "{}", service.err);
     let nobody = place.run("trace --sandbox nobody 10.244.1.10").exits(1);
     assert!(nobody.err.contains("stargate-aks-e2e-2-worker-2"), "{}", nobody.err);
     place.run("sandbox break source-down tailscale").exits(0);
@@ -118,4 +116,54 @@ fn a_measurement_that_cannot_be_had() {
     place.run("sandbox break source-down kubernetes").exits(0);
     let ran = place.run("check --sandbox --live").exits(1);
     assert!(ran.out.contains("error[SG0409]"), "{}", ran.out);
+}
+
+#[test]
+fn a_way_to_a_service_goes_to_its_endpoints() {
+    let place = Place::applied();
+    let line = format!("trace --sandbox {WORKER} 10.0.0.10 --protocol udp");
+    let ran = place.run(&line).exits(0);
+    assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
+    insta::assert_snapshot!("trace_to_a_service", steady(&ran.out));
+    let said = json(&place.run(&format!("{line} --format json")).exits(0));
+    assert_eq!(said["service"]["name"], "kube-dns");
+    assert_eq!((&said["targets"], &said["reached"]), (&2.into(), &2.into()));
+    let first = &said["endpoints"][0]["trace"];
+    assert_eq!((&first["outcome"], &first["protocol"]), (&"reached".into(), &"UDP port 53".into()));
+    // One of the two AKS nodes is left out: one endpoint of two is reached.
+    // Each takes the next prefix: the nodes' own, then the pods of one.
+    for _ in 0..2 {
+        let fault = "sandbox break tailnet-route-unapproved stargate-aks-e2e-2-router";
+        place.run(fault).exits(0);
+    }
+    let ran = place.run(&line).exits(2);
+    assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
+    insta::assert_snapshot!("trace_to_a_service_in_part", steady(&ran.out));
+    let said = json(&place.run(&format!("{line} --format json")).exits(2));
+    assert_eq!((&said["outcome"], &said["reached"]), (&"dropped".into(), &1.into()));
+    let planned = place.run(&format!("{line} --planned")).exits(0);
+    assert!(planned.out.contains("as it is after the plan"), "{}", planned.out);
+}
+
+#[test]
+fn services_that_cannot_be_followed_are_told() {
+    let place = Place::applied();
+    let trace = |rest: &str| place.run(&format!("trace --sandbox {rest}"));
+    let api = trace(&format!("{WORKER} 10.0.0.1")).exits(1);
+    assert_eq!(too_wide(&api.out), Vec::<&str>::new());
+    let words = api.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the API server itself, which is not in the pods' network"), "{words}");
+    for (rest, words) in [
+        (format!("{WORKER} 10.0.99.99"), "no service has it"),
+        (format!("{WORKER} 10.0.0.10 --protocol icmp"), "answers no echo"),
+        (format!("{WORKER} 10.0.0.10 --port 8080"), "has no such port"),
+        ("stargate-aks-e2e-2-dc-router 10.0.0.10".to_owned(), "is none of them"),
+    ] {
+        let ran = trace(&rest).exits(1);
+        let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(words) && said.contains("help: "), "{rest}: {said}");
+        assert_eq!(ran.out, "");
+    }
+    place.run("sandbox break source-down kubernetes").exits(0);
+    trace(&format!("{WORKER} 10.0.0.10")).fails(1, "SG0616", "could not be read");
 }

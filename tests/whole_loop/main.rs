@@ -22,6 +22,7 @@ mod reachability;
 mod repeat;
 mod rollout;
 mod saved_plans;
+mod services;
 mod tokens;
 mod unreliable;
 mod workers;

@@ -18,4 +18,5 @@ mod sandbox_log;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod trace;
+mod trace_service;
 pub(crate) mod validate;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use super::trace_service;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -15,11 +16,15 @@ use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
 use crate::execute::make_plan;
 use crate::plan::paths::{
-    Breach, Moment, PathModel, Question, Sources, breaches, mend, path_model, usual,
+    Breach, Carried, Moment, PathModel, Question, Service, Sources, breaches, is_service, mend,
+    path_model, usual,
 };
-use crate::reach::{Protocol, Trip};
+use crate::reach::{End, Protocol, Trip};
+use crate::render::paths::service::ServiceTrace;
 use crate::render::paths::trace::{Outcome, Trace};
 
+/// The port that pods are asked at unless another is named.
+const USUAL_PORT: u16 = 8_080;
 /// How many names an error lists.
 const MOST_NAMES: usize = 8;
 
@@ -35,15 +40,15 @@ pub(crate) struct TraceArguments {
     /// or an address that one of them has
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Who is asked: the same, or any other address
+    /// Who is asked: the same, or any other address, a service's included
     #[arg(value_name = "TO")]
     pub(crate) to: String,
     /// What is sent
     #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
     pub(crate) protocol: SentProtocol,
-    /// The port that it goes to
-    #[arg(long, value_name = "PORT", default_value_t = 8_080)]
-    pub(crate) port: u16,
+    /// The port that it goes to: 8080 unless given, and a service's only one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
     /// Follow it as it will go once the plan is applied
     #[arg(long)]
     pub(crate) planned: bool,
@@ -77,7 +82,15 @@ pub(crate) async fn run(
     let scope = session.scope(Look { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let told = tell(arguments, sources, planned.observation.time, ui);
+    let service = match arguments.to.parse() {
+        Ok(address) if is_service(sources, address) => {
+            Some(trace_service::read(&planned, address).await)
+        }
+        _ => None,
+    };
+    let told = service.transpose().and_then(|service| {
+        tell(arguments, sources, service.as_ref(), planned.observation.time, ui)
+    });
     session.close().await?;
     let (text, outcome) = told?;
     ui.data(&text)?;
@@ -91,27 +104,32 @@ pub(crate) async fn run(
 fn tell(
     arguments: &TraceArguments,
     sources: Sources<'_>,
+    service: Option<&Service>,
     read_at: Timestamp,
     ui: &Ui,
 ) -> Result<(String, Outcome), CliError> {
     let moment = if arguments.planned { Moment::Planned } else { Moment::Observed };
     let model = path_model(sources, &moment);
-    let protocol = match arguments.protocol {
-        SentProtocol::Tcp => Protocol::Tcp(arguments.port),
-        SentProtocol::Udp => Protocol::Udp(arguments.port),
-        SentProtocol::Icmp => Protocol::Icmp,
-    };
+    let passed = Timestamp::now().duration_since(read_at);
+    let age = Duration::try_from(passed).unwrap_or_default();
     let from = address(&model, &arguments.from)?;
-    let to = address(&model, &arguments.to)?;
-    refuse_service(sources, to)?;
     let Some(from) = model.network.end(from) else {
         return Err(nobody(&model, &arguments.from));
     };
+    if let Some(service) = service {
+        return tell_of_service(arguments, sources, (&model, &moment), from, service, age, ui);
+    }
+    let port = arguments.port.unwrap_or(USUAL_PORT);
+    let protocol = match arguments.protocol {
+        SentProtocol::Tcp => Protocol::Tcp(port),
+        SentProtocol::Udp => Protocol::Udp(port),
+        SentProtocol::Icmp => Protocol::Icmp,
+    };
+    let to = address(&model, &arguments.to)?;
     let question = Question { from: from.address, to, protocol };
     let trip = crate::reach::trip(&model.network, from, to, protocol);
     let mend = trip.broken().map(|_| mend(sources, question));
-    let breaches = breaches_on_the_way(sources, &model, &moment, &trip);
-    let passed = Timestamp::now().duration_since(read_at);
+    let breaches = on_the_way(&breaches(sources, &model, &moment), &model, &trip);
     let trace = Trace {
         model: &model,
         from,
@@ -120,7 +138,7 @@ fn tell(
         trip: &trip,
         mend: mend.as_ref(),
         breaches: &breaches,
-        age: Duration::try_from(passed).unwrap_or_default(),
+        age,
         planned: arguments.planned,
     };
     let text = match arguments.format {
@@ -163,25 +181,32 @@ fn nobody(model: &PathModel, text: &str) -> CliError {
     CliError::new(format!("no host of the topology is or has `{text}`")).hint(hint)
 }
 
-/// Which pods are behind a service is not part of what stargate reads.
-fn refuse_service(sources: Sources<'_>, to: Ipv4Addr) -> Result<(), CliError> {
-    if !sources.topology.cluster.service_cidr.contains(&to) {
-        return Ok(());
-    }
-    Err(CliError::new(format!(
-        "{to} is the address of a service: Cilium puts a pod's in its place on the node that \
-         asks, before any table is looked at"
-    ))
-    .hint("trace one of its pods; `kubectl get endpointslices -A` lists them"))
+fn tell_of_service(
+    arguments: &TraceArguments,
+    sources: Sources<'_>,
+    (model, moment): (&PathModel, &Moment),
+    from: End,
+    service: &Service,
+    age: Duration,
+    ui: &Ui,
+) -> Result<(String, Outcome), CliError> {
+    let carried = match arguments.protocol {
+        SentProtocol::Tcp => Some(Carried::Tcp),
+        SentProtocol::Udp => Some(Carried::Udp),
+        SentProtocol::Icmp => None,
+    };
+    let asked = trace_service::port(service, carried, arguments.port)?;
+    let followed = trace_service::follow(sources, model, moment, from, service, asked)?;
+    let trace = ServiceTrace { age, planned: arguments.planned, ..followed };
+    let text = match arguments.format {
+        Format::Text => trace.to_text(ui.style()),
+        Format::Json => trace.to_json(),
+    };
+    Ok((text, trace.outcome()))
 }
 
 /// Rules that do not hold at what the packet met, or at the workers at its ends.
-fn breaches_on_the_way(
-    sources: Sources<'_>,
-    model: &PathModel,
-    moment: &Moment,
-    trip: &Trip,
-) -> Vec<Breach> {
+pub(super) fn on_the_way(all: &[Breach], model: &PathModel, trip: &Trip) -> Vec<Breach> {
     let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
     let hops = walks.flat_map(|walk| &walk.hops);
     let met: BTreeSet<_> =
@@ -189,7 +214,6 @@ fn breaches_on_the_way(
     let ends = [trip.there.packet.source, trip.there.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
     let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
-    let on_the_way =
-        |breach: &Breach| met.contains(&breach.address.name) || ends.contains(&breach.address.name);
-    breaches(sources, model, moment).into_iter().filter(on_the_way).collect()
+    let concerned = |name: &str| met.contains(name) || ends.contains(name);
+    all.iter().filter(|breach| concerned(&breach.address.name)).cloned().collect()
 }

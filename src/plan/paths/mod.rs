@@ -20,6 +20,7 @@ mod mend;
 mod origins;
 mod security;
 mod segments;
+mod service;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,10 @@ pub use measured::{
 };
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
+pub use service::{
+    Carried, Endpoint, NoPort, Readiness, Service, ServicePort, Target, is_pod, is_service,
+    translates,
+};
 use view::View;
 
 /// Which world is looked at.

@@ -16,6 +16,7 @@ mod networks;
 mod nodes;
 mod records;
 mod request;
+mod services;
 mod shared_list;
 mod tokens;
 

@@ -3,5 +3,6 @@
 pub mod check;
 pub mod effect;
 pub mod live;
+pub mod service;
 pub mod trace;
 mod words;

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 104] = [
+    pub const ALL: [Self; 105] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -105,6 +105,7 @@ impl Code {
         Self::GoldpingerMissing,
         Self::GoldpingerRefused,
         Self::GoldpingerUnusable,
+        Self::ServiceUnread,
         Self::SandboxDamaged,
         Self::SandboxInUse,
         Self::UnknownFault,

@@ -128,4 +128,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       that is none of Goldpinger's. Nothing of it is shown or believed. Look at who carries \
                       the label, and at the pod's log; `--namespace` chooses one namespace.",
     },
+    Entry {
+        code: Code::ServiceUnread,
+        text: "SG0616",
+        title: "the services could not be read",
+        explanation: "A packet to a service goes to one of its endpoints, and only the cluster knows which \
+                      these are. It gave no answer, or the credential may not list services and \
+                      endpointslices (of discovery.k8s.io). Both are read only for a trace to a service.",
+    },
 ];
