@@ -2,6 +2,8 @@
 //! are carried there by the world's own state, and the tables are walked with
 //! what was read of it, so that each checks the other.
 
+use std::sync::Arc;
+
 use stargate::execute::Planned;
 use stargate::observe::measure::{Unmeasured, measure};
 use stargate::plan::paths::{
@@ -9,6 +11,7 @@ use stargate::plan::paths::{
 };
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
+use stargate::sandbox::intercept::{Delivery, Effect, Interceptor, Verdict};
 use stargate::topology::diagnostic::Code;
 
 use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS};
@@ -161,4 +164,44 @@ async fn a_measurement_takes_two_requests() {
     let before = count();
     ask(&planned, &model).await.unwrap();
     assert_eq!(count() - before, 2);
+}
+
+/// Does not let requests through to pods of these names.
+#[derive(Debug)]
+struct Mute(Vec<String>);
+
+impl Interceptor for Mute {
+    fn before(&self, effect: &Effect) -> Verdict {
+        match effect {
+            Effect::Request { path, .. } if self.0.iter().any(|name| path.contains(name)) => {
+                Verdict::Refuse { status: 503, retry_after: None }
+            }
+            _ => Verdict::Pass,
+        }
+    }
+
+    fn after(&self, _: &Effect) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_answer_is_passed_over() {
+    let deployment = Deployment::of(EXAMPLE, healthy().await);
+    let planned = deployment.look(&Look::default()).await;
+    let model = model(&deployment, &planned, &Moment::Observed);
+    let first = ask(&planned, &model).await.unwrap();
+    let on_aks = first.pods.iter().find(|pod| pod.name == first.asked).unwrap();
+    assert!(on_aks.node.starts_with("aks-"), "the nearest to the API server: {}", on_aks.node);
+    let mute = Arc::new(Mute(vec![first.asked.clone()]));
+    deployment.world.set_interceptor(Some(mute));
+    let second = ask(&planned, &model).await.unwrap();
+    assert_ne!(first.asked, second.asked);
+    assert_eq!(first.pings, second.pings);
+    let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
+    deployment.world.set_interceptor(Some(Arc::new(Mute(all))));
+    let error = ask(&planned, &model).await.unwrap_err();
+    assert_eq!(error.code(), Code::GoldpingerUnusable);
+    let text = format!("{} gave the API server no answer (status 503)", first.asked);
+    assert_eq!(error.to_string(), text);
 }

@@ -2,12 +2,16 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stargate::execute::Planned;
 use stargate::observe::measure::measure;
 use stargate::plan::paths::{Carried, Moment, Readiness, Service, is_pod, is_service, translates};
 use stargate::provider::cluster::ClusterError;
-use stargate::reach::trip;
+use stargate::reach::{Protocol, trip};
+use stargate::render::Style;
+use stargate::render::paths::service::ServiceTrace;
+use stargate::render::paths::trace::Outcome;
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::intercept::{Delivery, Effect, Interceptor, Verdict};
@@ -89,6 +93,41 @@ async fn endpoints_are_reached_as_pods_are() {
             }
         }
     }
+}
+
+/// Cilium drops what nobody can take, and says nothing: the trace says it.
+#[tokio::test(start_paused = true)]
+async fn a_service_without_ready_endpoints_drops_what_is_asked() {
+    let deployment = Deployment::example_applied().await;
+    let planned = deployment.look(&Look::default()).await;
+    let model = model(&deployment, &planned, &Moment::Observed);
+    let from = model.network.end("10.244.65.10".parse().unwrap()).unwrap();
+    let mut dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
+    let told = |service: &Service| {
+        let port = service.port(Carried::Udp, None).unwrap();
+        assert!(service.targets(port, model.network.name(from.host)).is_empty());
+        let trace = ServiceTrace {
+            model: &model,
+            from,
+            service,
+            protocol: Protocol::Udp(53),
+            endpoints: Vec::new(),
+            age: Duration::ZERO,
+            planned: false,
+        };
+        assert_eq!(trace.outcome(), Outcome::Dropped);
+        let text = trace.to_text(Style::Plain);
+        assert!(text.lines().all(|line| line.len() <= 80) && text.contains("kubectl"), "{text}");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    dns.local_only = true;
+    let text = told(&dns);
+    assert!(text.contains("none is ready on stargate-aks-e2e-2-worker-1."), "{text}");
+    dns.local_only = false;
+    dns.endpoints.iter_mut().for_each(|it| it.readiness = Readiness::NotReady);
+    assert!(told(&dns).contains("none of its 2 endpoints is ready."));
+    dns.endpoints.clear();
+    assert!(told(&dns).contains("the service has no endpoint."));
 }
 
 #[derive(Debug)]

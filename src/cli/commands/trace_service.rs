@@ -18,12 +18,11 @@ use crate::topology::diagnostic::Code;
 /// Reads the service that has an address.
 pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
     let Some(access) = planned.observation.cluster_access() else {
-        let message = format!(
-            "{address} is the address of a service, and the cluster that knows \
-                               it could not be read"
-        );
-        return Err(CliError::coded(Code::ServiceUnread, message)
-            .hint("`stargate plan` tells why, and what mends it"));
+        return Err(CliError::coded(
+            Code::ServiceUnread,
+            format!("{address} is a service's, and the cluster that knows it could not be read"),
+        )
+        .hint("`stargate plan` tells why, and what mends it"));
     };
     match access.door.service_at(address).await {
         Ok(Some(service)) => Ok(service),
@@ -102,8 +101,9 @@ pub(super) fn follow<'a>(
         let trip = trip(&model.network, from, to, target.protocol);
         let is_pod = is_pod(sources, to);
         let question = Question { from: from.address, to, protocol: target.protocol };
-        // Whatever is no pod is not the topology's to lead to.
-        let mend = trip.broken().filter(|_| is_pod).map(|_| {
+        // What is neither a pod nor a host is not the topology's to lead to.
+        let is_ours = is_pod || model.network.owner_of(to).is_some();
+        let mend = trip.broken().filter(|_| is_ours).map(|_| {
             let known = mends.entry(fate(model, &trip));
             known.or_insert_with(|| mend(sources, question)).clone()
         });

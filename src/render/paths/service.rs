@@ -11,7 +11,7 @@ use super::words;
 use crate::plan::paths::{Breach, Mend, PathModel, Service, Target, addresses};
 use crate::reach::{End, Protocol, Trip, Verdict};
 use crate::render::style::{Role, Style};
-use crate::render::text::{counted, elapsed, wrap};
+use crate::render::text::{elapsed, wrap};
 
 /// What a trace to a service tells.
 #[derive(Debug, Clone)]
@@ -157,24 +157,7 @@ impl ServiceTrace<'_> {
     fn summary(&self, style: Style) -> Vec<String> {
         let node = self.node();
         let place = if self.service.local_only { " on that node itself" } else { "" };
-        let Some(first) = self.endpoints.first() else {
-            let known = counted(self.service.endpoints.len(), "endpoint");
-            let text = format!(
-                "Cilium on {node} drops it: the service has {known}{place}, and none is ready."
-            );
-            let text = if self.service.endpoints.is_empty() {
-                format!("Cilium on {node} drops it: the service has no endpoint.")
-            } else {
-                text
-            };
-            let mut lines: Vec<String> =
-                wrap(&text, "", "").into_iter().map(|it| style.paint(Role::Error, it)).collect();
-            let Service { namespace, name, .. } = self.service;
-            let text =
-                format!("look at its pods: `kubectl describe service -n {namespace} {name}`");
-            lines.extend(help(&text, style));
-            return lines;
-        };
+        let Some(first) = self.endpoints.first() else { return self.nobody(style) };
         let text = match self.endpoints.len() {
             1 => format!(
                 "Cilium on {node} puts its one ready endpoint{place} in its place: {}.",
@@ -194,6 +177,27 @@ impl ServiceTrace<'_> {
             let wrapped = wrap(&text, "  ", "    ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(role, line)));
         }
+        lines
+    }
+
+    /// Why there is nobody to put in the service's place.
+    fn nobody(&self, style: Style) -> Vec<String> {
+        let node = self.node();
+        let Service { namespace, name, local_only, endpoints, .. } = self.service;
+        let why = match (endpoints.len(), local_only) {
+            (0, _) => "the service has no endpoint".to_owned(),
+            (_, true) => format!(
+                "the service is for endpoints on the asking node alone \
+                 (internalTrafficPolicy: Local), and none is ready on {node}"
+            ),
+            (1, false) => "its one endpoint is not ready".to_owned(),
+            (count, false) => format!("none of its {count} endpoints is ready"),
+        };
+        let text = format!("Cilium on {node} drops it: {why}.");
+        let mut lines: Vec<String> =
+            wrap(&text, "", "").into_iter().map(|it| style.paint(Role::Error, it)).collect();
+        let text = format!("look at its pods: `kubectl describe service -n {namespace} {name}`");
+        lines.extend(help(&text, style));
         lines
     }
 
