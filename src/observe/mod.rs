@@ -4,6 +4,7 @@ mod azure;
 pub(crate) mod cluster;
 mod groups;
 mod hosts;
+pub mod measure;
 mod single;
 mod tailnet;
 pub(crate) mod targets;

@@ -9,6 +9,7 @@ use super::Answer;
 use super::arm::ArmContext;
 use super::identity::{self, ShownCertificates};
 use super::kubernetes::{Reply, UserInfo};
+use super::mesh;
 use super::physics;
 use super::physics::cluster::seconds;
 use super::tokens;
@@ -52,6 +53,9 @@ fn azure(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer 
 }
 
 fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {
+    if request.uri().path().contains("/endpointslices") {
+        physics::services::refresh(world, now);
+    }
     let World { kubernetes, cluster_access, .. } = world;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else {
         let message = "there is no cluster in this world";
@@ -79,6 +83,7 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
     match store.handle(request, &user, &seconds(now)) {
         Reply::Complete(response) => Answer::Complete(response),
         Reply::Watch(watch) => Answer::Watch(*watch),
+        Reply::Proxied(asked) => Answer::Complete(mesh::answer(world, &asked, now)),
     }
 }
 

@@ -14,6 +14,7 @@ mod identity;
 pub mod intercept;
 pub mod kubernetes;
 pub mod log;
+mod mesh;
 pub mod physics;
 pub mod serve;
 pub mod shared;

@@ -211,6 +211,14 @@ pub enum Code {
     WrongHost,
     /// SG0612: somebody else's kernel route stands in the way.
     ForeignKernelRoute,
+    /// SG0613: Goldpinger is not there.
+    GoldpingerMissing,
+    /// SG0614: Goldpinger may not be asked.
+    GoldpingerRefused,
+    /// SG0615: Goldpinger gives no usable answer.
+    GoldpingerUnusable,
+    /// SG0616: the services could not be read.
+    ServiceUnread,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use super::live::Measured;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -14,13 +15,16 @@ use crate::execute::make_plan;
 use crate::plan::paths::{Moment, Sources, Ways, breaches, unchecked};
 use crate::plan::{Plan, Severity};
 use crate::render::paths::check::{Check, Health};
+use crate::render::paths::live::Live;
 
 /// Tell whether every pod reaches every pod, and what stands against it
 ///
 /// Walks packets through every table, from each site to each, without sending
 /// one. Pairs that are broken stand together under the fact that breaks them.
-/// Exits with 0 where everything is reached and every rule holds, 2 where
-/// something is broken, and 1 where not everything could be read.
+/// `--live` asks Goldpinger what it measured between its pods, and tells where
+/// that is not what the tables say. Exits with 0 where everything is reached
+/// and every rule holds, 2 where something is broken or the two differ, and 1
+/// where not everything could be read or measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArguments {
     /// How to show it
@@ -29,6 +33,12 @@ pub(crate) struct CheckArguments {
     /// Look at the workers themselves too, over SSH
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Ask Goldpinger what really gets through, and hold it against the tables
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Where Goldpinger is; anywhere unless given
+    #[arg(long, value_name = "NAMESPACE", requires = "live")]
+    pub(crate) namespace: Option<String>,
 }
 
 /// Reads the world and walks through it.
@@ -41,7 +51,13 @@ pub(crate) async fn run(
     let scope = session.scope(Look { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let (text, health) = tell(arguments, sources, ui);
+    let ways = Ways::look(sources, &Moment::Observed, usize::MAX);
+    let measured = match arguments.live {
+        true => Some(Measured::take(&planned, &ways.model, arguments.namespace.as_deref()).await),
+        false => None,
+    };
+    let live = measured.as_ref().map(|measured| measured.shown(&ways.model));
+    let (text, health) = tell(arguments, sources, &ways, live, ui);
     session.close().await?;
     ui.data(&text)?;
     Ok(match health {
@@ -51,14 +67,19 @@ pub(crate) async fn run(
     })
 }
 
-fn tell(arguments: &CheckArguments, sources: Sources<'_>, ui: &Ui) -> (String, Health) {
-    let moment = Moment::Observed;
-    let ways = Ways::look(sources, &moment, usize::MAX);
+fn tell(
+    arguments: &CheckArguments,
+    sources: Sources<'_>,
+    ways: &Ways,
+    live: Option<Live<'_>>,
+    ui: &Ui,
+) -> (String, Health) {
     let check = Check {
-        ways: &ways,
-        breaches: &breaches(sources, &ways.model, &moment),
+        ways,
+        breaches: &breaches(sources, &ways.model, &Moment::Observed),
         unchecked: &unchecked(sources, &ways.model),
         unread: &unread(sources.plan),
+        live,
     };
     let text = match arguments.format {
         Format::Text => check.to_text(ui.style()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use super::trace_service;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -16,11 +17,15 @@ use crate::execute::events::Silent;
 use crate::execute::make_plan;
 use crate::plan::Source;
 use crate::plan::paths::{
-    Breach, Moment, PathModel, Question, Sources, breaches, mend, path_model, usual,
+    Breach, Carried, Moment, PathModel, Question, Service, Sources, breaches, is_service, mend,
+    path_model, usual,
 };
-use crate::reach::{Protocol, Trip};
+use crate::reach::{End, Protocol, Trip};
 use crate::render::paths::trace::{Outcome, Trace};
+use crate::resource::Address;
 
+/// The port that pods are asked at unless another is named.
+const USUAL_PORT: u16 = 8_080;
 /// How many names an error lists.
 const MOST_NAMES: usize = 8;
 
@@ -36,15 +41,15 @@ pub(crate) struct TraceArguments {
     /// or an address that one of them has
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Who is asked: the same, or any other address
+    /// Who is asked: the same, or any other address, a service's included
     #[arg(value_name = "TO")]
     pub(crate) to: String,
     /// What is sent
     #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
     pub(crate) protocol: SentProtocol,
-    /// The port that it goes to
-    #[arg(long, value_name = "PORT", default_value_t = 8_080)]
-    pub(crate) port: u16,
+    /// The port that it goes to: 8080 unless given, and a service's only one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
     /// Follow it as it will go once the plan is applied
     #[arg(long)]
     pub(crate) planned: bool,
@@ -78,8 +83,16 @@ pub(crate) async fn run(
     let scope = session.scope(Look { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let told = tell(arguments, sources, &planned.observation.read_at, ui);
-    let told = told.map_err(|error| with_gaps(error, sources));
+    let service = match arguments.to.parse() {
+        Ok(address) if is_service(sources, address) => {
+            Some(trace_service::read(&planned, address).await)
+        }
+        _ => None,
+    };
+    let told = service.transpose().and_then(|service| {
+        let told = tell(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
+        told.map_err(|error| with_gaps(error, sources))
+    });
     session.close().await?;
     let (text, outcome) = told?;
     ui.data(&text)?;
@@ -93,30 +106,36 @@ pub(crate) async fn run(
 fn tell(
     arguments: &TraceArguments,
     sources: Sources<'_>,
+    service: Option<&Service>,
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, Outcome), CliError> {
     let moment = if arguments.planned { Moment::Planned } else { Moment::Observed };
     let model = path_model(sources, &moment);
-    let protocol = match arguments.protocol {
-        SentProtocol::Tcp => Protocol::Tcp(arguments.port),
-        SentProtocol::Udp => Protocol::Udp(arguments.port),
-        SentProtocol::Icmp => Protocol::Icmp,
-    };
+    let now = Timestamp::now();
+    let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+    let ages: BTreeMap<Source, Duration> =
+        read_at.iter().map(|(source, at)| (source.clone(), passed(at))).collect();
     let from = address(&model, &arguments.from)?;
-    let to = address(&model, &arguments.to)?;
-    refuse_service(sources, to)?;
     let Some(from) = model.network.end(from) else {
         return Err(nobody(&model, &arguments.from));
     };
+    let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
+    if let Some(service) = service {
+        let read = (&ages, &changed);
+        return tell_of_service(arguments, sources, (&model, &moment), from, service, read, ui);
+    }
+    let port = arguments.port.unwrap_or(USUAL_PORT);
+    let protocol = match arguments.protocol {
+        SentProtocol::Tcp => Protocol::Tcp(port),
+        SentProtocol::Udp => Protocol::Udp(port),
+        SentProtocol::Icmp => Protocol::Icmp,
+    };
+    let to = address(&model, &arguments.to)?;
     let question = Question { from: from.address, to, protocol };
     let trip = crate::reach::trip(&model.network, from, to, protocol);
     let mend = trip.broken().map(|_| mend(sources, question));
-    let breaches = breaches_on_the_way(sources, &model, &moment, &trip);
-    let now = Timestamp::now();
-    let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
-    let ages = read_at.iter().map(|(source, at)| (source.clone(), passed(at))).collect();
-    let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
+    let breaches = on_the_way(&breaches(sources, &model, &moment), &model, &trip);
     let trace = Trace {
         model: &model,
         from,
@@ -177,25 +196,31 @@ fn nobody(model: &PathModel, text: &str) -> CliError {
     CliError::new(format!("no host of the topology is or has `{text}`")).hint(hint)
 }
 
-/// Which pods are behind a service is not part of what stargate reads.
-fn refuse_service(sources: Sources<'_>, to: Ipv4Addr) -> Result<(), CliError> {
-    if !sources.topology.cluster.service_cidr.contains(&to) {
-        return Ok(());
-    }
-    Err(CliError::new(format!(
-        "{to} is the address of a service: Cilium puts a pod's in its place on the node that \
-         asks, before any table is looked at"
-    ))
-    .hint("trace one of its pods; `kubectl get endpointslices -A` lists them"))
+fn tell_of_service(
+    arguments: &TraceArguments,
+    sources: Sources<'_>,
+    (model, moment): (&PathModel, &Moment),
+    from: End,
+    service: &Service,
+    read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
+    ui: &Ui,
+) -> Result<(String, Outcome), CliError> {
+    let carried = match arguments.protocol {
+        SentProtocol::Tcp => Some(Carried::Tcp),
+        SentProtocol::Udp => Some(Carried::Udp),
+        SentProtocol::Icmp => None,
+    };
+    let asked = trace_service::port(service, carried, arguments.port)?;
+    let trace = trace_service::follow(sources, model, moment, from, service, asked, read)?;
+    let text = match arguments.format {
+        Format::Text => trace.to_text(ui.style()),
+        Format::Json => trace.to_json(),
+    };
+    Ok((text, trace.outcome()))
 }
 
 /// Rules that do not hold at what the packet met, or at the workers at its ends.
-fn breaches_on_the_way(
-    sources: Sources<'_>,
-    model: &PathModel,
-    moment: &Moment,
-    trip: &Trip,
-) -> Vec<Breach> {
+pub(super) fn on_the_way(all: &[Breach], model: &PathModel, trip: &Trip) -> Vec<Breach> {
     let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
     let hops = walks.flat_map(|walk| &walk.hops);
     let met: BTreeSet<_> =
@@ -203,7 +228,6 @@ fn breaches_on_the_way(
     let ends = [trip.there.packet.source, trip.there.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
     let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
-    let on_the_way =
-        |breach: &Breach| met.contains(&breach.address.name) || ends.contains(&breach.address.name);
-    breaches(sources, model, moment).into_iter().filter(on_the_way).collect()
+    let concerned = |name: &str| met.contains(name) || ends.contains(name);
+    all.iter().filter(|breach| concerned(&breach.address.name)).cloned().collect()
 }

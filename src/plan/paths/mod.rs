@@ -17,11 +17,13 @@ mod kernels;
 mod make_before_break;
 mod matrix;
 mod meanwhile;
+mod measured;
 mod mend;
 mod moments;
 mod origins;
 mod security;
 mod segments;
+mod service;
 mod snapshot;
 mod view;
 mod ways;
@@ -40,8 +42,15 @@ pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use make_before_break::{Wait, make_before_break};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use meanwhile::{Between, Interruption};
+pub use measured::{
+    Comparison, Difference, Failure, Measurement, Pinged, Pinger, Stranger, by_nearness,
+};
 pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
+pub use service::{
+    Carried, Endpoint, NoPort, Readiness, Service, ServicePort, Target, is_pod, is_service,
+    translates,
+};
 use view::View;
 pub use ways::{UnreadNodes, Ways};
 

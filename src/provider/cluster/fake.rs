@@ -77,9 +77,18 @@ impl Objects {
 }
 
 fn is_collection(path: &str) -> bool {
-    ["nodes", "pods", "secrets", "certificatesigningrequests", "servers", "operations"]
-        .iter()
-        .any(|plural| path.ends_with(&format!("/{plural}")))
+    [
+        "nodes",
+        "pods",
+        "secrets",
+        "services",
+        "endpointslices",
+        "certificatesigningrequests",
+        "servers",
+        "operations",
+    ]
+    .iter()
+    .any(|plural| path.ends_with(&format!("/{plural}")))
 }
 
 fn merge(object: &mut Value, patch: &Value) {

@@ -9,12 +9,14 @@ mod client;
 mod drain;
 mod error;
 mod fields;
+mod goldpinger;
 mod history;
 mod manifests;
 mod networks;
 mod nodes;
 mod records;
 mod request;
+mod services;
 mod shared_list;
 mod tokens;
 
@@ -34,6 +36,7 @@ pub use client::{
 };
 pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
+pub use goldpinger::MeasureError;
 pub use history::{OPERATIONS_KEPT, PastOperation};
 pub use manifests::LiveManifest;
 pub use nodes::{

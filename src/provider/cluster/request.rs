@@ -52,6 +52,9 @@ pub(super) mod apis {
 
     pub(in super::super) const NODE: Api = api("", "v1", "Node", "nodes", false);
     pub(in super::super) const POD: Api = api("", "v1", "Pod", "pods", true);
+    pub(in super::super) const SERVICE: Api = api("", "v1", "Service", "services", true);
+    pub(in super::super) const ENDPOINT_SLICE: Api =
+        api("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true);
     pub(in super::super) const SECRET: Api = api("", "v1", "Secret", "secrets", true);
     pub(in super::super) const CILIUM_NODE: Api =
         api("cilium.io", "v2", "CiliumNode", "ciliumnodes", false);

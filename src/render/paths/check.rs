@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::live::{Live, LiveJson};
 use super::ways::{WaysJson, WaysShown, few};
 use super::words;
 use crate::plan::paths::{BEYOND, Breach, Pairs, Rule, Unchecked, Ways};
@@ -22,18 +23,20 @@ pub struct Check<'a> {
     pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and why.
     pub unread: &'a [String],
+    /// What was measured, where it was asked for.
+    pub live: Option<Live<'a>>,
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// Every pair is reached, and every rule holds.
     Sound,
-    /// Some pair is not reached, or some rule does not hold.
-    Broken,
     /// Nothing broken was seen, and not everything could be.
     Unknown,
+    /// Some pair is not reached, or some rule does not hold.
+    Broken,
 }
 
 /// A check for machines.
@@ -48,6 +51,8 @@ pub struct CheckJson {
     rules: Vec<RuleJson>,
     beyond: Vec<BeyondJson>,
     unread: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveJson>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -88,8 +93,13 @@ struct BreachJson {
 }
 
 impl Check<'_> {
-    /// How it ended.
+    /// How it ended, what was measured included.
     pub fn health(&self) -> Health {
+        let measured = self.live.as_ref().map_or(Health::Sound, Live::health);
+        self.health_of_tables().max(measured)
+    }
+
+    fn health_of_tables(&self) -> Health {
         let total = self.ways.matrix.total();
         if total.dropped > 0 || !self.breaches.is_empty() {
             Health::Broken
@@ -123,6 +133,10 @@ impl Check<'_> {
         }
         lines.extend(self.unchecked_lines(style));
         lines.extend([String::new(), self.last_line(style)]);
+        if let Some(live) = &self.live {
+            lines.push(String::new());
+            lines.extend(live.lines(style));
+        }
         lines.join("\n") + "\n"
     }
 
@@ -205,7 +219,7 @@ impl Check<'_> {
         let line = format!(
             "{pairs} pairs: {reached} reached, {dropped} dropped, {unknown} unknown{breaches}."
         );
-        let role = if self.health() == Health::Sound { Role::Good } else { Role::Error };
+        let role = if self.health_of_tables() == Health::Sound { Role::Good } else { Role::Error };
         style.paint(role, line)
     }
 
@@ -235,6 +249,7 @@ impl Check<'_> {
             rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
             beyond: BEYOND.into_iter().map(|(number, what)| BeyondJson { number, what }).collect(),
             unread: self.unread.to_vec(),
+            live: self.live.as_ref().map(Live::to_json),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
     }

@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod effect;
+pub mod live;
+pub mod service;
 pub mod trace;
 pub mod ways;
 mod words;

@@ -121,12 +121,19 @@ impl Trace<'_> {
     /// The trace for people, in no more than 80 columns where words allow it.
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = self.head(style);
+        lines.extend(self.body(style));
+        lines.join("\n") + "\n"
+    }
+
+    /// Both ways and how they ended.
+    pub(super) fn body(&self, style: Style) -> Vec<String> {
+        let mut lines = Vec::new();
         self.walk("There", &self.trip.there, style, &mut lines);
         if let Some(back) = &self.trip.back {
             self.walk("Back", back, style, &mut lines);
         }
         self.tail(style, &mut lines);
-        lines.join("\n") + "\n"
+        lines
     }
 
     fn head(&self, style: Style) -> Vec<String> {
@@ -237,11 +244,15 @@ impl Trace<'_> {
 
     /// The trace for machines.
     pub fn to_json(&self) -> String {
+        format!("{:#}\n", serde_json::to_value(self.json()).unwrap_or_default())
+    }
+
+    pub(super) fn json(&self) -> TraceJson {
         let applied = match self.mend {
             Some(Mend::Apply(addresses)) => addresses.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),
         };
-        let json = TraceJson {
+        TraceJson {
             format_version: "1.0",
             from: self.end(self.from.address),
             to: self.end(self.to),
@@ -256,8 +267,7 @@ impl Trace<'_> {
             mend: self.mend.map(words::mend),
             mending_resources: applied,
             notes: self.notes(),
-        };
-        format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
+        }
     }
 
     fn way(&self, walk: &Walk) -> WayJson {

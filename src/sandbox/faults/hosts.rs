@@ -42,6 +42,10 @@ fn breaks(host: &mut Host, fault: Fault) -> Option<String> {
             &mut host.tailscale.as_mut()?.accept_routes,
             "routes of other routers are no longer taken up",
         ),
+        Fault::WorkerFirewall if !router && !host.drops_pods => {
+            host.drops_pods = true;
+            Some("a firewall drops what others ask of its pods".to_owned())
+        }
         Fault::RouterOffline if router => clear(&mut host.powered_on, "it was powered off"),
         _ => None,
     }

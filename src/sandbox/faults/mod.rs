@@ -69,6 +69,7 @@ faults! {
     RouterOffline = "router-offline", "A router is powered off.";
     TagRemoved = "tag-removed", "Our tags are stripped from `stargate-workers-rt`.";
     ForeignObject = "foreign-object", "A router subnet's security group is replaced by somebody else's of the same name.";
+    WorkerFirewall = "worker-firewall", "A firewall that stargate does not read drops what others ask of a worker's pods.";
     SourceDown = "source-down", "A service answers 503: azure, tailscale (unless said otherwise) or kubernetes; `none` ends it.";
 }
 
@@ -143,7 +144,8 @@ pub fn inject(
         | Fault::WorkerNotReady
         | Fault::AcceptRoutesOff
         | Fault::MssClampMissing
-        | Fault::RouterOffline => hosts::strike(world, strike),
+        | Fault::RouterOffline
+        | Fault::WorkerFirewall => hosts::strike(world, strike),
     }?;
     physics::settle(world, now);
     Ok(done)

@@ -54,6 +54,10 @@ pub struct Host {
     pub tailscale: Option<Tailscale>,
     /// What makes it a worker.
     pub worker: WorkerState,
+    /// Whether a firewall, of which nobody tells stargate, drops what others
+    /// ask of its pods.
+    #[serde(default)]
+    pub drops_pods: bool,
     /// How often it was restarted.
     #[serde(default)]
     pub boots: u32,
@@ -239,6 +243,7 @@ impl Host {
             firewall: Firewall::default(),
             tailscale: None,
             worker: WorkerState::default(),
+            drops_pods: false,
             boots: 0,
             work_milliseconds: 0,
         }

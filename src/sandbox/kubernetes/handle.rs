@@ -24,6 +24,21 @@ pub enum Reply {
     Complete(Response<Bytes>),
     /// A stream of lines: ask [`KubernetesStore::watch_events`] for them.
     Watch(Box<WatchRequest>),
+    /// What the pod answers that it is passed on to.
+    Proxied(Proxied),
+}
+
+/// A request that is passed on to a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxied {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The port.
+    pub port: u16,
+    /// What the pod is asked for.
+    pub path: String,
 }
 
 /// A request about a resource, read.
@@ -113,6 +128,9 @@ impl KubernetesStore {
             .definition(&path.group, &path.version, &path.plural)
             .ok_or_else(|| unknown(&path))?;
         check_path(&definition, &path)?;
+        if path.subresource == Some(Subresource::Proxy) {
+            return self.pass_on(&definition, path).map(Reply::Proxied);
+        }
         let word = |name: header::HeaderName| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
@@ -153,6 +171,20 @@ impl KubernetesStore {
             }
         };
         Ok(respond(StatusCode::OK, &body))
+    }
+
+    /// A pod's name may be followed by its port; else its first one is meant.
+    fn pass_on(&self, definition: &Definition, path: ResourcePath) -> Result<Proxied, ApiError> {
+        let name = path.name.unwrap_or_default();
+        let (pod, port) = name.split_once(':').unwrap_or((&name, ""));
+        let object = self
+            .find(definition, path.namespace.as_deref(), pod)
+            .ok_or_else(|| ApiError::not_found(definition, pod))?;
+        let first = object.pointer("/spec/containers/0/ports/0/containerPort");
+        let first = first.and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        let port = port.parse().ok().or(first).unwrap_or(80);
+        let namespace = path.namespace.unwrap_or_default();
+        Ok(Proxied { namespace, pod: pod.to_owned(), port, path: path.rest })
     }
 
     fn dispatch(&mut self, verb: Verb, call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -234,7 +266,7 @@ fn check_path(definition: &Definition, path: &ResourcePath) -> Result<(), ApiErr
         None => true,
         Some(Subresource::Status) => definition.traits.status,
         Some(Subresource::Approval) => definition.group == CERTIFICATES,
-        Some(Subresource::Eviction) => definition.is(CORE, "pods"),
+        Some(Subresource::Eviction | Subresource::Proxy) => definition.is(CORE, "pods"),
     };
     if fits && part { Ok(()) } else { Err(ApiError::unknown_path()) }
 }

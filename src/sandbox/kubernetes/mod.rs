@@ -50,7 +50,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use handle::Reply;
+pub use handle::{Proxied, Reply};
 pub(in crate::sandbox) use news::ObjectNews;
 pub use rbac::{Attributes, UserInfo};
 pub use status::{ApiError, Cause, Reason};

@@ -33,6 +33,7 @@ pub(super) enum Subresource {
     Status,
     Approval,
     Eviction,
+    Proxy,
 }
 
 impl Subresource {
@@ -41,6 +42,7 @@ impl Subresource {
             "status" => Some(Self::Status),
             "approval" => Some(Self::Approval),
             "eviction" => Some(Self::Eviction),
+            "proxy" => Some(Self::Proxy),
             _ => None,
         }
     }
@@ -50,6 +52,7 @@ impl Subresource {
             Self::Status => "status",
             Self::Approval => "approval",
             Self::Eviction => "eviction",
+            Self::Proxy => "proxy",
         }
     }
 }
@@ -63,6 +66,8 @@ pub(super) struct ResourcePath {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) subresource: Option<Subresource>,
+    /// What a proxy is asked for.
+    pub(super) rest: String,
 }
 
 /// What is to be done.
@@ -175,6 +180,11 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, A
             path.name = Some((*name).to_owned());
             let part = Subresource::parse(part).ok_or_else(ApiError::unknown_path)?;
             path.subresource = Some(part);
+        }
+        [name, "proxy", rest @ ..] => {
+            path.name = Some((*name).to_owned());
+            path.subresource = Some(Subresource::Proxy);
+            path.rest = format!("/{}", rest.join("/"));
         }
         _ => return Err(ApiError::unknown_path()),
     }

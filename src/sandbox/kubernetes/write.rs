@@ -284,7 +284,7 @@ fn restrict(
 ) {
     match subresource {
         None if definition.traits.status => carry(old, fields(object), "status"),
-        None | Some(Subresource::Eviction) => {}
+        None | Some(Subresource::Eviction | Subresource::Proxy) => {}
         Some(Subresource::Status | Subresource::Approval) => {
             let mut restricted = old.clone();
             carry(object, fields(&mut restricted), "status");

@@ -7,6 +7,7 @@ use super::certificates;
 use super::cluster::{Cluster, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
 use super::nodes::{ClusterFacts, Pool, scale, scale_set_number};
+use super::services;
 use super::settled::Since;
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;
@@ -36,7 +37,9 @@ pub(super) fn settle(world: &mut World, now: Timestamp) {
     give_kubeconfig(world, &id, &cluster);
     let scaled = world.settled.cluster.as_ref() == Some(&cluster) && !pools_changed(world);
     if let (Some(store), false) = (&mut world.kubernetes, scaled) {
-        scale(&mut Cluster::new(store, now), &facts, &pools(&cluster));
+        let objects = &mut Cluster::new(store, now);
+        scale(objects, &facts, &pools(&cluster));
+        services::bring(objects, &facts);
         world.settled.cluster = Some(cluster);
     }
 }
@@ -75,6 +78,9 @@ fn facts(id: &ArmId, cluster: &Value) -> Option<ClusterFacts> {
     let version = text(cluster, "/properties/currentKubernetesVersion")
         .or_else(|| text(cluster, "/properties/kubernetesVersion"))?;
     let pod_cidr = text(cluster, "/properties/networkProfile/podCidr").unwrap_or("10.244.0.0/16");
+    let network = |field: &str| text(cluster, &format!("/properties/networkProfile/{field}"));
+    let service_cidr = network("serviceCidr").unwrap_or("10.0.0.0/16");
+    let dns_service_ip = network("dnsServiceIP").unwrap_or("10.0.0.10");
     let fallback = || {
         let group = id.resource_group_name().unwrap_or_default();
         let location = text(cluster, "/location").unwrap_or_default();
@@ -86,6 +92,8 @@ fn facts(id: &ArmId, cluster: &Value) -> Option<ClusterFacts> {
         subscription: id.subscription().unwrap_or_default().to_owned(),
         version: full_version(version),
         pod_cidr: pod_cidr.parse().ok()?,
+        service_cidr: service_cidr.parse().ok()?,
+        dns_service_ip: dns_service_ip.parse().ok()?,
         number: scale_set_number(&id.as_str().to_ascii_lowercase()),
     })
 }

@@ -12,6 +12,7 @@ pub(crate) mod cluster;
 mod kubelet;
 mod machines;
 pub(crate) mod nodes;
+pub(super) mod services;
 mod settled;
 mod signer;
 mod tailnet;
@@ -32,6 +33,7 @@ pub fn settle(world: &mut World, now: Timestamp) {
     let since = Since::of(world);
     kubelet::settle(world, &touched, since, now);
     agents::settle(world, since, now);
+    services::settle(world, since, now);
     workloads::settle(world, since, now);
     tailnet::settle(world, &touched, now);
     settled::note(world);

@@ -23,6 +23,8 @@ pub(crate) struct ClusterFacts {
     pub(crate) subscription: String,
     pub(crate) version: String,
     pub(crate) pod_cidr: Ipv4Net,
+    pub(crate) service_cidr: Ipv4Net,
+    pub(crate) dns_service_ip: Ipv4Addr,
     /// The number in the names of its scale sets.
     pub(crate) number: String,
 }

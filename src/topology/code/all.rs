@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 101] = [
+    pub const ALL: [Self; 105] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -102,6 +102,10 @@ impl Code {
         Self::LoginRefused,
         Self::WrongHost,
         Self::ForeignKernelRoute,
+        Self::GoldpingerMissing,
+        Self::GoldpingerRefused,
+        Self::GoldpingerUnusable,
+        Self::ServiceUnread,
         Self::SandboxDamaged,
         Self::SandboxInUse,
         Self::UnknownFault,

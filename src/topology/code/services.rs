@@ -104,4 +104,36 @@ pub(super) const ENTRIES: &[Entry] = &[
                       never overwritten. Find out who put it there (`ip route show PREFIX` on the router \
                       tells the protocol), remove it where it comes from, and apply again.",
     },
+    Entry {
+        code: Code::GoldpingerMissing,
+        text: "SG0613",
+        title: "Goldpinger is not there",
+        explanation: "`check --live` asks Goldpinger what it measured, and no pod with the label \
+                      `app=goldpinger` is there, or none is ready. `apply` installs it unless `[network] \
+                      goldpinger` is false. Its pods become ready once their nodes are.",
+    },
+    Entry {
+        code: Code::GoldpingerRefused,
+        text: "SG0614",
+        title: "Goldpinger may not be asked",
+        explanation: "Goldpinger is asked through the API server's proxy, and the credential may not list \
+                      pods or not use `pods/proxy`. Bind a role with `list` on pods and `get` on pods/proxy \
+                      in its namespace to whoever runs stargate.",
+    },
+    Entry {
+        code: Code::GoldpingerUnusable,
+        text: "SG0615",
+        title: "Goldpinger gives no usable answer",
+        explanation: "A pod with the label `app=goldpinger` gave no answer, one that is far too long, or one \
+                      that is none of Goldpinger's. Nothing of it is shown or believed. Look at who carries \
+                      the label, and at the pod's log; `--namespace` chooses one namespace.",
+    },
+    Entry {
+        code: Code::ServiceUnread,
+        text: "SG0616",
+        title: "the services could not be read",
+        explanation: "A packet to a service goes to one of its endpoints, and only the cluster knows which \
+                      these are. It gave no answer, or the credential may not list services and \
+                      endpointslices (of discovery.k8s.io). Both are read only for a trace to a service.",
+    },
 ];

@@ -40,6 +40,7 @@ pub(super) fn client(store: &Shared) -> kube::Client {
             let response = match store.handle(&request, &user(), NOW) {
                 Reply::Complete(response) => response.map(|bytes| Full::new(bytes).boxed_unsync()),
                 Reply::Watch(mut watch) => streamed(store.watch_events(&mut watch)),
+                Reply::Proxied(asked) => panic!("there are no pods: {asked:?}"),
             };
             Ok::<_, kube::Error>(response)
         }
@@ -140,6 +141,7 @@ pub(super) fn send(
             (response.status().as_u16(), value)
         }
         Reply::Watch(watch) => panic!("a watch: {watch:?}"),
+        Reply::Proxied(asked) => panic!("there are no pods: {asked:?}"),
     }
 }
 

@@ -1,0 +1,120 @@
+//! `stargate trace` to the address of a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::trace::on_the_way;
+use crate::cli::error::CliError;
+use crate::execute::Planned;
+use crate::plan::Source;
+use crate::plan::paths::{
+    Carried, Mend, Moment, NoPort, PathModel, Question, Service, ServicePort, Sources, Target,
+    breaches, is_pod, mend, translates,
+};
+use crate::reach::{End, Protocol, trip};
+use crate::render::paths::service::{EndpointTrace, ServiceTrace, fate};
+use crate::resource::Address;
+use crate::topology::diagnostic::Code;
+
+/// Reads the service that has an address.
+pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
+    let Some(access) = planned.observation.cluster_access() else {
+        return Err(CliError::coded(
+            Code::ServiceUnread,
+            format!("{address} is a service's, and the cluster that knows it could not be read"),
+        )
+        .hint("`stargate plan` tells why, and what mends it"));
+    };
+    match access.door.service_at(address).await {
+        Ok(Some(service)) => Ok(service),
+        Ok(None) => Err(CliError::new(format!(
+            "{address} is of the services' range, and no service has it: what is sent there is \
+             dropped"
+        ))
+        .hint("`kubectl get services -A` lists those that are there")),
+        Err(error) if error.is_refused() => {
+            Err(CliError::coded(Code::ServiceUnread, error.to_string()).hint(
+                "give the credential `list` on services and on endpointslices of discovery.k8s.io",
+            ))
+        }
+        Err(error) => Err(CliError::coded(Code::ServiceUnread, error.to_string())
+            .hint("check that this machine reaches the cluster's API server")),
+    }
+}
+
+/// The port that is meant.
+pub(super) fn port(
+    service: &Service,
+    carried: Option<Carried>,
+    number: Option<u16>,
+) -> Result<(&ServicePort, Protocol), CliError> {
+    let found = carried.ok_or(NoPort::Echo).and_then(|carried| {
+        let port = service.port(carried, number)?;
+        let protocol = match carried {
+            Carried::Udp => Protocol::Udp(port.number),
+            Carried::Tcp | Carried::Other => Protocol::Tcp(port.number),
+        };
+        Ok((port, protocol))
+    });
+    found.map_err(|reason| {
+        let Service { namespace, name, .. } = service;
+        let ports: Vec<String> = service.ports.iter().filter_map(named).collect();
+        let hint = match ports.as_slice() {
+            [] => "it has no port that a packet could be sent to".to_owned(),
+            ports => format!("it has {}", ports.join(", ")),
+        };
+        CliError::new(format!("the service {namespace}/{name} {reason}")).hint(hint)
+    })
+}
+
+fn named(port: &ServicePort) -> Option<String> {
+    let protocol = match port.carried {
+        Carried::Tcp => "tcp",
+        Carried::Udp => "udp",
+        Carried::Other => return None,
+    };
+    Some(format!("`--protocol {protocol} --port {}`", port.number))
+}
+
+/// Walks to every endpoint that may be chosen.
+pub(super) fn follow<'a>(
+    sources: Sources<'_>,
+    model: &'a PathModel,
+    moment: &Moment,
+    from: End,
+    service: &'a Service,
+    (port, protocol): (&'a ServicePort, Protocol),
+    (ages, changed): (&'a BTreeMap<Source, Duration>, &'a BTreeSet<Address>),
+) -> Result<ServiceTrace<'a>, CliError> {
+    let node = model.network.name(from.host);
+    if !translates(sources, model, from) {
+        return Err(CliError::new(format!(
+            "{} is the address of a service, which only nodes with the cluster's Cilium know, and \
+             {node} is none of them",
+            service.address
+        ))
+        .hint("trace it from a pod, or trace one of the service's endpoints"));
+    }
+    let all = breaches(sources, model, moment);
+    // Endpoints that fare alike are mended alike, and a mend takes its time.
+    let mut mends: BTreeMap<String, Mend> = BTreeMap::new();
+    let endpoint = |target: Target<'a>| {
+        let to = target.endpoint.address;
+        let trip = trip(&model.network, from, to, target.protocol);
+        let is_pod = is_pod(sources, to);
+        let question = Question { from: from.address, to, protocol: target.protocol };
+        // What is neither a pod nor a host is not the topology's to lead to.
+        let is_ours = is_pod || model.network.owner_of(to).is_some();
+        let mend = trip.broken().filter(|_| is_ours).map(|_| {
+            let known = mends.entry(fate(model, &trip));
+            known.or_insert_with(|| mend(sources, question)).clone()
+        });
+        let breaches = on_the_way(&all, model, &trip);
+        EndpointTrace { target, is_pod, trip, mend, breaches }
+    };
+    let targets = service.targets(port, node).into_iter();
+    let endpoints = targets.map(endpoint).collect();
+    let planned = *moment == Moment::Planned;
+    Ok(ServiceTrace { model, from, service, protocol, endpoints, ages, changed, planned })
+}

@@ -1,0 +1,264 @@
+//! What Goldpinger measured, through the API server's proxy.
+//!
+//! Whoever answers there is a pod of the user's cluster: neither the length nor
+//! the words of its answer are trusted, and none of its text is kept.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::error::{About, ClusterCause, ClusterError};
+use super::request::apis;
+use super::{ClusterDoor, text_at};
+use crate::plan::paths::{Failure, Measurement, Pinged, Pinger};
+
+/// The label that Goldpinger's manifests, ours and its own, put on its pods.
+const SELECTOR: &str = "app=goldpinger";
+/// The port that it listens at unless its pod says otherwise.
+const PORT: u16 = 8_080;
+/// How long an answer may take: Goldpinger itself waits for 20 s at most.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// How long an answer may be: so much for its frame, and so much for a ping.
+const FRAME: usize = 64 * 1024;
+const PER_PING: usize = 1024;
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// Why a pod's measurement could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MeasureError {
+    /// The credential may not do what it takes.
+    #[error("{0}")]
+    Refused(ClusterError),
+    /// The pod gave no answer through the proxy.
+    #[error("{pod} gave the API server no answer ({status})")]
+    NoAnswer {
+        /// The pod.
+        pod: String,
+        /// The status of the answer, or what else there was of it.
+        status: String,
+    },
+    /// The pod's answer is longer than any of Goldpinger's would be.
+    #[error("the answer of {pod} is longer than {limit} bytes")]
+    TooLong {
+        /// The pod.
+        pod: String,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// The pod's answer is none of Goldpinger's.
+    #[error("what {pod} answers is not what Goldpinger answers: {reason}")]
+    Nonsense {
+        /// The pod.
+        pod: String,
+        /// What is wrong with it, in our words.
+        reason: String,
+    },
+    /// The cluster's API itself could not be asked.
+    #[error("{0}")]
+    Cluster(ClusterError),
+}
+
+impl From<ClusterError> for MeasureError {
+    fn from(error: ClusterError) -> Self {
+        if error.is_refused() { Self::Refused(error) } else { Self::Cluster(error) }
+    }
+}
+
+impl ClusterDoor {
+    /// The pods of Goldpinger's, in one namespace or in all.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError> {
+        let pods = self.collection(apis::POD, namespace).list(Some(SELECTOR), None).await?;
+        Ok(pods.iter().map(pinger).collect())
+    }
+
+    /// Asks one pod what all of them measured. `pods` are all of them.
+    ///
+    /// # Errors
+    ///
+    /// The pod or the cluster did not answer, or refused, or answered what is
+    /// no answer of Goldpinger's.
+    pub async fn check_all(
+        &self,
+        asked: &Pinger,
+        pods: &[Pinger],
+    ) -> Result<Measurement, MeasureError> {
+        let limit = limit(pods.len());
+        let asking = self.proxied(asked, "check_all", limit);
+        let answer = tokio::time::timeout(PATIENCE, asking).await;
+        let bytes = answer.unwrap_or_else(|_| Err(no_answer(asked, "it took too long")))?;
+        read(asked, pods, &bytes)
+    }
+
+    async fn proxied(
+        &self,
+        asked: &Pinger,
+        path: &str,
+        limit: usize,
+    ) -> Result<Vec<u8>, MeasureError> {
+        let Pinger { namespace, name, port, .. } = asked;
+        let about = About::new("ask through the proxy", "Pod", &format!("{namespace}/{name}"));
+        let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
+        let request = http::Request::get(uri).body(Body::empty());
+        let request = request.map_err(|error| about.malformed(error.to_string()))?;
+        let sent = self.client.send(request).await;
+        let response = sent.map_err(|error| MeasureError::from(about.failed(&error)))?;
+        let status = response.status();
+        if status.as_u16() == 401 || status.as_u16() == 403 {
+            let reason = format!("the API server answered {}", status.as_u16());
+            return Err(about.error(ClusterCause::Refused, reason).into());
+        }
+        if !status.is_success() {
+            return Err(no_answer(asked, &format!("status {}", status.as_u16())));
+        }
+        match Limited::new(response.into_body(), limit).collect().await {
+            Ok(body) => Ok(body.to_bytes().to_vec()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(MeasureError::TooLong { pod: asked.name.clone(), limit })
+            }
+            Err(_) => Err(no_answer(asked, "it broke off")),
+        }
+    }
+}
+
+fn limit(pods: usize) -> usize {
+    let pings = pods.saturating_mul(pods).saturating_mul(PER_PING);
+    pings.saturating_add(FRAME).min(MOST_BYTES)
+}
+
+fn no_answer(asked: &Pinger, status: &str) -> MeasureError {
+    MeasureError::NoAnswer { pod: asked.name.clone(), status: status.to_owned() }
+}
+
+fn pinger(pod: &Value) -> Pinger {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let ports = pod.pointer("/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
+    Pinger {
+        namespace: legal(&text_at(&pod["metadata"], "namespace")),
+        name: legal(&text_at(&pod["metadata"], "name")),
+        node: legal(&text_at(&pod["spec"], "nodeName")),
+        address: pod["status"]["podIP"].as_str().and_then(|text| text.parse().ok()),
+        port: ports.and_then(|port| u16::try_from(port).ok()).unwrap_or(PORT),
+        ready: conditions.any(|it| it["type"] == "Ready" && it["status"] == "True"),
+    }
+}
+
+/// What may stand in the name of an object, and in a path.
+fn legal(name: &str) -> String {
+    name.chars().filter(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '.')).collect()
+}
+
+/// The answer to `/check_all`: what each pod answered that was asked for its
+/// own pings, by the pods' names, and by their addresses before version 3.
+#[derive(Debug, Deserialize)]
+struct CheckAll {
+    responses: BTreeMap<String, Asked>,
+}
+
+/// Whether a pod told of its pings. That it did says nothing of how they went.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    #[serde(rename = "OK", default)]
+    ok: bool,
+    #[serde(rename = "PodIP", default)]
+    address: String,
+    response: Option<Check>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Check {
+    #[serde(default)]
+    pod_results: BTreeMap<String, PodResult>,
+}
+
+/// One ping.
+#[derive(Debug, Deserialize)]
+struct PodResult {
+    #[serde(rename = "OK", default)]
+    ok: bool,
+    #[serde(rename = "PodIP", default)]
+    address: String,
+    #[serde(rename = "PingTime")]
+    time: Option<String>,
+    #[serde(default)]
+    error: String,
+}
+
+/// Reads an answer.
+fn read(asked: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement, MeasureError> {
+    let nonsense = |reason: String| MeasureError::Nonsense { pod: asked.name.clone(), reason };
+    let answer: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "other JSON",
+            serde_json::error::Category::Eof => "JSON that ends too soon",
+            _ => "no JSON",
+        };
+        nonsense(format!("{what}, at line {} column {}", error.line(), error.column()))
+    })?;
+    let names: BTreeMap<&str, Ipv4Addr> =
+        pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.address?))).collect();
+    // The address that was pinged, else the key, which was it once, else the
+    // address that the pod of that name has now.
+    let address = |key: &str, written: &str| -> Result<Ipv4Addr, MeasureError> {
+        let found = written.parse().or_else(|_| key.parse()).ok();
+        let found = found.or_else(|| names.get(key).copied());
+        found.ok_or_else(|| nonsense("a pod in it has no IPv4 address".to_owned()))
+    };
+    let mut measurement = Measurement {
+        asked: asked.name.clone(),
+        port: asked.port,
+        pods: pods.to_vec(),
+        ..Measurement::default()
+    };
+    for (key, told) in &answer.responses {
+        let from = address(key, &told.address)?;
+        let Some(check) = told.response.as_ref().filter(|_| told.ok) else {
+            measurement.silent.insert(from);
+            continue;
+        };
+        for (key, result) in &check.pod_results {
+            let to = address(key, &result.address)?;
+            measurement.pings.insert((from, to), result.pinged());
+            let time = result.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+            measurement.oldest = match (measurement.oldest, time) {
+                (Some(known), Some(time)) => Some(known.min(time)),
+                (known, time) => known.or(time),
+            };
+        }
+    }
+    Ok(measurement)
+}
+
+impl PodResult {
+    /// Goldpinger hands on the words of Go's network library.
+    fn pinged(&self) -> Pinged {
+        if self.ok {
+            return Pinged::Reached;
+        }
+        let says = |words: &[&str]| words.iter().any(|word| self.error.contains(word));
+        Pinged::Failed(if says(&["deadline exceeded", "timeout", "timed out"]) {
+            Failure::TimedOut
+        } else if says(&["refused", "reset by peer", "EOF"]) {
+            Failure::Refused
+        } else if says(&["no route to host", "unreachable"]) {
+            Failure::NoRoute
+        } else {
+            Failure::Other
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "goldpinger_tests.rs"]
+mod tests;

@@ -1,0 +1,201 @@
+//! Answers of Goldpinger's, and of what only says that it is.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use serde_json::json;
+
+use super::*;
+use crate::provider::http::RequestCount;
+use crate::resource::Owner;
+use crate::topology::names::{TailnetTag, TopologyName};
+
+fn pods() -> Vec<Pinger> {
+    let pod = |name: &str, node: &str, address: &str| Pinger {
+        namespace: "goldpinger".to_owned(),
+        name: name.to_owned(),
+        node: node.to_owned(),
+        address: address.parse().ok(),
+        port: 8_080,
+        ready: true,
+    };
+    vec![pod("goldpinger-a", "one", "10.244.0.5"), pod("goldpinger-b", "two", "10.244.65.3")]
+}
+
+/// A door whose cluster answers everything alike.
+fn door(status: u16, body: impl Into<Bytes>) -> ClusterDoor {
+    let body = body.into();
+    let service = tower::service_fn(move |_: Request<Body>| {
+        let response = Response::builder().status(status).body(Full::new(body.clone()));
+        async move { Ok::<_, Infallible>(response.unwrap()) }
+    });
+    let owner =
+        Owner { topology: TopologyName::new("demo"), tag: TailnetTag::new("tag:stargate-demo") };
+    ClusterDoor::new(kube::Client::new(service, "default"), owner, RequestCount::default())
+}
+
+async fn ask(status: u16, body: impl Into<Bytes>) -> Result<Measurement, MeasureError> {
+    door(status, body).check_all(&pods()[0], &pods()).await
+}
+
+fn pair(from: &str, to: &str) -> (Ipv4Addr, Ipv4Addr) {
+    (from.parse().unwrap(), to.parse().unwrap())
+}
+
+/// What version 3.7 answers, shortened: a pod that answered may well not have
+/// reached the others.
+fn answer() -> Value {
+    let ping = |ip: &str, ok: bool, error: &str| {
+        let mut ping = json!({
+            "HostIP": "10.224.0.4", "OK": ok, "PingTime": "2026-01-02T03:04:05.000Z", "PodIP": ip,
+            "response-time-ms": 3, "status-code": if ok { 200 } else { 504 },
+        });
+        if ok {
+            ping["response"] = json!({
+                "boot_time": "2026-01-02T03:00:00.000Z",
+                "received": { "check": 1, "check_all": 2, "ping": 3 },
+            });
+        } else {
+            ping["error"] = json!(error);
+        }
+        ping
+    };
+    let timeout = "Get \"http://10.244.65.3:8080/ping\": context deadline exceeded";
+    json!({
+        "hosts": [
+            { "hostIP": "10.224.0.4", "podIP": "10.244.0.5", "podName": "goldpinger-a" },
+            { "hostIP": "10.50.1.5", "podIP": "10.244.65.3", "podName": "goldpinger-b" },
+        ],
+        "responses": {
+            "goldpinger-a": {
+                "HostIP": "10.224.0.4", "OK": true, "PodIP": "10.244.0.5",
+                "response": { "podResults": {
+                    "goldpinger-a": ping("10.244.0.5", true, ""),
+                    "goldpinger-b": ping("10.244.65.3", false, timeout),
+                }},
+            },
+            "goldpinger-b": {
+                "HostIP": "10.50.1.5", "OK": false, "PodIP": "10.244.65.3",
+                "error": "Get \"http://10.244.65.3:8080/check\": context deadline exceeded",
+            },
+        },
+    })
+}
+
+#[tokio::test]
+async fn every_nested_pair_is_read() {
+    let measured = ask(200, answer().to_string()).await.unwrap();
+    let expected = BTreeMap::from([
+        (pair("10.244.0.5", "10.244.0.5"), Pinged::Reached),
+        (pair("10.244.0.5", "10.244.65.3"), Pinged::Failed(Failure::TimedOut)),
+    ]);
+    assert_eq!(measured.pings, expected);
+    assert_eq!(measured.silent, ["10.244.65.3".parse().unwrap()].into());
+    assert_eq!(measured.oldest, "2026-01-02T03:04:05Z".parse().ok());
+    assert_eq!((measured.asked.as_str(), measured.port), ("goldpinger-a", 8_080));
+}
+
+/// Before version 3 the keys were addresses; a missing OK is a failure.
+#[tokio::test]
+async fn older_answers_are_read_by_their_keys() {
+    let body = json!({ "responses": {
+        "10.244.0.5": { "OK": true, "response": { "podResults": {
+            "10.244.65.3": { "OK": true }, "goldpinger-a": { "error": "connection refused" },
+        }}},
+    }});
+    let measured = ask(200, body.to_string()).await.unwrap();
+    assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.65.3")], Pinged::Reached);
+    let refused = Pinged::Failed(Failure::Refused);
+    assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.0.5")], refused);
+    assert_eq!(measured.oldest, None);
+}
+
+#[test]
+fn words_of_the_network_library_are_sorted() {
+    for (error, failure) in [
+        ("dial tcp 10.0.0.1:8080: i/o timeout", Failure::TimedOut),
+        ("dial tcp 10.0.0.1:8080: connect: connection refused", Failure::Refused),
+        ("read: connection reset by peer", Failure::Refused),
+        ("dial tcp 10.0.0.1:8080: connect: no route to host", Failure::NoRoute),
+        ("\u{1b}[31mhacked", Failure::Other),
+    ] {
+        let ping =
+            PodResult { ok: false, address: String::new(), time: None, error: error.to_owned() };
+        assert_eq!(ping.pinged(), Pinged::Failed(failure), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_answers_are_refused_and_never_shown() {
+    let escape = "\u{1b}]0;owned\u{7}";
+    let deep = "[".repeat(60_000);
+    for body in [
+        String::new(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "<html>".to_owned(),
+        escape.to_owned(),
+        deep,
+        format!("\"{escape}\""),
+        json!({ "responses": escape }).to_string(),
+        json!({ escape: 1 }).to_string(),
+        json!({ "responses": { escape: { "OK": true } } }).to_string(),
+        json!({ "responses": { "goldpinger-a": { "OK": escape } } }).to_string(),
+        answer().to_string()[..300].to_owned(),
+    ] {
+        let error = ask(200, body.clone()).await.unwrap_err();
+        assert!(matches!(error, MeasureError::Nonsense { .. }), "{body:.40}: {error:?}");
+        let text = error.to_string();
+        assert!(!text.contains("owned") && text.chars().all(|it| !it.is_control()), "{text:?}");
+        assert!(text.starts_with("what goldpinger-a answers is not what Goldpinger answers: "));
+    }
+    let huge = vec![b' '; limit(2) + 1];
+    let error = ask(200, huge).await.unwrap_err();
+    assert_eq!(error, MeasureError::TooLong { pod: "goldpinger-a".to_owned(), limit: limit(2) });
+}
+
+#[tokio::test]
+async fn refusals_and_silence_are_told_apart() {
+    let refused = ask(403, "\u{1b}[2Jno").await.unwrap_err();
+    assert!(matches!(&refused, MeasureError::Refused(error) if error.is_refused()), "{refused:?}");
+    assert!(!refused.to_string().contains('\u{1b}'), "{refused}");
+    for status in [404, 500, 502, 503] {
+        let error = ask(status, "\u{1b}[2Jno").await.unwrap_err();
+        let text = format!("goldpinger-a gave the API server no answer (status {status})");
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+/// A pod that holds its answer back does not hold us up for ever.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_never_ends_is_not_waited_for() {
+    let service = tower::service_fn(|_: Request<Body>| async {
+        std::future::pending::<()>().await;
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let client = kube::Client::new(service, "default");
+    let door = ClusterDoor { client, ..door(200, "") };
+    let error = door.check_all(&pods()[0], &pods()).await.unwrap_err();
+    assert_eq!(error.to_string(), "goldpinger-a gave the API server no answer (it took too long)");
+}
+
+#[tokio::test]
+async fn pods_are_read_with_what_a_path_may_hold() {
+    let list = json!({ "metadata": {}, "items": [{
+        "metadata": { "name": "goldpinger-x/../../secrets", "namespace": "gold\u{1b}pinger" },
+        "spec": { "nodeName": "one", "containers": [{ "ports": [{ "containerPort": 80 }] }] },
+        "status": { "podIP": "fd00::1", "conditions": [{ "type": "Ready", "status": "True" }] },
+    }]});
+    let pods = door(200, list.to_string()).pingers(None).await.unwrap();
+    let expected = Pinger {
+        namespace: "goldpinger".to_owned(),
+        name: "goldpinger-x....secrets".to_owned(),
+        node: "one".to_owned(),
+        address: None,
+        port: 80,
+        ready: true,
+    };
+    assert_eq!(pods, [expected]);
+}

@@ -1,0 +1,190 @@
+//! Services and what stands behind them.
+
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use super::error::ClusterError;
+use super::request::apis;
+use super::{ClusterDoor, text_at};
+use crate::plan::paths::{Carried, Endpoint, Readiness, Service, ServicePort};
+
+/// The label of a slice that names its service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+impl ClusterDoor {
+    /// The service that has an address, with its endpoints; nothing where none
+    /// has it.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError> {
+        let services = self.collection(apis::SERVICE, None).list(None, None).await?;
+        let Some(found) = services.iter().find(|service| has(service, address)) else {
+            return Ok(None);
+        };
+        let mut service = service(found, address);
+        let selector = format!("{SERVICE_LABEL}={}", service.name);
+        let slices = self.collection(apis::ENDPOINT_SLICE, Some(&service.namespace));
+        for slice in slices.list(Some(&selector), None).await? {
+            service.endpoints.extend(endpoints(&slice));
+        }
+        // A pod may be in two slices while one takes over from the other.
+        service.endpoints.sort_by_key(|endpoint| endpoint.address);
+        service.endpoints.dedup_by_key(|endpoint| endpoint.address);
+        Ok(Some(service))
+    }
+}
+
+fn has(service: &Value, address: Ipv4Addr) -> bool {
+    let many = service.pointer("/spec/clusterIPs").and_then(Value::as_array);
+    let own = many.into_iter().flatten().chain(service.pointer("/spec/clusterIP"));
+    own.filter_map(Value::as_str).any(|text| text.parse() == Ok(address))
+}
+
+fn service(object: &Value, address: Ipv4Addr) -> Service {
+    let ports = object.pointer("/spec/ports").and_then(Value::as_array);
+    let port = |port: &Value| {
+        let number = u16::try_from(port["port"].as_u64()?).ok()?;
+        Some(ServicePort { name: text_at(port, "name"), carried: carried(port), number })
+    };
+    Service {
+        namespace: text_at(&object["metadata"], "namespace"),
+        name: text_at(&object["metadata"], "name"),
+        address,
+        ports: ports.into_iter().flatten().filter_map(port).collect(),
+        local_only: object["spec"]["internalTrafficPolicy"] == "Local",
+        endpoints: Vec::new(),
+    }
+}
+
+fn carried(port: &Value) -> Carried {
+    match port["protocol"].as_str() {
+        Some("TCP") | None => Carried::Tcp,
+        Some("UDP") => Carried::Udp,
+        Some(_) => Carried::Other,
+    }
+}
+
+fn endpoints(slice: &Value) -> Vec<Endpoint> {
+    if slice["addressType"] != "IPv4" {
+        return Vec::new();
+    }
+    let list = |field: &str| slice[field].as_array().into_iter().flatten();
+    let port = |port: &Value| {
+        let number = u16::try_from(port["port"].as_u64()?).ok()?;
+        Some((text_at(port, "name"), number))
+    };
+    let ports: Vec<(String, u16)> = list("ports").filter_map(port).collect();
+    let endpoint = |endpoint: &Value| {
+        let text = |field: &Value| field.as_str().map(str::to_owned);
+        let target = &endpoint["targetRef"];
+        Some(Endpoint {
+            // All addresses of an endpoint are one and the same for whoever asks.
+            address: endpoint["addresses"][0].as_str()?.parse().ok()?,
+            ports: ports.clone(),
+            readiness: readiness(&endpoint["conditions"]),
+            node: text(&endpoint["nodeName"]),
+            pod: text(&target["name"]).filter(|_| target["kind"] == "Pod"),
+        })
+    };
+    list("endpoints").filter_map(endpoint).collect()
+}
+
+/// A condition that is not told holds, save that of leaving.
+fn readiness(conditions: &Value) -> Readiness {
+    let holds = |field: &str, untold: bool| conditions[field].as_bool().unwrap_or(untold);
+    if holds("ready", true) {
+        Readiness::Ready
+    } else if holds("terminating", false) && holds("serving", true) {
+        Readiness::Leaving
+    } else {
+        Readiness::NotReady
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::cluster::fake::FakeServer;
+
+    fn fake() -> FakeServer {
+        let fake = FakeServer::default();
+        let service = |namespace: &str, name: &str, spec: Value| {
+            let metadata = json!({ "namespace": namespace, "name": name });
+            let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+            fake.put(&path, json!({ "metadata": metadata, "spec": spec }));
+        };
+        service("shop", "headless", json!({ "clusterIP": "None" }));
+        let ports = json!([
+            { "name": "web", "port": 80, "targetPort": 8_080 },
+            { "name": "dns", "port": 53, "protocol": "UDP" },
+            { "name": "odd", "port": 7, "protocol": "SCTP" },
+        ]);
+        let spec =
+            json!({ "clusterIP": "10.0.0.7", "ports": ports, "internalTrafficPolicy": "Local" });
+        service("shop", "till", spec);
+        fake
+    }
+
+    fn slice(endpoints: &Value) -> Value {
+        json!({
+            "addressType": "IPv4",
+            "ports": [{ "name": "web", "port": 8_080, "protocol": "TCP" }],
+            "endpoints": endpoints,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_service_is_found_by_its_address() {
+        let fake = fake();
+        let path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/till-a";
+        let endpoint = json!({
+            "addresses": ["10.244.0.5"], "nodeName": "one",
+            "targetRef": { "kind": "Pod", "name": "till-x" },
+        });
+        fake.put(path, slice(&json!([endpoint])));
+        let twice = path.replace("till-a", "till-b");
+        fake.put(&twice, slice(&json!([endpoint])));
+        let found = fake.door().service_at("10.0.0.7".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((found.namespace.as_str(), found.name.as_str()), ("shop", "till"));
+        assert!(found.local_only);
+        let carried: Vec<Carried> = found.ports.iter().map(|port| port.carried).collect();
+        assert_eq!(carried, [Carried::Tcp, Carried::Udp, Carried::Other]);
+        let endpoint = Endpoint {
+            address: "10.244.0.5".parse().unwrap(),
+            ports: vec![("web".to_owned(), 8_080)],
+            readiness: Readiness::Ready,
+            node: Some("one".to_owned()),
+            pod: Some("till-x".to_owned()),
+        };
+        assert_eq!(found.endpoints, [endpoint]);
+        assert_eq!(fake.door().service_at("10.0.0.8".parse().unwrap()).await, Ok(None));
+    }
+
+    #[test]
+    fn conditions_that_are_not_told_hold() {
+        for (conditions, expected) in [
+            (json!({}), Readiness::Ready),
+            (json!({ "ready": null }), Readiness::Ready),
+            (json!({ "ready": false }), Readiness::NotReady),
+            (json!({ "ready": false, "serving": true, "terminating": true }), Readiness::Leaving),
+            (json!({ "ready": false, "serving": false, "terminating": true }), Readiness::NotReady),
+        ] {
+            assert_eq!(readiness(&conditions), expected, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out() {
+        let mut six = slice(&json!([{ "addresses": ["fd00::1"] }]));
+        assert!(endpoints(&six).is_empty());
+        six["addressType"] = json!("IPv6");
+        six["endpoints"] = json!([{ "addresses": ["10.244.0.5"] }]);
+        assert!(endpoints(&six).is_empty());
+        assert!(endpoints(&json!({ "addressType": "IPv4", "endpoints": [{}] })).is_empty());
+    }
+}
