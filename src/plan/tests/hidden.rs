@@ -15,7 +15,7 @@ use crate::desired;
 use crate::desired::tests::generate::sketches;
 use crate::plan::Source;
 use crate::plan::paths::{PathModel, addresses, usual};
-use crate::reach::{Place, Trip, Verdict};
+use crate::reach::{Decision, Hop, Place, Trip, Verdict};
 use crate::resource::{Address, Kind, ObjectKey, Resource};
 
 /// What packets' ways have to do with resources of a kind.
@@ -80,7 +80,9 @@ fn touched(model: &PathModel, trip: &Trip) -> BTreeSet<usize> {
 
 fn uses(model: &PathModel, trip: &Trip, address: &Address) -> bool {
     let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
-    let mut hops = walks.flat_map(|walk| &walk.hops);
+    // Which machines are on a network of their own nobody reads off its router.
+    let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::HandedTo(_));
+    let mut hops = walks.flat_map(|walk| &walk.hops).filter(is_read);
     hops.any(|hop| model.origins.get(hop.origin).is_some_and(|told| told.address == *address))
 }
 
