@@ -174,6 +174,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
         node_subnets: vec![NodeSubnet {
             id: network.child("subnets", "aks-subnet"),
             prefix: nodes_prefix,
+            security_group: None,
         }],
         virtual_network: network,
         address_prefixes: vec![range(0x0ae0_0000, 12)],

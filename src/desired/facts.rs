@@ -67,6 +67,8 @@ pub struct NodeSubnet {
     pub id: ArmId,
     /// Its range.
     pub prefix: Ipv4Net,
+    /// The security group on it: AKS's own, or its owner's.
+    pub security_group: Option<ArmId>,
 }
 
 /// One of AKS's own nodes, of which not all is known yet.

@@ -118,8 +118,12 @@ fn is_relevant(
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
+    let on_nodes = cluster.is_some_and(|facts| {
+        facts.node_subnets.iter().any(|subnet| subnet.security_group.as_ref() == Some(&id))
+    });
     matches!(ownership, Ownership::Ours { .. })
         || in_node_group
+        || on_nodes
         || wanted_groups.contains_key(&group)
 }
 
@@ -206,9 +210,13 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
                 .is_some_and(|group| group.eq_ignore_ascii_case(&node_resource_group)),
         }
     })?;
-    let subnets: Vec<(ArmId, Ipv4Net)> = list(network, "/properties/subnets")
+    let subnets: Vec<NodeSubnet> = list(network, "/properties/subnets")
         .filter_map(|subnet| {
-            Some((id_of(subnet)?, prefix(subnet.pointer("/properties/addressPrefix")?)?))
+            Some(NodeSubnet {
+                id: id_of(subnet)?,
+                prefix: prefix(subnet.pointer("/properties/addressPrefix")?)?,
+                security_group: text(subnet, "/properties/networkSecurityGroup/id").map(ArmId::new),
+            })
         })
         .collect();
     let is_node_subnet = |id: &ArmId| {
@@ -221,12 +229,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
         address_prefixes: list(network, "/properties/addressSpace/addressPrefixes")
             .filter_map(prefix)
             .collect(),
-        node_subnets: subnets
-            .iter()
-            .filter(|(id, _)| is_node_subnet(id))
-            .map(|(id, prefix)| NodeSubnet { id: id.clone(), prefix: *prefix })
-            .collect(),
-        subnets: subnets.iter().map(|(id, prefix)| (id.name().to_owned(), *prefix)).collect(),
+        subnets: subnets.iter().map(|it| (it.id.name().to_owned(), it.prefix)).collect(),
+        node_subnets: subnets.into_iter().filter(|it| is_node_subnet(&it.id)).collect(),
         pod_cidr: setting("podCidr")?.parse().ok()?,
         service_cidr: setting("serviceCidr")?.parse().ok()?,
         dns_service_ip: setting("dnsServiceIP")

@@ -121,6 +121,12 @@ impl SecurityGroup {
         Self { origin, rules }
     }
 
+    /// The same without the rules that every group of Azure's has.
+    pub fn without_defaults(&self) -> Self {
+        let own = |rule: &&SecurityRule| rule.priority < FIRST_DEFAULT;
+        Self { origin: self.origin, rules: self.rules.iter().filter(own).cloned().collect() }
+    }
+
     /// What the first rule that fits says of a packet.
     pub fn ask(
         &self,
@@ -190,6 +196,9 @@ fn is_public(address: Ipv4Addr) -> bool {
     let shared = crate::net::prefix::TAILNET_RANGE.contains(&address);
     !(address.is_private() || shared || address.is_loopback() || address.is_link_local())
 }
+
+/// The priority from which on rules are Azure's own.
+const FIRST_DEFAULT: u16 = 65_000;
 
 /// What Azure puts behind the rules of every group.
 fn default_rules() -> Vec<SecurityRule> {

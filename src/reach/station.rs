@@ -76,6 +76,9 @@ impl Walker<'_> {
         let Some(found) = kernel.lookup(self.packet.source, self.packet.destination) else {
             return Err(self.dropped(place, Cause::NoRoute, vec![origin]));
         };
+        if found.route.hop == KernelHop::Tunnel {
+            self.know_peers(id)?;
+        }
         self.note(place, Decision::Routed(found), found.route.origin);
         let (port, neighbour) = match found.route.hop {
             KernelHop::OnLink(number) => (Port::Segment(number), self.packet.destination),
@@ -149,6 +152,16 @@ impl Walker<'_> {
             Some(origin) => Err(Halt::Unknown { place: Place::Host(id), origin }),
             None => Ok(()),
         }
+    }
+
+    /// Whose table of peers nobody could read, of them nobody knows what goes
+    /// into the tunnel; who is not connected sends nothing anyway.
+    fn know_peers(&self, id: HostId) -> Result<(), Halt> {
+        let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
+        if member.connected.read() == Ok(&true) {
+            self.read(Place::Host(id), &member.peers)?;
+        }
+        Ok(())
     }
 
     /// Who is not connected has no address in the tailnet.

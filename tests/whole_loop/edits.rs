@@ -4,8 +4,9 @@ use stargate::execute::Ending;
 use stargate::plan::{Action, Change, Plan};
 use stargate::resource::{Api, Kind, ObjectKey, Side};
 use stargate::sandbox::World;
+use stargate::topology::diagnostic::Code;
 
-use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS, failures, told};
+use crate::harness::{Deployment, EXAMPLE, Look, Quiet, TWO_DATACENTERS, failures, told};
 use crate::portrait::{differences, portrait};
 
 fn position(plan: &Plan, address: &str) -> usize {
@@ -215,7 +216,13 @@ async fn what_is_protected_is_not_replaced() {
         told(&plan)
     );
     assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", told(&plan));
+    // The tables move and the router may not: nobody does that unasked.
     let applied = deployment.apply(&Look::default()).await;
+    let Ending::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
+    assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
+    let mut planned = deployment.look(&Look::default()).await;
+    planned.plan.reachability.loss_allowed = true;
+    let applied = deployment.apply_planned(&Look::default(), planned, &Quiet).await;
     assert_eq!(applied.ending, Ending::Blocked);
     let now = deployment.plan().await;
     let pools: Vec<_> =

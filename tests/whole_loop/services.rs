@@ -1,5 +1,6 @@
 //! Services of the sandbox's cluster, and the ways to what stands behind them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,8 @@ async fn a_service_without_ready_endpoints_drops_what_is_asked() {
             service,
             protocol: Protocol::Udp(53),
             endpoints: Vec::new(),
-            age: Duration::ZERO,
+            ages: &BTreeMap::new(),
+            changed: &BTreeSet::new(),
             planned: false,
         };
         assert_eq!(trace.outcome(), Outcome::Dropped);

@@ -242,6 +242,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         node_subnets: vec![NodeSubnet {
             id: virtual_network.child("subnets", "aks-subnet"),
             prefix: net("10.224.0.0/16"),
+            security_group: None,
         }],
         node_resource_group,
         virtual_network,

@@ -15,7 +15,6 @@ use crate::net::prefix::router_address;
 use crate::plan::Source;
 use crate::reach::fabric::{Fabric, Interface, OverlayRange, Subnet};
 use crate::reach::host::{Pods, SegmentPort};
-use crate::reach::security::SecurityGroup;
 use crate::reach::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::resource::{Address, ArmId, Kind, Resource, Side};
 
@@ -94,12 +93,9 @@ impl Builder<'_> {
                 Seen::There(_) | Seen::Absent => Fact::known(Default::default(), origin),
                 Seen::Hidden => Fact::unknown(origin),
             };
-            let open = std::sync::Arc::new(SecurityGroup::open(origin));
-            fabric.subnets.push(Subnet {
-                name: node_subnet.id.name().to_owned(),
-                routes,
-                security: Fact::known(open, origin),
-            });
+            let security = self.group_of_nodes(&address, node_subnet.security_group.as_ref());
+            let name = node_subnet.id.name().to_owned();
+            fabric.subnets.push(Subnet { name, routes, security });
             addresses.push(address);
         }
         let address = Address::new(Kind::Subnet, Side::Cluster, names::CLUSTER_ROUTER_SUBNET);

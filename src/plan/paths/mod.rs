@@ -5,9 +5,9 @@
 //! could not be read becomes an unknown fact, and whatever depends on it is
 //! answered with that.
 //!
-//! What no source tells is taken as Azure and AKS have it by default: the
-//! security group that AKS keeps on its nodes lets pass what the virtual
-//! network and its routes cover, and the tailnet's policy lets routers pass.
+//! What no source tells is taken as Azure and AKS have it by default: where the
+//! security group on AKS's nodes has no rule that fits, packets pass, and the
+//! tailnet's policy lets routers pass.
 
 mod cluster_site;
 mod datacenter_site;

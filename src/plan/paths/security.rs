@@ -13,6 +13,21 @@ use crate::resource::azure::{self, Access};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
 impl Builder<'_> {
+    /// The group on a subnet of AKS's nodes. What its own rules say counts;
+    /// where they say nothing, Azure's rules behind them let AKS's overlay pass,
+    /// whose ranges the tag of the virtual network does not name.
+    pub(super) fn group_of_nodes(
+        &mut self,
+        subnet: &Address,
+        group: Option<&ArmId>,
+    ) -> Fact<Arc<SecurityGroup>> {
+        let group = self.security_group(&Side::Cluster, subnet, group);
+        match group.read() {
+            Ok(known) => Fact::known(Arc::new(known.without_defaults()), group.origin()),
+            Err(_) => group,
+        }
+    }
+
     /// The group that a subnet points at; without one everything may pass.
     pub(super) fn security_group(
         &mut self,

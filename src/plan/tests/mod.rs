@@ -12,6 +12,7 @@ mod hidden;
 mod keep;
 mod laws;
 mod live;
+mod node_group;
 mod removal;
 mod rollout;
 mod sight;

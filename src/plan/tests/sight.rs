@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::world::{Asked, World};
+use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::plan::paths::{Moment, PROTOCOL, PathModel, Sources, path_model, usual};
 use crate::plan::{Gap, Inventory, Plan, Source};
@@ -180,5 +181,32 @@ pub(super) fn only_unknown(pair: &Pair) -> bool {
         (_, Fares::Unknown) => true,
         (Fares::Unknown, after) => after != Fares::Reached,
         (before, after) => before == after,
+    }
+}
+
+/// Two datacenters, one of VMs and one of machines that are there already.
+pub(super) fn small() -> Sketch {
+    let worker = |number| SketchedWorker {
+        number,
+        writes_ip: false,
+        writes_pod_cidr: false,
+        protect: false,
+    };
+    let datacenter = |number| SketchedDatacenter {
+        number,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: vec![worker(0), worker(1)],
+    };
+    Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve: false,
+        goldpinger: false,
+        route_manager: false,
+        other_router_subnet: false,
+        datacenters: vec![datacenter(0), datacenter(1)],
     }
 }

@@ -1,0 +1,108 @@
+//! The security group on the subnets of AKS's own nodes.
+
+use std::collections::BTreeMap;
+
+use super::sight::{Fares, Pair, Sight, fares, gap, pairs, small};
+use super::world::{Asked, World};
+use crate::plan::Source;
+use crate::plan::paths::addresses;
+use crate::resource::azure::{Access, Direction, NetworkSecurityGroup, SecurityRule};
+use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
+
+const GROUP: &str = "network-security-group/cluster/aks-agentpool-nsg";
+
+fn group_id() -> ArmId {
+    ArmId::resource_group("s", "nodes")
+        .in_group("Microsoft.Network/networkSecurityGroups", "aks-agentpool-nsg")
+}
+
+fn deny(direction: Direction) -> SecurityRule {
+    SecurityRule {
+        priority: 200,
+        direction,
+        access: Access::Deny,
+        protocol: "*".to_owned(),
+        source_prefixes: vec!["*".to_owned()],
+        destination_prefixes: vec!["*".to_owned()],
+        destination_ports: vec!["*".to_owned()],
+    }
+}
+
+/// Pairs with and without the group, whose rules are these or are not read.
+fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Option<String>)> {
+    let topology = small().topology();
+    let world = World::of(&topology);
+    let look = world.look(&topology, &Asked::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let mut sight = Sight::whole(&world, &topology);
+    let cluster = sight.facts.cluster.as_mut().unwrap();
+    cluster.node_subnets[0].security_group = Some(group_id());
+    match rules {
+        Some(rules) => {
+            let group = NetworkSecurityGroup { location: "westeurope".to_owned(), rules };
+            let resource = Resource::NetworkSecurityGroup(group);
+            sight.inventory.note(ObjectKey::Azure(group_id()), resource, Ownership::Foreign);
+        }
+        None => sight.inventory.note_gap(gap(Source::Azure)),
+    }
+    let partly = sight.model(&topology, &look.plan);
+    let named = |pair: &Pair| {
+        let (_, verdict) = pair.partly.broken()?;
+        Some(addresses(&partly, verdict).first()?.to_string())
+    };
+    pairs(&whole, &partly)
+        .into_iter()
+        .map(|pair| {
+            let named = named(&pair);
+            (pair, named)
+        })
+        .collect()
+}
+
+/// Ways from and to nodes of AKS, and between them.
+fn meets_nodes(pair: &Pair) -> bool {
+    pair.told.contains("aks-system")
+}
+
+#[test]
+fn without_rules_of_its_own_everything_passes() {
+    for (pair, _) in with_group(Some(BTreeMap::new())) {
+        assert_eq!(fares(&pair.partly), fares(&pair.whole), "{}", pair.told);
+    }
+}
+
+#[test]
+fn a_rule_that_denies_is_named() {
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let rules = BTreeMap::from([("nothing".to_owned(), deny(direction))]);
+        let all = with_group(Some(rules));
+        let reached = |pair: &Pair| fares(&pair.whole) == Fares::Reached;
+        let denied: Vec<_> = all
+            .iter()
+            .filter(|(pair, _)| reached(pair) && fares(&pair.partly) == Fares::Dropped)
+            .collect();
+        assert!(denied.len() > 20, "{}", denied.len());
+        for (pair, named) in denied {
+            assert!(
+                meets_nodes(pair) && named.as_deref() == Some(GROUP),
+                "{} {named:?}",
+                pair.told
+            );
+        }
+    }
+}
+
+#[test]
+fn a_group_that_could_not_be_read_makes_unknown_what_passes_it() {
+    let mut unknown = 0;
+    for (pair, named) in with_group(None) {
+        let (before, after) = (fares(&pair.whole), fares(&pair.partly));
+        if before == after {
+            continue;
+        }
+        assert_eq!(after, Fares::Unknown, "{}", pair.told);
+        assert!(meets_nodes(&pair) && named.as_deref() == Some(GROUP), "{} {named:?}", pair.told);
+        unknown += 1;
+    }
+    assert!(unknown > 20, "{unknown}");
+}
