@@ -30,9 +30,8 @@ pub fn make_before_break(sources: Sources<'_>) -> Vec<Wait> {
         return Vec::new();
     }
     let mut changes = sources.plan.changes.clone();
-    let movable: Vec<usize> = (0..changes.len())
-        .filter(|place| changes.get(*place).is_some_and(|change| can_wait(change)))
-        .collect();
+    let movable: Vec<usize> =
+        (0..changes.len()).filter(|place| changes.get(*place).is_some_and(can_wait)).collect();
     let search = Search { sources, nodes, before, after };
     if movable.len() * movable.len() * search.nodes.len().max(1) > MOST_WORK {
         return Vec::new();

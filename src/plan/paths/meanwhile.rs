@@ -135,6 +135,9 @@ struct Found<'a> {
     by_cause: BTreeMap<Address, Cut>,
 }
 
+/// What changes are told of together: their kind and side, and what is done.
+type Sort = (Kind, Side, Option<Action>);
+
 /// What one change interrupts.
 #[derive(Default)]
 struct Cut {
@@ -190,8 +193,7 @@ impl Found<'_> {
 
     /// What changes of one kind and side interrupt stands together.
     fn finish(mut self) -> Vec<Interruption> {
-        let mut alike: BTreeMap<(Kind, Side, Option<Action>), (Vec<Address>, Cut)> =
-            BTreeMap::new();
+        let mut alike: BTreeMap<Sort, (Vec<Address>, Cut)> = BTreeMap::new();
         for (cause, cut) in std::mem::take(&mut self.by_cause) {
             let action = self.change(&cause).map(|change| change.action);
             let (causes, known) =

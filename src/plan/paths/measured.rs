@@ -209,7 +209,7 @@ impl Trips {
         let classes = Classes::of(&model.network, ends);
         let numbered = classes.ends().iter().enumerate();
         let class_of = numbered.map(|(at, end)| (*end, classes.class_of(at))).collect();
-        let trips = classes.trips(&model.network, protocol).into_iter();
+        let trips = classes.trips(&model.network, protocol);
         let walked = trips.map(|it| ((it.from, it.to), Walked::of(it.trip, it.example.1)));
         let walked = walked.collect();
         Self { protocol, class_of, walked }
