@@ -119,6 +119,8 @@ fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
         findings: &[],
         adopt: &BTreeSet::new(),
         protected: &BTreeMap::new(),
+        rollout: &world.topology.rollout,
+        asked: None,
         requests: &BTreeMap::new(),
     })
 }

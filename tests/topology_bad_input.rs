@@ -102,6 +102,12 @@ fn single_mistakes_are_told_alone() {
         ),
         ("user = \"ubuntu\"", "user = \"Root!\"", Code::InvalidSsh),
         ("~/.ssh/id_ed25519.pub", "-----BEGIN OPENSSH PRIVATE KEY-----", Code::InvalidSsh),
+        (
+            "user = \"ubuntu\"",
+            "identity_files = [\"-----BEGIN OPENSSH PRIVATE KEY-----\"]",
+            Code::InvalidSsh,
+        ),
+        ("user = \"ubuntu\"", "known_hosts = \"\"", Code::InvalidSsh),
         ("\"10.50.0.0/16\"", "\"10.50.0.0\"", Code::InvalidCidr),
         ("\"10.50.1.0/24\"", "\"10.50.1.7/24\"", Code::HostBits),
         ("\"10.50.1.5\"", "\"10.50.1.500\"", Code::InvalidAddress),

@@ -57,7 +57,7 @@ impl JoinError {
     }
 
     pub(super) fn host(step: Step, hostname: &str, error: HostError) -> Self {
-        let remedy = host_remedy(&error).unwrap_or(step.remedy());
+        let remedy = host_remedy(&error).unwrap_or_else(|| step.remedy().to_owned());
         let reason = error.to_string();
         Self::new(step, hostname, JoinFailure::Host(Box::new(error)), reason, remedy)
     }
@@ -88,9 +88,10 @@ pub struct LeaveError {
 
 impl LeaveError {
     pub(super) fn host(hostname: &str, error: &HostError) -> Self {
-        let remedy = host_remedy(error)
-            .unwrap_or("look at `journalctl -u kubelet -u containerd` on the worker");
-        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy: remedy.to_owned() }
+        let remedy = host_remedy(error).unwrap_or_else(|| {
+            "look at `journalctl -u kubelet -u containerd` on the worker".to_owned()
+        });
+        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy }
     }
 
     pub(super) fn cluster(hostname: &str, error: &ClusterError) -> Self {
@@ -99,10 +100,15 @@ impl LeaveError {
     }
 }
 
-fn host_remedy(error: &HostError) -> Option<&'static str> {
-    matches!(error, HostError::Unreachable { .. } | HostError::Lost { .. }).then_some(
-        "check that the worker and its datacenter's router run and that SSH reaches them",
-    )
+fn host_remedy(error: &HostError) -> Option<String> {
+    match error {
+        HostError::Unreachable { .. } | HostError::Lost { .. } => Some(
+            "check that the worker and its datacenter's router run and that SSH reaches them"
+                .to_owned(),
+        ),
+        refused if refused.is_refused() => Some(refused.remedy()),
+        _ => None,
+    }
 }
 
 fn cluster_remedy(error: &ClusterError) -> Option<&'static str> {

@@ -35,6 +35,8 @@ pub(super) struct State {
     /// The name that the kubelet asks a certificate for.
     pub(super) asks_for: &'static str,
     pub(super) ready: bool,
+    /// Whether it comes back from a reboot.
+    pub(super) comes_back: bool,
     token_id: Option<String>,
 }
 
@@ -51,6 +53,8 @@ impl FakeHost {
             kubelet_configuration_digest: None,
             client_certificate: false,
             bootstrap_kubeconfig: false,
+            boot_id: "boot-1".to_owned(),
+            routes_persistent: true,
             host: WorkerHost {
                 cni_configuration: None,
                 cni_chosen: None,
@@ -69,6 +73,7 @@ impl FakeHost {
             unreachable: false,
             asks_for: "system:node:dc1-w1",
             ready: true,
+            comes_back: true,
             token_id: None,
         };
         Self { cluster, state: Mutex::new(state) }
@@ -137,15 +142,15 @@ impl FakeHost {
                 probe.host.kernel_routes = routes.clone();
                 "routes"
             }
-            WorkerStep::ContainerRuntime => {
+            WorkerStep::ContainerRuntime(_) => {
                 probe.container_runtime_version = Some("2.1.0".to_owned());
                 "runtime"
             }
-            WorkerStep::Kubelet(version) => {
+            WorkerStep::Kubelet(version, _) => {
                 probe.kubelet_version = Some(*version);
                 "kubelet"
             }
-            WorkerStep::CniPlugins => {
+            WorkerStep::CniPlugins(_) => {
                 probe.cni_plugins = true;
                 "plugins"
             }
@@ -186,6 +191,16 @@ impl FakeHost {
                 "stamp"
             }
             WorkerStep::Reset => "reset",
+            WorkerStep::Reboot { from_boot } => {
+                if *from_boot == probe.boot_id && state.comes_back {
+                    probe.boot_id = "boot-2".to_owned();
+                    if let Some(mut node) = self.cluster.get(NODE) {
+                        node["status"]["nodeInfo"]["bootID"] = json!("boot-2");
+                        self.cluster.put(NODE, node);
+                    }
+                }
+                "reboot"
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{JoinError, JoinFailure};
 use super::proof::{Evidence, check_set_once};
-use super::record::Records;
+use super::record::{Records, Subject};
 use super::step::{Step, StepEvent};
 use super::{JoinContext, Progress, kubelet_configuration};
 use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
@@ -45,15 +45,31 @@ pub async fn join(
         Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         return Ok(JoinReport::default());
     }
-    let records = Records::begin(context, progress).await;
-    if let Err(error) = run.steps().await {
+    let message = "the worker is brought to its profile";
+    let continues = context.continues.clone();
+    let mut records = Records::begin(context.subject(), progress, continues, message).await;
+    if let Err(error) = run.steps(&mut records).await {
         run.clean_up().await;
-        records.end(Err(&error)).await;
+        let told = format!("{}: {}; {}", error.step, error.reason, error.remedy);
+        records.end(Err(told)).await;
         return Err(error);
     }
-    records.end(Ok(())).await;
+    records.end(Ok("the Node is Ready")).await;
     run.attest().await?;
     Ok(JoinReport { applied: run.applied })
+}
+
+impl<'a> JoinContext<'a> {
+    fn subject(&self) -> Subject<'a> {
+        Subject {
+            cluster: self.cluster,
+            worker: WorkerName::new(&self.desired.name),
+            profile: self.profile.clone(),
+            kubelet: self.desired.kubelet_version,
+            kind: self.operation,
+            now: self.now,
+        }
+    }
 }
 
 struct Run<'a> {
@@ -79,13 +95,16 @@ impl Run<'_> {
         }
     }
 
-    async fn steps(&mut self) -> Result<(), JoinError> {
+    async fn steps(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
         for step in Step::ALL {
             if self.evidence().proves(step) {
                 (self.progress)(StepEvent::Proven(step));
                 continue;
             }
             (self.progress)(StepEvent::Started(step));
+            if step.takes_long() {
+                records.reaches(step.as_str()).await;
+            }
             self.apply(step).await?;
             self.restart = (self.restart || step.needs_restart()) && step != Step::Start;
             self.applied.push(step);
@@ -121,9 +140,9 @@ impl Run<'_> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {
             Step::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
-            Step::ContainerRuntime => WorkerStep::ContainerRuntime,
-            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version),
-            Step::CniPlugins => WorkerStep::CniPlugins,
+            Step::ContainerRuntime => WorkerStep::ContainerRuntime(settings.packages),
+            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version, settings.packages),
+            Step::CniPlugins => WorkerStep::CniPlugins(settings.packages),
             Step::ClusterCa => WorkerStep::ClusterCa { pem: settings.cluster_ca_pem.clone() },
             Step::CniConfiguration => WorkerStep::CniConfiguration { subnet: desired.pod_cidr },
             Step::KubeletConfiguration => {
@@ -304,7 +323,13 @@ impl Run<'_> {
         let digest = desired.profile_digest.as_str();
         let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
-        written.await.map_err(self.cluster_error(Step::Stamp))
+        written.await.map_err(self.cluster_error(Step::Stamp))?;
+        // A reboot that was cut off has left it cordoned.
+        if self.node.as_ref().is_some_and(NodeFacts::is_cordoned_for_work) {
+            let released = self.context.cluster.uncordon_after_work(&desired.name).await;
+            released.map_err(self.cluster_error(Step::Stamp))?;
+        }
+        Ok(())
     }
 
     /// After a failure no token may live on. What cannot be deleted now ends

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::error::LeaveError;
-use super::step::StepEvent;
-use super::{Now, Progress};
-use crate::provider::cluster::{ClusterDoor, ClusterError, ServerState, ServerStatus};
+use super::record::{Records, Subject};
+use super::step::{Stage, StepEvent};
+use super::{Now, Progress, drain};
+use crate::provider::cluster::{
+    ClusterDoor, ClusterError, OperationKind, OperationRecord, ServerState, ServerStatus,
+};
 use crate::provider::host::{HostDoor, HostTarget, WorkerStep};
-use crate::topology::names::WorkerName;
+use crate::topology::names::{ProfileName, WorkerName};
+use crate::topology::version::KubernetesVersion;
 
 /// What becomes of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +37,19 @@ pub struct LeaveContext<'a> {
     pub fate: HostFate,
     /// How long pods have to go.
     pub drain_within: Duration,
+    /// What it comes back as, where it is to be made anew.
+    pub comes_back: Option<ComesBack>,
     /// The current time.
     pub now: &'a Now<'a>,
+}
+
+/// What a worker that leaves comes back as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComesBack {
+    /// The name of its profile, for the records.
+    pub profile: ProfileName,
+    /// The version of its kubelet, for the records.
+    pub kubelet: KubernetesVersion,
 }
 
 /// What taking a worker out did.
@@ -44,6 +59,8 @@ pub struct LeaveReport {
     pub evicted: usize,
     /// Whether the host was reset.
     pub reset: bool,
+    /// The record to go on with, where the worker comes back.
+    pub operation: Option<OperationRecord>,
     /// What went wrong and did not matter.
     pub warnings: Vec<String>,
 }
@@ -61,20 +78,55 @@ pub async fn leave(
     context: &LeaveContext<'_>,
     progress: &Progress<'_>,
 ) -> Result<LeaveReport, LeaveError> {
+    let Some(comes_back) = &context.comes_back else {
+        note(context, progress).await;
+        let report = stages(context, progress).await?;
+        forget(context, progress).await;
+        return Ok(report);
+    };
+    let subject = Subject {
+        cluster: context.cluster,
+        worker: context.worker.clone(),
+        profile: comes_back.profile.clone(),
+        kubelet: comes_back.kubelet,
+        kind: OperationKind::Repave,
+        now: context.now,
+    };
+    let message = "the worker is taken out, to be made anew";
+    let records = Records::begin(subject, progress, None, message).await;
+    match stages(context, progress).await {
+        Ok(mut report) => {
+            report.operation = Some(records.unfinished());
+            Ok(report)
+        }
+        Err(error) => {
+            records.end(Err(format!("{}; {}", error.reason, error.remedy))).await;
+            Err(error)
+        }
+    }
+}
+
+async fn stages(
+    context: &LeaveContext<'_>,
+    progress: &Progress<'_>,
+) -> Result<LeaveReport, LeaveError> {
     let mut report = LeaveReport::default();
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
-    note(context, progress).await;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
-        context.cluster.cordon(name, true).await.map_err(failed)?;
-        report.evicted = drain(context, node.ready, &mut report.warnings).await?;
+        report.evicted =
+            drain::clear(context.cluster, &node, context.drain_within, progress).await?;
     }
+    progress(StepEvent::Begins(Stage::Reset));
     report.reset = reset(context, &mut report.warnings).await?;
+    progress(StepEvent::Ended(Stage::Reset));
+    progress(StepEvent::Begins(Stage::Removal));
     context.cluster.delete_node(name).await.map_err(failed)?;
     context.cluster.delete_cilium_node(name).await.map_err(failed)?;
     let now = (context.now)();
     let tokens = context.cluster.delete_stale_bootstrap_tokens(Some(&context.worker), now).await;
     tokens.map_err(failed)?;
+    progress(StepEvent::Ended(Stage::Removal));
     for warning in &report.warnings {
         progress(StepEvent::Warning(warning.clone()));
     }
@@ -98,27 +150,15 @@ async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     }
 }
 
-/// On a Node that is not Ready nobody ends the pods, so nothing is waited for.
-async fn drain(
-    context: &LeaveContext<'_>,
-    ready: bool,
-    warnings: &mut Vec<String>,
-) -> Result<usize, LeaveError> {
-    let name = context.worker.as_str();
-    if !ready {
-        warnings.push(format!("{name} is not Ready: its pods were not drained"));
-        return Ok(0);
+/// The records of whoever is gone would pile up. A cluster that does not know
+/// them has none.
+async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
+    match context.cluster.forget_operations(&context.worker).await {
+        Err(error) if !error.is_not_found() => {
+            progress(StepEvent::Warning(format!("the records were not deleted: {error}")));
+        }
+        _ => {}
     }
-    let report = context.cluster.drain(name, context.drain_within).await;
-    let report = report.map_err(|error| LeaveError::cluster(name, &error))?;
-    if report.remaining.is_empty() {
-        return Ok(report.evicted);
-    }
-    Err(LeaveError {
-        hostname: name.to_owned(),
-        reason: format!("pods do not go: {}", report.remaining.join(", ")),
-        remedy: "look at their disruption budgets, or delete them, then run again".to_owned(),
-    })
 }
 
 async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result<bool, LeaveError> {

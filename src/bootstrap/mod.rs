@@ -5,10 +5,12 @@
 //! one after the other.
 
 pub mod cloud_init;
+mod drain;
 mod error;
 mod join;
 mod leave;
 mod proof;
+mod reboot;
 mod record;
 mod step;
 mod waiting;
@@ -21,15 +23,17 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::desired::digest::canonical_digest;
-use crate::provider::cluster::{ClusterDoor, OperationKind};
+use crate::provider::cluster::{ClusterDoor, OperationKind, OperationRecord};
 use crate::provider::host::{HostDoor, HostTarget, KubeletConfiguration};
 use crate::resource::host::{KernelRoute, Worker};
+use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
 pub use error::{JoinError, JoinFailure, LeaveError};
 pub use join::{JoinReport, join};
-pub use leave::{HostFate, LeaveContext, LeaveReport, leave};
-pub use step::{Step, StepEvent};
+pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
+pub use reboot::{RebootContext, RebootError, reboot};
+pub use step::{Stage, Step, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
 /// that azure-cns may write, and the runtime takes the first.
@@ -58,6 +62,9 @@ pub struct JoinContext<'a> {
     pub profile: ProfileName,
     /// What is recorded as being done.
     pub operation: OperationKind,
+    /// The record that this is the second half of: a worker that is made anew
+    /// has left under it.
+    pub continues: Option<OperationRecord>,
     /// The current time.
     pub now: &'a Now<'a>,
 }
@@ -73,6 +80,8 @@ pub struct WorkerSettings {
     pub cluster_dns: Ipv4Addr,
     /// The most pods; see [`crate::desired::labels::max_pods`].
     pub max_pods: u32,
+    /// Where its packages come from.
+    pub packages: PackageSource,
     /// Routes through the datacenter's router, where no fabric has them.
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
 }

@@ -46,7 +46,9 @@ impl Evidence<'_> {
                     && host.swap_off
                     && MODULES.iter().all(|module| probe.modules.contains(*module))
             }
-            Step::KernelRoutes => host.kernel_routes == self.settings.kernel_routes,
+            Step::KernelRoutes => {
+                host.kernel_routes == self.settings.kernel_routes && probe.routes_persistent
+            }
             Step::ContainerRuntime => probe.container_runtime_version.is_some(),
             Step::Kubelet => probe.kubelet_version == Some(desired.kubelet_version),
             Step::CniPlugins => probe.cni_plugins,

@@ -1,77 +1,121 @@
-//! The records of a join in the cluster.
+//! The records of work on a worker in the cluster.
 //!
 //! A record that cannot be written is a warning: the work itself is what counts.
 
-use super::error::JoinError;
-use super::step::StepEvent;
-use super::{JoinContext, Progress};
-use crate::provider::cluster::{
-    ClusterError, OperationPhase, OperationRecord, ServerState, ServerStatus,
-};
-use crate::topology::names::WorkerName;
+use jiff::Timestamp;
 
-/// The records of one run.
+use super::step::StepEvent;
+use super::{Now, Progress};
+use crate::provider::cluster::{
+    ClusterDoor, ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState,
+    ServerStatus,
+};
+use crate::topology::names::{ProfileName, WorkerName};
+use crate::topology::version::KubernetesVersion;
+
+/// What is recorded about, and where.
+#[derive(Clone)]
+pub(super) struct Subject<'a> {
+    pub(super) cluster: &'a ClusterDoor,
+    pub(super) worker: WorkerName,
+    pub(super) profile: ProfileName,
+    pub(super) kubelet: KubernetesVersion,
+    pub(super) kind: OperationKind,
+    pub(super) now: &'a Now<'a>,
+}
+
+/// The records of one piece of work.
 pub(super) struct Records<'a> {
-    context: &'a JoinContext<'a>,
+    subject: Subject<'a>,
     progress: &'a Progress<'a>,
     operation: OperationRecord,
 }
 
 impl<'a> Records<'a> {
-    /// Notes that the work begins.
-    pub(super) async fn begin(context: &'a JoinContext<'a>, progress: &'a Progress<'a>) -> Self {
-        let message = "the worker is brought to its profile".to_owned();
-        let operation = OperationRecord {
-            worker: WorkerName::new(&context.desired.name),
-            profile: context.profile.clone(),
-            kind: context.operation,
-            started: (context.now)(),
-            phase: OperationPhase::Running,
-            completed: None,
-            message: message.clone(),
+    /// Notes that the work begins, or goes on where an earlier part of it ended.
+    /// Work that a run before left unfinished is noted as interrupted.
+    pub(super) async fn begin(
+        subject: Subject<'a>,
+        progress: &'a Progress<'a>,
+        continues: Option<OperationRecord>,
+        message: &str,
+    ) -> Self {
+        let is_new = continues.is_none();
+        let operation = continues.unwrap_or_else(|| started(&subject, message));
+        let mut records = Self { subject, progress, operation };
+        if is_new {
+            let now = (records.subject.now)();
+            let tidied = records.subject.cluster.tidy_operations(&records.operation, now).await;
+            records.warn(tidied);
+            records.warn(records.subject.cluster.create_operation(&records.operation).await);
+        } else {
+            records.reaches(message).await;
+        }
+        let state = match records.subject.kind {
+            OperationKind::Join => ServerState::Provisioning,
+            OperationKind::Repave if !is_new => ServerState::Provisioning,
+            OperationKind::Repave | OperationKind::Reboot => ServerState::Leaving,
         };
-        let records = Self { context, progress, operation };
-        records.warn(context.cluster.create_operation(&records.operation).await);
-        records.server(ServerState::Provisioning, message).await;
+        records.server(state, message.to_owned()).await;
         records
     }
 
+    /// Notes how far the work is.
+    pub(super) async fn reaches(&mut self, step: &str) {
+        if self.operation.message != step {
+            step.clone_into(&mut self.operation.message);
+            self.warn(self.subject.cluster.update_operation(&self.operation).await);
+        }
+    }
+
+    /// The record of work that is to be gone on with.
+    pub(super) fn unfinished(self) -> OperationRecord {
+        self.operation
+    }
+
     /// Notes how the work ended.
-    pub(super) async fn end(mut self, outcome: Result<(), &JoinError>) {
+    pub(super) async fn end(mut self, outcome: Result<&str, String>) {
         let (phase, state, message) = match outcome {
-            Ok(()) => {
-                (OperationPhase::Succeeded, ServerState::Ready, "the Node is Ready".to_owned())
-            }
-            Err(error) => (
-                OperationPhase::Failed,
-                ServerState::Error,
-                format!("{}: {}; {}", error.step, error.reason, error.remedy),
-            ),
+            Ok(message) => (OperationPhase::Succeeded, ServerState::Ready, message.to_owned()),
+            Err(message) => (OperationPhase::Failed, ServerState::Error, message),
         };
         self.operation.phase = phase;
-        self.operation.completed = Some((self.context.now)());
-        self.operation.message = message.clone();
-        self.warn(self.context.cluster.update_operation(&self.operation).await);
+        self.operation.completed = Some((self.subject.now)());
+        self.operation.message.clone_from(&message);
+        self.warn(self.subject.cluster.update_operation(&self.operation).await);
         self.server(state, message).await;
     }
 
     async fn server(&self, state: ServerState, message: String) {
-        let ready = state == ServerState::Ready;
-        let version = self.context.desired.kubelet_version;
+        // A reboot applies no profile.
+        let applied = state == ServerState::Ready && self.subject.kind != OperationKind::Reboot;
         let status = ServerStatus {
             state,
             message,
-            current_os: ready.then(|| format!("linux, kubelet {version}")),
-            applied_profile: ready.then(|| self.context.profile.to_string()),
-            updated: (self.context.now)(),
+            current_os: applied.then(|| format!("linux, kubelet {}", self.subject.kubelet)),
+            applied_profile: applied.then(|| self.subject.profile.to_string()),
+            updated: (self.subject.now)(),
         };
         let worker = &self.operation.worker;
-        self.warn(self.context.cluster.update_server_status(worker, &status).await);
+        self.warn(self.subject.cluster.update_server_status(worker, &status).await);
     }
 
     fn warn(&self, outcome: Result<(), ClusterError>) {
         if let Err(error) = outcome {
             (self.progress)(StepEvent::Warning(format!("the record was not written: {error}")));
         }
+    }
+}
+
+fn started(subject: &Subject<'_>, message: &str) -> OperationRecord {
+    let started: Timestamp = (subject.now)();
+    OperationRecord {
+        worker: subject.worker.clone(),
+        profile: subject.profile.clone(),
+        kind: subject.kind,
+        started,
+        phase: OperationPhase::Running,
+        completed: None,
+        message: message.to_owned(),
     }
 }

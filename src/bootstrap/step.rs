@@ -129,6 +129,20 @@ impl Step {
         }
     }
 
+    /// Whether it may take long enough for somebody who looks at the record to
+    /// want to know of it.
+    pub(super) fn takes_long(self) -> bool {
+        matches!(
+            self,
+            Self::ContainerRuntime
+                | Self::Kubelet
+                | Self::CniPlugins
+                | Self::Start
+                | Self::ApproveCertificate
+                | Self::NodeReady
+        )
+    }
+
     /// Whether what runs on the host must start anew after this step.
     pub(super) fn needs_restart(self) -> bool {
         matches!(
@@ -149,6 +163,46 @@ impl fmt::Display for Step {
     }
 }
 
+/// A stage of what is done to a worker besides bringing it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// No new pods come.
+    Cordon,
+    /// Its pods go.
+    Drain,
+    /// What stargate put on the host is taken away.
+    Reset,
+    /// Its Node goes.
+    Removal,
+    /// The machine restarts.
+    Restart,
+    /// Its Node is Ready again.
+    Ready,
+    /// New pods come again.
+    Uncordon,
+}
+
+impl Stage {
+    /// The stage as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cordon => "cordon",
+            Self::Drain => "drain",
+            Self::Reset => "reset",
+            Self::Removal => "removal of the Node",
+            Self::Restart => "restart",
+            Self::Ready => "node ready",
+            Self::Uncordon => "uncordon",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
 /// Something that happened to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepEvent {
@@ -158,6 +212,10 @@ pub enum StepEvent {
     Started(Step),
     /// The step was done and verified.
     Done(Step),
+    /// A stage of other work begins.
+    Begins(Stage),
+    /// A stage of other work ended well.
+    Ended(Stage),
     /// Something went wrong that does not stop the work.
     Warning(String),
 }

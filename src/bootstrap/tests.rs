@@ -8,7 +8,7 @@ use crate::desired::labels::{MANAGED_LABEL, provider_id};
 use crate::provider::cluster::PROFILE_DIGEST_ANNOTATION;
 use crate::provider::cluster::fake::FakeServer;
 use crate::resource::Observable;
-use crate::topology::model::HostKeyPolicy;
+use crate::topology::model::{HostKeyPolicy, PackageSource};
 use crate::topology::names::{DatacenterName, WorkerName};
 
 const NODE: &str = "/api/v1/nodes/dc1-w1";
@@ -56,10 +56,12 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> 
             api_server: "https://cluster.example:443".to_owned(),
             cluster_dns: Ipv4Addr::new(10, 0, 0, 10),
             max_pods: 250,
+            packages: PackageSource::Upstream,
             kernel_routes: BTreeMap::new(),
         },
         profile: ProfileName::new("default"),
         operation: OperationKind::Join,
+        continues: None,
         now: &now,
     }
 }
@@ -197,6 +199,7 @@ async fn a_worker_leaves_even_when_its_machine_is_gone() {
         target: Some(target()),
         fate,
         drain_within: Duration::from_secs(60),
+        comes_back: None,
         now: &now,
     };
     host.state.lock().unwrap().unreachable = true;
@@ -209,4 +212,49 @@ async fn a_worker_leaves_even_when_its_machine_is_gone() {
     host.state.lock().unwrap().unreachable = false;
     let report = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap();
     assert!(report.reset, "leaving twice is leaving once");
+}
+
+fn rebooting<'a>(host: &'a FakeHost, door: &'a ClusterDoor) -> RebootContext<'a> {
+    RebootContext {
+        hosts: host,
+        cluster: door,
+        target: target(),
+        worker: WorkerName::new("dc1-w1"),
+        profile: ProfileName::new("default"),
+        kubelet: desired().kubelet_version,
+        drain_within: Duration::from_secs(60),
+        now: &now,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reboot_is_over_when_the_new_boot_is_ready() {
+    let (server, host, door) = world();
+    join(&context(&host, &door), &|_| {}).await.unwrap();
+    host.take_steps();
+    let stages = Mutex::new(Vec::new());
+    let progress = |event| {
+        if let StepEvent::Ended(stage) = event {
+            stages.lock().unwrap().push(stage);
+        }
+    };
+    reboot(&rebooting(&host, &door), &progress).await.unwrap();
+    assert_eq!(host.take_steps(), ["reboot"]);
+    let expected = [Stage::Cordon, Stage::Drain, Stage::Restart, Stage::Ready];
+    assert_eq!(*stages.lock().unwrap(), expected);
+    let node = server.get(NODE).unwrap();
+    assert!(node["spec"]["unschedulable"].is_null(), "{node}");
+    assert_eq!(server.get(SERVER).unwrap()["status"]["state"], "ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_does_not_come_back_is_told_and_stays_cordoned() {
+    let (server, host, door) = world();
+    join(&context(&host, &door), &|_| {}).await.unwrap();
+    host.state.lock().unwrap().comes_back = false;
+    let error = reboot(&rebooting(&host, &door), &|_| {}).await.unwrap_err();
+    assert_eq!(error.stage, Stage::Restart);
+    assert!(error.reason.contains("not back after 15 minutes"), "{error}");
+    assert_eq!(server.get(NODE).unwrap()["spec"]["unschedulable"], true);
+    assert_eq!(server.get(SERVER).unwrap()["status"]["state"], "error");
 }

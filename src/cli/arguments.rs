@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Apply(commands::apply::ApplyArguments),
     Drift(commands::drift::DriftArguments),
     Destroy(commands::destroy::DestroyArguments),
+    Repave(commands::repave::RepaveArguments),
+    Reboot(commands::reboot::RebootArguments),
     Status(commands::status::StatusArguments),
     Routes(commands::routes::RoutesArguments),
     Graph(commands::graph::GraphArguments),

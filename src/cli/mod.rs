@@ -4,12 +4,15 @@ mod arguments;
 mod commands;
 pub mod error;
 pub mod exit;
+mod health;
 mod logging;
 mod overview;
 mod sandbox_world;
 mod session;
+mod ssh_access;
 mod topology;
 pub mod ui;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -72,6 +75,8 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
         Command::Drift(drift) => wait(commands::drift::run(drift, global, ui)),
         Command::Destroy(destroy) => wait(commands::destroy::run(destroy, global, ui)),
+        Command::Repave(repave) => wait(commands::repave::run(repave, global, ui)),
+        Command::Reboot(reboot) => wait(commands::reboot::run(reboot, global, ui)),
         Command::Status(status) => wait(commands::status::run(status, global, ui)),
         Command::Routes(routes) => wait(commands::routes::run(routes, global, ui)),
         Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),

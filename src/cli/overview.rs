@@ -1,4 +1,4 @@
-//! The tables of `routes` and `status`, out of one look at the world.
+//! The table of `routes`, out of one look at the world.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -9,8 +9,8 @@ use crate::desired::allocate;
 use crate::execute::Planned;
 use crate::net::prefix::TAILNET_RANGE;
 use crate::plan::Inventory;
-use crate::render::table::{Cell, Health, RouteRow, RoutesTable, StatusRow, StatusTable};
-use crate::resource::{Address, Kind, ObjectKey, Pending, Resource};
+use crate::render::table::{Cell, RouteRow, RoutesTable};
+use crate::resource::{Kind, ObjectKey, Pending, Resource};
 use crate::topology::model::Topology;
 
 /// A station on a packet's way that must know a prefix.
@@ -215,73 +215,4 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
         }
     }
     owners
-}
-
-/// One row for the cluster, each router and each worker.
-pub(crate) fn status(planned: &Planned) -> StatusTable {
-    let shown = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
-    let rows = planned
-        .desired
-        .iter()
-        .filter(|resource| shown.contains(&resource.address.kind))
-        .map(|resource| {
-            let observed = resource
-                .key
-                .as_ref()
-                .and_then(|key| planned.observation.inventory.get(key))
-                .map(|observed| &observed.resource);
-            let (health, detail) = health(planned, &resource.address, observed);
-            StatusRow {
-                kind: word(resource.address.kind).to_owned(),
-                name: resource.address.name.clone(),
-                health,
-                detail,
-            }
-        })
-        .collect();
-    StatusTable { rows }
-}
-
-/// What people call it.
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::ManagedCluster => "cluster",
-        Kind::TailnetDevice => "router",
-        _ => "worker",
-    }
-}
-
-fn health(planned: &Planned, address: &Address, observed: Option<&Resource>) -> (Health, String) {
-    let plan = &planned.plan;
-    let gap = planned.observation.inventory.gap_for(address.kind, None);
-    match (observed, gap) {
-        (None, Some(gap)) => (Health::Unknown, format!("{} could not be read", gap.source)),
-        (None, None) => (Health::Missing, "not there yet".to_owned()),
-        (Some(Resource::TailnetDevice(device)), _) if !device.online => {
-            (Health::Degraded, "not connected to the tailnet".to_owned())
-        }
-        (Some(Resource::Worker(worker)), _) if !worker.ready => {
-            (Health::Degraded, "its Node is not Ready".to_owned())
-        }
-        (Some(resource), _) => {
-            let change = plan.changes.iter().find(|change| change.address == *address);
-            match change {
-                Some(change) => {
-                    (Health::Degraded, format!("is to be {}", change.action.participle()))
-                }
-                None => (Health::Healthy, summary(resource)),
-            }
-        }
-    }
-}
-
-fn summary(resource: &Resource) -> String {
-    match resource {
-        Resource::ManagedCluster(cluster) => format!("Kubernetes {}", cluster.kubernetes_version),
-        Resource::TailnetDevice(_) => "connected".to_owned(),
-        Resource::Worker(worker) => {
-            format!("{}, pods {}", worker.ip, worker.pod_cidr)
-        }
-        _ => String::new(),
-    }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::arguments::Global;
 use super::error::CliError;
 use super::ui::Ui;
-use super::{sandbox_world, topology};
+use super::{sandbox_world, ssh_access, topology};
 use crate::execute::events::Reporter;
 use crate::execute::{Now, Run, StopSignal};
 use crate::observe::Scope;
@@ -68,7 +68,10 @@ impl Session {
     pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
         match global.sandbox_folder() {
             Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
-            None => Self::open_clouds(loaded),
+            None => {
+                let folder = global.topology.parent().unwrap_or(Path::new(""));
+                Self::open_clouds(loaded, folder)
+            }
         }
     }
 
@@ -96,7 +99,7 @@ impl Session {
         })
     }
 
-    fn open_clouds(loaded: Loaded) -> Result<Self, CliError> {
+    fn open_clouds(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
         let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let subscription = loaded
             .topology
@@ -115,6 +118,7 @@ impl Session {
         let transport = transport()?;
         let limits = Limits::published();
         let kubeconfig = chosen_kubeconfig(&lookup)?;
+        let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
         let doors = Doors {
             kubeconfig,
             arm: ArmClient::new(
@@ -133,7 +137,7 @@ impl Session {
                 requests.clone(),
             ),
             connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
-            hosts: Arc::new(crate::provider::host::NoHostDoor),
+            hosts,
             requests,
         };
         Ok(Self {
@@ -163,8 +167,9 @@ impl Session {
         Run { doors: &self.doors, scope, reporter, now: CLOCK, stop: self.stop.clone() }
     }
 
-    /// Keeps the sandbox's world and closes it.
+    /// Hangs up, keeps the sandbox's world and closes it.
     pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.doors.hosts.close().await;
         let Some((server, saver)) = self.sandbox else { return Ok(()) };
         server.stop().await;
         saver.close().await.map_err(|error| sandbox_world::of_folder(&error))

@@ -71,12 +71,13 @@ fn write_canonical(value: &Value, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::ContainerRuntime;
+    use crate::topology::model::{ContainerRuntime, PackageSource};
 
     fn profile() -> Profile {
         Profile {
             kubernetes_version: "1.33.5".parse().unwrap(),
             container_runtime: ContainerRuntime::Containerd,
+            packages: PackageSource::Upstream,
             managed_cilium: true,
             labels: BTreeMap::new(),
             taints: vec!["a=b:NoSchedule".to_owned(), "c:NoExecute".to_owned()],

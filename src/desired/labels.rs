@@ -81,12 +81,13 @@ pub fn max_pods(profile: &Profile, pod_cidr: Ipv4Net) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::ContainerRuntime;
+    use crate::topology::model::{ContainerRuntime, PackageSource};
 
     fn profile() -> Profile {
         Profile {
             kubernetes_version: "1.33.5".parse().unwrap(),
             container_runtime: ContainerRuntime::Containerd,
+            packages: PackageSource::Upstream,
             managed_cilium: true,
             labels: BTreeMap::from([(MANAGED_LABEL.to_owned(), "true".to_owned())]),
             taints: Vec::new(),

@@ -235,5 +235,6 @@ fn router_host(context: &Context<'_>, router: &Router<'_>) -> RouterHost {
         accept_routes: true,
         local_prefixes: router.local_prefixes.clone(),
         kernel_routes: router.kernel_routes.clone(),
+        persistent: true,
     }
 }

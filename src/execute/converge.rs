@@ -6,11 +6,12 @@ use std::net::Ipv4Addr;
 use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::routers::RouterAddresses;
+use super::unfinished::Unfinished;
 use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
 use crate::plan::live::live_lints;
-use crate::plan::{Change, Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
+use crate::plan::{Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
 use crate::resource::{Address, Api};
 use crate::topology::diagnostic::Code;
 use crate::topology::model::Topology;
@@ -86,6 +87,8 @@ pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
             findings: &findings,
             adopt,
             protected: &protected,
+            rollout: &topology.rollout,
+            asked: run.scope.asked.as_ref(),
             requests: &requests,
         })
     };
@@ -138,6 +141,7 @@ fn nothing(run: &Run<'_>, observation: &Observation, requests: BTreeMap<Api, u64
         findings: observation.findings.clone(),
         gaps: observation.inventory.gaps().cloned().collect(),
         unchanged: 0,
+        rollout: None,
         cost: crate::plan::cost::Cost { requests, ..Default::default() },
     }
 }
@@ -252,6 +256,9 @@ fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Opt
     if run.stop.is_set() {
         return Some(Ending::Interrupted);
     }
+    if let Some(reason) = held_back(outcomes) {
+        return Some(Ending::Partial { code: Code::RolloutStopped, reason });
+    }
     if let Some((address, _)) = failed {
         return Some(Ending::Partial {
             code: Code::PartlyApplied,
@@ -261,9 +268,22 @@ fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Opt
     stale.then_some(Ending::Stale)
 }
 
+/// How many workers were not begun, and why.
+fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
+    let mut reasons = outcomes.values().filter_map(|outcome| match outcome {
+        Outcome::HeldBack { reason } => Some(reason),
+        _ => None,
+    });
+    let reason = reasons.next()?;
+    Some(match reasons.count() + 1 {
+        1 => format!("{reason}; 1 more worker was not begun"),
+        count => format!("{reason}; {count} more workers were not begun"),
+    })
+}
+
 async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Address, Outcome> {
-    let changes: &[Change] = &planned.plan.changes;
-    run.reporter.event(&Event::RoundStarted { round: number, changes: changes.len() });
+    let changes = planned.plan.changes.len();
+    run.reporter.event(&Event::RoundStarted { round: number, changes });
     let dns_service_ip = planned
         .observation
         .facts
@@ -271,8 +291,14 @@ async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Ad
         .as_ref()
         .map_or(Ipv4Addr::UNSPECIFIED, |cluster| cluster.dns_service_ip);
     let access = planned.observation.cluster_access().cloned();
-    let round = Round { run, access, dns_service_ip, routers: RouterAddresses::default() };
-    execute(&round, changes).await
+    let round = Round {
+        run,
+        access,
+        dns_service_ip,
+        routers: RouterAddresses::default(),
+        unfinished: Unfinished::default(),
+    };
+    execute(&round, &planned.plan).await
 }
 
 /// What the user said yes to.

@@ -32,6 +32,22 @@ pub enum Event {
         /// What it is doing.
         text: String,
     },
+    /// A part of a step begins: work on a worker has many.
+    PartStarted {
+        /// The resource.
+        address: Address,
+        /// The part.
+        part: String,
+    },
+    /// A part of a step ended well.
+    PartFinished {
+        /// The resource.
+        address: Address,
+        /// The part.
+        part: String,
+        /// How long it took.
+        milliseconds: u64,
+    },
     /// A step ended.
     StepFinished {
         /// The resource.
@@ -74,6 +90,11 @@ pub enum Outcome {
     },
     /// It was not begun, because the apply was asked to stop.
     NotBegun,
+    /// It was not begun, because too many of those before it failed.
+    HeldBack {
+        /// How many, or which one.
+        reason: String,
+    },
 }
 
 impl Outcome {

@@ -11,9 +11,10 @@ use super::events::{Event, Outcome};
 use super::guard::{self, Verdict};
 use super::locks::Locks;
 use super::steps::{Half, StepId, Steps};
+use super::waves::{Turn, Waves};
 use super::{Round, effects, replaced};
 use crate::observe::read_one;
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind, Resource};
 
 /// How many steps run side by side at the most; the budgets of the APIs are
@@ -24,14 +25,18 @@ const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
 
 /// Runs all changes and answers how each one ended.
-pub(super) async fn execute(round: &Round<'_>, changes: &[Change]) -> BTreeMap<Address, Outcome> {
+pub(super) async fn execute(round: &Round<'_>, plan: &Plan) -> BTreeMap<Address, Outcome> {
     let work = Work {
         round,
-        changes: changes.iter().map(|change| (&change.address, change)).collect(),
+        changes: plan.changes.iter().map(|change| (&change.address, change)).collect(),
         locks: Locks::default(),
     };
-    let mut state =
-        State { steps: Steps::of(changes), outcomes: BTreeMap::new(), kept: BTreeSet::new() };
+    let mut state = State {
+        steps: Steps::of(&plan.changes),
+        waves: Waves::of(plan),
+        outcomes: BTreeMap::new(),
+        kept: BTreeSet::new(),
+    };
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < WIDTH && !round.run.stop.is_set() {
@@ -52,6 +57,7 @@ pub(super) async fn execute(round: &Round<'_>, changes: &[Change]) -> BTreeMap<A
 /// How far a round is.
 struct State {
     steps: Steps,
+    waves: Waves,
     outcomes: BTreeMap<Address, Outcome>,
     /// Replacements that somebody did already.
     kept: BTreeSet<Address>,
@@ -69,14 +75,36 @@ impl State {
             outcome if outcome.is_success() => {
                 self.steps.done(&step);
                 if step.1 == Half::Make {
-                    self.outcomes.insert(step.0, outcome);
+                    self.outcomes.insert(step.0.clone(), outcome.clone());
+                    self.go_on(work, &step.0, &outcome);
                 }
             }
             outcome => {
-                self.outcomes.insert(step.0.clone(), outcome);
-                for (address, _) in self.steps.take_dependants(&step) {
-                    let skipped = Outcome::Skipped { because_of: step.0.clone() };
-                    work.finish(&address, skipped, &mut self.outcomes);
+                self.outcomes.insert(step.0.clone(), outcome.clone());
+                self.skip_dependants(work, &step);
+                self.go_on(work, &step.0, &outcome);
+            }
+        }
+    }
+
+    fn skip_dependants(&mut self, work: &Work<'_>, step: &StepId) {
+        for (address, _) in self.steps.take_dependants(step) {
+            let skipped = Outcome::Skipped { because_of: step.0.clone() };
+            work.finish(&address, skipped.clone(), &mut self.outcomes);
+            self.go_on(work, &address, &skipped);
+        }
+    }
+
+    /// Lets the next wave of workers begin, or none any more.
+    fn go_on(&mut self, work: &Work<'_>, address: &Address, outcome: &Outcome) {
+        match self.waves.ended(address, outcome) {
+            Turn::Nothing => {}
+            Turn::Begin(wave) => self.steps.begin_wave(wave),
+            Turn::Stop(reason) => {
+                for step in self.steps.take_where(|address| self.waves.hold(address)) {
+                    let held_back = Outcome::HeldBack { reason: reason.clone() };
+                    work.finish(&step.0, held_back, &mut self.outcomes);
+                    self.skip_dependants(work, &step);
                 }
             }
         }
@@ -177,7 +205,13 @@ async fn tear_down(
     change: &Change,
 ) -> Result<Outcome, Outcome> {
     let current = read(round, change).await?;
-    let Some(observed) = &current.observed else { return Ok(Outcome::Done) };
+    let Some(observed) = &current.observed else {
+        // A worker without a Node may have what another cluster left on it.
+        if change.asked_for {
+            effects::remove(round, change, &current).await?;
+        }
+        return Ok(Outcome::Done);
+    };
     if replaced::already(round, changes, change).await? {
         return Ok(Outcome::AlreadySo);
     }

@@ -23,7 +23,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> Verdict {
         (Action::Create, None) => Verdict::Act,
         (_, None) => Verdict::Stale("it is gone".to_owned()),
         (Action::Create, Some(current)) => created_meanwhile(change, current),
-        (Action::Delete, Some(current)) => unchanged(change, current),
+        (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
         (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
             unchanged(change, current)
         }
@@ -42,7 +42,19 @@ pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()
             && current.ownership != Ownership::Foreign
+            && sees_as_much(change.before.as_ref(), &current.resource)
     })
+}
+
+/// A worker's Node looks well whatever somebody broke on the host: where the
+/// plan has seen the host, the Node alone does not tell that it was mended.
+fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
+    match (before, current) {
+        (Some(Resource::Worker(before)), Resource::Worker(current)) => {
+            before.host.seen().is_none() || current.host.seen().is_some()
+        }
+        _ => true,
+    }
 }
 
 fn created_meanwhile(change: &Change, current: &Observed) -> Verdict {

@@ -12,6 +12,8 @@ mod replaced;
 mod request_tests;
 mod routers;
 mod steps;
+mod unfinished;
+mod waves;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,4 +66,5 @@ struct Round<'a> {
     access: Option<ClusterAccess>,
     dns_service_ip: std::net::Ipv4Addr,
     routers: routers::RouterAddresses,
+    unfinished: unfinished::Unfinished,
 }

@@ -15,6 +15,10 @@ pub(super) async fn already(
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
 ) -> Result<bool, Outcome> {
+    // Who asks for it by name wants it whatever there is.
+    if change.asked_for {
+        return Ok(false);
+    }
     let Some(cause) = cause(changes, change) else { return Ok(false) };
     let current = read(round, cause).await?;
     if cause.action == Action::Replace && effects::is_being_made(&current) {
@@ -82,6 +86,8 @@ mod tests {
             because: String::new(),
             follows_from: follows_from.map(address),
             interrupts: None,
+            wave: None,
+            asked_for: false,
         }
     }
 

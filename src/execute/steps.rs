@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, InWave};
 use crate::resource::Address;
 
 /// Which part of a change a step does.
@@ -31,6 +31,8 @@ pub(super) struct Steps {
     /// plan.
     ready: BTreeSet<(usize, StepId)>,
     places: BTreeMap<Address, usize>,
+    /// The steps that wait for the turn of their wave, besides what else.
+    of_wave: BTreeMap<u32, Vec<StepId>>,
 }
 
 impl Steps {
@@ -48,6 +50,7 @@ impl Steps {
             dependants: BTreeMap::new(),
             ready: BTreeSet::new(),
             places,
+            of_wave: BTreeMap::new(),
         };
         let gone = |addresses: &[Address]| -> BTreeSet<StepId> {
             let there = addresses.iter().filter(|address| replaced.contains(address));
@@ -59,19 +62,24 @@ impl Steps {
             causes.extend(present.map(|address| (address.clone(), Half::Make)));
             if change.action == Action::Replace {
                 let tear_down = (change.address.clone(), Half::TearDown);
-                steps.add(tear_down.clone(), gone(&change.torn_down_after));
+                let wave = change.wave.filter(|wave| wave.teardown_waits);
+                steps.add(tear_down.clone(), gone(&change.torn_down_after), wave);
                 causes.insert(tear_down);
             }
-            steps.add((change.address.clone(), Half::Make), causes);
+            steps.add((change.address.clone(), Half::Make), causes, change.wave);
         }
         steps
     }
 
-    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>) {
-        if causes.is_empty() {
+    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>, wave: Option<InWave>) {
+        // The first wave waits for nobody.
+        let later = wave.map(|wave| wave.number).filter(|number| *number > 1);
+        if let Some(number) = later {
+            self.of_wave.entry(number).or_default().push(step.clone());
+        } else if causes.is_empty() {
             self.is_ready(step.clone());
         }
-        self.waiting.insert(step.clone(), causes.len());
+        self.waiting.insert(step.clone(), causes.len() + usize::from(later.is_some()));
         for cause in causes {
             self.dependants.entry(cause).or_default().push(step.clone());
         }
@@ -92,7 +100,19 @@ impl Steps {
 
     /// Notes that a step ended well.
     pub(super) fn done(&mut self, step: &StepId) {
-        for dependant in self.dependants.remove(step).unwrap_or_default() {
+        let dependants = self.dependants.remove(step).unwrap_or_default();
+        self.release(dependants);
+    }
+
+    /// Lets a wave begin, and those before it that were over before their turn.
+    pub(super) fn begin_wave(&mut self, wave: u32) {
+        let later = self.of_wave.split_off(&(wave + 1));
+        let begun = std::mem::replace(&mut self.of_wave, later);
+        begun.into_values().for_each(|steps| self.release(steps));
+    }
+
+    fn release(&mut self, steps: Vec<StepId>) {
+        for dependant in steps {
             let Some(left) = self.waiting.get_mut(&dependant) else { continue };
             *left -= 1;
             if *left == 0 {
@@ -115,6 +135,17 @@ impl Steps {
             }
         }
         lost
+    }
+
+    /// Takes out the steps of changes, ready or not.
+    pub(super) fn take_where(&mut self, is_one: impl Fn(&Address) -> bool) -> Vec<StepId> {
+        let taken: Vec<StepId> =
+            self.waiting.keys().filter(|(address, _)| is_one(address)).cloned().collect();
+        for step in &taken {
+            self.waiting.remove(step);
+        }
+        self.ready.retain(|(_, step)| self.waiting.contains_key(step));
+        taken
     }
 
     /// Takes out all that is left, ready or not.
@@ -148,6 +179,8 @@ mod tests {
             because: String::new(),
             follows_from: None,
             interrupts: None,
+            wave: None,
+            asked_for: false,
         }
     }
 
@@ -243,5 +276,43 @@ mod tests {
         assert_eq!(steps.take_next(), None);
         steps.done(&gone[1]);
         assert_eq!(names(&take_ready(&mut steps)), ["one", "other"]);
+    }
+
+    #[test]
+    fn a_wave_waits_for_its_turn_and_for_what_it_depends_on() {
+        let in_wave = |name, after: &[&str], number| {
+            let mut change = change(name, Action::Create, after);
+            change.wave = Some(InWave { number, teardown_waits: true });
+            change
+        };
+        let mut steps = Steps::of(&[
+            change("vm", Action::Create, &[]),
+            in_wave("first", &[], 1),
+            in_wave("second", &["vm"], 2),
+            in_wave("third", &[], 3),
+            change("free", Action::Create, &[]),
+        ]);
+        assert_eq!(names(&take_ready(&mut steps)), ["vm", "first", "free"]);
+        steps.begin_wave(2);
+        assert_eq!(names(&take_ready(&mut steps)), Vec::<&str>::new(), "the VM is not there");
+        steps.done(&(address("vm"), Half::Make));
+        assert_eq!(names(&take_ready(&mut steps)), ["second"]);
+        assert_eq!(names(&steps.take_where(|it| it.name == "third")), ["third"]);
+        assert!(steps.take_rest().is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_is_made_anew_stays_until_its_wave() {
+        let replaced = |teardown_waits| {
+            let mut change = change("w", Action::Replace, &[]);
+            change.wave = Some(InWave { number: 2, teardown_waits });
+            let mut steps = Steps::of(&[change]);
+            let before = take_ready(&mut steps);
+            before.iter().for_each(|step| steps.done(step));
+            steps.begin_wave(2);
+            (before.len(), take_ready(&mut steps))
+        };
+        assert_eq!(replaced(true), (0, vec![(address("w"), Half::TearDown)]));
+        assert_eq!(replaced(false), (1, vec![(address("w"), Half::Make)]));
     }
 }

@@ -216,6 +216,9 @@ fn note_aks_node(
 impl Observation {
     fn note_manifest(&mut self, live: LiveManifest) {
         let key = ObjectKey::Kubernetes(live.manifest.object_name());
+        if live.manifest.kind == ManifestKind::Server && live.object["status"]["state"] == "error" {
+            self.inventory.failed_before.insert(live.manifest.name.clone());
+        }
         let value = Resource::Manifest(live.manifest.clone());
         self.inventory.note(key.clone(), value, live.ownership.clone());
         self.manifests.insert(key, live);

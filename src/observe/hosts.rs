@@ -54,8 +54,8 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
     observation.inventory.note_gap(crate::plan::Gap {
         source: Source::Host(name.to_owned()),
         reason: error.to_string(),
-        code: Code::SourceGap,
-        remedy: format!("make sure that SSH reaches {name}, then run the same command again"),
+        code: error.code().unwrap_or(Code::SourceGap),
+        remedy: error.remedy(),
         explained,
     });
 }
@@ -106,6 +106,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
         accept_routes: tailscale.is_some_and(|settings| settings.accept_routes),
         local_prefixes: probe.local_prefixes,
         kernel_routes: Pending::Known(probe.kernel_routes),
+        persistent: probe.persistent,
     }
 }
 

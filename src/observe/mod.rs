@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::desired::facts::Held;
 use crate::desired::{Facts, labels};
 use crate::plan::live::TailnetFacts;
-use crate::plan::{Finding, Gap, Inventory, Source};
+use crate::plan::{Asked, Finding, Gap, Inventory, Source};
 use crate::provider::access::ClusterAccess;
 use crate::provider::cluster::LiveManifest;
 use crate::provider::doors::Doors;
@@ -41,6 +41,8 @@ pub struct Scope<'a> {
     pub deep: bool,
     /// Everything is to go: resource groups are looked into for what is not ours.
     pub destroying: bool,
+    /// Work on workers that somebody asks for by name.
+    pub asked: Option<Asked>,
     /// The names of all workers of the topology.
     pub worker_names: BTreeSet<String>,
     /// The labels that stargate sets on any worker.
@@ -64,6 +66,7 @@ impl<'a> Scope<'a> {
             ssh_public_key,
             deep: false,
             destroying: false,
+            asked: None,
             worker_names: workers.map(|worker| worker.name.to_string()).collect(),
             label_names: set_by_profiles.cloned().chain(labels::all_names()).collect(),
             taints: topology

@@ -196,9 +196,8 @@ async fn manifest_now(
 
 async fn router(doors: &Doors, target: Option<&HostTarget>) -> Result<Current, ReadError> {
     let Some(target) = target else { return Ok(Current::default()) };
-    let probe = doors.hosts.probe_router(target).await.map_err(|error| {
-        ReadError::new(&error, format!("make sure that SSH reaches {}", target.hostname))
-    })?;
+    let probe = doors.hosts.probe_router(target).await;
+    let probe = probe.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let observed = Observed {
         resource: Resource::RouterHost(hosts::router_host(probe)),
         ownership: Ownership::Inherited,

@@ -1,6 +1,6 @@
 //! What follows from a verdict for other resources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edges::references;
 use super::planner::{PlanInput, Verdict, Verdicts, change};
@@ -32,6 +32,53 @@ pub(super) fn replace_what_brings_the_absent(input: PlanInput<'_>, verdicts: &mu
             replace(input, bringer, verdicts);
         }
     }
+}
+
+/// What can be spelt out only later cannot be made anew with what it lives in.
+/// So that its home goes when all of it can come again, the home waits too, unless
+/// that is what is waited for.
+pub(super) fn keep_the_homes_of_the_deferred(input: PlanInput<'_>, verdicts: &mut Verdicts) {
+    let mut waiting = Vec::new();
+    for (address, verdict) in verdicts.iter() {
+        let Verdict::Deferred(deferred) = verdict else { continue };
+        if deferred.action == Action::Create {
+            continue;
+        }
+        let homes = homes(input, address).into_iter().filter(|home| {
+            let inside =
+                |awaited: &Address| awaited == home || self::homes(input, awaited).contains(home);
+            is_replaced(verdicts.get(home)) && !deferred.waits_for.iter().any(inside)
+        });
+        waiting.extend(homes.map(|home| (home, deferred.waits_for.clone())));
+    }
+    for (home, waits_for) in waiting {
+        if let Some(Verdict::Change(change)) = verdicts.get(&home) {
+            let deferred = Deferred {
+                address: home.clone(),
+                action: change.action,
+                waits_for,
+                fields: change.fields().into_owned(),
+                because: change.because.clone(),
+            };
+            verdicts.insert(home, Verdict::Deferred(deferred));
+        }
+    }
+}
+
+/// What a resource lives in, and what that lives in.
+fn homes(input: PlanInput<'_>, address: &Address) -> BTreeSet<Address> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![address.clone()];
+    while let Some(address) = open.pop() {
+        let Some(desired) = input.desired.get(&address) else { continue };
+        let new = desired.lives_in.iter().filter(|home| found.insert((*home).clone()));
+        open.extend(new.cloned());
+    }
+    found
+}
+
+fn is_replaced(verdict: Option<&Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Change(change)) if change.action == Action::Replace)
 }
 
 /// What lives in something that is made anew is made anew with it, and so is
@@ -181,7 +228,12 @@ fn hold_back(on: &Address, reason: &Verdict, change: &super::Change) -> Option<V
                 gap.remedy.clone(),
             ),
         },
-        Verdict::Deferred(deferred) if deferred.action == Action::Create => {
+        // What would only be made in something that is made anew later waits too.
+        Verdict::Deferred(deferred)
+            if deferred.action == Action::Create
+                || (deferred.action == Action::Replace
+                    && matches!(change.action, Action::Create | Action::Replace)) =>
+        {
             Some(Verdict::Deferred(Deferred {
                 address: change.address.clone(),
                 action: change.action,

@@ -71,6 +71,7 @@ fn seconds(change: &Change) -> u64 {
         (Kind::VirtualMachine, _) => 60,
         (Kind::TailnetDevice, Action::Create | Action::Replace) => 60,
         (Kind::Worker, Action::Create | Action::Replace) => 90,
+        (Kind::Worker, Action::Reboot) => 120,
         (Kind::ResourceGroup, Action::Delete) => 120,
         (Kind::NatGateway, _) => 20,
         (Kind::RouterHost, _) => 15,
@@ -88,17 +89,27 @@ fn seconds(change: &Change) -> u64 {
     }
 }
 
-/// The longest chain; the changes come in order.
+/// The longest chain; the changes come in order. A wave of workers waits for
+/// the last of the wave before.
 fn critical_path(changes: &[Change]) -> (Vec<Address>, u64) {
     let mut places: HashMap<&Address, usize> = HashMap::with_capacity(changes.len());
+    let mut last_of_wave: HashMap<u32, usize> = HashMap::new();
     // When each change ends, and the one that it waited for last.
     let mut ends: Vec<(u64, Option<usize>)> = Vec::with_capacity(changes.len());
     for (place, change) in changes.iter().enumerate() {
         let awaited = change.depends_on.iter().filter_map(|address| places.get(address).copied());
-        let last = awaited.max_by_key(|place| (ends[*place].0, &changes[*place].address));
+        let wave_before =
+            change.wave.and_then(|it| last_of_wave.get(&it.number.saturating_sub(1)).copied());
+        let last = awaited.chain(wave_before).max_by_key(|it| (ends[*it].0, &changes[*it].address));
         let begin = last.map_or(0, |place| ends[place].0);
         ends.push((begin + seconds(change), last));
         places.insert(&change.address, place);
+        if let Some(wave) = change.wave {
+            let latest = last_of_wave.entry(wave.number).or_insert(place);
+            if ends[*latest].0 < ends[place].0 {
+                *latest = place;
+            }
+        }
     }
     let key = |place: &usize| (ends[*place].0, &changes[*place].address);
     let mut at = (0..changes.len()).max_by_key(key);

@@ -125,7 +125,7 @@ impl<'a> Index<'a> {
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.
             Action::Create => edges.made_after_teardown.extend(self.resting_on(change)),
-            Action::Update | Action::Adopt => {}
+            Action::Update | Action::Adopt | Action::Reboot => {}
         }
         edges.depends_on.extend(self.before_making(input, change));
         edges
@@ -344,39 +344,4 @@ fn cause(input: PlanInput<'_>, verdicts: &Verdicts, address: &Address) -> Option
     };
     let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
     replaced.find(|address| is_pointed_at(address).is_some()).cloned()
-}
-
-/// The changes so that each one stands behind all that it depends on; among
-/// those that are free, by address, deletions last.
-pub(super) fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
-    changes.sort_by(|one, other| one.address.cmp(&other.address));
-    let index: BTreeMap<&Address, usize> =
-        changes.iter().enumerate().map(|(index, change)| (&change.address, index)).collect();
-    let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
-    for (dependant, change) in changes.iter().enumerate() {
-        for dependency in change.depends_on.iter().filter_map(|address| index.get(address)) {
-            dependants[*dependency].push(dependant);
-        }
-    }
-    let mut waiting: Vec<usize> = changes.iter().map(|change| change.depends_on.len()).collect();
-    let rank = |index: usize| (changes[index].action == Action::Delete, index);
-    let mut free: BTreeSet<(bool, usize)> =
-        (0..changes.len()).filter(|index| waiting[*index] == 0).map(rank).collect();
-    let mut order = Vec::with_capacity(changes.len());
-    while let Some((_, next)) = free.pop_first() {
-        order.push(next);
-        for dependant in &dependants[next] {
-            waiting[*dependant] -= 1;
-            if waiting[*dependant] == 0 {
-                free.insert(rank(*dependant));
-            }
-        }
-    }
-    let mut unordered: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
-    let mut ordered: Vec<Change> =
-        order.into_iter().filter_map(|index| unordered[index].take()).collect();
-    // Edges come from a wiring diagram without cycles; if one slipped in, the
-    // rest still is shown and the executor will refuse it.
-    ordered.extend(unordered.into_iter().flatten());
-    ordered
 }

@@ -15,6 +15,8 @@ pub struct Inventory {
     gaps: BTreeMap<Source, Gap>,
     /// Machines that may still be booting: what comes with them is on its way.
     pub just_made: BTreeSet<ObjectKey>,
+    /// Workers whose last work failed, by their names.
+    pub failed_before: BTreeSet<String>,
     /// Resource groups of ours that hold objects without our mark.
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
 }

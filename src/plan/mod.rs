@@ -2,6 +2,7 @@
 //!
 //! Synchronous and deterministic; what it returns leaves nothing to decide.
 
+mod asked;
 mod cascade;
 pub mod cost;
 pub mod diff;
@@ -12,16 +13,23 @@ mod foresight;
 pub mod inventory;
 mod keep;
 pub mod live;
+<<<<<<< HEAD
 pub mod paths;
+=======
+mod order;
+>>>>>>> main
 mod places;
 mod planner;
 mod removal;
+mod rollout;
 #[cfg(test)]
 mod tests;
 mod types;
 
+pub use asked::{Asked, Work};
 pub use findings::{Finding, Severity};
 pub use foresight::what_stays;
 pub use inventory::{Gap, Inventory, Observed, Source};
 pub use planner::{PlanInput, plan};
+pub use rollout::{InWave, Rollout};
 pub use types::{Action, Blocked, Change, Deferred, Plan, Standing};

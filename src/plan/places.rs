@@ -1,6 +1,6 @@
 //! Places that only one object can hold at a time: a private address in a
-//! subnet, a range in a virtual network, a machine's name in the tailnet and in
-//! the cluster.
+//! subnet, a range in a virtual network, a range of pods, a machine's name in the
+//! tailnet and in the cluster.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,6 +17,8 @@ pub(super) struct Places<'a> {
     interfaces: BTreeMap<(&'a ArmId, Ipv4Addr), &'a Change>,
     /// The ranges of subnets, by their network.
     subnets: BTreeMap<ArmId, Vec<(Ipv4Net, &'a Change)>>,
+    /// The ranges of workers' pods, which do not overlap, by their beginnings.
+    pods: BTreeMap<Ipv4Addr, (Ipv4Net, &'a Change)>,
     /// Machines that leave for good, by their names.
     machines: BTreeMap<&'a str, &'a Change>,
 }
@@ -27,6 +29,7 @@ impl<'a> Places<'a> {
         let mut places = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
+            pods: BTreeMap::new(),
             machines: BTreeMap::new(),
         };
         let goes = |change: &&&Change| matches!(change.action, Action::Delete | Action::Replace);
@@ -42,6 +45,9 @@ impl<'a> Places<'a> {
                         let held = places.subnets.entry(network).or_default();
                         held.push((subnet.address_prefix, change));
                     }
+                }
+                (Some(Resource::Worker(worker)), _) => {
+                    places.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
                 }
                 (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id))
                     if change.action == Action::Delete =>
@@ -65,6 +71,7 @@ impl<'a> Places<'a> {
             (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
                 self.subnets_in(id.parent(), |range| overlaps(range, &subnet.address_prefix))
             }
+            (Some(Resource::Worker(worker)), _) => self.pods_in(&worker.pod_cidr),
             (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id)) => {
                 self.machines.get(id.name()).copied().into_iter().collect()
             }
@@ -82,6 +89,14 @@ impl<'a> Places<'a> {
         let addresses =
             |changes: Vec<&Change>| changes.into_iter().map(|it| it.address.clone()).collect();
         (addresses(leaving), addresses(moving))
+    }
+
+    /// The holders of ranges of pods that overlap one.
+    fn pods_in(&self, range: &Ipv4Net) -> Vec<&'a Change> {
+        let around = self.pods.range(..range.network()).next_back();
+        let inside = self.pods.range(range.network()..=range.broadcast());
+        let holders = around.into_iter().chain(inside).map(|(_, holder)| holder);
+        holders.filter(|(held, _)| overlaps(held, range)).map(|(_, change)| *change).collect()
     }
 
     fn subnets_in(

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::asked::{self, Asked};
 use super::cascade;
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::edges;
 use super::keep;
+use super::order;
 use super::removal;
+use super::rollout;
 use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 use crate::topology::diagnostic::Code;
+use crate::topology::model;
 
 /// Everything that a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,11 @@ pub struct PlanInput<'a> {
     /// Resources that must stay, each with the protected one that it is or
     /// that lives in it.
     pub protected: &'a BTreeMap<Address, Address>,
+    /// How changes reach the workers.
+    pub rollout: &'a model::Rollout,
+    /// Work on workers that somebody asks for by name; nothing else is planned
+    /// then.
+    pub asked: Option<&'a Asked>,
     /// The requests that it took to read the world.
     pub requests: &'a BTreeMap<Api, u64>,
 }
@@ -55,7 +64,9 @@ pub(super) type Verdicts = BTreeMap<Address, Verdict>;
 /// Compares what should exist with what exists.
 pub fn plan(input: PlanInput<'_>) -> Plan {
     let mut verdicts = compare_each(input);
+    asked::repave(input, &mut verdicts);
     cascade::replace_what_brings_the_absent(input, &mut verdicts);
+    cascade::keep_the_homes_of_the_deferred(input, &mut verdicts);
     cascade::replace_what_rests_on_the_replaced(input, &mut verdicts);
     removal::delete_what_nothing_asks_for(input, &mut verdicts);
     let kept = keep::protect(input, &mut verdicts);
@@ -65,8 +76,10 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
             break;
         }
     }
+    asked::reboot(input, &mut verdicts);
     edges::connect(input, &mut verdicts);
     edges::mark_consequences(input, &mut verdicts);
+    asked::leave_the_rest(input, &mut verdicts);
     assemble(input, verdicts)
 }
 
@@ -227,6 +240,8 @@ pub(super) fn change(
         because: desired.because.clone(),
         follows_from: None,
         interrupts: None,
+        wave: None,
+        asked_for: false,
     }))
 }
 
@@ -239,6 +254,7 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
         findings: input.findings.to_vec(),
         gaps: gaps(input, &verdicts),
         unchanged: 0,
+        rollout: None,
         cost: Cost::default(),
     };
     for verdict in verdicts.into_values() {
@@ -250,7 +266,8 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
             Verdict::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.changes = edges::in_order(plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
+    plan.changes = order::in_order(plan.changes);
     plan.cost = Cost::of(&plan.changes, input.requests);
     plan
 }

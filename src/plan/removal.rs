@@ -81,6 +81,8 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Verdict 
         because,
         follows_from: None,
         interrupts: interruption(&observed.resource),
+        wave: None,
+        asked_for: false,
     }))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
-use super::{Finding, Gap, Severity};
+use super::{Finding, Gap, InWave, Rollout, Severity};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 use crate::topology::diagnostic::Code;
 
@@ -28,6 +28,10 @@ pub struct Plan {
     pub gaps: Vec<Gap>,
     /// How many resources are as they should be.
     pub unchanged: usize,
+    /// In which waves the changes reach the workers; absent where they change
+    /// none.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
     /// What the plan costs.
     pub cost: Cost,
 }
@@ -113,6 +117,12 @@ pub struct Change {
     pub follows_from: Option<Address>,
     /// What stops working meanwhile.
     pub interrupts: Option<String>,
+    /// Its place in the rollout; only workers have one.
+    #[serde(default)]
+    pub wave: Option<InWave>,
+    /// Whether somebody asked for it by name, though the topology need not.
+    #[serde(default)]
+    pub asked_for: bool,
 }
 
 impl Change {
@@ -142,18 +152,20 @@ pub enum Action {
     Delete,
     /// It is marked as ours, and its fields set.
     Adopt,
+    /// It is restarted, and as it was before.
+    Reboot,
 }
 
 impl Action {
     /// Every action, in the order of a plan's last line.
-    pub const ALL: [Self; 5] =
-        [Self::Create, Self::Update, Self::Replace, Self::Delete, Self::Adopt];
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Update, Self::Replace, Self::Delete, Self::Adopt, Self::Reboot];
 
     /// The sign in front of a change.
     pub fn glyph(self) -> &'static str {
         match self {
             Self::Create => "+",
-            Self::Update => "~",
+            Self::Update | Self::Reboot => "~",
             Self::Replace => "-/+",
             Self::Delete => "-",
             Self::Adopt => ">",
@@ -168,6 +180,7 @@ impl Action {
             Self::Replace => "replaced",
             Self::Delete => "deleted",
             Self::Adopt => "adopted",
+            Self::Reboot => "rebooted",
         }
     }
 }

@@ -9,13 +9,14 @@ use std::net::Ipv4Addr;
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 
+pub use super::host_error::HostError;
 use super::secret::Secret;
 use crate::resource::host::{KernelRoute, WorkerHost};
-use crate::topology::model::HostKeyPolicy;
+use crate::topology::model::{HostKeyPolicy, PackageSource};
 use crate::topology::version::KubernetesVersion;
 
 /// A host and the way to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostTarget {
     /// The name that the host must give itself.
     pub hostname: String,
@@ -73,7 +74,7 @@ pub struct RouterProbe {
     pub ip_forwarding: bool,
     /// `net.ipv4.conf.all.rp_filter`.
     pub reverse_path_filter: u8,
-    /// `net.ipv4.conf.all.send_redirects`.
+    /// `net.ipv4.conf.*.send_redirects`: a redirect is sent where any of them says so.
     pub send_redirects: bool,
     /// Our masquerade on tailscale0.
     pub masquerade: bool,
@@ -83,6 +84,9 @@ pub struct RouterProbe {
     pub local_prefixes: BTreeSet<Ipv4Net>,
     /// Routes of our protocol number in table main.
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    /// Whether all of the above, and nothing else of ours, is back after a reboot
+    /// and after a restart of tailscaled.
+    pub persistent: bool,
     /// Tailscale, where it is installed.
     pub tailscale: Option<TailscaleProbe>,
 }
@@ -111,7 +115,7 @@ pub enum RouterChange {
         ip_forwarding: bool,
         /// `net.ipv4.conf.all.rp_filter`.
         reverse_path_filter: u8,
-        /// `net.ipv4.conf.all.send_redirects`.
+        /// `net.ipv4.conf.*.send_redirects`, of every interface.
         send_redirects: bool,
     },
     /// Masquerade and MSS clamp.
@@ -150,9 +154,10 @@ pub struct WorkerProbe {
     pub hostname: String,
     /// `x86_64` or `aarch64`.
     pub architecture: String,
-    /// Kernel modules that are loaded, of those a worker needs.
+    /// Kernel modules that are loaded, now and at the next boot, of those a worker
+    /// needs.
     pub modules: BTreeSet<String>,
-    /// The version of containerd, if it is installed.
+    /// The version of containerd, if it is installed and configured by us.
     pub container_runtime_version: Option<String>,
     /// The version of the kubelet, if it is installed.
     pub kubelet_version: Option<KubernetesVersion>,
@@ -160,12 +165,17 @@ pub struct WorkerProbe {
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,
-    /// The digest of the kubelet's configuration on disk.
+    /// The digest of the kubelet's configuration on disk; absent where somebody
+    /// edited what was written.
     pub kubelet_configuration_digest: Option<String>,
     /// Whether the kubelet has a client certificate of its own.
     pub client_certificate: bool,
     /// Whether a bootstrap kubeconfig lies on disk.
     pub bootstrap_kubeconfig: bool,
+    /// The identity of this boot, `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Whether the kernel routes, and no others of ours, are back after a reboot.
+    pub routes_persistent: bool,
     /// What is compared with the topology.
     pub host: WorkerHost,
 }
@@ -178,11 +188,11 @@ pub enum WorkerStep {
     /// Routes through the datacenter's router (machines without a fabric).
     KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
     /// containerd, configured.
-    ContainerRuntime,
+    ContainerRuntime(PackageSource),
     /// The kubelet at exactly this version.
-    Kubelet(KubernetesVersion),
+    Kubelet(KubernetesVersion, PackageSource),
     /// The CNI plugins.
-    CniPlugins,
+    CniPlugins(PackageSource),
     /// The cluster's CA.
     ClusterCa {
         /// Certificates in PEM.
@@ -213,6 +223,12 @@ pub enum WorkerStep {
     },
     /// Stop the kubelet and remove all that stargate put there.
     Reset,
+    /// Restart the machine, unless it has been since. It may go down before it
+    /// answers.
+    Reboot {
+        /// The identity of the boot that is to end.
+        from_boot: String,
+    },
 }
 
 /// What the kubelet is told.
@@ -255,79 +271,9 @@ pub trait HostDoor: Send + Sync + std::fmt::Debug {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError>;
-}
-
-/// A host could not be worked on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HostError {
-    /// No way to it, or it does not answer.
-    #[error("{hostname} cannot be reached at {address}: {reason}")]
-    Unreachable {
-        /// The host.
-        hostname: String,
-        /// Where it was tried.
-        address: HostAddress,
-        /// What happened.
-        reason: String,
-    },
-    /// The connection broke, and nobody knows how far the work came.
-    #[error("the connection to {hostname} broke: {reason}")]
-    Lost {
-        /// The host.
-        hostname: String,
-        /// What happened.
-        reason: String,
-    },
-    /// It answered, and the work failed.
-    #[error("{hostname}: {doing} failed: {reason}")]
-    Failed {
-        /// The host.
-        hostname: String,
-        /// What was being done.
-        doing: String,
-        /// What happened.
-        reason: String,
-    },
-}
-
-/// The door where there is no way to hosts: every host is a gap, and nothing is
-/// planned on it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoHostDoor;
-
-impl NoHostDoor {
-    fn refuse<T>(target: &HostTarget) -> Result<T, HostError> {
-        Err(HostError::Unreachable {
-            hostname: target.hostname.clone(),
-            address: target.address.clone(),
-            reason: "this build has no SSH; only the sandbox's hosts can be worked on".to_owned(),
-        })
-    }
-}
-
-#[async_trait]
-impl HostDoor for NoHostDoor {
-    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        Self::refuse(target)
-    }
-
-    async fn change_router(
-        &self,
-        target: &HostTarget,
-        _change: &RouterChange,
-    ) -> Result<(), HostError> {
-        Self::refuse(target)
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        Self::refuse(target)
-    }
-
-    async fn apply_worker_step(
-        &self,
-        target: &HostTarget,
-        _step: &WorkerStep,
-    ) -> Result<(), HostError> {
-        Self::refuse(target)
-    }
+    /// Hears that a machine of this name is about to be made: one that had the name
+    /// is gone, and the new one has to boot first. Most doors need not care.
+    async fn made_anew(&self, _hostname: &str) {}
+    /// Closes what is open to hosts, at the end of a run.
+    async fn close(&self) {}
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything but hosts speaks HTTP through one seam, [`http::Transport`]. The
 //! real clients stand on top of it, so that a test or a simulation replaces the
-//! wire and nothing else.
+//! wire and nothing else. Hosts are spoken to over SSH, through [`ssh::Shell`].
 
 pub mod access;
 pub mod azure;
@@ -12,11 +12,16 @@ pub mod doors;
 pub mod error;
 pub mod exchange;
 pub mod host;
+pub mod host_error;
 pub mod http;
 pub mod limits;
 pub mod patience;
+pub mod printable;
+pub mod remote;
 pub mod reqwest_transport;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;
+pub mod ssh;
+pub mod ssh_hosts;
 pub mod tailnet;

@@ -67,4 +67,12 @@ impl HostDoor for PatientHosts {
     ) -> Result<(), HostError> {
         patiently(|| self.door.apply_worker_step(target, step)).await
     }
+
+    async fn made_anew(&self, hostname: &str) {
+        self.door.made_anew(hostname).await;
+    }
+
+    async fn close(&self) {
+        self.door.close().await;
+    }
 }

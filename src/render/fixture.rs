@@ -40,6 +40,8 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
         because: String::new(),
         follows_from: None,
         interrupts: None,
+        wave: None,
+        asked_for: false,
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) fn plan(changes: Vec<Change>) -> Plan {
         findings: Vec::new(),
         gaps: Vec::new(),
         unchanged: 12,
+        rollout: None,
         cost: Cost {
             requests: BTreeMap::from([(Api::Azure, 12), (Api::Tailscale, 3)]),
             ..Cost::default()

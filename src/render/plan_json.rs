@@ -16,6 +16,7 @@ use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severit
 use crate::resource::{Address, Api};
 
 use super::Purpose;
+use super::rollout_json::RolloutJson;
 
 /// The version of the format.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -42,6 +43,8 @@ pub struct PlanJson {
     pub findings: Vec<FindingJson>,
     /// Sources that could not be read.
     pub gaps: Vec<GapJson>,
+    /// In which waves the changes reach the workers, or null where they change none.
+    pub rollout: Option<RolloutJson>,
     /// What the plan costs.
     pub cost: CostJson,
 }
@@ -59,6 +62,8 @@ pub struct SummaryJson {
     pub destroy: usize,
     /// Resources to take over.
     pub adopt: usize,
+    /// Workers to restart.
+    pub reboot: usize,
     /// Resources that wait for others.
     pub deferred: usize,
     /// Changes that must not be made.
@@ -81,6 +86,8 @@ pub enum ActionJson {
     Delete,
     /// It is marked as ours, and its fields set.
     Adopt,
+    /// It is restarted, and as it was before.
+    Reboot,
 }
 
 /// One change of one resource.
@@ -106,6 +113,8 @@ pub struct ChangeJson {
     pub follows_from: Option<String>,
     /// What stops working meanwhile.
     pub interrupts: Option<String>,
+    /// The wave that a worker is in, from 1 on, or null.
+    pub wave: Option<u32>,
 }
 
 /// One field that differs.
@@ -228,6 +237,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         blocked: plan.blocked.iter().map(blocked).collect(),
         findings: plan.findings.iter().map(finding).collect(),
         gaps: plan.gaps.iter().map(gap).collect(),
+        rollout: plan.rollout.map(|it| RolloutJson::of(it, &plan.changes)),
         cost: cost(&plan.cost),
     }
 }
@@ -257,6 +267,7 @@ fn summary(plan: &Plan) -> SummaryJson {
         replace: plan.count(Action::Replace),
         destroy: plan.count(Action::Delete),
         adopt: plan.count(Action::Adopt),
+        reboot: plan.count(Action::Reboot),
         deferred: plan.deferred.len(),
         blocked: plan.blocked.len(),
         unchanged: plan.unchanged,
@@ -275,6 +286,7 @@ fn change(change: &Change) -> ChangeJson {
         because: change.because.clone(),
         follows_from: change.follows_from.as_ref().map(ToString::to_string),
         interrupts: change.interrupts.clone(),
+        wave: change.wave.map(|wave| wave.number),
     }
 }
 
@@ -366,33 +378,10 @@ impl From<Action> for ActionJson {
             Action::Replace => Self::Replace,
             Action::Delete => Self::Delete,
             Action::Adopt => Self::Adopt,
+            Action::Reboot => Self::Reboot,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fixture;
-    use super::*;
-
-    #[test]
-    fn a_plan_fits_its_schema() {
-        let validator = jsonschema::validator_for(&plan_schema()).expect("the schema is one");
-        for plan in [fixture::everything(), fixture::nothing(), fixture::many_workers(100)] {
-            let value: Value = serde_json::from_str(&render(&plan, Purpose::Plan)).expect("JSON");
-            let errors: Vec<String> =
-                validator.iter_errors(&value).map(|error| error.to_string()).collect();
-            assert!(errors.is_empty(), "{errors:?}");
-        }
-    }
-
-    #[test]
-    fn the_published_schema_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/plan.schema.json");
-        if std::env::var_os("STARGATE_UPDATE").is_some() {
-            std::fs::write(path, plan_schema_text()).expect("the schema is written");
-        }
-        let published = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(published == plan_schema_text(), "run the tests with STARGATE_UPDATE=1");
-    }
-}
+mod tests;

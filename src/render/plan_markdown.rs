@@ -123,6 +123,8 @@ fn title(plan: &Plan, purpose: Purpose) -> String {
         Purpose::Plan => format!("Plan for `{topology}`"),
         Purpose::Drift => format!("Drift of `{topology}`"),
         Purpose::Destroy => format!("Destruction of `{topology}`"),
+        Purpose::Repave => format!("Repave of workers of `{topology}`"),
+        Purpose::Reboot => format!("Reboot of workers of `{topology}`"),
     }
 }
 
@@ -149,6 +151,19 @@ fn summary(plan: &Plan) -> String {
 
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) {
+        let workers = plan.changes.iter().filter(|change| change.wave.is_some()).count();
+        let first = match rollout.canary {
+            0 => String::new(),
+            canary => format!("{canary} first, then "),
+        };
+        notes.push(format!(
+            "**rollout**: {} in {}, {first}{} side by side",
+            counted(workers, "worker"),
+            counted(rollout.waves as usize, "wave"),
+            rollout.width
+        ));
+    }
     for one in plan.blocked.iter().filter(|one| one.follows_from.is_none()) {
         let text = with_help(&one.reason, &one.remedy);
         notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
@@ -208,7 +223,7 @@ fn sign(change: &Change) -> &'static str {
     match change.action {
         Action::Create => "+",
         Action::Delete => "-",
-        Action::Update | Action::Replace | Action::Adopt => "!",
+        Action::Update | Action::Replace | Action::Adopt | Action::Reboot => "!",
     }
 }
 

@@ -14,6 +14,10 @@ pub enum Purpose {
     Drift,
     /// To take everything away.
     Destroy,
+    /// To make workers anew that were asked for by name.
+    Repave,
+    /// To restart workers that were asked for by name.
+    Reboot,
 }
 
 impl Purpose {
@@ -23,6 +27,8 @@ impl Purpose {
             Self::Plan => format!("Changes that make the world match the topology `{topology}`:"),
             Self::Drift => format!("The world differs from the topology `{topology}`:"),
             Self::Destroy => format!("Everything of the topology `{topology}` goes away:"),
+            Self::Repave => format!("Workers of the topology `{topology}` are made anew:"),
+            Self::Reboot => format!("Workers of the topology `{topology}` are rebooted:"),
         }
     }
 
@@ -32,13 +38,14 @@ impl Purpose {
             Self::Plan => "No changes. The world matches the topology.",
             Self::Drift => "No drift. The world matches the topology.",
             Self::Destroy => "Nothing to destroy. Nothing of the topology is left.",
+            Self::Repave | Self::Reboot => "Nothing to do to these workers.",
         }
     }
 
     /// The word in front of the sum.
     pub fn sum(self) -> &'static str {
         match self {
-            Self::Plan | Self::Destroy => "Plan",
+            Self::Plan | Self::Destroy | Self::Repave | Self::Reboot => "Plan",
             Self::Drift => "Drift",
         }
     }

@@ -57,7 +57,7 @@ fn escape(role: Role) -> Escape {
     let colour = |colour: AnsiColor| colour.on_default();
     match role {
         Role::Action(Action::Create) | Role::Good => colour(AnsiColor::Green),
-        Role::Action(Action::Update) => colour(AnsiColor::Yellow),
+        Role::Action(Action::Update | Action::Reboot) => colour(AnsiColor::Yellow),
         Role::Action(Action::Replace) => colour(AnsiColor::Magenta),
         Role::Action(Action::Delete) => colour(AnsiColor::Red),
         Role::Action(Action::Adopt) => colour(AnsiColor::Blue),

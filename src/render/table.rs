@@ -99,6 +99,49 @@ pub struct StatusRow {
     pub health: Health,
     /// Why.
     pub detail: String,
+    /// What more there is to say of a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerStatus>,
+}
+
+/// What there is to say of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WorkerStatus {
+    /// Whether its Node is Ready; null where there is none.
+    pub node_ready: Option<bool>,
+    /// The version of its kubelet.
+    pub kubelet: Option<String>,
+    /// Whether the profile that the topology has is the one that was applied.
+    pub profile_applied: Option<bool>,
+    /// The last work on it.
+    pub last_operation: Option<OperationStatus>,
+}
+
+/// A piece of work on a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OperationStatus {
+    /// `join`, `repave` or `reboot`.
+    pub kind: String,
+    /// `Running`, `Succeeded` or `Failed`.
+    pub phase: String,
+    /// The step it is at, or how it ended.
+    pub message: String,
+    /// When it began.
+    pub started: Option<String>,
+    /// When it ended.
+    pub completed: Option<String>,
+}
+
+impl OperationStatus {
+    /// In a few words; how well it went needs none where it went well.
+    pub fn in_words(&self) -> String {
+        match self.phase.as_str() {
+            "Succeeded" => format!("{} succeeded", self.kind),
+            "Running" => format!("{} running: {}", self.kind, self.message),
+            "Failed" => format!("{} failed: {}", self.kind, self.message),
+            _ => format!("{} not begun", self.kind),
+        }
+    }
 }
 
 /// The health of a topology.
@@ -138,13 +181,41 @@ impl StatusTable {
         let row = |row: &StatusRow| {
             vec![row.kind.clone(), row.name.clone(), row.health.as_str().into(), row.detail.clone()]
         };
-        text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.rows.iter().map(row).collect())
+        let mut all =
+            text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.rows.iter().map(row).collect());
+        let workers: Vec<Vec<String>> = self.rows.iter().filter_map(worker_row).collect();
+        if !workers.is_empty() {
+            let head = ["WORKER", "NODE", "KUBELET", "PROFILE", "LAST OPERATION"];
+            all.push('\n');
+            all.push_str(&text(&head, workers));
+        }
+        all
     }
 
     /// The table as JSON text.
     pub fn to_json(&self) -> String {
         json(self)
     }
+}
+
+/// What a worker's own line says; none where there is nothing of it yet.
+fn worker_row(row: &StatusRow) -> Option<Vec<String>> {
+    let worker = row.worker.as_ref()?;
+    if worker.node_ready.is_none() && worker.last_operation.is_none() {
+        return None;
+    }
+    let word = |holds: Option<bool>, yes: &str, no: &str| match holds {
+        Some(true) => yes.to_owned(),
+        Some(false) => no.to_owned(),
+        None => "-".to_owned(),
+    };
+    Some(vec![
+        row.name.clone(),
+        word(worker.node_ready, "Ready", "NotReady"),
+        worker.kubelet.clone().unwrap_or_else(|| "-".to_owned()),
+        word(worker.profile_applied, "applied", "differs"),
+        worker.last_operation.as_ref().map_or_else(|| "-".to_owned(), OperationStatus::in_words),
+    ])
 }
 
 /// Aligned columns without lines, which every log can hold and every tool cut:
@@ -218,6 +289,18 @@ mod tests {
             name: name.into(),
             health,
             detail: "10.50.1.5, pods 10.244.65.0/24".into(),
+            worker: (name != "worker-3").then(|| WorkerStatus {
+                node_ready: Some(health == Health::Healthy),
+                kubelet: Some("1.33.7".into()),
+                profile_applied: Some(true),
+                last_operation: Some(OperationStatus {
+                    kind: "reboot".into(),
+                    phase: if health == Health::Healthy { "Succeeded" } else { "Failed" }.into(),
+                    message: "restart: it is not back after 15 minutes".into(),
+                    started: Some("2026-01-02T03:04:05Z".into()),
+                    completed: None,
+                }),
+            }),
         };
         let rows = vec![
             row("worker-1", Health::Healthy),

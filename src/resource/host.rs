@@ -35,6 +35,8 @@ pub struct RouterHost {
     pub local_prefixes: BTreeSet<Ipv4Net>,
     /// Routes of our protocol number in table main; exactly these.
     pub kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
+    /// Whether exactly this is back after a reboot and a restart of tailscaled.
+    pub persistent: bool,
 }
 
 impl RouterHost {
@@ -88,9 +90,9 @@ pub struct WorkerHost {
     pub cni_configuration: Option<Ipv4Net>,
     /// The name of the CNI configuration that the runtime chose.
     pub cni_chosen: Option<String>,
-    /// Whether the kernel forwards.
+    /// Whether the kernel forwards, now and after a reboot.
     pub ip_forwarding: bool,
-    /// Whether swap is off.
+    /// Whether swap is off, now and after a reboot.
     pub swap_off: bool,
     /// Whether containerd is active.
     pub container_runtime_active: bool,

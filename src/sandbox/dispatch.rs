@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Answer;
 use super::arm::ArmContext;
+use super::identity::{self, ShownCertificates};
 use super::kubernetes::{Reply, UserInfo};
 use super::physics;
 use super::physics::cluster::seconds;
@@ -67,7 +68,10 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
             groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
         }),
         Some(token) => tokens::user(store, token, now),
-        None => None,
+        None => {
+            let shown = request.extensions().get::<ShownCertificates>();
+            shown.and_then(|shown| identity::user(shown, &access.instance, now))
+        }
     };
     let Some(user) = user else {
         return Answer::Complete(failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));

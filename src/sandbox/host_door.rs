@@ -1,13 +1,15 @@
 //! The door to hosts, onto the sandbox's machines.
 //!
-//! Each call is one change of the world. It takes no time; what it would have
-//! taken is added up on the host.
+//! Each call is one change of the world. It takes no time, unless that is asked
+//! for; what it would have taken is added up on the host.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::hosts::Host;
 use super::hosts::change::{Outside, change_name};
-use super::hosts::step::step_name;
+use super::hosts::step::{step_milliseconds, step_name};
 use super::intercept::{Delivery, Effect, Verdict};
 use super::shared::SharedWorld;
 use super::world::World;
@@ -53,6 +55,9 @@ impl HostDoor for SharedWorld {
         step: &WorkerStep,
     ) -> Result<(), HostError> {
         let doing = step_name(step);
+        if self.hosts_take_time() {
+            tokio::time::sleep(Duration::from_millis(step_milliseconds(step))).await;
+        }
         self.intercepted(target, doing, true, || {
             self.change(|world, _now| {
                 let name = reach(world, target)?.name.clone();

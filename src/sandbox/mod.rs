@@ -10,6 +10,7 @@ pub mod faults;
 pub mod folder;
 pub mod host_door;
 pub mod hosts;
+mod identity;
 pub mod intercept;
 pub mod kubernetes;
 pub mod log;

@@ -1,6 +1,7 @@
 //! The faces of the world on the loopback, for clients of any kind.
 
 mod certificates;
+mod clients;
 mod connection;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! One world behind several doors.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ struct Inside {
     changes: watch::Sender<u64>,
     clock: Clock,
     interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
+    hosts_take_time: AtomicBool,
 }
 
 impl SharedWorld {
@@ -38,6 +40,7 @@ impl SharedWorld {
             changes,
             clock,
             interceptor: Mutex::new(None),
+            hosts_take_time: AtomicBool::new(false),
         }))
     }
 
@@ -49,6 +52,17 @@ impl SharedWorld {
     /// The interceptor, if there is one.
     pub fn interceptor(&self) -> Option<Arc<dyn Interceptor>> {
         self.0.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has work on hosts take as long as on real machines, by tokio's clock:
+    /// where that one is paused, nobody waits for it.
+    pub fn let_hosts_take_time(&self) {
+        self.0.hosts_take_time.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether work on hosts takes time.
+    pub(super) fn hosts_take_time(&self) -> bool {
+        self.0.hosts_take_time.load(Ordering::SeqCst)
     }
 
     /// The world's time.

@@ -18,6 +18,7 @@ use crate::provider::secret::Secret;
 use crate::resource::ArmId;
 use crate::resource::host::KernelRoute;
 use crate::sandbox::hosts::change::Outside;
+use crate::topology::model::PackageSource;
 use crate::topology::names::TailnetTag;
 
 pub(super) const TAG: &str = "tag:stargate-lab";
@@ -245,9 +246,9 @@ pub(super) fn prepare_worker(world: &mut World, name: &str, address: &str, range
     let server = "https://kubernetes.sandbox".to_owned();
     let steps = [
         WorkerStep::Kernel,
-        WorkerStep::ContainerRuntime,
-        WorkerStep::Kubelet("1.33.5".parse().unwrap()),
-        WorkerStep::CniPlugins,
+        WorkerStep::ContainerRuntime(PackageSource::Upstream),
+        WorkerStep::Kubelet("1.33.5".parse().unwrap(), PackageSource::Upstream),
+        WorkerStep::CniPlugins(PackageSource::Upstream),
         WorkerStep::BootstrapKubeconfig { server, token: Secret::new(TOKEN) },
         WorkerStep::KubeletConfiguration(configuration),
         WorkerStep::CniConfiguration { subnet: range.parse().unwrap() },

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod addresses;
+mod all;
 mod apply;
 mod file;
 mod live;
@@ -180,6 +181,12 @@ pub enum Code {
     PartlyApplied,
     /// SG0513: the plan would cut pods off from each other.
     ReachabilityLost,
+    /// SG0514: too many workers failed, and the rest was not begun.
+    RolloutStopped,
+    /// SG0515: the worker cannot be repaved or rebooted as things are.
+    WorkerNotWorkedOn,
+    /// SG0516: the topology has no such worker.
+    UnknownWorker,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.
@@ -194,6 +201,14 @@ pub enum Code {
     ApiError,
     /// SG0607: a service asked to slow down for too long.
     Throttled,
+    /// SG0608: a host's key has changed.
+    HostKeyChanged,
+    /// SG0609: a host's key cannot be trusted.
+    HostKeyUntrusted,
+    /// SG0610: a host does not let us in.
+    LoginRefused,
+    /// SG0611: another host answers.
+    WrongHost,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.
@@ -229,103 +244,6 @@ const GROUPS: [&[Entry]; 7] = [
 pub struct UnknownCode(pub String);
 
 impl Code {
-    /// Every code, in order.
-    pub const ALL: [Self; 93] = [
-        Self::NotUtf8,
-        Self::EmptyFile,
-        Self::TooLarge,
-        Self::Syntax,
-        Self::UnknownKey,
-        Self::WrongType,
-        Self::MissingKey,
-        Self::UnknownValue,
-        Self::OutOfBounds,
-        Self::DatacenterKind,
-        Self::UnsupportedKind,
-        Self::KeyNotForKind,
-        Self::NamePatternInvalid,
-        Self::ScaleConflict,
-        Self::Unreadable,
-        Self::IllegalName,
-        Self::IllegalAzureName,
-        Self::DuplicateName,
-        Self::UnknownProfile,
-        Self::InvalidVersion,
-        Self::VersionSkew,
-        Self::IllegalTag,
-        Self::IllegalRegion,
-        Self::IllegalVmSize,
-        Self::IllegalSubscription,
-        Self::InvalidMac,
-        Self::InvalidHostKey,
-        Self::InvalidLabel,
-        Self::NoWorkers,
-        Self::MissingMachineFact,
-        Self::InvalidSsh,
-        Self::NoNodePools,
-        Self::UnusedProfile,
-        Self::InvalidCidr,
-        Self::HostBits,
-        Self::Overlap,
-        Self::RefusedRange,
-        Self::TailnetRange,
-        Self::InvalidAddress,
-        Self::AddressOutsideSubnet,
-        Self::ReservedAddress,
-        Self::DuplicateAddress,
-        Self::DuplicateMac,
-        Self::DuplicatePodCidr,
-        Self::PodRangeOutsideCluster,
-        Self::PodCidrOutsidePool,
-        Self::PodCidrTooSmall,
-        Self::PoolTooSmall,
-        Self::PoolWithinReach,
-        Self::PoolNearReach,
-        Self::PodPrefixLength,
-        Self::MissingPool,
-        Self::SubnetOutsideNetwork,
-        Self::RouterSubnetOutsideVnet,
-        Self::TooManyRoutes,
-        Self::TooManyNodes,
-        Self::SubnetTooSmall,
-        Self::LiveSubnetOverlap,
-        Self::LivePodOverlap,
-        Self::ForeignRouteTable,
-        Self::NodeGroupLocked,
-        Self::PrivateApiServer,
-        Self::TagOwnersMissing,
-        Self::PrefixTwoOwners,
-        Self::LiveVersionSkew,
-        Self::SourceGap,
-        Self::ClusterUnfit,
-        Self::KubeconfigServer,
-        Self::ExistingClusterMissing,
-        Self::WithoutMark,
-        Self::Protected,
-        Self::RouterOffline,
-        Self::StalePlan,
-        Self::PlanTruncated,
-        Self::PlanVersion,
-        Self::PlanTopology,
-        Self::ApprovalNeeded,
-        Self::NoProgress,
-        Self::GroupHoldsForeign,
-        Self::StepFailed,
-        Self::PartlyApplied,
-        Self::ReachabilityLost,
-        Self::AzureCredentialsMissing,
-        Self::AzureRefused,
-        Self::TailscaleCredentialsMissing,
-        Self::TailscaleRefused,
-        Self::KubeconfigMissing,
-        Self::ApiError,
-        Self::Throttled,
-        Self::SandboxDamaged,
-        Self::SandboxInUse,
-        Self::UnknownFault,
-        Self::UnknownTarget,
-    ];
-
     /// The code as it is printed.
     pub fn as_str(self) -> &'static str {
         self.entry().text

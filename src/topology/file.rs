@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::located::{AddressText, CidrText, Located, MacText, NamePattern, VersionText};
-use super::model::{ContainerRuntime, HostKeyPolicy, SourceAddresses};
+use super::model::{ContainerRuntime, HostKeyPolicy, PackageSource, SourceAddresses};
 
 /// A table of the file whose keys are names that the user chooses.
 pub type Named<T> = BTreeMap<Located<String>, T>;
@@ -34,6 +34,9 @@ pub struct TopologyFile {
     /// Choices that hold for the whole network.
     #[serde(default)]
     pub network: NetworkSection,
+    /// How changes reach the workers.
+    #[serde(default)]
+    pub rollout: RolloutSection,
     /// How workers are provisioned: `[profiles.<name>]`.
     #[serde(default)]
     pub profiles: Named<ProfileSection>,
@@ -84,6 +87,14 @@ pub struct SshSection {
     /// The public key given to new machines: a path (`~` is the home folder), or
     /// the key itself. `~/.ssh/id_ed25519.pub` by default.
     pub public_key: Option<Located<String>>,
+    /// Files of private keys to log in with, tried before the private half of
+    /// `public_key` and those that are usual. A path begins at the topology's
+    /// folder; `~` is the home folder.
+    #[serde(default)]
+    pub identity_files: Vec<Located<String>>,
+    /// A known_hosts file of the topology's own, where first keys are noted; a path
+    /// like those above. The user's own file by default.
+    pub known_hosts: Option<Located<String>>,
     /// What to do about a host key that is not known yet; `accept-new` by default.
     pub host_keys: Option<HostKeyPolicy>,
 }
@@ -162,6 +173,28 @@ pub struct NetworkSection {
     pub goldpinger: Option<bool>,
 }
 
+/// How changes reach the workers: one or a few first, then many side by side,
+/// wave after wave. It holds for joins, for changes of a profile, for replaced
+/// workers, and for `stargate repave` and `stargate reboot`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutSection {
+    /// How many workers go first, as the first wave; if one of them fails, no
+    /// other wave begins. 1 by default; 0 lets all waves be alike.
+    #[schemars(range(max = 64))]
+    pub canary: Option<Located<u32>>,
+    /// How many workers each later wave has; 32 by default.
+    #[schemars(range(min = 1, max = 64))]
+    pub width: Option<Located<u32>>,
+    /// How many workers may fail in all: after one more, what has not begun is
+    /// not begun. 3 by default.
+    #[schemars(range(max = 5000))]
+    pub max_failures: Option<Located<u32>>,
+    /// How many seconds the pods of a worker have to leave it; 300 by default.
+    #[schemars(range(min = 1, max = 86400))]
+    pub drain_seconds: Option<Located<u32>>,
+}
+
 /// How workers are provisioned.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -171,6 +204,10 @@ pub struct ProfileSection {
     pub kubernetes_version: Located<VersionText>,
     /// The container runtime; containerd is the default and the only one so far.
     pub container_runtime: Option<ContainerRuntime>,
+    /// Where the kubelet, the container runtime and the CNI plugins come from:
+    /// `upstream` installs pinned versions from the projects' own sources and is the
+    /// default; with `preinstalled` they are there already and only checked.
+    pub packages: Option<PackageSource>,
     /// Set the label that brings AKS's managed Cilium to the worker; on by default.
     pub managed_cilium: Option<bool>,
     /// Labels of the Node beyond those that stargate sets.
@@ -282,7 +319,7 @@ pub struct WorkerSection {
     pub vm_size: Option<Located<String>>,
     /// Its profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep it from being replaced or deleted.
+    /// Keep it from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -306,7 +343,7 @@ pub struct WorkerRangeSection {
     pub vm_size: Option<Located<String>>,
     /// Their profile; the datacenter's by default.
     pub profile: Option<Located<String>>,
-    /// Keep them from being replaced or deleted.
+    /// Keep them from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }

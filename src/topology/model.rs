@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Topology {
     pub cluster: Cluster,
     /// Choices that hold for the whole network.
     pub network: Network,
+    /// How changes reach the workers.
+    pub rollout: Rollout,
     /// How workers are provisioned, by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
@@ -63,6 +66,10 @@ pub struct Ssh {
     pub port: u16,
     /// The public key given to new machines: a path or the key itself.
     pub public_key: PublicKeySource,
+    /// Private keys to log in with, before those that are usual.
+    pub identity_files: Vec<String>,
+    /// A known_hosts file of the topology's own.
+    pub known_hosts: Option<String>,
     /// What to do about a host key that is not known yet.
     pub host_keys: HostKeyPolicy,
 }
@@ -77,7 +84,7 @@ pub enum PublicKeySource {
 }
 
 /// What to do about a host key that is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeyPolicy {
     /// Accept and remember the first key seen; refuse a changed one.
@@ -170,6 +177,25 @@ pub struct Network {
     pub goldpinger: bool,
 }
 
+/// How changes reach the workers: wave after wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    /// How many workers the first wave has, which must all succeed; 0 for none.
+    pub canary: u32,
+    /// How many workers each later wave has.
+    pub width: u32,
+    /// How many workers may fail before the rest is held back.
+    pub max_failures: u32,
+    /// How long the pods of a worker have to leave it.
+    pub drain_within: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { canary: 1, width: 32, max_failures: 3, drain_within: Duration::from_secs(300) }
+    }
+}
+
 /// Whether routers hide or keep the addresses of what they forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -187,6 +213,8 @@ pub struct Profile {
     pub kubernetes_version: KubernetesVersion,
     /// The container runtime; containerd is the only one so far.
     pub container_runtime: ContainerRuntime,
+    /// Where the kubelet, the container runtime and the CNI plugins come from.
+    pub packages: PackageSource,
     /// Set the label that brings AKS's managed Cilium to the worker.
     pub managed_cilium: bool,
     /// Labels beyond those that stargate sets.
@@ -203,6 +231,17 @@ pub struct Profile {
 pub enum ContainerRuntime {
     /// containerd with runc.
     Containerd,
+}
+
+/// Where a worker's packages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageSource {
+    /// From the projects' own sources, pinned by keys, versions and checksums.
+    Upstream,
+    /// They are there already; only their versions are checked, and nothing is
+    /// fetched. For sites without a way out.
+    Preinstalled,
 }
 
 /// A remote datacenter.

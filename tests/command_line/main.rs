@@ -13,3 +13,4 @@ mod saved_plans;
 mod secrets;
 mod topology_file;
 mod usage;
+mod workers;

@@ -97,6 +97,8 @@ fn an_apply_shows_no_secret() {
         "plan --sandbox --format json",
         "plan --sandbox --format markdown",
         "apply --sandbox --yes",
+        "repave stargate-aks-e2e-2-worker-1 --sandbox --yes",
+        "reboot stargate-aks-e2e-2-worker-2 --sandbox --yes",
         "drift --sandbox --deep",
         "status --sandbox --format json",
         "routes --sandbox --format json",

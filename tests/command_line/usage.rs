@@ -4,13 +4,15 @@ use stargate::topology::diagnostic::Code;
 
 use super::place::{Place, Ran, too_wide};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "validate",
     "plan",
     "apply",
     "drift",
     "destroy",
+    "repave",
+    "reboot",
     "status",
     "routes",
     "graph",

@@ -5,7 +5,7 @@ use stargate::plan::{Action, Change, Plan};
 use stargate::resource::{Api, Kind, ObjectKey, Side};
 use stargate::sandbox::World;
 
-use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS, told};
+use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS, failures, told};
 use crate::portrait::{differences, portrait};
 
 fn position(plan: &Plan, address: &str) -> usize {
@@ -183,6 +183,23 @@ async fn another_service_range_is_another_cluster() {
 }
 
 /// Protection reports what it prevented and lets the rest go on.
+/// Everything is made anew, also what can be spelt out only when the new cluster
+/// is there.
+#[tokio::test(start_paused = true)]
+async fn another_region_is_another_deployment() {
+    for (text, from, to) in
+        [(EXAMPLE, "canadacentral", "westeurope"), (TWO_DATACENTERS, "westeurope", "canadacentral")]
+    {
+        let before = Deployment::of(text, World::new(8));
+        before.converge().await;
+        let text = text.replace(from, to);
+        let deployment = before.edited(&text);
+        let applied = deployment.apply(&Look::default()).await;
+        assert_eq!(applied.ending, Ending::Converged, "{}", failures(&applied).join("\n"));
+        same_as_made_at_once(&deployment, &text).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_protected_is_not_replaced() {
     let before = Deployment::example_applied().await;

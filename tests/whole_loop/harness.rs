@@ -13,7 +13,7 @@ use stargate::execute::{
     Applied, Ending, Now, Planned, Run, StopSignal, apply, apply_once, make_plan,
 };
 use stargate::observe::Scope;
-use stargate::plan::Plan;
+use stargate::plan::{Asked, Plan};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::cluster::{ClusterDoor, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
@@ -52,6 +52,7 @@ pub(crate) struct Look {
     pub(crate) deep: bool,
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
+    pub(crate) asked: Option<Asked>,
 }
 
 impl Look {
@@ -119,6 +120,7 @@ impl Deployment {
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
         scope.deep = look.deep;
         scope.destroying = look.destroying;
+        scope.asked.clone_from(&look.asked);
         scope
     }
 

@@ -16,7 +16,7 @@ use crate::cli::ui::Ui;
 use crate::execute::events::{Outcome, Reporter, Silent};
 use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
 use crate::plan::file::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, Severity, Standing};
+use crate::plan::{Asked, Plan, Severity, Standing};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -52,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) look: Look,
     /// Objects to take over.
     pub(crate) adopt: BTreeSet<Address>,
+    /// Work on workers that was asked for by name; nothing else is done then.
+    pub(crate) asked: Option<Asked>,
     /// A plan that was kept.
     pub(crate) saved: Option<SavedPlan>,
     /// Do not ask.
@@ -60,6 +62,21 @@ pub(crate) struct Order {
     pub(crate) format: Format,
     /// Whether it builds or takes away.
     pub(crate) purpose: Purpose,
+}
+
+impl Order {
+    /// A plan that is made now and asked about.
+    pub(crate) fn of(purpose: Purpose) -> Self {
+        Self {
+            look: Look::default(),
+            adopt: BTreeSet::new(),
+            asked: None,
+            saved: None,
+            yes: false,
+            format: Format::default(),
+            purpose,
+        }
+    }
 }
 
 /// Plans, asks, and carries the plan out.
@@ -84,7 +101,7 @@ pub(crate) async fn run(
         yes: arguments.yes || saved.is_some(),
         saved,
         format: arguments.format,
-        purpose: Purpose::Plan,
+        ..Order::of(Purpose::Plan)
     };
     let code = carry_out(&session, &order, ui).await;
     session.close().await?;
@@ -112,7 +129,8 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
 
 /// Reads the world, shows what is to be done, asks, and does it.
 pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Result<u8, CliError> {
-    let scope = session.scope(order.look);
+    let mut scope = session.scope(order.look);
+    scope.asked.clone_from(&order.asked);
     let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
     let planned = match &order.saved {
         Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
@@ -126,6 +144,8 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
     }
     let question = match order.purpose {
         Purpose::Destroy => "Destroy all of this?",
+        Purpose::Repave => "Make these workers anew?",
+        Purpose::Reboot => "Reboot these workers?",
         _ => "Apply this plan?",
     };
     if !ui.approve(question, order.yes)? {
@@ -137,6 +157,7 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
     let refuse = |_: &Plan| false;
     let applied = match &order.saved {
         Some(saved) if saved.plan.deferred.is_empty() => apply_once(&run, planned).await,
+        None if order.asked.is_some() => apply_once(&run, planned).await,
         _ => apply(&run, &order.adopt, planned, &refuse).await,
     };
     watching.abort();
@@ -180,12 +201,22 @@ async fn watch_for_interrupt(stop: StopSignal) {
     }
 }
 
+fn participle(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Reboot => "rebooted",
+        _ => "made anew",
+    }
+}
+
 /// Tells how an apply ended.
 fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
         Ending::Converged if order.purpose == Purpose::Destroy => {
             (exit::DONE, "nothing of the topology is left".to_owned())
+        }
+        Ending::Converged if order.asked.is_some() => {
+            (exit::DONE, format!("the workers are {}", participle(order.purpose)))
         }
         // Exactly the plan was carried out; nobody looked at the rest.
         Ending::Converged if applied.remaining.is_none() => {

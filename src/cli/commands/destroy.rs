@@ -1,7 +1,5 @@
 //! `stargate destroy`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::apply::{self, Order};
@@ -33,11 +31,9 @@ pub(crate) async fn run(
     let session = Session::open(global, ui).await?;
     let order = Order {
         look: Look { deep: false, destroying: true },
-        adopt: BTreeSet::new(),
-        saved: None,
         yes: arguments.yes,
         format: arguments.format,
-        purpose: Purpose::Destroy,
+        ..Order::of(Purpose::Destroy)
     };
     let code = apply::carry_out(&session, &order, ui).await;
     session.close().await?;

@@ -8,6 +8,8 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod plan;
+pub(crate) mod reboot;
+pub(crate) mod repave;
 pub(crate) mod routes;
 pub(crate) mod sandbox;
 mod sandbox_log;

@@ -1,13 +1,13 @@
 //! `stargate status`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::overview;
+use crate::cli::health;
 use crate::cli::session::{Look, Session};
 use crate::cli::ui::Ui;
 use crate::execute::events::Silent;
@@ -30,7 +30,17 @@ pub(crate) async fn run(
     let session = Session::open(global, ui).await?;
     let scope = session.scope(Look::default());
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
-    let table = overview::status(&planned);
+    // A cluster that does not know Operations yet has none.
+    let operations = match planned.observation.cluster_access() {
+        Some(access) => access.door.last_operations().await.unwrap_or_else(|error| {
+            if !error.is_not_found() {
+                ui.warn(&error.to_string());
+            }
+            BTreeMap::new()
+        }),
+        None => BTreeMap::new(),
+    };
+    let table = health::status(&planned, &operations);
     session.close().await?;
     let text = match arguments.format {
         Format::Text => table.to_text(),

@@ -37,6 +37,7 @@ pub(super) async fn put(
     let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
+            round.run.doors.hosts.made_anew(&change.address.name).await;
             Some(machine_creation(round, change, machine).await?)
         }
         _ => None,

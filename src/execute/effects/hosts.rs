@@ -1,39 +1,33 @@
-//! Work on hosts: routers and workers.
+//! Work on routers.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use super::kubernetes::access;
-use super::{failed, progress};
-use crate::bootstrap::{self, HostFate, JoinContext, LeaveContext, StepEvent, WorkerSettings};
-use crate::desired::labels;
+use super::failed;
 use crate::execute::Round;
 use crate::execute::events::Outcome;
 use crate::observe::{Current, targets};
 use crate::plan::{Action, Change};
-use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostError, HostTarget, RouterChange};
-use crate::resource::host::{RouterHost, Worker};
+use crate::resource::host::RouterHost;
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{Pending, Resource, Side};
 use crate::topology::model::{Datacenter, Site};
-use crate::topology::names::WorkerName;
-
-/// How long a worker's pods may take to go.
-const DRAIN_WITHIN: Duration = Duration::from_secs(300);
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, "make sure that SSH reaches the host, then run the same command again")
+    failed(error, error.remedy())
 }
 
-fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
+pub(super) fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
     let Side::Datacenter(name) = side else { return None };
     round.run.scope.topology.datacenters.iter().find(|datacenter| datacenter.name == *name)
 }
 
 /// The tailnet address of a side's router, if it has joined.
-async fn addresses(round: &Round<'_>, router: &str) -> Result<BTreeMap<String, Ipv4Addr>, Outcome> {
+pub(super) async fn addresses(
+    round: &Round<'_>,
+    router: &str,
+) -> Result<BTreeMap<String, Ipv4Addr>, Outcome> {
     let address = round
         .routers
         .get(round.run, router)
@@ -111,7 +105,10 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    let differs = |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| !same(seen));
+    // What would be lost at the next boot is written anew with the rest.
+    let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
+    let differs =
+        |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
     let mut changes = Vec::new();
     if differs(&|seen| {
         (seen.ip_forwarding, seen.reverse_path_filter, seen.send_redirects)
@@ -175,95 +172,4 @@ pub(super) async fn clean(round: &Round<'_>, change: &Change) -> Result<(), Outc
     let target = reachable_router(round, change).await?;
     let removed = round.run.doors.hosts.change_router(&target, &RouterChange::Remove).await;
     removed.map_err(|error| of_host(&error))
-}
-
-async fn worker_target(
-    round: &Round<'_>,
-    change: &Change,
-    worker: &Worker,
-) -> Result<Option<HostTarget>, Outcome> {
-    let topology = round.run.scope.topology;
-    let Some(datacenter) = datacenter(round, &change.address.side) else { return Ok(None) };
-    let addresses = addresses(round, datacenter.router.name.as_str()).await?;
-    let written = datacenter.workers.iter().find(|other| other.name.as_str() == worker.name);
-    Ok(match written {
-        Some(written) => targets::worker(topology, datacenter, written, worker.ip, &addresses),
-        None => targets::former_worker(topology, datacenter, &worker.name, worker.ip, &addresses),
-    })
-}
-
-/// Brings a worker to its profile and into the cluster.
-pub(super) async fn join(
-    round: &Round<'_>,
-    change: &Change,
-    worker: &Worker,
-) -> Result<(), Outcome> {
-    let access = access(round)?;
-    let topology = round.run.scope.topology;
-    let written = datacenter(round, &change.address.side)
-        .and_then(|datacenter| datacenter.workers.iter().find(|w| w.name.as_str() == worker.name));
-    let Some(target) = worker_target(round, change, worker).await? else {
-        let remedy = "its datacenter's router must join the tailnet first; run the command again";
-        return Err(failed(&format!("there is no way to worker {} yet", worker.name), remedy));
-    };
-    let profile = written.map(|worker| worker.profile.clone());
-    let Some(profile) = profile else { return Ok(()) };
-    let max_pods = topology
-        .profiles
-        .get(&profile)
-        .map_or(0, |profile| labels::max_pods(profile, worker.pod_cidr));
-    let context = JoinContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
-        target,
-        desired: worker.clone(),
-        settings: WorkerSettings {
-            cluster_ca_pem: access.certificate_authority.clone(),
-            api_server: access.api_server.clone(),
-            cluster_dns: round.dns_service_ip,
-            max_pods,
-            kernel_routes: worker
-                .host
-                .seen()
-                .map(|host| host.kernel_routes.clone())
-                .unwrap_or_default(),
-        },
-        profile,
-        operation: OperationKind::Join,
-        now: round.run.now,
-    };
-    let tell = |event| tell(round, change, event);
-    let joined = bootstrap::join(&context, &tell).await;
-    joined.map(drop).map_err(|error| failed(&error, error.remedy.clone()))
-}
-
-fn tell(round: &Round<'_>, change: &Change, event: StepEvent) {
-    match event {
-        StepEvent::Started(step) => progress(round, change, step.as_str()),
-        StepEvent::Warning(text) => progress(round, change, text),
-        StepEvent::Proven(_) | StepEvent::Done(_) => {}
-    }
-}
-
-/// Takes a worker out of the cluster.
-pub(super) async fn leave(
-    round: &Round<'_>,
-    change: &Change,
-    worker: &Worker,
-) -> Result<(), Outcome> {
-    let access = access(round)?;
-    let stays = datacenter(round, &change.address.side)
-        .is_some_and(|datacenter| matches!(datacenter.site, Site::Existing(_)));
-    let context = LeaveContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
-        worker: WorkerName::new(worker.name.as_str()),
-        target: worker_target(round, change, worker).await?,
-        fate: if stays { HostFate::Stays } else { HostFate::GoesAway },
-        drain_within: DRAIN_WITHIN,
-        now: round.run.now,
-    };
-    let tell = |event| tell(round, change, event);
-    let left = bootstrap::leave(&context, &tell).await;
-    left.map(drop).map_err(|error| failed(&error, error.remedy.clone()))
 }

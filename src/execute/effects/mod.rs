@@ -4,11 +4,12 @@ mod azure;
 mod hosts;
 mod kubernetes;
 mod tailnet;
+mod workers;
 
 use super::Round;
 use super::events::{Event, Outcome};
 use crate::observe::Current;
-use crate::plan::Change;
+use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::resource::azure::Provisioning;
 use crate::resource::{Kind, ObjectKey, Resource};
@@ -38,7 +39,10 @@ pub(super) async fn make(
         Resource::Manifest(manifest) => kubernetes::apply(round, change, manifest).await,
         Resource::CiliumNode(node) => kubernetes::cilium_node(round, node).await,
         Resource::RouterHost(router) => hosts::configure(round, change, router, current).await,
-        Resource::Worker(worker) => hosts::join(round, change, worker).await,
+        Resource::Worker(worker) if change.action == Action::Reboot => {
+            workers::reboot(round, change, worker).await
+        }
+        Resource::Worker(worker) => workers::join(round, change, worker).await,
     }
 }
 
@@ -67,7 +71,7 @@ pub(super) async fn remove(
     change: &Change,
     current: &Current,
 ) -> Result<(), Outcome> {
-    match (&change.key, change.before.as_ref()) {
+    match (&change.key, change.before.as_ref().or(change.after.as_ref())) {
         (ObjectKey::Azure(id), _) => azure::delete(round, id).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(round, id, current).await,
         (ObjectKey::Device(name), _) => tailnet::delete_device(round, name).await,
@@ -75,7 +79,7 @@ pub(super) async fn remove(
             kubernetes::delete(round, manifest).await
         }
         (ObjectKey::Kubernetes(_), Some(Resource::Worker(worker))) => {
-            hosts::leave(round, change, worker).await
+            workers::leave(round, change, worker).await
         }
         (ObjectKey::Host(_), _) => hosts::clean(round, change).await,
         // Routes go with their device, a CiliumNode with its Node.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::plan::{Blocked, Change, Gap, Inventory, Plan, PlanInput, Source, plan};
+use crate::plan::{Asked, Blocked, Change, Gap, Inventory, Plan, PlanInput, Source, plan};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
     VirtualMachine, VirtualNetwork,
@@ -16,6 +16,7 @@ use crate::resource::ownership::SideName;
 use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
 use crate::topology::diagnostic::Code;
+use crate::topology::model::Rollout;
 
 /// What is wanted, what is there, and how a plan is asked for.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Case {
     pub(super) desired: DesiredSet,
     pub(super) inventory: Inventory,
     pub(super) adopt: BTreeSet<Address>,
+    pub(super) rollout: Rollout,
+    pub(super) asked: Option<Asked>,
 }
 
 impl Case {
@@ -99,6 +102,8 @@ impl Case {
             findings: &[],
             adopt: &self.adopt,
             protected: &self.desired.protected(),
+            rollout: &self.rollout,
+            asked: self.asked.as_ref(),
             requests: &BTreeMap::new(),
         })
     }

@@ -113,6 +113,8 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         findings: &[],
         adopt: &BTreeSet::new(),
         protected: &desired.protected(),
+        rollout: &crate::topology::model::Rollout::default(),
+        asked: None,
         requests: &BTreeMap::new(),
     })
 }

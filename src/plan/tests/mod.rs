@@ -12,6 +12,7 @@ mod keep;
 mod laws;
 mod live;
 mod removal;
+mod rollout;
 mod verdicts;
 mod world;
 

@@ -167,6 +167,8 @@ impl World {
                 findings: &[],
                 adopt: &asked.adopt,
                 protected: &protected,
+                rollout: &topology.rollout,
+                asked: None,
                 requests: &BTreeMap::new(),
             })
         };
@@ -298,6 +300,7 @@ impl World {
             accept_routes: false,
             local_prefixes: BTreeSet::new(),
             kernel_routes: Pending::Known(BTreeMap::new()),
+            persistent: true,
         };
         let mut note = |key, resource, ownership| {
             self.objects.insert(key, Observed { resource, ownership });

@@ -1,5 +1,7 @@
 //! Taking the pods off a Node.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +19,10 @@ pub struct DrainReport {
     pub evicted: usize,
     /// Pods that were asked to go and are still there, as `namespace/name`.
     pub remaining: Vec<String>,
+    /// Those of them that a disruption budget keeps.
+    pub budgets: Vec<String>,
+    /// Pods that went and that no controller makes anew.
+    pub unmanaged: Vec<String>,
 }
 
 impl ClusterDoor {
@@ -32,18 +38,24 @@ impl ClusterDoor {
     pub async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
         let deadline = tokio::time::Instant::now() + within;
         let mut report = DrainReport::default();
-        let mut asked = std::collections::BTreeSet::new();
+        let mut asked = BTreeSet::new();
         loop {
             let pods = self.pods_to_evict(node).await?;
-            report.remaining =
-                pods.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+            report.remaining = pods.iter().map(Evictable::to_string).collect();
             if pods.is_empty() || tokio::time::Instant::now() >= deadline {
                 report.evicted = asked.len();
                 return Ok(report);
             }
+            report.budgets.clear();
             for pod in pods {
-                if !asked.contains(&pod) && self.evict(&pod.0, &pod.1).await? {
+                if asked.contains(&pod) {
+                    continue;
+                }
+                if self.evict(&pod.namespace, &pod.name).await? {
+                    report.unmanaged.extend((!pod.managed).then(|| pod.to_string()));
                     asked.insert(pod);
+                } else {
+                    report.budgets.push(pod.to_string());
                 }
             }
             tokio::time::sleep(POLL).await;
@@ -71,14 +83,39 @@ impl ClusterDoor {
         }
     }
 
-    async fn pods_to_evict(&self, node: &str) -> Result<Vec<(String, String)>, ClusterError> {
+    async fn pods_to_evict(&self, node: &str) -> Result<Vec<Evictable>, ClusterError> {
         let selector = format!("spec.nodeName={node}");
         let pods = self.collection(apis::POD, None).list(None, Some(&selector)).await?;
-        Ok(pods
-            .iter()
-            .filter(|pod| pod["spec"]["nodeName"] == node && must_go(pod))
-            .map(|pod| (text_at(&pod["metadata"], "namespace"), text_at(&pod["metadata"], "name")))
-            .collect())
+        let here = |pod: &&Value| pod["spec"]["nodeName"] == node && must_go(pod);
+        Ok(pods.iter().filter(here).map(Evictable::of).collect())
+    }
+}
+
+/// A pod that must go; another one of its name is another pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Evictable {
+    namespace: String,
+    name: String,
+    uid: String,
+    managed: bool,
+}
+
+impl Evictable {
+    fn of(pod: &Value) -> Self {
+        let metadata = &pod["metadata"];
+        let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+        Self {
+            namespace: text_at(metadata, "namespace"),
+            name: text_at(metadata, "name"),
+            uid: text_at(metadata, "uid"),
+            managed: owners.into_iter().any(|owner| owner["controller"] == true),
+        }
+    }
+}
+
+impl fmt::Display for Evictable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
     }
 }
 

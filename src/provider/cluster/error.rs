@@ -1,5 +1,8 @@
 //! What can go wrong with the cluster's API server.
 
+/// How an API server begins to say that an applied object has a field too many.
+const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
+
 /// A request to the cluster failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {doing} {kind} {name}: {reason}")]
@@ -111,6 +114,9 @@ impl About {
             401 | 403 => ClusterCause::Refused,
             409 => field_conflict(status)
                 .map_or(ClusterCause::Conflict, |manager| ClusterCause::FieldConflict { manager }),
+            // An apply of a field that the API server does not know is answered
+            // 500, and stays wrong however often it is sent.
+            500 if status.message.starts_with(NOT_IN_SCHEMA) => ClusterCause::Other,
             408 | 429 | 500 | 502..=504 => ClusterCause::Unavailable,
             _ => ClusterCause::Other,
         };
@@ -183,6 +189,18 @@ mod tests {
         ] {
             let error = failed(serde_json::json!({ "status": "Failure", "code": code }));
             assert_eq!(error.cause, cause, "{code}");
+        }
+        for (message, cause) in [
+            ("etcdserver: request timed out", ClusterCause::Unavailable),
+            (
+                "failed to create typed patch object (a/b; stargate.io/v1alpha1, Kind=Server): \
+                 .spec.c: field not declared in schema",
+                ClusterCause::Other,
+            ),
+        ] {
+            let status =
+                serde_json::json!({ "status": "Failure", "code": 500, "message": message });
+            assert_eq!(failed(status).cause, cause, "{message}");
         }
     }
 }

@@ -77,7 +77,7 @@ impl Objects {
 }
 
 fn is_collection(path: &str) -> bool {
-    ["nodes", "pods", "secrets", "certificatesigningrequests", "servers"]
+    ["nodes", "pods", "secrets", "certificatesigningrequests", "servers", "operations"]
         .iter()
         .any(|plural| path.ends_with(&format!("/{plural}")))
 }

@@ -15,6 +15,9 @@ use crate::resource::{Ownership, Side};
 /// How long a deletion may take to be over: a namespace empties itself first.
 const GONE_WITHIN: Duration = Duration::from_secs(300);
 const GONE_POLL: Duration = Duration::from_secs(1);
+/// How long the API server may take to serve what a definition defines.
+const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
+const ESTABLISHED_POLL: Duration = Duration::from_millis(200);
 
 /// An object as it stands in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +112,11 @@ impl ClusterDoor {
         }
         object["metadata"]["labels"][TOPOLOGY_LABEL] = json!(self.owner.topology);
         object["metadata"]["labels"][SIDE_LABEL] = json!(side.to_string());
-        let live =
+        let mut live =
             collection.patch(&manifest.name, None, PatchKind::Apply { force }, &object).await?;
+        if manifest.kind == ManifestKind::CustomResourceDefinition && !is_established(&live) {
+            live = established(&collection, &manifest.name).await?;
+        }
         Ok(self.live(manifest.kind, &live))
     }
 
@@ -154,6 +160,25 @@ impl ClusterDoor {
             Ownership::Foreign
         }
     }
+}
+
+fn is_established(definition: &Value) -> bool {
+    let mut conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == "Established" && it["status"] == "True")
+}
+
+/// Waits until a definition is served: until then its objects are not found.
+async fn established(collection: &Collection, name: &str) -> Result<Value, ClusterError> {
+    let deadline = tokio::time::Instant::now() + ESTABLISHED_WITHIN;
+    loop {
+        match collection.get(name).await? {
+            Some(definition) if is_established(&definition) => return Ok(definition),
+            _ if tokio::time::Instant::now() >= deadline => break,
+            _ => tokio::time::sleep(ESTABLISHED_POLL).await,
+        }
+    }
+    let reason = "the cluster does not serve it after half a minute";
+    Err(collection.about("apply", name).error(ClusterCause::Unavailable, reason))
 }
 
 pub(super) async fn delete_and_wait(

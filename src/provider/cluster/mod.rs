@@ -9,6 +9,7 @@ mod client;
 mod drain;
 mod error;
 mod fields;
+mod history;
 mod manifests;
 mod networks;
 mod nodes;
@@ -33,8 +34,11 @@ pub use client::{
 };
 pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
+pub use history::{OPERATIONS_KEPT, PastOperation};
 pub use manifests::LiveManifest;
-pub use nodes::{LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION};
+pub use nodes::{
+    CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
+};
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use tokens::BootstrapToken;
 

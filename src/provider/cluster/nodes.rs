@@ -18,6 +18,9 @@ pub const LABELS_ANNOTATION: &str = "stargate.io/labels";
 /// The annotation with the taints that stargate set.
 pub const TAINTS_ANNOTATION: &str = "stargate.io/taints";
 
+/// The annotation of a Node that stargate has cordoned for some work.
+pub const CORDONED_ANNOTATION: &str = "stargate.io/cordoned-for-work";
+
 /// What is read of a Node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
@@ -41,6 +44,8 @@ pub struct NodeFacts {
     pub not_ready_because: Option<String>,
     /// The version of its kubelet, as it tells.
     pub kubelet_version: String,
+    /// The identity of its machine's boot, as its kubelet tells.
+    pub boot_id: String,
     /// Whether it takes no new pods.
     pub unschedulable: bool,
     /// Its version, for a guard.
@@ -66,6 +71,7 @@ impl NodeFacts {
             ready: is_ready,
             not_ready_because: reason.filter(|_| !is_ready).map(str::to_owned),
             kubelet_version: text_at(&status["nodeInfo"], "kubeletVersion"),
+            boot_id: text_at(&status["nodeInfo"], "bootID"),
             unschedulable: spec["unschedulable"] == true,
             resource_version: text_at(metadata, "resourceVersion"),
         }
@@ -78,6 +84,11 @@ impl NodeFacts {
             && taints.is_subset(&self.taints)
             && self.listed(LABELS_ANNOTATION) == labels.keys().cloned().collect()
             && self.listed(TAINTS_ANNOTATION) == *taints
+    }
+
+    /// Whether stargate keeps new pods off it for the time of some work.
+    pub fn is_cordoned_for_work(&self) -> bool {
+        self.annotations.contains_key(CORDONED_ANNOTATION)
     }
 
     fn listed(&self, annotation: &str) -> BTreeSet<String> {
@@ -248,13 +259,37 @@ impl ClusterDoor {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Keeps new pods off a Node, or lets them come again.
+    /// Keeps new pods off a Node for the time of some work, and notes that it was
+    /// stargate; one that somebody else has cordoned is left as it is.
     ///
     /// # Errors
     ///
     /// There is no such Node, or the cluster did not answer.
-    pub async fn cordon(&self, name: &str, cordoned: bool) -> Result<(), ClusterError> {
-        let patch = json!({ "spec": { "unschedulable": cordoned } });
+    pub async fn cordon_for_work(&self, node: &NodeFacts) -> Result<(), ClusterError> {
+        if node.unschedulable {
+            return Ok(());
+        }
+        let patch = json!({
+            "metadata": { "annotations": { CORDONED_ANNOTATION: "true" } },
+            "spec": { "unschedulable": true },
+        });
+        self.node_collection().merge(&node.name, &patch).await.map(|_| ())
+    }
+
+    /// Lets pods come again to a Node that stargate has cordoned.
+    ///
+    /// # Errors
+    ///
+    /// The cluster did not answer, or refused.
+    pub async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError> {
+        let node = self.node(name).await?;
+        if !node.is_some_and(|node| node.is_cordoned_for_work()) {
+            return Ok(());
+        }
+        let patch = json!({
+            "metadata": { "annotations": { CORDONED_ANNOTATION: null } },
+            "spec": { "unschedulable": null },
+        });
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 

@@ -10,6 +10,9 @@ use crate::resource::custom_resources::{GROUP, NAMESPACE, VERSION};
 use crate::resource::ownership::TOPOLOGY_LABEL;
 use crate::topology::names::{ProfileName, WorkerName};
 
+/// The label that names the worker whose record it is.
+pub(super) const SERVER_LABEL: &str = "stargate.io/server";
+
 /// What is done to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
@@ -121,7 +124,7 @@ pub struct ServerStatus {
     pub updated: Timestamp,
 }
 
-fn seconds(time: Timestamp) -> String {
+pub(super) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -137,7 +140,7 @@ fn condition(kind: &str, holds: Option<bool>, reason: &str, message: &str, at: &
     }])
 }
 
-fn operation_status(record: &OperationRecord) -> Value {
+pub(super) fn operation_status(record: &OperationRecord) -> Value {
     let (holds, at) = match record.phase {
         OperationPhase::Running => (None, record.started),
         OperationPhase::Succeeded => (Some(true), record.completed.unwrap_or(record.started)),
@@ -192,7 +195,7 @@ impl ClusterDoor {
             "metadata": {
                 "name": name,
                 "namespace": NAMESPACE,
-                "labels": { TOPOLOGY_LABEL: self.owner.topology },
+                "labels": { TOPOLOGY_LABEL: self.owner.topology, SERVER_LABEL: record.worker },
             },
             "spec": {
                 "serverRef": { "name": record.worker },

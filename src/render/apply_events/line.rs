@@ -25,7 +25,14 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
         Event::StepProgress { address, text } if verbose => {
             vec![style.paint(Role::Quiet, format!("    {address}: {text}"))]
         }
-        Event::StepStarted { .. } | Event::StepProgress { .. } => Vec::new(),
+        Event::PartFinished { address, part, milliseconds } if verbose => {
+            let took = elapsed(Duration::from_millis(*milliseconds));
+            vec![style.paint(Role::Quiet, format!("    {address}: {part} ({took})"))]
+        }
+        Event::StepStarted { .. }
+        | Event::StepProgress { .. }
+        | Event::PartStarted { .. }
+        | Event::PartFinished { .. } => Vec::new(),
         Event::StepFinished { address, action, outcome, milliseconds } => {
             finished(address, *action, outcome, Duration::from_millis(*milliseconds), style)
         }
@@ -64,6 +71,7 @@ fn finished(
         Outcome::Skipped { because_of } => {
             quiet(format!("{address} skipped, because {because_of} did not end well"))
         }
+        Outcome::HeldBack { reason } => quiet(format!("{address} not begun: {reason}")),
         Outcome::NotBegun => quiet(format!("{address} not begun")),
     }
 }

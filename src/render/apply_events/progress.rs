@@ -25,9 +25,18 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct ProgressReporter {
     bars: MultiProgress,
     overall: ProgressBar,
-    running: Mutex<BTreeMap<Address, ProgressBar>>,
+    running: Mutex<Running>,
     style: Style,
     verbose: bool,
+}
+
+/// What runs: so many steps as have a line, and those that wait for one with
+/// what they are at.
+#[derive(Debug, Default)]
+struct Running {
+    shown: BTreeMap<Address, ProgressBar>,
+    waiting: BTreeMap<Address, String>,
+    stopping: bool,
 }
 
 impl ProgressReporter {
@@ -46,29 +55,61 @@ impl ProgressReporter {
 
     /// Takes the bars away, so that a question or a report can be written.
     pub fn clear(&self) {
-        lock(&self.running).clear();
+        *lock(&self.running) = Running::default();
         // A terminal that is gone needs no clearing.
         let _ = self.bars.clear();
     }
 
     fn start(&self, address: &Address) {
-        let mut running = lock(&self.running);
-        if running.len() >= LINES {
-            return;
+        let running = &mut *lock(&self.running);
+        if running.shown.len() < LINES {
+            running.shown.insert(address.clone(), self.bar(address, String::new()));
+        } else {
+            running.waiting.insert(address.clone(), String::new());
         }
+        self.count(running);
+    }
+
+    fn bar(&self, address: &Address, at: String) -> ProgressBar {
         let bar = self.bars.insert_before(&self.overall, ProgressBar::new_spinner());
         bar.set_style(styled("{spinner} {prefix} {wide_msg} ({elapsed})"));
         bar.set_prefix(cut(&address.to_string(), 50));
+        bar.set_message(at);
         bar.enable_steady_tick(TICK);
-        running.insert(address.clone(), bar);
+        bar
     }
 
+    fn tell(&self, address: &Address, text: &str) {
+        let running = &mut *lock(&self.running);
+        if let Some(bar) = running.shown.get(address) {
+            bar.set_message(text.to_owned());
+        } else if let Some(at) = running.waiting.get_mut(address) {
+            *at = text.to_owned();
+        }
+    }
+
+    /// Takes a step's line away, and gives it to one that waits.
     fn finish(&self, address: &Address) {
-        if let Some(bar) = lock(&self.running).remove(address) {
+        let running = &mut *lock(&self.running);
+        running.waiting.remove(address);
+        if let Some(bar) = running.shown.remove(address) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
+            if let Some((next, at)) = running.waiting.pop_first() {
+                running.shown.insert(next.clone(), self.bar(&next, at));
+            }
         }
+        self.count(running);
         self.overall.inc(1);
+    }
+
+    fn count(&self, running: &Running) {
+        let stopping = if running.stopping { "stopping " } else { "" };
+        let more = match running.waiting.len() {
+            0 => String::new(),
+            count => format!("and {count} more at work "),
+        };
+        self.overall.set_message(format!("{stopping}{more}"));
     }
 
     fn print(&self, event: &Event) {
@@ -95,13 +136,15 @@ impl Reporter for ProgressReporter {
                 self.overall.enable_steady_tick(TICK);
             }
             Event::StepStarted { address, .. } => self.start(address),
-            Event::StepProgress { address, text } => {
-                if let Some(bar) = lock(&self.running).get(address) {
-                    bar.set_message(text.clone());
-                }
-            }
+            Event::StepProgress { address, text } => self.tell(address, text),
+            Event::PartStarted { address, part } => self.tell(address, part),
+            Event::PartFinished { .. } => {}
             Event::StepFinished { address, .. } => self.finish(address),
-            Event::Stopping => self.overall.set_message("stopping "),
+            Event::Stopping => {
+                let running = &mut *lock(&self.running);
+                running.stopping = true;
+                self.count(running);
+            }
         }
         self.print(event);
     }

@@ -11,6 +11,7 @@ fn address(text: &str) -> crate::resource::Address {
 
 fn story() -> Vec<Event> {
     let table = address("route-table/cluster/lab-workers-rt");
+    let worker = address("worker/dc1/lab-worker");
     let group = address("resource-group/dc1/lab-dc1");
     let network = address("virtual-network/dc1/lab-dc1-vnet");
     let finished = |address: &crate::resource::Address, action, outcome, milliseconds| {
@@ -21,6 +22,13 @@ fn story() -> Vec<Event> {
         Event::RoundStarted { round: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },
         Event::StepProgress { address: table.clone(), text: "waiting for the operation".into() },
+        Event::PartStarted { address: worker.clone(), part: "kubelet".into() },
+        Event::PartFinished {
+            address: worker.clone(),
+            part: "kubelet".into(),
+            milliseconds: 20_000,
+        },
+        finished(&worker, Action::Reboot, Outcome::HeldBack { reason: "4 failed".into() }, 0),
         finished(&table, Action::Create, Outcome::Done, 1_234),
         finished(&table, Action::Update, Outcome::AlreadySo, 10),
         finished(&group, Action::Replace, failed, 65_000),

@@ -108,7 +108,7 @@ fn colours(action: Option<Action>) -> (&'static str, &'static str) {
     match action {
         None => ("#f4f4f5", "#71717a"),
         Some(Action::Create) => ("#dcfce7", "#16a34a"),
-        Some(Action::Update) => ("#fef9c3", "#ca8a04"),
+        Some(Action::Update | Action::Reboot) => ("#fef9c3", "#ca8a04"),
         Some(Action::Replace) => ("#f3e8ff", "#9333ea"),
         Some(Action::Delete) => ("#fee2e2", "#dc2626"),
         Some(Action::Adopt) => ("#dbeafe", "#2563eb"),

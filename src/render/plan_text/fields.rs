@@ -40,7 +40,7 @@ impl Page {
         for field in fields.iter().take(shown) {
             match action {
                 Action::Create | Action::Delete => self.whole_field(field, column),
-                Action::Update | Action::Replace | Action::Adopt => {
+                Action::Update | Action::Replace | Action::Adopt | Action::Reboot => {
                     self.changed_field(field, column);
                 }
             }

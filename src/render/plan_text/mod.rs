@@ -30,6 +30,7 @@ pub struct Options {
 pub fn render(plan: &Plan, options: Options) -> String {
     let mut page = Page { options, lines: Vec::new() };
     page.changes(plan);
+    page.rollout(plan);
     page.deferred(&plan.deferred);
     page.blocked(&plan.blocked);
     page.findings(&plan.findings);
@@ -54,6 +55,10 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
             Standing::Wrong => "Nothing is planned until that is mended.".to_owned(),
             _ => purpose.nothing().to_owned(),
         };
+    }
+    let rebooted = plan.count(Action::Reboot);
+    if rebooted > 0 {
+        return format!("{}: {rebooted} to reboot.", purpose.sum());
     }
     let mut line = format!(
         "{}: {} to add, {} to change, {} to replace, {} to destroy",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::cost::Cost;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
-use crate::resource::Api;
+use crate::resource::{Address, Api};
 
 use super::super::deferred::{self, Group};
 use super::super::style::Role;
@@ -14,7 +14,48 @@ use super::Page;
 /// How many lines of deferred resources are listed below what they wait for.
 const DEFERRED_SHOWN: usize = 24;
 
+/// How many waves are listed.
+const WAVES_SHOWN: usize = 6;
+
 impl Page {
+    /// In which waves the changes reach the workers.
+    pub(super) fn rollout(&mut self, plan: &Plan) {
+        let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) else { return };
+        let waves = rollout.waves(&plan.changes);
+        let workers = counted(waves.iter().map(Vec::len).sum(), "worker");
+        let stops = match rollout.canary {
+            0 => String::new(),
+            _ => "one failure in the first wave or ".to_owned(),
+        };
+        self.title(&format!(
+            "{workers} in {}, one after the other; {stops}more than {} in all stops the rest:",
+            counted(waves.len(), "wave"),
+            counted(rollout.max_failures as usize, "failure"),
+        ));
+        let shown = if self.options.full { waves.len() } else { WAVES_SHOWN };
+        for (number, wave) in waves.iter().take(shown).enumerate() {
+            self.wave(number + 1, wave);
+        }
+        if waves.len() > shown {
+            let more = format!("and {}", counted(waves.len() - shown, "more wave"));
+            self.painted(Role::Quiet, &more, "  ", "  ");
+        }
+        self.blank();
+    }
+
+    fn wave(&mut self, number: usize, wave: &[&Address]) {
+        let names = match wave {
+            [] => return,
+            [only] => only.name.clone(),
+            all if self.options.full || all.len() == 2 => {
+                let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+                names.join(", ")
+            }
+            [first, .., last] => format!("{} … {} ({})", first.name, last.name, wave.len()),
+        };
+        self.wrapped(&format!("{number}: {names}"), "  ", "     ");
+    }
+
     /// What cannot be spelt out yet, by what it waits for in the end.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
         let (count, they) = match deferred.len() {

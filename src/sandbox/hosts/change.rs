@@ -25,6 +25,7 @@ impl Host {
         outside: &mut Outside<'_>,
     ) -> Result<(), String> {
         self.work_milliseconds += change_milliseconds(change);
+        self.kernel.persistent |= is_kept(change);
         match change {
             RouterChange::Sysctls { ip_forwarding, reverse_path_filter, send_redirects } => {
                 self.kernel.ip_forwarding = *ip_forwarding;
@@ -97,7 +98,19 @@ impl Host {
         self.set_local_prefixes(&BTreeSet::new());
         self.set_our_routes(&BTreeMap::new());
         self.kernel.ip_forwarding = false;
+        self.kernel.persistent = false;
     }
+}
+
+/// Whether a change is written to the host's disk as well as done.
+fn is_kept(change: &RouterChange) -> bool {
+    matches!(
+        change,
+        RouterChange::Sysctls { .. }
+            | RouterChange::Firewall { .. }
+            | RouterChange::LocalPrefixes(_)
+            | RouterChange::KernelRoutes(_)
+    )
 }
 
 fn change_milliseconds(change: &RouterChange) -> u64 {

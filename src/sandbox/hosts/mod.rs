@@ -54,6 +54,9 @@ pub struct Host {
     pub tailscale: Option<Tailscale>,
     /// What makes it a worker.
     pub worker: WorkerState,
+    /// How often it was restarted.
+    #[serde(default)]
+    pub boots: u32,
     /// How long the work on it would have taken, in milliseconds.
     pub work_milliseconds: u64,
 }
@@ -93,6 +96,14 @@ pub struct Kernel {
     pub routes: Vec<Route>,
     /// Rules that somebody added.
     pub rules: Vec<Rule>,
+    /// Whether a router's settings are back after a reboot. Worlds from before this
+    /// was kept have them back.
+    #[serde(default = "always")]
+    pub persistent: bool,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// A kernel route.
@@ -228,8 +239,25 @@ impl Host {
             firewall: Firewall::default(),
             tailscale: None,
             worker: WorkerState::default(),
+            boots: 0,
             work_milliseconds: 0,
         }
+    }
+
+    /// The identity of its boot, in the form that Linux gives it.
+    pub fn boot_id(&self) -> String {
+        let digest = step::digest(&format!("{} {} {}", self.name, self.ip, self.boots));
+        let part = |from: usize, to: usize| digest.get(from..to).unwrap_or_default();
+        [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    }
+
+    /// Restarts it: what is enabled comes up again.
+    pub fn reboot(&mut self) {
+        self.boots += 1;
+        let worker = &mut self.worker;
+        worker.container_runtime_active = worker.container_runtime.is_some();
+        worker.kubelet_active = worker.kubelet.is_some() && worker.configuration.is_some();
+        worker.registered = false;
     }
 
     /// Whether it is logged in to the tailnet and runs.

@@ -18,6 +18,7 @@ impl Host {
             mss_clamp: self.firewall.mss_clamp,
             local_prefixes: self.local_prefixes(),
             kernel_routes: self.our_routes(),
+            persistent: self.kernel.persistent,
             tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
                 running: tailscale.device.is_some(),
                 address: tailscale.address,
@@ -45,6 +46,8 @@ impl Host {
                 .map(|configuration| configuration.digest.clone()),
             client_certificate: worker.certificate.is_some(),
             bootstrap_kubeconfig: worker.bootstrap.is_some(),
+            boot_id: self.boot_id(),
+            routes_persistent: true,
             host: WorkerHost {
                 cni_configuration: worker.cni_files.get(CNI_FILE).copied(),
                 cni_chosen: self.cni_chosen().map(|(name, _)| name.clone()),

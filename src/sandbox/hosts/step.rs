@@ -20,9 +20,11 @@ impl Host {
                 self.kernel.modules.extend(WORKER_MODULES.map(str::to_owned));
             }
             WorkerStep::KernelRoutes(routes) => self.set_our_routes(routes),
-            WorkerStep::ContainerRuntime => worker.container_runtime = Some(CONTAINERD.to_owned()),
-            WorkerStep::Kubelet(version) => worker.kubelet = Some(*version),
-            WorkerStep::CniPlugins => worker.cni_plugins = true,
+            WorkerStep::ContainerRuntime(_) => {
+                worker.container_runtime = Some(CONTAINERD.to_owned());
+            }
+            WorkerStep::Kubelet(version, _) => worker.kubelet = Some(*version),
+            WorkerStep::CniPlugins(_) => worker.cni_plugins = true,
             WorkerStep::ClusterCa { pem } => worker.cluster_ca_digest = Some(digest(pem)),
             WorkerStep::BootstrapKubeconfig { server, token } => {
                 let (server, token) = (server.clone(), token.expose().to_owned());
@@ -37,6 +39,11 @@ impl Host {
             WorkerStep::Start => self.start()?,
             WorkerStep::RemoveBootstrapKubeconfig => worker.bootstrap = None,
             WorkerStep::Stamp { digest } => worker.stamp = Some(digest.clone()),
+            WorkerStep::Reboot { from_boot } => {
+                if *from_boot == self.boot_id() {
+                    self.reboot();
+                }
+            }
             WorkerStep::Reset => {
                 *worker = WorkerState::default();
                 self.set_our_routes(&std::collections::BTreeMap::new());
@@ -85,13 +92,16 @@ pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn step_milliseconds(step: &WorkerStep) -> u64 {
+/// How long a step takes on a machine, in milliseconds: as on real ones, with
+/// packages from a mirror nearby.
+pub fn step_milliseconds(step: &WorkerStep) -> u64 {
     match step {
-        WorkerStep::ContainerRuntime => 40_000,
-        WorkerStep::Kubelet(_) => 20_000,
-        WorkerStep::CniPlugins => 8_000,
+        WorkerStep::ContainerRuntime(_) => 40_000,
+        WorkerStep::Kubelet(..) => 20_000,
+        WorkerStep::CniPlugins(_) => 8_000,
         WorkerStep::Start => 5_000,
         WorkerStep::Reset => 10_000,
+        WorkerStep::Reboot { .. } => 60_000,
         _ => 500,
     }
 }
@@ -101,9 +111,9 @@ pub fn step_name(step: &WorkerStep) -> &'static str {
     match step {
         WorkerStep::Kernel => "kernel",
         WorkerStep::KernelRoutes(_) => "kernel-routes",
-        WorkerStep::ContainerRuntime => "container-runtime",
-        WorkerStep::Kubelet(_) => "kubelet",
-        WorkerStep::CniPlugins => "cni-plugins",
+        WorkerStep::ContainerRuntime(_) => "container-runtime",
+        WorkerStep::Kubelet(..) => "kubelet",
+        WorkerStep::CniPlugins(_) => "cni-plugins",
         WorkerStep::ClusterCa { .. } => "cluster-ca",
         WorkerStep::BootstrapKubeconfig { .. } => "bootstrap-kubeconfig",
         WorkerStep::KubeletConfiguration(_) => "kubelet-configuration",
@@ -112,5 +122,6 @@ pub fn step_name(step: &WorkerStep) -> &'static str {
         WorkerStep::RemoveBootstrapKubeconfig => "remove-bootstrap-kubeconfig",
         WorkerStep::Stamp { .. } => "stamp",
         WorkerStep::Reset => "reset",
+        WorkerStep::Reboot { .. } => "reboot",
     }
 }

@@ -82,7 +82,11 @@ impl KubernetesStore {
             None | Some("0") => None,
             Some(_) if parameters.send_initial_events => None,
             Some(version) => Some(version.parse::<u64>().map_err(|_| {
-                ApiError::bad_request(format!("invalid resource version: {version:?}"))
+                let message = format!(
+                    "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing \
+                     {version:?}: invalid syntax"
+                );
+                ApiError::new(Reason::InternalError, message)
             })?),
         };
         Ok(WatchRequest {

@@ -16,7 +16,24 @@ use super::value::{at, items, text, texts};
 /// unknown fields and nulls fall away, as in a server that decodes into structs.
 fn typed<T: Serialize + DeserializeOwned>(value: Value) -> Result<Value, String> {
     let typed: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    serde_json::to_value(typed).map_err(|error| error.to_string())
+    let mut value = serde_json::to_value(typed).map_err(|error| error.to_string())?;
+    write_whole_numbers(&mut value);
+    Ok(value)
+}
+
+/// A bound of a schema is a fraction by its type, and `1` where it is written.
+fn write_whole_numbers(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(write_whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(write_whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|it| it.fract() == 0.0);
+            if let Some(whole) = whole.and_then(|it| format!("{it:.0}").parse::<i64>().ok()) {
+                *value = Value::from(whole);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn untyped(value: Value) -> Result<Value, String> {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::definition::{CERTIFICATES, CORE, Definition, Scope};
+use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, Scope};
 use super::managers::Writer;
 use super::path::{self, Parameters, ResourcePath, Subresource, Target, Verb};
 use super::rbac::UserInfo;
 use super::status::{ApiError, Reason, respond, respond_bytes};
 use super::store::KubernetesStore;
-use super::value::{at, text};
+use super::value::text;
 use super::view::View;
 use super::watch::WatchRequest;
 use super::write::{Circumstances, Written};
@@ -105,13 +105,14 @@ impl KubernetesStore {
             }
             return self.answer_discovery(&target).map(Reply::Complete);
         };
-        let definition = self
-            .definition(&path.group, &path.version, &path.plural)
-            .ok_or_else(ApiError::unknown_path)?;
-        check_path(&definition, &path)?;
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
         let verb = Verb::of(request.method(), path.name.is_some(), parameters.watch)
             .ok_or_else(ApiError::method_not_allowed)?;
+        self.check_access(user, &path, verb)?;
+        let definition = self
+            .definition(&path.group, &path.version, &path.plural)
+            .ok_or_else(|| unknown(&path))?;
+        check_path(&definition, &path)?;
         let word = |name: header::HeaderName| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
@@ -197,20 +198,6 @@ impl KubernetesStore {
         Ok(call.show(StatusCode::CREATED, &written))
     }
 
-    fn evict(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
-        self.live(call)?;
-        let dry_run = call.parameters.dry_run
-            || at(&call.json()?, &["deleteOptions", "dryRun"])
-                .is_some_and(|it| *it == json!(["All"]));
-        if !dry_run {
-            let (place, now) = (call.place(), call.now);
-            self.remove(&call.definition, place, call.name(), path::Propagation::default(), now);
-        }
-        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
-            "status": "Success", "code": 201});
-        Ok(respond(StatusCode::CREATED, &status))
-    }
-
     fn answer_update(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
         let old = Arc::clone(self.live(call)?);
         let object = call.json()?;
@@ -225,6 +212,15 @@ impl KubernetesStore {
         }
         let written = self.update(&call.circumstances(false), &old, object)?;
         Ok(call.show(StatusCode::OK, &written))
+    }
+}
+
+/// Groups of Kubernetes' own say that a resource is none of theirs; for others
+/// nobody speaks.
+fn unknown(path: &ResourcePath) -> ApiError {
+    match BUILT_IN.iter().any(|it| it.group == path.group) {
+        true => ApiError::unknown_path(),
+        false => ApiError::no_such_page(),
     }
 }
 

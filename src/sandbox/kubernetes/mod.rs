@@ -10,12 +10,15 @@
 //! to the world around it, which reaches in through [`KubernetesStore::put`] and its
 //! neighbours.
 
+mod access;
+mod admission;
 mod apply;
 mod collect;
 mod collection;
 mod compare;
 mod definition;
 mod discovery;
+mod eviction;
 mod fields;
 mod handle;
 mod initial;
@@ -36,6 +39,7 @@ mod status;
 mod store;
 mod structure;
 mod table;
+mod transitions;
 mod validate;
 mod value;
 mod view;

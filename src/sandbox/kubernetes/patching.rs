@@ -10,7 +10,7 @@ use super::apply::apply;
 use super::handle::Call;
 use super::patch::{self, PatchKind};
 use super::schema;
-use super::status::{ApiError, Reason};
+use super::status::{ApiError, Cause, Reason};
 use super::store::KubernetesStore;
 use super::structure::Structure;
 use super::value::{metadata, name, text};
@@ -43,7 +43,9 @@ impl KubernetesStore {
                 object
             }
         };
-        let written = self.update(&call.circumstances(false), &old, object)?;
+        let shown = object.to_string();
+        let written = self.update(&call.circumstances(false), &old, object);
+        let written = written.map_err(|error| of_patch(error, &shown))?;
         Ok(call.show(StatusCode::OK, &written))
     }
 
@@ -85,6 +87,17 @@ impl KubernetesStore {
             }
         }
     }
+}
+
+/// What is no good once it is patched is the patch's fault.
+fn of_patch(error: ApiError, patched: &str) -> ApiError {
+    let Some((_, detail)) = error.message.split_once(": strict decoding error: ") else {
+        return error;
+    };
+    let detail = format!("strict decoding error: {detail}");
+    let cause = Cause::invalid("patch", &Value::from(patched), &detail);
+    let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+    ApiError::new(Reason::Invalid, message).with_causes(&[cause])
 }
 
 fn check_new(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {

@@ -79,6 +79,20 @@ pub(super) enum Verb {
 }
 
 impl Verb {
+    /// As roles write it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+
     /// The verb of a method on one object or on a collection.
     pub(super) fn of(method: &Method, named: bool, watch: bool) -> Option<Self> {
         match (method.as_str(), named) {
@@ -123,7 +137,7 @@ pub(super) fn parse(path: &str) -> Result<Target, ApiError> {
         ["apis", group, version] => Ok(resources(group, version)),
         ["api", version, rest @ ..] => resource("", version, rest).map(Target::Object),
         ["apis", group, version, rest @ ..] => resource(group, version, rest).map(Target::Object),
-        _ => Err(ApiError::unknown_path()),
+        _ => Err(ApiError::no_such_page()),
     }
 }
 

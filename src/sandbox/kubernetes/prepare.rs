@@ -67,14 +67,17 @@ fn default_built_in(definition: &Definition, object: &mut Value, now: &str) {
             default_to(nested(object, "spec"), "restartPolicy", "Always");
         }
         (CORE, "nodes") => {
-            // Each of the two fields follows the other.
+            // The list begins with the single field, which otherwise follows it.
             let spec = nested(object, "spec");
-            if let Some(cidr) = spec.get("podCIDR").cloned() {
-                let empty =
-                    spec.get("podCIDRs").and_then(Value::as_array).is_none_or(Vec::is_empty);
-                if empty {
-                    spec.insert("podCIDRs".to_owned(), json!([cidr]));
+            let first = spec.get("podCIDRs").and_then(|list| list.get(0)).cloned();
+            match (spec.get("podCIDR").filter(|it| **it != "").cloned(), first) {
+                (Some(single), first) if first.as_ref() != Some(&single) => {
+                    spec.insert("podCIDRs".to_owned(), json!([single]));
                 }
+                (None, Some(first)) => {
+                    spec.insert("podCIDR".to_owned(), first);
+                }
+                _ => {}
             }
         }
         (APPS, "deployments") => default_to(nested(object, "spec"), "replicas", 1),

@@ -71,6 +71,15 @@ impl KubernetesStore {
         })
     }
 
+    /// Whether a role of the whole cluster lets its holders do that.
+    pub(super) fn role_allows(&self, role: &str, attributes: &Attributes) -> bool {
+        let roles = self.objects.get(&qualified("clusterroles", ROLES));
+        let role = roles.and_then(|roles| roles.get(&super::store::key(None, role)));
+        role.is_some_and(|stored| {
+            items(&stored.0, &["rules"]).iter().any(|rule| allows(rule, attributes))
+        })
+    }
+
     fn role(&self, binding: &Value, namespace: Option<&str>) -> Option<&Value> {
         let name = text(binding, &["roleRef", "name"])?;
         let (plural, namespace) = match text(binding, &["roleRef", "kind"])? {

@@ -158,13 +158,20 @@ fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<Cause>) 
     if let Some(least) = bound(schema, "minLength").filter(|&least| length < least) {
         refuse(format!("be at least {least} chars long"));
     }
-    if let Some(most) = bound(schema, "maxLength").filter(|&most| length > most) {
-        refuse(format!("be at most {most} chars long"));
-    }
     if let Some(pattern) = text(schema, &["pattern"])
         && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(value))
     {
         refuse(format!("match '{pattern}'"));
+    }
+    if let Some(most) = bound(schema, "maxLength").filter(|&most| length > most) {
+        let message = format!("Too long: may not be more than {most} bytes");
+        causes.push(Cause::new("FieldValueTooLong", path, message));
+    }
+    let is_time = text(schema, &["format"]) == Some("date-time");
+    if is_time && value.parse::<jiff::Timestamp>().is_err() {
+        let message =
+            format!("Invalid value: {shown}: {path} in body must be of type date-time: {shown}");
+        causes.push(Cause::new("FieldValueTypeInvalid", path, message));
     }
 }
 
@@ -195,6 +202,27 @@ fn check_list(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause
     if let Some(below) = schema.get("items") {
         for (place, item) in list.iter().enumerate() {
             validate(below, item, &format!("{path}[{place}]"), causes);
+        }
+    }
+    check_twins(schema, list, path, causes);
+}
+
+/// No two items of a set are the same, and no two of a map have the same keys.
+fn check_twins(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+    let identity = |item: &Value| match text(schema, &["x-kubernetes-list-type"]) {
+        Some("set") => Some(item.clone()),
+        Some("map") => {
+            let keys = items(schema, &["x-kubernetes-list-map-keys"]).iter();
+            let keys = keys.filter_map(Value::as_str);
+            Some(keys.map(|key| (key.to_owned(), item[key].clone())).collect())
+        }
+        _ => None,
+    };
+    for (place, item) in list.iter().enumerate() {
+        let Some(own) = identity(item) else { return };
+        if list[..place].iter().any(|earlier| identity(earlier).as_ref() == Some(&own)) {
+            let message = format!("Duplicate value: {own}");
+            causes.push(Cause::new("FieldValueDuplicate", &format!("{path}[{place}]"), message));
         }
     }
 }

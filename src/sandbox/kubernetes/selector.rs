@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::status::ApiError;
-use super::value::at;
+use super::value::{at, items, text, texts};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
@@ -23,6 +23,31 @@ impl LabelSelector {
     pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let requirements = split(text).into_iter().map(requirement).collect::<Result<_, _>>()?;
         Ok(Self { requirements })
+    }
+
+    /// As an object writes it: an empty one is for everything.
+    pub(super) fn of(selector: &Value) -> Self {
+        let labels = at(selector, &["matchLabels"]).and_then(Value::as_object);
+        let mut requirements: Vec<_> = labels
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| {
+                let value = value.as_str().unwrap_or_default().to_owned();
+                (key.clone(), Condition::In(vec![value]))
+            })
+            .collect();
+        for expression in items(selector, &["matchExpressions"]) {
+            let values = texts(expression, &["values"]).into_iter().map(str::to_owned).collect();
+            let condition = match text(expression, &["operator"]) {
+                Some("NotIn") => Condition::NotIn(values),
+                Some("Exists") => Condition::Exists,
+                Some("DoesNotExist") => Condition::Absent,
+                _ => Condition::In(values),
+            };
+            requirements
+                .push((text(expression, &["key"]).unwrap_or_default().to_owned(), condition));
+        }
+        Self { requirements }
     }
 
     pub(super) fn matches(&self, object: &Value) -> bool {

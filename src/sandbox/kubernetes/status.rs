@@ -14,8 +14,10 @@ pub enum Reason {
     BadRequest,
     /// The request is understood and refused.
     Forbidden,
-    /// No such object, resource or path.
+    /// No such object, or no such resource in a group of Kubernetes' own.
     NotFound,
+    /// No such path; the answer is no Status but a line of text.
+    NoSuchPage,
     /// An object of that name is there.
     AlreadyExists,
     /// The object has changed since, or another manager owns the field.
@@ -24,11 +26,13 @@ pub enum Reason {
     Expired,
     /// The object breaks its rules.
     Invalid,
+    /// Not now: a budget forbids it.
+    TooManyRequests,
     /// The body's media type is not understood.
     UnsupportedMediaType,
     /// The resource does not have that verb.
     MethodNotAllowed,
-    /// The server could not do its part.
+    /// The server could not do its part, and has no word for why.
     InternalError,
 }
 
@@ -40,13 +44,14 @@ impl Reason {
             Self::BadRequest => "BadRequest",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "NotFound",
+            Self::NoSuchPage | Self::InternalError => "",
             Self::AlreadyExists => "AlreadyExists",
             Self::Conflict => "Conflict",
             Self::Expired => "Expired",
             Self::Invalid => "Invalid",
+            Self::TooManyRequests => "TooManyRequests",
             Self::UnsupportedMediaType => "UnsupportedMediaType",
             Self::MethodNotAllowed => "MethodNotAllowed",
-            Self::InternalError => "InternalError",
         }
     }
 
@@ -56,10 +61,11 @@ impl Reason {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::AlreadyExists | Self::Conflict => StatusCode::CONFLICT,
             Self::Expired => StatusCode::GONE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -125,6 +131,10 @@ impl ApiError {
 
     pub(super) fn unknown_path() -> Self {
         Self::new(Reason::NotFound, "the server could not find the requested resource")
+    }
+
+    pub(super) fn no_such_page() -> Self {
+        Self::new(Reason::NoSuchPage, "404 page not found")
     }
 
     pub(super) fn method_not_allowed() -> Self {
@@ -206,9 +216,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason.word(),
             "code": self.reason.code().as_u16(),
         });
+        if !self.reason.word().is_empty() {
+            status["reason"] = Value::from(self.reason.word());
+        }
         if let (Value::Object(fields), Value::Object(_)) = (&mut status, &*self.details) {
             fields.insert("details".to_owned(), (*self.details).clone());
         }
@@ -216,6 +228,10 @@ impl ApiError {
     }
 
     pub(super) fn to_response(&self) -> Response<Bytes> {
+        if self.reason == Reason::NoSuchPage {
+            let line = Bytes::from(format!("{}\n", self.message));
+            return respond_bytes(self.reason.code(), "text/plain; charset=utf-8", line);
+        }
         respond(self.reason.code(), &self.to_status())
     }
 }

@@ -5,11 +5,13 @@ use serde_json::{Map, Value};
 use super::definition::{CORE, Definition, EXTENSIONS, RBAC};
 use super::schema;
 use super::status::{ApiError, Cause, verdict};
+use super::transitions;
 use super::value::{at, items, name, text};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const NODE_UPDATES: &str = "node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -63,11 +65,7 @@ fn check_labels(object: &Value) -> Vec<Cause> {
             ));
         }
         if value.as_str().is_none_or(|value| !value.is_empty() && !is_qualified(value)) {
-            causes.push(Cause::invalid(
-                "metadata.labels",
-                value,
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-            ));
+            causes.push(Cause::invalid("metadata.labels", value, LABEL_VALUE));
         }
     }
     causes
@@ -83,6 +81,10 @@ pub(super) fn object(
     causes.extend(check_labels(new));
     if let Some(schema) = definition.schema() {
         check_schema(schema, new, &mut causes);
+        transitions::check(schema, old, new, &mut causes);
+    }
+    if definition.is(CORE, "nodes") {
+        causes.extend(check_node(new));
     }
     if definition.is(EXTENSIONS, "customresourcedefinitions") {
         causes.extend(check_crd(new));
@@ -132,7 +134,7 @@ fn check_crd(crd: &Value) -> Vec<Cause> {
 
 fn check_change(definition: &Definition, old: &Value, new: &Value) -> Vec<Cause> {
     match (definition.group.as_str(), definition.plural.as_str()) {
-        (CORE, "nodes") => check_node(old, new),
+        (CORE, "nodes") => check_node_change(old, new),
         (RBAC, "rolebindings" | "clusterrolebindings") => {
             frozen(old, new, &["roleRef"], "cannot change roleRef")
         }
@@ -150,21 +152,42 @@ fn frozen(old: &Value, new: &Value, path: &[&str], rule: &str) -> Vec<Cause> {
     changed.then(|| Cause::invalid(&path.join("."), value, rule)).into_iter().collect()
 }
 
-/// What identifies a node's place in the network is set once.
-fn check_node(old: &Value, new: &Value) -> Vec<Cause> {
+fn check_node(node: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let set = |value: Option<&Value>| value.is_some_and(|value| *value != *"" && !value.is_null());
-    for field in ["podCIDR", "podCIDRs", "providerID"] {
-        let (before, after) = (at(old, &["spec", field]), at(new, &["spec", field]));
-        let empty = before.and_then(Value::as_array).is_some_and(Vec::is_empty);
-        if !set(before) || empty || before == after {
-            continue;
+    for (place, range) in items(node, &["spec", "podCIDRs"]).iter().enumerate() {
+        if range.as_str().is_none_or(|range| range.parse::<ipnet::IpNet>().is_err()) {
+            let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            causes.push(Cause::invalid(&format!("spec.podCIDRs[{place}]"), range, rule));
         }
-        // The plural follows the singular, and one complaint is enough for both.
-        let told = causes.iter().any(|cause: &Cause| cause.field.starts_with("spec.podCIDR"));
-        if !(field == "podCIDRs" && told) {
-            causes.push(Cause::forbidden(&format!("spec.{field}"), NODE_UPDATES));
+    }
+    for (place, taint) in items(node, &["spec", "taints"]).iter().enumerate() {
+        let effect = text(taint, &["effect"]).unwrap_or_default();
+        if !TAINT_EFFECTS.contains(&effect) {
+            let words = TAINT_EFFECTS.map(|word| format!("{word:?}")).join(", ");
+            let message = format!("Unsupported value: {effect:?}: supported values: {words}");
+            // Real servers look for taints where they once were.
+            let field = format!("metadata.taints[{place}].effect");
+            causes.push(Cause::new("FieldValueNotSupported", &field, message));
         }
+    }
+    causes
+}
+
+/// What identifies a node's place in the network is set once. The singular of
+/// the ranges follows the plural, which is the one that is complained about.
+fn check_node_change(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let ranges = |node| items(node, &["spec", "podCIDRs"]);
+    let mut once = |field: &str, what: &str| {
+        let rule = format!("node updates may not change {what} except from \"\" to valid");
+        causes.push(Cause::forbidden(field, &rule));
+    };
+    if !ranges(old).is_empty() && ranges(old) != ranges(new) {
+        once("spec.podCIDRs", "podCIDR");
+    }
+    let id = |node| text(node, &["spec", "providerID"]).unwrap_or_default();
+    if !id(old).is_empty() && id(old) != id(new) {
+        once("spec.providerID", "providerID");
     }
     causes
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::admission;
 use super::definition::{CERTIFICATES, CORE, Definition, Scope};
 use super::managers::{self, Writer};
 use super::path::{FieldValidation, Subresource};
@@ -64,6 +65,7 @@ impl KubernetesStore {
             ));
         }
         self.check_namespace(definition, &object)?;
+        admission::check(definition, how.user, None, &object)?;
         // A kubelet registers its node together with its state.
         if definition.traits.status && !definition.is(CORE, "nodes") {
             fields(&mut object).remove("status");
@@ -132,6 +134,7 @@ impl KubernetesStore {
         address(definition, namespace(old), &mut object)?;
         check_identity(definition, old, &object)?;
         restrict(definition, how.writer.subresource, old, &mut object);
+        admission::check(definition, how.user, Some(old), &object)?;
         let given = managers_of(&object);
         let warnings = prepare(definition, &mut object, how.validation, how.writer.now)?;
         for field in SERVER_FIELDS {

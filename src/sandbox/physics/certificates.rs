@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use sha2::{Digest, Sha256};
@@ -39,7 +40,7 @@ fn authority_parameters() -> CertificateParams {
 }
 
 /// The certificate of a cluster's authority.
-pub(super) fn authority(cluster: &str) -> String {
+pub(crate) fn authority(cluster: &str) -> String {
     let made =
         key(&format!("ca {cluster}")).and_then(|key| authority_parameters().self_signed(&key));
     made.map(|certificate| certificate.pem()).unwrap_or_default()
@@ -55,20 +56,25 @@ pub(super) fn request(cluster: &str, node: &str) -> String {
     STANDARD.encode(pem)
 }
 
-/// A client certificate for a node, as it stands in a request's status.
-pub(super) fn issue(cluster: &str, node: &str) -> String {
-    let sign = || -> Result<String, rcgen::Error> {
-        let issuer = Issuer::new(authority_parameters(), key(&format!("ca {cluster}"))?);
-        let subject = parameters(&format!("system:node:{node}"), Some("system:nodes"));
-        let key = key(&format!("node {cluster} {node}"))?;
-        Ok(subject.signed_by(&key, &issuer)?.pem())
-    };
-    STANDARD.encode(sign().unwrap_or_default())
+/// A client certificate for what a request asks, as it stands in the request's
+/// status: its subject and its key, and the uses of a client, whatever else the
+/// request wants. None where the request is no good.
+pub(super) fn issue(cluster: &str, request: &str) -> Option<String> {
+    let pem = String::from_utf8(STANDARD.decode(request).ok()?).ok()?;
+    let mut asked = CertificateSigningRequestParams::from_pem(&pem).ok()?;
+    if !asked.params.subject_alt_names.is_empty() {
+        return None;
+    }
+    asked.params.is_ca = IsCa::ExplicitNoCa;
+    asked.params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    asked.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let issuer = Issuer::new(authority_parameters(), key(&format!("ca {cluster}")).ok()?);
+    Some(STANDARD.encode(asked.signed_by(&issuer).ok()?.pem()))
 }
 
 /// The node that a request asks for, if it asks for one: the name lies in the
 /// clear in the subject of the decoded request.
-pub(super) fn requested_node(request: &str) -> Option<String> {
+pub(crate) fn requested_node(request: &str) -> Option<String> {
     const PREFIX: &[u8] = b"system:node:";
     let pem = String::from_utf8(STANDARD.decode(request).ok()?).ok()?;
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
@@ -89,7 +95,9 @@ mod tests {
         let made = request("cluster", "dc1-worker-1");
         assert_eq!(requested_node(&made).as_deref(), Some("dc1-worker-1"));
         assert_eq!(made, request("cluster", "dc1-worker-1"));
-        assert!(!issue("cluster", "dc1-worker-1").is_empty());
+        let issued = issue("cluster", &made);
+        assert!(issued.is_some() && issued == issue("cluster", &made));
+        assert_eq!(issue("cluster", &STANDARD.encode("no request")), None);
         assert!(authority("cluster").starts_with("-----BEGIN CERTIFICATE-----"));
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn settle(world: &mut World, touched: &Touched, since: Since, now: Ti
             ask(cluster, host, &access.instance, now);
         }
     }
-    signer::settle(cluster, &access.instance, since);
+    signer::settle(cluster, &access.instance, since, now);
     for name in &names {
         if let Some(host) = hosts.for_settling(name) {
             take_certificate(cluster, host, &access.instance);
@@ -200,6 +200,7 @@ fn node(configuration: &KubeletFile, host: &Host, now: &str) -> Value {
     let version = host.worker.kubelet.map(|version| version.to_string()).unwrap_or_default();
     node["status"] = status(name, configuration.node_ip, &version, configuration.max_pods, now);
     node["status"]["conditions"] = json!([state(host, now)]);
+    node["status"]["nodeInfo"]["bootID"] = json!(host.boot_id());
     node
 }
 
@@ -250,6 +251,7 @@ fn report(cluster: &mut Cluster<'_>, hosts: &Hosts, node_name: &str) {
 fn refresh(node: &mut Value, host: &Host) {
     if let (true, Some(version)) = (host.kubelet_works(), host.worker.kubelet) {
         node["status"]["nodeInfo"]["kubeletVersion"] = json!(format!("v{version}"));
+        node["status"]["nodeInfo"]["bootID"] = json!(host.boot_id());
     }
     let address: Option<Ipv4Addr> =
         host.worker.configuration.as_ref().map(|configuration| configuration.node_ip);

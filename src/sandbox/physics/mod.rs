@@ -7,7 +7,7 @@
 
 mod agents;
 mod aks;
-mod certificates;
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 mod kubelet;
 mod machines;

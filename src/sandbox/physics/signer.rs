@@ -1,5 +1,6 @@
 //! The cluster's signer of kubelet client certificates, and its own approver.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::certificates;
@@ -14,9 +15,14 @@ pub(super) const CLUSTER_ROLE_BINDING: (&str, &str) =
 pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
 /// Approves what the bindings let approve by itself, and issues what is approved.
-pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str, since: Since) {
-    for mut request in concerned(cluster, since) {
-        if request["spec"]["signerName"] != CLIENT_SIGNER {
+pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str, since: Since, now: Timestamp) {
+    let requests = concerned(cluster, since);
+    if !requests.is_empty() {
+        forget_old(cluster, now);
+    }
+    for mut request in requests {
+        let is_there = cluster.store.get(REQUEST.0, REQUEST.1, None, name(&request)).is_some();
+        if !is_there || request["spec"]["signerName"] != CLIENT_SIGNER {
             continue;
         }
         let untouched = condition(&request, "Approved").or(condition(&request, "Denied")).is_none();
@@ -33,11 +39,32 @@ pub(super) fn settle(cluster: &mut Cluster<'_>, instance: &str, since: Since) {
         let issued = request.pointer("/status/certificate").is_some();
         if condition(&request, "Approved").is_some() && !issued {
             let asked = request["spec"]["request"].as_str().unwrap_or_default();
-            if let Some(node) = certificates::requested_node(asked) {
-                request["status"]["certificate"] = json!(certificates::issue(instance, &node));
+            if let Some(certificate) = certificates::issue(instance, asked) {
+                request["status"]["certificate"] = json!(certificate);
             }
         }
         cluster.put(request);
+    }
+}
+
+/// The cluster's cleaner deletes requests an hour after they were decided about,
+/// and a day after they were made where nobody has.
+fn forget_old(cluster: &mut Cluster<'_>, now: Timestamp) {
+    let before = |hours: i64| {
+        let limit = now.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(now);
+        limit.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    };
+    let (decided, undecided) = (before(1), before(24));
+    let is_old = |request: &Value| {
+        let made = request.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+        let open = condition(request, "Approved").or(condition(request, "Denied")).is_none();
+        made.is_some_and(|made| made < if open { undecided.as_str() } else { decided.as_str() })
+    };
+    let all = cluster.store.list(REQUEST.0, REQUEST.1, None).into_iter();
+    let old: Vec<String> =
+        all.filter(|it| is_old(it)).map(|request| name(request).to_owned()).collect();
+    for request in old {
+        cluster.delete(REQUEST, None, &request);
     }
 }
 

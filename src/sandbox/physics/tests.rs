@@ -286,3 +286,23 @@ fn what_is_new_is_all_that_needs_a_look() {
     super::super::test_world::aks(&mut world, 4);
     check_settled(&world, "the pool grew");
 }
+
+#[test]
+fn old_certificate_requests_are_forgotten() {
+    let kind = ("certificates.k8s.io/v1", "CertificateSigningRequest");
+    let names = |world: &World| -> Vec<String> {
+        let all = world.kubernetes.as_ref().unwrap().list(kind.0, kind.1, None);
+        all.into_iter().map(|it| it["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut world = whole();
+    assert_eq!(names(&world).len(), 1, "the worker's");
+    let later = now() + jiff::SignedDuration::from_hours(2);
+    let request = json!({
+        "apiVersion": kind.0, "kind": kind.1, "metadata": { "name": "later" },
+        "spec": { "request": "", "signerName": "example.com/other", "usages": ["client auth"] },
+    });
+    let store = world.kubernetes.as_mut().unwrap();
+    store.put(request, "test", &later.to_string()).map(drop).unwrap();
+    settle(&mut world, later);
+    assert_eq!(names(&world), ["later"]);
+}

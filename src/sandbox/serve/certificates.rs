@@ -16,6 +16,8 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::clients::AnyCertificate;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes certificates.
@@ -45,9 +47,10 @@ impl Authority {
     /// A server's configuration that answers to every name.
     pub(super) fn server(authority: &Arc<Self>) -> Result<ServerConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
+        let clients = Arc::new(AnyCertificate(Arc::clone(&provider)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::<Self>::clone(authority));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)

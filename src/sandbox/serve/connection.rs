@@ -1,6 +1,7 @@
 //! Listeners and connections of one face.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -17,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::GRACE;
 use crate::provider::http::Api;
+use crate::sandbox::identity::ShownCertificates;
 use crate::sandbox::shared::SharedWorld;
 use crate::sandbox::stream::{WorldBody, respond};
 
@@ -53,21 +55,28 @@ async fn accept(stream: TcpStream, face: Face, stop: watch::Receiver<bool>) {
     // Small answers go out at once; a failure only costs time.
     let _set = stream.set_nodelay(true);
     match &face.acceptor {
-        None => serve(stream, face, stop).await,
+        None => serve(stream, face, None, stop).await,
         Some(acceptor) => {
             let acceptor = acceptor.clone();
             if let Ok(stream) = acceptor.accept(stream).await {
-                serve(stream, face, stop).await;
+                let shown = stream.get_ref().1.peer_certificates();
+                let shown = shown.map(|all| all.iter().map(|it| it.clone().into_owned()).collect());
+                let shown = shown.map(|all| ShownCertificates(Arc::new(all)));
+                serve(stream, face, shown, stop).await;
             }
         }
     }
 }
 
-async fn serve<S>(stream: S, face: Face, mut stop: watch::Receiver<bool>)
-where
+async fn serve<S>(
+    stream: S,
+    face: Face,
+    shown: Option<ShownCertificates>,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(face.clone(), request));
+    let service = service_fn(move |request| answer(face.clone(), shown.clone(), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -77,8 +86,15 @@ where
     let _in_time = tokio::time::timeout(GRACE, connection).await;
 }
 
-async fn answer(face: Face, request: Request<Incoming>) -> Result<Response<WorldBody>, Infallible> {
-    let (parts, body) = request.into_parts();
+async fn answer(
+    face: Face,
+    shown: Option<ShownCertificates>,
+    request: Request<Incoming>,
+) -> Result<Response<WorldBody>, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    if let Some(shown) = shown {
+        parts.extensions.insert(shown);
+    }
     let Ok(body) = body.collect().await else {
         let mut broken = Response::new(Full::new(Bytes::new()).boxed_unsync());
         *broken.status_mut() = StatusCode::BAD_REQUEST;

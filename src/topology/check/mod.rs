@@ -10,12 +10,13 @@ mod values;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::diagnostic::{Code, Diagnostic};
 use super::file::{ProfileSection, TopologyFile};
 use super::model::{
-    Azure, ContainerRuntime, HostKeyPolicy, Network, Profile, PublicKeySource, SourceAddresses,
-    Ssh, Tailnet, Topology,
+    Azure, ContainerRuntime, HostKeyPolicy, Network, PackageSource, Profile, PublicKeySource,
+    Rollout, SourceAddresses, Ssh, Tailnet, Topology,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -38,7 +39,9 @@ pub(super) fn build(
     let (profiles, profile_spans) = profiles?;
     let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
     let network = network(file);
-    let topology = Topology { name, azure, tailnet, ssh, cluster, network, profiles, datacenters };
+    let rollout = rollout(file);
+    let topology =
+        Topology { name, azure, tailnet, ssh, cluster, network, rollout, profiles, datacenters };
     let mut spans = TopologySpans {
         name: file.stargate.name.span.clone(),
         cluster: cluster_spans,
@@ -70,6 +73,17 @@ fn network(file: &TopologyFile) -> Network {
         source_addresses: file.network.source_addresses.unwrap_or(SourceAddresses::Masquerade),
         route_manager: file.network.route_manager.unwrap_or(false),
         goldpinger: file.network.goldpinger.unwrap_or(true),
+    }
+}
+
+fn rollout(file: &TopologyFile) -> Rollout {
+    let (section, usual) = (&file.rollout, Rollout::default());
+    let drain = section.drain_seconds.as_ref().map(|written| written.value.into());
+    Rollout {
+        canary: section.canary.as_ref().map_or(usual.canary, |written| written.value),
+        width: section.width.as_ref().map_or(usual.width, |written| written.value),
+        max_failures: section.max_failures.as_ref().map_or(usual.max_failures, |it| it.value),
+        drain_within: drain.map_or(usual.drain_within, Duration::from_secs),
     }
 }
 
@@ -111,6 +125,8 @@ impl Checker<'_> {
             port: section.port.as_ref().map_or(22, |port| port.value),
             public_key: public_key
                 .unwrap_or_else(|| PublicKeySource::File("~/.ssh/id_ed25519.pub".to_owned())),
+            identity_files: section.identity_files.iter().map(|path| self.path(path)).collect(),
+            known_hosts: section.known_hosts.as_ref().map(|path| self.path(path)),
             host_keys: section.host_keys.unwrap_or(HostKeyPolicy::AcceptNew),
         }
     }
@@ -155,6 +171,7 @@ impl Checker<'_> {
         Some(Profile {
             kubernetes_version,
             container_runtime: section.container_runtime.unwrap_or(ContainerRuntime::Containerd),
+            packages: section.packages.unwrap_or(PackageSource::Upstream),
             managed_cilium: section.managed_cilium.unwrap_or(true),
             labels: labels.map(|(key, value)| (key.value.clone(), value.value.clone())).collect(),
             taints: section.taints.iter().map(|taint| taint.value.clone()).collect(),

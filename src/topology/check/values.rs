@@ -113,6 +113,20 @@ impl Checker<'_> {
         source
     }
 
+    /// A path to a file of keys, which is not looked at here.
+    pub(super) fn path(&mut self, written: &Located<String>) -> String {
+        let text = written.value.trim();
+        if text.is_empty() || text.contains(char::is_control) || text.contains("-----") {
+            let problem = "this is no path to a file of keys";
+            self.found.push(
+                Diagnostic::error(Code::InvalidSsh, problem)
+                    .at(written.span.clone(), "not a path")
+                    .remedy("write a path such as \"~/.ssh/id_ed25519\"; keys stay in their files"),
+            );
+        }
+        text.to_owned()
+    }
+
     pub(super) fn user(&mut self, written: &Located<String>) {
         let text = written.value.as_str();
         let legal = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')

@@ -108,4 +108,28 @@ pub(super) const ENTRIES: &[Entry] = &[
                       That is refused unless it is allowed by name, because it is mostly a mistake. The \
                       report lists the pairs and the hop that would drop them.",
     },
+    Entry {
+        code: Code::RolloutStopped,
+        text: "SG0514",
+        title: "the rollout stopped because workers failed",
+        explanation: "Workers are changed in waves: a canary first, then many side by side. The canary \
+                      failed, or more workers than `[rollout] max_failures`, so what had not begun was \
+                      left as it is. Mend what the failed workers report and run the same command again; \
+                      a worker that has failed goes last then, so that another one is the canary.",
+    },
+    Entry {
+        code: Code::WorkerNotWorkedOn,
+        text: "SG0515",
+        title: "the worker cannot be repaved or rebooted as things are",
+        explanation: "The worker is protected, or is no member of the cluster, or rests on something that \
+                      is not there yet. A repave and a reboot touch the named workers only, so nothing \
+                      else is made for them. `stargate plan` shows what is missing; apply that first.",
+    },
+    Entry {
+        code: Code::UnknownWorker,
+        text: "SG0516",
+        title: "the topology has no such worker",
+        explanation: "A worker is named by its name in the topology file, which is its host name and its \
+                      Node's name. `stargate status` lists them all. Nothing was done.",
+    },
 ];

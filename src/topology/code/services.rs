@@ -59,4 +59,40 @@ pub(super) const ENTRIES: &[Entry] = &[
                       that it asked for. Others may be using up the same limit. Wait some minutes and go \
                       on; nothing is lost.",
     },
+    Entry {
+        code: Code::HostKeyChanged,
+        text: "SG0608",
+        title: "a host's key has changed",
+        explanation: "The host shows another key than the one that is pinned in the topology or noted \
+                      in known_hosts. Either it was set up anew, or somebody stands between. Nothing is \
+                      sent to that host, and the others go on. Compare the fingerprint on the host's \
+                      console; if it is right, correct the pin or the line that the message names.",
+    },
+    Entry {
+        code: Code::HostKeyUntrusted,
+        text: "SG0609",
+        title: "a host's key cannot be trusted",
+        explanation: "The host's key is not known and `host_keys` in [ssh] forbids to accept a first one, \
+                      or the key is revoked, or the known one cannot be read or checked. Without that, \
+                      anybody could pose as the host and be given its secrets. Pin the key as \
+                      `host_key` in the topology, or do what the remedy says.",
+    },
+    Entry {
+        code: Code::LoginRefused,
+        text: "SG0610",
+        title: "a host does not let us in",
+        explanation: "sshd took none of the keys that were tried; the message lists them. Put the public \
+                      key into the login user's authorized_keys, load the private one into an agent \
+                      with `ssh-add`, or name its file in `STARGATE_SSH_KEY`. A host breaks off after \
+                      some wrong keys, so an agent with many may hide the right one.",
+    },
+    Entry {
+        code: Code::WrongHost,
+        text: "SG0611",
+        title: "another host answers",
+        explanation: "The host at this address gives itself another name than the topology does. \
+                      Addresses get mixed up easily, and what is meant for one machine would \
+                      ruin another, so nothing is done on it and the others go on. Correct the \
+                      address in the topology, or the name of the host itself.",
+    },
 ];

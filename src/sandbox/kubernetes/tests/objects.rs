@@ -145,7 +145,7 @@ async fn a_node_keeps_its_place_and_its_status_has_its_own_door() {
         panic!("not the server's word")
     };
     assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
-    assert!(refused.message.contains("node updates may only change labels"), "{refused:?}");
+    assert!(refused.message.contains("may not change podCIDR"), "{refused:?}");
     let both = json!({"metadata": {"labels": {"a": "b"}}, "status": {"phase": "Running"}});
     let main = api.patch("w1", &params, &Patch::Strategic(both.clone())).await.unwrap();
     assert_eq!(main.metadata.labels.unwrap()["a"], "b");

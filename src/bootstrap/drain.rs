@@ -1,0 +1,75 @@
+//! Taking the pods off a worker before something is done to it.
+
+use std::time::Duration;
+
+use super::Progress;
+use super::error::LeaveError;
+use super::step::{Stage, StepEvent};
+use crate::provider::cluster::{ClusterDoor, ClusterError, NodeFacts};
+
+/// Cordons a worker and has its pods evicted; answers how many went.
+///
+/// Where they do not go in time, the worker takes pods again: nothing has been
+/// done to it yet.
+///
+/// # Errors
+///
+/// The cluster did not do its part, or pods do not go.
+pub(super) async fn clear(
+    cluster: &ClusterDoor,
+    node: &NodeFacts,
+    within: Duration,
+    progress: &Progress<'_>,
+) -> Result<usize, LeaveError> {
+    let name = node.name.as_str();
+    let failed = |error: ClusterError| LeaveError::cluster(name, &error);
+    progress(StepEvent::Begins(Stage::Cordon));
+    cluster.cordon_for_work(node).await.map_err(failed)?;
+    progress(StepEvent::Ended(Stage::Cordon));
+    // On a Node that is not Ready nobody ends the pods, so nothing is waited for.
+    if !node.ready {
+        let text = format!("{name} is not Ready: its pods were not drained");
+        progress(StepEvent::Warning(text));
+        return Ok(0);
+    }
+    progress(StepEvent::Begins(Stage::Drain));
+    let drained = evict(cluster, name, within, progress).await;
+    match &drained {
+        Ok(_) => progress(StepEvent::Ended(Stage::Drain)),
+        Err(_) => {
+            if let Err(error) = cluster.uncordon_after_work(name).await {
+                progress(StepEvent::Warning(format!("{name} stays cordoned: {error}")));
+            }
+        }
+    }
+    drained
+}
+
+async fn evict(
+    cluster: &ClusterDoor,
+    name: &str,
+    within: Duration,
+    progress: &Progress<'_>,
+) -> Result<usize, LeaveError> {
+    let report = cluster.drain(name, within).await;
+    let report = report.map_err(|error| LeaveError::cluster(name, &error))?;
+    for pod in &report.unmanaged {
+        let text = format!("the pod {pod} has no controller: it does not come back elsewhere");
+        progress(StepEvent::Warning(text));
+    }
+    if report.remaining.is_empty() {
+        return Ok(report.evicted);
+    }
+    let mut reason =
+        format!("pods do not go in {} seconds: {}", within.as_secs(), report.remaining.join(", "));
+    if !report.budgets.is_empty() {
+        reason.push_str(&format!("; disruption budgets hold {}", report.budgets.join(", ")));
+    }
+    Err(LeaveError {
+        hostname: name.to_owned(),
+        reason,
+        remedy: "look at their disruption budgets, delete them, or give them more time with \
+                 `[rollout] drain_seconds`; then run again"
+            .to_owned(),
+    })
+}

@@ -1,0 +1,120 @@
+//! The table of `status`, out of one look at the world.
+
+use std::collections::BTreeMap;
+
+use crate::execute::Planned;
+use crate::provider::cluster::PastOperation;
+use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
+use crate::resource::host::Worker;
+use crate::resource::{Address, Kind, Resource};
+
+/// One row for the cluster, each router and each worker. Of workers the last
+/// Operation is told, by their names.
+pub(crate) fn status(
+    planned: &Planned,
+    operations: &BTreeMap<String, PastOperation>,
+) -> StatusTable {
+    let shown = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
+    let rows = planned
+        .desired
+        .iter()
+        .filter(|resource| shown.contains(&resource.address.kind))
+        .map(|resource| {
+            let observed = resource
+                .key
+                .as_ref()
+                .and_then(|key| planned.observation.inventory.get(key))
+                .map(|observed| &observed.resource);
+            let address = &resource.address;
+            let worker = match &resource.resource {
+                Resource::Worker(wanted) => {
+                    Some(worker(wanted, observed, operations.get(&address.name)))
+                }
+                _ => None,
+            };
+            let (health, detail) = health(planned, address, observed, worker.as_ref());
+            StatusRow {
+                kind: word(address.kind).to_owned(),
+                name: address.name.clone(),
+                health,
+                detail,
+                worker,
+            }
+        })
+        .collect();
+    StatusTable { rows }
+}
+
+/// What people call it.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ManagedCluster => "cluster",
+        Kind::TailnetDevice => "router",
+        _ => "worker",
+    }
+}
+
+fn worker(
+    wanted: &Worker,
+    observed: Option<&Resource>,
+    operation: Option<&PastOperation>,
+) -> WorkerStatus {
+    let seen = match observed {
+        Some(Resource::Worker(seen)) => Some(seen),
+        _ => None,
+    };
+    WorkerStatus {
+        node_ready: seen.map(|seen| seen.ready),
+        kubelet: seen.map(|seen| seen.kubelet_version.to_string()),
+        profile_applied: seen.map(|seen| seen.profile_digest == wanted.profile_digest),
+        last_operation: operation.map(|past| OperationStatus {
+            kind: past.kind.clone(),
+            phase: past.phase.clone(),
+            message: past.message.clone(),
+            started: past.started.map(|time| time.to_string()),
+            completed: past.completed.map(|time| time.to_string()),
+        }),
+    }
+}
+
+fn health(
+    planned: &Planned,
+    address: &Address,
+    observed: Option<&Resource>,
+    worker: Option<&WorkerStatus>,
+) -> (Health, String) {
+    let operation = worker.and_then(|worker| worker.last_operation.as_ref());
+    let gap = planned.observation.inventory.gap_for(address.kind, None);
+    let is_at_work = operation.is_some_and(|operation| operation.phase == "Running");
+    let unwell = if is_at_work { Health::Progressing } else { Health::Degraded };
+    match (observed, gap) {
+        (None, Some(gap)) => (Health::Unknown, format!("{} could not be read", gap.source)),
+        (None, None) if is_at_work => (Health::Progressing, "no Node yet".to_owned()),
+        (None, None) => (Health::Missing, "not there yet".to_owned()),
+        (Some(Resource::TailnetDevice(device)), _) if !device.online => {
+            (Health::Degraded, "not connected to the tailnet".to_owned())
+        }
+        (Some(Resource::Worker(worker)), _) if !worker.ready => {
+            (unwell, "its Node is not Ready".to_owned())
+        }
+        (Some(resource), _) => {
+            let changes = &planned.plan.changes;
+            match changes.iter().find(|change| change.address == *address) {
+                Some(change) => (unwell, format!("is to be {}", change.action.participle())),
+                None if is_at_work => (Health::Progressing, summary(resource)),
+                None => (Health::Healthy, summary(resource)),
+            }
+        }
+    }
+}
+
+fn summary(resource: &Resource) -> String {
+    match resource {
+        Resource::ManagedCluster(cluster) => format!("Kubernetes {}", cluster.kubernetes_version),
+        Resource::TailnetDevice(_) => "connected".to_owned(),
+        Resource::Worker(worker) => {
+            format!("{}, pods {}", worker.ip, worker.pod_cidr)
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,29 @@
+//! Workers that the command line names.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Asked, Work};
+use crate::topology::diagnostic::{Code, closest};
+use crate::topology::model::Topology;
+use crate::topology::names::WorkerName;
+
+use super::error::CliError;
+use super::exit;
+
+/// The named workers, each of which the topology must have.
+pub(crate) fn named(topology: &Topology, names: &[String], work: Work) -> Result<Asked, CliError> {
+    let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+    let known: BTreeSet<&str> = workers.map(|worker| worker.name.as_str()).collect();
+    for name in names {
+        if known.contains(name.as_str()) {
+            continue;
+        }
+        let message = format!("the topology has no worker `{name}`");
+        let error = CliError::coded(Code::UnknownWorker, message).exit(exit::USAGE);
+        return Err(match closest(name, known.iter().copied()) {
+            Some(proposal) => error.hint(format!("did you mean `{proposal}`?")),
+            None => error.hint("`stargate status` lists the workers"),
+        });
+    }
+    Ok(Asked { work, workers: names.iter().map(WorkerName::new).collect() })
+}

@@ -1,0 +1,127 @@
+//! Which wave of workers may begin, as the plan has it.
+
+use std::collections::BTreeMap;
+
+use super::events::Outcome;
+use crate::plan::{Change, Plan, Rollout};
+use crate::resource::Address;
+
+/// How far the rollout of a plan is.
+#[derive(Debug, Default)]
+pub(super) struct Waves {
+    rollout: Option<Rollout>,
+    /// The wave of each worker that has not ended.
+    left: BTreeMap<Address, u32>,
+    /// How many of each wave have not ended.
+    open: BTreeMap<u32, usize>,
+    failed: u32,
+}
+
+/// What the end of a change means for the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing.
+    Nothing,
+    /// This wave may begin.
+    Begin(u32),
+    /// What has not begun is not begun, for this reason.
+    Stop(String),
+}
+
+impl Waves {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let place = |change: &Change| Some((change.address.clone(), change.wave?.number));
+        let left: BTreeMap<Address, u32> = plan.changes.iter().filter_map(place).collect();
+        let mut open = BTreeMap::new();
+        left.values().for_each(|wave| *open.entry(*wave).or_default() += 1);
+        Self { rollout: plan.rollout, left, open, failed: 0 }
+    }
+
+    /// Whether a change is a worker's that has not ended.
+    pub(super) fn hold(&self, address: &Address) -> bool {
+        self.left.contains_key(address)
+    }
+
+    /// Notes how a change ended. What was skipped counts for nothing: it tells
+    /// of what it depends on, and not of the rollout.
+    pub(super) fn ended(&mut self, address: &Address, outcome: &Outcome) -> Turn {
+        let (Some(rollout), Some(wave)) = (self.rollout, self.left.remove(address)) else {
+            return Turn::Nothing;
+        };
+        let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::GuardFailed { .. });
+        self.failed += u32::from(failed);
+        if failed && let Some(reason) = self.stops(rollout, wave, address) {
+            return Turn::Stop(reason);
+        }
+        self.begins_after(wave)
+    }
+
+    fn stops(&self, rollout: Rollout, wave: u32, address: &Address) -> Option<String> {
+        if rollout.canary > 0 && wave == 1 && rollout.waves > 1 {
+            return Some(format!("{address} goes first, and failed"));
+        }
+        let most = rollout.max_failures;
+        (self.failed > most).then(|| format!("{} workers failed, and {most} may", self.failed))
+    }
+
+    /// The wave that begins with the end of one of this wave; one whose workers
+    /// were all skipped by then is over already.
+    fn begins_after(&mut self, wave: u32) -> Turn {
+        if let Some(left) = self.open.get_mut(&wave) {
+            *left -= 1;
+        }
+        let was_current = self.open.range(..wave).all(|(_, left)| *left == 0);
+        if !was_current || self.open.get(&wave) != Some(&0) {
+            return Turn::Nothing;
+        }
+        let next = self.open.range(wave + 1..).find(|(_, left)| **left > 0);
+        next.map_or(Turn::Nothing, |(next, _)| Turn::Begin(*next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Kind, Side};
+
+    fn address(name: &str) -> Address {
+        Address::new(Kind::Worker, Side::Cluster, name)
+    }
+
+    fn waves(workers: &[(&str, u32)], canary: u32, max_failures: u32) -> Waves {
+        let left: BTreeMap<_, _> =
+            workers.iter().map(|(name, wave)| (address(name), *wave)).collect();
+        let mut open = BTreeMap::new();
+        left.values().for_each(|wave| *open.entry(*wave).or_default() += 1);
+        let waves = open.len() as u32;
+        let rollout = Some(Rollout { canary, width: 2, max_failures, waves });
+        Waves { rollout, left, open, failed: 0 }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed { reason: "it broke".to_owned(), remedy: String::new() }
+    }
+
+    #[test]
+    fn a_wave_begins_when_all_of_the_one_before_have_ended() {
+        let mut waves = waves(&[("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 4)], 1, 3);
+        assert_eq!(waves.ended(&address("a"), &Outcome::Done), Turn::Begin(2));
+        assert_eq!(waves.ended(&address("b"), &failed()), Turn::Nothing, "three may");
+        let skipped = Outcome::Skipped { because_of: address("vm") };
+        assert_eq!(waves.ended(&address("d"), &skipped), Turn::Nothing, "before its turn");
+        assert_eq!(waves.ended(&address("c"), &Outcome::Done), Turn::Begin(4), "3 is over");
+        assert_eq!(waves.ended(&address("x"), &Outcome::Done), Turn::Nothing);
+    }
+
+    #[test]
+    fn a_failing_canary_or_too_many_failures_stop_the_rest() {
+        let workers = [("a", 1), ("b", 2), ("c", 2), ("d", 3)];
+        let mut first = waves(&workers, 1, 3);
+        assert!(matches!(first.ended(&address("a"), &failed()), Turn::Stop(_)));
+        let mut alike = waves(&workers, 0, 1);
+        assert_eq!(alike.ended(&address("a"), &failed()), Turn::Begin(2), "no canary");
+        let Turn::Stop(reason) = alike.ended(&address("b"), &failed()) else { panic!() };
+        assert_eq!(reason, "2 workers failed, and 1 may");
+        assert!(alike.hold(&address("c")) && !alike.hold(&address("b")));
+    }
+}

@@ -1,0 +1,143 @@
+//! What was done to workers before: old Operations.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::error::ClusterError;
+use super::records::{OperationRecord, SERVER_LABEL, seconds};
+use super::request::{Collection, PatchKind, apis};
+use super::{ClusterDoor, text_at};
+use crate::resource::custom_resources::NAMESPACE;
+use crate::resource::ownership::TOPOLOGY_LABEL;
+use crate::topology::names::WorkerName;
+
+/// How many finished Operations of a worker are kept.
+pub const OPERATIONS_KEPT: usize = 5;
+
+/// An Operation as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastOperation {
+    /// The name of its object.
+    pub name: String,
+    /// The worker.
+    pub worker: String,
+    /// What was done, as in `repave`.
+    pub kind: String,
+    /// How far it is, as in `Running`; empty where nobody has begun it.
+    pub phase: String,
+    /// The step it is at, or how it ended.
+    pub message: String,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+}
+
+impl PastOperation {
+    fn of(object: &Value) -> Self {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let time = |field: &str| status[field].as_str().and_then(|text| text.parse().ok());
+        Self {
+            name: text_at(&object["metadata"], "name"),
+            worker: text_at(&spec["serverRef"], "name"),
+            kind: text_at(spec, "operation"),
+            phase: text_at(status, "phase"),
+            message: text_at(status, "message"),
+            started: time("startTime"),
+            completed: time("completionTime"),
+        }
+    }
+}
+
+impl ClusterDoor {
+    /// The last Operation of each worker, by one list.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
+        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
+        let mut last: BTreeMap<String, PastOperation> = BTreeMap::new();
+        for object in self.operations().list(Some(&selector), None).await? {
+            let operation = PastOperation::of(&object);
+            let known = last.get(&operation.worker).and_then(|known| known.started);
+            if known.is_none_or(|known| operation.started > Some(known)) {
+                last.insert(operation.worker.clone(), operation);
+            }
+        }
+        Ok(last)
+    }
+
+    /// Ends the records of a worker that a run which was cut off has left
+    /// running, and deletes the oldest, before the record of new work is made.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn tidy_operations(
+        &self,
+        begins: &OperationRecord,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let operations = self.operations();
+        let mut past = self.operations_of(&begins.worker).await?;
+        past.retain(|operation| operation.name != begins.name());
+        for operation in &past {
+            if !matches!(operation.phase.as_str(), "Succeeded" | "Failed") {
+                interrupt(&operations, operation, now).await?;
+            }
+        }
+        past.sort_by(|one, other| (other.started, &other.name).cmp(&(one.started, &one.name)));
+        // With the one that begins there are as many as are kept.
+        for operation in past.iter().skip(OPERATIONS_KEPT - 1) {
+            operations.delete(&operation.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the records of a worker that has left for good.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        for operation in self.operations_of(worker).await? {
+            self.operations().delete(&operation.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn operations_of(&self, worker: &WorkerName) -> Result<Vec<PastOperation>, ClusterError> {
+        let selector = format!("{TOPOLOGY_LABEL}={},{SERVER_LABEL}={worker}", self.owner.topology);
+        let objects = self.operations().list(Some(&selector), None).await?;
+        Ok(objects.iter().map(PastOperation::of).collect())
+    }
+
+    fn operations(&self) -> Collection {
+        self.collection(apis::OPERATION, Some(NAMESPACE))
+    }
+}
+
+async fn interrupt(
+    operations: &Collection,
+    operation: &PastOperation,
+    now: Timestamp,
+) -> Result<(), ClusterError> {
+    let at = match operation.message.as_str() {
+        "" => String::new(),
+        step => format!(", at: {step}"),
+    };
+    let message = format!("interrupted{at}; the run that did it was cut off");
+    let patch = json!({ "status": {
+        "phase": "Failed",
+        "completionTime": seconds(now),
+        "message": message,
+        "conditions": [{
+            "type": "Complete", "status": "False", "reason": "Interrupted", "message": message,
+            "lastTransitionTime": seconds(now),
+        }],
+    }});
+    operations.patch(&operation.name, Some("status"), PatchKind::Merge, &patch).await.map(|_| ())
+}

@@ -1,0 +1,42 @@
+//! What others wrote, made safe for a terminal and a log.
+
+/// The most characters of a foreign text that a line shows.
+const SHOWN: usize = 80;
+
+/// The text as a part of a line: no character that moves a cursor or hides
+/// another one, and not for ever.
+pub fn line(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Likewise a text of several lines, whole.
+pub fn text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\'' | '"' | '\\' => shown.push(character),
+            '\r' => {}
+            '\t' => shown.push(' '),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_but_characters() {
+        let hostile = "\u{1b}[2J\u{1b}]0;title\u{7}a\r\nb\t'c'\u{202e}\u{9b}31m";
+        let shown = text(hostile);
+        assert_eq!(shown, "\\u{1b}[2J\\u{1b}]0;title\\u{7}a\nb 'c'\\u{202e}\\u{9b}31m");
+        assert!(!line(hostile).contains(char::is_control));
+        assert_eq!(line(&"x".repeat(100)).chars().count(), SHOWN + 1);
+    }
+}

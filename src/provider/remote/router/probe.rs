@@ -1,0 +1,182 @@
+//! A look at a router.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::answer::{Answer, ProbeError};
+use super::super::files;
+use super::super::kernel::{Kernel, kernel_routes};
+use super::super::script::Script;
+use super::super::{HostScript, RULE_PRIORITY};
+use super::firewall::{Firewall, Ruleset};
+use crate::provider::host::{RouterProbe, TailscaleProbe};
+use crate::resource::ownership::ROUTE_PROTOCOL;
+
+/// The script of the look; it changes nothing.
+pub(in super::super) fn script() -> HostScript {
+    Script::look("look at the router").runs(include_str!("../sh/router_probe.sh"))
+}
+
+/// What the look found.
+pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProbe, ProbeError> {
+    let answer = Answer::read(hostname, stdout)?;
+    let settings = Settings::of(answer.text("settings")?.unwrap_or_default())?;
+    let routes = kernel_routes(&answer)?;
+    let rules = local_prefixes(&answer)?;
+    let firewall = answer.json::<Ruleset>("firewall")?;
+    let firewall = firewall.map_or_else(Firewall::default, |ruleset| ruleset.firewall());
+    let mut probe = RouterProbe {
+        hostname: hostname.to_owned(),
+        ip_forwarding: settings.ip_forwarding,
+        reverse_path_filter: settings.reverse_path_filter,
+        send_redirects: settings.send_redirects,
+        masquerade: firewall.masquerade,
+        mss_clamp: firewall.mss_clamp,
+        local_prefixes: rules.known,
+        kernel_routes: routes.known,
+        persistent: false,
+        tailscale: tailscale(&answer)?,
+    };
+    probe.persistent = !routes.odd && !rules.odd && comes_back(&answer, &probe);
+    Ok(probe)
+}
+
+/// Whether the files say what the kernel does, and something will read them.
+fn comes_back(answer: &Answer, probe: &RouterProbe) -> bool {
+    let sysctls =
+        files::router_sysctls(probe.ip_forwarding, probe.reverse_path_filter, probe.send_redirects);
+    let firewall = files::firewall(probe.masquerade, probe.mss_clamp);
+    answer.file_says("sysctls_file", &sysctls)
+        && answer.file_says("firewall_file", &firewall)
+        && answer.file_says_or_lacks("rules_file", &files::rules(&probe.local_prefixes))
+        && answer.file_says_or_lacks("routes_file", &files::routes(&probe.kernel_routes))
+        && answer.file_says("apply", files::APPLY)
+        && answer.file_says("unit", &super::unit())
+        && answer.line("unit_enabled") == Ok("enabled")
+}
+
+#[derive(Debug)]
+struct Settings {
+    ip_forwarding: bool,
+    reverse_path_filter: u8,
+    send_redirects: bool,
+}
+
+impl Settings {
+    /// Lines such as `conf/all/rp_filter 2`, below `/proc/sys/net/ipv4`.
+    fn of(text: &str) -> Result<Self, ProbeError> {
+        let values: BTreeMap<&str, &str> =
+            text.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+        let number = |name: &str| {
+            values.get(name).and_then(|value| value.parse::<u8>().ok()).ok_or_else(|| {
+                ProbeError::Part { part: "sysctls", reason: format!("{name} is not among them") }
+            })
+        };
+        // The loopback device sends no redirects, whatever it is told.
+        let redirects = values.iter().any(|(name, value)| {
+            name.ends_with("/send_redirects") && !name.starts_with("conf/lo/") && *value != "0"
+        });
+        Ok(Self {
+            ip_forwarding: number("ip_forward")? != 0,
+            reverse_path_filter: number("conf/all/rp_filter")?,
+            send_redirects: redirects,
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Rule {
+    #[serde(default)]
+    priority: u32,
+    dst: Option<Ipv4Addr>,
+    dstlen: Option<u8>,
+    table: Option<String>,
+    protocol: Option<String>,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+impl Rule {
+    fn is_ours(&self) -> bool {
+        self.protocol.as_deref() == Some(&ROUTE_PROTOCOL.to_string())
+    }
+
+    /// The prefix, of a rule as we make them.
+    fn prefix(&self) -> Option<Ipv4Net> {
+        let plain = self.priority == RULE_PRIORITY
+            && self.table.as_deref() == Some("main")
+            && self.more.iter().all(|(name, value)| name == "src" && value == "all");
+        let prefix = Ipv4Net::new(self.dst?, self.dstlen.unwrap_or(32)).ok()?;
+        plain.then_some(prefix)
+    }
+}
+
+fn local_prefixes(answer: &Answer) -> Result<Kernel<BTreeSet<Ipv4Net>>, ProbeError> {
+    let rules: Option<Vec<Value>> = answer.json("rules")?;
+    let rules = rules.ok_or(ProbeError::Lacks("ip"))?;
+    let mut found: Kernel<BTreeSet<Ipv4Net>> = Kernel::default();
+    // Rules of others may look like anything.
+    for rule in rules.into_iter().filter_map(|rule| serde_json::from_value::<Rule>(rule).ok()) {
+        match (rule.is_ours(), rule.prefix()) {
+            (false, _) => {}
+            (true, Some(prefix)) => found.odd |= !found.known.insert(prefix),
+            (true, None) => found.odd = true,
+        }
+    }
+    Ok(found)
+}
+
+/// Of `tailscale status --json` (`ipn/ipnstate`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Status {
+    #[serde(default)]
+    backend_state: String,
+    #[serde(rename = "TailscaleIPs")]
+    addresses: Option<Vec<IpAddr>>,
+}
+
+/// Of `tailscale debug prefs` (`ipn/prefs.go`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Preferences {
+    #[serde(default)]
+    route_all: bool,
+    #[serde(rename = "NoSNAT", default)]
+    no_snat: bool,
+    advertise_routes: Option<Vec<IpNet>>,
+}
+
+fn tailscale(answer: &Answer) -> Result<Option<TailscaleProbe>, ProbeError> {
+    if !answer.has("tailscale_status") {
+        return Ok(None);
+    }
+    let status: Option<Status> = answer.json("tailscale_status")?;
+    let settings: Option<Preferences> = answer.json("tailscale_settings")?;
+    let addresses = status.iter().filter_map(|status| status.addresses.as_ref()).flatten();
+    let ipv4 = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    };
+    let offered = settings.iter().filter_map(|settings| settings.advertise_routes.as_ref());
+    // An exit node offers the default routes besides; `tailscale set` leaves them
+    // alone, and so do we.
+    let prefix = |prefix: &IpNet| match prefix {
+        IpNet::V4(prefix) if prefix.prefix_len() > 0 => Some(*prefix),
+        _ => None,
+    };
+    Ok(Some(TailscaleProbe {
+        running: status.as_ref().is_some_and(|status| status.backend_state == "Running"),
+        address: addresses.filter_map(ipv4).next(),
+        advertised_routes: offered.flatten().filter_map(prefix).collect(),
+        accept_routes: settings.as_ref().is_some_and(|settings| settings.route_all),
+        snat_subnet_routes: settings.as_ref().is_some_and(|settings| !settings.no_snat),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

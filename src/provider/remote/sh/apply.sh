@@ -1,0 +1,201 @@
+# Brings the kernel to what the files beside this one say. With arguments it does
+# these parts and stops at the first failure; without, as at boot, it does all of
+# them and goes on after one. It touches routes and rules of protocol 117 and the
+# table `inet stargate`, and nobody else's.
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+LC_ALL=C
+export PATH LC_ALL
+state=${0%/*}
+sysctl_file=/etc/sysctl.d/90-stargate.conf
+strict=''
+
+# Two of us at once would undo each other's work; the folder itself is the lock.
+if command -v flock >/dev/null 2>&1; then
+    exec 9<"$state"
+    flock -w 60 9 || exit 1
+fi
+scratch=$(mktemp -d /run/stargate.XXXXXX) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+
+say() {
+    printf 'stargate: %s\n' "$*" >&2
+}
+
+sysctls() {
+    [ -f "$sysctl_file" ] || return 0
+    sysctl -q -p "$sysctl_file" || return 1
+    redirects=$(sed -n 's/^net\.ipv4\.conf\.all\.send_redirects *= *//p' "$sysctl_file")
+    [ -n "$redirects" ] || return 0
+    # A redirect is sent where `all` or the interface itself says so.
+    for setting in /proc/sys/net/ipv4/conf/*/send_redirects; do
+        printf '%s\n' "$redirects" 2>/dev/null >"$setting" || [ ! -e "$setting" ] || return 1
+    done
+}
+
+firewall() {
+    [ -f "$state/firewall.nft" ] || return 0
+    nft -f "$state/firewall.nft"
+}
+
+# run FILE: each line by `ip`; says which of them failed.
+run() {
+    [ -s "$1" ] || return 0
+    ip -4 -force -batch "$1" 2>"$scratch/errors" && return 0
+    reason=''
+    while read -r line; do
+        case $line in
+        'Command failed '*)
+            say "$reason: ip $(sed -n "${line##*:}p" "$1")"
+            reason=''
+            ;;
+        *) reason=$reason$line ;;
+        esac
+    done <"$scratch/errors"
+    return 1
+}
+
+rules() {
+    [ -f "$state/rules" ] || return 0
+    ip -4 -o rule show >"$scratch/rules" || return 1
+    # What is missing comes before what is too much goes: no packet shall find
+    # neither.
+    awk '
+        function whole(prefix) { return prefix ~ /\// ? prefix : prefix "/32" }
+        /^#/ || NF == 0 { next }
+        kind == "wanted" { wanted[$1] = 1; order[++count] = $1; next }
+        !/ proto 117( |$)/ { next }
+        {
+            priority = $1
+            sub(/:$/, "", priority)
+            plain = NF == 9 && priority == 5200 && $2 == "from" && $3 == "all" &&
+                $4 == "to" && $6 == "lookup" && $7 == "main"
+            prefix = whole($5)
+            if (plain && prefix in wanted && !(prefix in present)) {
+                present[prefix] = 1
+                next
+            }
+            sub(/^[0-9]+:[ \t]+/, "")
+            sub(/ proto 117/, " protocol 117")
+            gsub(/ \[[a-z]+\]/, "")
+            stale[++gone] = "rule del priority " priority " " $0
+        }
+        END {
+            for (i = 1; i <= count; i++)
+                if (!(order[i] in present))
+                    print "rule add to " order[i] " priority 5200 lookup main protocol 117"
+            for (i = 1; i <= gone; i++) print stale[i]
+        }
+    ' kind=wanted "$state/rules" kind=found "$scratch/rules" >"$scratch/batch" || return 1
+    run "$scratch/batch"
+}
+
+routes() {
+    [ -f "$state/routes" ] || return 0
+    tunnel=''
+    if ip link show dev tailscale0 >/dev/null 2>&1; then
+        tunnel=1
+    fi
+    ip -4 -o route show table all proto 117 >"$scratch/ours" || return 1
+    ip -4 -o route show table main >"$scratch/all" || return 1
+    : >"$scratch/waiting"
+    : >"$scratch/taken"
+    awk -v tunnel="$tunnel" -v far=1000000 -v waiting="$scratch/waiting" \
+        -v taken_file="$scratch/taken" '
+        function value(name,    i) {
+            for (i = 2; i < NF; i++) if ($i == name) return $(i + 1)
+            return ""
+        }
+        /^#/ || NF == 0 { next }
+        kind == "wanted" {
+            wanted[$1] = $2
+            hop[$1] = $3
+            height[$1] = $2 == "unreachable" ? far : ""
+            order[++count] = $1
+            next
+        }
+        {
+            plain = $1 ~ /^[0-9]/ || $1 == "default"
+            type = plain ? "unicast" : $1
+            prefix = plain ? $1 : $2
+            if (prefix == "default") prefix = "0.0.0.0/0"
+            if (prefix !~ /\//) prefix = prefix "/32"
+            table = value("table")
+            metric = value("metric")
+            via = value("via")
+            dev = value("dev")
+            known = table == "" && prefix in wanted && metric == height[prefix]
+        }
+        kind == "all" {
+            if (known && !/ proto 117( |$)/) taken[prefix] = $0
+            next
+        }
+        {
+            as = known ? wanted[prefix] : ""
+            if ((as == "tunnel" && type == "unicast" && via == "" && dev == "tailscale0") ||
+                (as == "via" && type == "unicast" && via == hop[prefix]) ||
+                (as == "unreachable" && type == "unreachable")) {
+                present[prefix] = 1
+                next
+            }
+            place[++gone] = known ? prefix : ""
+            stale[gone] = "route del " type " " prefix (via == "" ? "" : " via " via) \
+                (dev == "" || type != "unicast" ? "" : " dev " dev) \
+                (metric == "" ? "" : " metric " metric) \
+                " table " (table == "" ? "main" : table) " proto 117"
+        }
+        END {
+            for (i = 1; i <= count; i++) {
+                prefix = order[i]
+                if (prefix in present) continue
+                if (prefix in taken) { print taken[prefix] >taken_file; continue }
+                if (wanted[prefix] == "tunnel" && !tunnel) { print prefix >waiting; continue }
+                if (wanted[prefix] == "tunnel") way = prefix " dev tailscale0"
+                else if (wanted[prefix] == "via") way = prefix " via " hop[prefix]
+                else way = "unreachable " prefix " metric " far
+                print "route replace " way " table main proto 117"
+            }
+            for (i = 1; i <= gone; i++) {
+                # The first of the same prefix and metric was replaced in its place.
+                if (place[i] != "" && !(place[i] in present)) {
+                    present[place[i]] = 1
+                    continue
+                }
+                print stale[i]
+            }
+        }
+    ' kind=wanted "$state/routes" kind=ours "$scratch/ours" kind=all "$scratch/all" \
+        >"$scratch/batch" || return 1
+    outcome=0
+    run "$scratch/batch" || outcome=1
+    while read -r line; do
+        say "somebody else's route is in the way and was left alone: $line"
+        outcome=1
+    done <"$scratch/taken"
+    # At boot the device comes later, and with it this program again.
+    if [ -s "$scratch/waiting" ] && [ -n "$strict" ]; then
+        say 'there is no device tailscale0: does tailscaled run, and is it logged in?'
+        outcome=1
+    fi
+    return "$outcome"
+}
+
+if [ "$#" -gt 0 ]; then
+    strict=1
+    for part in "$@"; do
+        case $part in
+        sysctls | firewall | rules | routes) "$part" || exit 1 ;;
+        *)
+            say "$part is no part of this program"
+            exit 64
+            ;;
+        esac
+    done
+    exit 0
+fi
+failed=0
+for part in sysctls firewall rules routes; do
+    "$part" || failed=1
+done
+exit "$failed"

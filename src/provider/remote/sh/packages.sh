@@ -1,0 +1,80 @@
+
+# apt_get ARGUMENTS: waits for other users of the package database.
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+        -o Dpkg::Options::=--force-confold "$@" >/dev/null || fail "apt-get $* failed"
+}
+
+# install_packages NAME...: from the distribution's own archive.
+install_packages() {
+    if have apt-get; then
+        apt_get update
+        apt_get install --no-install-recommends "$@"
+    elif have dnf; then
+        dnf -q -y install "$@" >/dev/null || fail "dnf install $* failed"
+    else
+        fail "$* must be installed, and this host has neither apt-get nor dnf"
+    fi
+}
+
+# fetch URL FILE
+fetch() {
+    if have curl; then
+        curl --proto '=https' --tlsv1.2 --fail --silent --show-error --location \
+            --retry 3 --connect-timeout 20 --output "$2" "$1" || fail "$1 cannot be fetched"
+    elif have wget; then
+        wget --quiet --https-only --tries=3 --timeout=20 --output-document="$2" "$1" ||
+            fail "$1 cannot be fetched"
+    else
+        install_packages curl ca-certificates
+        fetch "$1" "$2"
+    fi
+}
+
+# check_key FILE FINGERPRINT: the file holds that one key and no other.
+check_key() {
+    have gpg || install_packages gpg
+    (umask 077 && mkdir -p "$scratch/gpg")
+    found=$(gpg --homedir "$scratch/gpg" --batch --no-tty --with-colons --show-keys "$1" 2>/dev/null |
+        awk -F: '$1 == "pub" { key = 1 } $1 == "fpr" && key { print $10; key = 0 }')
+    if [ "$found" != "$2" ]; then
+        fail "the package source's key is $found, not $2; nothing was installed"
+    fi
+}
+
+# add_source NAME KEY_URL FINGERPRINT EXTENSION LINE: a package source whose
+# packages must be signed by that very key. LINE has @KEY@ for where it lies.
+add_source() {
+    have apt-get || fail "$1 must be installed, and this script knows apt-get only"
+    make_scratch
+    key=/etc/apt/keyrings/stargate-$1.$4
+    fetch "$2" "$scratch/source-key"
+    check_key "$scratch/source-key" "$3"
+    mkdir -p /etc/apt/keyrings
+    chmod 0644 "$scratch/source-key"
+    cp "$scratch/source-key" "$key.part"
+    mv -f "$key.part" "$key"
+    put 0644 "/etc/apt/sources.list.d/stargate-$1.list" "deb [signed-by=$key] $5
+"
+    apt_get update
+}
+
+# drop_source NAME
+drop_source() {
+    if [ -f "/etc/apt/sources.list.d/stargate-$1.list" ]; then
+        drop "/etc/apt/sources.list.d/stargate-$1.list"
+        rm -f "/etc/apt/keyrings/stargate-$1.gpg" "/etc/apt/keyrings/stargate-$1.asc"
+    fi
+}
+
+# note_installed FOLDER NAME: we brought it, so we take it away again.
+note_installed() {
+    mkdir -p "$1"
+    if ! installed_by_us "$1" "$2"; then
+        printf '%s\n' "$2" >>"$1/installed"
+    fi
+}
+
+installed_by_us() {
+    [ -f "$1/installed" ] && grep -q -x -F -e "$2" "$1/installed"
+}

@@ -1,0 +1,27 @@
+
+# What the sysctls were before us, for the day on which we go.
+remember_sysctls() {
+    if [ -f "$folder/sysctls.before" ]; then
+        return 0
+    fi
+    before=''
+    for name in net.ipv4.ip_forward net.ipv4.conf.all.rp_filter \
+        net.ipv4.conf.all.send_redirects net.ipv4.conf.default.send_redirects; do
+        before="$before$name = $(cat "/proc/sys/$(printf '%s' "$name" | tr . /)")
+"
+    done
+    put 0644 "$folder/sysctls.before" "$before"
+}
+
+main() {
+    if [ "$part_name" = sysctls ]; then
+        remember_sysctls
+    fi
+    if [ "$part_name" = firewall ] && ! have nft; then
+        install_packages nftables
+    fi
+    put 0644 "$file" "$content"
+    put 0644 "$folder/apply" "$apply"
+    enable_unit "$unit_name" "$unit"
+    sh "$folder/apply" "$part_name"
+}

@@ -1,0 +1,11 @@
+
+main() {
+    mkdir -p "$folder"
+    # mktemp makes it root's alone before anything is in it.
+    part=$(mktemp "$folder/bootstrap-kubeconfig.XXXXXX")
+    if cat >"$part" && [ -s "$part" ] && mv -f "$part" "$folder/bootstrap-kubeconfig"; then
+        return 0
+    fi
+    rm -f "$part"
+    fail 'the bootstrap kubeconfig cannot be written'
+}

@@ -1,0 +1,5 @@
+
+main() {
+    mkdir -p "$folder"
+    write "$mode" "$file" "$content"
+}

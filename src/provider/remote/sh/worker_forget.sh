@@ -1,0 +1,4 @@
+
+main() {
+    rm -f "$folder/bootstrap-kubeconfig"
+}

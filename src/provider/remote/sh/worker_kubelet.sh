@@ -1,0 +1,35 @@
+
+kubelet_version() {
+    if have kubelet; then
+        kubelet --version 2>/dev/null | sed -n 's/^Kubernetes v//p'
+    fi
+}
+
+main() {
+    make_scratch
+    mkdir -p "$folder"
+    if [ -n "$preinstalled" ]; then
+        found=$(kubelet_version)
+        [ "$found" = "$version" ] ||
+            fail "the kubelet is ${found:-not installed}, it must be $version, and the profile brings no packages"
+        return 0
+    fi
+    if [ "$(kubelet_version)" != "$version" ]; then
+        have apt-get ||
+            fail "kubelet $version must be installed by hand: this host has no apt-get"
+        add_source kubernetes "$source/Release.key" "$key_fingerprint" asc "$source/ /"
+        have kubelet || note_installed "$folder" kubelet
+        apt-mark unhold kubelet kubernetes-cni >/dev/null 2>&1 || true
+        apt_get install --no-install-recommends --allow-downgrades "kubelet=$version-*"
+        # The package starts it; without a configuration it has nothing to do.
+        if [ ! -f "$folder/kubelet.digest" ]; then
+            systemctl disable --now kubelet >/dev/null 2>&1 || true
+        fi
+    fi
+    if [ "$(kubelet_version)" != "$version" ]; then
+        fail "the kubelet is $(kubelet_version), not $version"
+    fi
+    if have apt-mark; then
+        apt-mark hold kubelet kubernetes-cni >/dev/null 2>&1 || true
+    fi
+}

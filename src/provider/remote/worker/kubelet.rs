@@ -1,0 +1,210 @@
+//! The kubelet's configuration, unit and credentials, as text.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::HostScript;
+use super::super::files;
+use super::super::quote::quote;
+use super::FOLDER;
+use crate::desired::digest::text_digest;
+use crate::provider::host::KubeletConfiguration;
+use crate::provider::secret::Secret;
+
+/// Keys of Kubernetes's own that a kubelet may give its Node
+/// (`k8s.io/kubelet/pkg/apis/well_known_labels.go`).
+const WELL_KNOWN: [&str; 10] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "node.kubernetes.io/instance-type",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+];
+
+const UNIT: &str = "[Unit]
+Description=The kubelet of a stargate worker
+Wants=network-online.target
+After=network-online.target containerd.service stargate-worker.service
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/bin/sh /etc/stargate/worker/kubelet
+Restart=always
+RestartSec=5
+SuccessExitStatus=143
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// Ours wins over the drop-in of another package, such as kubeadm's.
+const DROP_IN: &str = "[Service]
+ExecStart=
+ExecStart=/bin/sh /etc/stargate/worker/kubelet
+";
+
+/// The script that writes it all.
+pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostScript {
+    let (configuration, command) = (configuration(wanted), command(wanted));
+    let header = files::header(topology);
+    let written: String =
+        [&configuration, &command, UNIT, DROP_IN].map(|body| format!("{header}\n{body}")).concat();
+    // What was asked for, and what it became on disk: together they tell a file
+    // that somebody edited.
+    let digest = format!("{} {}", wanted.digest, text_digest(&written));
+    super::begin("configure the kubelet", topology)
+        .value("configuration", &configuration)
+        .value("command", &command)
+        .value("unit", UNIT)
+        .value("drop_in", DROP_IN)
+        .value("digest", &digest)
+        .runs(include_str!("../sh/worker_configuration.sh"))
+}
+
+/// JSON is YAML too, and no value can leave its place in it.
+fn configuration(wanted: &KubeletConfiguration) -> String {
+    let taints: Vec<Value> = wanted.taints.iter().map(|taint| taint_of(taint)).collect();
+    let value = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": true },
+            "x509": { "clientCAFile": format!("{FOLDER}/ca.crt") },
+        },
+        "authorization": { "mode": "Webhook" },
+        "cgroupDriver": "systemd",
+        "clusterDNS": [wanted.cluster_dns],
+        "clusterDomain": "cluster.local",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "failSwapOn": true,
+        "maxPods": wanted.max_pods,
+        "protectKernelDefaults": true,
+        "providerID": wanted.provider_id,
+        "readOnlyPort": 0,
+        "registerWithTaints": taints,
+        "resolvConf": format!("{FOLDER}/resolv.conf"),
+        "rotateCertificates": true,
+        "serverTLSBootstrap": false,
+    });
+    format!("{value:#}\n")
+}
+
+/// `key=value:Effect`, the value being optional.
+fn taint_of(taint: &str) -> Value {
+    let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    json!({ "key": key, "value": value, "effect": effect })
+}
+
+/// The program that the unit runs: a shell has one way of quoting, and systemd
+/// another.
+fn command(wanted: &KubeletConfiguration) -> String {
+    let labels: Vec<String> =
+        own_labels(&wanted.labels).map(|(name, value)| format!("{name}={value}")).collect();
+    format!(
+        "# The stub that systemd-resolved puts into /etc/resolv.conf answers no pod.\n\
+         resolver=/run/systemd/resolve/resolv.conf\n\
+         [ -e \"$resolver\" ] || resolver=/etc/resolv.conf\n\
+         ln -sfn \"$resolver\" {FOLDER}/resolv.conf\n\
+         exec kubelet \\\n    \
+         --config={FOLDER}/kubelet.yaml \\\n    \
+         --kubeconfig=/var/lib/kubelet/kubeconfig \\\n    \
+         --bootstrap-kubeconfig={FOLDER}/bootstrap-kubeconfig \\\n    \
+         --hostname-override={} \\\n    \
+         --node-ip={} \\\n    \
+         --node-labels={}\n",
+        quote(&wanted.node_name),
+        quote(&wanted.node_ip.to_string()),
+        quote(&labels.join(",")),
+    )
+}
+
+/// Labels that a kubelet may give its own Node; one more and it does not start.
+/// The others come from the cluster's side once the Node is there.
+fn own_labels(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
+    labels.iter().filter(|(name, _)| {
+        let domain = name.split_once('/').map_or("", |(domain, _)| domain);
+        let below = |zone: &str| domain == zone || domain.ends_with(&format!(".{zone}"));
+        let reserved = below("kubernetes.io") || below("k8s.io");
+        let allowed = below("kubelet.kubernetes.io") || below("node.kubernetes.io");
+        !reserved || allowed || WELL_KNOWN.contains(&name.as_str())
+    })
+}
+
+/// The kubeconfig with which the kubelet asks for its certificate; what it writes
+/// for itself afterwards takes the server and the CA from it.
+pub(super) fn bootstrap_kubeconfig(server: &str, token: &Secret) -> Secret {
+    let value = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "stargate",
+            "cluster": { "server": server, "certificate-authority": format!("{FOLDER}/ca.crt") },
+        }],
+        "users": [{ "name": "bootstrap", "user": { "token": token.expose() } }],
+        "contexts": [{
+            "name": "bootstrap",
+            "context": { "cluster": "stargate", "user": "bootstrap" },
+        }],
+        "current-context": "bootstrap",
+    });
+    Secret::new(format!("{value:#}\n"))
+}
+
+/// The digest of what was asked for, where what lies on disk still is that.
+pub(super) fn digest_on_disk(noted: &str, sum: &str) -> Option<String> {
+    let (digest, written) = noted.trim_end().split_once(' ')?;
+    let sum = sum.split_whitespace().next()?;
+    (written == sum).then(|| digest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubelet_gives_itself_only_what_it_may() {
+        let names = [
+            ("kubernetes.azure.com/managed", true),
+            ("stargate.io/topology", true),
+            ("node.kubernetes.io/exclude-from-external-load-balancers", true),
+            ("kubernetes.io/arch", true),
+            ("plain", true),
+            ("node-role.kubernetes.io/worker", false),
+            ("kubernetes.io/role", false),
+            ("x.node-restriction.kubernetes.io/a", false),
+        ];
+        for (name, allowed) in names {
+            let labels = BTreeMap::from([(name.to_owned(), "x".to_owned())]);
+            assert_eq!(own_labels(&labels).count() == 1, allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_taint_has_three_parts() {
+        assert_eq!(
+            taint_of("a.b/c=d:NoSchedule"),
+            json!({ "key": "a.b/c", "value": "d", "effect": "NoSchedule" })
+        );
+        assert_eq!(
+            taint_of("a:NoExecute"),
+            json!({ "key": "a", "value": "", "effect": "NoExecute" })
+        );
+    }
+
+    #[test]
+    fn an_edited_file_has_no_digest() {
+        assert_eq!(digest_on_disk("abc 123\n", "123  -\n"), Some("abc".to_owned()));
+        assert_eq!(digest_on_disk("abc 123\n", "124  -\n"), None);
+        assert_eq!(digest_on_disk("abc\n", "123"), None);
+        assert_eq!(digest_on_disk("abc 123\n", ""), None);
+    }
+}

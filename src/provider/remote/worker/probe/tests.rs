@@ -1,0 +1,149 @@
+use super::super::super::test_answer::TestAnswer;
+use super::super::UNIT;
+use super::*;
+use crate::desired::digest::text_digest;
+
+const ROUTES: &str = r#"[{"dst":"10.244.0.0/16","gateway":"10.60.0.2","dev":"eth0","flags":[]}]"#;
+const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+const SUMS: &str = "aa  /opt/cni/bin/host-local\nbb  /opt/cni/bin/loopback\n";
+
+/// A worker as stargate leaves it.
+fn joined() -> TestAnswer {
+    let pinned = CniRelease::pinned().digest_amd64;
+    TestAnswer::of("dc1-w1")
+        .with("architecture", "x86_64\n")
+        .with("forwarding", "1\n")
+        .with("modules", "overlay\nbr_netfilter\n")
+        .with("swap", "")
+        .with_file("sysctls_file", SYSCTLS)
+        .with_file("modules_file", MODULES)
+        .with("containerd", "containerd github.com/containerd/containerd 1.7.34 abc\n")
+        .with_file("containerd_file", containerd::VERSION_1)
+        .with("containerd_active", "active\n")
+        .with("kubelet", "Kubernetes v1.33.7\n")
+        .with("kubelet_active", "active\n")
+        .with_file("kubelet_digest", "wanted 0123\n")
+        .with("kubelet_sum", "0123  -\n")
+        .with_file("cni_plugins", &format!("{pinned}\n{SUMS}"))
+        .with("cni_sums", SUMS)
+        .with("cni_file", &cni::conflist("10.244.65.0/24".parse().unwrap()))
+        .with("cni_chosen", "00-stargate.conflist\n")
+        .with("cluster_ca", &format!("{}  /etc/stargate/worker/ca.crt\n", text_digest(CA)))
+        .with("certificate", "yes\n")
+        .with("bootstrap", "")
+        .with_file("stamp", "stamped\n")
+        .with("routes", ROUTES)
+        .with_file("routes_file", "10.244.0.0/16 via 10.60.0.2\n")
+        .with_file("apply", files::APPLY)
+        .with_file("unit", &super::super::unit())
+        .with("unit_enabled", "enabled\n")
+}
+
+fn seen(answer: &TestAnswer) -> WorkerProbe {
+    parse("dc1-w1", &answer.line()).unwrap()
+}
+
+#[test]
+fn a_joined_worker_is_read() {
+    let probe = seen(&joined());
+    assert_eq!(probe.architecture, "x86_64");
+    assert_eq!(probe.modules.len(), 2);
+    assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
+    assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
+    assert!(probe.cni_plugins && probe.client_certificate && !probe.bootstrap_kubeconfig);
+    assert_eq!(probe.cluster_ca_digest, Some(text_digest(CA)));
+    assert_eq!(probe.kubelet_configuration_digest.as_deref(), Some("wanted"));
+    assert!(probe.routes_persistent);
+    let host = probe.host;
+    assert_eq!(host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
+    assert_eq!(host.cni_chosen.as_deref(), Some("00-stargate.conflist"));
+    assert!(host.ip_forwarding && host.swap_off);
+    assert!(host.container_runtime_active && host.kubelet_active);
+    assert_eq!(host.kernel_routes.len(), 1);
+    assert_eq!(host.stamp.as_deref(), Some("stamped"));
+}
+
+#[test]
+fn a_bare_machine_is_read() {
+    let bare = TestAnswer::of("dc1-w1.example.com")
+        .with("architecture", "aarch64\n")
+        .with("forwarding", "0\n")
+        .with("swap", "/swapfile file 2097148 0 -2\n")
+        .with("routes", "[]")
+        .without("containerd")
+        .without("kubelet")
+        .without("stamp");
+    let probe = seen(&bare);
+    assert_eq!(probe.architecture, "aarch64");
+    assert!(probe.modules.is_empty() && !probe.cni_plugins && !probe.client_certificate);
+    assert_eq!((probe.container_runtime_version, probe.kubelet_version), (None, None));
+    assert_eq!((probe.cluster_ca_digest, probe.kubelet_configuration_digest), (None, None));
+    assert!(!probe.host.ip_forwarding && !probe.host.swap_off);
+    assert_eq!((probe.host.stamp, probe.host.cni_chosen), (None, None));
+    assert!(probe.routes_persistent, "there are none to lose");
+}
+
+/// Whether something of a joined worker is no longer what it was.
+fn differs(answer: &TestAnswer) -> bool {
+    seen(answer) != seen(&joined())
+}
+
+#[test]
+fn what_somebody_broke_is_seen() {
+    let broken = [
+        ("forwarding", "0\n"),
+        ("modules", "overlay\n"),
+        ("swap", "/dev/sdb1 none swap sw 0 0\n"),
+        ("sysctls_file", "net.ipv4.ip_forward = 1\n"),
+        ("modules_file", "overlay\n"),
+        ("containerd_file", "version = 2\n"),
+        ("containerd", "containerd github.com/containerd/containerd v2.1.0 abc\n"),
+        ("containerd_active", "failed\n"),
+        ("kubelet", "Kubernetes v1.33.8\n"),
+        ("kubelet_active", "activating\n"),
+        ("kubelet_sum", "4567  -\n"),
+        ("cni_sums", "aa  /opt/cni/bin/host-local\n"),
+        ("cni_plugins", SUMS),
+        ("cni_file", "{}"),
+        ("cni_chosen", "00-aaa.conflist\n"),
+        ("cluster_ca", "ffff  /etc/stargate/worker/ca.crt\n"),
+        ("certificate", ""),
+        ("bootstrap", "yes\n"),
+        ("routes", "[]"),
+        ("routes_file", ""),
+        ("unit_enabled", "disabled\n"),
+        ("stamp", "other\n"),
+    ];
+    for (part, text) in broken {
+        assert!(differs(&joined().with(part, text)), "{part}");
+    }
+    assert!(!differs(&joined()));
+}
+
+#[test]
+fn another_worker_s_answer_is_refused() {
+    let other = parse("dc1-w2", &joined().line()).unwrap_err();
+    assert_eq!(other.to_string(), "the host there calls itself dc1-w1, not dc1-w2");
+}
+
+#[test]
+fn what_a_host_says_can_be_printed() {
+    let hostile = "\u{1b}[2J\u{7}\u{202e}x\n";
+    let answer = ["architecture", "containerd", "cni_chosen", "cluster_ca"]
+        .iter()
+        .fold(joined(), |answer, part| answer.with(part, hostile))
+        .with_file("stamp", hostile)
+        .with_file("kubelet_digest", &format!("{} 0123\n", hostile.trim_end()));
+    let probe = seen(&answer);
+    let shown = [
+        Some(probe.architecture),
+        probe.cluster_ca_digest,
+        probe.kubelet_configuration_digest,
+        probe.host.cni_chosen,
+        probe.host.stamp,
+    ];
+    for text in shown.into_iter().flatten() {
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+    assert_eq!(UNIT, "stargate-worker.service", "as the probe's script has it");
+}

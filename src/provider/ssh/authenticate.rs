@@ -1,0 +1,281 @@
+//! Proving to a host who we are.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use russh::MethodKind;
+use russh::client::{AuthResult, Handle};
+use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::AgentClient;
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyBase64};
+use tokio::net::UnixStream;
+
+use super::error::SshError;
+use super::handler::{Client, Ending, told};
+use super::host_keys::fingerprint;
+use super::identity::{KeyFile, State};
+use super::settings::SshSettings;
+use crate::provider::host::HostTarget;
+
+/// One login.
+pub(super) struct Login<'a> {
+    pub(super) handle: &'a mut Handle<Client>,
+    pub(super) target: &'a HostTarget,
+    pub(super) settings: &'a SshSettings,
+    pub(super) key_files: &'a [KeyFile],
+    pub(super) ending: &'a Ending,
+    /// What was tried, for those who have to find out why nothing helped.
+    pub(super) tried: Vec<String>,
+    /// The keys that the host has turned down.
+    pub(super) offered: BTreeSet<Vec<u8>>,
+}
+
+/// Whether to go on trying.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    In,
+    GoOn,
+    GiveUp,
+}
+
+/// Signs nothing: a host that asks it to would take the key.
+struct Probe;
+
+#[derive(Debug)]
+struct Wanted;
+
+impl From<russh::SendError> for Wanted {
+    fn from(_: russh::SendError) -> Self {
+        Self
+    }
+}
+
+impl russh::Signer for Probe {
+    type Error = Wanted;
+
+    async fn auth_sign(
+        &mut self,
+        _key: &AgentIdentity,
+        _hash: Option<HashAlg>,
+        _data: Vec<u8>,
+    ) -> Result<Vec<u8>, Wanted> {
+        Err(Wanted)
+    }
+}
+
+impl Login<'_> {
+    /// Tries the agent's keys, then the key files.
+    pub(super) async fn log_in(mut self) -> Result<(), SshError> {
+        let mut next = Next::GoOn;
+        if let Some(socket) = &self.settings.agent {
+            next = self.try_agent(socket).await?;
+        }
+        for file in self.key_files {
+            if next == Next::GoOn {
+                next = self.try_file(file).await?;
+            }
+        }
+        match next {
+            Next::In => Ok(()),
+            Next::GoOn | Next::GiveUp => {
+                let Self { target, tried, .. } = self;
+                let HostTarget { hostname, user, .. } = target.clone();
+                Err(SshError::Login { hostname, user, tried })
+            }
+        }
+    }
+
+    async fn try_agent(&mut self, socket: &Path) -> Result<Next, SshError> {
+        let mut agent = match UnixStream::connect(socket).await {
+            Ok(stream) => AgentClient::connect(stream),
+            Err(error) => {
+                self.tried.push(format!("the agent at {}: {error}", socket.display()));
+                return Ok(Next::GoOn);
+            }
+        };
+        if let Some(binding) = self.handle.agent_session_binding() {
+            // Agents that know of no such thing refuse, and work all the same.
+            let bound = self.within(agent.bind_session(binding, false)).await?;
+            tracing::debug!(bound = bound.is_ok(), "told the agent which host it signs for");
+        }
+        let identities = match self.within(agent.request_identities()).await? {
+            Ok(identities) => identities,
+            Err(error) => {
+                self.tried.push(format!("the agent at {}: {error}", socket.display()));
+                return Ok(Next::GoOn);
+            }
+        };
+        let identities = self.in_order(identities).await;
+        if identities.is_empty() {
+            self.tried.push(format!("the agent at {}: no key to try", socket.display()));
+        }
+        for (key, comment) in identities {
+            let next = self.try_agent_key(&mut agent, &key, &comment).await?;
+            if next != Next::GoOn {
+                return Ok(next);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// The agent's keys, the likeliest first: sshd breaks off after a few.
+    async fn in_order(&self, identities: Vec<AgentIdentity>) -> Vec<(PublicKey, String)> {
+        let mut likely = Vec::new();
+        for file in self.key_files {
+            likely.extend(file.public(&self.settings.passphrases).await);
+        }
+        if !self.settings.only_key_files {
+            let preferred = self.settings.preferred_key.as_deref();
+            likely.extend(preferred.and_then(|text| PublicKey::from_openssh(text).ok()));
+        }
+        let is_likely = |key: &PublicKey| likely.iter().any(|one| one.key_data() == key.key_data());
+        let mut keys: Vec<_> = identities
+            .into_iter()
+            .filter_map(|identity| match identity {
+                AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
+                AgentIdentity::Certificate { .. } => None,
+            })
+            .filter(|(key, _)| !self.settings.only_key_files || is_likely(key))
+            .collect();
+        keys.sort_by_key(|(key, _)| !is_likely(key));
+        keys
+    }
+
+    async fn try_agent_key(
+        &mut self,
+        agent: &mut AgentClient<UnixStream>,
+        key: &PublicKey,
+        comment: &str,
+    ) -> Result<Next, SshError> {
+        let name = named(&format!("the agent's key {comment}"), key);
+        let hash = self.rsa_hash(key).await?;
+        let (user, limit) = (self.target.user.clone(), self.settings.login_within);
+        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
+        let outcome = match tokio::time::timeout(limit, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => return Err(self.silent()),
+        };
+        match outcome {
+            Ok(result) => self.judge(name, key, result),
+            Err(error) => {
+                self.tried.push(format!("{name}: the agent does not sign: {error}"));
+                self.offered.insert(key.public_key_bytes());
+                Ok(if self.handle.is_closed() { Next::GiveUp } else { Next::GoOn })
+            }
+        }
+    }
+
+    async fn try_file(&mut self, file: &KeyFile) -> Result<Next, SshError> {
+        let shown = file.path().display().to_string();
+        let passphrases = &self.settings.passphrases;
+        let mut state = file.read(passphrases).await;
+        if let State::Locked(public) = &state {
+            if let Some(next) = self.probe(&shown, public).await? {
+                return Ok(next);
+            }
+            // The host would take it, so it is worth asking for the passphrase.
+            state = file.unlock(passphrases).await;
+        }
+        match state {
+            State::Ready(key) => self.try_key(&shown, key).await,
+            State::Unusable(reason) => {
+                self.tried.push(format!("{shown}: {reason}"));
+                Ok(Next::GoOn)
+            }
+            State::Unread | State::Locked(_) => Ok(Next::GoOn),
+        }
+    }
+
+    async fn try_key(&mut self, shown: &str, key: Arc<PrivateKey>) -> Result<Next, SshError> {
+        let public = key.public_key().clone();
+        if self.offered.contains(&public.public_key_bytes()) {
+            return Ok(Next::GoOn);
+        }
+        let hash = self.rsa_hash(&public).await?;
+        let (user, limit) = (self.target.user.clone(), self.settings.login_within);
+        let key = PrivateKeyWithHashAlg::new(key, hash);
+        let asked = self.handle.authenticate_publickey(user, key);
+        match tokio::time::timeout(limit, asked).await {
+            Ok(Ok(result)) => self.judge(named(shown, &public), &public, result),
+            Ok(Err(error)) => Err(self.broken(&error.into())),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    /// Asks whether the host would take a key; `None` if it would.
+    async fn probe(&mut self, shown: &str, key: &PublicKey) -> Result<Option<Next>, SshError> {
+        if self.offered.contains(&key.public_key_bytes()) {
+            return Ok(Some(Next::GoOn));
+        }
+        let hash = self.rsa_hash(key).await?;
+        let (user, limit) = (self.target.user.clone(), self.settings.login_within);
+        let mut probe = Probe;
+        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, &mut probe);
+        let outcome = match tokio::time::timeout(limit, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => return Err(self.silent()),
+        };
+        match outcome {
+            Err(Wanted) => Ok(None),
+            Ok(result) => self.judge(named(shown, key), key, result).map(Some),
+        }
+    }
+
+    /// What to do after the host's answer to a key.
+    fn judge(
+        &mut self,
+        name: String,
+        key: &PublicKey,
+        result: AuthResult,
+    ) -> Result<Next, SshError> {
+        let AuthResult::Failure { remaining_methods, partial_success } = result else {
+            return Ok(Next::In);
+        };
+        self.offered.insert(key.public_key_bytes());
+        if self.handle.is_closed() {
+            let ended = self.ending.reason().unwrap_or_else(|| "the host hung up".to_owned());
+            self.tried.push(format!("{name}: {ended}"));
+            return Ok(Next::GiveUp);
+        }
+        if partial_success {
+            self.tried.push(format!("{name}: taken, but the host wants more than a key"));
+            return Ok(Next::GiveUp);
+        }
+        self.tried.push(format!("{name}: refused"));
+        match remaining_methods.contains(&MethodKind::PublicKey) {
+            true => Ok(Next::GoOn),
+            false => Ok(Next::GiveUp),
+        }
+    }
+
+    /// The hash to sign with, which only RSA leaves open.
+    async fn rsa_hash(&self, key: &PublicKey) -> Result<Option<HashAlg>, SshError> {
+        if !key.algorithm().is_rsa() {
+            return Ok(None);
+        }
+        let best = self.within(self.handle.best_supported_rsa_hash()).await?;
+        let best = best.map_err(|error| self.broken(&error.into()))?;
+        Ok(best.unwrap_or(Some(HashAlg::Sha512)))
+    }
+
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, SshError> {
+        tokio::time::timeout(self.settings.login_within, work).await.map_err(|_| self.silent())
+    }
+
+    fn silent(&self) -> SshError {
+        let seconds = self.settings.login_within.as_secs_f32();
+        let reason = format!("it did not answer to the login within {seconds} s");
+        SshError::unreachable(self.target, reason)
+    }
+
+    fn broken(&self, error: &super::handler::ClientError) -> SshError {
+        let reason = self.ending.reason().unwrap_or_else(|| told(error));
+        SshError::unreachable(self.target, format!("the login broke off: {reason}"))
+    }
+}
+
+fn named(what: &str, key: &PublicKey) -> String {
+    format!("{} ({})", what.trim(), fingerprint(&key.public_key_bytes()))
+}

@@ -1,0 +1,261 @@
+//! Key files, read once and unlocked at most once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
+use tokio::sync::Mutex;
+
+use super::settings::PassphraseSource;
+
+/// Why an RSA key is of no use here.
+const NO_RSA: &str = "it is an RSA key, which this build cannot use; make an ed25519 key \
+                      (`ssh-keygen -t ed25519`), load it into an agent, or use a build with the \
+                      feature `ssh-rsa`";
+
+/// A key file.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+/// What is known of a key file.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    /// Nothing yet.
+    Unread,
+    /// It is ready for use.
+    Ready(Arc<PrivateKey>),
+    /// A passphrase is needed; the public half is known already.
+    Locked(Box<PublicKey>),
+    /// It cannot be used.
+    Unusable(String),
+}
+
+impl KeyFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, state: Mutex::new(State::Unread) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The public half, from the file beside it or the key file itself.
+    pub(super) async fn public(
+        &self,
+        passphrases: &Arc<dyn PassphraseSource>,
+    ) -> Option<PublicKey> {
+        match self.read(passphrases).await {
+            State::Ready(key) => Some(key.public_key().clone()),
+            State::Locked(key) => Some(*key),
+            State::Unread | State::Unusable(_) => beside(&self.path),
+        }
+    }
+
+    /// Reads the file, without unlocking it where that can be put off.
+    pub(super) async fn read(&self, passphrases: &Arc<dyn PassphraseSource>) -> State {
+        let mut state = self.state.lock().await;
+        if matches!(*state, State::Unread) {
+            let (path, passphrases) = (self.path.clone(), Arc::clone(passphrases));
+            *state = off_the_loop(move || read(&path, passphrases.as_ref())).await;
+        }
+        state.clone()
+    }
+
+    /// Unlocks the file, or says why it stays locked. Of several who want that,
+    /// one asks for the passphrase and all get the outcome.
+    pub(super) async fn unlock(&self, passphrases: &Arc<dyn PassphraseSource>) -> State {
+        let mut state = self.state.lock().await;
+        if matches!(*state, State::Locked(_)) {
+            let (path, passphrases) = (self.path.clone(), Arc::clone(passphrases));
+            *state = off_the_loop(move || unlock(&path, passphrases.as_ref())).await;
+        }
+        state.clone()
+    }
+}
+
+/// Unlocking a key takes a processor a while, and asking takes people longer.
+async fn off_the_loop(work: impl FnOnce() -> State + Send + 'static) -> State {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| State::Unusable(format!("reading it broke off: {error}")))
+}
+
+fn read(path: &Path, passphrases: &dyn PassphraseSource) -> State {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return State::Unusable(format!("it cannot be read: {error}")),
+    };
+    if let Ok(key) = PrivateKey::from_openssh(&text)
+        && key.is_encrypted()
+    {
+        return match fit(key.public_key()) {
+            Ok(()) => State::Locked(Box::new(key.public_key().clone())),
+            Err(reason) => State::Unusable(reason),
+        };
+    }
+    match decode_secret_key(&text, None) {
+        Ok(key) => ready(key),
+        // Older forms hide the public half too.
+        Err(error) if text.contains("ENCRYPTED") => match beside(path) {
+            Some(public) => State::Locked(Box::new(public)),
+            None => opened(&text, path, passphrases, &error.to_string()),
+        },
+        Err(error) if text.contains("BEGIN RSA PRIVATE KEY") && !cfg!(feature = "ssh-rsa") => {
+            tracing::debug!(%error, "an RSA key is passed over");
+            State::Unusable(NO_RSA.to_owned())
+        }
+        Err(error) => State::Unusable(format!("it holds no key that can be read: {error}")),
+    }
+}
+
+fn unlock(path: &Path, passphrases: &dyn PassphraseSource) -> State {
+    match std::fs::read_to_string(path) {
+        Ok(text) => opened(&text, path, passphrases, "it is locked"),
+        Err(error) => State::Unusable(format!("it cannot be read: {error}")),
+    }
+}
+
+fn opened(text: &str, path: &Path, passphrases: &dyn PassphraseSource, locked: &str) -> State {
+    let Some(passphrase) = passphrases.passphrase(path) else {
+        let remedy = "set STARGATE_SSH_KEY_PASSPHRASE, or load the key into an agent (`ssh-add`)";
+        tracing::debug!(reason = locked, "no passphrase for a key file");
+        return State::Unusable(format!("it is locked and there is no passphrase; {remedy}"));
+    };
+    match decode_secret_key(text, Some(passphrase.expose())) {
+        Ok(key) => ready(key),
+        Err(_) => State::Unusable("the passphrase does not unlock it".to_owned()),
+    }
+}
+
+fn ready(key: PrivateKey) -> State {
+    match fit(key.public_key()) {
+        Ok(()) => State::Ready(Arc::new(key)),
+        Err(reason) => State::Unusable(reason),
+    }
+}
+
+fn fit(key: &PublicKey) -> Result<(), String> {
+    match key.algorithm().is_rsa() && !cfg!(feature = "ssh-rsa") {
+        true => Err(NO_RSA.to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// `id_ed25519.pub` beside `id_ed25519`.
+fn beside(path: &Path) -> Option<PublicKey> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    load_public_key(PathBuf::from(name)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::provider::secret::Secret;
+    use crate::provider::ssh::settings::FixedPassphrase;
+
+    /// Makes a key by `ssh-keygen`; `None` where there is none on the machine.
+    fn key(folder: &Path, options: &[&str]) -> Option<KeyFile> {
+        let path = folder.join("key");
+        let status =
+            Command::new("ssh-keygen").arg("-q").args(options).arg("-f").arg(&path).status();
+        status.ok().filter(std::process::ExitStatus::success)?;
+        Some(KeyFile::new(path))
+    }
+
+    fn none() -> Arc<dyn PassphraseSource> {
+        Arc::new(FixedPassphrase(None))
+    }
+
+    #[tokio::test]
+    async fn keys_of_every_kind_are_read() {
+        for (kind, form) in [
+            ("ed25519", &[][..]),
+            ("ecdsa", &[][..]),
+            ("ecdsa", &["-b", "521"][..]),
+            ("ecdsa", &["-m", "PEM"][..]),
+            ("ecdsa", &["-m", "PKCS8"][..]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = [&["-t", kind, "-N", ""][..], form].concat();
+            let Some(file) = key(folder.path(), &options) else {
+                return println!("skipped: there is no ssh-keygen");
+            };
+            let state = file.read(&none()).await;
+            assert!(matches!(state, State::Ready(_)), "{kind} {form:?}: {state:?}");
+        }
+    }
+
+    /// Counts how often it is asked.
+    #[derive(Debug)]
+    struct Counting(AtomicUsize, &'static str);
+
+    impl PassphraseSource for Counting {
+        fn passphrase(&self, _key_file: &Path) -> Option<Secret> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Some(Secret::new(self.1))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_key_is_unlocked_once() {
+        for form in [&[][..], &["-m", "PKCS8"][..]] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = [&["-t", "ecdsa", "-N", "marked", "-a", "1"][..], form].concat();
+            let Some(file) = key(folder.path(), &options) else {
+                return println!("skipped: there is no ssh-keygen");
+            };
+            let source = Arc::new(Counting(AtomicUsize::new(0), "marked"));
+            let passphrases: Arc<dyn PassphraseSource> = source.clone();
+            let State::Locked(public) = file.read(&passphrases).await else { panic!("not locked") };
+            assert_eq!(source.0.load(Ordering::SeqCst), 0);
+            let states = futures::future::join_all((0..4).map(|_| file.unlock(&passphrases))).await;
+            for state in states {
+                let State::Ready(ready) = state else { panic!("{form:?}: {state:?}") };
+                assert_eq!(ready.public_key().key_data(), public.key_data());
+            }
+            assert_eq!(source.0.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(file) = key(folder.path(), &["-t", "ed25519", "-N", "marked", "-a", "1"]) else {
+            return println!("skipped: there is no ssh-keygen");
+        };
+        file.read(&none()).await;
+        let State::Unusable(reason) = file.unlock(&none()).await else { panic!() };
+        assert!(reason.contains("STARGATE_SSH_KEY_PASSPHRASE"), "{reason}");
+        let wrong: Arc<dyn PassphraseSource> = Arc::new(Counting(AtomicUsize::new(0), "wrong"));
+        let again = KeyFile::new(file.path().to_owned());
+        again.read(&wrong).await;
+        let State::Unusable(reason) = again.unlock(&wrong).await else { panic!() };
+        assert!(reason.contains("does not unlock") && !reason.contains("wrong"), "{reason}");
+        let State::Unusable(reason) = KeyFile::new("/nowhere/key".into()).read(&none()).await
+        else {
+            panic!()
+        };
+        assert!(reason.contains("cannot be read"), "{reason}");
+    }
+
+    #[cfg(not(feature = "ssh-rsa"))]
+    #[tokio::test]
+    async fn an_rsa_key_says_what_to_do_instead() {
+        for options in [&["-N", ""][..], &["-N", "", "-m", "PEM"], &["-N", "marked", "-a", "1"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = [&["-t", "rsa", "-b", "2048"][..], options].concat();
+            let Some(file) = key(folder.path(), &options) else {
+                return println!("skipped: there is no ssh-keygen");
+            };
+            let state = file.read(&none()).await;
+            let State::Unusable(reason) = state else { panic!("{options:?}: {state:?}") };
+            assert!(reason.contains("ssh-keygen -t ed25519"), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A SOCKS5 proxy between us and the hosts (RFC 1928 and 1929), for jobs whose
+//! Tailscale runs in user space.
+
+use std::fmt;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use url::Url;
+
+use crate::provider::host::HostAddress;
+use crate::provider::secret::Secret;
+
+const VERSION: u8 = 5;
+const NO_AUTHENTICATION: u8 = 0;
+const PASSWORD: u8 = 2;
+const NOTHING_SUITS: u8 = 0xff;
+const CONNECT: u8 = 1;
+const IPV4: u8 = 1;
+const DOMAIN: u8 = 3;
+const IPV6: u8 = 4;
+
+/// A SOCKS5 proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocksProxy {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who we are to it, if it wants to know.
+    pub login: Option<(String, Secret)>,
+}
+
+/// The address of a proxy makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}; write `socks5://host:port`")]
+pub struct NoProxy {
+    /// What is wrong; without the address, which may hold a password.
+    pub reason: String,
+}
+
+/// The proxy did not make the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum SocksError {
+    /// The connection to it broke.
+    #[error("the proxy broke off: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is no SOCKS5 proxy, or it does not keep to the protocol.
+    #[error("the proxy does not speak SOCKS5: {0}")]
+    Protocol(&'static str),
+    /// It does not take us.
+    #[error("the proxy does not take our login")]
+    Login,
+    /// It could not reach the host.
+    #[error("the proxy says: {0}")]
+    Refused(&'static str),
+    /// A name is too long for the protocol.
+    #[error("the name or login is longer than 255 bytes")]
+    TooLong,
+}
+
+impl SocksProxy {
+    /// Reads `socks5://[user:password@]host[:port]`; `socks5h` is the same.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such address.
+    pub fn of_text(text: &str) -> Result<Self, NoProxy> {
+        let wrong = |reason: String| NoProxy { reason };
+        let url = Url::parse(text).map_err(|error| wrong(format!("no address: {error}")))?;
+        if !matches!(url.scheme(), "socks5" | "socks5h") {
+            return Err(wrong(format!("`{}` is not SOCKS5", url.scheme())));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("the host is missing".to_owned()))?;
+        let login = (!url.username().is_empty())
+            .then(|| (decoded(url.username()), Secret::new(decoded(url.password().unwrap_or("")))));
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: url.port().unwrap_or(1080), login })
+    }
+
+    /// Asks the proxy, at the other end of the stream, for a connection.
+    pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        address: &HostAddress,
+        port: u16,
+    ) -> Result<(), SocksError> {
+        self.greet(stream).await?;
+        let mut request = vec![VERSION, CONNECT, 0];
+        match address {
+            HostAddress::Ip(address) => {
+                request.push(IPV4);
+                request.extend(address.octets());
+            }
+            HostAddress::Name(name) => {
+                // The proxy looks names up: they may mean something only there.
+                request.push(DOMAIN);
+                push_counted(&mut request, name.as_bytes())?;
+            }
+        }
+        request.extend(port.to_be_bytes());
+        stream.write_all(&request).await?;
+        let [version, reply, _, kind] = read(stream).await?;
+        check_version(version)?;
+        if reply != 0 {
+            return Err(SocksError::Refused(meaning(reply)));
+        }
+        // The address that the proxy uses is of no interest, but in the way.
+        let length = match kind {
+            IPV4 => 4,
+            IPV6 => 16,
+            DOMAIN => usize::from(read::<_, 1>(stream).await?[0]),
+            _ => return Err(SocksError::Protocol("its answer has an unknown kind of address")),
+        };
+        let mut rest = vec![0; length + 2];
+        stream.read_exact(&mut rest).await?;
+        Ok(())
+    }
+
+    async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+    ) -> Result<(), SocksError> {
+        let greeting: &[u8] = match self.login {
+            None => &[VERSION, 1, NO_AUTHENTICATION],
+            Some(_) => &[VERSION, 2, NO_AUTHENTICATION, PASSWORD],
+        };
+        stream.write_all(greeting).await?;
+        let [version, method] = read(stream).await?;
+        check_version(version)?;
+        match (method, &self.login) {
+            (NO_AUTHENTICATION, _) => Ok(()),
+            (PASSWORD, Some((user, password))) => {
+                let mut request = vec![1];
+                push_counted(&mut request, user.as_bytes())?;
+                push_counted(&mut request, password.expose().as_bytes())?;
+                stream.write_all(&request).await?;
+                match read(stream).await? {
+                    [_, 0] => Ok(()),
+                    _ => Err(SocksError::Login),
+                }
+            }
+            (NOTHING_SUITS, _) => Err(SocksError::Login),
+            _ => Err(SocksError::Protocol("it chose a way to log in that was not offered")),
+        }
+    }
+}
+
+impl fmt::Display for SocksProxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} port {}", self.host, self.port)
+    }
+}
+
+async fn read<S: AsyncRead + Unpin, const LENGTH: usize>(
+    stream: &mut S,
+) -> Result<[u8; LENGTH], SocksError> {
+    let mut bytes = [0; LENGTH];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+fn check_version(version: u8) -> Result<(), SocksError> {
+    match version {
+        VERSION => Ok(()),
+        _ => Err(SocksError::Protocol("its answer has another version")),
+    }
+}
+
+fn push_counted(request: &mut Vec<u8>, bytes: &[u8]) -> Result<(), SocksError> {
+    let length = u8::try_from(bytes.len()).map_err(|_| SocksError::TooLong)?;
+    request.push(length);
+    request.extend(bytes);
+    Ok(())
+}
+
+fn meaning(reply: u8) -> &'static str {
+    match reply {
+        1 => "general failure",
+        2 => "not allowed by its rules",
+        3 => "network unreachable",
+        4 => "host unreachable",
+        5 => "connection refused",
+        6 => "the time to live ran out",
+        7 => "it does not make connections",
+        8 => "it does not know this kind of address",
+        _ => "an unknown fault",
+    }
+}
+
+/// Undoes `%41`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| byte == b'%');
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(value) => {
+                bytes.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_proxy_is_read() {
+        let plain = SocksProxy::of_text("socks5://localhost:1055").unwrap();
+        assert_eq!((plain.host.as_str(), plain.port, plain.login), ("localhost", 1055, None));
+        let full = SocksProxy::of_text("socks5h://us%40er:p%3Ass@[::1]").unwrap();
+        assert_eq!((full.host.as_str(), full.port), ("::1", 1080));
+        assert_eq!(full.login, Some(("us@er".to_owned(), Secret::new("p:ss"))));
+        assert!(!format!("{full:?}{full}").contains("p:ss"));
+        for wrong in ["http://marked:marked@host:1", "socks5://", "host:1", ""] {
+            let error = SocksProxy::of_text(wrong).unwrap_err().to_string();
+            assert!(!error.contains("marked"), "{error}");
+        }
+    }
+
+    /// Talks to a proxy that says `answers`; gives what it was sent.
+    async fn talk(
+        proxy: &SocksProxy,
+        address: &HostAddress,
+        answers: &[u8],
+    ) -> (Result<(), SocksError>, Vec<u8>) {
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(answers).await.unwrap();
+        let outcome = proxy.connect(&mut ours, address, 22).await;
+        drop(ours);
+        let mut sent = Vec::new();
+        theirs.read_to_end(&mut sent).await.unwrap();
+        (outcome, sent)
+    }
+
+    #[tokio::test]
+    async fn a_name_is_passed_on_and_a_login_given() {
+        let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
+        let name = HostAddress::of_text("dc1");
+        let answers = [5, 2, 1, 0, 5, 0, 0, 3, 2, b'x', b'y', 0, 1];
+        let (outcome, sent) = talk(&proxy, &name, &answers).await;
+        outcome.unwrap();
+        let expected =
+            [&[5, 2, 0, 2, 1, 2][..], b"me", &[2], b"pw", &[5, 1, 0, 3, 3], b"dc1", &[0, 22]];
+        assert_eq!(sent, expected.concat());
+    }
+
+    #[tokio::test]
+    async fn an_address_is_passed_on_and_a_refusal_told() {
+        let proxy = SocksProxy::of_text("socks5://proxy").unwrap();
+        let address = HostAddress::Ip(Ipv4Addr::new(100, 64, 0, 7));
+        let (outcome, sent) = talk(&proxy, &address, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+        assert_eq!(sent, [5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 7, 0, 22]);
+        assert!(outcome.unwrap_err().to_string().contains("connection refused"));
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_told_as_such() {
+        let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
+        let name = HostAddress::of_text("dc1");
+        for (answers, told) in [
+            (&b"HTTP/1.1 400"[..], "does not speak SOCKS5"),
+            (&[5, 0xff], "does not take our login"),
+            (&[5, 2, 1, 1], "does not take our login"),
+            (&[5, 7], "does not speak SOCKS5"),
+            (&[5, 0, 5, 0, 0, 9], "does not speak SOCKS5"),
+        ] {
+            let shown = talk(&proxy, &name, answers).await.0.unwrap_err().to_string();
+            assert!(shown.contains(told), "{shown}");
+        }
+        let long = HostAddress::Name("x".repeat(256));
+        assert!(matches!(talk(&proxy, &long, &[5, 0]).await.0, Err(SocksError::TooLong)));
+    }
+}

@@ -1,0 +1,177 @@
+//! Hosts over SSH: each look, change and step is a script that a host's own shell
+//! runs, and what it printed is read again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::host::{
+    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+};
+use super::remote::{self, HostScript, MOST_OUTPUT, ProbeError};
+use super::ssh::host_keys::KnownHostFiles;
+use super::ssh::{RemoteCommand, RemoteOutput, Shell};
+
+/// How long a machine that was just made may take to boot and to let us in.
+const BOOTS_WITHIN: Duration = Duration::from_secs(300);
+/// The pause before a machine that may be booting is tried again.
+const BOOT_POLL: Duration = Duration::from_secs(3);
+/// What a script may print that is asked for nothing.
+const FEW_WORDS: usize = 256 * 1024;
+
+/// The door to real hosts.
+#[derive(Debug)]
+pub struct SshHosts {
+    shell: Arc<dyn Shell>,
+    topology: String,
+    /// Where a first key was noted, if first keys are taken at all.
+    noted: Option<KnownHostFiles>,
+    /// Until when a machine that was made in this run may be booting.
+    booting: Mutex<HashMap<String, Instant>>,
+}
+
+impl SshHosts {
+    /// Work on the hosts of a topology by this shell.
+    ///
+    /// `noted` is where the shell notes the first key of a host: what is noted of a
+    /// machine is forgotten when stargate makes it anew. Where keys must be known
+    /// there is none, and nothing is forgotten.
+    pub fn new(
+        shell: Arc<dyn Shell>,
+        topology: impl Into<String>,
+        noted: Option<KnownHostFiles>,
+    ) -> Self {
+        Self { shell, topology: topology.into(), noted, booting: Mutex::default() }
+    }
+
+    fn booting(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.booting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the host, or one on the way, was made a moment ago.
+    fn may_be_booting(&self, target: &HostTarget) -> bool {
+        let mut way = std::iter::successors(Some(target), |host| host.jump.as_deref());
+        let booting = self.booting();
+        let now = Instant::now();
+        way.any(|host| booting.get(&host.hostname).is_some_and(|until| now < *until))
+    }
+
+    /// Runs a script that must succeed; waits for a machine that is booting.
+    async fn run(
+        &self,
+        target: &HostTarget,
+        script: HostScript,
+        limit: usize,
+    ) -> Result<RemoteOutput, HostError> {
+        let command = command(script, limit);
+        loop {
+            let ran = self.shell.run(target, &command).await;
+            let error = match ran {
+                Ok(output) => {
+                    self.booting().remove(&target.hostname);
+                    return output.checked(target, &command).map_err(HostError::from);
+                }
+                Err(error) => HostError::from(error),
+            };
+            if !(boots_past(&error) && self.may_be_booting(target)) {
+                return Err(error);
+            }
+            tracing::debug!(host = %target.hostname, %error, "it may still be booting");
+            tokio::time::sleep(BOOT_POLL).await;
+        }
+    }
+
+    async fn look<T>(
+        &self,
+        target: &HostTarget,
+        script: HostScript,
+        parse: impl Fn(&str, &str) -> Result<T, ProbeError>,
+    ) -> Result<T, HostError> {
+        let doing = script.label;
+        let output = self.run(target, script, MOST_OUTPUT).await?;
+        parse(&target.hostname, &output.text()).map_err(|error| unusable(target, doing, error))
+    }
+
+    /// A script that changes a host, and only the one that is meant.
+    async fn change(&self, target: &HostTarget, script: HostScript) -> Result<(), HostError> {
+        let script = script.only_on(&target.hostname);
+        self.run(target, script, FEW_WORDS).await.map(drop)
+    }
+}
+
+fn command(script: HostScript, limit: usize) -> RemoteCommand {
+    let HostScript { label, script, stdin, timeout } = script;
+    let command =
+        RemoteCommand::script(label, script).as_root().within(timeout).output_limit(limit);
+    match &stdin {
+        Some(secret) => command.stdin_secret(secret),
+        None => command,
+    }
+}
+
+/// What a machine may say, or not say, while it boots: its users come after its
+/// network.
+fn boots_past(error: &HostError) -> bool {
+    matches!(
+        error,
+        HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::LoginRefused { .. }
+    )
+}
+
+fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
+    let hostname = target.hostname.clone();
+    match error {
+        ProbeError::OtherHost { found, .. } => {
+            HostError::WrongHost { hostname, address: target.address.clone(), found }
+        }
+        other => HostError::Failed { hostname, doing: doing.to_owned(), reason: other.to_string() },
+    }
+}
+
+#[async_trait]
+impl HostDoor for SshHosts {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        self.look(target, remote::router_probe(), remote::parse_router_probe).await
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        change: &RouterChange,
+    ) -> Result<(), HostError> {
+        self.change(target, remote::router_change(&self.topology, change)).await
+    }
+
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.look(target, remote::worker_probe(), remote::parse_worker_probe).await
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        self.change(target, remote::worker_step(&self.topology, step)).await
+    }
+
+    async fn made_anew(&self, hostname: &str) {
+        self.booting().insert(hostname.to_owned(), Instant::now() + BOOTS_WITHIN);
+        self.shell.forget(hostname);
+        let Some(noted) = &self.noted else { return };
+        if let Err(error) = noted.forget(hostname).await {
+            // Whoever connects then is told of a changed key, and where it is noted.
+            let file = noted.user.display();
+            tracing::warn!(hostname, %file, %error, "the former machine's key stays noted");
+        }
+    }
+
+    async fn close(&self) {
+        self.shell.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

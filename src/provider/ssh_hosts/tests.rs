@@ -1,0 +1,151 @@
+use std::collections::VecDeque;
+
+use super::*;
+use crate::provider::host::HostAddress;
+use crate::provider::patience::PatientHosts;
+use crate::provider::secret::Secret;
+use crate::provider::ssh::{Exit, SshError};
+use crate::topology::model::HostKeyPolicy;
+
+/// A shell that says what it was told to say.
+#[derive(Debug, Default)]
+struct Told {
+    answers: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
+    asked: Mutex<Vec<RemoteCommand>>,
+    forgotten: Mutex<Vec<String>>,
+}
+
+impl Told {
+    fn to(answers: impl IntoIterator<Item = Result<RemoteOutput, SshError>>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
+    }
+
+    fn times(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+#[async_trait]
+impl Shell for Told {
+    async fn run(
+        &self,
+        _target: &HostTarget,
+        command: &RemoteCommand,
+    ) -> Result<RemoteOutput, SshError> {
+        self.asked.lock().unwrap().push(command.clone());
+        self.answers.lock().unwrap().pop_front().unwrap()
+    }
+
+    fn forget(&self, hostname: &str) {
+        self.forgotten.lock().unwrap().push(hostname.to_owned());
+    }
+}
+
+fn target(hostname: &str) -> HostTarget {
+    HostTarget {
+        hostname: hostname.to_owned(),
+        address: HostAddress::of_text("10.50.1.5"),
+        port: 22,
+        user: "ubuntu".to_owned(),
+        jump: None,
+        host_key: None,
+        host_keys: HostKeyPolicy::AcceptNew,
+    }
+}
+
+fn printed(stdout: &str, exit: u32) -> Result<RemoteOutput, SshError> {
+    let stderr = if exit == 0 { Vec::new() } else { b"stargate: \x1b[2Jno\n".to_vec() };
+    Ok(RemoteOutput { stdout: stdout.as_bytes().to_vec(), stderr, exit: Exit::Code(exit) })
+}
+
+fn away() -> Result<RemoteOutput, SshError> {
+    Err(SshError::Unreachable {
+        hostname: "dc1-w1".to_owned(),
+        address: HostAddress::of_text("10.50.1.5"),
+        port: 22,
+        reason: "connection refused".to_owned(),
+    })
+}
+
+fn hosts(shell: &Arc<Told>) -> SshHosts {
+    SshHosts::new(Arc::clone(shell) as Arc<dyn Shell>, "demo", None)
+}
+
+#[tokio::test]
+async fn answers_that_make_no_sense_are_told_as_such() {
+    let hostname = "ZGMxLXcyCg==";
+    let other = format!("{{\"stargate-probe\":1,\"hostname\":\"{hostname}\"}}\n");
+    let shell = Told::to([printed("\x1b]0;x\x07 welcome", 0), printed(&other, 0), printed("", 1)]);
+    let hosts = hosts(&shell);
+    let host = target("dc1-w1");
+    let mut errors = Vec::new();
+    for _ in 0..3 {
+        errors.push(hosts.probe_worker(&host).await.unwrap_err());
+    }
+    let [nonsense, other, failed] = errors.try_into().unwrap();
+    assert!(nonsense.to_string().contains("look at the worker failed: it did not answer"));
+    assert!(!nonsense.to_string().contains(char::is_control), "{nonsense:?}");
+    assert_eq!(other.to_string(), "the host at 10.50.1.5 calls itself dc1-w2, not dc1-w1");
+    assert!(other.is_refused());
+    assert!(failed.to_string().ends_with("exit status 1: stargate: \\u{1b}[2Jno"), "{failed}");
+    assert_eq!(shell.times(), 3);
+}
+
+#[tokio::test]
+async fn a_change_is_meant_for_one_host_and_a_secret_is_no_argument() {
+    let shell = Told::to([printed("", 0), printed("", 0)]);
+    let hosts = hosts(&shell);
+    let join = RouterChange::JoinTailnet { auth_key: Secret::new("tskey-marked") };
+    hosts.change_router(&target("DC1-router"), &join).await.unwrap();
+    hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Reset).await.unwrap();
+    let asked = shell.asked.lock().unwrap();
+    let sent = asked[0].prepare("ubuntu").unwrap();
+    assert!(sent.line.starts_with("sudo -n -- ") && !sent.line.contains("marked"));
+    assert!(sent.line.contains("only_on='\\''dc1-router'\\''"), "{}", sent.line);
+    assert_eq!(&sent.stdin[..], b"tskey-marked");
+    let sent = asked[1].prepare("root").unwrap();
+    assert!(std::str::from_utf8(&sent.stdin).unwrap().starts_with("{ :\nonly_on='dc1-w1'\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_machine_that_was_just_made_is_waited_for() {
+    let shell = Told::to([away(), away(), away(), printed("", 0), away()]);
+    let hosts = hosts(&shell);
+    let step = WorkerStep::RemoveBootstrapKubeconfig;
+    let refused = hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap_err();
+    assert!(matches!(refused, HostError::Unreachable { .. }), "{refused}");
+    assert_eq!(shell.times(), 1);
+    hosts.made_anew("dc1-w1").await;
+    assert_eq!(*shell.forgotten.lock().unwrap(), ["dc1-w1"]);
+    hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap();
+    assert_eq!(shell.times(), 4);
+    // It has been there once, so it has booted.
+    hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap_err();
+    assert_eq!(shell.times(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_machine_to_boot() {
+    let shell = Told::to((0..200).map(|_| away()));
+    let hosts = hosts(&shell);
+    hosts.made_anew("dc1-router").await;
+    let behind = HostTarget { jump: Some(Box::new(target("dc1-router"))), ..target("dc1-w1") };
+    let began = Instant::now();
+    hosts.apply_worker_step(&behind, &WorkerStep::Reset).await.unwrap_err();
+    assert!((BOOTS_WITHIN..BOOTS_WITHIN + BOOT_POLL * 2).contains(&began.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_connections_are_made_anew_and_failed_work_is_not_repeated() {
+    let lost = || {
+        let (hostname, reason) = ("dc1-w1".to_owned(), "it hung up".to_owned());
+        Err(SshError::Lost { hostname, reason })
+    };
+    let shell = Told::to([lost(), lost(), printed("", 0), printed("", 1)]);
+    let hosts = PatientHosts::new(Arc::new(hosts(&shell)));
+    hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await.unwrap();
+    assert_eq!(shell.times(), 3);
+    let failed = hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await;
+    assert!(matches!(failed, Err(HostError::Failed { .. })), "{failed:?}");
+    assert_eq!(shell.times(), 4);
+}

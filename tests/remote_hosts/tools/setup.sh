@@ -1,0 +1,45 @@
+# setup NAME STAND_INS TOOLS: a host out of fresh namespaces. Everything that the
+# scripts write to is in memory and goes with them.
+set -eu
+name=$1 stand_ins=$2 tools=$3
+for command in ip nft sysctl mount nsenter awk; do
+    command -v "$command" >/dev/null || {
+        echo "there is no $command" >&2
+        exit 1
+    }
+done
+hostname "$name"
+mount -t tmpfs tmpfs /run
+mkdir -p /run/stand-ins /run/memory /run/sshd
+mount --bind "$stand_ins" /run/stand-ins
+mkdir -p /run/stand-ins/bin
+cp "$tools"/bin/* /run/stand-ins/bin/
+cp -r "$tools/packages" /run/stand-ins/
+chmod 0755 /run/stand-ins/bin/* /run/stand-ins/packages/*
+# Where whoever comes over SSH finds them.
+mount --bind /run/stand-ins/bin /usr/local/sbin
+# A copy instead of an overlay, which not every kernel lets be stacked.
+cp -a /etc /run/memory/etc
+rm -rf /run/memory/etc/systemd/system /run/memory/etc/stargate /run/memory/etc/cni \
+    /run/memory/etc/containerd
+mkdir -p /run/memory/etc/systemd/system /run/memory/etc/cni/net.d
+rm -f /run/memory/etc/os-release
+printf 'ID=ubuntu\nVERSION_CODENAME=jammy\n' >/run/memory/etc/os-release
+printf '/dev/sda1 / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n' >/run/memory/etc/fstab
+mount --bind /run/memory/etc /etc
+for folder in /opt /var/cache /var/lib; do
+    mount -t tmpfs tmpfs "$folder"
+done
+ip link set lo up
+ip link add eth0 type veth peer name peer0
+ip address add 10.50.1.4/24 dev eth0
+ip link set eth0 up
+ip link set peer0 up
+ip link add tailscale0 type veth peer name tailnet0
+ip address add 100.64.0.4/32 dev tailscale0
+ip link set tailscale0 up
+ip link set tailnet0 up
+touch /run/begin
+/bin/sleep 0.05
+echo ready
+exec cat >/dev/null
