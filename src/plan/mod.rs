@@ -13,11 +13,8 @@ mod foresight;
 pub mod inventory;
 mod keep;
 pub mod live;
-<<<<<<< HEAD
-pub mod paths;
-=======
 mod order;
->>>>>>> main
+pub mod paths;
 mod places;
 mod planner;
 mod removal;
