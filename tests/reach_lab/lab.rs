@@ -1,0 +1,181 @@
+//! The namespaces with their agents: a state is put on all of them, then all
+//! pairs ask, then what was seen is collected.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::agent::{Heard, Order};
+use super::compare::{self, Disagreement, Tally};
+use super::pairs::{self, LabEnd, Pair};
+use super::remote::run;
+use super::trail::{self, HEARD, Trails};
+use super::wiring::{self, FABRICS, Remotes, pods_of};
+use super::world::{HOSTS, World, healthy};
+use super::{fabric_rules, host_rules};
+
+/// Nothing was heard for so long: nothing more will be.
+const QUIET: Duration = Duration::from_millis(60);
+/// How often a state is asked before a disagreement counts.
+const TRIES: u32 = 3;
+
+/// All namespaces, and what happens in them.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    remotes: Remotes,
+    keys: BTreeMap<usize, String>,
+    pairs: Vec<Pair>,
+    asked: u32,
+}
+
+fn home(end: LabEnd) -> String {
+    if end.is_pod { pods_of(end.host) } else { HOSTS[end.host].name.to_owned() }
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        let mut remotes = wiring::lay_out();
+        let keys = wiring::introduce(&mut remotes);
+        let pairs = pairs::all();
+        let mut asked: BTreeMap<String, Order> = BTreeMap::new();
+        for pair in &pairs {
+            let order = Order::Open { address: pair.to.address, asked: Vec::new() };
+            let order = asked.entry(home(pair.to)).or_insert(order);
+            if let Order::Open { asked, .. } = order {
+                asked.push(pair.number);
+            }
+        }
+        for (name, order) in asked {
+            remotes.get_mut(&name).unwrap().carry_out(&[order]);
+        }
+        Self { remotes, keys, pairs, asked: 0 }
+    }
+
+    /// The tunnel's members shake hands before anything is lost for it.
+    pub(crate) fn warm_up(&mut self) {
+        let world = healthy(true, true);
+        for _ in 0..20 {
+            self.put_on(&world);
+            let seen = self.ask(QUIET * 4);
+            if compare::disagreements(&world.network(), &self.pairs, &seen, &mut Tally::default())
+                .is_empty()
+            {
+                return;
+            }
+        }
+        let mut tally = Tally::default();
+        let found = self.disagreements(&world, &mut tally);
+        found.iter().for_each(|one| eprintln!("{one}"));
+        assert!(found.is_empty(), "the healthy world does not come up");
+    }
+
+    /// Every way of which model and kernel say different things in a world.
+    pub(crate) fn disagreements(&mut self, world: &World, tally: &mut Tally) -> Vec<Disagreement> {
+        let network = world.network();
+        self.put_on(world);
+        for attempt in 1..TRIES {
+            let seen = self.ask(QUIET * attempt);
+            let found =
+                compare::disagreements(&network, &self.pairs, &seen, &mut Tally::default());
+            if found.is_empty() {
+                return compare::disagreements(&network, &self.pairs, &seen, tally);
+            }
+            tally.again += 1;
+            self.put_on(world);
+        }
+        let seen = self.ask(QUIET * 10);
+        compare::disagreements(&network, &self.pairs, &seen, tally)
+    }
+
+    fn each(&mut self, orders: BTreeMap<String, Vec<Order>>) -> BTreeMap<String, Vec<String>> {
+        for (name, orders) in &orders {
+            self.remotes.get_mut(name).unwrap().tell(orders);
+        }
+        let hear = |name: String| {
+            let heard = self.remotes.get_mut(&name).unwrap().hear();
+            (name, heard)
+        };
+        orders.into_keys().map(hear).collect()
+    }
+
+    fn put_on(&mut self, world: &World) {
+        let mut world = world.clone();
+        let hosts = (0..HOSTS.len()).map(|id| {
+            (HOSTS[id].name.to_owned(), host_rules::orders(&world, id, &self.keys))
+        });
+        let mut orders: BTreeMap<String, Vec<Order>> = hosts.collect();
+        for (segment, name) in FABRICS {
+            orders.insert(name.to_owned(), fabric_rules::orders(world.fabric(segment)));
+        }
+        self.each(orders);
+    }
+
+    /// All pairs ask at once.
+    fn ask(&mut self, quiet: Duration) -> Trails {
+        self.asked += 1;
+        let state = self.asked;
+        let mut orders: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+        for pair in &self.pairs {
+            let order = Order::Ask { state, asks: Vec::new() };
+            let orders = orders.entry(home(pair.from)).or_insert_with(|| vec![order]);
+            if let Some(Order::Ask { asks, .. }) = orders.first_mut() {
+                asks.push((pair.number, pair.from.address, pair.to.address));
+            }
+        }
+        // Not everybody asks the same end first.
+        for (number, orders) in orders.values_mut().enumerate() {
+            if let Some(Order::Ask { asks, .. }) = orders.first_mut() {
+                let first = number % asks.len();
+                asks.rotate_left(first);
+            }
+        }
+        let agents: Vec<String> = orders.keys().cloned().collect();
+        self.each(orders);
+        let heard = self.await_quiet(&agents, state, quiet);
+        self.trails(&heard)
+    }
+
+    fn await_quiet(&mut self, agents: &[String], state: u32, quiet: Duration) -> Heard {
+        let mut before = None;
+        loop {
+            sleep(quiet);
+            let report = |name: &String| (name.clone(), vec![Order::Report { state }]);
+            let mut all = Heard::default();
+            for told in self.each(agents.iter().map(report).collect()).into_values().flatten() {
+                let heard: Heard = serde_json::from_str(&told).unwrap();
+                all.requests.extend(heard.requests);
+                all.answers.extend(heard.answers);
+            }
+            if before.as_ref() == Some(&all) {
+                return all;
+            }
+            before = Some(all);
+        }
+    }
+
+    fn trails(&mut self, heard: &Heard) -> Trails {
+        let mut trails = Trails::new();
+        let list = || vec![run(&["nft", "-j", "list", "sets", "ip"], "")];
+        let hosts = HOSTS.iter().map(|host| host.name);
+        let fabrics = FABRICS.iter().map(|(_, name)| *name);
+        let listed =
+            self.each(hosts.chain(fabrics).map(|name| (name.to_owned(), list())).collect());
+        for (name, listed) in listed {
+            match FABRICS.iter().any(|(_, fabric)| *fabric == name) {
+                true => trail::read_fabric(&mut trails, &name, &listed[0]),
+                false => trail::read_host(&mut trails, &name, &listed[0]),
+            }
+        }
+        for pair in &heard.requests {
+            trails.entry((*pair, false)).or_default().insert(HEARD.to_owned());
+        }
+        for (number, from) in &heard.answers {
+            let asked = (self.pairs[*number].to.address, pairs::port(*number)).into();
+            // An answer from somebody else answers nothing.
+            if *from == asked {
+                trails.entry((*number, true)).or_default().insert(HEARD.to_owned());
+            }
+        }
+        trails
+    }
+}

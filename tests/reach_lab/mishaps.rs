@@ -1,0 +1,361 @@
+//! What goes wrong in a network.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use stargate::reach::fabric::{FabricHop, UserRoute};
+use stargate::reach::host::{
+    HostId, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
+    Translation,
+};
+use stargate::reach::PrefixTable;
+use stargate::reach::security::{
+    AddressMatch, Direction, ProtocolMatch, SecurityGroup, SecurityRule,
+};
+use stargate::reach::tunnel::PeerPrefix;
+
+use super::dice::Dice;
+use super::wiring::FABRICS;
+use super::world::{
+    HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, ip, net, pod, value,
+};
+
+/// No state has more things wrong with it.
+const MOST: usize = 6;
+
+/// Prefixes beside those of hosts and pods: broad ones, halves, pools, networks.
+const PREFIXES: [&str; 17] = [
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.224.0.0/11",
+    "10.224.0.0/12",
+    "10.224.0.0/16",
+    "10.237.0.0/24",
+    "10.240.0.0/13",
+    "10.244.0.0/16",
+    "10.244.0.0/23",
+    "10.244.64.0/18",
+    "10.244.64.0/20",
+    "10.244.80.0/20",
+    "10.244.65.0/25",
+    "10.50.0.0/16",
+    "10.50.1.0/24",
+    "10.60.0.0/16",
+    "100.64.0.0/10",
+];
+
+/// One thing that goes wrong; it tells what it did.
+type Mishap = fn(&mut World, &mut Dice) -> String;
+
+const MISHAPS: [Mishap; 20] = [
+    lose_user_route,
+    add_user_route,
+    add_user_route,
+    lose_kernel_route,
+    add_kernel_route,
+    add_kernel_route,
+    shadow_kernel_route,
+    lose_accepted_route,
+    add_accepted_route,
+    change_rules,
+    stop_forwarding,
+    turn_interface,
+    lose_peer_prefix,
+    move_peer_prefix,
+    disconnect,
+    hide_otherwise,
+    write_group,
+    filter_sources,
+    unplumb_pods,
+    stop_host,
+];
+
+/// A world, and what is wrong with it.
+pub(crate) fn of(dice: &mut Dice) -> (World, Vec<String>) {
+    let mut world = healthy(dice.once_in(2), dice.once_in(2));
+    let mut told = Vec::new();
+    for _ in 0..dice.below(3) {
+        told.push(change_offers(&mut world, dice));
+    }
+    for _ in 0..dice.below(MOST + 1) {
+        told.push(dice.one(&MISHAPS)(&mut world, dice));
+    }
+    (world, told)
+}
+
+fn any_host(dice: &mut Dice) -> usize {
+    dice.below(HOSTS.len())
+}
+
+fn any_prefix(dice: &mut Dice) -> Ipv4Net {
+    let host = any_host(dice);
+    match dice.below(4) {
+        0 => Ipv4Net::from(ip(HOSTS[host].address)),
+        1 => HOSTS[host].pods.map_or(net("10.244.0.0/16"), net),
+        2 => HOSTS[host].pods.map_or(net("10.50.0.0/16"), |_| pod(host).into()),
+        _ => net(dice.one(&PREFIXES)),
+    }
+}
+
+/// A host's address, or one that nobody has.
+fn any_address(dice: &mut Dice) -> Ipv4Addr {
+    if dice.once_in(6) {
+        return ip(dice.one(&["10.224.9.9", "10.50.9.9", "10.60.9.9", "10.9.9.9"]));
+    }
+    ip(HOSTS[any_host(dice)].address)
+}
+
+/// One of the entries of a table, most of the time.
+fn entry<T>(table: &PrefixTable<T>, dice: &mut Dice) -> Option<Ipv4Net> {
+    let prefixes: Vec<Ipv4Net> = table.iter().map(|(prefix, _)| prefix).collect();
+    (!prefixes.is_empty()).then(|| dice.one(&prefixes))
+}
+
+fn lose<T: Clone>(table: &mut PrefixTable<T>, dice: &mut Dice) -> Option<Ipv4Net> {
+    let lost = entry(table, dice)?;
+    let kept = table.iter().filter(|(prefix, _)| *prefix != lost);
+    *table = kept.map(|(prefix, entry)| (prefix, entry.clone())).collect();
+    Some(lost)
+}
+
+fn user_routes<'w>(world: &'w mut World, dice: &mut Dice) -> (String, &'w mut PrefixTable<UserRoute>) {
+    let subnet = &mut world.fabric(dice.one(&FABRICS).0).subnets[dice.below(2)];
+    (subnet.name.clone(), Arc::make_mut(value(&mut subnet.routes)))
+}
+
+fn lose_user_route(world: &mut World, dice: &mut Dice) -> String {
+    let (name, routes) = user_routes(world, dice);
+    let lost = lose(routes, dice);
+    format!("{name} loses {lost:?}")
+}
+
+fn add_user_route(world: &mut World, dice: &mut Dice) -> String {
+    let prefix = any_prefix(dice);
+    let hop = match dice.below(5) {
+        0 => FabricHop::Nowhere,
+        1 => FabricHop::VirtualNetwork,
+        _ => FabricHop::Appliance(any_address(dice)),
+    };
+    let (name, routes) = user_routes(world, dice);
+    routes.insert(prefix, UserRoute { hop, origin: ORIGIN });
+    format!("{name} gets {prefix} {hop:?}")
+}
+
+fn lose_kernel_route(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    let main = world.kernel(host).tables.get_mut(&TableId::MAIN).unwrap();
+    let lost = lose(main, dice);
+    format!("{} loses {lost:?}", HOSTS[host].name)
+}
+
+/// Where a host's kernel may be told to send something.
+fn any_hop(host: usize, dice: &mut Dice) -> KernelHop {
+    match dice.below(8) {
+        0 => KernelHop::OnLink(0),
+        1 => KernelHop::Unreachable,
+        2 => KernelHop::Throw,
+        3 | 4 if ROUTERS.contains(&host) => KernelHop::Tunnel,
+        _ => match any_address(dice) {
+            // A kernel takes no route through itself.
+            own if own == ip(HOSTS[host].address) => KernelHop::OnLink(0),
+            neighbour => KernelHop::Via(0, neighbour),
+        },
+    }
+}
+
+fn add_kernel_route(world: &mut World, dice: &mut Dice) -> String {
+    let (host, prefix) = (any_host(dice), any_prefix(dice));
+    let hop = any_hop(host, dice);
+    let route = KernelRoute { metric: 0, hop, origin: ORIGIN };
+    world.kernel(host).tables.entry(TableId::MAIN).or_default().insert(prefix, route);
+    format!("{} gets {prefix} {hop:?}", HOSTS[host].name)
+}
+
+/// A second route to a prefix: the lower metric counts.
+fn shadow_kernel_route(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    let (hop, metric) = (any_hop(host, dice), 1 + u32::try_from(dice.below(9_000)).unwrap());
+    let kernel = world.kernel(host);
+    let main = kernel.tables.entry(TableId::MAIN).or_default();
+    let Some(prefix) = entry(main, dice) else { return String::new() };
+    let before = *main.get(&prefix).unwrap();
+    let added = KernelRoute { metric, hop, origin: ORIGIN };
+    if added.metric == before.metric {
+        return String::new();
+    }
+    kernel.add_route(TableId::MAIN, prefix, added);
+    let now = *kernel.tables[&TableId::MAIN].get(&prefix).unwrap();
+    let hidden = if now == before { added } else { before };
+    world.shadowed.retain(|(of, _, known, _)| (*of, *known) != (host, prefix));
+    world.shadowed.push((host, TableId::MAIN, prefix, hidden));
+    format!("{} gets {prefix} {hop:?} with metric {metric}", HOSTS[host].name)
+}
+
+fn lose_accepted_route(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    let table = world.kernel(router).tables.entry(TableId::TAILSCALE).or_default();
+    let lost = lose(table, dice);
+    format!("table 52 of {} loses {lost:?}", HOSTS[router].name)
+}
+
+fn add_accepted_route(world: &mut World, dice: &mut Dice) -> String {
+    let (router, prefix) = (dice.one(&ROUTERS), any_prefix(dice));
+    let hop = if dice.once_in(6) { KernelHop::Throw } else { KernelHop::Tunnel };
+    let route = KernelRoute { metric: 0, hop, origin: ORIGIN };
+    world.kernel(router).tables.entry(TableId::TAILSCALE).or_default().insert(prefix, route);
+    format!("table 52 of {} gets {prefix} {hop:?}", HOSTS[router].name)
+}
+
+fn change_rules(world: &mut World, dice: &mut Dice) -> String {
+    let router = if dice.once_in(3) { any_host(dice) } else { dice.one(&ROUTERS) };
+    let name = HOSTS[router].name;
+    let kernel = world.kernel(router);
+    if dice.once_in(3) {
+        kernel.rules.retain(|rule| rule.priority != 5_200);
+        return format!("{name} loses its own rules");
+    }
+    let any = Ipv4Net::default();
+    let [from, to] = [(); 2].map(|()| if dice.once_in(2) { any } else { any_prefix(dice) });
+    let rule = Rule {
+        priority: dice.one(&[100, 5_200, 5_260, 5_280, 32_767]),
+        from,
+        to,
+        table: dice.one(&[TableId::MAIN, TableId::TAILSCALE]),
+    };
+    // The kernel holds no rule twice.
+    if !kernel.rules.contains(&rule) {
+        kernel.rules.push(rule);
+        kernel.sort_rules();
+    }
+    format!("{name} gets {rule:?}")
+}
+
+fn stop_forwarding(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    world.kernel(host).forwarding = false;
+    format!("{} does not forward", HOSTS[host].name)
+}
+
+fn turn_interface(world: &mut World, dice: &mut Dice) -> String {
+    let fabric = world.fabric(dice.one(&FABRICS).0);
+    let addresses: Vec<Ipv4Addr> = fabric.interfaces.keys().copied().collect();
+    let address = dice.one(&addresses);
+    let forwarding = value(&mut fabric.interfaces.get_mut(&address).unwrap().forwarding);
+    *forwarding = !*forwarding;
+    format!("forwarding at {address} is {forwarding}")
+}
+
+fn lose_peer_prefix(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    let lost = lose(world.peers(router), dice);
+    format!("the tunnel at {} loses {lost:?}", HOSTS[router].name)
+}
+
+fn move_peer_prefix(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    let others: Vec<usize> = ROUTERS.into_iter().filter(|other| *other != router).collect();
+    let owner = dice.one(&others);
+    let known = if dice.once_in(2) { entry(world.peers(router), dice) } else { None };
+    let prefix = known.unwrap_or_else(|| any_prefix(dice));
+    let entry = PeerPrefix { owner: HostId(owner), origin: ORIGIN };
+    world.peers(router).insert(prefix, entry);
+    format!("the tunnel at {} has {prefix} as {}'s", HOSTS[router].name, HOSTS[owner].name)
+}
+
+/// What the tailnet makes of it is made of it on all members.
+fn change_offers(world: &mut World, dice: &mut Dice) -> String {
+    let (router, prefix) = (dice.one(&ROUTERS), any_prefix(dice));
+    let what = dice.below(4);
+    let offers = &mut world.member(router).offers;
+    let [advertised, approved] = [&mut offers.advertised, &mut offers.approved].map(value);
+    let lost = approved.first().copied();
+    match what {
+        0 => advertised.retain(|one| Some(*one) != lost),
+        1 => approved.retain(|one| Some(*one) != lost),
+        2 => [advertised, approved].into_iter().for_each(|all| all.push(prefix)),
+        _ => *value(&mut offers.accepts) = false,
+    }
+    world.take_up_prefixes();
+    format!("offers of {} change: {what} {lost:?} {prefix}", HOSTS[router].name)
+}
+
+fn disconnect(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    *value(&mut world.member(router).connected) = false;
+    format!("{} is offline", HOSTS[router].name)
+}
+
+fn hide_otherwise(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    let except = [net("10.244.0.0/16"), any_prefix(dice)];
+    let pods = HOSTS[host].pods.map(|range| Translation {
+        sources: net(range),
+        except: vec![dice.one(&except)],
+        ..hidden(Some(Port::Own), Leaving::Segments)
+    });
+    let ours = hidden(None, Leaving::Tunnel);
+    let kernel = world.kernel(host);
+    kernel.translations = match (pods, dice.below(4)) {
+        (Some(pods), _) => vec![pods],
+        (None, 0) => vec![],
+        (None, 1) => vec![ours],
+        (None, 2) => vec![from_tunnel()],
+        (None, _) => vec![ours, from_tunnel()],
+    };
+    format!("{} hides {:?}", HOSTS[host].name, kernel.translations)
+}
+
+fn write_group(world: &mut World, dice: &mut Dice) -> String {
+    let subnet = &mut world.fabric(dice.one(&FABRICS).0).subnets[dice.below(2)];
+    let rules = (0..dice.below(4)).map(|number| any_rule(number, dice)).collect();
+    let group = match dice.once_in(2) {
+        true => SecurityGroup::with_defaults(ORIGIN, rules),
+        false => SecurityGroup { origin: ORIGIN, rules },
+    };
+    let told = format!("{} gets {:?}", subnet.name, group.rules);
+    *value(&mut subnet.security) = Arc::new(group);
+    told
+}
+
+fn any_rule(number: usize, dice: &mut Dice) -> SecurityRule {
+    let matches = |dice: &mut Dice| match dice.below(4) {
+        0 => AddressMatch::VirtualNetwork,
+        1 => AddressMatch::Prefix(Ipv4Net::default()),
+        _ => AddressMatch::Prefix(any_prefix(dice)),
+    };
+    let ports = [20_000..=20_100, 49_152..=49_152, 0..=65_535, 0..=65_535, 443..=443];
+    SecurityRule {
+        name: format!("rule-{number}"),
+        priority: 100 + u16::try_from(number).unwrap(),
+        direction: dice.one(&[Direction::Inbound, Direction::Outbound]),
+        allows: dice.once_in(2),
+        protocol: dice.one(&[ProtocolMatch::Any, ProtocolMatch::Udp, ProtocolMatch::Tcp]),
+        sources: (0..=dice.below(2)).map(|_| matches(dice)).collect(),
+        destinations: (0..=dice.below(2)).map(|_| matches(dice)).collect(),
+        ports: vec![dice.one(&ports)],
+    }
+}
+
+fn filter_sources(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    let all = [ReversePathFilter::Off, ReversePathFilter::Strict, ReversePathFilter::Loose];
+    let filter = dice.one(&all);
+    world.kernel(host).reverse_path_filter = filter;
+    format!("{} filters sources: {filter:?}", HOSTS[host].name)
+}
+
+fn unplumb_pods(world: &mut World, dice: &mut Dice) -> String {
+    let host = any_host(dice);
+    if let Some(range) = HOSTS[host].pods {
+        *value(&mut world.hosts[host].pods) = Pods::NotPlumbed(net(range));
+    }
+    format!("{} has no pods' network", HOSTS[host].name)
+}
+
+/// A host of a LAN that does not run is left out: nobody answers for its address.
+fn stop_host(world: &mut World, dice: &mut Dice) -> String {
+    let host = dice.below(METAL_ROUTER);
+    *value(&mut world.hosts[host].runs) = false;
+    format!("{} does not run", HOSTS[host].name)
+}
