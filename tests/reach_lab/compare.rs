@@ -22,7 +22,11 @@ pub(crate) struct Disagreement {
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.answer { "answer" } else { "request" };
-        writeln!(f, "pair {}: {way} of {:?} to {:?}", self.pair.number, self.pair.from, self.pair.to)?;
+        writeln!(
+            f,
+            "pair {}: {way} of {:?} to {:?}",
+            self.pair.number, self.pair.from, self.pair.to
+        )?;
         for missing in self.foretold.difference(&self.seen) {
             writeln!(f, "  model only:  {missing}")?;
         }
@@ -130,11 +134,6 @@ impl fmt::Display for Tally {
         for (cause, count) in &self.causes {
             writeln!(f, "{count:>8} {cause}")?;
         }
-        write!(
-            f,
-            "{} states with disagreements, {} asked once more;",
-            self.wrong.len(),
-            self.again
-        )
+        write!(f, "{} states with disagreements, {} asked once more;", self.wrong.len(), self.again)
     }
 }

@@ -24,10 +24,7 @@ const EVERYBODY: usize = 900;
 
 /// Everything that a fabric is told.
 pub(crate) fn orders(fabric: &Fabric) -> Vec<Order> {
-    vec![
-        run(&["ip", "-batch", "-"], &routes(fabric)),
-        run(&["nft", "-f", "-"], &filters(fabric)),
-    ]
+    vec![run(&["ip", "-batch", "-"], &routes(fabric)), run(&["nft", "-f", "-"], &filters(fabric))]
 }
 
 fn name(interface: &Interface) -> &'static str {
@@ -44,8 +41,12 @@ fn routes(fabric: &Fabric) -> String {
         writeln!(text, "rule add pref 100 iif {name} lookup {table}").unwrap();
         for (prefix, hop, metric) in routes_of(fabric, interface) {
             let to = target(fabric, hop);
-            writeln!(text, "route add {to} table {table} metric {metric} proto 99", to = to(prefix))
-                .unwrap();
+            writeln!(
+                text,
+                "route add {to} table {table} metric {metric} proto 99",
+                to = to(prefix)
+            )
+            .unwrap();
         }
     }
     text
@@ -82,8 +83,7 @@ fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
 }
 
 fn filters(fabric: &Fabric) -> String {
-    let mut sets =
-        set("flows", "oifname . ip saddr . ip daddr . udp sport . udp dport");
+    let mut sets = String::new();
     let [mut came, mut towards, mut went] = [const { String::new() }; 3];
     for (noted, port) in [("asked", "dport"), ("answered", "sport")] {
         let sides = format!("iifname . oifname . udp {port}");
@@ -99,6 +99,8 @@ fn filters(fabric: &Fabric) -> String {
     for (address, interface) in &fabric.interfaces {
         let own = own_addresses(fabric, *address, interface);
         let (name, subnet) = (name(interface), &fabric.subnets[interface.subnet]);
+        let flow = "ip saddr . ip daddr . udp sport . udp dport";
+        sets += &set(&format!("flows_{name}"), flow);
         if !interface.forwarding.read().unwrap() {
             writeln!(leave, "iifname {name} ip saddr != {{ {own} }} drop").unwrap();
             writeln!(enter, "oifname {name} ip daddr != {{ {own} }} drop").unwrap();
@@ -143,13 +145,8 @@ fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: Direction) -> 
     if group.rules.is_empty() {
         return String::new();
     }
-    let device = format!("\"{name}\"");
-    let flow = format!("{device} . ip saddr . ip daddr . udp sport . udp dport");
-    let known = format!("{device} . ip daddr . ip saddr . udp dport . udp sport");
-    let mut text = String::new();
-    for (noted, rest) in [("dport", ""), ("sport", "")] {
-        text += &of_pairs(noted, &format!("{known} @flows accept{rest}"));
-    }
+    let flow = "ip saddr . ip daddr . udp sport . udp dport";
+    let mut text = format!("ip daddr . ip saddr . udp dport . udp sport @flows_{name} accept\n");
     let fits = |rule: &&SecurityRule| {
         rule.direction == direction
             && matches!(rule.protocol, ProtocolMatch::Any | ProtocolMatch::Udp)
@@ -163,7 +160,7 @@ fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: Direction) -> 
         let ports: Vec<String> =
             rule.ports.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
         let verdict = match rule.allows {
-            true => format!("update @flows {{ {flow} }} accept"),
+            true => format!("update @flows_{name} {{ {flow} }} accept"),
             false => "drop".to_owned(),
         };
         writeln!(

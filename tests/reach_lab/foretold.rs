@@ -72,9 +72,7 @@ impl Follower<'_> {
             Decision::Tunnelled { owner, .. } => self.tunnel(*owner, is_last),
             Decision::Arrived => self.see(trail::kept(name(self.host), self.entered)),
             Decision::Restored { to, .. } => self.destination = *to,
-            Decision::Translated { .. }
-            | Decision::Passed { .. }
-            | Decision::Established => {}
+            Decision::Translated { .. } | Decision::Passed { .. } | Decision::Established => {}
         }
     }
 

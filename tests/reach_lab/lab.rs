@@ -75,8 +75,7 @@ impl Lab {
         self.put_on(world);
         for attempt in 1..TRIES {
             let seen = self.ask(QUIET * attempt);
-            let found =
-                compare::disagreements(&network, &self.pairs, &seen, &mut Tally::default());
+            let found = compare::disagreements(&network, &self.pairs, &seen, &mut Tally::default());
             if found.is_empty() {
                 return compare::disagreements(&network, &self.pairs, &seen, tally);
             }
@@ -100,9 +99,8 @@ impl Lab {
 
     fn put_on(&mut self, world: &World) {
         let mut world = world.clone();
-        let hosts = (0..HOSTS.len()).map(|id| {
-            (HOSTS[id].name.to_owned(), host_rules::orders(&world, id, &self.keys))
-        });
+        let hosts = (0..HOSTS.len())
+            .map(|id| (HOSTS[id].name.to_owned(), host_rules::orders(&world, id, &self.keys)));
         let mut orders: BTreeMap<String, Vec<Order>> = hosts.collect();
         for (segment, name) in FABRICS {
             orders.insert(name.to_owned(), fabric_rules::orders(world.fabric(segment)));

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use stargate::reach::PrefixTable;
 use stargate::reach::fabric::{FabricHop, UserRoute};
 use stargate::reach::host::{
     HostId, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
     Translation,
 };
-use stargate::reach::PrefixTable;
 use stargate::reach::security::{
     AddressMatch, Direction, ProtocolMatch, SecurityGroup, SecurityRule,
 };
@@ -119,7 +119,10 @@ fn lose<T: Clone>(table: &mut PrefixTable<T>, dice: &mut Dice) -> Option<Ipv4Net
     Some(lost)
 }
 
-fn user_routes<'w>(world: &'w mut World, dice: &mut Dice) -> (String, &'w mut PrefixTable<UserRoute>) {
+fn user_routes<'w>(
+    world: &'w mut World,
+    dice: &mut Dice,
+) -> (String, &'w mut PrefixTable<UserRoute>) {
     let subnet = &mut world.fabric(dice.one(&FABRICS).0).subnets[dice.below(2)];
     (subnet.name.clone(), Arc::make_mut(value(&mut subnet.routes)))
 }
@@ -218,13 +221,13 @@ fn change_rules(world: &mut World, dice: &mut Dice) -> String {
     let any = Ipv4Net::default();
     let [from, to] = [(); 2].map(|()| if dice.once_in(2) { any } else { any_prefix(dice) });
     let rule = Rule {
-        priority: dice.one(&[100, 5_200, 5_260, 5_280, 32_767]),
+        priority: dice.one(&[100, 5_199, 5_201, 5_280, 32_767]),
         from,
         to,
         table: dice.one(&[TableId::MAIN, TableId::TAILSCALE]),
     };
-    // The kernel holds no rule twice.
-    if !kernel.rules.contains(&rule) {
+    // A kernel takes a broad rule for one that it has of the same priority.
+    if !kernel.rules.iter().any(|known| known.priority == rule.priority) {
         kernel.rules.push(rule);
         kernel.sort_rules();
     }

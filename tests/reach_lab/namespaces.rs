@@ -8,8 +8,7 @@ const INSIDE: &str = "STARGATE_REACH_INSIDE";
 /// What a machine must have to be a lab.
 const TOOLS: [&str; 7] = ["ip", "nft", "unshare", "mount", "wg", "wireguard-go", "conntrack"];
 /// A /run of our own: named namespaces and WireGuard's doors are kept there.
-const PREPARE: &str =
-    "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard && exec \"$@\"";
+const PREPARE: &str = "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard && exec \"$@\"";
 /// Whether the machine lets us make hosts and a tunnel at all.
 const TRY: &str = "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard && \
     ip netns add try && ip netns exec try true && \

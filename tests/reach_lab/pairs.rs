@@ -14,8 +14,9 @@ pub(crate) const LAST_PORT: u16 = 29_999;
 const HEADERS: usize = 28;
 /// What WireGuard fills packets up to.
 const BLOCK: usize = 16;
-/// The smallest packet: larger than any that WireGuard sends for itself.
-const FIRST_BLOCKS: usize = 20;
+/// The smallest packet: larger than what WireGuard sends for itself, and than the
+/// 576 bytes by which a kernel tells of a packet that it dropped.
+const FIRST_BLOCKS: usize = 40;
 /// The tunnel's own header and seal, and UDP's header around them.
 const TUNNEL_HEADERS: usize = 40;
 

@@ -102,7 +102,7 @@ pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
 /// Adds what a fabric noted.
 pub(crate) fn read_fabric(trails: &mut Trails, fabric: &str, listed: &str) {
     each_note(listed, |set, key| {
-        if set == "flows" {
+        if set.starts_with("flows") {
             return;
         }
         let (answer, what) = noted(set);

@@ -82,24 +82,23 @@ fn plug_in(remotes: &mut Remotes, id: usize) {
     let (device, put) = match fabric {
         Some((_, fabric)) => (
             "eth0 arp off",
-            format!("netns {fabric}; ip -n {fabric} link set {name} address {card} arp off up"),
+            format!(
+                "ip link set {name} netns {fabric}
+                 ip -n {fabric} link set {name} address {card} arp off up"
+            ),
         ),
-        None => ("eth0", format!("; ip link set {name} master lan up")),
+        None => ("eth0", format!("ip link set {name} master lan up")),
     };
-    let put = put.strip_prefix("netns").map_or_else(
-        || put.clone(),
-        |rest| format!("; ip link set {name} netns{rest}"),
-    );
     sh(&format!(
-        "ip link add {name} mtu {MTU} type veth peer name eth0 mtu {MTU} address {card} \
-             netns {name} {put}"
+        "ip link add {name} mtu {MTU} type veth peer name eth0 mtu {MTU} address {card} netns {name}
+         {put}"
     ));
     let remote = remotes.get_mut(name).unwrap();
     remote.sh(&format!("ip link set {device} up; ip address add {}/32 dev eth0", host.address));
     if fabric.is_none() {
         let others = HOSTS.iter().enumerate().filter(|(other, _)| *other != id);
         for (other, neighbour) in others.filter(|(_, other)| other.segment == host.segment) {
-            let (address, card) = (neighbour.address, super::wiring::card(other));
+            let (address, card) = (neighbour.address, self::card(other));
             remote.sh(&format!("ip neigh add {address} lladdr {card} dev eth0 nud permanent"));
         }
     }
@@ -152,15 +151,18 @@ fn start_tunnel(remotes: &mut Remotes) {
 pub(crate) fn introduce(remotes: &mut Remotes) -> BTreeMap<usize, String> {
     let keys: BTreeMap<usize, String> = ROUTERS
         .into_iter()
-        .map(|id| (id, remotes.get_mut(HOSTS[id].name).unwrap().sh("wg show tailscale0 public-key")))
+        .map(|id| {
+            (id, remotes.get_mut(HOSTS[id].name).unwrap().sh("wg show tailscale0 public-key"))
+        })
         .map(|(id, key)| (id, key.trim().to_owned()))
         .collect();
     for id in ROUTERS {
         for (peer, key) in keys.iter().filter(|(peer, _)| **peer != id) {
             let to = outside(*peer);
-            remotes.get_mut(HOSTS[id].name).unwrap().sh(&format!(
-                "wg set tailscale0 peer {key} endpoint {to}:{TUNNEL_PORT}"
-            ));
+            remotes
+                .get_mut(HOSTS[id].name)
+                .unwrap()
+                .sh(&format!("wg set tailscale0 peer {key} endpoint {to}:{TUNNEL_PORT}"));
         }
     }
     keys

@@ -173,9 +173,8 @@ fn cluster() -> Segment {
     let router = HOSTS[CLUSTER_ROUTER].address;
     let nodes = [NODE_A, NODE_B].map(|node| (HOSTS[node].pods.unwrap(), HOSTS[node].address));
     let to_datacenters = ["10.50.0.0/16", "10.244.64.0/20", "10.60.0.0/16", "10.244.80.0/20"];
-    let range = |(range, node): (&str, &str)| {
-        (net(range), OverlayRange { node: ip(node), origin: ORIGIN })
-    };
+    let range =
+        |(range, node): (&str, &str)| (net(range), OverlayRange { node: ip(node), origin: ORIGIN });
     Segment::Fabric(Box::new(Fabric {
         name: "aks-vnet".to_owned(),
         origin: ORIGIN,
@@ -244,12 +243,7 @@ fn kernel(id: usize, masquerade: bool, local_rules: bool) -> Kernel {
     Kernel::plain(main)
 }
 
-fn router_kernel(
-    id: usize,
-    mut main: KernelTable,
-    masquerade: bool,
-    local_rules: bool,
-) -> Kernel {
+fn router_kernel(id: usize, mut main: KernelTable, masquerade: bool, local_rules: bool) -> Kernel {
     let mut local = Vec::new();
     for (router, served) in SERVED {
         for prefix in served {
