@@ -25,7 +25,10 @@ impl Walker<'_> {
         };
         let origin = host.kernel.origin();
         let answered = self.restore(id, origin);
-        self.filter_source(id, kernel, entered, origin)?;
+        if entered != Port::Own {
+            self.refuse_own_source(id, host)?;
+            self.filter_source(id, kernel, entered, origin)?;
+        }
         if self.is_own_address(id, host, self.packet.destination) {
             return Ok(self.arrive(id, origin));
         }
@@ -132,6 +135,15 @@ impl Walker<'_> {
         }
     }
 
+    /// A kernel takes nothing from outside that has its own address as the source,
+    /// whatever `rp_filter` is: such a packet went round, and ends here.
+    fn refuse_own_source(&self, id: HostId, host: &Host) -> Result<(), Halt> {
+        match self.is_own_address(id, host, self.packet.source) {
+            true => Err(self.dropped(Place::Host(id), Cause::Loop, self.last_origins())),
+            false => Ok(()),
+        }
+    }
+
     /// `rp_filter`: whether the kernel has a way to the source.
     fn filter_source(
         &self,
@@ -140,7 +152,7 @@ impl Walker<'_> {
         entered: Port,
         origin: Origin,
     ) -> Result<(), Halt> {
-        if entered == Port::Own || kernel.reverse_path_filter == ReversePathFilter::Off {
+        if kernel.reverse_path_filter == ReversePathFilter::Off {
             return Ok(());
         }
         let found = kernel.lookup(self.packet.destination, self.packet.source);

@@ -98,7 +98,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Where the last decisions were read: what leads a packet round.
-    fn last_origins(&self) -> Vec<Origin> {
+    pub(super) fn last_origins(&self) -> Vec<Origin> {
         let deciding = |hop: &&Hop| matches!(hop.decision, Decision::Routed(_));
         let mut origins: Vec<Origin> =
             self.hops.iter().rev().filter(deciding).map(|hop| hop.origin).take(4).collect();
