@@ -9,7 +9,7 @@ use stargate::reach::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute};
 use stargate::reach::security::{AddressMatch, Direction, ProtocolMatch, SecurityRule};
 
 use super::agent::Order;
-use super::host_rules::{anew, chain, of_pairs, set};
+use super::host_rules::{anew, chain, noting, set};
 use super::remote::run;
 use super::wiring::NOBODY;
 use super::world::{HOSTS, net};
@@ -83,18 +83,10 @@ fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
 }
 
 fn filters(fabric: &Fabric) -> String {
-    let mut sets = String::new();
-    let [mut came, mut towards, mut went] = [const { String::new() }; 3];
-    for (noted, port) in [("asked", "dport"), ("answered", "sport")] {
-        let sides = format!("iifname . oifname . udp {port}");
-        sets += &set(&format!("{noted}_came"), &format!("iifname . udp {port}"));
-        sets += &set(&format!("{noted}_towards"), &sides);
-        sets += &set(&format!("{noted}_went"), &sides);
-        let key = format!("iifname . udp {port}");
-        came += &of_pairs(port, &format!("update @{noted}_came {{ {key} }}"));
-        towards += &of_pairs(port, &format!("update @{noted}_towards {{ {sides} }}"));
-        went += &of_pairs(port, &format!("update @{noted}_went {{ {sides} }}"));
-    }
+    let (came_set, came) = noting("came", "iifname");
+    let (towards_set, towards) = noting("towards", "iifname . oifname");
+    let (went_set, went) = noting("went", "iifname . oifname");
+    let mut sets = [came_set, towards_set, went_set].concat();
     let [mut chains, mut leave, mut enter] = [const { String::new() }; 3];
     for (address, interface) in &fabric.interfaces {
         let own = own_addresses(fabric, *address, interface);

@@ -9,7 +9,6 @@ use stargate::reach::host::{
 };
 
 use super::agent::Order;
-use super::pairs::{FIRST_PORT, LAST_PORT};
 use super::remote::run;
 use super::world::{HOSTS, ROUTERS, World};
 
@@ -18,9 +17,6 @@ const OURS: u8 = 99;
 /// Where a host finds its pods, and a router the internet.
 const PODS_TABLE: u32 = 500;
 const OUTSIDE_TABLE: u32 = 600;
-
-/// What is noted of a pair's packets: those of requests, and those of answers.
-const NOTED: [(&str, &str); 2] = [("asked", "dport"), ("answered", "sport")];
 
 /// Everything that a host is told.
 pub(crate) fn orders(world: &World, id: usize, keys: &BTreeMap<usize, String>) -> Vec<Order> {
@@ -113,11 +109,6 @@ pub(crate) fn anew(text: &str) -> String {
     format!("table ip lab\ndelete table ip lab\ntable ip lab {{\n{text}}}\n")
 }
 
-/// A rule for packets of pairs.
-pub(crate) fn of_pairs(port: &str, rest: &str) -> String {
-    format!("udp {port} {FIRST_PORT}-{LAST_PORT} {rest}\n")
-}
-
 /// Where a packet came in is kept as its mark: none for the host's own.
 pub(crate) fn mark(port: Port) -> u64 {
     match port {
@@ -127,34 +118,36 @@ pub(crate) fn mark(port: Port) -> u64 {
     }
 }
 
+/// A set, and the rule that notes in it where a packet is and how long it is: by
+/// its length each is known, even where its ports were changed or it is sealed.
+pub(crate) fn noting(name: &str, place: &str) -> (String, String) {
+    let key = format!("{place} . udp length");
+    (set(name, &key), format!("update @{name} {{ {key} }}\n"))
+}
+
 fn filters(world: &World, id: usize, kernel: &Kernel) -> String {
-    let mut sets = String::new();
-    let [mut came, mut went, mut kept, mut sealed] = [const { String::new() }; 4];
-    for (name, port) in NOTED {
-        sets += &set(&format!("{name}_came"), &format!("iifname . udp {port}"));
-        sets += &set(&format!("{name}_went"), &format!("meta mark . oifname . udp {port}"));
-        sets += &set(&format!("{name}_kept"), &format!("meta mark . udp {port}"));
-        let noted = |what: &str, key: &str| {
-            of_pairs(port, &format!("update @{name}_{what} {{ {key} . udp {port} }}"))
-        };
-        came += &noted("came", "iifname");
-        went += &noted("went", "meta mark . oifname");
-        kept += &noted("kept", "meta mark");
-    }
-    sets += &set("sealed", "ip daddr . udp length");
-    sealed += "oifname wan0 update @sealed { ip daddr . udp length }\n";
-    came += &format!("iifname eth0 meta mark set {}\n", mark(Port::Segment(0)));
-    came += &format!("iifname tailscale0 meta mark set {}\n", mark(Port::Tunnel));
+    let (came_set, came) = noting("came", "iifname");
+    let (went_set, went) = noting("went", "meta mark . oifname");
+    let (kept_set, kept) = noting("kept", "meta mark");
+    let (sealed_set, sealed) = noting("sealed", "ip daddr");
+    let mark_of = |device: &str, port| format!("iifname {device} meta mark set {}\n", mark(port));
+    let marks = mark_of("eth0", Port::Segment(0)) + &mark_of("tailscale0", Port::Tunnel);
     let offline = match world.members.get(&HostId(id)) {
         Some(member) if !member.connected.read().unwrap() => "drop\n",
         _ => "accept\n",
     };
+    let came = format!("iifname != wan0 {came}{marks}");
+    let went = format!("oifname != wan0 {went}oifname wan0 {sealed}");
+    let kept = format!("iifname != wan0 {kept}");
     anew(
         &[
-            sets,
+            came_set,
+            went_set,
+            kept_set,
+            sealed_set,
             chain("came", "prerouting", -400, &came),
             chain("kept", "input", 400, &kept),
-            chain("went", "postrouting", 400, &(went + &sealed)),
+            chain("went", "postrouting", 400, &went),
             chain("cut_in", "input", 0, &format!("iifname wan0 {offline}")),
             stop(world, id),
             chain("cut_out", "output", 0, &format!("oifname wan0 {offline}")),

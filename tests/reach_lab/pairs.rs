@@ -7,11 +7,10 @@ use super::world::{HOSTS, ip, pod};
 /// What every request is sent from, and so what every answer goes to.
 pub(crate) const ASKING_PORT: u16 = 49_152;
 /// The port that the first pair's request goes to.
-pub(crate) const FIRST_PORT: u16 = 20_000;
-/// The last port that a pair may have.
-pub(crate) const LAST_PORT: u16 = 29_999;
+const FIRST_PORT: u16 = 20_000;
 /// Addresses and ports around what a packet carries.
 const HEADERS: usize = 28;
+const UDP_HEADER: usize = 8;
 /// What WireGuard fills packets up to.
 const BLOCK: usize = 16;
 /// The smallest packet: larger than what WireGuard sends for itself, and than the
@@ -61,11 +60,6 @@ pub(crate) fn port(pair: usize) -> u16 {
     FIRST_PORT + u16::try_from(pair).unwrap()
 }
 
-/// The pair whose request goes to a port.
-pub(crate) fn of_port(port: u64) -> usize {
-    usize::try_from(port - u64::from(FIRST_PORT)).unwrap()
-}
-
 fn blocks(pair: usize, answer: bool) -> usize {
     FIRST_BLOCKS + 2 * pair + usize::from(answer)
 }
@@ -76,9 +70,18 @@ pub(crate) fn payload(pair: usize, answer: bool) -> usize {
     blocks(pair, answer) * BLOCK - HEADERS
 }
 
-/// The pair of a sealed packet, and whether it is the answer.
+/// The pair of a packet by what its UDP header says of its length, and whether it
+/// is the answer. What is of no pair has other lengths.
+pub(crate) fn of_length(length: u64) -> Option<(usize, bool)> {
+    of_size(usize::try_from(length).unwrap() + HEADERS - UDP_HEADER)
+}
+
+/// Likewise, of a sealed packet.
 pub(crate) fn of_sealed(length: u64) -> Option<(usize, bool)> {
-    let inner = usize::try_from(length).unwrap().checked_sub(TUNNEL_HEADERS)?;
-    let number = (inner / BLOCK).checked_sub(FIRST_BLOCKS)?;
-    Some((number / 2, number % 2 == 1))
+    of_size(usize::try_from(length).unwrap().checked_sub(TUNNEL_HEADERS)?)
+}
+
+fn of_size(size: usize) -> Option<(usize, bool)> {
+    let number = (size / BLOCK).checked_sub(FIRST_BLOCKS)?;
+    (size % BLOCK == 0).then_some((number / 2, number % 2 == 1))
 }

@@ -71,21 +71,15 @@ fn port_marked(value: &Value) -> Port {
 
 /// Adds what a host noted.
 pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
-    each_note(listed, |set, key| {
-        if set == "sealed" {
-            let Some(way) = pairs::of_sealed(key[1].as_u64().unwrap()) else { return };
-            let to = router_at(key[0].as_str().unwrap());
-            trails.entry(way).or_default().insert(sealed(host, to));
-            return;
-        }
-        let (answer, what) = noted(set);
-        let way = (pairs::of_port(key.last().unwrap().as_u64().unwrap()), answer);
-        let word = match what {
+    each_note(listed, |set, key, length| {
+        let way = if set == "sealed" { pairs::of_sealed(length) } else { pairs::of_length(length) };
+        let word = match set {
             "came" => match port_of(key[0].as_str().unwrap()) {
                 Port::Own => return,
                 port => came(host, port),
             },
             "kept" => kept(host, port_marked(&key[0])),
+            "sealed" => sealed(host, router_at(key[0].as_str().unwrap())),
             _ => match key[1].as_str().unwrap() {
                 // It goes to a process of the host next, by the way round.
                 "lo" => return,
@@ -95,42 +89,38 @@ pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
                 },
             },
         };
-        trails.entry(way).or_default().insert(word);
+        if let Some(way) = way {
+            trails.entry(way).or_default().insert(word);
+        }
     });
 }
 
 /// Adds what a fabric noted.
 pub(crate) fn read_fabric(trails: &mut Trails, fabric: &str, listed: &str) {
-    each_note(listed, |set, key| {
-        if set.starts_with("flows") {
-            return;
-        }
-        let (answer, what) = noted(set);
-        let way = (pairs::of_port(key.last().unwrap().as_u64().unwrap()), answer);
+    each_note(listed, |set, key, length| {
         let from = key[0].as_str().unwrap();
         let to = key[1].as_str().unwrap_or_default();
-        let word = match what {
+        let word = match set {
             "came" => in_fabric(fabric, from),
             "towards" => towards(fabric, from, to),
-            _ => out_of_fabric(fabric, from, to),
+            "went" => out_of_fabric(fabric, from, to),
+            _ => return,
         };
-        trails.entry(way).or_default().insert(word);
+        if let Some(way) = pairs::of_length(length) {
+            trails.entry(way).or_default().insert(word);
+        }
     });
 }
 
-fn noted(set: &str) -> (bool, &str) {
-    let (ways, what) = set.split_once('_').unwrap();
-    (ways == "answered", what)
-}
-
-/// Goes through all entries of all sets that nft lists.
-fn each_note(listed: &str, mut see: impl FnMut(&str, &[Value])) {
+/// Goes through all entries of all sets that nft lists; the last of each is a length.
+fn each_note(listed: &str, mut see: impl FnMut(&str, &[Value], u64)) {
     let listed: Value = serde_json::from_str(listed).unwrap();
     for entry in listed["nftables"].as_array().unwrap() {
         let set = &entry["set"];
         for element in set["elem"].as_array().into_iter().flatten() {
             let key = element["concat"].as_array().unwrap();
-            see(set["name"].as_str().unwrap(), key);
+            let length = key.last().unwrap().as_u64().unwrap();
+            see(set["name"].as_str().unwrap(), key, length);
         }
     }
 }
