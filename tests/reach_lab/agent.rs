@@ -15,8 +15,6 @@ use super::pairs::{self, ASKING_PORT};
 
 /// Says to this program that it is an agent.
 pub(crate) const IS_AGENT: &str = "STARGATE_REACH_AGENT";
-/// Between two requests: what carries them has short queues.
-const PAUSE: Duration = Duration::from_millis(3);
 
 /// What an agent is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,8 +25,8 @@ pub(crate) enum Order {
     Write { files: Vec<(String, String)> },
     /// Answer on that address for these pairs, and be ready to ask from there.
     Open { address: Ipv4Addr, asked: Vec<usize> },
-    /// Ask for these pairs, from and to these addresses.
-    Ask { state: u32, asks: Vec<(usize, Ipv4Addr, Ipv4Addr)> },
+    /// Ask for these pairs, from and to these addresses, with a pause after each.
+    Ask { state: u32, pause: Duration, asks: Vec<(usize, Ipv4Addr, Ipv4Addr)> },
     /// Say what was heard.
     Report { state: u32 },
 }
@@ -67,8 +65,8 @@ impl Agent {
             Order::Run { words, input } => run(&words, &input),
             Order::Write { files } => write(&files).map(|()| String::new()),
             Order::Open { address, asked } => self.open(address, &asked),
-            Order::Ask { state, asks } => {
-                self.ask(state, &asks);
+            Order::Ask { state, pause, asks } => {
+                self.ask(state, pause, &asks);
                 Ok(String::new())
             }
             Order::Report { state } => {
@@ -98,14 +96,14 @@ impl Agent {
         Ok(String::new())
     }
 
-    fn ask(&self, state: u32, asks: &[(usize, Ipv4Addr, Ipv4Addr)]) {
+    fn ask(&self, state: u32, pause: Duration, asks: &[(usize, Ipv4Addr, Ipv4Addr)]) {
         for (pair, from, to) in asks {
             let Some((_, socket)) = self.asking.iter().find(|(address, _)| address == from) else {
                 continue;
             };
             // What cannot be sent at all is seen nowhere: that is an outcome, too.
             let _ = socket.send_to(&packet(state, *pair, false), (*to, pairs::port(*pair)));
-            sleep(PAUSE);
+            sleep(pause);
         }
     }
 }

@@ -14,6 +14,8 @@ use super::wiring::{self, FABRICS, Remotes, pods_of};
 use super::world::{HOSTS, World, healthy};
 use super::{fabric_rules, host_rules};
 
+/// Between two requests of one end: what carries them has short queues.
+const PAUSE: Duration = Duration::from_millis(3);
 /// Nothing was heard for so long: nothing more will be.
 const QUIET: Duration = Duration::from_millis(60);
 /// How often a state is asked before a disagreement counts.
@@ -56,7 +58,7 @@ impl Lab {
         let world = healthy(true, true);
         for _ in 0..20 {
             self.put_on(&world);
-            let seen = self.ask(QUIET * 4);
+            let seen = self.ask(4);
             if compare::disagreements(&world.network(), &self.pairs, &seen, &mut Tally::default())
                 .is_empty()
             {
@@ -74,7 +76,7 @@ impl Lab {
         let network = world.network();
         self.put_on(world);
         for attempt in 1..TRIES {
-            let seen = self.ask(QUIET * attempt);
+            let seen = self.ask(attempt * attempt);
             let found = compare::disagreements(&network, &self.pairs, &seen, &mut Tally::default());
             if found.is_empty() {
                 return compare::disagreements(&network, &self.pairs, &seen, tally);
@@ -82,7 +84,7 @@ impl Lab {
             tally.again += 1;
             self.put_on(world);
         }
-        let seen = self.ask(QUIET * 10);
+        let seen = self.ask(12);
         compare::disagreements(&network, &self.pairs, &seen, tally)
     }
 
@@ -108,13 +110,14 @@ impl Lab {
         self.each(orders);
     }
 
-    /// All pairs ask at once.
-    fn ask(&mut self, quiet: Duration) -> Trails {
+    /// All ends ask at once, and take as many times as long for it as they need at
+    /// least.
+    fn ask(&mut self, slower: u32) -> Trails {
         self.asked += 1;
         let state = self.asked;
         let mut orders: BTreeMap<String, Vec<Order>> = BTreeMap::new();
         for pair in &self.pairs {
-            let order = Order::Ask { state, asks: Vec::new() };
+            let order = Order::Ask { state, pause: PAUSE * slower, asks: Vec::new() };
             let orders = orders.entry(home(pair.from)).or_insert_with(|| vec![order]);
             if let Some(Order::Ask { asks, .. }) = orders.first_mut() {
                 asks.push((pair.number, pair.from.address, pair.to.address));
@@ -129,7 +132,7 @@ impl Lab {
         }
         let agents: Vec<String> = orders.keys().cloned().collect();
         self.each(orders);
-        let heard = self.await_quiet(&agents, state, quiet);
+        let heard = self.await_quiet(&agents, state, QUIET * slower);
         self.trails(&heard)
     }
 

@@ -83,5 +83,5 @@ pub(crate) fn of_sealed(length: u64) -> Option<(usize, bool)> {
 
 fn of_size(size: usize) -> Option<(usize, bool)> {
     let number = (size / BLOCK).checked_sub(FIRST_BLOCKS)?;
-    (size % BLOCK == 0).then_some((number / 2, number % 2 == 1))
+    size.is_multiple_of(BLOCK).then_some((number / 2, number % 2 == 1))
 }
