@@ -34,6 +34,8 @@
 //!
 //! `cargo bench --bench planning -- create` runs the cases of that name only.
 
+#[path = "planning/reachability.rs"]
+mod reachability;
 #[path = "planning/table.rs"]
 mod table;
 #[path = "planning/validate.rs"]
@@ -59,10 +61,10 @@ const MOST_RUNS: usize = 200;
 const GOAL_10_000: Duration = Duration::from_millis(150);
 const GOAL_100_000: Duration = Duration::from_secs(2);
 
-const SMALL: Shape = Shape { datacenters: 20, workers: 9 };
-const MIDDLE: Shape = Shape { datacenters: 20, workers: 122 };
-const LARGE: Shape = Shape { datacenters: 20, workers: 1_247 };
-const MANY_DATACENTERS: Shape = Shape { datacenters: 100, workers: 22 };
+const SMALL: Shape = Shape { datacenters: 20, workers: 9, nodes: 5 };
+const MIDDLE: Shape = Shape { datacenters: 20, workers: 122, nodes: 5 };
+const LARGE: Shape = Shape { datacenters: 20, workers: 1_247, nodes: 5 };
+const MANY_DATACENTERS: Shape = Shape { datacenters: 100, workers: 22, nodes: 5 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
@@ -72,6 +74,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     table::show_growth(&rows);
     let wide = planning(MANY_DATACENTERS, " (100 datacenters)", Some(GOAL_10_000))?;
     table::show("As many resources in many datacenters", &wide);
+    if is_chosen("reachability") {
+        let (rows, exponent) = reachability::rows()?;
+        table::show("Who reaches whom: every pair of pods, model and classes included", &rows);
+        table::show_exponent(exponent);
+    }
     if is_chosen("validate") {
         table::show("Loading and checking 4,000 workers in 40 datacenters", &validate::rows()?);
     }

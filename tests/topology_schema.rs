@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use stargate::topology::load::load_text;
 use stargate::topology::schema::{schema, schema_text};
 
-const EXAMPLES: [&str; 3] = [
+const EXAMPLES: [&str; 4] = [
     "stargate.toml.example",
     "examples/aks-e2e/stargate.toml",
+    "examples/bare-metal/stargate.toml",
     "examples/ten-datacenters/stargate.toml",
 ];
 

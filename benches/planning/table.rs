@@ -75,7 +75,7 @@ pub(crate) fn show_growth(rows: &[Row]) {
 }
 
 /// The slope between two points, both axes as logarithms.
-fn slope(small: &Row, large: &Row) -> f64 {
+pub(crate) fn slope(small: &Row, large: &Row) -> f64 {
     let count = |size: usize| f64::from(u32::try_from(size).unwrap_or(u32::MAX)).ln();
     let time = |row: &Row| row.median().as_secs_f64().ln();
     (time(large) - time(small)) / (count(large.size) - count(small.size))
@@ -90,4 +90,9 @@ fn verdict(row: &Row) -> String {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1_000.0)
+}
+
+/// Prints how a time grows with the size: 1 is linear.
+pub(crate) fn show_exponent(exponent: f64) {
+    println!("growth exponent {exponent:.2}");
 }

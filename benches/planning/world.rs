@@ -19,6 +19,8 @@ use stargate::topology::names::{SubscriptionId, WorkerName};
 pub(crate) struct Shape {
     pub(crate) datacenters: u32,
     pub(crate) workers: u32,
+    /// AKS's own nodes.
+    pub(crate) nodes: u32,
 }
 
 /// The most workers that one file may ask of a datacenter here; what is beyond
@@ -68,7 +70,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
         let topology = topology(shape)?;
-        let mut facts = facts(&topology);
+        let mut facts = facts(&topology, shape.nodes);
         let desired = build(&topology, &facts)?;
         facts.held = held(&desired);
         let inventory = everything(&desired);
@@ -130,14 +132,14 @@ fn topology(shape: Shape) -> Result<Topology, Box<dyn Error>> {
 }
 
 /// What is known once the cluster is there and every router has joined.
-fn facts(topology: &Topology) -> Facts {
+fn facts(topology: &Topology, nodes: u32) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);
     Facts {
         subscription: SubscriptionId::new(SUBSCRIPTION),
         ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
         cluster: Some(cluster_facts(topology)),
-        nodes: (0..5_u32)
+        nodes: (0..nodes)
             .map(|index| AksNode {
                 name: format!("aks-system-12345678-vmss{index:06}"),
                 address: Ipv4Addr::from_bits(0x0ae0_0004 + index),

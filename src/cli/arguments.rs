@@ -101,6 +101,8 @@ pub(crate) enum Command {
     Reboot(commands::reboot::RebootArguments),
     Status(commands::status::StatusArguments),
     Routes(commands::routes::RoutesArguments),
+    Trace(commands::trace::TraceArguments),
+    Check(commands::check::CheckArguments),
     Graph(commands::graph::GraphArguments),
     Sandbox(commands::sandbox::SandboxArguments),
     Schema(commands::schema::SchemaArguments),

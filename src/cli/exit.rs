@@ -4,7 +4,8 @@
 pub const DONE: u8 = 0;
 /// Something went wrong, and nothing more is known than the message.
 pub const ERROR: u8 = 1;
-/// There are changes (`plan --detailed-exitcode`) or there is drift (`drift`).
+/// There are changes (`plan --detailed-exitcode`), there is drift (`drift`), or a
+/// way of packets is broken (`trace`, `check`).
 /// Note that `kubectl diff` says so with 1.
 pub const CHANGES: u8 = 2;
 /// The plan was applied in part; the next apply goes on.

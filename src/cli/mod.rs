@@ -79,6 +79,8 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Reboot(reboot) => wait(commands::reboot::run(reboot, global, ui)),
         Command::Status(status) => wait(commands::status::run(status, global, ui)),
         Command::Routes(routes) => wait(commands::routes::run(routes, global, ui)),
+        Command::Trace(trace) => wait(commands::trace::run(trace, global, ui)),
+        Command::Check(check) => wait(commands::check::run(check, global, ui)),
         Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }

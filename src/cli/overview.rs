@@ -11,7 +11,7 @@ use crate::net::prefix::TAILNET_RANGE;
 use crate::plan::Inventory;
 use crate::render::table::{Cell, RouteRow, RoutesTable};
 use crate::resource::{Kind, ObjectKey, Pending, Resource};
-use crate::topology::model::Topology;
+use crate::topology::model::{Site, Topology};
 
 /// A station on a packet's way that must know a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,6 +209,8 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
                 PrefixOwner {
                     is_worker: true,
                     is_advertised: outside,
+                    // Without a fabric its own routers alone lead to a worker.
+                    is_in_tables: outside || matches!(datacenter.site, Site::Azure(_)),
                     ..PrefixOwner::new(worker.name.to_string())
                 },
             );

@@ -11,6 +11,7 @@ use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::observe::{Observation, observe};
 use crate::plan::live::live_lints;
+use crate::plan::paths::reachability;
 use crate::plan::{Finding, Inventory, Plan, PlanInput, Severity, plan, what_stays};
 use crate::resource::{Address, Api};
 use crate::topology::diagnostic::Code;
@@ -99,7 +100,12 @@ pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
         desired = build(topology, &facts, &mut observation.findings);
         plan = compare(&desired, &inventory);
     }
-    Planned { plan, observation, desired }
+    let mut planned = Planned { plan, observation, desired };
+    // Taking everything away loses every pair, as it is meant to.
+    if !run.scope.destroying && !planned.plan.changes.is_empty() {
+        planned.plan.reachability = reachability(planned.paths(topology));
+    }
+    planned
 }
 
 /// What should exist; nothing, and an error, where there is no room for it.
@@ -143,6 +149,7 @@ fn nothing(run: &Run<'_>, observation: &Observation, requests: BTreeMap<Api, u64
         unchanged: 0,
         rollout: None,
         cost: crate::plan::cost::Cost { requests, ..Default::default() },
+        reachability: Default::default(),
     }
 }
 

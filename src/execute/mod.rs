@@ -7,6 +7,7 @@ pub mod events;
 mod executor;
 mod guard;
 mod locks;
+mod paths;
 mod replaced;
 #[cfg(test)]
 mod request_tests;

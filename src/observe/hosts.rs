@@ -85,11 +85,9 @@ fn note_router(scope: &Scope<'_>, side: &Side, probe: RouterProbe, observation: 
     } else {
         Ownership::Inherited
     };
-    observation.inventory.note(
-        ObjectKey::Host(name),
-        Resource::RouterHost(router_host(probe)),
-        ownership,
-    );
+    let key = ObjectKey::Host(name);
+    observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
+    observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);
 }
 
 /// The configuration that a probe saw.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
@@ -19,6 +20,8 @@ pub struct Inventory {
     pub failed_before: BTreeSet<String>,
     /// Resource groups of ours that hold objects without our mark.
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
+    /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
+    pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
 }
 
 /// One object as it was seen.

@@ -107,7 +107,7 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
         Some(observed) if observed.ownership == Ownership::Foreign => {
             foreign(input, desired, observed)
         }
-        Some(observed) => differing(desired, observed),
+        Some(observed) => differing(input, desired, observed),
     }
 }
 
@@ -157,12 +157,13 @@ fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed)
     })
 }
 
-fn differing(desired: &DesiredResource, observed: &Observed) -> Verdict {
+fn differing(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {
     let fields = diff::between(&observed.resource, &desired.resource);
     if fields.is_empty() {
         return Verdict::Unchanged;
     }
-    if let Some(blocked) = offline(desired, &fields) {
+    let blocked = offline(desired, &fields).or_else(|| occupied(input, desired, &fields));
+    if let Some(blocked) = blocked {
         return Verdict::Blocked(blocked);
     }
     let action = if fields.iter().any(|field| field.forces_replacement) {
@@ -187,6 +188,40 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
             "start the machine, or on it run `systemctl restart tailscaled` and \
              `tailscale status`; if it is lost, delete the VM and apply: {} is then made anew",
             device.hostname
+        ),
+        follows_from: None,
+        because: desired.because.clone(),
+    })
+}
+
+/// A route of somebody else stands where a router needs one. Whoever put it there
+/// may need it, and would put it there again.
+fn occupied(
+    input: PlanInput<'_>,
+    desired: &DesiredResource,
+    fields: &[FieldChange],
+) -> Option<Blocked> {
+    let Resource::RouterHost(router) = &desired.resource else { return None };
+    let theirs = input.inventory.foreign_routes.get(desired.key.as_ref()?)?;
+    let wanted = router.kernel_routes.known()?.iter();
+    let in_the_way: Vec<&str> = wanted
+        .filter_map(|(prefix, route)| theirs.get(&(*prefix, route.metric())))
+        .map(String::as_str)
+        .collect();
+    let first = in_the_way.first()?.split(' ').next().unwrap_or_default();
+    Some(Blocked {
+        address: desired.address.clone(),
+        action: Action::Update,
+        fields: fields.to_vec(),
+        code: Code::ForeignKernelRoute,
+        reason: format!(
+            "{} has routes of somebody else where it needs its own: {}",
+            router.hostname,
+            in_the_way.join("; ")
+        ),
+        remedy: format!(
+            "find out who put them there (`ip route show {first}` on it tells the protocol), \
+             remove them at their source, and apply again"
         ),
         follows_from: None,
         because: desired.because.clone(),
@@ -256,6 +291,7 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
         unchanged: 0,
         rollout: None,
         cost: Cost::default(),
+        reachability: Default::default(),
     };
     for verdict in verdicts.into_values() {
         match verdict {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
+use super::paths::Reachability;
 use super::{Finding, Gap, InWave, Rollout, Severity};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 use crate::topology::diagnostic::Code;
@@ -34,6 +35,9 @@ pub struct Plan {
     pub rollout: Option<Rollout>,
     /// What the plan costs.
     pub cost: Cost,
+    /// What the plan does to who reaches whom.
+    #[serde(default)]
+    pub reachability: Reachability,
 }
 
 impl Plan {
@@ -51,7 +55,7 @@ impl Plan {
             Standing::Unknown
         } else if self.findings.iter().any(is_error) {
             Standing::Wrong
-        } else if self.blocked.iter().any(undecided) {
+        } else if self.blocked.iter().any(undecided) || self.reachability.is_refused() {
             Standing::Blocked
         } else if self.is_empty() {
             Standing::Matches

@@ -84,6 +84,8 @@ pub struct RouterProbe {
     pub local_prefixes: BTreeSet<Ipv4Net>,
     /// Routes of our protocol number in table main.
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    /// Routes of others in table main, by prefix and metric, as `ip` shows them.
+    pub routes_of_others: BTreeMap<(Ipv4Net, u32), String>,
     /// Whether all of the above, and nothing else of ours, is back after a reboot
     /// and after a restart of tailscaled.
     pub persistent: bool,

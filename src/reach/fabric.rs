@@ -62,6 +62,8 @@ pub struct Fabric {
     pub subnets: Vec<Subnet>,
     /// Its interfaces by address.
     pub interfaces: BTreeMap<Ipv4Addr, Interface>,
+    /// Where interfaces would be that nobody could read of.
+    pub unread: Option<Origin>,
     /// The ranges of pods that the fabric itself carries, and the nodes that
     /// they are on. Only these nodes' interfaces are served by it.
     pub overlay: PrefixTable<OverlayRange>,

@@ -10,10 +10,12 @@
 //! [`trip`] walks a packet from one end to another, hop by hop, and the answer
 //! back, with translated addresses and known connections followed.
 
+pub mod classes;
 pub mod fabric;
 pub mod fact;
 pub mod hop;
 pub mod host;
+mod kernel_shape;
 mod network;
 pub mod packet;
 pub mod security;

@@ -1,5 +1,6 @@
 //! All elements together, and who has which address.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -91,5 +92,25 @@ impl Network {
     /// What a host is called.
     pub fn name(&self, id: HostId) -> &str {
         self.host(id).map_or("", |host| &host.name)
+    }
+
+    /// Every prefix that some table has an entry for.
+    pub fn prefixes(&self) -> BTreeSet<Ipv4Net> {
+        let mut found = BTreeSet::new();
+        for segment in &self.segments {
+            let Segment::Fabric(fabric) = segment else { continue };
+            for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
+                found.extend(routes.iter().map(|(prefix, _)| prefix));
+            }
+        }
+        for kernel in self.hosts.iter().filter_map(|host| host.kernel.read().ok()) {
+            for table in kernel.tables.values() {
+                found.extend(table.iter().map(|(prefix, _)| prefix));
+            }
+        }
+        for peers in self.tunnel.members.values().filter_map(|member| member.peers.read().ok()) {
+            found.extend(peers.iter().map(|(prefix, _)| prefix));
+        }
+        found
     }
 }

@@ -107,6 +107,9 @@ impl Walker<'_> {
     ) -> Result<Step, Halt> {
         let place = Place::Interface(segment, to);
         let Some(receiver) = fabric.interfaces.get(&to) else {
+            if let Some(origin) = fabric.unread {
+                return Err(Halt::Unknown { place, origin });
+            }
             return Err(self.dropped(place, Cause::NobodyAt(to), vec![route]));
         };
         if !fabric.is_own(to, receiver, self.packet.destination)
@@ -214,6 +217,8 @@ impl Walker<'_> {
         if owner.is_none_or(|(_, peer)| peer.owner != from) {
             let (lacking, mut origins) = tunnel.lacking(to, source);
             origins.extend(owner.map(|(_, peer)| peer.origin));
+            let sender = tunnel.members.get(&from);
+            origins.extend(sender.map(|sender| sender.offers.approved.origin()));
             let cause = Cause::SourceNotAllowed { lacking };
             return Err(self.dropped(place, cause, origins));
         }

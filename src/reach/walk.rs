@@ -97,11 +97,23 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Where the last decisions were read: what leads a packet round.
+    /// Where the last decisions were read: what leads a packet round. The
+    /// broadest prefix stands first, for it is the one that takes too much.
     pub(super) fn last_origins(&self) -> Vec<Origin> {
-        let deciding = |hop: &&Hop| matches!(hop.decision, Decision::Routed(_));
-        let mut origins: Vec<Origin> =
-            self.hops.iter().rev().filter(deciding).map(|hop| hop.origin).take(4).collect();
+        let mut deciding: Vec<(u8, Origin)> = self
+            .hops
+            .iter()
+            .rev()
+            .filter_map(|hop| match &hop.decision {
+                Decision::Routed(found) => Some((found.prefix.prefix_len(), hop.origin)),
+                Decision::Carried(route) => Some((route.prefix.prefix_len(), hop.origin)),
+                _ => None,
+            })
+            .filter(|(length, _)| *length > 0)
+            .take(4)
+            .collect();
+        deciding.sort_by_key(|(length, _)| *length);
+        let mut origins: Vec<Origin> = deciding.into_iter().map(|(_, origin)| origin).collect();
         origins.dedup();
         origins
     }

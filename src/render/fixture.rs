@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
+use crate::plan::paths::{Loss, Reachability};
 use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severity, Source};
 use crate::resource::{Address, Api, ObjectKey};
 use crate::topology::diagnostic::Code;
@@ -55,6 +56,7 @@ pub(super) fn plan(changes: Vec<Change>) -> Plan {
         gaps: Vec::new(),
         unchanged: 12,
         rollout: None,
+        reachability: Default::default(),
         cost: Cost {
             requests: BTreeMap::from([(Api::Azure, 12), (Api::Tailscale, 3)]),
             ..Cost::default()
@@ -195,6 +197,17 @@ pub(super) fn everything() -> Plan {
             .map(address)
             .to_vec(),
             seconds: 210,
+        },
+        reachability: Reachability {
+            kept: 230,
+            gained: 6,
+            lost: 4,
+            losses: vec![Loss {
+                pairs: 4,
+                example: ("worker-1".to_owned(), "aks-node-1".to_owned()),
+                resource: Some(address("route-table/cluster/stargate-router-rt")),
+            }],
+            ..Reachability::default()
         },
         ..plan(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
     }

@@ -6,6 +6,7 @@ pub mod diagnostic;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
+pub mod paths;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;

@@ -16,6 +16,7 @@ use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severit
 use crate::resource::{Address, Api};
 
 use super::Purpose;
+use super::paths::effect::ReachabilityJson;
 use super::rollout_json::RolloutJson;
 
 /// The version of the format.
@@ -47,6 +48,8 @@ pub struct PlanJson {
     pub rollout: Option<RolloutJson>,
     /// What the plan costs.
     pub cost: CostJson,
+    /// What becomes of the pairs of nodes' pods.
+    pub reachability: ReachabilityJson,
 }
 
 /// How many of what.
@@ -239,6 +242,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         gaps: plan.gaps.iter().map(gap).collect(),
         rollout: plan.rollout.map(|it| RolloutJson::of(it, &plan.changes)),
         cost: cost(&plan.cost),
+        reachability: ReachabilityJson::of(&plan.reachability),
     }
 }
 

@@ -58,6 +58,17 @@ pub enum KernelRoute {
     Unreachable,
 }
 
+impl KernelRoute {
+    /// The metric of an unreachable route: any other one to the prefix wins.
+    pub const UNREACHABLE_METRIC: u32 = 1_000_000;
+
+    /// The metric that it is put into the kernel with. Two routes of one prefix
+    /// and metric cannot stand beside each other.
+    pub fn metric(self) -> u32 {
+        if self == Self::Unreachable { Self::UNREACHABLE_METRIC } else { 0 }
+    }
+}
+
 /// A worker's membership in the cluster, and its host behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {

@@ -209,6 +209,8 @@ pub enum Code {
     LoginRefused,
     /// SG0611: another host answers.
     WrongHost,
+    /// SG0612: somebody else's kernel route stands in the way.
+    ForeignKernelRoute,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.

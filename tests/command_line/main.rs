@@ -13,4 +13,5 @@ mod saved_plans;
 mod secrets;
 mod topology_file;
 mod usage;
+mod ways;
 mod workers;

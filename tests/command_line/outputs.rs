@@ -58,6 +58,17 @@ fn status_and_routes_before_and_after() {
     }
 }
 
+/// Machines that are there already have no fabric that would need their routes.
+#[test]
+fn bare_metal_is_applied_and_lacks_nothing() {
+    let place = Place::with(include_str!("../../examples/bare-metal/stargate.toml"));
+    place.run("apply --sandbox --yes").exits(0);
+    place.run("plan --sandbox --deep --detailed-exitcode").exits(0);
+    let routes = place.run("routes --sandbox").exits(0).out;
+    assert!(!routes.contains("MISSING") && !routes.contains("WRONG"), "{routes}");
+    assert!(routes.lines().any(|line| line.contains("press-line")), "{routes}");
+}
+
 #[test]
 fn routes_show_what_is_missing_and_where() {
     for (fault, prefix, word) in [

@@ -84,7 +84,28 @@ fn each_setting_of_a_router_is_named_and_mended() {
             assert_eq!(applied.ending, Ending::Converged, "{command}");
             assert_eq!(drift(lab).await, [], "{command}");
         }
+        somebody_elses_route_blocks(lab).await;
         assert_eq!(lab.machines.sh(ROUTER, LOOK_AT_THEIRS), theirs);
         assert_eq!(lab.machines.sh(ROUTER, whole), before);
     });
+}
+
+/// A route of another protocol number where one of ours is to be: told before
+/// anything is touched, and left alone.
+async fn somebody_elses_route_blocks(lab: &Lab) {
+    let ours = "10.244.129.0/24";
+    lab.machines.sh(
+        ROUTER,
+        &format!("ip route del {ours}; ip route add {ours} via 10.60.1.6 proto static"),
+    );
+    let plan = lab.deployment.plan().await;
+    let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
+    assert_eq!((blocked.address.to_string().as_str(), plan.changes.len()), (HOST, 0));
+    let shown = "10.244.129.0/24 via 10.60.1.6 dev eth0 proto static";
+    assert!(blocked.reason.contains(shown), "{}", blocked.reason);
+    let applied = lab.deployment.apply(&Look::default()).await;
+    assert_eq!(applied.ending, Ending::Blocked);
+    lab.machines.sh(ROUTER, &format!("ip route del {ours} proto static"));
+    let applied = lab.deployment.apply(&Look::default()).await;
+    assert_eq!(applied.ending, Ending::Converged);
 }

@@ -129,7 +129,7 @@ fn await_sshd(pid: &str) {
         let asked = Command::new("nsenter").args(ask).stderr(Stdio::null()).status();
         asked.is_ok_and(|status| status.success())
     };
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if answers() {
             return;
         }

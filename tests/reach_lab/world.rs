@@ -184,6 +184,7 @@ fn cluster() -> Segment {
             subnet("router-subnet", &nodes),
         ],
         interfaces: interfaces(0, true),
+        unread: None,
         overlay: nodes.into_iter().map(range).collect(),
     }))
 }
@@ -208,6 +209,7 @@ fn azure() -> Segment {
             subnet("stargate-router-subnet", &workers),
         ],
         interfaces: interfaces(1, false),
+        unread: None,
         overlay: PrefixTable::default(),
     }))
 }

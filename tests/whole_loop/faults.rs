@@ -5,8 +5,9 @@ use stargate::plan::{Plan, Severity, Standing};
 use stargate::provider::http::Api;
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
+use stargate::topology::diagnostic::Code;
 
-use crate::harness::{Deployment, EXAMPLE, Look, told};
+use crate::harness::{Deployment, EXAMPLE, Look, failures, told};
 use crate::portrait::{differences, portrait};
 
 /// What a fault is to show as.
@@ -318,4 +319,35 @@ async fn a_field_that_another_manager_took_shows_its_value() {
     let plan = deployment.plan().await;
     let field = &plan.changes[0].differences[0];
     assert_eq!(field.before, Some("stargate-aks-e2e-2-worker-1-router".into()));
+}
+
+/// A kernel route with another protocol number is somebody else's: it is told
+/// before anything is touched, and the rest goes on.
+#[tokio::test(start_paused = true)]
+async fn a_kernel_route_of_somebody_else_blocks_its_router_alone() {
+    let deployment = Deployment::example_applied().await;
+    let router = "stargate-aks-e2e-2-dc-router";
+    let theirs = |protocol: u8| {
+        deployment.world.change(|world, _| {
+            let routes = &mut world.hosts.get_mut(router).unwrap().kernel.routes;
+            let route = routes.iter_mut().find(|it| it.destination.prefix_len() == 24).unwrap();
+            route.protocol = protocol;
+            route.destination
+        })
+    };
+    let prefix = theirs(4);
+    deployment.strike(Fault::RouteMissing, None);
+    let plan = deployment.plan().await;
+    let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
+    assert_eq!(blocked.code, Code::ForeignKernelRoute);
+    assert!(blocked.reason.contains(&format!("{prefix} ")), "{}", blocked.reason);
+    assert!(blocked.reason.contains("proto 4"), "{}", blocked.reason);
+    let applied = deployment.apply(&Look::default()).await;
+    assert_eq!(applied.ending, Ending::Blocked, "{}", failures(&applied).join("\n"));
+    assert!(deployment.plan().await.changes.is_empty(), "the route table was mended");
+    deployment.world.change(|world, _| {
+        let routes = &mut world.hosts.get_mut(router).unwrap().kernel.routes;
+        routes.retain(|it| it.protocol != 4);
+    });
+    deployment.converge().await;
 }

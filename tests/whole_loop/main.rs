@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod checks;
 mod destroy;
 mod edits;
 mod end_state;
 mod executor;
 mod faults;
+mod first_deployment;
 mod harness;
 mod kill;
 mod live_lints;
@@ -15,6 +17,7 @@ mod makespan;
 mod paths;
 mod places;
 mod portrait;
+mod reachability;
 mod repeat;
 mod rollout;
 mod saved_plans;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use stargate::execute::Planned;
-use stargate::plan::paths::{Moment, PathModel, Sources, path_model};
+use stargate::plan::paths::{Moment, PathModel, path_model};
 use stargate::reach::host::Pods;
 use stargate::reach::{HostId, Protocol, Trip, trip};
 use stargate::sandbox::World;
@@ -11,17 +11,8 @@ use stargate::sandbox::World;
 use crate::harness::{Deployment, EXAMPLE, Look, TWO_DATACENTERS};
 
 /// The network of a moment.
-pub(crate) fn model(deployment: &Deployment, planned: &Planned, moment: Moment) -> PathModel {
-    path_model(
-        Sources {
-            topology: &deployment.topology,
-            facts: &planned.observation.facts,
-            desired: &planned.desired,
-            inventory: &planned.observation.inventory,
-            plan: &planned.plan,
-        },
-        moment,
-    )
+pub(crate) fn model(deployment: &Deployment, planned: &Planned, moment: &Moment) -> PathModel {
+    path_model(planned.paths(&deployment.topology), moment)
 }
 
 /// The address of a pod on a host.
@@ -54,7 +45,7 @@ async fn every_pod_reaches_every_pod_once_applied() {
         for look in [Look::default(), Look::deep()] {
             let planned = deployment.look(&look).await;
             for moment in [Moment::Observed, Moment::Planned] {
-                let model = model(&deployment, &planned, moment);
+                let model = model(&deployment, &planned, &moment);
                 let trips = pods_to_pods(&model);
                 assert!(trips.len() >= 16);
                 for (from, to, trip) in trips {
@@ -71,6 +62,6 @@ async fn every_pod_reaches_every_pod_once_applied() {
 async fn nobody_is_reached_before_anything_is_there() {
     let deployment = Deployment::example();
     let planned = deployment.look(&Look::default()).await;
-    let model = model(&deployment, &planned, Moment::Observed);
+    let model = model(&deployment, &planned, &Moment::Observed);
     assert!(nodes(&model).len() == 2 && model.sites.len() == 1, "workers, and no cluster");
 }

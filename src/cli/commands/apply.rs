@@ -41,6 +41,9 @@ pub(crate) struct ApplyArguments {
     /// Take over an object that does not carry our mark; may be given often
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) adopt: Vec<Address>,
+    /// Let the plan lose pairs of pods that reach each other now
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) allow_loss: bool,
     /// Lines for people, or a line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
@@ -58,6 +61,8 @@ pub(crate) struct Order {
     pub(crate) saved: Option<SavedPlan>,
     /// Do not ask.
     pub(crate) yes: bool,
+    /// Pairs of pods may be lost.
+    pub(crate) allow_loss: bool,
     /// For whom the events are.
     pub(crate) format: Format,
     /// Whether it builds or takes away.
@@ -73,6 +78,7 @@ impl Order {
             asked: None,
             saved: None,
             yes: false,
+            allow_loss: false,
             format: Format::default(),
             purpose,
         }
@@ -99,6 +105,7 @@ pub(crate) async fn run(
             None => arguments.adopt.iter().cloned().collect(),
         },
         yes: arguments.yes || saved.is_some(),
+        allow_loss: arguments.allow_loss,
         saved,
         format: arguments.format,
         ..Order::of(Purpose::Plan)
@@ -132,15 +139,19 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
     let mut scope = session.scope(order.look);
     scope.asked.clone_from(&order.asked);
     let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
-    let planned = match &order.saved {
+    let mut planned = match &order.saved {
         Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
         None => planned,
     };
+    planned.plan.reachability.loss_allowed |= order.allow_loss;
     if order.format == Format::Text && order.saved.is_none() {
         plan::show(ui, &planned.plan, order.purpose, PlanFormat::Text, false)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan) {
         return Ok(code);
+    }
+    if planned.plan.reachability.is_refused() {
+        return Ok(refuse_loss(&planned.plan, ui));
     }
     let question = match order.purpose {
         Purpose::Destroy => "Destroy all of this?",
@@ -162,6 +173,18 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
     };
     watching.abort();
     tell(&applied, order, ui)
+}
+
+/// Nobody loses pods' connections by surprise.
+fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
+    let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
+    let pairs = crate::render::text::counted(pairs, "pair");
+    ui.error(
+        &CliError::new(format!("{pairs} of pods would no longer reach each other"))
+            .hint("see which and why with `stargate plan` and `stargate trace --planned`")
+            .hint("if that is meant, run the same command with `--allow-loss`"),
+    );
+    exit::BLOCKED
 }
 
 /// What a plan without changes comes to.

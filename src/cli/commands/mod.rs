@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod apply;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod drift;
@@ -15,4 +16,5 @@ pub(crate) mod sandbox;
 mod sandbox_log;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod trace;
 pub(crate) mod validate;

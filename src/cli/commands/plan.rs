@@ -38,6 +38,9 @@ pub(crate) struct PlanArguments {
     /// Show every field of every change, and cut nothing
     #[arg(long)]
     pub(crate) full: bool,
+    /// Let the plan lose pairs of pods that reach each other now
+    #[arg(long)]
+    pub(crate) allow_loss: bool,
 }
 
 /// Reads the world and shows the plan.
@@ -49,7 +52,8 @@ pub(crate) async fn run(
     let session = Session::open(global, ui).await?;
     let look = Look { deep: arguments.deep, destroying: false };
     let scope = session.scope(look);
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let mut planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    planned.plan.reachability.loss_allowed = arguments.allow_loss;
     let shown = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
         Some(path) => keep(path, &session, &planned.plan, BTreeSet::new(), false),

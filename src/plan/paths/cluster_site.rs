@@ -23,9 +23,13 @@ impl Builder<'_> {
         let name = topology.cluster.router.name.as_str();
         let cluster_address =
             Address::new(Kind::ManagedCluster, Side::Cluster, topology.cluster.name.as_str());
+        let origin = self.origins.of(&cluster_address);
+        // AKS's nodes are told of by the cluster itself.
+        let blind = self.view.is_hidden(Kind::Worker, None);
         let mut fabric = Fabric {
             name: cluster.virtual_network.name().to_owned(),
-            origin: self.origins.of(&cluster_address),
+            origin,
+            unread: blind.then_some(origin),
             address_space: cluster.address_prefixes.clone(),
             subnets: Vec::new(),
             interfaces: BTreeMap::new(),
@@ -40,7 +44,8 @@ impl Builder<'_> {
             .map(|node| self.aks_node(cluster, node, segment, &mut fabric))
             .collect();
         let subnet = topology.cluster.router.subnet_cidr;
-        let own = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
         let runs = self.machine_runs(&Side::Cluster, name);
         let port = SegmentPort { segment, address: own };
         let router = self.add_router(&Side::Cluster, name, port, runs, subnet);

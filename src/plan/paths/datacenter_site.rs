@@ -26,7 +26,8 @@ impl Builder<'_> {
             Site::Azure(site) => site.router_subnet_cidr,
             Site::Existing(site) => site.network_cidr,
         };
-        let port = SegmentPort { segment, address: datacenter.router.ip };
+        let own = self.private_ip(&side, router_name).unwrap_or(datacenter.router.ip);
+        let port = SegmentPort { segment, address: own };
         let router = self.add_router(&side, router_name, port, runs, network);
         let workers: Vec<(HostId, &model::Worker)> = datacenter
             .workers
@@ -84,6 +85,7 @@ impl Builder<'_> {
             address_space,
             subnets: subnets.iter().filter_map(|subnet| self.subnet(subnet)).collect(),
             interfaces: BTreeMap::new(),
+            unread: None,
             overlay: PrefixTable::default(),
         };
         let machines = workers.iter().map(|(id, worker)| (*id, worker.name.as_str()));
@@ -113,17 +115,20 @@ impl Builder<'_> {
             _ => None,
         };
         let told = node.and_then(|node| self.worker_host(&address, node));
+        let runs = match &datacenter.site {
+            Site::Azure(_) => self.machine_runs(&side, name),
+            Site::Existing(_) => Fact::known(true, origin),
+        };
         let pods = match (node, &told) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
-            (Some(node), None) if node.ready => Fact::known(Pods::Range(node.pod_cidr), origin),
+            // On a machine that is gone nothing else about its pods matters.
+            (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
+                Fact::known(Pods::Range(node.pod_cidr), origin)
+            }
             (None, _) if matches!(seen, Seen::Absent) => {
                 Fact::known(Pods::NotPlumbed(place.pod_cidr), origin)
             }
             _ => Fact::unknown(origin),
-        };
-        let runs = match &datacenter.site {
-            Site::Azure(_) => self.machine_runs(&side, name),
-            Site::Existing(_) => Fact::known(true, origin),
         };
         let kernel = match &told {
             Some(host) => {
@@ -131,7 +136,7 @@ impl Builder<'_> {
             }
             None => Fact::unknown(origin),
         };
-        let own = node.map_or(place.ip, |node| node.ip);
+        let own = self.private_ip(&side, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
         let ports = vec![SegmentPort { segment, address: own }];
         Some(self.add_host(Host { name: name.to_owned(), runs, ports, pods, kernel }))
     }

@@ -11,31 +11,41 @@
 
 mod cluster_site;
 mod datacenter_site;
+mod effect;
+mod invariants;
 mod kernels;
+mod matrix;
+mod mend;
 mod origins;
 mod security;
 mod segments;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Inventory, Plan};
 use crate::desired::{Allocation, DesiredSet, Facts, allocate};
 use crate::reach::tunnel::TAILSCALE_MTU;
 use crate::reach::{Host, HostId, Member, Network, Segment, Tunnel};
-use crate::resource::Side;
+use crate::resource::{Address, Side};
 use crate::topology::model::Topology;
 
+pub use effect::{Loss, Reachability, reachability};
+pub use invariants::{Breach, Rule, breaches};
+pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
+pub use mend::{Mend, Question, addresses, mend};
 pub use origins::{Origins, Told};
 use view::View;
 
 /// Which world is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moment {
     /// As it was read.
     Observed,
     /// As it is once the plan is applied.
     Planned,
+    /// As it is once these changes of the plan are made.
+    PlannedOnly(BTreeSet<Address>),
 }
 
 /// What a network is built from.
@@ -76,7 +86,7 @@ pub struct SiteHosts {
 }
 
 /// Builds the network of a moment.
-pub fn path_model(sources: Sources<'_>, moment: Moment) -> PathModel {
+pub fn path_model(sources: Sources<'_>, moment: &Moment) -> PathModel {
     let allocation = allocate(sources.topology, sources.facts).unwrap_or_default();
     let mut builder = Builder {
         view: View::new(sources, moment),

@@ -1,9 +1,11 @@
 //! Subnets, their tables, and the interfaces of machines.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Builder;
 use super::view::Seen;
+use crate::desired::names;
 use crate::reach::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
 use crate::reach::{Fact, HostId};
 use crate::resource::azure::{NetworkInterface, NextHop, Provisioning};
@@ -67,6 +69,16 @@ impl Builder<'_> {
             }
             Seen::There(_) | Seen::Absent => Fact::known(false, origin),
             Seen::Hidden => Fact::unknown(origin),
+        }
+    }
+
+    /// The address that a machine's interface has at the moment.
+    pub(super) fn private_ip(&self, side: &Side, machine: &str) -> Option<Ipv4Addr> {
+        let interface =
+            Address::new(Kind::NetworkInterface, side.clone(), names::interface(machine));
+        match self.view.resource(&interface) {
+            Seen::There(Resource::NetworkInterface(interface)) => Some(interface.private_ip),
+            _ => None,
         }
     }
 

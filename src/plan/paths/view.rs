@@ -28,12 +28,17 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(sources: Sources<'a>, moment: Moment) -> Self {
-        let (mut changes, mut deferred) = (BTreeMap::new(), BTreeSet::new());
-        if moment == Moment::Planned {
-            changes.extend(sources.plan.changes.iter().map(|change| (&change.key, change)));
-            deferred.extend(sources.plan.deferred.iter().map(|deferred| &deferred.address));
-        }
+    pub(super) fn new(sources: Sources<'a>, moment: &Moment) -> Self {
+        let changes = sources.plan.changes.iter().filter(|change| match moment {
+            Moment::Observed => false,
+            Moment::Planned => true,
+            Moment::PlannedOnly(made) => made.contains(&change.address),
+        });
+        let changes = changes.map(|change| (&change.key, change)).collect();
+        let deferred = match moment {
+            Moment::Planned => sources.plan.deferred.iter().map(|it| &it.address).collect(),
+            Moment::Observed | Moment::PlannedOnly(_) => BTreeSet::new(),
+        };
         let pointed_at = [Kind::RouteTable, Kind::NetworkSecurityGroup];
         let addresses = sources
             .desired

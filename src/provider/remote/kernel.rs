@@ -7,9 +7,11 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
+use super::TUNNEL_DEVICE;
 use super::answer::{Answer, ProbeError};
-use super::{TUNNEL_DEVICE, UNREACHABLE_METRIC};
+use crate::provider::printable::line as printable;
 use crate::resource::host::KernelRoute;
+use crate::resource::ownership::ROUTE_PROTOCOL;
 
 /// What was found, and whether there was more of ours than the contract can say.
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ struct Route {
     gateway: Option<Ipv4Addr>,
     dev: Option<String>,
     table: Option<String>,
+    protocol: Option<String>,
     #[serde(default)]
     metric: u32,
 }
@@ -42,6 +45,20 @@ impl Route {
         self.dst.parse().ok().or_else(host)
     }
 
+    /// As a person would type it; nothing that a terminal would take as a command.
+    fn shown(&self) -> String {
+        let mut words = vec![self.dst.clone()];
+        let mut add = |name: &str, value: Option<String>| {
+            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        add("type", self.kind.clone().filter(|kind| kind != "unicast"));
+        add("via", self.gateway.map(|gateway| gateway.to_string()));
+        add("dev", self.dev.clone());
+        add("proto", self.protocol.clone());
+        add("metric", (self.metric != 0).then(|| self.metric.to_string()));
+        printable(&words.join(" "))
+    }
+
     fn way(&self) -> Option<KernelRoute> {
         let kind = self.kind.as_deref().unwrap_or("unicast");
         match (kind, self.gateway, self.dev.as_deref()) {
@@ -52,6 +69,16 @@ impl Route {
             _ => None,
         }
     }
+}
+
+/// Routes of others in table main, by prefix and metric.
+pub(super) fn routes_of_others(
+    answer: &Answer,
+) -> Result<BTreeMap<(Ipv4Net, u32), String>, ProbeError> {
+    let ours = ROUTE_PROTOCOL.to_string();
+    let routes: Vec<Route> = answer.json("main_table")?.unwrap_or_default();
+    let others = routes.into_iter().filter(|route| route.protocol.as_ref() != Some(&ours));
+    Ok(others.filter_map(|route| Some(((route.prefix()?, route.metric), route.shown()))).collect())
 }
 
 /// Routes of our protocol number in table main.
@@ -70,7 +97,7 @@ pub(super) fn kernel_routes(
             odd = true;
             continue;
         };
-        odd |= route.metric != if way == KernelRoute::Unreachable { UNREACHABLE_METRIC } else { 0 };
+        odd |= route.metric != way.metric();
         match lowest.entry(prefix) {
             Entry::Vacant(entry) => {
                 entry.insert((route.metric, way));

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use super::host::{RouterChange, RouterProbe, WorkerProbe, WorkerStep};
 use super::secret::Secret;
+use crate::resource::host::KernelRoute;
 
 pub use answer::ProbeError;
 pub use quote::quote;
@@ -41,7 +42,7 @@ pub const TUNNEL_DEVICE: &str = "tailscale0";
 /// its table 52 at 5270.
 pub const RULE_PRIORITY: u32 = 5_200;
 /// The metric of our unreachable routes: any other route to the same prefix wins.
-pub const UNREACHABLE_METRIC: u32 = 1_000_000;
+pub const UNREACHABLE_METRIC: u32 = KernelRoute::UNREACHABLE_METRIC;
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
 /// that azure-cns may write, and containerd takes the first.
 pub const CNI_FILE: &str = "00-stargate.conflist";

@@ -111,7 +111,7 @@ fn apply(world: &mut World, edit: Edit) {
     }
 }
 
-fn broken_world() -> impl Strategy<Value = World> {
+pub(super) fn broken_world() -> impl Strategy<Value = World> {
     let choice = (any::<bool>(), any::<bool>()).prop_map(|(masquerade, local_rules)| Choice {
         masquerade,
         local_rules,

@@ -1,4 +1,5 @@
 mod breaks;
+mod classes;
 mod laws;
 mod tables;
 pub(crate) mod world;

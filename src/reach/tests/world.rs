@@ -145,6 +145,7 @@ fn cluster() -> Segment {
             (ip("10.224.0.5"), interface(NODE_B, 0, true)),
             (ip(router), interface(CLUSTER_ROUTER, 1, false)),
         ]),
+        unread: None,
         overlay: overlay
             .iter()
             .map(|(range, node)| (net(range), OverlayRange { node: ip(node), origin: OTHER }))
@@ -171,6 +172,7 @@ fn vnet() -> Segment {
             (ip("10.50.1.6"), interface(WORKER_2, 0, false)),
             (ip(router), interface(DATACENTER_ROUTER, 1, false)),
         ]),
+        unread: None,
         overlay: PrefixTable::default(),
     }))
 }

@@ -39,6 +39,7 @@ pub fn render(plan: &Plan, options: Options) -> String {
     if !plan.is_empty() && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);
     }
+    page.reachability(&plan.reachability);
     if let Some(text) = not_in_the_sum(plan) {
         page.line(text);
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::plan::cost::Cost;
+use crate::plan::paths::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
+use super::super::Purpose;
 use super::super::deferred::{self, Group};
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
@@ -188,11 +190,61 @@ impl Page {
         self.blank();
     }
 
+    /// What becomes of the pairs of pods, and why some are lost.
+    pub(super) fn reachability(&mut self, found: &Reachability) {
+        if found.pairs() == 0 {
+            return;
+        }
+        let purpose = self.options.purpose;
+        let text = match purpose {
+            Purpose::Drift => reached_now(found),
+            _ => pairs_by_fate(found),
+        };
+        self.wrapped(&text, "Reachability: ", "  ");
+        for loss in &found.losses {
+            let (from, to) = &loss.example;
+            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
+            let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
+            let resource = resource.unwrap_or_default();
+            let text = format!("loses {pairs}, such as {from} to {to}{resource}");
+            self.painted(Role::Warning, &text, "  ", "    ");
+        }
+        if found.is_refused() {
+            self.help(
+                "look at it with `stargate trace --planned`; allow it with `--allow-loss`",
+                "  ",
+            );
+        }
+        self.blank();
+    }
+
     fn help(&mut self, remedy: &str, indent: &str) {
         if !remedy.is_empty() {
             self.painted(Role::Help, &format!("help: {remedy}"), indent, &format!("{indent}  "));
         }
     }
+}
+
+/// How a plan's pairs fare, the usual fates always and the others where there are any.
+fn pairs_by_fate(found: &Reachability) -> String {
+    let Reachability { kept, gained, lost, broken, unknown, .. } = found;
+    let pairs = found.pairs();
+    let mut text = format!("{pairs} pairs, {kept} kept, {gained} gained, {lost} lost");
+    for (count, fate) in [(broken, "still broken"), (unknown, "unknown")] {
+        if *count > 0 {
+            text.push_str(&format!(", {count} {fate}"));
+        }
+    }
+    text
+}
+
+/// How the pairs fare before anything is mended.
+fn reached_now(found: &Reachability) -> String {
+    let (reached, broken) = (found.kept + found.lost, found.gained + found.broken);
+    let (pairs, unknown) = (found.pairs(), found.unknown);
+    let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
+    let more = if broken > 0 { "; `stargate check` says why" } else { "" };
+    format!("{pairs} pairs, {reached} reached now, {broken} broken{unknown}{more}")
 }
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {

@@ -276,6 +276,21 @@ impl Host {
         self.kernel.routes.iter().filter(ours).map(|it| (it.destination, it.via)).collect()
     }
 
+    /// Routes of others in table main, by prefix and metric.
+    pub fn routes_of_others(&self) -> BTreeMap<(Ipv4Net, u32), String> {
+        let theirs = |it: &&Route| it.protocol != ROUTE_PROTOCOL && it.table == MAIN_TABLE;
+        let shown = |it: &Route| {
+            let way = match it.via {
+                KernelRoute::Tunnel => "dev tailscale0".to_owned(),
+                KernelRoute::Via(hop) => format!("via {hop}"),
+                KernelRoute::Unreachable => "type unreachable".to_owned(),
+            };
+            let text = format!("{} {way} proto {}", it.destination, it.protocol);
+            ((it.destination, it.via.metric()), text)
+        };
+        self.kernel.routes.iter().filter(theirs).map(shown).collect()
+    }
+
     /// Makes the routes of our protocol number exactly these.
     pub fn set_our_routes(&mut self, routes: &BTreeMap<Ipv4Net, KernelRoute>) {
         self.kernel.routes.retain(|route| route.protocol != ROUTE_PROTOCOL);

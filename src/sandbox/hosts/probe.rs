@@ -18,6 +18,7 @@ impl Host {
             mss_clamp: self.firewall.mss_clamp,
             local_prefixes: self.local_prefixes(),
             kernel_routes: self.our_routes(),
+            routes_of_others: self.routes_of_others(),
             persistent: self.kernel.persistent,
             tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
                 running: tailscale.device.is_some(),

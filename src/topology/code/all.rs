@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 100] = [
+    pub const ALL: [Self; 101] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -101,6 +101,7 @@ impl Code {
         Self::HostKeyUntrusted,
         Self::LoginRefused,
         Self::WrongHost,
+        Self::ForeignKernelRoute,
         Self::SandboxDamaged,
         Self::SandboxInUse,
         Self::UnknownFault,

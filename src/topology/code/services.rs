@@ -95,4 +95,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       ruin another, so nothing is done on it and the others go on. Correct the \
                       address in the topology, or the name of the host itself.",
     },
+    Entry {
+        code: Code::ForeignKernelRoute,
+        text: "SG0612",
+        title: "somebody else's kernel route stands in the way",
+        explanation: "A router needs a route to a prefix, and its kernel has one with the same prefix and \
+                      metric that stargate did not put there: its protocol number is another one. It is \
+                      never overwritten. Find out who put it there (`ip route show PREFIX` on the router \
+                      tells the protocol), remove it where it comes from, and apply again.",
+    },
 ];

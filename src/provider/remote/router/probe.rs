@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::answer::{Answer, ProbeError};
 use super::super::files;
-use super::super::kernel::{Kernel, kernel_routes};
+use super::super::kernel::{Kernel, kernel_routes, routes_of_others};
 use super::super::script::Script;
 use super::super::{HostScript, RULE_PRIORITY};
 use super::firewall::{Firewall, Ruleset};
@@ -38,6 +38,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
         mss_clamp: firewall.mss_clamp,
         local_prefixes: rules.known,
         kernel_routes: routes.known,
+        routes_of_others: routes_of_others(&answer)?,
         persistent: false,
         tailscale: tailscale(&answer)?,
     };

@@ -12,6 +12,7 @@ main() {
     begin
     part settings settings
     part routes ip -4 -j route show table all proto 117
+    part main_table ip -4 -j route show table main
     part rules ip -4 -j rule show
     part firewall nft -j list table inet stargate
     part tailscale_status tailscale status --json --peers=false

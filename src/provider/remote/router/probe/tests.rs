@@ -96,6 +96,26 @@ fn a_configured_router_is_read() {
 }
 
 #[test]
+fn routes_of_others_are_shown_as_ip_shows_them() {
+    let table = r#"[{"dst":"default","gateway":"10.50.0.1","dev":"eth0","protocol":"dhcp","metric":100,"flags":[]},
+        {"dst":"10.50.0.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.50.0.4","flags":[]},
+        {"type":"unreachable","dst":"10.77.0.0/16","protocol":"static","metric":1000000,"flags":[]},
+        {"dst":"10.244.65.0/24","gateway":"10.50.1.5","dev":"eth0","protocol":"117","flags":[]}]"#;
+    let probe = seen(&configured().with("main_table", table));
+    let shown: Vec<&str> = probe.routes_of_others.values().map(String::as_str).collect();
+    assert_eq!(
+        shown,
+        [
+            "default via 10.50.0.1 dev eth0 proto dhcp metric 100",
+            "10.50.0.0/24 dev eth0 proto kernel",
+            "10.77.0.0/16 type unreachable proto static metric 1000000",
+        ]
+    );
+    let prefix = |text: &str| text.parse::<Ipv4Net>().unwrap();
+    assert!(probe.routes_of_others.contains_key(&(prefix("10.77.0.0/16"), 1_000_000)));
+}
+
+#[test]
 fn a_bare_host_is_read() {
     let answer = TestAnswer::of("dc1-router")
         .with("settings", "ip_forward 0\nconf/all/rp_filter 1\nconf/eth0/send_redirects 1\n")
