@@ -1,13 +1,19 @@
 //! Model against kernel, way by way.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use stargate::reach::{End, HostId, Network, Protocol, Trip, Verdict, Walk, trip};
+use stargate::reach::{End, HostId, Network, Protocol, Trip, Walk, trip};
 
 use super::foretold;
 use super::pairs::{self, Pair};
-use super::trail::{Trail, Trails};
+use super::trail::{HEARD, Trail, Trails};
+
+/// Everything that the model says of a network: a trip and two trails a pair.
+#[derive(Debug)]
+pub(crate) struct Foretold {
+    pub(crate) trips: Vec<Trip>,
+    ways: Vec<(Pair, [Trail; 2])>,
+}
 
 /// A way of which the kernel says something else than the model.
 #[derive(Debug)]
@@ -19,121 +25,86 @@ pub(crate) struct Disagreement {
     walk: Option<Walk>,
 }
 
+impl Foretold {
+    pub(crate) fn of(network: &Network, pairs: &[Pair]) -> Self {
+        let trips: Vec<Trip> = pairs.iter().map(|pair| trip_of(network, *pair)).collect();
+        let ways =
+            pairs.iter().zip(&trips).map(|(pair, trip)| (*pair, trails(network, *pair, trip)));
+        Self { ways: ways.collect(), trips }
+    }
+
+    /// Every way of which the two do not say the same, hop by hop. Where no answer
+    /// is foretold none may be seen.
+    pub(crate) fn disagreements(&self, seen: &Trails) -> Vec<Disagreement> {
+        let nothing = Trail::new();
+        let mut found = Vec::new();
+        for ((pair, trails), trip) in self.ways.iter().zip(&self.trips) {
+            let walks = [Some(&trip.there), trip.back.as_ref()];
+            for ((answer, foretold), walk) in [false, true].into_iter().zip(trails).zip(walks) {
+                let seen = seen.get(&(pair.number, answer)).unwrap_or(&nothing);
+                if seen != foretold {
+                    found.push(Disagreement {
+                        pair: *pair,
+                        answer,
+                        foretold: foretold.clone(),
+                        seen: seen.clone(),
+                        walk: walk.cloned(),
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    /// How many things are foretold to be seen.
+    pub(crate) fn sightings(&self) -> usize {
+        self.ways.iter().flat_map(|(_, trails)| trails).map(Trail::len).sum()
+    }
+}
+
+fn trip_of(network: &Network, pair: Pair) -> Trip {
+    let from = End { host: HostId(pair.from.host), address: pair.from.address };
+    trip(network, from, pair.to.address, Protocol::Udp(pairs::port(pair.number)))
+}
+
+/// What will be seen of the request, and of the answer.
+fn trails(network: &Network, pair: Pair, trip: &Trip) -> [Trail; 2] {
+    let [asker, asked] =
+        [pair.from, pair.to].map(|end| End { host: HostId(end.host), address: end.address });
+    let there = foretold::trail(network, asker, pair.to.address, &trip.there);
+    let back = trip.back.as_ref().map_or_else(Trail::new, |back| {
+        foretold::trail(network, asked, trip.there.packet.source, back)
+    });
+    [there, back]
+}
+
+impl Disagreement {
+    /// Whether the two agree on what arrived, and only say other hops.
+    pub(crate) fn is_of_hops_alone(&self) -> bool {
+        self.seen.contains(HEARD) == self.foretold.contains(HEARD)
+    }
+}
+
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.answer { "answer" } else { "request" };
-        writeln!(
-            f,
-            "pair {}: {way} of {:?} to {:?}",
-            self.pair.number, self.pair.from, self.pair.to
-        )?;
+        let Pair { number, from, to } = self.pair;
+        writeln!(f, "  pair {number}, {from} to {to}: the {way}")?;
         for missing in self.foretold.difference(&self.seen) {
-            writeln!(f, "  model only:  {missing}")?;
+            writeln!(f, "    model only:  {missing}")?;
         }
         for extra in self.seen.difference(&self.foretold) {
-            writeln!(f, "  kernel only: {extra}")?;
+            writeln!(f, "    kernel only: {extra}")?;
         }
         for both in self.seen.intersection(&self.foretold) {
-            writeln!(f, "  both:        {both}")?;
+            writeln!(f, "    both:        {both}")?;
         }
         if let Some(walk) = &self.walk {
             for hop in &walk.hops {
-                writeln!(f, "  hop: {:?} {:?}", hop.place, hop.decision)?;
+                writeln!(f, "    hop: {:?} {:?}", hop.place, hop.decision)?;
             }
-            writeln!(f, "  verdict: {:?}\n  packet: {:?}", walk.verdict, walk.packet)?;
+            writeln!(f, "    verdict: {:?}\n    packet: {:?}", walk.verdict, walk.packet)?;
         }
         Ok(())
-    }
-}
-
-fn way(pair: Pair) -> impl Fn(&Network) -> Trip {
-    move |network| {
-        let from = End { host: HostId(pair.from.host), address: pair.from.address };
-        trip(network, from, pair.to.address, Protocol::Udp(pairs::port(pair.number)))
-    }
-}
-
-/// Every way of which the two do not say the same, hop by hop.
-pub(crate) fn disagreements(
-    network: &Network,
-    pairs: &[Pair],
-    seen: &Trails,
-    tally: &mut Tally,
-) -> Vec<Disagreement> {
-    let mut found = Vec::new();
-    for pair in pairs {
-        let trip = way(*pair)(network);
-        let asker = End { host: HostId(pair.from.host), address: pair.from.address };
-        let there = foretold::trail(network, asker, pair.to.address, &trip.there);
-        let back = trip.back.as_ref().map_or_else(Trail::new, |back| {
-            let asked = End { host: HostId(pair.to.host), address: pair.to.address };
-            foretold::trail(network, asked, trip.there.packet.source, back)
-        });
-        tally.add_trip(&trip);
-        for (answer, foretold, walk) in
-            [(false, there, Some(&trip.there)), (true, back, trip.back.as_ref())]
-        {
-            let seen = seen.get(&(pair.number, answer)).cloned().unwrap_or_default();
-            if seen != foretold {
-                let (pair, walk) = (*pair, walk.cloned());
-                found.push(Disagreement { pair, answer, foretold, seen, walk });
-            }
-        }
-    }
-    found
-}
-
-/// What was tried, and how it came out.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    states: usize,
-    requests: usize,
-    answers: usize,
-    reached: usize,
-    causes: BTreeMap<String, usize>,
-    /// States that were asked once more: a busy machine may lose packets.
-    pub(crate) again: usize,
-    wrong: BTreeSet<u64>,
-}
-
-impl Tally {
-    fn add_trip(&mut self, trip: &Trip) {
-        self.requests += 1;
-        self.answers += usize::from(trip.back.is_some());
-        self.reached += usize::from(trip.reached());
-        if let Some((_, verdict)) = trip.broken() {
-            let name = match verdict {
-                Verdict::Dropped(drop) => format!("{:?}", drop.cause),
-                Verdict::Left(_) => "Left".to_owned(),
-                other => format!("{other:?}"),
-            };
-            let name = name.split([' ', '(']).next().unwrap_or_default().to_owned();
-            *self.causes.entry(name).or_default() += 1;
-        }
-    }
-
-    pub(crate) fn add_state(&mut self, seed: u64, disagreements: usize) {
-        self.states += 1;
-        if disagreements > 0 {
-            self.wrong.insert(seed);
-        }
-    }
-
-    pub(crate) fn assert_agreement(&self) {
-        assert!(self.wrong.is_empty(), "STARGATE_REACH_SEED is one of {:?}", self.wrong);
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} states, {} requests, {} answers, {} pairs reached; broken by:",
-            self.states, self.requests, self.answers, self.reached
-        )?;
-        for (cause, count) in &self.causes {
-            writeln!(f, "{count:>8} {cause}")?;
-        }
-        write!(f, "{} states with disagreements, {} asked once more;", self.wrong.len(), self.again)
     }
 }

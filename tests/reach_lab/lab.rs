@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::agent::{Heard, Order};
-use super::compare::{self, Disagreement, Tally};
+use super::compare::{Disagreement, Foretold};
 use super::pairs::{self, LabEnd, Pair};
 use super::remote::run;
 use super::trail::{self, HEARD, Trails};
@@ -18,8 +18,9 @@ use super::{fabric_rules, host_rules};
 const PAUSE: Duration = Duration::from_millis(3);
 /// Nothing was heard for so long: nothing more will be.
 const QUIET: Duration = Duration::from_millis(60);
-/// How often a state is asked before a disagreement counts.
-const TRIES: u32 = 3;
+/// A state is asked again, each time with more patience, before a disagreement
+/// counts: a busy machine may lose packets.
+const PATIENCE: [u32; 4] = [1, 3, 8, 16];
 
 /// All namespaces, and what happens in them.
 #[derive(Debug)]
@@ -28,6 +29,18 @@ pub(crate) struct Lab {
     keys: BTreeMap<usize, String>,
     pairs: Vec<Pair>,
     asked: u32,
+}
+
+/// What came of a world.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    /// What the last try saw.
+    pub(crate) seen: Trails,
+    /// Where the model says something else than that.
+    pub(crate) disagreements: Vec<Disagreement>,
+    /// For every try but the first, of how many ways it saw something else than the
+    /// one before.
+    pub(crate) wavering: Vec<usize>,
 }
 
 fn home(end: LabEnd) -> String {
@@ -53,39 +66,46 @@ impl Lab {
         Self { remotes, keys, pairs, asked: 0 }
     }
 
+    /// Who asks whom.
+    pub(crate) fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+
     /// The tunnel's members shake hands before anything is lost for it.
     pub(crate) fn warm_up(&mut self) {
         let world = healthy(true, true);
+        let foretold = Foretold::of(&world.network(), &self.pairs);
         for _ in 0..20 {
             self.put_on(&world);
             let seen = self.ask(4);
-            if compare::disagreements(&world.network(), &self.pairs, &seen, &mut Tally::default())
-                .is_empty()
-            {
+            if foretold.disagreements(&seen).is_empty() {
                 return;
             }
         }
-        let mut tally = Tally::default();
-        let found = self.disagreements(&world, &mut tally);
+        let found = self.compare(&world, &foretold).disagreements;
         found.iter().for_each(|one| eprintln!("{one}"));
         assert!(found.is_empty(), "the healthy world does not come up");
     }
 
-    /// Every way of which model and kernel say different things in a world.
-    pub(crate) fn disagreements(&mut self, world: &World, tally: &mut Tally) -> Vec<Disagreement> {
-        let network = world.network();
-        self.put_on(world);
-        for attempt in 1..TRIES {
-            let seen = self.ask(attempt * attempt);
-            let found = compare::disagreements(&network, &self.pairs, &seen, &mut Tally::default());
-            if found.is_empty() {
-                return compare::disagreements(&network, &self.pairs, &seen, tally);
-            }
-            tally.again += 1;
+    /// Puts a world on and asks, until kernels do what is foretold or the last,
+    /// most careful try says that they do not.
+    pub(crate) fn compare(&mut self, world: &World, foretold: &Foretold) -> Compared {
+        let mut wavering = Vec::new();
+        let mut before: Option<Trails> = None;
+        loop {
             self.put_on(world);
+            let tries = wavering.len();
+            let seen = self.ask(PATIENCE[tries]);
+            let disagreements = foretold.disagreements(&seen);
+            if let (Some(before), Some(last)) = (before, wavering.last_mut()) {
+                *last = trail::differences(&before, &seen);
+            }
+            if disagreements.is_empty() || tries + 1 == PATIENCE.len() {
+                return Compared { seen, disagreements, wavering };
+            }
+            before = Some(seen);
+            wavering.push(0);
         }
-        let seen = self.ask(12);
-        compare::disagreements(&network, &self.pairs, &seen, tally)
     }
 
     fn each(&mut self, orders: BTreeMap<String, Vec<Order>>) -> BTreeMap<String, Vec<String>> {

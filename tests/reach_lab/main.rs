@@ -35,22 +35,28 @@ mod fabric_rules;
 mod foretold;
 mod host_rules;
 mod lab;
+mod lies;
 mod mishaps;
 mod namespaces;
 mod pairs;
 mod remote;
+mod tally;
 mod trail;
 mod wiring;
 mod world;
 
 use std::time::Instant;
 
-use compare::Tally;
+use compare::Foretold;
 use dice::Dice;
-use lab::Lab;
+use lab::{Compared, Lab};
+use mishaps::State;
+use tally::Tally;
 
 /// As many states as are tried unless somebody says otherwise.
-const STATES: u64 = 320;
+const STATES: u64 = 400;
+/// So many disagreements of a state are told.
+const SHOWN: usize = 6;
 
 fn main() {
     if std::env::var_os(agent::IS_AGENT).is_some() {
@@ -74,13 +80,26 @@ fn compare_all() {
     };
     let mut tally = Tally::default();
     for seed in seeds {
-        let (world, mishaps) = mishaps::of(&mut Dice::new(seed));
-        let disagreements = lab.disagreements(&world, &mut tally);
-        for disagreement in &disagreements {
-            eprintln!("STARGATE_REACH_SEED={seed} {mishaps:?}\n{disagreement}");
+        let state = mishaps::of(&mut Dice::new(seed));
+        let foretold = Foretold::of(&state.world.network(), lab.pairs());
+        let compared = lab.compare(&state.world, &foretold);
+        tally.add(seed, &state, &foretold, &compared);
+        match compared.disagreements.is_empty() {
+            true => tally.noticed.tell(&state.world, lab.pairs(), &compared.seen),
+            false => tell(seed, &state, &compared),
         }
-        tally.add_state(seed, disagreements.len());
     }
-    eprintln!("{tally} in {:.0} s", begun.elapsed().as_secs_f64());
+    eprintln!("{tally}; {:.0} s", begun.elapsed().as_secs_f64());
     tally.assert_agreement();
+    if tally.states() >= usize::try_from(STATES).unwrap() {
+        tally.assert_variety();
+    }
+}
+
+fn tell(seed: u64, state: &State, compared: &Compared) {
+    eprintln!("STARGATE_REACH_SEED={seed} shows {} disagreements:", compared.disagreements.len());
+    for (kind, told) in &state.mishaps {
+        eprintln!("  {kind}: {told}");
+    }
+    compared.disagreements.iter().take(SHOWN).for_each(|one| eprintln!("{one}"));
 }

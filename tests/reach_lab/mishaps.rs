@@ -1,5 +1,6 @@
 //! What goes wrong in a network.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use super::world::{
 };
 
 /// No state has more things wrong with it.
-const MOST: usize = 6;
+const MOST: usize = 7;
 
 /// Prefixes beside those of hosts and pods: broad ones, halves, pools, networks.
 const PREFIXES: [&str; 17] = [
@@ -48,40 +49,63 @@ const PREFIXES: [&str; 17] = [
 /// One thing that goes wrong; it tells what it did.
 type Mishap = fn(&mut World, &mut Dice) -> String;
 
-const MISHAPS: [Mishap; 20] = [
-    lose_user_route,
-    add_user_route,
-    add_user_route,
-    lose_kernel_route,
-    add_kernel_route,
-    add_kernel_route,
-    shadow_kernel_route,
-    lose_accepted_route,
-    add_accepted_route,
-    change_rules,
-    stop_forwarding,
-    turn_interface,
-    lose_peer_prefix,
-    move_peer_prefix,
-    disconnect,
-    hide_otherwise,
-    write_group,
-    filter_sources,
-    unplumb_pods,
-    stop_host,
+/// What can go wrong, and how it is called.
+const MISHAPS: [(&str, Mishap); 22] = [
+    ("a user's route is missing", lose_user_route),
+    ("a user's route is wrong", add_user_route),
+    ("a user's route is wrong", add_user_route),
+    ("a kernel's route is missing", lose_kernel_route),
+    ("a kernel's route is wrong", add_kernel_route),
+    ("a kernel's route is wrong", add_kernel_route),
+    ("a kernel has two routes to one prefix", shadow_kernel_route),
+    ("table 52 lacks a route", lose_accepted_route),
+    ("table 52 has a wrong route", add_accepted_route),
+    ("rules are wrong", change_rules),
+    ("a kernel does not forward", stop_forwarding),
+    ("an interface forwards or does not", turn_interface),
+    ("a member lacks a peer's prefix", lose_peer_prefix),
+    ("a member has a wrong peer's prefix", move_peer_prefix),
+    ("offers or approvals are wrong", change_offers),
+    ("offers or approvals are wrong", change_offers),
+    ("a member is offline", disconnect),
+    ("sources are hidden otherwise", hide_otherwise),
+    ("a security group is written", write_group),
+    ("sources are filtered otherwise", filter_sources),
+    ("pods have no network", unplumb_pods),
+    ("a host does not run", stop_host),
 ];
 
 /// A world, and what is wrong with it.
-pub(crate) fn of(dice: &mut Dice) -> (World, Vec<String>) {
-    let mut world = healthy(dice.once_in(2), dice.once_in(2));
-    let mut told = Vec::new();
-    for _ in 0..dice.below(3) {
-        told.push(change_offers(&mut world, dice));
-    }
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) world: World,
+    /// Whether routers hid sources before anything went wrong.
+    pub(crate) masquerade: bool,
+    /// Each mishap: what it is called, and what it did.
+    pub(crate) mishaps: Vec<(&'static str, String)>,
+}
+
+/// The state of a seed.
+pub(crate) fn of(dice: &mut Dice) -> State {
+    let masquerade = dice.once_in(2);
+    let mut world = healthy(masquerade, dice.once_in(2));
+    let mut mishaps = Vec::new();
     for _ in 0..dice.below(MOST + 1) {
-        told.push(dice.one(&MISHAPS)(&mut world, dice));
+        let (kind, mishap) = dice.one(&MISHAPS);
+        let before = format!("{world:?}");
+        let told = mishap(&mut world, dice);
+        // Many a route cannot be lost twice.
+        if format!("{world:?}") != before {
+            mishaps.push((kind, told));
+        }
     }
-    (world, told)
+    world.drop_bare_shadows();
+    State { world, masquerade, mishaps }
+}
+
+/// What each mishap is called.
+pub(crate) fn kinds() -> BTreeSet<&'static str> {
+    MISHAPS.iter().map(|(kind, _)| *kind).collect()
 }
 
 fn any_host(dice: &mut Dice) -> usize {

@@ -1,10 +1,15 @@
 //! The lab in namespaces of its own: nothing of it is seen outside, and nothing
 //! is left when it ends, however it ends.
 
-use std::process::Command;
+use std::os::unix::process::{CommandExt as _, parent_id};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Says to this program that it is in its namespaces.
 const INSIDE: &str = "STARGATE_REACH_INSIDE";
+/// The exit code of what was told to end.
+const INTERRUPTED: i32 = 130;
 /// What a machine must have to be a lab.
 const TOOLS: [&str; 7] = ["ip", "nft", "unshare", "mount", "wg", "wireguard-go", "conntrack"];
 /// A /run of our own: named namespaces and WireGuard's doors are kept there.
@@ -19,6 +24,7 @@ const TRY: &str = "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard 
 /// Runs the lab in namespaces of its own; says so where that cannot be done.
 pub(crate) fn alone(body: fn()) {
     if std::env::var_os(INSIDE).is_some() {
+        std::thread::spawn(end_with_the_one_outside);
         return body();
     }
     if let Some(reason) = reason_to_skip() {
@@ -27,8 +33,32 @@ pub(crate) fn alone(body: fn()) {
     }
     let mut command = isolated();
     command.args(["sh", "-c", PREPARE, "prepare"]).arg(std::env::current_exe().unwrap());
-    let status = command.arg("--ignored").env(INSIDE, "1").status().unwrap();
-    assert!(status.success(), "model and kernel disagree; what they said stands above");
+    command.arg("--ignored").env(INSIDE, "1");
+    // A terminal's Ctrl-C is for us alone: who is inside notices that we are gone.
+    let mut inside = command.process_group(0).stdin(Stdio::piped()).spawn().unwrap();
+    let status = await_inside(&mut inside);
+    assert!(status.success(), "model and kernel disagree, or too little was tried: see above");
+}
+
+/// The first process of a namespace of processes hears no signal of ours; but it
+/// holds a pipe to whoever started it, and all that is in there ends with it.
+fn end_with_the_one_outside() {
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    std::process::exit(INTERRUPTED);
+}
+
+/// Waits for the inner process, unless our own parent goes before.
+fn await_inside(inside: &mut Child) -> ExitStatus {
+    let (parent, mut pipe) = (parent_id(), inside.stdin.take());
+    loop {
+        if let Some(status) = inside.try_wait().unwrap() {
+            return status;
+        }
+        if parent_id() != parent {
+            drop(pipe.take());
+        }
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn isolated() -> Command {

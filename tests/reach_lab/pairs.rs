@@ -1,5 +1,6 @@
 //! Who asks whom, and how a packet shows to which pair it belongs.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::world::{HOSTS, ip, pod};
@@ -25,6 +26,13 @@ pub(crate) struct LabEnd {
     pub(crate) host: usize,
     pub(crate) address: Ipv4Addr,
     pub(crate) is_pod: bool,
+}
+
+impl fmt::Display for LabEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = if self.is_pod { "a pod of " } else { "" };
+        write!(f, "{} ({of}{})", self.address, HOSTS[self.host].name)
+    }
 }
 
 /// One asks the other.

@@ -298,6 +298,17 @@ impl World {
         }
     }
 
+    /// Where the route with the lower metric is gone, the model would have to be
+    /// told of the other one.
+    pub(crate) fn drop_bare_shadows(&mut self) {
+        let hosts = &self.hosts;
+        self.shadowed.retain(|(host, table, prefix, hidden)| {
+            let kernel = hosts[*host].kernel.read().unwrap();
+            let shown = kernel.tables.get(table).and_then(|table| table.get(prefix));
+            shown.is_some_and(|shown| shown.metric < hidden.metric)
+        });
+    }
+
     fn tunnel(&self) -> Tunnel {
         let members = self.members.clone();
         Tunnel { name: "tailnet".to_owned(), mtu: TAILSCALE_MTU, members }
