@@ -23,8 +23,10 @@ pub(crate) enum Order {
     Run { words: Vec<String>, input: String },
     /// Write files of the kernel's.
     Write { files: Vec<(String, String)> },
-    /// Answer on that address for these pairs, and be ready to ask from there.
-    Open { address: Ipv4Addr, asked: Vec<usize> },
+    /// Answer on that address for these pairs.
+    Answer { address: Ipv4Addr, asked: Vec<usize> },
+    /// Be ready to ask from that address.
+    Open { address: Ipv4Addr },
     /// Ask for these pairs, from and to these addresses, with a pause after each.
     Ask { state: u32, pause: Duration, asks: Vec<(usize, Ipv4Addr, Ipv4Addr)> },
     /// Say what was heard.
@@ -64,7 +66,8 @@ impl Agent {
         match order {
             Order::Run { words, input } => run(&words, &input),
             Order::Write { files } => write(&files).map(|()| String::new()),
-            Order::Open { address, asked } => self.open(address, &asked),
+            Order::Answer { address, asked } => self.answer(address, &asked),
+            Order::Open { address } => self.open(address),
             Order::Ask { state, pause, asks } => {
                 self.ask(state, pause, &asks);
                 Ok(String::new())
@@ -77,9 +80,17 @@ impl Agent {
         }
     }
 
-    fn open(&mut self, address: Ipv4Addr, asked: &[usize]) -> Result<String, String> {
-        let bind = |port| UdpSocket::bind((address, port)).map_err(|error| error.to_string());
-        let asking = bind(ASKING_PORT)?;
+    fn answer(&self, address: Ipv4Addr, asked: &[usize]) -> Result<String, String> {
+        for pair in asked {
+            let socket = bind(address, pairs::port(*pair))?;
+            let heard = Arc::clone(&self.heard);
+            std::thread::spawn(move || answer(&socket, &heard));
+        }
+        Ok(String::new())
+    }
+
+    fn open(&mut self, address: Ipv4Addr) -> Result<String, String> {
+        let asking = bind(address, ASKING_PORT)?;
         let answers = asking.try_clone().map_err(|error| error.to_string())?;
         self.asking.push((address, asking));
         let heard = Arc::clone(&self.heard);
@@ -88,11 +99,6 @@ impl Agent {
                 heard.answers.insert((pair, from));
             });
         });
-        for pair in asked {
-            let socket = bind(pairs::port(*pair))?;
-            let heard = Arc::clone(&self.heard);
-            std::thread::spawn(move || answer(&socket, &heard));
-        }
         Ok(String::new())
     }
 
@@ -106,6 +112,10 @@ impl Agent {
             sleep(pause);
         }
     }
+}
+
+fn bind(address: Ipv4Addr, port: u16) -> Result<UdpSocket, String> {
+    UdpSocket::bind((address, port)).map_err(|error| format!("{address}:{port}: {error}"))
 }
 
 fn packet(state: u32, pair: usize, answer: bool) -> Vec<u8> {

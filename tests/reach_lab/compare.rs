@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stargate::reach::{End, HostId, Network, Protocol, Trip, Walk, trip};
+use stargate::reach::{End, HostId, Network, Protocol, Trip, Verdict, Walk, trip};
 
 use super::foretold;
 use super::pairs::{self, Pair};
@@ -67,18 +67,26 @@ fn trip_of(network: &Network, pair: Pair) -> Trip {
     trip(network, from, pair.to.address, Protocol::Udp(pairs::port(pair.number)))
 }
 
-/// What will be seen of the request, and of the answer.
+/// What will be seen of the request, and of the answer of whoever it came to.
 fn trails(network: &Network, pair: Pair, trip: &Trip) -> [Trail; 2] {
-    let [asker, asked] =
-        [pair.from, pair.to].map(|end| End { host: HostId(end.host), address: end.address });
+    let asker = End { host: HostId(pair.from.host), address: pair.from.address };
     let there = foretold::trail(network, asker, pair.to.address, &trip.there);
-    let back = trip.back.as_ref().map_or_else(Trail::new, |back| {
-        foretold::trail(network, asked, trip.there.packet.source, back)
-    });
+    let back = match (&trip.back, &trip.there.verdict) {
+        (Some(back), Verdict::Arrived(host)) => {
+            let asked = End { host: *host, address: pair.to.address };
+            foretold::trail(network, asked, trip.there.packet.source, back)
+        }
+        _ => Trail::new(),
+    };
     [there, back]
 }
 
 impl Disagreement {
+    /// Whether something was seen that is not foretold.
+    pub(crate) fn has_unforetold(&self) -> bool {
+        !self.seen.is_subset(&self.foretold)
+    }
+
     /// Whether the two agree on what arrived, and only say other hops.
     pub(crate) fn is_of_hops_alone(&self) -> bool {
         self.seen.contains(HEARD) == self.foretold.contains(HEARD)

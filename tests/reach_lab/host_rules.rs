@@ -10,7 +10,7 @@ use stargate::reach::host::{
 
 use super::agent::Order;
 use super::remote::run;
-use super::world::{HOSTS, ROUTERS, World};
+use super::world::{HOSTS, ROUTERS, World, net};
 
 /// Marks routes that a state has written: they go with it.
 const OURS: u8 = 99;
@@ -60,7 +60,9 @@ fn routes(world: &World, id: usize, kernel: &Kernel) -> String {
         Pods::None => {}
         Pods::Range(range) => {
             text += &format!("rule add pref 2 to {range} lookup {PODS_TABLE}\n");
-            text += &format!("route add {range} dev pods table {PODS_TABLE} proto {OURS}\n");
+            let own = HOSTS[id].pods.is_some_and(|own| net(own) == *range);
+            let device = if own { "pods" } else { "claimed" };
+            text += &format!("route add {range} dev {device} table {PODS_TABLE} proto {OURS}\n");
         }
         Pods::NotPlumbed(range) => {
             text += &format!("rule add pref 2 to {range} lookup {PODS_TABLE}\n");
@@ -195,7 +197,8 @@ fn peers(world: &World, id: usize, keys: &BTreeMap<usize, String>) -> Order {
     let peers = world.members[&HostId(id)].peers.read().unwrap();
     let mut words: Vec<String> = vec!["wg".to_owned(), "set".to_owned(), "tailscale0".to_owned()];
     for (peer, key) in keys.iter().filter(|(peer, _)| **peer != id) {
-        let of_peer = peers.iter().filter(|(_, entry)| entry.owner.0 == *peer);
+        let is_member = !world.left.contains(&HostId(id));
+        let of_peer = peers.iter().filter(|(_, entry)| is_member && entry.owner.0 == *peer);
         let prefixes: Vec<String> = of_peer.map(|(prefix, _)| prefix.to_string()).collect();
         words.extend(["peer".to_owned(), key.clone(), "allowed-ips".to_owned()]);
         words.push(prefixes.join(","));

@@ -11,46 +11,24 @@ use stargate::reach::host::{
     HostId, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
     Translation,
 };
-use stargate::reach::security::{
-    AddressMatch, Direction, ProtocolMatch, SecurityGroup, SecurityRule,
-};
+use stargate::reach::security::SecurityGroup;
 use stargate::reach::tunnel::PeerPrefix;
 
+use super::chance::{any_address, any_hop, any_host, any_prefix, any_rule};
 use super::dice::Dice;
 use super::wiring::FABRICS;
 use super::world::{
-    HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, ip, net, pod, value,
+    CLAIMS, HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, net, value,
 };
 
 /// No state has more things wrong with it.
-const MOST: usize = 7;
-
-/// Prefixes beside those of hosts and pods: broad ones, halves, pools, networks.
-const PREFIXES: [&str; 17] = [
-    "0.0.0.0/0",
-    "10.0.0.0/8",
-    "10.224.0.0/11",
-    "10.224.0.0/12",
-    "10.224.0.0/16",
-    "10.237.0.0/24",
-    "10.240.0.0/13",
-    "10.244.0.0/16",
-    "10.244.0.0/23",
-    "10.244.64.0/18",
-    "10.244.64.0/20",
-    "10.244.80.0/20",
-    "10.244.65.0/25",
-    "10.50.0.0/16",
-    "10.50.1.0/24",
-    "10.60.0.0/16",
-    "100.64.0.0/10",
-];
+const MOST: usize = 6;
 
 /// One thing that goes wrong; it tells what it did.
 type Mishap = fn(&mut World, &mut Dice) -> String;
 
 /// What can go wrong, and how it is called.
-const MISHAPS: [(&str, Mishap); 22] = [
+const MISHAPS: [(&str, Mishap); 23] = [
     ("a user's route is missing", lose_user_route),
     ("a user's route is wrong", add_user_route),
     ("a user's route is wrong", add_user_route),
@@ -65,15 +43,19 @@ const MISHAPS: [(&str, Mishap); 22] = [
     ("an interface forwards or does not", turn_interface),
     ("a member lacks a peer's prefix", lose_peer_prefix),
     ("a member has a wrong peer's prefix", move_peer_prefix),
-    ("offers or approvals are wrong", change_offers),
-    ("offers or approvals are wrong", change_offers),
     ("a member is offline", disconnect),
+    ("a router is not in the tailnet", leave_tailnet),
     ("sources are hidden otherwise", hide_otherwise),
     ("a security group is written", write_group),
     ("sources are filtered otherwise", filter_sources),
+    ("sources are filtered otherwise", filter_sources),
+    ("two nodes have one range of pods", claim_pods),
     ("pods have no network", unplumb_pods),
     ("a host does not run", stop_host),
 ];
+
+/// This comes first: what the tailnet makes of it is made anew everywhere.
+const FIRST: (&str, Mishap) = ("offers or approvals are wrong", change_offers);
 
 /// A world, and what is wrong with it.
 #[derive(Debug)]
@@ -90,8 +72,9 @@ pub(crate) fn of(dice: &mut Dice) -> State {
     let masquerade = dice.once_in(2);
     let mut world = healthy(masquerade, dice.once_in(2));
     let mut mishaps = Vec::new();
-    for _ in 0..dice.below(MOST + 1) {
-        let (kind, mishap) = dice.one(&MISHAPS);
+    let first = vec![FIRST; dice.below(3)];
+    let others = (0..dice.below(MOST + 1)).map(|_| dice.one(&MISHAPS)).collect();
+    for (kind, mishap) in [first, others].concat() {
         let before = format!("{world:?}");
         let told = mishap(&mut world, dice);
         // Many a route cannot be lost twice.
@@ -105,29 +88,7 @@ pub(crate) fn of(dice: &mut Dice) -> State {
 
 /// What each mishap is called.
 pub(crate) fn kinds() -> BTreeSet<&'static str> {
-    MISHAPS.iter().map(|(kind, _)| *kind).collect()
-}
-
-fn any_host(dice: &mut Dice) -> usize {
-    dice.below(HOSTS.len())
-}
-
-fn any_prefix(dice: &mut Dice) -> Ipv4Net {
-    let host = any_host(dice);
-    match dice.below(4) {
-        0 => Ipv4Net::from(ip(HOSTS[host].address)),
-        1 => HOSTS[host].pods.map_or(net("10.244.0.0/16"), net),
-        2 => HOSTS[host].pods.map_or(net("10.50.0.0/16"), |_| pod(host).into()),
-        _ => net(dice.one(&PREFIXES)),
-    }
-}
-
-/// A host's address, or one that nobody has.
-fn any_address(dice: &mut Dice) -> Ipv4Addr {
-    if dice.once_in(6) {
-        return ip(dice.one(&["10.224.9.9", "10.50.9.9", "10.60.9.9", "10.9.9.9"]));
-    }
-    ip(HOSTS[any_host(dice)].address)
+    MISHAPS.iter().chain([&FIRST]).map(|(kind, _)| *kind).collect()
 }
 
 /// One of the entries of a table, most of the time.
@@ -176,21 +137,6 @@ fn lose_kernel_route(world: &mut World, dice: &mut Dice) -> String {
     format!("{} loses {lost:?}", HOSTS[host].name)
 }
 
-/// Where a host's kernel may be told to send something.
-fn any_hop(host: usize, dice: &mut Dice) -> KernelHop {
-    match dice.below(8) {
-        0 => KernelHop::OnLink(0),
-        1 => KernelHop::Unreachable,
-        2 => KernelHop::Throw,
-        3 | 4 if ROUTERS.contains(&host) => KernelHop::Tunnel,
-        _ => match any_address(dice) {
-            // A kernel takes no route through itself.
-            own if own == ip(HOSTS[host].address) => KernelHop::OnLink(0),
-            neighbour => KernelHop::Via(0, neighbour),
-        },
-    }
-}
-
 fn add_kernel_route(world: &mut World, dice: &mut Dice) -> String {
     let (host, prefix) = (any_host(dice), any_prefix(dice));
     let hop = any_hop(host, dice);
@@ -228,7 +174,11 @@ fn lose_accepted_route(world: &mut World, dice: &mut Dice) -> String {
 
 fn add_accepted_route(world: &mut World, dice: &mut Dice) -> String {
     let (router, prefix) = (dice.one(&ROUTERS), any_prefix(dice));
-    let hop = if dice.once_in(6) { KernelHop::Throw } else { KernelHop::Tunnel };
+    let hop = match dice.below(6) {
+        0 => KernelHop::Throw,
+        1 => KernelHop::Unreachable,
+        _ => KernelHop::Tunnel,
+    };
     let route = KernelRoute { metric: 0, hop, origin: ORIGIN };
     world.kernel(router).tables.entry(TableId::TAILSCALE).or_default().insert(prefix, route);
     format!("table 52 of {} gets {prefix} {hop:?}", HOSTS[router].name)
@@ -313,6 +263,12 @@ fn disconnect(world: &mut World, dice: &mut Dice) -> String {
     format!("{} is offline", HOSTS[router].name)
 }
 
+fn leave_tailnet(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    world.left.insert(HostId(router));
+    format!("{} is none of the tailnet's", HOSTS[router].name)
+}
+
 fn hide_otherwise(world: &mut World, dice: &mut Dice) -> String {
     let host = any_host(dice);
     let except = [net("10.244.0.0/16"), any_prefix(dice)];
@@ -345,29 +301,11 @@ fn write_group(world: &mut World, dice: &mut Dice) -> String {
     told
 }
 
-fn any_rule(number: usize, dice: &mut Dice) -> SecurityRule {
-    let matches = |dice: &mut Dice| match dice.below(4) {
-        0 => AddressMatch::VirtualNetwork,
-        1 => AddressMatch::Prefix(Ipv4Net::default()),
-        _ => AddressMatch::Prefix(any_prefix(dice)),
-    };
-    let ports = [20_000..=20_100, 49_152..=49_152, 0..=65_535, 0..=65_535, 443..=443];
-    SecurityRule {
-        name: format!("rule-{number}"),
-        priority: 100 + u16::try_from(number).unwrap(),
-        direction: dice.one(&[Direction::Inbound, Direction::Outbound]),
-        allows: dice.once_in(2),
-        protocol: dice.one(&[ProtocolMatch::Any, ProtocolMatch::Udp, ProtocolMatch::Tcp]),
-        sources: (0..=dice.below(2)).map(|_| matches(dice)).collect(),
-        destinations: (0..=dice.below(2)).map(|_| matches(dice)).collect(),
-        ports: vec![dice.one(&ports)],
-    }
-}
-
 fn filter_sources(world: &mut World, dice: &mut Dice) -> String {
-    let host = any_host(dice);
-    let all = [ReversePathFilter::Off, ReversePathFilter::Strict, ReversePathFilter::Loose];
-    let filter = dice.one(&all);
+    // Routers have two ways for a packet to come.
+    let host = if dice.once_in(3) { any_host(dice) } else { dice.one(&ROUTERS) };
+    let all = [ReversePathFilter::Strict, ReversePathFilter::Loose, ReversePathFilter::Off];
+    let filter = if dice.once_in(2) { ReversePathFilter::Strict } else { dice.one(&all) };
     world.kernel(host).reverse_path_filter = filter;
     format!("{} filters sources: {filter:?}", HOSTS[host].name)
 }
@@ -378,6 +316,12 @@ fn unplumb_pods(world: &mut World, dice: &mut Dice) -> String {
         *value(&mut world.hosts[host].pods) = Pods::NotPlumbed(net(range));
     }
     format!("{} has no pods' network", HOSTS[host].name)
+}
+
+fn claim_pods(world: &mut World, dice: &mut Dice) -> String {
+    let (host, other) = dice.one(&CLAIMS);
+    *value(&mut world.hosts[host].pods) = Pods::Range(net(HOSTS[other].pods.unwrap()));
+    format!("{} has the pods of {}", HOSTS[host].name, HOSTS[other].name)
 }
 
 /// A host of a LAN that does not run is left out: nobody answers for its address.

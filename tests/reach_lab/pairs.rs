@@ -44,7 +44,7 @@ pub(crate) struct Pair {
 }
 
 /// Every host's own address, and a pod's on every node.
-fn ends() -> Vec<LabEnd> {
+pub(crate) fn ends() -> Vec<LabEnd> {
     let nodes = HOSTS.iter().enumerate().flat_map(|(host, description)| {
         let own = LabEnd { host, address: ip(description.address), is_pod: false };
         let pod = description.pods.map(|_| LabEnd { host, address: pod(host), is_pod: true });

@@ -7,12 +7,12 @@ use stargate::reach::fabric::Segment;
 use stargate::reach::{Cause, Network, Place, Trip, Verdict, Way};
 
 use super::compare::Foretold;
-use super::lab::Compared;
+use super::lab::{Compared, Failure};
 use super::lies::Noticed;
 use super::mishaps::{self, State};
 
 /// Every way that a packet can be lost in the lab, and where.
-const LOSSES: [Loss; 18] = [
+const LOSSES: [Loss; 19] = [
     Loss("a host", "not running"),
     Loss("a host", "own source came back, or round and round"),
     Loss("a host", "reverse path filter"),
@@ -30,10 +30,13 @@ const LOSSES: [Loss; 18] = [
     Loss("the LAN", "left"),
     Loss("the tunnel", "no peer"),
     Loss("the tunnel", "offline"),
+    Loss("the tunnel", "not in the tunnel"),
     Loss("the tunnel", "source not allowed"),
 ];
 /// Each loss must be seen so often, and each mishap in so many states.
 const ENOUGH: usize = 5;
+/// After so many states with disagreements nobody needs more of them.
+const HOPELESS: usize = 12;
 /// In so many states nothing may be wrong at most, one of so many.
 const HEALTHY: usize = 4;
 
@@ -100,8 +103,8 @@ pub(crate) struct Tally {
     requests_lost: BTreeMap<Loss, usize>,
     answers_lost: BTreeMap<Loss, usize>,
     sightings: usize,
-    /// Tries after the first of a state, by its seed.
-    wavering: BTreeMap<u64, Vec<usize>>,
+    /// States that agreed only when they were asked again, by their seeds.
+    wavering: BTreeMap<u64, Vec<Failure>>,
     wrong: BTreeSet<u64>,
     /// Whether a model that is wrong would be found.
     pub(crate) noticed: Noticed,
@@ -125,11 +128,10 @@ impl Tally {
             self.add_trip(&network, trip);
         }
         self.sightings += foretold.sightings();
-        if !compared.wavering.is_empty() {
-            self.wavering.insert(seed, compared.wavering.clone());
-        }
         if !compared.disagreements.is_empty() {
             self.wrong.insert(seed);
+        } else if !compared.failed.is_empty() {
+            self.wavering.insert(seed, compared.failed.clone());
         }
     }
 
@@ -155,6 +157,11 @@ impl Tally {
     /// How many states were tried.
     pub(crate) fn states(&self) -> usize {
         self.states
+    }
+
+    /// Whether so much disagrees that nobody waits for the rest.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.wrong.len() >= HOPELESS
     }
 
     pub(crate) fn assert_agreement(&self) {
@@ -226,12 +233,11 @@ impl fmt::Display for Tally {
         }
         writeln!(f, "lies that were noticed, of those told:")?;
         write!(f, "{}", self.noticed)?;
-        for (seed, ways) in &self.wavering {
-            writeln!(
-                f,
-                "wavering: seed {seed}, tried {} times; ways that differed: {ways:?}",
-                ways.len() + 1
-            )?;
+        for (seed, failed) in &self.wavering {
+            writeln!(f, "seed {seed} wavered:")?;
+            for Failure { unforetold, unseen } in failed {
+                writeln!(f, "{unforetold:>8} directions with more, {unseen} with less")?;
+            }
         }
         write!(f, "{} states wavered; {} with disagreements", self.wavering.len(), self.wrong.len())
     }

@@ -16,12 +16,6 @@ pub(crate) type Way = (usize, bool);
 /// The trails of all packets of one state.
 pub(crate) type Trails = BTreeMap<Way, Trail>;
 
-/// Of how many ways two tries saw different things.
-pub(crate) fn differences(one: &Trails, other: &Trails) -> usize {
-    let ways: BTreeSet<&Way> = one.keys().chain(other.keys()).collect();
-    ways.into_iter().filter(|way| one.get(way) != other.get(way)).count()
-}
-
 /// It came to whom it was for.
 pub(crate) const HEARD: &str = "heard";
 

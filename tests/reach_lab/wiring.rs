@@ -4,10 +4,11 @@
 //! others: as in Azure, the fabric takes whatever a host sends.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use super::remote::Remote;
-use super::world::{HOSTS, ROUTERS, pod};
+use super::world::{CLAIMS, HOSTS, ROUTERS, pod};
 
 /// The namespaces of the fabrics, by the number of the segment.
 pub(crate) const FABRICS: [(usize, &str); 2] = [(0, "aks-vnet"), (1, "site-vnet")];
@@ -33,6 +34,11 @@ pub(crate) type Remotes = BTreeMap<String, Remote>;
 /// The namespace of a host's pods.
 pub(crate) fn pods_of(host: usize) -> String {
     format!("{}-pods", HOSTS[host].name)
+}
+
+/// The namespace of the pods that a host should not have.
+pub(crate) fn claimed_by(host: usize) -> String {
+    format!("{}-claimed", HOSTS[host].name)
 }
 
 /// A host's hardware address.
@@ -70,8 +76,11 @@ pub(crate) fn lay_out() -> Remotes {
         remotes.insert(host.name.to_owned(), remote);
         plug_in(&mut remotes, id);
         if host.pods.is_some() {
-            add_pods(&mut remotes, id);
+            add_pods(&mut remotes, id, "pods", &pods_of(id), pod(id));
         }
+    }
+    for (id, other) in CLAIMS {
+        add_pods(&mut remotes, id, "claimed", &claimed_by(id), pod(other));
     }
     start_tunnel(&mut remotes);
     remotes
@@ -107,18 +116,18 @@ fn plug_in(remotes: &mut Remotes, id: usize) {
 }
 
 /// The pods of a host live behind a device of its own, as CNIs have it.
-fn add_pods(remotes: &mut Remotes, id: usize) {
-    let (host, pods, pod) = (HOSTS[id].name, pods_of(id), pod(id));
-    let mut remote = Remote::new(&pods);
+fn add_pods(remotes: &mut Remotes, id: usize, device: &str, pods: &str, pod: Ipv4Addr) {
+    let host = HOSTS[id].name;
+    let mut remote = Remote::new(pods);
     sh(&format!(
-        "ip link add pods mtu {MTU} netns {host} type veth peer name eth0 mtu {MTU} netns {pods}
-         ip -n {host} link set pods address 52:54:00:00:01:{id:02x} arp off up"
+        "ip link add {device} mtu {MTU} netns {host} type veth peer name eth0 mtu {MTU} netns {pods}
+         ip -n {host} link set {device} address 52:54:00:00:01:{id:02x} arp off up"
     ));
     remote.sh(&format!(
         "{QUIET} ip link set eth0 address 52:54:00:00:01:{id:02x} arp off up
          ip address add {pod}/32 dev eth0; ip route add default dev eth0"
     ));
-    remotes.insert(pods, remote);
+    remotes.insert(pods.to_owned(), remote);
 }
 
 /// Between the routers there is nothing but the internet.

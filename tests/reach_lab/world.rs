@@ -2,7 +2,7 @@
 //! in a fabric, a datacenter's router and two workers in another, and a bare-metal
 //! datacenter's on a LAN.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -67,6 +67,9 @@ pub(crate) const HOSTS: [Description; 9] = [
     node("worker-4", 2, "10.60.1.6", "10.244.82.0/24"),
 ];
 
+/// Who may have whose range of pods instead of its own.
+pub(crate) const CLAIMS: [(usize, usize); 2] = [(5, 4), (NODE_B, 7)];
+
 /// What each router serves to the others.
 const SERVED: [(usize, &[&str]); 3] = [
     (CLUSTER_ROUTER, &["10.224.0.0/16", "10.237.0.0/24", "10.244.0.0/24", "10.244.1.0/24"]),
@@ -105,6 +108,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) members: BTreeMap<HostId, Member>,
+    /// Members that are gone, whatever others know of them.
+    pub(crate) left: BTreeSet<HostId>,
     /// Routes that the kernel has beside those that the model was told of, to the
     /// same prefixes with a higher metric.
     pub(crate) shadowed: Vec<(usize, TableId, Ipv4Net, KernelRoute)>,
@@ -139,6 +144,7 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> World {
         hosts: hosts.collect(),
         segments: vec![cluster(), azure(), metal()],
         members: SERVED.into_iter().map(member).collect(),
+        left: BTreeSet::new(),
         shadowed: Vec::new(),
     };
     world.take_up_prefixes();
@@ -316,7 +322,9 @@ impl World {
 
     /// What the model is told.
     pub(crate) fn network(&self) -> Network {
-        Network::new(self.hosts.clone(), self.segments.clone(), self.tunnel())
+        let mut tunnel = self.tunnel();
+        tunnel.members.retain(|id, _| !self.left.contains(id));
+        Network::new(self.hosts.clone(), self.segments.clone(), tunnel)
     }
 
     pub(crate) fn kernel(&mut self, host: usize) -> &mut Kernel {
