@@ -58,9 +58,9 @@ pub(crate) fn any_address(dice: &mut Dice) -> Ipv4Addr {
 /// Most of the time somebody of the host's own segment, or nobody there.
 pub(crate) fn any_neighbour(host: usize, dice: &mut Dice) -> Ipv4Addr {
     let segment = HOSTS[host].segment;
-    match dice.below(4) {
+    match dice.below(6) {
         0 => any_address(dice),
-        1 => ip(NOBODY_AT[segment]),
+        1 | 2 => ip(NOBODY_AT[segment]),
         _ => {
             let near = HOSTS.iter().filter(|other| other.segment == segment);
             ip(dice.one(&near.collect::<Vec<_>>()).address)

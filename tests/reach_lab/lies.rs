@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use stargate::reach::fabric::{FabricHop, Segment};
 use stargate::reach::host::{
     Kernel, KernelHop, KernelTable, Leaving, Pods, ReversePathFilter, Rule, TableId,
@@ -24,7 +25,7 @@ const ENOUGH: usize = 5;
 
 type Lie = fn(&mut World);
 
-const LIES: [(&str, Lie); 21] = [
+const LIES: [(&str, Lie); 23] = [
     ("table 52 is asked after main", |world| {
         each_kernel(world, |kernel| {
             let accepted = |rule: &&mut Rule| rule.table == TableId::TAILSCALE;
@@ -68,6 +69,15 @@ const LIES: [(&str, Lie); 21] = [
                 shorten(Arc::make_mut(value(&mut subnet.routes)));
             }
         });
+    }),
+    ("the overlay comes before a user", |world| {
+        each_fabric(world, |fabric| {
+            let carried: Vec<_> = fabric.overlay.iter().map(|(prefix, _)| prefix).collect();
+            drop_routes(fabric, &carried, true);
+        });
+    }),
+    ("the address space comes before a user", |world| {
+        each_fabric(world, |fabric| drop_routes(fabric, &fabric.address_space.clone(), false));
     }),
     ("the shorter prefix of a peer counts", |world| {
         ROUTERS.into_iter().for_each(|router| shorten(world.peers(router)));
@@ -140,6 +150,20 @@ fn each_fabric(world: &mut World, change: impl Fn(&mut Fabric)) {
         if let Segment::Fabric(fabric) = segment {
             change(fabric);
         }
+    }
+}
+
+/// Leaves users no route to exactly these prefixes, everywhere or where nodes are.
+fn drop_routes(fabric: &mut Fabric, prefixes: &[Ipv4Net], of_nodes: bool) {
+    let interfaces = fabric.interfaces.values();
+    let nodes: Vec<usize> = interfaces.filter(|one| one.in_overlay).map(|one| one.subnet).collect();
+    for (number, subnet) in fabric.subnets.iter_mut().enumerate() {
+        if of_nodes && !nodes.contains(&number) {
+            continue;
+        }
+        let routes = Arc::make_mut(value(&mut subnet.routes));
+        let kept = routes.iter().filter(|(prefix, _)| !prefixes.contains(prefix));
+        *routes = kept.map(|(prefix, route)| (prefix, *route)).collect();
     }
 }
 

@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use stargate::net::prefix::TAILNET_RANGE;
 use stargate::reach::PrefixTable;
-use stargate::reach::fabric::{FabricHop, UserRoute};
+use stargate::reach::fabric::{Fabric, FabricHop, UserRoute};
 use stargate::reach::host::{
     HostId, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
     Translation,
@@ -28,7 +29,7 @@ const MOST: usize = 6;
 type Mishap = fn(&mut World, &mut Dice) -> String;
 
 /// What can go wrong, and how it is called.
-const MISHAPS: [(&str, Mishap); 23] = [
+const MISHAPS: [(&str, Mishap); 24] = [
     ("a user's route is missing", lose_user_route),
     ("a user's route is wrong", add_user_route),
     ("a user's route is wrong", add_user_route),
@@ -47,6 +48,7 @@ const MISHAPS: [(&str, Mishap); 23] = [
     ("a router is not in the tailnet", leave_tailnet),
     ("sources are hidden otherwise", hide_otherwise),
     ("a security group is written", write_group),
+    ("sources are filtered otherwise", filter_sources),
     ("sources are filtered otherwise", filter_sources),
     ("sources are filtered otherwise", filter_sources),
     ("two nodes have one range of pods", claim_pods),
@@ -104,28 +106,40 @@ fn lose<T: Clone>(table: &mut PrefixTable<T>, dice: &mut Dice) -> Option<Ipv4Net
     Some(lost)
 }
 
-fn user_routes<'w>(
-    world: &'w mut World,
-    dice: &mut Dice,
-) -> (String, &'w mut PrefixTable<UserRoute>) {
-    let subnet = &mut world.fabric(dice.one(&FABRICS).0).subnets[dice.below(2)];
+/// What a fabric has routes of its own to.
+fn own_prefixes(fabric: &Fabric) -> Vec<Ipv4Net> {
+    let overlay = fabric.overlay.iter().map(|(prefix, _)| prefix);
+    overlay.chain(fabric.address_space.clone()).chain([net("10.0.0.0/8"), TAILNET_RANGE]).collect()
+}
+
+fn user_routes(
+    world: &mut World,
+    network: usize,
+    subnet: usize,
+) -> (String, &mut PrefixTable<UserRoute>) {
+    let subnet = &mut world.fabric(network).subnets[subnet];
     (subnet.name.clone(), Arc::make_mut(value(&mut subnet.routes)))
 }
 
 fn lose_user_route(world: &mut World, dice: &mut Dice) -> String {
-    let (name, routes) = user_routes(world, dice);
+    let (name, routes) = user_routes(world, dice.one(&FABRICS).0, dice.below(2));
     let lost = lose(routes, dice);
     format!("{name} loses {lost:?}")
 }
 
 fn add_user_route(world: &mut World, dice: &mut Dice) -> String {
-    let prefix = any_prefix(dice);
+    let network = dice.one(&FABRICS).0;
+    let subnet = dice.below(2);
+    let prefix = match dice.once_in(3) {
+        true => dice.one(&own_prefixes(world.fabric(network))),
+        false => any_prefix(dice),
+    };
     let hop = match dice.below(5) {
         0 => FabricHop::Nowhere,
         1 => FabricHop::VirtualNetwork,
         _ => FabricHop::Appliance(any_address(dice)),
     };
-    let (name, routes) = user_routes(world, dice);
+    let (name, routes) = user_routes(world, network, subnet);
     routes.insert(prefix, UserRoute { hop, origin: ORIGIN });
     format!("{name} gets {prefix} {hop:?}")
 }
@@ -175,8 +189,8 @@ fn lose_accepted_route(world: &mut World, dice: &mut Dice) -> String {
 fn add_accepted_route(world: &mut World, dice: &mut Dice) -> String {
     let (router, prefix) = (dice.one(&ROUTERS), any_prefix(dice));
     let hop = match dice.below(6) {
-        0 => KernelHop::Throw,
-        1 => KernelHop::Unreachable,
+        0 | 1 => KernelHop::Throw,
+        2 => KernelHop::Unreachable,
         _ => KernelHop::Tunnel,
     };
     let route = KernelRoute { metric: 0, hop, origin: ORIGIN };
