@@ -19,7 +19,8 @@ use super::chance::{any_address, any_hop, any_host, any_prefix, any_rule};
 use super::dice::Dice;
 use super::wiring::FABRICS;
 use super::world::{
-    CLAIMS, HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, net, value,
+    CLAIMS, HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, ip, net,
+    value,
 };
 
 /// No state has more things wrong with it.
@@ -50,7 +51,7 @@ const MISHAPS: [(&str, Mishap); 24] = [
     ("a security group is written", write_group),
     ("sources are filtered otherwise", filter_sources),
     ("sources are filtered otherwise", filter_sources),
-    ("sources are filtered otherwise", filter_sources),
+    ("packets come another way than they would go", filter_neighbours),
     ("two nodes have one range of pods", claim_pods),
     ("pods have no network", unplumb_pods),
     ("a host does not run", stop_host),
@@ -322,6 +323,22 @@ fn filter_sources(world: &mut World, dice: &mut Dice) -> String {
     let filter = if dice.once_in(2) { ReversePathFilter::Strict } else { dice.one(&all) };
     world.kernel(host).reverse_path_filter = filter;
     format!("{} filters sources: {filter:?}", HOSTS[host].name)
+}
+
+/// A router has the way to a neighbour through the tunnel, and asks for it.
+fn filter_neighbours(world: &mut World, dice: &mut Dice) -> String {
+    let router = dice.one(&ROUTERS);
+    let near = HOSTS.iter().filter(|host| host.segment == HOSTS[router].segment);
+    let (address, pods) =
+        dice.one(&near.filter_map(|host| Some((host.address, host.pods?))).collect::<Vec<_>>());
+    let prefix = if dice.once_in(2) { Ipv4Net::from(ip(address)) } else { net(pods) };
+    let kernel = world.kernel(router);
+    let found = kernel.lookup(ip(HOSTS[router].address), prefix.addr());
+    let table = found.map_or(TableId::TAILSCALE, |found| found.rule.table);
+    let route = KernelRoute { metric: 0, hop: KernelHop::Tunnel, origin: ORIGIN };
+    kernel.tables.entry(table).or_default().insert(prefix, route);
+    kernel.reverse_path_filter = ReversePathFilter::Strict;
+    format!("{} has {prefix} in the tunnel and filters strictly", HOSTS[router].name)
 }
 
 fn unplumb_pods(world: &mut World, dice: &mut Dice) -> String {
