@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use stargate::reach::fabric::FabricHop;
 use stargate::reach::host::KernelHop;
 use stargate::reach::security::{AddressMatch, Direction, ProtocolMatch, SecurityRule};
 
@@ -48,11 +49,20 @@ pub(crate) fn any_prefix(dice: &mut Dice) -> Ipv4Net {
 }
 
 /// A host's address, or one that nobody has.
-pub(crate) fn any_address(dice: &mut Dice) -> Ipv4Addr {
+fn any_address(dice: &mut Dice) -> Ipv4Addr {
     if dice.once_in(6) {
         return ip(dice.one(&NOBODY_AT));
     }
     ip(HOSTS[any_host(dice)].address)
+}
+
+/// Where a fabric may be told to send something.
+pub(crate) fn any_fabric_hop(dice: &mut Dice) -> FabricHop {
+    match dice.below(5) {
+        0 => FabricHop::Nowhere,
+        1 => FabricHop::VirtualNetwork,
+        _ => FabricHop::Appliance(any_address(dice)),
+    }
 }
 
 /// Most of the time somebody of the host's own segment, or nobody there.

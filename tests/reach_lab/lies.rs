@@ -21,7 +21,7 @@ use super::trail::Trails;
 use super::world::{HOSTS, ORIGIN, ROUTERS, World, net, value};
 
 /// A lie that was noticed in so many states is not told again.
-const ENOUGH: usize = 5;
+const ENOUGH: usize = 3;
 
 type Lie = fn(&mut World);
 

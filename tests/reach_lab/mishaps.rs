@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use stargate::net::prefix::TAILNET_RANGE;
 use stargate::reach::PrefixTable;
-use stargate::reach::fabric::{Fabric, FabricHop, UserRoute};
+use stargate::reach::fabric::{Fabric, UserRoute};
 use stargate::reach::host::{
     HostId, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
     Translation,
@@ -15,12 +15,12 @@ use stargate::reach::host::{
 use stargate::reach::security::SecurityGroup;
 use stargate::reach::tunnel::PeerPrefix;
 
-use super::chance::{any_address, any_hop, any_host, any_prefix, any_rule};
+use super::chance::{any_fabric_hop, any_hop, any_host, any_prefix, any_rule};
 use super::dice::Dice;
 use super::wiring::FABRICS;
 use super::world::{
-    CLAIMS, HOSTS, METAL_ROUTER, ORIGIN, ROUTERS, World, from_tunnel, healthy, hidden, ip, net,
-    value,
+    CLAIMS, HOSTS, METAL_ROUTER, NODE_A, NODE_B, ORIGIN, ROUTERS, World, from_tunnel, healthy,
+    hidden, ip, net, value,
 };
 
 /// No state has more things wrong with it.
@@ -30,10 +30,11 @@ const MOST: usize = 6;
 type Mishap = fn(&mut World, &mut Dice) -> String;
 
 /// What can go wrong, and how it is called.
-const MISHAPS: [(&str, Mishap); 24] = [
+const MISHAPS: [(&str, Mishap); 25] = [
     ("a user's route is missing", lose_user_route),
     ("a user's route is wrong", add_user_route),
     ("a user's route is wrong", add_user_route),
+    ("a user has routes to pods of AKS", take_overlay),
     ("a kernel's route is missing", lose_kernel_route),
     ("a kernel's route is wrong", add_kernel_route),
     ("a kernel's route is wrong", add_kernel_route),
@@ -109,8 +110,7 @@ fn lose<T: Clone>(table: &mut PrefixTable<T>, dice: &mut Dice) -> Option<Ipv4Net
 
 /// What a fabric has routes of its own to.
 fn own_prefixes(fabric: &Fabric) -> Vec<Ipv4Net> {
-    let overlay = fabric.overlay.iter().map(|(prefix, _)| prefix);
-    overlay.chain(fabric.address_space.clone()).chain([net("10.0.0.0/8"), TAILNET_RANGE]).collect()
+    [&fabric.address_space[..], &[net("10.0.0.0/8"), TAILNET_RANGE]].concat()
 }
 
 fn user_routes(
@@ -135,12 +135,17 @@ fn add_user_route(world: &mut World, dice: &mut Dice) -> String {
         true => dice.one(&own_prefixes(world.fabric(network))),
         false => any_prefix(dice),
     };
-    let hop = match dice.below(5) {
-        0 => FabricHop::Nowhere,
-        1 => FabricHop::VirtualNetwork,
-        _ => FabricHop::Appliance(any_address(dice)),
-    };
+    let hop = any_fabric_hop(dice);
     let (name, routes) = user_routes(world, network, subnet);
+    routes.insert(prefix, UserRoute { hop, origin: ORIGIN });
+    format!("{name} gets {prefix} {hop:?}")
+}
+
+/// A user leads pods elsewhere than the fabric does.
+fn take_overlay(world: &mut World, dice: &mut Dice) -> String {
+    let node = dice.one(&[NODE_A, NODE_B]);
+    let (prefix, hop) = (net(HOSTS[node].pods.unwrap()), any_fabric_hop(dice));
+    let (name, routes) = user_routes(world, HOSTS[node].segment, 0);
     routes.insert(prefix, UserRoute { hop, origin: ORIGIN });
     format!("{name} gets {prefix} {hop:?}")
 }
@@ -189,9 +194,9 @@ fn lose_accepted_route(world: &mut World, dice: &mut Dice) -> String {
 
 fn add_accepted_route(world: &mut World, dice: &mut Dice) -> String {
     let (router, prefix) = (dice.one(&ROUTERS), any_prefix(dice));
-    let hop = match dice.below(6) {
+    let hop = match dice.below(8) {
         0 | 1 => KernelHop::Throw,
-        2 => KernelHop::Unreachable,
+        2..=4 => KernelHop::Unreachable,
         _ => KernelHop::Tunnel,
     };
     let route = KernelRoute { metric: 0, hop, origin: ORIGIN };
