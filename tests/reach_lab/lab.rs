@@ -66,7 +66,7 @@ fn home(end: LabEnd) -> String {
 impl Lab {
     pub(crate) fn new() -> Self {
         let mut remotes = wiring::lay_out();
-        let keys = wiring::introduce(&mut remotes);
+        let keys = wiring::keys(&mut remotes);
         let pairs = pairs::all();
         for end in pairs::ends() {
             let asked = pairs.iter().filter(|pair| pair.to == end).map(|pair| pair.number);
@@ -87,20 +87,21 @@ impl Lab {
         &self.pairs
     }
 
-    /// The tunnel's members shake hands before anything is lost for it.
+    /// The tunnel comes up, and everybody reaches everybody.
     pub(crate) fn warm_up(&mut self) {
+        self.renew_tunnel();
         let world = healthy(true, true);
         let foretold = Foretold::of(&world.network(), &self.pairs);
-        for _ in 0..20 {
-            self.put_on(&world);
-            let seen = self.ask(4);
-            if foretold.disagreements(&seen).is_empty() {
-                return;
-            }
-        }
         let found = self.compare(&world, &foretold).disagreements;
         found.iter().for_each(|one| eprintln!("{one}"));
         assert!(found.is_empty(), "the healthy world does not come up");
+    }
+
+    /// New sessions between all members, as nothing is in their way.
+    fn renew_tunnel(&mut self) {
+        wiring::introduce(&mut self.remotes, &self.keys);
+        self.put_on(&healthy(true, true));
+        wiring::shake_hands(&mut self.remotes, &self.keys);
     }
 
     /// Puts a world on and asks, until kernels do what is foretold or the last,
@@ -110,6 +111,9 @@ impl Lab {
     pub(crate) fn compare(&mut self, world: &World, foretold: &Foretold) -> Compared {
         let (mut failed, mut agreed, mut needed) = (Vec::new(), 0, 1);
         loop {
+            if failed.len() > 1 {
+                self.renew_tunnel();
+            }
             self.put_on(world);
             let seen = self.ask(PATIENCE[failed.len()]);
             let disagreements = foretold.disagreements(&seen);

@@ -158,23 +158,51 @@ fn start_tunnel(remotes: &mut Remotes) {
     }
 }
 
-/// The public keys of the routers, which know each other from now on.
-pub(crate) fn introduce(remotes: &mut Remotes) -> BTreeMap<usize, String> {
-    let keys: BTreeMap<usize, String> = ROUTERS
-        .into_iter()
-        .map(|id| {
-            (id, remotes.get_mut(HOSTS[id].name).unwrap().sh("wg show tailscale0 public-key"))
-        })
-        .map(|(id, key)| (id, key.trim().to_owned()))
-        .collect();
+/// The public keys of the routers.
+pub(crate) fn keys(remotes: &mut Remotes) -> BTreeMap<usize, String> {
+    let mut key = |id: usize| {
+        let key = remotes.get_mut(HOSTS[id].name).unwrap().sh("wg show tailscale0 public-key");
+        (id, key.trim().to_owned())
+    };
+    ROUTERS.into_iter().map(&mut key).collect()
+}
+
+/// The routers forget each other's sessions, and know each other from now on.
+pub(crate) fn introduce(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
     for id in ROUTERS {
+        let remote = remotes.get_mut(HOSTS[id].name).unwrap();
         for (peer, key) in keys.iter().filter(|(peer, _)| **peer != id) {
             let to = outside(*peer);
-            remotes
-                .get_mut(HOSTS[id].name)
-                .unwrap()
-                .sh(&format!("wg set tailscale0 peer {key} endpoint {to}:{TUNNEL_PORT}"));
+            remote.sh(&format!(
+                "wg set tailscale0 peer {key} remove
+                 wg set tailscale0 peer {key} endpoint {to}:{TUNNEL_PORT}"
+            ));
         }
     }
-    keys
+}
+
+/// One of each two routers greets the other and is answered. If both did so at
+/// once, they could be left with sessions that only one of them knows.
+pub(crate) fn shake_hands(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
+    for (id, own_key) in keys {
+        for (peer, key) in keys.range(id + 1..) {
+            let greet = |seconds: &str| {
+                format!("wg set tailscale0 peer {key} persistent-keepalive {seconds}")
+            };
+            let met = |key: &str| {
+                format!(
+                    "for each in $(seq 200); do
+                         set -- $(wg show tailscale0 latest-handshakes | grep -F '{key}')
+                         [ \"$2\" = 0 ] || exit 0
+                         sleep 0.02
+                     done"
+                )
+            };
+            let remote = remotes.get_mut(HOSTS[*id].name).unwrap();
+            remote.sh(&greet("1"));
+            remote.sh(&met(key));
+            remote.sh(&greet("off"));
+            remotes.get_mut(HOSTS[*peer].name).unwrap().sh(&met(own_key));
+        }
+    }
 }
