@@ -28,7 +28,10 @@ impl Walker<'_> {
         let answered = self.restore(id, origin);
         self.know_members(id, self.packet.destination)?;
         self.know_members(id, self.packet.source)?;
-        self.filter_source(id, kernel, entered, origin)?;
+        if entered != Port::Own {
+            self.refuse_own_source(id, host)?;
+            self.filter_source(id, kernel, entered, origin)?;
+        }
         if self.is_own_address(id, host, self.packet.destination) {
             return Ok(self.arrive(id, origin));
         }
@@ -181,6 +184,15 @@ impl Walker<'_> {
         }
     }
 
+    /// A kernel takes nothing from outside that has its own address as the source,
+    /// whatever `rp_filter` is: such a packet went round, and ends here.
+    fn refuse_own_source(&self, id: HostId, host: &Host) -> Result<(), Halt> {
+        match self.is_own_address(id, host, self.packet.source) {
+            true => Err(self.dropped(Place::Host(id), Cause::Loop, self.last_origins())),
+            false => Ok(()),
+        }
+    }
+
     /// `rp_filter`: whether the kernel has a way to the source.
     fn filter_source(
         &self,
@@ -189,7 +201,7 @@ impl Walker<'_> {
         entered: Port,
         origin: Origin,
     ) -> Result<(), Halt> {
-        if entered == Port::Own || kernel.reverse_path_filter == ReversePathFilter::Off {
+        if kernel.reverse_path_filter == ReversePathFilter::Off {
             return Ok(());
         }
         let found = kernel.lookup(self.packet.destination, self.packet.source);

@@ -99,7 +99,7 @@ impl<'a> Walker<'a> {
 
     /// Where the last decisions were read: what leads a packet round. The
     /// broadest prefix stands first, for it is the one that takes too much.
-    fn last_origins(&self) -> Vec<Origin> {
+    pub(super) fn last_origins(&self) -> Vec<Origin> {
         let mut deciding: Vec<(u8, Origin)> = self
             .hops
             .iter()

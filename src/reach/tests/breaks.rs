@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::*;
-use crate::reach::fabric::FabricHop;
+use crate::reach::fabric::{FabricHop, UserRoute};
 use crate::reach::hop::{Cause, Decision, Place, Verdict};
 use crate::reach::host::{HostId, KernelHop, Pods, ReversePathFilter, TableId};
 use crate::reach::security::{AddressMatch, Direction, ProtocolMatch, SecurityGroup, SecurityRule};
@@ -200,6 +200,28 @@ fn a_kernel_without_a_route_or_with_an_end() {
     let (_, place, cause, _) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!(place, Place::Host(HostId(DATACENTER_ROUTER)));
     assert!(matches!(cause, Cause::Unreachable(found) if found.prefix == net("10.244.0.0/16")));
+}
+
+/// Linux takes no packet from outside that says it is from the host itself.
+#[test]
+fn what_comes_back_to_its_own_sender() {
+    for filter in [ReversePathFilter::Off, ReversePathFilter::Loose] {
+        let mut world = healthy(CHOICE);
+        world.kernel(NODE_A).reverse_path_filter = filter;
+        let hop = FabricHop::Appliance(ip("10.224.0.4"));
+        let origin = WORKERS_TABLE;
+        world.routes(0, 0).insert(net("10.244.65.0/24"), UserRoute { hop, origin });
+        *interface_forwarding(&mut world) = Fact::known(true, INTERFACE);
+        let trip = world.trip(ip("10.224.0.4"), pod(WORKER_1));
+        let (_, place, cause, _) = broken(&trip);
+        assert_eq!((place, cause), (Place::Host(HostId(NODE_A)), Cause::Loop));
+        let left = |hop: &&crate::reach::Hop| matches!(hop.decision, Decision::Routed(_));
+        assert_eq!(trip.there.hops.iter().filter(left).count(), 1);
+    }
+}
+
+fn interface_forwarding(world: &mut World) -> &mut Fact<bool> {
+    &mut world.fabric(0).interfaces.get_mut(&ip("10.224.0.4")).unwrap().forwarding
 }
 
 #[test]
