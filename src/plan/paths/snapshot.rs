@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{PROTOCOL, PathModel, addresses, usual};
 use crate::reach::classes::{ClassTrip, Classes};
+use crate::reach::host::Pods;
 use crate::reach::{End, HostId, Trip, Verdict};
 use crate::resource::{Address, Side};
 
@@ -49,11 +50,19 @@ impl Way {
 pub(super) type Nodes = BTreeMap<String, Side>;
 
 impl Snapshot {
-    /// The nodes that have pods at one moment and are there at another.
+    /// The nodes that have a range of pods before and after, and those that have
+    /// pods before and stay, though nobody knows with which range.
     pub(super) fn nodes_of_both(before: &PathModel, after: &PathModel) -> Nodes {
         let nodes = after.sites.iter().flat_map(|site| &site.nodes);
-        let after: BTreeSet<&str> = nodes.map(|host| after.network.name(*host)).collect();
-        let both = pods(before).filter(|(name, _)| after.contains(name));
+        let there: BTreeSet<&str> = nodes.map(|host| after.network.name(*host)).collect();
+        let with_range: BTreeSet<&str> = pods(after).map(|(name, _)| name).collect();
+        let has_pods = |end: End| {
+            let host = before.network.host(end.host);
+            host.is_some_and(|host| matches!(host.pods.read(), Ok(Pods::Range(_))))
+        };
+        let both = pods(before).filter(|(name, (_, end))| {
+            with_range.contains(name) || there.contains(name) && has_pods(*end)
+        });
         both.map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
     }
 
