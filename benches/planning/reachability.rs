@@ -6,20 +6,26 @@
 //! router and each worker on a machine of its own a route to every other
 //! datacenter: with their number these grow quadratically by nature.
 //!
-//! Memory is the peak of the process while a case runs (`VmHWM`, which Linux
-//! lets one reset) less what the world took before.
+//! Memory is the peak (`VmHWM`) of a process that does nothing but one case; what
+//! it had when the world was there is told apart.
 
 use std::error::Error;
+use std::hint::black_box;
+use std::process::Command;
 use std::time::Duration;
 
 use stargate::plan::Plan;
-use stargate::plan::paths::{Matrix, Moment, Sources, path_model, reachability};
+use stargate::plan::paths::{Matrix, Moment, Sources, make_before_break, path_model, reachability};
 
-use crate::table::{Row, show, show_exponents};
+use crate::table::{Row, say, show, show_exponents};
 use crate::world::{Shape, World};
 use crate::{MIDDLE, measure, planned};
 
 type Goal = Option<Duration>;
+
+/// Tells a process of this bench to do one case, by its datacenters, workers in
+/// each and AKS nodes.
+const ONE_CASE: &str = "STARGATE_BENCH_CASE";
 
 /// 1,000 workers and 100 AKS nodes; as many nodes as AKS has; four times that.
 const TEN_DATACENTERS: [(Shape, Goal); 3] = [
@@ -43,7 +49,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         show(&format!("Who reaches whom in {how}: {all}"), &rows);
         show_exponents(&rows);
     }
-    show("A plan's line about reachability: before and after; size in resources", &[line()?]);
+    show("A plan's lines about reachability; size in resources", &lines()?);
     Ok(())
 }
 
@@ -61,18 +67,27 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
         }
         Ok(total.reached)
     };
-    let case = format!("all pairs, {}", with_memory(|| run().map(drop))?);
+    let case = format!("all pairs, {}", memory(shape)?);
     Ok(Row { case, size: usize::try_from(nodes)?, times: measure(run)?, goal })
 }
 
-/// What a plan of 10,000 resources pays besides planning.
-fn line() -> Result<Row, Box<dyn Error>> {
+/// What a plan of 10,000 resources with few changes pays besides planning: for
+/// the order in which nobody is cut off, and for what it tells of before, after
+/// and in between.
+fn lines() -> Result<Vec<Row>, Box<dyn Error>> {
     let world = World::new(MIDDLE)?;
     let plan = planned(&world, &world.desired, &world.drifted);
     let sources = Sources { inventory: &world.drifted, ..sources(&world, &plan) };
-    let run = || Ok(reachability(sources).pairs());
-    let case = format!("few changes, {}", with_memory(|| run().map(drop))?);
-    Ok(Row { case, size: world.desired.len(), times: measure(run)?, goal: None })
+    let row = |case: &str, times| Row {
+        case: case.to_owned(),
+        size: world.desired.len(),
+        times,
+        goal: None,
+    };
+    Ok(vec![
+        row("order", measure(|| Ok(make_before_break(sources).len()))?),
+        row("before, after, in between", measure(|| Ok(reachability(sources).pairs()))?),
+    ])
 }
 
 fn sources<'a>(world: &'a World, plan: &'a Plan) -> Sources<'a> {
@@ -85,17 +100,35 @@ fn sources<'a>(world: &'a World, plan: &'a Plan) -> Sources<'a> {
     }
 }
 
-/// Runs it once and says how much memory it took at its peak.
-fn with_memory(run: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Result<String, Box<dyn Error>> {
-    // What runs before this have left, and the peak that they reached.
-    let is_reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
-    let before = kibibytes("VmRSS:");
-    run()?;
-    let peak = kibibytes("VmHWM:").filter(|_| is_reset);
-    Ok(match (before, peak) {
-        (Some(before), Some(peak)) => format!("{} MiB", peak.saturating_sub(before) / 1_024),
-        _ => "memory not known".to_owned(),
-    })
+/// How much memory a process takes that does one case and nothing else.
+fn memory(shape: Shape) -> Result<String, Box<dyn Error>> {
+    let Shape { datacenters, workers, nodes } = shape;
+    let mut child = Command::new(std::env::current_exe()?);
+    let output = child.env(ONE_CASE, format!("{datacenters} {workers} {nodes}")).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    match said.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?.as_slice() {
+        [before, peak] => {
+            Ok(format!("{} MiB at the peak, {} without it", peak / 1_024, before / 1_024))
+        }
+        _ => Ok("memory not known".to_owned()),
+    }
+}
+
+/// Does the one case that this process was started for, if it was.
+pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
+    let Ok(case) = std::env::var(ONE_CASE) else { return Ok(false) };
+    let numbers = case.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+    let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
+    let world = World::new(Shape { datacenters, workers, nodes })?;
+    let plan = planned(&world, &world.desired, &world.inventory);
+    // The peak of making the world does not count.
+    std::fs::write("/proc/self/clear_refs", "5")?;
+    let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;
+    let model = path_model(sources(&world, &plan), &Moment::Observed);
+    black_box(Matrix::of(&model).total());
+    let peak = kibibytes("VmHWM:").ok_or("no peak is told of")?;
+    say(&format!("{before} {peak}"));
+    Ok(true)
 }
 
 fn kibibytes(field: &str) -> Option<u64> {

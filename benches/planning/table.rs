@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+/// Prints a line.
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
 /// One case at one size.
 pub(crate) struct Row {
     pub(crate) case: String,

@@ -16,7 +16,7 @@ use crate::resource::{Address, Kind};
 
 /// How many nodes may be looked at, over all moments, before changes of one kind
 /// are looked at together.
-const MOST_WORK: usize = 60_000;
+const MOST_WORK: usize = 30_000;
 
 /// Whether packets depend on what is of that kind.
 pub(super) fn is_on_paths(kind: Kind) -> bool {
