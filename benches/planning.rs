@@ -49,14 +49,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use stargate::desired::{DesiredSet, build};
-use stargate::plan::{Inventory, Plan, PlanInput, plan};
+use stargate::inventory::Inventory;
+use stargate::plan::{Plan, PlanInput, plan};
 use table::Row;
 use world::{Shape, World};
 
 /// Enough to find the median of a short run, and not for ever for a long one.
 const TIME_FOR_A_CASE: Duration = Duration::from_secs(3);
-const FEWEST_RUNS: usize = 5;
-const MOST_RUNS: usize = 200;
+const MIN_RUNS: usize = 5;
+const MAX_RUNS: usize = 200;
 
 const GOAL_10_000: Duration = Duration::from_millis(150);
 const GOAL_100_000: Duration = Duration::from_secs(2);
@@ -136,7 +137,7 @@ fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
         adopt: &BTreeSet::new(),
         protected: &BTreeMap::new(),
         rollout: &world.topology.rollout,
-        asked: None,
+        worker_request: None,
         requests: &BTreeMap::new(),
     })
 }
@@ -154,9 +155,7 @@ fn measure<T>(
     run()?;
     let begin = Instant::now();
     let mut times = Vec::new();
-    while times.len() < FEWEST_RUNS
-        || (begin.elapsed() < TIME_FOR_A_CASE && times.len() < MOST_RUNS)
-    {
+    while times.len() < MIN_RUNS || (begin.elapsed() < TIME_FOR_A_CASE && times.len() < MAX_RUNS) {
         let start = Instant::now();
         let result = black_box(run()?);
         times.push(start.elapsed());

@@ -1,39 +1,45 @@
 //! Stargate plans, applies and checks an AKS cluster whose workers live in other
 //! datacenters, joined by Tailscale subnet routers.
 //!
-//! # The house
+//! # Architecture
 //!
-//! Dependencies point down this list, and the lower half knows no I/O:
+//! Dependencies point down this list, and the lower half does no I/O:
 //!
-//! | part | knows |
+//! | module | responsibility |
 //! | --- | --- |
 //! | [`cli`] | arguments, one file a command |
-//! | [`render`] | how a plan, a report or an event is shown |
-//! | [`execute`] | runs the steps of a plan under budgets, emits events |
-//! | [`observe`] | reads the world into an inventory, by lists |
+//! | [`render`] | text, JSON, markdown, DOT, Mermaid and SVG |
+//! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
+//! | [`refresh`] | reads live state into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
-//! | [`sandbox`] | the doors onto a world in memory; only `cli` opens it |
-//! | [`provider`] | the doors: Azure, tailnet, cluster, hosts |
+//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it |
+//! | [`provider`] | clients of Azure, the tailnet, the cluster and the hosts |
 //! | — *the pure half* — | no async, no I/O, no clock |
-//! | [`plan`] | desired × inventory → plan |
-//! | [`desired`] | topology × facts → resources and their edges |
-//! | [`resource`] | what can exist, and how it is told apart |
-//! | [`reach`] | a packet's way through tables; says which hop drops it |
+//! | [`plan`] | desired state and inventory in, plan out |
+//! | [`connectivity`] | builds the data plane of live or planned state |
+//! | [`desired`] | topology and facts in, resources and their dependencies out |
+//! | [`dataplane`] | forwards a packet through tables; says which hop drops it |
+//! | [`inventory`] | objects, facts, gaps and sources: what was observed |
+//! | [`resource`] | ids, typed values, ownership |
 //! | [`topology`] | the file, its loading with spans, its lints |
+//! | [`diagnostics`] | codes, spans, remedies |
 //! | [`net`] | prefixes and their allocation |
 //!
 //! The test in `tests/architecture` reads this table and every path that the
 //! sources name, and fails when one points up or the pure half reaches out.
 
+pub mod apply;
 pub mod bootstrap;
 pub mod cli;
+pub mod connectivity;
+pub mod dataplane;
 pub mod desired;
-pub mod execute;
+pub mod diagnostics;
+pub mod inventory;
 pub mod net;
-pub mod observe;
 pub mod plan;
 pub mod provider;
-pub mod reach;
+pub mod refresh;
 pub mod render;
 pub mod resource;
 pub mod sandbox;

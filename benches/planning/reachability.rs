@@ -14,8 +14,9 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::Duration;
 
+use stargate::connectivity::{IntermediateState, Matrix, Sources, path_model};
 use stargate::plan::Plan;
-use stargate::plan::paths::{Matrix, Moment, Sources, make_before_break, path_model, reachability};
+use stargate::plan::impact::{make_before_break, reachability};
 
 use crate::table::{Row, say, show, show_exponents};
 use crate::world::{Shape, World};
@@ -59,7 +60,7 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     let sources = sources(&world, &plan);
     let nodes = u64::from(shape.datacenters * shape.workers + shape.nodes);
     let run = || {
-        let total = Matrix::of(&path_model(sources, &Moment::Observed)).total();
+        let total = Matrix::of(&path_model(sources, &IntermediateState::Observed)).total();
         // Pods and nodes, each with each other but itself.
         let all = 2 * nodes * (nodes - 1);
         if total.reached != all {
@@ -124,7 +125,7 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     // The peak of making the world does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;
-    let model = path_model(sources(&world, &plan), &Moment::Observed);
+    let model = path_model(sources(&world, &plan), &IntermediateState::Observed);
     black_box(Matrix::of(&model).total());
     let peak = kibibytes("VmHWM:").ok_or("no peak is told of")?;
     say(&format!("{before} {peak}"));

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use stargate::desired::facts::{AksNode, ClusterFacts, Held, NodeSubnet};
 use stargate::desired::{DesiredSet, Facts, build};
-use stargate::plan::Inventory;
+use stargate::inventory::Inventory;
 use stargate::resource::ownership::SideName;
 use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side};
 use stargate::topology::load::load_text;

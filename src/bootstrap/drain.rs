@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Progress;
 use super::error::LeaveError;
 use super::step::{Stage, StepEvent};
-use crate::provider::cluster::{ClusterDoor, ClusterError, NodeFacts};
+use crate::provider::cluster::{ClusterClient, ClusterError, NodeFacts};
 
 /// Cordons a worker and has its pods evicted; answers how many went.
 ///
@@ -16,7 +16,7 @@ use crate::provider::cluster::{ClusterDoor, ClusterError, NodeFacts};
 ///
 /// The cluster did not do its part, or pods do not go.
 pub(super) async fn clear(
-    cluster: &ClusterDoor,
+    cluster: &ClusterClient,
     node: &NodeFacts,
     within: Duration,
     progress: &Progress<'_>,
@@ -46,7 +46,7 @@ pub(super) async fn clear(
 }
 
 async fn evict(
-    cluster: &ClusterDoor,
+    cluster: &ClusterClient,
     name: &str,
     within: Duration,
     progress: &Progress<'_>,

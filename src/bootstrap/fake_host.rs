@@ -13,7 +13,7 @@ use super::CNI_CONFIGURATION_NAME;
 use crate::desired::digest::text_digest;
 use crate::provider::cluster::fake::FakeServer;
 use crate::provider::host::{
-    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 use crate::resource::host::WorkerHost;
 
@@ -214,7 +214,7 @@ fn failed(target: &HostTarget, doing: &str) -> HostError {
 }
 
 #[async_trait]
-impl HostDoor for FakeHost {
+impl HostClient for FakeHost {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         Err(failed(target, "probe"))
     }

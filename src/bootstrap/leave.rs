@@ -7,9 +7,9 @@ use super::record::{Records, Subject};
 use super::step::{Stage, StepEvent};
 use super::{Now, Progress, drain};
 use crate::provider::cluster::{
-    ClusterDoor, ClusterError, OperationKind, OperationRecord, ServerState, ServerStatus,
+    ClusterClient, ClusterError, OperationKind, OperationRecord, ServerState, ServerStatus,
 };
-use crate::provider::host::{HostDoor, HostTarget, WorkerStep};
+use crate::provider::host::{HostClient, HostTarget, WorkerStep};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -26,9 +26,9 @@ pub enum HostFate {
 #[derive(Clone)]
 pub struct LeaveContext<'a> {
     /// The door to hosts.
-    pub hosts: &'a dyn HostDoor,
+    pub hosts: &'a dyn HostClient,
     /// The door to the cluster.
-    pub cluster: &'a ClusterDoor,
+    pub cluster: &'a ClusterClient,
     /// The worker.
     pub worker: WorkerName,
     /// Its host and the way to it, where there is one.

@@ -9,8 +9,8 @@ use super::record::{Records, Subject};
 use super::step::{Stage, StepEvent};
 use super::waiting::POLL;
 use super::{Now, Progress, drain};
-use crate::provider::cluster::{ClusterDoor, ClusterError, NodeFacts, OperationKind};
-use crate::provider::host::{HostDoor, HostError, HostTarget, WorkerStep};
+use crate::provider::cluster::{ClusterClient, ClusterError, NodeFacts, OperationKind};
+use crate::provider::host::{HostClient, HostError, HostTarget, WorkerStep};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -23,9 +23,9 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub struct RebootContext<'a> {
     /// The door to hosts.
-    pub hosts: &'a dyn HostDoor,
+    pub hosts: &'a dyn HostClient,
     /// The door to the cluster.
-    pub cluster: &'a ClusterDoor,
+    pub cluster: &'a ClusterClient,
     /// The worker's host and the way to it.
     pub target: HostTarget,
     /// The worker.
@@ -175,8 +175,10 @@ impl RebootContext<'_> {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let because = seen.and_then(|node| node.not_ready_because).unwrap_or_default();
-                let reason = format!("its Node is not Ready after five minutes: {because}");
+                let planned_because_of =
+                    seen.and_then(|node| node.not_ready_because).unwrap_or_default();
+                let reason =
+                    format!("its Node is not Ready after five minutes: {planned_because_of}");
                 let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
                 return Err(self.failed(stage, reason.trim_end_matches(": "), remedy));
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::step::StepEvent;
 use super::{Now, Progress};
 use crate::provider::cluster::{
-    ClusterDoor, ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState,
+    ClusterClient, ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState,
     ServerStatus,
 };
 use crate::topology::names::{ProfileName, WorkerName};
@@ -16,7 +16,7 @@ use crate::topology::version::KubernetesVersion;
 /// What is recorded about, and where.
 #[derive(Clone)]
 pub(super) struct Subject<'a> {
-    pub(super) cluster: &'a ClusterDoor,
+    pub(super) cluster: &'a ClusterClient,
     pub(super) worker: WorkerName,
     pub(super) profile: ProfileName,
     pub(super) kubelet: KubernetesVersion,

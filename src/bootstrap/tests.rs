@@ -45,7 +45,7 @@ fn desired() -> Worker {
     }
 }
 
-fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> {
+fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterClient) -> JoinContext<'a> {
     JoinContext {
         hosts: host,
         cluster,
@@ -66,7 +66,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterDoor) -> JoinContext<'a> 
     }
 }
 
-fn world() -> (FakeServer, FakeHost, ClusterDoor) {
+fn world() -> (FakeServer, FakeHost, ClusterClient) {
     let server = FakeServer::default();
     server.put(SERVER, serde_json::json!({ "metadata": { "name": "dc1-w1" } }));
     let host = FakeHost::new(server.clone());
@@ -214,7 +214,7 @@ async fn a_worker_leaves_even_when_its_machine_is_gone() {
     assert!(report.reset, "leaving twice is leaving once");
 }
 
-fn rebooting<'a>(host: &'a FakeHost, door: &'a ClusterDoor) -> RebootContext<'a> {
+fn rebooting<'a>(host: &'a FakeHost, door: &'a ClusterClient) -> RebootContext<'a> {
     RebootContext {
         hosts: host,
         cluster: door,

@@ -1,10 +1,10 @@
 //! An error as the user reads it: what is wrong, and what to do.
 
-use crate::plan::file::PlanFileError;
+use crate::diagnostics::Code;
+use crate::plan::saved_plan::PlanFileError;
 use crate::render::redact::redact;
 use crate::render::text::wrap;
 use crate::render::{Role, Style};
-use crate::topology::diagnostic::Code;
 
 use super::exit;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::execute::Planned;
+use crate::apply::Planned;
 use crate::provider::cluster::PastOperation;
 use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
 use crate::resource::host::Worker;

@@ -7,7 +7,7 @@ pub mod exit;
 mod health;
 mod logging;
 mod overview;
-mod sandbox_world;
+mod sandbox_state;
 mod session;
 mod ssh_access;
 mod topology;

@@ -5,10 +5,10 @@ use std::fmt::Debug;
 
 use ipnet::Ipv4Net;
 
+use crate::apply::Planned;
 use crate::desired::allocate;
-use crate::execute::Planned;
+use crate::inventory::Inventory;
 use crate::net::prefix::TAILNET_RANGE;
-use crate::plan::Inventory;
 use crate::render::table::{Cell, RouteRow, RoutesTable};
 use crate::resource::{Kind, ObjectKey, Pending, Resource};
 use crate::topology::model::{Site, Topology};

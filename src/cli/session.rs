@@ -8,25 +8,25 @@ use jiff::Timestamp;
 use super::arguments::Global;
 use super::error::CliError;
 use super::ui::Ui;
-use super::{sandbox_world, ssh_access, topology};
-use crate::execute::events::Reporter;
-use crate::execute::{Now, Run, StopSignal};
-use crate::observe::Scope;
+use super::{sandbox_state, ssh_access, topology};
+use crate::apply::events::Reporter;
+use crate::apply::{Now, Run, StopSignal};
+use crate::diagnostics::Code;
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
+use crate::provider::clients::{Clients, KubeconfigConnector};
 use crate::provider::credentials::{AzureTokens, StaticToken, TailnetCredentials};
-use crate::provider::doors::{Doors, KubeconfigConnector};
 use crate::provider::error::ApiError;
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
-use crate::provider::patience::PatientHosts;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
+use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
+use crate::refresh::Scope;
 use crate::sandbox::serve::Server;
 use crate::sandbox::world::Endpoints;
-use crate::topology::diagnostic::Code;
 use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
@@ -41,7 +41,7 @@ const SANDBOX_KEY: &str =
 pub(crate) struct Session {
     /// The topology and what is known of its file.
     pub(crate) loaded: Loaded,
-    doors: Doors,
+    doors: Clients,
     subscription: SubscriptionId,
     ssh_public_key: String,
     sandbox: Option<(Server, crate::sandbox::folder::Saver)>,
@@ -51,7 +51,7 @@ pub(crate) struct Session {
 
 /// How closely the world is looked at, and whether it is to go.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Look {
+pub(crate) struct RefreshOptions {
     /// Look at the workers' hosts too.
     pub(crate) deep: bool,
     /// Everything is to go.
@@ -76,9 +76,9 @@ impl Session {
     }
 
     async fn open_sandbox(loaded: Loaded, folder: &Path, command: &str) -> Result<Self, CliError> {
-        let (world, saver) = sandbox_world::open(folder, Some(&loaded.topology))?;
+        let (world, saver) = sandbox_state::open(folder, Some(&loaded.topology))?;
         world.change(|world, now| world.log.begin(command, now));
-        let server = sandbox_world::serve(&world, false, folder).await?;
+        let server = sandbox_state::serve(&world, false, folder).await?;
         let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded
             .topology
@@ -119,7 +119,7 @@ impl Session {
         let limits = Limits::published();
         let kubeconfig = chosen_kubeconfig(&lookup)?;
         let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
-        let doors = Doors {
+        let doors = Clients {
             kubeconfig,
             arm: ArmClient::new(
                 transport.clone(),
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// How the world is looked at.
-    pub(crate) fn scope(&self, look: Look) -> Scope<'_> {
+    pub(crate) fn scope(&self, look: RefreshOptions) -> Scope<'_> {
         let mut scope = Scope::new(
             &self.loaded.topology,
             self.subscription.clone(),
@@ -172,7 +172,7 @@ impl Session {
         self.doors.hosts.close().await;
         let Some((server, saver)) = self.sandbox else { return Ok(()) };
         server.stop().await;
-        saver.close().await.map_err(|error| sandbox_world::of_folder(&error))
+        saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
     }
 }
 
@@ -190,11 +190,11 @@ fn sandbox_doors(
     topology: &Topology,
     endpoints: &Endpoints,
     world: crate::sandbox::SharedWorld,
-) -> Result<Doors, CliError> {
+) -> Result<Clients, CliError> {
     let requests = RequestCount::default();
     let transport = transport()?;
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
-    Ok(Doors {
+    Ok(Clients {
         kubeconfig: None,
         arm: ArmClient::new(
             transport.clone(),
@@ -212,7 +212,7 @@ fn sandbox_doors(
             requests.clone(),
         ),
         connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
-        hosts: Arc::new(PatientHosts::new(Arc::new(world))),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })
 }

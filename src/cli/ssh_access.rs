@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::CliError;
-use crate::provider::host::HostDoor;
-use crate::provider::patience::PatientHosts;
+use crate::diagnostics::Code;
+use crate::provider::host::HostClient;
+use crate::provider::retry::RetryingHosts;
 use crate::provider::ssh::host_keys::KnownHostFiles;
 use crate::provider::ssh::settings::KEY_VARIABLE;
 use crate::provider::ssh::{SshSettings, SshShell};
 use crate::provider::ssh_hosts::SshHosts;
-use crate::topology::diagnostic::Code;
 use crate::topology::model::{HostKeyPolicy, PublicKeySource, Topology};
 
 /// The door to the topology's hosts. No connection is made yet.
@@ -19,7 +19,7 @@ pub(super) fn hosts(
     folder: &Path,
     public_key: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Arc<dyn HostDoor>, CliError> {
+) -> Result<Arc<dyn HostClient>, CliError> {
     let settings = settings(topology, folder, public_key, lookup)?;
     let noted = match topology.ssh.host_keys {
         HostKeyPolicy::AcceptNew => Some(settings.known_hosts.clone()),
@@ -27,7 +27,7 @@ pub(super) fn hosts(
     };
     let shell = Arc::new(SshShell::new(settings));
     let hosts = SshHosts::new(shell, topology.name.as_str(), noted);
-    Ok(Arc::new(PatientHosts::new(Arc::new(hosts))))
+    Ok(Arc::new(RetryingHosts::new(Arc::new(hosts))))
 }
 
 /// What the environment says, and the topology where the environment is silent.

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::arguments::Global;
 use super::ui::testing::user;
 use super::*;
-use crate::topology::diagnostic::Code;
+use crate::diagnostics::Code;
 
 fn parsed(line: &str) -> Result<Arguments, clap::Error> {
     parse(line.split(' ').map(OsString::from))

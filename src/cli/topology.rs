@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use crate::diagnostics::{Code, Diagnostics, Severity};
 use crate::render::Style;
 use crate::render::diagnostic;
 use crate::render::text::counted;
-use crate::topology::diagnostic::{Code, Diagnostics, Severity};
 use crate::topology::load::{Loaded, SIZE_LIMIT, load_bytes};
 
 use super::arguments::Global;

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+use crate::diagnostics::Code;
 use crate::render::{Role, Style};
-use crate::topology::diagnostic::Code;
 
 use super::arguments::{ColorChoice, Global};
 use super::error::CliError;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Asked, Work};
-use crate::topology::diagnostic::{Code, closest};
+use crate::diagnostics::{Code, closest};
+use crate::plan::{Work, WorkerRequest};
 use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
 
@@ -11,7 +11,11 @@ use super::error::CliError;
 use super::exit;
 
 /// The named workers, each of which the topology must have.
-pub(crate) fn named(topology: &Topology, names: &[String], work: Work) -> Result<Asked, CliError> {
+pub(crate) fn named(
+    topology: &Topology,
+    names: &[String],
+    work: Work,
+) -> Result<WorkerRequest, CliError> {
     let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
     let known: BTreeSet<&str> = workers.map(|worker| worker.name.as_str()).collect();
     for name in names {
@@ -25,5 +29,5 @@ pub(crate) fn named(topology: &Topology, names: &[String], work: Work) -> Result
             None => error.hint("`stargate status` lists the workers"),
         });
     }
-    Ok(Asked { work, workers: names.iter().map(WorkerName::new).collect() })
+    Ok(WorkerRequest { work, workers: names.iter().map(WorkerName::new).collect() })
 }

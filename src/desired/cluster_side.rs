@@ -95,7 +95,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::ResourceGroup(ResourceGroup { location: location.clone() }),
         )
         .protected(cluster.protect)
-        .because("[cluster] resource_group holds the AKS cluster"),
+        .planned_because_of("[cluster] resource_group holds the AKS cluster"),
     );
     let id = group.in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str());
     set.add(
@@ -106,7 +106,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(group_address)
         .protected(cluster.protect)
-        .because("[cluster] describes the AKS cluster"),
+        .planned_because_of("[cluster] describes the AKS cluster"),
     );
 }
 
@@ -155,7 +155,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
         .living_in_all(context.after_cluster())
-        .because("the AKS router forwards pods and datacenters and nothing else"),
+        .planned_because_of("the AKS router forwards pods and datacenters and nothing else"),
     );
     let virtual_network = match &context.facts.cluster {
         Some(cluster) => Pending::Known(cluster.virtual_network.clone()),
@@ -176,7 +176,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         .living_in_all(context.after_cluster())
         .after(address(Kind::NetworkSecurityGroup, &group_name))
         .after(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
-        .because("[cluster.router] subnet_cidr"),
+        .planned_because_of("[cluster.router] subnet_cidr"),
     );
     set.add(
         Builder::new(
@@ -185,7 +185,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
         .living_in_all(context.after_cluster())
-        .because("the AKS router reaches the tailnet directly"),
+        .planned_because_of("the AKS router reaches the tailnet directly"),
     );
     set.add(
         Builder::new(
@@ -201,7 +201,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(subnet_address)
         .after(address(Kind::PublicIpAddress, &public_ip_name))
-        .because("the AKS router takes the .4 of its subnet and forwards"),
+        .planned_because_of("the AKS router takes the .4 of its subnet and forwards"),
     );
     set.add(
         Builder::new(
@@ -219,7 +219,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(address(Kind::NetworkInterface, &interface_name))
         .protected(router.protect)
-        .because("[cluster.router]"),
+        .planned_because_of("[cluster.router]"),
     );
 }
 
@@ -239,7 +239,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
             "the AKS router's subnet sends each AKS node's pods to that node",
         ),
     ];
-    for (name, routes, because) in tables {
+    for (name, routes, planned_because_of) in tables {
         set.add(
             Builder::new(
                 address(Kind::RouteTable, name),
@@ -247,7 +247,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
             )
             .living_in_all(context.after_cluster())
-            .because(because),
+            .planned_because_of(planned_because_of),
         );
     }
     for subnet in context.facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
@@ -263,7 +263,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .because("every subnet of AKS nodes uses stargate-workers-rt"),
+            .planned_because_of("every subnet of AKS nodes uses stargate-workers-rt"),
         );
     }
     if context.facts.cluster.is_none() {
@@ -279,7 +279,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .because("every subnet of AKS nodes uses stargate-workers-rt"),
+            .planned_because_of("every subnet of AKS nodes uses stargate-workers-rt"),
         );
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn network(
             Resource::ResourceGroup(ResourceGroup { location: place.location() }),
         )
         .protected(datacenter.protect)
-        .because(format!("[datacenters.{}.azure] resource_group", datacenter.name)),
+        .planned_because_of(format!("[datacenters.{}.azure] resource_group", datacenter.name)),
     );
     set.add(
         place
@@ -89,7 +89,7 @@ pub(super) fn network(
                 }),
             )
             .protected(datacenter.protect)
-            .because(format!("[datacenters.{}.azure] vnet_cidr", datacenter.name)),
+            .planned_because_of(format!("[datacenters.{}.azure] vnet_cidr", datacenter.name)),
     );
     egress(&place, set);
     security_groups(context, &place, set);
@@ -113,13 +113,19 @@ fn egress(place: &Place<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(place.address(Kind::PublicIpAddress, &public_ip))
-            .because("workers reach out through the NAT gateway"),
+            .planned_because_of("workers reach out through the NAT gateway"),
     );
 }
 
-fn public_address(place: &Place<'_>, name: &str, because: &str) -> super::DesiredResource {
+fn public_address(
+    place: &Place<'_>,
+    name: &str,
+    planned_because_of: &str,
+) -> super::DesiredResource {
     let resource = Resource::PublicIpAddress(PublicIpAddress { location: place.location() });
-    place.build(Kind::PublicIpAddress, PUBLIC_IP, name, resource).because(because)
+    place
+        .build(Kind::PublicIpAddress, PUBLIC_IP, name, resource)
+        .planned_because_of(planned_because_of)
 }
 
 fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSet) {
@@ -135,7 +141,7 @@ fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSe
             "the router forwards pods, nodes and datacenters and nothing else",
         ),
     ];
-    for (subnet, group, because) in groups {
+    for (subnet, group, planned_because_of) in groups {
         let name = names::security_group(subnet);
         set.add(
             place
@@ -145,7 +151,7 @@ fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSe
                     &name,
                     Resource::NetworkSecurityGroup(group),
                 )
-                .because(because),
+                .planned_because_of(planned_because_of),
         );
     }
 }
@@ -191,7 +197,7 @@ fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
             .after(place.address(Kind::RouteTable, &table))
             .after(place.address(Kind::NetworkSecurityGroup, &group))
             .after_all(gateway_address)
-            .because(format!("[datacenters.{}.azure] {field}", place.datacenter.name)),
+            .planned_because_of(format!("[datacenters.{}.azure] {field}", place.datacenter.name)),
         );
     }
 }
@@ -279,7 +285,10 @@ fn add_machine(
             )
             .living_in(place.address(Kind::Subnet, machine.subnet))
             .after_all(public_ip_address)
-            .because(format!("{} takes packets for pods, not only its own", machine.name)),
+            .planned_because_of(format!(
+                "{} takes packets for pods, not only its own",
+                machine.name
+            )),
     );
     set.add(
         place
@@ -299,7 +308,10 @@ fn add_machine(
             )
             .living_in(place.address(Kind::NetworkInterface, &interface))
             .protected(machine.protect)
-            .because(format!("[datacenters.{}] names {}", place.datacenter.name, machine.name)),
+            .planned_because_of(format!(
+                "[datacenters.{}] names {}",
+                place.datacenter.name, machine.name
+            )),
     );
 }
 
@@ -327,12 +339,12 @@ pub(super) fn route_tables(
             "the router's subnet sends each worker's pods to that worker",
         ),
     ];
-    for (name, routes, because) in tables {
+    for (name, routes, planned_because_of) in tables {
         let table = RouteTable { location: place.location(), routes };
         set.add(
             place
                 .build(Kind::RouteTable, ROUTE_TABLE, &name, Resource::RouteTable(table))
-                .because(because),
+                .planned_because_of(planned_because_of),
         );
     }
 }

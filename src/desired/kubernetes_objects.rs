@@ -26,8 +26,8 @@ pub(super) fn shared(context: &Context<'_>, set: &mut DesiredSet) {
         manifests.extend(manifests::route_manager(&routes));
     }
     for manifest in manifests {
-        let because = reason(&manifest);
-        set.add(object(context, Side::Cluster, manifest).because(because));
+        let planned_because_of = reason(&manifest);
+        set.add(object(context, Side::Cluster, manifest).planned_because_of(planned_because_of));
     }
 }
 
@@ -61,10 +61,10 @@ pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut 
             },
         );
         let side = Side::Datacenter(datacenter.name.clone());
-        set.add(
-            object(context, side, manifest)
-                .because(format!("[datacenters.{}] names {}", datacenter.name, worker.name)),
-        );
+        set.add(object(context, side, manifest).planned_because_of(format!(
+            "[datacenters.{}] names {}",
+            datacenter.name, worker.name
+        )));
     }
 }
 

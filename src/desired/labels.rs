@@ -27,10 +27,10 @@ pub fn all_names() -> impl Iterator<Item = String> {
 }
 
 /// The most pods on a Node, whatever room its range has: what AKS allows.
-const MOST_PODS: u32 = 250;
+const MAX_PODS: u32 = 250;
 
 /// The longest value that a label may have.
-const LONGEST_LABEL_VALUE: usize = 63;
+const MAX_LABEL_VALUE: usize = 63;
 
 /// The labels of a worker's Node, from its first registration on.
 ///
@@ -57,7 +57,7 @@ pub fn node_labels(
 
 /// Cuts a name to what a label may hold; it must end in a letter or a digit.
 fn label_value(name: &str) -> String {
-    let cut: String = name.chars().take(LONGEST_LABEL_VALUE).collect();
+    let cut: String = name.chars().take(MAX_LABEL_VALUE).collect();
     cut.trim_end_matches(|character: char| !character.is_ascii_alphanumeric()).to_owned()
 }
 
@@ -75,7 +75,7 @@ pub fn provider_id(datacenter: &DatacenterName, worker: &WorkerName) -> String {
 pub fn max_pods(profile: &Profile, pod_cidr: Ipv4Net) -> u32 {
     let addresses = 1_u64 << (32 - u32::from(pod_cidr.prefix_len()));
     let room = u32::try_from(addresses.saturating_sub(3)).unwrap_or(u32::MAX);
-    profile.max_pods.unwrap_or(MOST_PODS).min(room)
+    profile.max_pods.unwrap_or(MAX_PODS).min(room)
 }
 
 #[cfg(test)]

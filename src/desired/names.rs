@@ -19,13 +19,13 @@ pub const ROUTER_SUBNET: &str = "stargate-router-subnet";
 pub const NAMESPACE: &str = "stargate";
 
 /// Azure allows 80 characters in the name of a node resource group.
-const LONGEST_NODE_RESOURCE_GROUP: usize = 80;
+const MAX_NODE_RESOURCE_GROUP: usize = 80;
 
 /// The node resource group that AKS is asked for: its own default name, cut to
 /// what AKS takes.
 pub fn node_resource_group(cluster: &Cluster, location: &str) -> String {
     let mut name = format!("MC_{}_{}_{location}", cluster.resource_group, cluster.name);
-    name.truncate(LONGEST_NODE_RESOURCE_GROUP);
+    name.truncate(MAX_NODE_RESOURCE_GROUP);
     name
 }
 

@@ -181,11 +181,11 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
     )
     .protected(router.protect);
     let device_resource = if router.has_machine {
-        device_resource.brought_by(address(Kind::VirtualMachine))
+        device_resource.created_by(address(Kind::VirtualMachine))
     } else {
         device_resource
     };
-    set.add(device_resource.because("the router's place in the tailnet"));
+    set.add(device_resource.planned_because_of("the router's place in the tailnet"));
 
     let host = address(Kind::RouterHost);
     set.add(
@@ -195,7 +195,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Resource::RouterHost(router_host(context, &router)),
         )
         .living_in(device.clone())
-        .because("the router forwards between its network and the tailnet"),
+        .planned_because_of("the router forwards between its network and the tailnet"),
     );
     set.add(
         Builder::new(
@@ -208,7 +208,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
         )
         .living_in(device.clone())
         .after(host)
-        .because(router.offers_because),
+        .planned_because_of(router.offers_because),
     );
     set.add(
         Builder::new(
@@ -218,7 +218,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
         )
         .living_in(device)
         .after(address(Kind::AdvertisedRoutes))
-        .because(router.offers_because),
+        .planned_because_of(router.offers_because),
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use crate::net::prefix::TAILNET_RANGE;
-use crate::resource::azure::{Access, Direction, NetworkSecurityGroup, SecurityRule};
+use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 use crate::topology::model::{AzureSite, Datacenter};
 
 /// The port that WireGuard listens on.
@@ -39,7 +39,7 @@ pub(super) fn workers(
         "stargate-kubelet-in".to_owned(),
         SecurityRule {
             priority: 1020,
-            direction: Direction::Inbound,
+            direction: RuleDirection::Inbound,
             access: Access::Allow,
             protocol: "Tcp".to_owned(),
             source_prefixes: vec![aks_range(context)],
@@ -56,7 +56,7 @@ fn router_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
         "stargate-wireguard-in".to_owned(),
         SecurityRule {
             priority: 1020,
-            direction: Direction::Inbound,
+            direction: RuleDirection::Inbound,
             access: Access::Allow,
             protocol: "Udp".to_owned(),
             source_prefixes: vec!["*".to_owned()],
@@ -80,8 +80,8 @@ fn forwarded_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
         destination_ports: vec!["*".to_owned()],
     };
     BTreeMap::from([
-        ("stargate-forwarded-in".to_owned(), rule(1000, Direction::Inbound)),
-        ("stargate-forwarded-out".to_owned(), rule(1000, Direction::Outbound)),
+        ("stargate-forwarded-in".to_owned(), rule(1000, RuleDirection::Inbound)),
+        ("stargate-forwarded-out".to_owned(), rule(1000, RuleDirection::Outbound)),
     ])
 }
 

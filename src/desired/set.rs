@@ -16,14 +16,14 @@ pub struct DesiredResource {
     /// What must exist before it.
     pub depends_on: Vec<Address>,
     /// What it lives in: if that is replaced, this is replaced with it.
-    pub lives_in: Vec<Address>,
+    pub contained_in: Vec<Address>,
     /// The resource whose creation brings it about, where it is not made by a
     /// call of its own (a device comes with its machine).
-    pub brought_by: Option<Address>,
+    pub created_by: Option<Address>,
     /// Never replace or delete it.
     pub protect: bool,
     /// The rule of the topology that asks for it, in words.
-    pub because: String,
+    pub planned_because_of: String,
 }
 
 /// All desired resources by address.
@@ -60,7 +60,7 @@ impl DesiredSet {
                     continue;
                 }
                 found.insert(home.clone(), protected.address.clone());
-                homes.extend(self.get(home).into_iter().flat_map(|home| &home.lives_in));
+                homes.extend(self.get(home).into_iter().flat_map(|home| &home.contained_in));
             }
         }
         found
@@ -90,10 +90,10 @@ impl Builder {
                 key,
                 resource,
                 depends_on: Vec::new(),
-                lives_in: Vec::new(),
-                brought_by: None,
+                contained_in: Vec::new(),
+                created_by: None,
                 protect: false,
-                because: String::new(),
+                planned_because_of: String::new(),
             },
         }
     }
@@ -113,12 +113,12 @@ impl Builder {
     }
 
     pub(super) fn living_in(mut self, address: Address) -> Self {
-        self.resource.lives_in.push(address.clone());
+        self.resource.contained_in.push(address.clone());
         self.after(address)
     }
 
-    pub(super) fn brought_by(mut self, address: Address) -> Self {
-        self.resource.brought_by = Some(address.clone());
+    pub(super) fn created_by(mut self, address: Address) -> Self {
+        self.resource.created_by = Some(address.clone());
         self.living_in(address)
     }
 
@@ -127,8 +127,8 @@ impl Builder {
         self
     }
 
-    pub(super) fn because(mut self, reason: impl Into<String>) -> DesiredResource {
-        self.resource.because = reason.into();
+    pub(super) fn planned_because_of(mut self, reason: impl Into<String>) -> DesiredResource {
+        self.resource.planned_because_of = reason.into();
         self.resource
     }
 }

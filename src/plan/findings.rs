@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostics::Code;
 use crate::resource::Address;
-use crate::topology::diagnostic::Code;
 
 /// Something that the user should know, or must settle first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

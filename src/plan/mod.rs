@@ -2,32 +2,30 @@
 //!
 //! Synchronous and deterministic; what it returns leaves nothing to decide.
 
-mod asked;
-mod cascade;
 pub mod cost;
+mod dependencies;
+pub mod destroy_create;
 pub mod diff;
-mod edges;
-pub mod file;
+mod exclusive_claims;
 pub mod findings;
-mod foresight;
-pub mod halves;
-pub mod inventory;
-mod keep;
-pub mod live;
-mod order;
-pub mod paths;
-mod places;
+pub mod impact;
+mod orphans;
 mod planner;
-mod removal;
+pub mod preflight;
+mod propagation;
+mod protection;
 mod rollout;
+pub mod saved_plan;
+pub mod stale_facts;
 #[cfg(test)]
 mod tests;
+mod topological_sort;
 mod types;
+mod worker_request;
 
-pub use asked::{Asked, Work};
 pub use findings::{Finding, Severity};
-pub use foresight::what_stays;
-pub use inventory::{Gap, Inventory, Observed, Source};
 pub use planner::{PlanInput, plan};
 pub use rollout::{InWave, Rollout};
-pub use types::{Action, Blocked, Change, Deferred, Plan, Standing};
+pub use stale_facts::surviving;
+pub use types::{Action, Blocked, Change, Deferred, Plan, PlanStatus};
+pub use worker_request::{Work, WorkerRequest};

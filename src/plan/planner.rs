@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::asked::{self, Asked};
-use super::cascade;
 use super::cost::Cost;
+use super::dependencies;
 use super::diff::{self, FieldChange, WholeSide};
-use super::edges;
-use super::keep;
-use super::order;
-use super::removal;
+use super::orphans;
+use super::propagation;
+use super::protection;
 use super::rollout;
-use super::{Action, Blocked, Change, Deferred, Finding, Gap, Inventory, Observed, Plan};
+use super::topological_sort;
+use super::worker_request::{self, WorkerRequest};
+use super::{Action, Blocked, Change, Deferred, Finding, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
-use crate::topology::diagnostic::Code;
 use crate::topology::model;
 
 /// Everything that a plan is made from.
@@ -38,14 +39,14 @@ pub struct PlanInput<'a> {
     pub rollout: &'a model::Rollout,
     /// Work on workers that somebody asks for by name; nothing else is planned
     /// then.
-    pub asked: Option<&'a Asked>,
+    pub worker_request: Option<&'a WorkerRequest>,
     /// The requests that it took to read the world.
     pub requests: &'a BTreeMap<Api, u64>,
 }
 
 /// What is to be made of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ResourceDecision {
     /// It is as it should be.
     Unchanged,
     /// Its source could not be read.
@@ -59,48 +60,48 @@ pub(super) enum Verdict {
 }
 
 /// A verdict for each resource.
-pub(super) type Verdicts = BTreeMap<Address, Verdict>;
+pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 
 /// Compares what should exist with what exists.
 pub fn plan(input: PlanInput<'_>) -> Plan {
     let mut verdicts = compare_each(input);
-    asked::repave(input, &mut verdicts);
-    cascade::replace_what_brings_the_absent(input, &mut verdicts);
-    cascade::keep_the_homes_of_the_deferred(input, &mut verdicts);
-    cascade::replace_what_rests_on_the_replaced(input, &mut verdicts);
-    removal::delete_what_nothing_asks_for(input, &mut verdicts);
-    let kept = keep::protect(input, &mut verdicts);
+    worker_request::repave(input, &mut verdicts);
+    propagation::replace_what_brings_the_absent(input, &mut verdicts);
+    propagation::keep_the_homes_of_the_deferred(input, &mut verdicts);
+    propagation::replace_what_rests_on_the_replaced(input, &mut verdicts);
+    orphans::delete_what_nothing_asks_for(input, &mut verdicts);
+    let kept = protection::protect(input, &mut verdicts);
     loop {
-        cascade::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
-        if !keep::keep_what_the_kept_rests_on(input, &kept, &mut verdicts) {
+        propagation::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
+        if !protection::keep_what_the_kept_rests_on(input, &kept, &mut verdicts) {
             break;
         }
     }
-    asked::reboot(input, &mut verdicts);
-    edges::connect(input, &mut verdicts);
-    edges::mark_consequences(input, &mut verdicts);
-    asked::leave_the_rest(input, &mut verdicts);
+    worker_request::reboot(input, &mut verdicts);
+    dependencies::connect(input, &mut verdicts);
+    dependencies::mark_consequences(input, &mut verdicts);
+    worker_request::leave_the_rest(input, &mut verdicts);
     assemble(input, verdicts)
 }
 
-fn compare_each(input: PlanInput<'_>) -> Verdicts {
+fn compare_each(input: PlanInput<'_>) -> ResourceDecisions {
     input.desired.iter().map(|desired| (desired.address.clone(), compare(input, desired))).collect()
 }
 
-fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> Verdict {
+fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision {
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
-        return Verdict::Hidden(gap.clone());
+        return ResourceDecision::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = diff::pending_on(&desired.resource);
     // What an unread source would have told is not to come: it is only hidden.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
-        return Verdict::Hidden(gap.clone());
+        return ResourceDecision::Hidden(gap.clone());
     }
     if !waits_for.is_empty() || desired.key.is_none() {
-        return Verdict::Deferred(deferred(desired, observed, waits_for));
+        return ResourceDecision::Deferred(deferred(desired, observed, waits_for));
     }
     match observed {
         None => change(desired, None, Action::Create),
@@ -119,7 +120,11 @@ fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> 
     kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
 }
 
-fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {
+fn foreign(
+    input: PlanInput<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+) -> ResourceDecision {
     if input.adopt.contains(&desired.address) {
         return change(desired, Some(observed), Action::Adopt);
     }
@@ -145,26 +150,30 @@ fn foreign(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed)
             ),
         ),
     };
-    Verdict::Blocked(Blocked {
+    ResourceDecision::Blocked(Blocked {
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
         code,
         reason,
         remedy,
-        follows_from: None,
-        because: desired.because.clone(),
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
-fn differing(input: PlanInput<'_>, desired: &DesiredResource, observed: &Observed) -> Verdict {
+fn differing(
+    input: PlanInput<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+) -> ResourceDecision {
     let fields = diff::between(&observed.resource, &desired.resource);
     if fields.is_empty() {
-        return Verdict::Unchanged;
+        return ResourceDecision::Unchanged;
     }
     let blocked = offline(desired, &fields).or_else(|| occupied(input, desired, &fields));
     if let Some(blocked) = blocked {
-        return Verdict::Blocked(blocked);
+        return ResourceDecision::Blocked(blocked);
     }
     let action = if fields.iter().any(|field| field.forces_replacement) {
         Action::Replace
@@ -189,8 +198,8 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
              `tailscale status`; if it is lost, delete the VM and apply: {} is then made anew",
             device.hostname
         ),
-        follows_from: None,
-        because: desired.because.clone(),
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
@@ -223,8 +232,8 @@ fn occupied(
             "find out who put them there (`ip route show {first}` on it tells the protocol), \
              remove them at their source, and apply again"
         ),
-        follows_from: None,
-        because: desired.because.clone(),
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
@@ -245,7 +254,7 @@ fn deferred(
         action,
         waits_for,
         fields,
-        because: desired.because.clone(),
+        planned_because_of: desired.planned_because_of.clone(),
     }
 }
 
@@ -254,14 +263,14 @@ pub(super) fn change(
     desired: &DesiredResource,
     observed: Option<&Observed>,
     action: Action,
-) -> Verdict {
+) -> ResourceDecision {
     let Some(key) = desired.key.clone() else {
-        return Verdict::Deferred(deferred(desired, observed, Vec::new()));
+        return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
     };
     let differences = observed
         .map(|observed| diff::between(&observed.resource, &desired.resource))
         .unwrap_or_default();
-    Verdict::Change(Box::new(Change {
+    ResourceDecision::Change(Box::new(Change {
         address: desired.address.clone(),
         key,
         action,
@@ -270,17 +279,17 @@ pub(super) fn change(
         after: Some(desired.resource.clone()),
         ownership: observed.map(|observed| observed.ownership.clone()),
         depends_on: Vec::new(),
-        torn_down_after: Vec::new(),
-        made_after_teardown: Vec::new(),
-        because: desired.because.clone(),
-        follows_from: None,
+        destroy_after: Vec::new(),
+        create_after_destroy_of: Vec::new(),
+        planned_because_of: desired.planned_because_of.clone(),
+        caused_by: None,
         interrupts: None,
         wave: None,
-        asked_for: false,
+        requested: false,
     }))
 }
 
-fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
+fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
     let mut plan = Plan {
         topology: input.topology.to_owned(),
         changes: Vec::new(),
@@ -295,25 +304,25 @@ fn assemble(input: PlanInput<'_>, verdicts: Verdicts) -> Plan {
     };
     for verdict in verdicts.into_values() {
         match verdict {
-            Verdict::Unchanged => plan.unchanged += 1,
-            Verdict::Hidden(_) => {}
-            Verdict::Change(change) => plan.changes.push(*change),
-            Verdict::Deferred(deferred) => plan.deferred.push(deferred),
-            Verdict::Blocked(blocked) => plan.blocked.push(blocked),
+            ResourceDecision::Unchanged => plan.unchanged += 1,
+            ResourceDecision::Hidden(_) => {}
+            ResourceDecision::Change(change) => plan.changes.push(*change),
+            ResourceDecision::Deferred(deferred) => plan.deferred.push(deferred),
+            ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
     plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
-    plan.changes = order::in_order(plan.changes);
+    plan.changes = topological_sort::in_order(plan.changes);
     plan.cost = Cost::of(&plan.changes, input.requests);
     plan
 }
 
 /// A router that is offline explains why its host could not be looked at.
-fn gaps(input: PlanInput<'_>, verdicts: &Verdicts) -> Vec<Gap> {
+fn gaps(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Gap> {
     let offline: BTreeSet<&str> = verdicts
         .iter()
         .filter(|(address, verdict)| {
-            address.kind == Kind::TailnetDevice && !matches!(verdict, Verdict::Unchanged)
+            address.kind == Kind::TailnetDevice && !matches!(verdict, ResourceDecision::Unchanged)
         })
         .map(|(address, _)| address.name.as_str())
         .collect();
@@ -322,7 +331,7 @@ fn gaps(input: PlanInput<'_>, verdicts: &Verdicts) -> Vec<Gap> {
         .gaps()
         .cloned()
         .map(|mut gap| {
-            if let super::Source::Host(name) = &gap.source {
+            if let crate::inventory::Source::Host(name) = &gap.source {
                 gap.explained |= offline.contains(name.as_str());
             }
             gap

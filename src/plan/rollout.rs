@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Inventory};
+use super::{Action, Change};
+use crate::inventory::Inventory;
 use crate::resource::{Address, Kind, Resource};
 use crate::topology::model;
 
@@ -135,19 +136,19 @@ struct Search {
 
 impl Search {
     /// The chains of a wiring diagram are short, so this goes down by itself.
-    fn waiting(&mut self, half: usize) -> Waiting {
-        if let Some(known) = self.known[half] {
+    fn waiting(&mut self, phase: usize) -> Waiting {
+        if let Some(known) = self.known[phase] {
             return known;
         }
         // Should the edges lead round in a circle, it ends here.
-        self.known[half] = Some(Waiting::Nobody);
-        let own = self.workers.contains(&(half / 2));
-        let mut waiting = if own { Waiting::Only(half / 2) } else { Waiting::Nobody };
-        let dependants = std::mem::take(&mut self.dependants[half]);
+        self.known[phase] = Some(Waiting::Nobody);
+        let own = self.workers.contains(&(phase / 2));
+        let mut waiting = if own { Waiting::Only(phase / 2) } else { Waiting::Nobody };
+        let dependants = std::mem::take(&mut self.dependants[phase]);
         for dependant in &dependants {
             waiting = waiting.and(self.waiting(*dependant));
         }
-        self.known[half] = Some(waiting);
+        self.known[phase] = Some(waiting);
         waiting
     }
 }
@@ -173,10 +174,10 @@ fn dependants(changes: &[Change]) -> Vec<Vec<usize>> {
         for cause in known(&change.depends_on) {
             dependants[making(cause)].push(making(at));
         }
-        for cause in known(&change.made_after_teardown) {
+        for cause in known(&change.create_after_destroy_of) {
             dependants[teardown(cause)].push(making(at));
         }
-        for cause in known(&change.torn_down_after) {
+        for cause in known(&change.destroy_after) {
             dependants[teardown(cause)].push(teardown(at));
         }
         if change.action == Action::Replace {

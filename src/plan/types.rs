@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
-use super::order;
-use super::paths::{Reachability, Wait};
-use super::{Finding, Gap, InWave, Rollout, Severity};
+use super::impact::{Reachability, Wait};
+use super::topological_sort;
+use super::{Finding, InWave, Rollout, Severity};
+use crate::diagnostics::Code;
+use crate::inventory::Gap;
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
-use crate::topology::diagnostic::Code;
 
 /// What would be done, in order, and what would not be and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,20 +49,20 @@ impl Plan {
     }
 
     /// How the world stands to the topology.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
         let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
-            Standing::Unknown
+            PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
-            Standing::Wrong
+            PlanStatus::Wrong
         } else if self.blocked.iter().any(undecided) || self.reachability.is_refused() {
-            Standing::Blocked
+            PlanStatus::Blocked
         } else if self.is_empty() {
-            Standing::Matches
+            PlanStatus::Matches
         } else {
-            Standing::Differs
+            PlanStatus::Differs
         }
     }
 
@@ -78,7 +79,7 @@ impl Plan {
                 change.depends_on.dedup();
             }
         }
-        self.changes = order::in_order(std::mem::take(&mut self.changes));
+        self.changes = topological_sort::in_order(std::mem::take(&mut self.changes));
         self.cost = Cost::of(&self.changes, &self.cost.requests);
     }
 
@@ -95,7 +96,7 @@ impl Plan {
 
 /// How the world stands to the topology, as far as a plan can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum PlanStatus {
     /// It matches.
     Matches,
     /// It differs.
@@ -128,15 +129,15 @@ pub struct Change {
     /// Changes of this plan that come first.
     pub depends_on: Vec<Address>,
     /// Changes of this plan whose deletion half waits for this one's.
-    pub torn_down_after: Vec<Address>,
+    pub destroy_after: Vec<Address>,
     /// Changes of this plan whose deletion half comes before this one is made:
     /// it takes a place that they hold, or takes away what they stand in.
     #[serde(default)]
-    pub made_after_teardown: Vec<Address>,
+    pub create_after_destroy_of: Vec<Address>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
     /// The change that this one only follows from.
-    pub follows_from: Option<Address>,
+    pub caused_by: Option<Address>,
     /// What stops working meanwhile.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers have one.
@@ -144,7 +145,7 @@ pub struct Change {
     pub wave: Option<InWave>,
     /// Whether somebody asked for it by name, though the topology need not.
     #[serde(default)]
-    pub asked_for: bool,
+    pub requested: bool,
 }
 
 impl Change {
@@ -219,7 +220,7 @@ pub struct Deferred {
     /// Fields that are known already, and those that are pending.
     pub fields: Vec<FieldChange>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
 }
 
 /// A change that is wanted and must not be made.
@@ -238,7 +239,7 @@ pub struct Blocked {
     /// What to do.
     pub remedy: String,
     /// The blocked resource that this one only waits for.
-    pub follows_from: Option<Address>,
+    pub caused_by: Option<Address>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
 }

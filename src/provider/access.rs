@@ -3,17 +3,17 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::cluster::{ClusterDoor, ClusterError, KubeconfigServer, server_of_kubeconfig};
-use super::doors::Doors;
+use super::clients::Clients;
+use super::cluster::{ClusterClient, ClusterError, KubeconfigServer, server_of_kubeconfig};
 use super::error::ApiError;
+use crate::diagnostics::Code;
 use crate::resource::{ArmId, Owner};
-use crate::topology::diagnostic::Code;
 
 /// An open door to the cluster, and what a joining worker needs to know of it.
 #[derive(Debug, Clone)]
 pub struct ClusterAccess {
     /// The door.
-    pub door: ClusterDoor,
+    pub door: ClusterClient,
     /// The API server's URL.
     pub api_server: String,
     /// The cluster's CA in PEM.
@@ -81,7 +81,7 @@ impl AccessError {
 ///
 /// Azure refused, or its answer leads elsewhere than to the cluster's own name.
 pub async fn open(
-    doors: &Doors,
+    doors: &Clients,
     cluster: &ArmId,
     fqdn: &str,
     owner: Owner,
@@ -98,7 +98,7 @@ pub async fn open(
     Ok(ClusterAccess { door, api_server: server.url, certificate_authority })
 }
 
-async fn from_azure(doors: &Doors, cluster: &ArmId) -> Result<String, AccessError> {
+async fn from_azure(doors: &Clients, cluster: &ArmId) -> Result<String, AccessError> {
     let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
     let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
     answer

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::http::{Api, TransportError};
-use crate::topology::diagnostic::Code;
+use crate::diagnostics::Code;
 
 /// A call to a service did not do what it was made for.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The door to hosts: typed probes, typed changes, typed steps.
 //!
-//! Whoever stands behind [`HostDoor`] turns them into commands over SSH, or
+//! Whoever stands behind [`HostClient`] turns them into commands over SSH, or
 //! into changes of the sandbox's world; neither is asked to interpret text.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,7 +256,7 @@ pub struct KubeletConfiguration {
 
 /// The door to hosts.
 #[async_trait]
-pub trait HostDoor: Send + Sync + std::fmt::Debug {
+pub trait HostClient: Send + Sync + std::fmt::Debug {
     /// Looks at a router; changes nothing.
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError>;
     /// Changes a router; doing it twice is doing it once.
@@ -275,7 +275,7 @@ pub trait HostDoor: Send + Sync + std::fmt::Debug {
     ) -> Result<(), HostError>;
     /// Hears that a machine of this name is about to be made: one that had the name
     /// is gone, and the new one has to boot first. Most doors need not care.
-    async fn made_anew(&self, _hostname: &str) {}
+    async fn host_recreated(&self, _hostname: &str) {}
     /// Closes what is open to hosts, at the end of a run.
     async fn close(&self) {}
 }

@@ -1,7 +1,7 @@
 //! What can go wrong with a host, and what mends it.
 
 use super::host::HostAddress;
-use crate::topology::diagnostic::Code;
+use crate::diagnostics::Code;
 
 /// A host could not be worked on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,19 +6,19 @@
 
 pub mod access;
 pub mod azure;
+pub mod clients;
 pub mod cluster;
 pub mod credentials;
-pub mod doors;
 pub mod error;
-pub mod exchange;
 pub mod host;
 pub mod host_error;
 pub mod http;
+pub mod http_client;
 pub mod limits;
-pub mod patience;
 pub mod printable;
 pub mod remote;
 pub mod reqwest_transport;
+pub mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::host::{
-    HostDoor, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
-use super::remote::{self, HostScript, MOST_OUTPUT, ProbeError};
+use super::remote::{self, HostScript, MAX_OUTPUT, ProbeError};
 use super::ssh::host_keys::KnownHostFiles;
 use super::ssh::{RemoteCommand, RemoteOutput, Shell};
 
@@ -20,7 +20,7 @@ const BOOTS_WITHIN: Duration = Duration::from_secs(300);
 /// The pause before a machine that may be booting is tried again.
 const BOOT_POLL: Duration = Duration::from_secs(3);
 /// What a script may print that is asked for nothing.
-const FEW_WORDS: usize = 256 * 1024;
+const SMALL_OUTPUT: usize = 256 * 1024;
 
 /// The door to real hosts.
 #[derive(Debug)]
@@ -91,14 +91,14 @@ impl SshHosts {
         parse: impl Fn(&str, &str) -> Result<T, ProbeError>,
     ) -> Result<T, HostError> {
         let doing = script.label;
-        let output = self.run(target, script, MOST_OUTPUT).await?;
+        let output = self.run(target, script, MAX_OUTPUT).await?;
         parse(&target.hostname, &output.text()).map_err(|error| unusable(target, doing, error))
     }
 
     /// A script that changes a host, and only the one that is meant.
     async fn change(&self, target: &HostTarget, script: HostScript) -> Result<(), HostError> {
         let script = script.only_on(&target.hostname);
-        self.run(target, script, FEW_WORDS).await.map(drop)
+        self.run(target, script, SMALL_OUTPUT).await.map(drop)
     }
 }
 
@@ -132,7 +132,7 @@ fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
 }
 
 #[async_trait]
-impl HostDoor for SshHosts {
+impl HostClient for SshHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.look(target, remote::router_probe(), remote::parse_router_probe).await
     }
@@ -157,7 +157,7 @@ impl HostDoor for SshHosts {
         self.change(target, remote::worker_step(&self.topology, step)).await
     }
 
-    async fn made_anew(&self, hostname: &str) {
+    async fn host_recreated(&self, hostname: &str) {
         self.booting().insert(hostname.to_owned(), Instant::now() + BOOTS_WITHIN);
         self.shell.forget(hostname);
         let Some(noted) = &self.noted else { return };

@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
 use super::redact::redact;
-use crate::topology::diagnostic::{Code, Diagnostic, Diagnostics, Label, Severity};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Label, Severity};
 
 /// The width that a report keeps to.
 const WIDTH: usize = 80;

@@ -3,11 +3,11 @@
 use crate::plan::Plan;
 
 use super::Purpose;
-use super::paths::ways::WaysShown;
+use super::connectivity::reachability_report::ReachabilityReportText;
 use super::plan_json::{PlanJson, to_json};
 
 /// The drift as JSON text.
-pub fn render(plan: &Plan, ways: WaysShown<'_>) -> String {
+pub fn render(plan: &Plan, ways: ReachabilityReportText<'_>) -> String {
     let reached_now = Some(ways.to_json());
     let json = PlanJson { reached_now, ..to_json(plan, Purpose::Drift) };
     // The struct is made of texts, numbers and JSON values, so it serialises.

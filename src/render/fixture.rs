@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
-use crate::plan::paths::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severity, Source};
+use crate::plan::impact::{Loss, Reachability};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api, ObjectKey};
-use crate::topology::diagnostic::Code;
 
 pub(super) fn address(text: &str) -> Address {
     text.parse().expect("an address")
@@ -36,13 +37,13 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
         after: None,
         ownership: None,
         depends_on: Vec::new(),
-        torn_down_after: Vec::new(),
-        made_after_teardown: Vec::new(),
-        because: String::new(),
-        follows_from: None,
+        destroy_after: Vec::new(),
+        create_after_destroy_of: Vec::new(),
+        planned_because_of: String::new(),
+        caused_by: None,
         interrupts: None,
         wave: None,
-        asked_for: false,
+        requested: false,
     }
 }
 
@@ -92,7 +93,7 @@ pub(super) fn machine(name: &str, octet: usize) -> Change {
             field(&["tags"], Value::Null, json!({"role": "worker"})),
         ],
     );
-    change.because = "[[datacenters.dc1.workers]] asks for a machine".to_owned();
+    change.planned_because_of = "[[datacenters.dc1.workers]] asks for a machine".to_owned();
     change
 }
 
@@ -116,8 +117,8 @@ fn table() -> Change {
             ),
         ],
     );
-    change.because = "every datacenter has a route on the AKS side".to_owned();
-    change.follows_from = Some(address("virtual-machine/dc1/worker-1"));
+    change.planned_because_of = "every datacenter has a route on the AKS side".to_owned();
+    change.caused_by = Some(address("virtual-machine/dc1/worker-1"));
     change
 }
 
@@ -131,7 +132,7 @@ fn node() -> Change {
 }
 
 fn blocked() -> Vec<Blocked> {
-    let block = |text: &str, follows_from: Option<&str>| Blocked {
+    let block = |text: &str, caused_by: Option<&str>| Blocked {
         address: address(text),
         action: Action::Delete,
         fields: Vec::new(),
@@ -139,8 +140,8 @@ fn blocked() -> Vec<Blocked> {
         reason: "the datacenter has `protect = true`, so nothing that holds state is deleted"
             .into(),
         remedy: "set `protect = false` in [datacenters.dc2] and plan again".into(),
-        follows_from: follows_from.map(address),
-        because: "[datacenters.dc2] is no longer in the topology".into(),
+        caused_by: caused_by.map(address),
+        planned_because_of: "[datacenters.dc2] is no longer in the topology".into(),
     };
     vec![
         block("virtual-machine/dc2/worker-9", None),
@@ -155,14 +156,14 @@ pub(super) fn everything() -> Plan {
         action: Action::Create,
         waits_for: vec![address("managed-cluster/cluster/lab")],
         fields: Vec::new(),
-        because: "the AKS VNet is made by AKS".into(),
+        planned_because_of: "the AKS VNet is made by AKS".into(),
     };
     let mut adopted = change(
         "resource-group/dc1/lab-dc1",
         Action::Adopt,
         vec![field(&["location"], json!("eastus"), json!("canadacentral"))],
     );
-    adopted.because = "--adopt resource-group/dc1/lab-dc1".into();
+    adopted.planned_because_of = "--adopt resource-group/dc1/lab-dc1".into();
     let gone = vec![field(&["location"], json!("eastus"), Value::Null)];
     let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, gone);
     Plan {

@@ -1,13 +1,13 @@
 //! How a plan, a report or an event is shown.
 
 pub mod apply_events;
+pub mod connectivity;
 mod deferred;
 pub mod diagnostic;
 pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
-pub mod paths;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;

@@ -10,14 +10,15 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::inventory::Gap;
 use crate::plan::cost::Cost;
 use crate::plan::diff::FieldChange;
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Gap, Plan, Severity};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
 use super::Purpose;
-use super::paths::effect::ReachabilityJson;
-use super::paths::ways::WaysJson;
+use super::connectivity::reachability::ReachabilityJson;
+use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::rollout_json::RolloutJson;
 
 /// The version of the format.
@@ -53,7 +54,7 @@ pub struct PlanJson {
     pub reachability: ReachabilityJson,
     /// Who reaches whom before anything is mended; drift alone tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reached_now: Option<WaysJson>,
+    pub reached_now: Option<ReachabilityReportJson>,
 }
 
 /// How many of what.
@@ -115,9 +116,9 @@ pub struct ChangeJson {
     /// Addresses whose changes come first.
     pub depends_on: Vec<String>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
     /// The change that this one only follows from.
-    pub follows_from: Option<String>,
+    pub caused_by: Option<String>,
     /// What stops working meanwhile.
     pub interrupts: Option<String>,
     /// The wave that a worker is in, from 1 on, or null.
@@ -151,7 +152,7 @@ pub struct DeferredJson {
     /// Fields that are known already, and those that are pending.
     pub fields: Vec<FieldJson>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
 }
 
 /// A change that is wanted and must not be made.
@@ -170,9 +171,9 @@ pub struct BlockedJson {
     /// What to do.
     pub remedy: String,
     /// The blocked resource that this one only waits for.
-    pub follows_from: Option<String>,
+    pub caused_by: Option<String>,
     /// The rule of the topology that asks for it.
-    pub because: String,
+    pub planned_because_of: String,
 }
 
 /// Something that the user should know, or must settle first.
@@ -292,8 +293,8 @@ fn change(change: &Change) -> ChangeJson {
         action: change.action.into(),
         fields: change.fields().iter().map(field).collect(),
         depends_on: texts(&change.depends_on),
-        because: change.because.clone(),
-        follows_from: change.follows_from.as_ref().map(ToString::to_string),
+        planned_because_of: change.planned_because_of.clone(),
+        caused_by: change.caused_by.as_ref().map(ToString::to_string),
         interrupts: change.interrupts.clone(),
         wave: change.wave.map(|wave| wave.number),
     }
@@ -315,7 +316,7 @@ fn deferred(deferred: &Deferred) -> DeferredJson {
         action: deferred.action.into(),
         waits_for: texts(&deferred.waits_for),
         fields: deferred.fields.iter().map(field).collect(),
-        because: deferred.because.clone(),
+        planned_because_of: deferred.planned_because_of.clone(),
     }
 }
 
@@ -327,8 +328,8 @@ fn blocked(blocked: &Blocked) -> BlockedJson {
         code: blocked.code.to_string(),
         reason: blocked.reason.clone(),
         remedy: blocked.remedy.clone(),
-        follows_from: blocked.follows_from.as_ref().map(ToString::to_string),
-        because: blocked.because.clone(),
+        caused_by: blocked.caused_by.as_ref().map(ToString::to_string),
+        planned_because_of: blocked.planned_because_of.clone(),
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::plan::{Action, Change, Deferred, Plan, Severity};
 use crate::resource::Side;
 
+use super::connectivity::reachability_report::ReachabilityReportText;
 use super::deferred::{Group, groups};
-use super::paths::ways::WaysShown;
 use super::plan_text::{Folded, Options, body_lines, fold, last_line, pairs_by_fate};
 use super::text::{counted, cut};
 use super::{Purpose, Style};
@@ -30,7 +30,7 @@ pub fn render(plan: &Plan, purpose: Purpose) -> String {
 }
 
 /// Renders how the world differs, and who reaches whom now.
-pub fn render_drift(plan: &Plan, ways: WaysShown<'_>) -> String {
+pub fn render_drift(plan: &Plan, ways: ReachabilityReportText<'_>) -> String {
     let lines = ways.in_short(Style::Plain);
     let text = match lines.split_first() {
         None => String::new(),
@@ -183,7 +183,7 @@ fn notes(plan: &Plan) -> Vec<String> {
             rollout.width
         ));
     }
-    for one in plan.blocked.iter().filter(|one| one.follows_from.is_none()) {
+    for one in plan.blocked.iter().filter(|one| one.caused_by.is_none()) {
         let text = with_help(&one.reason, &one.remedy);
         notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
     }
@@ -241,7 +241,7 @@ fn reachability(plan: &Plan) -> String {
     if found.is_refused() {
         text.push_str("- **refused**: allow it with `--allow-loss`\n");
     }
-    if !found.losses.is_empty() || !found.interruptions.is_empty() {
+    if !found.losses.is_empty() || !found.disruptions.is_empty() {
         text.push('\n');
     }
     text

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::paths::ways::WaysJson;
+use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::text::width;
 
 /// What one station on a packet's way knows of a prefix.
@@ -152,7 +152,7 @@ pub struct StatusTable {
     pub rows: Vec<StatusRow>,
     /// Who reaches whom now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reachability: Option<WaysJson>,
+    pub reachability: Option<ReachabilityReportJson>,
 }
 
 impl RoutesTable {

@@ -127,7 +127,7 @@ pub struct SecurityRule {
     /// 100 to 4096; the lower number wins.
     pub priority: u16,
     /// Which way it looks.
-    pub direction: Direction,
+    pub direction: RuleDirection,
     /// What it does.
     pub access: Access,
     /// `*`, `Tcp`, `Udp` or `Icmp`.
@@ -142,7 +142,7 @@ pub struct SecurityRule {
 
 /// Which way a rule looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Direction {
+pub enum RuleDirection {
     /// Into the subnet or interface.
     Inbound,
     /// Out of it.

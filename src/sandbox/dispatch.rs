@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::Answer;
 use super::arm::ArmContext;
+use super::controllers;
+use super::controllers::cluster::seconds;
 use super::identity::{self, ShownCertificates};
 use super::kubernetes::{Reply, UserInfo};
-use super::mesh;
-use super::physics;
-use super::physics::cluster::seconds;
+use super::network;
 use super::tokens;
 use super::world::World;
 use crate::provider::http::Api;
@@ -38,7 +38,7 @@ pub fn handle(world: &mut World, api: Api, request: &Request<Bytes>, now: Timest
     world.log.record(api, request, status, now);
     // A read changes nothing, save that in Azure it may find an operation ended.
     if request.method() != http::Method::GET || world.arm.version() != before {
-        physics::settle(world, now);
+        controllers::reconcile(world, now);
     }
     answer
 }
@@ -54,7 +54,7 @@ fn azure(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer 
 
 fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {
     if request.uri().path().contains("/endpointslices") {
-        physics::services::refresh(world, now);
+        controllers::services::refresh(world, now);
     }
     let World { kubernetes, cluster_access, .. } = world;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else {
@@ -83,7 +83,7 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
     match store.handle(request, &user, &seconds(now)) {
         Reply::Complete(response) => Answer::Complete(response),
         Reply::Watch(watch) => Answer::Watch(*watch),
-        Reply::Proxied(asked) => Answer::Complete(mesh::answer(world, &asked, now)),
+        Reply::Proxied(asked) => Answer::Complete(network::answer(world, &asked, now)),
     }
 }
 

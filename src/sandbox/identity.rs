@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::controllers::certificates::authority;
 use super::kubernetes::UserInfo;
-use super::physics::certificates::authority;
 
 /// The certificates that a client showed on its connection, its own first. It
 /// has the key; who issued them is not said yet.

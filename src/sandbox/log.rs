@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::provider::http::Api;
 
 /// How many requests are kept, those of all commands together.
-const MOST_ENTRIES: usize = 2_000;
+const MAX_ENTRIES: usize = 2_000;
 /// How many commands are kept.
-const MOST_RUNS: usize = 50;
+const MAX_RUNS: usize = 50;
 /// How much of a path is kept: a client may send what it likes.
-const LONGEST_PATH: usize = 512;
+const MAX_PATH: usize = 512;
 
 /// A bounded record of requests by the command that made them, with counts over
 /// all of them.
@@ -104,7 +104,7 @@ impl RequestLog {
     }
 
     fn push(&mut self, command: &str, began: Timestamp, asks: bool) {
-        if self.runs.len() == MOST_RUNS {
+        if self.runs.len() == MAX_RUNS {
             self.runs.pop_front();
         }
         self.runs.push_back(Run {
@@ -147,7 +147,7 @@ impl RequestLog {
 
     /// Forgets the oldest request where there are as many as are kept.
     fn make_room(&mut self) {
-        if self.runs.iter().map(|run| run.entries.len()).sum::<usize>() < MOST_ENTRIES {
+        if self.runs.iter().map(|run| run.entries.len()).sum::<usize>() < MAX_ENTRIES {
             return;
         }
         if let Some(run) = self.runs.iter_mut().find(|run| !run.entries.is_empty()) {
@@ -193,7 +193,7 @@ impl RequestLog {
 }
 
 fn shortened(path: &str) -> String {
-    match path.char_indices().nth(LONGEST_PATH) {
+    match path.char_indices().nth(MAX_PATH) {
         Some((end, _)) => format!("{}…", &path[..end]),
         None => path.to_owned(),
     }
@@ -292,19 +292,19 @@ mod tests {
         log.begin("apply", Timestamp::UNIX_EPOCH);
         note(&mut log, "PUT", "/first");
         log.begin("plan", Timestamp::UNIX_EPOCH);
-        for _ in 0..MOST_ENTRIES + 4 {
+        for _ in 0..MAX_ENTRIES + 4 {
             note(&mut log, "GET", &format!("/{}", "x".repeat(10_000)));
         }
-        assert_eq!(log.entries().count(), MOST_ENTRIES);
+        assert_eq!(log.entries().count(), MAX_ENTRIES);
         assert_eq!(log.entries().next().map(|entry| entry.number), Some(5));
-        assert_eq!(log.count(Api::Azure), MOST_ENTRIES as u64 + 5);
+        assert_eq!(log.count(Api::Azure), MAX_ENTRIES as u64 + 5);
         let (apply, plan) = (log.runs().next().unwrap(), log.last_run().unwrap());
         assert_eq!((apply.writes(), apply.forgotten, apply.entries.len()), (1, 1, 0));
-        assert_eq!((plan.reads(), plan.forgotten), (MOST_ENTRIES as u64 + 4, 4));
-        for _ in 0..2 * MOST_RUNS {
+        assert_eq!((plan.reads(), plan.forgotten), (MAX_ENTRIES as u64 + 4, 4));
+        for _ in 0..2 * MAX_RUNS {
             log.begin("plan", Timestamp::UNIX_EPOCH);
         }
-        assert_eq!(log.runs().count(), MOST_RUNS);
+        assert_eq!(log.runs().count(), MAX_RUNS);
         note(&mut log, "GET", "/");
         let text = serde_json::to_string(&log).unwrap();
         assert!(text.len() < 2_000_000, "{}", text.len());

@@ -1,21 +1,21 @@
 //! The same doors as the real ones, onto a world in memory.
 //!
-//! [`world`] holds what exists, [`physics`] draws consequences, [`dispatch`]
+//! [`world`] holds what exists, [`controllers`] draws consequences, [`dispatch`]
 //! answers requests. Above them stand the in-memory doors ([`transport`],
-//! [`host_door`]), the HTTP faces ([`serve`]) and the state on disk ([`folder`]).
+//! [`host_client`]), the HTTP faces ([`serve`]) and the state on disk ([`folder`]).
 
 pub mod arm;
+pub mod controllers;
 pub mod dispatch;
+pub mod fault_injector;
 pub mod faults;
 pub mod folder;
-pub mod host_door;
+pub mod host_client;
 pub mod hosts;
 mod identity;
-pub mod intercept;
 pub mod kubernetes;
 pub mod log;
-mod mesh;
-pub mod physics;
+mod network;
 pub mod serve;
 pub mod shared;
 pub mod stream;
@@ -25,7 +25,7 @@ pub mod transport;
 pub mod world;
 
 #[cfg(test)]
-mod test_world;
+mod test_sandbox;
 
 pub use shared::SharedWorld;
 pub use world::World;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::intercept::Interceptor;
-use super::physics;
+use super::controllers;
+use super::fault_injector::FaultInjector;
 use super::world::World;
 
 /// Tells the world's time.
@@ -22,7 +22,7 @@ struct Inside {
     world: Mutex<World>,
     changes: watch::Sender<u64>,
     clock: Clock,
-    interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
+    fault_injector: Mutex<Option<Arc<dyn FaultInjector>>>,
     hosts_take_time: AtomicBool,
 }
 
@@ -39,19 +39,19 @@ impl SharedWorld {
             world: Mutex::new(world),
             changes,
             clock,
-            interceptor: Mutex::new(None),
+            fault_injector: Mutex::new(None),
             hosts_take_time: AtomicBool::new(false),
         }))
     }
 
     /// Puts an interceptor between the in-memory doors and the world.
-    pub fn set_interceptor(&self, interceptor: Option<Arc<dyn Interceptor>>) {
-        *self.0.interceptor.lock().unwrap_or_else(PoisonError::into_inner) = interceptor;
+    pub fn set_interceptor(&self, fault_injector: Option<Arc<dyn FaultInjector>>) {
+        *self.0.fault_injector.lock().unwrap_or_else(PoisonError::into_inner) = fault_injector;
     }
 
     /// The interceptor, if there is one.
-    pub fn interceptor(&self) -> Option<Arc<dyn Interceptor>> {
-        self.0.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn fault_injector(&self) -> Option<Arc<dyn FaultInjector>> {
+        self.0.fault_injector.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Has work on hosts take as long as on real machines, by tokio's clock:
@@ -81,7 +81,7 @@ impl SharedWorld {
         let result = {
             let mut world = self.lock();
             let result = change(&mut world, now);
-            physics::settle(&mut world, now);
+            controllers::reconcile(&mut world, now);
             result
         };
         self.wake();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Answer;
 use super::dispatch::json_answer;
-use super::intercept::{Delivery, Effect, Verdict};
+use super::fault_injector::{Call, Delivery, Disposition};
 use super::shared::SharedWorld;
 use super::stream::{WorldBody, respond};
 use crate::provider::http::{Api, Transport, TransportError};
@@ -69,21 +69,23 @@ fn api_of(world: &SharedWorld, request: &Request<Bytes>) -> Option<Api> {
 
 /// Answers a request, with an interceptor's leave.
 fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Answer, &'static str> {
-    let Some(interceptor) = world.interceptor() else { return Ok(world.handle(api, request)) };
-    let effect = Effect::Request {
+    let Some(fault_injector) = world.fault_injector() else {
+        return Ok(world.handle(api, request));
+    };
+    let effect = Call::Request {
         api,
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
     };
-    match interceptor.before(&effect) {
-        Verdict::Pass => {}
-        Verdict::Lose => return Err("connection reset by peer"),
-        Verdict::Refuse { status, retry_after } => {
+    match fault_injector.before(&effect) {
+        Disposition::Pass => {}
+        Disposition::Lose => return Err("connection reset by peer"),
+        Disposition::Refuse { status, retry_after } => {
             return Ok(Answer::Complete(refusal(api, status, retry_after)));
         }
     }
     let answer = world.handle(api, request);
-    match interceptor.after(&effect) {
+    match fault_injector.after(&effect) {
         Delivery::Deliver => Ok(answer),
         Delivery::Lose => Err("connection closed before the answer arrived"),
     }
@@ -165,7 +167,7 @@ fn introduce(world: &SharedWorld, request: &mut Request<Bytes>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::test_world::whole;
+    use crate::sandbox::test_sandbox::whole;
 
     #[tokio::test]
     async fn the_host_of_a_url_leads_to_a_face() {

@@ -1,6 +1,6 @@
 //! The sandbox's one world.
 //!
-//! It holds four parts that know nothing of each other; [`super::physics`]
+//! It holds four parts that know nothing of each other; [`super::controllers`]
 //! draws the consequences between them (a VM boots and joins the tailnet, an
 //! AKS cluster brings nodes) after every change. Nothing in here waits or reads
 //! a clock: the time comes with each request.
@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::arm::ArmStore;
+use super::controllers::Reconciled;
 use super::hosts::{Host, HostKind, Hosts};
 use super::kubernetes::KubernetesStore;
 use super::log::RequestLog;
-use super::physics::Settled;
 use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
 use crate::resource::ArmId;
@@ -54,7 +54,7 @@ pub struct World {
     pub entropy: Entropy,
     /// Up to where consequences are drawn.
     #[serde(skip)]
-    pub(super) settled: Settled,
+    pub(super) reconciled: Reconciled,
 }
 
 /// The base URLs of the faces, without a slash at the end.
@@ -126,7 +126,7 @@ impl World {
             endpoints: Endpoints::default(),
             pause: 0,
             entropy: Entropy::new(seed),
-            settled: Settled::default(),
+            reconciled: Reconciled::default(),
         }
     }
 

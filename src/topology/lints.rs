@@ -10,9 +10,9 @@ mod overlaps;
 mod pods;
 mod versions;
 
-use super::diagnostic::Diagnostic;
 use super::model::{Datacenter, Topology, Worker};
 use super::spans::{DatacenterSpans, TopologySpans, WorkerSpans};
+use crate::diagnostics::Diagnostic;
 
 pub use limits::{NODES_PER_CLUSTER, ROUTES_PER_TABLE};
 pub use overlaps::{AKS_NODE_SUBNET, REFUSED_RANGES};

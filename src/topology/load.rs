@@ -6,11 +6,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use super::file::TopologyFile;
 use super::model::Topology;
 use super::spans::TopologySpans;
 use super::{check, lints, schema, shape};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 
 /// The greatest size of a file: far above any topology, far below a mistake.
 pub const SIZE_LIMIT: usize = 1024 * 1024;

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
-/// A byte range of the file's text.
-pub type Span = Range<usize>;
+use crate::diagnostics::Span;
 
 /// A value and its place in the file. In the schema it is the bare value.
 #[derive(Debug, Clone)]

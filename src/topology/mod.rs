@@ -1,8 +1,6 @@
 //! The topology file: its format, its loading with spans, its lints.
 
 mod check;
-mod code;
-pub mod diagnostic;
 pub mod file;
 pub mod lints;
 pub mod load;

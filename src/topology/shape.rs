@@ -9,8 +9,8 @@ use serde_json::Value as Schema;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Code, Diagnostic, closest};
-use super::located::Span;
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic, closest};
 
 /// Walks a document along its schema and returns what does not fit.
 pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::located::Span;
 use super::names::{DatacenterName, NodePoolName, ProfileName, WorkerName};
+use crate::diagnostics::Span;
 
 /// The places of a topology's values.
 #[derive(Debug, Clone, Default)]

@@ -60,7 +60,7 @@ const IMPURE_WORDS: [&str; 2] = ["async", "await"];
 const LINES_PER_FILE: usize = 400;
 /// Files that may be longer, each with its reason.
 const LONG_FILES: [(&str, &str); 1] =
-    [("tests/whole_loop/end_state.rs", "the invariants of the end state, one after another")];
+    [("tests/e2e/end_state.rs", "the invariants of the end state, one after another")];
 
 /// Whether the path leads out of the pure half.
 fn is_impure(path: &str) -> bool {

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::plan;
+use crate::apply::events::{Outcome, Reporter, Silent};
+use crate::apply::{Applied, ApplyStatus, Planned, StopSignal, apply, apply_once, make_plan};
 use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::execute::events::{Outcome, Reporter, Silent};
-use crate::execute::{Applied, Ending, Planned, StopSignal, apply, apply_once, make_plan};
-use crate::plan::file::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Asked, Plan, Severity, Standing};
+use crate::diagnostics::Code;
+use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
+use crate::plan::{Plan, PlanStatus, Severity, WorkerRequest};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
-use crate::topology::diagnostic::Code;
 use crate::topology::load::Loaded;
 
 /// Make the world match the topology
@@ -50,16 +50,16 @@ pub(crate) struct ApplyArguments {
 }
 
 /// How many reasons are told why pairs are lost.
-const MOST_LOSSES: usize = 3;
+const MAX_LOSSES: usize = 3;
 
 /// What is to be carried out, and how it is told.
-pub(crate) struct Order {
+pub(crate) struct ApplyRequest {
     /// How the world is looked at.
-    pub(crate) look: Look,
+    pub(crate) look: RefreshOptions,
     /// Objects to take over.
     pub(crate) adopt: BTreeSet<Address>,
     /// Work on workers that was asked for by name; nothing else is done then.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) worker_request: Option<WorkerRequest>,
     /// A plan that was kept.
     pub(crate) saved: Option<SavedPlan>,
     /// Do not ask.
@@ -72,13 +72,13 @@ pub(crate) struct Order {
     pub(crate) purpose: Purpose,
 }
 
-impl Order {
+impl ApplyRequest {
     /// A plan that is made now and asked about.
     pub(crate) fn of(purpose: Purpose) -> Self {
         Self {
-            look: Look::default(),
+            look: RefreshOptions::default(),
             adopt: BTreeSet::new(),
-            asked: None,
+            worker_request: None,
             saved: None,
             yes: false,
             allow_loss: false,
@@ -98,8 +98,8 @@ pub(crate) async fn run(
     // A plan that is of no use is refused before any door is opened.
     let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
     let session = Session::of(loaded, global).await?;
-    let order = Order {
-        look: Look {
+    let order = ApplyRequest {
+        look: RefreshOptions {
             deep: arguments.deep,
             destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
         },
@@ -111,9 +111,9 @@ pub(crate) async fn run(
         allow_loss: arguments.allow_loss,
         saved,
         format: arguments.format,
-        ..Order::of(Purpose::Plan)
+        ..ApplyRequest::of(Purpose::Plan)
     };
-    let code = carry_out(&session, &order, ui).await;
+    let code = run_plan(&session, &order, ui).await;
     session.close().await?;
     code
 }
@@ -138,9 +138,13 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
 }
 
 /// Reads the world, shows what is to be done, asks, and does it.
-pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Result<u8, CliError> {
+pub(crate) async fn run_plan(
+    session: &Session,
+    order: &ApplyRequest,
+    ui: &Ui,
+) -> Result<u8, CliError> {
     let mut scope = session.scope(order.look);
-    scope.asked.clone_from(&order.asked);
+    scope.worker_request.clone_from(&order.worker_request);
     let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
     let mut planned = match &order.saved {
         Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
@@ -171,7 +175,7 @@ pub(crate) async fn carry_out(session: &Session, order: &Order, ui: &Ui) -> Resu
     let refuse = |_: &Plan| false;
     let applied = match &order.saved {
         Some(saved) if saved.plan.deferred.is_empty() => apply_once(&run, planned).await,
-        None if order.asked.is_some() => apply_once(&run, planned).await,
+        None if order.worker_request.is_some() => apply_once(&run, planned).await,
         _ => apply(&run, &order.adopt, planned, &refuse).await,
     };
     watching.abort();
@@ -187,7 +191,7 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
         format!("{pairs} of pods would no longer reach each other"),
     );
     let losses = plan.reachability.told_losses().into_iter().map(|loss| format!("the plan {loss}"));
-    let error = losses.take(MOST_LOSSES).fold(error, CliError::hint);
+    let error = losses.take(MAX_LOSSES).fold(error, CliError::hint);
     ui.error(
         &error
             .hint("look at one of them with `stargate trace --planned`")
@@ -206,7 +210,7 @@ fn nothing_to_do(plan: &Plan) -> Option<u8> {
         return None;
     }
     // A router that is offline is nothing to decide about, but it is not done.
-    let waits = !plan.blocked.is_empty() && plan.standing() != Standing::Unknown;
+    let waits = !plan.blocked.is_empty() && plan.standing() != PlanStatus::Unknown;
     Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
 }
 
@@ -241,26 +245,26 @@ fn participle(purpose: Purpose) -> &'static str {
 }
 
 /// Tells how an apply ended.
-fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
+fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
-        Ending::Converged if order.purpose == Purpose::Destroy => {
+        ApplyStatus::Converged if order.purpose == Purpose::Destroy => {
             (exit::DONE, "nothing of the topology is left".to_owned())
         }
-        Ending::Converged if order.asked.is_some() => {
+        ApplyStatus::Converged if order.worker_request.is_some() => {
             (exit::DONE, format!("the workers are {}", participle(order.purpose)))
         }
         // Exactly the plan was carried out; nobody looked at the rest.
-        Ending::Converged if applied.remaining.is_none() => {
+        ApplyStatus::Converged if applied.remaining.is_none() => {
             (exit::DONE, "the plan is applied".to_owned())
         }
-        Ending::Converged => (exit::DONE, "the world matches the topology".to_owned()),
-        Ending::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
-        Ending::Stale => {
+        ApplyStatus::Converged => (exit::DONE, "the world matches the topology".to_owned()),
+        ApplyStatus::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
+        ApplyStatus::Stale => {
             (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
         }
-        Ending::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
-        Ending::Interrupted => {
+        ApplyStatus::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
+        ApplyStatus::Interrupted => {
             (exit::INTERRUPTED, "stopped; run the same command again to go on".to_owned())
         }
     };
@@ -277,7 +281,7 @@ fn tell(applied: &Applied, order: &Order, ui: &Ui) -> Result<u8, CliError> {
             _ => {}
         }
     }
-    if let Ending::Partial { code, reason } = &applied.ending {
+    if let ApplyStatus::Partial { code, reason } = &applied.ending {
         ui.error(
             &CliError::coded(*code, reason.clone())
                 .hint("run the same command again: what was done stays done"),

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::live::Measured;
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
-use crate::plan::paths::{Moment, Sources, Ways, breaches, unchecked};
+use crate::connectivity::{IntermediateState, Sources, breaches, unchecked};
+use crate::plan::impact::ReachabilityReport;
 use crate::plan::{Plan, Severity};
-use crate::render::paths::check::{Check, Health};
-use crate::render::paths::live::Live;
+use crate::render::connectivity::check::{Check, Health};
+use crate::render::connectivity::live::Live;
 
 /// Tell whether every pod reaches every pod, and what stands against it
 ///
@@ -48,10 +49,10 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look { deep: arguments.deep, destroying: false });
+    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let ways = Ways::look(sources, &Moment::Observed, usize::MAX);
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
         true => Some(Measured::take(&planned, &ways.model, arguments.namespace.as_deref()).await),
         false => None,
@@ -70,13 +71,13 @@ pub(crate) async fn run(
 fn tell(
     arguments: &CheckArguments,
     sources: Sources<'_>,
-    ways: &Ways,
+    ways: &ReachabilityReport,
     live: Option<Live<'_>>,
     ui: &Ui,
 ) -> (String, Health) {
     let check = Check {
         ways,
-        breaches: &breaches(sources, &ways.model, &Moment::Observed),
+        breaches: &breaches(sources, &ways.model, &IntermediateState::Observed),
         unchecked: &unchecked(sources, &ways.model),
         unread: &unread(sources.plan),
         live,
@@ -93,7 +94,7 @@ fn tell(
 fn unread(plan: &Plan) -> Vec<String> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
     let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
-    let told = |gap: &crate::plan::Gap| {
+    let told = |gap: &crate::inventory::Gap| {
         format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
     };
     plan.unexplained_gaps().map(told).chain(errors).collect()

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::apply::{self, Order};
+use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
 use crate::render::Purpose;
 
@@ -29,13 +29,13 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let order = Order {
-        look: Look { deep: false, destroying: true },
+    let order = ApplyRequest {
+        look: RefreshOptions { deep: false, destroying: true },
         yes: arguments.yes,
         format: arguments.format,
-        ..Order::of(Purpose::Destroy)
+        ..ApplyRequest::of(Purpose::Destroy)
     };
-    let code = apply::carry_out(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &order, ui).await;
     session.close().await?;
     code
 }

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
-use crate::plan::paths::{Moment, Ways};
-use crate::plan::{Plan, Standing};
-use crate::render::paths::ways::{MOST_FACTS, WaysShown};
+use crate::connectivity::IntermediateState;
+use crate::plan::impact::ReachabilityReport;
+use crate::plan::{Plan, PlanStatus};
+use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
 
 /// Tell how the world differs from the topology
@@ -37,18 +38,18 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look { deep: arguments.deep, destroying: false });
+    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
-    let ways = Ways::look(sources, &Moment::Observed, MOST_FACTS);
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
     let shown = ui.data(&text(&planned.plan, &ways, arguments.format, ui));
     session.close().await?;
     shown?;
     Ok(exit_code(&planned.plan))
 }
 
-fn text(plan: &Plan, ways: &Ways, format: PlanFormat, ui: &Ui) -> String {
-    let shown = WaysShown { ways };
+fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
+    let shown = ReachabilityReportText { ways };
     match format {
         PlanFormat::Text => {
             let options =
@@ -63,9 +64,9 @@ fn text(plan: &Plan, ways: &Ways, format: PlanFormat, ui: &Ui) -> String {
 /// Whoever could not look cannot say that there is no drift.
 fn exit_code(plan: &Plan) -> u8 {
     match plan.standing() {
-        Standing::Matches => exit::DONE,
-        Standing::Differs | Standing::Wrong => exit::CHANGES,
-        Standing::Blocked => exit::BLOCKED,
-        Standing::Unknown => exit::ERROR,
+        PlanStatus::Matches => exit::DONE,
+        PlanStatus::Differs | PlanStatus::Wrong => exit::CHANGES,
+        PlanStatus::Blocked => exit::BLOCKED,
+        PlanStatus::Unknown => exit::ERROR,
     }
 }

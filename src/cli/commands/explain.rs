@@ -5,9 +5,9 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::ui::Ui;
+use crate::diagnostics::{Code, closest};
 use crate::render::Role;
 use crate::render::text::wrap;
-use crate::topology::diagnostic::{Code, closest};
 
 /// Tell what a code such as SG0303 means, and how to mend it
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &ExplainArguments, ui: &Ui) -> Result<u8, CliError>
     Ok(exit::DONE)
 }
 
-fn unknown(text: &str, error: &crate::topology::diagnostic::UnknownCode) -> CliError {
+fn unknown(text: &str, error: &crate::diagnostics::UnknownCode) -> CliError {
     let near = closest(&text.to_uppercase(), Code::ALL.into_iter().map(Code::as_str));
     let hint = match near {
         Some(code) => format!("did you mean `{code}`?"),

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueEnum};
 
+use crate::apply::events::Silent;
+use crate::apply::{Planned, make_plan};
 use crate::cli::arguments::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::{Planned, make_plan};
 use crate::plan::Action;
 use crate::render::graph::ResourceGraph;
 use crate::resource::Address;
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look::default());
+    let scope = session.scope(RefreshOptions::default());
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     session.close().await?;
     let graph = graph_of(&planned);

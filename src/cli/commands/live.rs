@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::execute::Planned;
-use crate::observe::measure::{Unmeasured, measure};
-use crate::plan::paths::{Comparison, Measurement, PathModel, by_nearness};
-use crate::render::paths::live::Live;
+use crate::apply::Planned;
+use crate::connectivity::{Comparison, Measurement, PathModel, by_nearness};
+use crate::refresh::measure::{Unmeasured, measure};
+use crate::render::connectivity::live::Live;
 
 /// A measurement and how it compares, or why there is none.
 pub(super) struct Measured(Result<(Measurement, Comparison), Unmeasured>);

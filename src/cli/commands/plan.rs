@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
-use crate::plan::file::{FORMAT_VERSION, SavedPlan};
-use crate::plan::{Plan, Standing};
+use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
+use crate::plan::{Plan, PlanStatus};
 use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
 
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let look = Look { deep: arguments.deep, destroying: false };
+    let look = RefreshOptions { deep: arguments.deep, destroying: false };
     let scope = session.scope(look);
     let mut planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     planned.plan.reachability.loss_allowed = arguments.allow_loss;
@@ -107,9 +107,9 @@ pub(crate) fn keep(
 /// A plan that is blocked, wrong or blind is no success.
 pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
     match plan.standing() {
-        Standing::Differs if detailed => exit::CHANGES,
-        Standing::Matches | Standing::Differs => exit::DONE,
-        Standing::Wrong | Standing::Blocked => exit::BLOCKED,
-        Standing::Unknown => exit::ERROR,
+        PlanStatus::Differs if detailed => exit::CHANGES,
+        PlanStatus::Matches | PlanStatus::Differs => exit::DONE,
+        PlanStatus::Wrong | PlanStatus::Blocked => exit::BLOCKED,
+        PlanStatus::Unknown => exit::ERROR,
     }
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::apply::{self, Order};
+use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::cli::workers::named;
@@ -38,16 +38,16 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
-    let asked = named(&loaded.topology, &arguments.workers, Work::Reboot)?;
+    let worker_request = named(&loaded.topology, &arguments.workers, Work::Reboot)?;
     let session = Session::of(loaded, global).await?;
-    let order = Order {
-        look: Look::default(),
-        asked: Some(asked),
+    let order = ApplyRequest {
+        look: RefreshOptions::default(),
+        worker_request: Some(worker_request),
         yes: arguments.yes,
         format: arguments.format,
-        ..Order::of(Purpose::Reboot)
+        ..ApplyRequest::of(Purpose::Reboot)
     };
-    let code = apply::carry_out(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &order, ui).await;
     session.close().await?;
     code
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::overview;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
 
 /// Show every prefix, and which tables on its way hold it
 ///
@@ -34,7 +34,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look::default());
+    let scope = session.scope(RefreshOptions::default());
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let table = overview::routes(&session.loaded.topology, &planned);
     session.close().await?;

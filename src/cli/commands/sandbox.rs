@@ -9,13 +9,13 @@ use super::sandbox_log;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
-use crate::cli::{exit, sandbox_world, topology};
+use crate::cli::{exit, sandbox_state, topology};
+use crate::diagnostics::Code;
 use crate::sandbox::SharedWorld;
 use crate::sandbox::faults::{Fault, inject as inject_fault};
 use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
 use crate::sandbox::serve::Server;
-use crate::topology::diagnostic::Code;
 
 /// Serve, look at, reset or break the embedded world
 #[derive(Debug, Clone, Args)]
@@ -73,8 +73,8 @@ pub(crate) async fn run(
             ui.data(&sandbox_log::text(&read_log(&beside())?, *all, *format))?;
         }
         SandboxCommand::Reset => {
-            let folder = Folder::open(beside()).map_err(|e| sandbox_world::of_folder(&e))?;
-            folder.reset().map_err(|error| sandbox_world::of_folder(&error))?;
+            let folder = Folder::open(beside()).map_err(|e| sandbox_state::of_folder(&e))?;
+            folder.reset().map_err(|error| sandbox_state::of_folder(&error))?;
             ui.status("The sandbox is empty.");
         }
         SandboxCommand::Break { fault, target } => {
@@ -96,12 +96,12 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         true => Some(topology::load_or_report(global, ui)?.topology),
         false => None,
     };
-    let (world, saver) = sandbox_world::open(&folder, topology.as_ref())?;
+    let (world, saver) = sandbox_state::open(&folder, topology.as_ref())?;
     world.change(|world, now| {
         world.log.begin(&global.command, now);
         world.pause = 1;
     });
-    let server = sandbox_world::serve(&world, tls, &folder).await?;
+    let server = sandbox_state::serve(&world, tls, &folder).await?;
     let kubeconfig = folder.join("kubeconfig");
     let answer = serde_json::json!({
         "azure": server.endpoints.azure,
@@ -125,7 +125,7 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         }
     }
     server.stop().await;
-    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))
+    saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
 }
 
 /// Waits for Ctrl-C, or for the signal by which a script or a service manager
@@ -188,7 +188,7 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
 
 /// Whoever else works with the folder may go on.
 fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
-    let world = Folder::glance(folder).map_err(|error| sandbox_world::of_folder(&error))?;
+    let world = Folder::glance(folder).map_err(|error| sandbox_state::of_folder(&error))?;
     Ok(world.log)
 }
 
@@ -197,7 +197,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
         CliError::coded(Code::UnknownFault, format!("{error}"))
             .hint("`stargate sandbox faults` lists them")
     })?;
-    let (world, saver) = sandbox_world::open(folder, None)?;
+    let (world, saver) = sandbox_state::open(folder, None)?;
     let done = world.change(|world, now| {
         let done = inject_fault(world, fault, target, now);
         if done.is_ok() {
@@ -205,7 +205,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
         }
         done
     });
-    saver.close().await.map_err(|error| sandbox_world::of_folder(&error))?;
+    saver.close().await.map_err(|error| sandbox_state::of_folder(&error))?;
     let done = done.map_err(|error| {
         CliError::coded(Code::UnknownTarget, format!("{error}"))
             .hint("apply the topology in the sandbox first, or name another target")

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::health;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
-use crate::plan::paths::{Moment, Ways};
-use crate::render::paths::ways::{MOST_FACTS, WaysShown};
+use crate::connectivity::IntermediateState;
+use crate::plan::impact::ReachabilityReport;
+use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
 use crate::render::table::StatusTable;
 
 /// Tell how cluster, routers and workers are, and who reaches whom
@@ -31,7 +32,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look::default());
+    let scope = session.scope(RefreshOptions::default());
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     // A cluster that does not know Operations yet has none.
     let operations = match planned.observation.cluster_access() {
@@ -45,9 +46,9 @@ pub(crate) async fn run(
     };
     let table = health::status(&planned, &operations);
     let sources = planned.paths(&session.loaded.topology);
-    let ways = Ways::look(sources, &Moment::Observed, MOST_FACTS);
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
     session.close().await?;
-    let shown = WaysShown { ways: &ways };
+    let shown = ReachabilityReportText { ways: &ways };
     let text = match arguments.format {
         Format::Text => {
             let reachability = shown.in_short(ui.style());

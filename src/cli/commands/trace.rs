@@ -8,26 +8,27 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::trace_service;
+use crate::apply::events::Silent;
+use crate::apply::make_plan;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{Look, Session};
+use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::execute::events::Silent;
-use crate::execute::make_plan;
-use crate::plan::Source;
-use crate::plan::paths::{
-    Breach, Carried, Moment, PathModel, Question, Service, Sources, breaches, is_service, mend,
+use crate::connectivity::{
+    Breach, Carried, IntermediateState, PathModel, Service, Sources, breaches, is_service,
     path_model, usual,
 };
-use crate::reach::{End, Protocol, Trip};
-use crate::render::paths::trace::{Outcome, Trace};
+use crate::dataplane::{End, Protocol, RoundTrip};
+use crate::inventory::Source;
+use crate::plan::impact::{Question, find_remedy};
+use crate::render::connectivity::trace::{Outcome, TraceReport};
 use crate::resource::Address;
 
 /// The port that pods are asked at unless another is named.
 const USUAL_PORT: u16 = 8_080;
 /// How many names an error lists.
-const MOST_NAMES: usize = 8;
+const MAX_NAMES: usize = 8;
 
 /// Follow a packet through every table, and its answer back
 ///
@@ -80,7 +81,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let session = Session::open(global, ui).await?;
-    let scope = session.scope(Look { deep: arguments.deep, destroying: false });
+    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
@@ -110,7 +111,8 @@ fn tell(
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, Outcome), CliError> {
-    let moment = if arguments.planned { Moment::Planned } else { Moment::Observed };
+    let moment =
+        if arguments.planned { IntermediateState::Planned } else { IntermediateState::Observed };
     let model = path_model(sources, &moment);
     let now = Timestamp::now();
     let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
@@ -133,16 +135,16 @@ fn tell(
     };
     let to = address(&model, &arguments.to)?;
     let question = Question { from: from.address, to, protocol };
-    let trip = crate::reach::trip(&model.network, from, to, protocol);
-    let mend = trip.broken().map(|_| mend(sources, question));
+    let trip = crate::dataplane::trace_round_trip(&model.network, from, to, protocol);
+    let remedy = trip.broken().map(|_| find_remedy(sources, question));
     let breaches = on_the_way(&breaches(sources, &model, &moment), &model, &trip);
-    let trace = Trace {
+    let trace = TraceReport {
         model: &model,
         from,
         to,
         protocol,
         trip: &trip,
-        mend: mend.as_ref(),
+        remedy: remedy.as_ref(),
         breaches: &breaches,
         ages: &ages,
         changed: &changed,
@@ -187,10 +189,10 @@ fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
 
 fn nobody(model: &PathModel, text: &str) -> CliError {
     let names: Vec<&str> = model.network.hosts().map(|(_, host)| host.name.as_str()).collect();
-    let shown = names.iter().take(MOST_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
     let hint = match names.len() {
         0 => "there is nothing yet: `stargate apply` makes it".to_owned(),
-        count if count > MOST_NAMES => format!("there are {shown} and {} more", count - MOST_NAMES),
+        count if count > MAX_NAMES => format!("there are {shown} and {} more", count - MAX_NAMES),
         _ => format!("there are {shown}; `pod/NAME` is a pod on one of them"),
     };
     CliError::new(format!("no host of the topology is or has `{text}`")).hint(hint)
@@ -199,7 +201,7 @@ fn nobody(model: &PathModel, text: &str) -> CliError {
 fn tell_of_service(
     arguments: &TraceArguments,
     sources: Sources<'_>,
-    (model, moment): (&PathModel, &Moment),
+    (model, moment): (&PathModel, &IntermediateState),
     from: End,
     service: &Service,
     read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
@@ -210,8 +212,8 @@ fn tell_of_service(
         SentProtocol::Udp => Some(Carried::Udp),
         SentProtocol::Icmp => None,
     };
-    let asked = trace_service::port(service, carried, arguments.port)?;
-    let trace = trace_service::follow(sources, model, moment, from, service, asked, read)?;
+    let worker_request = trace_service::port(service, carried, arguments.port)?;
+    let trace = trace_service::follow(sources, model, moment, from, service, worker_request, read)?;
     let text = match arguments.format {
         Format::Text => trace.to_text(ui.style()),
         Format::Json => trace.to_json(),
@@ -220,12 +222,13 @@ fn tell_of_service(
 }
 
 /// Rules that do not hold at what the packet met, or at the workers at its ends.
-pub(super) fn on_the_way(all: &[Breach], model: &PathModel, trip: &Trip) -> Vec<Breach> {
-    let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
+pub(super) fn on_the_way(all: &[Breach], model: &PathModel, trip: &RoundTrip) -> Vec<Breach> {
+    let walks = std::iter::once(&trip.forward).chain(trip.return_path.as_ref());
     let hops = walks.flat_map(|walk| &walk.hops);
-    let met: BTreeSet<_> =
-        hops.filter_map(|hop| Some(model.origins.get(hop.origin)?.address.name.clone())).collect();
-    let ends = [trip.there.packet.source, trip.there.packet.destination];
+    let met: BTreeSet<_> = hops
+        .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.clone()))
+        .collect();
+    let ends = [trip.forward.packet.source, trip.forward.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
     let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
     let concerned = |name: &str| met.contains(name) || ends.contains(name);

@@ -5,17 +5,18 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::trace::on_the_way;
+use crate::apply::Planned;
 use crate::cli::error::CliError;
-use crate::execute::Planned;
-use crate::plan::Source;
-use crate::plan::paths::{
-    Carried, Mend, Moment, NoPort, PathModel, Question, Service, ServicePort, Sources, Target,
-    breaches, is_pod, mend, translates,
+use crate::connectivity::{
+    Carried, IntermediateState, NoPort, PathModel, Service, ServicePort, Sources, Target, breaches,
+    is_pod, translates,
 };
-use crate::reach::{End, Protocol, trip};
-use crate::render::paths::service::{EndpointTrace, ServiceTrace, fate};
+use crate::dataplane::{End, Protocol, trace_round_trip};
+use crate::diagnostics::Code;
+use crate::inventory::Source;
+use crate::plan::impact::{Question, Remedy, find_remedy};
+use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, fate};
 use crate::resource::Address;
-use crate::topology::diagnostic::Code;
 
 /// Reads the service that has an address.
 pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
@@ -81,7 +82,7 @@ fn named(port: &ServicePort) -> Option<String> {
 pub(super) fn follow<'a>(
     sources: Sources<'_>,
     model: &'a PathModel,
-    moment: &Moment,
+    moment: &IntermediateState,
     from: End,
     service: &'a Service,
     (port, protocol): (&'a ServicePort, Protocol),
@@ -98,23 +99,23 @@ pub(super) fn follow<'a>(
     }
     let all = breaches(sources, model, moment);
     // Endpoints that fare alike are mended alike, and a mend takes its time.
-    let mut mends: BTreeMap<String, Mend> = BTreeMap::new();
+    let mut mends: BTreeMap<String, Remedy> = BTreeMap::new();
     let endpoint = |target: Target<'a>| {
         let to = target.endpoint.address;
-        let trip = trip(&model.network, from, to, target.protocol);
+        let round_trip = trace_round_trip(&model.network, from, to, target.protocol);
         let is_pod = is_pod(sources, to);
         let question = Question { from: from.address, to, protocol: target.protocol };
         // What is neither a pod nor a host is not the topology's to lead to.
         let is_ours = is_pod || model.network.owner_of(to).is_some();
-        let mend = trip.broken().filter(|_| is_ours).map(|_| {
-            let known = mends.entry(fate(model, &trip));
-            known.or_insert_with(|| mend(sources, question)).clone()
+        let remedy = round_trip.broken().filter(|_| is_ours).map(|_| {
+            let known = mends.entry(fate(model, &round_trip));
+            known.or_insert_with(|| find_remedy(sources, question)).clone()
         });
-        let breaches = on_the_way(&all, model, &trip);
-        EndpointTrace { target, is_pod, trip, mend, breaches }
+        let breaches = on_the_way(&all, model, &round_trip);
+        EndpointTrace { target, is_pod, trip: round_trip, remedy, breaches }
     };
     let targets = service.targets(port, node).into_iter();
     let endpoints = targets.map(endpoint).collect();
-    let planned = *moment == Moment::Planned;
+    let planned = *moment == IntermediateState::Planned;
     Ok(ServiceTrace { model, from, service, protocol, endpoints, ages, changed, planned })
 }

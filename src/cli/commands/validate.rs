@@ -8,9 +8,9 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
+use crate::diagnostics::Diagnostic;
 use crate::render::diagnostic;
 use crate::render::text::counted;
-use crate::topology::diagnostic::Diagnostic;
 use crate::topology::load::{Loaded, load_bytes};
 
 /// Check the topology file without looking at the world

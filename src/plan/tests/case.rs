@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::plan::{Asked, Blocked, Change, Gap, Inventory, Plan, PlanInput, Source, plan};
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Inventory, Source};
+use crate::plan::{Blocked, Change, Plan, PlanInput, WorkerRequest, plan};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
     VirtualMachine, VirtualNetwork,
@@ -15,7 +17,6 @@ use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
-use crate::topology::diagnostic::Code;
 use crate::topology::model::Rollout;
 
 /// What is wanted, what is there, and how a plan is asked for.
@@ -25,7 +26,7 @@ pub(super) struct Case {
     pub(super) inventory: Inventory,
     pub(super) adopt: BTreeSet<Address>,
     pub(super) rollout: Rollout,
-    pub(super) asked: Option<Asked>,
+    pub(super) worker_request: Option<WorkerRequest>,
 }
 
 impl Case {
@@ -41,10 +42,10 @@ impl Case {
             key: Some(key(text)),
             resource,
             depends_on: Vec::new(),
-            lives_in: Vec::new(),
-            brought_by: None,
+            contained_in: Vec::new(),
+            created_by: None,
             protect: false,
-            because: format!("{text} is wanted"),
+            planned_because_of: format!("{text} is wanted"),
         };
         clauses(&mut desired);
         self.desired.add(desired);
@@ -103,7 +104,7 @@ impl Case {
             adopt: &self.adopt,
             protected: &self.desired.protected(),
             rollout: &self.rollout,
-            asked: self.asked.as_ref(),
+            worker_request: self.worker_request.as_ref(),
             requests: &BTreeMap::new(),
         })
     }
@@ -115,7 +116,7 @@ pub(super) fn nothing_special(_resource: &mut DesiredResource) {}
 pub(super) fn inside(text: &str) -> impl FnOnce(&mut DesiredResource) {
     let home = address(text);
     move |resource| {
-        resource.lives_in.push(home.clone());
+        resource.contained_in.push(home.clone());
         resource.depends_on.push(home);
     }
 }
@@ -127,11 +128,11 @@ pub(super) fn after(text: &str) -> impl FnOnce(&mut DesiredResource) {
 }
 
 /// Comes with another resource.
-pub(super) fn brought_by(text: &str) -> impl FnOnce(&mut DesiredResource) {
+pub(super) fn created_by(text: &str) -> impl FnOnce(&mut DesiredResource) {
     let bringer = address(text);
     move |resource| {
-        resource.brought_by = Some(bringer.clone());
-        resource.lives_in.push(bringer.clone());
+        resource.created_by = Some(bringer.clone());
+        resource.contained_in.push(bringer.clone());
         resource.depends_on.push(bringer);
     }
 }

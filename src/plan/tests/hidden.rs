@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, strike};
-use super::sight::{Fares, Pair, Sight, fares, gap, only_unknown, pairs, small};
+use super::sight::{Pair, PairStatus, Sight, fares, gap, only_unknown, pairs, small};
 use super::told;
-use super::world::{Asked, World};
+use super::world::{WorkerRequest, World};
+use crate::connectivity::{PathModel, addresses, usual};
+use crate::dataplane::{Decision, Hop, Place, RoundTrip, Verdict};
 use crate::desired;
 use crate::desired::tests::generate::sketches;
-use crate::plan::Source;
-use crate::plan::paths::{PathModel, addresses, usual};
-use crate::reach::{Decision, Hop, Place, Trip, Verdict};
+use crate::inventory::Source;
 use crate::resource::{Address, Kind, ObjectKey, Resource};
 
 /// What packets' ways have to do with resources of a kind.
@@ -62,14 +62,14 @@ fn bearing(kind: Kind) -> Bearing {
 }
 
 /// The sites that a trip touches, by their numbers.
-fn touched(model: &PathModel, trip: &Trip) -> BTreeSet<usize> {
+fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
     let site_of = |host| {
-        let holds = |site: &crate::plan::paths::SiteHosts| {
+        let holds = |site: &crate::connectivity::SiteHosts| {
             site.router == host || site.nodes.contains(&host)
         };
         model.sites.iter().position(holds)
     };
-    let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
+    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     let places = walks.flat_map(|walk| &walk.hops).map(|hop| hop.place);
     let hosts = places.filter_map(|place| match place {
         Place::Host(host) | Place::Tunnel(host) => Some(host),
@@ -78,19 +78,19 @@ fn touched(model: &PathModel, trip: &Trip) -> BTreeSet<usize> {
     hosts.filter_map(site_of).collect()
 }
 
-fn uses(model: &PathModel, trip: &Trip, address: &Address) -> bool {
-    let walks = std::iter::once(&trip.there).chain(trip.back.as_ref());
+fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
+    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     // Which machines are on a network of their own nobody reads off its router.
     let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::HandedTo(_));
     let mut hops = walks.flat_map(|walk| &walk.hops).filter(is_read);
-    hops.any(|hop| model.origins.get(hop.origin).is_some_and(|told| told.address == *address))
+    hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|told| told.address == *address))
 }
 
 #[test]
 fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &Asked::default());
+    let look = world.look(&topology, &WorkerRequest::default());
     let sight = Sight::whole(&world, &topology);
     let whole = sight.model(&topology, &look.plan);
     let addresses_of: BTreeMap<&ObjectKey, &Address> =
@@ -111,8 +111,8 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
             if pair.sites.1.is_none() {
                 continue;
             }
-            let is_new =
-                fares(&pair.partly) == Fares::Unknown && fares(&pair.whole) != Fares::Unknown;
+            let is_new = fares(&pair.partly) == PairStatus::Unknown
+                && fares(&pair.whole) != PairStatus::Unknown;
             if is_new {
                 unknown += 1;
                 let (_, verdict) = pair.partly.broken().unwrap();
@@ -136,7 +136,7 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
                 assert_eq!(fares(&pair.whole), fares(&pair.partly), "{told}");
             }
             if uses(&whole, &pair.whole, address) && kind != Kind::ManagedCluster {
-                assert_eq!(fares(&pair.partly), Fares::Unknown, "{told} looks it up");
+                assert_eq!(fares(&pair.partly), PairStatus::Unknown, "{told} looks it up");
             }
         }
         assert_eq!(unknown > 0, bearing(kind) != Bearing::None, "{address}: {unknown}");
@@ -155,9 +155,9 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
 fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &Asked::default());
+    let look = world.look(&topology, &WorkerRequest::default());
     let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
-    let all = |fares_so: Fares, pairs: &[Pair]| {
+    let all = |fares_so: PairStatus, pairs: &[Pair]| {
         pairs.iter().filter(|pair| fares(&pair.partly) == fares_so).count()
     };
     let host = |name: &str| Source::Host(name.to_owned());
@@ -179,7 +179,7 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
             let Some((_, verdict @ Verdict::Unknown { origin, .. })) = pair.partly.broken() else {
                 continue;
             };
-            let told = partly.origins.get(*origin).unwrap();
+            let told = partly.provenance.get(*origin).unwrap();
             let names = &addresses(&partly, verdict)[0];
             let through = sight.inventory.gap_for(names.kind, None).map(|gap| gap.source.clone());
             let source = Some(told.source.clone());
@@ -189,8 +189,8 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
                 pair.told
             );
         }
-        assert!(all(Fares::Unknown, &pairs) > 0, "{gaps:?}");
-        let reached = all(Fares::Reached, &pairs);
+        assert!(all(PairStatus::Unknown, &pairs) > 0, "{gaps:?}");
+        let reached = all(PairStatus::Reached, &pairs);
         assert!(reached >= least_reached, "{gaps:?}: {reached}");
     }
 }
@@ -200,14 +200,14 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
 fn a_worker_that_does_not_answer_is_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &Asked::default());
+    let look = world.look(&topology, &WorkerRequest::default());
     let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
     let mut sight = Sight::whole(&world, &topology);
     sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
     let partly = sight.model(&topology, &look.plan);
     for pair in pairs(&whole, &partly) {
         let concerns = pair.told.contains("dc0-w1 ");
-        let expected = if concerns { Fares::Unknown } else { fares(&pair.whole) };
+        let expected = if concerns { PairStatus::Unknown } else { fares(&pair.whole) };
         assert_eq!(fares(&pair.partly), expected, "{}", pair.told);
     }
 }
@@ -217,7 +217,7 @@ fn a_worker_that_does_not_answer_is_unknown() {
 fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &Asked::default());
+    let look = world.look(&topology, &WorkerRequest::default());
     let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
     let mut sight = Sight::whole(&world, &topology);
     let node = sight.facts.nodes.pop().unwrap();
@@ -229,7 +229,7 @@ fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
         assert!(only_unknown(&pair), "{}", pair.told);
         let fared = fares(&pair.partly);
         if pair.told.contains(&of_node) {
-            assert_ne!(fared, Fares::Dropped, "{}", pair.told);
+            assert_ne!(fared, PairStatus::Dropped, "{}", pair.told);
         } else if pair.sites.1.is_some() {
             assert_eq!(fared, fares(&pair.whole), "{}", pair.told);
         }
@@ -257,7 +257,7 @@ proptest! {
         if let Some(last) = router_moved {
             readdress(&mut world, last);
         }
-        let look = world.look(&topology, &Asked::default());
+        let look = world.look(&topology, &WorkerRequest::default());
         let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
         let keys: Vec<&ObjectKey> = world.objects.keys().collect();
         let hidden: BTreeSet<ObjectKey> =

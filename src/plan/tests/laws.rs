@@ -7,10 +7,11 @@ use proptest::sample::Index;
 
 use super::damage::{damages, nth, strike};
 use super::told;
-use super::world::{Asked, World, is_in};
+use super::world::{WorkerRequest, World, is_in};
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet};
-use crate::plan::{Action, Change, Inventory, Plan, PlanInput, Source, plan};
+use crate::inventory::{Inventory, Source};
+use crate::plan::{Action, Change, Plan, PlanInput, plan};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
 
 /// A topology, and what was applied before it was edited.
@@ -53,9 +54,9 @@ fn halves(plan: &Plan) -> BTreeMap<(&Address, bool), Vec<(&Address, bool)>> {
     for change in &plan.changes {
         let there = change.depends_on.iter().filter_map(|it| changes.get_key_value(it));
         let mut causes: Vec<(&Address, bool)> = there.map(|(it, _)| (*it, true)).collect();
-        causes.extend(gone(&change.made_after_teardown));
+        causes.extend(gone(&change.create_after_destroy_of));
         if change.action == Action::Replace {
-            halves.insert((&change.address, false), gone(&change.torn_down_after));
+            halves.insert((&change.address, false), gone(&change.destroy_after));
             causes.push((&change.address, false));
         }
         halves.insert((&change.address, true), causes);
@@ -75,7 +76,7 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
             );
         }
         prop_assert!(before.insert(&change.address), "{} twice", change.address);
-        for other in change.torn_down_after.iter().chain(&change.made_after_teardown) {
+        for other in change.destroy_after.iter().chain(&change.create_after_destroy_of) {
             let replaced =
                 by_address(plan).get(other).is_some_and(|it| it.action == Action::Replace);
             prop_assert!(replaced, "{} waits for the end of {other}", change.address);
@@ -86,10 +87,10 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
         let free: Vec<_> = halves
             .iter()
             .filter(|(_, causes)| causes.iter().all(|cause| !halves.contains_key(cause)))
-            .map(|(half, _)| *half)
+            .map(|(phase, _)| *phase)
             .collect();
         prop_assert!(!free.is_empty(), "a cycle: {halves:#?}");
-        free.iter().for_each(|half| drop(halves.remove(half)));
+        free.iter().for_each(|phase| drop(halves.remove(phase)));
     }
     Ok(())
 }
@@ -114,7 +115,7 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         adopt: &BTreeSet::new(),
         protected: &desired.protected(),
         rollout: &crate::topology::model::Rollout::default(),
-        asked: None,
+        worker_request: None,
         requests: &BTreeMap::new(),
     })
 }
@@ -126,7 +127,7 @@ fn backwards(inventory: &Inventory) -> Inventory {
     for (key, observed) in objects.into_iter().rev() {
         other.note(key.clone(), observed.resource.clone(), observed.ownership.clone());
     }
-    other.just_made.clone_from(&inventory.just_made);
+    other.recently_created.clone_from(&inventory.recently_created);
     other.foreign_contents.clone_from(&inventory.foreign_contents);
     other
 }
@@ -170,8 +171,8 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let looked = world.look(&topology, &Asked::default());
-        let again = world.look(&topology, &Asked::default());
+        let looked = world.look(&topology, &WorkerRequest::default());
+        let again = world.look(&topology, &WorkerRequest::default());
         prop_assert_eq!(&looked.plan, &again.plan);
         let once = plan_of(&looked.whole, &looked.inventory);
         let mut desired = DesiredSet::default();
@@ -187,8 +188,8 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        order_holds(&world.look(&topology, &Asked::default()).plan)?;
-        let destroying = Asked { destroying: true, ..Asked::default() };
+        order_holds(&world.look(&topology, &WorkerRequest::default()).plan)?;
+        let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
         order_holds(&world.look(&topology, &destroying).plan)?;
     }
 
@@ -199,9 +200,9 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let left = world.converge(&topology, &Asked::default());
+        let left = world.converge(&topology, &WorkerRequest::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
-        let looked = world.look(&topology, &Asked::default());
+        let looked = world.look(&topology, &WorkerRequest::default());
         let wanted: BTreeSet<_> =
             looked.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
         let left: Vec<_> = world.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
@@ -213,7 +214,7 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&topology);
         strike(&mut world, &damages);
-        let destroying = Asked { destroying: true, ..Asked::default() };
+        let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
         let left = world.converge(&topology, &destroying);
         prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
         prop_assert_eq!(world.ours(), BTreeSet::new());
@@ -234,8 +235,8 @@ proptest! {
                 world.objects.get_mut(&key).unwrap().ownership = Ownership::Foreign;
             }
         }
-        let asked = Asked { destroying, ..Asked::default() };
-        let looked = world.look(&topology, &asked);
+        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
+        let looked = world.look(&topology, &worker_request);
         for change in &looked.plan.changes {
             let now = world.objects.get(&change.key).map(|observed| &observed.ownership);
             prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
@@ -267,14 +268,14 @@ proptest! {
         for key in &keys {
             world.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
         }
-        let whole = world.look(&topology, &Asked::default()).whole;
+        let whole = world.look(&topology, &WorkerRequest::default()).whole;
         let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
         let adopt = adopt.map(|resource| resource.address.clone()).collect();
-        let plan = world.look(&topology, &Asked { adopt, ..Asked::default() }).plan;
+        let plan = world.look(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
         prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", told(&plan));
         prop_assert_eq!(plan.changes.len(), keys.len(), "{}", told(&plan));
         world.carry_out(&topology, &plan);
-        let plan = world.look(&topology, &Asked::default()).plan;
+        let plan = world.look(&topology, &WorkerRequest::default()).plan;
         prop_assert!(plan.is_empty(), "{}", told(&plan));
     }
 
@@ -289,13 +290,13 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         for gaps in sources(&sketch) {
-            let asked = Asked { gaps, partly, destroying, ..Asked::default() };
-            let looked = world.look(&topology, &asked);
+            let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
+            let looked = world.look(&topology, &worker_request);
             for change in &looked.plan.changes {
                 let gap = looked.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
             }
-            prop_assert_eq!(looked.plan.gaps.len(), asked.gaps.len());
+            prop_assert_eq!(looked.plan.gaps.len(), worker_request.gaps.len());
         }
     }
 
@@ -307,8 +308,8 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let asked = Asked { destroying, ..Asked::default() };
-        let looked = world.look(&topology, &asked);
+        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
+        let looked = world.look(&topology, &worker_request);
         let protected = looked.whole.protected();
         for change in &looked.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
@@ -333,8 +334,8 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let asked = Asked { destroying, ..Asked::default() };
-        let looked = world.look(&topology, &asked);
+        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
+        let looked = world.look(&topology, &worker_request);
         let touched: BTreeSet<&ObjectKey> =
             looked.plan.changes.iter().map(|change| &change.key).collect();
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
@@ -342,7 +343,7 @@ proptest! {
             let ObjectKey::Azure(id) = &change.key else { continue };
             for (key, observed) in world.objects.iter().filter(|(key, _)| !touched.contains(key)) {
                 let points =
-                    crate::plan::edges::references(&observed.resource).contains(&id);
+                    crate::plan::dependencies::references(&observed.resource).contains(&id);
                 prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, told(&looked.plan));
                 let cluster = change.address.kind == Kind::ManagedCluster;
                 prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, told(&looked.plan));

@@ -1,21 +1,21 @@
 //! The laws of planning: small inputs made by hand, and inputs made at random.
 
-mod cascade;
 mod case;
 mod cost;
 mod damage;
+mod dependencies;
 mod diff;
-mod edges;
-mod file;
-mod foresight;
 mod hidden;
-mod keep;
 mod laws;
-mod live;
 mod node_group;
-mod removal;
+mod orphans;
+mod preflight;
+mod propagation;
+mod protection;
 mod rollout;
+mod saved_plan;
 mod sight;
+mod stale_facts;
 mod steps;
 mod verdicts;
 mod world;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::sight::{Fares, Pair, Sight, fares, gap, pairs, small};
-use super::world::{Asked, World};
-use crate::plan::Source;
-use crate::plan::paths::addresses;
-use crate::resource::azure::{Access, Direction, NetworkSecurityGroup, SecurityRule};
+use super::sight::{Pair, PairStatus, Sight, fares, gap, pairs, small};
+use super::world::{WorkerRequest, World};
+use crate::connectivity::addresses;
+use crate::inventory::Source;
+use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
 
 const GROUP: &str = "network-security-group/cluster/aks-agentpool-nsg";
@@ -16,7 +16,7 @@ fn group_id() -> ArmId {
         .in_group("Microsoft.Network/networkSecurityGroups", "aks-agentpool-nsg")
 }
 
-fn deny(direction: Direction) -> SecurityRule {
+fn deny(direction: RuleDirection) -> SecurityRule {
     SecurityRule {
         priority: 200,
         direction,
@@ -32,7 +32,7 @@ fn deny(direction: Direction) -> SecurityRule {
 fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Option<String>)> {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &Asked::default());
+    let look = world.look(&topology, &WorkerRequest::default());
     let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
     let mut sight = Sight::whole(&world, &topology);
     let cluster = sight.facts.cluster.as_mut().unwrap();
@@ -73,13 +73,13 @@ fn without_rules_of_its_own_everything_passes() {
 
 #[test]
 fn a_rule_that_denies_is_named() {
-    for direction in [Direction::Inbound, Direction::Outbound] {
+    for direction in [RuleDirection::Inbound, RuleDirection::Outbound] {
         let rules = BTreeMap::from([("nothing".to_owned(), deny(direction))]);
         let all = with_group(Some(rules));
-        let reached = |pair: &Pair| fares(&pair.whole) == Fares::Reached;
+        let reached = |pair: &Pair| fares(&pair.whole) == PairStatus::Reached;
         let denied: Vec<_> = all
             .iter()
-            .filter(|(pair, _)| reached(pair) && fares(&pair.partly) == Fares::Dropped)
+            .filter(|(pair, _)| reached(pair) && fares(&pair.partly) == PairStatus::Dropped)
             .collect();
         assert!(denied.len() > 20, "{}", denied.len());
         for (pair, named) in denied {
@@ -100,7 +100,7 @@ fn a_group_that_could_not_be_read_makes_unknown_what_passes_it() {
         if before == after {
             continue;
         }
-        assert_eq!(after, Fares::Unknown, "{}", pair.told);
+        assert_eq!(after, PairStatus::Unknown, "{}", pair.told);
         assert!(meets_nodes(&pair) && named.as_deref() == Some(GROUP), "{} {named:?}", pair.told);
         unknown += 1;
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::case::{Case, inside, nothing_special};
-use crate::plan::{Action, Asked, Plan, Work};
+use crate::diagnostics::Code;
+use crate::plan::{Action, Plan, Work, WorkerRequest};
 use crate::resource::host::Worker;
 use crate::resource::{Observable, Resource};
-use crate::topology::diagnostic::Code;
 use crate::topology::model::Rollout;
 use crate::topology::names::WorkerName;
 
@@ -84,7 +84,7 @@ fn the_longest_chain_goes_through_all_waves() {
 
 fn asking(case: Case, work: Work, name: &str) -> Plan {
     let workers = BTreeSet::from([WorkerName::new(name)]);
-    Case { asked: Some(Asked { work, workers }), ..case }.plan()
+    Case { worker_request: Some(WorkerRequest { work, workers }), ..case }.plan()
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn only_what_is_asked_for_is_planned() {
         let plan = asking(all(), work, "a");
         let [change] = &plan.changes[..] else { panic!("{plan:#?}") };
         assert_eq!((change.address.name.as_str(), change.action), ("a", action));
-        assert!(change.asked_for && change.interrupts.is_some());
+        assert!(change.requested && change.interrupts.is_some());
     }
     assert_eq!(asking(all(), Work::Repave, "c").count(Action::Replace), 1, "it is reset first");
     let held_up = asking(all(), Work::Reboot, "c");

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::world::{Asked, World};
+use super::world::{WorkerRequest, World};
+use crate::connectivity::{IntermediateState, PROTOCOL, PathModel, Sources, path_model, usual};
+use crate::dataplane::{End, RoundTrip, Verdict, trace_round_trip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::plan::paths::{Moment, PROTOCOL, PathModel, Sources, path_model, usual};
-use crate::plan::{Gap, Inventory, Plan, Source};
-use crate::reach::{End, Trip, Verdict, trip};
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Inventory, Source};
+use crate::plan::Plan;
 use crate::resource::{ObjectKey, Resource};
-use crate::topology::diagnostic::Code;
 use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
 
@@ -33,9 +34,9 @@ impl Sight {
         topology: &Topology,
         hidden: &BTreeSet<ObjectKey>,
     ) -> Self {
-        let asked = Asked::default();
-        let mut facts = world.facts(topology, &asked);
-        let mut inventory = world.inventory(topology, &asked);
+        let worker_request = WorkerRequest::default();
+        let mut facts = world.facts(topology, &worker_request);
+        let mut inventory = world.inventory(topology, &worker_request);
         for key in hidden {
             let resource = &world.objects[key].resource;
             forget(&mut facts, key, resource);
@@ -48,9 +49,9 @@ impl Sight {
 
     /// Whole sources that did not answer.
     pub(super) fn blind(world: &World, topology: &Topology, gaps: BTreeSet<Source>) -> Self {
-        let asked = Asked { gaps, ..Asked::default() };
-        let facts = world.facts(topology, &asked);
-        let inventory = world.inventory(topology, &asked);
+        let worker_request = WorkerRequest { gaps, ..WorkerRequest::default() };
+        let facts = world.facts(topology, &worker_request);
+        let inventory = world.inventory(topology, &worker_request);
         let desired = desired::build(topology, &facts).unwrap();
         Self { facts, desired, inventory }
     }
@@ -58,7 +59,7 @@ impl Sight {
     pub(super) fn model(&self, topology: &Topology, plan: &Plan) -> PathModel {
         let Self { facts, desired, inventory } = self;
         let sources = Sources { topology, facts, desired, inventory, plan };
-        path_model(sources, &Moment::Observed)
+        path_model(sources, &IntermediateState::Observed)
     }
 }
 
@@ -107,18 +108,18 @@ fn forget(facts: &mut Facts, key: &ObjectKey, resource: &Resource) {
 
 /// How a pair fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fares {
+pub(super) enum PairStatus {
     Reached,
     Dropped,
     /// Unread, or gone where nobody looks.
     Unknown,
 }
 
-pub(super) fn fares(trip: &Trip) -> Fares {
-    match trip.broken() {
-        None => Fares::Reached,
-        Some((_, Verdict::Dropped(_))) => Fares::Dropped,
-        Some(_) => Fares::Unknown,
+pub(super) fn fares(round_trip: &RoundTrip) -> PairStatus {
+    match round_trip.broken() {
+        None => PairStatus::Reached,
+        Some((_, Verdict::Dropped(_))) => PairStatus::Dropped,
+        Some(_) => PairStatus::Unknown,
     }
 }
 
@@ -143,31 +144,33 @@ fn ends(model: &PathModel) -> Vec<(String, Ipv4Addr, usize)> {
 const NOBODY: [Ipv4Addr; 3] =
     [Ipv4Addr::new(10, 244, 9, 9), Ipv4Addr::new(10, 50, 0, 99), Ipv4Addr::new(100, 64, 9, 9)];
 
-fn walk(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<Trip> {
+fn walk(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<RoundTrip> {
     let (host, _) = model.network.hosts().find(|(_, host)| host.name == from)?;
-    Some(trip(&model.network, End { host, address }, to, PROTOCOL))
+    Some(trace_round_trip(&model.network, End { host, address }, to, PROTOCOL))
 }
 
 /// A pair, and how it fares with all facts and without some.
 pub(super) struct Pair {
     pub(super) told: String,
     pub(super) sites: (usize, Option<usize>),
-    pub(super) whole: Trip,
-    pub(super) partly: Trip,
+    pub(super) whole: RoundTrip,
+    pub(super) partly: RoundTrip,
 }
 
 pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
     let ends = ends(whole);
-    let asked = ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
-    let asked: Vec<_> = asked.chain(NOBODY.map(|address| ("nobody", address, None))).collect();
+    let worker_request =
+        ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
+    let worker_request: Vec<_> =
+        worker_request.chain(NOBODY.map(|address| ("nobody", address, None))).collect();
     let mut pairs = Vec::new();
     for (from, address, site) in &ends {
-        for (to, asked, other) in &asked {
-            let Some(after) = walk(partly, from, *address, *asked) else { continue };
+        for (to, worker_request, other) in &worker_request {
+            let Some(after) = walk(partly, from, *address, *worker_request) else { continue };
             pairs.push(Pair {
-                told: format!("{from} {address} -> {to} {asked}"),
+                told: format!("{from} {address} -> {to} {worker_request}"),
                 sites: (*site, *other),
-                whole: walk(whole, from, *address, *asked).unwrap(),
+                whole: walk(whole, from, *address, *worker_request).unwrap(),
                 partly: after,
             });
         }
@@ -178,8 +181,8 @@ pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
 /// Hiding facts makes pairs unknown and does nothing else to them.
 pub(super) fn only_unknown(pair: &Pair) -> bool {
     match (fares(&pair.whole), fares(&pair.partly)) {
-        (_, Fares::Unknown) => true,
-        (Fares::Unknown, after) => after != Fares::Reached,
+        (_, PairStatus::Unknown) => true,
+        (PairStatus::Unknown, after) => after != PairStatus::Reached,
         (before, after) => before == after,
     }
 }

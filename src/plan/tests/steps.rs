@@ -11,15 +11,13 @@ use proptest::sample::Index;
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
 use super::told;
-use super::world::{Asked, Looked, World};
+use super::world::{Looked, WorkerRequest, World};
+use crate::connectivity::{IntermediateState, PROTOCOL, PathModel, Sources, path_model, usual};
+use crate::dataplane::{End, RoundTrip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::Action;
-use crate::plan::halves::{Half, half_steps};
-use crate::plan::paths::{
-    Interruption, Moment, PROTOCOL, PathModel, Reachability, Sources, make_before_break,
-    path_model, reachability, usual,
-};
-use crate::reach::{End, Trip};
+use crate::plan::destroy_create::{Phase, half_steps};
+use crate::plan::impact::{Disruption, Reachability, make_before_break, reachability};
 use crate::resource::{Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::Topology;
 
@@ -56,13 +54,18 @@ fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
 
 /// The pairs that are reached as the world is, each walked by itself.
 fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
-    let model = path_model(sources(topology, looked), &Moment::Observed);
+    let model = path_model(sources(topology, looked), &IntermediateState::Observed);
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();
     for (from, (_, asking)) in &nodes {
-        for (to, (_, asked)) in nodes.iter().filter(|(to, _)| *to != from) {
-            let trip: Trip = crate::reach::trip(&model.network, *asking, asked.address, PROTOCOL);
-            if trip.reached() {
+        for (to, (_, worker_request)) in nodes.iter().filter(|(to, _)| *to != from) {
+            let round_trip: RoundTrip = crate::dataplane::trace_round_trip(
+                &model.network,
+                *asking,
+                worker_request.address,
+                PROTOCOL,
+            );
+            if round_trip.reached() {
                 found.insert((from.clone(), to.clone()));
             }
         }
@@ -79,9 +82,9 @@ fn side_of(topology: &Topology, node: &str) -> Side {
 }
 
 /// How many pairs of two sides a plan says that it cuts at the most.
-fn foretold(found: &Reachability) -> BTreeMap<(Side, Side), u64> {
+fn predicted(found: &Reachability) -> BTreeMap<(Side, Side), u64> {
     let mut cells: BTreeMap<(Side, Side), u64> = BTreeMap::new();
-    for between in found.interruptions.iter().flat_map(|one| &one.between) {
+    for between in found.disruptions.iter().flat_map(|one| &one.between) {
         *cells.entry((between.from.clone(), between.to.clone())).or_default() += between.pairs;
     }
     cells
@@ -105,7 +108,7 @@ fn check(
         let cell = (side_of(topology, &pair.0), side_of(topology, &pair.1));
         cut.entry(cell).or_default().push(pair);
     }
-    let said = foretold(found);
+    let said = predicted(found);
     for (cell, pairs) in cut {
         let said = said.get(&cell).copied().unwrap_or_default();
         prop_assert!(
@@ -137,13 +140,13 @@ fn carry_out_step_by_step(
         prop_assert!(!free.is_empty(), "a cycle");
         let step = free[choices.next().map_or(0, |index| index.index(free.len()))];
         let change = &changes[steps[step].change];
-        if steps[step].half == Half::TearDown || change.action == Action::Delete {
+        if steps[step].phase == Phase::Destroy || change.action == Action::Delete {
             world.take_away(&change.key);
         } else {
             world.make(topology, change);
         }
         done.insert(step);
-        story += &format!("{:?} {}\n", steps[step].half, change.address);
+        story += &format!("{:?} {}\n", steps[step].phase, change.address);
         look(world, &story)?;
     }
     Ok(())
@@ -185,12 +188,11 @@ fn the_new_way_is_there_before_the_old_one_goes() {
         }
     }
     let topology = lab(true);
-    let mut looked = world.look(&topology, &Asked::default());
+    let mut looked = world.look(&topology, &WorkerRequest::default());
     let told = |looked: &Looked| {
         let found = reachability(sources(&topology, looked));
-        let one =
-            |it: &Interruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
-        (found.kept, found.lost, found.interruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
+        let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
+        (found.kept, found.lost, found.disruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
     };
     let hides = "router-host/cluster/lab-router".to_owned();
     let table = format!("route-table/cluster/{TABLE}");
@@ -221,11 +223,11 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let mut end = world.clone();
-        let _left = end.converge(&topology, &Asked::default());
-        let end = reached(&topology, &end.look(&topology, &Asked::default()));
+        let _left = end.converge(&topology, &WorkerRequest::default());
+        let end = reached(&topology, &end.look(&topology, &WorkerRequest::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let mut looked = world.look(&topology, &Asked::default());
+            let mut looked = world.look(&topology, &WorkerRequest::default());
             if looked.plan.is_empty() {
                 break;
             }
@@ -234,7 +236,7 @@ proptest! {
             let before = reached(&topology, &looked);
             let found = reachability(sources(&topology, &looked));
             carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
-                let now = reached(&topology, &world.look(&topology, &Asked::default()));
+                let now = reached(&topology, &world.look(&topology, &WorkerRequest::default()));
                 check(&topology, &looked, (&before, &now, &end), &found, done)
             })?;
         }

@@ -4,9 +4,10 @@ use super::case::{
     Case, address, blocked, change, device, done, group, machine, nothing_special, table,
     table_after,
 };
-use crate::plan::{Action, Source, Standing};
+use crate::diagnostics::Code;
+use crate::inventory::Source;
+use crate::plan::{Action, PlanStatus};
 use crate::resource::{ArmId, Ownership, Pending, Resource, azure::RouteTableAssociation};
-use crate::topology::diagnostic::Code;
 
 const TABLE: &str = "route-table/dc/table";
 const MACHINE: &str = "virtual-machine/dc/router";
@@ -18,15 +19,15 @@ fn what_is_missing_is_created() {
     assert_eq!(done(&plan), ["+ route-table/dc/table"]);
     let change = change(&plan, TABLE);
     assert_eq!((&change.before, &change.ownership), (&None, &None));
-    assert_eq!(change.because, "route-table/dc/table is wanted");
-    assert_eq!(plan.standing(), Standing::Differs);
+    assert_eq!(change.planned_because_of, "route-table/dc/table is wanted");
+    assert_eq!(plan.standing(), PlanStatus::Differs);
 }
 
 #[test]
 fn what_is_as_it_should_be_is_left_alone() {
     let plan = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).plan();
     assert!(plan.is_empty());
-    assert_eq!((plan.unchanged, plan.standing()), (1, Standing::Matches));
+    assert_eq!((plan.unchanged, plan.standing()), (1, PlanStatus::Matches));
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn what_bears_no_mark_is_reported_and_left_alone() {
         let blocked = blocked(&plan, TABLE);
         assert_eq!((blocked.code, blocked.action), (Code::WithoutMark, Action::Adopt));
         assert!(blocked.remedy.contains("--adopt route-table/dc/table"), "{}", blocked.remedy);
-        assert_eq!(plan.standing(), Standing::Blocked);
+        assert_eq!(plan.standing(), PlanStatus::Blocked);
     }
 }
 
@@ -109,7 +110,7 @@ fn a_source_that_does_not_answer_hides_its_resources() {
         .plan();
     assert_eq!(done(&plan), ["+ tailnet-device/dc/router"]);
     assert!(plan.blocked.is_empty() && plan.deferred.is_empty());
-    assert_eq!(plan.standing(), Standing::Unknown);
+    assert_eq!(plan.standing(), PlanStatus::Unknown);
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn what_cannot_be_spelt_out_is_deferred() {
         told,
         [("table", Action::Create, waits_for.clone()), ("there", Action::Update, waits_for)]
     );
-    assert_eq!(plan.standing(), Standing::Differs);
+    assert_eq!(plan.standing(), PlanStatus::Differs);
 }
 
 #[test]
@@ -172,5 +173,5 @@ fn a_router_that_is_offline_is_for_its_owner_and_explains_its_host_s_gap() {
     let unexplained: Vec<_> = plan.unexplained_gaps().map(|gap| gap.source.clone()).collect();
     assert_eq!(unexplained, [Source::Host("other".to_owned())]);
     let alone = Case::default().wants(name, device(true), nothing_special).has(name, device(false));
-    assert_eq!(alone.plan().standing(), Standing::Differs);
+    assert_eq!(alone.plan().standing(), PlanStatus::Differs);
 }

@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 use crate::desired::tests::generate::{aks_nodes, cluster_facts, no_facts};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::plan::{
-    Action, Change, Gap, Inventory, Observed, Plan, PlanInput, Source, plan, what_stays,
-};
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Inventory, Observed, Source};
+use crate::plan::{Action, Change, Plan, PlanInput, plan, surviving};
 use crate::resource::azure::{MachineRole, RouteTableAssociation};
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
@@ -17,7 +17,6 @@ use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{
     Address, ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side,
 };
-use crate::topology::diagnostic::Code;
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::WorkerName;
 
@@ -34,7 +33,7 @@ pub(super) struct World {
 
 /// How a plan is asked for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct WorkerRequest {
     pub(super) gaps: BTreeSet<Source>,
     /// With a gap, some objects of the source may have been seen all the same.
     pub(super) partly: bool,
@@ -71,9 +70,9 @@ fn ours(side: &Side) -> Ownership {
 
 impl World {
     /// What a look at the world tells.
-    pub(super) fn facts(&self, topology: &Topology, asked: &Asked) -> Facts {
+    pub(super) fn facts(&self, topology: &Topology, worker_request: &WorkerRequest) -> Facts {
         let mut facts = no_facts();
-        let seen = |source: Source| !asked.gaps.contains(&source);
+        let seen = |source: Source| !worker_request.gaps.contains(&source);
         let there = topology.cluster.existing || self.objects.contains_key(&cluster_key(topology));
         if seen(Source::Azure) && there {
             facts.cluster = Some(cluster_facts(topology));
@@ -115,9 +114,13 @@ impl World {
         self.objects.get(key).map(|observed| &observed.resource)
     }
 
-    pub(super) fn inventory(&self, topology: &Topology, asked: &Asked) -> Inventory {
+    pub(super) fn inventory(
+        &self,
+        topology: &Topology,
+        worker_request: &WorkerRequest,
+    ) -> Inventory {
         let mut inventory = Inventory::default();
-        for source in &asked.gaps {
+        for source in &worker_request.gaps {
             inventory.note_gap(Gap {
                 source: source.clone(),
                 reason: "it does not answer".to_owned(),
@@ -127,10 +130,10 @@ impl World {
             });
         }
         // Without the cluster's existence nobody looks into it.
-        let looks_inside = self.facts(topology, asked).cluster.is_some();
+        let looks_inside = self.facts(topology, worker_request).cluster.is_some();
         for (key, observed) in &self.objects {
             let kind = observed.resource.kind();
-            let hidden = inventory.gap_for(kind, Some(key)).is_some() && !asked.partly;
+            let hidden = inventory.gap_for(kind, Some(key)).is_some() && !worker_request.partly;
             if hidden || matches!(key, ObjectKey::Kubernetes(_)) && !looks_inside {
                 continue;
             }
@@ -155,9 +158,9 @@ impl World {
     }
 
     /// Looks at the world and plans, as an apply does.
-    pub(super) fn look(&self, topology: &Topology, asked: &Asked) -> Looked {
-        let facts = self.facts(topology, asked);
-        let inventory = self.inventory(topology, asked);
+    pub(super) fn look(&self, topology: &Topology, worker_request: &WorkerRequest) -> Looked {
+        let facts = self.facts(topology, worker_request);
+        let inventory = self.inventory(topology, worker_request);
         let whole = desired::build(topology, &facts).unwrap();
         let protected = whole.protected();
         let compare = |desired: &DesiredSet, inventory: &Inventory| {
@@ -166,16 +169,17 @@ impl World {
                 desired,
                 inventory,
                 findings: &[],
-                adopt: &asked.adopt,
+                adopt: &worker_request.adopt,
                 protected: &protected,
                 rollout: &topology.rollout,
-                asked: None,
+                worker_request: None,
                 requests: &BTreeMap::new(),
             })
         };
         let nothing = DesiredSet::default();
-        let mut found = compare(if asked.destroying { &nothing } else { &whole }, &inventory);
-        if let Some((facts, inventory)) = what_stays(&facts, &inventory, &found) {
+        let mut found =
+            compare(if worker_request.destroying { &nothing } else { &whole }, &inventory);
+        if let Some((facts, inventory)) = surviving(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
         Looked { facts, plan: found, whole, inventory }
@@ -317,15 +321,15 @@ impl World {
 
     /// The world as a topology's applies leave it: what is still left to do
     /// after a few rounds.
-    pub(super) fn converge(&mut self, topology: &Topology, asked: &Asked) -> Plan {
+    pub(super) fn converge(&mut self, topology: &Topology, worker_request: &WorkerRequest) -> Plan {
         for _ in 0..ROUNDS {
-            let plan = self.look(topology, asked).plan;
+            let plan = self.look(topology, worker_request).plan;
             if plan.is_empty() {
                 return plan;
             }
             self.carry_out(topology, &plan);
         }
-        self.look(topology, asked).plan
+        self.look(topology, worker_request).plan
     }
 
     /// A topology's world, newly made.
@@ -335,7 +339,7 @@ impl World {
             world.bring_subnets(topology);
         }
         // The machines of an existing site run before anybody plans.
-        let left = world.converge(topology, &Asked::default());
+        let left = world.converge(topology, &WorkerRequest::default());
         assert!(left.is_empty(), "{}", super::told(&left));
         world
     }

@@ -12,8 +12,8 @@ use super::operation::{Pace, Progress, Tracking};
 use super::page::{Page, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::ApiError;
-use crate::provider::exchange::{Call, Exchange, Repeat};
 use crate::provider::http::{Api, RequestCount, Transport};
+use crate::provider::http_client::{Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
 use crate::resource::ArmId;
 
@@ -36,7 +36,7 @@ pub enum Precondition {
 
 /// A client of Azure Resource Manager.
 pub struct ArmClient {
-    exchange: Exchange,
+    exchange: HttpClient,
     base_url: String,
     tokens: Arc<dyn TokenSource>,
 }
@@ -59,7 +59,7 @@ impl ArmClient {
         limits: Limits,
         count: RequestCount,
     ) -> Self {
-        let exchange = Exchange::new(Api::Azure, transport, limits, count);
+        let exchange = HttpClient::new(Api::Azure, transport, limits, count);
         Self { exchange, base_url: base_url.trim_end_matches('/').to_owned(), tokens }
     }
 
@@ -89,7 +89,7 @@ impl ArmClient {
     /// The object, or nothing where there is none.
     pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
         let doing = format!("GET {}", api_version::describe(id));
-        Ok(self.look(id, &doing).await?.map(|(body, _)| body))
+        Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))
     }
 
     /// Creates or replaces an object, waits until that is done, and returns the
@@ -106,15 +106,15 @@ impl ArmClient {
         let answer = successful(answer, &doing)?;
         let mut pace = Pace::new();
         self.follow(&answer, &doing, &mut pace).await?;
-        self.settled(id, &doing, &mut pace).await
+        self.wait_provisioned(id, &doing, &mut pace).await
     }
 
     /// Looks at an object until nothing works on it any more, and returns it as
     /// it then is, well or not; nothing where it is gone.
-    pub async fn quiet(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+    pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
         let doing = format!("GET {}", api_version::describe(id));
         let mut pace = Pace::new();
-        while let Some((body, headers)) = self.look(id, &doing).await? {
+        while let Some((body, headers)) = self.get_with_headers(id, &doing).await? {
             if Progress::of_resource(&body) != Progress::Running {
                 return Ok(Some(body));
             }
@@ -134,7 +134,7 @@ impl ArmClient {
         let answer = successful(answer, &doing)?;
         let mut pace = Pace::new();
         let tracked = self.follow(&answer, &doing, &mut pace).await?;
-        self.gone(id, &doing, &mut pace, tracked).await
+        self.wait_deleted(id, &doing, &mut pace, tracked).await
     }
 
     /// Calls an action such as `effectiveRouteTable` and returns its result,
@@ -154,7 +154,7 @@ impl ArmClient {
             call.json(body)
         };
         if reads {
-            call = call.repeat(Repeat::Read);
+            call = call.repeat(RetryClass::Read);
         }
         let answer = successful(self.call(call).await?, &doing)?;
         if answer.status() != StatusCode::ACCEPTED {
@@ -260,9 +260,14 @@ impl ArmClient {
     }
 
     /// Looks at the object until its provisioning has ended.
-    async fn settled(&self, id: &ArmId, doing: &str, pace: &mut Pace) -> Result<Value, ApiError> {
+    async fn wait_provisioned(
+        &self,
+        id: &ArmId,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<Value, ApiError> {
         loop {
-            let Some((body, headers)) = self.look(id, doing).await? else {
+            let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
                 return Err(malformed(doing, "the object is not there after the write"));
             };
             if Progress::of_resource(&body).finished(doing)? {
@@ -275,7 +280,7 @@ impl ArmClient {
     /// Looks for the object until it is gone. Lists and caches lag behind, so
     /// one that is still there gets a few more looks; where nothing told of
     /// the deletion's end, the object's absence is the only sign of it.
-    async fn gone(
+    async fn wait_deleted(
         &self,
         id: &ArmId,
         doing: &str,
@@ -283,7 +288,7 @@ impl ArmClient {
         ended: bool,
     ) -> Result<(), ApiError> {
         let mut looks = 0;
-        while let Some((body, headers)) = self.look(id, doing).await? {
+        while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
             let progress = Progress::of_resource(&body);
             if !ended {
                 progress.finished(doing)?;
@@ -299,7 +304,11 @@ impl ArmClient {
         Ok(())
     }
 
-    async fn look(&self, id: &ArmId, doing: &str) -> Result<Option<(Value, HeaderMap)>, ApiError> {
+    async fn get_with_headers(
+        &self,
+        id: &ArmId,
+        doing: &str,
+    ) -> Result<Option<(Value, HeaderMap)>, ApiError> {
         let url = self.url_of(id, "", doing)?;
         let answer = self.call(Call::new(Method::GET, url, doing)).await?;
         if answer.status() == StatusCode::NOT_FOUND {

@@ -4,10 +4,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
+use crate::diagnostics::Code;
 use crate::provider::credentials::StaticToken;
 use crate::provider::scripted::{Scripted, Step};
 use crate::provider::secret::Secret;
-use crate::topology::diagnostic::Code;
 
 const BASE: &str = "http://arm.test";
 const TABLE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t";

@@ -8,11 +8,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::provider::error::{ApiError, ServiceError};
-use crate::provider::exchange::retry_after;
 use crate::provider::http::Api;
+use crate::provider::http_client::retry_after;
 
 const FIRST_DELAY: Duration = Duration::from_secs(2);
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
+const MAX_DELAY: Duration = Duration::from_secs(15);
 /// Longer than any operation that stargate starts; AKS takes up to half of it.
 const CEILING: Duration = Duration::from_secs(3600);
 
@@ -134,7 +134,7 @@ impl Pace {
         }
         let delay = retry_after(headers).unwrap_or_else(|| {
             let delay = self.next;
-            self.next = (delay * 3 / 2).min(LONGEST_DELAY);
+            self.next = (delay * 3 / 2).min(MAX_DELAY);
             delay
         });
         tokio::time::sleep(delay.min(CEILING)).await;
@@ -166,6 +166,6 @@ mod tests {
         let started = Instant::now();
         while pace.wait(&HeaderMap::new(), "PUT x").await.is_ok() {}
         assert!(started.elapsed() >= CEILING);
-        assert!(started.elapsed() < CEILING + LONGEST_DELAY * 2);
+        assert!(started.elapsed() < CEILING + MAX_DELAY * 2);
     }
 }

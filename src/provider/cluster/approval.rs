@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::certificate_request::{CertificateRefusal, check};
 use super::error::ClusterError;
 use super::request::{Collection, PatchKind, apis};
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 use crate::desired::manifests::BOOTSTRAP_GROUP;
 use crate::topology::names::WorkerName;
 
@@ -33,7 +33,7 @@ pub struct Refusal {
     pub reason: CertificateRefusal,
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Looks for what was asked with a worker's token and approves the requests
     /// for its kubelet's client certificate, exactly those: a kubelet that was
     /// restarted asks twice, and waits for the second.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::error::{ClusterCause, ClusterError};
 use super::request::apis;
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 
 const POLL: Duration = Duration::from_secs(2);
 
@@ -25,7 +25,7 @@ pub struct DrainReport {
     pub unmanaged: Vec<String>,
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Evicts every pod that is not a DaemonSet's, a static one or over, and
     /// waits until they are gone.
     ///

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::ClusterDoor;
+use super::ClusterClient;
 use crate::provider::http::RequestCount;
 use crate::resource::Owner;
 use crate::topology::names::{TailnetTag, TopologyName};
@@ -118,7 +118,7 @@ impl FakeServer {
     }
 
     /// A door onto the fake.
-    pub(crate) fn door(&self) -> ClusterDoor {
+    pub(crate) fn door(&self) -> ClusterClient {
         let objects = Arc::clone(&self.0);
         let service = tower::service_fn(move |request: Request<Body>| {
             let objects = Arc::clone(&objects);
@@ -141,6 +141,6 @@ impl FakeServer {
             topology: TopologyName::new("demo"),
             tag: TailnetTag::new("tag:stargate-demo"),
         };
-        ClusterDoor::new(kube::Client::new(service, "default"), owner, RequestCount::default())
+        ClusterClient::new(kube::Client::new(service, "default"), owner, RequestCount::default())
     }
 }

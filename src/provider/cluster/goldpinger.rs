@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::error::{About, ClusterCause, ClusterError};
 use super::request::apis;
-use super::{ClusterDoor, text_at};
-use crate::plan::paths::{Failure, Measurement, Pinged, Pinger};
+use super::{ClusterClient, text_at};
+use crate::connectivity::{Failure, Measurement, Pinged, Pinger};
 
 /// The label that Goldpinger's manifests, ours and its own, put on its pods.
 const SELECTOR: &str = "app=goldpinger";
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How long an answer may be: so much for its frame, and so much for a ping.
 const FRAME: usize = 64 * 1024;
 const PER_PING: usize = 1024;
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why a pod's measurement could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ impl From<ClusterError> for MeasureError {
     }
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// The pods of Goldpinger's, in one namespace or in all.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl ClusterDoor {
 
 fn limit(pods: usize) -> usize {
     let pings = pods.saturating_mul(pods).saturating_mul(PER_PING);
-    pings.saturating_add(FRAME).min(MOST_BYTES)
+    pings.saturating_add(FRAME).min(MAX_BYTES)
 }
 
 fn no_answer(asked: &Pinger, status: &str) -> MeasureError {

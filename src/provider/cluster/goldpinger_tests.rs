@@ -25,7 +25,7 @@ fn pods() -> Vec<Pinger> {
 }
 
 /// A door whose cluster answers everything alike.
-fn door(status: u16, body: impl Into<Bytes>) -> ClusterDoor {
+fn door(status: u16, body: impl Into<Bytes>) -> ClusterClient {
     let body = body.into();
     let service = tower::service_fn(move |_: Request<Body>| {
         let response = Response::builder().status(status).body(Full::new(body.clone()));
@@ -33,7 +33,7 @@ fn door(status: u16, body: impl Into<Bytes>) -> ClusterDoor {
     });
     let owner =
         Owner { topology: TopologyName::new("demo"), tag: TailnetTag::new("tag:stargate-demo") };
-    ClusterDoor::new(kube::Client::new(service, "default"), owner, RequestCount::default())
+    ClusterClient::new(kube::Client::new(service, "default"), owner, RequestCount::default())
 }
 
 async fn ask(status: u16, body: impl Into<Bytes>) -> Result<Measurement, MeasureError> {
@@ -176,7 +176,7 @@ async fn an_answer_that_never_ends_is_not_waited_for() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let client = kube::Client::new(service, "default");
-    let door = ClusterDoor { client, ..door(200, "") };
+    let door = ClusterClient { client, ..door(200, "") };
     let error = door.check_all(&pods()[0], &pods()).await.unwrap_err();
     assert_eq!(error.to_string(), "goldpinger-a gave the API server no answer (it took too long)");
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::ClusterError;
 use super::records::{OperationRecord, SERVER_LABEL, seconds};
 use super::request::{Collection, PatchKind, apis};
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::ownership::TOPOLOGY_LABEL;
 use crate::topology::names::WorkerName;
@@ -51,7 +51,7 @@ impl PastOperation {
     }
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// The last Operation of each worker, by one list.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{ClusterCause, ClusterError};
 use super::fields::{owned_body, seen_against};
 use super::request::{Collection, PatchKind};
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
 use crate::resource::{Ownership, Side};
@@ -40,7 +40,7 @@ impl LiveManifest {
     }
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Every object of a kind, whoever it belongs to; none where the cluster
     /// does not know the kind yet.
     ///

@@ -51,20 +51,20 @@ use shared_list::SharedList;
 
 /// The door to the cluster.
 #[derive(Clone)]
-pub struct ClusterDoor {
+pub struct ClusterClient {
     client: kube::Client,
     owner: Owner,
     count: RequestCount,
     certificate_requests: Arc<SharedList>,
 }
 
-impl std::fmt::Debug for ClusterDoor {
+impl std::fmt::Debug for ClusterClient {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ClusterDoor").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Opens the door. The client counts its requests itself, into the same
     /// count (see [`client_from_kubeconfig`] and [`CountLayer`]).
     pub fn new(client: kube::Client, owner: Owner, count: RequestCount) -> Self {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::error::ClusterError;
 use super::manifests::delete_and_wait;
 use super::request::apis;
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 
 /// Where Azure keeps its objects.
 const KUBE_SYSTEM: &str = "kube-system";
 
-impl ClusterDoor {
+impl ClusterClient {
     /// The pod CIDR that Azure gave each AKS node; none where the cluster has no
     /// such API.
     ///

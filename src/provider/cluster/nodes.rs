@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::error::ClusterError;
 use super::manifests::delete_and_wait;
 use super::request::{Collection, apis};
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 
 /// The annotation with the digest of the profile that was applied.
 pub const PROFILE_DIGEST_ANNOTATION: &str = "stargate.io/profile-digest";
@@ -140,7 +140,7 @@ fn taint_object(text: &str) -> Value {
     }
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     fn node_collection(&self) -> Collection {
         self.collection(apis::NODE, None)
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::ClusterDoor;
+use super::ClusterClient;
 use super::error::ClusterError;
 use super::request::{PatchKind, apis};
 use crate::resource::custom_resources::{GROUP, NAMESPACE, VERSION};
@@ -181,7 +181,7 @@ fn server_status(status: &ServerStatus) -> Value {
     body
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Creates the object of a record, whose spec never changes afterwards.
     ///
     /// # Errors

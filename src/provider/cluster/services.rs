@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::error::ClusterError;
 use super::request::apis;
-use super::{ClusterDoor, text_at};
-use crate::plan::paths::{Carried, Endpoint, Readiness, Service, ServicePort};
+use super::{ClusterClient, text_at};
+use crate::connectivity::{Carried, Endpoint, Readiness, Service, ServicePort};
 
 /// The label of a slice that names its service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-impl ClusterDoor {
+impl ClusterClient {
     /// The service that has an address, with its endpoints; nothing where none
     /// has it.
     ///

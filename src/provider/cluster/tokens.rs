@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::error::{About, ClusterError};
 use super::request::{Collection, apis};
-use super::{ClusterDoor, text_at};
+use super::{ClusterClient, text_at};
 use crate::desired::manifests::BOOTSTRAP_GROUP;
 use crate::provider::secret::Secret;
 use crate::resource::ownership::TOPOLOGY_LABEL;
@@ -31,7 +31,7 @@ pub struct BootstrapToken {
     pub secret: Secret,
 }
 
-impl ClusterDoor {
+impl ClusterClient {
     /// Makes a token for a worker, which lives for an hour and can only be
     /// authenticated with.
     ///

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
-use super::MOST_OUTPUT;
+use super::MAX_OUTPUT;
 use super::files;
 use crate::provider::printable::line as printable;
 
@@ -58,7 +58,7 @@ impl Answer {
     ///
     /// Lines around it are somebody's greeting.
     pub(super) fn read(target_hostname: &str, stdout: &str) -> Result<Self, ProbeError> {
-        if stdout.len() > MOST_OUTPUT {
+        if stdout.len() > MAX_OUTPUT {
             return Err(ProbeError::TooLong { bytes: stdout.len() });
         }
         let mut lines = stdout.lines().filter(|line| line.starts_with(BEGIN));

@@ -48,7 +48,7 @@ pub const UNREACHABLE_METRIC: u32 = KernelRoute::UNREACHABLE_METRIC;
 pub const CNI_FILE: &str = "00-stargate.conflist";
 /// No script prints more bytes than this; who gets more has another host before
 /// him than he thinks. A router of a cluster of 5,000 nodes stays below it.
-pub const MOST_OUTPUT: usize = 8 << 20;
+pub const MAX_OUTPUT: usize = 8 << 20;
 
 /// A script for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::files;
 use super::quote::quote;
-use super::{HostScript, MOST_OUTPUT};
+use super::{HostScript, MAX_OUTPUT};
 use crate::provider::secret::Secret;
 
 /// Small tools without effects.
@@ -41,7 +41,7 @@ impl Script {
     pub(super) fn look(label: &'static str) -> Self {
         let mut script = Self::new(label);
         script.tools.push_str(ANSWER);
-        script.value("most", &(MOST_OUTPUT / 4).to_string())
+        script.value("most", &(MAX_OUTPUT / 4).to_string())
     }
 
     fn new(label: &'static str) -> Self {

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// The longest line that a command is started by. It must fit one packet of the
 /// protocol, and Linux takes no argument above 128 KiB.
-const LONGEST_LINE: usize = 30_000;
+const MAX_LINE: usize = 30_000;
 /// How much of a failed command's error output is shown.
 const SHOWN: usize = 2000;
 /// How much longer than for us a command runs on the host when nobody can tell
@@ -70,7 +70,7 @@ pub enum CommandError {
     Empty,
     /// The line is too long to be passed on.
     #[error(
-        "its arguments have {length} bytes, and at most {LONGEST_LINE} can be passed; pass the \
+        "its arguments have {length} bytes, and at most {MAX_LINE} can be passed; pass the \
          larger part by standard input"
     )]
     TooLong {
@@ -183,7 +183,7 @@ impl RemoteCommand {
             }
         }
         match line.len() {
-            length if length > LONGEST_LINE => Err(CommandError::TooLong { length }),
+            length if length > MAX_LINE => Err(CommandError::TooLong { length }),
             _ => Ok(Prepared { line, stdin }),
         }
     }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::provider::host::HostAddress;
-use crate::provider::patience::PatientHosts;
+use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, SshError};
 use crate::topology::model::HostKeyPolicy;
@@ -115,7 +115,7 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
     let refused = hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap_err();
     assert!(matches!(refused, HostError::Unreachable { .. }), "{refused}");
     assert_eq!(shell.times(), 1);
-    hosts.made_anew("dc1-w1").await;
+    hosts.host_recreated("dc1-w1").await;
     assert_eq!(*shell.forgotten.lock().unwrap(), ["dc1-w1"]);
     hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap();
     assert_eq!(shell.times(), 4);
@@ -128,7 +128,7 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
 async fn nobody_waits_for_ever_for_a_machine_to_boot() {
     let shell = Told::to((0..200).map(|_| away()));
     let hosts = hosts(&shell);
-    hosts.made_anew("dc1-router").await;
+    hosts.host_recreated("dc1-router").await;
     let behind = HostTarget { jump: Some(Box::new(target("dc1-router"))), ..target("dc1-w1") };
     let began = Instant::now();
     hosts.apply_worker_step(&behind, &WorkerStep::Reset).await.unwrap_err();
@@ -142,7 +142,7 @@ async fn broken_connections_are_made_anew_and_failed_work_is_not_repeated() {
         Err(SshError::Lost { hostname, reason })
     };
     let shell = Told::to([lost(), lost(), printed("", 0), printed("", 1)]);
-    let hosts = PatientHosts::new(Arc::new(hosts(&shell)));
+    let hosts = RetryingHosts::new(Arc::new(hosts(&shell)));
     hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await.unwrap();
     assert_eq!(shell.times(), 3);
     let failed = hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await;

@@ -18,8 +18,8 @@ use super::model::{
 };
 use crate::provider::credentials::{TailnetCredentials, TokenCache};
 use crate::provider::error::ApiError;
-use crate::provider::exchange::{Call, Exchange, Repeat};
 use crate::provider::http::{Api, RequestCount, Transport};
+use crate::provider::http_client::{Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
 use crate::provider::secret::Secret;
 
@@ -27,11 +27,11 @@ use crate::provider::secret::Secret;
 pub const PUBLIC_SERVICE: &str = "https://api.tailscale.com";
 /// An auth key lives as long as a machine may take to boot.
 const KEY_LIFETIME: Duration = Duration::from_secs(3600);
-const LONGEST_DESCRIPTION: usize = 50;
+const MAX_DESCRIPTION: usize = 50;
 
 /// A client of the Tailscale API for one tailnet.
 pub struct TailnetClient {
-    exchange: Exchange,
+    exchange: HttpClient,
     base_url: String,
     tailnet: String,
     credentials: TailnetCredentials,
@@ -60,7 +60,7 @@ impl TailnetClient {
         count: RequestCount,
     ) -> Self {
         Self {
-            exchange: Exchange::new(Api::Tailscale, transport, limits, count),
+            exchange: HttpClient::new(Api::Tailscale, transport, limits, count),
             base_url: base_url.trim_end_matches('/').to_owned(),
             tailnet: tailnet.into(),
             credentials,
@@ -97,7 +97,7 @@ impl TailnetClient {
         let url = self.device_path(id, "/routes")?;
         let call = Call::new(Method::POST, url, format!("POST routes of device {id}"))
             .json(&json!({ "routes": routes }))
-            .repeat(Repeat::Idempotent);
+            .repeat(RetryClass::Idempotent);
         Ok(self.answer::<Routes>(call).await?.sets())
     }
 
@@ -115,7 +115,7 @@ impl TailnetClient {
         let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
             .json(&body)
             // A key too many is used by nobody and lapses within the hour.
-            .repeat(Repeat::Idempotent);
+            .repeat(RetryClass::Idempotent);
         Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
     }
 
@@ -134,7 +134,7 @@ impl TailnetClient {
         let url = self.device_path(id, "/tags")?;
         let call = Call::new(Method::POST, url, format!("POST tags of device {id}"))
             .json(&json!({ "tags": tags }))
-            .repeat(Repeat::Idempotent);
+            .repeat(RetryClass::Idempotent);
         // The answer is `{}` or nothing at all.
         self.send(call).await.map(drop)
     }
@@ -185,7 +185,7 @@ impl TailnetClient {
             .finish();
         let url = format!("{}/api/v2/oauth/token", self.base_url);
         // A token that is fetched twice does no harm.
-        let mut call = Call::new(Method::POST, url, DOING).repeat(Repeat::Read).header(
+        let mut call = Call::new(Method::POST, url, DOING).repeat(RetryClass::Read).header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
@@ -223,7 +223,7 @@ fn sound_description(text: &str) -> String {
     let sound = |letter: char| {
         if letter.is_ascii_alphanumeric() || letter == ' ' { letter } else { '-' }
     };
-    text.chars().map(sound).take(LONGEST_DESCRIPTION).collect()
+    text.chars().map(sound).take(MAX_DESCRIPTION).collect()
 }
 
 fn successful(

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::diagnostics::Code;
 use crate::provider::scripted::{Scripted, Step};
-use crate::topology::diagnostic::Code;
 
 fn client(credentials: TailnetCredentials, steps: Vec<Step>) -> (TailnetClient, Arc<Scripted>) {
     let script = Arc::new(Scripted::new(steps));

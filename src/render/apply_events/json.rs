@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
 
-use crate::execute::events::{Event, Reporter};
+use crate::apply::events::{Event, Reporter};
 use crate::plan::Plan;
 
 use super::super::Purpose;

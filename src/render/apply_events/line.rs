@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::execute::events::{Event, Outcome};
+use crate::apply::events::{Event, Outcome};
 use crate::plan::Action;
 use crate::resource::Address;
 
@@ -59,7 +59,7 @@ fn finished(
     let quiet = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
     match outcome {
         Outcome::Done => good(format!("{address} {} ({})", action.participle(), elapsed(took))),
-        Outcome::AlreadySo => good(format!("{address} was so already")),
+        Outcome::UpToDate => good(format!("{address} was so already")),
         Outcome::GuardFailed { reason } => {
             vec![bad(format!("{address} is not as it was when the plan was made: {reason}"))]
         }
@@ -71,7 +71,7 @@ fn finished(
         Outcome::Skipped { because_of } => {
             quiet(format!("{address} skipped, because {because_of} did not end well"))
         }
-        Outcome::HeldBack { reason } => quiet(format!("{address} not begun: {reason}")),
-        Outcome::NotBegun => quiet(format!("{address} not begun")),
+        Outcome::RolloutHalted { reason } => quiet(format!("{address} not begun: {reason}")),
+        Outcome::NotStarted => quiet(format!("{address} not begun")),
     }
 }

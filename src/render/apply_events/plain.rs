@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Mutex;
 
-use crate::execute::events::{Event, Reporter};
+use crate::apply::events::{Event, Reporter};
 
 use super::super::style::Style;
 use super::line::lines;

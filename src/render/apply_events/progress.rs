@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::execute::events::{Event, Reporter};
+use crate::apply::events::{Event, Reporter};
 use crate::resource::Address;
 
 use super::super::style::Style;

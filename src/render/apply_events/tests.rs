@@ -1,7 +1,7 @@
 use indicatif::ProgressDrawTarget;
 
 use super::*;
-use crate::execute::events::{Event, Outcome, Reporter};
+use crate::apply::events::{Event, Outcome, Reporter};
 use crate::plan::Action;
 use crate::render::style::Style;
 
@@ -28,12 +28,12 @@ fn story() -> Vec<Event> {
             part: "kubelet".into(),
             milliseconds: 20_000,
         },
-        finished(&worker, Action::Reboot, Outcome::HeldBack { reason: "4 failed".into() }, 0),
+        finished(&worker, Action::Reboot, Outcome::RolloutHalted { reason: "4 failed".into() }, 0),
         finished(&table, Action::Create, Outcome::Done, 1_234),
-        finished(&table, Action::Update, Outcome::AlreadySo, 10),
+        finished(&table, Action::Update, Outcome::UpToDate, 10),
         finished(&group, Action::Replace, failed, 65_000),
         finished(&network, Action::Create, Outcome::Skipped { because_of: group }, 0),
-        finished(&network, Action::Delete, Outcome::NotBegun, 0),
+        finished(&network, Action::Delete, Outcome::NotStarted, 0),
         finished(&table, Action::Update, Outcome::GuardFailed { reason: "etag".into() }, 5),
         Event::Stopping,
         Event::RoundStarted { round: 2, changes: 1 },

@@ -6,11 +6,11 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Action, Change, Plan, Standing};
+use crate::plan::{Action, Change, Plan, PlanStatus};
 use crate::resource::Address;
 
 use super::Purpose;
-use super::paths::ways::WaysShown;
+use super::connectivity::reachability_report::ReachabilityReportText;
 use super::style::{Role, Style};
 use super::text::{WIDTH, cut, wrap};
 
@@ -34,11 +34,11 @@ pub fn render(plan: &Plan, options: Options) -> String {
 }
 
 /// Renders how the world differs, and who reaches whom now.
-pub fn render_drift(plan: &Plan, ways: WaysShown<'_>, options: Options) -> String {
+pub fn render_drift(plan: &Plan, ways: ReachabilityReportText<'_>, options: Options) -> String {
     rendered(plan, options, Some(ways))
 }
 
-fn rendered(plan: &Plan, options: Options, now: Option<WaysShown<'_>>) -> String {
+fn rendered(plan: &Plan, options: Options, now: Option<ReachabilityReportText<'_>>) -> String {
     let mut page = Page { options, lines: Vec::new() };
     page.changes(plan);
     page.rollout(plan);
@@ -66,8 +66,8 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if plan.is_empty() {
         return match plan.standing() {
             // A source that nobody could read may hide anything.
-            Standing::Unknown => "No changes, as far as the world could be read.".to_owned(),
-            Standing::Wrong => "Nothing is planned until that is mended.".to_owned(),
+            PlanStatus::Unknown => "No changes, as far as the world could be read.".to_owned(),
+            PlanStatus::Wrong => "Nothing is planned until that is mended.".to_owned(),
             _ => purpose.nothing().to_owned(),
         };
     }
@@ -159,9 +159,9 @@ impl Page {
     }
 
     fn change_body(&mut self, change: &Change) {
-        self.rule(&change.because);
+        self.rule(&change.planned_because_of);
         self.fields(change.action, &change.fields());
-        if let Some(cause) = &change.follows_from {
+        if let Some(cause) = &change.caused_by {
             self.wrapped(&format!("follows from {cause}"), "      ", "      ");
         }
         if let Some(interrupted) = &change.interrupts {
@@ -175,9 +175,9 @@ impl Page {
     }
 
     /// The rule of the topology that asks for a change.
-    fn rule(&mut self, because: &str) {
-        if !because.is_empty() {
-            self.painted(Role::Quiet, because, "      # ", "      # ");
+    fn rule(&mut self, planned_because_of: &str) {
+        if !planned_because_of.is_empty() {
+            self.painted(Role::Quiet, planned_because_of, "      # ", "      # ");
         }
     }
 

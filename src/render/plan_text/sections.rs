@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::plan::cost::Cost;
-use crate::plan::paths::Reachability;
+use crate::plan::impact::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
 use crate::resource::{Address, Api};
 
+use super::super::connectivity::reachability_report::ReachabilityReportText;
 use super::super::deferred::{self, Group};
-use super::super::paths::ways::WaysShown;
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
 use super::Page;
@@ -107,9 +107,9 @@ impl Page {
         }
         self.title("Blocked:");
         self.blank();
-        for one in blocked.iter().filter(|one| one.follows_from.is_none()) {
+        for one in blocked.iter().filter(|one| one.caused_by.is_none()) {
             self.header(one.action, &one.address, "");
-            self.rule(&one.because);
+            self.rule(&one.planned_because_of);
             self.fields(one.action, &one.fields);
             self.painted(
                 Role::Error,
@@ -121,10 +121,10 @@ impl Page {
             self.blank();
         }
         let following: Vec<&Blocked> =
-            blocked.iter().filter(|one| one.follows_from.is_some()).collect();
+            blocked.iter().filter(|one| one.caused_by.is_some()).collect();
         for one in &following {
             self.header(one.action, &one.address, "");
-            if let Some(cause) = &one.follows_from {
+            if let Some(cause) = &one.caused_by {
                 self.wrapped(&format!("waits for {cause}, which is blocked"), "      ", "      ");
             }
         }
@@ -212,7 +212,7 @@ impl Page {
     }
 
     /// Who reaches whom before anything is mended, and what stands against it.
-    pub(super) fn reached_now(&mut self, ways: WaysShown<'_>) {
+    pub(super) fn reached_now(&mut self, ways: ReachabilityReportText<'_>) {
         let lines = ways.in_short(self.options.style);
         if !lines.is_empty() {
             self.lines.extend(lines);

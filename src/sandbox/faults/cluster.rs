@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{FaultError, Strike};
-use crate::sandbox::physics::cluster::{
+use crate::sandbox::controllers::cluster::{
     CILIUM_NODE, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name,
 };
-use crate::sandbox::physics::nodes::network_config_range;
+use crate::sandbox::controllers::nodes::network_config_range;
 use crate::sandbox::world::World;
 
 const SERVER: (&str, &str) = ("stargate.io/v1alpha1", "Server");

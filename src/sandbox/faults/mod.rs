@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::physics;
+use super::controllers;
 use super::world::World;
 use crate::provider::http::Api;
 
@@ -147,7 +147,7 @@ pub fn inject(
         | Fault::RouterOffline
         | Fault::WorkerFirewall => hosts::strike(world, strike),
     }?;
-    physics::settle(world, now);
+    controllers::reconcile(world, now);
     Ok(done)
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sandbox::test_world::{now, whole};
+use crate::sandbox::test_sandbox::{now, whole};
 
 #[test]
 fn every_fault_can_be_injected_and_changes_the_world() {

@@ -8,7 +8,7 @@ use super::definition::{CERTIFICATES, CORE, Definition};
 use super::rbac::UserInfo;
 use super::status::ApiError;
 use super::value::{at, name, text};
-use crate::sandbox::physics::certificates::requested_node;
+use crate::sandbox::controllers::certificates::requested_node;
 
 /// Labels of Kubernetes' own that a kubelet sets.
 const KUBELETS_LABELS: [&str; 11] = [

@@ -75,12 +75,12 @@ impl KubernetesStore {
         let removed = self.erase(&definition.qualified_resource(), place, named)?;
         let uid = text(&removed, &["metadata", "uid"]).unwrap_or_default();
         self.collect(uid, now);
-        self.settle(definition, place, now);
+        self.reconcile(definition, place, now);
         Some(removed)
     }
 
     /// A namespace or CRD that waited for its last content can go now.
-    fn settle(&mut self, definition: &Definition, place: Option<&str>, now: &str) {
+    fn reconcile(&mut self, definition: &Definition, place: Option<&str>, now: &str) {
         let above = [
             (self.definition(CORE, "v1", "namespaces"), place.map(str::to_owned)),
             (

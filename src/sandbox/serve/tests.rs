@@ -3,7 +3,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::{Api as Objects, PostParams, WatchEvent, WatchParams};
 
 use super::*;
-use crate::sandbox::test_world::whole;
+use crate::sandbox::test_sandbox::whole;
 use crate::sandbox::transport::kube_client;
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// The longest life of a key, which is also its life if none is asked for.
-pub(super) const LONGEST_LIFE: i64 = 90 * 24 * 3600;
+pub(super) const MAX_LIFE: i64 = 90 * 24 * 3600;
 
 /// An auth key. The sandbox keeps only a digest of the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +40,8 @@ impl AuthKey {
         let create = &devices["create"];
         let is_set = |name: &str| create[name].as_bool().unwrap_or(false);
         let seconds = match body["expirySeconds"].as_i64() {
-            Some(seconds) if seconds > 0 => seconds.min(LONGEST_LIFE),
-            _ => LONGEST_LIFE,
+            Some(seconds) if seconds > 0 => seconds.min(MAX_LIFE),
+            _ => MAX_LIFE,
         };
         let tags = create["tags"].as_array().cloned().unwrap_or_default();
         Some(Self {

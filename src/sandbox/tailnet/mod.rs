@@ -6,7 +6,7 @@
 
 mod answer;
 mod device;
-mod face;
+mod endpoint;
 pub mod hujson;
 mod key;
 mod policy;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
-use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::file::{ClusterSection, NodePoolSection, TopologyFile};
 use crate::topology::located::Located;
 use crate::topology::model::{Cluster, ClusterRouter, NodePool, NodePoolScale};

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 use super::Checker;
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
-use crate::topology::diagnostic::{Code, Diagnostic};
 use crate::topology::file::{AzureSiteSection, DatacenterSection, TopologyFile};
-use crate::topology::located::{Located, Span};
+use crate::topology::located::Located;
 use crate::topology::model::{AzureSite, Datacenter, DatacenterRouter, ExistingSite, Site};
 use crate::topology::names::{
     DatacenterName, Location, ProfileName, ResourceGroupName, RouterName, VmSize,

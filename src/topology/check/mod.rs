@@ -12,7 +12,6 @@ mod workers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::diagnostic::{Code, Diagnostic};
 use super::file::{ProfileSection, TopologyFile};
 use super::model::{
     Azure, ContainerRuntime, HostKeyPolicy, Network, PackageSource, Profile, PublicKeySource,
@@ -20,6 +19,7 @@ use super::model::{
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
+use crate::diagnostics::{Code, Diagnostic};
 
 /// The checked topology and its places; `None` where too much is wrong to go on.
 pub(super) fn build(

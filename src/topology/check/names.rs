@@ -1,7 +1,7 @@
 //! Names, each by the rules of those who have to take it.
 
 use super::Checker;
-use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::located::Located;
 
 fn lower_or_digit(one: char) -> bool {

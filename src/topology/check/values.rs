@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Checker;
-use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::located::{AddressText, CidrText, Located, MacText, VersionText};
 use crate::topology::model::PublicKeySource;
 use crate::topology::version::KubernetesVersion;

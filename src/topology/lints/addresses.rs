@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{Context, overlaps, workers};
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
-use crate::topology::diagnostic::{Code, Diagnostic};
-use crate::topology::located::Span;
 use crate::topology::model::{AzureSite, Datacenter, Site};
 use crate::topology::spans::DatacenterSpans;
 

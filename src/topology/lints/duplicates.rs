@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::{Context, workers};
-use crate::topology::diagnostic::{Code, Diagnostic};
-use crate::topology::located::Span;
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::Site;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {

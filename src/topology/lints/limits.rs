@@ -1,8 +1,8 @@
 //! What the clouds count.
 
 use super::Context;
-use crate::topology::diagnostic::{Code, Diagnostic};
-use crate::topology::located::Span;
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::{Datacenter, Site};
 
 /// Azure's limit of routes in a table.

@@ -7,9 +7,9 @@
 use ipnet::Ipv4Net;
 
 use super::{Context, workers};
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix::{self, AKS_DEFAULT_NETWORK, TAILNET_RANGE};
-use crate::topology::diagnostic::{Code, Diagnostic};
-use crate::topology::located::Span;
 use crate::topology::model::Site;
 
 const fn range(a: u8, b: u8, length: u8) -> Ipv4Net {

@@ -3,9 +3,9 @@
 use ipnet::Ipv4Net;
 
 use super::{Context, workers};
+use crate::diagnostics::Span;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
-use crate::topology::diagnostic::{Code, Diagnostic};
-use crate::topology::located::Span;
 use crate::topology::model::Datacenter;
 use crate::topology::spans::DatacenterSpans;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Context;
-use crate::topology::diagnostic::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic};
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let server = context.topology.cluster.kubernetes_version;

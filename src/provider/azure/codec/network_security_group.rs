@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::base::{lay_over, location, read, write};
 use super::{DecodeError, Marks};
-use crate::resource::azure::{Access, Direction, NetworkSecurityGroup, SecurityRule};
+use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 
 const WHAT: &str = "network security group";
 
@@ -32,8 +32,8 @@ fn decode_rule(rule: models::SecurityRulePropertiesFormat) -> Result<SecurityRul
         reason: format!("`{value}` is not known"),
     };
     let direction = match rule.direction {
-        models::SecurityRuleDirection::Inbound => Direction::Inbound,
-        models::SecurityRuleDirection::Outbound => Direction::Outbound,
+        models::SecurityRuleDirection::Inbound => RuleDirection::Inbound,
+        models::SecurityRuleDirection::Outbound => RuleDirection::Outbound,
         models::SecurityRuleDirection::UnknownValue(value) => return Err(odd("direction", &value)),
     };
     let access = match rule.access {
@@ -101,8 +101,8 @@ fn encode_rule(name: &str, rule: &SecurityRule) -> models::SecurityRule {
         Access::Deny => models::SecurityRuleAccess::Deny,
     };
     let direction = match rule.direction {
-        Direction::Inbound => models::SecurityRuleDirection::Inbound,
-        Direction::Outbound => models::SecurityRuleDirection::Outbound,
+        RuleDirection::Inbound => models::SecurityRuleDirection::Inbound,
+        RuleDirection::Outbound => models::SecurityRuleDirection::Outbound,
     };
     let protocol =
         rule.protocol.parse().unwrap_or_else(|_| Protocol::UnknownValue(rule.protocol.clone()));

@@ -83,7 +83,7 @@ prop_compose! {
     ) -> SecurityRule {
         SecurityRule {
             priority,
-            direction: if inbound { Direction::Inbound } else { Direction::Outbound },
+            direction: if inbound { RuleDirection::Inbound } else { RuleDirection::Outbound },
             access: if allow { Access::Allow } else { Access::Deny },
             protocol: protocol.to_owned(),
             destination_prefixes: vec!["VirtualNetwork".to_owned()],

@@ -4,10 +4,10 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, PublicKeyBase64, key::safe_
 
 use super::server::TestServer;
 use super::{Home, behind, hello, new_key, target};
+use crate::diagnostics::Code;
 use crate::provider::host::{HostError, HostTarget};
 use crate::provider::ssh::host_keys::{HostKeyError, fingerprint};
 use crate::provider::ssh::{Shell, SshError, SshShell};
-use crate::topology::diagnostic::Code;
 use crate::topology::model::HostKeyPolicy;
 
 struct Case {

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::server::TestServer;
 use super::{Home, hello, new_key, target, write_key};
+use crate::diagnostics::Code;
 use crate::provider::host::HostError;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::settings::PassphraseSource;
 use crate::provider::ssh::{Shell, SshError, SshSettings, SshShell};
-use crate::topology::diagnostic::Code;
 
 async fn log_in(settings: SshSettings, server: &TestServer) -> Result<(), SshError> {
     SshShell::new(settings).run(&target("router", server.port), &hello()).await.map(|_| ())

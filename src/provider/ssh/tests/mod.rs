@@ -1,12 +1,12 @@
 //! The real client against servers of its own protocol on loopback.
 
 mod commands;
+mod connections;
 mod host_keys;
 mod login;
 mod real_sshd;
 mod relay;
 mod server;
-mod ways;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

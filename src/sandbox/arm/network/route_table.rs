@@ -10,7 +10,7 @@ use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
 
 /// Azure takes no more routes in one table.
-const MOST_ROUTES: usize = 400;
+const MAX_ROUTES: usize = 400;
 
 const HOPS: [&str; 5] =
     ["VirtualAppliance", "VnetLocal", "Internet", "VirtualNetworkGateway", "None"];
@@ -27,9 +27,9 @@ pub(in super::super) fn complete(
     // Who uses the table is told by the users.
     json::take(body, &["properties", "subnets"]);
     let routes = json::items_mut(body, "/properties/routes");
-    if routes.len() > MOST_ROUTES {
+    if routes.len() > MAX_ROUTES {
         let message = format!(
-            "Route table {} has {} routes; at most {MOST_ROUTES} are allowed.",
+            "Route table {} has {} routes; at most {MAX_ROUTES} are allowed.",
             draft.id.name(),
             routes.len()
         );

@@ -210,7 +210,7 @@ fn hostile_answers_are_errors_that_can_be_printed() {
         format!("{line}{line}"),
         line.replace("\"routes\":\"", "\"routes\":\"*"),
         line.replace("\"routes\":\"", "\"routes\":[],\"x\":\""),
-        "x".repeat(super::super::super::MOST_OUTPUT + 1),
+        "x".repeat(super::super::super::MAX_OUTPUT + 1),
         configured().without("routes").line(),
         configured().without("rules").line(),
         configured().with("settings", "").line(),

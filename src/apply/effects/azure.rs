@@ -1,0 +1,164 @@
+//! Writes to Azure: one PUT an object, built on what Azure sent last.
+
+use serde_json::Value;
+
+use super::{failed, progress};
+use crate::apply::Round;
+use crate::apply::events::Outcome;
+use crate::bootstrap::cloud_init;
+use crate::plan::{Action, Change};
+use crate::provider::azure::client::Precondition;
+use crate::provider::azure::codec::managed_cluster;
+use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
+use crate::provider::error::ApiError;
+use crate::refresh::Current;
+use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
+use crate::resource::{ArmId, ObjectKey, Pending, Resource};
+
+fn of_api(error: &ApiError) -> Outcome {
+    if error.is_precondition_failed() {
+        return Outcome::GuardFailed { reason: "it was changed at the same moment".to_owned() };
+    }
+    failed(error, error.remedy())
+}
+
+/// Writes an object whole.
+pub(super) async fn put(
+    round: &Round<'_>,
+    change: &Change,
+    wanted: &Resource,
+    current: &Current,
+) -> Result<(), Outcome> {
+    let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
+        return Ok(());
+    };
+    let owner = round.run.scope.owner();
+    let marks = Marks { owner: &owner, side: &change.address.side };
+    let base = current.body.as_ref();
+    let creation = match wanted {
+        Resource::VirtualMachine(machine) if base.is_none() => {
+            round.run.doors.hosts.host_recreated(&change.address.name).await;
+            Some(machine_creation(round, change, machine).await?)
+        }
+        _ => None,
+    };
+    let body = codec::encode_any(wanted, base, &marks, creation.as_ref());
+    let Some(body) = body else { return Ok(()) };
+    let body = body.map_err(|error| failed(&error, "run the same command again"))?;
+    progress(round, change, "writing and waiting for Azure to finish");
+    let arm = &round.run.doors.arm;
+    let precondition = precondition(change, base);
+    if let Err(error) = arm.put(id, &body, precondition).await {
+        return settle(round, id, change, error).await;
+    }
+    if let (Resource::ManagedCluster(cluster), Some(base)) = (wanted, base) {
+        pools(round, id, cluster, base).await?;
+    }
+    Ok(())
+}
+
+/// A write whose answer was lost is repeated and refused, by its old etag or
+/// because the first one still runs: if the object is as wanted in the end, the
+/// first one was ours.
+async fn settle(
+    round: &Round<'_>,
+    id: &ArmId,
+    change: &Change,
+    error: ApiError,
+) -> Result<(), Outcome> {
+    if !error.is_precondition_failed() && !error.is_conflict() {
+        return Err(of_api(&error));
+    }
+    let body = round.run.doors.arm.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
+    let resource_type = id.resource_type().unwrap_or_default();
+    let now = body.as_ref().and_then(|body| match &change.after {
+        Some(Resource::RouteTableAssociation(_)) => {
+            codec::association::decode(body).ok().map(Resource::RouteTableAssociation)
+        }
+        _ => codec::decode_any(&resource_type, body)?.ok(),
+    });
+    match (now, &change.after) {
+        (Some(now), Some(wanted)) if crate::plan::diff::between(&now, wanted).is_empty() => Ok(()),
+        _ => Err(of_api(&error)),
+    }
+}
+
+fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
+    match base.and_then(codec::etag) {
+        Some(etag) => Precondition::IfMatch(etag.to_owned()),
+        // A machine that is asked for twice is made once: PUT is idempotent,
+        // and a repeat after a lost answer must not be refused.
+        None => {
+            debug_assert!(change.action != Action::Delete);
+            Precondition::None
+        }
+    }
+}
+
+/// A router's key is made at the last moment, works once, and lapses within
+/// the hour.
+async fn machine_creation(
+    round: &Round<'_>,
+    change: &Change,
+    machine: &VirtualMachine,
+) -> Result<MachineCreation, Outcome> {
+    let name = &change.address.name;
+    let tag = round.run.scope.topology.tailnet.tag.as_str();
+    let auth_key = match machine.role {
+        MachineRole::Worker => None,
+        MachineRole::Router => {
+            progress(round, change, "making an auth key for the tailnet");
+            let description = format!("stargate {name}");
+            let key = round.run.doors.tailnet.create_auth_key(tag, &description).await;
+            Some(key.map_err(|error| of_api(&error))?)
+        }
+    };
+    let data = cloud_init::user_data(name, machine.role, auth_key.as_ref());
+    Ok(MachineCreation::new(name.as_str(), data))
+}
+
+/// AKS takes new and leaving pools only one by one.
+async fn pools(
+    round: &Round<'_>,
+    cluster_id: &ArmId,
+    cluster: &crate::resource::azure::ManagedCluster,
+    base: &Value,
+) -> Result<(), Outcome> {
+    let changes = managed_cluster::pool_changes(cluster, base);
+    let arm = &round.run.doors.arm;
+    for (name, body) in &changes.create {
+        let pool = cluster_id.child("agentPools", name);
+        arm.put(&pool, body, Precondition::None).await.map_err(|error| of_api(&error))?;
+    }
+    for name in &changes.delete {
+        let pool = cluster_id.child("agentPools", name);
+        arm.delete(&pool, Precondition::None).await.map_err(|error| of_api(&error))?;
+    }
+    Ok(())
+}
+
+/// Waits until nothing works on an object any more.
+pub(super) async fn wait(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
+    round.run.doors.arm.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
+}
+
+/// Deletes an object and waits until it is gone.
+pub(super) async fn delete(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
+    round.run.doors.arm.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
+}
+
+/// Takes our table off a subnet that is not ours.
+pub(super) async fn detach(
+    round: &Round<'_>,
+    subnet: &ArmId,
+    current: &Current,
+) -> Result<(), Outcome> {
+    let Some(base) = &current.body else { return Ok(()) };
+    let nothing =
+        RouteTableAssociation { subnet: Pending::Known(subnet.clone()), route_table: None };
+    let body = codec::association::encode(&nothing, Some(base));
+    let precondition =
+        codec::etag(base).map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
+    let answer = round.run.doors.arm.put(subnet, &body, precondition).await;
+    answer.map(drop).map_err(|error| of_api(&error))
+}

@@ -1,0 +1,125 @@
+//! What happens during an apply, as data. Every reporter is fed from here.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Action;
+use crate::resource::Address;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// A round of observe → plan → execute begins to execute.
+    RoundStarted {
+        /// 1 for the first.
+        round: u32,
+        /// How many changes it makes.
+        changes: usize,
+    },
+    /// A step begins.
+    StepStarted {
+        /// The resource.
+        address: Address,
+        /// What is done to it.
+        action: Action,
+    },
+    /// A step tells how far it is.
+    StepProgress {
+        /// The resource.
+        address: Address,
+        /// What it is doing.
+        text: String,
+    },
+    /// A part of a step begins: work on a worker has many.
+    PartStarted {
+        /// The resource.
+        address: Address,
+        /// The part.
+        part: String,
+    },
+    /// A part of a step ended well.
+    PartFinished {
+        /// The resource.
+        address: Address,
+        /// The part.
+        part: String,
+        /// How long it took.
+        milliseconds: u64,
+    },
+    /// A step ended.
+    StepFinished {
+        /// The resource.
+        address: Address,
+        /// What was done to it.
+        action: Action,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took.
+        milliseconds: u64,
+    },
+    /// The apply was asked to stop; running steps finish.
+    Stopping,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// It was done, and read back as wanted.
+    Done,
+    /// It was so already: nothing was written.
+    UpToDate,
+    /// The object is not as it was when the plan was made.
+    GuardFailed {
+        /// What differs.
+        reason: String,
+    },
+    /// It failed.
+    Failed {
+        /// What was being done and what was found.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// It was not begun, because a step that it depends on did not end well.
+    Skipped {
+        /// That step.
+        because_of: Address,
+    },
+    /// It was not begun, because the apply was asked to stop.
+    NotStarted,
+    /// It was not begun, because too many of those before it failed.
+    RolloutHalted {
+        /// How many, or which one.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the resource is now as wanted.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Done | Self::UpToDate)
+    }
+}
+
+/// Takes events; the steps of a round tell them from several tasks.
+pub trait Reporter: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: &Event);
+}
+
+/// Takes events and does nothing with them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _event: &Event) {}
+}
+
+impl<T: Reporter + ?Sized> Reporter for Arc<T> {
+    fn event(&self, event: &Event) {
+        (**self).event(event);
+    }
+}

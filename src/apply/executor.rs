@@ -1,0 +1,278 @@
+//! Runs the steps of one round: ready ones side by side, each under its locks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::events::{Event, Outcome};
+use super::guard::{self, GuardVerdict};
+use super::locks::Locks;
+use super::steps::{StepId, Steps};
+use super::waves::{Turn, Waves};
+use super::{Round, effects, replaced};
+use crate::plan::destroy_create::Phase;
+use crate::plan::{Action, Change, Plan};
+use crate::refresh::read_one;
+use crate::resource::{Address, Kind, Resource};
+
+/// How many steps run side by side at the most; the budgets of the APIs are
+/// what really holds them back.
+const WIDTH: usize = 64;
+/// How long a service may take to show what was written.
+const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
+const READ_BACK_POLL: Duration = Duration::from_secs(2);
+
+/// Runs all changes and answers how each one ended.
+pub(super) async fn execute(round: &Round<'_>, plan: &Plan) -> BTreeMap<Address, Outcome> {
+    let work = Work {
+        round,
+        changes: plan.changes.iter().map(|change| (&change.address, change)).collect(),
+        locks: Locks::default(),
+    };
+    let mut state = State {
+        steps: Steps::of(&plan.changes),
+        waves: Waves::of(plan),
+        outcomes: BTreeMap::new(),
+        kept: BTreeSet::new(),
+    };
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < WIDTH && !round.run.stop.is_set() {
+            let Some(step) = state.steps.take_next() else { break };
+            let Some(change) = work.changes.get(&step.0).copied() else { continue };
+            let is_kept = state.kept.contains(&step.0);
+            running.push(work.run_step(change, step, is_kept));
+        }
+        let Some((step, outcome)) = running.next().await else { break };
+        state.ended(&work, step, outcome);
+    }
+    for (address, _) in state.steps.take_rest() {
+        work.finish(&address, Outcome::NotStarted, &mut state.outcomes);
+    }
+    state.outcomes
+}
+
+/// How far a round is.
+struct State {
+    steps: Steps,
+    waves: Waves,
+    outcomes: BTreeMap<Address, Outcome>,
+    /// Replacements that somebody did already.
+    kept: BTreeSet<Address>,
+}
+
+impl State {
+    /// Notes how a step ended.
+    fn ended(&mut self, work: &Work<'_>, step: StepId, outcome: Outcome) {
+        if step.1 == Phase::Destroy && outcome == Outcome::UpToDate {
+            self.kept.insert(step.0.clone());
+        }
+        match outcome {
+            // What waits for it is not begun either.
+            Outcome::NotStarted => work.finish(&step.0, outcome, &mut self.outcomes),
+            outcome if outcome.is_success() => {
+                self.steps.done(&step);
+                if step.1 == Phase::Create {
+                    self.outcomes.insert(step.0.clone(), outcome.clone());
+                    self.go_on(work, &step.0, &outcome);
+                }
+            }
+            outcome => {
+                self.outcomes.insert(step.0.clone(), outcome.clone());
+                self.skip_dependants(work, &step);
+                self.go_on(work, &step.0, &outcome);
+            }
+        }
+    }
+
+    fn skip_dependants(&mut self, work: &Work<'_>, step: &StepId) {
+        for (address, _) in self.steps.take_dependants(step) {
+            let skipped = Outcome::Skipped { because_of: step.0.clone() };
+            work.finish(&address, skipped.clone(), &mut self.outcomes);
+            self.go_on(work, &address, &skipped);
+        }
+    }
+
+    /// Lets the next wave of workers begin, or none any more.
+    fn go_on(&mut self, work: &Work<'_>, address: &Address, outcome: &Outcome) {
+        match self.waves.ended(address, outcome) {
+            Turn::Nothing => {}
+            Turn::Begin(wave) => self.steps.begin_wave(wave),
+            Turn::Stop(reason) => {
+                for step in self.steps.take_where(|address| self.waves.hold(address)) {
+                    let held_back = Outcome::RolloutHalted { reason: reason.clone() };
+                    work.finish(&step.0, held_back, &mut self.outcomes);
+                    self.skip_dependants(work, &step);
+                }
+            }
+        }
+    }
+}
+
+/// What the steps of a round share.
+struct Work<'a> {
+    round: &'a Round<'a>,
+    changes: BTreeMap<&'a Address, &'a Change>,
+    locks: Locks,
+}
+
+impl Work<'_> {
+    /// Tells how a change ended that was not carried out.
+    fn finish(
+        &self,
+        address: &Address,
+        outcome: Outcome,
+        outcomes: &mut BTreeMap<Address, Outcome>,
+    ) {
+        if outcomes.contains_key(address) {
+            return;
+        }
+        let Some(change) = self.changes.get(address) else { return };
+        self.round.run.reporter.event(&Event::StepFinished {
+            address: address.clone(),
+            action: change.action,
+            outcome: outcome.clone(),
+            milliseconds: 0,
+        });
+        outcomes.insert(address.clone(), outcome);
+    }
+
+    async fn run_step(&self, change: &Change, step: StepId, is_kept: bool) -> (StepId, Outcome) {
+        let round = self.round;
+        let started = Instant::now();
+        let _guards = self.locks.take(change).await;
+        // It waited for its locks, and somebody may have asked to stop since.
+        if round.run.stop.is_set() {
+            return (step, Outcome::NotStarted);
+        }
+        let (address, action) = (change.address.clone(), change.action);
+        if step.1 == Phase::Destroy || change.action != Action::Replace {
+            let event = Event::StepStarted { address: address.clone(), action };
+            round.run.reporter.event(&event);
+        }
+        let outcome = match step.1 {
+            Phase::Destroy => tear_down(round, &self.changes, change).await,
+            Phase::Create if is_kept => Ok(Outcome::UpToDate),
+            Phase::Create if change.action == Action::Replace => make_anew(round, change).await,
+            Phase::Create => make(round, change).await,
+        };
+        let outcome = outcome.unwrap_or_else(std::convert::identity);
+        if step.1 == Phase::Create || !outcome.is_success() {
+            let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let outcome = outcome.clone();
+            let event = Event::StepFinished { address, action, outcome, milliseconds };
+            round.run.reporter.event(&event);
+        }
+        (step, outcome)
+    }
+}
+
+/// Guard → act → verify.
+async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let mut current = read(round, change).await?;
+    let unfinished = effects::is_being_made(&current);
+    if unfinished {
+        effects::wait_until_made(round, change).await?;
+        current = read(round, change).await?;
+    }
+    match guard::check(change, current.observed.as_ref()) {
+        // What was waited for, or came with its machine, was made by this apply.
+        GuardVerdict::UpToDate if unfinished || came_by_itself(change) => return Ok(Outcome::Done),
+        GuardVerdict::UpToDate => return Ok(Outcome::UpToDate),
+        GuardVerdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
+        GuardVerdict::Act => {}
+    }
+    if change.action == Action::Delete {
+        effects::remove(round, change, &current).await?;
+        return Ok(Outcome::Done);
+    }
+    effects::make(round, change, &current).await?;
+    verify(round, change).await
+}
+
+/// A device joins the tailnet when its machine boots.
+fn came_by_itself(change: &Change) -> bool {
+    change.action == Action::Create && change.address.kind == Kind::TailnetDevice
+}
+
+/// Takes away what is to be made anew. `UpToDate` says that it was made anew
+/// before, and stays.
+async fn tear_down(
+    round: &Round<'_>,
+    changes: &BTreeMap<&Address, &Change>,
+    change: &Change,
+) -> Result<Outcome, Outcome> {
+    let current = read(round, change).await?;
+    let Some(observed) = &current.observed else {
+        // A worker without a Node may have what another cluster left on it.
+        if change.requested {
+            effects::remove(round, change, &current).await?;
+        }
+        return Ok(Outcome::Done);
+    };
+    if replaced::already(round, changes, change).await? {
+        return Ok(Outcome::UpToDate);
+    }
+    if let GuardVerdict::Stale(reason) = guard::check(change, Some(observed)) {
+        return Err(Outcome::GuardFailed { reason });
+    }
+    effects::remove(round, change, &current).await?;
+    Ok(Outcome::Done)
+}
+
+async fn make_anew(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let current = read(round, change).await?;
+    effects::make(round, change, &current).await?;
+    verify(round, change).await
+}
+
+pub(super) async fn read(
+    round: &Round<'_>,
+    change: &Change,
+) -> Result<crate::refresh::Current, Outcome> {
+    let target = effects::router_target(round, change).await?;
+    read_one(round.run.doors, round.access.as_ref(), target.as_ref(), round.run.scope, change)
+        .await
+        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+}
+
+/// Reads back until what was written is to be seen: lists and devices lag.
+async fn verify(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let deadline = Instant::now() + READ_BACK_WITHIN;
+    loop {
+        let current = read(round, change).await?;
+        let differs = match &current.observed {
+            None => "it is not there".to_owned(),
+            Some(observed) => {
+                let wanted = change.after.as_ref();
+                match wanted.and_then(|wanted| first_difference(&observed.resource, wanted)) {
+                    None => return Ok(Outcome::Done),
+                    Some(field) => format!("its field {field} is not as written"),
+                }
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(Outcome::Failed {
+                reason: format!("{} was written, but {differs}", change.address),
+                remedy: "run the same command again; if it stays so, another program writes the \
+                         object too"
+                    .to_owned(),
+            });
+        }
+        tokio::time::sleep(read_back_poll(change)).await;
+    }
+}
+
+fn first_difference(observed: &Resource, wanted: &Resource) -> Option<String> {
+    crate::plan::diff::between(observed, wanted).first().map(|field| field.path.to_string())
+}
+
+fn read_back_poll(change: &Change) -> Duration {
+    match change.address.kind {
+        Kind::AdvertisedRoutes | Kind::CiliumNode => READ_BACK_POLL / 4,
+        _ => READ_BACK_POLL,
+    }
+}

@@ -1,0 +1,117 @@
+//! Was a replacement done already, by an earlier run of the same plan or by
+//! somebody who applies at the same time? Then it is not done once more.
+
+use std::collections::BTreeMap;
+
+use super::events::Outcome;
+use super::executor::read;
+use super::{Round, effects, guard};
+use crate::plan::{Action, Change};
+use crate::resource::Address;
+
+/// Whether what a replacement is made for has come about.
+pub(super) async fn already(
+    round: &Round<'_>,
+    changes: &BTreeMap<&Address, &Change>,
+    change: &Change,
+) -> Result<bool, Outcome> {
+    // Who asks for it by name wants it whatever there is.
+    if change.requested {
+        return Ok(false);
+    }
+    let Some(cause) = cause(changes, change) else { return Ok(false) };
+    let current = read(round, cause).await?;
+    if cause.action == Action::Replace && effects::is_being_made(&current) {
+        return Ok(true);
+    }
+    Ok(current.observed.is_some_and(|observed| guard::is_as_wanted(cause, &observed)))
+}
+
+/// The change that tells: the object itself where a field of its own asks for
+/// the replacement; else what it lives in; else what only comes with it.
+fn cause<'a>(changes: &BTreeMap<&Address, &'a Change>, change: &'a Change) -> Option<&'a Change> {
+    let mut at = change;
+    // No chain of homes is longer than the plan.
+    for _ in 0..=changes.len() {
+        if at.action == Action::Create || at.fields().iter().any(|field| field.forces_replacement) {
+            return Some(at);
+        }
+        match at.caused_by.as_ref().and_then(|home| changes.get(home)) {
+            Some(home) => at = home,
+            None => return brought(changes, at),
+        }
+    }
+    None
+}
+
+fn brought<'a>(changes: &BTreeMap<&Address, &'a Change>, bringer: &Change) -> Option<&'a Change> {
+    changes
+        .values()
+        .find(|change| {
+            change.action == Action::Create && change.caused_by.as_ref() == Some(&bringer.address)
+        })
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::diff::{FieldChange, FieldPath};
+    use crate::resource::{Kind, ObjectKey, Side};
+
+    fn address(name: &str) -> Address {
+        Address::new(Kind::VirtualMachine, Side::Cluster, name)
+    }
+
+    fn change(name: &str, action: Action, caused_by: Option<&str>, forced: bool) -> Change {
+        let field = FieldChange {
+            path: FieldPath(vec!["location".to_owned()]),
+            before: None,
+            after: None,
+            pending: false,
+            forces_replacement: forced,
+        };
+        Change {
+            address: address(name),
+            key: ObjectKey::Host(name.to_owned()),
+            action,
+            differences: vec![field],
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: String::new(),
+            caused_by: caused_by.map(address),
+            interrupts: None,
+            wave: None,
+            requested: false,
+        }
+    }
+
+    fn cause_of(changes: &[Change], name: &str) -> Option<String> {
+        let by_address: BTreeMap<_, _> = changes.iter().map(|it| (&it.address, it)).collect();
+        cause(&by_address, by_address[&address(name)]).map(|cause| cause.address.name.clone())
+    }
+
+    #[test]
+    fn a_replacement_is_told_by_what_asks_for_it() {
+        use Action::{Create, Replace};
+        let changes = [
+            change("subnet", Replace, None, true),
+            change("interface", Replace, Some("subnet"), false),
+            change("machine", Replace, Some("interface"), false),
+            change("lapsed", Replace, None, false),
+            change("device", Create, Some("lapsed"), false),
+            change("beside", Replace, Some("lapsed"), false),
+            change("alone", Replace, None, false),
+        ];
+        assert_eq!(cause_of(&changes, "subnet").as_deref(), Some("subnet"));
+        assert_eq!(cause_of(&changes, "machine").as_deref(), Some("subnet"));
+        // What is made anew for what it brings is told by that.
+        assert_eq!(cause_of(&changes, "lapsed").as_deref(), Some("device"));
+        assert_eq!(cause_of(&changes, "beside").as_deref(), Some("device"));
+        assert_eq!(cause_of(&changes, "alone"), None);
+    }
+}

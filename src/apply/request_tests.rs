@@ -1,0 +1,221 @@
+//! What a plan of a world that matches its topology asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::events::Silent;
+use super::{ApplyStatus, Run, StopSignal, apply, make_plan};
+use crate::provider::azure::ArmClient;
+use crate::provider::clients::{Clients, ClusterConnector};
+use crate::provider::cluster::{ClusterClient, ClusterError};
+use crate::provider::credentials::{StaticToken, TailnetCredentials};
+use crate::provider::host::{
+    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+};
+use crate::provider::http::{Api, RequestCount};
+use crate::provider::limits::Limits;
+use crate::provider::secret::Secret;
+use crate::provider::tailnet::TailnetClient;
+use crate::refresh::Scope;
+use crate::resource::Owner;
+use crate::sandbox::transport::{InMemory, kube_client};
+use crate::sandbox::{SharedWorld, World};
+use crate::topology::load::load_text;
+use crate::topology::model::Topology;
+use crate::topology::names::SubscriptionId;
+
+/// The most requests that a plan without changes may take.
+const MAX_REQUESTS: u64 = 60;
+
+/// One datacenter of VMs and one of machines that are there already.
+fn topology(workers: u32) -> Topology {
+    let text = format!(
+        r#"
+        [stargate]
+        name = "two"
+        [azure]
+        location = "canadacentral"
+        [cluster]
+        name = "two"
+        resource_group = "two"
+        kubernetes_version = "1.33.5"
+        pod_cidr = "10.240.0.0/13"
+        service_cidr = "10.0.0.0/16"
+        [cluster.node_pools.system]
+        count = 2
+        vm_size = "Standard_D2s_v5"
+        [cluster.router]
+        name = "two-router"
+        subnet_cidr = "10.237.0.0/24"
+        vm_size = "Standard_D2s_v5"
+        [profiles.standard]
+        kubernetes_version = "1.33.5"
+        [datacenters.dc1]
+        pod_pool = "10.243.0.0/17"
+        profile = "standard"
+        [datacenters.dc1.azure]
+        resource_group = "two-dc1"
+        vnet_cidr = "10.60.0.0/16"
+        subnet_cidr = "10.60.1.0/24"
+        router_subnet_cidr = "10.60.0.0/24"
+        vm_size = "Standard_D2s_v5"
+        [datacenters.dc1.router]
+        name = "dc1-router"
+        [datacenters.dc1.worker_range]
+        name = "dc1-worker-{{:03}}"
+        count = {workers}
+        first_ip = "10.60.1.5"
+        [datacenters.dc2]
+        pod_pool = "10.243.128.0/17"
+        profile = "standard"
+        [datacenters.dc2.existing]
+        network_cidr = "10.61.0.0/16"
+        [datacenters.dc2.router]
+        name = "dc2-router"
+        ip = "10.61.0.4"
+        ssh_address = "dc2.example.com"
+        [datacenters.dc2.worker_range]
+        name = "dc2-worker-{{:03}}"
+        count = {workers}
+        first_ip = "10.61.1.5"
+        "#
+    );
+    load_text("stargate.toml", &text).unwrap().topology
+}
+
+/// A door that notes whom it leads to.
+#[derive(Debug)]
+struct Noting {
+    world: SharedWorld,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Noting {
+    fn note(&self, target: &HostTarget) {
+        self.asked.lock().unwrap().push(target.hostname.clone());
+    }
+}
+
+#[async_trait]
+impl HostClient for Noting {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        self.note(target);
+        self.world.probe_router(target).await
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        change: &RouterChange,
+    ) -> Result<(), HostError> {
+        self.note(target);
+        self.world.change_router(target, change).await
+    }
+
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.note(target);
+        self.world.probe_worker(target).await
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        self.note(target);
+        self.world.apply_worker_step(target, step).await
+    }
+}
+
+#[derive(Debug)]
+struct PassThrough(SharedWorld);
+
+#[async_trait]
+impl ClusterConnector for PassThrough {
+    async fn connect(
+        &self,
+        _kubeconfig: &str,
+        owner: Owner,
+    ) -> Result<ClusterClient, ClusterError> {
+        Ok(ClusterClient::new(kube_client(self.0.clone()), owner, RequestCount::default()))
+    }
+}
+
+fn doors(world: &SharedWorld, hosts: &Arc<Noting>) -> Clients {
+    let requests = RequestCount::default();
+    let wire = Arc::new(InMemory::new(world.clone()));
+    let token = Arc::new(StaticToken(Secret::new("token")));
+    Clients {
+        arm: ArmClient::new(
+            wire.clone(),
+            "https://azure.sandbox",
+            token,
+            Limits::unlimited(),
+            requests.clone(),
+        ),
+        tailnet: TailnetClient::new(
+            wire,
+            "https://tailscale.sandbox",
+            "-",
+            TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
+            Limits::unlimited(),
+            requests.clone(),
+        ),
+        connector: Arc::new(PassThrough(world.clone())),
+        kubeconfig: None,
+        hosts: hosts.clone(),
+        requests,
+    }
+}
+
+/// What a plan asked for when nothing was left to do.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    requests: BTreeMap<Api, u64>,
+    hosts: BTreeSet<String>,
+}
+
+/// Applies a topology of so many workers a datacenter and plans again.
+async fn plan_of_a_matching_world(workers: u32) -> Asked {
+    let topology = topology(workers);
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let mut world = World::new(1);
+    world.seed(&topology);
+    let world = SharedWorld::with_clock(world, Arc::new(move || now));
+    let hosts = Arc::new(Noting { world: world.clone(), asked: Mutex::default() });
+    let doors = doors(&world, &hosts);
+    let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);
+    let scope = Scope::new(&topology, subscription, "ssh-ed25519 AAAA test".to_owned());
+    let clock = move || now;
+    let stop = StopSignal::default();
+    let run = Run { doors: &doors, scope: &scope, reporter: &Silent, now: &clock, stop };
+    let nothing = BTreeSet::new();
+    let first = make_plan(&run, &nothing).await;
+    let applied = apply(&run, &nothing, first, &|_| false).await;
+    assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", applied.remaining);
+
+    hosts.asked.lock().unwrap().clear();
+    world.change(|world, _| world.log.clear());
+    let again = make_plan(&run, &nothing).await;
+    assert!(again.plan.is_empty());
+    assert_eq!(again.plan.unchanged, again.desired.len());
+    let asked = hosts.asked.lock().unwrap().clone();
+    let once: BTreeSet<String> = asked.iter().cloned().collect();
+    assert_eq!(asked.len(), once.len(), "a host is asked once: {asked:?}");
+    let requests = Api::ALL.into_iter().map(|api| (api, world.read(|world| world.log.count(api))));
+    Asked { requests: requests.collect(), hosts: once }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_a_matching_world_asks_for_nothing_by_the_worker() {
+    let few = plan_of_a_matching_world(5).await;
+    let many = plan_of_a_matching_world(20).await;
+    assert_eq!(few, many, "four times the workers fit on the same pages");
+    let total: u64 = many.requests.values().sum();
+    assert!(total <= MAX_REQUESTS, "{total} requests: {many:?}");
+    let routers = ["two-router", "dc1-router", "dc2-router"].map(str::to_owned);
+    assert_eq!(many.hosts, BTreeSet::from(routers), "SSH leads to routers only");
+}

@@ -1,0 +1,303 @@
+//! The steps of a plan and their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::destroy_create::{Phase, half_steps};
+use crate::plan::{Change, InWave};
+use crate::resource::Address;
+
+/// Names a step.
+pub(super) type StepId = (Address, Phase);
+
+/// The steps of a round that are not taken out yet.
+///
+/// Edges are kept from cause to effect, so that the end of a step costs no
+/// more than the steps that wait for it.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// How many steps each one still waits for.
+    waiting: BTreeMap<StepId, usize>,
+    /// The steps that wait for each one.
+    dependants: BTreeMap<StepId, Vec<StepId>>,
+    /// Those of `waiting` that wait for nothing, by their change's place in the
+    /// plan.
+    ready: BTreeSet<(usize, StepId)>,
+    places: BTreeMap<Address, usize>,
+    /// The steps that wait for the turn of their wave, besides what else.
+    of_wave: BTreeMap<u32, Vec<StepId>>,
+}
+
+impl Steps {
+    /// The steps of changes, in the order of the plan.
+    pub(super) fn of(changes: &[Change]) -> Self {
+        let places = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
+        let mut steps = Self {
+            waiting: BTreeMap::new(),
+            dependants: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            places,
+            of_wave: BTreeMap::new(),
+        };
+        let halves = half_steps(changes);
+        let names: Vec<Option<StepId>> = halves
+            .iter()
+            .map(|step| Some((changes.get(step.change)?.address.clone(), step.phase)))
+            .collect();
+        let name = |place: &usize| names.get(*place).cloned().flatten();
+        for (place, step) in halves.iter().enumerate() {
+            let (Some(id), Some(change)) = (name(&place), changes.get(step.change)) else {
+                continue;
+            };
+            let waits = |wave: &InWave| step.phase == Phase::Create || wave.teardown_waits;
+            let causes = step.after.iter().filter_map(name).collect();
+            steps.add(id, causes, change.wave.filter(waits));
+        }
+        steps
+    }
+
+    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>, wave: Option<InWave>) {
+        // The first wave waits for nobody.
+        let later = wave.map(|wave| wave.number).filter(|number| *number > 1);
+        if let Some(number) = later {
+            self.of_wave.entry(number).or_default().push(step.clone());
+        } else if causes.is_empty() {
+            self.is_ready(step.clone());
+        }
+        self.waiting.insert(step.clone(), causes.len() + usize::from(later.is_some()));
+        for cause in causes {
+            self.dependants.entry(cause).or_default().push(step.clone());
+        }
+    }
+
+    fn is_ready(&mut self, step: StepId) {
+        let place = self.places.get(&step.0).copied().unwrap_or(usize::MAX);
+        self.ready.insert((place, step));
+    }
+
+    /// Takes out the first step of the plan that waits for nothing any more:
+    /// where not all of them can run at once, deletions so come last.
+    pub(super) fn take_next(&mut self) -> Option<StepId> {
+        let (_, step) = self.ready.pop_first()?;
+        self.waiting.remove(&step);
+        Some(step)
+    }
+
+    /// Notes that a step ended well.
+    pub(super) fn done(&mut self, step: &StepId) {
+        let dependants = self.dependants.remove(step).unwrap_or_default();
+        self.release(dependants);
+    }
+
+    /// Lets a wave begin, and those before it that were over before their turn.
+    pub(super) fn begin_wave(&mut self, wave: u32) {
+        let later = self.of_wave.split_off(&(wave + 1));
+        let begun = std::mem::replace(&mut self.of_wave, later);
+        begun.into_values().for_each(|steps| self.release(steps));
+    }
+
+    fn release(&mut self, steps: Vec<StepId>) {
+        for dependant in steps {
+            let Some(left) = self.waiting.get_mut(&dependant) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                self.is_ready(dependant);
+            }
+        }
+    }
+
+    /// Takes out every step that can no longer be begun, because it waits for
+    /// this one, directly or not.
+    pub(super) fn take_dependants(&mut self, failed: &StepId) -> Vec<StepId> {
+        let mut lost = Vec::new();
+        let mut causes = vec![failed.clone()];
+        while let Some(cause) = causes.pop() {
+            for step in self.dependants.remove(&cause).unwrap_or_default() {
+                if self.waiting.remove(&step).is_some() {
+                    causes.push(step.clone());
+                    lost.push(step);
+                }
+            }
+        }
+        lost
+    }
+
+    /// Takes out the steps of changes, ready or not.
+    pub(super) fn take_where(&mut self, is_one: impl Fn(&Address) -> bool) -> Vec<StepId> {
+        let taken: Vec<StepId> =
+            self.waiting.keys().filter(|(address, _)| is_one(address)).cloned().collect();
+        for step in &taken {
+            self.waiting.remove(step);
+        }
+        self.ready.retain(|(_, step)| self.waiting.contains_key(step));
+        taken
+    }
+
+    /// Takes out all that is left, ready or not.
+    pub(super) fn take_rest(&mut self) -> Vec<StepId> {
+        self.ready.clear();
+        std::mem::take(&mut self.waiting).into_keys().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Action;
+    use crate::resource::{Kind, ObjectKey, Side};
+
+    fn address(name: &str) -> Address {
+        Address::new(Kind::RouteTable, Side::Cluster, name)
+    }
+
+    fn change(name: &str, action: Action, depends_on: &[&str]) -> Change {
+        Change {
+            address: address(name),
+            key: ObjectKey::Host(name.to_owned()),
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: depends_on.iter().map(|name| address(name)).collect(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: String::new(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+        }
+    }
+
+    fn take_ready(steps: &mut Steps) -> Vec<StepId> {
+        std::iter::from_fn(|| steps.take_next()).collect()
+    }
+
+    fn names(steps: &[StepId]) -> Vec<&str> {
+        steps.iter().map(|(address, _)| address.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_step_is_ready_once_all_that_it_waits_for_is_done() {
+        let create = |name, after: &[&str]| change(name, Action::Create, after);
+        let mut steps = Steps::of(&[
+            create("a", &[]),
+            create("b", &["a", "absent"]),
+            create("c", &["a", "b"]),
+            create("turn", &["turn"]),
+        ]);
+        assert_eq!(names(&take_ready(&mut steps)), ["a"]);
+        assert!(take_ready(&mut steps).is_empty());
+        steps.done(&(address("a"), Phase::Create));
+        assert_eq!(names(&take_ready(&mut steps)), ["b"]);
+        steps.done(&(address("b"), Phase::Create));
+        assert_eq!(names(&take_ready(&mut steps)), ["c"]);
+        assert_eq!(names(&steps.take_rest()), ["turn"], "a cycle is never begun");
+    }
+
+    #[test]
+    fn what_waits_for_a_failed_step_is_lost_and_nothing_else() {
+        let create = |name, after: &[&str]| change(name, Action::Create, after);
+        let mut steps = Steps::of(&[
+            create("a", &[]),
+            create("b", &["a"]),
+            create("c", &["b", "other"]),
+            create("d", &["other"]),
+            create("other", &[]),
+        ]);
+        assert_eq!(names(&take_ready(&mut steps)), ["a", "other"]);
+        assert_eq!(names(&steps.take_dependants(&(address("a"), Phase::Create))), ["b", "c"]);
+        steps.done(&(address("other"), Phase::Create));
+        assert_eq!(names(&take_ready(&mut steps)), ["d"]);
+        assert!(steps.take_rest().is_empty());
+    }
+
+    #[test]
+    fn a_replacement_goes_before_it_comes_and_after_what_lives_in_it() {
+        let mut home = change("home", Action::Replace, &[]);
+        home.destroy_after = vec![address("resident")];
+        let resident = change("resident", Action::Replace, &["home"]);
+        let mut steps = Steps::of(&[home, resident]);
+        for expected in [
+            ("resident", Phase::Destroy),
+            ("home", Phase::Destroy),
+            ("home", Phase::Create),
+            ("resident", Phase::Create),
+        ] {
+            let step = (address(expected.0), expected.1);
+            assert_eq!(take_ready(&mut steps), std::slice::from_ref(&step));
+            steps.done(&step);
+        }
+    }
+
+    #[test]
+    fn what_is_ready_comes_in_the_order_of_the_plan() {
+        let names_in_plan = ["m", "z", "a", "gone"];
+        let changes = names_in_plan.map(|name| match name {
+            "gone" => change(name, Action::Delete, &[]),
+            "a" => change(name, Action::Create, &["z"]),
+            _ => change(name, Action::Create, &[]),
+        });
+        let mut steps = Steps::of(&changes);
+        assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".to_owned()));
+        let second = steps.take_next().unwrap();
+        assert_eq!(second.0.name, "z");
+        // What only now is ready stands before the deletion all the same.
+        steps.done(&second);
+        assert_eq!(names(&take_ready(&mut steps)), ["a", "gone"]);
+    }
+
+    #[test]
+    fn two_that_change_places_both_go_before_either_comes() {
+        let swap = |name, other| {
+            let mut change = change(name, Action::Replace, &[]);
+            change.create_after_destroy_of = vec![address(other)];
+            change
+        };
+        let mut steps = Steps::of(&[swap("one", "other"), swap("other", "one")]);
+        let gone = take_ready(&mut steps);
+        assert_eq!(gone, [(address("one"), Phase::Destroy), (address("other"), Phase::Destroy)]);
+        steps.done(&gone[0]);
+        assert_eq!(steps.take_next(), None);
+        steps.done(&gone[1]);
+        assert_eq!(names(&take_ready(&mut steps)), ["one", "other"]);
+    }
+
+    #[test]
+    fn a_wave_waits_for_its_turn_and_for_what_it_depends_on() {
+        let in_wave = |name, after: &[&str], number| {
+            let mut change = change(name, Action::Create, after);
+            change.wave = Some(InWave { number, teardown_waits: true });
+            change
+        };
+        let mut steps = Steps::of(&[
+            change("vm", Action::Create, &[]),
+            in_wave("first", &[], 1),
+            in_wave("second", &["vm"], 2),
+            in_wave("third", &[], 3),
+            change("free", Action::Create, &[]),
+        ]);
+        assert_eq!(names(&take_ready(&mut steps)), ["vm", "first", "free"]);
+        steps.begin_wave(2);
+        assert_eq!(names(&take_ready(&mut steps)), Vec::<&str>::new(), "the VM is not there");
+        steps.done(&(address("vm"), Phase::Create));
+        assert_eq!(names(&take_ready(&mut steps)), ["second"]);
+        assert_eq!(names(&steps.take_where(|it| it.name == "third")), ["third"]);
+        assert!(steps.take_rest().is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_is_made_anew_stays_until_its_wave() {
+        let replaced = |teardown_waits| {
+            let mut change = change("w", Action::Replace, &[]);
+            change.wave = Some(InWave { number: 2, teardown_waits });
+            let mut steps = Steps::of(&[change]);
+            let before = take_ready(&mut steps);
+            before.iter().for_each(|step| steps.done(step));
+            steps.begin_wave(2);
+            (before.len(), take_ready(&mut steps))
+        };
+        assert_eq!(replaced(true), (0, vec![(address("w"), Phase::Destroy)]));
+        assert_eq!(replaced(false), (1, vec![(address("w"), Phase::Create)]));
+    }
+}

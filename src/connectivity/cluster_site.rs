@@ -1,0 +1,174 @@
+//! The cluster's side: AKS's nodes in their VNet, and the router there.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::host_routing::{node_kernel, pods_hidden};
+use super::projected_state::ProjectedFact;
+use super::segments::unread_subnet;
+use super::{Builder, Provenance, SiteHosts};
+use crate::dataplane::fabric::{Fabric, Interface, OverlayRange, Subnet};
+use crate::dataplane::host::{Pods, SegmentPort};
+use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
+use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, UntoldNode};
+use crate::desired::names;
+use crate::inventory::Source;
+use crate::net::prefix::router_address;
+use crate::resource::{Address, ArmId, Kind, Resource, Side};
+
+/// What the virtual network is called while nobody could read its name.
+const UNREAD_NETWORK: &str = "the AKS VNet";
+
+impl Builder<'_> {
+    /// The VNet, the nodes and the router; nothing while there is no cluster.
+    pub(super) fn cluster_site(&mut self) {
+        let topology = self.sources.topology;
+        let name = topology.cluster.router.name.as_str();
+        let address =
+            Address::new(Kind::ManagedCluster, Side::Cluster, topology.cluster.name.as_str());
+        let origin = self.provenance.of(&address);
+        let cluster = self.state.cluster();
+        if cluster.is_none() && !matches!(self.state.resource(&address), ProjectedFact::Hidden) {
+            return;
+        }
+        // AKS's nodes are told of by the cluster itself.
+        let of_nodes = self.provenance.add(Provenance { address, source: Source::Kubernetes });
+        let segment = SegmentId(self.segments.len());
+        let mut fabric = Fabric {
+            name: cluster.map_or(UNREAD_NETWORK, |it| it.virtual_network.name()).to_owned(),
+            origin,
+            unread: self.unread_nodes(origin, of_nodes),
+            address_space: cluster.map(|it| it.address_prefixes.clone()).unwrap_or_default(),
+            subnets: Vec::new(),
+            interfaces: BTreeMap::new(),
+            overlay: PrefixTable::default(),
+        };
+        let mut subnets = Vec::new();
+        let mut nodes = Vec::new();
+        if let Some(cluster) = cluster {
+            subnets = self.cluster_subnets(cluster, &mut fabric);
+            for node in &self.sources.facts.nodes {
+                nodes.push(self.aks_node(cluster, node, (segment, of_nodes), &mut fabric));
+            }
+            for node in &self.sources.facts.untold_nodes {
+                nodes.extend(self.untold_node(cluster, node, (segment, of_nodes), &mut fabric));
+            }
+        }
+        let subnet = topology.cluster.router.subnet_cidr;
+        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
+        let runs = self.machine_runs(&Side::Cluster, name);
+        let port = SegmentPort { segment, address: own };
+        let router = self.add_router(&Side::Cluster, name, port, runs, subnet);
+        let interface = Address::new(Kind::NetworkInterface, Side::Cluster, names::interface(name));
+        self.attach(&mut fabric, router, &interface, &subnets);
+        self.segments.push(Segment::Fabric(Box::new(fabric)));
+        self.sites.push(SiteHosts { side: Side::Cluster, router, nodes });
+    }
+
+    /// Who would have told of nodes, or of pods of theirs, that are not known.
+    fn unread_nodes(&self, of_cluster: Origin, of_nodes: Origin) -> Option<Origin> {
+        let facts = self.sources.facts;
+        if facts.cluster.is_none() {
+            return Some(of_cluster);
+        }
+        let hidden = self.state.is_hidden(Kind::Worker, None);
+        (hidden || !facts.untold_nodes.is_empty()).then_some(of_nodes)
+    }
+
+    /// The nodes' subnets, then the router's.
+    fn cluster_subnets(&mut self, cluster: &ClusterFacts, fabric: &mut Fabric) -> Vec<Address> {
+        let mut addresses = Vec::new();
+        for node_subnet in &cluster.node_subnets {
+            let address =
+                Address::new(Kind::RouteTableAssociation, Side::Cluster, node_subnet.id.name());
+            let origin = self.provenance.of(&address);
+            let routes = match self.state.resource(&address) {
+                ProjectedFact::There(Resource::RouteTableAssociation(association)) => {
+                    let table: Option<&ArmId> = association.route_table.as_ref();
+                    self.user_routes(&Side::Cluster, &address, table)
+                }
+                ProjectedFact::There(_) | ProjectedFact::Absent => {
+                    Fact::known(Default::default(), origin)
+                }
+                ProjectedFact::Hidden => Fact::unknown(origin),
+            };
+            let security = self.group_of_nodes(&address, node_subnet.security_group.as_ref());
+            let name = node_subnet.id.name().to_owned();
+            fabric.subnets.push(Subnet { name, routes, security });
+            addresses.push(address);
+        }
+        let address = Address::new(Kind::Subnet, Side::Cluster, names::CLUSTER_ROUTER_SUBNET);
+        if let Some(subnet) = self.subnet(&address) {
+            fabric.subnets.push(subnet);
+            addresses.push(address);
+        }
+        addresses
+    }
+
+    fn aks_node(
+        &mut self,
+        cluster: &ClusterFacts,
+        node: &AksNode,
+        (segment, origin): (SegmentId, Origin),
+        fabric: &mut Fabric,
+    ) -> HostId {
+        let network = node_network(cluster, node.address);
+        let mut kernel = node_kernel(network, origin);
+        kernel.translations.push(pods_hidden(node.pod_cidr, cluster.pod_cidr));
+        let host = self.add_host(Host {
+            name: node.name.clone(),
+            runs: Fact::known(true, origin),
+            ports: vec![SegmentPort { segment, address: node.address }],
+            pods: Fact::known(Pods::Range(node.pod_cidr), origin),
+            kernel: Fact::known(kernel, origin),
+        });
+        hang(fabric, cluster, (host, node.address), origin);
+        let range = OverlayRange { node: node.address, origin };
+        fabric.overlay.insert(node.pod_cidr, range);
+        host
+    }
+
+    /// A node that Azure has not given its pods yet, where it has an address.
+    fn untold_node(
+        &mut self,
+        cluster: &ClusterFacts,
+        node: &UntoldNode,
+        (segment, origin): (SegmentId, Origin),
+        fabric: &mut Fabric,
+    ) -> Option<HostId> {
+        let address = node.address?;
+        let kernel = node_kernel(node_network(cluster, address), origin);
+        let host = self.add_host(Host {
+            name: node.name.clone(),
+            runs: Fact::known(true, origin),
+            ports: vec![SegmentPort { segment, address }],
+            pods: Fact::unknown(origin),
+            kernel: Fact::known(kernel, origin),
+        });
+        hang(fabric, cluster, (host, address), origin);
+        Some(host)
+    }
+}
+
+/// The range of the subnet that an address is in.
+fn node_network(cluster: &ClusterFacts, address: Ipv4Addr) -> Ipv4Net {
+    let subnet = cluster.node_subnets.iter().find(|subnet| subnet.prefix.contains(&address));
+    subnet.map(|subnet| subnet.prefix).unwrap_or_default()
+}
+
+/// Hangs a node on its subnet; AKS's own interfaces do not forward.
+fn hang(
+    fabric: &mut Fabric,
+    cluster: &ClusterFacts,
+    (host, address): (HostId, Ipv4Addr),
+    origin: Origin,
+) {
+    let of_subnet = |subnet: &NodeSubnet| subnet.prefix.contains(&address);
+    let subnet = cluster.node_subnets.iter().position(of_subnet);
+    let subnet = subnet.unwrap_or_else(|| unread_subnet(fabric, origin));
+    let forwarding = Fact::known(false, origin);
+    fabric.interfaces.insert(address, Interface { host, subnet, forwarding, in_overlay: true });
+}

@@ -1,0 +1,192 @@
+//! What kernels are told: AKS nodes', workers' and routers'.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Builder;
+use super::projected_state::ProjectedFact;
+use crate::dataplane::host::{
+    self, Kernel, KernelHop, KernelRoute, Leaving, Port, ReversePathFilter, Rule, TableId,
+    Translation,
+};
+use crate::dataplane::tunnel::Offers;
+use crate::dataplane::{Fact, HostId, Member, Origin};
+use crate::resource::host::RouterHost;
+use crate::resource::tailnet::RouteSet;
+use crate::resource::{Address, Kind, Resource, Side};
+
+/// The metric of routes that end a way: any other route goes before them.
+const LAST_METRIC: u32 = 4_096;
+/// Our rules, Tailscale's, and the kernel's own.
+const OUR_RULE: u32 = 5_200;
+const TAILSCALE_RULE: u32 = 5_270;
+
+/// A router whose kernel waits for the tailnet's tables.
+pub(super) struct RouterInMaking {
+    pub(super) id: HostId,
+    /// What stargate told it, where anybody could look.
+    told: Fact<RouterHost>,
+    /// Its own network, on the LAN or in the fabric.
+    network: Ipv4Net,
+}
+
+/// A kernel that sends everything to the one segment that it is on.
+pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
+    let route = KernelRoute { metric: 0, hop: KernelHop::OnLink(0), origin };
+    Kernel::plain([(network, route), (Ipv4Net::default(), route)].into_iter().collect())
+}
+
+/// Cilium hides pods from whatever is no pod.
+pub(super) fn pods_hidden(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
+    Translation {
+        entering: Some(Port::Own),
+        leaving: Leaving::Segments,
+        sources: pods,
+        except: vec![pod_cidr],
+    }
+}
+
+/// Puts routes that stargate wrote into table main.
+pub(super) fn add_routes(
+    kernel: &mut Kernel,
+    routes: &BTreeMap<Ipv4Net, crate::resource::host::KernelRoute>,
+    origin: Origin,
+) {
+    use crate::resource::host::KernelRoute::{Tunnel, Unreachable, Via};
+    for (prefix, route) in routes {
+        let (metric, hop) = match route {
+            Tunnel => (0, KernelHop::Tunnel),
+            Via(neighbour) => (0, KernelHop::Via(0, *neighbour)),
+            Unreachable => (LAST_METRIC, KernelHop::Unreachable),
+        };
+        kernel.add_route(TableId::MAIN, *prefix, KernelRoute { metric, hop, origin });
+    }
+}
+
+impl RouterInMaking {
+    /// The kernel with the table that Tailscale keeps.
+    pub(super) fn kernel(self, member: Option<&Member>) -> Fact<Kernel> {
+        let origin = self.told.origin();
+        let Ok(told) = self.told.read() else { return Fact::unknown(origin) };
+        let Some(routes) = told.kernel_routes.known() else { return Fact::unknown(origin) };
+        let mut kernel = node_kernel(self.network, origin);
+        add_routes(&mut kernel, routes, origin);
+        kernel.forwarding = told.ip_forwarding;
+        kernel.reverse_path_filter = match told.reverse_path_filter {
+            0 => ReversePathFilter::Off,
+            1 => ReversePathFilter::Strict,
+            _ => ReversePathFilter::Loose,
+        };
+        kernel.clamps_segment_size = told.mss_clamp;
+        kernel.translations = translations(told);
+        for prefix in &told.local_prefixes {
+            kernel.rules.push(Rule { to: *prefix, ..Rule::any(OUR_RULE, TableId::MAIN) });
+        }
+        if let Some(member) = member {
+            let route = |origin| KernelRoute { metric: 0, hop: KernelHop::Tunnel, origin };
+            let table = match member.peers.read() {
+                Ok(peers) => {
+                    peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect()
+                }
+                // What asks the table goes into the tunnel, which knows no more
+                // than that it does not know; what does not ask it goes its way.
+                Err(unread) if is_told_in_tunnel(member, &kernel) => {
+                    std::iter::once((Ipv4Net::default(), route(unread.origin))).collect()
+                }
+                Err(unread) => return Fact::unknown(unread.origin),
+            };
+            kernel.tables.insert(TableId::TAILSCALE, table);
+            kernel.rules.push(Rule::any(TAILSCALE_RULE, TableId::TAILSCALE));
+        }
+        kernel.sort_rules();
+        Fact::known(kernel, origin)
+    }
+}
+
+/// Whether nothing decides by an unread table 52 before the tunnel is asked.
+fn is_told_in_tunnel(member: &Member, kernel: &Kernel) -> bool {
+    member.connected.read() == Ok(&true) && kernel.reverse_path_filter != ReversePathFilter::Strict
+}
+
+/// Ours hides what goes into the tunnel, Tailscale's what comes out of it.
+fn translations(told: &RouterHost) -> Vec<Translation> {
+    let any = Ipv4Net::default();
+    let rule = |entering, leaving| Translation { entering, leaving, sources: any, except: vec![] };
+    let ours = told.masquerade.then(|| rule(None, Leaving::Tunnel));
+    let theirs = told.snat_subnet_routes.then(|| rule(Some(Port::Tunnel), Leaving::Segments));
+    ours.into_iter().chain(theirs).collect()
+}
+
+impl Builder<'_> {
+    /// A router's place in the tailnet, and its kernel to come.
+    pub(super) fn add_router(
+        &mut self,
+        side: &Side,
+        name: &str,
+        port: host::SegmentPort,
+        runs: Fact<bool>,
+        network: Ipv4Net,
+    ) -> HostId {
+        let host_address = Address::new(Kind::RouterHost, side.clone(), name);
+        let origin = self.provenance.of(&host_address);
+        let told = match self.state.resource(&host_address) {
+            ProjectedFact::There(Resource::RouterHost(told)) => Fact::known(told.clone(), origin),
+            _ => Fact::unknown(origin),
+        };
+        let id = self.add_host(host::Host {
+            name: name.to_owned(),
+            runs,
+            ports: vec![port],
+            pods: Fact::known(host::Pods::None, origin),
+            kernel: Fact::unknown(origin),
+        });
+        let accepts = match told.read() {
+            Ok(told) => Fact::known(told.accept_routes, origin),
+            Err(_) => Fact::unknown(origin),
+        };
+        let member = self.member(side, name, accepts);
+        self.members.insert(id, member);
+        self.routers.push(RouterInMaking { id, told, network });
+        id
+    }
+
+    /// A device that is not there is as one that is not connected.
+    fn member(&mut self, side: &Side, name: &str, accepts: Fact<bool>) -> Member {
+        let address = |kind| Address::new(kind, side.clone(), name);
+        let device = address(Kind::TailnetDevice);
+        let origin = self.provenance.of(&device);
+        let connected = match self.state.resource(&device) {
+            ProjectedFact::There(Resource::TailnetDevice(device)) => {
+                Fact::known(device.authorized && device.online, origin)
+            }
+            ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
+            ProjectedFact::Hidden => Fact::unknown(origin),
+        };
+        let own: Option<&Ipv4Addr> = self.sources.facts.router_addresses.get(name);
+        let advertised = self.prefixes(&address(Kind::AdvertisedRoutes));
+        let approved = self.prefixes(&address(Kind::ApprovedRoutes));
+        Member {
+            address: own.map_or(Fact::unknown(origin), |own| Fact::known(*own, origin)),
+            connected,
+            peers: Fact::unknown(origin),
+            offers: Offers { advertised, approved, accepts },
+        }
+    }
+
+    fn prefixes(&mut self, address: &Address) -> Fact<Vec<Ipv4Net>> {
+        let origin = self.provenance.of(address);
+        match self.state.resource(address) {
+            ProjectedFact::There(
+                Resource::AdvertisedRoutes(RouteSet { prefixes, .. })
+                | Resource::ApprovedRoutes(RouteSet { prefixes, .. }),
+            ) => match prefixes.known() {
+                Some(prefixes) => Fact::known(prefixes.iter().copied().collect(), origin),
+                None => Fact::unknown(origin),
+            },
+            ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(Vec::new(), origin),
+            ProjectedFact::Hidden => Fact::unknown(origin),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What must hold besides every pair being reached: what would break the next
+//! node, or the next change, or hide that something is broken.
+
+mod kubelets;
+mod machines;
+mod objects;
+mod rule;
+mod tables;
+mod unchecked;
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+
+use super::projected_state::{ProjectedFact, ProjectedState};
+use super::{IntermediateState, PathModel, Sources};
+use crate::dataplane::{HostId, Origin};
+use crate::resource::Address;
+
+pub use rule::Rule;
+pub use unchecked::{BEYOND, Unchecked, Why, unchecked};
+
+/// A rule that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Breach {
+    /// The rule.
+    pub rule: Rule,
+    /// The resource that breaks it.
+    pub address: Address,
+    /// What was found, in words.
+    pub found: String,
+}
+
+/// Looks at every rule.
+pub fn breaches(
+    sources: Sources<'_>,
+    model: &PathModel,
+    moment: &IntermediateState,
+) -> Vec<Breach> {
+    let state = ProjectedState::new(sources, moment);
+    let mut found = Found { model, state, breaches: BTreeSet::new() };
+    found.routes_to_nobody();
+    found.stale_routes(sources);
+    found.others_pods();
+    found.offers_and_approvals();
+    found.shared_ranges();
+    found.interfaces();
+    found.detours();
+    found.routers(sources);
+    found.kubelets();
+    found.objects(sources);
+    found.breaches.into_iter().collect()
+}
+
+struct Found<'a> {
+    model: &'a PathModel,
+    state: ProjectedState<'a>,
+    breaches: BTreeSet<Breach>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, rule: Rule, address: Address, found: String) {
+        self.breaches.insert(Breach { rule, address, found });
+    }
+
+    fn add_at(&mut self, rule: Rule, origin: Origin, found: String) {
+        if let Some(told) = self.model.provenance.get(origin) {
+            self.add(rule, told.address.clone(), found);
+        }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = HostId> {
+        self.model.sites.iter().flat_map(|site| site.nodes.iter().copied())
+    }
+
+    fn range(&self, host: HostId) -> Option<Ipv4Net> {
+        self.model.network.host(host)?.pods.read().ok()?.range()
+    }
+}

@@ -1,0 +1,51 @@
+//! Whether the API server reaches the kubelets of workers: it asks through an
+//! agent on AKS's own nodes, and `kubectl logs` and `exec` hang on that.
+
+use std::collections::BTreeMap;
+
+use super::super::{PROTOCOL, addresses, node_ends};
+use super::{Found, Rule};
+use crate::dataplane::equivalence::Classes;
+use crate::dataplane::{End, HostId, Protocol, Verdict, trace_round_trip};
+use crate::resource::{Address, Side};
+
+/// The port that a kubelet answers on.
+const KUBELET: Protocol = Protocol::Tcp(10_250);
+
+impl Found<'_> {
+    /// Where nothing passes between two nodes the pairs tell of it already;
+    /// here it is told where the kubelet's port alone does not pass.
+    pub(super) fn kubelets(&mut self) {
+        let network = &self.model.network;
+        let asking: Vec<HostId> = self.nodes_of(|side| *side == Side::Cluster);
+        let asked: Vec<HostId> = self.nodes_of(|side| *side != Side::Cluster);
+        let classes = Classes::of(network, node_ends(self.model));
+        let from = |end: &End| asking.contains(&end.host);
+        let mut found: BTreeMap<Address, (u64, String)> = BTreeMap::new();
+        for class_trip in classes.trips(network, KUBELET) {
+            let (asks, answers) = class_trip.example;
+            if !from(&asks) || !asked.contains(&answers.host) {
+                continue;
+            }
+            let Some((_, verdict @ Verdict::Dropped(_))) = class_trip.round_trip.broken() else {
+                continue;
+            };
+            if !trace_round_trip(network, asks, answers.address, PROTOCOL).reached() {
+                continue;
+            }
+            let Some(address) = addresses(self.model, verdict).into_iter().next() else { continue };
+            let name = |end: End| network.name(end.host).to_owned();
+            let example = format!("{} to {}", name(asks), name(answers));
+            found.entry(address).or_insert((0, example)).0 += class_trip.pairs;
+        }
+        for (address, (pairs, example)) in found {
+            let found = format!("TCP port 10250 does not pass, as {example} ({pairs} in all)");
+            self.add(Rule::KubeletPortReachable, address, found);
+        }
+    }
+
+    fn nodes_of(&self, fits: impl Fn(&Side) -> bool) -> Vec<HostId> {
+        let sites = self.model.sites.iter().filter(|site| fits(&site.side));
+        sites.flat_map(|site| site.nodes.iter().copied()).collect()
+    }
+}

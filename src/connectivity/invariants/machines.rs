@@ -1,0 +1,67 @@
+//! Rules about interfaces and routers.
+
+use super::{Found, ProjectedFact, Rule, Sources};
+use crate::dataplane::HostId;
+use crate::dataplane::fabric::Segment;
+use crate::dataplane::host::{KernelHop, TableId};
+use crate::net::prefix::TAILNET_RANGE;
+use crate::resource::{Address, Kind, Resource, Side};
+
+impl Found<'_> {
+    pub(super) fn interfaces(&mut self) {
+        for (_, segment) in self.model.network.segments() {
+            let Segment::Fabric(fabric) = segment else { continue };
+            let ours = fabric.interfaces.iter().filter(|(_, interface)| !interface.in_overlay);
+            for (address, interface) in ours {
+                if interface.forwarding.read() == Ok(&false) {
+                    let found = format!("{address} takes and sends only packets of its own");
+                    self.add_at(Rule::IpForwardingEnabled, interface.forwarding.origin(), found);
+                }
+            }
+        }
+    }
+
+    pub(super) fn routers(&mut self, sources: Sources<'_>) {
+        for site in self.model.sites.clone() {
+            let name = self.model.network.name(site.router).to_owned();
+            let address = Address::new(Kind::RouterHost, site.side.clone(), name);
+            let ProjectedFact::There(Resource::RouterHost(host)) = self.state.resource(&address)
+            else {
+                continue;
+            };
+            if host.masquerade != host.snat_subnet_routes {
+                let (on, off) = ("what goes into the tunnel", "what comes out of it");
+                let (on, off) = if host.masquerade { (on, off) } else { (off, on) };
+                let found = format!("sources are hidden of {on}, and not of {off}");
+                self.add(Rule::SnatSymmetric, address.clone(), found);
+            }
+            if !host.mss_clamp {
+                let found = "TCP's segments may be larger than the tunnel takes".to_owned();
+                self.add(Rule::MssClamped, address.clone(), found);
+            }
+            if site.side != Side::Cluster {
+                self.ends(sources, site.router, &address);
+            }
+        }
+    }
+
+    /// An address of a broad range that nobody has must end at the router.
+    fn ends(&mut self, sources: Sources<'_>, router: HostId, address: &Address) {
+        let Some(cluster) = &sources.facts.cluster else { return };
+        let host = self.model.network.host(router);
+        let Some(kernel) = host.and_then(|host| host.kernel.read().ok()) else { return };
+        let broad = cluster.address_prefixes.iter().copied();
+        for range in broad.chain([cluster.pod_cidr, TAILNET_RANGE]) {
+            let nobody = range.broadcast();
+            if self.model.network.owner_of(nobody).is_some() {
+                continue;
+            }
+            let main = kernel.tables.get(&TableId::MAIN);
+            let ends = main.and_then(|main| main.get(&range)).map(|route| route.hop);
+            if ends != Some(KernelHop::Unreachable) {
+                let found = format!("what of {range} nobody has goes on instead of ending there");
+                self.add(Rule::UnroutedPodsBlackholed, address.clone(), found);
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Rules about objects of the cluster, and about what carries our mark.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde_json::Value;
+
+use super::{Found, ProjectedFact, Rule, Sources};
+use crate::desired::manifests::ROUTE_MANAGER;
+use crate::net::prefix;
+use crate::plan::Action;
+use crate::resource::host::Worker;
+use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
+use crate::resource::{Address, Kind, Resource, Side};
+use crate::topology::model::Datacenter;
+
+/// How many of a Node's labels that are not as they should be are named.
+const MAX_LABELS: usize = 2;
+
+impl Found<'_> {
+    pub(super) fn objects(&mut self, sources: Sources<'_>) {
+        let looked_at = [Kind::CiliumNode, Kind::Server, Kind::Worker];
+        for desired in sources.desired.iter() {
+            let address = &desired.address;
+            if !looked_at.contains(&address.kind) {
+                continue;
+            }
+            match (self.state.resource(address), &desired.resource) {
+                (ProjectedFact::There(Resource::CiliumNode(node)), _) => {
+                    self.cilium_node(address, node)
+                }
+                (ProjectedFact::There(Resource::Manifest(server)), _) => {
+                    self.server(sources, address, server);
+                }
+                (ProjectedFact::There(Resource::Worker(worker)), Resource::Worker(wanted)) => {
+                    self.worker(sources, address, worker, wanted);
+                }
+                _ => {}
+            }
+        }
+        self.manifests(sources);
+        self.left_over(sources);
+    }
+
+    fn cilium_node(&mut self, address: &Address, node: &CiliumNode) {
+        let Some(range) = self.worker_range(address) else { return };
+        if node.pod_cidrs != [range] {
+            let found = match &node.pod_cidrs[..] {
+                [] => format!("it names no pods; the worker's are {range}"),
+                [first, ..] => format!("it names {first}; the worker's pods are {range}"),
+            };
+            self.add(Rule::CiliumNodePodCidrSet, address.clone(), found);
+        }
+    }
+
+    fn worker_range(&self, address: &Address) -> Option<Ipv4Net> {
+        let worker = Address::new(Kind::Worker, address.side.clone(), address.name.as_str());
+        match self.state.resource(&worker) {
+            ProjectedFact::There(Resource::Worker(worker)) => {
+                Some(worker.pod_cidr).filter(|range| prefix::size(range) > 1)
+            }
+            _ => None,
+        }
+    }
+
+    fn server(&mut self, sources: Sources<'_>, address: &Address, server: &Manifest) {
+        // Without the tailnet's word nobody knows its addresses.
+        if self.state.is_hidden(Kind::TailnetDevice, None) {
+            return;
+        }
+        let named = server.body.pointer("/spec/routerIP").and_then(Value::as_str);
+        let named = named.unwrap_or_default();
+        let own = router_of(sources, &address.side);
+        let known = &sources.facts.router_addresses;
+        let own = own.and_then(|it| Some((it, known.get(it.router.name.as_str())?)));
+        let found = match (own, named.parse::<Ipv4Addr>()) {
+            (Some((_, own)), Ok(named)) if named == *own => return,
+            (Some((datacenter, own)), _) => {
+                format!("`{named}` is not {own}, the address of {}", datacenter.router.name)
+            }
+            (None, _) => format!("`{named}` is no router's address in the tailnet"),
+        };
+        self.add(Rule::ServerRouterAddressCurrent, address.clone(), found);
+    }
+
+    fn worker(&mut self, sources: Sources<'_>, address: &Address, seen: &Worker, wanted: &Worker) {
+        if !seen.ready {
+            let found = "its Node is not Ready: pods are moved away from it".to_owned();
+            self.add(Rule::WorkersReady, address.clone(), found);
+        }
+        if let Some(host) = seen.host.seen() {
+            let found = match (host.cni_configuration, &host.cni_chosen) {
+                (None, _) => Some("our CNI configuration is not there".to_owned()),
+                (Some(named), _) if named != seen.pod_cidr => {
+                    Some(format!("its CNI names {named}, and its pods are {}", seen.pod_cidr))
+                }
+                (Some(_), None) => Some("the runtime has not chosen our CNI".to_owned()),
+                (Some(_), Some(_)) => None,
+            };
+            if let Some(found) = found {
+                self.add(Rule::CniConfigActive, address.clone(), found);
+            }
+        }
+        for found in wrong_of_node(sources, seen, wanted) {
+            self.add(Rule::NodesMatchSpec, address.clone(), found);
+        }
+    }
+
+    /// Objects that are applied whole, wanted or not.
+    fn manifests(&mut self, sources: Sources<'_>) {
+        for (_, observed) in sources.inventory.iter() {
+            let Resource::Manifest(manifest) = &observed.resource else { continue };
+            let side = sources.desired.iter().find_map(|desired| match &desired.resource {
+                Resource::Manifest(wanted) if wanted.object_name() == manifest.object_name() => {
+                    Some(desired.address.side.clone())
+                }
+                _ => None,
+            });
+            let (kind, name) = (manifest.kind.into(), manifest.name.as_str());
+            let address = Address::new(kind, side.unwrap_or(Side::Cluster), name);
+            if let Some(path) = secret_in(&manifest.body, String::new()) {
+                let found = format!("{path} holds what looks like a key or a token");
+                self.add(Rule::NoSecretsInCluster, address.clone(), found);
+            }
+            let is_manager = manifest.kind == ManifestKind::DaemonSet && name == ROUTE_MANAGER;
+            if is_manager && !sources.topology.network.route_manager {
+                let found = "it writes routes on AKS's nodes, and `[network]` does not ask for it";
+                self.add(Rule::NoRouteManagerUnlessEnabled, address, found.to_owned());
+            }
+        }
+    }
+
+    fn left_over(&mut self, sources: Sources<'_>) {
+        let changes = sources.plan.changes.iter();
+        let deleted = changes.filter(|it| it.action == Action::Delete).map(|it| &it.address);
+        let blocked = sources.plan.blocked.iter();
+        let kept = blocked.filter(|it| it.action == Action::Delete).map(|it| &it.address);
+        for address in deleted.chain(kept) {
+            let found = "it carries the topology's mark, and the topology does not ask for it";
+            self.add(Rule::NoOrphans, address.clone(), found.to_owned());
+        }
+    }
+}
+
+fn router_of<'a>(sources: Sources<'a>, side: &Side) -> Option<&'a Datacenter> {
+    let Side::Datacenter(name) = side else { return None };
+    sources.topology.datacenters.iter().find(|it| it.name == *name)
+}
+
+/// What of a Node is not as the topology has it.
+fn wrong_of_node(sources: Sources<'_>, seen: &Worker, wanted: &Worker) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if seen.ip != wanted.ip {
+        wrong.push(format!("its address is {}, not {}", seen.ip, wanted.ip));
+    }
+    if seen.provider_id != wanted.provider_id {
+        wrong.push(format!("its provider id is `{}`", seen.provider_id));
+    }
+    let lacking =
+        wanted.labels.iter().filter(|(name, value)| seen.labels.get(*name) != Some(value));
+    let lacking: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
+    if !lacking.is_empty() {
+        let shown = lacking[..lacking.len().min(MAX_LABELS)].join(", ");
+        wrong.push(format!("{} of its labels differ, as {shown}", lacking.len()));
+    }
+    let plane = sources.facts.cluster.as_ref().map(|cluster| cluster.version);
+    if let Some(plane) = plane.filter(|plane| !seen.kubelet_version.may_join(*plane)) {
+        let kubelet = seen.kubelet_version;
+        wrong.push(format!("its kubelet is {kubelet}, and the control plane {plane}"));
+    }
+    wrong
+}
+
+/// The path of a text that looks like a credential.
+fn secret_in(value: &Value, path: String) -> Option<String> {
+    match value {
+        Value::String(text) => is_secret(text).then_some(path),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(number, item)| secret_in(item, format!("{path}[{number}]")))
+        }
+        Value::Object(fields) => {
+            fields.iter().find_map(|(name, field)| secret_in(field, format!("{path}.{name}")))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// A key of Tailscale's, a private key, or a bootstrap token.
+fn is_secret(text: &str) -> bool {
+    let is_plain =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_token = |word: &str| {
+        let parts = word.split_once('.');
+        parts.is_some_and(|(id, secret)| {
+            id.len() == 6 && secret.len() == 16 && is_plain(id) && is_plain(secret)
+        })
+    };
+    text.contains("tskey-")
+        || text.contains("PRIVATE KEY-----")
+        || text.split_whitespace().any(is_token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_told_from_names_and_versions() {
+        for secret in [
+            "tskey-auth-k1-abc",
+            "token abcdef.0123456789abcdef",
+            "-----BEGIN OPENSSH PRIVATE KEY-----",
+        ] {
+            assert!(is_secret(secret), "{secret}");
+        }
+        for plain in
+            ["10.244.64.0/20", "stargate.io/v1alpha1", "docker.io/bloomberg/goldpinger:3.10.2"]
+        {
+            assert!(!is_secret(plain), "{plain}");
+        }
+        let body = serde_json::json!({"spec": {"list": ["fine", "tskey-api-x"]}});
+        assert_eq!(secret_in(&body, String::new()).as_deref(), Some(".spec.list[1]"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Rules about what tables and routers hold.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+
+use super::super::usual;
+use super::{Found, Rule, Sources};
+use crate::dataplane::fabric::{FabricHop, Segment};
+use crate::dataplane::{Fact, HostId, Origin};
+use crate::resource::Kind;
+
+impl Found<'_> {
+    pub(super) fn routes_to_nobody(&mut self) {
+        for (_, segment) in self.model.network.segments() {
+            let Segment::Fabric(fabric) = segment else { continue };
+            if fabric.unread.is_some() {
+                continue;
+            }
+            for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
+                for (prefix, route) in routes.iter() {
+                    let FabricHop::Appliance(hop) = route.hop else { continue };
+                    if !fabric.interfaces.contains_key(&hop) {
+                        let found = format!("{prefix} leads to {hop}, where nobody is");
+                        self.add_at(Rule::NextHopExists, route.origin, found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A route for pods that no node has: a node that comes would get them.
+    pub(super) fn stale_routes(&mut self, sources: Sources<'_>) {
+        let Some(cluster) = &sources.facts.cluster else { return };
+        let hidden = self.state.is_hidden(Kind::Worker, None);
+        if hidden || !sources.facts.untold_nodes.is_empty() {
+            return;
+        }
+        let ranges: BTreeSet<Ipv4Net> = self.nodes().filter_map(|node| self.range(node)).collect();
+        let pools: BTreeSet<Ipv4Net> =
+            sources.topology.datacenters.iter().filter_map(|it| it.pod_pool).collect();
+        let meets = |prefix: &Ipv4Net| {
+            ranges.iter().any(|range| range.contains(prefix) || prefix.contains(range))
+        };
+        for (_, segment) in self.model.network.segments() {
+            let Segment::Fabric(fabric) = segment else { continue };
+            for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
+                for (prefix, route) in routes.within(&cluster.pod_cidr) {
+                    let is_pods = prefix != cluster.pod_cidr && !pools.contains(&prefix);
+                    if is_pods && !meets(&prefix) {
+                        let found = format!("{prefix} is routed, and no node has such pods");
+                        self.add_at(Rule::NoStaleRoutes, route.origin, found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A broad prefix steals the packets of a site that takes it up: a kernel
+    /// asks Tailscale's table before its own.
+    pub(super) fn others_pods(&mut self) {
+        for site in &self.model.sites {
+            for node in &site.nodes {
+                let Some(range) = self.range(*node) else { continue };
+                for (member, offers) in self.offers() {
+                    if member == site.router {
+                        continue;
+                    }
+                    for (prefix, origin) in offers.iter().filter(|it| it.0.contains(&range)) {
+                        let node = self.model.network.name(*node);
+                        let found = format!("{prefix} holds the pods of {node} ({range})");
+                        self.add_at(Rule::NoOverlappingAdvertisements, *origin, found);
+                    }
+                }
+            }
+        }
+        self.one_example_of_each();
+    }
+
+    /// A prefix that holds the pods of a thousand nodes is one breach.
+    fn one_example_of_each(&mut self) {
+        let mut seen = BTreeSet::new();
+        self.breaches.retain(|breach| {
+            let prefix = breach.found.split(' ').next().unwrap_or_default().to_owned();
+            breach.rule != Rule::NoOverlappingAdvertisements
+                || seen.insert((breach.address.clone(), prefix))
+        });
+    }
+
+    /// What a router offers and the tailnet does not accept, and the reverse.
+    pub(super) fn offers_and_approvals(&mut self) {
+        let told = |fact: &Fact<Vec<Ipv4Net>>| -> Option<BTreeSet<Ipv4Net>> {
+            Some(fact.read().ok()?.iter().copied().collect())
+        };
+        for member in self.model.network.tunnel().members.values() {
+            let offers = &member.offers;
+            let (Some(offered), Some(approved)) =
+                (told(&offers.advertised), told(&offers.approved))
+            else {
+                continue;
+            };
+            for prefix in offered.difference(&approved) {
+                let found = format!("{prefix} is offered, and the tailnet has not approved it");
+                self.add_at(Rule::AdvertisedRoutesApproved, offers.approved.origin(), found);
+            }
+            for prefix in approved.difference(&offered) {
+                let found = format!("{prefix} is approved, and the router does not offer it");
+                self.add_at(Rule::AdvertisedRoutesApproved, offers.advertised.origin(), found);
+            }
+        }
+    }
+
+    /// What each member offers or may offer, and where that was read.
+    fn offers(&self) -> Vec<(HostId, Vec<(Ipv4Net, Origin)>)> {
+        let told = |prefixes: &Fact<Vec<Ipv4Net>>| {
+            let origin = prefixes.origin();
+            let all = prefixes.read().cloned().unwrap_or_default();
+            all.into_iter().map(move |prefix| (prefix, origin))
+        };
+        let members = self.model.network.tunnel().members.iter();
+        members
+            .map(|(id, member)| {
+                let offers = &member.offers;
+                (*id, told(&offers.advertised).chain(told(&offers.approved)).collect())
+            })
+            .collect()
+    }
+
+    /// Prefixes nest or are apart: of the sorted ones only neighbours can share.
+    pub(super) fn shared_ranges(&mut self) {
+        let nodes = self.model.sites.iter().flat_map(|site| &site.nodes);
+        let mut ranges: Vec<(Ipv4Net, HostId)> =
+            nodes.filter_map(|node| Some((self.range(*node)?, *node))).collect();
+        ranges.sort();
+        let mut widest: Option<(Ipv4Net, HostId)> = None;
+        for (range, node) in ranges {
+            let holder = widest.filter(|(wide, _)| wide.contains(&range));
+            let Some((_, holder)) = holder else {
+                widest = Some((range, node));
+                continue;
+            };
+            let name = |id| self.model.network.name(id).to_owned();
+            let found = format!("{range} of {} is also {}'s", name(node), name(holder));
+            let network = &self.model.network;
+            let origin = network.host(node).map(|host| host.pods.origin());
+            if let Some(origin) = origin {
+                self.add_at(Rule::PodCidrsDisjoint, origin, found);
+            }
+        }
+    }
+
+    pub(super) fn detours(&mut self) {
+        for site in self.model.sites.clone() {
+            let network = &self.model.network;
+            let port = site.nodes.first().and_then(|id| network.host(*id)?.ports.first().copied());
+            let segment = port.and_then(|port| network.segment(port.segment));
+            let (Some(port), Some(Segment::Fabric(fabric))) = (port, segment) else { continue };
+            let Some(asking) = fabric.interfaces.get(&port.address) else { continue };
+            let Some(subnet) = fabric.subnets.get(asking.subnet) else { continue };
+            let Ok(routes) = subnet.routes.read() else { continue };
+            let mut found = Vec::new();
+            for node in &site.nodes {
+                let own = network.host(*node).and_then(|host| host.ports.first());
+                let (Some(own), Some(range)) = (own, self.range(*node)) else { continue };
+                let route = fabric.effective_route(asking, routes, usual(&range));
+                if let FabricHop::Appliance(hop) = route.hop
+                    && hop != own.address
+                    && fabric.interfaces.get(&hop).is_some_and(|it| it.host == site.router)
+                {
+                    found.push(format!("neighbours reach {range} by {hop}, not straight"));
+                }
+            }
+            let origin = subnet.routes.origin();
+            for found in found {
+                self.add_at(Rule::NoRouterHairpinInVnet, origin, found);
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What is not looked at, lest it look as if it held.
+
+use std::collections::BTreeSet;
+
+use super::super::{PathModel, Sources};
+use super::Rule;
+use crate::inventory::Source;
+use crate::resource::{Kind, ObjectKey, Observable, Resource};
+
+/// A rule that was not looked at, or not wholly.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unchecked {
+    /// The rule.
+    pub rule: Rule,
+    /// Why not.
+    pub why: Why,
+}
+
+/// Why a rule was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// A source could not be read.
+    Unread(Source),
+    /// Nobody looked at the workers' hosts themselves: their Nodes vouch for
+    /// what was once applied.
+    Vouched,
+    /// There is nothing of the kind yet.
+    Nothing,
+}
+
+/// What no look at the world tells, by the number of the invariant.
+pub const BEYOND: [(u8, &str); 4] = [
+    (12, "when kubelets' certificates expire, and whether they are renewed"),
+    (13, "whether a second apply changes nothing (`stargate drift` tells)"),
+    (14, "what a destroy would leave (what is left over now is looked for)"),
+    (15, "secrets in logs, arguments of processes and files on hosts"),
+];
+
+/// The rules that were not looked at, or not wholly, each with a reason.
+pub fn unchecked(sources: Sources<'_>, model: &PathModel) -> Vec<Unchecked> {
+    let mut found = BTreeSet::new();
+    for rule in Rule::ALL.iter().copied() {
+        let mut note = |why| {
+            found.insert(Unchecked { rule, why });
+        };
+        for kind in rule.looks_at() {
+            if let Some(gap) = sources.inventory.gap_for(*kind, None) {
+                note(Why::Unread(gap.source.clone()));
+            }
+            if *kind == Kind::RouterHost {
+                for source in unread_routers(sources, model) {
+                    note(Why::Unread(source));
+                }
+            }
+        }
+        if rule == Rule::CniConfigActive && are_vouched(sources) {
+            note(Why::Vouched);
+        }
+        if model.sites.is_empty() {
+            note(Why::Nothing);
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn unread_routers(sources: Sources<'_>, model: &PathModel) -> Vec<Source> {
+    let routers = model.sites.iter().map(|site| model.network.name(site.router).to_owned());
+    let is_unread = |name: &String| sources.inventory.get(&ObjectKey::Host(name.clone())).is_none();
+    routers.filter(is_unread).map(Source::Host).collect()
+}
+
+fn are_vouched(sources: Sources<'_>) -> bool {
+    sources.inventory.iter().any(|(_, observed)| match &observed.resource {
+        Resource::Worker(worker) => matches!(worker.host, Observable::Unobserved(_)),
+        _ => false,
+    })
+}

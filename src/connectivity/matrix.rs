@@ -1,0 +1,192 @@
+//! Which site reaches which, and which facts stand against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::{Discriminant, discriminant};
+
+use ipnet::Ipv4Net;
+
+use super::PathModel;
+use crate::dataplane::equivalence::{ClassRoundTrip, Classes};
+use crate::dataplane::{Cause, End, HostId, Origin, Protocol, RoundTrip, Verdict};
+use crate::net::prefix;
+
+/// What pairs are asked for: what Goldpinger measures.
+pub const PROTOCOL: Protocol = Protocol::Tcp(8_080);
+
+/// How many pairs of two sites fare how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// Reached, and answered.
+    pub reached: u64,
+    /// Dropped on the way there or back.
+    pub dropped: u64,
+    /// A fact that it depends on could not be read.
+    pub unknown: u64,
+}
+
+/// Pairs that the same fact stands against.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// One of them.
+    pub example: (End, End),
+    /// How it fares.
+    pub trip: RoundTrip,
+    /// How many there are.
+    pub pairs: u64,
+    /// From and to which sites, by their numbers in the model.
+    pub sites: BTreeSet<(usize, usize)>,
+}
+
+/// Site against site.
+#[derive(Debug, Clone, Default)]
+pub struct Matrix {
+    /// By the numbers of the asking and the asked site.
+    pub cells: BTreeMap<(usize, usize), Pairs>,
+    /// By what stands against them, the most pairs first.
+    pub broken: Vec<Broken>,
+    /// Nodes whose pods nobody could read of.
+    pub unread: Vec<(HostId, Origin)>,
+}
+
+/// What tells one reason from another: the cause and where it was read.
+type Reason = (Option<Discriminant<Cause>>, Option<Origin>);
+
+impl Matrix {
+    /// Looks at pods and nodes of every site against those of every other, and
+    /// of its own.
+    pub fn of(model: &PathModel) -> Self {
+        let mut matrix = Self::default();
+        let site_of = sites_by_host(model);
+        let mut reasons = BTreeMap::new();
+        for ends in [pod_ends(model), node_ends(model)] {
+            let classes = Classes::of(&model.network, ends);
+            for trip in classes.trips(&model.network, PROTOCOL) {
+                matrix.add(&classes, trip, &site_of, &mut reasons);
+            }
+        }
+        matrix.unread = unread_nodes(model);
+        matrix.add_unread(model, &site_of);
+        matrix.broken.sort_by_key(|broken| std::cmp::Reverse(broken.pairs));
+        matrix
+    }
+
+    /// All cells together.
+    pub fn total(&self) -> Pairs {
+        self.cells.values().fold(Pairs::default(), |sum, cell| Pairs {
+            reached: sum.reached + cell.reached,
+            dropped: sum.dropped + cell.dropped,
+            unknown: sum.unknown + cell.unknown,
+        })
+    }
+
+    fn add(
+        &mut self,
+        classes: &Classes,
+        found: ClassRoundTrip,
+        site_of: &BTreeMap<HostId, usize>,
+        reasons: &mut BTreeMap<String, usize>,
+    ) {
+        // All hosts of a class are on the same segment, and so of one site.
+        let site = |end: End| site_of.get(&end.host).copied().unwrap_or_default();
+        let place = (site(found.example.0), site(found.example.1));
+        debug_assert!(classes.members(found.from).all(|end| site(end) == place.0));
+        let cell = self.cells.entry(place).or_default();
+        match found.round_trip.broken() {
+            None => cell.reached += found.pairs,
+            Some((_, Verdict::Dropped(_))) => cell.dropped += found.pairs,
+            Some(_) => cell.unknown += found.pairs,
+        }
+        if found.round_trip.reached() {
+            return;
+        }
+        let key = format!("{:?}", reason(&found.round_trip));
+        let known = reasons.get(&key).and_then(|at| self.broken.get_mut(*at));
+        if let Some(broken) = known {
+            broken.pairs += found.pairs;
+            broken.sites.insert(place);
+            return;
+        }
+        reasons.insert(key, self.broken.len());
+        let (example, trip, pairs) = (found.example, found.round_trip, found.pairs);
+        self.broken.push(Broken { example, trip, pairs, sites: BTreeSet::from([place]) });
+    }
+
+    /// A node whose pods nobody could read of: nobody knows of its pairs.
+    fn add_unread(&mut self, model: &PathModel, site_of: &BTreeMap<HostId, usize>) {
+        let nodes: Vec<HostId> = model.sites.iter().flat_map(|site| site.nodes.clone()).collect();
+        let unread: BTreeSet<HostId> = self.unread.iter().map(|(host, _)| *host).collect();
+        let site = |host: HostId| site_of.get(&host).copied().unwrap_or_default();
+        for from in &unread {
+            for to in nodes.iter().filter(|to| *to != from) {
+                self.cells.entry((site(*from), site(*to))).or_default().unknown += 1;
+                if !unread.contains(to) {
+                    self.cells.entry((site(*to), site(*from))).or_default().unknown += 1;
+                }
+            }
+        }
+    }
+}
+
+fn reason(trip: &RoundTrip) -> Reason {
+    match trip.broken() {
+        Some((_, Verdict::Dropped(drop))) => {
+            (Some(discriminant(&drop.cause)), drop.origins.first().copied())
+        }
+        Some((_, Verdict::Unknown { origin, .. })) => (None, Some(*origin)),
+        _ => (None, None),
+    }
+}
+
+fn sites_by_host(model: &PathModel) -> BTreeMap<HostId, usize> {
+    let numbered = model.sites.iter().enumerate();
+    numbered.flat_map(|(at, site)| site.nodes.iter().map(move |node| (*node, at))).collect()
+}
+
+/// An address of each node's pods; several where some table knows more of the
+/// range than its whole.
+pub fn pod_ends(model: &PathModel) -> Vec<End> {
+    let nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    let range_of = |host: &HostId| {
+        let pods = model.network.host(*host)?.pods.read().ok()?;
+        Some((*host, pods.range()?))
+    };
+    let ranges: Vec<(HostId, Ipv4Net)> = nodes.filter_map(range_of).collect();
+    let widest = ranges.iter().map(|(_, range)| range.prefix_len()).min();
+    let prefixes = model.network.prefixes(widest.unwrap_or_default());
+    let mut ends = Vec::new();
+    for (host, range) in ranges {
+        let parts = parts(&prefixes, &range).flat_map(|part| [part.network(), part.broadcast()]);
+        let mut addresses: BTreeSet<_> = parts.collect();
+        addresses.insert(usual(&range));
+        ends.extend(addresses.into_iter().map(|address| End { host, address }));
+    }
+    ends
+}
+
+/// An address that a pod of that range may have.
+pub fn usual(range: &Ipv4Net) -> std::net::Ipv4Addr {
+    prefix::host(range, 10).unwrap_or_else(|| range.network())
+}
+
+/// Prefixes that are a part of a range and not all of it, of sorted ones.
+fn parts<'a>(prefixes: &'a [Ipv4Net], range: &Ipv4Net) -> impl Iterator<Item = Ipv4Net> + use<'a> {
+    let range = *range;
+    let first = prefixes.partition_point(|prefix| *prefix < range);
+    let from_there = prefixes.get(first..).unwrap_or_default().iter().copied();
+    from_there
+        .take_while(move |part| range.contains(part))
+        .filter(move |part| part.prefix_len() > range.prefix_len())
+}
+
+/// The address of each node.
+pub fn node_ends(model: &PathModel) -> Vec<End> {
+    let nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    let address = |host: &HostId| Some(model.network.host(*host)?.ports.first()?.address);
+    nodes.filter_map(|host| Some(End { host: *host, address: address(host)? })).collect()
+}
+
+fn unread_nodes(model: &PathModel) -> Vec<(HostId, Origin)> {
+    let nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    let unread = |host: &HostId| model.network.host(*host)?.pods.read().err();
+    nodes.filter_map(|host| Some((*host, unread(host)?.origin))).collect()
+}

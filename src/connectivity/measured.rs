@@ -1,0 +1,346 @@
+//! What was measured between pods, held against what the tables say.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::discriminant;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+use super::{PathModel, addresses};
+use crate::dataplane::equivalence::Classes;
+use crate::dataplane::{End, HostId, Protocol, RoundTrip, Verdict, trace_round_trip};
+use crate::resource::Address;
+
+/// A pod that pings others, as the cluster's API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pinger {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The node that it is on.
+    pub node: String,
+    /// Its address, once it has one.
+    pub address: Option<Ipv4Addr>,
+    /// The port that it answers at.
+    pub port: u16,
+    /// Whether it is ready to answer.
+    pub ready: bool,
+}
+
+/// What came of a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pinged {
+    /// It was answered.
+    Reached,
+    /// It was not.
+    Failed(Failure),
+}
+
+/// Why a ping was not answered, as far as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// No answer came in time.
+    TimedOut,
+    /// The connection was refused or broken off.
+    Refused,
+    /// Somebody on the way said that there is none.
+    NoRoute,
+    /// Anything else.
+    Other,
+}
+
+/// What Goldpinger measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measurement {
+    /// The pod that was asked for all of it.
+    pub asked: String,
+    /// The port that was pinged.
+    pub port: u16,
+    /// The pods of Goldpinger's, by the cluster's API.
+    pub pods: Vec<Pinger>,
+    /// Each pair, by the asking and the asked address.
+    pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), Pinged>,
+    /// Pods that gave the asked one no answer, so that what they measured is
+    /// not known.
+    pub silent: BTreeSet<Ipv4Addr>,
+    /// When the oldest of the pings was sent.
+    pub oldest: Option<Timestamp>,
+}
+
+/// What was measured, beside what the tables say.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// Pairs that are reached by both.
+    pub reached: u64,
+    /// Pairs that are dropped by both.
+    pub dropped: u64,
+    /// Pairs of which the tables cannot tell: a fact was not read.
+    pub undecided: u64,
+    /// Of these, pairs that were not reached.
+    pub undecided_failed: u64,
+    /// Pairs of known pods that nobody measured.
+    pub unmeasured: u64,
+    /// Pairs of which both say something else.
+    pub differences: Vec<Difference>,
+    /// Pods whose address is that of no node, or of another node than theirs.
+    pub strangers: Vec<Stranger>,
+    /// Pods that gave no answer.
+    pub silent: Vec<Pinger>,
+    /// Nodes without a pod that could measure.
+    pub without_pinger: Vec<HostId>,
+}
+
+/// Pairs that were measured alike and that the tables say the other of, for one
+/// reason.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// What was measured.
+    pub measured: Pinged,
+    /// One of the pairs.
+    pub example: (End, End),
+    /// What the tables say of it.
+    pub round_trip: RoundTrip,
+    /// How many pairs there are.
+    pub pairs: u64,
+    /// From and to which sites, by their numbers in the model.
+    pub sites: BTreeSet<(usize, usize)>,
+    /// The resource whose fact drops it, by the tables.
+    pub resource: Option<Address>,
+}
+
+/// A pod that the model has no place for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// The address that pings went from or to.
+    pub address: Ipv4Addr,
+    /// The pod, if the cluster's API shows one with that address.
+    pub pod: Option<Pinger>,
+    /// Whose address it is by the model, where that is another node.
+    pub taken_for: Option<HostId>,
+}
+
+/// Pods in the order in which to ask them: the API server reaches those on
+/// AKS's own nodes without the ways that are to be measured.
+pub fn by_nearness(model: &PathModel, pods: &mut [Pinger]) {
+    let cluster: BTreeSet<&str> = model
+        .sites
+        .iter()
+        .take(1)
+        .flat_map(|site| &site.nodes)
+        .map(|id| model.network.name(*id))
+        .collect();
+    pods.sort_by_key(|pod| (!pod.ready, !cluster.contains(pod.node.as_str()), pod.name.clone()));
+}
+
+impl Measurement {
+    /// Holds it against the model, pair by pair.
+    pub fn compare(&self, model: &PathModel) -> Comparison {
+        let mut comparison = Comparison::default();
+        let places = self.places(model, &mut comparison);
+        let known: Vec<End> = places.values().copied().collect();
+        let trips = Trips::of(model, known, Protocol::Tcp(self.port));
+        let mut groups = Groups::of(model, trips.protocol);
+        for ((from, to), measured) in &self.pings {
+            let (Some(from), Some(to)) = (places.get(from), places.get(to)) else { continue };
+            let walked = trips.between(model, *from, *to);
+            comparison.add(model, (*from, *to), *measured, &walked, &mut groups);
+        }
+        comparison.differences.sort_by_key(|it| std::cmp::Reverse(it.pairs));
+        comparison.count_unmeasured(self, model, &places);
+        comparison
+    }
+
+    /// The ends of all addresses that pings went from or to.
+    fn places(&self, model: &PathModel, into: &mut Comparison) -> BTreeMap<Ipv4Addr, End> {
+        let pods: BTreeMap<Ipv4Addr, &Pinger> =
+            self.pods.iter().filter_map(|pod| Some((pod.address?, pod))).collect();
+        let pinged = self.pings.keys().flat_map(|(from, to)| [*from, *to]);
+        let all: BTreeSet<Ipv4Addr> = pinged.chain(self.silent.iter().copied()).collect();
+        let mut places = BTreeMap::new();
+        for address in all {
+            let pod = pods.get(&address).copied();
+            let end = model.network.end(address);
+            let at_home = |end: &End| {
+                pod.is_none_or(|pod| {
+                    pod.node.is_empty() || model.network.name(end.host) == pod.node
+                })
+            };
+            match end.filter(at_home) {
+                Some(end) => {
+                    places.insert(address, end);
+                }
+                None => {
+                    let taken_for = end.map(|end| end.host);
+                    into.strangers.push(Stranger { address, pod: pod.cloned(), taken_for });
+                }
+            }
+        }
+        into.silent = self.silent.iter().filter_map(|it| pods.get(it).copied().cloned()).collect();
+        places
+    }
+}
+
+/// A trip, and whether it ended at another host than the one that it was to
+/// reach: where two hosts have pods of one range.
+#[derive(Debug, Clone)]
+struct Walked {
+    round_trip: RoundTrip,
+    by_another: bool,
+}
+
+impl Walked {
+    fn of(round_trip: RoundTrip, to: End) -> Self {
+        let by_another =
+            matches!(round_trip.forward.verdict, Verdict::Arrived(host) if host != to.host);
+        Self { round_trip, by_another }
+    }
+}
+
+/// Trips by the classes of their ends.
+struct Trips {
+    protocol: Protocol,
+    class_of: HashMap<End, usize>,
+    walked: HashMap<(usize, usize), Walked>,
+}
+
+impl Trips {
+    fn of(model: &PathModel, ends: Vec<End>, protocol: Protocol) -> Self {
+        let classes = Classes::of(&model.network, ends);
+        let numbered = classes.ends().iter().enumerate();
+        let class_of = numbered.map(|(at, end)| (*end, classes.class_of(at))).collect();
+        let trips = classes.trips(&model.network, protocol);
+        let walked = trips.map(|it| ((it.from, it.to), Walked::of(it.round_trip, it.example.1)));
+        let walked = walked.collect();
+        Self { protocol, class_of, walked }
+    }
+
+    fn between(&self, model: &PathModel, from: End, to: End) -> Cow<'_, Walked> {
+        let class = |end: End| self.class_of.get(&end).copied().unwrap_or_default();
+        let walked = self.walked.get(&(class(from), class(to)));
+        match walked.filter(|_| from.host != to.host) {
+            Some(walked) => Cow::Borrowed(walked),
+            // A class's trip stands for pairs on two hosts alone.
+            None => {
+                let round_trip = trace_round_trip(&model.network, from, to.address, self.protocol);
+                Cow::Owned(Walked::of(round_trip, to))
+            }
+        }
+    }
+}
+
+/// Differences while they are put together.
+#[derive(Debug)]
+struct Groups {
+    /// What was asked.
+    protocol: Protocol,
+    /// The number of each node's site.
+    site_of: HashMap<HostId, usize>,
+    /// Where each reason's difference stands in the list.
+    places: HashMap<String, usize>,
+}
+
+impl Groups {
+    fn of(model: &PathModel, protocol: Protocol) -> Self {
+        let numbered = model.sites.iter().enumerate();
+        let site_of = numbered
+            .flat_map(|(at, site)| site.nodes.iter().map(move |node| (*node, at)))
+            .collect();
+        Self { protocol, site_of, places: HashMap::new() }
+    }
+}
+
+impl Comparison {
+    /// Whether something is wrong by what was measured.
+    pub fn is_broken(&self) -> bool {
+        self.dropped > 0 || self.undecided_failed > 0 || !self.differences.is_empty()
+    }
+
+    /// Whether something could not be told.
+    pub fn has_gaps(&self) -> bool {
+        self.undecided + self.unmeasured > 0
+            || !self.strangers.is_empty()
+            || !self.silent.is_empty()
+            || !self.without_pinger.is_empty()
+            || self.reached == 0
+    }
+
+    fn add(
+        &mut self,
+        model: &PathModel,
+        pair: (End, End),
+        measured: Pinged,
+        walked: &Walked,
+        groups: &mut Groups,
+    ) {
+        match (measured, walked.round_trip.broken()) {
+            (Pinged::Failed(_), None) if walked.by_another => self.dropped += 1,
+            (Pinged::Reached, None) if !walked.by_another => self.reached += 1,
+            (Pinged::Failed(_), Some((_, Verdict::Dropped(_)))) => self.dropped += 1,
+            (_, Some((_, Verdict::Unknown { .. } | Verdict::Left(_) | Verdict::Arrived(_)))) => {
+                self.undecided += 1;
+                self.undecided_failed += u64::from(measured != Pinged::Reached);
+            }
+            (Pinged::Reached, None | Some((_, Verdict::Dropped(_))))
+            | (Pinged::Failed(_), None) => {
+                self.differ(model, pair, measured, &walked.round_trip, groups);
+            }
+        }
+    }
+
+    fn differ(
+        &mut self,
+        model: &PathModel,
+        pair: (End, End),
+        measured: Pinged,
+        found: &RoundTrip,
+        groups: &mut Groups,
+    ) {
+        let site = |end: End| groups.site_of.get(&end.host).copied().unwrap_or_default();
+        let sites = (site(pair.0), site(pair.1));
+        let resource =
+            found.broken().and_then(|(_, verdict)| addresses(model, verdict).into_iter().next());
+        let key = match found.broken() {
+            Some((_, Verdict::Dropped(drop))) => {
+                format!("{:?} {:?}", discriminant(&drop.cause), drop.origins.first())
+            }
+            // No fact tells such pairs apart, only where they are.
+            _ => format!("{measured:?} {sites:?}"),
+        };
+        let at = *groups.places.entry(key).or_insert(self.differences.len());
+        if let Some(known) = self.differences.get_mut(at) {
+            known.pairs += 1;
+            known.sites.insert(sites);
+            return;
+        }
+        self.differences.push(Difference {
+            measured,
+            example: pair,
+            // What stands for its class may have been walked to another of it.
+            round_trip: trace_round_trip(&model.network, pair.0, pair.1.address, groups.protocol),
+            pairs: 1,
+            sites: BTreeSet::from([sites]),
+            resource,
+        });
+    }
+
+    /// Pairs of pods that are known and that nobody pinged, and nodes without
+    /// a pod.
+    fn count_unmeasured(
+        &mut self,
+        measurement: &Measurement,
+        model: &PathModel,
+        places: &BTreeMap<Ipv4Addr, End>,
+    ) {
+        let pairs = (places.len() as u64).pow(2);
+        let known = |(from, to): &&(Ipv4Addr, Ipv4Addr)| {
+            places.contains_key(from) && places.contains_key(to)
+        };
+        let measured = measurement.pings.keys().filter(known).count() as u64;
+        self.unmeasured = pairs - measured;
+        let there: BTreeSet<HostId> = places.values().map(|end| end.host).collect();
+        let nodes = model.sites.iter().flat_map(|site| &site.nodes);
+        self.without_pinger = nodes.filter(|id| !there.contains(id)).copied().collect();
+    }
+}

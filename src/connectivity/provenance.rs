@@ -1,0 +1,90 @@
+//! Where facts come from: the resource that holds them, and who told of it.
+
+use std::collections::BTreeMap;
+
+use super::PathModel;
+use crate::dataplane::{Origin, Verdict};
+use crate::inventory::Source;
+use crate::resource::{Address, Kind};
+
+/// The resource that holds a fact, and who told of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Provenance {
+    /// The resource.
+    pub address: Address,
+    /// The source.
+    pub source: Source,
+}
+
+/// All origins of one network.
+#[derive(Debug, Clone, Default)]
+pub struct ProvenanceTable {
+    all: Vec<Provenance>,
+    known: BTreeMap<Provenance, Origin>,
+}
+
+impl ProvenanceTable {
+    /// The origin of what a resource holds.
+    pub(super) fn of(&mut self, address: &Address) -> Origin {
+        self.add(Provenance { address: address.clone(), source: source_of(address) })
+    }
+
+    /// The origin of what another source than the usual one tells of a resource.
+    pub(super) fn add(&mut self, provenance: Provenance) -> Origin {
+        let next = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let origin = *self.known.entry(provenance.clone()).or_insert(next);
+        if origin == next {
+            self.all.push(provenance);
+        }
+        origin
+    }
+
+    /// What an origin stands for.
+    pub fn get(&self, origin: Origin) -> Option<&Provenance> {
+        self.all.get(origin.0 as usize)
+    }
+}
+
+/// The resources that a verdict rests on.
+pub fn addresses(model: &PathModel, verdict: &Verdict) -> Vec<Address> {
+    provenance(model, verdict).into_iter().map(|provenance| provenance.address.clone()).collect()
+}
+
+/// The facts that a verdict rests on, the most telling first.
+pub fn provenance<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Provenance> {
+    let provenance: &[Origin] = match verdict {
+        Verdict::Dropped(drop) => &drop.origins,
+        Verdict::Unknown { origin, .. } => std::slice::from_ref(origin),
+        Verdict::Arrived(_) | Verdict::Left(_) => &[],
+    };
+    provenance.iter().filter_map(|origin| model.provenance.get(*origin)).collect()
+}
+
+fn source_of(address: &Address) -> Source {
+    match address.kind {
+        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => Source::Tailscale,
+        Kind::RouterHost => Source::Host(address.name.clone()),
+        Kind::CustomResourceDefinition
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::ClusterRole
+        | Kind::ClusterRoleBinding
+        | Kind::DaemonSet
+        | Kind::Service
+        | Kind::Server
+        | Kind::ProvisioningProfile
+        | Kind::CiliumNode
+        | Kind::Worker => Source::Kubernetes,
+        Kind::ResourceGroup
+        | Kind::ManagedCluster
+        | Kind::VirtualNetwork
+        | Kind::Subnet
+        | Kind::RouteTableAssociation
+        | Kind::NatGateway
+        | Kind::NetworkSecurityGroup
+        | Kind::PublicIpAddress
+        | Kind::NetworkInterface
+        | Kind::VirtualMachine
+        | Kind::RouteTable => Source::Azure,
+    }
+}

@@ -1,0 +1,151 @@
+//! Subnets, their tables, and the interfaces of machines.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::Builder;
+use super::projected_state::ProjectedFact;
+use crate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
+use crate::dataplane::{Fact, HostId, Origin};
+use crate::desired::names;
+use crate::resource::azure::{NetworkInterface, NextHop, Provisioning};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+
+impl Builder<'_> {
+    /// A subnet of ours; nothing where it is not there.
+    pub(super) fn subnet(&mut self, address: &Address) -> Option<Subnet> {
+        let origin = self.provenance.of(address);
+        let name = address.name.clone();
+        match self.state.resource(address) {
+            ProjectedFact::There(Resource::Subnet(subnet)) => {
+                let side = &address.side;
+                let routes = self.user_routes(side, address, subnet.route_table.as_ref());
+                let group = subnet.network_security_group.as_ref();
+                let security = self.security_group(side, address, group);
+                Some(Subnet { name, routes, security })
+            }
+            ProjectedFact::Hidden => Some(Subnet {
+                name,
+                routes: Fact::unknown(origin),
+                security: Fact::unknown(origin),
+            }),
+            ProjectedFact::There(_) | ProjectedFact::Absent => None,
+        }
+    }
+
+    /// The routes of the table that a subnet points at.
+    pub(super) fn user_routes(
+        &mut self,
+        side: &Side,
+        subnet: &Address,
+        table: Option<&ArmId>,
+    ) -> Fact<Arc<UserRoutes>> {
+        let Some(id) = table else {
+            return Fact::known(Arc::default(), self.provenance.of(subnet));
+        };
+        let address = self.state.address_of(Kind::RouteTable, side, id);
+        let origin = self.provenance.of(&address);
+        match self.state.object(Kind::RouteTable, &ObjectKey::Azure(id.clone())) {
+            ProjectedFact::There(Resource::RouteTable(table)) => match table.routes.known() {
+                Some(routes) => {
+                    let entry = |hop: &NextHop| UserRoute { hop: fabric_hop(*hop), origin };
+                    let routes = routes.iter().map(|(prefix, hop)| (*prefix, entry(hop)));
+                    Fact::known(Arc::new(routes.collect()), origin)
+                }
+                None => Fact::unknown(origin),
+            },
+            // A table of somebody else's, or one that could not be read.
+            _ => Fact::unknown(origin),
+        }
+    }
+
+    /// Whether a machine is there and runs. Of one whose interface could not be
+    /// read nobody knows which address it has: it is nowhere to be found.
+    pub(super) fn machine_runs(&mut self, side: &Side, name: &str) -> Fact<bool> {
+        let address = Address::new(Kind::VirtualMachine, side.clone(), name);
+        let origin = self.provenance.of(&address);
+        let runs = match self.state.resource(&address) {
+            ProjectedFact::There(Resource::VirtualMachine(machine)) => {
+                machine.provisioning == Provisioning::Ready
+            }
+            ProjectedFact::There(_) | ProjectedFact::Absent => false,
+            ProjectedFact::Hidden => return Fact::unknown(origin),
+        };
+        let interface = Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
+        match self.state.resource(&interface) {
+            ProjectedFact::Hidden if runs => Fact::unknown(self.provenance.of(&interface)),
+            _ => Fact::known(runs, origin),
+        }
+    }
+
+    /// The address that a machine's interface has at the moment.
+    pub(super) fn private_ip(&self, side: &Side, machine: &str) -> Option<Ipv4Addr> {
+        let interface =
+            Address::new(Kind::NetworkInterface, side.clone(), names::interface(machine));
+        match self.state.resource(&interface) {
+            ProjectedFact::There(Resource::NetworkInterface(interface)) => {
+                Some(interface.private_ip)
+            }
+            _ => None,
+        }
+    }
+
+    /// Hangs a machine on a fabric by its interface, if that is there.
+    pub(super) fn attach(
+        &mut self,
+        fabric: &mut Fabric,
+        host: HostId,
+        address: &Address,
+        subnets: &[Address],
+    ) {
+        let origin = self.provenance.of(address);
+        match self.state.resource(address) {
+            ProjectedFact::There(Resource::NetworkInterface(interface)) => {
+                let subnet = subnet_of(interface, subnets);
+                let unread = if subnets.is_empty() { fabric.origin } else { origin };
+                let subnet = subnet.unwrap_or_else(|| unread_subnet(fabric, unread));
+                let forwarding = Fact::known(interface.ip_forwarding, origin);
+                let own = Interface { host, subnet, forwarding, in_overlay: false };
+                fabric.interfaces.insert(interface.private_ip, own);
+            }
+            // It may have any address; the usual one names it where packets go
+            // there, and nothing is told but that it could not be read.
+            ProjectedFact::Hidden => {
+                fabric.unread.get_or_insert(origin);
+                let subnet = unread_subnet(fabric, origin);
+                let own = self.hosts.get(host.0).and_then(|host| host.ports.first());
+                let Some(own) = own.map(|port| port.address) else { return };
+                let forwarding = Fact::unknown(origin);
+                let interface = Interface { host, subnet, forwarding, in_overlay: false };
+                fabric.interfaces.entry(own).or_insert(interface);
+            }
+            ProjectedFact::There(_) | ProjectedFact::Absent => {}
+        }
+    }
+}
+
+/// A subnet that stands for one that nobody could read of; returns its number.
+pub(super) fn unread_subnet(fabric: &mut Fabric, origin: Origin) -> usize {
+    fabric.subnets.push(Subnet {
+        name: String::new(),
+        routes: Fact::unknown(origin),
+        security: Fact::unknown(origin),
+    });
+    fabric.subnets.len() - 1
+}
+
+/// The number of an interface's subnet, where it is one of these.
+fn subnet_of(interface: &NetworkInterface, subnets: &[Address]) -> Option<usize> {
+    let name = interface.subnet.known().map(ArmId::name)?;
+    subnets.iter().position(|subnet| subnet.name.eq_ignore_ascii_case(name))
+}
+
+fn fabric_hop(hop: NextHop) -> FabricHop {
+    match hop {
+        NextHop::Appliance(address) => FabricHop::Appliance(address),
+        NextHop::VirtualNetwork => FabricHop::VirtualNetwork,
+        NextHop::Internet => FabricHop::Internet,
+        NextHop::Gateway => FabricHop::Gateway,
+        NextHop::Nowhere => FabricHop::Nowhere,
+    }
+}

@@ -1,0 +1,233 @@
+//! Services: which endpoint stands behind an address that no table leads to.
+//!
+//! Cilium puts an endpoint's address in place of a service's on the node that
+//! asks, before any table is looked at, and undoes it there for the answer.
+
+use std::net::Ipv4Addr;
+
+use super::{PathModel, Sources};
+use crate::dataplane::{End, Protocol};
+use crate::topology::names::WorkerName;
+
+/// A service, with what stands behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The address that was asked for.
+    pub address: Ipv4Addr,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Whether only endpoints on the asking node serve it
+    /// (`internalTrafficPolicy: Local`).
+    pub local_only: bool,
+    /// What stands behind it, ready or not.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What a port carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+    /// Something that no walk sends.
+    Other,
+}
+
+/// A port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name, empty where there is only one.
+    pub name: String,
+    /// What it carries.
+    pub carried: Carried,
+    /// Its number.
+    pub number: u16,
+}
+
+/// A pod or machine behind a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The number at it of each of the service's ports, by the ports' names.
+    pub ports: Vec<(String, u16)>,
+    /// Whether it takes what is asked.
+    pub readiness: Readiness,
+    /// The node that it is on.
+    pub node: Option<String>,
+    /// The pod, where it is one.
+    pub pod: Option<String>,
+}
+
+/// Whether an endpoint takes what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It is about to go, and does until then; asked only where none is ready.
+    Leaving,
+    /// It does not.
+    NotReady,
+}
+
+/// Where a question to a service goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// What is asked there.
+    pub protocol: Protocol,
+}
+
+/// A question that a service has no answer to, whatever the tables say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPort {
+    /// A service is no host: it answers no echo.
+    #[error("answers no echo")]
+    Echo,
+    /// It has no such port.
+    #[error("has no such port")]
+    Unknown,
+    /// It has several, and none was named.
+    #[error("has several ports")]
+    Several,
+}
+
+impl Service {
+    /// The port that is meant; where none is named, the only one.
+    pub fn port(&self, carried: Carried, number: Option<u16>) -> Result<&ServicePort, NoPort> {
+        let mut fitting = self.ports.iter().filter(|port| {
+            port.carried == carried && number.is_none_or(|number| port.number == number)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(port), None) => Ok(port),
+            (Some(_), Some(_)) => Err(NoPort::Several),
+            (None, _) => Err(NoPort::Unknown),
+        }
+    }
+
+    /// The endpoints that one of which is put in place of the service on a
+    /// node: the ready ones, or where there are none those that are leaving.
+    pub fn targets(&self, port: &ServicePort, node: &str) -> Vec<Target<'_>> {
+        let here = self.endpoints.iter().filter(|endpoint| {
+            !self.local_only || endpoint.node.as_deref().is_some_and(|name| name == node)
+        });
+        let target = |endpoint| target(endpoint, port);
+        let of = |wanted: Readiness| -> Vec<Target<'_>> {
+            let fitting = here.clone().filter(|endpoint| endpoint.readiness == wanted);
+            fitting.filter_map(target).collect()
+        };
+        let ready = of(Readiness::Ready);
+        if ready.is_empty() { of(Readiness::Leaving) } else { ready }
+    }
+}
+
+fn target<'a>(endpoint: &'a Endpoint, port: &ServicePort) -> Option<Target<'a>> {
+    let number = endpoint.ports.iter().find(|(name, _)| *name == port.name)?.1;
+    let protocol = match port.carried {
+        Carried::Tcp => Protocol::Tcp(number),
+        Carried::Udp => Protocol::Udp(number),
+        Carried::Other => return None,
+    };
+    Some(Target { endpoint, protocol })
+}
+
+/// Whether an address is one of the cluster's services.
+pub fn is_service(sources: Sources<'_>, address: Ipv4Addr) -> bool {
+    let seen = sources.facts.cluster.as_ref().map(|cluster| cluster.service_cidr);
+    seen.unwrap_or(sources.topology.cluster.service_cidr).contains(&address)
+}
+
+/// Whether an address is a pod's, by the range of all pods.
+pub fn is_pod(sources: Sources<'_>, address: Ipv4Addr) -> bool {
+    let seen = sources.facts.cluster.as_ref().map(|cluster| cluster.pod_cidr);
+    seen.unwrap_or(sources.topology.cluster.pod_cidr).contains(&address)
+}
+
+/// Whether the host that an end is on puts endpoints in place of services: it
+/// is a node, and the cluster's Cilium runs on it.
+pub fn translates(sources: Sources<'_>, model: &PathModel, from: End) -> bool {
+    let name = model.network.name(from.host);
+    let is_aks = model.sites.first().is_some_and(|site| site.nodes.contains(&from.host));
+    let datacenters = &sources.topology.datacenters;
+    let mut workers = datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+    let worker = workers.find(|worker| WorkerName::as_str(&worker.name) == name);
+    let profile = worker.and_then(|worker| sources.topology.profiles.get(&worker.profile));
+    is_aks || profile.is_some_and(|profile| profile.managed_cilium)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(address: &str, readiness: Readiness, node: &str) -> Endpoint {
+        Endpoint {
+            address: address.parse().unwrap(),
+            ports: vec![("dns".to_owned(), 5_353), ("metrics".to_owned(), 9_153)],
+            readiness,
+            node: Some(node.to_owned()),
+            pod: None,
+        }
+    }
+
+    fn port(name: &str, carried: Carried, number: u16) -> ServicePort {
+        ServicePort { name: name.to_owned(), carried, number }
+    }
+
+    fn service() -> Service {
+        Service {
+            namespace: "kube-system".to_owned(),
+            name: "kube-dns".to_owned(),
+            address: "10.0.0.10".parse().unwrap(),
+            ports: vec![
+                port("dns", Carried::Udp, 53),
+                port("dns-tcp", Carried::Tcp, 53),
+                port("metrics", Carried::Tcp, 9_153),
+            ],
+            local_only: false,
+            endpoints: vec![
+                endpoint("10.244.0.5", Readiness::Ready, "one"),
+                endpoint("10.244.1.5", Readiness::NotReady, "two"),
+                endpoint("10.244.2.5", Readiness::Leaving, "three"),
+                endpoint("10.244.3.5", Readiness::Ready, "four"),
+            ],
+        }
+    }
+
+    fn addresses(targets: &[Target<'_>]) -> Vec<String> {
+        targets.iter().map(|it| it.endpoint.address.to_string()).collect()
+    }
+
+    #[test]
+    fn a_port_is_the_one_that_is_named_or_the_only_one() {
+        let service = service();
+        assert_eq!(service.port(Carried::Udp, None).unwrap().name, "dns");
+        assert_eq!(service.port(Carried::Tcp, Some(53)).unwrap().name, "dns-tcp");
+        assert_eq!(service.port(Carried::Tcp, None), Err(NoPort::Several));
+        assert_eq!(service.port(Carried::Tcp, Some(8_080)), Err(NoPort::Unknown));
+        assert_eq!(service.port(Carried::Udp, Some(9_153)), Err(NoPort::Unknown));
+    }
+
+    #[test]
+    fn ready_endpoints_are_asked_at_their_own_ports() {
+        let mut service = service();
+        let dns = port("dns", Carried::Udp, 53);
+        let targets = service.targets(&dns, "one");
+        assert_eq!(addresses(&targets), ["10.244.0.5", "10.244.3.5"]);
+        assert!(targets.iter().all(|it| it.protocol == Protocol::Udp(5_353)));
+        // An endpoint without the port does not serve it.
+        assert!(service.targets(&port("dns-tcp", Carried::Tcp, 53), "one").is_empty());
+        service.local_only = true;
+        assert_eq!(addresses(&service.targets(&dns, "four")), ["10.244.3.5"]);
+        assert!(service.targets(&dns, "two").is_empty(), "what is there is not ready");
+        assert_eq!(addresses(&service.targets(&dns, "three")), ["10.244.2.5"]);
+        service.local_only = false;
+        service.endpoints.retain(|it| it.readiness != Readiness::Ready);
+        assert_eq!(addresses(&service.targets(&dns, "one")), ["10.244.2.5"]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Which addresses get the same answers to all questions.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+/// The answers to one question, each from its position on: nothing is said
+/// before the first, and neighbours differ.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Steps<A> {
+    none: A,
+    steps: Vec<(usize, A)>,
+}
+
+impl<A: Copy + Eq> Steps<A> {
+    /// Answers that are all `none` so far.
+    pub(super) fn new(none: A) -> Self {
+        Self { none, steps: Vec::new() }
+    }
+
+    /// From that position on the answer is another. Positions come in order; of
+    /// two answers at one position the later stands.
+    pub(super) fn put(&mut self, position: usize, answer: A) {
+        if self.steps.last().is_some_and(|(last, _)| *last == position) {
+            self.steps.pop();
+        }
+        let before = self.steps.last().map_or(self.none, |(_, answer)| *answer);
+        if before != answer {
+            self.steps.push((position, answer));
+        }
+    }
+
+    fn tells_apart(&self) -> bool {
+        self.steps.iter().any(|(position, _)| *position > 0)
+    }
+}
+
+/// Numbers that are the same for equal things.
+#[derive(Debug)]
+pub(super) struct Numbers<K>(HashMap<K, u32>);
+
+impl<K: Eq + Hash> Numbers<K> {
+    pub(super) fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    pub(super) fn of(&mut self, key: K) -> u32 {
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        *self.0.entry(key).or_insert(next)
+    }
+}
+
+/// A number for each of so many positions: two have the same one exactly if
+/// they get the same answers to all questions.
+pub(super) fn fingerprint<A: Copy + Eq + Hash>(count: usize, queries: &[Steps<A>]) -> Vec<u32> {
+    let mut known = HashSet::new();
+    let telling = queries.iter().filter(|steps| steps.tells_apart() && known.insert(*steps));
+    let telling: Vec<&Steps<A>> = telling.collect();
+    let mut answers = Numbers::new();
+    let first = telling.iter().map(|steps| answers.of(steps.none)).collect();
+    let mut changes: Vec<(usize, usize, u32)> = Vec::new();
+    for (question, steps) in telling.iter().enumerate() {
+        let at = |(position, answer): &(usize, A)| (*position, question, answers.of(*answer));
+        changes.extend(steps.steps.iter().map(at));
+    }
+    changes.sort_unstable();
+    let mut tree = Tree::new(first);
+    let mut found = Vec::with_capacity(count);
+    for here in changes.chunk_by(|one, other| one.0 == other.0) {
+        let position = here.first().map_or(0, |(position, ..)| *position);
+        found.resize(position, tree.root());
+        tree.change(here.iter().map(|(_, question, answer)| (*question, *answer)));
+    }
+    found.resize(count, tree.root());
+    found
+}
+
+/// The answers at one position as the leaves of a binary tree, each node of
+/// which has the number of the pair below it. So two positions have the same
+/// root exactly if all their leaves are the same, and a change of one answer
+/// costs one path to the root.
+#[derive(Debug)]
+struct Tree {
+    /// Leaves first, the root's level last.
+    levels: Vec<Vec<u32>>,
+    pairs: Numbers<(u32, Option<u32>)>,
+}
+
+impl Tree {
+    fn new(leaves: Vec<u32>) -> Self {
+        let mut tree = Self { levels: vec![leaves], pairs: Numbers::new() };
+        while let Some(below) = tree.levels.last().filter(|level| level.len() > 1) {
+            let pairs = below.chunks(2);
+            let level = pairs.map(|pair| number(&mut tree.pairs, pair)).collect();
+            tree.levels.push(level);
+        }
+        tree
+    }
+
+    fn root(&self) -> u32 {
+        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
+    }
+
+    /// Changes some leaves, in the order of their places.
+    fn change(&mut self, leaves: impl Iterator<Item = (usize, u32)>) {
+        let mut places = Vec::new();
+        for (place, answer) in leaves {
+            if let Some(leaf) = self.levels.first_mut().and_then(|level| level.get_mut(place)) {
+                *leaf = answer;
+            }
+            places.push(place);
+        }
+        for height in 1..self.levels.len() {
+            for place in &mut places {
+                *place /= 2;
+            }
+            places.dedup();
+            let (below, above) = self.levels.split_at_mut(height);
+            let (Some(below), Some(above)) = (below.last(), above.first_mut()) else { return };
+            for place in &places {
+                let pair = below.chunks(2).nth(*place);
+                if let (Some(pair), Some(node)) = (pair, above.get_mut(*place)) {
+                    *node = number(&mut self.pairs, pair);
+                }
+            }
+        }
+    }
+}
+
+fn number(pairs: &mut Numbers<(u32, Option<u32>)>, pair: &[u32]) -> u32 {
+    let first = pair.first().copied().unwrap_or_default();
+    pairs.of((first, pair.get(1).copied()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POSITIONS: usize = 12;
+
+    fn steps() -> impl Strategy<Value = Steps<u8>> {
+        prop::collection::btree_map(0..POSITIONS, 0_u8..3, 0..6).prop_map(
+            |all: BTreeMap<usize, u8>| {
+                let mut steps = Steps::new(0);
+                all.into_iter().for_each(|(position, answer)| steps.put(position, answer));
+                steps
+            },
+        )
+    }
+
+    fn answer(steps: &Steps<u8>, position: usize) -> u8 {
+        let before = steps.steps.iter().rev().find(|(from, _)| *from <= position);
+        before.map_or(steps.none, |(_, answer)| *answer)
+    }
+
+    #[test]
+    fn a_later_answer_at_a_position_stands() {
+        let mut steps = Steps::new(0);
+        for (position, answer) in [(0, 1), (2, 2), (2, 1), (3, 0), (3, 2)] {
+            steps.put(position, answer);
+        }
+        assert_eq!(steps.steps, [(0, 1), (3, 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_number_is_the_same_answers(queries in prop::collection::vec(steps(), 0..9)) {
+            let found = fingerprint(POSITIONS, &queries);
+            prop_assert_eq!(found.len(), POSITIONS);
+            for one in 0..POSITIONS {
+                for other in 0..POSITIONS {
+                    let alike = queries
+                        .iter()
+                        .all(|steps| answer(steps, one) == answer(steps, other));
+                    prop_assert_eq!(found[one] == found[other], alike, "{} {}", one, other);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Ends that every table treats alike.
+//!
+//! Walking each pair of a thousand nodes would take a million walks. Nearly all
+//! of them go the same way: two workers of one datacenter differ only in that
+//! routes to one lead to the one and routes to the other to the other. Ends
+//! that get the same answers from all tables, with "to the end's own host" as
+//! one and the same answer, are walked once for all.
+//!
+//! No table is asked about each end. With the ends in the order of their
+//! addresses a prefix is a run of them, and a table changes its answer only at
+//! the ends of runs, seldom even there: to the next worker's pods it leads as to
+//! the last one's, to their own host. So the work grows with the entries of all
+//! tables, and not with ends times tables.
+
+mod endpoints;
+mod fingerprint;
+mod kernel_shape;
+mod partition;
+mod queries;
+
+use std::collections::HashMap;
+
+use super::host::HostId;
+use super::network::{End, Network};
+use super::packet::Protocol;
+use super::round_trip::{RoundTrip, trace_round_trip};
+use partition::Partition;
+
+/// Ends in classes of equal treatment.
+#[derive(Debug, Clone)]
+pub struct Classes {
+    ends: Vec<End>,
+    class_of: Vec<usize>,
+    members: Vec<Vec<usize>>,
+    /// How many pairs two classes have that are on one host.
+    on_one_host: HashMap<(usize, usize), u64>,
+}
+
+/// The trip from one class to another, which stands for all their pairs.
+#[derive(Debug, Clone)]
+pub struct ClassRoundTrip {
+    /// The number of the class of the asking ends.
+    pub from: usize,
+    /// The number of the class of the asked ones.
+    pub to: usize,
+    /// How many pairs it stands for: all but those on one host.
+    pub pairs: u64,
+    /// The ends that were walked for all.
+    pub example: (End, End),
+    /// The walk.
+    pub round_trip: RoundTrip,
+}
+
+impl Classes {
+    /// Sorts ends into classes, which are numbered as their first ends stand.
+    pub fn of(network: &Network, ends: Vec<End>) -> Self {
+        let class_of = Partition::new(network, &ends).classes();
+        let count = class_of.iter().max().map_or(0, |last| last + 1);
+        let mut members = vec![Vec::new(); count];
+        let mut of_hosts: HashMap<HostId, HashMap<usize, u64>> = HashMap::new();
+        for (number, (end, class)) in ends.iter().zip(&class_of).enumerate() {
+            if let Some(members) = members.get_mut(*class) {
+                members.push(number);
+            }
+            *of_hosts.entry(end.host).or_default().entry(*class).or_default() += 1;
+        }
+        let mut on_one_host = HashMap::new();
+        for classes in of_hosts.values() {
+            for (from, asking) in classes {
+                for (to, asked) in classes {
+                    *on_one_host.entry((*from, *to)).or_default() += asking * asked;
+                }
+            }
+        }
+        Self { ends, class_of, members, on_one_host }
+    }
+
+    /// How many classes there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are no ends.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The ends in the order that they were given.
+    pub fn ends(&self) -> &[End] {
+        &self.ends
+    }
+
+    /// The number of the class of the end of that number.
+    pub fn class_of(&self, end: usize) -> usize {
+        self.class_of[end]
+    }
+
+    /// The ends of a class.
+    pub fn members(&self, class: usize) -> impl Iterator<Item = End> + '_ {
+        self.members.get(class).into_iter().flatten().map(|end| self.ends[*end])
+    }
+
+    /// One trip for each pair of classes that has a pair of hosts.
+    pub fn trips<'a>(
+        &'a self,
+        network: &'a Network,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = ClassRoundTrip> + 'a {
+        let classes = 0..self.len();
+        classes.clone().flat_map(move |from| {
+            classes.clone().filter_map(move |to| {
+                let example = self.example(from, to)?;
+                let pairs = self.pairs(from, to);
+                let round_trip = trace_round_trip(network, example.0, example.1.address, protocol);
+                Some(ClassRoundTrip { from, to, pairs, example, round_trip })
+            })
+        })
+    }
+
+    /// Two ends of two classes that are on two hosts.
+    fn example(&self, from: usize, to: usize) -> Option<(End, End)> {
+        let (asking, asked) = (self.members(from).next()?, self.members(to).next()?);
+        if asking.host != asked.host {
+            return Some((asking, asked));
+        }
+        let elsewhere = |class| self.members(class).find(|end| end.host != asking.host);
+        elsewhere(to)
+            .map(|other| (asking, other))
+            .or_else(|| elsewhere(from).map(|other| (other, asked)))
+    }
+
+    fn pairs(&self, from: usize, to: usize) -> u64 {
+        let count =
+            |class: usize| self.members.get(class).map_or(0, |members| members.len() as u64);
+        count(from) * count(to) - self.on_one_host.get(&(from, to)).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,218 @@
+//! What ends are like: their hosts, and what tables say of their addresses.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use super::endpoints::Endpoints;
+use super::fingerprint::{Numbers, fingerprint};
+use super::kernel_shape::distinct_kernels;
+use super::queries::Queries;
+use crate::dataplane::fabric::{Interface, Segment, SegmentId};
+use crate::dataplane::fact::Fact;
+use crate::dataplane::host::{Host, HostId, Pods};
+use crate::dataplane::network::{End, Network};
+
+/// Everything that tells ends apart.
+pub(super) struct Partition<'a> {
+    network: &'a Network,
+    ends: &'a [End],
+    endpoints: Endpoints,
+    /// What all tables say of each subject.
+    fingerprint: Vec<u32>,
+    /// What is at each address of each segment.
+    places: HashMap<Ipv4Addr, Vec<Place>>,
+    /// Who has each address for one of his own.
+    holders: HashMap<Ipv4Addr, Vec<HostId>>,
+    /// The number of each host's kernel.
+    kernels: Vec<Option<usize>>,
+    /// Hosts that are in others' way, or are taken for others.
+    singled_out: HashSet<HostId>,
+}
+
+/// What is at an address of a segment: a machine, and its interface if the
+/// segment has such.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    segment: SegmentId,
+    host: HostId,
+    interface: Option<InterfaceLook>,
+}
+
+/// What an interface is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct InterfaceLook {
+    subnet: usize,
+    forwarding: Option<bool>,
+    in_overlay: bool,
+}
+
+/// What an address is like to whom it belongs.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AddressLook {
+    /// What all tables say of it.
+    signature: Option<u32>,
+    /// What is there on each segment, with the host if that is another one.
+    places: Vec<(SegmentId, Option<HostId>, Option<InterfaceLook>)>,
+    /// Who else has it.
+    others: Vec<HostId>,
+    /// Itself, where two ask by it: what one sends the other may never leave.
+    shared: Option<Ipv4Addr>,
+}
+
+/// What a host is like.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct HostLook {
+    ports: Vec<(SegmentId, AddressLook)>,
+    runs: Option<bool>,
+    pods: Option<PodsLook>,
+    kernel: Option<usize>,
+    /// Itself, where there is no other like it.
+    only: Option<HostId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum PodsLook {
+    None,
+    Range,
+    NotPlumbed,
+}
+
+/// What an end is like: its host, which of the host's addresses it is, whether
+/// it is one of the pods', and what it is like as an address.
+type EndLook = (u32, Option<usize>, bool, AddressLook);
+
+impl<'a> Partition<'a> {
+    pub(super) fn new(network: &'a Network, ends: &'a [End]) -> Self {
+        let endpoints = Endpoints::new(network, ends);
+        let (distinct, kernels) = distinct_kernels(network);
+        let holders = holders(network);
+        let asked = Queries::new(network, &endpoints, &holders, &distinct);
+        let mut singled_out = asked.singled_out;
+        let fingerprint = fingerprint(endpoints.len(), &asked.steps);
+        singled_out.extend(network.tunnel().members.keys());
+        let places = places(network);
+        Self { network, ends, endpoints, fingerprint, places, holders, kernels, singled_out }
+    }
+
+    /// The number of each end's class.
+    pub(super) fn classes(mut self) -> Vec<usize> {
+        self.single_out_who_is_at_others_addresses();
+        let mut looks = Numbers::new();
+        let mut hosts: HashMap<HostId, u32> = HashMap::new();
+        let mut classes: HashMap<EndLook, usize> = HashMap::new();
+        let mut class_of = Vec::with_capacity(self.ends.len());
+        for end in self.ends {
+            let look = |id: &HostId| looks.of(self.host_look(*id));
+            let host = *hosts.entry(end.host).or_insert_with_key(look);
+            let next = classes.len();
+            class_of.push(*classes.entry(self.end_look(end, host)).or_insert(next));
+        }
+        class_of
+    }
+
+    /// An address that is a host's and that another one is found at.
+    fn single_out_who_is_at_others_addresses(&mut self) {
+        let mut found = Vec::new();
+        for (_, subject) in self.endpoints.at(0..self.endpoints.len()) {
+            let at = self.places.get(&subject.address).into_iter().flatten();
+            let held = self.holders.get(&subject.address).into_iter().flatten().copied();
+            let hosts = at.map(|place| place.host).chain(held);
+            found.extend(hosts.filter(|host| *host != subject.host));
+        }
+        self.singled_out.extend(found);
+    }
+
+    fn end_look(&self, end: &End, host: u32) -> EndLook {
+        let of_host = self.network.host(end.host);
+        let port =
+            of_host.and_then(|host| host.ports.iter().position(|it| it.address == end.address));
+        let pods = of_host.and_then(|host| host.pods.read().ok()).and_then(|pods| pods.range());
+        let is_pod = pods.is_some_and(|range| range.contains(&end.address));
+        (host, port, is_pod, self.address_look(end))
+    }
+
+    fn address_look(&self, end: &End) -> AddressLook {
+        let position = self.endpoints.position(end);
+        let other = |host: HostId| (host != end.host).then_some(host);
+        let places = self.places.get(&end.address).into_iter().flatten();
+        let holders = self.holders.get(&end.address).into_iter().flatten();
+        AddressLook {
+            signature: position.and_then(|position| self.fingerprint.get(position)).copied(),
+            places: places.map(|it| (it.segment, other(it.host), it.interface)).collect(),
+            others: holders.filter_map(|host| other(*host)).collect(),
+            shared: self.endpoints.is_shared(end.address).then_some(end.address),
+        }
+    }
+
+    fn host_look(&self, id: HostId) -> HostLook {
+        let host = self.network.host(id);
+        let ports = host.into_iter().flat_map(|host| &host.ports).map(|port| {
+            let own = End { host: id, address: port.address };
+            (port.segment, self.address_look(&own))
+        });
+        HostLook {
+            ports: ports.collect(),
+            runs: host.and_then(|host| known(&host.runs)),
+            pods: host.and_then(pods_look),
+            kernel: self.kernels.get(id.0).copied().flatten(),
+            only: self.singled_out.contains(&id).then_some(id),
+        }
+    }
+}
+
+fn known(fact: &Fact<bool>) -> Option<bool> {
+    fact.read().ok().copied()
+}
+
+fn pods_look(host: &Host) -> Option<PodsLook> {
+    host.pods.read().ok().map(|pods| match pods {
+        Pods::None => PodsLook::None,
+        Pods::Range(_) => PodsLook::Range,
+        Pods::NotPlumbed(_) => PodsLook::NotPlumbed,
+    })
+}
+
+/// Hosts by the addresses that they take for their own.
+fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
+    let mut found: HashMap<Ipv4Addr, Vec<HostId>> = HashMap::new();
+    for (id, host) in network.hosts() {
+        for port in &host.ports {
+            found.entry(port.address).or_default().push(id);
+        }
+    }
+    for (id, member) in &network.tunnel().members {
+        if let Ok(address) = member.address.read() {
+            found.entry(*address).or_default().push(*id);
+        }
+    }
+    found
+}
+
+fn places(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
+    let mut found: HashMap<Ipv4Addr, Vec<Place>> = HashMap::new();
+    let mut add = |address: Ipv4Addr, place| found.entry(address).or_default().push(place);
+    for (segment, it) in network.segments() {
+        match it {
+            Segment::Fabric(fabric) => {
+                for (address, interface) in &fabric.interfaces {
+                    let (host, interface) = (interface.host, Some(interface_look(interface)));
+                    add(*address, Place { segment, host, interface });
+                }
+            }
+            Segment::Lan(lan) => {
+                for (address, host) in &lan.hosts {
+                    add(*address, Place { segment, host: *host, interface: None });
+                }
+            }
+        }
+    }
+    found
+}
+
+fn interface_look(interface: &Interface) -> InterfaceLook {
+    InterfaceLook {
+        subnet: interface.subnet,
+        forwarding: known(&interface.forwarding),
+        in_overlay: interface.in_overlay,
+    }
+}

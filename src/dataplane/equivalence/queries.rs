@@ -1,0 +1,249 @@
+//! What tables say of the subjects.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::endpoints::Endpoints;
+use super::fingerprint::Steps;
+use super::kernel_shape::{Distinct, range_of};
+use crate::dataplane::fabric::{Fabric, FabricHop, Segment};
+use crate::dataplane::fact::Origin;
+use crate::dataplane::host::{HostId, KernelHop, Rule};
+use crate::dataplane::network::Network;
+use crate::dataplane::security::{AddressMatch, SecurityGroup};
+use crate::dataplane::table::PrefixTable;
+use crate::net::prefix::TAILNET_RANGE;
+
+/// What a table says of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// It has no entry.
+    Nothing,
+    /// It is a set of prefixes, and one of them fits.
+    Within,
+    /// The longest prefix that fits.
+    Entry { length: u8, lead: Lead, to: To, origin: Origin },
+}
+
+/// Where an entry leads. The address in it stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lead {
+    Kernel(KernelHop),
+    Fabric(FabricHop),
+    Overlay,
+    Peer(HostId),
+}
+
+/// The address that an entry leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum To {
+    /// It names none.
+    Nobody,
+    /// That port of the subject's own host.
+    Own(usize),
+    /// Another one.
+    Other(Ipv4Addr),
+}
+
+/// An entry as it is written.
+struct Written {
+    lead: Lead,
+    to: Option<Ipv4Addr>,
+    origin: Origin,
+}
+
+/// Questions with their answers, and the hosts that these name.
+pub(super) struct Queries<'a> {
+    network: &'a Network,
+    endpoints: &'a Endpoints,
+    holders: &'a HashMap<Ipv4Addr, Vec<HostId>>,
+    pub(super) steps: Vec<Steps<Answer>>,
+    pub(super) singled_out: HashSet<HostId>,
+    /// Sets of prefixes, of which something asks whether one fits.
+    sets: BTreeSet<Vec<Ipv4Net>>,
+}
+
+impl<'a> Queries<'a> {
+    /// Asks all tables of a network; `holders` are the hosts at each address.
+    pub(super) fn new(
+        network: &'a Network,
+        endpoints: &'a Endpoints,
+        holders: &'a HashMap<Ipv4Addr, Vec<HostId>>,
+        kernels: &[Distinct<'_>],
+    ) -> Self {
+        let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
+        let mut asked = Self { network, endpoints, holders, steps, singled_out, sets };
+        asked.ask_segments();
+        asked.ask_kernels(kernels);
+        asked.ask_tunnel();
+        asked.ask_other_hosts_pods();
+        asked.ask_kinds_of_addresses();
+        for set in std::mem::take(&mut asked.sets) {
+            asked.ask_set(&set);
+        }
+        asked
+    }
+
+    /// Asks a table, and notes who is in the way of others.
+    fn ask<T>(&mut self, table: &PrefixTable<T>, written: impl Fn(&T) -> Written) {
+        let mut steps = Steps::new(Answer::Nothing);
+        for (run, entry) in self.endpoints.runs(table) {
+            let Some((prefix, entry)) = entry else {
+                steps.put(run.start, Answer::Nothing);
+                continue;
+            };
+            let Written { lead, to, origin } = written(entry);
+            let length = prefix.prefix_len();
+            let answer = |to| Answer::Entry { length, lead, to, origin };
+            let Some(address) = to else {
+                steps.put(run.start, answer(To::Nobody));
+                continue;
+            };
+            let own = self.endpoints.own(address, &run);
+            steps.put(run.start, answer(To::Other(address)));
+            for (position, port) in own {
+                steps.put(*position, answer(To::Own(*port)));
+                if position + 1 < run.end {
+                    steps.put(position + 1, answer(To::Other(address)));
+                }
+            }
+            if own.len() < run.len() {
+                self.singled_out.extend(self.holders.get(&address).into_iter().flatten());
+            }
+        }
+        self.steps.push(steps);
+    }
+
+    fn ask_set(&mut self, set: &[Ipv4Net]) {
+        let table: PrefixTable<()> = set.iter().map(|prefix| (*prefix, ())).collect();
+        let mut steps = Steps::new(Answer::Nothing);
+        for (run, entry) in self.endpoints.runs(&table) {
+            steps.put(run.start, entry.map_or(Answer::Nothing, |_| Answer::Within));
+        }
+        self.steps.push(steps);
+    }
+
+    fn add_set(&mut self, prefixes: impl IntoIterator<Item = Ipv4Net>) {
+        let set: BTreeSet<Ipv4Net> = prefixes.into_iter().collect();
+        self.sets.insert(set.into_iter().collect());
+    }
+
+    fn ask_segments(&mut self) {
+        for (_, segment) in self.network.segments() {
+            match segment {
+                Segment::Fabric(fabric) => self.ask_fabric(fabric),
+                Segment::Lan(lan) => self.add_set([lan.prefix]),
+            }
+        }
+    }
+
+    fn ask_fabric(&mut self, fabric: &Fabric) {
+        let written = |hop, origin| {
+            let (lead, to) = match hop {
+                FabricHop::Appliance(to) => (FabricHop::Appliance(Ipv4Addr::UNSPECIFIED), Some(to)),
+                other => (other, None),
+            };
+            Written { lead: Lead::Fabric(lead), to, origin }
+        };
+        self.ask(&fabric.system_routes(), |hop| written(*hop, fabric.origin));
+        self.ask(&fabric.overlay, |range| Written {
+            lead: Lead::Overlay,
+            to: Some(range.node),
+            origin: range.origin,
+        });
+        self.add_set(fabric.address_space.iter().copied());
+        for subnet in &fabric.subnets {
+            if let Ok(routes) = subnet.routes.read() {
+                self.ask(routes, |route| written(route.hop, route.origin));
+            }
+            if let Ok(group) = subnet.security.read() {
+                self.add_group(group);
+            }
+        }
+    }
+
+    /// What its tags stand for is told by the tables and the kinds of addresses.
+    fn add_group(&mut self, group: &SecurityGroup) {
+        for matches in group.rules.iter().flat_map(|rule| [&rule.sources, &rule.destinations]) {
+            self.add_set(matches.iter().filter_map(|one| match one {
+                AddressMatch::Prefix(prefix) => Some(*prefix),
+                _ => None,
+            }));
+        }
+    }
+
+    fn ask_kernels(&mut self, kernels: &[Distinct<'_>]) {
+        for Distinct { host, kernel } in kernels {
+            for table in kernel.tables.values() {
+                self.ask(table, |route| {
+                    let (hop, to) = match route.hop {
+                        KernelHop::Via(port, to) => {
+                            (KernelHop::Via(port, Ipv4Addr::UNSPECIFIED), Some(to))
+                        }
+                        other => (other, None),
+                    };
+                    Written { lead: Lead::Kernel(hop), to, origin: route.origin }
+                });
+            }
+            // Of rules side by side that ask one table any may be the one that fits.
+            let key = |rule: &Rule| (rule.priority, rule.from, rule.table);
+            let alike = |one: &Rule, next: &Rule| key(one) == key(next);
+            for rules in kernel.rules.chunk_by(alike) {
+                self.add_set(rules.first().map(|rule| rule.from));
+                self.add_set(rules.iter().map(|rule| rule.to));
+            }
+            // What a host hides of its own pods is told by whose they are.
+            let own = range_of(host);
+            for rule in &kernel.translations {
+                self.add_set(Some(rule.sources).filter(|sources| Some(*sources) != own));
+                self.add_set(rule.except.iter().copied());
+            }
+        }
+    }
+
+    fn ask_tunnel(&mut self) {
+        let network = self.network;
+        for member in network.tunnel().members.values() {
+            if let Ok(peers) = member.peers.read() {
+                self.ask(peers, |peer| Written {
+                    lead: Lead::Peer(peer.owner),
+                    to: None,
+                    origin: peer.origin,
+                });
+            }
+            for prefixes in [&member.offers.advertised, &member.offers.approved] {
+                self.add_set(prefixes.read().into_iter().flatten().copied());
+            }
+        }
+    }
+
+    /// A host that holds another's address for one of its own pods.
+    fn ask_other_hosts_pods(&mut self) {
+        let endpoints = self.endpoints;
+        for (id, host) in self.network.hosts() {
+            let Some(range) = range_of(host) else { continue };
+            let held = endpoints.within(&range);
+            let mut steps = Steps::new(Answer::Nothing);
+            for (position, subject) in endpoints.at(held.clone()) {
+                let own = subject.host == id;
+                steps.put(position, if own { Answer::Nothing } else { Answer::Within });
+            }
+            if endpoints.at(held.clone()).any(|(_, subject)| subject.host != id) {
+                steps.put(held.end, Answer::Nothing);
+                self.steps.push(steps);
+                self.singled_out.insert(id);
+            }
+        }
+    }
+
+    /// What walks and tags tell apart by the address alone.
+    fn ask_kinds_of_addresses(&mut self) {
+        let net = |a, b, c, d, length| Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length);
+        let private = [net(10, 0, 0, 0, 8), net(172, 16, 0, 0, 12), net(192, 168, 0, 0, 16)];
+        let others = [TAILNET_RANGE, net(127, 0, 0, 0, 8), net(169, 254, 0, 0, 16)];
+        self.add_set(private);
+        self.add_set(private.into_iter().chain(others));
+    }
+}

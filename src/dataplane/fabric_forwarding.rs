@@ -1,0 +1,260 @@
+//! What lies between hosts does with a packet: the fabric, a LAN, the tunnel.
+
+use std::net::Ipv4Addr;
+
+use super::fabric::{Fabric, FabricHop, Interface, Lan, Segment, SegmentId, UserRoutes};
+use super::hop::{Cause, Decision, Place};
+use super::host::{HostId, Port};
+use super::security::{Answer, RuleDirection};
+use super::trace::{Halt, Step, Tracer};
+
+impl Tracer<'_> {
+    /// Out of a host's port onto the segment there.
+    pub(super) fn onto_segment(
+        &mut self,
+        id: HostId,
+        number: usize,
+        neighbour: Ipv4Addr,
+    ) -> Result<Step, Halt> {
+        let network = self.network;
+        let port = network.host(id).and_then(|host| host.ports.get(number));
+        let segment = port.and_then(|port| network.segment(port.segment));
+        let (Some(port), Some(segment)) = (port, segment) else {
+            return Err(self.dropped(Place::Host(id), Cause::NoRoute, Vec::new()));
+        };
+        match segment {
+            Segment::Lan(lan) => self.over_lan(port.segment, lan, port.address, neighbour),
+            Segment::Fabric(fabric) => self.over_fabric(port.segment, fabric, port.address),
+        }
+    }
+
+    fn over_lan(
+        &mut self,
+        segment: SegmentId,
+        lan: &Lan,
+        from: Ipv4Addr,
+        neighbour: Ipv4Addr,
+    ) -> Result<Step, Halt> {
+        let place = Place::Interface(segment, from);
+        let Some(host) = lan.hosts.get(&neighbour) else {
+            // What is not of the LAN goes to a gateway that nobody here knows.
+            if !lan.prefix.contains(&neighbour) {
+                return Err(Halt::Left(place));
+            }
+            if let Some(origin) = self.network.unread_on(segment) {
+                return Err(Halt::Unknown { place, origin });
+            }
+            let cause = Cause::NoNeighbour(neighbour);
+            return Err(self.dropped(place, cause, vec![lan.origin]));
+        };
+        self.note(place, Decision::HandedTo(neighbour), lan.origin);
+        Ok(Step::At(*host, self.port_at(*host, neighbour)))
+    }
+
+    /// The fabric takes no notice of the neighbour that the kernel chose.
+    fn over_fabric(
+        &mut self,
+        segment: SegmentId,
+        fabric: &Fabric,
+        from: Ipv4Addr,
+    ) -> Result<Step, Halt> {
+        let place = Place::Interface(segment, from);
+        let Some(sender) = fabric.interfaces.get(&from) else {
+            if let Some(origin) = fabric.unread {
+                return Err(Halt::Unknown { place, origin });
+            }
+            return Err(self.dropped(place, Cause::NobodyAt(from), vec![fabric.origin]));
+        };
+        if !fabric.is_own(from, sender, self.packet.source) && !self.forwards(place, sender)? {
+            self.know_carried(place, fabric, sender, self.packet.source)?;
+            let origins = vec![sender.forwarding.origin()];
+            return Err(self.dropped(place, Cause::SourceCheck, origins));
+        }
+        let routes = self.routes_of(place, fabric, sender)?;
+        self.ask_group(place, fabric, sender, RuleDirection::Outbound)?;
+        let route = fabric.effective_route(sender, routes, self.packet.destination);
+        let to = match route.hop {
+            FabricHop::Appliance(address) => address,
+            FabricHop::VirtualNetwork => self.packet.destination,
+            FabricHop::Internet if !self.packet.destination.is_private() => {
+                return Err(Halt::Left(place));
+            }
+            FabricHop::Gateway => return Err(Halt::Left(place)),
+            FabricHop::Internet | FabricHop::Nowhere => {
+                self.know_carried(place, fabric, sender, self.packet.destination)?;
+                let origins = self.nowhere_origins(fabric, sender, route.origin);
+                return Err(self.dropped(place, Cause::Nowhere(route), origins));
+            }
+        };
+        self.note(place, Decision::Carried(route), route.origin);
+        self.deliver_to_interface(segment, fabric, to, route.origin)
+    }
+
+    /// A route that is missing is missing in the subnet's table.
+    fn nowhere_origins(
+        &self,
+        fabric: &Fabric,
+        sender: &Interface,
+        matched: super::fact::Origin,
+    ) -> Vec<super::fact::Origin> {
+        let subnet = fabric.subnets.get(sender.subnet).map(|subnet| subnet.routes.origin());
+        let mut origins: Vec<_> = [Some(matched), subnet].into_iter().flatten().collect();
+        if matched == fabric.origin {
+            origins.reverse();
+        }
+        origins.dedup();
+        origins
+    }
+
+    fn deliver_to_interface(
+        &mut self,
+        segment: SegmentId,
+        fabric: &Fabric,
+        to: Ipv4Addr,
+        route: super::fact::Origin,
+    ) -> Result<Step, Halt> {
+        let place = Place::Interface(segment, to);
+        let Some(receiver) = fabric.interfaces.get(&to) else {
+            if let Some(origin) = fabric.unread {
+                return Err(Halt::Unknown { place, origin });
+            }
+            return Err(self.dropped(place, Cause::NobodyAt(to), vec![route]));
+        };
+        if !fabric.is_own(to, receiver, self.packet.destination)
+            && !self.forwards(place, receiver)?
+        {
+            self.know_carried(place, fabric, receiver, self.packet.destination)?;
+            let origins = vec![receiver.forwarding.origin()];
+            return Err(self.dropped(place, Cause::DestinationCheck, origins));
+        }
+        self.ask_group(place, fabric, receiver, RuleDirection::Inbound)?;
+        Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
+    }
+
+    /// An address that nobody seems to have may be of a pod that the overlay
+    /// carries, on a node that nobody could read of.
+    fn know_carried(
+        &self,
+        place: Place,
+        fabric: &Fabric,
+        interface: &Interface,
+        address: Ipv4Addr,
+    ) -> Result<(), Halt> {
+        let unread = fabric.unread.filter(|_| interface.in_overlay);
+        match unread.filter(|_| self.network.owner_of(address).is_none()) {
+            Some(origin) => Err(Halt::Unknown { place, origin }),
+            None => Ok(()),
+        }
+    }
+
+    fn forwards(&self, place: Place, interface: &Interface) -> Result<bool, Halt> {
+        self.read(place, &interface.forwarding).copied()
+    }
+
+    fn routes_of<'f>(
+        &self,
+        place: Place,
+        fabric: &'f Fabric,
+        interface: &Interface,
+    ) -> Result<&'f UserRoutes, Halt> {
+        let Some(subnet) = fabric.subnets.get(interface.subnet) else {
+            return Err(self.dropped(place, Cause::NoRoute, vec![fabric.origin]));
+        };
+        self.read(place, &subnet.routes).map(AsRef::as_ref)
+    }
+
+    /// Asks the subnet's group, unless the packet answers one that passed.
+    fn ask_group(
+        &mut self,
+        place: Place,
+        fabric: &Fabric,
+        interface: &Interface,
+        direction: RuleDirection,
+    ) -> Result<(), Halt> {
+        let Place::Interface(segment, address) = place else { return Ok(()) };
+        let Some(subnet) = fabric.subnets.get(interface.subnet) else { return Ok(()) };
+        let group = self.read(place, &subnet.security)?;
+        if group.rules.is_empty() {
+            return Ok(());
+        }
+        if self.tracking.is_answer(segment, address, &self.packet) {
+            self.note(place, Decision::Established, group.origin);
+            return Ok(());
+        }
+        let routes = self.routes_of(place, fabric, interface)?;
+        let is_virtual_network = |address| fabric.is_virtual_network(routes, address);
+        let rule = match group.ask(direction, &self.packet, &is_virtual_network) {
+            Answer::Allowed(rule) => rule.name.clone(),
+            Answer::NoRules => return Ok(()),
+            Answer::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
+            Answer::Denied(rule) => {
+                let cause = Cause::Denied { rule: rule.name.clone() };
+                return Err(self.dropped(place, cause, vec![group.origin]));
+            }
+        };
+        self.tracking.let_pass(segment, address, &self.packet);
+        self.note(place, Decision::Passed { rule }, group.origin);
+        Ok(())
+    }
+
+    /// The port by which a host has an address.
+    fn port_at(&self, id: HostId, address: Ipv4Addr) -> Port {
+        let host = self.network.host(id);
+        let position = host
+            .and_then(|host| host.ports.iter().position(|port| port.address == address))
+            .unwrap_or_default();
+        Port::Segment(position)
+    }
+
+    /// Into the tunnel at one member, out of it at another.
+    pub(super) fn through_tunnel(&mut self, id: HostId) -> Result<Step, Halt> {
+        let place = Place::Tunnel(id);
+        let tunnel = self.network.tunnel();
+        let Some(sender) = tunnel.members.get(&id) else {
+            return Err(self.dropped(place, Cause::NotInTunnel, Vec::new()));
+        };
+        if !*self.read(place, &sender.connected)? {
+            let origins = vec![sender.connected.origin()];
+            return Err(self.dropped(place, Cause::Offline(id), origins));
+        }
+        let destination = self.packet.destination;
+        let Some((prefix, peer)) = self.read(place, &sender.peers)?.lookup(destination) else {
+            if let Some(origin) = tunnel.unread_address(id, destination) {
+                return Err(Halt::Unknown { place, origin });
+            }
+            let (lacking, origins) = tunnel.lacking(id, destination);
+            return Err(self.dropped(place, Cause::NoPeer(lacking), origins));
+        };
+        let (owner, origin) = (peer.owner, peer.origin);
+        self.note(place, Decision::Tunnelled { owner, prefix }, origin);
+        self.out_of_tunnel(id, owner)
+    }
+
+    fn out_of_tunnel(&mut self, from: HostId, to: HostId) -> Result<Step, Halt> {
+        let place = Place::Tunnel(to);
+        let tunnel = self.network.tunnel();
+        let Some(receiver) = tunnel.members.get(&to) else {
+            return Err(self.dropped(place, Cause::NotInTunnel, Vec::new()));
+        };
+        if !*self.read(place, &receiver.connected)? {
+            let origins = vec![receiver.connected.origin()];
+            return Err(self.dropped(place, Cause::Offline(to), origins));
+        }
+        let source = self.packet.source;
+        let owner = self.read(place, &receiver.peers)?.lookup(source);
+        if owner.is_none_or(|(_, peer)| peer.owner != from) {
+            if let Some(origin) = tunnel.unread_address(to, source) {
+                return Err(Halt::Unknown { place, origin });
+            }
+            let (lacking, mut origins) = tunnel.lacking(to, source);
+            origins.extend(owner.map(|(_, peer)| peer.origin));
+            let sender = tunnel.members.get(&from);
+            origins.extend(sender.map(|sender| sender.offers.approved.origin()));
+            let cause = Cause::SourceNotAllowed { lacking };
+            return Err(self.dropped(place, cause, origins));
+        }
+        self.mtu = self.mtu.min(tunnel.mtu);
+        self.tunnel_ends.extend([from, to]);
+        Ok(Step::At(to, Port::Tunnel))
+    }
+}

@@ -1,0 +1,242 @@
+//! What a host does with a packet.
+
+use std::net::Ipv4Addr;
+
+use super::fact::Origin;
+use super::hop::{Cause, Decision, Place};
+use super::host::{Host, HostId, Kernel, KernelHop, Pods, Port, ReversePathFilter};
+use super::trace::{Halt, Step, Tracer};
+use crate::net::prefix::TAILNET_RANGE;
+
+impl Tracer<'_> {
+    /// Takes a packet that came in by a port, or that the host itself sends.
+    pub(super) fn at_host(&mut self, id: HostId, entered: Port) -> Result<Step, Halt> {
+        let place = Place::Host(id);
+        let network = self.network;
+        let Some(host) = network.host(id) else {
+            return Err(self.dropped(place, Cause::NotRunning, Vec::new()));
+        };
+        if !*self.read(place, &host.runs)? {
+            return Err(self.dropped(place, Cause::NotRunning, vec![host.runs.origin()]));
+        }
+        let kernel = match self.read(place, &host.kernel) {
+            Ok(kernel) => kernel,
+            // Whatever its kernel does: what must go through the tunnel will not.
+            Err(unknown) => return Err(self.offline(id).unwrap_or(unknown)),
+        };
+        let origin = host.kernel.origin();
+        let answered = self.restore(id, origin);
+        self.know_members(id, self.packet.destination)?;
+        self.know_members(id, self.packet.source)?;
+        if entered != Port::Own {
+            self.refuse_own_source(id, host)?;
+            self.filter_source(id, kernel, entered, origin)?;
+        }
+        if self.is_own_address(id, host, self.packet.destination) {
+            return Ok(self.arrive(id, origin));
+        }
+        let foreign = entered != Port::Own || !self.is_own_address(id, host, self.packet.source);
+        if foreign && !kernel.forwarding {
+            return Err(self.dropped(place, Cause::NotForwarding, vec![origin]));
+        }
+        let pods = match host.pods.read() {
+            Ok(pods) => *pods,
+            // What is somebody else's is no pod of this host.
+            Err(_) if network.owner_of(self.packet.destination).is_some() => Pods::None,
+            Err(unread) => return Err(Halt::Unknown { place, origin: unread.origin }),
+        };
+        if pods.range().is_some_and(|range| range.contains(&self.packet.destination)) {
+            return self.deliver_to_pod(id, pods, host.pods.origin());
+        }
+        self.pass_on(id, kernel, entered, answered)
+    }
+
+    fn deliver_to_pod(&mut self, id: HostId, pods: Pods, origin: Origin) -> Result<Step, Halt> {
+        let place = Place::Host(id);
+        if let Pods::NotPlumbed(_) = pods {
+            return Err(self.dropped(place, Cause::PodsNotPlumbed, vec![origin]));
+        }
+        Ok(self.arrive(id, origin))
+    }
+
+    /// The host remembers the connection: its answer hides no source again.
+    fn arrive(&mut self, id: HostId, origin: Origin) -> Step {
+        self.tracking.passed_on(id, self.packet.source, &self.packet);
+        self.note(Place::Host(id), Decision::Arrived, origin);
+        Step::Arrived(id)
+    }
+
+    /// Looks the destination up and sends the packet out.
+    fn pass_on(
+        &mut self,
+        id: HostId,
+        kernel: &Kernel,
+        entered: Port,
+        answered: bool,
+    ) -> Result<Step, Halt> {
+        let place = Place::Host(id);
+        let origin = self.network.host(id).map_or(Origin(0), |host| host.kernel.origin());
+        let Some(found) = kernel.lookup(self.packet.source, self.packet.destination) else {
+            return Err(self.dropped(place, Cause::NoRoute, vec![origin]));
+        };
+        if found.route.hop == KernelHop::Tunnel {
+            self.know_peers(id)?;
+        }
+        self.note(place, Decision::Routed(found), found.route.origin);
+        let (port, neighbour) = match found.route.hop {
+            KernelHop::OnLink(number) => (Port::Segment(number), self.packet.destination),
+            KernelHop::Via(number, neighbour) => (Port::Segment(number), neighbour),
+            KernelHop::Tunnel => (Port::Tunnel, self.packet.destination),
+            KernelHop::Unreachable | KernelHop::Throw => {
+                let origins = vec![found.route.origin];
+                return Err(self.dropped(place, Cause::Unreachable(found), origins));
+            }
+        };
+        if !answered {
+            self.translate(id, kernel, entered, port, origin)?;
+        }
+        match port {
+            Port::Segment(number) => self.onto_segment(id, number, neighbour),
+            Port::Tunnel | Port::Own => self.through_tunnel(id),
+        }
+    }
+
+    /// Gives the answer to a hidden source its destination back; says whether
+    /// the packet belongs to a connection that the host passed on.
+    fn restore(&mut self, id: HostId, origin: Origin) -> bool {
+        let Some(destination) = self.tracking.answered(id, &self.packet) else { return false };
+        let from = std::mem::replace(&mut self.packet.destination, destination);
+        if from != destination {
+            let decision = Decision::Restored { from, to: destination };
+            self.note(Place::Host(id), decision, origin);
+        }
+        true
+    }
+
+    /// Hides the source where a rule says so, and remembers the connection.
+    fn translate(
+        &mut self,
+        id: HostId,
+        kernel: &Kernel,
+        entered: Port,
+        left: Port,
+        origin: Origin,
+    ) -> Result<(), Halt> {
+        let source = self.packet.source;
+        let applies = kernel
+            .translations
+            .iter()
+            .any(|rule| rule.applies(entered, left, source, self.packet.destination));
+        if applies && left == Port::Tunnel {
+            self.know_own_address(id)?;
+        }
+        if applies
+            && let Some(shown) = self.address_at(id, left)
+            && shown != source
+        {
+            self.packet.source = shown;
+            let decision = Decision::Translated { from: source, to: shown };
+            self.note(Place::Host(id), decision, origin);
+        }
+        self.tracking.passed_on(id, source, &self.packet);
+        Ok(())
+    }
+
+    /// An address of the tailnet that nobody seems to have may be that of a
+    /// member whose own nobody could read, and then table 52 knows it.
+    fn know_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
+        let network = self.network;
+        if !TAILNET_RANGE.contains(&address) || network.owner_of(address).is_some() {
+            return Ok(());
+        }
+        self.know_own_address(id)?;
+        let is_member = network.tunnel().members.contains_key(&id);
+        match network.tunnel().unread_address(id, address).filter(|_| is_member) {
+            Some(origin) => Err(Halt::Unknown { place: Place::Host(id), origin }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whose table of peers nobody could read, of them nobody knows what goes
+    /// into the tunnel; who is not connected sends nothing anyway.
+    fn know_peers(&self, id: HostId) -> Result<(), Halt> {
+        let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
+        if member.connected.read() == Ok(&true) {
+            self.read(Place::Host(id), &member.peers)?;
+        }
+        Ok(())
+    }
+
+    /// Who is not connected has no address in the tailnet.
+    fn know_own_address(&self, id: HostId) -> Result<(), Halt> {
+        let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
+        if member.connected.read() != Ok(&false) {
+            self.read(Place::Host(id), &member.address)?;
+        }
+        Ok(())
+    }
+
+    fn address_at(&self, id: HostId, port: Port) -> Option<Ipv4Addr> {
+        match port {
+            Port::Segment(number) => Some(self.network.host(id)?.ports.get(number)?.address),
+            Port::Tunnel => self.network.tunnel().members.get(&id)?.address.read().ok().copied(),
+            Port::Own => None,
+        }
+    }
+
+    /// A kernel takes nothing from outside that has its own address as the source,
+    /// whatever `rp_filter` is: such a packet went round, and ends here.
+    fn refuse_own_source(&self, id: HostId, host: &Host) -> Result<(), Halt> {
+        match self.is_own_address(id, host, self.packet.source) {
+            true => Err(self.dropped(Place::Host(id), Cause::Loop, self.last_origins())),
+            false => Ok(()),
+        }
+    }
+
+    /// `rp_filter`: whether the kernel has a way to the source.
+    fn filter_source(
+        &self,
+        id: HostId,
+        kernel: &Kernel,
+        entered: Port,
+        origin: Origin,
+    ) -> Result<(), Halt> {
+        if kernel.reverse_path_filter == ReversePathFilter::Off {
+            return Ok(());
+        }
+        let found = kernel.lookup(self.packet.destination, self.packet.source);
+        let return_path = found.and_then(|found| match found.route.hop {
+            KernelHop::OnLink(number) | KernelHop::Via(number, _) => Some(Port::Segment(number)),
+            KernelHop::Tunnel => Some(Port::Tunnel),
+            KernelHop::Unreachable | KernelHop::Throw => None,
+        });
+        let fine = match kernel.reverse_path_filter {
+            ReversePathFilter::Off => true,
+            ReversePathFilter::Loose => return_path.is_some(),
+            ReversePathFilter::Strict => return_path == Some(entered),
+        };
+        if fine {
+            return Ok(());
+        }
+        let origins = found.map_or(vec![origin], |found| vec![found.route.origin, origin]);
+        Err(self.dropped(Place::Host(id), Cause::ReversePath, origins))
+    }
+
+    fn is_own_address(&self, id: HostId, host: &Host, address: Ipv4Addr) -> bool {
+        host.ports.iter().any(|port| port.address == address)
+            || self.address_at(id, Port::Tunnel) == Some(address)
+    }
+
+    /// The end of the way at a member that is known not to be connected, for
+    /// what goes to a host that is on none of its segments.
+    fn offline(&self, id: HostId) -> Option<Halt> {
+        let member = self.network.tunnel().members.get(&id)?;
+        let to = self.network.owner_of(self.packet.destination)?;
+        if to == id || self.network.share_segment(id, to) {
+            return None;
+        }
+        let origins = vec![member.connected.origin()];
+        let offline = member.connected.read() == Ok(&false);
+        offline.then(|| self.dropped(Place::Host(id), Cause::Offline(id), origins))
+    }
+}

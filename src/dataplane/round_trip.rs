@@ -1,0 +1,116 @@
+//! There and back.
+
+use super::hop::Verdict;
+use super::host::HostId;
+use super::network::{End, Network};
+use super::packet::{Packet, Protocol};
+use super::trace::{SEGMENT_MTU, Trace, Tracer};
+use super::tracking::Tracking;
+
+/// A request's way, and its answer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// The request's way.
+    pub forward: Trace,
+    /// The answer's; none where no request arrived.
+    pub return_path: Option<Trace>,
+    /// Hosts that pass large packets on into a smaller tunnel and tell no
+    /// sender of it: TCP stalls when no other clamp on the way saves it.
+    pub unclamped: Vec<HostId>,
+}
+
+/// One of the two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// The request's.
+    Forward,
+    /// The answer's.
+    Return,
+}
+
+impl RoundTrip {
+    /// Whether request and answer arrived.
+    pub fn reached(&self) -> bool {
+        self.forward.arrived() && self.return_path.as_ref().is_some_and(Trace::arrived)
+    }
+
+    /// The way that did not arrive, if one did not.
+    pub fn broken(&self) -> Option<(Direction, &Verdict)> {
+        if !self.forward.arrived() {
+            return Some((Direction::Forward, &self.forward.verdict));
+        }
+        let return_path = self.return_path.as_ref().filter(|return_path| !return_path.arrived())?;
+        Some((Direction::Return, &return_path.verdict))
+    }
+
+    /// What a packet may weigh on both ways.
+    pub fn mtu(&self) -> u16 {
+        self.return_path
+            .as_ref()
+            .map_or(self.forward.mtu, |return_path| return_path.mtu.min(self.forward.mtu))
+    }
+
+    /// Whether segments of full size go into a tunnel that does not take them,
+    /// and nobody clamps them.
+    pub fn stalls(&self, network: &Network) -> bool {
+        self.mtu() < SEGMENT_MTU
+            && [Some(&self.forward), self.return_path.as_ref()].into_iter().flatten().any(|walk| {
+                let clamps = |id: &HostId| !is_unclamped(network, *id);
+                !walk.tunnel_ends.is_empty() && !walk.tunnel_ends.iter().any(clamps)
+            })
+    }
+}
+
+/// Walks a packet to an address, and its answer back.
+pub fn trace_round_trip(
+    network: &Network,
+    from: End,
+    to: std::net::Ipv4Addr,
+    protocol: Protocol,
+) -> RoundTrip {
+    let mut tracking = Tracking::default();
+    let request = Packet::request(from.address, to, protocol);
+    let forward = Tracer::walk(network, &mut tracking, from, request);
+    let return_path = match forward.verdict {
+        Verdict::Arrived(host) => {
+            let end = End { host, address: to };
+            Some(answer(network, &mut tracking, end, &forward, from))
+        }
+        _ => None,
+    };
+    let ends = forward
+        .tunnel_ends
+        .iter()
+        .chain(return_path.iter().flat_map(|return_path| &return_path.tunnel_ends));
+    let mut unclamped: Vec<HostId> =
+        ends.copied().filter(|id| is_unclamped(network, *id)).collect();
+    unclamped.sort();
+    unclamped.dedup();
+    RoundTrip { forward, return_path, unclamped }
+}
+
+/// Sends the answer. It has arrived only where the request came from: an answer
+/// that somebody else takes is lost.
+fn answer(
+    network: &Network,
+    tracking: &mut Tracking,
+    from: End,
+    forward: &Trace,
+    asker: End,
+) -> Trace {
+    let mut return_path = Tracer::walk(network, tracking, from, forward.packet.answer());
+    if let Verdict::Arrived(host) = return_path.verdict
+        && (host != asker.host || return_path.packet.destination != asker.address)
+    {
+        let place = super::hop::Place::Host(host);
+        let cause = super::hop::Cause::Misdelivered;
+        let origins = return_path.hops.last().map(|hop| hop.origin).into_iter().collect();
+        return_path.verdict = Verdict::Dropped(super::hop::Drop { place, cause, origins });
+    }
+    return_path
+}
+
+fn is_unclamped(network: &Network, id: HostId) -> bool {
+    let kernel = network.host(id).and_then(|host| host.kernel.read().ok());
+    kernel.is_some_and(|kernel| !kernel.clamps_segment_size)
+}

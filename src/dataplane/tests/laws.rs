@@ -1,0 +1,196 @@
+//! Laws that hold in any world, however broken.
+
+use proptest::prelude::*;
+
+use super::world::*;
+use crate::dataplane::fabric::{FabricHop, UserRoute};
+use crate::dataplane::hop::Verdict;
+use crate::dataplane::host::{HostId, KernelHop, ReversePathFilter, TableId};
+use crate::dataplane::{Fact, Protocol, trace_round_trip};
+
+/// One thing that is done to a world.
+#[derive(Debug, Clone)]
+pub(super) enum Edit {
+    Forwarding(usize, bool),
+    Filter(usize, ReversePathFilter),
+    Kernel(usize, u32, ipnet::Ipv4Net, KernelHop),
+    Fabric(usize, usize, ipnet::Ipv4Net, FabricHop),
+    Interface(usize, bool),
+    Approve(usize, Vec<ipnet::Ipv4Net>),
+    Connected(usize, bool),
+    Unread(usize),
+}
+
+fn prefix() -> impl Strategy<Value = ipnet::Ipv4Net> {
+    let all = [
+        "10.244.0.0/16",
+        "10.244.64.0/20",
+        "10.244.65.0/24",
+        "10.224.0.0/12",
+        "10.50.0.0/16",
+        "10.50.1.5/32",
+        "0.0.0.0/0",
+        "100.64.0.0/10",
+        "10.244.1.0/24",
+    ];
+    prop::sample::select(all.to_vec()).prop_map(net)
+}
+
+fn address() -> impl Strategy<Value = std::net::Ipv4Addr> {
+    let all = ["10.237.0.4", "10.50.0.4", "10.50.1.5", "10.50.1.6", "10.224.0.4", "10.9.9.9"];
+    prop::sample::select(all.to_vec()).prop_map(ip)
+}
+
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
+    let host = 0_usize..6;
+    let router = CLUSTER_ROUTER..=DATACENTER_ROUTER;
+    let filter = prop::sample::select(vec![
+        ReversePathFilter::Off,
+        ReversePathFilter::Strict,
+        ReversePathFilter::Loose,
+    ]);
+    let kernel_hop = prop_oneof![
+        Just(KernelHop::Tunnel),
+        Just(KernelHop::Unreachable),
+        Just(KernelHop::Throw),
+        Just(KernelHop::OnLink(0)),
+        address().prop_map(|address| KernelHop::Via(0, address)),
+    ];
+    let fabric_hop = prop_oneof![
+        Just(FabricHop::Nowhere),
+        Just(FabricHop::VirtualNetwork),
+        Just(FabricHop::Internet),
+        address().prop_map(FabricHop::Appliance),
+    ];
+    prop_oneof![
+        (host.clone(), any::<bool>()).prop_map(|(host, on)| Edit::Forwarding(host, on)),
+        (host.clone(), filter).prop_map(|(host, filter)| Edit::Filter(host, filter)),
+        (host.clone(), prop::sample::select(vec![52_u32, 254]), prefix(), kernel_hop)
+            .prop_map(|(host, table, prefix, hop)| Edit::Kernel(host, table, prefix, hop)),
+        (0_usize..2, 0_usize..2, prefix(), fabric_hop)
+            .prop_map(|(segment, subnet, prefix, hop)| Edit::Fabric(segment, subnet, prefix, hop)),
+        (host.clone(), any::<bool>()).prop_map(|(host, on)| Edit::Interface(host, on)),
+        (router.clone(), prop::collection::vec(prefix(), 0..4))
+            .prop_map(|(host, prefixes)| Edit::Approve(host, prefixes)),
+        (router, any::<bool>()).prop_map(|(host, on)| Edit::Connected(host, on)),
+        host.prop_map(Edit::Unread),
+    ]
+}
+
+pub(super) fn apply(world: &mut World, edit: Edit) {
+    let is_known = |world: &World, host: usize| world.hosts[host].kernel.read().is_ok();
+    match edit {
+        Edit::Forwarding(host, on) if is_known(world, host) => world.kernel(host).forwarding = on,
+        Edit::Filter(host, filter) if is_known(world, host) => {
+            world.kernel(host).reverse_path_filter = filter;
+        }
+        Edit::Kernel(host, table, prefix, hop) if is_known(world, host) => {
+            let table = world.kernel(host).tables.entry(TableId(table)).or_default();
+            table.insert(prefix, route(hop));
+        }
+        Edit::Fabric(segment, subnet, prefix, hop) => {
+            world.routes(segment, subnet).insert(prefix, UserRoute { hop, origin: OTHER });
+        }
+        Edit::Interface(host, on) => {
+            let port = world.hosts[host].ports[0];
+            let fabric = world.fabric(port.segment.0);
+            let interface = fabric.interfaces.get_mut(&port.address).unwrap();
+            interface.forwarding = Fact::known(on, INTERFACE);
+        }
+        Edit::Approve(host, prefixes) => {
+            let offers = world.offers(host);
+            offers.advertised = Fact::known(prefixes.clone(), ADVERTISED);
+            offers.approved = Fact::known(prefixes, APPROVED);
+        }
+        Edit::Connected(host, on) => {
+            let member = world.members.get_mut(&HostId(host)).unwrap();
+            member.connected = Fact::known(on, DEVICE);
+        }
+        Edit::Unread(host) => world.hosts[host].kernel = Fact::unknown(KERNEL),
+        Edit::Forwarding(..) | Edit::Filter(..) | Edit::Kernel(..) => {}
+    }
+}
+
+pub(super) fn broken_world() -> impl Strategy<Value = World> {
+    let choice = (any::<bool>(), any::<bool>()).prop_map(|(masquerade, local_rules)| Choice {
+        masquerade,
+        local_rules,
+        bare_metal: false,
+    });
+    (choice, prop::collection::vec(edit(), 0..8)).prop_map(|(choice, edits)| {
+        let mut world = healthy(choice);
+        for edit in edits {
+            apply(&mut world, edit);
+        }
+        world
+    })
+}
+
+proptest! {
+    /// Whatever the tables say, a walk ends, and says how.
+    #[test]
+    fn every_walk_ends(world in broken_world()) {
+        let network = world.network();
+        for from in world.ends() {
+            for to in world.ends() {
+                let round_trip = trace_round_trip(&network, network.end(from).unwrap(), to, Protocol::Icmp);
+                prop_assert!(round_trip.forward.hops.len() < 500);
+                prop_assert_eq!(round_trip.return_path.is_some(), round_trip.forward.arrived());
+                if let Verdict::Arrived(host) = round_trip.forward.verdict {
+                    prop_assert_eq!(network.owner_of(round_trip.forward.packet.destination), Some(host));
+                }
+            }
+        }
+    }
+
+    /// A route that leads to where packets go anyway changes nothing for them,
+    /// and nothing for anybody else.
+    #[test]
+    fn a_more_specific_correct_route_hurts_nobody(
+        world in broken_world(), worker in WORKER_1..=WORKER_2, length in 25_u8..=32,
+    ) {
+        let before = world.network();
+        let mut world = world;
+        let router = ip("10.237.0.4");
+        let specific = ipnet::Ipv4Net::new(pod(worker), length).unwrap().trunc();
+        let hop = FabricHop::Appliance(router);
+        world.routes(0, 0).insert(specific, UserRoute { hop, origin: OTHER });
+        let after = world.network();
+        for from in world.ends() {
+            for to in world.ends() {
+                let end = before.end(from).unwrap();
+                let was = trace_round_trip(&before, end, to, Protocol::Icmp);
+                let is = trace_round_trip(&after, end, to, Protocol::Icmp);
+                // Where another route led there, the reached stay reached.
+                let led_there = |network: &crate::dataplane::Network| {
+                    let crate::dataplane::Segment::Fabric(fabric) =
+                        network.segment(crate::dataplane::SegmentId(0)).unwrap() else { return false };
+                    let routes = fabric.subnets[0].routes.read().unwrap();
+                    routes.lookup(pod(worker)).is_some_and(|(_, route)| route.hop == hop)
+                };
+                if led_there(&before) || !(specific.contains(&to) || specific.contains(&from)) {
+                    prop_assert_eq!(was.reached(), is.reached(), "{} -> {}", from, to);
+                }
+            }
+        }
+    }
+
+    /// What is known without a fact stays so when the fact is read.
+    #[test]
+    fn reading_more_never_changes_what_was_known(world in broken_world(), host in 0_usize..6) {
+        let known = world.network();
+        let mut blind = world.clone();
+        blind.hosts[host].kernel = Fact::unknown(KERNEL);
+        let blind = blind.network();
+        for from in world.ends() {
+            for to in world.ends() {
+                let end = known.end(from).unwrap();
+                let seen = trace_round_trip(&blind, end, to, Protocol::Icmp);
+                let is_unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
+                if seen.broken().is_none_or(|(_, verdict)| !is_unknown(verdict)) {
+                    prop_assert_eq!(seen.reached(), trace_round_trip(&known, end, to, Protocol::Icmp).reached());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+mod breaks;
+mod equivalence;
+mod laws;
+mod many_hosts;
+mod nameless;
+mod tables;
+pub(crate) mod world;

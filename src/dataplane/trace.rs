@@ -1,0 +1,133 @@
+//! One way of a packet, hop by hop.
+
+use super::fact::{Fact, Origin};
+use super::hop::{Cause, Decision, Drop, Hop, Place, Verdict};
+use super::host::{HostId, Port};
+use super::network::{End, Network};
+use super::packet::Packet;
+use super::tracking::Tracking;
+
+/// What an interface of a machine takes, tunnels aside.
+pub(super) const SEGMENT_MTU: u16 = 1_500;
+/// No way is longer: what comes so far goes round.
+const MAX_HOSTS: usize = 64;
+
+/// A packet's way in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// What happened, in order.
+    pub hops: Vec<Hop>,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The packet as it was in the end.
+    pub packet: Packet,
+    /// What a packet may weigh on this way.
+    pub mtu: u16,
+    /// The hosts at which the packet went into or out of the tunnel.
+    pub tunnel_ends: Vec<HostId>,
+}
+
+impl Trace {
+    /// Whether the packet arrived.
+    pub fn arrived(&self) -> bool {
+        matches!(self.verdict, Verdict::Arrived(_))
+    }
+}
+
+/// Why a walk goes no further.
+#[derive(Debug, Clone)]
+pub(super) enum Halt {
+    Dropped(Drop),
+    Unknown { place: Place, origin: Origin },
+    Left(Place),
+}
+
+/// Where a packet is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Arrived(HostId),
+    At(HostId, Port),
+}
+
+/// A packet that is on its way.
+#[derive(Debug)]
+pub(super) struct Tracer<'a> {
+    pub(super) network: &'a Network,
+    pub(super) tracking: &'a mut Tracking,
+    pub(super) packet: Packet,
+    pub(super) mtu: u16,
+    pub(super) tunnel_ends: Vec<HostId>,
+    hops: Vec<Hop>,
+}
+
+impl<'a> Tracer<'a> {
+    /// Sends a packet from an end and follows it.
+    pub(super) fn walk(
+        network: &'a Network,
+        tracking: &'a mut Tracking,
+        from: End,
+        packet: Packet,
+    ) -> Trace {
+        let hops = Vec::with_capacity(16);
+        let (mtu, tunnel_ends) = (SEGMENT_MTU, Vec::new());
+        let mut walker = Self { network, tracking, packet, mtu, tunnel_ends, hops };
+        let verdict = match walker.follow(from.host) {
+            Ok(host) => Verdict::Arrived(host),
+            Err(Halt::Dropped(drop)) => Verdict::Dropped(drop),
+            Err(Halt::Unknown { place, origin }) => Verdict::Unknown { place, origin },
+            Err(Halt::Left(place)) => Verdict::Left(place),
+        };
+        let Self { packet, mtu, tunnel_ends, hops, .. } = walker;
+        Trace { hops, verdict, packet, mtu, tunnel_ends }
+    }
+
+    fn follow(&mut self, from: HostId) -> Result<HostId, Halt> {
+        let (mut host, mut port) = (from, Port::Own);
+        let mut seen = Vec::new();
+        loop {
+            let here = (host, port, self.packet);
+            if seen.contains(&here) || seen.len() >= MAX_HOSTS {
+                return Err(self.dropped(Place::Host(host), Cause::Loop, self.last_origins()));
+            }
+            seen.push(here);
+            match self.at_host(host, port)? {
+                Step::Arrived(host) => return Ok(host),
+                Step::At(next, entered) => (host, port) = (next, entered),
+            }
+        }
+    }
+
+    /// Where the last decisions were read: what leads a packet round. The
+    /// broadest prefix stands first, for it is the one that takes too much.
+    pub(super) fn last_origins(&self) -> Vec<Origin> {
+        let mut deciding: Vec<(u8, Origin)> = self
+            .hops
+            .iter()
+            .rev()
+            .filter_map(|hop| match &hop.decision {
+                Decision::Routed(found) => Some((found.prefix.prefix_len(), hop.origin)),
+                Decision::Carried(route) => Some((route.prefix.prefix_len(), hop.origin)),
+                _ => None,
+            })
+            .filter(|(length, _)| *length > 0)
+            .take(4)
+            .collect();
+        deciding.sort_by_key(|(length, _)| *length);
+        let mut origins: Vec<Origin> = deciding.into_iter().map(|(_, origin)| origin).collect();
+        origins.dedup();
+        origins
+    }
+
+    pub(super) fn note(&mut self, place: Place, decision: Decision, origin: Origin) {
+        self.hops.push(Hop { place, decision, origin });
+    }
+
+    pub(super) fn dropped(&self, place: Place, cause: Cause, origins: Vec<Origin>) -> Halt {
+        Halt::Dropped(Drop { place, cause, origins })
+    }
+
+    /// A fact, or the end of the walk where nobody could read it.
+    pub(super) fn read<'f, T>(&self, place: Place, fact: &'f Fact<T>) -> Result<&'f T, Halt> {
+        fact.read().map_err(|unread| Halt::Unknown { place, origin: unread.origin })
+    }
+}

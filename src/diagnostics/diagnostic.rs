@@ -1,0 +1,125 @@
+//! What is wrong with a topology, where, and how to mend it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use super::code::Code;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Nothing can be planned before it is mended.
+    Error,
+    /// It works, and may not be what was meant.
+    Warning,
+}
+
+/// A place in the file and what is to be seen there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The bytes of the file.
+    pub span: Span,
+    /// What is to be seen there.
+    pub text: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its stable code.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// Where it is wrong; absent only for what has no place in the file.
+    pub primary: Option<Label>,
+    /// What else has to do with it.
+    pub secondary: Vec<Label>,
+    /// How to mend it.
+    pub remedy: String,
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            primary: None,
+            secondary: Vec::new(),
+            remedy: String::new(),
+        }
+    }
+
+    /// A warning.
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// Says where it is wrong.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.primary = Some(Label { span, text: text.into() });
+        self
+    }
+
+    /// Says what else has to do with it.
+    #[must_use]
+    pub fn with(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.secondary.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Says how to mend it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+}
+
+/// Why a topology could not be loaded: never empty, and with the text that the
+/// places point into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// The file's name, as the user gave it.
+    pub file_name: String,
+    /// The file's text; empty where it is no text.
+    pub text: Arc<str>,
+    /// The findings in the order of the file; warnings are among them.
+    pub list: Vec<Diagnostic>,
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.list.iter().filter(|found| found.severity == Severity::Error).count();
+        write!(formatter, "{}: {errors} error{}", self.file_name, plural(errors))?;
+        match self.list.first() {
+            Some(first) => write!(formatter, ", first {}: {}", first.code, first.message),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// `s` unless there is exactly one.
+pub(crate) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The candidate most like `word`, if one is like it at all.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + word.len().max(candidate.len()) / 4)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,13 @@
+//! What stargate has to say to the person who must act: stable codes, places in
+//! the topology file, remedies.
+
+mod code;
+mod diagnostic;
+
+use std::ops::Range;
+
+pub use code::{Code, UnknownCode};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, closest};
+
+/// A range of bytes in the topology file.
+pub type Span = Range<usize>;

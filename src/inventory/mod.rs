@@ -1,0 +1,166 @@
+//! What was observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostics::Code;
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+
+/// The world as far as it could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    objects: BTreeMap<ObjectKey, Observed>,
+    gaps: BTreeMap<Source, Gap>,
+    /// Machines that may still be booting: what comes with them is on its way.
+    pub recently_created: BTreeSet<ObjectKey>,
+    /// Workers whose last work failed, by their names.
+    pub failed_before: BTreeSet<String>,
+    /// Resource groups of ours that hold objects without our mark.
+    pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
+    /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
+    pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
+}
+
+/// One object as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Its value.
+    pub resource: Resource,
+    /// Whose it is.
+    pub ownership: Ownership,
+}
+
+/// Where facts come from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Azure Resource Manager.
+    Azure,
+    /// The Tailscale API.
+    Tailscale,
+    /// The cluster's API server.
+    Kubernetes,
+    /// A host, by its name.
+    Host(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Azure => formatter.write_str("Azure"),
+            Self::Tailscale => formatter.write_str("Tailscale"),
+            Self::Kubernetes => formatter.write_str("Kubernetes"),
+            Self::Host(name) => write!(formatter, "host {name}"),
+        }
+    }
+}
+
+/// A source that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Which one.
+    pub source: Source,
+    /// What went wrong.
+    pub reason: String,
+    /// The stable code of the reason.
+    pub code: Code,
+    /// What to do about it.
+    pub remedy: String,
+    /// Whether something else in the plan explains it (a router that is
+    /// offline cannot be looked at).
+    pub explained: bool,
+}
+
+impl Inventory {
+    /// Notes an object.
+    pub fn note(&mut self, key: ObjectKey, resource: Resource, ownership: Ownership) {
+        self.objects.insert(key, Observed { resource, ownership });
+    }
+
+    /// Notes that a source could not be read.
+    pub fn note_gap(&mut self, gap: Gap) {
+        self.gaps.insert(gap.source.clone(), gap);
+    }
+
+    /// Forgets the objects whose keys are not kept.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.objects.retain(|key, _| keep(key));
+    }
+
+    /// The object at a key.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Observed> {
+        self.objects.get(key)
+    }
+
+    /// All objects in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Observed)> {
+        self.objects.iter()
+    }
+
+    /// All gaps.
+    pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.values()
+    }
+
+    /// The gap that hides objects of this kind and key, if there is one.
+    pub fn gap_for(&self, kind: Kind, key: Option<&ObjectKey>) -> Option<&Gap> {
+        sources_of(kind, key).into_iter().find_map(|source| self.gaps.get(&source))
+    }
+
+    /// The gap of a source, if it could not be read.
+    pub fn gap_at(&self, source: &Source) -> Option<&Gap> {
+        self.gaps.get(source)
+    }
+
+    /// The gap that hides what a resource's value is made from. A datacenter's
+    /// tables name the pod range that each worker holds, and only the cluster
+    /// knows it: without its word they would be written with ranges made up.
+    pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
+        let names_places = address.kind == Kind::RouteTable && address.side != Side::Cluster;
+        self.gaps.get(&Source::Kubernetes).filter(|_| names_places)
+    }
+
+    /// The sources that could not be read.
+    pub fn gap_sources(&self) -> BTreeSet<Source> {
+        self.gaps.keys().cloned().collect()
+    }
+}
+
+/// Which sources show objects of a kind.
+fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
+    match kind {
+        Kind::ResourceGroup
+        | Kind::ManagedCluster
+        | Kind::VirtualNetwork
+        | Kind::Subnet
+        | Kind::RouteTableAssociation
+        | Kind::NatGateway
+        | Kind::NetworkSecurityGroup
+        | Kind::PublicIpAddress
+        | Kind::NetworkInterface
+        | Kind::VirtualMachine
+        | Kind::RouteTable => vec![Source::Azure],
+        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => {
+            vec![Source::Tailscale]
+        }
+        Kind::CustomResourceDefinition
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::ClusterRole
+        | Kind::ClusterRoleBinding
+        | Kind::DaemonSet
+        | Kind::Service
+        | Kind::Server
+        | Kind::ProvisioningProfile
+        | Kind::CiliumNode
+        | Kind::Worker => vec![Source::Kubernetes],
+        // A router is reached by its address in the tailnet.
+        Kind::RouterHost => match key {
+            Some(ObjectKey::Host(name)) => vec![Source::Tailscale, Source::Host(name.clone())],
+            _ => vec![Source::Tailscale],
+        },
+    }
+}

@@ -1,0 +1,347 @@
+//! What comes before what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::exclusive_claims::Claims;
+use super::orphans::interruption;
+use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::{Action, Change};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+
+/// Fills in the edges between changes and says what each one interrupts.
+pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+    let index = Index::new(input, verdicts.values().filter_map(change_of));
+    let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
+    let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
+        ResourceDecision::Change(change) => Some(change),
+        _ => None,
+    });
+    for (change, edges) in changes.zip(edges) {
+        if change.action == Action::Replace {
+            change.interrupts = change.before.as_ref().and_then(interruption);
+        }
+        change.depends_on = edges.depends_on.into_iter().collect();
+        change.destroy_after = edges.destroy_after.into_iter().collect();
+        change.create_after_destroy_of = edges.create_after_destroy_of.into_iter().collect();
+    }
+}
+
+fn change_of(verdict: &ResourceDecision) -> Option<&Change> {
+    match verdict {
+        ResourceDecision::Change(change) => Some(change),
+        _ => None,
+    }
+}
+
+/// What comes before a change.
+#[derive(Default)]
+struct Edges {
+    depends_on: BTreeSet<Address>,
+    destroy_after: BTreeSet<Address>,
+    create_after_destroy_of: BTreeSet<Address>,
+}
+
+/// The changes of a plan, by what edges are found with.
+struct Index<'a> {
+    /// In the order of their addresses.
+    changes: Vec<&'a Change>,
+    by_address: BTreeMap<&'a Address, &'a Change>,
+    /// Replacements, by what they live in.
+    residents: BTreeMap<&'a Address, Vec<&'a Address>>,
+    /// Deletions of workers, by name: pods leave before their routes go.
+    leaving_workers: BTreeMap<&'a str, &'a Address>,
+    /// The same, by their side.
+    leaving_from: BTreeMap<&'a Side, Vec<&'a Address>>,
+    /// Deletions by the object's id, in the id's order.
+    deleted: BTreeMap<&'a ArmId, &'a Address>,
+    /// Changes whose present value points at an id.
+    pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
+    /// Deletions of Kubernetes objects, by kind.
+    deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
+    places: Claims<'a>,
+}
+
+impl<'a> Index<'a> {
+    fn new(input: PlanInput<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
+        let changes: Vec<&Change> = changes.collect();
+        let mut index = Self {
+            places: Claims::of(&changes),
+            changes,
+            by_address: BTreeMap::new(),
+            residents: BTreeMap::new(),
+            leaving_workers: BTreeMap::new(),
+            leaving_from: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            pointing_at: BTreeMap::new(),
+            deleted_kinds: BTreeMap::new(),
+        };
+        for change in index.changes.clone() {
+            index.add(input, change);
+        }
+        index
+    }
+
+    fn add(&mut self, input: PlanInput<'a>, change: &'a Change) {
+        self.by_address.insert(&change.address, change);
+        if change.action == Action::Replace {
+            let homes = input.desired.get(&change.address).map(|desired| &desired.contained_in);
+            for home in homes.into_iter().flatten() {
+                self.residents.entry(home).or_default().push(&change.address);
+            }
+        }
+        for id in change.before.iter().flat_map(references) {
+            self.pointing_at.entry(id).or_default().push(change);
+        }
+        if change.action != Action::Delete {
+            return;
+        }
+        self.deleted_kinds.entry(change.address.kind).or_default().push(&change.address);
+        if change.address.kind == Kind::Worker {
+            self.leaving_workers.insert(&change.address.name, &change.address);
+            self.leaving_from.entry(&change.address.side).or_default().push(&change.address);
+        }
+        if let ObjectKey::Azure(id) = &change.key {
+            self.deleted.insert(id, &change.address);
+        }
+    }
+
+    fn edges(&self, input: PlanInput<'_>, change: &Change) -> Edges {
+        let mut edges = Edges::default();
+        let (leaving, moving) = self.places.taken_for(change);
+        edges.depends_on.extend(leaving);
+        edges.create_after_destroy_of.extend(moving);
+        match change.action {
+            // What lived in it may come back elsewhere: only its end counts.
+            Action::Delete => {
+                let (ends, comes): (Vec<_>, Vec<_>) = self
+                    .before_deletion(change)
+                    .into_iter()
+                    .partition(|address| self.is_moving_resident(address, change));
+                edges.create_after_destroy_of.extend(ends);
+                edges.depends_on.extend(comes);
+                return edges;
+            }
+            Action::Replace => edges.destroy_after = self.resting_on(change),
+            // What lived in the one that is lost goes before the new one comes,
+            // or it would be taken for the new one's.
+            Action::Create => edges.create_after_destroy_of.extend(self.resting_on(change)),
+            Action::Update | Action::Adopt | Action::Reboot => {}
+        }
+        edges.depends_on.extend(self.before_making(input, change));
+        edges
+    }
+
+    /// What is replaced and lives in an object or points at it: it must be gone
+    /// before the object can go.
+    fn resting_on(&self, change: &Change) -> BTreeSet<Address> {
+        let living = self.residents.get(&change.address).into_iter().flatten().copied();
+        let pointing = match &change.key {
+            ObjectKey::Azure(id) => self.pointing_at.get(id),
+            _ => None,
+        };
+        let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
+        let all = living.chain(pointing.map(|it| &it.address));
+        all.filter(|address| **address != change.address).cloned().collect()
+    }
+
+    /// Creations, updates and replacements follow what they depend on.
+    fn before_making(&self, input: PlanInput<'_>, change: &Change) -> BTreeSet<Address> {
+        let desired = input.desired.get(&change.address);
+        let mut edges: BTreeSet<Address> = desired
+            .into_iter()
+            .flat_map(|desired| &desired.depends_on)
+            .filter(|address| self.by_address.contains_key(address))
+            .cloned()
+            .collect();
+        if change.action == Action::Update && carries_routes(change.address.kind) {
+            edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
+        }
+        edges
+    }
+
+    /// A deletion follows whatever still points at the object or is in it.
+    fn before_deletion(&self, change: &Change) -> BTreeSet<Address> {
+        let mut edges = BTreeSet::new();
+        match &change.key {
+            ObjectKey::Azure(id) => self.before_azure_deletion(id, change, &mut edges),
+            ObjectKey::AzureAssociation(_) => {}
+            ObjectKey::Kubernetes(_) => self.before_kubernetes_deletion(change, &mut edges),
+            ObjectKey::Device(_)
+            | ObjectKey::DeviceAdvertised(_)
+            | ObjectKey::DeviceApproved(_)
+            | ObjectKey::Host(_) => self.before_router_deletion(change, &mut edges),
+        }
+        edges.remove(&change.address);
+        edges
+    }
+
+    fn before_azure_deletion(&self, id: &ArmId, change: &Change, edges: &mut BTreeSet<Address>) {
+        let pointing = self.pointing_at.get(id).into_iter().flatten();
+        edges.extend(pointing.map(|change| change.address.clone()));
+        edges.extend(self.inside(id).map(Clone::clone));
+        match change.address.kind {
+            Kind::VirtualMachine => {
+                let side = &change.address.side;
+                let name = id.name();
+                for kind in [Kind::Worker, Kind::TailnetDevice] {
+                    let resident = Address::new(kind, side.clone(), name);
+                    edges.extend(
+                        self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()),
+                    );
+                }
+                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+            }
+            // With the cluster goes its API server, and the group with the
+            // router and the tables.
+            Kind::ManagedCluster => {
+                let goes_before = |address: &Address| {
+                    address.side == Side::Cluster
+                        && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
+                        || is_kubernetes(address.kind)
+                };
+                edges.extend(
+                    self.by_address
+                        .keys()
+                        .filter(|address| goes_before(address))
+                        .map(|address| (*address).clone()),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a change replaces what lives in a machine that is deleted.
+    fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
+        machine.address.kind == Kind::VirtualMachine
+            && matches!(address.kind, Kind::Worker | Kind::TailnetDevice)
+            && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
+    }
+
+    /// Deletions of objects whose ids begin with this one.
+    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> + use<'a> {
+        let below = self.deleted.range(ArmId::new(format!("{id}/"))..);
+        let inside: Vec<_> = below
+            .take_while(|(candidate, _)| candidate.is_inside(id))
+            .map(|(_, address)| *address)
+            .collect();
+        inside.into_iter()
+    }
+
+    fn before_kubernetes_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+        let kinds: &[Kind] = match change.address.kind {
+            Kind::CustomResourceDefinition => &[Kind::Server, Kind::ProvisioningProfile],
+            Kind::Namespace => &[
+                Kind::Server,
+                Kind::ProvisioningProfile,
+                Kind::DaemonSet,
+                Kind::Service,
+                Kind::ServiceAccount,
+            ],
+            // A worker may still need its profile and the right to join.
+            Kind::ProvisioningProfile | Kind::ClusterRoleBinding => &[Kind::Worker],
+            Kind::Server | Kind::CiliumNode => {
+                let name = change.address.name.as_str();
+                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+                &[]
+            }
+            _ => &[],
+        };
+        for kind in kinds {
+            edges.extend(self.deleted_kinds.get(kind).into_iter().flatten().map(|a| (*a).clone()));
+        }
+    }
+
+    /// Workers are reached through their router, so they leave first.
+    fn before_router_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+        let leaving = self.leaving_from.get(&change.address.side).into_iter().flatten();
+        edges.extend(leaving.map(|address| (*address).clone()));
+        if change.address.kind == Kind::TailnetDevice {
+            let host =
+                Address::new(Kind::RouterHost, change.address.side.clone(), &change.address.name);
+            edges.extend(self.by_address.get_key_value(&host).map(|(a, _)| (*a).clone()));
+        }
+    }
+}
+
+fn carries_routes(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RouteTable | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
+    )
+}
+
+fn is_kubernetes(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::CustomResourceDefinition
+            | Kind::Namespace
+            | Kind::ServiceAccount
+            | Kind::ClusterRole
+            | Kind::ClusterRoleBinding
+            | Kind::DaemonSet
+            | Kind::Service
+            | Kind::Server
+            | Kind::ProvisioningProfile
+            | Kind::CiliumNode
+            | Kind::Worker
+    )
+}
+
+/// The ids that a value points at.
+pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
+    match resource {
+        Resource::Subnet(subnet) => {
+            [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        Resource::RouteTableAssociation(association) => association.route_table.iter().collect(),
+        Resource::NatGateway(gateway) => vec![&gateway.public_ip],
+        Resource::NetworkInterface(interface) => {
+            interface.subnet.known().into_iter().chain(&interface.public_ip).collect()
+        }
+        Resource::VirtualMachine(machine) => vec![&machine.network_interface],
+        _ => Vec::new(),
+    }
+}
+
+/// Marks a change that only follows from another one of this plan.
+pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+    let causes: BTreeMap<Address, Address> = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
+        .filter_map(|(address, _)| Some((address.clone(), cause(input, verdicts, address)?)))
+        .collect();
+    for (address, cause) in causes {
+        if let Some(ResourceDecision::Change(change)) = verdicts.get_mut(&address) {
+            change.caused_by = Some(cause);
+        }
+    }
+}
+
+/// The made-anew resource that a changed resource lives in, if there is one;
+/// else, for what is replaced, the replaced one that it points at.
+fn cause(input: PlanInput<'_>, verdicts: &ResourceDecisions, address: &Address) -> Option<Address> {
+    let desired = input.desired.get(address)?;
+    let action = |address: &Address| match verdicts.get(address) {
+        Some(ResourceDecision::Change(change)) => Some(change.action),
+        _ => None,
+    };
+    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.contained_in.iter().find(anew) {
+        return Some(home.clone());
+    }
+    let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };
+    let forced = change.differences.iter().any(|field| field.forces_replacement);
+    if change.action != Action::Replace || forced {
+        return None;
+    }
+    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
+    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
+        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
+        _ => None,
+    };
+    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
+    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
+}

@@ -1,0 +1,110 @@
+//! Places that only one object can hold at a time: a private address in a
+//! subnet, a range in a virtual network, a range of pods, a machine's name in the
+//! tailnet and in the cluster.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::{Action, Change};
+use crate::net::prefix::overlaps;
+use crate::resource::{Address, ArmId, ObjectKey, Resource};
+
+/// The places that a plan's deletions and replacements give up.
+pub(super) struct Claims<'a> {
+    /// By subnet and address.
+    interfaces: BTreeMap<(&'a ArmId, Ipv4Addr), &'a Change>,
+    /// The ranges of subnets, by their network.
+    subnets: BTreeMap<ArmId, Vec<(Ipv4Net, &'a Change)>>,
+    /// The ranges of workers' pods, which do not overlap, by their beginnings.
+    pods: BTreeMap<Ipv4Addr, (Ipv4Net, &'a Change)>,
+    /// Machines that leave for good, by their names.
+    machines: BTreeMap<&'a str, &'a Change>,
+}
+
+impl<'a> Claims<'a> {
+    /// Looks at what goes, for good or to come back elsewhere.
+    pub(super) fn of(changes: &[&'a Change]) -> Self {
+        let mut places = Self {
+            interfaces: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            machines: BTreeMap::new(),
+        };
+        let goes = |change: &&&Change| matches!(change.action, Action::Delete | Action::Replace);
+        for change in changes.iter().filter(goes).copied() {
+            match (&change.before, &change.key) {
+                (Some(Resource::NetworkInterface(interface)), _) => {
+                    if let Some(subnet) = interface.subnet.known() {
+                        places.interfaces.insert((subnet, interface.private_ip), change);
+                    }
+                }
+                (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
+                    if let Some(network) = id.parent() {
+                        let held = places.subnets.entry(network).or_default();
+                        held.push((subnet.address_prefix, change));
+                    }
+                }
+                (Some(Resource::Worker(worker)), _) => {
+                    places.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
+                }
+                (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id))
+                    if change.action == Action::Delete =>
+                {
+                    places.machines.insert(id.name(), change);
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+
+    /// Who else holds what a change needs: first those that leave for good, then
+    /// those that come back.
+    pub(super) fn taken_for(&self, change: &Change) -> (Vec<Address>, Vec<Address>) {
+        let holders = match (&change.after, &change.key) {
+            (Some(Resource::NetworkInterface(interface)), _) => {
+                let place = interface.subnet.known().map(|subnet| (subnet, interface.private_ip));
+                place.and_then(|place| self.interfaces.get(&place)).copied().into_iter().collect()
+            }
+            (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
+                self.subnets_in(id.parent(), |range| overlaps(range, &subnet.address_prefix))
+            }
+            (Some(Resource::Worker(worker)), _) => self.pods_in(&worker.pod_cidr),
+            (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id)) => {
+                self.machines.get(id.name()).copied().into_iter().collect()
+            }
+            // A network can give up a range only when nothing stands in it.
+            (Some(Resource::VirtualNetwork(network)), ObjectKey::Azure(id)) => {
+                let stays =
+                    |range: &Ipv4Net| network.address_prefixes.iter().any(|it| it.contains(range));
+                self.subnets_in(Some(id.clone()), |range| !stays(range))
+            }
+            _ => Vec::new(),
+        };
+        let others = holders.into_iter().filter(|holder| holder.address != change.address);
+        let (leaving, moving): (Vec<&Change>, Vec<&Change>) =
+            others.partition(|holder| holder.action == Action::Delete);
+        let addresses =
+            |changes: Vec<&Change>| changes.into_iter().map(|it| it.address.clone()).collect();
+        (addresses(leaving), addresses(moving))
+    }
+
+    /// The holders of ranges of pods that overlap one.
+    fn pods_in(&self, range: &Ipv4Net) -> Vec<&'a Change> {
+        let around = self.pods.range(..range.network()).next_back();
+        let inside = self.pods.range(range.network()..=range.broadcast());
+        let holders = around.into_iter().chain(inside).map(|(_, holder)| holder);
+        holders.filter(|(held, _)| overlaps(held, range)).map(|(_, change)| *change).collect()
+    }
+
+    fn subnets_in(
+        &self,
+        network: Option<ArmId>,
+        is_in_the_way: impl Fn(&Ipv4Net) -> bool,
+    ) -> Vec<&'a Change> {
+        let held = network.and_then(|network| self.subnets.get(&network)).into_iter().flatten();
+        held.filter(|(range, _)| is_in_the_way(range)).map(|(_, change)| *change).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! Lints that need live facts.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+
+use super::{Finding, Severity};
+use crate::desired::Facts;
+use crate::desired::facts::ClusterFacts;
+use crate::desired::names::CLUSTER_ROUTER_SUBNET;
+use crate::desired::{Allocation, allocate};
+use crate::diagnostics::Code;
+use crate::net::prefix::overlaps;
+use crate::topology::model::Topology;
+
+/// What of the tailnet the lints look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TailnetFacts {
+    /// Tags that the policy has owners for; absent where it could not be read.
+    pub owned_tags: Option<Vec<String>>,
+    /// Prefixes that devices which are not ours serve, by host name.
+    pub served_by_others: BTreeMap<String, Vec<Ipv4Net>>,
+}
+
+/// Looks for what the topology and the live world make impossible together.
+pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(cluster) = &facts.cluster {
+        router_subnet(topology, cluster, &mut findings);
+        network_settings(cluster, &mut findings);
+        version_skew(topology, cluster, &mut findings);
+        address_space(topology, cluster, &mut findings);
+    }
+    if let Ok(allocation) = allocate(topology, facts) {
+        pod_ranges(topology, facts, &allocation, &mut findings);
+    }
+    tag_owners(topology, tailnet, &mut findings);
+    prefixes_with_two_owners(topology, tailnet, &mut findings);
+    findings
+}
+
+fn error(code: Code, message: String, remedy: impl Into<String>) -> Finding {
+    Finding { code, severity: Severity::Error, address: None, message, remedy: remedy.into() }
+}
+
+fn router_subnet(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
+    let wanted = topology.cluster.router.subnet_cidr;
+    for (name, prefix) in &cluster.subnets {
+        if name != CLUSTER_ROUTER_SUBNET && overlaps(&wanted, prefix) {
+            findings.push(error(
+                Code::LiveSubnetOverlap,
+                format!("[cluster.router] subnet_cidr {wanted} overlaps subnet {name} ({prefix})"),
+                "choose a range of the AKS VNet that no subnet uses",
+            ));
+        }
+    }
+}
+
+fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
+    if !cluster.overlay_with_cilium {
+        findings.push(error(
+            Code::ClusterUnfit,
+            "the AKS cluster does not run Azure CNI overlay with Cilium".to_owned(),
+            "create the cluster with `--network-plugin azure --network-plugin-mode overlay \
+             --network-dataplane cilium`",
+        ));
+    }
+    if cluster.node_group_locked {
+        findings.push(error(
+            Code::NodeGroupLocked,
+            "the AKS cluster's node resource group is locked: the router cannot be made in it"
+                .to_owned(),
+            "run `az aks update --nrg-lockdown-restriction-level Unrestricted` for the cluster",
+        ));
+    }
+    if cluster.private {
+        findings.push(error(
+            Code::PrivateApiServer,
+            "the AKS cluster's API server has no public address".to_owned(),
+            "workers join through the public address: use a cluster that has one",
+        ));
+    }
+}
+
+fn version_skew(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
+    for (name, profile) in &topology.profiles {
+        if !profile.kubernetes_version.may_join(cluster.version) {
+            findings.push(error(
+                Code::LiveVersionSkew,
+                format!(
+                    "profile {name} asks for kubelet {}, and the control plane runs {}",
+                    profile.kubernetes_version, cluster.version
+                ),
+                "a kubelet is at most three minors older than the server, and never newer",
+            ));
+        }
+    }
+}
+
+fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
+    for datacenter in &topology.datacenters {
+        for prefix in &cluster.address_prefixes {
+            let network = datacenter.network();
+            if overlaps(&network, prefix) {
+                findings.push(error(
+                    Code::LiveSubnetOverlap,
+                    format!(
+                        "the network {network} of datacenter {} overlaps the AKS VNet ({prefix})",
+                        datacenter.name
+                    ),
+                    "give the datacenter a network outside of the AKS VNet",
+                ));
+            }
+        }
+    }
+}
+
+/// AKS knows nothing of the workers' pod CIDRs and may give one of them out.
+fn pod_ranges(
+    topology: &Topology,
+    facts: &Facts,
+    allocation: &Allocation,
+    findings: &mut Vec<Finding>,
+) {
+    let mut ranges: Vec<(Ipv4Net, String)> =
+        facts.nodes.iter().map(|node| (node.pod_cidr, format!("AKS node {}", node.name))).collect();
+    let node_count = ranges.len();
+    for worker in topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers) {
+        if let Some(place) = allocation.place(&worker.name) {
+            ranges.push((place.pod_cidr, format!("worker {}", worker.name)));
+        }
+    }
+    let (nodes, workers) = ranges.split_at(node_count);
+    let by_start: BTreeMap<_, _> =
+        workers.iter().map(|(range, name)| (range.network(), (range, name))).collect();
+    for (range, node) in nodes {
+        let hit = by_start
+            .range(..=range.broadcast())
+            .next_back()
+            .filter(|(_, (other, _))| overlaps(range, other));
+        if let Some((_, (other, worker))) = hit {
+            findings.push(error(
+                Code::LivePodOverlap,
+                format!("{node} holds pod range {range}, which overlaps {other} of {worker}"),
+                format!(
+                    "give {worker} a `pod_cidr` that AKS has not given out (take it from the top \
+                     of the cluster's pod CIDR), or drain and remove {node}"
+                ),
+            ));
+        }
+    }
+}
+
+fn tag_owners(topology: &Topology, tailnet: &TailnetFacts, findings: &mut Vec<Finding>) {
+    let tag = topology.tailnet.tag.as_str();
+    let Some(owned) = &tailnet.owned_tags else { return };
+    if !owned.iter().any(|owned| owned == tag) {
+        findings.push(error(
+            Code::TagOwnersMissing,
+            format!("the tailnet's policy has no owner for {tag}"),
+            format!(
+                "add `\"{tag}\": [\"autogroup:admin\"]` to \"tagOwners\" in the policy file, and \
+                 give the OAuth client that tag"
+            ),
+        ));
+    }
+}
+
+fn prefixes_with_two_owners(
+    topology: &Topology,
+    tailnet: &TailnetFacts,
+    findings: &mut Vec<Finding>,
+) {
+    let ours = topology
+        .datacenters
+        .iter()
+        .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
+    for prefix in ours {
+        for (device, served) in &tailnet.served_by_others {
+            // The more specific one wins, whoever's it is; and a router takes
+            // its own prefixes from whoever serves a broader one. An exit node's
+            // route is used by nobody who did not ask for it.
+            let is_exit = |other: &&Ipv4Net| other.prefix_len() == 0;
+            let taken = served.iter().filter(|other| overlaps(other, &prefix));
+            for other in taken.filter(|other| !is_exit(other)) {
+                findings.push(error(
+                    Code::PrefixTwoOwners,
+                    format!("device {device} of the tailnet already serves {other}, which overlaps {prefix}"),
+                    format!("withdraw {other} from {device}, or choose another range"),
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What must stay, and what stays with it.
+
+use std::collections::BTreeMap;
+
+use super::dependencies::references;
+use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::{Action, Blocked, Change};
+use crate::diagnostics::Code;
+use crate::inventory::Observed;
+use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource};
+
+/// Something that stays although it, or what it points at, should go.
+#[derive(Debug, Clone)]
+pub(super) struct Retained {
+    key: ObjectKey,
+    /// Absent where it is somebody else's.
+    address: Option<Address>,
+    code: Code,
+}
+
+/// Turns a replacement or deletion of something protected, of what holds
+/// something protected, or of a group with a stranger in it, into a report.
+pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) -> Vec<Retained> {
+    let mut kept = Vec::new();
+    for (address, verdict) in verdicts.iter_mut() {
+        let ResourceDecision::Change(change) = verdict else { continue };
+        if !matches!(change.action, Action::Replace | Action::Delete) {
+            continue;
+        }
+        let blocked = holds_foreign(input, change).or_else(|| is_protected(input, change));
+        let Some(blocked) = blocked else { continue };
+        let (key, address) = (change.key.clone(), Some(address.clone()));
+        kept.push(Retained { key, address, code: blocked.code });
+        *verdict = ResourceDecision::Blocked(blocked);
+    }
+    kept
+}
+
+/// Whoever deletes a resource group deletes all that is in it.
+fn holds_foreign(input: PlanInput<'_>, change: &Change) -> Option<Blocked> {
+    let contents = input.inventory.foreign_contents.get(&change.key)?;
+    let what = match change.action {
+        Action::Delete => "it holds",
+        _ => "it would have to be replaced, and it holds",
+    };
+    Some(Blocked {
+        reason: format!("{what} objects that are not this topology's: {}", contents.join(", ")),
+        remedy: "move or delete those objects, then run the same command again".to_owned(),
+        ..blocked(change, Code::GroupHoldsForeign)
+    })
+}
+
+fn is_protected(input: PlanInput<'_>, change: &Change) -> Option<Blocked> {
+    let protected = input.protected.get(&change.address)?;
+    let wish = format!("it would have to be {}", change.action.participle());
+    let itself = *protected == change.address;
+    Some(Blocked {
+        reason: if itself {
+            format!("{wish}, and `protect = true` forbids that")
+        } else {
+            format!("{wish}, and it holds {protected}, which is protected")
+        },
+        remedy: "undo the change of the topology that asks for it, or take `protect` away"
+            .to_owned(),
+        caused_by: (!itself).then(|| protected.clone()),
+        ..blocked(change, Code::Protected)
+    })
+}
+
+fn blocked(change: &Change, code: Code) -> Blocked {
+    Blocked {
+        address: change.address.clone(),
+        action: change.action,
+        fields: change.fields().into_owned(),
+        code,
+        reason: String::new(),
+        remedy: String::new(),
+        caused_by: None,
+        planned_because_of: change.planned_because_of.clone(),
+    }
+}
+
+/// Blocks the end of whatever something that stays points at or is in: Azure
+/// would refuse it, or take what stays along. Answers whether there was any.
+pub(super) fn keep_what_the_kept_rests_on(
+    input: PlanInput<'_>,
+    kept: &[Retained],
+    verdicts: &mut ResourceDecisions,
+) -> bool {
+    let mut ending: BTreeMap<ArmId, Address> = BTreeMap::new();
+    for (address, verdict) in verdicts.iter() {
+        let ResourceDecision::Change(change) = verdict else { continue };
+        let ends = matches!(change.action, Action::Delete | Action::Replace);
+        if let (true, ObjectKey::Azure(id)) = (ends, &change.key) {
+            ending.insert(id.clone(), address.clone());
+        }
+    }
+    if ending.is_empty() {
+        return false;
+    }
+    let before = ending.len();
+    let mut holders: Vec<Retained> =
+        kept.iter().cloned().chain(held_back(input, verdicts)).chain(foreign(input)).collect();
+    while let Some(holder) = holders.pop() {
+        let Some(observed) = input.inventory.get(&holder.key) else { continue };
+        for id in rests_on(&holder.key, &observed.resource) {
+            let Some(address) = ending.remove(&id) else { continue };
+            stay(&address, &holder, verdicts);
+            let key = ObjectKey::Azure(id);
+            holders.push(Retained { key, address: Some(address), code: holder.code });
+        }
+    }
+    ending.len() < before
+}
+
+fn held_back(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Retained> {
+    let blocked = verdicts.values().filter_map(|verdict| match verdict {
+        ResourceDecision::Blocked(blocked) => Some(blocked),
+        _ => None,
+    });
+    blocked
+        .filter_map(|blocked| {
+            let key = input.desired.get(&blocked.address)?.key.clone()?;
+            Some(Retained { key, address: Some(blocked.address.clone()), code: blocked.code })
+        })
+        .collect()
+}
+
+fn foreign(input: PlanInput<'_>) -> impl Iterator<Item = Retained> {
+    let foreign = |observed: &Observed| observed.ownership == Ownership::Foreign;
+    input.inventory.iter().filter(move |(_, observed)| foreign(observed)).map(|(key, _)| Retained {
+        key: key.clone(),
+        address: None,
+        code: Code::WithoutMark,
+    })
+}
+
+/// What an object points at, and what it is in.
+fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
+    let mut found: Vec<ArmId> = references(resource).into_iter().cloned().collect();
+    if let ObjectKey::Azure(id) = key {
+        found.extend(std::iter::successors(id.parent(), ArmId::parent));
+    }
+    found
+}
+
+fn stay(address: &Address, holder: &Retained, verdicts: &mut ResourceDecisions) {
+    let Some(verdict) = verdicts.get_mut(address) else { return };
+    let ResourceDecision::Change(change) = verdict else { return };
+    let (name, remedy) = match (&holder.address, &holder.key) {
+        (Some(holder), _) => (holder.to_string(), format!("settle {holder} first")),
+        (None, ObjectKey::Azure(id)) => (
+            format!("{}, which is not this topology's,", id.name()),
+            "move or delete that object, then run the same command again".to_owned(),
+        ),
+        (None, _) => return,
+    };
+    let participle = change.action.participle();
+    let kept = Blocked {
+        reason: format!("it would have to be {participle}, but {name} rests on it and stays"),
+        remedy,
+        caused_by: holder.address.clone(),
+        ..blocked(change, holder.code)
+    };
+    *verdict = ResourceDecision::Blocked(kept);
+}

@@ -1,0 +1,82 @@
+//! What carries our mark and is no longer asked for.
+
+use super::case::{Case, change, device, done, group, key, machine, nothing_special, table};
+use crate::inventory::Source;
+use crate::plan::Action;
+use crate::resource::ownership::SideName;
+use crate::resource::tailnet::RouteSet;
+use crate::resource::{Ownership, Pending, Resource};
+
+const TABLE: &str = "route-table/dc/table";
+
+#[test]
+fn ours_goes_and_nothing_else() {
+    let plan = Case::default()
+        .has(TABLE, table("10.0.0.0/8"))
+        .has_with("route-table/dc/theirs", table("10.0.0.0/8"), Ownership::Foreign)
+        .has_with("route-table/dc/nobodys", table("10.0.0.0/8"), Ownership::Inherited)
+        .plan();
+    assert_eq!(done(&plan), ["- route-table/dc/table"]);
+    let change = change(&plan, TABLE);
+    assert_eq!((change.action, &change.after), (Action::Delete, &None));
+    assert!(plan.blocked.is_empty());
+}
+
+#[test]
+fn what_is_wanted_under_another_address_stays() {
+    // A table of the same id, asked for by another datacenter.
+    let side = SideName("old".to_owned());
+    let plan = Case::default()
+        .wants(TABLE, table("10.0.0.0/8"), nothing_special)
+        .has_with(TABLE, table("10.0.0.0/8"), Ownership::Ours { side })
+        .plan();
+    assert!(plan.is_empty(), "{}", super::told(&plan));
+}
+
+#[test]
+fn routes_go_with_their_device() {
+    let prefixes = Pending::Known(Default::default());
+    let routes = RouteSet { hostname: "router".to_owned(), prefixes };
+    let plan = Case::default()
+        .has("tailnet-device/dc/router", device(true))
+        .has("advertised-routes/dc/router", Resource::AdvertisedRoutes(routes.clone()))
+        .has("approved-routes/dc/router", Resource::ApprovedRoutes(routes))
+        .plan();
+    assert_eq!(done(&plan), ["- tailnet-device/dc/router"]);
+}
+
+#[test]
+fn a_deletion_says_what_stops() {
+    let plan = Case::default().has("tailnet-device/dc/router", device(true)).plan();
+    let interrupts = change(&plan, "tailnet-device/dc/router").interrupts.as_deref();
+    assert!(interrupts.is_some_and(|text| text.contains("router")), "{interrupts:?}");
+    let plan = Case::default().has(TABLE, table("10.0.0.0/8")).plan();
+    assert_eq!(change(&plan, TABLE).interrupts, None);
+}
+
+/// A source may fail half way: what was seen of it may be wanted after all.
+#[test]
+fn nothing_is_deleted_from_ignorance() {
+    let machine = machine("small", "network-interface/dc/nic");
+    let case = Case::default()
+        .has("resource-group/dc/group", group("here"))
+        .has("virtual-machine/dc/router", machine)
+        .has("tailnet-device/dc/router", device(true));
+    let plan = case.clone().without(Source::Azure).plan();
+    assert_eq!(done(&plan), ["- tailnet-device/dc/router"]);
+    let plan = case.without(Source::Tailscale).plan();
+    assert!(!done(&plan).contains(&"- tailnet-device/dc/router".to_owned()));
+    assert_eq!(done(&plan).len(), 2);
+}
+
+#[test]
+fn to_destroy_is_to_want_nothing() {
+    let case = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).wants(
+        "route-table/dc/other",
+        table("10.0.0.0/8"),
+        nothing_special,
+    );
+    let plan = case.plan_to_destroy();
+    assert_eq!(done(&plan), ["- route-table/dc/table"]);
+    assert_eq!(change(&plan, TABLE).key, key(TABLE));
+}

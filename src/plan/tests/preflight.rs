@@ -1,0 +1,143 @@
+//! Lints that need live facts.
+
+use ipnet::Ipv4Net;
+
+use crate::desired::Facts;
+use crate::desired::facts::ClusterFacts;
+use crate::desired::tests::generate::{
+    Sketch, SketchedDatacenter, SketchedWorker, all_facts, no_facts,
+};
+use crate::diagnostics::Code;
+use crate::plan::preflight::{TailnetFacts, live_lints};
+use crate::plan::{Finding, Severity};
+use crate::topology::model::Topology;
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+/// A datacenter in 10.50.0.0/16 with one worker, whose pods have 10.244.79.0/24.
+fn topology() -> Topology {
+    let worker =
+        SketchedWorker { number: 0, writes_ip: true, writes_pod_cidr: true, protect: false };
+    let datacenter = SketchedDatacenter {
+        number: 0,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: vec![worker],
+    };
+    let sketch = Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve: false,
+        goldpinger: true,
+        route_manager: false,
+        other_router_subnet: false,
+        datacenters: vec![datacenter],
+    };
+    sketch.topology()
+}
+
+fn with_cluster(change: impl FnOnce(&mut ClusterFacts)) -> Facts {
+    let mut facts = all_facts(&topology());
+    if let Some(cluster) = &mut facts.cluster {
+        change(cluster);
+    }
+    facts
+}
+
+fn lints(facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
+    live_lints(&topology(), facts, tailnet)
+}
+
+fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
+    let found = lints(facts, tailnet);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((finding.code, finding.severity), (code, Severity::Error));
+    assert!(!finding.remedy.is_empty());
+    finding.clone()
+}
+
+#[test]
+fn a_sound_world_has_no_findings_nor_has_none() {
+    let tailnet = TailnetFacts::default();
+    assert_eq!(lints(&all_facts(&topology()), &tailnet), []);
+    assert_eq!(lints(&no_facts(), &tailnet), []);
+}
+
+#[test]
+fn the_router_s_subnet_must_be_free_unless_it_is_the_router_s_own() {
+    let subnet = |name: &'static str| {
+        with_cluster(|cluster| {
+            cluster.subnets.insert(name.to_owned(), net("10.237.0.0/16"));
+        })
+    };
+    let tailnet = TailnetFacts::default();
+    let finding = only(&subnet("theirs"), &tailnet, Code::LiveSubnetOverlap);
+    assert!(finding.message.contains("theirs"), "{}", finding.message);
+    assert_eq!(lints(&subnet("stargate-aks-router-subnet"), &tailnet), []);
+}
+
+#[test]
+fn a_cluster_must_be_fit() {
+    let tailnet = TailnetFacts::default();
+    only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnfit);
+    only(&with_cluster(|it| it.private = true), &tailnet, Code::PrivateApiServer);
+    only(&with_cluster(|it| it.node_group_locked = true), &tailnet, Code::NodeGroupLocked);
+    let old = with_cluster(|it| it.version = "1.32.9".parse().unwrap());
+    let finding = only(&old, &tailnet, Code::LiveVersionSkew);
+    assert!(finding.message.contains("standard"), "{}", finding.message);
+    let newer = with_cluster(|it| it.version = "1.36.0".parse().unwrap());
+    assert_eq!(lints(&newer, &tailnet), []);
+}
+
+#[test]
+fn a_datacenter_is_apart_from_the_aks_network() {
+    let facts = with_cluster(|it| it.address_prefixes.push(net("10.50.7.0/24")));
+    only(&facts, &TailnetFacts::default(), Code::LiveSubnetOverlap);
+}
+
+#[test]
+fn no_aks_node_holds_a_worker_s_range() {
+    // Equal, around it, and within it.
+    for range in ["10.244.79.0/24", "10.244.76.0/22", "10.244.79.128/25"] {
+        let mut facts = all_facts(&topology());
+        facts.nodes[0].pod_cidr = net(range);
+        let finding = only(&facts, &TailnetFacts::default(), Code::LivePodOverlap);
+        assert!(finding.message.contains(range), "{}", finding.message);
+    }
+    for range in ["10.244.78.0/24", "10.244.80.0/24"] {
+        let mut facts = all_facts(&topology());
+        facts.nodes[0].pod_cidr = net(range);
+        assert_eq!(lints(&facts, &TailnetFacts::default()), [], "{range}");
+    }
+}
+
+#[test]
+fn the_tag_must_have_an_owner_where_the_policy_could_be_read() {
+    let with = |tags: &[&str]| TailnetFacts {
+        owned_tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
+        ..TailnetFacts::default()
+    };
+    let finding = only(&no_facts(), &with(&["tag:other"]), Code::TagOwnersMissing);
+    assert!(finding.remedy.contains("tag:stargate-lab"), "{}", finding.remedy);
+    assert_eq!(lints(&no_facts(), &with(&["tag:stargate-lab"])), []);
+}
+
+#[test]
+fn a_prefix_of_ours_has_one_owner_in_the_tailnet() {
+    let served = |prefix: &str| TailnetFacts {
+        served_by_others: [("theirs".to_owned(), vec![net(prefix)])].into(),
+        ..TailnetFacts::default()
+    };
+    // The network, what covers the pods' pool, and what would win over both.
+    for prefix in ["10.50.0.0/16", "10.244.0.0/16", "10.50.1.0/24", "10.244.65.0/24"] {
+        only(&no_facts(), &served(prefix), Code::PrefixTwoOwners);
+    }
+    // An exit node serves everything, and takes nothing from anybody.
+    for prefix in ["10.99.0.0/16", "0.0.0.0/0"] {
+        assert_eq!(lints(&no_facts(), &served(prefix)), [], "{prefix}");
+    }
+}

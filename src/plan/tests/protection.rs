@@ -1,0 +1,115 @@
+//! What must stay, and what stays with it.
+
+use super::case::{
+    Case, address, blocked, done, group, inside, interface, key, machine, nothing_special, subnet,
+    table,
+};
+use crate::diagnostics::Code;
+use crate::plan::Action;
+use crate::resource::Ownership;
+
+const GROUP: &str = "resource-group/dc/group";
+const SUBNET: &str = "subnet/dc/subnet";
+const NIC: &str = "network-interface/dc/nic";
+const MACHINE: &str = "virtual-machine/dc/router";
+const TABLE: &str = "route-table/dc/table";
+
+/// A protected machine in a subnet with a table on it.
+fn protected() -> Case {
+    Case::default()
+        .keeps(GROUP, group("here"), nothing_special)
+        .keeps(TABLE, table("10.0.0.0/8"), inside(GROUP))
+        .keeps("route-table/dc/unused", table("10.0.0.0/8"), inside(GROUP))
+        .keeps(SUBNET, subnet("10.0.0.0/24", Some(TABLE)), inside(GROUP))
+        .keeps(NIC, interface(4), inside(SUBNET))
+        .keeps(MACHINE, machine("small", NIC), |resource| {
+            inside(NIC)(resource);
+            resource.protect = true;
+        })
+}
+
+#[test]
+fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
+    let plan = protected().plan_to_destroy();
+    for home in [GROUP, SUBNET, NIC, MACHINE] {
+        let blocked = blocked(&plan, home);
+        assert_eq!((blocked.code, blocked.action), (Code::Protected, Action::Delete), "{home}");
+        let itself = home == MACHINE;
+        assert_eq!(blocked.caused_by, (!itself).then(|| address(MACHINE)), "{home}");
+    }
+    let plan = protected().wants(GROUP, group("there"), nothing_special).plan();
+    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert_eq!(blocked(&plan, GROUP).action, Action::Replace);
+}
+
+#[test]
+fn what_is_protected_may_be_updated() {
+    let plan = protected()
+        .wants(MACHINE, machine("large", NIC), |resource| resource.protect = true)
+        .plan();
+    assert_eq!(done(&plan), ["~ virtual-machine/dc/router"]);
+}
+
+#[test]
+fn what_the_protected_points_at_stays_and_the_rest_goes() {
+    let plan = protected().plan_to_destroy();
+    assert_eq!(done(&plan), ["- route-table/dc/unused"]);
+    let table = blocked(&plan, TABLE);
+    assert_eq!((table.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
+    assert!(table.reason.contains("rests on it"), "{}", table.reason);
+}
+
+#[test]
+fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
+    let with_stranger = |mut case: Case| {
+        case.inventory.foreign_contents.insert(key(GROUP), vec!["theirs".to_owned()]);
+        case
+    };
+    let kept = with_stranger(Case::default().keeps(GROUP, group("here"), nothing_special));
+    assert!(kept.plan().is_empty(), "as long as the group stays, it may hold what it likes");
+    let plan = kept.plan_to_destroy();
+    assert_eq!(blocked(&plan, GROUP).code, Code::GroupHoldsForeign);
+    let moved = kept.wants(GROUP, group("there"), nothing_special).keeps(
+        TABLE,
+        table("10.0.0.0/8"),
+        inside(GROUP),
+    );
+    let plan = moved.plan();
+    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    let group = blocked(&plan, GROUP);
+    assert_eq!((group.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert!(group.reason.contains("theirs"), "{}", group.reason);
+    assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
+}
+
+#[test]
+fn what_a_stranger_points_at_stays() {
+    let case = Case::default()
+        .has(SUBNET, subnet("10.0.0.0/24", Some(TABLE)))
+        .has(TABLE, table("10.0.0.0/8"))
+        .has_with(NIC, interface(4), Ownership::Foreign);
+    let plan = case.plan_to_destroy();
+    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    let reason = &blocked(&plan, SUBNET).reason;
+    assert!(reason.contains("nic, which is not this topology's"), "{reason}");
+    assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(SUBNET)));
+    // A subnet of another range would have to go as well.
+    let plan = case.wants(SUBNET, subnet("10.0.9.0/24", Some(TABLE)), nothing_special).plan();
+    assert_eq!(blocked(&plan, SUBNET).action, Action::Replace);
+}
+
+#[test]
+fn what_the_held_back_still_points_at_stays() {
+    let renamed = "route-table/dc/renamed";
+    let plan = Case::default()
+        .wants(renamed, table("10.0.0.0/8"), nothing_special)
+        .has_with(renamed, table("10.0.0.0/8"), Ownership::Foreign)
+        .wants(NIC, interface(5), |resource| {
+            resource.depends_on.push(address(renamed));
+        })
+        .has(NIC, interface(4))
+        .has(SUBNET, subnet("10.0.0.0/24", None))
+        .plan();
+    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert_eq!(blocked(&plan, SUBNET).caused_by, Some(address(NIC)));
+}

@@ -1,0 +1,105 @@
+//! A plan in a file.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::case::{
+    Case, address, created_by, device, interface, machine, nothing_special, table, table_after,
+};
+use crate::diagnostics::Code;
+use crate::inventory::Source;
+use crate::plan::Plan;
+use crate::plan::saved_plan::{Expected, FORMAT_VERSION, PlanFileError, SavedPlan};
+use crate::resource::Ownership;
+
+const EXPECTED: Expected<'_> =
+    Expected { stargate_version: "1.2.3", topology: "lab", topology_digest: "digest" };
+
+/// A plan with something of everything.
+fn plan() -> Plan {
+    let machine_name = "virtual-machine/dc/router";
+    Case::default()
+        .keeps(machine_name, machine("small", "network-interface/dc/nic"), nothing_special)
+        .wants("tailnet-device/dc/router", device(true), created_by(machine_name))
+        .wants("network-interface/dc/nic", interface(5), nothing_special)
+        .has("network-interface/dc/nic", interface(4))
+        .wants("network-interface/dc/b", interface(4), nothing_special)
+        .has("route-table/dc/gone", table("10.0.0.0/8"))
+        .wants("route-table/dc/later", table_after("managed-cluster/cluster/lab"), nothing_special)
+        .wants("route-table/dc/theirs", table("10.0.0.0/8"), nothing_special)
+        .has_with("route-table/dc/theirs", table("10.0.0.0/8"), Ownership::Foreign)
+        .without(Source::Kubernetes)
+        .plan()
+}
+
+fn saved() -> SavedPlan {
+    SavedPlan {
+        format_version: FORMAT_VERSION,
+        stargate_version: "1.2.3".to_owned(),
+        topology_digest: "digest".to_owned(),
+        adopt: BTreeSet::from([address("route-table/dc/theirs")]),
+        destroy: false,
+        plan: plan(),
+    }
+}
+
+fn refusal(text: &str, expected: Expected<'_>) -> Code {
+    SavedPlan::from_text(text, expected).unwrap_err().code()
+}
+
+#[test]
+fn a_saved_plan_reads_back_as_it_was_written() {
+    let mut saved = saved();
+    // A datacenter's tables are hidden; the rest is of every sort.
+    assert!(!saved.plan.changes.is_empty() && !saved.plan.gaps.is_empty());
+    assert_eq!(SavedPlan::from_text(&saved.to_text(), EXPECTED), Ok(saved.clone()));
+    saved.plan = Case::default().plan();
+    assert_eq!(SavedPlan::from_text(&saved.to_text(), EXPECTED), Ok(saved));
+}
+
+#[test]
+fn a_truncated_file_is_noticed_wherever_it_ends() {
+    let text = saved().to_text();
+    for end in (0..text.trim_end().len()).step_by(97) {
+        assert_eq!(refusal(&text[..end], EXPECTED), Code::PlanTruncated, "at {end}");
+    }
+}
+
+#[test]
+fn an_edited_file_is_noticed() {
+    let text = saved().to_text();
+    for (from, to) in [("small", "large"), ("\"destroy\": false", "\"destroy\": true")] {
+        assert!(text.contains(from), "{from}");
+        assert_eq!(refusal(&text.replacen(from, to, 1), EXPECTED), Code::PlanTruncated);
+    }
+    assert_eq!(refusal("{}", EXPECTED), Code::PlanTruncated);
+    assert_eq!(refusal("[]", EXPECTED), Code::PlanTruncated);
+}
+
+#[test]
+fn spaces_are_no_edit() {
+    let saved = saved();
+    let value: Value = serde_json::from_str(&saved.to_text()).unwrap();
+    assert_eq!(SavedPlan::from_text(&value.to_string(), EXPECTED), Ok(saved));
+}
+
+#[test]
+fn the_plan_of_another_version_is_refused_with_both_versions() {
+    let newer = Expected { stargate_version: "1.2.4", ..EXPECTED };
+    let error = SavedPlan::from_text(&saved().to_text(), newer).unwrap_err();
+    assert_eq!(error.code(), Code::PlanVersion);
+    let text = error.to_string();
+    assert!(text.contains("1.2.3") && text.contains("1.2.4"), "{text}");
+    let format = SavedPlan { format_version: FORMAT_VERSION + 1, ..saved() };
+    assert_eq!(refusal(&format.to_text(), EXPECTED), Code::PlanVersion);
+}
+
+#[test]
+fn the_plan_of_another_topology_or_of_an_older_state_is_refused() {
+    let text = saved().to_text();
+    assert_eq!(refusal(&text, Expected { topology: "other", ..EXPECTED }), Code::PlanTopology);
+    let changed = SavedPlan::from_text(&text, Expected { topology_digest: "new", ..EXPECTED });
+    let Err(PlanFileError::OtherTopology(reason)) = changed else { panic!("{changed:?}") };
+    assert!(reason.contains("changed since"), "{reason}");
+}

@@ -1,0 +1,52 @@
+//! All doors of a run together.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::azure::ArmClient;
+use super::cluster::{ClusterClient, ClusterError, client_from_kubeconfig};
+use super::host::HostClient;
+use super::http::RequestCount;
+use super::secret::Secret;
+use super::tailnet::TailnetClient;
+use crate::resource::Owner;
+
+/// The doors that a run goes through.
+#[derive(Debug)]
+pub struct Clients {
+    /// Azure Resource Manager.
+    pub arm: ArmClient,
+    /// The Tailscale API.
+    pub tailnet: TailnetClient,
+    /// The way to the cluster, once Azure gave its credentials.
+    pub connector: Arc<dyn ClusterConnector>,
+    /// A kubeconfig that the user chose; without one, Azure is asked for it.
+    pub kubeconfig: Option<Secret>,
+    /// Hosts.
+    pub hosts: Arc<dyn HostClient>,
+    /// How many requests were sent.
+    pub requests: RequestCount,
+}
+
+/// Opens the door to the cluster that a kubeconfig leads to.
+#[async_trait]
+pub trait ClusterConnector: Send + Sync + std::fmt::Debug {
+    /// Opens it; nothing is asked of the cluster yet.
+    async fn connect(&self, kubeconfig: &str, owner: Owner) -> Result<ClusterClient, ClusterError>;
+}
+
+/// Goes where the kubeconfig says.
+#[derive(Debug, Clone, Default)]
+pub struct KubeconfigConnector {
+    /// Where requests are counted.
+    pub requests: RequestCount,
+}
+
+#[async_trait]
+impl ClusterConnector for KubeconfigConnector {
+    async fn connect(&self, kubeconfig: &str, owner: Owner) -> Result<ClusterClient, ClusterError> {
+        let client = client_from_kubeconfig(kubeconfig, self.requests.clone()).await?;
+        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+    }
+}

@@ -1,7 +1,0 @@
-mod breaks;
-mod classes;
-mod crowd;
-mod laws;
-mod nameless;
-mod tables;
-pub(crate) mod world;

@@ -1,0 +1,281 @@
+//! The cluster, by one list a kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+
+use super::{Observation, Scope};
+use crate::desired::DesiredSet;
+use crate::desired::facts::{AksNode, UntoldNode};
+use crate::diagnostics::Code;
+use crate::inventory::Source;
+use crate::plan::{Finding, Severity};
+use crate::provider::access::{self, ClusterAccess};
+use crate::provider::clients::Clients;
+use crate::provider::cluster::{
+    ClusterClient, ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
+};
+use crate::resource::host::Worker;
+use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
+use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
+use crate::resource::{ArmId, ObjectKey, Observable, Ownership, Resource};
+
+/// The annotation that AKS's own nodes have in common: their pool's label.
+const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
+/// The label that names a worker's datacenter.
+const DATACENTER_LABEL: &str = "stargate.io/datacenter";
+
+const UNREACHABLE: &str = "check that this machine reaches the cluster's API server";
+
+/// What the cluster answered.
+struct Answers {
+    nodes: Vec<NodeFacts>,
+    network_configs: BTreeMap<String, Ipv4Net>,
+    cilium_nodes: BTreeMap<String, Vec<Ipv4Net>>,
+    manifests: Vec<crate::provider::cluster::LiveManifest>,
+    approves_by_itself: bool,
+}
+
+/// The id of the topology's cluster.
+pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
+    let cluster = &scope.topology.cluster;
+    ArmId::resource_group(scope.subscription.as_str(), cluster.resource_group.as_str())
+        .in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str())
+}
+
+/// Reads the cluster, if there is one.
+pub(super) async fn read(doors: &Clients, scope: &Scope<'_>, observation: &mut Observation) {
+    let Some(facts) = &observation.facts.cluster else {
+        // Without Azure nobody knows whether there is a cluster.
+        if observation.inventory.gap_sources().contains(&Source::Azure) {
+            observation.gap(
+                Source::Kubernetes,
+                &"its credentials come from Azure, which could not be read",
+                "mend the access to Azure first",
+            );
+        }
+        return;
+    };
+    let id = cluster_id(scope);
+    let access = match access::open(doors, &id, &facts.fqdn, scope.owner()).await {
+        Ok(access) => access,
+        Err(error) => {
+            let remedy = error.remedy();
+            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
+            return;
+        }
+    };
+    match lists(&access.door).await {
+        Ok(answers) => {
+            note(answers, scope, observation);
+            observation.access = Some(access);
+        }
+        Err(error) => {
+            observation.gap(Source::Kubernetes, &error, UNREACHABLE);
+        }
+    }
+}
+
+async fn lists(door: &ClusterClient) -> Result<Answers, ClusterError> {
+    let manifests =
+        futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| door.list_ours(*kind)));
+    let (nodes, network_configs, cilium_nodes, manifests, approves_by_itself) = tokio::try_join!(
+        door.nodes(),
+        door.node_network_configs(),
+        door.cilium_nodes(),
+        manifests,
+        door.subject_access_review_bootstrap_autoapproves(),
+    )?;
+    Ok(Answers {
+        nodes,
+        network_configs,
+        cilium_nodes,
+        manifests: manifests.into_iter().flatten().collect(),
+        approves_by_itself,
+    })
+}
+
+fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
+    for live in answers.manifests {
+        observation.note_manifest(live);
+    }
+    for node in &answers.nodes {
+        if is_ours(node, scope) || is_wanted(&node.name, scope) {
+            note_worker(node, scope, observation);
+        } else if node.labels.contains_key(AGENT_POOL_LABEL) {
+            note_aks_node(node, &answers.network_configs, &answers.cilium_nodes, observation);
+        }
+    }
+    let workers: Vec<&NodeFacts> =
+        answers.nodes.iter().filter(|node| is_ours(node, scope)).collect();
+    for (name, pod_cidrs) in answers.cilium_nodes {
+        if is_wanted(&name, scope) || workers.iter().any(|node| node.name == name) {
+            let key = ObjectKey::Kubernetes(object("CiliumNode", &name));
+            let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs });
+            // It goes with its Node.
+            observation.inventory.note(key, value, Ownership::Inherited);
+        }
+    }
+    if answers.approves_by_itself {
+        observation.findings.push(Finding {
+            code: Code::ClusterUnfit,
+            severity: Severity::Warning,
+            address: None,
+            message: "the cluster approves certificates of the bootstrap group by itself"
+                .to_owned(),
+            remedy: "remove the binding of `system:certificates.k8s.io:\
+                     certificatesigningrequests:nodeclient`: stargate approves each worker's own"
+                .to_owned(),
+        });
+    }
+}
+
+fn object(kind: &str, name: &str) -> ObjectName {
+    ObjectName { kind: kind.to_owned(), namespace: None, name: name.to_owned() }
+}
+
+fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {
+    node.labels.get(TOPOLOGY_LABEL).is_some_and(|name| name == scope.topology.name.as_str())
+}
+
+fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
+    scope.worker_names.contains(name)
+}
+
+fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observation) {
+    let key = ObjectKey::Kubernetes(object("Node", &node.name));
+    let ownership = if is_ours(node, scope) {
+        let side = node
+            .labels
+            .get(DATACENTER_LABEL)
+            .or_else(|| node.labels.get(SIDE_LABEL))
+            .cloned()
+            .unwrap_or_else(|| "cluster".to_owned());
+        Ownership::Ours { side: SideName(side) }
+    } else {
+        Ownership::Foreign
+    };
+    if matches!(ownership, Ownership::Ours { .. }) {
+        let held = observation.held(&node.name);
+        held.pod_cidr = node.pod_cidr;
+        held.ip = held.ip.or(node.internal_ip);
+    }
+    if let Some(worker) = worker(node, scope) {
+        observation.inventory.note(key, Resource::Worker(worker), ownership);
+    }
+}
+
+/// The worker that a Node tells of. What the Node carries beyond what stargate
+/// sets (labels of the kubelet, taints of controllers) is left out.
+pub(super) fn worker(node: &NodeFacts, scope: &Scope<'_>) -> Option<Worker> {
+    let unset = Ipv4Net::default();
+    Some(Worker {
+        name: node.name.clone(),
+        ip: node.internal_ip?,
+        pod_cidr: node.pod_cidr.unwrap_or(unset),
+        provider_id: node.provider_id.clone().unwrap_or_default(),
+        labels: scope.known_labels(&node.labels),
+        taints: scope.known_taints(&node.taints),
+        kubelet_version: node.kubelet_version.parse().ok()?,
+        profile_digest: node
+            .annotations
+            .get(PROFILE_DIGEST_ANNOTATION)
+            .cloned()
+            .unwrap_or_default(),
+        ready: node.ready,
+        host: Observable::unobserved(),
+    })
+}
+
+/// Azure gives out pod CIDRs: the NodeNetworkConfig tells which, and only
+/// where there is none the CiliumNode may.
+fn note_aks_node(
+    node: &NodeFacts,
+    network_configs: &BTreeMap<String, Ipv4Net>,
+    cilium_nodes: &BTreeMap<String, Vec<Ipv4Net>>,
+    observation: &mut Observation,
+) {
+    let pod_cidr = network_configs
+        .get(&node.name)
+        .or_else(|| cilium_nodes.get(&node.name).and_then(|prefixes| prefixes.first()));
+    match (node.internal_ip, pod_cidr) {
+        (Some(address), Some(pod_cidr)) => observation.facts.nodes.push(AksNode {
+            name: node.name.clone(),
+            address,
+            pod_cidr: *pod_cidr,
+        }),
+        (address, _) => {
+            let name = node.name.clone();
+            observation.facts.untold_nodes.push(UntoldNode { name, address });
+            observation.findings.push(Finding {
+                code: Code::SourceGap,
+                severity: Severity::Warning,
+                address: None,
+                message: format!("the pod range of AKS node {} is not known yet", node.name),
+                remedy: "wait until Azure has given it one, then run the same command again"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
+impl Observation {
+    fn note_manifest(&mut self, live: LiveManifest) {
+        let key = ObjectKey::Kubernetes(live.manifest.object_name());
+        if live.manifest.kind == ManifestKind::Server && live.object["status"]["state"] == "error" {
+            self.inventory.failed_before.insert(live.manifest.name.clone());
+        }
+        let value = Resource::Manifest(live.manifest.clone());
+        self.inventory.note(key.clone(), value, live.ownership.clone());
+        self.manifests.insert(key, live);
+    }
+
+    /// Looks at the cluster's objects again, now that it is known what is
+    /// wanted: at the fields that others took over, and, where something is
+    /// missing, for objects of its name that are not ours.
+    pub async fn refresh_by_id(&mut self, desired: &DesiredSet) {
+        let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
+            .iter()
+            .filter_map(|desired| match (&desired.key, &desired.resource) {
+                (Some(key), Resource::Manifest(manifest)) => Some((key, manifest)),
+                _ => None,
+            })
+            .collect();
+        let missing: BTreeSet<ManifestKind> = wanted
+            .iter()
+            .filter(|(key, _)| !self.manifests.contains_key(key))
+            .map(|(_, manifest)| manifest.kind)
+            .collect();
+        self.find_foreign(missing, &wanted).await;
+        for (key, live) in &self.manifests {
+            let Some(wanted) = wanted.get(key) else { continue };
+            let value = Resource::Manifest(live.seen_against(wanted));
+            self.inventory.note(key.clone(), value, live.ownership.clone());
+        }
+    }
+
+    /// One list a kind, and none where nothing is missing.
+    async fn find_foreign(
+        &mut self,
+        kinds: BTreeSet<ManifestKind>,
+        wanted: &BTreeMap<&ObjectKey, &Manifest>,
+    ) {
+        let Some(access) = self.access.clone() else { return };
+        let lists = kinds.into_iter().map(|kind| access.door.list_all(kind));
+        match futures::future::try_join_all(lists).await {
+            Ok(lists) => {
+                for live in lists.into_iter().flatten() {
+                    if wanted.contains_key(&ObjectKey::Kubernetes(live.manifest.object_name())) {
+                        self.note_manifest(live);
+                    }
+                }
+            }
+            Err(error) => self.gap(Source::Kubernetes, &error, UNREACHABLE),
+        }
+    }
+
+    /// The open door to the cluster, where there is one.
+    pub fn cluster_access(&self) -> Option<&ClusterAccess> {
+        self.access.as_ref()
+    }
+}

@@ -1,0 +1,92 @@
+//! Resource groups: which of ours may have to go, and what goes with them.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::azure::id_of;
+use super::{Observation, Scope};
+use crate::provider::azure::api_version::RESOURCES as GROUPS_VERSION;
+use crate::provider::azure::codec;
+use crate::provider::clients::Clients;
+use crate::provider::error::ApiError;
+use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
+use crate::topology::model::Site;
+use crate::topology::names::Location;
+
+/// The type of a group, which its id does not name.
+pub(super) const TYPE: &str = "Microsoft.Resources/resourceGroups";
+
+/// Looks into the resource groups of ours that may have to go.
+pub(super) async fn read_contents(
+    doors: &Clients,
+    scope: &Scope<'_>,
+    groups: &[Value],
+) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
+    let wanted = wanted(scope);
+    let owner = scope.owner();
+    let leaving = groups
+        .iter()
+        .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
+        .filter(|group| scope.destroying || !stays(group, &wanted))
+        .filter_map(id_of);
+    try_join_all(leaving.map(|id| async move {
+        let path = format!("{id}/resources");
+        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
+        Ok((id, contents))
+    }))
+    .await
+    .map(|contents| contents.into_iter().collect())
+}
+
+/// Whether a group is wanted where it is: one that is wanted elsewhere has to be
+/// replaced, with all that it holds.
+fn stays(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
+    let Some(id) = id_of(group) else { return true };
+    let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
+    match codec::decode_any(TYPE, group) {
+        Some(Ok(Resource::ResourceGroup(group))) => group.location == location.as_str(),
+        _ => true,
+    }
+}
+
+/// The groups that the topology names, with the region of each.
+pub(super) fn wanted<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
+    let topology = scope.topology;
+    let cluster = (&topology.cluster.resource_group, &topology.azure.location);
+    let datacenters = topology.datacenters.iter().filter_map(|datacenter| match &datacenter.site {
+        Site::Azure(site) => Some((&site.resource_group, &site.location)),
+        Site::Existing(_) => None,
+    });
+    std::iter::once(cluster)
+        .chain(datacenters)
+        .map(|(name, location)| (name.as_str().to_ascii_lowercase(), location))
+        .collect()
+}
+
+/// What is not ours in a group of ours: deleting the group would delete it.
+pub(super) fn note_foreign_contents(
+    contents: &BTreeMap<ArmId, Vec<Value>>,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    for (group, contents) in contents {
+        let foreign: Vec<String> = contents
+            .iter()
+            .filter(|value| codec::ownership(value, &owner) == Ownership::Foreign)
+            .filter_map(id_of)
+            // A VM's disk goes with its VM and carries no mark of its own.
+            .filter(|id| {
+                !id.resource_type()
+                    .is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))
+            })
+            .map(|id| id.name().to_owned())
+            .collect();
+        if !foreign.is_empty() {
+            let key = ObjectKey::Azure(group.clone());
+            observation.inventory.foreign_contents.insert(key, foreign);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Hosts: every router, and the workers where a deep look is asked for.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+
+use super::{Clock, Observation, Scope, targets};
+use crate::diagnostics::Code;
+use crate::inventory::Source;
+use crate::provider::clients::Clients;
+use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
+use crate::provider::tailnet::TailnetDevice;
+use crate::resource::host::RouterHost;
+use crate::resource::kubernetes::ObjectName;
+use crate::resource::ownership::SideName;
+use crate::resource::{ObjectKey, Observable, Ownership, Pending, Resource, Side};
+use crate::topology::model::Site;
+
+/// How many hosts are looked at side by side.
+const WIDTH: usize = 32;
+
+/// Looks at the routers, and at the workers if asked to.
+pub(super) async fn read(
+    doors: &Clients,
+    scope: &Scope<'_>,
+    (devices, now): (&BTreeMap<String, TailnetDevice>, &Clock),
+    observation: &mut Observation,
+) {
+    let targets = routers(scope, observation);
+    let probes: Vec<(Side, HostTarget, Result<RouterProbe, HostError>)> =
+        futures::stream::iter(targets)
+            .map(|(side, target)| async move {
+                let probe = doors.hosts.probe_router(&target).await;
+                (side, target, probe)
+            })
+            .buffer_unordered(WIDTH)
+            .collect()
+            .await;
+    for (side, target, probe) in probes {
+        match probe {
+            Ok(probe) => {
+                observation.read_at.insert(Source::Host(target.hostname.clone()), now());
+                note_router(scope, &side, probe, observation);
+            }
+            Err(error) => {
+                let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
+                gap(&target.hostname, &error, offline, observation);
+            }
+        }
+    }
+    if scope.deep {
+        read_workers(doors, scope, now, observation).await;
+    }
+}
+
+fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
+    observation.inventory.note_gap(crate::inventory::Gap {
+        source: Source::Host(name.to_owned()),
+        reason: error.to_string(),
+        code: error.code().unwrap_or(Code::SourceGap),
+        remedy: error.remedy(),
+        explained,
+    });
+}
+
+/// Routers that can be reached: through the tailnet, or as the topology says.
+fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Side, HostTarget)> {
+    let mut found = Vec::new();
+    let addresses = &observation.facts.router_addresses;
+    if let Some(target) = targets::cluster_router(scope.topology, addresses) {
+        found.push((Side::Cluster, target));
+    }
+    for datacenter in &scope.topology.datacenters {
+        if let Some(target) = targets::datacenter_router(scope.topology, datacenter, addresses) {
+            found.push((Side::Datacenter(datacenter.name.clone()), target));
+        }
+    }
+    found
+}
+
+fn note_router(scope: &Scope<'_>, side: &Side, probe: RouterProbe, observation: &mut Observation) {
+    let name = probe.hostname.clone();
+    // A machine that was there before us is ours to clean up once we left
+    // something on it; a VM goes as a whole.
+    let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
+    let ownership = if touched && super::is_existing(scope.topology, side) {
+        Ownership::Ours { side: SideName::from(side) }
+    } else {
+        Ownership::Inherited
+    };
+    let key = ObjectKey::Host(name);
+    observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
+    observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);
+}
+
+/// The configuration that a probe saw.
+pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
+    let tailscale = probe.tailscale.as_ref();
+    RouterHost {
+        hostname: probe.hostname,
+        ip_forwarding: probe.ip_forwarding,
+        reverse_path_filter: probe.reverse_path_filter,
+        send_redirects: probe.send_redirects,
+        masquerade: probe.masquerade,
+        snat_subnet_routes: tailscale.is_some_and(|settings| settings.snat_subnet_routes),
+        mss_clamp: probe.mss_clamp,
+        accept_routes: tailscale.is_some_and(|settings| settings.accept_routes),
+        local_prefixes: probe.local_prefixes,
+        kernel_routes: Pending::Known(probe.kernel_routes),
+        persistent: probe.persistent,
+    }
+}
+
+async fn read_workers(
+    doors: &Clients,
+    scope: &Scope<'_>,
+    now: &Clock,
+    observation: &mut Observation,
+) {
+    let addresses = &observation.facts.router_addresses;
+    let mut wanted = Vec::new();
+    for datacenter in &scope.topology.datacenters {
+        let existing = matches!(datacenter.site, Site::Existing(_));
+        for worker in &datacenter.workers {
+            let key = node_key(worker.name.as_str());
+            let Some(seen) = observation.inventory.get(&key) else { continue };
+            let Resource::Worker(node) = &seen.resource else { continue };
+            if let Some(target) =
+                targets::worker(scope.topology, datacenter, worker, node.ip, addresses)
+            {
+                wanted.push((existing, target));
+            }
+        }
+    }
+    let probes: Vec<(HostTarget, Result<WorkerProbe, HostError>)> = futures::stream::iter(wanted)
+        .map(|(_, target)| async move {
+            let probe = doors.hosts.probe_worker(&target).await;
+            (target, probe)
+        })
+        .buffer_unordered(WIDTH)
+        .collect()
+        .await;
+    for (target, probe) in probes {
+        match probe {
+            Ok(probe) => {
+                observation.read_at.insert(Source::Host(target.hostname.clone()), now());
+                note_worker(&target.hostname, probe, observation);
+            }
+            Err(error) => gap(&target.hostname, &error, false, observation),
+        }
+    }
+}
+
+fn node_key(name: &str) -> ObjectKey {
+    ObjectKey::Kubernetes(ObjectName {
+        kind: "Node".to_owned(),
+        namespace: None,
+        name: name.to_owned(),
+    })
+}
+
+fn note_worker(name: &str, probe: WorkerProbe, observation: &mut Observation) {
+    let key = node_key(name);
+    let Some(seen) = observation.inventory.get(&key).cloned() else { return };
+    if let Resource::Worker(mut worker) = seen.resource {
+        worker.host = Observable::Seen(probe.host);
+        observation.inventory.note(key, Resource::Worker(worker), seen.ownership);
+    }
+}

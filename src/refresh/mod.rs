@@ -1,0 +1,215 @@
+//! Reads the world into an inventory, by lists; writes nothing.
+
+mod azure;
+pub(crate) mod cluster;
+mod groups;
+mod hosts;
+pub mod measure;
+mod single;
+mod tailnet;
+pub(crate) mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::desired::facts::Held;
+use crate::desired::{Facts, labels};
+use crate::diagnostics::Code;
+use crate::inventory::{Gap, Inventory, Source};
+use crate::plan::preflight::TailnetFacts;
+use crate::plan::{Finding, WorkerRequest};
+use crate::provider::access::ClusterAccess;
+use crate::provider::clients::Clients;
+use crate::provider::cluster::LiveManifest;
+use crate::provider::error::ApiError;
+use crate::resource::{ObjectKey, Owner, Side};
+use crate::topology::model::{Site, Topology};
+use crate::topology::names::{SubscriptionId, WorkerName};
+
+pub(crate) use single::find_device;
+pub use single::{Current, ReadError, read_one};
+
+/// What is looked for, and how closely.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The public key given to new machines.
+    pub ssh_public_key: String,
+    /// Look at the workers' hosts too.
+    pub deep: bool,
+    /// Everything is to go: resource groups are looked into for what is not ours.
+    pub destroying: bool,
+    /// Work on workers that somebody asks for by name.
+    pub worker_request: Option<WorkerRequest>,
+    /// The names of all workers of the topology.
+    pub worker_names: BTreeSet<String>,
+    /// The labels that stargate sets on any worker.
+    pub label_names: BTreeSet<String>,
+    /// The keys of the taints that stargate sets on any worker.
+    pub taints: BTreeSet<String>,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of a topology.
+    pub fn new(
+        topology: &'a Topology,
+        subscription: SubscriptionId,
+        ssh_public_key: String,
+    ) -> Self {
+        let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+        let set_by_profiles = topology.profiles.values().flat_map(|profile| profile.labels.keys());
+        Self {
+            topology,
+            subscription,
+            ssh_public_key,
+            deep: false,
+            destroying: false,
+            worker_request: None,
+            worker_names: workers.map(|worker| worker.name.to_string()).collect(),
+            label_names: set_by_profiles.cloned().chain(labels::all_names()).collect(),
+            taints: topology
+                .profiles
+                .values()
+                .flat_map(|profile| profile.taints.iter().cloned())
+                .collect(),
+        }
+    }
+
+    /// Of a Node's labels those that stargate sets.
+    fn known_labels(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        labels
+            .iter()
+            .filter(|(name, _)| self.label_names.contains(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Of a Node's taints those that stargate sets.
+    fn known_taints(&self, taints: &BTreeSet<String>) -> BTreeSet<String> {
+        taints.intersection(&self.taints).cloned().collect()
+    }
+
+    /// Whose marks are looked for.
+    pub fn owner(&self) -> Owner {
+        Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
+    }
+
+    /// The side that a router belongs to; a router that the topology does not
+    /// know is the cluster's.
+    fn side_of_router(&self, name: &str) -> Side {
+        self.topology
+            .datacenters
+            .iter()
+            .find(|datacenter| datacenter.router.name.as_str() == name)
+            .map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+    }
+}
+
+/// Everything that was read.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The objects.
+    pub inventory: Inventory,
+    /// What resources are spelt out from.
+    pub facts: Facts,
+    /// What the lints look at besides.
+    pub tailnet: TailnetFacts,
+    /// What was noticed on the way.
+    pub findings: Vec<Finding>,
+    /// When the reading began.
+    pub time: Timestamp,
+    /// When each source had answered.
+    pub read_at: BTreeMap<Source, Timestamp>,
+    /// The cluster's objects, whole.
+    manifests: BTreeMap<ObjectKey, LiveManifest>,
+    /// The open door to the cluster.
+    access: Option<ClusterAccess>,
+}
+
+/// Reads Azure and the tailnet side by side, then the cluster (whose
+/// credentials Azure gives), then the hosts (which the tailnet leads to).
+pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observation {
+    let mut observation = Observation {
+        inventory: Inventory::default(),
+        facts: Facts {
+            subscription: scope.subscription.clone(),
+            ssh_public_key: scope.ssh_public_key.clone(),
+            cluster: None,
+            nodes: Vec::new(),
+            router_addresses: BTreeMap::new(),
+            held: BTreeMap::new(),
+            untold_nodes: Vec::new(),
+        },
+        tailnet: TailnetFacts::default(),
+        findings: Vec::new(),
+        time: now(),
+        read_at: BTreeMap::new(),
+        manifests: BTreeMap::new(),
+        access: None,
+    };
+    let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
+        timed(azure::read(doors, scope), now),
+        timed(tailnet::read(doors, scope), now)
+    );
+    observation.read_at.insert(Source::Azure, azure_at);
+    observation.read_at.insert(Source::Tailscale, tailnet_at);
+    azure::note(azure, scope, &mut observation);
+    let devices = tailnet::note(tailnet, scope, &mut observation);
+    cluster::read(doors, scope, &mut observation).await;
+    observation.read_at.insert(Source::Kubernetes, now());
+    hosts::read(doors, scope, (&devices, now), &mut observation).await;
+    observation
+}
+
+/// What tells the time.
+pub type Clock = dyn Fn() -> Timestamp + Send + Sync;
+
+/// An answer, and when it came.
+async fn timed<T>(answer: impl Future<Output = T>, now: &Clock) -> (T, Timestamp) {
+    let answer = answer.await;
+    (answer, now())
+}
+
+impl Observation {
+    fn gap(&mut self, source: Source, reason: &dyn std::fmt::Display, remedy: impl Into<String>) {
+        self.coded_gap(source, Code::SourceGap, reason, remedy);
+    }
+
+    /// A service that refused: its code says whether credentials are the matter.
+    fn refusal(&mut self, source: Source, error: &ApiError) {
+        let code = match error.stable_code() {
+            Code::ApiError => Code::SourceGap,
+            code => code,
+        };
+        self.coded_gap(source, code, error, error.remedy());
+    }
+
+    fn coded_gap(
+        &mut self,
+        source: Source,
+        code: Code,
+        reason: &dyn std::fmt::Display,
+        remedy: impl Into<String>,
+    ) {
+        let (reason, remedy) = (reason.to_string(), remedy.into());
+        self.inventory.note_gap(Gap { source, reason, code, remedy, explained: false });
+    }
+
+    fn held(&mut self, worker: &str) -> &mut Held {
+        self.facts.held.entry(WorkerName::new(worker)).or_default()
+    }
+}
+
+/// Whether a datacenter's machines were there before us.
+fn is_existing(topology: &Topology, side: &Side) -> bool {
+    match side {
+        Side::Cluster => false,
+        Side::Datacenter(name) => topology.datacenters.iter().any(|datacenter| {
+            datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))
+        }),
+    }
+}

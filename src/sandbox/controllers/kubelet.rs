@@ -1,0 +1,281 @@
+//! A worker's kubelet: it asks for a certificate, registers its Node and keeps
+//! the Node's state in line with its host.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::certificates;
+use super::cluster::{Cluster, NODE, POOL_LABEL, label, name};
+use super::nodes::{ready, status};
+use super::reconciled::{Since, follow};
+use super::signer::{
+    self, CLIENT_SIGNER, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, REQUEST, condition, is_issued,
+    may_create,
+};
+use crate::sandbox::hosts::{ClientCertificate, Host, Hosts, KubeletFile, Touched};
+use crate::sandbox::kubernetes::KubernetesStore;
+use crate::sandbox::tokens;
+use crate::sandbox::world::World;
+
+/// What a kubelet without a certificate waits for.
+const AWAITED: [(&str, &str); 4] = [REQUEST, SECRET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING];
+const SECRET: (&str, &str) = ("v1", "Secret");
+
+pub(super) fn reconcile(world: &mut World, touched: &Touched, since: Since, now: Timestamp) {
+    let World { kubernetes, cluster_access, hosts, reconciled, .. } = world;
+    let (Some(store), Some(access)) = (kubernetes, cluster_access) else { return };
+    let names = concerned(store, hosts, &reconciled.waiting, touched, since);
+    let cluster = &mut Cluster::new(store, now);
+    for name in &names {
+        if let Some(host) = hosts.for_settling(name) {
+            ask(cluster, host, &access.instance, now);
+        }
+    }
+    signer::reconcile(cluster, &access.instance, since, now);
+    for name in &names {
+        if let Some(host) = hosts.for_settling(name) {
+            take_certificate(cluster, host, &access.instance);
+            register(cluster, host);
+        }
+    }
+    for name in names.iter().filter_map(|name| node_of(hosts, name)).collect::<BTreeSet<_>>() {
+        report(cluster, hosts, &name);
+    }
+    let looked_at = Touched::Some(names);
+    follow(&mut reconciled.waiting, hosts, &looked_at, |host| {
+        host.worker.configuration.is_some() && host.worker.certificate.is_none()
+    });
+}
+
+/// The hosts whose kubelets may have something to do, and Nodes by their names:
+/// those that were touched, those of changed Nodes, and all that wait for a
+/// certificate where something changed that they wait for.
+fn concerned(
+    store: &KubernetesStore,
+    hosts: &Hosts,
+    waiting: &BTreeSet<String>,
+    touched: &Touched,
+    since: Since,
+) -> BTreeSet<String> {
+    let news = since.news(store, NODE);
+    let (Touched::Some(touched), Some(nodes)) = (touched, news) else {
+        let nodes = store.list(NODE.0, NODE.1, None).into_iter();
+        return nodes.map(|node| name(node).to_owned()).chain(hosts.keys().cloned()).collect();
+    };
+    let mut names = touched.clone();
+    let nodes = nodes.iter().filter_map(|news| news.last());
+    let of_workers = nodes.filter(|node| label(node, POOL_LABEL).is_none());
+    names.extend(of_workers.map(|node| host_of(hosts, name(node)).to_owned()));
+    let awaited =
+        AWAITED.iter().any(|kind| since.news(store, *kind).is_none_or(|it| !it.is_empty()));
+    if awaited {
+        names.extend(waiting.iter().cloned());
+    }
+    names
+}
+
+/// Whether the host's kubelet goes by that name.
+fn is_named(host: &Host, node: &str) -> bool {
+    host.worker.configuration.as_ref().is_some_and(|it| it.node_name == node)
+}
+
+/// The host of a Node; where there is none, the Node's own name.
+fn host_of<'a>(hosts: &'a Hosts, node: &'a str) -> &'a str {
+    // Nearly always a host goes by one name.
+    if hosts.get(node).is_some_and(|host| is_named(host, node)) {
+        return node;
+    }
+    hosts.values().find(|host| is_named(host, node)).map_or(node, |host| &host.name)
+}
+
+/// The Node of a host; a name that is no host's is that of a Node.
+fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
+    match hosts.get(name) {
+        Some(host) => Some(host.worker.configuration.as_ref()?.node_name.clone()),
+        None => Some(name.to_owned()),
+    }
+}
+
+/// A kubelet without a certificate of this cluster asks for one, with its
+/// bootstrap token.
+fn ask(cluster: &mut Cluster<'_>, host: &mut Host, instance: &str, now: Timestamp) {
+    let works = host.kubelet_works();
+    let worker = &mut host.worker;
+    let Some(configuration) = &worker.configuration else { return };
+    let mine = |certificate: &ClientCertificate| {
+        certificate.cluster == instance && certificate.node_name == configuration.node_name
+    };
+    if worker.certificate.as_ref().is_some_and(|certificate| !mine(certificate)) {
+        worker.certificate = None;
+    }
+    if !works || worker.certificate.is_some() {
+        return;
+    }
+    if let Some(request) = &worker.request
+        && cluster.store.get(REQUEST.0, REQUEST.1, None, request).is_some()
+    {
+        return;
+    }
+    let Some(bootstrap) = &worker.bootstrap else { return };
+    let Some(user) = tokens::user(cluster.store, &bootstrap.token, now) else { return };
+    if !may_create(cluster, &user, "") {
+        return;
+    }
+    let number = cluster.store.resource_version();
+    let seed = format!("{} {} {number}", user.name, configuration.node_name);
+    let digest = crate::sandbox::hosts::step::digest(&seed);
+    let name = format!("node-csr-{}", &digest[..32]);
+    cluster.put(json!({
+        "apiVersion": REQUEST.0,
+        "kind": REQUEST.1,
+        "metadata": { "name": name },
+        "spec": {
+            "request": certificates::request(instance, &configuration.node_name),
+            "signerName": CLIENT_SIGNER,
+            "usages": ["digital signature", "client auth"],
+            "username": user.name,
+            "groups": user.groups,
+        },
+        "status": {},
+    }));
+    worker.request = Some(name);
+}
+
+fn take_certificate(cluster: &Cluster<'_>, host: &mut Host, instance: &str) {
+    if !host.kubelet_works() {
+        return;
+    }
+    let worker = &mut host.worker;
+    let (Some(name), Some(configuration)) = (&worker.request, &worker.configuration) else {
+        return;
+    };
+    let Some(request) = cluster.store.get(REQUEST.0, REQUEST.1, None, name) else { return };
+    if condition(request, "Denied").is_none() && is_issued(request) {
+        let node_name = configuration.node_name.clone();
+        worker.certificate = Some(ClientCertificate { node_name, cluster: instance.to_owned() });
+        worker.request = None;
+    }
+}
+
+/// A kubelet registers once after each start; a Node that is deleted under it
+/// stays away until then.
+fn register(cluster: &mut Cluster<'_>, host: &mut Host) {
+    let Some(configuration) = &host.worker.configuration else { return };
+    let identified = host.worker.certificate.is_some() && host.kubelet_works();
+    if !identified || host.worker.registered {
+        return;
+    }
+    if cluster.node(&configuration.node_name).is_none() {
+        cluster.put(node(configuration, host, &cluster.now));
+    }
+    host.worker.registered = true;
+}
+
+fn node(configuration: &KubeletFile, host: &Host, now: &str) -> Value {
+    let name = &configuration.node_name;
+    let mut labels = json!({
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": "amd64",
+    });
+    for (key, value) in &configuration.labels {
+        labels[key] = json!(value);
+    }
+    let mut spec = json!({ "providerID": configuration.provider_id });
+    let taints: Vec<Value> = configuration.taints.iter().filter_map(|taint| parse(taint)).collect();
+    if !taints.is_empty() {
+        spec["taints"] = json!(taints);
+    }
+    let mut node = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": name, "labels": labels },
+        "spec": spec,
+    });
+    let version = host.worker.kubelet.map(|version| version.to_string()).unwrap_or_default();
+    node["status"] = status(name, configuration.node_ip, &version, configuration.max_pods, now);
+    node["status"]["conditions"] = json!([state(host, now)]);
+    node["status"]["nodeInfo"]["bootID"] = json!(host.boot_id());
+    node
+}
+
+fn parse(taint: &str) -> Option<Value> {
+    let (front, effect) = taint.rsplit_once(':')?;
+    let (key, value) = front.split_once('=').unwrap_or((front, ""));
+    let mut parsed = json!({ "key": key, "effect": effect });
+    if !value.is_empty() {
+        parsed["value"] = json!(value);
+    }
+    Some(parsed)
+}
+
+/// The condition Ready as the kubelet, or in its silence the controller, sees it.
+fn state(host: &Host, now: &str) -> Value {
+    if !host.kubelet_works() || host.worker.certificate.is_none() {
+        return ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
+    }
+    if host.cni_chosen().is_none() {
+        let message = "container runtime network not ready: NetworkReady=false \
+                       reason:NetworkPluginNotReady message:Network plugin returns error: \
+                       cni plugin not initialized";
+        return ready("False", "KubeletNotReady", message, now);
+    }
+    ready("True", "KubeletReady", "kubelet is posting ready status", now)
+}
+
+/// Writes down how a worker's Node is; a Node whose host is gone is silent.
+fn report(cluster: &mut Cluster<'_>, hosts: &Hosts, node_name: &str) {
+    let Some(mut node) = cluster.node(node_name).cloned() else { return };
+    if label(&node, POOL_LABEL).is_some() {
+        return;
+    }
+    let now = cluster.now.clone();
+    let host = hosts.get(host_of(hosts, node_name));
+    let host = host.filter(|host| host.worker.registered && is_named(host, node_name));
+    let silent =
+        || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
+    let new = host.map_or_else(silent, |host| state(host, &now));
+    if let Some(host) = host {
+        refresh(&mut node, host);
+    }
+    replace_condition(&mut node, new);
+    cluster.put(node);
+}
+
+/// The kubelet tells its version and address; labels and taints stay as they are.
+fn refresh(node: &mut Value, host: &Host) {
+    if let (true, Some(version)) = (host.kubelet_works(), host.worker.kubelet) {
+        node["status"]["nodeInfo"]["kubeletVersion"] = json!(format!("v{version}"));
+        node["status"]["nodeInfo"]["bootID"] = json!(host.boot_id());
+    }
+    let address: Option<Ipv4Addr> =
+        host.worker.configuration.as_ref().map(|configuration| configuration.node_ip);
+    let known = node.pointer("/status/addresses/0/address").and_then(Value::as_str);
+    if let Some(address) = address
+        && known != Some(&address.to_string())
+    {
+        node["status"]["addresses"] = json!([
+            { "type": "InternalIP", "address": address.to_string() },
+            { "type": "Hostname", "address": name(node) },
+        ]);
+    }
+}
+
+/// Times change only with the state, so that a quiet world stays quiet.
+fn replace_condition(node: &mut Value, new: Value) {
+    let same = |old: &Value| {
+        ["type", "status", "reason", "message"].iter().all(|key| old[*key] == new[*key])
+    };
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+    if conditions.is_some_and(|conditions| conditions.iter().any(same)) {
+        return;
+    }
+    let kept = conditions.into_iter().flatten().filter(|old| old["type"] != "Ready").cloned();
+    let all: Vec<Value> = kept.chain([new]).collect();
+    node["status"]["conditions"] = json!(all);
+}

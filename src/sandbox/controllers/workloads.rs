@@ -1,0 +1,302 @@
+//! DaemonSets get a pod on every node that they match.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::cluster::{Cluster, NETWORK_CONFIG, NODE, is_ready, name, owner};
+use super::nodes::{internal_ip, pod_range};
+use super::reconciled::Since;
+use crate::sandbox::kubernetes::ObjectNews;
+use crate::sandbox::world::World;
+
+const DAEMON_SET: (&str, &str) = ("apps/v1", "DaemonSet");
+const POD: (&str, &str) = ("v1", "Pod");
+
+pub(super) fn reconcile(world: &mut World, since: Since, now: Timestamp) {
+    let Some(store) = &mut world.kubernetes else { return };
+    let sets = store.list(DAEMON_SET.0, DAEMON_SET.1, None).len();
+    if sets == 0 && store.list(POD.0, POD.1, None).is_empty() {
+        return;
+    }
+    let cluster = &mut Cluster::new(store, now);
+    match News::since(cluster, since) {
+        Some(news) => follow(cluster, news),
+        None => everything(cluster),
+    }
+}
+
+fn everything(cluster: &mut Cluster<'_>) {
+    for pod in cluster.all(POD) {
+        remove_from_lost_node(cluster, &pod);
+    }
+    let nodes = cluster.nodes();
+    for set in cluster.all(DAEMON_SET) {
+        spread(cluster, set, &nodes);
+    }
+}
+
+/// What is new of all that pods follow from.
+struct News {
+    /// Nodes that came, went or changed, or whose pods may have.
+    nodes: Vec<ObjectNews>,
+    pods: Vec<ObjectNews>,
+    /// The names and namespaces of changed sets.
+    sets: BTreeSet<(Option<String>, String)>,
+}
+
+impl News {
+    fn since(cluster: &Cluster<'_>, since: Since) -> Option<Self> {
+        let store = &cluster.store;
+        let mut nodes = since.news(store, NODE)?;
+        let pods = since.news(store, POD)?;
+        let changed = since.news(store, DAEMON_SET)?;
+        let ranges = since.news(store, NETWORK_CONFIG)?;
+        let seen: BTreeSet<String> =
+            nodes.iter().filter_map(|news| Some(name(news.last()?).to_owned())).collect();
+        let of_pods = pods.iter().filter_map(|news| place(news.last()?));
+        let of_ranges = ranges.iter().filter_map(|news| Some(name(news.last()?)));
+        let others: BTreeSet<&str> =
+            of_pods.chain(of_ranges).filter(|name| !seen.contains(*name)).collect();
+        for other in others {
+            let Some(node) = cluster.node(other).cloned().map(Arc::new) else { continue };
+            nodes.push(ObjectNews { before: Some(Arc::clone(&node)), after: Some(node) });
+        }
+        let sets = changed.iter().filter_map(|news| news.last()).map(identity).collect();
+        Some(Self { nodes, pods, sets })
+    }
+}
+
+fn follow(cluster: &mut Cluster<'_>, news: News) {
+    for pod in news.pods.iter().filter_map(|news| news.after.as_deref()) {
+        remove_from_lost_node(cluster, pod);
+    }
+    if news.nodes.iter().any(|node| node.after.is_none()) {
+        for pod in cluster.all(POD) {
+            remove_from_lost_node(cluster, &pod);
+        }
+    }
+    if news.nodes.is_empty() && news.sets.is_empty() {
+        return;
+    }
+    for set in cluster.all(DAEMON_SET) {
+        match counted(&set) {
+            Some(count) if !news.sets.contains(&identity(&set)) => {
+                adjust(cluster, set, count, &news.nodes);
+            }
+            _ => {
+                let nodes = cluster.nodes();
+                spread(cluster, set, &nodes);
+            }
+        }
+    }
+}
+
+fn identity(object: &Value) -> (Option<String>, String) {
+    (namespace(object).map(str::to_owned), name(object).to_owned())
+}
+
+fn namespace(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/namespace").and_then(Value::as_str)
+}
+
+/// The node that a pod is on.
+fn place(pod: &Value) -> Option<&str> {
+    pod.pointer("/spec/nodeName").and_then(Value::as_str)
+}
+
+fn remove_from_lost_node(cluster: &mut Cluster<'_>, pod: &Value) {
+    if place(pod).is_some_and(|place| cluster.node(place).is_none()) {
+        cluster.delete(POD, namespace(pod), name(pod));
+    }
+}
+
+/// On how many nodes a set wants to be, and on how many of them its pod is ready.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    desired: i64,
+    ready: i64,
+}
+
+impl Count {
+    fn of(set: &Value, node: &Value) -> Self {
+        let desired = matches(set, node);
+        Self { desired: i64::from(desired), ready: i64::from(desired && is_ready(node)) }
+    }
+}
+
+/// What a set's status says.
+fn counted(set: &Value) -> Option<Count> {
+    let number = |key: &str| set["status"][key].as_i64();
+    Some(Count { desired: number("desiredNumberScheduled")?, ready: number("numberReady")? })
+}
+
+/// Brings a set's pods to nodes that changed, and counts them anew.
+fn adjust(cluster: &mut Cluster<'_>, set: Value, mut count: Count, nodes: &[ObjectNews]) {
+    if is_leaving(&set) {
+        return;
+    }
+    for news in nodes {
+        let of = |node: Option<&Value>| node.map(|node| Count::of(&set, node)).unwrap_or_default();
+        let (before, after) = (of(news.before.as_deref()), of(news.after.as_deref()));
+        count.desired += after.desired - before.desired;
+        count.ready += after.ready - before.ready;
+        if let (Some(node), 1) = (&news.after, after.desired)
+            && let Some(pod) = pod(cluster, &set, node)
+        {
+            cluster.put(pod);
+        }
+    }
+    tell(cluster, set, count);
+}
+
+fn is_leaving(set: &Value) -> bool {
+    set.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+fn spread(cluster: &mut Cluster<'_>, set: Value, nodes: &[Value]) {
+    if is_leaving(&set) {
+        return;
+    }
+    let mut count = Count::default();
+    for node in nodes.iter().filter(|node| matches(&set, node)) {
+        count.desired += 1;
+        count.ready += i64::from(is_ready(node));
+        if let Some(pod) = pod(cluster, &set, node) {
+            cluster.put(pod);
+        }
+    }
+    tell(cluster, set, count);
+}
+
+fn tell(cluster: &mut Cluster<'_>, mut set: Value, count: Count) {
+    let Count { desired, ready } = count;
+    set["status"] = json!({
+        "currentNumberScheduled": desired,
+        "desiredNumberScheduled": desired,
+        "numberMisscheduled": 0,
+        "numberReady": ready,
+        "numberAvailable": ready,
+        "numberUnavailable": desired - ready,
+        "updatedNumberScheduled": desired,
+        "observedGeneration": set.pointer("/metadata/generation").cloned().unwrap_or(json!(1)),
+    });
+    cluster.put(set);
+}
+
+fn matches(set: &Value, node: &Value) -> bool {
+    let template = &set["spec"]["template"]["spec"];
+    let selector = template["nodeSelector"].as_object();
+    let labels = &node["metadata"]["labels"];
+    let selected =
+        selector.is_none_or(|selector| selector.iter().all(|(key, value)| labels[key] == *value));
+    let taints = node.pointer("/spec/taints").and_then(Value::as_array);
+    let mut repelling = taints
+        .into_iter()
+        .flatten()
+        .filter(|taint| taint["effect"] == "NoSchedule" || taint["effect"] == "NoExecute");
+    selected && repelling.all(|taint| tolerated(&template["tolerations"], taint))
+}
+
+fn tolerated(tolerations: &Value, taint: &Value) -> bool {
+    tolerations.as_array().into_iter().flatten().any(|toleration| {
+        let any = |key: &str| toleration.get(key).is_none() || toleration[key] == taint[key];
+        let exists = toleration["operator"] == "Exists";
+        any("key") && any("effect") && (exists || toleration["value"] == taint["value"])
+    })
+}
+
+/// The pod of a DaemonSet on a node. Its name and address follow from both, so
+/// that settling again finds the same pod.
+fn pod(cluster: &Cluster<'_>, set: &Value, node: &Value) -> Option<Value> {
+    let namespace = set.pointer("/metadata/namespace").and_then(Value::as_str)?;
+    let seed = format!("{namespace}/{}/{}", name(set), name(node));
+    let digest = Sha256::digest(seed.as_bytes());
+    let suffix: String = digest.iter().take(5).map(|byte| letter(*byte)).collect();
+    let pod_name = format!("{}-{suffix}", name(set));
+    let known = cluster.store.get(POD.0, POD.1, Some(namespace), &pod_name);
+    let template = &set["spec"]["template"];
+    let host_network = template["spec"]["hostNetwork"] == true;
+    let address = match host_network {
+        true => internal_ip(node),
+        false => pod_range(cluster, node).map(|range| {
+            let offset = 2 + u32::from(digest[5]) % 200;
+            Ipv4Addr::from(u32::from(range.network()) + offset)
+        }),
+    };
+    let running = is_ready(node) && address.is_some();
+    if known.is_none() && !running {
+        return None;
+    }
+    let mut pod = known.cloned().unwrap_or_else(|| {
+        let mut spec = template["spec"].clone();
+        spec["nodeName"] = json!(name(node));
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": pod_name,
+                "namespace": namespace,
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": owner(set),
+            },
+            "spec": spec,
+            "status": { "startTime": cluster.now },
+        })
+    });
+    let old = pod["status"].clone();
+    pod["status"] = pod_status(&old, running, address, internal_ip(node));
+    pod["status"]["containerStatuses"] = container_statuses(&pod["spec"], running);
+    Some(pod)
+}
+
+fn pod_status(
+    old: &Value,
+    running: bool,
+    address: Option<Ipv4Addr>,
+    host: Option<Ipv4Addr>,
+) -> Value {
+    let address = address.map(|address| address.to_string());
+    let ready = if running { "True" } else { "False" };
+    let mut status = json!({
+        "phase": "Running",
+        "startTime": old["startTime"],
+        "conditions": [
+            { "type": "PodScheduled", "status": "True" },
+            { "type": "Ready", "status": ready },
+            { "type": "ContainersReady", "status": ready },
+        ],
+    });
+    if let Some(host) = host {
+        status["hostIP"] = json!(host.to_string());
+        status["hostIPs"] = json!([{ "ip": host.to_string() }]);
+    }
+    if let Some(address) = address {
+        status["podIP"] = json!(address);
+        status["podIPs"] = json!([{ "ip": address }]);
+    }
+    status
+}
+
+fn container_statuses(spec: &Value, running: bool) -> Value {
+    let containers = spec["containers"].as_array();
+    let statuses = containers.into_iter().flatten().map(|container| {
+        json!({
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": container["image"],
+            "ready": running,
+            "started": running,
+            "restartCount": 0,
+        })
+    });
+    Value::Array(statuses.collect())
+}
+
+fn letter(byte: u8) -> char {
+    char::from_digit(10 + u32::from(byte) % 26, 36).unwrap_or('x')
+}

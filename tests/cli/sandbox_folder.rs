@@ -1,0 +1,138 @@
+//! The folder of the sandbox: damaged, in use, or no folder at all.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use super::location::{PROGRAM, TestFolder};
+
+/// Commands that open the folder.
+const COMMANDS: [&str; 5] = [
+    "plan --sandbox",
+    "apply --sandbox --yes",
+    "status --sandbox",
+    "sandbox log",
+    "sandbox break route-missing",
+];
+
+#[track_caller]
+fn refused(location: &TestFolder, code: &str, words: &str) {
+    let before = location.contents();
+    for line in COMMANDS {
+        location.run(line).fails(1, code, words);
+        assert_eq!(location.contents(), before, "{line}");
+    }
+}
+
+#[test]
+fn a_damaged_world_is_told_and_left_alone() {
+    let location = TestFolder::applied();
+    let world = location.read(".stargate/sandbox/world.json");
+    let cut = &world[..world.len() / 2];
+    for damage in ["", "garbage", "[]", "null", "{\"format_version\": 1}", cut] {
+        location.write(".stargate/sandbox/world.json", damage);
+        refused(&location, "SG0701", "is damaged");
+    }
+    location.write(".stargate/sandbox/world.json", b"\xff\xfe\0");
+    refused(&location, "SG0701", "is damaged");
+    let newer = world.replacen("\"format_version\":1", "\"format_version\":99", 1);
+    assert_ne!(newer, world);
+    location.write(".stargate/sandbox/world.json", newer);
+    refused(&location, "SG0701", "format version 99");
+    location.run("sandbox reset").exits(0);
+    location.run("plan --sandbox").exits(0);
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_told() {
+    let location = TestFolder::new();
+    location.write(".stargate/sandbox", "a file");
+    refused(&location, "SG0115", "cannot be used");
+}
+
+#[test]
+fn a_folder_in_place_of_the_world_is_told() {
+    let location = TestFolder::new();
+    location.write(".stargate/sandbox/world.json/file", "");
+    refused(&location, "SG0115", "cannot be used");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_cannot_be_made_is_told() {
+    let location = TestFolder::new();
+    let ran = location.run("plan --sandbox=/proc/stargate");
+    ran.fails(1, "SG0115", "/proc/stargate cannot be used");
+}
+
+/// Serves the sandbox until it is dropped.
+pub(crate) struct Serving(Child);
+
+impl Serving {
+    pub(crate) fn start(location: &TestFolder) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["sandbox", "serve"]).current_dir(location.path("")).env_clear();
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        assert!(line.contains("\"azure\""), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_world_that_another_process_works_with_is_left_alone() {
+    let location = TestFolder::new();
+    let serving = Serving::start(&location);
+    // What serving itself changes is saved a moment later.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let before = location.contents();
+    for line in ["plan --sandbox", "apply --sandbox --yes", "status --sandbox", "sandbox reset"] {
+        let words = format!("in use by process {}", serving.0.id());
+        location.run(line).fails(1, "SG0702", &words);
+        assert_eq!(location.contents(), before, "{line}");
+    }
+    drop(serving);
+    location.run("plan --sandbox").exits(0);
+}
+
+#[test]
+fn faults_and_targets_that_are_not_there_are_told() {
+    let location = TestFolder::applied();
+    let ran = location.run("sandbox break route-mising");
+    ran.fails(1, "SG0703", "route-mising");
+    let ran = location.run("sandbox break worker-not-ready nobody");
+    ran.fails(1, "SG0704", "nobody");
+    let new = TestFolder::new();
+    new.run("sandbox break route-missing").fails(1, "SG0704", "apply the topology");
+    let faults = location.run("sandbox faults").exits(0);
+    assert!(faults.out.lines().count() > 20);
+}
+
+/// A Ctrl-C lets running steps finish; the next apply goes on.
+#[test]
+#[cfg(unix)]
+fn an_interrupted_apply_goes_on_later() {
+    let location = TestFolder::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["apply", "--sandbox", "--yes"]).current_dir(location.path("")).env_clear();
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut told = BufReader::new(child.stderr.take().expect("its messages")).lines();
+    let first = told.find_map(Result::ok).expect("a first step");
+    assert!(first.contains("changes"), "{first}");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let rest: Vec<String> = told.map_while(Result::ok).collect();
+    assert_eq!(child.wait().expect("an end").code(), Some(130), "{rest:#?}");
+    assert!(rest.iter().any(|line| line.contains("to go on")), "{rest:#?}");
+    location.run("apply --sandbox --yes").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}

@@ -1,0 +1,103 @@
+//! A plan that was kept: it is applied as it is, or refused.
+
+use serde_json::Value;
+
+use super::location::{EXAMPLE, TestFolder};
+
+/// A world that drifted, and a plan that mends it.
+fn planned() -> TestFolder {
+    let location = TestFolder::applied();
+    location.run("sandbox break route-missing").exits(0);
+    location.run("plan --sandbox --out plan.json").exits(0);
+    location
+}
+
+/// Puts a plan in place of the kept one; it must be refused, and nothing written.
+#[track_caller]
+fn refused(location: &TestFolder, plan: impl AsRef<[u8]>, exit: i32, code: &str, words: &str) {
+    location.write("plan.json", plan);
+    let before = location.contents();
+    location.run("apply --sandbox plan.json").fails(exit, code, words);
+    assert_eq!(location.contents(), before);
+}
+
+#[test]
+fn a_kept_plan_is_applied_once() {
+    let location = planned();
+    location.run("apply --sandbox plan.json").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+    let again = location.run("apply --sandbox plan.json");
+    assert!(again.code == 0 || again.code == 4, "{again:?}");
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}
+
+#[test]
+fn what_is_no_plan_is_refused() {
+    let location = planned();
+    let plan = location.read("plan.json");
+    for end in [0, 1, plan.len() / 3, plan.len() / 2, plan.len() - 3] {
+        refused(&location, &plan[..end], 1, "SG0505", "truncated or damaged");
+    }
+    refused(&location, "{}", 1, "SG0505", "it has no `saved_plan`");
+    refused(&location, "[1, 2]", 1, "SG0505", "it has no `saved_plan`");
+    refused(&location, b"\xff\xfe\0", 1, "SG0505", "it is not UTF-8");
+    refused(&location, EXAMPLE, 1, "SG0505", "truncated or damaged");
+    let edited = plan.replacen("10.237.0.4", "10.237.0.5", 1);
+    assert_ne!(edited, plan);
+    refused(&location, edited, 1, "SG0505", "its digest does not fit its content");
+    let missing = location.run("apply --sandbox nothing.json");
+    missing.fails(1, "SG0115", "the plan `nothing.json` cannot be read");
+    location.run("apply --sandbox .stargate").fails(1, "SG0115", "cannot be read");
+}
+
+#[test]
+fn a_plan_of_another_version_is_refused() {
+    let location = planned();
+    let sealed: Value = serde_json::from_str(&location.read("plan.json")).expect("JSON");
+    let mut other = sealed.clone();
+    other["saved_plan"]["stargate_version"] = "9.9.9".into();
+    refused(&location, other.to_string(), 1, "SG0506", "made by stargate 9.9.9");
+    let mut other = sealed;
+    other["saved_plan"]["format_version"] = 99.into();
+    refused(&location, other.to_string(), 1, "SG0506", "(format 99)");
+}
+
+#[test]
+fn a_plan_of_another_topology_is_refused() {
+    let location = planned();
+    let plan = location.read("plan.json");
+    location.write("stargate.toml", EXAMPLE.replace("10.244.66.0/24", "10.244.67.0/24"));
+    refused(&location, &plan, 4, "SG0507", "the topology file was changed since");
+    let other = EXAMPLE.replacen("name = \"stargate-aks-e2e-2\"", "name = \"another\"", 1);
+    location.write("stargate.toml", other);
+    refused(&location, &plan, 4, "SG0507", "it is for `stargate-aks-e2e-2`");
+}
+
+#[test]
+fn a_plan_that_the_world_has_left_behind_is_stale() {
+    let location = planned();
+    location.run("sandbox break route-wrong-hop").exits(0);
+    let ran = location.run("apply --sandbox plan.json").exits(4);
+    assert!(ran.err.contains("SG0504") && ran.err.contains("make a new plan"), "{}", ran.err);
+    location.run("apply --sandbox --yes").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}
+
+#[test]
+fn a_plan_that_cannot_be_kept_is_told() {
+    let location = TestFolder::new();
+    let ran = location.run("plan --sandbox --out nowhere/plan.json").exits(1);
+    assert!(ran.err.contains("cannot be written") && ran.err.contains("help: "), "{}", ran.err);
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone_unless_it_is_adopted() {
+    let location = TestFolder::applied();
+    location.run("sandbox break tag-removed").exits(0);
+    let plan = location.run("plan --sandbox").exits(5);
+    assert!(plan.out.contains("SG0501"), "{}", plan.out);
+    assert!(plan.out.contains("--adopt"), "{}", plan.out);
+    location.run("apply --sandbox --yes").exits(5);
+    location.run("apply --sandbox --yes --adopt route-table/cluster/stargate-workers-rt").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}

@@ -1,0 +1,242 @@
+//! The topology is edited after an apply: only what the edit asks for changes.
+
+use stargate::apply::ApplyStatus;
+use stargate::diagnostics::Code;
+use stargate::plan::{Action, Change, Plan};
+use stargate::resource::{Api, Kind, ObjectKey, Side};
+use stargate::sandbox::World;
+
+use crate::canonical_state::{canonical_state, differences};
+use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, failures, told};
+
+fn position(plan: &Plan, address: &str) -> usize {
+    let found = plan.changes.iter().position(|change| change.address.to_string() == address);
+    found.unwrap_or_else(|| panic!("{address} is not in\n{}", told(plan)))
+}
+
+fn addresses(plan: &Plan, action: Action) -> Vec<String> {
+    let of_action = plan.changes.iter().filter(|change| change.action == action);
+    let mut found: Vec<String> = of_action.map(|change| change.address.to_string()).collect();
+    found.sort();
+    found
+}
+
+fn is_azure(change: &Change) -> bool {
+    matches!(change.key, ObjectKey::Azure(_) | ObjectKey::AzureAssociation(_))
+}
+
+/// The world is the one that the edited topology alone would have made.
+async fn same_as_made_at_once(deployment: &Deployment, text: &str) {
+    let fresh = Deployment::of(text, World::new(31));
+    fresh.iterate().await;
+    let expected = canonical_state(&fresh.copy_of_world());
+    let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
+    assert_eq!(differing, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_in_the_middle_renumbers_nobody() {
+    let before = Deployment::of(TWO_DATACENTERS, World::new(3));
+    before.iterate().await;
+    let second = "[[datacenters.cloud.workers]]\nname = \"cloud-b\"";
+    let between = format!("[[datacenters.cloud.workers]]\nname = \"cloud-between\"\n\n{second}");
+    let text = TWO_DATACENTERS.replace(second, &between);
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    let on_cluster_side = |change: &&Change| change.address.side == Side::Cluster;
+    let touched: Vec<_> =
+        plan.changes.iter().filter(on_cluster_side).filter(|it| is_azure(it)).collect();
+    assert!(touched.is_empty(), "{}", told(&plan));
+    assert_eq!(
+        addresses(&plan, Action::Create),
+        [
+            "cilium-node/cloud/cloud-between",
+            "network-interface/cloud/cloud-between-nic",
+            "server/cloud/cloud-between",
+            "virtual-machine/cloud/cloud-between",
+            "worker/cloud/cloud-between",
+        ]
+    );
+    // The new range is routed by its own datacenter, and by nothing else.
+    assert_eq!(
+        addresses(&plan, Action::Update),
+        [
+            "route-table/cloud/lab-cloud-route-table",
+            "route-table/cloud/lab-cloud-router-route-table",
+            "router-host/cloud/cloud-router",
+        ]
+    );
+    assert_eq!(plan.changes.len(), 8, "{}", told(&plan));
+    deployment.iterate().await;
+    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_taken_out_goes_whole_and_alone() {
+    let before = Deployment::example_applied().await;
+    let (head, rest) = EXAMPLE.split_once("[[datacenters.dc1.workers]]").unwrap();
+    let (_, second) = rest.split_once("[[datacenters.dc1.workers]]").unwrap();
+    let text = format!("{head}[[datacenters.dc1.workers]]{second}");
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    let name = "stargate-aks-e2e-2-worker-1";
+    // Its CiliumNode goes with its Node.
+    let mut gone = [
+        format!("network-interface/dc1/{name}-nic"),
+        format!("server/dc1/{name}"),
+        format!("virtual-machine/dc1/{name}"),
+        format!("worker/dc1/{name}"),
+    ];
+    gone.sort();
+    assert_eq!(addresses(&plan, Action::Delete), gone);
+    assert_eq!(
+        addresses(&plan, Action::Update),
+        [
+            "route-table/dc1/stargate-aks-e2e-2-dc-route-table",
+            "route-table/dc1/stargate-aks-e2e-2-dc-router-route-table",
+            "router-host/dc1/stargate-aks-e2e-2-dc-router",
+        ]
+    );
+    assert_eq!(plan.changes.len(), 7, "{}", told(&plan));
+    // The pods leave before their routes, the machine before its interface.
+    let order = [
+        format!("worker/dc1/{name}"),
+        format!("virtual-machine/dc1/{name}"),
+        format!("network-interface/dc1/{name}-nic"),
+    ];
+    assert!(order.map(|address| position(&plan, &address)).is_sorted(), "{}", told(&plan));
+    let left = position(&plan, &format!("worker/dc1/{name}"));
+    for route in addresses(&plan, Action::Update) {
+        assert!(left < position(&plan, &route), "{}", told(&plan));
+    }
+    let worker = &plan.changes[left];
+    assert!(worker.interrupts.as_ref().unwrap().contains(name), "{:?}", worker.interrupts);
+    deployment.iterate().await;
+    assert!(!canonical_state(&deployment.copy_of_world()).to_string().contains(name));
+    same_as_made_at_once(&deployment, &text).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_router_subnet_is_a_replacement_in_a_safe_order() {
+    let before = Deployment::example_applied().await;
+    let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    let router = "stargate-aks-e2e-2-router";
+    let replaced = addresses(&plan, Action::Replace);
+    for address in [
+        "subnet/cluster/stargate-aks-router-subnet".to_owned(),
+        format!("network-interface/cluster/{router}-nic"),
+        format!("virtual-machine/cluster/{router}"),
+        format!("tailnet-device/cluster/{router}"),
+    ] {
+        assert!(replaced.contains(&address), "{address} is not replaced:\n{}", told(&plan));
+    }
+    // What lies in it follows from the subnet, and the plan says what stops.
+    let interface =
+        &plan.changes[position(&plan, &format!("network-interface/cluster/{router}-nic"))];
+    assert!(interface.caused_by.is_some());
+    let device = &plan.changes[position(&plan, &format!("tailnet-device/cluster/{router}"))];
+    let interrupted = device.interrupts.as_deref().unwrap();
+    assert!(interrupted.contains(router), "{interrupted}");
+    // Each comes down before what it stands in, and goes up after it.
+    let interface_down = &interface.destroy_after;
+    assert!(interface_down.iter().any(|it| it.kind == Kind::VirtualMachine), "{interface_down:?}");
+    let subnet = &plan.changes[position(&plan, "subnet/cluster/stargate-aks-router-subnet")];
+    assert!(subnet.destroy_after.iter().any(|it| it.kind == Kind::NetworkInterface));
+    assert!(interface.depends_on.contains(&subnet.address));
+    // The table on the AKS nodes points at the new address only once it is there.
+    let table = position(&plan, "route-table/cluster/stargate-workers-rt");
+    assert!(
+        position(&plan, &format!("virtual-machine/cluster/{router}")) < table,
+        "{}",
+        told(&plan)
+    );
+    assert!(plan.changes.iter().all(|it| it.address.kind != Kind::ManagedCluster));
+    deployment.iterate().await;
+    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+    same_as_made_at_once(&deployment, &text).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_subnet_for_a_datacenter_s_router_is_one_too() {
+    let before = Deployment::example_applied().await;
+    let text = EXAMPLE
+        .replace("router_subnet_cidr = \"10.50.0.0/24\"", "router_subnet_cidr = \"10.50.2.0/24\"");
+    let deployment = before.edited(&text);
+    deployment.iterate().await;
+    same_as_made_at_once(&deployment, &text).await;
+}
+
+/// A cluster with other ranges is another cluster: all that hangs on it follows.
+#[tokio::test(start_paused = true)]
+async fn another_service_range_is_another_cluster() {
+    let before = Deployment::example_applied().await;
+    let text = EXAMPLE.replace("10.0.0.0/16", "10.1.0.0/16");
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    let cluster = &plan.changes[position(&plan, "managed-cluster/cluster/stargate-aks-e2e-2")];
+    assert_eq!(cluster.action, Action::Replace);
+    assert!(cluster.interrupts.as_ref().unwrap().contains("whole cluster"));
+    deployment.iterate().await;
+    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+    same_as_made_at_once(&deployment, &text).await;
+}
+
+/// Protection reports what it prevented and lets the rest go on.
+/// Everything is made anew, also what can be spelt out only when the new cluster
+/// is there.
+#[tokio::test(start_paused = true)]
+async fn another_region_is_another_deployment() {
+    for (text, from, to) in
+        [(EXAMPLE, "canadacentral", "westeurope"), (TWO_DATACENTERS, "westeurope", "canadacentral")]
+    {
+        let before = Deployment::of(text, World::new(8));
+        before.iterate().await;
+        let text = text.replace(from, to);
+        let deployment = before.edited(&text);
+        let applied = deployment.apply(&RefreshOptions::default()).await;
+        assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+        same_as_made_at_once(&deployment, &text).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_protected_is_not_replaced() {
+    let before = Deployment::example_applied().await;
+    let text = EXAMPLE
+        .replace("10.237.0.0/24\"            #", "10.236.0.0/24\"\nprotect = true #")
+        .replace("max = 5", "max = 6");
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    assert!(!plan.blocked.is_empty(), "{}", told(&plan));
+    assert!(
+        plan.blocked.iter().any(|it| it.address.kind == Kind::VirtualMachine),
+        "{}",
+        told(&plan)
+    );
+    assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", told(&plan));
+    // The tables move and the router may not: nobody does that unasked.
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    let ApplyStatus::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
+    assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
+    let mut planned = deployment.look(&RefreshOptions::default()).await;
+    planned.plan.reachability.loss_allowed = true;
+    let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+    assert_eq!(applied.ending, ApplyStatus::Blocked);
+    let now = deployment.plan().await;
+    let pools: Vec<_> =
+        now.changes.iter().filter(|it| it.address.kind == Kind::ManagedCluster).collect();
+    assert!(pools.is_empty(), "the pool was not changed: {}", told(&now));
+}
+
+/// The cost that a plan tells is what an apply then asks for.
+#[tokio::test(start_paused = true)]
+async fn a_plan_tells_what_it_costs() {
+    let deployment = Deployment::example_applied().await;
+    let plan = deployment.plan().await;
+    assert!(plan.is_empty());
+    for api in Api::ALL {
+        assert!(plan.cost.requests[&api] > 0, "{api}");
+    }
+}

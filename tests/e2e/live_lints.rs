@@ -1,0 +1,142 @@
+//! What only the world can tell is found at plan time, with a code and a
+//! remedy, and nothing is changed.
+
+use serde_json::json;
+use stargate::apply::ApplyStatus;
+use stargate::diagnostics::Code;
+use stargate::plan::PlanStatus;
+use stargate::provider::secret::Secret;
+use stargate::sandbox::World;
+
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, told};
+
+/// Changes the AKS cluster as its owner may.
+fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::Value)) {
+    deployment.world.change(|world, _| {
+        let World { arm, entropy, .. } = world;
+        let clusters = "Microsoft.ContainerService/managedClusters";
+        let id = arm.list(clusters).next().unwrap().0.clone();
+        arm.modify(&id, |body| change(&mut body["properties"]), &mut || entropy.next_guid());
+    });
+}
+
+async fn refuses(deployment: &Deployment, code: Code) {
+    let plan = deployment.plan().await;
+    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", told(&plan));
+    let found = plan.findings.iter().find(|finding| finding.code == code);
+    let found = found.unwrap_or_else(|| panic!("no {code}: {}", told(&plan)));
+    assert!(!found.remedy.is_empty());
+    let writes = deployment.writes();
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
+    assert_eq!(deployment.writes(), writes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_node_resource_group() {
+    let deployment = Deployment::example_applied().await;
+    change_cluster(&deployment, |cluster| {
+        cluster["nodeResourceGroupProfile"] = json!({ "restrictionLevel": "ReadOnly" });
+    });
+    refuses(&deployment, Code::NodeGroupLocked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_api_server() {
+    let deployment = Deployment::example_applied().await;
+    change_cluster(&deployment, |cluster| {
+        cluster["apiServerAccessProfile"] = json!({ "enablePrivateCluster": true });
+    });
+    refuses(&deployment, Code::PrivateApiServer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_the_overlay() {
+    let deployment = Deployment::example_applied().await;
+    change_cluster(&deployment, |cluster| {
+        cluster["networkProfile"]["networkPluginMode"] = json!(null);
+    });
+    refuses(&deployment, Code::ClusterUnfit).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_is_older_than_the_workers() {
+    let deployment = Deployment::example_applied().await;
+    change_cluster(&deployment, |cluster| {
+        cluster["currentKubernetesVersion"] = json!("1.32.9");
+    });
+    refuses(&deployment, Code::LiveVersionSkew).await;
+}
+
+/// The route table of somebody else on the nodes' subnet is not replaced.
+#[tokio::test(start_paused = true)]
+async fn somebody_else_s_route_table_on_the_nodes() {
+    let deployment = Deployment::example_applied().await;
+    deployment.world.change(|world, _| {
+        let World { arm, entropy, .. } = world;
+        let network = arm
+            .list("Microsoft.Network/virtualNetworks")
+            .find(|(id, _)| id.name().starts_with("aks-vnet"))
+            .map(|(id, _)| id.clone())
+            .unwrap();
+        let theirs = network.as_str().replace("virtualNetworks", "routeTables");
+        arm.modify(
+            &network,
+            |body| {
+                for subnet in body["properties"]["subnets"].as_array_mut().unwrap() {
+                    if subnet["name"] == "aks-subnet" {
+                        subnet["properties"]["routeTable"] = json!({ "id": theirs });
+                    }
+                }
+            },
+            &mut || entropy.next_guid(),
+        );
+    });
+    let plan = deployment.plan().await;
+    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(blocked.code, Code::ForeignRouteTable);
+    assert_eq!(blocked.address.to_string(), "route-table-association/cluster/aks-subnet");
+    assert_eq!(plan.standing(), PlanStatus::Blocked);
+}
+
+/// A kubeconfig of another cluster would have us work on that one.
+#[tokio::test(start_paused = true)]
+async fn a_kubeconfig_that_leads_elsewhere() {
+    let mut deployment = Deployment::example_applied().await;
+    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+        contexts: [{ name: c, context: { cluster: k, user: u } }]\n\
+        clusters: [{ name: k, cluster: { server: 'https://other.example' } }]\n\
+        users: [{ name: u, user: { token: t } }]\n";
+    deployment.doors.kubeconfig = Some(Secret::new(kubeconfig));
+    let plan = deployment.plan().await;
+    assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", told(&plan));
+    let gap = plan.unexplained_gaps().next().unwrap();
+    assert_eq!(gap.code, Code::KubeconfigServer);
+    assert!(gap.reason.contains("other.example"), "{}", gap.reason);
+    assert!(plan.changes.is_empty(), "{}", told(&plan));
+}
+
+/// An object of our name in the cluster, that somebody else put there before.
+#[tokio::test(start_paused = true)]
+async fn an_object_of_our_name_in_the_cluster() {
+    let deployment = Deployment::of(EXAMPLE, World::new(4));
+    deployment.iterate().await;
+    deployment.world.change(|world, _| {
+        let store = world.kubernetes.as_mut().unwrap();
+        let object = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": { "name": "goldpinger" },
+            "rules": [{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["list"] }],
+        });
+        store.put(object, "kubectl", "2026-01-02T03:04:05Z").unwrap();
+    });
+    let plan = deployment.plan().await;
+    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(blocked.code, Code::WithoutMark);
+    assert_eq!(blocked.address.to_string(), "cluster-role/cluster/goldpinger");
+    let address = blocked.address.to_string();
+    assert_eq!(
+        deployment.apply(&RefreshOptions::adopting(&address)).await.ending,
+        ApplyStatus::Converged
+    );
+    assert!(deployment.plan().await.is_empty());
+}

@@ -1,0 +1,29 @@
+//! The whole loop on a world in memory: topology → plan → apply → no changes →
+//! drift → mend → destroy, through the clients that talk to the real services.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod canonical_state;
+mod checks;
+mod connectivity;
+mod destroy;
+mod edits;
+mod end_state;
+mod exclusive_claims;
+mod executor;
+mod faults;
+mod first_deployment;
+mod harness;
+mod kill;
+mod live;
+mod live_lints;
+mod makespan;
+mod reachability;
+mod repeat;
+mod rollout;
+mod rules;
+mod saved_plans;
+mod services;
+mod tokens;
+mod unreliable;
+mod workers;

@@ -1,0 +1,158 @@
+//! How long it takes until many workers have joined, in simulated time.
+//!
+//! `cargo test --test e2e makespan -- --nocapture` prints the figures.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use stargate::apply::ApplyStatus;
+use stargate::apply::events::{Event, Reporter};
+use stargate::resource::{Address, Kind};
+use stargate::sandbox::World;
+use tokio::time::Instant;
+
+use crate::harness::{Deployment, RefreshOptions, failures};
+
+/// Machines that are there already, behind one router.
+pub(crate) fn many_workers(count: u32, rollout: &str) -> String {
+    format!(
+        r#"
+        [stargate]
+        name = "many"
+        [azure]
+        location = "canadacentral"
+        [cluster]
+        name = "many"
+        resource_group = "many"
+        kubernetes_version = "1.33.5"
+        pod_cidr = "10.240.0.0/13"
+        service_cidr = "10.0.0.0/16"
+        [cluster.node_pools.system]
+        count = 2
+        vm_size = "Standard_D2s_v5"
+        [cluster.router]
+        name = "many-router"
+        subnet_cidr = "10.237.0.0/24"
+        vm_size = "Standard_D2s_v5"
+        [rollout]
+        {rollout}
+        [profiles.standard]
+        kubernetes_version = "1.33.5"
+        [datacenters.dc1]
+        pod_pool = "10.243.0.0/17"
+        profile = "standard"
+        [datacenters.dc1.existing]
+        network_cidr = "10.61.0.0/16"
+        [datacenters.dc1.router]
+        name = "dc1-router"
+        ip = "10.61.0.4"
+        ssh_address = "dc1.example.com"
+        [datacenters.dc1.worker_range]
+        name = "dc1-worker-{{:03}}"
+        count = {count}
+        first_ip = "10.61.1.5"
+        "#
+    )
+}
+
+/// When each worker was begun and ended, and how long its parts took.
+#[derive(Default)]
+struct Timeline {
+    begun: Mutex<BTreeMap<Address, Instant>>,
+    ended: Mutex<BTreeMap<Address, Instant>>,
+    parts: Mutex<BTreeMap<String, Vec<u64>>>,
+}
+
+impl Reporter for Timeline {
+    fn event(&self, event: &Event) {
+        let is_worker = |address: &Address| address.kind == Kind::Worker;
+        match event {
+            Event::StepStarted { address, .. } if is_worker(address) => {
+                self.begun.lock().unwrap().insert(address.clone(), Instant::now());
+            }
+            Event::StepFinished { address, .. } if is_worker(address) => {
+                self.ended.lock().unwrap().insert(address.clone(), Instant::now());
+            }
+            Event::PartFinished { part, milliseconds, .. } => {
+                self.parts.lock().unwrap().entry(part.clone()).or_default().push(*milliseconds);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What was measured.
+struct Figures {
+    /// From the beginning of the first join to the end of the last.
+    makespan: Duration,
+    /// The joins, the shortest first.
+    joins: Vec<Duration>,
+    /// How many were under way at the same time at the most.
+    widest: usize,
+    /// How many had ended when the second began.
+    before_the_second: usize,
+    /// The parts of a join, with the time that each worker took.
+    parts: BTreeMap<String, Vec<u64>>,
+}
+
+async fn measure(count: u32, rollout: &str) -> Figures {
+    let deployment = Deployment::of(&many_workers(count, rollout), World::new(7));
+    deployment.world.let_hosts_take_time();
+    let planned = deployment.look(&RefreshOptions::default()).await;
+    let timeline = Timeline::default();
+    let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timeline).await;
+    assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let (begun, ended) =
+        (timeline.begun.into_inner().unwrap(), timeline.ended.into_inner().unwrap());
+    let mut joins: Vec<Duration> = begun.iter().map(|(it, at)| ended[it] - *at).collect();
+    joins.sort();
+    let at_once =
+        |at: &Instant| begun.iter().filter(|(it, from)| *from <= at && ended[*it] > *at).count();
+    let mut beginnings: Vec<&Instant> = begun.values().collect();
+    beginnings.sort();
+    Figures {
+        makespan: *ended.values().max().unwrap() - *beginnings[0],
+        widest: begun.values().map(at_once).max().unwrap(),
+        before_the_second: ended.values().filter(|at| *at <= beginnings[1]).count(),
+        joins,
+        parts: timeline.parts.into_inner().unwrap(),
+    }
+}
+
+/// A canary, then 99 workers by 32: five joins one after another, and at most a
+/// tenth more.
+#[tokio::test(start_paused = true)]
+async fn makespan_of_a_hundred_workers() {
+    let (count, canary, width) = (100_u32, 1_u32, 32_u32);
+    let rollout = format!("canary = {canary}\nwidth = {width}");
+    let figures = measure(count, &rollout).await;
+    let join = figures.joins[figures.joins.len() / 2];
+    let rounds = 1 + (count - canary).div_ceil(width);
+    let bound = join.mul_f64(1.10 * f64::from(rounds));
+    println!("{count} workers, canary {canary}, width {width}, in simulated time");
+    for (part, times) in &figures.parts {
+        let longest = times.iter().max().copied().unwrap_or_default();
+        println!("  {part:24} {:>6.1} s", Duration::from_millis(longest).as_secs_f64());
+    }
+    println!("  one join                 {:>6.1} s", join.as_secs_f64());
+    println!("  {rounds} joins                  {:>6.1} s", (join * rounds).as_secs_f64());
+    println!("  at most a tenth more     {:>6.1} s", bound.as_secs_f64());
+    println!("  makespan                 {:>6.1} s", figures.makespan.as_secs_f64());
+    println!("  at the same time         {:>4} workers at the most", figures.widest);
+    assert_eq!(figures.joins.len(), count as usize);
+    assert!(figures.makespan <= bound, "{:?} > {bound:?}", figures.makespan);
+    assert_eq!((figures.before_the_second, figures.widest), (1, width as usize));
+    assert!(join > Duration::from_secs(60), "time passes: {join:?}");
+    let installed = &figures.parts["container runtime"];
+    assert_eq!((installed.len(), installed[0]), (count as usize, 40_000));
+}
+
+/// Without a canary all waves are alike.
+#[tokio::test(start_paused = true)]
+async fn makespan_without_a_canary() {
+    let figures = measure(20, "canary = 0\nwidth = 10").await;
+    assert_eq!(figures.widest, 10);
+    let join = figures.joins[figures.joins.len() / 2];
+    assert!(figures.makespan <= join.mul_f64(2.2), "{:?}: {join:?}", figures.makespan);
+}

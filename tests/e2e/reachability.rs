@@ -1,0 +1,95 @@
+//! What a plan does to who reaches whom.
+
+use stargate::apply::ApplyStatus;
+use stargate::plan::PlanStatus;
+use stargate::plan::impact::Reachability;
+use stargate::sandbox::World;
+use stargate::sandbox::faults::Fault;
+
+use stargate::diagnostics::Code;
+
+use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, told};
+
+#[tokio::test(start_paused = true)]
+async fn mending_gains_pairs_and_loses_none() {
+    let healthy = Deployment::example_applied().await.copy_of_world();
+    for (fault, gained) in [
+        (Fault::RouteMissing, 4),
+        (Fault::NicForwardingOff, 4),
+        (Fault::RouterTableDetached, 8),
+        (Fault::CiliumNodeEmpty, 0),
+        (Fault::AksScaleOut, 4),
+    ] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.strike(fault, None);
+        let found = deployment.look(&RefreshOptions::deep()).await.plan.reachability;
+        let nodes = if fault == Fault::AksScaleOut { 5 } else { 4 };
+        let all = nodes * (nodes - 1);
+        assert_eq!((found.gained, found.kept), (gained, all - gained), "{fault} {found:?}");
+        assert_eq!((found.lost, found.broken, found.unknown), (0, 0, 0), "{fault} {found:?}");
+    }
+}
+
+/// What cannot be known yet is neither kept nor lost.
+#[tokio::test(start_paused = true)]
+async fn no_plan_of_an_apply_loses_pairs() {
+    for text in [EXAMPLE, TWO_DATACENTERS] {
+        let deployment = Deployment::of(text, World::new(1));
+        assert_eq!(deployment.plan().await.reachability.lost, 0);
+        deployment.iterate().await;
+        let plan = deployment.plan().await;
+        assert_eq!(plan.reachability.pairs(), 0, "no changes, nothing to tell");
+        let translated = match text.contains("\"masquerade\"") {
+            true => text.replace("\"masquerade\"", "\"preserve\""),
+            false => text.replace("\"preserve\"", "\"masquerade\""),
+        };
+        let edited = deployment.edited(&translated);
+        let plan = edited.plan().await;
+        assert!(plan.reachability.kept >= 12, "{:?}", plan.reachability);
+        assert_eq!(plan.reachability.kept, plan.reachability.pairs(), "{}", told(&plan));
+    }
+}
+
+/// The router moves and the table that leads to it may not be changed.
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_loses_pairs_is_refused() {
+    let healthy = Deployment::example_applied().await.copy_of_world();
+    let deployment = Deployment::of(EXAMPLE, healthy);
+    deployment.strike(Fault::TagRemoved, None);
+    let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
+    let mut plan = deployment.edited(&moved).plan().await;
+    let found = &plan.reachability;
+    assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", told(&plan));
+    assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
+    assert_eq!(plan.standing(), PlanStatus::Blocked);
+    plan.reachability.loss_allowed = true;
+    assert!(!plan.reachability.is_refused());
+}
+
+/// What the first plan did not lose no later round may.
+#[tokio::test(start_paused = true)]
+async fn a_later_round_that_would_lose_pairs_is_not_begun() {
+    let healthy = Deployment::example_applied().await.copy_of_world();
+    let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
+    for (loss_allowed, code) in [(false, Code::ReachabilityLost), (true, Code::PartlyApplied)] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.strike(Fault::TagRemoved, None);
+        deployment.strike(Fault::MssClampMissing, None);
+        let deployment = deployment.edited(&moved);
+        let mut planned = deployment.look(&RefreshOptions::default()).await;
+        assert!(planned.plan.reachability.is_refused());
+        // Somebody approved the mending of the clamp alone.
+        planned.plan.reachability = Reachability { loss_allowed, ..Default::default() };
+        planned.plan.changes.retain(|it| it.address.to_string().contains("router-host/dc1"));
+        planned.plan.deferred.clear();
+        planned.plan.blocked.clear();
+        assert_eq!(planned.plan.changes.len(), 1, "{}", told(&planned.plan));
+        let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+        assert_eq!(applied.rounds, 1);
+        let ApplyStatus::Partial { code: found, reason } = &applied.ending else {
+            panic!("{:?}", applied.ending)
+        };
+        assert_eq!(*found, code, "{reason}");
+        assert_eq!(reason.contains("loses"), !loss_allowed, "{reason}");
+    }
+}

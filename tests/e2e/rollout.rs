@@ -1,0 +1,173 @@
+//! Waves of workers: who goes when, and when no more go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use stargate::apply::events::Outcome;
+use stargate::apply::{Applied, ApplyStatus};
+use stargate::diagnostics::Code;
+use stargate::plan::{Action, Plan};
+use stargate::resource::Kind;
+use stargate::sandbox::World;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
+
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
+use crate::makespan::many_workers;
+
+/// Some hosts have no packages.
+#[derive(Debug)]
+struct NoPackagesOn(BTreeSet<&'static str>);
+
+impl FaultInjector for NoPackagesOn {
+    fn before(&self, effect: &Call) -> Disposition {
+        match effect {
+            Call::Host { hostname, doing: "container-runtime", .. }
+                if self.0.contains(hostname.as_str()) =>
+            {
+                Disposition::Refuse { status: 100, retry_after: None }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _effect: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+async fn apply_with_broken(deployment: &Deployment, hosts: &[&'static str]) -> Applied {
+    let broken = NoPackagesOn(hosts.iter().copied().collect());
+    deployment.world.set_interceptor(Some(Arc::new(broken)));
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    deployment.world.set_interceptor(None);
+    applied
+}
+
+/// How many workers ended so.
+fn workers(applied: &Applied, is_so: impl Fn(&Outcome) -> bool) -> usize {
+    let outcomes = applied.outcomes.iter();
+    outcomes.filter(|(address, it)| address.kind == Kind::Worker && is_so(it)).count()
+}
+
+fn held_back(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::RolloutHalted { .. })
+}
+
+fn reason(applied: &Applied) -> &str {
+    match &applied.ending {
+        ApplyStatus::Partial { code: Code::RolloutStopped, reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_follows_a_canary_that_fails() {
+    let deployment = Deployment::of(&many_workers(9, "width = 4"), World::new(3));
+    let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
+    assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed { .. })), 1);
+    assert_eq!(workers(&applied, held_back), 8);
+    let expected =
+        "worker/dc1/dc1-worker-001 goes first, and failed; 8 more workers were not begun";
+    assert_eq!(reason(&applied), expected);
+    let touched = deployment.world.read(|world| {
+        let hosts = world.hosts.values().filter(|host| host.worker.container_runtime.is_some());
+        hosts.count()
+    });
+    assert_eq!(touched, 0);
+    // It has failed once: the next time another one goes first.
+    let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
+    assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 8));
+    deployment.iterate().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_failures_hold_the_rest_back_and_a_few_do_not() {
+    let text = many_workers(14, "canary = 0\nwidth = 4\nmax_failures = 1");
+    let few = Deployment::of(&text, World::new(4));
+    let applied = apply_with_broken(&few, &["dc1-worker-002"]).await;
+    assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 13));
+    let many = Deployment::of(&text, World::new(4));
+    let applied = apply_with_broken(&many, &["dc1-worker-002", "dc1-worker-006"]).await;
+    // The wave that runs comes to its end.
+    assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (6, 6));
+    assert!(reason(&applied).starts_with("2 workers failed, and 1 may; 6 more"), "{applied:?}");
+    many.iterate().await;
+}
+
+fn waves(plan: &Plan) -> Vec<Vec<&str>> {
+    let waves = plan.rollout.map(|rollout| rollout.waves(&plan.changes)).unwrap_or_default();
+    waves.into_iter().map(|wave| wave.iter().map(|it| it.name.as_str()).collect()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_of_a_profile_goes_through_waves_and_the_broken_come_last() {
+    let text = many_workers(6, "width = 3");
+    let deployment = Deployment::of(&text, World::new(5));
+    deployment.iterate().await;
+    assert_eq!(deployment.plan().await.rollout, None, "nothing is to be changed");
+    deployment.world.change(|world, _| {
+        world.hosts.get_mut("dc1-worker-001").unwrap().worker.kubelet_active = false;
+    });
+    let edited = deployment.edited(&text.replace(
+        "[profiles.standard]\n        kubernetes_version = \"1.33.5\"",
+        "[profiles.standard]\n        kubernetes_version = \"1.33.4\"",
+    ));
+    let plan = edited.plan().await;
+    let updated = |kind| {
+        plan.changes
+            .iter()
+            .filter(|it| it.address.kind == kind && it.action == Action::Update)
+            .count()
+    };
+    assert_eq!(updated(Kind::Worker), 6);
+    assert_eq!(
+        waves(&plan),
+        [
+            vec!["dc1-worker-002"],
+            vec!["dc1-worker-003", "dc1-worker-004", "dc1-worker-005"],
+            vec!["dc1-worker-001", "dc1-worker-006"],
+        ]
+    );
+    let order: Vec<u32> =
+        plan.changes.iter().filter_map(|change| Some(change.wave?.number)).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    edited.iterate().await;
+}
+
+/// Workers that change places, or whose network is made anew, must all have
+/// left before any can come back: they leave at once and come back in waves.
+#[tokio::test(start_paused = true)]
+async fn waves_do_not_wait_for_each_other_in_a_circle() {
+    let swapped = EXAMPLE
+        .replace("10.244.65.0/24", "swapped")
+        .replace("10.244.66.0/24", "10.244.65.0/24")
+        .replace("swapped", "10.244.66.0/24");
+    for text in [swapped, EXAMPLE.replace("10.50.", "10.51.")] {
+        let edited = Deployment::example_applied().await.edited(&text);
+        let plan = edited.plan().await;
+        let waits = plan.changes.iter().filter_map(|it| it.wave).map(|it| it.teardown_waits);
+        assert_eq!(waits.collect::<Vec<_>>(), [false, false]);
+        edited.iterate().await;
+    }
+}
+
+/// A worker that alone is made anew serves until it is its turn.
+#[tokio::test(start_paused = true)]
+async fn a_worker_leaves_when_its_wave_begins() {
+    let text = EXAMPLE
+        .replace("10.244.65.0/24", "10.244.67.0/24")
+        .replace("10.244.66.0/24", "10.244.68.0/24");
+    let edited = Deployment::example_applied().await.edited(&text);
+    let broken = NoPackagesOn(BTreeSet::from(["stargate-aks-e2e-2-worker-1"]));
+    edited.world.set_interceptor(Some(Arc::new(broken)));
+    let applied = edited.apply(&RefreshOptions::default()).await;
+    assert_eq!(workers(&applied, held_back), 1, "{:?}", applied.outcomes);
+    edited.world.set_interceptor(None);
+    let second = edited.world.read(|world| {
+        let store = world.kubernetes.as_ref().unwrap();
+        store.get("v1", "Node", None, "stargate-aks-e2e-2-worker-2").cloned().unwrap()
+    });
+    assert_eq!(second["spec"]["podCIDR"], "10.244.66.0/24", "it is as it was");
+    assert!(second["spec"]["unschedulable"].is_null());
+    edited.iterate().await;
+}

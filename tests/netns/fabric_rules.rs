@@ -1,0 +1,179 @@
+//! What a fabric's namespace is told in one state: a table an interface.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use stargate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute};
+use stargate::dataplane::security::{AddressMatch, ProtocolMatch, RuleDirection, SecurityRule};
+use stargate::net::prefix::{TAILNET_RANGE, aggregate};
+
+use super::agent::Order;
+use super::host_rules::{anew, chain, noting, set};
+use super::remote::run;
+use super::wiring::NOBODY;
+use super::world::{HOSTS, net};
+
+/// Of one prefix's routes the user's comes first, then the overlay's.
+const USER: u32 = 10;
+const OVERLAY: u32 = 20;
+const SYSTEM: u32 = 30;
+/// The tables of interfaces, and the one that knows who has which address.
+const FIRST_TABLE: usize = 1_000;
+const EVERYBODY: usize = 900;
+
+/// Everything that a fabric is told.
+pub(crate) fn orders(fabric: &Fabric) -> Vec<Order> {
+    vec![run(&["ip", "-batch", "-"], &routes(fabric)), run(&["nft", "-f", "-"], &filters(fabric))]
+}
+
+fn name(interface: &Interface) -> &'static str {
+    HOSTS[interface.host.0].name
+}
+
+fn routes(fabric: &Fabric) -> String {
+    let mut text = "rule flush\nroute flush table all proto 99\n".to_owned();
+    writeln!(text, "rule add pref 200 lookup {EVERYBODY}").unwrap();
+    writeln!(text, "route add default dev {NOBODY} table {EVERYBODY} proto 99").unwrap();
+    for (address, interface) in &fabric.interfaces {
+        let (name, table) = (name(interface), FIRST_TABLE + interface.host.0);
+        writeln!(text, "route add {address} dev {name} table {EVERYBODY} proto 99").unwrap();
+        writeln!(text, "rule add pref 100 iif {name} lookup {table}").unwrap();
+        for (prefix, hop, metric) in routes_of(fabric, interface) {
+            let to = target(fabric, hop);
+            writeln!(
+                text,
+                "route add {to} table {table} metric {metric} proto 99",
+                to = to(prefix)
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+/// All that applies at an interface: longest prefixes and precedence are left to
+/// the kernel.
+fn routes_of(fabric: &Fabric, interface: &Interface) -> Vec<(Ipv4Net, FabricHop, u32)> {
+    let user = fabric.subnets[interface.subnet].routes.read().unwrap();
+    let user = user.iter().map(|(prefix, route): (_, &UserRoute)| (prefix, route.hop, USER));
+    let overlay = fabric.overlay.iter().filter(|_| interface.in_overlay);
+    let overlay =
+        overlay.map(|(prefix, range)| (prefix, FabricHop::Appliance(range.node), OVERLAY));
+    let nowhere = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(net);
+    let nowhere = nowhere.into_iter().chain([TAILNET_RANGE]);
+    let nowhere = nowhere.map(|prefix| (prefix, FabricHop::Nowhere, SYSTEM));
+    let own = fabric.address_space.iter().map(|own| (*own, FabricHop::VirtualNetwork, SYSTEM));
+    let internet = (Ipv4Net::default(), FabricHop::Internet, SYSTEM);
+    user.chain(overlay).chain(nowhere).chain(own).chain([internet]).collect()
+}
+
+fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
+    let found = match hop {
+        FabricHop::Appliance(address) => fabric.interfaces.get(&address).map(name),
+        _ => None,
+    };
+    move |prefix| match hop {
+        FabricHop::Appliance(_) => format!("{prefix} dev {}", found.unwrap_or(NOBODY)),
+        FabricHop::VirtualNetwork => format!("throw {prefix}"),
+        FabricHop::Internet | FabricHop::Gateway | FabricHop::Nowhere => {
+            format!("blackhole {prefix}")
+        }
+    }
+}
+
+fn filters(fabric: &Fabric) -> String {
+    let (came_set, came) = noting("came", "iifname");
+    let (towards_set, towards) = noting("towards", "iifname . oifname");
+    let (went_set, went) = noting("went", "iifname . oifname");
+    let mut sets = [came_set, towards_set, went_set].concat();
+    let [mut chains, mut leave, mut enter] = [const { String::new() }; 3];
+    for (address, interface) in &fabric.interfaces {
+        let own = own_addresses(fabric, *address, interface);
+        let (name, subnet) = (name(interface), &fabric.subnets[interface.subnet]);
+        let flow = "ip saddr . ip daddr . udp sport . udp dport";
+        sets += &set(&format!("flows_{name}"), flow);
+        if !interface.forwarding.read().unwrap() {
+            writeln!(leave, "iifname {name} ip saddr != {{ {own} }} drop").unwrap();
+            writeln!(enter, "oifname {name} ip daddr != {{ {own} }} drop").unwrap();
+        }
+        writeln!(leave, "iifname {name} jump out-of-{name}").unwrap();
+        writeln!(enter, "oifname {name} jump into-{name}").unwrap();
+        for (way, direction) in
+            [("out-of", RuleDirection::Outbound), ("into", RuleDirection::Inbound)]
+        {
+            let rules = group(fabric, subnet, name, direction);
+            writeln!(chains, "chain {way}-{name} {{\n{rules}}}").unwrap();
+        }
+    }
+    anew(
+        &[
+            sets,
+            chains,
+            chain("came", "prerouting", -400, &came),
+            chain("leave", "prerouting", -300, &leave),
+            chain("towards", "forward", -10, &towards),
+            chain("enter", "forward", 0, &enter),
+            chain("went", "postrouting", 400, &went),
+        ]
+        .concat(),
+    )
+}
+
+fn listed(prefixes: impl IntoIterator<Item = Ipv4Net>) -> String {
+    let apart = aggregate(&prefixes.into_iter().collect::<Vec<_>>());
+    apart.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What an interface may send from and be given without forwarding.
+fn own_addresses(fabric: &Fabric, address: Ipv4Addr, interface: &Interface) -> String {
+    let carried = fabric.overlay.iter().filter(|(_, range)| range.node == address);
+    let carried = carried.filter(|_| interface.in_overlay).map(|(prefix, _)| prefix);
+    listed(carried.chain([address.into()]))
+}
+
+/// A group's rules. What it lets pass is remembered at that interface, for the
+/// answer.
+fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: RuleDirection) -> String {
+    let group = subnet.security.read().unwrap();
+    if group.rules.is_empty() {
+        return String::new();
+    }
+    let flow = "ip saddr . ip daddr . udp sport . udp dport";
+    let mut text = format!("ip daddr . ip saddr . udp dport . udp sport @flows_{name} accept\n");
+    let fits = |rule: &&SecurityRule| {
+        rule.direction == direction
+            && matches!(rule.protocol, ProtocolMatch::Any | ProtocolMatch::Udp)
+    };
+    for rule in group.rules.iter().filter(fits) {
+        let sources = addresses(fabric, subnet, &rule.sources);
+        let destinations = addresses(fabric, subnet, &rule.destinations);
+        if sources.is_empty() || destinations.is_empty() {
+            continue;
+        }
+        let ports: Vec<String> =
+            rule.ports.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+        let verdict = match rule.allows {
+            true => format!("update @flows_{name} {{ {flow} }} accept"),
+            false => "drop".to_owned(),
+        };
+        writeln!(
+            text,
+            "udp dport {{ {} }} ip saddr {{ {sources} }} ip daddr {{ {destinations} }} {verdict}",
+            ports.join(", ")
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn addresses(fabric: &Fabric, subnet: &Subnet, matches: &[AddressMatch]) -> String {
+    let routed = || subnet.routes.read().unwrap().iter().map(|(prefix, _)| prefix);
+    listed(matches.iter().flat_map(|one| match one {
+        AddressMatch::Prefix(prefix) => vec![*prefix],
+        AddressMatch::VirtualNetwork => {
+            fabric.address_space.iter().copied().chain(routed()).collect()
+        }
+        AddressMatch::Internet | AddressMatch::LoadBalancer | AddressMatch::Unclear => vec![],
+    }))
+}

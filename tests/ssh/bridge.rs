@@ -1,0 +1,136 @@
+//! The door to the lab's hosts: SSH to the real ones, and the sandbox's picture
+//! of them told the same.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use stargate::provider::host::{
+    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+};
+use stargate::sandbox::SharedWorld;
+
+/// What happens around the work on hosts.
+pub(crate) trait Watcher: Send + Sync {
+    /// Before anything is sent to a host.
+    fn before(&self, _hostname: &str, _doing: &str) {}
+    /// A router has joined the tailnet under this address.
+    fn joined(&self, hostname: &str, address: std::net::Ipv4Addr);
+    /// The cluster has signed this worker's certificate.
+    fn certified(&self, hostname: &str);
+}
+
+/// The door; hosts that are not in the lab are the sandbox's alone.
+pub(crate) struct LabHosts {
+    pub(crate) ssh: Arc<dyn HostClient>,
+    pub(crate) world: SharedWorld,
+    pub(crate) hostnames: Vec<String>,
+    pub(crate) watcher: Arc<dyn Watcher>,
+    /// What the site has on its workers: no step brings it, so that the sandbox
+    /// does not hear of it.
+    pub(crate) preinstalled: Vec<WorkerStep>,
+    /// Every key and token that was given to a host.
+    pub(crate) secrets: Arc<Mutex<BTreeSet<String>>>,
+    /// What was done on the lab's hosts, probes left out.
+    pub(crate) done: Arc<Mutex<Vec<String>>>,
+}
+
+impl std::fmt::Debug for LabHosts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LabHosts").finish_non_exhaustive()
+    }
+}
+
+impl LabHosts {
+    fn is_real(&self, target: &HostTarget) -> bool {
+        self.hostnames.contains(&target.hostname)
+    }
+
+    fn note(&self, target: &HostTarget, doing: &str) {
+        self.done.lock().unwrap().push(format!("{} {doing}", target.hostname));
+    }
+}
+
+/// The name of a change or step, without what is in it.
+fn name_of(what: &impl std::fmt::Debug) -> String {
+    let text = format!("{what:?}");
+    text.chars().take_while(|character| character.is_alphanumeric()).collect()
+}
+
+#[async_trait]
+impl HostClient for LabHosts {
+    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
+        if !self.is_real(target) {
+            return self.world.probe_router(target).await;
+        }
+        self.watcher.before(&target.hostname, "probe");
+        self.ssh.probe_router(target).await
+    }
+
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        change: &RouterChange,
+    ) -> Result<(), HostError> {
+        if self.is_real(target) {
+            let doing = name_of(change);
+            if let RouterChange::JoinTailnet { auth_key } = change {
+                self.secrets.lock().unwrap().insert(auth_key.expose().to_owned());
+            }
+            self.watcher.before(&target.hostname, &doing);
+            self.ssh.change_router(target, change).await?;
+            self.note(target, &doing);
+        }
+        self.world.change_router(target, change).await?;
+        if self.is_real(target) && matches!(change, RouterChange::JoinTailnet { .. }) {
+            let probe = self.world.probe_router(target).await?;
+            if let Some(address) = probe.tailscale.and_then(|tailscale| tailscale.address) {
+                self.watcher.joined(&target.hostname, address);
+            }
+        }
+        Ok(())
+    }
+
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        if !self.is_real(target) {
+            return self.world.probe_worker(target).await;
+        }
+        if self.world.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
+            self.watcher.certified(&target.hostname);
+        }
+        self.watcher.before(&target.hostname, "probe");
+        self.ssh.probe_worker(target).await
+    }
+
+    async fn apply_worker_step(
+        &self,
+        target: &HostTarget,
+        step: &WorkerStep,
+    ) -> Result<(), HostError> {
+        if self.is_real(target) {
+            let doing = name_of(step);
+            if let WorkerStep::BootstrapKubeconfig { token, .. } = step {
+                // The half behind the dot is the secret one.
+                let secret = token.expose().rsplit('.').next().unwrap_or_default();
+                self.secrets.lock().unwrap().insert(secret.to_owned());
+            }
+            self.watcher.before(&target.hostname, &doing);
+            self.ssh.apply_worker_step(target, step).await?;
+            self.note(target, &doing);
+        }
+        if matches!(step, WorkerStep::Start) {
+            for there in &self.preinstalled {
+                self.world.apply_worker_step(target, there).await?;
+            }
+        }
+        self.world.apply_worker_step(target, step).await
+    }
+
+    async fn host_recreated(&self, hostname: &str) {
+        self.ssh.host_recreated(hostname).await;
+    }
+
+    async fn close(&self) {
+        self.ssh.close().await;
+    }
+}

@@ -1,0 +1,147 @@
+//! A host: namespaces with an sshd over an overlay of the machine's root.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+const BOOT: &str = include_str!("boot.sh");
+
+/// A host that is on.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    name: String,
+    folder: PathBuf,
+    key: PathBuf,
+    holder: Child,
+}
+
+impl Machine {
+    /// Makes a host and turns it on. Its network is plugged in by others.
+    pub(crate) fn new(name: &str, folder: &Path, key: &Path) -> Self {
+        fs::create_dir_all(folder.join("disk")).unwrap();
+        fs::create_dir_all(folder.join("stand-ins")).unwrap();
+        let holder = boot(name, folder, key);
+        let (folder, key) = (folder.to_owned(), key.to_owned());
+        Self { name: name.to_owned(), folder, key, holder }
+    }
+
+    /// Turns it off and on again: its disk stays and nothing else.
+    pub(crate) fn turn_off_and_on(&mut self) {
+        self.turn_off();
+        self.holder = boot(&self.name, &self.folder, &self.key);
+    }
+
+    fn turn_off(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        self.holder.kill().unwrap();
+        self.holder.wait().unwrap();
+    }
+
+    /// What systemd-sysctl does at boot.
+    pub(crate) fn set_sysctls(&self) {
+        self.sh("for file in /etc/sysctl.d/*.conf; do
+                     [ ! -f \"$file\" ] || sysctl -q -p \"$file\"
+                 done");
+    }
+
+    /// What systemd does when a unit comes up that others say they are wanted by.
+    pub(crate) fn start_units(&self, wanted_by: &str) {
+        let units = format!(
+            "for unit in /run/stand-ins/enabled/*; do
+                 file=/etc/systemd/system/${{unit##*/}}
+                 [ -f \"$file\" ] || file=$file.service
+                 [ -f \"$file\" ] || continue
+                 grep -q '^WantedBy=.*{wanted_by}' \"$file\" || continue
+                 sh -c \"$(sed -n s/^ExecStart=//p \"$file\")\"
+             done"
+        );
+        self.sh(&units);
+    }
+
+    /// The process that keeps the host's namespaces.
+    pub(crate) fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A file by which a stand-in is told how to behave, or tells what it did.
+    pub(crate) fn stand_in(&self, name: &str) -> PathBuf {
+        self.folder.join("stand-ins").join(name)
+    }
+
+    /// What somebody types on the host.
+    pub(crate) fn sh(&self, text: &str) -> String {
+        self.try_sh(text).unwrap_or_else(|said| panic!("{}: {text}: {said}", self.name))
+    }
+
+    /// Likewise, where it may fail.
+    pub(crate) fn try_sh(&self, text: &str) -> Result<String, String> {
+        // sshd is the first process of the host; its root is the host's root.
+        let of = format!("/proc/{0}/task/{0}/children", self.pid());
+        let sshd = fs::read_to_string(of).map_err(|error| error.to_string())?;
+        let output = Command::new("nsenter")
+            .args(["--target", sshd.trim(), "--all", "--root", "env", "-C", "/", "-i"])
+            .arg("PATH=/run/stand-ins/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .args(["timeout", "60", "bash", "-euc", text])
+            .output()
+            .map_err(|error| error.to_string())?;
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.turn_off();
+    }
+}
+
+fn boot(name: &str, folder: &Path, key: &Path) -> Child {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/tools");
+    let mut holder = Command::new("unshare")
+        .args(["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child"])
+        .args(["--propagation", "private", "--", "sh", "-c", BOOT, "boot", name])
+        .args([&folder.join("disk"), &folder.join("stand-ins"), &tools, key])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said.trim(), "booted", "{name} does not boot");
+    let pid = holder.id().to_string();
+    run(&["ip", "netns", "attach", name, &pid]);
+    await_sshd(&pid);
+    holder
+}
+
+/// sshd writes no word when it is ready.
+fn await_sshd(pid: &str) {
+    let answers = || {
+        let ask = ["--target", pid, "--net", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/22"];
+        let worker_request = Command::new("nsenter").args(ask).stderr(Stdio::null()).status();
+        worker_request.is_ok_and(|status| status.success())
+    };
+    for _ in 0..1200 {
+        if answers() {
+            return;
+        }
+        sleep(Duration::from_millis(25));
+    }
+    panic!("sshd does not come up");
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn run(words: &[&str]) -> String {
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {said}", words.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,393 @@
+//! Every kind of mistake is told with its code, its place and a remedy.
+
+use stargate::diagnostics::{Code, Diagnostics, Severity};
+use stargate::render::diagnostic::{render_all, to_json};
+use stargate::topology::load::{SIZE_LIMIT, load_bytes, load_text};
+
+const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+
+/// The good topology with one text in place of another.
+fn edited(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "the example no longer holds `{from}`");
+    GOOD.replacen(from, to, 1)
+}
+
+fn existing(machines: &str) -> String {
+    let head = GOOD.split("[datacenters.dc1]").next().unwrap_or_default();
+    format!(
+        "{head}[datacenters.dc1]\npod_pool = \"10.244.64.0/20\"\nprofile = \"azure-k8s-worker\"\n\
+         [datacenters.dc1.existing]\nnetwork_cidr = \"192.168.10.0/24\"\n{machines}"
+    )
+}
+
+/// The findings of a text that must hold the code, whatever else it holds.
+#[track_caller]
+fn findings(text: &str, code: Code) -> Diagnostics {
+    let found = match load_text("stargate.toml", text) {
+        Ok(loaded) => Diagnostics {
+            file_name: "stargate.toml".to_owned(),
+            text: text.into(),
+            list: loaded.warnings,
+        },
+        Err(found) => found,
+    };
+    assert!(found.list.iter().any(|one| one.code == code), "no {code} in {:#?}", found.list);
+    for one in &found.list {
+        assert!(one.primary.is_some(), "no place: {one:#?}");
+        let Some(label) = &one.primary else { continue };
+        assert!(label.span.start <= label.span.end && label.span.end <= text.len());
+        assert!(text.get(label.span.clone()).is_some(), "splits a character: {one:#?}");
+        assert!(!one.remedy.is_empty() && !label.text.is_empty(), "{one:#?}");
+    }
+    found
+}
+
+/// Exactly this one finding.
+#[track_caller]
+fn only(text: &str, code: Code) {
+    let found = findings(text, code);
+    assert_eq!(found.list.len(), 1, "{:#?}", found.list);
+}
+
+#[test]
+fn bytes_that_are_no_topology() {
+    let code = |bytes: &[u8]| load_bytes("stargate.toml", bytes).unwrap_err().list[0].code;
+    assert_eq!(code(b"[stargate]\nname = \"\xff\""), Code::NotUtf8);
+    assert_eq!(code(b""), Code::EmptyFile);
+    assert_eq!(code(b"# nothing\n\n"), Code::EmptyFile);
+    assert_eq!(code(&vec![b'#'; SIZE_LIMIT + 1]), Code::TooLarge);
+    assert_eq!(code(&vec![b'#'; 10_000_000]), Code::TooLarge);
+    assert_eq!(code(b"[stargate\nname"), Code::Syntax);
+    assert_eq!(code(b"a = 1\na = 2"), Code::Syntax);
+    assert_eq!(code(b"\0\0\0"), Code::Syntax);
+}
+
+#[test]
+fn single_mistakes_are_told_alone() {
+    let cases = [
+        ("location = \"c", "locatoin = \"c", Code::UnknownKey),
+        ("host_keys", "frobnicate", Code::UnknownKey),
+        ("kubernetes_version = \"1.33.5\"", "kubernetes_version = 1.33", Code::WrongType),
+        ("service_cidr = \"10.0.0.0/16\"", "", Code::MissingKey),
+        ("\"masquerade\"", "\"masqerade\"", Code::UnknownValue),
+        ("user = \"ubuntu\"", "user = \"ubuntu\"\nport = 70000", Code::OutOfBounds),
+        ("max = 5", "max = 1", Code::ScaleConflict),
+        ("max = 5", "count = 5", Code::ScaleConflict),
+        ("dc-router\"", "dc-router\"\nip = \"10.50.0.4\"", Code::KeyNotForKind),
+        ("name = \"stargate-aks-e2e-2-worker-1\"", "name = \"Worker_1\"", Code::IllegalName),
+        ("nodepool1", "node-pool-1", Code::IllegalAzureName),
+        (
+            "resource_group = \"stargate-aks-e2e-2-dc\"",
+            "resource_group = \"dc.\"",
+            Code::IllegalAzureName,
+        ),
+        ("e2e-2-worker-2", "e2e-2-worker-1", Code::DuplicateName),
+        ("e2e-2-dc-router", "e2e-2-router", Code::DuplicateName),
+        ("\"stargate-aks-e2e-2-dc\"", "\"stargate-AKS-e2e-2\"", Code::DuplicateName),
+        ("profile = \"azure-k8s-worker\"", "profile = \"azure-k8s-wroker\"", Code::UnknownProfile),
+        ("\"1.33.7\"", "\"1.33\"", Code::InvalidVersion),
+        ("\"1.33.7\"", "\"latest\"", Code::InvalidVersion),
+        ("\"1.33.7\"", "\"1.34.0\"", Code::VersionSkew),
+        ("\"1.33.7\"", "\"1.29.9\"", Code::VersionSkew),
+        ("name = \"-\"", "tag = \"stargate\"", Code::IllegalTag),
+        ("\"canadacentral\"", "\"Canada Central\"", Code::IllegalRegion),
+        ("\"Standard_D2ads_v5\"", "\"D2ads\"", Code::IllegalVmSize),
+        ("44654aed-", "", Code::IllegalSubscription),
+        ("ip = \"10.50.1.5\"", "ip = \"10.50.1.5\"\nmac = \"52:54\"", Code::InvalidMac),
+        ("ip = \"10.50.1.5\"", "ip = \"10.50.1.5\"\nhost_key = \"mine\"", Code::InvalidHostKey),
+        (
+            "runtime = \"containerd\"",
+            "runtime = \"containerd\"\ntaints = [\"x\"]",
+            Code::InvalidLabel,
+        ),
+        ("user = \"ubuntu\"", "user = \"Root!\"", Code::InvalidSsh),
+        ("~/.ssh/id_ed25519.pub", "-----BEGIN OPENSSH PRIVATE KEY-----", Code::InvalidSsh),
+        (
+            "user = \"ubuntu\"",
+            "identity_files = [\"-----BEGIN OPENSSH PRIVATE KEY-----\"]",
+            Code::InvalidSsh,
+        ),
+        ("user = \"ubuntu\"", "known_hosts = \"\"", Code::InvalidSsh),
+        ("\"10.50.0.0/16\"", "\"10.50.0.0\"", Code::InvalidCidr),
+        ("\"10.50.1.0/24\"", "\"10.50.1.7/24\"", Code::HostBits),
+        ("\"10.50.1.5\"", "\"10.50.1.500\"", Code::InvalidAddress),
+        ("\"10.50.1.5\"", "\"10.51.1.5\"", Code::AddressOutsideSubnet),
+        ("\"10.50.1.5\"", "\"10.50.1.3\"", Code::ReservedAddress),
+        ("\"10.50.1.5\"", "\"10.50.1.255\"", Code::ReservedAddress),
+        ("\"10.50.1.5\"", "\"10.50.1.6\"", Code::DuplicateAddress),
+        ("10.244.66.0/24", "10.244.65.0/24", Code::DuplicatePodCidr),
+        ("10.244.66.0/24", "10.9.66.0/24", Code::PodRangeOutsideCluster),
+        ("10.244.66.0/24", "10.244.20.0/24", Code::PodCidrOutsidePool),
+        ("10.244.66.0/24", "10.244.66.0/25", Code::PodPrefixLength),
+        ("\"10.244.64.0/20\"", "\"10.244.65.0/25\"", Code::PodPrefixLength),
+        ("10.237.0.0/24", "10.99.0.0/24", Code::RouterSubnetOutsideVnet),
+        ("10.237.0.0/24", "10.237.0.0/30", Code::SubnetTooSmall),
+        ("\"10.50.0.0/24\"", "\"10.51.0.0/24\"", Code::SubnetOutsideNetwork),
+    ];
+    for (from, to, code) in cases {
+        findings(&edited(from, to), code);
+    }
+}
+
+#[test]
+fn one_mistake_makes_one_finding() {
+    only(&edited("location = \"c", "locatoin = \"c"), Code::UnknownKey);
+    only(&edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\""), Code::HostBits);
+    only(&edited("10.237.0.0/24", "10.224.7.0/24"), Code::Overlap);
+    only(&edited("10.244.66.0/24", "10.244.65.0/24"), Code::DuplicatePodCidr);
+    only(
+        &edited("profile = \"azure-k8s-worker\"", "profile = \"nobody\"")
+            .replace("[profiles.azure-k8s-worker]", "[profiles.nobodi]"),
+        Code::UnknownProfile,
+    );
+}
+
+/// Each place that a network can be written at, and what it holds.
+const PLACES: [(&str, &str); 6] = [
+    ("pod_cidr = \"10.244.0.0/16\"", "10.244.0.0/16"),
+    ("service_cidr = \"10.0.0.0/16\"", "10.0.0.0/16"),
+    ("\nsubnet_cidr = \"10.237.0.0/24\"", "10.237.0.0/24"),
+    ("vnet_cidr = \"10.50.0.0/16\"", "10.50.0.0/16"),
+    ("pod_pool = \"10.244.64.0/20\"", "10.244.64.0/20"),
+    ("\nnetwork_cidr = \"10.70.0.0/16\"", "10.70.0.0/16"),
+];
+
+const SECOND: &str = "\n[datacenters.dc2]\npod_pool = \"10.244.96.0/20\"\n\
+    profile = \"azure-k8s-worker\"\n[datacenters.dc2.existing]\nnetwork_cidr = \"10.70.0.0/16\"\n\
+    [datacenters.dc2.router]\nname = \"dc2-router\"\nip = \"10.70.0.4\"\n";
+
+#[test]
+fn networks_overlap_whichever_way_round() {
+    let good = format!("{GOOD}{SECOND}");
+    for (place, mine) in PLACES {
+        for (_, other) in PLACES.iter().filter(|(_, other)| *other != mine) {
+            // A pool in the pod CIDR is as it should be; all else is an overlap.
+            let pair = (mine, *other);
+            if pair == ("10.244.64.0/20", "10.244.0.0/16") {
+                continue;
+            }
+            let inside =
+                other.rsplit_once('/').map(|(at, _)| format!("{at}/28")).unwrap_or_default();
+            let around = other.rsplit_once('/').map(|(at, _)| at).unwrap_or_default();
+            let around =
+                format!("{around}/12").parse::<ipnet::Ipv4Net>().unwrap().trunc().to_string();
+            for new in [(*other).to_owned(), inside, around] {
+                if pair == ("10.244.0.0/16", "10.244.64.0/20") {
+                    continue;
+                }
+                let text = good.replacen(place, &place.replace(mine, &new), 1);
+                findings(&text, Code::Overlap);
+            }
+        }
+    }
+}
+
+#[test]
+fn ranges_that_belong_to_others_are_refused_both_ways_round() {
+    let good = format!("{GOOD}{SECOND}");
+    let cases = [
+        ("100.64.0.0/10", Code::TailnetRange),
+        ("100.100.0.0/16", Code::TailnetRange),
+        ("100.0.0.0/8", Code::TailnetRange),
+        ("169.254.0.0/16", Code::RefusedRange),
+        ("169.254.7.0/24", Code::RefusedRange),
+        ("172.30.0.0/16", Code::RefusedRange),
+        ("172.31.128.0/17", Code::RefusedRange),
+        ("172.16.0.0/12", Code::RefusedRange),
+        ("192.0.2.0/24", Code::RefusedRange),
+        ("192.0.0.0/16", Code::RefusedRange),
+    ];
+    for (place, mine) in PLACES {
+        for (range, code) in cases {
+            findings(&good.replacen(place, &place.replace(mine, range), 1), code);
+        }
+    }
+}
+
+#[test]
+fn the_vnet_that_aks_makes_counts() {
+    for range in ["10.224.0.0/12", "10.230.0.0/16", "10.224.3.0/24", "10.192.0.0/10"] {
+        findings(
+            &edited("vnet_cidr = \"10.50.0.0/16\"", &format!("vnet_cidr = \"{range}\"")),
+            Code::Overlap,
+        );
+        findings(
+            &edited("service_cidr = \"10.0.0.0/16\"", &format!("service_cidr = \"{range}\"")),
+            Code::Overlap,
+        );
+    }
+    for range in ["10.224.0.0/16", "10.224.9.0/24", "10.224.0.0/15"] {
+        findings(&edited("10.237.0.0/24", range), Code::Overlap);
+    }
+    // An existing cluster's VNet is whatever it is.
+    let text =
+        edited("[cluster] ", "[cluster]\nexisting = true").replace("10.237.0.0/24", "10.99.0.0/24");
+    assert!(load_text("stargate.toml", &text).is_ok());
+}
+
+#[test]
+fn datacenters_of_other_kinds() {
+    let router = "[datacenters.dc1.router]\nname = \"r\"\nip = \"192.168.10.4\"\n";
+    let worker = "[[datacenters.dc1.workers]]\nname = \"w\"\n";
+    findings(
+        &existing(&format!("{router}{worker}mac = \"52:54:00:00:00:01\"\n")),
+        Code::MissingMachineFact,
+    );
+    findings(
+        &existing(&format!("{router}{worker}ip = \"192.168.10.5\"\n")),
+        Code::MissingMachineFact,
+    );
+    findings(&existing("[datacenters.dc1.router]\nname = \"r\"\n"), Code::MissingMachineFact);
+    findings(&existing(&format!("{router}vm_size = \"Standard_D2s_v5\"\n")), Code::KeyNotForKind);
+    only(&existing(router), Code::NoWorkers);
+    let machine = |name, last, mac| {
+        format!(
+            "[[datacenters.dc1.workers]]\nname = \"{name}\"\nip = \"192.168.10.{last}\"\nmac = \"52:54:00:00:00:{mac}\"\n"
+        )
+    };
+    let two = |last, mac| {
+        existing(&format!("{router}{}{}", machine("a", 5, "01"), machine("b", last, mac)))
+    };
+    only(&two(6, "01"), Code::DuplicateMac);
+    only(&two(4, "02"), Code::DuplicateAddress);
+    only(&two(255, "02"), Code::ReservedAddress);
+    assert!(load_text("stargate.toml", &two(6, "02")).is_ok());
+    findings(
+        &GOOD
+            .replace("[datacenters.dc1.azure] ", "[datacenters.dc1.qemu]\n[datacenters.dc9.azure]"),
+        Code::UnsupportedKind,
+    );
+    findings(
+        &format!("{GOOD}[datacenters.dc1.existing]\nnetwork_cidr = \"10.80.0.0/16\"\n"),
+        Code::DatacenterKind,
+    );
+}
+
+fn range(count: u32, pool: &str, pods: &str, first: &str) -> String {
+    let head = GOOD.split("[[datacenters.dc1.workers]]").next().unwrap_or_default();
+    head.replace("10.244.64.0/20", pool)
+        .replace("10.244.0.0/16", pods)
+        .replace("\"10.50.1.0/24\"", "\"10.50.128.0/17\"")
+        + &format!("[datacenters.dc1.worker_range]\nname = \"w-{{:04}}\"\ncount = {count}\n{first}")
+}
+
+#[test]
+fn what_is_too_small_and_what_is_too_many() {
+    only(&range(17, "10.244.64.0/20", "10.244.0.0/16", ""), Code::PoolTooSmall);
+    findings(&range(255, "10.244.64.0/20", "10.244.0.0/16", ""), Code::PodCidrTooSmall);
+    findings(&range(398, "10.72.0.0/14", "10.64.0.0/12", ""), Code::TooManyRoutes);
+    findings(&range(4_996, "10.80.0.0/12", "10.64.0.0/10", ""), Code::TooManyNodes);
+    findings(&range(2, "10.244.4.0/24", "10.244.0.0/16", ""), Code::PoolWithinReach);
+    findings(&range(2, "10.244.6.0/23", "10.244.0.0/16", ""), Code::PoolNearReach);
+    findings(&range(0, "10.244.64.0/20", "10.244.0.0/16", ""), Code::OutOfBounds);
+    findings(
+        &range(9, "10.244.64.0/20", "10.244.0.0/16", "first_ip = \"10.50.99.1\""),
+        Code::AddressOutsideSubnet,
+    );
+    findings(
+        &range(2, "10.244.64.0/20", "10.244.0.0/16", "").replace("{:04}", ""),
+        Code::NamePatternInvalid,
+    );
+    let pools = edited("max = 5", "max = 500");
+    findings(&pools, Code::TooManyRoutes);
+    let none = GOOD
+        .replace("pod_pool = \"10.244.64.0/20\"", "")
+        .replace("pod_cidr = \"10.244.66.0/24\"", "");
+    findings(&none, Code::MissingPool);
+    let start = GOOD.find("[cluster.node_pools").unwrap_or_default();
+    let end = GOOD.find("[network]").unwrap_or_default();
+    findings(&format!("{}{}", &GOOD[..start], &GOOD[end..]), Code::NoNodePools);
+    let alone = GOOD.split("[datacenters.dc1]").next().unwrap_or_default();
+    findings(alone, Code::NoWorkers);
+}
+
+#[test]
+fn one_run_shows_many_mistakes() {
+    let text = GOOD
+        .replacen("location", "locatoin", 1)
+        .replacen("\"masquerade\"", "\"masq\"", 1)
+        .replacen("\"10.50.1.0/24\"", "\"10.50.1.7/24\"", 1)
+        .replacen("\"1.33.7\"", "\"1.40.0\"", 1)
+        .replacen("10.244.66.0/24", "10.244.65.0/24", 1);
+    let found = findings(&text, Code::UnknownKey);
+    let codes: Vec<_> = found.list.iter().map(|one| one.code).collect();
+    assert_eq!(
+        codes,
+        [
+            Code::UnknownKey,
+            Code::UnknownValue,
+            Code::VersionSkew,
+            Code::HostBits,
+            Code::DuplicatePodCidr
+        ]
+    );
+    assert!(found.list.iter().all(|one| one.severity == Severity::Error));
+    assert!(found.to_string().contains("5 errors"));
+    let json = to_json(&found.file_name, &found.text, &found.list);
+    assert_eq!((json[0].line, json[0].column), (Some(9), Some(1)));
+}
+
+#[test]
+fn a_misspelt_key_reads_well() {
+    let found = findings(&edited("location = \"c", "locatoin = \"c"), Code::UnknownKey);
+    insta::assert_snapshot!("misspelt_key", render_all(&found, false));
+}
+
+#[test]
+fn an_overlap_reads_well() {
+    let text = edited("vnet_cidr = \"10.50.0.0/16\"", "vnet_cidr = \"10.244.0.0/17\"");
+    insta::assert_snapshot!("overlap", render_all(&findings(&text, Code::Overlap), false));
+}
+
+#[test]
+fn host_bits_and_a_missing_key_read_well() {
+    let text = edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\"");
+    insta::assert_snapshot!("host_bits", render_all(&findings(&text, Code::HostBits), false));
+    let text = edited("service_cidr = \"10.0.0.0/16\"", "");
+    insta::assert_snapshot!("missing_key", render_all(&findings(&text, Code::MissingKey), false));
+}
+
+#[test]
+fn four_thousand_workers_are_checked_at_once() {
+    let head = GOOD.split("[datacenters.dc1]").next().unwrap_or_default();
+    let head = head.replace("10.244.0.0/16", "11.0.0.0/8");
+    let sections = (0..40).map(|at| {
+        let (pool, network) = (format!("11.{}.0.0/16", at + 1), format!("12.{at}.0.0/16"));
+        let workers: String = (0..100)
+            .map(|worker| {
+                let (ip, mac) = (format!("12.{at}.1.{}", worker + 5), format!("52:54:00:00:{at:02x}:{worker:02x}"));
+                format!("[[datacenters.d{at}.workers]]\nname = \"d{at}-w{worker}\"\nip = \"{ip}\"\nmac = \"{mac}\"\npod_cidr = \"11.{}.{worker}.0/24\"\n", at + 1)
+            })
+            .collect();
+        format!(
+            "[datacenters.d{at}]\npod_pool = \"{pool}\"\nprofile = \"azure-k8s-worker\"\n\
+             [datacenters.d{at}.existing]\nnetwork_cidr = \"{network}\"\n\
+             [datacenters.d{at}.router]\nname = \"d{at}-r\"\nip = \"12.{at}.0.4\"\n{workers}"
+        )
+    });
+    let text = head + &sections.collect::<String>();
+    let started = std::time::Instant::now();
+    let loaded = load_text("stargate.toml", &text).unwrap();
+    let elapsed = started.elapsed();
+    assert_eq!(
+        loaded.topology.datacenters.iter().map(|one| one.workers.len()).sum::<usize>(),
+        4_000
+    );
+    assert_eq!(loaded.warnings, []);
+    // The goal is 150 ms when optimised; this bound only finds quadratic work.
+    assert!(elapsed.as_secs() < 5, "{elapsed:?}");
+    println!("validated in {elapsed:?}");
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_told_and_rendered() {
+    let text = GOOD.replace("# workers", "# Arbeiter: \u{fc}ber\u{1f680}all").replace('\n', "\r\n");
+    let ends = (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(3);
+    for end in ends {
+        if let Err(found) = load_bytes("stargate.toml", &text.as_bytes()[..end]) {
+            assert!(!found.list.is_empty());
+            assert!(render_all(&found, end % 2 == 0).contains("SG"));
+        }
+        let _ = load_bytes("stargate.toml", &[&text.as_bytes()[..end], b"\xff"].concat());
+    }
+}
