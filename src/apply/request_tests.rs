@@ -22,7 +22,7 @@ use crate::provider::tailnet::TailnetClient;
 use crate::refresh::Scope;
 use crate::resource::Owner;
 use crate::sandbox::transport::{InMemory, kube_client};
-use crate::sandbox::{SharedWorld, World};
+use crate::sandbox::{SandboxState, SharedSandbox};
 use crate::topology::load::load_text;
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
@@ -89,7 +89,7 @@ fn topology(workers: u32) -> Topology {
 /// A door that notes whom it leads to.
 #[derive(Debug)]
 struct Noting {
-    world: SharedWorld,
+    world: SharedSandbox,
     asked: Mutex<Vec<String>>,
 }
 
@@ -131,7 +131,7 @@ impl HostClient for Noting {
 }
 
 #[derive(Debug)]
-struct PassThrough(SharedWorld);
+struct PassThrough(SharedSandbox);
 
 #[async_trait]
 impl ClusterConnector for PassThrough {
@@ -144,7 +144,7 @@ impl ClusterConnector for PassThrough {
     }
 }
 
-fn doors(world: &SharedWorld, hosts: &Arc<Noting>) -> Clients {
+fn doors(world: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     let token = Arc::new(StaticToken(Secret::new("token")));
@@ -182,9 +182,9 @@ struct Asked {
 async fn plan_of_a_matching_world(workers: u32) -> Asked {
     let topology = topology(workers);
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut world = World::new(1);
+    let mut world = SandboxState::new(1);
     world.seed(&topology);
-    let world = SharedWorld::with_clock(world, Arc::new(move || now));
+    let world = SharedSandbox::with_clock(world, Arc::new(move || now));
     let hosts = Arc::new(Noting { world: world.clone(), asked: Mutex::default() });
     let doors = doors(&world, &hosts);
     let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);

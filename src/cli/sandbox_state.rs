@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::diagnostics::Code;
-use crate::sandbox::SharedWorld;
+use crate::sandbox::SharedSandbox;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
 use crate::sandbox::serve::{ServeOptions, Server};
 use crate::topology::model::Topology;
@@ -15,26 +15,26 @@ use super::error::CliError;
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,
-) -> Result<(SharedWorld, Saver), CliError> {
+) -> Result<(SharedSandbox, Saver), CliError> {
     let folder = Folder::open(folder).map_err(|error| of_folder(&error))?;
-    let mut world = folder.load().map_err(|error| of_folder(&error))?;
+    let mut sandbox = folder.load().map_err(|error| of_folder(&error))?;
     if let Some(topology) = topology {
-        world.seed(topology);
+        sandbox.seed(topology);
     }
-    let world = SharedWorld::new(world);
-    let saver = folder.keep(world.clone());
-    Ok((world, saver))
+    let sandbox = SharedSandbox::new(sandbox);
+    let saver = folder.save_in_background(sandbox.clone());
+    Ok((sandbox, saver))
 }
 
 /// Opens the world's faces on loopback.
 pub(crate) async fn serve(
-    world: &SharedWorld,
+    sandbox: &SharedSandbox,
     tls: bool,
     folder: &Path,
 ) -> Result<Server, CliError> {
     let certificate_path = tls.then(|| folder.join("certificate.pem"));
     let options = ServeOptions { tls, certificate_path, ports: [0; 3] };
-    let started = Server::start(world.clone(), options).await;
+    let started = Server::start(sandbox.clone(), options).await;
     started.map_err(|error| {
         CliError::new(format!("the sandbox cannot be served: {error}"))
             .hint("it listens on 127.0.0.1 only; check that loopback is up")

@@ -26,7 +26,7 @@ use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::Scope;
 use crate::sandbox::serve::Server;
-use crate::sandbox::world::Endpoints;
+use crate::sandbox::state::Endpoints;
 use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
@@ -189,7 +189,7 @@ fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 fn sandbox_doors(
     topology: &Topology,
     endpoints: &Endpoints,
-    world: crate::sandbox::SharedWorld,
+    world: crate::sandbox::SharedSandbox,
 ) -> Result<Clients, CliError> {
     let requests = RequestCount::default();
     let transport = transport()?;

@@ -230,7 +230,7 @@ fn what_is_allowed_is_left_alone() {
         ("plan", "fn go<'a>(it: impl Iterator<Item = &'a u8> + use<'a>) { it.tokio(); }"),
         ("plan", "use super::file::Plan; use self::file::Plan; fn go() { super::file::go() }"),
         ("provider", "use tokio::net::TcpStream; use crate::plan::Plan;"),
-        ("sandbox", "use crate::provider::host::HostDoor; use crate::sandbox::world::World;"),
+        ("sandbox", "use crate::provider::host::HostDoor; use crate::sandbox::state::World;"),
         ("cli", "use crate::sandbox::World; pub async fn go() { std::fs::read(1).await }"),
     ];
     for (part, source) in fine {

@@ -3,7 +3,7 @@
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 /// Fields that tell when or how often, and not what.
 const FLEETING: [&str; 19] = [
@@ -33,7 +33,7 @@ const RECORDS: [&str; 3] =
     ["certificatesigningrequests.certificates.k8s.io", "operations.stargate.io", "pods"];
 
 /// The world as a value that is equal for equal worlds.
-pub(crate) fn canonical_state(world: &World) -> Value {
+pub(crate) fn canonical_state(world: &SandboxState) -> Value {
     let whole = serde_json::to_value(world).unwrap();
     let mut objects: Vec<Value> = fields(&whole["arm"]["objects"])
         .map(|(_, object)| json!({ "id": object["id"], "body": object["body"] }))
@@ -109,7 +109,7 @@ struct Forms {
 }
 
 impl Forms {
-    fn of(world: &World) -> Self {
+    fn of(world: &SandboxState) -> Self {
         let shape = |pattern: &str, name: &str| (Regex::new(pattern).unwrap(), name.to_owned());
         let mut shapes = vec![
             shape(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<guid>"),

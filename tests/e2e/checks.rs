@@ -9,7 +9,7 @@ use stargate::connectivity::{
 use stargate::dataplane::{Drop, Verdict};
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{Question, Remedy};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::connectivity::model;
@@ -62,7 +62,7 @@ async fn check(deployment: &Deployment, deep: bool) -> (Planned, Said) {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_said_of_a_healthy_world() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         for deep in [false, true] {
             assert_eq!(check(&deployment, deep).await.1, Said::default());

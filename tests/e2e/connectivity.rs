@@ -6,7 +6,7 @@ use stargate::apply::Planned;
 use stargate::connectivity::{IntermediateState, PathModel, path_model};
 use stargate::dataplane::host::Pods;
 use stargate::dataplane::{HostId, Protocol, RoundTrip, trace_round_trip};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
@@ -45,7 +45,7 @@ fn pods_to_pods(model: &PathModel) -> Vec<(HostId, HostId, RoundTrip)> {
 #[tokio::test(start_paused = true)]
 async fn every_pod_reaches_every_pod_once_applied() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         for look in [RefreshOptions::default(), RefreshOptions::deep()] {
             let planned = deployment.look(&look).await;

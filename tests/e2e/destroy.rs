@@ -4,7 +4,7 @@ use serde_json::json;
 use stargate::apply::ApplyStatus;
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::ArmId;
-use stargate::sandbox::{World, arm};
+use stargate::sandbox::{SandboxState, arm};
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, told};
@@ -32,7 +32,7 @@ async fn strangers(deployment: &Deployment) {
 }
 
 /// What carries our mark anywhere.
-fn ours(world: &World, topology: &str) -> Vec<String> {
+fn ours(world: &SandboxState, topology: &str) -> Vec<String> {
     let tagged = |body: &serde_json::Value| body["tags"]["stargate-topology"] == topology;
     let mut found: Vec<String> = Vec::new();
     for resource_type in [
@@ -73,7 +73,7 @@ async fn destroy(deployment: &Deployment) {
 #[tokio::test(start_paused = true)]
 async fn it_leaves_what_was_there_before() {
     for (text, name) in [(EXAMPLE, "stargate-aks-e2e-2"), (TWO_DATACENTERS, "lab")] {
-        let deployment = Deployment::of(text, World::new(11));
+        let deployment = Deployment::of(text, SandboxState::new(11));
         strangers(&deployment).await;
         let before = canonical_state(&deployment.copy_of_world());
         deployment.iterate().await;
@@ -122,7 +122,7 @@ async fn a_group_with_a_stranger_in_it_stays() {
 #[tokio::test(start_paused = true)]
 async fn an_existing_cluster_is_left_as_it_was() {
     let text = EXAMPLE.replace("[cluster]  ", "[cluster]\nexisting = true # ");
-    let deployment = Deployment::of(&text, World::new(12));
+    let deployment = Deployment::of(&text, SandboxState::new(12));
     put(&deployment, &group("stargate-aks-e2e-2"), json!({ "location": "canadacentral" })).await;
     let id = group("stargate-aks-e2e-2")
         .in_group("Microsoft.ContainerService/managedClusters", "stargate-aks-e2e-2");
@@ -145,7 +145,7 @@ async fn an_existing_cluster_is_left_as_it_was() {
     let before = deployment.copy_of_world();
     deployment.iterate().await;
     assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
-    let cluster = |world: &World| world.arm.get(&id).cloned();
+    let cluster = |world: &SandboxState| world.arm.get(&id).cloned();
     assert_eq!(cluster(&deployment.copy_of_world()), cluster(&before));
     destroy(&deployment).await;
     assert_eq!(cluster(&deployment.copy_of_world()), cluster(&before));

@@ -4,7 +4,7 @@ use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Change, Plan};
 use stargate::resource::{Api, Kind, ObjectKey, Side};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, failures, told};
@@ -27,7 +27,7 @@ fn is_azure(change: &Change) -> bool {
 
 /// The world is the one that the edited topology alone would have made.
 async fn same_as_made_at_once(deployment: &Deployment, text: &str) {
-    let fresh = Deployment::of(text, World::new(31));
+    let fresh = Deployment::of(text, SandboxState::new(31));
     fresh.iterate().await;
     let expected = canonical_state(&fresh.copy_of_world());
     let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
@@ -36,7 +36,7 @@ async fn same_as_made_at_once(deployment: &Deployment, text: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_in_the_middle_renumbers_nobody() {
-    let before = Deployment::of(TWO_DATACENTERS, World::new(3));
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(3));
     before.iterate().await;
     let second = "[[datacenters.cloud.workers]]\nname = \"cloud-b\"";
     let between = format!("[[datacenters.cloud.workers]]\nname = \"cloud-between\"\n\n{second}");
@@ -191,7 +191,7 @@ async fn another_region_is_another_deployment() {
     for (text, from, to) in
         [(EXAMPLE, "canadacentral", "westeurope"), (TWO_DATACENTERS, "westeurope", "canadacentral")]
     {
-        let before = Deployment::of(text, World::new(8));
+        let before = Deployment::of(text, SandboxState::new(8));
         before.iterate().await;
         let text = text.replace(from, to);
         let deployment = before.edited(&text);

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 use stargate::net::prefix::overlaps;
 use stargate::resource::host::KernelRoute;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::hosts::Host;
 use stargate::topology::model::{Datacenter, Site, SourceAddresses};
 
@@ -22,7 +22,7 @@ const TAILNET: &str = "100.64.0.0/10";
 /// What the tests ask the world.
 struct Seen<'a> {
     deployment: &'a Deployment,
-    world: World,
+    world: SandboxState,
 }
 
 /// A worker or an AKS node, as the cluster tells of it.
@@ -185,7 +185,7 @@ fn nets(prefixes: impl IntoIterator<Item = Ipv4Net>) -> BTreeSet<IpNet> {
 }
 
 async fn both() -> [Deployment; 2] {
-    let two = Deployment::of(TWO_DATACENTERS, World::new(5));
+    let two = Deployment::of(TWO_DATACENTERS, SandboxState::new(5));
     two.iterate().await;
     [Deployment::example_applied().await, two]
 }
@@ -458,7 +458,7 @@ async fn workers_are_members_of_their_own_kind() {
 #[tokio::test(start_paused = true)]
 async fn a_second_apply_writes_nothing() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(9));
+        let deployment = Deployment::of(text, SandboxState::new(9));
         deployment.iterate().await;
         let before = (deployment.writes(), canonical_state(&deployment.copy_of_world()));
         let applied = deployment.apply(&RefreshOptions::deep()).await;

@@ -8,7 +8,7 @@ use stargate::plan::{Action, PlanStatus};
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::{ArmId, Kind};
 use stargate::sandbox::faults::Fault;
-use stargate::sandbox::{World, arm};
+use stargate::sandbox::{SandboxState, arm};
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, told};
@@ -19,7 +19,7 @@ async fn at_once(text: &str) {
     let deployment = before.edited(text);
     deployment.iterate().await;
     assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
-    let fresh = Deployment::of(text, World::new(31));
+    let fresh = Deployment::of(text, SandboxState::new(31));
     fresh.iterate().await;
     let expected = canonical_state(&fresh.copy_of_world());
     let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
@@ -118,7 +118,7 @@ async fn a_group_with_a_stranger_in_it_is_not_replaced() {
 async fn what_a_protected_machine_rests_on_outlives_it() {
     for name in ["ip = \"10.50.1.5\"", "name = \"stargate-aks-e2e-2-dc-router\""] {
         let text = EXAMPLE.replace(name, &format!("{name}\nprotect = true"));
-        let deployment = Deployment::of(&text, World::new(7));
+        let deployment = Deployment::of(&text, SandboxState::new(7));
         deployment.iterate().await;
         let applied = deployment.apply(&RefreshOptions::destroying()).await;
         let remaining = applied.remaining.as_ref().map(told).unwrap_or_default();
@@ -131,7 +131,7 @@ async fn what_a_protected_machine_rests_on_outlives_it() {
 /// written, or a worker's pods would be sent to its neighbour.
 #[tokio::test(start_paused = true)]
 async fn without_the_cluster_nobody_is_renumbered() {
-    let before = Deployment::of(TWO_DATACENTERS, World::new(3));
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(3));
     before.iterate().await;
     let second = "[[datacenters.cloud.workers]]\nname = \"cloud-b\"";
     let between = format!("[[datacenters.cloud.workers]]\nname = \"cloud-between\"\n\n{second}");

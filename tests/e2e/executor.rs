@@ -7,7 +7,7 @@ use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{ApplyStatus, StopSignal};
 use stargate::plan::{Action, Plan};
 use stargate::resource::{Address, ArmId, Kind, ObjectKey, Resource};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
@@ -73,12 +73,12 @@ impl FaultInjector for Watchman {
 
 fn watched(deployment: &Deployment, refused: Option<&'static str>) -> Arc<Watchman> {
     let watchman = Arc::new(Watchman { refused, ..Watchman::default() });
-    deployment.world.set_interceptor(Some(watchman.clone()));
+    deployment.world.set_fault_injector(Some(watchman.clone()));
     watchman
 }
 
 async fn expected(text: &str) -> serde_json::Value {
-    let fresh = Deployment::of(text, World::new(31));
+    let fresh = Deployment::of(text, SandboxState::new(31));
     fresh.iterate().await;
     canonical_state(&fresh.copy_of_world())
 }
@@ -175,7 +175,7 @@ async fn a_failing_step_stops_what_depends_on_it_and_nothing_else() {
         let events = diary.events();
         let ended = ended(&events);
         assert!(ended.values().all(|outcomes| outcomes.len() == 1), "{ended:?}");
-        deployment.world.set_interceptor(None);
+        deployment.world.set_fault_injector(None);
         deployment.iterate().await;
     }
 }
@@ -207,7 +207,7 @@ async fn a_replacement_that_cannot_be_taken_down_is_told_once() {
     let before = Deployment::example_applied().await;
     let deployment = before.edited(&EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24"));
     let plan = deployment.look(&RefreshOptions::default()).await;
-    deployment.world.set_interceptor(Some(Arc::new(NoDeletions)));
+    deployment.world.set_fault_injector(Some(Arc::new(NoDeletions)));
     let diary = Diary::default();
     let applied = deployment.apply_planned(&RefreshOptions::default(), plan, &diary).await;
     let events = diary.events();
@@ -217,7 +217,7 @@ async fn a_replacement_that_cannot_be_taken_down_is_told_once() {
         applied.outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed { .. })).collect();
     let [(address, _)] = failed[..] else { panic!("{failed:?}") };
     assert_eq!(address.kind, Kind::VirtualMachine);
-    deployment.world.set_interceptor(None);
+    deployment.world.set_fault_injector(None);
     deployment.iterate().await;
 }
 
@@ -253,7 +253,7 @@ async fn told_round_by_round(
 #[tokio::test(start_paused = true)]
 async fn below_one_parent_one_write_at_a_time() {
     for text in [EXAMPLE, crate::harness::TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(5));
+        let deployment = Deployment::of(text, SandboxState::new(5));
         let (events, alone) = told_round_by_round(&deployment).await;
         let mut busy: BTreeMap<ArmId, Address> = BTreeMap::new();
         let mut most = 0;
@@ -293,7 +293,7 @@ fn many_workers(count: usize) -> String {
 /// Not all steps fit beside each other: those that wait come as the plan says.
 #[tokio::test(start_paused = true)]
 async fn steps_begin_in_the_order_of_the_plan() {
-    let deployment = Deployment::of(&many_workers(80), World::new(6));
+    let deployment = Deployment::of(&many_workers(80), SandboxState::new(6));
     deployment.iterate().await;
     // Every machine gets another size: changes that wait for nothing.
     let smaller =
@@ -340,7 +340,7 @@ async fn two_appliers_at_once_never_move_the_world_backwards() {
     let deletions = watchman.deletions.lock().unwrap().clone();
     let backwards: Vec<&String> = deletions.iter().filter(moves_back).collect();
     assert_eq!(backwards, Vec::<&String>::new());
-    one.world.set_interceptor(None);
+    one.world.set_fault_injector(None);
     let plan = one.look(&RefreshOptions::deep()).await.plan;
     assert!(plan.is_empty(), "{}", told(&plan));
     let differing = differences(&expected(EXAMPLE).await, &canonical_state(&one.copy_of_world()));

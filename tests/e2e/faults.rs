@@ -4,7 +4,7 @@ use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Plan, PlanStatus, Severity};
 use stargate::provider::http::Api;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::canonical_state::{canonical_state, differences};
@@ -148,11 +148,11 @@ const CASES: [Case; 20] = [
     ),
 ];
 
-async fn healthy() -> World {
+async fn healthy() -> SandboxState {
     Deployment::example_applied().await.copy_of_world()
 }
 
-fn struck(healthy: &World, fault: Fault, target: Option<&str>) -> Deployment {
+fn struck(healthy: &SandboxState, fault: Fault, target: Option<&str>) -> Deployment {
     let deployment = Deployment::of(EXAMPLE, healthy.clone());
     deployment.strike(fault, target);
     deployment

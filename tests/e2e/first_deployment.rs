@@ -10,7 +10,7 @@ use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{Question, Remedy};
 use stargate::resource::ArmId;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::hosts::Host;
 
@@ -22,7 +22,7 @@ const DATACENTER_ROUTER: &str = "stargate-aks-e2e-2-dc-router";
 const WORKER: &str = "stargate-aks-e2e-2-worker-1";
 const WORKER_POD: &str = "10.244.65.10";
 
-async fn healthy() -> World {
+async fn healthy() -> SandboxState {
     Deployment::example_applied().await.copy_of_world()
 }
 
@@ -84,7 +84,7 @@ async fn is_mended(deployment: &Deployment) {
     assert!(told.trip.reached() && told.notes.is_empty(), "{:?}", told.trip.broken());
 }
 
-fn host(world: &mut World, name: &str, change: impl FnOnce(&mut Host)) {
+fn host(world: &mut SandboxState, name: &str, change: impl FnOnce(&mut Host)) {
     change(world.hosts.get_mut(name).unwrap());
 }
 
@@ -173,7 +173,7 @@ async fn no_table_on_the_router_s_subnet() {
 async fn a_worker_s_interface_that_does_not_forward() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = world;
         let interfaces = arm.list("Microsoft.Network/networkInterfaces");
         let ids: Vec<ArmId> = interfaces.map(|(id, _)| id.clone()).collect();
         let id = ids.iter().find(|id| id.name() == format!("{WORKER}-nic")).unwrap();
@@ -194,7 +194,7 @@ async fn a_worker_s_interface_that_does_not_forward() {
 async fn no_routes_to_workers_in_the_datacenter() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = world;
         let tables: Vec<ArmId> =
             arm.list("Microsoft.Network/routeTables").map(|(id, _)| id.clone()).collect();
         for id in tables.iter().filter(|id| id.name().starts_with("stargate-aks-e2e-2-dc-")) {

@@ -26,7 +26,7 @@ use stargate::refresh::Scope;
 use stargate::resource::{Address, Owner};
 use stargate::sandbox::faults::{self, Fault};
 use stargate::sandbox::transport::{InMemory, kube_service};
-use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
 use stargate::topology::names::SubscriptionId;
@@ -40,7 +40,7 @@ const KEY: &str =
 
 /// A topology and the world that it is applied to.
 pub(crate) struct Deployment {
-    pub(crate) world: SharedWorld,
+    pub(crate) world: SharedSandbox,
     pub(crate) topology: Topology,
     pub(crate) doors: Clients,
     pub(crate) stop: StopSignal,
@@ -76,7 +76,7 @@ impl RefreshOptions {
 impl Deployment {
     /// The example, and nothing there yet.
     pub(crate) fn example() -> Self {
-        Self::of(EXAMPLE, World::new(1))
+        Self::of(EXAMPLE, SandboxState::new(1))
     }
 
     /// The example, applied.
@@ -87,15 +87,15 @@ impl Deployment {
     }
 
     /// A topology onto a world.
-    pub(crate) fn of(text: &str, world: World) -> Self {
+    pub(crate) fn of(text: &str, world: SandboxState) -> Self {
         Self::at(text, world, "2026-01-02T03:04:05Z".parse().unwrap())
     }
 
     /// A topology onto a world, from a time on.
-    pub(crate) fn at(text: &str, mut world: World, from: Timestamp) -> Self {
+    pub(crate) fn at(text: &str, mut world: SandboxState, from: Timestamp) -> Self {
         let topology = topology(text);
         world.seed(&topology);
-        Self::share(topology, SharedWorld::with_clock(world, Arc::new(clock(from))))
+        Self::share(topology, SharedSandbox::with_clock(world, Arc::new(clock(from))))
     }
 
     /// Another topology onto the same world.
@@ -105,13 +105,13 @@ impl Deployment {
         Self::share(topology, self.world.clone())
     }
 
-    fn share(topology: Topology, world: SharedWorld) -> Self {
+    fn share(topology: Topology, world: SharedSandbox) -> Self {
         let doors = doors(&world, &topology);
         Self { world, topology, doors, stop: StopSignal::default() }
     }
 
     /// A copy of the world as it is.
-    pub(crate) fn copy_of_world(&self) -> World {
+    pub(crate) fn copy_of_world(&self) -> SandboxState {
         self.world.read(Clone::clone)
     }
 
@@ -208,7 +208,7 @@ fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     move || from + SignedDuration::try_from(start.elapsed()).unwrap()
 }
 
-fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
+fn doors(world: &SharedSandbox, topology: &Topology) -> Clients {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     Clients {
@@ -236,7 +236,7 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
 
 #[derive(Debug)]
 struct PassThrough {
-    world: SharedWorld,
+    world: SharedSandbox,
     requests: RequestCount,
 }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stargate::apply::ApplyStatus;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
-use stargate::sandbox::{SharedWorld, World};
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, told};
@@ -15,14 +15,14 @@ use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, told};
 #[derive(Debug, Clone)]
 pub(crate) struct Moment {
     pub(crate) effect: String,
-    pub(crate) world: World,
+    pub(crate) world: SandboxState,
     pub(crate) time: Timestamp,
 }
 
 /// Keeps the world as it is around each effect.
 #[derive(Debug)]
 struct Recorder {
-    world: OnceLock<SharedWorld>,
+    world: OnceLock<SharedSandbox>,
     after: bool,
     moments: Mutex<Vec<Moment>>,
 }
@@ -61,7 +61,7 @@ pub(crate) async fn moments(after: bool) -> (Vec<Moment>, Value) {
     let recorder =
         Arc::new(Recorder { world: OnceLock::new(), after, moments: Mutex::new(Vec::new()) });
     recorder.world.set(deployment.world.clone()).unwrap();
-    deployment.world.set_interceptor(Some(recorder.clone()));
+    deployment.world.set_fault_injector(Some(recorder.clone()));
     deployment.iterate().await;
     let moments = std::mem::take(&mut *recorder.moments.lock().unwrap());
     (moments, canonical_state(&deployment.copy_of_world()))

@@ -10,7 +10,7 @@ use stargate::connectivity::{
 };
 use stargate::diagnostics::Code;
 use stargate::refresh::measure::{Unmeasured, measure};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
@@ -19,7 +19,7 @@ use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 const WORKER: &str = "stargate-aks-e2e-2-worker-1";
 
-async fn healthy() -> World {
+async fn healthy() -> SandboxState {
     Deployment::example_applied().await.copy_of_world()
 }
 
@@ -45,7 +45,7 @@ fn counts(found: &Comparison) -> (u64, u64, u64, u64, u64) {
 #[tokio::test(start_paused = true)]
 async fn everybody_reaches_everybody_in_a_healthy_world() {
     for (text, pods) in [(EXAMPLE, 4), (TWO_DATACENTERS, 7)] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         let (measurement, found) = measured(&deployment).await;
         assert_eq!(measurement.pods.len(), pods);
@@ -141,7 +141,7 @@ async fn what_cannot_be_placed_or_read_is_told() {
 #[tokio::test(start_paused = true)]
 async fn without_goldpinger_the_reason_is_told() {
     let without = EXAMPLE.replace("[network]\n", "[network]\ngoldpinger = false\n");
-    let deployment = Deployment::of(&without, World::new(1));
+    let deployment = Deployment::of(&without, SandboxState::new(1));
     deployment.iterate().await;
     let planned = deployment.look(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
@@ -194,12 +194,12 @@ async fn a_pod_that_does_not_answer_is_passed_over() {
     let on_aks = first.pods.iter().find(|pod| pod.name == first.asked).unwrap();
     assert!(on_aks.node.starts_with("aks-"), "the nearest to the API server: {}", on_aks.node);
     let mute = Arc::new(Mute(vec![first.asked.clone()]));
-    deployment.world.set_interceptor(Some(mute));
+    deployment.world.set_fault_injector(Some(mute));
     let second = ask(&planned, &model).await.unwrap();
     assert_ne!(first.asked, second.asked);
     assert_eq!(first.pings, second.pings);
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
-    deployment.world.set_interceptor(Some(Arc::new(Mute(all))));
+    deployment.world.set_fault_injector(Some(Arc::new(Mute(all))));
     let error = ask(&planned, &model).await.unwrap_err();
     assert_eq!(error.code(), Code::GoldpingerUnusable);
     let text = format!("{} gave the API server no answer (status 503)", first.asked);

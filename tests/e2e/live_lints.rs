@@ -6,14 +6,14 @@ use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::PlanStatus;
 use stargate::provider::secret::Secret;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, told};
 
 /// Changes the AKS cluster as its owner may.
 fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::Value)) {
     deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = world;
         let clusters = "Microsoft.ContainerService/managedClusters";
         let id = arm.list(clusters).next().unwrap().0.clone();
         arm.modify(&id, |body| change(&mut body["properties"]), &mut || entropy.next_guid());
@@ -72,7 +72,7 @@ async fn a_control_plane_that_is_older_than_the_workers() {
 async fn somebody_else_s_route_table_on_the_nodes() {
     let deployment = Deployment::example_applied().await;
     deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = world;
         let network = arm
             .list("Microsoft.Network/virtualNetworks")
             .find(|(id, _)| id.name().starts_with("aks-vnet"))
@@ -118,7 +118,7 @@ async fn a_kubeconfig_that_leads_elsewhere() {
 /// An object of our name in the cluster, that somebody else put there before.
 #[tokio::test(start_paused = true)]
 async fn an_object_of_our_name_in_the_cluster() {
-    let deployment = Deployment::of(EXAMPLE, World::new(4));
+    let deployment = Deployment::of(EXAMPLE, SandboxState::new(4));
     deployment.iterate().await;
     deployment.world.change(|world, _| {
         let store = world.kubernetes.as_mut().unwrap();

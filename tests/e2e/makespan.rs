@@ -9,7 +9,7 @@ use std::time::Duration;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
 use stargate::resource::{Address, Kind};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use tokio::time::Instant;
 
 use crate::harness::{Deployment, RefreshOptions, failures};
@@ -97,8 +97,8 @@ struct Figures {
 }
 
 async fn measure(count: u32, rollout: &str) -> Figures {
-    let deployment = Deployment::of(&many_workers(count, rollout), World::new(7));
-    deployment.world.let_hosts_take_time();
+    let deployment = Deployment::of(&many_workers(count, rollout), SandboxState::new(7));
+    deployment.world.simulate_host_delays();
     let planned = deployment.look(&RefreshOptions::default()).await;
     let timeline = Timeline::default();
     let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timeline).await;

@@ -3,7 +3,7 @@
 use stargate::apply::ApplyStatus;
 use stargate::plan::PlanStatus;
 use stargate::plan::impact::Reachability;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use stargate::diagnostics::Code;
@@ -34,7 +34,7 @@ async fn mending_gains_pairs_and_loses_none() {
 #[tokio::test(start_paused = true)]
 async fn no_plan_of_an_apply_loses_pairs() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         assert_eq!(deployment.plan().await.reachability.lost, 0);
         deployment.iterate().await;
         let plan = deployment.plan().await;

@@ -8,7 +8,7 @@ use stargate::apply::{Applied, ApplyStatus};
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan};
 use stargate::resource::Kind;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
@@ -37,9 +37,9 @@ impl FaultInjector for NoPackagesOn {
 
 async fn apply_with_broken(deployment: &Deployment, hosts: &[&'static str]) -> Applied {
     let broken = NoPackagesOn(hosts.iter().copied().collect());
-    deployment.world.set_interceptor(Some(Arc::new(broken)));
+    deployment.world.set_fault_injector(Some(Arc::new(broken)));
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    deployment.world.set_interceptor(None);
+    deployment.world.set_fault_injector(None);
     applied
 }
 
@@ -62,7 +62,7 @@ fn reason(applied: &Applied) -> &str {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_follows_a_canary_that_fails() {
-    let deployment = Deployment::of(&many_workers(9, "width = 4"), World::new(3));
+    let deployment = Deployment::of(&many_workers(9, "width = 4"), SandboxState::new(3));
     let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
     assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed { .. })), 1);
     assert_eq!(workers(&applied, held_back), 8);
@@ -83,10 +83,10 @@ async fn nobody_follows_a_canary_that_fails() {
 #[tokio::test(start_paused = true)]
 async fn too_many_failures_hold_the_rest_back_and_a_few_do_not() {
     let text = many_workers(14, "canary = 0\nwidth = 4\nmax_failures = 1");
-    let few = Deployment::of(&text, World::new(4));
+    let few = Deployment::of(&text, SandboxState::new(4));
     let applied = apply_with_broken(&few, &["dc1-worker-002"]).await;
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 13));
-    let many = Deployment::of(&text, World::new(4));
+    let many = Deployment::of(&text, SandboxState::new(4));
     let applied = apply_with_broken(&many, &["dc1-worker-002", "dc1-worker-006"]).await;
     // The wave that runs comes to its end.
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (6, 6));
@@ -102,7 +102,7 @@ fn waves(plan: &Plan) -> Vec<Vec<&str>> {
 #[tokio::test(start_paused = true)]
 async fn an_edit_of_a_profile_goes_through_waves_and_the_broken_come_last() {
     let text = many_workers(6, "width = 3");
-    let deployment = Deployment::of(&text, World::new(5));
+    let deployment = Deployment::of(&text, SandboxState::new(5));
     deployment.iterate().await;
     assert_eq!(deployment.plan().await.rollout, None, "nothing is to be changed");
     deployment.world.change(|world, _| {
@@ -159,10 +159,10 @@ async fn a_worker_leaves_when_its_wave_begins() {
         .replace("10.244.66.0/24", "10.244.68.0/24");
     let edited = Deployment::example_applied().await.edited(&text);
     let broken = NoPackagesOn(BTreeSet::from(["stargate-aks-e2e-2-worker-1"]));
-    edited.world.set_interceptor(Some(Arc::new(broken)));
+    edited.world.set_fault_injector(Some(Arc::new(broken)));
     let applied = edited.apply(&RefreshOptions::default()).await;
     assert_eq!(workers(&applied, held_back), 1, "{:?}", applied.outcomes);
-    edited.world.set_interceptor(None);
+    edited.world.set_fault_injector(None);
     let second = edited.world.read(|world| {
         let store = world.kubernetes.as_ref().unwrap();
         store.get("v1", "Node", None, "stargate-aks-e2e-2-worker-2").cloned().unwrap()

@@ -9,7 +9,7 @@ use stargate::inventory::Source;
 use stargate::resource::azure::{Access, RuleDirection, SecurityRule};
 use stargate::resource::kubernetes::ManifestKind;
 use stargate::resource::{ObjectKey, Resource};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::checks::CASES;
@@ -99,7 +99,7 @@ fn texts(set: &[&str]) -> BTreeSet<String> {
 
 #[tokio::test(start_paused = true)]
 async fn what_breaks_a_rule_is_named() {
-    let deployment = Deployment::of(TWO_DATACENTERS, World::new(1));
+    let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
     deployment.iterate().await;
     let planned = deployment.look(&RefreshOptions::default()).await;
     assert_eq!(said(&deployment, &planned), BTreeSet::new(), "a healthy world");
@@ -122,7 +122,7 @@ const LEFT_ALONE: &str = "AksNodesAreLeftAlone daemon-set/cluster/stargate-route
 async fn what_the_topology_no_longer_asks_for_is_named() {
     let managed = EXAMPLE.replace("[network]", "[network]\nroute_manager = true");
     assert_ne!(managed, EXAMPLE);
-    let deployment = Deployment::of(&managed, World::new(1));
+    let deployment = Deployment::of(&managed, SandboxState::new(1));
     deployment.iterate().await;
     let planned = deployment.look(&RefreshOptions::default()).await;
     assert_eq!(said(&deployment, &planned), BTreeSet::new());

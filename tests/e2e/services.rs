@@ -15,7 +15,7 @@ use stargate::refresh::measure::measure;
 use stargate::render::Style;
 use stargate::render::connectivity::service::ServiceTrace;
 use stargate::render::connectivity::trace::Outcome;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
@@ -72,7 +72,7 @@ async fn services_have_their_ready_endpoints() {
 #[tokio::test(start_paused = true)]
 async fn endpoints_are_reached_as_pods_are() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         let planned = deployment.look(&RefreshOptions::default()).await;
         let model = model(&deployment, &planned, &IntermediateState::Observed);
@@ -161,18 +161,18 @@ async fn what_may_not_be_read_is_refused() {
     let deployment = Deployment::example_applied().await;
     let planned = deployment.look(&RefreshOptions::default()).await;
     for forbidden in ["/services", "/endpointslices"] {
-        deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
+        deployment.world.set_fault_injector(Some(Arc::new(Forbids(forbidden))));
         let error = service(&planned, "10.0.0.10").await.unwrap_err();
         assert!(error.is_refused(), "{forbidden}: {error}");
     }
     let door = &planned.observation.cluster_access().unwrap().door;
     for forbidden in ["/api/v1/pods", "/proxy/"] {
-        deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
+        deployment.world.set_fault_injector(Some(Arc::new(Forbids(forbidden))));
         let error = measure(door, None, |_| ()).await.unwrap_err();
         assert_eq!(error.code(), Code::GoldpingerRefused, "{forbidden}: {error}");
         assert!(error.remedy().contains("pods/proxy"));
     }
     // Neither is asked for a plan.
-    deployment.world.set_interceptor(Some(Arc::new(Forbids("/endpointslices"))));
+    deployment.world.set_fault_injector(Some(Arc::new(Forbids("/endpointslices"))));
     assert!(deployment.plan().await.gaps.is_empty());
 }

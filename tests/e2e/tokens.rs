@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use base64::Engine as _;
 use stargate::apply::ApplyStatus;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
-use stargate::sandbox::{SharedWorld, World};
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 
@@ -32,7 +32,7 @@ const STEPS: [&str; 13] = [
 /// Notes every token that there ever is, and has one step of a host fail.
 #[derive(Debug)]
 struct Marker {
-    world: OnceLock<SharedWorld>,
+    world: OnceLock<SharedSandbox>,
     failing: &'static str,
     tokens: Mutex<BTreeSet<String>>,
 }
@@ -44,7 +44,7 @@ impl Marker {
             failing,
             tokens: Mutex::default(),
         });
-        deployment.world.set_interceptor(Some(marker.clone()));
+        deployment.world.set_fault_injector(Some(marker.clone()));
         marker
     }
 }
@@ -67,7 +67,7 @@ impl FaultInjector for Marker {
 }
 
 /// The secret halves of all tokens that the cluster takes.
-fn live_tokens(world: &World) -> Vec<String> {
+fn live_tokens(world: &SandboxState) -> Vec<String> {
     let Some(store) = &world.kubernetes else { return Vec::new() };
     let secrets = store.list("v1", "Secret", Some("kube-system")).into_iter();
     let tokens = secrets.filter(|it| it["type"] == "bootstrap.kubernetes.io/token");
@@ -80,7 +80,7 @@ fn live_tokens(world: &World) -> Vec<String> {
 }
 
 /// Files, logs and objects of the whole world, as they would be read.
-fn places_of(world: &World, secret: &str) -> Vec<String> {
+fn places_of(world: &SandboxState, secret: &str) -> Vec<String> {
     let encoded = base64::engine::general_purpose::STANDARD.encode(secret);
     let whole = serde_json::to_value(world).unwrap();
     let mut found = Vec::new();
@@ -96,7 +96,7 @@ fn places_of(world: &World, secret: &str) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn no_token_outlives_a_join_wherever_it_fails() {
     for failing in STEPS {
-        let deployment = Deployment::of(EXAMPLE, World::new(11));
+        let deployment = Deployment::of(EXAMPLE, SandboxState::new(11));
         let marker = Marker::onto(&deployment, failing);
         let applied = deployment.apply(&RefreshOptions::default()).await;
         let ended_well = applied.ending == ApplyStatus::Converged;
@@ -122,7 +122,7 @@ async fn no_token_outlives_a_join_wherever_it_fails() {
             let expected = if stays { vec!["hosts".to_owned()] } else { Vec::new() };
             assert_eq!(places, expected, "{failing}");
         }
-        deployment.world.set_interceptor(None);
+        deployment.world.set_fault_injector(None);
         deployment.iterate().await;
         let world = deployment.copy_of_world();
         assert!(tokens.iter().all(|token| places_of(&world, token).is_empty()), "{failing}");

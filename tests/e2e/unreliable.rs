@@ -85,7 +85,7 @@ impl FaultInjector for OnceAt {
 async fn any_one_call(share: usize, shares: usize) {
     let healthy = Deployment::example();
     let counter = OnceAt::new(usize::MAX, Mishap::Unavailable);
-    healthy.world.set_interceptor(Some(counter.clone()));
+    healthy.world.set_fault_injector(Some(counter.clone()));
     healthy.iterate().await;
     let calls = counter.calls.load(Ordering::SeqCst);
     assert!(calls > 200, "only {calls} calls");
@@ -108,7 +108,7 @@ fn chosen(calls: usize) -> Vec<(usize, Mishap)> {
 async fn strike(call: usize, mishap: Mishap, expected: &serde_json::Value) -> Option<String> {
     let deployment = Deployment::example();
     let fault_injector = OnceAt::new(call, mishap);
-    deployment.world.set_interceptor(Some(fault_injector.clone()));
+    deployment.world.set_fault_injector(Some(fault_injector.clone()));
     let applied = deployment.apply(&RefreshOptions::default()).await;
     let plan = deployment.look(&RefreshOptions::deep()).await.plan;
     let differing = differences(expected, &canonical_state(&deployment.copy_of_world()));

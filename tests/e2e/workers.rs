@@ -131,7 +131,7 @@ async fn a_repave_takes_in_a_worker_whose_node_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_reboot_restarts_the_machine_and_lets_pods_come_again() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
+    deployment.world.simulate_host_delays();
     let (plan, applied) = carry_out(&deployment, &asking(Work::Reboot, &[FIRST, SECOND])).await;
     assert_eq!(plan.count(Action::Reboot), 2, "{}", told(&plan));
     assert_eq!(plan.rollout.map(|rollout| rollout.waves), Some(2), "a canary first");
@@ -219,7 +219,7 @@ async fn a_drain_keeps_to_disruption_budgets_and_leaves_daemons_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_reboot_that_was_cut_off_is_told_and_mended_by_the_next() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
+    deployment.world.simulate_host_delays();
     let look = asking(Work::Reboot, &[FIRST]);
     let cut_off = tokio::time::timeout(Duration::from_secs(20), carry_out(&deployment, &look));
     assert!(cut_off.await.is_err(), "a reboot takes longer");
@@ -237,7 +237,7 @@ async fn a_reboot_that_was_cut_off_is_told_and_mended_by_the_next() {
 #[tokio::test(start_paused = true)]
 async fn only_the_last_records_are_kept() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
+    deployment.world.simulate_host_delays();
     let look = asking(Work::Reboot, &[FIRST]);
     for _ in 0..7 {
         let planned = deployment.look(&look).await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use stargate::resource::ArmId;
 use stargate::sandbox::serve::{ServeOptions, Server};
-use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 
 use crate::certificates::encode;
 
@@ -21,11 +21,11 @@ impl Sandbox {
 
 /// A world with an AKS cluster and nothing else in it.
 pub(crate) async fn start() -> Sandbox {
-    let world = SharedWorld::new(World::new(1));
+    let world = SharedSandbox::new(SandboxState::new(1));
     world.change(|world, _| {
         let group = ArmId::resource_group(arm::SUBSCRIPTION, "lab");
         let cluster = group.in_group("Microsoft.ContainerService/managedClusters", "lab");
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = world;
         let state = "Succeeded";
         let body =
             json!({ "location": "westeurope", "properties": { "provisioningState": state } });

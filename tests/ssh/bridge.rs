@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use stargate::provider::host::{
     HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
-use stargate::sandbox::SharedWorld;
+use stargate::sandbox::SharedSandbox;
 
 /// What happens around the work on hosts.
 pub(crate) trait Watcher: Send + Sync {
@@ -23,7 +23,7 @@ pub(crate) trait Watcher: Send + Sync {
 /// The door; hosts that are not in the lab are the sandbox's alone.
 pub(crate) struct LabHosts {
     pub(crate) ssh: Arc<dyn HostClient>,
-    pub(crate) world: SharedWorld,
+    pub(crate) world: SharedSandbox,
     pub(crate) hostnames: Vec<String>,
     pub(crate) watcher: Arc<dyn Watcher>,
     /// What the site has on its workers: no step brings it, so that the sandbox

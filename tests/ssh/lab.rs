@@ -12,7 +12,7 @@ use stargate::provider::retry::RetryingHosts;
 use stargate::provider::ssh::host_keys::KnownHostFiles;
 use stargate::provider::ssh::{SshSettings, SshShell};
 use stargate::provider::ssh_hosts::SshHosts;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::topology::model::{HostKeyPolicy, PackageSource};
 
 use super::bridge::{LabHosts, Watcher};
@@ -154,7 +154,7 @@ impl Lab {
         for (name, address, _) in WORKERS {
             network::plug_in_worker(&machines.all()[name], address);
         }
-        let deployment = Deployment::of(topology, World::new(1));
+        let deployment = Deployment::of(topology, SandboxState::new(1));
         let mut lab = Self {
             folder: folder.to_owned(),
             machines,

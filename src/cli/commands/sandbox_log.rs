@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::Format;
 use crate::render::text::counted;
-use crate::sandbox::log::{Entry, RequestLog, Run};
+use crate::sandbox::log::{CommandRecord, RequestLog, RequestRecord};
 
 /// The requests of the last command that used the world, or of all of them.
 pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
-    let runs: Vec<&Run> = match all {
+    let runs: Vec<&CommandRecord> = match all {
         true => log.runs().collect(),
         false => log.last_run().into_iter().collect(),
     };
@@ -22,7 +22,7 @@ pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
     }
 }
 
-fn machine(runs: &[&Run]) -> Value {
+fn machine(runs: &[&CommandRecord]) -> Value {
     let (reads, writes) = sums(runs);
     let shown: Vec<Value> = runs
         .iter()
@@ -43,11 +43,11 @@ fn machine(runs: &[&Run]) -> Value {
     json!({ "format_version": "1.0", "reads": reads, "writes": writes, "runs": shown })
 }
 
-fn sums(runs: &[&Run]) -> (u64, u64) {
+fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
     (runs.iter().map(|run| run.reads()).sum(), runs.iter().map(|run| run.writes()).sum())
 }
 
-fn person(run: &Run) -> String {
+fn person(run: &CommandRecord) -> String {
     let began = run.began.strftime("%Y-%m-%d %H:%M:%S UTC");
     let mut text = format!("{began}  {}\n", run.command);
     if !run.asks {
@@ -75,7 +75,7 @@ fn person(run: &Run) -> String {
     text
 }
 
-fn line(entry: &Entry) -> String {
+fn line(entry: &RequestRecord) -> String {
     // What changes something is to be found at a glance.
     let mark = if entry.write { '*' } else { ' ' };
     format!(
