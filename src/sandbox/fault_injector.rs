@@ -64,7 +64,7 @@ pub enum Delivery {
     Lose,
 }
 
-/// Decides about each call. The sandbox is not locked meanwhile.
+/// Decides about each call. The sandbox is not locked while it decides.
 pub trait FaultInjector: Send + Sync + std::fmt::Debug {
     /// Called before the call takes effect.
     fn before(&self, effect: &Call) -> Disposition;

@@ -189,8 +189,8 @@ impl Saver {
     /// Saves for the last time and unlocks the folder.
     pub async fn close(mut self) -> Result<(), FolderError> {
         self.stop.notify_one();
-        // No older state may be written after the last save. The task returns no error: whatever it
-        // could not write is written again.
+        // No older state may be written after the last save. The task returns no error: anything
+        // that it could not write is written again.
         let _ended = (&mut self.task).await;
         self.flush().await
     }

@@ -1,6 +1,6 @@
 //! From bare hosts to the target state, and nothing to do after that.
 
-use super::harness::{RefreshOptions, told};
+use super::harness::{RefreshOptions, summary};
 use super::lab::{Lab, ROUTER, WORKERS};
 use super::namespaces::alone;
 use super::network;
@@ -8,8 +8,8 @@ use super::network;
 /// Applies, and makes sure that nothing is left to do, however closely looked at.
 pub(crate) async fn iterate(lab: &Lab) {
     lab.deployment.iterate().await;
-    let plan = lab.deployment.look(&RefreshOptions::deep()).await.plan;
-    assert!(plan.is_empty(), "{}", told(&plan));
+    let plan = lab.deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+    assert!(plan.is_empty(), "{}", summary(&plan));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) trait Watcher: Send + Sync {
 /// The door; hosts that are not in the lab are the sandbox's alone.
 pub(crate) struct LabHosts {
     pub(crate) ssh: Arc<dyn HostClient>,
-    pub(crate) world: SharedSandbox,
+    pub(crate) sandbox: SharedSandbox,
     pub(crate) hostnames: Vec<String>,
     pub(crate) watcher: Arc<dyn Watcher>,
     /// What the site has on its workers: no step brings it, so that the sandbox
@@ -61,7 +61,7 @@ fn name_of(what: &impl std::fmt::Debug) -> String {
 impl HostClient for LabHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         if !self.is_real(target) {
-            return self.world.probe_router(target).await;
+            return self.sandbox.probe_router(target).await;
         }
         self.watcher.before(&target.hostname, "probe");
         self.ssh.probe_router(target).await
@@ -81,9 +81,9 @@ impl HostClient for LabHosts {
             self.ssh.change_router(target, change).await?;
             self.note(target, &doing);
         }
-        self.world.change_router(target, change).await?;
+        self.sandbox.change_router(target, change).await?;
         if self.is_real(target) && matches!(change, RouterChange::JoinTailnet { .. }) {
-            let probe = self.world.probe_router(target).await?;
+            let probe = self.sandbox.probe_router(target).await?;
             if let Some(address) = probe.tailscale.and_then(|tailscale| tailscale.address) {
                 self.watcher.joined(&target.hostname, address);
             }
@@ -93,9 +93,9 @@ impl HostClient for LabHosts {
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         if !self.is_real(target) {
-            return self.world.probe_worker(target).await;
+            return self.sandbox.probe_worker(target).await;
         }
-        if self.world.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
+        if self.sandbox.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
             self.watcher.certified(&target.hostname);
         }
         self.watcher.before(&target.hostname, "probe");
@@ -120,10 +120,10 @@ impl HostClient for LabHosts {
         }
         if matches!(step, WorkerStep::Start) {
             for there in &self.preinstalled {
-                self.world.apply_worker_step(target, there).await?;
+                self.sandbox.apply_worker_step(target, there).await?;
             }
         }
-        self.world.apply_worker_step(target, step).await
+        self.sandbox.apply_worker_step(target, step).await
     }
 
     async fn host_recreated(&self, hostname: &str) {

@@ -2,7 +2,7 @@
 //! somebody else's stays.
 
 use super::apply::iterate;
-use super::harness::{RefreshOptions, told};
+use super::harness::{RefreshOptions, summary};
 use super::lab::{Lab, ROUTER};
 use super::namespaces::alone;
 use stargate::apply::ApplyStatus;
@@ -56,7 +56,7 @@ const LOOK_AT_THEIRS: &str = "ip route show proto static; ip route show table 52
 async fn drift(lab: &Lab) -> Vec<(String, Vec<String>)> {
     lab.tell_control_server().await;
     let plan = lab.deployment.plan().await;
-    assert!(plan.blocked.is_empty() && plan.gaps.is_empty(), "{}", told(&plan));
+    assert!(plan.blocked.is_empty() && plan.gaps.is_empty(), "{}", summary(&plan));
     let fields = |change: &stargate::plan::Change| {
         change.fields().iter().map(|field| field.path.to_string()).collect()
     };
@@ -99,7 +99,7 @@ async fn somebody_elses_route_blocks(lab: &Lab) {
         &format!("ip route del {ours}; ip route add {ours} via 10.60.1.6 proto static"),
     );
     let plan = lab.deployment.plan().await;
-    let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
+    let [blocked] = plan.blocked.as_slice() else { panic!("{}", summary(&plan)) };
     assert_eq!((blocked.address.to_string().as_str(), plan.changes.len()), (HOST, 0));
     let shown = "10.244.129.0/24 via 10.60.1.6 dev eth0 proto static";
     assert!(blocked.reason.contains(shown), "{}", blocked.reason);

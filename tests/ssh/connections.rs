@@ -10,7 +10,7 @@ use stargate::inventory::Source;
 use stargate::plan::Plan;
 
 use super::apply::iterate;
-use super::harness::{RefreshOptions, failures, told};
+use super::harness::{RefreshOptions, failures, summary};
 use super::lab::{Lab, Machines, WORKERS};
 use super::machine::run;
 use super::namespaces::alone;
@@ -66,9 +66,9 @@ pub(crate) async fn only_the_well_one_is_mended(
     for (worker, ..) in WORKERS {
         lab.machines.sh(worker, BREAK);
     }
-    let plan = lab.deployment.look(&RefreshOptions::deep()).await.plan;
+    let plan = lab.deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
     let gaps = gaps(&plan);
-    let [(host, reason)] = gaps.as_slice() else { panic!("{why:?}: {}", told(&plan)) };
+    let [(host, reason)] = gaps.as_slice() else { panic!("{why:?}: {}", summary(&plan)) };
     assert_eq!(host, SICK);
     for word in why {
         assert!(reason.contains(word), "{word} is not in: {reason}");
@@ -84,7 +84,7 @@ pub(crate) async fn only_the_well_one_is_mended(
         applied.ending,
         applied.outcomes,
         lab.done(),
-        told(&plan)
+        summary(&plan)
     );
     assert!(lab.machines.all()[SICK].try_sh(here).is_err());
     heal(lab).await;
@@ -190,13 +190,13 @@ fn a_key_that_no_host_knows_is_told() {
         let other = lab.file("other");
         run(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other.to_str().unwrap()]);
         lab.connect_as("other");
-        let plan = lab.deployment.look(&RefreshOptions::deep()).await.plan;
+        let plan = lab.deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
         let gaps = gaps(&plan);
-        assert!(!gaps.is_empty(), "{}", told(&plan));
+        assert!(!gaps.is_empty(), "{}", summary(&plan));
         for (host, reason) in &gaps {
             assert!(reason.contains("authorized_keys"), "{host}: {reason}");
         }
-        assert!(plan.changes.is_empty(), "{}", told(&plan));
+        assert!(plan.changes.is_empty(), "{}", summary(&plan));
     });
 }
 
@@ -245,7 +245,7 @@ fn a_host_that_goes_at_every_step_in_turn_is_resumed() {
             );
             assert!(!failed.contains(&format!("worker/attic/{WELL}: Failed")), "{failed}");
             let others = lab.deployment.plan().await;
-            assert!(!told(&others).contains(WELL), "round {round}: {}", told(&others));
+            assert!(!summary(&others).contains(WELL), "round {round}: {}", summary(&others));
             assert_no_token(lab);
         }
         let cut = cut.lock().unwrap().clone();
@@ -266,8 +266,8 @@ fn a_host_that_goes_at_every_step_in_turn_is_resumed() {
 
 /// No token of a join that failed or ended is left in the cluster.
 fn assert_no_token(lab: &Lab) {
-    let tokens = lab.deployment.world.read(|world| {
-        let Some(store) = &world.kubernetes else { return 0 };
+    let tokens = lab.deployment.sandbox.read(|sandbox| {
+        let Some(store) = &sandbox.kubernetes else { return 0 };
         let secrets = store.list("v1", "Secret", Some("kube-system"));
         secrets.into_iter().filter(|it| it["type"] == "bootstrap.kubernetes.io/token").count()
     });

@@ -180,7 +180,7 @@ impl Lab {
         let ssh = SshHosts::new(shell, "lab", Some(files));
         let hosts = LabHosts {
             ssh: Arc::new(ssh),
-            world: self.deployment.world.clone(),
+            sandbox: self.deployment.sandbox.clone(),
             hostnames: self.machines.all().keys().cloned().collect(),
             watcher: Arc::clone(&self.machines) as Arc<dyn Watcher>,
             preinstalled: vec![
@@ -192,7 +192,7 @@ impl Lab {
             done: Arc::clone(&self.done),
         };
         let hosts: Arc<dyn HostClient> = Arc::new(hosts);
-        self.deployment.doors.hosts = Arc::new(RetryingHosts::new(hosts));
+        self.deployment.clients.hosts = Arc::new(RetryingHosts::new(hosts));
     }
 
     /// What tailscaled does by itself: tells its control server what it offers.
@@ -212,8 +212,8 @@ impl Lab {
             host_key: None,
             host_keys: HostKeyPolicy::AcceptNew,
         };
-        let told = RouterChange::AdvertisedRoutes(prefixes);
-        self.deployment.world.change_router(&target, &told).await.unwrap();
+        let summary = RouterChange::AdvertisedRoutes(prefixes);
+        self.deployment.sandbox.change_router(&target, &summary).await.unwrap();
     }
 
     /// Where host keys are noted.

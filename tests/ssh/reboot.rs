@@ -1,7 +1,7 @@
 //! A reboot, and a restart of tailscaled: the state is back without stargate.
 
 use super::apply::iterate;
-use super::harness::{RefreshOptions, told};
+use super::harness::{RefreshOptions, summary};
 use super::lab::{Lab, ROUTER, WORKERS};
 use super::namespaces::alone;
 use super::network;
@@ -20,8 +20,8 @@ async fn assert_as_wanted(lab: &Lab, before: &[String], after_what: &str) {
     for (worker, _, pod) in WORKERS {
         assert!(network::answers_from_far(pod), "{after_what}: {worker}");
     }
-    let plan = lab.deployment.look(&RefreshOptions::default()).await.plan;
-    assert!(plan.is_empty(), "{after_what}: {}", told(&plan));
+    let plan = lab.deployment.refresh_and_plan(&RefreshOptions::default()).await.plan;
+    assert!(plan.is_empty(), "{after_what}: {}", summary(&plan));
 }
 
 #[test]

@@ -85,8 +85,8 @@ fn assert_nowhere(lab: &Lab, when: &str) {
             assert_eq!(found, "", "{when}");
         }
     }
-    let world = lab.deployment.copy_of_world();
-    let text = serde_json::to_vec(&world).unwrap();
+    let sandbox = lab.deployment.copy_of_state();
+    let text = serde_json::to_vec(&sandbox).unwrap();
     // The auth key itself is an object of the tailnet, which alone may know it.
     let tokens = secrets.iter().filter(|secret| !secret.starts_with("tskey-"));
     assert!(tokens.into_iter().all(|token| !contains(&text, token)), "{when}");

@@ -56,8 +56,8 @@ pub(super) fn request(cluster: &str, node: &str) -> String {
 }
 
 /// Issues a client certificate in the format of the status of a CertificateSigningRequest. Subject
-/// and key are the request's; the key usages are those of a client, whatever the request asks for.
-/// Returns `None` if the request is invalid.
+/// and key are the request's. The key usages are always those of a client. Returns `None` if the
+/// request is invalid.
 pub(super) fn issue(cluster: &str, request: &str) -> Option<String> {
     let pem = String::from_utf8(STANDARD.decode(request).ok()?).ok()?;
     let mut asked = CertificateSigningRequestParams::from_pem(&pem).ok()?;

@@ -80,7 +80,7 @@ impl Host {
     }
 
     /// Everything that the stand-ins were told since the last time.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn summary(&self) -> Vec<String> {
         let log = self.stand_in("log");
         let text = fs::read_to_string(&log).unwrap_or_default();
         let _ = fs::remove_file(log);

@@ -204,8 +204,8 @@ async fn the_wrong_worker_and_a_changed_one_are_refused() {
     assert_eq!(error.to_string(), "the host at 10.50.1.5 calls itself dc1-w1, not dc1-w2");
     let error = hosts.apply_worker_step(&other, &WorkerStep::Kernel).await.unwrap_err();
     assert!(error.to_string().contains("nothing was done"), "{error}");
-    let told = site.worker.told();
-    assert!(!told.iter().any(|told| told.contains("swapoff")), "{told:?}");
+    let summary = site.worker.summary();
+    assert!(!summary.iter().any(|summary| summary.contains("swapoff")), "{summary:?}");
     // Set up anew by somebody else: another key under the same name.
     let theirs = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
     let line = format!("dc1-w1 {}\n", theirs.public_key().to_openssh().unwrap());

@@ -74,7 +74,7 @@ fn router() -> Option<Host> {
     let host = machine()?;
     join(&host);
     settings().iter().for_each(|one| change(&host, one));
-    host.told();
+    host.summary();
     Some(host)
 }
 
@@ -108,8 +108,8 @@ fn a_bare_machine_becomes_a_router() {
 #[test]
 fn the_second_time_changes_nothing() {
     let Some(host) = router() else { return };
-    let (files, told) = (host.files(), host.told());
-    assert!(files.contains("stargate/router/apply") && told.is_empty());
+    let (files, summary) = (host.files(), host.summary());
+    assert!(files.contains("stargate/router/apply") && summary.is_empty());
     let kernel = "ip -4 route show table all proto 117; ip rule; ip -s link show eth0 | head -1";
     let before = host.sh(kernel);
     // The kernel tells every change of a route or rule to whoever listens.
@@ -123,7 +123,7 @@ fn the_second_time_changes_nothing() {
     assert_eq!(host.sh("cat /run/heard"), "");
     assert_eq!(host.sh(kernel), before);
     assert_eq!(host.files(), files);
-    assert!(!host.told().iter().any(|told| told.contains("daemon-reload")));
+    assert!(!host.summary().iter().any(|summary| summary.contains("daemon-reload")));
     assert_as_wanted(&host);
 }
 
@@ -233,9 +233,12 @@ fn removal_leaves_nothing_of_ours() {
     assert_eq!(host.sh("find /etc -path '*stargate*'"), "");
     assert_eq!(host.sh("ls -d /run/stargate* 2>/dev/null || true"), "");
     assert_eq!(host.sh("ip route show table all proto 117; nft list ruleset"), "");
-    let told = host.told();
-    assert!(told.contains(&"tailscale logout".to_owned()), "{told:?}");
-    assert!(told.contains(&"systemctl disable stargate-router.service".to_owned()), "{told:?}");
+    let summary = host.summary();
+    assert!(summary.contains(&"tailscale logout".to_owned()), "{summary:?}");
+    assert!(
+        summary.contains(&"systemctl disable stargate-router.service".to_owned()),
+        "{summary:?}"
+    );
     change(&host, &RouterChange::Remove);
 }
 
@@ -250,9 +253,9 @@ fn a_key_is_roots_alone_and_is_gone_afterwards() {
         host.sh("grep -rl tskey-auth-marked /run/stargate* /etc /var 2>/dev/null || true"),
         ""
     );
-    let told = host.told().join("\n");
-    assert!(!told.contains("tskey-auth-marked"), "{told}");
-    assert!(told.contains("--hostname=dc1-router --timeout"), "{told}");
+    let summary = host.summary().join("\n");
+    assert!(!summary.contains("tskey-auth-marked"), "{summary}");
+    assert!(summary.contains("--hostname=dc1-router --timeout"), "{summary}");
     let list = host.sh("cat /etc/apt/sources.list.d/stargate-tailscale.list");
     assert!(list.starts_with("# Written by stargate for the topology demo."), "{list}");
     assert!(list.contains("https://pkgs.tailscale.com/stable/ubuntu jammy main"), "{list}");
@@ -276,7 +279,7 @@ fn a_package_source_with_another_key_is_not_used() {
         let join = RouterChange::JoinTailnet { auth_key: Secret::new("key") };
         let said = host.must_fail(&router_change("demo", &join));
         assert!(said.contains("nothing was installed"), "{said}");
-        assert!(!host.told().iter().any(|told| told.contains("apt-get install")));
+        assert!(!host.summary().iter().any(|summary| summary.contains("apt-get install")));
     }
 }
 

@@ -76,7 +76,7 @@ fn machine() -> Option<Host> {
 fn worker() -> Option<Host> {
     let host = machine()?;
     steps().iter().for_each(|one| step(&host, one));
-    host.told();
+    host.summary();
     Some(host)
 }
 
@@ -122,7 +122,7 @@ fn the_second_time_changes_nothing() {
     }
     assert_eq!(host.files(), before.0);
     assert_eq!(look(&host), before.1);
-    assert!(!host.told().iter().any(|told| told.contains("install")));
+    assert!(!host.summary().iter().any(|summary| summary.contains("install")));
     steps().iter().for_each(|one| step(&host, one));
     assert_eq!(look(&host), before.1);
 }
@@ -206,9 +206,9 @@ fn a_kubelet_that_is_there_is_taken_as_it_is() {
     let Some(host) = machine() else { return };
     fs::write(host.stand_in("kubelet-version"), "1.33.7").unwrap();
     host.sh("cp /run/stand-ins/packages/kubelet /run/stand-ins/bin/; rm /run/stand-ins/web/*");
-    host.told();
+    host.summary();
     step(&host, &steps()[3]);
-    assert_eq!(host.told(), ["apt-mark hold kubelet kubernetes-cni"]);
+    assert_eq!(host.summary(), ["apt-mark hold kubelet kubernetes-cni"]);
 }
 
 /// An archive such as a release of the CNI plugins, and its digest.
@@ -282,8 +282,11 @@ fn a_site_without_a_way_out_is_only_checked() {
     steps.iter().for_each(|(one, _)| step(&host, one));
     let probe = look(&host);
     assert!(probe.cni_plugins && probe.kubelet_version == Some(version), "{probe:#?}");
-    let told = host.told();
-    assert!(!told.iter().any(|told| told.contains("apt") || told.contains("curl")), "{told:?}");
+    let summary = host.summary();
+    assert!(
+        !summary.iter().any(|summary| summary.contains("apt") || summary.contains("curl")),
+        "{summary:?}"
+    );
     step(&host, &WorkerStep::Reset);
     assert_eq!(host.sh("ls /opt/cni/bin"), "host-local\nloopback\n", "they are the site's");
 }
@@ -294,7 +297,7 @@ fn another_host_is_left_alone() {
     let reset = worker_step("demo", &WorkerStep::Kernel);
     let said = host.must_fail(&reset.clone().only_on("dc1-w2"));
     assert!(said.contains("calls itself dc1-w1, not dc1-w2; nothing was done"), "{said}");
-    assert!(host.told().is_empty());
+    assert!(host.summary().is_empty());
     host.must(&reset.only_on("DC1-w1"));
 }
 
