@@ -27,7 +27,7 @@ TENANT = "7e6a0c1e-0000-4000-8000-000000000002"
 
 
 class FixedToken:
-    """A credential that is always the same word."""
+    """A credential with a constant token."""
 
     def __init__(self, word):
         self.word = word
@@ -54,7 +54,7 @@ class Clients:
 
 
 def secret(served):
-    """A service principal; its token comes from the sandbox too."""
+    """A service principal, whose token the sandbox issues."""
     return ClientSecretCredential(
         TENANT,
         "client",
@@ -66,7 +66,7 @@ def secret(served):
 
 
 def door(checks, served, subscription):
-    """Who is let in, and whether the certificate is looked at."""
+    """Authentication, and validation of the server certificate."""
     bad = Clients(served, subscription, FixedToken("refused"))
     with checks.refused(
         "a bad token is refused",

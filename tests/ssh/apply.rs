@@ -1,11 +1,11 @@
-//! From bare hosts to the target state, and nothing to do after that.
+//! An apply turns bare hosts into the target state, after which no changes are left.
 
 use super::harness::{RefreshOptions, summary};
 use super::lab::{Lab, ROUTER, WORKERS};
-use super::namespaces::alone;
+use super::namespaces::run_isolated;
 use super::network;
 
-/// Applies, and makes sure that nothing is left to do, however closely looked at.
+/// Applies, and asserts that even a deep refresh shows no changes.
 pub(crate) async fn iterate(lab: &Lab) {
     lab.deployment.iterate().await;
     let plan = lab.deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
@@ -15,17 +15,20 @@ pub(crate) async fn iterate(lab: &Lab) {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn bare_hosts_become_a_datacenter() {
-    alone("apply::bare_hosts_become_a_datacenter", async |lab| {
+    run_isolated("apply::bare_hosts_become_a_datacenter", async |lab| {
         for (_, address, pod) in WORKERS {
-            assert!(!network::answers_operator(address), "a worker is reached by no other way");
-            assert!(!network::answers_from_far(pod));
+            assert!(
+                !network::reachable_by_operator(address),
+                "a worker is reached by no other way"
+            );
+            assert!(!network::reachable_from_far(pod));
         }
         iterate(lab).await;
         for (worker, address, pod) in WORKERS {
-            assert!(network::answers_from_far(pod), "{worker}");
-            assert!(!network::answers_operator(address));
+            assert!(network::reachable_from_far(pod), "{worker}");
+            assert!(!network::reachable_by_operator(address));
         }
-        // Nothing is left to do, so nothing is done.
+        // A second apply has nothing to do and writes nothing.
         let files = "cd /etc && find . -newer /etc/lab-installed ! -type d -printf '%p %T@\n'";
         let look = |lab: &Lab| -> Vec<String> {
             [ROUTER, WORKERS[0].0, WORKERS[1].0]

@@ -1,5 +1,5 @@
-//! The door to the lab's hosts: SSH to the real ones, and the sandbox's picture
-//! of them told the same.
+//! The host client of the lab: makes each change on the real host over SSH, and the same change on
+//! the sandbox's emulated host.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -10,28 +10,28 @@ use stargate::provider::host::{
 };
 use stargate::sandbox::SharedSandbox;
 
-/// What happens around the work on hosts.
+/// Observes the work on hosts.
 pub(crate) trait Watcher: Send + Sync {
-    /// Before anything is sent to a host.
+    /// Called before anything is sent to a host.
     fn before(&self, _hostname: &str, _doing: &str) {}
-    /// A router has joined the tailnet under this address.
+    /// A router joined the tailnet with this address.
     fn joined(&self, hostname: &str, address: std::net::Ipv4Addr);
-    /// The cluster has signed this worker's certificate.
+    /// The cluster issued this worker's certificate.
     fn certified(&self, hostname: &str);
 }
 
-/// The door; hosts that are not in the lab are the sandbox's alone.
+/// The host client. Hosts outside of the lab exist only in the sandbox.
 pub(crate) struct LabHosts {
     pub(crate) ssh: Arc<dyn HostClient>,
     pub(crate) sandbox: SharedSandbox,
     pub(crate) hostnames: Vec<String>,
     pub(crate) watcher: Arc<dyn Watcher>,
-    /// What the site has on its workers: no step brings it, so that the sandbox
-    /// does not hear of it.
+    /// Steps whose result is preinstalled on the workers. Stargate does not run them, so the
+    /// sandbox has to be told.
     pub(crate) preinstalled: Vec<WorkerStep>,
-    /// Every key and token that was given to a host.
+    /// Every key and token that was sent to a host.
     pub(crate) secrets: Arc<Mutex<BTreeSet<String>>>,
-    /// What was done on the lab's hosts, probes left out.
+    /// The changes and steps on the lab's hosts, without probes.
     pub(crate) done: Arc<Mutex<Vec<String>>>,
 }
 
@@ -51,7 +51,7 @@ impl LabHosts {
     }
 }
 
-/// The name of a change or step, without what is in it.
+/// The name of a change or step, without its fields.
 fn name_of(what: &impl std::fmt::Debug) -> String {
     let text = format!("{what:?}");
     text.chars().take_while(|character| character.is_alphanumeric()).collect()
@@ -110,7 +110,7 @@ impl HostClient for LabHosts {
         if self.is_real(target) {
             let doing = name_of(step);
             if let WorkerStep::BootstrapKubeconfig { token, .. } = step {
-                // The half behind the dot is the secret one.
+                // The part after the dot is the secret.
                 let secret = token.expose().rsplit('.').next().unwrap_or_default();
                 self.secrets.lock().unwrap().insert(secret.to_owned());
             }

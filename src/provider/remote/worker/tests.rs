@@ -23,7 +23,7 @@ fn configuration() -> KubeletConfiguration {
     }
 }
 
-/// The values of a script, without the tools and the work behind them.
+/// The values of a script, without the tools and the body.
 fn shown(script: &HostScript) -> String {
     let values = script.script.split("# Tools of all scripts").next().unwrap();
     let values = values.split("apply='").next().unwrap();
