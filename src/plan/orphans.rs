@@ -67,24 +67,11 @@ fn place_and_name(key: &ObjectKey) -> String {
 }
 
 fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> ResourceDecision {
-    let planned_because_of = "nothing in the topology asks for it".to_owned();
-    ResourceDecision::Change(Box::new(Change {
-        address: address.clone(),
-        key: key.clone(),
-        action: Action::Delete,
-        differences: Vec::new(),
-        before: Some(observed.resource.clone()),
-        after: None,
-        ownership: Some(observed.ownership.clone()),
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of,
-        caused_by: None,
-        interrupts: interruption(&observed.resource),
-        wave: None,
-        requested: false,
-    }))
+    let reason = "nothing in the topology asks for it";
+    let mut change =
+        Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
+    change.interrupts = interruption(&observed.resource);
+    ResourceDecision::Change(Box::new(change))
 }
 
 /// What stops working when an object goes.
