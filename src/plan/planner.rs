@@ -95,7 +95,7 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision 
         return ResourceDecision::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    let waits_for = diff::pending_on(&desired.resource);
+    let waits_for = desired.resource.awaits();
     // What an unread source would have told is not to come: it is only hidden.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
         return ResourceDecision::Hidden(gap.clone());
