@@ -10,7 +10,7 @@ use super::impact::{Reachability, Wait};
 use super::topological_sort;
 use super::{Finding, InWave, Rollout, Severity};
 use crate::diagnostics::Code;
-use crate::inventory::Gap;
+use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
 /// What would be done, in order, and what would not be and why.
@@ -149,6 +149,49 @@ pub struct Change {
 }
 
 impl Change {
+    /// A change without values and without dependencies. Every change is made
+    /// by this function, so a new field gets its default here.
+    pub fn new(
+        address: Address,
+        key: ObjectKey,
+        action: Action,
+        planned_because_of: impl Into<String>,
+    ) -> Self {
+        Self {
+            address,
+            key,
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: planned_because_of.into(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+        }
+    }
+
+    /// Sets the observed value and its owner.
+    pub(super) fn with_before(mut self, observed: &Observed) -> Self {
+        self.before = Some(observed.resource.clone());
+        self.ownership = Some(observed.ownership.clone());
+        self
+    }
+
+    /// Sets the desired value and the fields in which the observed one differs
+    /// from it. Call [`Change::with_before`] first.
+    pub(super) fn with_after(mut self, desired: &Resource) -> Self {
+        self.differences =
+            self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
+        self.after = Some(desired.clone());
+        self
+    }
+
     /// Field by field. What comes or goes as a whole is spelt out of its value:
     /// a plan that held both would be twice as large and twice as long in the
     /// making.

@@ -22,17 +22,6 @@ pub(super) async fn make(
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
     match wanted {
-        Resource::ResourceGroup(_)
-        | Resource::ManagedCluster(_)
-        | Resource::VirtualNetwork(_)
-        | Resource::Subnet(_)
-        | Resource::RouteTableAssociation(_)
-        | Resource::NatGateway(_)
-        | Resource::NetworkSecurityGroup(_)
-        | Resource::PublicIpAddress(_)
-        | Resource::NetworkInterface(_)
-        | Resource::VirtualMachine(_)
-        | Resource::RouteTable(_) => azure::put(round, change, wanted, current).await,
         Resource::TailnetDevice(device) => tailnet::await_device(round, change, device).await,
         Resource::AdvertisedRoutes(routes) => hosts::advertise(round, change, routes).await,
         Resource::ApprovedRoutes(routes) => tailnet::approve(round, routes).await,
@@ -43,6 +32,8 @@ pub(super) async fn make(
             workers::reboot(round, change, worker).await
         }
         Resource::Worker(worker) => workers::join(round, change, worker).await,
+        // All others stand in Azure, and are written alike.
+        _ => azure::put(round, change, wanted, current).await,
     }
 }
 
