@@ -15,6 +15,7 @@ use super::waves::{Turn, Waves};
 use super::{Round, effects, replaced};
 use crate::plan::destroy_create::Phase;
 use crate::plan::{Action, Change, Plan};
+use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
 use crate::resource::{Address, Kind, Resource};
 
@@ -234,9 +235,15 @@ pub(super) async fn read(
     change: &Change,
 ) -> Result<crate::refresh::Current, Outcome> {
     let target = effects::router_target(round, change).await?;
-    read_one(round.run.doors, round.access.as_ref(), target.as_ref(), round.run.scope, change)
-        .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+    read_one(
+        &round.run.readers,
+        round.cluster.as_ref().map(|it| it.client.as_ref() as &dyn ClusterRead),
+        target.as_ref(),
+        round.run.scope,
+        change,
+    )
+    .await
+    .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.

@@ -7,13 +7,14 @@ use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::routers::RouterAddresses;
 use super::unfinished::Unfinished;
-use super::{Round, Run};
+use super::{ClusterWriter, Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::diagnostics::Code;
 use crate::inventory::Inventory;
 use crate::plan::impact::{make_before_break, reachability};
 use crate::plan::preflight::live_lints;
 use crate::plan::{Finding, Plan, PlanInput, Severity, plan, surviving};
+use crate::provider::access::ClusterAccess;
 use crate::refresh::{Observation, observe};
 use crate::resource::{Address, Api};
 use crate::topology::model::Topology;
@@ -67,13 +68,13 @@ pub enum ApplyStatus {
 
 /// Reads the world and plans.
 pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
-    let before = run.doors.requests.by_api();
-    let mut observation = observe(run.doors, run.scope, run.now).await;
+    let before = run.clients.requests.by_api();
+    let mut observation = observe(&run.readers, run.scope, run.now).await;
     let topology = run.scope.topology;
     observation.findings.extend(live_lints(topology, &observation.facts, &observation.tailnet));
     let whole = build(topology, &observation.facts, &mut observation.findings);
     observation.refresh_by_id(&whole).await;
-    let requests = since(&before, &run.doors.requests.by_api());
+    let requests = since(&before, &run.clients.requests.by_api());
     let is_error = |finding: &Finding| finding.severity == Severity::Error;
     if observation.findings.iter().any(is_error) && !run.scope.destroying {
         let plan = nothing(run, &observation, requests);
@@ -321,15 +322,27 @@ async fn run_round(run: &Run<'_>, planned: &Planned, number: u32) -> BTreeMap<Ad
         .cluster
         .as_ref()
         .map_or(Ipv4Addr::UNSPECIFIED, |cluster| cluster.dns_service_ip);
-    let access = planned.observation.cluster_access().cloned();
+    let cluster = connect(run, planned.observation.cluster_access()).await;
     let round = Round {
         run,
-        access,
+        cluster,
         dns_service_ip,
         routers: RouterAddresses::default(),
         unfinished: Unfinished::default(),
     };
     execute(&round, &planned.plan).await
+}
+
+/// A client that writes to the cluster, where the plan could read it.
+async fn connect(run: &Run<'_>, access: Option<&ClusterAccess>) -> Option<ClusterWriter> {
+    let credentials = access?.credentials.clone();
+    match credentials.connect(run.clients).await {
+        Ok(client) => Some(ClusterWriter { client, credentials }),
+        Err(error) => {
+            tracing::warn!(%error, "no client of the cluster for this iteration");
+            None
+        }
+    }
 }
 
 /// What the user said yes to.

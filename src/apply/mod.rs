@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
-use crate::provider::access::ClusterAccess;
-use crate::provider::clients::Clients;
+use crate::provider::access::ClusterCredentials;
+use crate::provider::clients::{Clients, ReadClients};
+use crate::provider::read_write::ClusterWrite;
 use crate::refresh::Scope;
 use events::Reporter;
 
@@ -49,8 +50,10 @@ pub type Now = dyn Fn() -> Timestamp + Send + Sync;
 
 /// What every command of an apply works with.
 pub struct Run<'a> {
-    /// The doors.
-    pub doors: &'a Clients,
+    /// What changes are made with.
+    pub clients: &'a Clients,
+    /// What live state is read with.
+    pub readers: ReadClients,
     /// The topology and how it is looked at.
     pub scope: &'a Scope<'a>,
     /// Hears of everything.
@@ -64,8 +67,15 @@ pub struct Run<'a> {
 /// What the steps of one round work with.
 struct Round<'a> {
     run: &'a Run<'a>,
-    access: Option<ClusterAccess>,
+    cluster: Option<ClusterWriter>,
     dns_service_ip: std::net::Ipv4Addr,
     routers: routers::RouterAddresses,
     unfinished: unfinished::Unfinished,
+}
+
+/// A client that writes to the cluster, and what a joining worker needs to know
+/// of the cluster.
+struct ClusterWriter {
+    client: Arc<dyn ClusterWrite>,
+    credentials: ClusterCredentials,
 }

@@ -26,7 +26,7 @@ impl RouterAddresses {
         if let Some(address) = known.get(router) {
             return Ok(Some(*address));
         }
-        let device = find_device(run.doors, run.scope, router).await?;
+        let device = find_device(&run.readers, run.scope, router).await?;
         let address = device.and_then(|device| device.addresses.first().copied());
         known.extend(address.map(|address| (router.to_owned(), address)));
         Ok(address)

@@ -41,7 +41,7 @@ const SANDBOX_KEY: &str =
 pub(crate) struct Session {
     /// The topology and what is known of its file.
     pub(crate) loaded: Loaded,
-    doors: Clients,
+    clients: Clients,
     subscription: SubscriptionId,
     ssh_public_key: String,
     sandbox: Option<(Server, crate::sandbox::folder::Saver)>,
@@ -59,12 +59,12 @@ pub(crate) struct RefreshOptions {
 }
 
 impl Session {
-    /// Loads the topology and opens the doors.
+    /// Loads the topology and makes the clients.
     pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
         Self::of(topology::load_or_report(global, ui)?, global).await
     }
 
-    /// Opens the doors for a topology that was loaded already.
+    /// Makes the clients for a topology that was loaded already.
     pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
         match global.sandbox_folder() {
             Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
@@ -79,7 +79,7 @@ impl Session {
         let (world, saver) = sandbox_state::open(folder, Some(&loaded.topology))?;
         world.change(|world, now| world.log.begin(command, now));
         let server = sandbox_state::serve(&world, false, folder).await?;
-        let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
+        let clients = sandbox_clients(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded
             .topology
             .azure
@@ -91,7 +91,7 @@ impl Session {
         let sandbox = Some((server, saver));
         Ok(Self {
             loaded,
-            doors,
+            clients,
             subscription,
             ssh_public_key,
             sandbox,
@@ -119,30 +119,30 @@ impl Session {
         let limits = Limits::published();
         let kubeconfig = chosen_kubeconfig(&lookup)?;
         let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
-        let doors = Clients {
+        let clients = Clients {
             kubeconfig,
-            arm: ArmClient::new(
+            azure: Arc::new(ArmClient::new(
                 transport.clone(),
                 PUBLIC_CLOUD,
                 Arc::new(azure),
                 limits.clone(),
                 requests.clone(),
-            ),
-            tailnet: TailnetClient::new(
+            )),
+            tailnet: Arc::new(TailnetClient::new(
                 transport,
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
                 limits,
                 requests.clone(),
-            ),
-            connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            )),
+            cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
             hosts,
             requests,
         };
         Ok(Self {
             loaded,
-            doors,
+            clients,
             subscription,
             ssh_public_key,
             sandbox: None,
@@ -164,12 +164,19 @@ impl Session {
 
     /// What an apply works with.
     pub(crate) fn run<'a>(&'a self, scope: &'a Scope<'a>, reporter: &'a dyn Reporter) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now: CLOCK, stop: self.stop.clone() }
+        Run {
+            clients: &self.clients,
+            readers: self.clients.read_only(),
+            scope,
+            reporter,
+            now: CLOCK,
+            stop: self.stop.clone(),
+        }
     }
 
     /// Hangs up, keeps the sandbox's world and closes it.
     pub(crate) async fn close(self) -> Result<(), CliError> {
-        self.doors.hosts.close().await;
+        self.clients.hosts.close().await;
         let Some((server, saver)) = self.sandbox else { return Ok(()) };
         server.stop().await;
         saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
@@ -186,7 +193,7 @@ fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 
 /// The real clients, pointed at the sandbox's faces. It has no limits of its
 /// own to be held to.
-fn sandbox_doors(
+fn sandbox_clients(
     topology: &Topology,
     endpoints: &Endpoints,
     world: crate::sandbox::SharedWorld,
@@ -196,22 +203,22 @@ fn sandbox_doors(
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             transport.clone(),
             &endpoints.azure,
             token,
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             transport,
             &endpoints.tailscale,
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("sandbox")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+        )),
+        cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })

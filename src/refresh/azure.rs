@@ -18,7 +18,7 @@ use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::azure::api_version::{self, RESOURCES as GROUPS_VERSION};
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SideName;
@@ -49,19 +49,19 @@ pub(super) struct Answers {
 }
 
 /// Reads all lists side by side.
-pub(super) async fn read(doors: &Clients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
+pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups_path = format!("{subscription}/resourcegroups");
-    let groups = doors.arm.list(&groups_path, GROUPS_VERSION);
+    let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
     let lists = try_join_all(TYPES.map(|resource_type| {
         let path = format!("{subscription}/providers/{resource_type}");
         async move {
             let version = api_version::of_type(resource_type);
-            Ok::<_, ApiError>((resource_type, doors.arm.list(&path, version).await?))
+            Ok::<_, ApiError>((resource_type, clients.azure.list(&path, version).await?))
         }
     }));
     let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = groups::read_contents(doors, scope, &groups).await?;
+    let contents = groups::read_contents(clients, scope, &groups).await?;
     Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
 }
 

@@ -9,7 +9,7 @@ use super::azure::id_of;
 use super::{Observation, Scope};
 use crate::provider::azure::api_version::RESOURCES as GROUPS_VERSION;
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
 use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
 use crate::topology::model::Site;
@@ -20,7 +20,7 @@ pub(super) const TYPE: &str = "Microsoft.Resources/resourceGroups";
 
 /// Looks into the resource groups of ours that may have to go.
 pub(super) async fn read_contents(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     groups: &[Value],
 ) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
@@ -33,7 +33,7 @@ pub(super) async fn read_contents(
         .filter_map(id_of);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
-        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
+        let contents = clients.azure.list(&path, GROUPS_VERSION).await?;
         Ok((id, contents))
     }))
     .await

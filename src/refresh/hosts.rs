@@ -7,7 +7,7 @@ use futures::StreamExt;
 use super::{Clock, Observation, Scope, targets};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::host::RouterHost;
@@ -21,7 +21,7 @@ const WIDTH: usize = 32;
 
 /// Looks at the routers, and at the workers if asked to.
 pub(super) async fn read(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     (devices, now): (&BTreeMap<String, TailnetDevice>, &Clock),
     observation: &mut Observation,
@@ -30,7 +30,7 @@ pub(super) async fn read(
     let probes: Vec<(Side, HostTarget, Result<RouterProbe, HostError>)> =
         futures::stream::iter(targets)
             .map(|(side, target)| async move {
-                let probe = doors.hosts.probe_router(&target).await;
+                let probe = clients.hosts.probe_router(&target).await;
                 (side, target, probe)
             })
             .buffer_unordered(WIDTH)
@@ -49,7 +49,7 @@ pub(super) async fn read(
         }
     }
     if scope.deep {
-        read_workers(doors, scope, now, observation).await;
+        read_workers(clients, scope, now, observation).await;
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
 }
 
 async fn read_workers(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     now: &Clock,
     observation: &mut Observation,
@@ -134,7 +134,7 @@ async fn read_workers(
     }
     let probes: Vec<(HostTarget, Result<WorkerProbe, HostError>)> = futures::stream::iter(wanted)
         .map(|(_, target)| async move {
-            let probe = doors.hosts.probe_worker(&target).await;
+            let probe = clients.hosts.probe_worker(&target).await;
             (target, probe)
         })
         .buffer_unordered(WIDTH)

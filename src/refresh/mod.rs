@@ -20,7 +20,7 @@ use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::preflight::TailnetFacts;
 use crate::plan::{Finding, WorkerRequest};
 use crate::provider::access::ClusterAccess;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::cluster::LiveManifest;
 use crate::provider::error::ApiError;
 use crate::resource::{ObjectKey, Owner, Side};
@@ -126,13 +126,13 @@ pub struct Observation {
     pub read_at: BTreeMap<Source, Timestamp>,
     /// The cluster's objects, whole.
     manifests: BTreeMap<ObjectKey, LiveManifest>,
-    /// The open door to the cluster.
+    /// The client of the cluster, if it could be read.
     access: Option<ClusterAccess>,
 }
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
-pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observation {
+pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation {
         inventory: Inventory::default(),
         facts: Facts {
@@ -152,16 +152,16 @@ pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observa
         access: None,
     };
     let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
-        timed(azure::read(doors, scope), now),
-        timed(tailnet::read(doors, scope), now)
+        timed(azure::read(clients, scope), now),
+        timed(tailnet::read(clients, scope), now)
     );
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
     let devices = tailnet::note(tailnet, scope, &mut observation);
-    cluster::read(doors, scope, &mut observation).await;
+    cluster::read(clients, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
-    hosts::read(doors, scope, (&devices, now), &mut observation).await;
+    hosts::read(clients, scope, (&devices, now), &mut observation).await;
     observation
 }
 

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::{Scope, cluster, hosts};
 use crate::inventory::Observed;
 use crate::plan::Change;
-use crate::provider::access::ClusterAccess;
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
+use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SideName;
@@ -47,30 +47,31 @@ pub struct Current {
 ///
 /// The service did not answer, or what it answered cannot be read.
 pub async fn read_one(
-    doors: &Clients,
-    access: Option<&ClusterAccess>,
+    clients: &ReadClients,
+    cluster: Option<&dyn ClusterRead>,
     target: Option<&HostTarget>,
     scope: &Scope<'_>,
     change: &Change,
 ) -> Result<Current, ReadError> {
     match &change.key {
-        ObjectKey::Azure(id) => azure(doors, scope, id, change).await,
-        ObjectKey::AzureAssociation(id) => association(doors, id).await,
+        ObjectKey::Azure(id) => azure(clients, scope, id, change).await,
+        ObjectKey::AzureAssociation(id) => association(clients, id).await,
         ObjectKey::Device(name)
         | ObjectKey::DeviceAdvertised(name)
-        | ObjectKey::DeviceApproved(name) => device(doors, scope, name, &change.key).await,
-        ObjectKey::Kubernetes(_) => kubernetes(access, scope, change).await,
-        ObjectKey::Host(_) => router(doors, target).await,
+        | ObjectKey::DeviceApproved(name) => device(clients, scope, name, &change.key).await,
+        ObjectKey::Kubernetes(_) => kubernetes(cluster, scope, change).await,
+        ObjectKey::Host(_) => router(clients, target).await,
     }
 }
 
 async fn azure(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     id: &ArmId,
     change: &Change,
 ) -> Result<Current, ReadError> {
-    let body = doors.arm.get(id).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+    let body =
+        clients.azure.get(id).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let Some(body) = body else { return Ok(Current::default()) };
     let resource_type =
         id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
@@ -88,9 +89,9 @@ async fn azure(
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }
 
-async fn association(doors: &Clients, subnet: &ArmId) -> Result<Current, ReadError> {
+async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, ReadError> {
     let body =
-        doors.arm.get(subnet).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+        clients.azure.get(subnet).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let Some(body) = body else { return Ok(Current::default()) };
     let value = codec::association::decode(&body)
         .map_err(|error| ReadError::new(&error, "look at the subnet in the portal"))?;
@@ -103,12 +104,12 @@ async fn association(doors: &Clients, subnet: &ArmId) -> Result<Current, ReadErr
 
 /// The device of a host name: among several the connected one.
 pub(crate) async fn find_device(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     name: &str,
 ) -> Result<Option<TailnetDevice>, ReadError> {
     let devices =
-        doors.tailnet.devices().await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+        clients.tailnet.devices().await.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let tag = scope.topology.tailnet.tag.as_str();
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
@@ -120,12 +121,12 @@ pub(crate) async fn find_device(
 }
 
 async fn device(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     name: &str,
     key: &ObjectKey,
 ) -> Result<Current, ReadError> {
-    let Some(device) = find_device(doors, scope, name).await? else {
+    let Some(device) = find_device(clients, scope, name).await? else {
         return Ok(Current::default());
     };
     let hostname = device.hostname;
@@ -146,19 +147,19 @@ async fn device(
 }
 
 async fn kubernetes(
-    access: Option<&ClusterAccess>,
+    client: Option<&dyn ClusterRead>,
     scope: &Scope<'_>,
     change: &Change,
 ) -> Result<Current, ReadError> {
     let remedy = "check that this machine reaches the cluster's API server";
-    let Some(access) = access else {
+    let Some(client) = client else {
         return Err(ReadError::new(&"there is no way to the cluster yet", remedy));
     };
     let failed = |error: &dyn std::fmt::Display| ReadError::new(error, remedy);
     let resource = change.after.as_ref().or(change.before.as_ref());
     let observed = match resource {
         Some(Resource::Worker(worker)) => {
-            let node = access.door.node(&worker.name).await.map_err(|error| failed(&error))?;
+            let node = client.node(&worker.name).await.map_err(|error| failed(&error))?;
             node.and_then(|node| {
                 Some(Observed {
                     resource: Resource::Worker(cluster::worker(&node, scope)?),
@@ -166,8 +167,7 @@ async fn kubernetes(
                 })
             })
         }
-        Some(Resource::CiliumNode(wanted)) => access
-            .door
+        Some(Resource::CiliumNode(wanted)) => client
             .cilium_node(&wanted.name)
             .await
             .map_err(|error| failed(&error))?
@@ -176,7 +176,7 @@ async fn kubernetes(
                 ownership: Ownership::Inherited,
             }),
         Some(Resource::Manifest(manifest)) => {
-            manifest_now(access, manifest).await.map_err(|error| failed(&error))?
+            manifest_now(client, manifest).await.map_err(|error| failed(&error))?
         }
         _ => None,
     };
@@ -184,20 +184,19 @@ async fn kubernetes(
 }
 
 async fn manifest_now(
-    access: &ClusterAccess,
+    client: &dyn ClusterRead,
     manifest: &Manifest,
 ) -> Result<Option<Observed>, crate::provider::cluster::ClusterError> {
-    let live =
-        access.door.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
+    let live = client.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
     Ok(live.map(|live| Observed {
         resource: Resource::Manifest(live.seen_against(manifest)),
         ownership: live.ownership,
     }))
 }
 
-async fn router(doors: &Clients, target: Option<&HostTarget>) -> Result<Current, ReadError> {
+async fn router(clients: &ReadClients, target: Option<&HostTarget>) -> Result<Current, ReadError> {
     let Some(target) = target else { return Ok(Current::default()) };
-    let probe = doors.hosts.probe_router(target).await;
+    let probe = clients.hosts.probe_router(target).await;
     let probe = probe.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let observed = Observed {
         resource: Resource::RouterHost(hosts::router_host(probe)),

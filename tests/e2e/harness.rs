@@ -19,6 +19,7 @@ use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::RequestCount;
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
@@ -171,7 +172,14 @@ impl Deployment {
         reporter: &'a dyn Reporter,
         now: &'a Now,
     ) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now, stop: self.stop.clone() }
+        Run {
+            clients: &self.doors,
+            readers: self.doors.read_only(),
+            scope,
+            reporter,
+            now,
+            stop: self.stop.clone(),
+        }
     }
 
     /// Applies, and makes sure that nothing is left to do.
@@ -213,22 +221,22 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
     let wire = Arc::new(InMemory::new(world.clone()));
     Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
             Arc::new(StaticToken(Secret::new("azure-token"))),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             wire,
             "https://tailscale.sandbox",
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
+        )),
+        cluster: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
         requests,
     }
@@ -246,12 +254,12 @@ impl ClusterConnector for PassThrough {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.world.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
             .with_layer(&CountLayer(self.requests.clone()))
             .build();
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
 }
 

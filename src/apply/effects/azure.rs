@@ -37,7 +37,7 @@ pub(super) async fn put(
     let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
-            round.run.doors.hosts.host_recreated(&change.address.name).await;
+            round.run.clients.hosts.host_recreated(&change.address.name).await;
             Some(machine_creation(round, change, machine).await?)
         }
         _ => None,
@@ -46,7 +46,7 @@ pub(super) async fn put(
     let Some(body) = body else { return Ok(()) };
     let body = body.map_err(|error| failed(&error, "run the same command again"))?;
     progress(round, change, "writing and waiting for Azure to finish");
-    let arm = &round.run.doors.arm;
+    let arm = &round.run.clients.azure;
     let precondition = precondition(change, base);
     if let Err(error) = arm.put(id, &body, precondition).await {
         return settle(round, id, change, error).await;
@@ -69,7 +69,7 @@ async fn settle(
     if !error.is_precondition_failed() && !error.is_conflict() {
         return Err(of_api(&error));
     }
-    let body = round.run.doors.arm.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
+    let body = round.run.clients.azure.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
     let resource_type = id.resource_type().unwrap_or_default();
     let now = body.as_ref().and_then(|body| match &change.after {
         Some(Resource::RouteTableAssociation(_)) => {
@@ -109,7 +109,7 @@ async fn machine_creation(
         MachineRole::Router => {
             progress(round, change, "making an auth key for the tailnet");
             let description = format!("stargate {name}");
-            let key = round.run.doors.tailnet.create_auth_key(tag, &description).await;
+            let key = round.run.clients.tailnet.create_auth_key(tag, &description).await;
             Some(key.map_err(|error| of_api(&error))?)
         }
     };
@@ -125,7 +125,7 @@ async fn pools(
     base: &Value,
 ) -> Result<(), Outcome> {
     let changes = managed_cluster::pool_changes(cluster, base);
-    let arm = &round.run.doors.arm;
+    let arm = &round.run.clients.azure;
     for (name, body) in &changes.create {
         let pool = cluster_id.child("agentPools", name);
         arm.put(&pool, body, Precondition::None).await.map_err(|error| of_api(&error))?;
@@ -139,12 +139,12 @@ async fn pools(
 
 /// Waits until nothing works on an object any more.
 pub(super) async fn wait(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
-    round.run.doors.arm.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
+    round.run.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
 /// Deletes an object and waits until it is gone.
 pub(super) async fn delete(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
-    round.run.doors.arm.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
+    round.run.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
 }
 
 /// Takes our table off a subnet that is not ours.
@@ -159,6 +159,6 @@ pub(super) async fn detach(
     let body = codec::association::encode(&nothing, Some(base));
     let precondition =
         codec::etag(base).map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
-    let answer = round.run.doors.arm.put(subnet, &body, precondition).await;
+    let answer = round.run.clients.azure.put(subnet, &body, precondition).await;
     answer.map(drop).map_err(|error| of_api(&error))
 }

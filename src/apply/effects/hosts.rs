@@ -67,7 +67,7 @@ pub(super) async fn join_tailnet(round: &Round<'_>, change: &Change) -> Result<(
         return Ok(());
     }
     let target = reachable_router(round, change).await?;
-    let hosts = &round.run.doors.hosts;
+    let hosts = &round.run.clients.hosts;
     let probe = hosts.probe_router(&target).await.map_err(|error| of_host(&error))?;
     if probe.tailscale.is_some_and(|tailscale| tailscale.running) {
         return Ok(());
@@ -76,7 +76,7 @@ pub(super) async fn join_tailnet(round: &Round<'_>, change: &Change) -> Result<(
     let description = format!("stargate {}", change.address.name);
     let auth_key = round
         .run
-        .doors
+        .clients
         .tailnet
         .create_auth_key(tag, &description)
         .await
@@ -98,7 +98,7 @@ pub(super) async fn configure(
         _ => None,
     };
     for step in differing(wanted, seen) {
-        let changed = round.run.doors.hosts.change_router(&target, &step).await;
+        let changed = round.run.clients.hosts.change_router(&target, &step).await;
         changed.map_err(|error| of_host(&error))?;
     }
     Ok(())
@@ -157,7 +157,7 @@ pub(super) async fn advertise(
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
     let target = reachable_router(round, change).await?;
     let offer = RouterChange::AdvertisedRoutes(prefixes.clone());
-    let changed = round.run.doors.hosts.change_router(&target, &offer).await;
+    let changed = round.run.clients.hosts.change_router(&target, &offer).await;
     changed.map_err(|error| of_host(&error))
 }
 
@@ -170,6 +170,6 @@ pub(super) async fn clean(round: &Round<'_>, change: &Change) -> Result<(), Outc
         return Ok(());
     }
     let target = reachable_router(round, change).await?;
-    let removed = round.run.doors.hosts.change_router(&target, &RouterChange::Remove).await;
+    let removed = round.run.clients.hosts.change_router(&target, &RouterChange::Remove).await;
     removed.map_err(|error| of_host(&error))
 }

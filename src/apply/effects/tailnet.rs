@@ -31,7 +31,7 @@ pub(super) async fn await_device(
     progress(round, change, "waiting for the router to join the tailnet");
     let deadline = Instant::now() + JOIN_WITHIN;
     loop {
-        let found = find_device(round.run.doors, round.run.scope, &device.hostname).await;
+        let found = find_device(&round.run.readers, round.run.scope, &device.hostname).await;
         if found.map_err(of_read)?.is_some_and(|device| device.online) {
             return Ok(());
         }
@@ -50,22 +50,22 @@ pub(super) async fn await_device(
 /// Has the tailnet accept exactly these prefixes from a router.
 pub(super) async fn approve(round: &Round<'_>, routes: &RouteSet) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
-    let device = find_device(round.run.doors, round.run.scope, &routes.hostname).await;
+    let device = find_device(&round.run.readers, round.run.scope, &routes.hostname).await;
     let Some(device) = device.map_err(of_read)? else {
         return Err(failed(
             &format!("{} is not in the tailnet", routes.hostname),
             "run the same command again once the router has joined",
         ));
     };
-    let answer = round.run.doors.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
+    let answer = round.run.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
     answer.map(drop).map_err(|error| failed(&error, error.remedy()))
 }
 
 /// Removes a device.
 pub(super) async fn delete_device(round: &Round<'_>, name: &str) -> Result<(), Outcome> {
-    let device = find_device(round.run.doors, round.run.scope, name).await.map_err(of_read)?;
+    let device = find_device(&round.run.readers, round.run.scope, name).await.map_err(of_read)?;
     let Some(device) = device else { return Ok(()) };
     round.routers.forget(&device.hostname).await;
-    let answer = round.run.doors.tailnet.delete_device(&device.node_id).await;
+    let answer = round.run.clients.tailnet.delete_device(&device.node_id).await;
     answer.map_err(|error| failed(&error, error.remedy()))
 }

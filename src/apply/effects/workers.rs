@@ -67,8 +67,8 @@ pub(super) async fn join(
     let target = reachable_worker(round, change, worker).await?;
     let Some(written) = written(round, change, worker) else { return Ok(()) };
     let context = JoinContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: round.run.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         target,
         desired: worker.clone(),
         settings: settings(round, worker, &written.profile)?,
@@ -98,8 +98,8 @@ fn settings(
     };
     let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
     Ok(WorkerSettings {
-        cluster_ca_pem: access.certificate_authority.clone(),
-        api_server: access.api_server.clone(),
+        cluster_ca_pem: access.credentials.certificate_authority.clone(),
+        api_server: access.credentials.api_server.clone(),
         cluster_dns: round.dns_service_ip,
         max_pods: labels::max_pods(profile, worker.pod_cidr),
         packages: profile.packages,
@@ -117,8 +117,8 @@ pub(super) async fn reboot(
     let target = reachable_worker(round, change, worker).await?;
     let Some(written) = written(round, change, worker) else { return Ok(()) };
     let context = RebootContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: round.run.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         target,
         worker: WorkerName::new(worker.name.as_str()),
         profile: written.profile.clone(),
@@ -146,8 +146,8 @@ pub(super) async fn leave(
         _ => None,
     };
     let context = LeaveContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: round.run.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
         target: worker_target(round, change, worker).await?,
         fate: fate(round, change),

@@ -22,7 +22,8 @@ impl Measured {
         let Some(access) = planned.observation.cluster_access() else {
             return Self(Err(Unmeasured::NoCluster));
         };
-        let measured = measure(&access.door, namespace, |pods| by_nearness(model, pods)).await;
+        let measured =
+            measure(access.client.as_ref(), namespace, |pods| by_nearness(model, pods)).await;
         Self(measured.map(|measurement| {
             let comparison = measurement.compare(model);
             (measurement, comparison)

@@ -36,7 +36,7 @@ pub(crate) async fn run(
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     // A cluster that does not know Operations yet has none.
     let operations = match planned.observation.cluster_access() {
-        Some(access) => access.door.last_operations().await.unwrap_or_else(|error| {
+        Some(access) => access.client.last_operations().await.unwrap_or_else(|error| {
             if !error.is_not_found() {
                 ui.warn(&error.to_string());
             }

@@ -27,7 +27,7 @@ pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service
         )
         .hint("`stargate plan` tells why, and what mends it"));
     };
-    match access.door.service_at(address).await {
+    match access.client.service_at(address).await {
         Ok(Some(service)) => Ok(service),
         Ok(None) => Err(CliError::new(format!(
             "{address} is of the services' range, and no service has it: what is sent there is \
