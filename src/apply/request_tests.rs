@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::events::Silent;
-use super::{ApplyStatus, Run, StopSignal, apply, make_plan};
+use super::{ApplyContext, ApplyStatus, StopSignal, apply};
+use crate::pipeline::Pipeline;
 use crate::provider::azure::ArmClient;
 use crate::provider::clients::{Clients, ClusterConnector};
 use crate::provider::cluster::{ClusterClient, ClusterError};
@@ -196,24 +197,18 @@ async fn plan_of_a_matching_world(workers: u32) -> Asked {
     let scope = Scope::new(&topology, subscription, "ssh-ed25519 AAAA test".to_owned());
     let clock = move || now;
     let stop = StopSignal::default();
-    let run = Run {
-        clients: &clients,
-        readers: clients.read_only(),
-        scope: &scope,
-        reporter: &Silent,
-        now: &clock,
-        stop,
-    };
-    let nothing = BTreeSet::new();
-    let first = make_plan(&run, &nothing).await;
-    let applied = apply(&run, &nothing, first, &|_| false).await;
+    let readers = clients.read_only();
+    let pipeline = Pipeline { clients: &readers, scope: &scope, now: &clock };
+    let context = ApplyContext { pipeline, clients: &clients, reporter: &Silent, stop };
+    let first = pipeline.run().await;
+    let applied = apply(&context, first, &|_| false).await;
     assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", applied.remaining);
 
     hosts.asked.lock().unwrap().clear();
     world.change(|world, _| world.log.clear());
-    let again = make_plan(&run, &nothing).await;
+    let again = pipeline.run().await;
     assert!(again.plan.is_empty());
-    assert_eq!(again.plan.unchanged, again.desired.len());
+    assert_eq!(again.plan.unchanged, again.plan.desired().len());
     let asked = hosts.asked.lock().unwrap().clone();
     let once: BTreeSet<String> = asked.iter().cloned().collect();
     assert_eq!(asked.len(), once.len(), "a host is asked once: {asked:?}");

@@ -166,6 +166,7 @@ mod tests {
             interrupts: None,
             wave: None,
             requested: false,
+            execution: Default::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::desired::DesiredSet;
 use crate::desired::facts::{AksNode, UntoldNode};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, ManagedNodeFields, Severity};
 use crate::provider::access::{self, ClusterAccess};
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION};
@@ -159,22 +159,27 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
         held.pod_cidr = node.pod_cidr;
         held.ip = held.ip.or(node.internal_ip);
     }
-    if let Some(worker) = worker(node, scope) {
+    if let Some(worker) = worker(node, &scope.managed) {
         observation.inventory.note(key, Resource::Worker(worker), ownership);
     }
 }
 
 /// The worker that a Node tells of. What the Node carries beyond what stargate
 /// sets (labels of the kubelet, taints of controllers) is left out.
-pub(super) fn worker(node: &NodeFacts, scope: &Scope<'_>) -> Option<Worker> {
+pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Worker> {
     let unset = Ipv4Net::default();
     Some(Worker {
         name: node.name.clone(),
         ip: node.internal_ip?,
         pod_cidr: node.pod_cidr.unwrap_or(unset),
         provider_id: node.provider_id.clone().unwrap_or_default(),
-        labels: scope.known_labels(&node.labels),
-        taints: scope.known_taints(&node.taints),
+        labels: node
+            .labels
+            .iter()
+            .filter(|(name, _)| managed.labels.contains(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        taints: node.taints.intersection(&managed.taints).cloned().collect(),
         kubelet_version: node.kubelet_version.parse().ok()?,
         profile_digest: node
             .annotations

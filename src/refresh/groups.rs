@@ -29,7 +29,7 @@ pub(super) async fn read_contents(
     let leaving = groups
         .iter()
         .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
-        .filter(|group| scope.destroying || !stays(group, &wanted))
+        .filter(|group| scope.options.destroy || !stays(group, &wanted))
         .filter_map(id_of);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use super::{Clock, Observation, Scope, targets};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
+use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::provider::tailnet::TailnetDevice;
@@ -48,7 +49,7 @@ pub(super) async fn read(
             }
         }
     }
-    if scope.deep {
+    if scope.options.deep {
         read_workers(clients, scope, now, observation).await;
     }
 }
@@ -67,11 +68,13 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
 fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Side, HostTarget)> {
     let mut found = Vec::new();
     let addresses = &observation.facts.router_addresses;
-    if let Some(target) = targets::cluster_router(scope.topology, addresses) {
+    let route = HostRoute::cluster_router(scope.topology);
+    if let Some(target) = targets::resolve(&route, addresses) {
         found.push((Side::Cluster, target));
     }
     for datacenter in &scope.topology.datacenters {
-        if let Some(target) = targets::datacenter_router(scope.topology, datacenter, addresses) {
+        let route = HostRoute::datacenter_router(scope.topology, datacenter);
+        if let Some(target) = targets::resolve(&route, addresses) {
             found.push((Side::Datacenter(datacenter.name.clone()), target));
         }
     }
@@ -125,9 +128,9 @@ async fn read_workers(
             let key = node_key(worker.name.as_str());
             let Some(seen) = observation.inventory.get(&key) else { continue };
             let Resource::Worker(node) = &seen.resource else { continue };
-            if let Some(target) =
-                targets::worker(scope.topology, datacenter, worker, node.ip, addresses)
-            {
+            let (name, host_key) = (worker.name.as_str(), worker.host_key.as_ref());
+            let route = HostRoute::worker(scope.topology, datacenter, name, host_key, node.ip);
+            if let Some(target) = targets::resolve(&route, addresses) {
                 wanted.push((existing, target));
             }
         }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Scope, cluster, hosts};
+use super::{cluster, hosts};
 use crate::inventory::Observed;
-use crate::plan::Change;
+use crate::plan::{ApplySettings, Change};
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
@@ -13,7 +13,7 @@ use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ArmId, ObjectKey, Ownership, Pending, Resource};
+use crate::resource::{ArmId, ObjectKey, Owner, Ownership, Pending, Resource};
 
 /// An object could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,23 +50,23 @@ pub async fn read_one(
     clients: &ReadClients,
     cluster: Option<&dyn ClusterRead>,
     target: Option<&HostTarget>,
-    scope: &Scope<'_>,
+    settings: &ApplySettings,
     change: &Change,
 ) -> Result<Current, ReadError> {
     match &change.key {
-        ObjectKey::Azure(id) => azure(clients, scope, id, change).await,
+        ObjectKey::Azure(id) => azure(clients, &settings.owner, id, change).await,
         ObjectKey::AzureAssociation(id) => association(clients, id).await,
         ObjectKey::Device(name)
         | ObjectKey::DeviceAdvertised(name)
-        | ObjectKey::DeviceApproved(name) => device(clients, scope, name, &change.key).await,
-        ObjectKey::Kubernetes(_) => kubernetes(cluster, scope, change).await,
+        | ObjectKey::DeviceApproved(name) => device(clients, &settings.owner, name, change).await,
+        ObjectKey::Kubernetes(_) => kubernetes(cluster, settings, change).await,
         ObjectKey::Host(_) => router(clients, target).await,
     }
 }
 
 async fn azure(
     clients: &ReadClients,
-    scope: &Scope<'_>,
+    owner: &Owner,
     id: &ArmId,
     change: &Change,
 ) -> Result<Current, ReadError> {
@@ -84,7 +84,7 @@ async fn azure(
         // A subnet carries no mark of its own.
         (Resource::Subnet(_), Some(known)) => known.clone(),
         (Resource::Subnet(_), None) => Ownership::Inherited,
-        _ => codec::ownership(&body, &scope.owner()),
+        _ => codec::ownership(&body, owner),
     };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }
@@ -105,12 +105,12 @@ async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, R
 /// The device of a host name: among several the connected one.
 pub(crate) async fn find_device(
     clients: &ReadClients,
-    scope: &Scope<'_>,
+    owner: &Owner,
     name: &str,
 ) -> Result<Option<TailnetDevice>, ReadError> {
     let devices =
         clients.tailnet.devices().await.map_err(|error| ReadError::new(&error, error.remedy()))?;
-    let tag = scope.topology.tailnet.tag.as_str();
+    let tag = owner.tag.as_str();
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
         .into_iter()
@@ -122,17 +122,17 @@ pub(crate) async fn find_device(
 
 async fn device(
     clients: &ReadClients,
-    scope: &Scope<'_>,
+    owner: &Owner,
     name: &str,
-    key: &ObjectKey,
+    change: &Change,
 ) -> Result<Current, ReadError> {
-    let Some(device) = find_device(clients, scope, name).await? else {
+    let Some(device) = find_device(clients, owner, name).await? else {
         return Ok(Current::default());
     };
     let hostname = device.hostname;
     let routes =
         |prefixes| RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(prefixes) };
-    let resource = match key {
+    let resource = match &change.key {
         ObjectKey::DeviceAdvertised(_) => Resource::AdvertisedRoutes(routes(device.advertised)),
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
         _ => Resource::TailnetDevice(Device {
@@ -141,14 +141,13 @@ async fn device(
             online: device.online,
         }),
     };
-    let side = scope.side_of_router(&hostname);
-    let ownership = Ownership::Ours { side: SideName::from(&side) };
+    let ownership = Ownership::Ours { side: SideName::from(&change.address.side) };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })
 }
 
 async fn kubernetes(
     client: Option<&dyn ClusterRead>,
-    scope: &Scope<'_>,
+    settings: &ApplySettings,
     change: &Change,
 ) -> Result<Current, ReadError> {
     let remedy = "check that this machine reaches the cluster's API server";
@@ -162,7 +161,7 @@ async fn kubernetes(
             let node = client.node(&worker.name).await.map_err(|error| failed(&error))?;
             node.and_then(|node| {
                 Some(Observed {
-                    resource: Resource::Worker(cluster::worker(&node, scope)?),
+                    resource: Resource::Worker(cluster::worker(&node, &settings.managed)?),
                     ownership: change.ownership.clone().unwrap_or(Ownership::Inherited),
                 })
             })

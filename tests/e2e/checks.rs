@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{
     IntermediateState, Matrix, PROTOCOL, PathModel, Sources, addresses, breaches,
 };
 use stargate::dataplane::{Drop, Verdict};
+use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{Question, Remedy};
 use stargate::sandbox::World;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::failed;
 use crate::apply::events::Outcome;
-use crate::apply::{ClusterWriter, Round};
+use crate::apply::{ClusterWriter, Iteration};
 use crate::plan::Change;
 use crate::provider::cluster::ClusterError;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
@@ -16,8 +16,8 @@ const AGENT_WITHIN: Duration = Duration::from_secs(180);
 const AGENT_POLL: Duration = Duration::from_secs(2);
 
 /// The open door, or the reason why there is none.
-pub(super) fn access<'a>(round: &'a Round<'_>) -> Result<&'a ClusterWriter, Outcome> {
-    round
+pub(super) fn access<'a>(iteration: &'a Iteration<'_>) -> Result<&'a ClusterWriter, Outcome> {
+    iteration
         .cluster
         .as_ref()
         .ok_or_else(|| failed(&"there is no way to the cluster yet", "run the same command again"))
@@ -39,18 +39,18 @@ pub(super) fn of_cluster(error: &ClusterError) -> Outcome {
 /// Applies an object. It carries our mark or is made by us, so its fields are
 /// taken back from whoever changed them.
 pub(super) async fn apply(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     manifest: &Manifest,
 ) -> Result<(), Outcome> {
-    let client = &access(round)?.client;
+    let client = &access(iteration)?.client;
     let applied = client.apply(manifest, &change.address.side, true).await;
     applied.map(drop).map_err(|error| of_cluster(&error))
 }
 
 /// Deletes an object and waits until it is gone.
-pub(super) async fn delete(round: &Round<'_>, manifest: &Manifest) -> Result<(), Outcome> {
-    let client = &access(round)?.client;
+pub(super) async fn delete(iteration: &Iteration<'_>, manifest: &Manifest) -> Result<(), Outcome> {
+    let client = &access(iteration)?.client;
     let namespace = manifest.namespace.as_deref();
     client
         .delete(manifest.kind, namespace, &manifest.name)
@@ -59,8 +59,11 @@ pub(super) async fn delete(round: &Round<'_>, manifest: &Manifest) -> Result<(),
 }
 
 /// Sets a worker's pod CIDRs, once Cilium's agent has made the object.
-pub(super) async fn cilium_node(round: &Round<'_>, node: &CiliumNode) -> Result<(), Outcome> {
-    let client = &access(round)?.client;
+pub(super) async fn cilium_node(
+    iteration: &Iteration<'_>,
+    node: &CiliumNode,
+) -> Result<(), Outcome> {
+    let client = &access(iteration)?.client;
     let deadline = Instant::now() + AGENT_WITHIN;
     loop {
         match client.set_cilium_pod_cidrs(&node.name, &node.pod_cidrs).await {
