@@ -14,18 +14,27 @@ use super::hosts::step::{step_milliseconds, step_name};
 use super::shared::SharedSandbox;
 use super::state::SandboxState;
 use crate::provider::host::{
-    HostAddress, HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe,
-    WorkerStep,
+    HostAddress, HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe,
+    WorkerProbe, WorkerStep,
 };
 
 #[async_trait]
-impl HostClient for SharedSandbox {
+impl HostRead for SharedSandbox {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
             self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_router()))
         })
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.intercepted(target, "probe-worker", false, || {
+            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()))
+        })
+    }
+}
+
+#[async_trait]
+impl HostWrite for SharedSandbox {
     async fn change_router(
         &self,
         target: &HostTarget,
@@ -42,12 +51,6 @@ impl HostClient for SharedSandbox {
                 host.change_router(change, &mut HostEnvironment { tailnet, entropy, now })
                     .map_err(|reason| command_failed(target, doing, reason))
             })
-        })
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        self.intercepted(target, "probe-worker", false, || {
-            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()))
         })
     }
 
@@ -183,7 +186,7 @@ mod tests {
         let router = target("dc1-router", [10, 1, 1, 5], None);
         let worker = target("dc1-worker-1", [10, 1, 2, 10], Some(router.clone()));
         assert!(sandbox.probe_worker(&worker).await.unwrap().host.kubelet_active);
-        let other = target("somebody", [10, 1, 2, 10], None);
+        let other = target("another", [10, 1, 2, 10], None);
         assert!(matches!(sandbox.probe_worker(&other).await, Err(HostError::Failed { .. })));
         sandbox.change_router(&router, &RouterChange::Remove).await.unwrap();
         let unreachable = sandbox.probe_worker(&worker).await;

@@ -118,6 +118,6 @@ impl SharedSandbox {
 
 impl fmt::Debug for SharedSandbox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SharedWorld").finish_non_exhaustive()
+        formatter.debug_struct("SharedSandbox").finish_non_exhaustive()
     }
 }

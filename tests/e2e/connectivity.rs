@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{IntermediateState, PathModel, path_model};
 use stargate::dataplane::host::Pods;
 use stargate::dataplane::{HostId, Protocol, RoundTrip, trace_round_trip};
+use stargate::pipeline::Planned;
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
@@ -47,8 +47,8 @@ async fn every_pod_reaches_every_pod_after_an_apply() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
         let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
-        for refresh_and_plan in [RefreshOptions::default(), RefreshOptions::deep()] {
-            let planned = deployment.refresh_and_plan(&refresh_and_plan).await;
+        for options in [RefreshOptions::default(), RefreshOptions::deep()] {
+            let planned = deployment.refresh_and_plan(&options).await;
             for moment in [IntermediateState::Observed, IntermediateState::Planned] {
                 let model = model(&deployment, &planned, &moment);
                 let trips = pods_to_pods(&model);

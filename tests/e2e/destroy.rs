@@ -14,7 +14,7 @@ fn group(name: &str) -> ArmId {
 }
 
 async fn put(deployment: &Deployment, id: &ArmId, body: serde_json::Value) {
-    deployment.clients.arm.put(id, &body, Precondition::None).await.unwrap();
+    deployment.clients.azure.put(id, &body, Precondition::None).await.unwrap();
 }
 
 /// Adds objects of other owners in the same subscription and tailnet.

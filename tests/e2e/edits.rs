@@ -7,9 +7,7 @@ use stargate::resource::{Api, Kind, ObjectKey, Side};
 use stargate::sandbox::SandboxState;
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{
-    Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, TWO_DATACENTERS, failures, summary,
-};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
 
 fn position(plan: &Plan, address: &str) -> usize {
     let found = plan.changes.iter().position(|change| change.address.to_string() == address);
@@ -221,10 +219,8 @@ async fn protected_resources_are_not_replaced() {
     let applied = deployment.apply(&RefreshOptions::default()).await;
     let ApplyStatus::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
     assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
-    let mut planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-    planned.plan.reachability.loss_allowed = true;
-    let applied =
-        deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
+    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let applied = deployment.apply(&allowing).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked);
     let now = deployment.plan().await;
     let pools: Vec<_> =

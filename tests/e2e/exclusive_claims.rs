@@ -95,7 +95,7 @@ async fn with_a_foreign_object() -> Deployment {
         "location": "canadacentral", "sku": { "name": "Standard" },
         "properties": { "publicIPAllocationMethod": "Static" },
     });
-    deployment.clients.arm.put(&foreign_object(), &body, Precondition::None).await.unwrap();
+    deployment.clients.azure.put(&foreign_object(), &body, Precondition::None).await.unwrap();
     deployment
 }
 
@@ -113,8 +113,8 @@ async fn a_group_with_a_foreign_object_is_not_replaced() {
     assert!(group.reason.contains("foreign"), "{}", group.reason);
     deployment.apply(&RefreshOptions::default()).await;
     assert!(deployment.copy_of_state().arm.get(&foreign_object()).is_some());
-    // Without the foreign object the datacenter moves.
-    deployment.clients.arm.delete(&foreign_object(), Precondition::None).await.unwrap();
+    // Without the stranger it moves.
+    deployment.clients.azure.delete(&foreign_object(), Precondition::None).await.unwrap();
     deployment.iterate().await;
 }
 

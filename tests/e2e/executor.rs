@@ -318,14 +318,12 @@ async fn steps_start_in_the_order_of_the_plan() {
 }
 
 async fn two_at_once(one: &Deployment, other: &Deployment) -> (ApplyStatus, ApplyStatus) {
-    let refresh_and_plan = RefreshOptions::default();
-    let (first, second) = (
-        one.refresh_and_plan(&refresh_and_plan).await,
-        other.refresh_and_plan(&refresh_and_plan).await,
-    );
+    let options = RefreshOptions::default();
+    let (first, second) =
+        (one.refresh_and_plan(&options).await, other.refresh_and_plan(&options).await);
     let (one, other) = tokio::join!(
-        one.apply_planned(&refresh_and_plan, first, &IgnoreProgress),
-        other.apply_planned(&refresh_and_plan, second, &IgnoreProgress),
+        one.apply_planned(&options, first, &IgnoreProgress),
+        other.apply_planned(&options, second, &IgnoreProgress),
     );
     (one.ending, other.ending)
 }

@@ -193,9 +193,9 @@ async fn every_fault_is_reported_and_repaired() {
     let expected = canonical_state(&healthy);
     for case in &CASES {
         let deployment = affected(&healthy, case.fault, None);
-        let refresh_and_plan = RefreshOptions { deep: case.deep, ..RefreshOptions::default() };
-        check(case, &deployment.refresh_and_plan(&refresh_and_plan).await.plan);
-        let applied = deployment.apply(&refresh_and_plan).await;
+        let options = RefreshOptions { deep: case.deep, ..RefreshOptions::default() };
+        check(case, &deployment.refresh_and_plan(&options).await.plan);
+        let applied = deployment.apply(&options).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "{}", case.fault);
         assert!(
             deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty(),

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Outcome, Reporter};
-use stargate::apply::{
-    Applied, ApplyStatus, Now, Planned, Run, StopSignal, apply, apply_once, make_plan,
-};
-use stargate::plan::{Plan, WorkerRequest};
+use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
+use stargate::pipeline::{Pipeline, Planned, Reading};
+use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
 use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::RequestCount;
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
@@ -34,7 +34,7 @@ use stargate::topology::names::SubscriptionId;
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 /// A datacenter of VMs and one of existing machines.
 pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
-const KEY: &str =
+pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
 /// A topology and the sandbox that it is applied to.
@@ -52,6 +52,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
+    pub(crate) allow_loss: bool,
 }
 
 impl RefreshOptions {
@@ -114,21 +115,33 @@ impl Deployment {
         self.sandbox.read(Clone::clone)
     }
 
-    fn scope(&self, refresh_and_plan: &RefreshOptions) -> Scope<'_> {
+    /// The scope and options of a refresh and plan.
+    pub(crate) fn scope(&self, options: &RefreshOptions) -> Scope<'_> {
         let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
-        scope.deep = refresh_and_plan.deep;
-        scope.destroying = refresh_and_plan.destroying;
-        scope.worker_request.clone_from(&refresh_and_plan.worker_request);
+        scope.options = PlanOptions {
+            deep: options.deep,
+            destroy: options.destroying,
+            adopt: options.adopt.clone(),
+            worker_request: options.worker_request.clone(),
+            allow_loss: options.allow_loss,
+        };
         scope
     }
 
     /// Refreshes and plans.
-    pub(crate) async fn refresh_and_plan(&self, refresh_and_plan: &RefreshOptions) -> Planned {
-        let scope = self.scope(refresh_and_plan);
+    pub(crate) async fn refresh_and_plan(&self, options: &RefreshOptions) -> Planned {
+        let scope = self.scope(options);
         let clock = clock(self.sandbox.now());
-        let run = self.run(&scope, &IgnoreProgress, &clock);
-        make_plan(&run, &refresh_and_plan.adopt).await
+        let clients = self.clients.read_only();
+        Pipeline { clients: &clients, scope: &scope, now: &clock }.run().await
+    }
+
+    /// Refreshes the live state for a plan.
+    pub(crate) async fn read(&self, scope: &Scope<'_>) -> Reading {
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
+        Pipeline { clients: &clients, scope, now: &clock }.read().await
     }
 
     /// A plan with default options.
@@ -137,40 +150,41 @@ impl Deployment {
     }
 
     /// Plans and applies, approving only the changes of the first plan.
-    pub(crate) async fn apply(&self, refresh_and_plan: &RefreshOptions) -> Applied {
-        let planned = self.refresh_and_plan(refresh_and_plan).await;
-        self.apply_planned(refresh_and_plan, planned, &IgnoreProgress).await
+    pub(crate) async fn apply(&self, options: &RefreshOptions) -> Applied {
+        let planned = self.refresh_and_plan(options).await;
+        self.apply_planned(options, planned, &IgnoreProgress).await
     }
 
     /// Continues from a plan.
     pub(crate) async fn apply_planned(
         &self,
-        refresh_and_plan: &RefreshOptions,
+        options: &RefreshOptions,
         planned: Planned,
         reporter: &dyn Reporter,
     ) -> Applied {
-        let scope = self.scope(refresh_and_plan);
+        let scope = self.scope(options);
         let clock = clock(self.sandbox.now());
-        let run = self.run(&scope, reporter, &clock);
-        apply(&run, &refresh_and_plan.adopt, planned, &|_: &Plan| false).await
+        let clients = self.clients.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        apply(&self.context(pipeline, reporter), planned, &|_: &Plan| false).await
     }
 
     /// Executes a saved plan once.
     pub(crate) async fn apply_once(&self, plan: &Plan) -> Applied {
         let scope = self.scope(&RefreshOptions::default());
         let clock = clock(self.sandbox.now());
-        let run = self.run(&scope, &IgnoreProgress, &clock);
-        let planned = make_plan(&run, &BTreeSet::new()).await;
-        apply_once(&run, Planned { plan: plan.clone(), ..planned }).await
+        let clients = self.clients.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let planned = Planned { plan: plan.clone(), ..pipeline.run().await };
+        apply_once(&self.context(pipeline, &IgnoreProgress), planned).await
     }
 
-    fn run<'a>(
+    fn context<'a>(
         &'a self,
-        scope: &'a Scope<'a>,
+        pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
-        now: &'a Now,
-    ) -> Run<'a> {
-        Run { doors: &self.clients, scope, reporter, now, stop: self.stop.clone() }
+    ) -> ApplyContext<'a> {
+        ApplyContext { pipeline, clients: &self.clients, reporter, stop: self.stop.clone() }
     }
 
     /// Applies, and asserts that no changes are left.
@@ -212,22 +226,22 @@ fn clients(sandbox: &SharedSandbox, topology: &Topology) -> Clients {
     let wire = Arc::new(InMemory::new(sandbox.clone()));
     Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
             Arc::new(StaticToken(Secret::new("azure-token"))),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             wire,
             "https://tailscale.sandbox",
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(InMemoryConnector {
+        )),
+        cluster: Arc::new(InMemoryConnector {
             sandbox: sandbox.clone(),
             requests: requests.clone(),
         }),
@@ -248,12 +262,12 @@ impl ClusterConnector for InMemoryConnector {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.sandbox.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
             .with_layer(&CountLayer(self.requests.clone()))
             .build();
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
 }
 

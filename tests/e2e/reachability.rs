@@ -1,12 +1,12 @@
 //! The effect of a plan on reachability.
 
 use stargate::apply::ApplyStatus;
-use stargate::plan::PlanStatus;
+use stargate::diagnostics::Code;
+use stargate::pipeline::Planned;
 use stargate::plan::impact::Reachability;
+use stargate::plan::{Change, Plan, PlanStatus};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
-
-use stargate::diagnostics::Code;
 
 use crate::harness::{
     Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, TWO_DATACENTERS, summary,
@@ -24,7 +24,8 @@ async fn repairing_a_fault_gains_pairs_and_loses_none() {
     ] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.inject(fault, None);
-        let found = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.reachability;
+        let found =
+            deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.reachability.clone();
         let nodes = if fault == Fault::AksScaleOut { 5 } else { 4 };
         let all = nodes * (nodes - 1);
         assert_eq!((found.gained, found.kept), (gained, all - gained), "{fault} {found:?}");
@@ -59,13 +60,16 @@ async fn a_plan_that_loses_pairs_is_refused() {
     let deployment = Deployment::of(EXAMPLE, healthy);
     deployment.inject(Fault::TagRemoved, None);
     let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
-    let mut plan = deployment.edited(&moved).plan().await;
+    let deployment = deployment.edited(&moved);
+    let plan = deployment.plan().await;
     let found = &plan.reachability;
     assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", summary(&plan));
     assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
-    plan.reachability.loss_allowed = true;
-    assert!(!plan.reachability.is_refused());
+    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let allowed = deployment.refresh_and_plan(&allowing).await.plan;
+    assert_eq!(allowed.reachability.lost, found.lost);
+    assert!(!allowed.reachability.is_refused());
 }
 
 /// No later iteration may lose pairs that the first plan did not lose.
@@ -78,16 +82,13 @@ async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
         deployment.inject(Fault::TagRemoved, None);
         deployment.inject(Fault::MssClampMissing, None);
         let deployment = deployment.edited(&moved);
-        let mut planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-        assert!(planned.plan.reachability.is_refused());
-        // Only the repair of the MSS clamping was approved.
-        planned.plan.reachability = Reachability { loss_allowed, ..Default::default() };
-        planned.plan.changes.retain(|it| it.address.to_string().contains("router-host/dc1"));
-        planned.plan.deferred.clear();
-        planned.plan.blocked.clear();
-        assert_eq!(planned.plan.changes.len(), 1, "{}", summary(&planned.plan));
-        let applied =
-            deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
+        let options = RefreshOptions { allow_loss: loss_allowed, ..RefreshOptions::default() };
+        let planned = deployment.refresh_and_plan(&options).await;
+        assert_eq!(planned.plan.reachability.is_refused(), !loss_allowed);
+        let plan = only_the_clamp(&planned.plan);
+        assert_eq!(plan.changes.len(), 1, "{}", summary(&plan));
+        let planned = Planned { plan, ..planned };
+        let applied = deployment.apply_planned(&options, planned, &IgnoreProgress).await;
         assert_eq!(applied.rounds, 1);
         let ApplyStatus::Partial { code: found, reason } = &applied.ending else {
             panic!("{:?}", applied.ending)
@@ -95,4 +96,19 @@ async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
         assert_eq!(*found, code, "{reason}");
         assert_eq!(reason.contains("loses"), !loss_allowed, "{reason}");
     }
+}
+
+/// A plan that somebody approved for the clamp alone, as a file could hold it.
+fn only_the_clamp(plan: &Plan) -> Plan {
+    let mut contents = serde_json::to_value(plan).unwrap();
+    contents["reachability"] = serde_json::to_value(Reachability::default()).unwrap();
+    for list in ["deferred", "blocked"] {
+        contents[list] = serde_json::json!([]);
+    }
+    let is_clamp = |change: &serde_json::Value| {
+        let change: Change = serde_json::from_value(change.clone()).unwrap();
+        change.address.to_string().contains("router-host/dc1")
+    };
+    contents["changes"].as_array_mut().unwrap().retain(is_clamp);
+    serde_json::from_value(contents).unwrap()
 }

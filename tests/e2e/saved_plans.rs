@@ -89,8 +89,8 @@ async fn the_first_plan_can_be_saved() {
     let plan = saved(&first.plan);
     for round in 0..2 {
         let writes = deployment.writes();
-        let refreshed = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-        let planned = stargate::apply::Planned { plan: plan.clone(), ..refreshed };
+        let seen = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+        let planned = stargate::pipeline::Planned { plan: plan.clone(), ..seen };
         let applied =
             deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "round {round}");

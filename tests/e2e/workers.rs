@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stargate::apply::Applied;
 use stargate::apply::events::Outcome;
-use stargate::apply::{Applied, Planned};
 use stargate::diagnostics::Code;
+use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, Work, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
 use stargate::topology::names::WorkerName;
@@ -24,11 +25,8 @@ fn options(work: Work, workers: &[&str]) -> RefreshOptions {
     }
 }
 
-async fn plan_and_apply(
-    deployment: &Deployment,
-    refresh_and_plan: &RefreshOptions,
-) -> (Plan, Applied) {
-    let Planned { plan, .. } = deployment.refresh_and_plan(refresh_and_plan).await;
+async fn plan_and_apply(deployment: &Deployment, options: &RefreshOptions) -> (Plan, Applied) {
+    let Planned { plan, .. } = deployment.refresh_and_plan(options).await;
     let applied = deployment.apply_once(&plan).await;
     (plan, applied)
 }
@@ -209,12 +207,12 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     );
     let last = operations(&deployment, FIRST).pop().unwrap();
     assert_eq!((last.0.as_str(), last.1.as_str()), ("reboot", "Failed"));
-    let refresh_and_plan = options(Work::Reboot, &[FIRST]);
+    let options = options(Work::Reboot, &[FIRST]);
     let relief = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
         put(&deployment, pod("shop-2", SECOND, &owner));
     };
-    let ((_, applied), ()) = tokio::join!(plan_and_apply(&deployment, &refresh_and_plan), relief);
+    let ((_, applied), ()) = tokio::join!(plan_and_apply(&deployment, &options), relief);
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let left: BTreeSet<String> = pods_on(&deployment, FIRST).into_iter().collect();
     let remaining = daemons.into_iter().chain(["static".to_owned()]).collect();
@@ -227,15 +225,13 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
 async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.simulate_host_delays();
-    let refresh_and_plan = options(Work::Reboot, &[FIRST]);
-    let cut_off = tokio::time::timeout(
-        Duration::from_secs(20),
-        plan_and_apply(&deployment, &refresh_and_plan),
-    );
+    let options = options(Work::Reboot, &[FIRST]);
+    let cut_off =
+        tokio::time::timeout(Duration::from_secs(20), plan_and_apply(&deployment, &options));
     assert!(cut_off.await.is_err(), "a reboot takes longer");
     assert_eq!(operations(&deployment, FIRST).pop().unwrap().1, "Running");
     assert_eq!(node(&deployment, FIRST)["spec"]["unschedulable"], true);
-    let (_, applied) = plan_and_apply(&deployment, &refresh_and_plan).await;
+    let (_, applied) = plan_and_apply(&deployment, &options).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let all = operations(&deployment, FIRST);
     let phases: Vec<&str> = all.iter().map(|(_, phase, _)| phase.as_str()).collect();
@@ -248,9 +244,9 @@ async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
 async fn only_the_last_records_are_kept() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.simulate_host_delays();
-    let refresh_and_plan = options(Work::Reboot, &[FIRST]);
+    let options = options(Work::Reboot, &[FIRST]);
     for _ in 0..7 {
-        let planned = deployment.refresh_and_plan(&refresh_and_plan).await;
+        let planned = deployment.refresh_and_plan(&options).await;
         deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
     }
     let kinds: BTreeSet<String> =

@@ -60,7 +60,7 @@ impl ApiAnswer {
     }
 }
 
-/// A string, empty if the value is none.
+/// The string, or an empty one for other values.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -39,10 +39,10 @@ async fn check_unserved(server: &ApiServer, check_log: &mut CheckLog) {
         let ours = server.stargate_client.list_ours(kind).await;
         check_log.equals("a kind that is not served has no objects", ours, Ok(Vec::new()));
         let all = server.stargate_client.list_all(kind).await;
-        check_log.equals("nor any of others", all, Ok(Vec::new()));
+        check_log.equals("nor do other versions", all, Ok(Vec::new()));
     }
     let none = server.stargate_client.get(ManifestKind::Server, Some("stargate"), "w1").await;
-    check_log.equals("nor one of a name", none, Ok(None));
+    check_log.equals("nor is there a named one", none, Ok(None));
 }
 
 async fn established(server: &ApiServer, check_log: &mut CheckLog) {
@@ -99,12 +99,12 @@ fn a_server(name: &str, change: &Value) -> Value {
 
 async fn servers_schema(server: &ApiServer, check_log: &mut CheckLog) {
     let made = server.admin.post(SERVERS, &a_server("checked", &Value::Null)).await;
-    check_log.equals("a good Server is taken", made.summary(), "201".into());
+    check_log.equals("a valid Server is accepted", made.summary(), "201".into());
     check_log.equals("it has a generation", made.body["metadata"]["generation"].clone(), json!(1));
     let again = server.admin.post(SERVERS, &a_server("checked", &Value::Null)).await;
     check_log.equals("once", again.summary(), "409 AlreadyExists".into());
     let sentence = "servers.stargate.io \"checked\" already exists";
-    check_log.equals("and says so", again.message(), sentence);
+    check_log.equals("and the message says it", again.message(), sentence);
     for (field, value, summary) in [
         ("ipAddress", json!("10.60.1.256"), "spec.ipAddress=FieldValueInvalid"),
         ("podCIDR", json!("10.244.65.0"), "spec.podCIDR=FieldValueInvalid"),
@@ -127,10 +127,10 @@ async fn servers_schema(server: &ApiServer, check_log: &mut CheckLog) {
     let change = json!({ "spec": { "provider": "vmware" } });
     let changed = server.admin.merge(&path, &change).await;
     let summary = "422 Invalid spec.provider=FieldValueNotSupported";
-    check_log.equals("a bad change is refused, too", changed.summary(), summary.into());
+    check_log.equals("an invalid change is refused, too", changed.summary(), summary.into());
     let sentence = "Server.stargate.io \"checked\" is invalid: spec.provider: Unsupported value: \
                     \"vmware\": supported values: \"azure\", \"existing\", \"qemu\"";
-    check_log.equals("and says what is possible", changed.message(), sentence);
+    check_log.equals("and lists the supported values", changed.message(), sentence);
 }
 
 async fn check_two_causes(server: &ApiServer, check_log: &mut CheckLog) {
@@ -145,7 +145,7 @@ async fn check_two_causes(server: &ApiServer, check_log: &mut CheckLog) {
         "spec.provider=FieldValueNotSupported",
     ];
     check_log.equals(
-        "two wrong fields are both named",
+        "two invalid fields are both reported",
         fields,
         expected.map(str::to_owned).to_vec(),
     );
@@ -193,7 +193,7 @@ async fn profiles_schema(server: &ApiServer, check_log: &mut CheckLog) {
     }
     let good = profile(&json!({ "maxPods": 110, "taints": ["a=b:NoSchedule", "c:NoExecute"] }));
     let answer = server.admin.post(PROFILES, &good).await;
-    check_log.equals("a good profile is taken", answer.summary(), "201".into());
+    check_log.equals("a valid profile is accepted", answer.summary(), "201".into());
     server.admin.delete(&format!("{PROFILES}/checked")).await;
 }
 
@@ -202,11 +202,11 @@ async fn unknown_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let unknown = json!({ "spec": { "nonsense": 1 } });
     let answer = server.admin.merge(&path, &unknown).await;
     let kept = answer.body["spec"]["nonsense"].clone();
-    check_log.equals("an unknown field falls away", (answer.code, kept), (200, Value::Null));
+    check_log.equals("an unknown field is pruned", (answer.code, kept), (200, Value::Null));
     let strict = format!("{path}?fieldValidation=Strict");
     let answer = server.admin.send("PATCH", &strict, MERGE, &unknown).await;
     let summary = "422 Invalid patch=FieldValueInvalid";
-    check_log.equals("or is refused where that is asked for", answer.summary(), summary.into());
+    check_log.equals("or is refused with strict validation", answer.summary(), summary.into());
     let sentence = "strict decoding error: unknown field \"spec.nonsense\"";
     check_log.is_true("by name", answer.message().ends_with(sentence), &answer.message());
     let strict = format!("{SERVERS}?fieldValidation=Strict");
@@ -215,7 +215,7 @@ async fn unknown_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let sentence =
         format!("Server in version \"v1alpha1\" cannot be handled as a Server: {sentence}");
     check_log.equals("and by name", answer.message(), sentence.as_str());
-    let path = format!("{path}?fieldManager=somebody&force=true");
+    let path = format!("{path}?fieldManager=other-client&force=true");
     let body = a_server("checked", &json!({ "nonsense": 1 }));
     let answer = server.admin.send("PATCH", &path, APPLY, &body).await;
     let sentence = ".spec.nonsense: field not declared in schema";

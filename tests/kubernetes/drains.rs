@@ -28,12 +28,16 @@ async fn drain(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("a Node is drained", drained, Ok(expected));
     for name in ["goes", "goes-too"] {
         let left = server.admin.get(&format!("{PODS}/{name}")).await;
-        check_log.equals(&format!("the pod {name} is gone"), left.summary(), "404 NotFound".into());
+        check_log.equals(
+            &format!("the pod {name} is evicted"),
+            left.summary(),
+            "404 NotFound".into(),
+        );
     }
     let kept = server.admin.get(&format!("{PODS}/static")).await;
-    check_log.equals("a pod of the kubelet's own stays", kept.code, 200);
-    let nobody = server.stargate_client.evict("theirs", "goes").await;
-    check_log.equals("a pod that is gone has gone", nobody, Ok(true));
+    check_log.equals("a static pod is ignored", kept.code, 200);
+    let missing = server.stargate_client.evict("theirs", "goes").await;
+    check_log.equals("the eviction of a missing pod succeeds", missing, Ok(true));
 }
 
 fn pod(name: &str) -> Value {
@@ -87,16 +91,16 @@ async fn a_budget(server: &ApiServer, check_log: &mut CheckLog) {
         "metadata": { "name": "needed", "namespace": "theirs" } });
     let refused = server.admin.post(&format!("{path}/eviction"), &eviction).await;
     let summary = "429 TooManyRequests =DisruptionBudget";
-    check_log.equals("it does not let it go", refused.summary(), summary.into());
+    check_log.equals("the eviction is refused", refused.summary(), summary.into());
     let requested = server.stargate_client.evict("theirs", "needed").await;
-    check_log.equals("which is an answer and no failure", requested, Ok(false));
+    check_log.equals("which is a result and no failure", requested, Ok(false));
     let drained = server.stargate_client.drain(NODE, Duration::from_millis(100)).await;
     let needed = vec!["theirs/needed".to_owned()];
     let expected =
         DrainReport { remaining: needed.clone(), budgets: needed, ..DrainReport::default() };
-    check_log.equals("the drain tells what is left", drained, Ok(expected));
+    check_log.equals("the drain reports the remaining pods", drained, Ok(expected));
     let gone = server.admin.delete(&format!("{BUDGETS}/needed")).await;
-    check_log.equals("the budget goes", gone.code, 200);
+    check_log.equals("the budget is deleted", gone.code, 200);
     let requested = server.stargate_client.evict("theirs", "needed").await;
-    check_log.equals("and lets the pod go", requested, Ok(true));
+    check_log.equals("and the pod is evicted", requested, Ok(true));
 }

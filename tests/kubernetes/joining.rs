@@ -23,14 +23,14 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     let Some(token) = check_log.succeeds("a worker gets a token", made) else { return };
     let bootstrap = server.with_token(&token.secret).await;
     let early = server.stargate_client.approve_csr_for(&worker, &token.id).await;
-    check_log.equals("its kubelet has not asked yet", early, Ok(Approval::NotThereYet));
+    check_log.equals("its kubelet has made no request yet", early, Ok(Approval::NotThereYet));
     let key = KeyPair::generate().unwrap();
     let requested =
         bootstrap.post(REQUESTS, &request("join-a", &kubelet_request_spec(WORKER), &key)).await;
-    check_log.equals("its kubelet asks", requested.summary(), "201".into());
+    check_log.equals("its kubelet makes a request", requested.summary(), "201".into());
     let name = format!("system:bootstrap:{}", token.id);
     let requester = requested.body["spec"]["username"].clone();
-    check_log.equals("the request carries who asked", requester, json!(name));
+    check_log.equals("the request records its requester", requester, json!(name));
     check_not_approved(server, &bootstrap, check_log).await;
     approve(server, check_log, &worker, &token.id).await;
     let certificate = certificate(&bootstrap, check_log, &key).await;
@@ -40,9 +40,13 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     renew(&kubelet, check_log).await;
     let deleted = server.stargate_client.delete_bootstrap_token(&token.id).await;
     check_log.equals("its token is deleted", deleted, Ok(()));
-    check_log.equals("and opens nothing any more", is_eventually_refused(&bootstrap).await, true);
+    check_log.equals(
+        "and authenticates no more requests",
+        is_eventually_refused(&bootstrap).await,
+        true,
+    );
     let node = kubelet.get(&format!("{NODES}/{WORKER}")).await;
-    check_log.equals("the kubelet goes on without it", node.code, 200);
+    check_log.equals("the kubelet continues without it", node.code, 200);
 }
 
 /// The binding allows tokens to create requests, and only stargate approves them.
@@ -64,11 +68,11 @@ async fn approve(server: &ApiServer, check_log: &mut CheckLog, worker: &WorkerNa
     check_log.equals("stargate approves it", answer, approved.clone());
     let request = server.admin.get(&format!("{REQUESTS}/join-a")).await.body;
     let expected = vec!["Approved StargateJoin".to_owned()];
-    check_log.equals("and says who did", conditions(&request), expected);
+    check_log.equals("and the approver is recorded", conditions(&request), expected);
     let message = request["status"]["conditions"][0]["message"].clone();
     check_log.equals("and why", message, json!("stargate joins the worker attic-a"));
     let again = server.stargate_client.approve_csr_for(worker, token).await;
-    check_log.equals("twice is once", again, approved);
+    check_log.equals("approving is idempotent", again, approved);
 }
 
 async fn certificate(
@@ -87,7 +91,7 @@ async fn certificate(
         authority: false,
     };
     let found = certificate.as_deref().and_then(|pem| issued(pem, key));
-    check_log.equals("the signer issues what was asked for", found, Some(expected));
+    check_log.equals("the signer issues the requested certificate", found, Some(expected));
     certificate
 }
 
@@ -105,10 +109,10 @@ async fn register(server: &ApiServer, kubelet: &Caller, check_log: &mut CheckLog
     let name = me.body["status"]["userInfo"]["username"].clone();
     check_log.equals("the certificate names the node", name, json!("system:node:attic-a"));
     let other = kubelet.post(NODES, &node("attic-b", &json!({}))).await;
-    check_log.equals("it makes no other Node", other.summary(), "403 Forbidden".into());
+    check_log.equals("it cannot create another Node", other.summary(), "403 Forbidden".into());
     let sentence = "nodes \"attic-b\" is forbidden: node \"attic-a\" is not allowed to modify node \
                     \"attic-b\"";
-    check_log.equals("and is told why", other.message(), sentence);
+    check_log.equals("with this message", other.message(), sentence);
     let role = json!({ "node-role.kubernetes.io/worker": "" });
     let wrong = kubelet.post(NODES, &node(WORKER, &role)).await;
     check_log.equals("nor one with a role", wrong.summary(), "403 Forbidden".into());
@@ -127,7 +131,7 @@ async fn register(server: &ApiServer, kubelet: &Caller, check_log: &mut CheckLog
         }],
     }});
     let detail = kubelet.merge(&format!("{NODES}/{WORKER}/status"), &status).await;
-    check_log.equals("and tells how it is", detail.code, 200);
+    check_log.equals("and reports its status", detail.code, 200);
     let secrets = kubelet.get("/api/v1/namespaces/kube-system/secrets").await;
     check_log.equals("it reads no Secrets", secrets.summary(), "403 Forbidden".into());
     let found = server.stargate_client.node(WORKER).await.ok().flatten();

@@ -76,7 +76,7 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
             continue;
         };
         let ours = matches!(&first.ownership, Ownership::Ours { side } if side.0 == "cluster");
-        check_log.is_true(&format!("{name} is ours"), ours, &first.ownership);
+        check_log.is_true(&format!("{name} is owned"), ours, &first.ownership);
         let namespace = manifest.namespace.as_deref();
         let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
         let Some(Some(read)) = check_log.succeeds(&format!("{name} is read"), read) else {
@@ -96,7 +96,7 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
     }
     for (kind, least) in [(ManifestKind::Server, 2), (ManifestKind::CustomResourceDefinition, 3)] {
         let ours = server.stargate_client.list_ours(kind).await.map(|it| it.len());
-        check_log.equals(&format!("{kind:?}: all of ours are listed"), ours, Ok(least));
+        check_log.equals(&format!("{kind:?}: all owned objects are listed"), ours, Ok(least));
     }
 }
 
@@ -109,10 +109,14 @@ async fn check_omitted_field(server: &ApiServer, check_log: &mut CheckLog) {
     let Some(applied) = check_log.succeeds("a Server is applied without a field", applied) else {
         return;
     };
-    check_log.equals("the field goes", applied.object["spec"]["macAddress"].clone(), Value::Null);
+    check_log.equals(
+        "the field is removed",
+        applied.object["spec"]["macAddress"].clone(),
+        Value::Null,
+    );
     check_log.equals("and counts", applied.object["metadata"]["generation"].clone(), json!(2));
     let back = server.stargate_client.apply(&a_server("attic-a"), &Side::Cluster, false).await;
-    check_log.succeeds("and comes back", back);
+    check_log.succeeds("and is added again", back);
 }
 
 /// The conflict names the manager of the field. A forced apply makes stargate the manager again.
@@ -125,28 +129,28 @@ async fn check_other_manager(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{SERVERS}/attic-b");
     let refused = server.admin.apply_as("kubectl", &path, &theirs).await;
     let summary = "409 Conflict .spec.datacenter=FieldManagerConflict";
-    check_log.equals("stargate's fields are stargate's", refused.summary(), summary.into());
+    check_log.equals("stargate manages its fields", refused.summary(), summary.into());
     let sentence = "Apply failed with 1 conflict: conflict with \"stargate\": .spec.datacenter";
-    check_log.equals("it says whose the field is", refused.message(), sentence);
+    check_log.equals("the message names the manager", refused.message(), sentence);
     let forced = format!("{path}?fieldManager=kubectl&force=true");
     let taken = server.admin.send("PATCH", &forced, crate::api_server::APPLY, &theirs).await;
-    check_log.equals("another takes a field by force", taken.code, 200);
+    check_log.equals("another manager forces the ownership of a field", taken.code, 200);
     let conflict = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, false).await;
     let error = conflict.err();
     let manager = error.as_ref().and_then(|error| error.conflicting_manager());
-    check_log.equals("stargate is told who has it", manager, Some("kubectl"));
+    check_log.equals("stargate learns the manager", manager, Some("kubectl"));
     let detail = error.as_ref().map(ToString::to_string).unwrap_or_default();
     let sentence = "cannot apply Server stargate/attic-b: Apply failed with 1 conflict: conflict \
                     with \"kubectl\": .spec.datacenter";
-    check_log.equals("in words, too", detail.as_str(), sentence);
+    check_log.equals("and in the error message", detail.as_str(), sentence);
     let back = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, true).await;
     let value = back.map(|it| it.object["spec"]["datacenter"].clone());
-    check_log.equals("and takes it back by force", value, Ok(json!("attic")));
+    check_log.equals("and forces its ownership back", value, Ok(json!("attic")));
 }
 
 /// A merge patch by another client also makes it a manager, and is detected as drift.
 async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
-    let path = format!("{DAEMON_SETS}/goldpinger?fieldManager=somebody");
+    let path = format!("{DAEMON_SETS}/goldpinger?fieldManager=other-client");
     let change = json!({ "spec": { "template": { "spec": { "serviceAccountName": "default" } } } });
     let changed = server.admin.send("PATCH", &path, crate::api_server::MERGE, &change).await;
     check_log.equals("a DaemonSet is changed by hand", changed.code, 200);
@@ -157,13 +161,13 @@ async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
     let Ok(Some(read)) = read else { return };
     let found = read.seen_against(&wanted).body;
     let account = found["spec"]["template"]["spec"]["serviceAccountName"].clone();
-    check_log.equals("the change is seen", account, json!("default"));
+    check_log.equals("the change is detected", account, json!("default"));
     let conflict = server.stargate_client.apply(&wanted, &Side::Cluster, false).await;
     let manager = conflict.err().and_then(|it| it.conflicting_manager().map(str::to_owned));
-    check_log.equals("its author is named", manager, Some("somebody".to_owned()));
-    let mended = server.stargate_client.apply(&wanted, &Side::Cluster, true).await;
-    let found = mended.map(|it| it.seen_against(&wanted).body);
-    check_log.equals("and it is mended", found, Ok(wanted.body));
+    check_log.equals("its manager is reported", manager, Some("other-client".to_owned()));
+    let repaired = server.stargate_client.apply(&wanted, &Side::Cluster, true).await;
+    let found = repaired.map(|it| it.seen_against(&wanted).body);
+    check_log.equals("and it is reverted", found, Ok(wanted.body));
 }
 
 async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
@@ -171,7 +175,7 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let other = json!({ "roleRef": { "name": "cluster-admin" } });
     let answer = server.admin.merge(&path, &other).await;
     let summary = "422 Invalid roleRef=FieldValueInvalid";
-    check_log.equals("the role of a binding stays", answer.summary(), summary.into());
+    check_log.equals("the role of a binding is immutable", answer.summary(), summary.into());
     let path = format!("{DAEMON_SETS}/goldpinger");
     let other = json!({ "spec": {
         "selector": { "matchLabels": { "app": "other" } },
@@ -179,35 +183,35 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     }});
     let answer = server.admin.merge(&path, &other).await;
     let summary = "422 Invalid spec.selector=FieldValueInvalid";
-    check_log.equals("the selector of a DaemonSet stays", answer.summary(), summary.into());
+    check_log.equals("the selector of a DaemonSet is immutable", answer.summary(), summary.into());
     let stale = json!({ "metadata": { "resourceVersion": "1" }, "spec": { "datacenter": "x" } });
     let answer = server.admin.merge(&format!("{SERVERS}/attic-a"), &stale).await;
     check_log.equals("an old version is a conflict", answer.summary(), "409 Conflict".into());
     let sentence = "Operation cannot be fulfilled on servers.stargate.io \"attic-a\": the object \
                     has been modified; please apply your changes to the latest version and try again";
-    check_log.equals("that says so", answer.message(), sentence);
+    check_log.equals("with this message", answer.message(), sentence);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["provider"] = json!("vmware");
     let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
     let detail = error.map(|it| it.to_string()).unwrap_or_default();
     let is_true = detail.starts_with("cannot apply Server stargate/attic-a: ")
         && detail.contains("spec.provider: Unsupported value: \"vmware\"");
-    check_log.is_true("stargate tells what is wrong with an object", is_true, &detail);
+    check_log.is_true("stargate reports an invalid object", is_true, &detail);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["nonsense"] = json!(1);
     let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
     let detail = error.as_ref().map(ToString::to_string).unwrap_or_default();
     let sentence = ".spec.nonsense: field not declared in schema";
-    check_log.is_true("a field that nobody knows, too", detail.ends_with(sentence), &detail);
+    check_log.is_true("an unknown field is reported, too", detail.ends_with(sentence), &detail);
     let again = error.is_some_and(|error| error.is_unavailable());
-    check_log.equals("and does not try again", again, false);
+    check_log.equals("and does not retry", again, false);
 }
 
 async fn foreign_objects(server: &ApiServer, check_log: &mut CheckLog) {
     let namespace =
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "theirs" } });
     let made = server.admin.post("/api/v1/namespaces", &namespace).await;
-    check_log.equals("somebody makes a namespace", made.code, 201);
+    check_log.equals("another client creates a namespace", made.code, 201);
     let read = server.stargate_client.get(ManifestKind::Namespace, None, "theirs").await;
     let ownership = read.ok().flatten().map(|it| it.ownership);
     check_log.equals("it is foreign", ownership, Some(Ownership::Foreign));
@@ -233,16 +237,20 @@ async fn pages(server: &ApiServer, check_log: &mut CheckLog) {
         let items = page["items"].as_array().into_iter().flatten();
         items.filter_map(|it| it["metadata"]["name"].as_str().map(str::to_owned)).collect()
     };
-    check_log.equals("a page holds what fits", names(&first.body), vec!["attic-a".to_owned()]);
+    check_log.equals(
+        "a page has the requested size",
+        names(&first.body),
+        vec!["attic-a".to_owned()],
+    );
     let token = first.body["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
-    check_log.is_true("and tells that there is more", !token.is_empty(), &first.body["metadata"]);
+    check_log.is_true("and says that there is more", !token.is_empty(), &first.body["metadata"]);
     let rest = server
         .admin
         .get(&format!("{SERVERS}?limit=1&labelSelector={selector}&continue={token}"))
         .await;
     check_log.equals("the next page goes on", names(&rest.body), vec!["attic-b".to_owned()]);
     let token = rest.body["metadata"]["continue"].as_str().unwrap_or_default();
-    check_log.equals("the last page says nothing more", token, "");
+    check_log.equals("the last page has no continue token", token, "");
 }
 
 /// Deletes all objects, definitions last.
@@ -255,12 +263,12 @@ pub(crate) async fn remove(server: &ApiServer, check_log: &mut CheckLog) {
         let gone = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
         check_log.equals(&format!("{name} is deleted"), gone, Ok(()));
         let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
-        check_log.equals(&format!("{name} is gone"), read, Ok(None));
+        check_log.equals(&format!("{name} no longer exists"), read, Ok(None));
         let again = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
         check_log.equals(&format!("{name} is deleted once"), again, Ok(()));
     }
     let left = server.admin.get(SERVERS).await;
-    check_log.equals("the kinds went with their definitions", left.summary(), "404".into());
+    check_log.equals("the kinds are deleted with their definitions", left.summary(), "404".into());
     let foreign = server.admin.get("/api/v1/namespaces/theirs").await;
-    check_log.equals("what is foreign stays", foreign.code, 200);
+    check_log.equals("the foreign object is kept", foreign.code, 200);
 }

@@ -38,7 +38,7 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let rule = |what| format!("node updates may not change {what} except from \"\" to valid");
     let sentence =
         format!("Node \"{NODE}\" is invalid: spec.podCIDRs: Forbidden: {}", rule("podCIDR"));
-    check_log.equals("another one is refused", detail, Some(sentence));
+    check_log.equals("a different one is refused", detail, Some(sentence));
     let path = format!("{NODES}/{NODE}");
     let change = json!({ "spec": { "podCIDR": wrong, "podCIDRs": [wrong] } });
     let answer = server.admin.merge(&path, &change).await;
@@ -54,15 +54,15 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("another provider id is refused", detail, Some(sentence));
     let equals = stargate_client.set_node_provider_id(NODE, "stargate:///attic/attic-a").await;
     check_log.equals("the same is fine", equals, Ok(()));
-    let missing = stargate_client.set_node_pod_cidr("nobody", right).await.err();
+    let missing = stargate_client.set_node_pod_cidr("missing", right).await.err();
     let is_missing = missing.as_ref().is_some_and(ClusterError::is_not_found);
-    check_log.is_true("a Node that is not there gets none", is_missing, &missing);
+    check_log.is_true("a missing Node is an error", is_missing, &missing);
     let wrong = json!({ "spec": { "podCIDR": "10.244.1.1/33" } });
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "wrong" },
         "spec": wrong["spec"] });
     let answer = server.admin.post(NODES, &node).await;
     let summary = "422 Invalid spec.podCIDRs[0]=FieldValueInvalid".to_owned();
-    check_log.equals("a range that is none is refused", answer.summary(), summary);
+    check_log.equals("an invalid range is refused", answer.summary(), summary);
 }
 
 fn words(words: &[&str]) -> BTreeSet<String> {
@@ -85,7 +85,7 @@ async fn labels_and_taints(server: &ApiServer, check_log: &mut CheckLog) {
     let Some(set) = check_log.succeeds("labels and taints are set", set) else { return };
     check_log.equals("and are there", set.carries(&labels, &taints), true);
     let kept = set.labels.get("others").map(String::as_str);
-    check_log.equals("others' labels stay", kept, Some("kept"));
+    check_log.equals("foreign labels are kept", kept, Some("kept"));
     let stale = stargate_client.set_node_labels_and_taints(&node, &labels, &taints).await.err();
     let is_conflict = stale.as_ref().is_some_and(ClusterError::is_conflict);
     check_log.is_true("an old version is a conflict", is_conflict, &stale);
@@ -96,7 +96,7 @@ async fn labels_and_taints(server: &ApiServer, check_log: &mut CheckLog) {
     let Some(set) = check_log.succeeds("they change", set) else { return };
     check_log.equals("as wanted", set.carries(&fewer, &less), true);
     let left = set.labels.contains_key("stargate.io/datacenter");
-    check_log.equals("what is no longer wanted goes", left, false);
+    check_log.equals("labels and taints that are no longer wanted are removed", left, false);
     check_log.equals("taints, too", set.taints.contains("gone:NoExecute"), false);
     let wrong = pairs(&[("tier", "no such value!")]);
     let Ok(Some(node)) = stargate_client.node(NODE).await else { return };
@@ -138,7 +138,7 @@ async fn annotations_and_cordon(server: &ApiServer, check_log: &mut CheckLog) {
         let found = found.map(|it| (it.unschedulable, it.is_cordoned_for_work()));
         check_log.equals("and seen so", found, Some((true, true)));
         let again = stargate_client.uncordon_after_work(NODE).await;
-        check_log.equals("and takes pods again", again, Ok(()));
+        check_log.equals("and uncordoned", again, Ok(()));
         let found = stargate_client.node(NODE).await.ok().flatten().map(|it| it.unschedulable);
         check_log.equals("which is seen", found, Some(false));
     }
@@ -161,7 +161,7 @@ async fn check_pod_cidrs(server: &ApiServer, check_log: &mut CheckLog) {
     }
     let stargate_client = &server.stargate_client;
     let range = "10.244.129.0/24".parse().unwrap();
-    let early = stargate_client.set_cilium_pod_cidrs("nobody", &[range]).await.err();
+    let early = stargate_client.set_cilium_pod_cidrs("missing", &[range]).await.err();
     let is_missing = early.as_ref().is_some_and(ClusterError::is_not_found);
     check_log.is_true("a CiliumNode is only ever patched", is_missing, &early);
     let path = format!("/apis/cilium.io/v2/ciliumnodes/{NODE}");
@@ -185,7 +185,7 @@ async fn check_pod_cidrs(server: &ApiServer, check_log: &mut CheckLog) {
     let status = json!({ "status": { "networkContainers": [
         { "type": "overlay", "primaryIP": "10.244.2.0/24" } ] } });
     let detail = server.admin.merge(&format!("{configs}/aks-a/status"), &status).await;
-    check_log.equals("Azure tells a node's range", detail.code, 200);
+    check_log.equals("Azure reports a node's range", detail.code, 200);
     let found =
         stargate_client.node_network_configs().await.ok().and_then(|all| all.get("aks-a").copied());
     check_log.equals("and it is read", found, "10.244.2.0/24".parse().ok());
@@ -221,5 +221,5 @@ async fn deletion(server: &ApiServer, check_log: &mut CheckLog) {
         stargate_client.delete_cilium_node(NODE).await,
         Ok(()),
     );
-    check_log.equals("and is gone", stargate_client.cilium_node(NODE).await, Ok(None));
+    check_log.equals("and is deleted", stargate_client.cilium_node(NODE).await, Ok(None));
 }

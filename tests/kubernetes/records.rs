@@ -44,18 +44,26 @@ async fn operation(server: &ApiServer, check_log: &mut CheckLog) {
     let stargate_client = &server.stargate_client;
     let early = stargate_client.update_operation(&record).await.err();
     let is_missing = early.as_ref().is_some_and(ClusterError::is_not_found);
-    check_log.is_true("a record must be made first", is_missing, &early);
-    check_log.equals("a record is made", stargate_client.create_operation(&record).await, Ok(()));
-    check_log.equals("twice is once", stargate_client.create_operation(&record).await, Ok(()));
+    check_log.is_true("a record must be created first", is_missing, &early);
+    check_log.equals(
+        "a record is created",
+        stargate_client.create_operation(&record).await,
+        Ok(()),
+    );
+    check_log.equals(
+        "creating it is idempotent",
+        stargate_client.create_operation(&record).await,
+        Ok(()),
+    );
     let running = server.admin.get(&path).await.body;
     let expected = json!({
         "phase": "Running", "startTime": "2026-01-02T03:04:05Z", "message": "kubelet",
         "conditions": [{ "type": "Complete", "status": "Unknown", "reason": "Running",
             "message": "kubelet", "lastTransitionTime": "2026-01-02T03:04:05Z" }],
     });
-    check_log.equals("it says how far the work is", running["status"].clone(), expected);
+    check_log.equals("it contains the progress", running["status"].clone(), expected);
     let generation = running["metadata"]["generation"].clone();
-    check_log.equals("which is no change of what is wanted", generation, json!(1));
+    check_log.equals("which does not change the generation", generation, json!(1));
     record.phase = OperationPhase::Failed;
     record.completed = Some(time("2026-01-02T03:09:05Z"));
     record.message = "the kubelet did not start".to_owned();
@@ -67,20 +75,20 @@ async fn operation(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("and read", found, expected);
     let spec = json!({ "serverRef": { "name": "attic-a" }, "operation": "repave",
         "provisioningProfileRef": { "name": "standard" } });
-    check_log.equals("the wish is as it was", ended["spec"].clone(), spec);
+    check_log.equals("the spec is unchanged", ended["spec"].clone(), spec);
 }
 
 async fn refused_operations(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{OPERATIONS}/{}", record().name());
     let answer = server.admin.merge(&path, &json!({ "spec": { "operation": "join" } })).await;
     let summary = "422 Invalid spec=FieldValueInvalid";
-    check_log.equals("an Operation's wish cannot be changed", answer.summary(), summary.into());
+    check_log.equals("an Operation's spec is immutable", answer.summary(), summary.into());
     let sentence = format!(
         "Operation.stargate.io \"{}\" is invalid: spec: Invalid value: \"object\": an Operation \
          cannot be changed",
         record().name()
     );
-    check_log.equals("and that is said", answer.message(), sentence.as_str());
+    check_log.equals("with this message", answer.message(), sentence.as_str());
     let ignored = json!({ "status": { "phase": "Succeeded" } });
     let answer = server.admin.merge(&path, &ignored).await;
     let phase = answer.body["status"]["phase"].clone();
@@ -158,9 +166,9 @@ async fn server_status(server: &ApiServer, check_log: &mut CheckLog) {
         "conditions": [{ "type": "Ready", "status": "True", "reason": "ready", "message": "",
             "lastTransitionTime": "2026-01-02T03:09:05Z" }],
     });
-    check_log.equals("what was not told stays", object["status"].clone(), expected);
-    let nobody =
-        stargate_client.update_server_status(&WorkerName::new("nobody"), &status).await.err();
-    let is_missing = nobody.as_ref().is_some_and(ClusterError::is_not_found);
-    check_log.is_true("no Server, no status", is_missing, &nobody);
+    check_log.equals("omitted fields are kept", object["status"].clone(), expected);
+    let missing =
+        stargate_client.update_server_status(&WorkerName::new("missing"), &status).await.err();
+    let is_missing = missing.as_ref().is_some_and(ClusterError::is_not_found);
+    check_log.is_true("a missing Server is an error", is_missing, &missing);
 }

@@ -85,7 +85,7 @@ async fn check_case(server: &ApiServer, check_log: &mut CheckLog, case: &Case, n
     let Some((token, caller)) = token_of(server, check_log, &worker).await else { return };
     let key = KeyPair::generate().unwrap();
     let requested = caller.post(REQUESTS, &request(name, &case.spec, &key)).await;
-    check_log.equals(&format!("{what}: it is asked for"), requested.summary(), "201".into());
+    check_log.equals(&format!("{what}: the request is created"), requested.summary(), "201".into());
     let detail = match server.stargate_client.approve_csr_for(&worker, &token.id).await {
         Ok(Approval::Refused(refusal)) => refusal.to_string(),
         other => format!("{other:?}"),
@@ -96,7 +96,7 @@ async fn check_case(server: &ApiServer, check_log: &mut CheckLog, case: &Case, n
     check_log.equals(&format!("{what}: it is not approved"), conditions(&request), vec![]);
     check_log.equals(&format!("{what}: nothing is issued"), certificate_of(&request), None);
     let deleted = server.admin.delete(&format!("{REQUESTS}/{name}")).await;
-    check_log.equals(&format!("{what}: it goes"), deleted.code, 200);
+    check_log.equals(&format!("{what}: it is deleted"), deleted.code, 200);
     let _gone = server.stargate_client.delete_bootstrap_token(&token.id).await;
 }
 
@@ -117,28 +117,32 @@ async fn check_other_requester(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("the administrator asks, too", requested.summary(), "201".into());
     let requester = requested.body["spec"]["username"].clone();
     let is_forged = requester == forged["spec"]["username"];
-    check_log.is_true("nobody asks in another's name", !is_forged, &requester);
+    check_log.is_true("no client can forge the requester", !is_forged, &requester);
     let answer = server.stargate_client.approve_csr_for(&worker, &token.id).await;
-    check_log.equals("neither is the worker's", answer, Ok(Approval::NotThereYet));
+    check_log.equals("neither request is the worker's", answer, Ok(Approval::NotThereYet));
     let detail = match server.stargate_client.approve_csr_for(&other, &other_token.id).await {
         Ok(Approval::Refused(refusal)) => refusal.reason.to_string(),
         answer => format!("{answer:?}"),
     };
     let expected = "it asks for the subject O=system:nodes, CN=system:node:refused".to_owned();
-    check_log.equals("and whose token it was is told", detail, expected);
+    check_log.equals("and the token of the requester is reported", detail, expected);
     let request = server.admin.get(&format!("{REQUESTS}/by-another")).await.body;
     check_log.equals("it is not approved", conditions(&request), vec![]);
-    check_log.equals("and gets nothing", certificate_of(&request), None);
+    check_log.equals("and no certificate is issued", certificate_of(&request), None);
     // An administrator has all permissions, so the cluster approves this request by itself.
     let by_admin = format!("{REQUESTS}/by-admin");
     let request = server.admin.until(&by_admin, |it| !conditions(&it.body).is_empty()).await.body;
     let expected = vec!["Approved AutoApproved".to_owned()];
-    check_log.equals("the administrator's is not stargate's doing", conditions(&request), expected);
+    check_log.equals(
+        "stargate does not approve the administrator's request",
+        conditions(&request),
+        expected,
+    );
     for worker in [&worker, &other] {
         let deleted = server
             .stargate_client
             .delete_stale_bootstrap_tokens(Some(worker), Timestamp::now())
             .await;
-        check_log.equals("the tokens go", deleted, Ok(1));
+        check_log.equals("the tokens are deleted", deleted, Ok(1));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         check_log.equals(&what, allowed, expected);
     }
     let quiet = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
-    check_log.equals("nobody approves by itself", quiet, Ok(false));
+    check_log.equals("no binding approves automatically", quiet, Ok(false));
     bind(server, check_log, "lab:approves-first", APPROVES_FIRST, "system:bootstrappers").await;
     let mut warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
     // The authoriser sees a new binding with a short delay.
@@ -35,9 +35,9 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
     }
-    check_log.equals("a binding of another's that approves is noticed", warned, Ok(true));
+    check_log.equals("a foreign binding that approves is detected", warned, Ok(true));
     let gone = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
-    check_log.equals("the binding goes", gone.code, 200);
+    check_log.equals("the binding is deleted", gone.code, 200);
     for _ in 0..50 {
         if server.stargate_client.subject_access_review_bootstrap_autoapproves().await == Ok(false)
         {

@@ -19,7 +19,7 @@ const CACHE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     let worker = WorkerName::new("token-a");
     let made = server.stargate_client.create_bootstrap_token(&worker, Timestamp::now()).await;
-    let Some(token) = check_log.succeeds("a token is made", made) else { return };
+    let Some(token) = check_log.succeeds("a token is created", made) else { return };
     check_secret(server, check_log, &token).await;
     let caller = server.with_token(&token.secret).await;
     check_permissions(&caller, check_log, &token).await;
@@ -63,7 +63,7 @@ async fn check_secret(server: &ApiServer, check_log: &mut CheckLog, token: &Boot
     let expiry = secret.body["metadata"]["annotations"]["stargate.io/expires"].as_str();
     let expiry: Option<Timestamp> = expiry.and_then(|text| text.parse().ok());
     let soon = expiry.is_some_and(|it| it <= Timestamp::now() + SignedDuration::from_hours(1));
-    check_log.is_true("it ends within the hour", soon, &expiry);
+    check_log.is_true("it expires within an hour", soon, &expiry);
 }
 
 async fn check_permissions(caller: &Caller, check_log: &mut CheckLog, token: &BootstrapToken) {
@@ -98,10 +98,10 @@ async fn check_permissions(caller: &Caller, check_log: &mut CheckLog, token: &Bo
         "secrets is forbidden: User \"{name}\" cannot list resource \"secrets\" in API group \"\" \
          in the namespace \"kube-system\""
     );
-    check_log.equals("and is told so", answer.message(), sentence.as_str());
+    check_log.equals("with this message", answer.message(), sentence.as_str());
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "token-a" } });
     let answer = caller.post("/api/v1/nodes", &node).await;
-    check_log.equals("it makes no Node", answer.summary(), "403 Forbidden".into());
+    check_log.equals("it cannot create a Node", answer.summary(), "403 Forbidden".into());
     let answer = caller.delete(&format!("{REQUESTS}/any")).await;
     check_log.equals("it deletes no request", answer.summary(), "403 Forbidden".into());
 }
@@ -129,16 +129,16 @@ async fn check_stale_tokens(server: &ApiServer, check_log: &mut CheckLog) {
     let (worker, other) = (WorkerName::new("token-b"), WorkerName::new("token-c"));
     let long_ago = now - SignedDuration::from_hours(2);
     let ended = server.stargate_client.create_bootstrap_token(&worker, long_ago).await;
-    let Some(ended) = check_log.succeeds("a token that has ended is made", ended) else { return };
+    let Some(ended) = check_log.succeeds("an expired token is created", ended) else { return };
     let caller = server.with_token(&ended.secret).await;
     let answer = caller.get(REQUESTS).await;
-    check_log.equals("it opens nothing", answer.summary(), "401 Unauthorized".into());
+    check_log.equals("it authenticates no request", answer.summary(), "401 Unauthorized".into());
     let kept = server.stargate_client.create_bootstrap_token(&worker, now).await;
-    check_log.succeeds("another one of the worker's is made", kept);
+    check_log.succeeds("another token of the worker is created", kept);
     let nothing = server.stargate_client.delete_stale_bootstrap_tokens(Some(&other), now).await;
-    check_log.equals("ended tokens are cleared away", nothing, Ok(1));
+    check_log.equals("expired tokens are deleted", nothing, Ok(1));
     let nothing = server.stargate_client.delete_stale_bootstrap_tokens(None, now).await;
     check_log.equals("once, and no others", nothing, Ok(0));
     let left = server.stargate_client.delete_stale_bootstrap_tokens(Some(&worker), now).await;
-    check_log.equals("what is left for a worker goes with its next join", left, Ok(1));
+    check_log.equals("other tokens of a worker are deleted with its next join", left, Ok(1));
 }

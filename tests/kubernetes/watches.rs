@@ -40,11 +40,15 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         "DELETED watched ready",
     ];
     let found = events(all, expected.len()).await;
-    check_log.equals("a watch tells all, in order", found, expected.map(str::to_owned).to_vec());
+    check_log.equals(
+        "a watch reports all changes in order",
+        found,
+        expected.map(str::to_owned).to_vec(),
+    );
     let found = events(chosen, 2).await;
     let expected = ["ADDED watched ready", "DELETED watched ready"];
     check_log.equals(
-        "a watch by label tells what comes and goes by it",
+        "a watch by label reports objects that begin or cease to match",
         found,
         expected.map(str::to_owned).to_vec(),
     );
@@ -76,7 +80,7 @@ async fn change(server: &ApiServer, check_log: &mut CheckLog) {
         Ok(()),
     );
     let equals = server.stargate_client.update_server_status(&worker, &status).await;
-    check_log.equals("the same again is no event", equals, Ok(()));
+    check_log.equals("an identical write is no event", equals, Ok(()));
     let labelled = json!({ "metadata": { "labels": { "checked": "yes" } } });
     server.admin.merge(&path, &labelled).await;
     server.admin.delete(&path).await;
@@ -109,5 +113,5 @@ where
 async fn refused(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{SERVERS}?watch=true&resourceVersion=nonsense");
     let answer = server.admin.get(&path).await;
-    check_log.equals("a version that is none is refused", answer.summary(), "500".into());
+    check_log.equals("an invalid version is refused", answer.summary(), "500".into());
 }

@@ -65,7 +65,7 @@ def secret(served):
     )
 
 
-def door(checks, served, subscription):
+def authentication(checks, served, subscription):
     """Authentication, and validation of the server certificate."""
     bad = Clients(served, subscription, FixedToken("refused"))
     with checks.refused(
@@ -82,8 +82,8 @@ def door(checks, served, subscription):
         list(stranger.resources.resource_groups.list())
         checks.that("a certificate of an unknown authority is refused", False, "an answer")
     except ServiceRequestError as error:
-        told = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        checks.that("a certificate of an unknown authority is refused", told, str(error))
+        refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
+        checks.that("a certificate of an unknown authority is refused", refused, str(error))
 
 
 def main():
@@ -92,7 +92,7 @@ def main():
     subscription = sys.argv[2]
     checks = Checks()
     clients = Clients(served, subscription, secret(served))
-    door(checks, served, subscription)
+    authentication(checks, served, subscription)
     clusters.check(checks, clients, served)
     with groups.made(checks, clients) as group:
         networks.check(checks, clients, group)

@@ -98,7 +98,7 @@ impl Login<'_> {
         if let Some(binding) = self.handle.agent_session_binding() {
             // Agents without this extension refuse, and still work.
             let bound = self.within(agent.bind_session(binding, false)).await?;
-            tracing::debug!(bound = bound.is_ok(), "told the agent which host it signs for");
+            tracing::debug!(bound = bound.is_ok(), "bound the agent to the host");
         }
         let identities = match self.within(agent.request_identities()).await? {
             Ok(identities) => identities,

@@ -74,7 +74,7 @@ impl Pool {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to a host, opened if there is none.
+    /// The connection to a host, opened if necessary.
     fn connection(self: &Arc<Self>, target: &HostTarget) -> Slot {
         let idle = self.settings.idle;
         let mut slots = self.locked();

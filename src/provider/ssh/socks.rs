@@ -268,7 +268,7 @@ mod tests {
     async fn protocol_violations_are_reported() {
         let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
         let name = HostAddress::of_text("dc1");
-        for (answers, told) in [
+        for (answers, expected) in [
             (&b"HTTP/1.1 400"[..], "does not speak SOCKS5"),
             (&[5, 0xff], "does not take our login"),
             (&[5, 2, 1, 1], "does not take our login"),
@@ -277,7 +277,7 @@ mod tests {
         ] {
             let shown =
                 connect_with_answers(&proxy, &name, answers).await.0.unwrap_err().to_string();
-            assert!(shown.contains(told), "{shown}");
+            assert!(shown.contains(expected), "{shown}");
         }
         let long = HostAddress::Name("x".repeat(256));
         assert!(matches!(

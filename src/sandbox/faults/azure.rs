@@ -252,7 +252,7 @@ pub(super) fn foreign_object(sandbox: &mut SandboxState, injection: Injection<'_
     }
     let (router, id) = injection.choose(groups)?;
     modify(sandbox, &id, |group| {
-        group["tags"] = json!({ "owner": "somebody-else" });
+        group["tags"] = json!({ "owner": "another-team" });
         group["properties"]["securityRules"] = json!([]);
         let guid = "00000000-0000-4000-8000-00000000f0e1";
         group["properties"]["resourceGuid"] = json!(guid);

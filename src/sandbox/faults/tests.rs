@@ -18,9 +18,9 @@ fn every_fault_changes_the_sandbox() {
 #[test]
 fn an_unknown_target_is_refused_with_the_possible_targets() {
     let mut sandbox = complete_sandbox();
-    let error = inject(&mut sandbox, Fault::RouterOffline, Some("nobody"), now()).unwrap_err();
+    let error = inject(&mut sandbox, Fault::RouterOffline, Some("missing"), now()).unwrap_err();
     let candidates = vec!["aks-router".to_owned(), "dc1-router".to_owned()];
-    assert_eq!(error, FaultError::UnknownTarget { target: "nobody".to_owned(), candidates });
+    assert_eq!(error, FaultError::UnknownTarget { target: "missing".to_owned(), candidates });
     inject(&mut sandbox, Fault::RouterOffline, Some("dc1-router"), now()).unwrap();
     assert!(!sandbox.hosts["dc1-router"].powered_on);
 }

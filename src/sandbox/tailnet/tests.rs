@@ -117,11 +117,11 @@ fn advertised_and_enabled_routes_are_independent() {
 #[test]
 fn tags_need_an_owner() {
     let mut tailnet = TestTailnet::new();
-    let create = json!({ "tags": ["tag:nobody"] });
+    let create = json!({ "tags": ["tag:unowned"] });
     let body = json!({ "capabilities": { "devices": { "create": create } } });
     let (status, answer) = tailnet.ask("POST", "tailnet/-/keys", &body);
     assert_eq!(status, 400);
-    assert_eq!(answer["message"], "requested tags [tag:nobody] are invalid or not permitted");
+    assert_eq!(answer["message"], "requested tags [tag:unowned] are invalid or not permitted");
 }
 
 #[test]

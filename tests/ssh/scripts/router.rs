@@ -166,8 +166,8 @@ fn manual_changes_are_detected_and_repaired() {
             .iter()
             .position(|one| *one == part);
         change(&host, &settings()[place.unwrap()]);
-        let mended = probe(&host);
-        assert_eq!(mended, whole, "{command}");
+        let repaired = probe(&host);
+        assert_eq!(repaired, whole, "{command}");
     }
 }
 

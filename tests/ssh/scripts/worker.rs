@@ -112,11 +112,11 @@ fn a_second_run_changes_nothing() {
     let before = (host.files(), probe(&host));
     for one in steps() {
         // Both start with the removal of something.
-        let anew = matches!(
+        let starts_with_removal = matches!(
             one,
             WorkerStep::KubeletConfiguration(_) | WorkerStep::BootstrapKubeconfig { .. }
         );
-        if !anew {
+        if !starts_with_removal {
             step(&host, &one);
         }
     }

@@ -37,7 +37,7 @@ impl Case {
         match SshShell::new(self.home.settings()).run(host, &hello()).await {
             Ok(_) => Ok(()),
             Err(SshError::HostKey(error)) => {
-                assert_eq!(self.server.log().offered.len(), offered, "it was told who we are");
+                assert_eq!(self.server.log().offered.len(), offered, "no key was offered to it");
                 Err(error)
             }
             Err(other) => panic!("{other}"),

@@ -80,7 +80,7 @@ fn a_bare_machine_is_read() {
     assert_eq!((probe.cluster_ca_digest, probe.kubelet_configuration_digest), (None, None));
     assert!(!probe.host.ip_forwarding && !probe.host.swap_off);
     assert_eq!((probe.host.stamp, probe.host.cni_chosen), (None, None));
-    assert!(probe.routes_persistent, "there are none to lose");
+    assert!(probe.routes_persistent, "no routes to restore");
 }
 
 /// Whether the probe differs from that of a joined worker.
