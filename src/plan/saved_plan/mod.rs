@@ -164,10 +164,17 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
 /// The texts that occur more than once in the rows.
 fn count_texts(plan: &Plan) -> io::Result<Table> {
     let mut counts = Counts::default();
-    each_row(&plan.blocked, |row| Ok(counts.add(&row)))?;
-    each_row(&plan.changes, |row| Ok(counts.add(&row)))?;
-    each_row(&plan.deferred, |row| Ok(counts.add(&row)))?;
+    count_rows(&plan.blocked, &mut counts)?;
+    count_rows(&plan.changes, &mut counts)?;
+    count_rows(&plan.deferred, &mut counts)?;
     Ok(counts.table())
+}
+
+fn count_rows<T: Item>(items: &[T], counts: &mut Counts) -> io::Result<()> {
+    each_row(items, |row| {
+        counts.add(&row);
+        Ok(())
+    })
 }
 
 fn each_row<T: Item>(
