@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
 use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};
 
 /// Adds a deletion for each object of ours that no desired resource claims.
-pub(super) fn delete_what_nothing_asks_for(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn delete_what_nothing_asks_for(
+    input: Comparison<'_>,
+    verdicts: &mut ResourceDecisions,
+) {
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {

@@ -9,7 +9,7 @@ use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, Severity};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity};
 use crate::resource::{Address, Api, ObjectKey};
 
 pub(super) fn address(text: &str) -> Address {
@@ -34,8 +34,13 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
 }
 
 pub(super) fn plan(changes: Vec<Change>) -> Plan {
-    Plan {
+    contents(changes).into()
+}
+
+pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
+    PlanContents {
         topology: "lab".to_owned(),
+        settings: Default::default(),
         changes,
         deferred: Vec::new(),
         blocked: Vec::new(),
@@ -152,7 +157,7 @@ pub(super) fn everything() -> Plan {
     adopted.planned_because_of = "--adopt resource-group/dc1/lab-dc1".into();
     let gone = vec![field(&["location"], json!("eastus"), Value::Null)];
     let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, gone);
-    Plan {
+    PlanContents {
         deferred: vec![
             deferred("subnet/cluster/lab-router"),
             deferred("route-table-association/cluster/aks"),
@@ -196,8 +201,9 @@ pub(super) fn everything() -> Plan {
             }],
             ..Reachability::default()
         },
-        ..plan(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
+        ..contents(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
     }
+    .into()
 }
 
 /// Workers that are all alike.

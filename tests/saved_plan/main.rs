@@ -12,10 +12,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process::Command;
 
-use stargate::desired::DesiredSet;
 use stargate::inventory::Inventory;
+use stargate::plan::preflight::TailnetFacts;
 use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
-use stargate::plan::{Plan, PlanInput, plan};
+use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use stargate::resource::Resource;
 use world::{Shape, World};
 
@@ -32,16 +32,15 @@ fn peak_memory() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
-    plan(PlanInput {
-        topology: world.topology.name.as_str(),
-        desired,
+/// The plan that the commands make, by the same function.
+fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
+    plan(PlanningInput {
+        topology: &world.topology,
+        options: &PlanOptions { destroy, ..PlanOptions::default() },
+        facts: &world.facts,
         inventory,
+        tailnet: &TailnetFacts::default(),
         findings: &[],
-        adopt: &BTreeSet::new(),
-        protected: &BTreeMap::new(),
-        rollout: &world.topology.rollout,
-        worker_request: None,
         requests: &BTreeMap::new(),
     })
 }
@@ -101,11 +100,11 @@ const CASES: [&str; 3] = ["all to create", "all workers to update", "all to dele
 fn run(case: &str) {
     let world = World::new(LARGE).unwrap();
     match case {
-        "all to create" => keep(case, planned(&world, &world.desired, &world.empty), 15_000),
+        "all to create" => keep(case, planned(&world, &world.empty, false), 15_000),
         "all to delete" => {
-            keep(case, planned(&world, &DesiredSet::default(), &world.inventory), 8_000);
+            keep(case, planned(&world, &world.inventory, true), 8_000);
         }
-        _ => keep(case, planned(&world, &world.desired, &older_workers(&world)), 4_000),
+        _ => keep(case, planned(&world, &older_workers(&world), false), 4_000),
     }
 }
 

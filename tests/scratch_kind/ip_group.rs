@@ -5,25 +5,24 @@
 #[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use stargate::desired::DesiredSet;
 use stargate::inventory::Inventory;
-use stargate::plan::{Action, Change, Plan, PlanInput, plan};
+use stargate::plan::preflight::TailnetFacts;
+use stargate::plan::{Action, Change, Plan, PlanOptions, PlanningInput, plan};
 use stargate::provider::azure::codec::{Marks, decode_any, encode_any, ownership};
-use stargate::resource::{Kind, ObjectKey, Owner, Resource};
+use stargate::resource::{ArmId, Kind, ObjectKey, Owner, Resource};
 use world::{Shape, World};
 
 const SMALL: Shape = Shape { datacenters: 2, workers: 2, nodes: 2 };
 const ADDRESS: &str = "ip-group/cluster/stargate-networks";
 
-/// A deployment, and what Azure stores of the object.
+/// A deployment, and what Azure stores of the kind.
 struct Case {
     world: World,
     owner: Owner,
-    key: ObjectKey,
-    stored: Option<Value>,
+    stored: BTreeMap<ArmId, Value>,
 }
 
 impl Case {
@@ -31,87 +30,95 @@ impl Case {
         let world = World::new(SMALL).unwrap();
         let topology = &world.topology;
         let owner = Owner { topology: topology.name.clone(), tag: topology.tailnet.tag.clone() };
-        let key = world.desired.get(&ADDRESS.parse().unwrap()).unwrap().key.clone().unwrap();
-        Self { world, owner, key, stored: None }
+        Self { world, owner, stored: BTreeMap::new() }
     }
 
-    /// What is read: everything else as it is wanted, and the object as stored.
+    /// The id of the object that the topology asks for.
+    fn id(&self) -> ArmId {
+        match &self.world.desired.get(&ADDRESS.parse().unwrap()).unwrap().key {
+            Some(ObjectKey::Azure(id)) => id.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What is read: everything else as it is wanted, and the kind as stored.
     fn inventory(&self) -> Inventory {
         let mut inventory = self.world.inventory.clone();
-        inventory.retain(|key| *key != self.key);
-        if let Some(body) = &self.stored {
+        let is_of_kind = |key: &ObjectKey| {
+            matches!(key, ObjectKey::Azure(id)
+                if id.resource_type().as_deref() == Some(Kind::IpGroup.arm_type()))
+        };
+        inventory.retain(|key| !is_of_kind(key));
+        for (id, body) in &self.stored {
             let resource = decode_any("microsoft.network/IPGROUPS", body).unwrap().unwrap();
-            inventory.note(self.key.clone(), resource, ownership(body, &self.owner));
+            let key = ObjectKey::Azure(id.clone());
+            inventory.note(key, resource, ownership(body, &self.owner));
         }
         inventory
     }
 
-    fn plan(&self, desired: &DesiredSet) -> Plan {
-        plan(PlanInput {
-            topology: self.world.topology.name.as_str(),
-            desired,
+    fn plan(&self) -> Plan {
+        plan(PlanningInput {
+            topology: &self.world.topology,
+            options: &PlanOptions::default(),
+            facts: &self.world.facts,
             inventory: &self.inventory(),
+            tailnet: &TailnetFacts::default(),
             findings: &[],
-            adopt: &BTreeSet::new(),
-            protected: &BTreeMap::new(),
-            rollout: &self.world.topology.rollout,
-            worker_request: None,
             requests: &BTreeMap::new(),
         })
     }
 
-    /// Writes the object as a plan wants it.
-    fn write(&mut self, change: &Change) {
+    /// Does to the store what a change asks for.
+    fn apply(&mut self, change: &Change) {
+        let ObjectKey::Azure(id) = &change.key else { panic!("{:?}", change.key) };
+        let Some(wanted) = &change.after else {
+            self.stored.remove(id);
+            return;
+        };
         let marks = Marks { owner: &self.owner, side: &change.address.side };
-        let wanted = change.after.as_ref().unwrap();
-        let body = encode_any(wanted, self.stored.as_ref(), &marks, None);
-        self.stored = Some(body.unwrap().unwrap());
-    }
-
-    fn is_settled(&self) -> bool {
-        self.plan(&self.world.desired).is_empty()
+        let body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
+        self.stored.insert(id.clone(), body);
     }
 }
 
 #[track_caller]
-fn only_change(plan: &Plan, action: Action) -> &Change {
+fn only_change(plan: &Plan, address: &str, action: Action) -> Change {
     let [change] = plan.changes.as_slice() else { panic!("{:#?}", plan.changes) };
-    assert_eq!((change.address.to_string().as_str(), change.action), (ADDRESS, action));
+    assert_eq!((change.address.to_string().as_str(), change.action), (address, action));
     assert!(plan.deferred.is_empty() && plan.blocked.is_empty());
-    change
+    change.clone()
 }
 
 #[test]
 fn an_object_of_a_new_kind_is_created_updated_and_deleted() {
     let mut case = Case::new();
-    let created = case.plan(&case.world.desired);
-    case.write(only_change(&created, Action::Create));
-    assert!(case.is_settled());
+    let id = case.id();
+    case.apply(&only_change(&case.plan(), ADDRESS, Action::Create));
+    assert!(case.plan().is_empty());
 
     // Somebody takes the prefixes away, and adds a field of their own.
-    let body = case.stored.as_mut().unwrap();
-    body["properties"] = json!({"ipAddresses": [], "firewalls": ["theirs"]});
-    let updated = case.plan(&case.world.desired);
-    let change = only_change(&updated, Action::Update);
-    let fields: Vec<String> =
-        change.fields().iter().map(|field| field.path.to_string()).collect();
+    let theirs = json!({"ipAddresses": [], "firewalls": ["theirs"]});
+    case.stored.get_mut(&id).unwrap()["properties"] = theirs;
+    let change = only_change(&case.plan(), ADDRESS, Action::Update);
+    let fields: Vec<String> = change.fields().iter().map(|field| field.path.to_string()).collect();
     assert_eq!(fields, ["prefixes"]);
-    case.write(change);
-    assert!(case.is_settled());
-    assert_eq!(case.stored.as_ref().unwrap()["properties"]["firewalls"], json!(["theirs"]));
+    case.apply(&change);
+    assert!(case.plan().is_empty());
+    assert_eq!(case.stored[&id]["properties"]["firewalls"], json!(["theirs"]));
 
-    // Another region is another object.
-    case.stored.as_mut().unwrap()["location"] = json!("westeurope");
-    only_change(&case.plan(&case.world.desired), Action::Replace);
+    // An object in another region is another object.
+    let stored = case.stored.clone();
+    case.stored.get_mut(&id).unwrap()["location"] = json!("westeurope");
+    only_change(&case.plan(), ADDRESS, Action::Replace);
+    case.stored = stored;
 
-    // The topology asks for it no longer.
-    let mut desired = DesiredSet::default();
-    for other in case.world.desired.iter().filter(|it| it.address.kind != Kind::IpGroup) {
-        desired.add(other.clone());
-    }
-    let deleted = case.plan(&desired);
-    let change = only_change(&deleted, Action::Delete);
+    // An object of ours that the topology does not ask for.
+    let (group, _) = id.as_str().rsplit_once('/').unwrap();
+    let left_over = ArmId::new(format!("{group}/left-over"));
+    case.stored.insert(left_over.clone(), case.stored[&id].clone());
+    let change = only_change(&case.plan(), "ip-group/cluster/left-over", Action::Delete);
     assert!(matches!(change.before, Some(Resource::IpGroup(_))));
-    case.stored = None;
-    assert!(case.plan(&desired).is_empty());
+    case.apply(&change);
+    assert!(!case.stored.contains_key(&left_over) && case.plan().is_empty());
 }

@@ -49,7 +49,8 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Blocked, Change, Deferred, Plan};
+use super::{Blocked, Change, Deferred, Plan, PlanContents};
+use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::resource::Address;
 use rows::{Item, Rows};
@@ -143,7 +144,7 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
     }
 
     fn write_body(&self, out: &mut impl Write) -> io::Result<()> {
-        let plan = self.plan.borrow();
+        let plan = &self.plan.borrow().contents;
         let table = count_texts(plan)?;
         out.write_all(b"{\n")?;
         member(out, "adopt", &self.adopt)?;
@@ -162,7 +163,7 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
 }
 
 /// The texts that occur more than once in the rows.
-fn count_texts(plan: &Plan) -> io::Result<Table> {
+fn count_texts(plan: &PlanContents) -> io::Result<Table> {
     let mut counts = Counts::default();
     count_rows(&plan.blocked, &mut counts)?;
     count_rows(&plan.changes, &mut counts)?;
@@ -215,7 +216,7 @@ fn texts_member(out: &mut impl Write, texts: &[String]) -> io::Result<()> {
 const LISTS: [&str; 3] = ["blocked", "changes", "deferred"];
 
 /// The plan without the lists that are written as rows.
-fn rest_of(plan: &Plan) -> io::Result<Value> {
+fn rest_of(plan: &PlanContents) -> io::Result<Value> {
     let mut rest = serde_json::to_value(plan.without_lists())?;
     if let Value::Object(members) = &mut rest {
         members.retain(|name, _| !LISTS.contains(&name.as_str()));
@@ -263,7 +264,7 @@ impl SavedPlan {
         for name in LISTS {
             rest[name] = Value::Array(Vec::new());
         }
-        let mut plan: Plan =
+        let mut plan: PlanContents =
             serde_json::from_value(rest).map_err(|error| damaged(&error.to_string()))?;
         plan.blocked = items::<Blocked>(body.blocked, &table)?;
         plan.changes = items::<Change>(body.changes, &table)?;
@@ -274,7 +275,7 @@ impl SavedPlan {
             topology_digest: body.topology_digest,
             adopt: body.adopt,
             destroy: body.destroy,
-            plan,
+            plan: Plan { contents: plan, desired: DesiredSet::default() },
         })
     }
 }
