@@ -21,7 +21,7 @@
 //! | [`desired`] | topology and facts in, resources and their dependencies out |
 //! | [`dataplane`] | forwards a packet through tables; says which hop drops it |
 //! | [`inventory`] | objects, facts, gaps and sources: what was observed |
-//! | [`resource`] | ids, typed values, ownership |
+//! | [`resource`] | ids, the table of kinds, typed values, ownership |
 //! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`diagnostics`] | codes, spans, remedies |
 //! | [`net`] | prefixes and their allocation |

@@ -79,7 +79,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
         }
     }
     worker_request::reboot(input, &mut verdicts);
-    dependencies::connect(input, &mut verdicts);
+    dependencies::add(input, &mut verdicts);
     dependencies::mark_consequences(input, &mut verdicts);
     worker_request::leave_the_rest(input, &mut verdicts);
     assemble(input, verdicts)

@@ -3,6 +3,9 @@
 //! The memory is that of a whole process at its highest, so each case runs in a
 //! process of its own: the test starts itself again.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
 #[path = "../../benches/planning/world.rs"]
 #[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
 mod world;

@@ -14,7 +14,7 @@ use crate::resource::azure::{NextHop, RouteTable};
 const WHAT: &str = "route table";
 
 /// Reads what ARM answered. A route is known by its prefix, not by its name;
-/// one to a service tag or an IPv6 prefix is none of ours.
+/// routes to a service tag or an IPv6 prefix are left out.
 pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
     let model: models::RouteTable = read(WHAT, body)?;
     let routes = model.properties.unwrap_or_default().routes;
