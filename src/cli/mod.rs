@@ -7,6 +7,7 @@ pub mod exit;
 mod health;
 mod logging;
 mod overview;
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
 mod session;
 mod ssh_access;
@@ -65,6 +66,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     let global = &arguments.global;
+    sandbox_state::check(global)?;
     match &arguments.command {
         Command::Init(_) => commands::init::run(global, ui),
         Command::Validate(validate) => commands::validate::run(validate, global, ui),
@@ -82,6 +84,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Trace(trace) => wait(commands::trace::run(trace, global, ui)),
         Command::Check(check) => wait(commands::check::run(check, global, ui)),
         Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
 }
