@@ -38,6 +38,7 @@ pub(crate) struct Global {
     /// Use the embedded world instead of real clouds, kept in DIR [default:
     /// .stargate/sandbox beside the topology]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, global = true)]
+    #[arg(hide = !cfg!(feature = "sandbox"))]
     pub(crate) sandbox: Option<Option<PathBuf>>,
     /// Tell nothing but data and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -104,6 +105,7 @@ pub(crate) enum Command {
     Trace(commands::trace::TraceArguments),
     Check(commands::check::CheckArguments),
     Graph(commands::graph::GraphArguments),
+    #[cfg(feature = "sandbox")]
     Sandbox(commands::sandbox::SandboxArguments),
     Schema(commands::schema::SchemaArguments),
     Explain(commands::explain::ExplainArguments),
@@ -113,14 +115,13 @@ pub(crate) enum Command {
 impl Global {
     /// The folder of the embedded world, if it is to be used.
     pub(crate) fn sandbox_folder(&self) -> Option<PathBuf> {
-        let beside = || self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox");
-        self.sandbox.as_ref().map(|folder| folder.clone().unwrap_or_else(beside))
+        let default = || self.default_sandbox_folder();
+        self.sandbox.as_ref().map(|folder| folder.clone().unwrap_or_else(default))
     }
 
-    /// The folder of the embedded world, for commands that are about it alone.
-    pub(crate) fn sandbox_folder_or_default(&self) -> PathBuf {
-        let beside = || self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox");
-        self.sandbox_folder().unwrap_or_else(beside)
+    /// The folder of the embedded world where no other one is named.
+    pub(crate) fn default_sandbox_folder(&self) -> PathBuf {
+        self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox")
     }
 
     /// The topology file as messages name it.

@@ -8,6 +8,7 @@ mod health;
 mod interrupt;
 mod logging;
 mod overview;
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
 mod session;
 mod ssh_access;
@@ -67,6 +68,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     let global = &arguments.global;
+    sandbox_state::check(global)?;
     match &arguments.command {
         Command::Init(_) => commands::init::run(global, ui),
         Command::Validate(validate) => commands::validate::run(validate, global, ui),
@@ -98,6 +100,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Graph(graph) => wait(reading(global, ui, async |session| {
             commands::graph::run(graph, session, ui).await
         })),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
 }

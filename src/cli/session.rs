@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::arguments::Global;
 use super::error::CliError;
+use super::sandbox_state::{self, Sandbox};
 use super::ui::Ui;
-use super::{exit, interrupt, sandbox_state, ssh_access, topology};
+use super::{exit, interrupt, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::Code;
@@ -17,36 +18,28 @@ use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
-use crate::provider::credentials::{AzureTokens, StaticToken, TailnetCredentials};
+use crate::provider::credentials::{AzureTokens, TailnetCredentials};
 use crate::provider::error::ApiError;
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
-use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::{Clock, Scope};
-use crate::sandbox::serve::Server;
-use crate::sandbox::world::Endpoints;
 use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
-
-/// The subscription of the sandbox, where the topology names none.
-const SANDBOX_SUBSCRIPTION: &str = crate::sandbox::arm::SUBSCRIPTION;
-/// The public key of the sandbox's machines, where there is no key file.
-const SANDBOX_KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlU2FuZGJveEtleU5vdEZvclVzZUFueVdo sandbox";
 
 /// What a command works with that changes nothing: its clients cannot write.
 pub(crate) struct ReadSession {
     /// The topology and what is known of its file.
     pub(crate) loaded: Loaded,
-    clients: ReadClients,
-    subscription: SubscriptionId,
-    ssh_public_key: String,
-    sandbox: Option<(Server, crate::sandbox::folder::Saver)>,
+    pub(super) clients: ReadClients,
+    pub(super) subscription: SubscriptionId,
+    pub(super) ssh_public_key: String,
+    /// The sandbox, where the command uses it instead of the clouds.
+    pub(super) sandbox: Option<Sandbox>,
     /// Asks to stop, after a signal.
     pub(crate) stop: StopSignal,
 }
@@ -55,7 +48,7 @@ pub(crate) struct ReadSession {
 pub(crate) struct WriteSession {
     /// What its plans are made with.
     pub(crate) reads: ReadSession,
-    clients: Clients,
+    pub(super) clients: Clients,
 }
 
 /// Runs a command that changes nothing. A signal ends it.
@@ -98,9 +91,10 @@ impl ReadSession {
     /// Closes connections and keeps the sandbox's state.
     pub(crate) async fn close(self) -> Result<(), CliError> {
         self.clients.hosts.close().await;
-        let Some((server, saver)) = self.sandbox else { return Ok(()) };
-        server.stop().await;
-        saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
+        match self.sandbox {
+            Some(sandbox) => sandbox.close().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -117,7 +111,7 @@ impl WriteSession {
         stop: StopSignal,
     ) -> Result<Self, CliError> {
         match global.sandbox_folder() {
-            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command, stop).await,
+            Some(folder) => sandbox_state::session(loaded, &folder, &global.command, stop).await,
             None => {
                 let folder = global.topology.parent().unwrap_or(Path::new(""));
                 Self::open_clouds(loaded, folder, stop)
@@ -142,36 +136,6 @@ impl WriteSession {
     /// Closes connections and keeps the sandbox's state.
     pub(crate) async fn close(self) -> Result<(), CliError> {
         self.reads.close().await
-    }
-
-    async fn open_sandbox(
-        loaded: Loaded,
-        folder: &Path,
-        command: &str,
-        stop: StopSignal,
-    ) -> Result<Self, CliError> {
-        let (world, saver) = sandbox_state::open(folder, Some(&loaded.topology))?;
-        world.change(|world, now| world.log.begin(command, now));
-        let server = sandbox_state::serve(&world, false, folder).await?;
-        let clients = sandbox_clients(&loaded.topology, &server.endpoints, world)?;
-        let subscription = loaded
-            .topology
-            .azure
-            .subscription
-            .clone()
-            .unwrap_or_else(|| SubscriptionId::new(SANDBOX_SUBSCRIPTION));
-        let ssh_public_key =
-            public_key(&loaded.topology).unwrap_or_else(|_| SANDBOX_KEY.to_owned());
-        let sandbox = Some((server, saver));
-        let reads = ReadSession {
-            loaded,
-            clients: clients.read_only(),
-            subscription,
-            ssh_public_key,
-            sandbox,
-            stop,
-        };
-        Ok(Self { reads, clients })
     }
 
     fn open_clouds(loaded: Loaded, folder: &Path, stop: StopSignal) -> Result<Self, CliError> {
@@ -229,43 +193,10 @@ impl WriteSession {
 
 const CLOCK: &Clock = &Timestamp::now;
 
-fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
+pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     install_cryptography();
     let made = ReqwestTransport::new(None);
     made.map(Arc::new).map_err(|error| CliError::new(error.to_string()))
-}
-
-/// The real clients, pointed at the sandbox's faces. It has no limits of its
-/// own to be held to.
-fn sandbox_clients(
-    topology: &Topology,
-    endpoints: &Endpoints,
-    world: crate::sandbox::SharedWorld,
-) -> Result<Clients, CliError> {
-    let requests = RequestCount::default();
-    let transport = transport()?;
-    let token = Arc::new(StaticToken(Secret::new("sandbox")));
-    Ok(Clients {
-        kubeconfig: None,
-        azure: Arc::new(ArmClient::new(
-            transport.clone(),
-            &endpoints.azure,
-            token,
-            Limits::unlimited(),
-            requests.clone(),
-        )),
-        tailnet: Arc::new(TailnetClient::new(
-            transport,
-            &endpoints.tailscale,
-            &topology.tailnet.name,
-            TailnetCredentials::ApiKey(Secret::new("sandbox")),
-            Limits::unlimited(),
-            requests.clone(),
-        )),
-        cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
-        requests,
-    })
 }
 
 /// An API's refusal as an error of the command line.
@@ -284,7 +215,7 @@ fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<S
     Ok(Some(Secret::new(text)))
 }
 
-fn public_key(topology: &Topology) -> Result<String, CliError> {
+pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {
     let path = match &topology.ssh.public_key {
         PublicKeySource::Inline(key) => return Ok(key.trim().to_owned()),
         PublicKeySource::File(path) => expand_home(path),

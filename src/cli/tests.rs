@@ -156,6 +156,7 @@ fn schemas_and_completions_are_data() {
     }
 }
 
+#[cfg(feature = "sandbox")]
 #[test]
 fn the_log_is_that_of_the_last_command_that_asked() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,11 +1,12 @@
 //! `stargate sandbox`.
 
-use std::path::Path;
+mod log;
+
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use clap::{Args, Subcommand};
 
-use super::sandbox_log;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
@@ -66,11 +67,11 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let beside = || global.sandbox_folder_or_default();
+    let beside = || folder_of(global);
     match &arguments.command {
         SandboxCommand::Serve { http } => serve(global, ui, !http).await?,
         SandboxCommand::Log { all, format } => {
-            ui.data(&sandbox_log::text(&read_log(&beside())?, *all, *format))?;
+            ui.data(&log::text(&read_log(&beside())?, *all, *format))?;
         }
         SandboxCommand::Reset => {
             let folder = Folder::open(beside()).map_err(|e| sandbox_state::of_folder(&e))?;
@@ -89,9 +90,14 @@ pub(crate) async fn run(
     Ok(exit::DONE)
 }
 
+/// The folder of the sandbox, whether or not `--sandbox` is given.
+fn folder_of(global: &Global) -> PathBuf {
+    global.sandbox_folder().unwrap_or_else(|| global.default_sandbox_folder())
+}
+
 /// Serves until somebody interrupts or ends it.
 async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
-    let folder = global.sandbox_folder_or_default();
+    let folder = folder_of(global);
     let topology = match global.topology.exists() {
         true => Some(topology::load_or_report(global, ui)?.topology),
         false => None,

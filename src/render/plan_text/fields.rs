@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::{ChangeTag, DiffOp, group_diff_ops};
 
 use crate::plan::Action;
 use crate::plan::diff::FieldChange;
@@ -131,13 +132,14 @@ impl Page {
 
     /// The lines that differ, each hunk with one line around it.
     fn text_difference(&mut self, old: &str, new: &str) {
-        let difference = TextDiff::from_lines(old, new);
+        let old: Vec<&str> = old.split_inclusive('\n').collect();
+        let new: Vec<&str> = new.split_inclusive('\n').collect();
         let mut lines = Vec::new();
-        for (index, group) in difference.grouped_ops(1).iter().enumerate() {
+        for (index, group) in group_diff_ops(difference(&old, &new), 1).iter().enumerate() {
             if index > 0 {
                 lines.push((None, "        …".to_owned()));
             }
-            for change in group.iter().flat_map(|operation| difference.iter_changes(operation)) {
+            for change in group.iter().flat_map(|operation| operation.iter_changes(&*old, &*new)) {
                 let (role, sign) = match change.tag() {
                     ChangeTag::Delete => (Some(Role::Action(Action::Delete)), '-'),
                     ChangeTag::Insert => (Some(Role::Action(Action::Create)), '+'),
@@ -164,6 +166,14 @@ impl Page {
             self.line(self.options.style.paint(Role::Quiet, more));
         }
     }
+}
+
+/// The edits that make the old lines the new ones. The crate's text API would do,
+/// but it instantiates each of its algorithms many times over.
+fn difference(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
+    let mut edits = Compact::new(Replace::new(Capture::new()), old, new);
+    let Ok(()) = myers::diff(&mut edits, old, 0..old.len(), new, 0..new.len());
+    edits.into_inner().into_inner().into_ops()
 }
 
 /// A line without what could move a terminal's cursor.
