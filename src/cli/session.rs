@@ -235,8 +235,8 @@ fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     made.map(Arc::new).map_err(|error| CliError::new(error.to_string()))
 }
 
-/// The real clients, pointed at the sandbox's faces. It has no limits of its
-/// own to be held to.
+/// The real clients, pointed at the sandbox's endpoints, which have no rate
+/// limits.
 fn sandbox_clients(
     topology: &Topology,
     endpoints: &Endpoints,
@@ -279,7 +279,7 @@ fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<S
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
         CliError::coded(Code::KubeconfigMissing, problem)
-            .hint("unset KUBECONFIG to use the credentials that Azure gives, or mend the path")
+            .hint("unset KUBECONFIG to use the credentials that Azure gives, or fix the path")
     })?;
     Ok(Some(Secret::new(text)))
 }

@@ -46,7 +46,7 @@ pub(super) async fn make(
     }
 }
 
-/// Whether Azure still works on what somebody asked for before.
+/// Whether Azure still works on an earlier request.
 pub(super) fn is_being_made(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,

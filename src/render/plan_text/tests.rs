@@ -42,7 +42,7 @@ fn what_could_not_be_read_is_not_called_a_match() {
 
 #[test]
 fn what_is_wrong_is_not_called_a_match() {
-    let mut findings = fixture::everything().findings;
+    let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::Severity::Error);
     let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
     assert!(plain(&plan).ends_with("\nNothing is planned until that is mended.\n"));
