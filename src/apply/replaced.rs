@@ -71,24 +71,11 @@ mod tests {
             pending: false,
             forces_replacement: forced,
         };
-        Change {
-            address: address(name),
-            key: ObjectKey::Host(name.to_owned()),
-            action,
-            differences: vec![field],
-            before: None,
-            after: None,
-            ownership: None,
-            depends_on: Vec::new(),
-            destroy_after: Vec::new(),
-            create_after_destroy_of: Vec::new(),
-            planned_because_of: String::new(),
-            caused_by: caused_by.map(address),
-            interrupts: None,
-            wave: None,
-            requested: false,
-            execution: Default::default(),
-        }
+        let key = ObjectKey::Host(name.to_owned());
+        let mut change = Change::new(address(name), key, action, "");
+        change.differences = vec![field];
+        change.caused_by = caused_by.map(address);
+        change
     }
 
     fn cause_of(changes: &[Change], name: &str) -> Option<String> {

@@ -74,15 +74,7 @@ impl<'a> Tables<'a> {
             wanted.note(&resource.address.name, &resource.resource);
         }
         for (key, observed) in inventory.iter() {
-            let name = match key {
-                ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name(),
-                ObjectKey::Kubernetes(name) => &name.name,
-                ObjectKey::Device(name)
-                | ObjectKey::DeviceAdvertised(name)
-                | ObjectKey::DeviceApproved(name)
-                | ObjectKey::Host(name) => name,
-            };
-            seen.note(name, &observed.resource);
+            seen.note(key.name(), &observed.resource);
         }
         Self { wanted, seen, inventory }
     }

@@ -12,7 +12,7 @@ use super::protection;
 use super::rollout;
 use super::topological_sort;
 use super::worker_request::{self, WorkerRequest};
-use super::{Action, ApplySettings, Blocked, Change, Deferred, Execution, Finding, PlanContents};
+use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::Code;
 use crate::inventory::{Gap, Inventory, Observed};
@@ -96,7 +96,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         return ResourceDecision::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    let waits_for = diff::pending_on(&desired.resource);
+    let waits_for = desired.resource.awaits();
     // What an unread source would have shown will not become known in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
         return ResourceDecision::Hidden(gap.clone());
@@ -268,27 +268,12 @@ pub(super) fn change(
     let Some(key) = desired.key.clone() else {
         return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
     };
-    let differences = observed
-        .map(|observed| diff::between(&observed.resource, &desired.resource))
-        .unwrap_or_default();
-    ResourceDecision::Change(Box::new(Change {
-        address: desired.address.clone(),
-        key,
-        action,
-        differences,
-        before: observed.map(|observed| observed.resource.clone()),
-        after: Some(desired.resource.clone()),
-        ownership: observed.map(|observed| observed.ownership.clone()),
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of: desired.planned_because_of.clone(),
-        caused_by: None,
-        interrupts: None,
-        wave: None,
-        requested: false,
-        execution: Execution::default(),
-    }))
+    let address = desired.address.clone();
+    let mut change = Change::new(address, key, action, &desired.planned_because_of);
+    if let Some(observed) = observed {
+        change = change.with_before(observed);
+    }
+    ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
 }
 
 fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents {

@@ -12,7 +12,7 @@ use super::topological_sort;
 use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
-use crate::inventory::Gap;
+use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
 /// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
@@ -206,6 +206,50 @@ pub struct Change {
 }
 
 impl Change {
+    /// A change without values and without dependencies. Every change is made
+    /// by this function, so a new field gets its default here.
+    pub fn new(
+        address: Address,
+        key: ObjectKey,
+        action: Action,
+        planned_because_of: impl Into<String>,
+    ) -> Self {
+        Self {
+            address,
+            key,
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: planned_because_of.into(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+            execution: Execution::default(),
+        }
+    }
+
+    /// Sets the observed value and its owner.
+    pub(super) fn with_before(mut self, observed: &Observed) -> Self {
+        self.before = Some(observed.resource.clone());
+        self.ownership = Some(observed.ownership.clone());
+        self
+    }
+
+    /// Sets the desired value and the fields in which the observed one differs
+    /// from it. Call [`Change::with_before`] first.
+    pub(super) fn with_after(mut self, desired: &Resource) -> Self {
+        self.differences =
+            self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
+        self.after = Some(desired.clone());
+        self
+    }
+
     /// Field by field. The fields of an object that is created or deleted are
     /// computed from its value: a plan that held both would be twice as large and
     /// take twice as long to make.

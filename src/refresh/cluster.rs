@@ -17,7 +17,7 @@ use crate::provider::read_write::ClusterRead;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
-use crate::resource::{ArmId, ObjectKey, Observable, Ownership, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Resource};
 
 /// The annotation that AKS's own nodes have in common: their pool's label.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
@@ -39,7 +39,7 @@ struct Answers {
 pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
     let cluster = &scope.topology.cluster;
     ArmId::resource_group(scope.subscription.as_str(), cluster.resource_group.as_str())
-        .in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str())
+        .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
 }
 
 /// Reads the cluster, if there is one.

@@ -13,7 +13,7 @@ use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ArmId, ObjectKey, Owner, Ownership, Pending, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
 /// An object could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,17 +74,16 @@ async fn azure(
         clients.azure.get(id).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
     let Some(body) = body else { return Ok(Current::default()) };
     let resource_type =
-        id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
+        id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     let Some(decoded) = codec::decode_any(&resource_type, &body) else {
         return Ok(Current::default());
     };
     let resource =
         decoded.map_err(|error| ReadError::new(&error, "look at the object in the portal"))?;
-    let ownership = match (&resource, &change.ownership) {
-        // A subnet carries no mark of its own.
-        (Resource::Subnet(_), Some(known)) => known.clone(),
-        (Resource::Subnet(_), None) => Ownership::Inherited,
-        _ => codec::ownership(&body, owner),
+    let ownership = if resource.kind().facts().marked {
+        codec::ownership(&body, owner)
+    } else {
+        change.ownership.clone().unwrap_or(Ownership::Inherited)
     };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }

@@ -28,24 +28,9 @@ pub(super) fn field(path: &[&str], before: Value, after: Value) -> FieldChange {
 }
 
 pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Change {
-    Change {
-        address: address(text),
-        key: ObjectKey::Host(text.to_owned()),
-        action,
-        differences: fields,
-        before: None,
-        after: None,
-        ownership: None,
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of: String::new(),
-        caused_by: None,
-        interrupts: None,
-        wave: None,
-        requested: false,
-        execution: Default::default(),
-    }
+    let mut change = Change::new(address(text), ObjectKey::Host(text.to_owned()), action, "");
+    change.differences = fields;
+    change
 }
 
 pub(super) fn plan(changes: Vec<Change>) -> Plan {

@@ -22,17 +22,6 @@ pub(super) async fn make(
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
     match wanted {
-        Resource::ResourceGroup(_)
-        | Resource::ManagedCluster(_)
-        | Resource::VirtualNetwork(_)
-        | Resource::Subnet(_)
-        | Resource::RouteTableAssociation(_)
-        | Resource::NatGateway(_)
-        | Resource::NetworkSecurityGroup(_)
-        | Resource::PublicIpAddress(_)
-        | Resource::NetworkInterface(_)
-        | Resource::VirtualMachine(_)
-        | Resource::RouteTable(_) => azure::put(iteration, change, wanted, current).await,
         Resource::TailnetDevice(device) => tailnet::await_device(iteration, change, device).await,
         Resource::AdvertisedRoutes(routes) => hosts::advertise(iteration, change, routes).await,
         Resource::ApprovedRoutes(routes) => tailnet::approve(iteration, routes).await,
@@ -43,6 +32,8 @@ pub(super) async fn make(
             workers::reboot(iteration, change, worker).await
         }
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
+        // All others are objects in Azure and are written alike.
+        _ => azure::put(iteration, change, wanted, current).await,
     }
 }
 
