@@ -96,7 +96,11 @@ pub async fn apply(
             applied.ending = ending;
             break;
         }
-        planned = context.pipeline.run().await;
+        let Some(next) = next_plan(context).await else {
+            applied.ending = ApplyStatus::Interrupted;
+            break;
+        };
+        planned = next;
         if !progressed && !planned.plan.changes.is_empty() {
             let code = Code::NoProgress;
             let reason = no_progress(&planned.plan);
@@ -106,6 +110,15 @@ pub async fn apply(
     }
     applied.remaining = Some(planned.plan);
     applied
+}
+
+/// The next plan, or `None` as soon as it is asked to stop.
+async fn next_plan(context: &ApplyContext<'_>) -> Option<Planned> {
+    tokio::select! {
+        biased;
+        () = context.stop.requested() => None,
+        planned = context.pipeline.run() => Some(planned),
+    }
 }
 
 /// A plan may lose pairs of pods only if the user allowed it.
