@@ -210,7 +210,7 @@ fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<S
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
         CliError::coded(Code::KubeconfigMissing, problem)
-            .hint("unset KUBECONFIG to use the credentials that Azure gives, or mend the path")
+            .hint("unset KUBECONFIG to use the credentials that Azure gives, or fix the path")
     })?;
     Ok(Some(Secret::new(text)))
 }

@@ -2,7 +2,7 @@
 //! continues.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use super::location::{EXAMPLE, PROGRAM, TestFolder};
@@ -40,7 +40,7 @@ fn an_interrupted_apply_is_continued_by_the_next() {
 
 /// Starts a command whose first request is accepted and never answered, and
 /// returns once it was sent.
-fn started(line: &str, location: &TestFolder) -> (Child, std::net::TcpStream) {
+fn started(line: &str, location: &TestFolder) -> (Child, (TcpListener, TcpStream)) {
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", proxy.local_addr().expect("an address"));
     let mut command = Command::new(PROGRAM);
@@ -53,7 +53,7 @@ fn started(line: &str, location: &TestFolder) -> (Child, std::net::TcpStream) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program starts");
     let (connection, _) = proxy.accept().expect("a request");
-    (child, connection)
+    (child, (proxy, connection))
 }
 
 /// Before there is a plan nothing is to be finished: the run ends at once.
@@ -65,7 +65,7 @@ fn a_signal_before_the_plan_is_made_ends_the_run() {
     for line in ["plan", "drift", "apply --yes", "destroy --yes"] {
         for signal in SIGNALS {
             let location = TestFolder::with(&text);
-            let (mut child, _connection) = started(line, &location);
+            let (mut child, _proxy) = started(line, &location);
             send(signal, &child);
             let mut messages = String::new();
             let mut err = child.stderr.take().expect("its messages");

@@ -51,10 +51,10 @@ pub(crate) struct ApplyArguments {
     pub(crate) format: Format,
 }
 
-/// How many reasons are told why pairs are lost.
+/// How many reasons for lost pairs are printed.
 const MAX_LOSSES: usize = 3;
 
-/// What is to be carried out, and how it is told.
+/// What is to be applied, and how it is reported.
 pub(crate) struct ApplyRequest {
     /// What is asked of the plan.
     pub(crate) options: PlanOptions,
@@ -88,7 +88,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
-    // A plan that is of no use is refused before any door is opened.
+    // A plan that cannot be used is refused before any service is asked.
     let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
     let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
     let request = ApplyRequest {
@@ -216,7 +216,7 @@ fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
     Some(exit::BLOCKED)
 }
 
-/// Nobody loses pods' connections by surprise.
+/// A plan that loses pairs of pods is applied only if the user allows it.
 fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
@@ -278,15 +278,16 @@ fn tell(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliErr
         ApplyStatus::Converged if request.options.worker_request.is_some() => {
             (exit::DONE, format!("the workers are {}", participle(request.purpose)))
         }
-        // Exactly the plan was carried out; nobody looked at the rest.
+        // Exactly the plan was applied; the rest was not read again.
         ApplyStatus::Converged if applied.remaining.is_none() => {
             (exit::DONE, "the plan is applied".to_owned())
         }
         ApplyStatus::Converged => (exit::DONE, "the world matches the topology".to_owned()),
         ApplyStatus::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
-        ApplyStatus::Stale => {
-            (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
-        }
+        ApplyStatus::Stale => (
+            exit::STALE,
+            "the plan is stale: the infrastructure changed after the plan was made".to_owned(),
+        ),
         ApplyStatus::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
         ApplyStatus::Interrupted => {
             (exit::INTERRUPTED, "interrupted; run the same command again to continue".to_owned())
@@ -311,7 +312,7 @@ fn tell(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliErr
                 .hint("run the same command again: what was done stays done"),
         );
     }
-    if request.format == Format::Text {
+    if request.format == Format::Text || applied.ending == ApplyStatus::Interrupted {
         ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));
     }
     Ok(code)

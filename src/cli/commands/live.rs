@@ -13,7 +13,7 @@ use crate::render::connectivity::live::Live;
 pub(super) struct Measured(Result<(Measurement, Comparison), Unmeasured>);
 
 impl Measured {
-    /// Asks Goldpinger, through the door that the look at the world opened.
+    /// Asks Goldpinger, through the client that read the cluster.
     pub(super) async fn take(
         planned: &Planned,
         model: &PathModel,
