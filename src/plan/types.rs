@@ -138,6 +138,23 @@ impl PlanContents {
         self.cost = Cost::of(&self.changes, &self.cost.requests);
     }
 
+    /// The plan without its changes, and without what is deferred and blocked.
+    pub(super) fn without_lists(&self) -> Self {
+        Self {
+            topology: self.topology.clone(),
+            settings: self.settings.clone(),
+            changes: Vec::new(),
+            deferred: Vec::new(),
+            blocked: Vec::new(),
+            findings: self.findings.clone(),
+            gaps: self.gaps.clone(),
+            unchanged: self.unchanged,
+            rollout: self.rollout,
+            cost: self.cost.clone(),
+            reachability: self.reachability.clone(),
+        }
+    }
+
     /// How many changes are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()

@@ -1,6 +1,7 @@
 //! `stargate plan`.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -88,9 +89,14 @@ fn keep(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError>
         topology_digest: session.loaded.digest.clone(),
         adopt: BTreeSet::new(),
         destroy: false,
-        plan: plan.clone(),
+        plan,
     };
-    std::fs::write(path, saved.to_text()).map_err(|error| {
+    let written = std::fs::File::create(path).and_then(|file| {
+        let mut file = std::io::BufWriter::new(file);
+        saved.write(&mut file)?;
+        file.flush()
+    });
+    written.map_err(|error| {
         CliError::new(format!("`{}` cannot be written: {error}", path.display()))
             .hint("check the folder's mode and its free space")
     })
