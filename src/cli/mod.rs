@@ -1,4 +1,4 @@
-//! Arguments, one file a command.
+//! The command line: arguments, output channels, and one file for each command.
 
 mod arguments;
 mod commands;
@@ -32,7 +32,7 @@ use crate::render::Style;
 use arguments::{Arguments, Command};
 use session::reading;
 
-/// Runs the program: parses the command line, runs the command, tells an error.
+/// Parses the command line, runs the command and prints its error.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
@@ -44,14 +44,14 @@ pub fn main() -> ExitCode {
             }))
         }
         Err(error) => {
-            // Where neither channel can be written, the exit code still tells.
+            // If the message cannot be written, the exit code remains.
             let _ = error.print();
-            ExitCode::from(exit::of_parser(error.kind()))
+            ExitCode::from(exit::from_parser(error.kind()))
         }
     }
 }
 
-/// The command line's definition, for completions and manuals.
+/// The definition of the command line, for completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
@@ -105,7 +105,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     }
 }
 
-/// Runs a command that talks to the world.
+/// Runs an asynchronous command.
 fn wait(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

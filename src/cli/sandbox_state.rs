@@ -1,4 +1,4 @@
-//! The embedded world from its folder, with what a topology expects to be there.
+//! Opens and serves the state of the sandbox.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -105,8 +105,8 @@ fn clients(
     })
 }
 
-/// Opens the world; a topology's tag has an owner in it, and its machines that
-/// were there before us are there.
+/// Opens the sandbox. With a topology, the sandbox gets what the topology presumes:
+/// an owner for its device tag and its existing machines.
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,
@@ -121,7 +121,7 @@ pub(crate) fn open(
     Ok((world, saver))
 }
 
-/// Opens the world's faces on loopback.
+/// Serves the emulated APIs on loopback.
 pub(crate) async fn serve(
     world: &SharedWorld,
     tls: bool,
@@ -131,21 +131,24 @@ pub(crate) async fn serve(
     let options = ServeOptions { tls, certificate_path, ports: [0; 3] };
     let started = Server::start(world.clone(), options).await;
     started.map_err(|error| {
-        CliError::new(format!("the sandbox cannot be served: {error}"))
-            .hint("it listens on 127.0.0.1 only; check that loopback is up")
+        CliError::new(format!("could not serve the sandbox: {error}"))
+            .hint("the sandbox listens on 127.0.0.1; check that the loopback interface is up")
     })
 }
 
-/// A folder's refusal as an error of the command line.
+/// Converts an error of the sandbox folder.
 pub(crate) fn of_folder(error: &FolderError) -> CliError {
     let (code, hint) = match error {
         FolderError::Damaged { .. } => {
-            (Code::SandboxDamaged, "`stargate sandbox reset` begins a new world in that folder")
+            (Code::SandboxDamaged, "`stargate sandbox reset` deletes the state in this folder")
         }
-        FolderError::InUse { .. } => {
-            (Code::SandboxInUse, "end the other process, or use another folder: `--sandbox=DIR`")
+        FolderError::InUse { .. } => (
+            Code::SandboxInUse,
+            "stop the other process, or use another folder with `--sandbox=DIR`",
+        ),
+        FolderError::Io { .. } => {
+            (Code::Unreadable, "check the owner of the folder and the free space")
         }
-        FolderError::Io { .. } => (Code::Unreadable, "check the folder's owner and its free space"),
     };
     CliError::coded(code, error.to_string()).hint(hint)
 }

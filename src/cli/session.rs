@@ -1,4 +1,4 @@
-//! A command's clients: of the sandbox, or of the real services.
+//! Sessions: the clients of a command, of the sandbox or of the real services.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,9 +31,9 @@ use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
 
-/// What a command works with that changes nothing: its clients cannot write.
+/// The session of a read-only command, with clients that cannot write.
 pub(crate) struct ReadSession {
-    /// The topology and what is known of its file.
+    /// The topology with its file's metadata.
     pub(crate) loaded: Loaded,
     pub(super) clients: ReadClients,
     pub(super) subscription: SubscriptionId,
@@ -44,14 +44,14 @@ pub(crate) struct ReadSession {
     pub(crate) stop: StopSignal,
 }
 
-/// What a command works with that applies plans.
+/// The session of a command that applies plans.
 pub(crate) struct WriteSession {
-    /// What its plans are made with.
+    /// The session for making plans.
     pub(crate) reads: ReadSession,
     pub(super) clients: Clients,
 }
 
-/// Runs a command that changes nothing. A signal ends it.
+/// Runs a read-only command until it ends or a signal arrives.
 pub(crate) async fn reading(
     global: &Global,
     ui: &Ui,
@@ -68,7 +68,7 @@ pub(crate) async fn reading(
 }
 
 impl ReadSession {
-    /// The result of work that only reads, or `None` as soon as a signal comes.
+    /// The result of read-only work, or `None` as soon as a signal arrives.
     pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -77,18 +77,18 @@ impl ReadSession {
         }
     }
 
-    /// What is read and planned.
+    /// The scope of a refresh and a plan.
     pub(crate) fn scope(&self, options: PlanOptions) -> Scope<'_> {
         let (subscription, key) = (self.subscription.clone(), self.ssh_public_key.clone());
         Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
     }
 
-    /// What plans are made with.
+    /// The pipeline that makes plans.
     pub(crate) fn pipeline<'a>(&'a self, scope: &'a Scope<'a>) -> Pipeline<'a> {
         Pipeline { clients: &self.clients, scope, now: CLOCK }
     }
 
-    /// Closes connections and keeps the sandbox's state.
+    /// Closes connections and saves the state of the sandbox.
     pub(crate) async fn close(self) -> Result<(), CliError> {
         self.clients.hosts.close().await;
         match self.sandbox {
@@ -99,12 +99,12 @@ impl ReadSession {
 }
 
 impl WriteSession {
-    /// Loads the topology and makes the clients.
+    /// Loads the topology and creates the clients.
     pub(crate) async fn open(global: &Global, ui: &Ui, stop: StopSignal) -> Result<Self, CliError> {
         Self::of(topology::load_or_report(global, ui)?, global, stop).await
     }
 
-    /// Makes the clients for a topology that was loaded already.
+    /// Creates the clients for a loaded topology.
     pub(crate) async fn of(
         loaded: Loaded,
         global: &Global,
@@ -119,7 +119,7 @@ impl WriteSession {
         }
     }
 
-    /// What plans are applied with.
+    /// The context that applies plans.
     pub(crate) fn apply_context<'a>(
         &'a self,
         scope: &'a Scope<'a>,
@@ -133,7 +133,7 @@ impl WriteSession {
         }
     }
 
-    /// Closes connections and keeps the sandbox's state.
+    /// Closes connections and saves the state of the sandbox.
     pub(crate) async fn close(self) -> Result<(), CliError> {
         self.reads.close().await
     }
@@ -147,7 +147,7 @@ impl WriteSession {
             .clone()
             .or_else(|| lookup("AZURE_SUBSCRIPTION_ID").map(SubscriptionId::new))
             .ok_or_else(|| {
-                CliError::coded(Code::AzureCredentialsMissing, "no subscription is named")
+                CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
                     .hint("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
             })?;
         let tailnet = TailnetCredentials::from_environment(&lookup).map_err(|e| of_api(&e))?;
@@ -199,18 +199,18 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     made.map(Arc::new).map_err(|error| CliError::new(error.to_string()))
 }
 
-/// An API's refusal as an error of the command line.
+/// Converts an error of an API.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
     CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
 }
 
-/// The file that `KUBECONFIG` names, if it names one.
+/// The content of the file in `KUBECONFIG`, if it is set.
 fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, CliError> {
     let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
+        let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
         CliError::coded(Code::KubeconfigMissing, problem)
-            .hint("unset KUBECONFIG to use the credentials that Azure gives, or fix the path")
+            .hint("correct the path, or unset KUBECONFIG to use the cluster credentials from Azure")
     })?;
     Ok(Some(Secret::new(text)))
 }
@@ -225,7 +225,7 @@ pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {
             Code::Unreadable,
             format!("the public key `{}` cannot be read: {error}", path.display()),
         )
-        .hint("make one with `ssh-keygen -t ed25519`, or write the key into [ssh] public_key")
+        .hint("create one with `ssh-keygen -t ed25519`, or set the key in `[ssh] public_key`")
     })?;
     Ok(text.trim().to_owned())
 }

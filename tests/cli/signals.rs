@@ -1,5 +1,4 @@
-//! Signals: Ctrl-C, SIGTERM and SIGHUP end a run cleanly, and the next one
-//! continues.
+//! SIGINT, SIGTERM and SIGHUP end a command cleanly; the next apply continues.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -14,8 +13,8 @@ fn send(signal: &str, child: &Child) {
     assert!(kill.expect("kill").success());
 }
 
-/// Running steps finish, the way to continue is printed, and the exit code is
-/// 130; the next apply does the rest.
+/// Running steps finish, the command to continue is printed, and the exit code is
+/// 130; the next apply makes the remaining changes.
 #[test]
 fn an_interrupted_apply_is_continued_by_the_next() {
     for signal in SIGNALS {
@@ -30,7 +29,7 @@ fn an_interrupted_apply_is_continued_by_the_next() {
         send(signal, &child);
         let rest: Vec<String> = messages.map_while(Result::ok).collect();
         assert_eq!(child.wait().expect("an end").code(), Some(130), "{signal}: {rest:#?}");
-        let resume = "interrupted; run the same command again to continue.";
+        let resume = " Run the same command again to continue.";
         assert!(rest.iter().any(|line| line.ends_with(resume)), "{signal}: {rest:#?}");
         location.run("plan --sandbox --detailed-exitcode").exits(2);
         location.run("apply --sandbox --yes").exits(0);
@@ -39,7 +38,7 @@ fn an_interrupted_apply_is_continued_by_the_next() {
 }
 
 /// Starts a command whose first request is accepted and never answered, and
-/// returns once it was sent.
+/// returns once the request was sent.
 fn started(line: &str, location: &TestFolder) -> (Child, (TcpListener, TcpStream)) {
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", proxy.local_addr().expect("an address"));
@@ -56,7 +55,7 @@ fn started(line: &str, location: &TestFolder) -> (Child, (TcpListener, TcpStream
     (child, (proxy, connection))
 }
 
-/// Before there is a plan nothing is to be finished: the run ends at once.
+/// Before a plan is made, the command ends at once.
 #[test]
 fn a_signal_before_the_plan_is_made_ends_the_run() {
     let key = r#"public_key = "ssh-ed25519 AAAA test""#;
@@ -72,7 +71,7 @@ fn a_signal_before_the_plan_is_made_ends_the_run() {
             err.read_to_string(&mut messages).expect("text");
             let code = child.wait().expect("an end").code();
             assert_eq!(code, Some(130), "{line} {signal}: {messages}");
-            assert!(messages.contains("Interrupted"), "{line} {signal}: {messages}");
+            assert!(messages.to_lowercase().contains("interrupted"), "{line} {signal}: {messages}");
             let mut data = String::new();
             child.stdout.take().expect("stdout").read_to_string(&mut data).expect("text");
             assert_eq!(data, "", "{line} {signal}");
