@@ -13,7 +13,7 @@
 //! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |
 //! | [`refresh`] | reads live state into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
-//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it |
+//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it; cargo feature `sandbox` |
 //! | [`provider`] | clients of Azure, the tailnet, the cluster and the hosts |
 //! | — *the pure half* — | no async, no I/O, no clock |
 //! | [`plan`] | desired state and inventory in, plan out |
@@ -44,5 +44,6 @@ pub mod provider;
 pub mod refresh;
 pub mod render;
 pub mod resource;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod topology;

@@ -59,10 +59,11 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     findings.extend(live_lints(input.topology, input.facts, input.tailnet));
     let desired = desired_state(input.topology, input.facts, &mut findings);
-    if has_errors(&findings) && !input.options.destroy {
-        return without_changes(input, findings, desired);
-    }
-    let mut plan = compare_states(input, findings, desired);
+    let mut plan = if has_errors(&findings) && !input.options.destroy {
+        without_changes(input, findings, desired)
+    } else {
+        compare_states(input, findings, desired)
+    };
     assess_reachability(input, &mut plan);
     plan
 }
@@ -132,13 +133,12 @@ fn compare_states(
 /// out what the plan does to reachability. Deleting everything loses every pair,
 /// as it is meant to.
 fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
-    if input.options.destroy || plan.changes.is_empty() {
-        return;
+    if !input.options.destroy && !plan.changes.is_empty() {
+        let waits = make_before_break(sources(input, plan));
+        plan.contents.wait_for(waits);
+        let found = reachability(sources(input, plan));
+        plan.contents.reachability = found;
     }
-    let waits = make_before_break(sources(input, plan));
-    plan.contents.wait_for(waits);
-    let found = reachability(sources(input, plan));
-    plan.contents.reachability = found;
     plan.contents.reachability.loss_allowed = input.options.allow_loss;
 }
 

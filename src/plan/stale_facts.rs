@@ -1,4 +1,4 @@
-//! What a plan itself makes untrue.
+//! Facts that a plan itself makes untrue.
 
 use super::{Action, Change, PlanContents};
 use crate::desired::Facts;
@@ -6,13 +6,13 @@ use crate::desired::facts::ClusterFacts;
 use crate::inventory::Inventory;
 use crate::resource::{Kind, ObjectKey};
 
-/// Facts and inventory without what goes with the plan's replacements: the
-/// address of a router that joins the tailnet anew, or, with a cluster that is
-/// made anew, its network, its node resource group and all that it holds.
-/// Nothing where all of it stays.
+/// Facts and inventory without what the plan's replacements end: the tailnet
+/// address of a router that joins again; with a cluster that is replaced, its
+/// network, its node resource group and everything in it. `None` if all of it
+/// stays.
 ///
-/// What is spelt out from the rest waits for the new values, instead of being
-/// written with the old ones and once more.
+/// Values that are computed from the rest wait for the new facts, instead of being
+/// written twice.
 pub(super) fn surviving(
     facts: &Facts,
     inventory: &Inventory,
@@ -44,7 +44,7 @@ pub(super) fn surviving(
     (!all_stays).then_some((facts, inventory))
 }
 
-/// AKS takes its node resource group along, whoever made what is in it.
+/// AKS deletes its node resource group with the cluster, with everything in it.
 pub(crate) fn is_destroyed_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
     match key {
         ObjectKey::Kubernetes(_) => true,

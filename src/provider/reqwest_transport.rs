@@ -132,6 +132,8 @@ fn describe(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -150,16 +152,22 @@ mod tests {
     async fn an_answer_comes_back_whole_and_silence_is_an_error() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let answerer = axum::Router::new()
-            .fallback(|| async { (http::StatusCode::CONFLICT, [("x-marked", "yes")], "body") });
-        let server = tokio::spawn(async move { axum::serve(listener, answerer).await });
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let head = "HTTP/1.1 409 Conflict\r\nx-marked: yes\r\ncontent-length: 4\r\n\r\n";
+            connection.write_all(format!("{head}body").as_bytes()).await.unwrap();
+        });
         let transport = ReqwestTransport::new(None).unwrap();
         let request = || http::Request::get(format!("http://{address}/x")).body(Bytes::new());
         let answer = transport.send(request().unwrap()).await.unwrap();
         assert_eq!(answer.status(), http::StatusCode::CONFLICT);
         assert_eq!(answer.headers()["x-marked"], "yes");
         assert_eq!(answer.body().as_ref(), b"body");
-        server.abort();
+        server.await.unwrap();
         let silent = http::Request::get("http://127.0.0.1:1/x").body(Bytes::new()).unwrap();
         let error = transport.send(silent).await.unwrap_err();
         assert_eq!(error.host, "127.0.0.1:1");
