@@ -133,11 +133,11 @@ fn a_plan_of_4_000_workers_is_small_and_takes_little_memory_to_keep() {
     if let (Ok(case), Ok(step), Ok(file)) =
         (std::env::var(CASE), std::env::var(STEP), std::env::var(FILE))
     {
-        return if step == "make" {
-            make(&case, file.as_ref())
-        } else {
-            copy(&case, file.as_ref())
-        };
+        match step.as_str() {
+            "make" => make(&case, file.as_ref()),
+            _ => copy(&case, file.as_ref()),
+        }
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.json");
