@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use crate::apply::StopSignal;
 use crate::topology::load::Loaded;
 
 use super::arguments::Global;
 use super::error::CliError;
 use super::exit;
-use super::session::Session;
+use super::session::WriteSession;
 
 /// A sandbox in use: this build has none.
 pub(crate) enum Sandbox {}
@@ -28,7 +29,12 @@ pub(crate) fn check(global: &Global) -> Result<(), CliError> {
 }
 
 /// Refuses to open the sandbox.
-pub(crate) async fn session(_: Loaded, _: &Path, _: &str) -> Result<Session, CliError> {
+pub(crate) async fn session(
+    _: Loaded,
+    _: &Path,
+    _: &str,
+    _: StopSignal,
+) -> Result<WriteSession, CliError> {
     Err(refusal())
 }
 

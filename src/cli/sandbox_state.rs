@@ -1,4 +1,4 @@
-//! The embedded world from its folder, with what a topology expects to be there.
+//! Opens and serves the state of the sandbox.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::topology::names::SubscriptionId;
 
 use super::arguments::Global;
 use super::error::CliError;
-use super::session::{Session, public_key, transport};
+use super::session::{ReadSession, WriteSession, public_key, transport};
 
 /// The public key of the sandbox's machines, where there is no key file.
 const PUBLIC_KEY: &str =
@@ -53,21 +53,23 @@ pub(crate) async fn session(
     loaded: Loaded,
     folder: &Path,
     command: &str,
-) -> Result<Session, CliError> {
+    stop: StopSignal,
+) -> Result<WriteSession, CliError> {
     let (world, saver) = open(folder, Some(&loaded.topology))?;
     world.change(|world, now| world.log.begin(command, now));
     let server = serve(&world, false, folder).await?;
     let clients = clients(&loaded.topology, &server.endpoints, world)?;
     let written = loaded.topology.azure.subscription.clone();
-    Ok(Session {
-        doors: clients,
+    let reads = ReadSession {
+        clients: clients.read_only(),
         subscription: written
             .unwrap_or_else(|| SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION)),
         ssh_public_key: public_key(&loaded.topology).unwrap_or_else(|_| PUBLIC_KEY.to_owned()),
         loaded,
         sandbox: Some(Sandbox { server, saver }),
-        stop: StopSignal::default(),
-    })
+        stop,
+    };
+    Ok(WriteSession { reads, clients })
 }
 
 /// The real clients, pointed at the sandbox's endpoints. The sandbox has no rate
@@ -82,29 +84,29 @@ fn clients(
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             transport.clone(),
             &endpoints.azure,
             token,
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             transport,
             &endpoints.tailscale,
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("sandbox")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+        )),
+        cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })
 }
 
-/// Opens the world; a topology's tag has an owner in it, and its machines that
-/// were there before us are there.
+/// Opens the sandbox. With a topology, the sandbox gets what the topology presumes:
+/// an owner for its device tag and its existing machines.
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,
@@ -119,7 +121,7 @@ pub(crate) fn open(
     Ok((world, saver))
 }
 
-/// Opens the world's faces on loopback.
+/// Serves the emulated APIs on loopback.
 pub(crate) async fn serve(
     world: &SharedWorld,
     tls: bool,
@@ -129,21 +131,24 @@ pub(crate) async fn serve(
     let options = ServeOptions { tls, certificate_path, ports: [0; 3] };
     let started = Server::start(world.clone(), options).await;
     started.map_err(|error| {
-        CliError::new(format!("the sandbox cannot be served: {error}"))
-            .hint("it listens on 127.0.0.1 only; check that loopback is up")
+        CliError::new(format!("could not serve the sandbox: {error}"))
+            .hint("the sandbox listens on 127.0.0.1; check that the loopback interface is up")
     })
 }
 
-/// A folder's refusal as an error of the command line.
+/// Converts an error of the sandbox folder.
 pub(crate) fn of_folder(error: &FolderError) -> CliError {
     let (code, hint) = match error {
         FolderError::Damaged { .. } => {
-            (Code::SandboxDamaged, "`stargate sandbox reset` begins a new world in that folder")
+            (Code::SandboxDamaged, "`stargate sandbox reset` deletes the state in this folder")
         }
-        FolderError::InUse { .. } => {
-            (Code::SandboxInUse, "end the other process, or use another folder: `--sandbox=DIR`")
+        FolderError::InUse { .. } => (
+            Code::SandboxInUse,
+            "stop the other process, or use another folder with `--sandbox=DIR`",
+        ),
+        FolderError::Io { .. } => {
+            (Code::Unreadable, "check the owner of the folder and the free space")
         }
-        FolderError::Io { .. } => (Code::Unreadable, "check the folder's owner and its free space"),
     };
     CliError::coded(code, error.to_string()).hint(hint)
 }

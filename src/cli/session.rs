@@ -1,4 +1,4 @@
-//! A command's way to the world: the embedded one, or the real clouds.
+//! Sessions: the clients of a command, of the sandbox or of the real services.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use super::arguments::Global;
 use super::error::CliError;
 use super::sandbox_state::{self, Sandbox};
 use super::ui::Ui;
-use super::{ssh_access, topology};
+use super::{exit, interrupt, ssh_access, topology};
 use crate::apply::events::Reporter;
-use crate::apply::{Now, Run, StopSignal};
+use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::Code;
+use crate::pipeline::Pipeline;
+use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
-use crate::provider::clients::{Clients, KubeconfigConnector};
+use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
 use crate::provider::credentials::{AzureTokens, TailnetCredentials};
 use crate::provider::error::ApiError;
 use crate::provider::http::RequestCount;
@@ -24,51 +26,119 @@ use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography}
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
-use crate::refresh::Scope;
+use crate::refresh::{Clock, Scope};
 use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
 
-/// Everything that a command works with.
-pub(crate) struct Session {
-    /// The topology and what is known of its file.
+/// The session of a read-only command, with clients that cannot write.
+pub(crate) struct ReadSession {
+    /// The topology with its file's metadata.
     pub(crate) loaded: Loaded,
-    pub(super) doors: Clients,
+    pub(super) clients: ReadClients,
     pub(super) subscription: SubscriptionId,
     pub(super) ssh_public_key: String,
     /// The sandbox, where the command uses it instead of the clouds.
     pub(super) sandbox: Option<Sandbox>,
-    /// Asks a running apply to stop.
+    /// Asks to stop, after a signal.
     pub(crate) stop: StopSignal,
 }
 
-/// How closely the world is looked at, and whether it is to go.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RefreshOptions {
-    /// Look at the workers' hosts too.
-    pub(crate) deep: bool,
-    /// Everything is to go.
-    pub(crate) destroying: bool,
+/// The session of a command that applies plans.
+pub(crate) struct WriteSession {
+    /// The session for making plans.
+    pub(crate) reads: ReadSession,
+    pub(super) clients: Clients,
 }
 
-impl Session {
-    /// Loads the topology and opens the doors.
-    pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
-        Self::of(topology::load_or_report(global, ui)?, global).await
+/// Runs a read-only command until it ends or a signal arrives.
+pub(crate) async fn reading(
+    global: &Global,
+    ui: &Ui,
+    command: impl AsyncFnOnce(&ReadSession) -> Result<u8, CliError>,
+) -> Result<u8, CliError> {
+    let stop = interrupt::watch()?;
+    let session = WriteSession::open(global, ui, stop).await?.reads;
+    let code = session.unless_interrupted(command(&session)).await;
+    session.close().await?;
+    code.unwrap_or_else(|| {
+        ui.status("Interrupted.");
+        Ok(exit::INTERRUPTED)
+    })
+}
+
+impl ReadSession {
+    /// The result of read-only work, or `None` as soon as a signal arrives.
+    pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.requested() => None,
+            result = work => Some(result),
+        }
     }
 
-    /// Opens the doors for a topology that was loaded already.
-    pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
+    /// The scope of a refresh and a plan.
+    pub(crate) fn scope(&self, options: PlanOptions) -> Scope<'_> {
+        let (subscription, key) = (self.subscription.clone(), self.ssh_public_key.clone());
+        Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
+    }
+
+    /// The pipeline that makes plans.
+    pub(crate) fn pipeline<'a>(&'a self, scope: &'a Scope<'a>) -> Pipeline<'a> {
+        Pipeline { clients: &self.clients, scope, now: CLOCK }
+    }
+
+    /// Closes connections and saves the state of the sandbox.
+    pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.clients.hosts.close().await;
+        match self.sandbox {
+            Some(sandbox) => sandbox.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl WriteSession {
+    /// Loads the topology and creates the clients.
+    pub(crate) async fn open(global: &Global, ui: &Ui, stop: StopSignal) -> Result<Self, CliError> {
+        Self::of(topology::load_or_report(global, ui)?, global, stop).await
+    }
+
+    /// Creates the clients for a loaded topology.
+    pub(crate) async fn of(
+        loaded: Loaded,
+        global: &Global,
+        stop: StopSignal,
+    ) -> Result<Self, CliError> {
         match global.sandbox_folder() {
-            Some(folder) => sandbox_state::session(loaded, &folder, &global.command).await,
+            Some(folder) => sandbox_state::session(loaded, &folder, &global.command, stop).await,
             None => {
                 let folder = global.topology.parent().unwrap_or(Path::new(""));
-                Self::open_clouds(loaded, folder)
+                Self::open_clouds(loaded, folder, stop)
             }
         }
     }
 
-    fn open_clouds(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
+    /// The context that applies plans.
+    pub(crate) fn apply_context<'a>(
+        &'a self,
+        scope: &'a Scope<'a>,
+        reporter: &'a dyn Reporter,
+    ) -> ApplyContext<'a> {
+        ApplyContext {
+            pipeline: self.reads.pipeline(scope),
+            clients: &self.clients,
+            reporter,
+            stop: self.reads.stop.clone(),
+        }
+    }
+
+    /// Closes connections and saves the state of the sandbox.
+    pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.reads.close().await
+    }
+
+    fn open_clouds(loaded: Loaded, folder: &Path, stop: StopSignal) -> Result<Self, CliError> {
         let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let subscription = loaded
             .topology
@@ -77,7 +147,7 @@ impl Session {
             .clone()
             .or_else(|| lookup("AZURE_SUBSCRIPTION_ID").map(SubscriptionId::new))
             .ok_or_else(|| {
-                CliError::coded(Code::AzureCredentialsMissing, "no subscription is named")
+                CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
                     .hint("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
             })?;
         let tailnet = TailnetCredentials::from_environment(&lookup).map_err(|e| of_api(&e))?;
@@ -88,65 +158,40 @@ impl Session {
         let limits = Limits::published();
         let kubeconfig = chosen_kubeconfig(&lookup)?;
         let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
-        let doors = Clients {
+        let clients = Clients {
             kubeconfig,
-            arm: ArmClient::new(
+            azure: Arc::new(ArmClient::new(
                 transport.clone(),
                 PUBLIC_CLOUD,
                 Arc::new(azure),
                 limits.clone(),
                 requests.clone(),
-            ),
-            tailnet: TailnetClient::new(
+            )),
+            tailnet: Arc::new(TailnetClient::new(
                 transport,
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
                 limits,
                 requests.clone(),
-            ),
-            connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            )),
+            cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
             hosts,
             requests,
         };
-        Ok(Self {
+        let reads = ReadSession {
             loaded,
-            doors,
+            clients: clients.read_only(),
             subscription,
             ssh_public_key,
             sandbox: None,
-            stop: StopSignal::default(),
-        })
-    }
-
-    /// How the world is looked at.
-    pub(crate) fn scope(&self, look: RefreshOptions) -> Scope<'_> {
-        let mut scope = Scope::new(
-            &self.loaded.topology,
-            self.subscription.clone(),
-            self.ssh_public_key.clone(),
-        );
-        scope.deep = look.deep;
-        scope.destroying = look.destroying;
-        scope
-    }
-
-    /// What an apply works with.
-    pub(crate) fn run<'a>(&'a self, scope: &'a Scope<'a>, reporter: &'a dyn Reporter) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now: CLOCK, stop: self.stop.clone() }
-    }
-
-    /// Hangs up, keeps the sandbox's world and closes it.
-    pub(crate) async fn close(self) -> Result<(), CliError> {
-        self.doors.hosts.close().await;
-        match self.sandbox {
-            Some(sandbox) => sandbox.close().await,
-            None => Ok(()),
-        }
+            stop,
+        };
+        Ok(Self { reads, clients })
     }
 }
 
-const CLOCK: &Now = &Timestamp::now;
+const CLOCK: &Clock = &Timestamp::now;
 
 pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     install_cryptography();
@@ -154,18 +199,18 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     made.map(Arc::new).map_err(|error| CliError::new(error.to_string()))
 }
 
-/// An API's refusal as an error of the command line.
+/// Converts an error of an API.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
     CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
 }
 
-/// The file that `KUBECONFIG` names, if it names one.
+/// The content of the file in `KUBECONFIG`, if it is set.
 fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, CliError> {
     let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        let problem = format!("KUBECONFIG names `{path}`, which cannot be read: {error}");
+        let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
         CliError::coded(Code::KubeconfigMissing, problem)
-            .hint("unset KUBECONFIG to use the credentials that Azure gives, or mend the path")
+            .hint("correct the path, or unset KUBECONFIG to use the cluster credentials from Azure")
     })?;
     Ok(Some(Secret::new(text)))
 }
@@ -180,7 +225,7 @@ pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {
             Code::Unreadable,
             format!("the public key `{}` cannot be read: {error}", path.display()),
         )
-        .hint("make one with `ssh-keygen -t ed25519`, or write the key into [ssh] public_key")
+        .hint("create one with `ssh-keygen -t ed25519`, or set the key in `[ssh] public_key`")
     })?;
     Ok(text.trim().to_owned())
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::exclusive_claims::Claims;
 use super::orphans::interruption;
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
 
 /// Fills in the edges between changes and says what each one interrupts.
-pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn connect(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let index = Index::new(input, verdicts.values().filter_map(change_of));
     let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
     let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
@@ -62,7 +62,7 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    fn new(input: PlanInput<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
+    fn new(input: Comparison<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
         let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
             places: Claims::of(&changes),
@@ -81,7 +81,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn add(&mut self, input: PlanInput<'a>, change: &'a Change) {
+    fn add(&mut self, input: Comparison<'a>, change: &'a Change) {
         self.by_address.insert(&change.address, change);
         if change.action == Action::Replace {
             let homes = input.desired.get(&change.address).map(|desired| &desired.contained_in);
@@ -105,7 +105,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn edges(&self, input: PlanInput<'_>, change: &Change) -> Edges {
+    fn edges(&self, input: Comparison<'_>, change: &Change) -> Edges {
         let mut edges = Edges::default();
         let (leaving, moving) = self.places.taken_for(change);
         edges.depends_on.extend(leaving);
@@ -145,7 +145,7 @@ impl<'a> Index<'a> {
     }
 
     /// Creations, updates and replacements follow what they depend on.
-    fn before_making(&self, input: PlanInput<'_>, change: &Change) -> BTreeSet<Address> {
+    fn before_making(&self, input: Comparison<'_>, change: &Change) -> BTreeSet<Address> {
         let desired = input.desired.get(&change.address);
         let mut edges: BTreeSet<Address> = desired
             .into_iter()
@@ -269,7 +269,7 @@ pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
 }
 
 /// Marks a change that only follows from another one of this plan.
-pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn mark_consequences(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let causes: BTreeMap<Address, Address> = verdicts
         .iter()
         .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
@@ -284,7 +284,11 @@ pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut ResourceDec
 
 /// The made-anew resource that a changed resource lives in, if there is one;
 /// else, for what is replaced, the replaced one that it points at.
-fn cause(input: PlanInput<'_>, verdicts: &ResourceDecisions, address: &Address) -> Option<Address> {
+fn cause(
+    input: Comparison<'_>,
+    verdicts: &ResourceDecisions,
+    address: &Address,
+) -> Option<Address> {
     let desired = input.desired.get(address)?;
     let action = |address: &Address| match verdicts.get(address) {
         Some(ResourceDecision::Change(change)) => Some(change.action),

@@ -1,6 +1,7 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,28 +9,82 @@ use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::impact::{Reachability, Wait};
 use super::topological_sort;
-use super::{Finding, InWave, Rollout, Severity};
+use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
+use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
+/// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
+/// read as its [`PlanContents`] and cannot be changed:
+///
+/// ```
+/// fn call(plan: &mut stargate::plan::Plan) -> usize {
+///     plan.changes.len()
+/// }
+/// ```
+///
+/// ```compile_fail,E0596
+/// fn call(plan: &mut stargate::plan::Plan) {
+///     plan.changes.clear()
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+#[must_use = "a plan changes nothing unless it is applied"]
+pub struct Plan {
+    pub(super) contents: PlanContents,
+    #[serde(skip)]
+    pub(super) desired: DesiredSet,
+}
+
+impl Plan {
+    /// What exists once the plan is applied. Empty for a plan that destroys, and
+    /// for one that was read from a file, which holds only what differs.
+    pub fn desired(&self) -> &DesiredSet {
+        &self.desired
+    }
+}
+
+impl Deref for Plan {
+    type Target = PlanContents;
+
+    fn deref(&self) -> &PlanContents {
+        &self.contents
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.contents == other.contents
+    }
+}
+
+#[cfg(test)]
+impl From<PlanContents> for Plan {
+    fn from(contents: PlanContents) -> Self {
+        Self { contents, desired: DesiredSet::default() }
+    }
+}
+
 /// What would be done, in order, and what would not be and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[must_use = "a plan that nobody reads changes nothing"]
-pub struct Plan {
+pub struct PlanContents {
     /// The topology's name.
     pub topology: String,
+    /// What all changes have in common for an executor.
+    pub settings: ApplySettings,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
-    /// What cannot be spelt out before something else exists.
+    /// Resources whose values cannot be known before something else exists.
     pub deferred: Vec<Deferred>,
-    /// What is wanted and must not be done.
+    /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
-    /// What was found out about the world on the way.
+    /// What was found while live state was read and checked.
     pub findings: Vec<Finding>,
     /// Sources that could not be read.
     pub gaps: Vec<Gap>,
-    /// How many resources are as they should be.
+    /// How many resources match the topology.
     pub unchanged: usize,
     /// In which waves the changes reach the workers; absent where they change
     /// none.
@@ -42,13 +97,13 @@ pub struct Plan {
     pub reachability: Reachability,
 }
 
-impl Plan {
-    /// Whether the world matches the topology, as far as it could be read.
+impl PlanContents {
+    /// Whether live state matches the topology, as far as it could be read.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
     }
 
-    /// How the world stands to the topology.
+    /// How live state compares with the topology.
     pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
@@ -66,8 +121,8 @@ impl Plan {
         }
     }
 
-    /// Lets changes wait for others as well. The order is found anew.
-    pub fn wait_for(&mut self, waits: Vec<Wait>) {
+    /// Makes changes depend on others as well, and orders the plan again.
+    pub(super) fn wait_for(&mut self, waits: Vec<Wait>) {
         if waits.is_empty() {
             return;
         }
@@ -83,6 +138,23 @@ impl Plan {
         self.cost = Cost::of(&self.changes, &self.cost.requests);
     }
 
+    /// The plan without its changes, and without what is deferred and blocked.
+    pub(super) fn without_lists(&self) -> Self {
+        Self {
+            topology: self.topology.clone(),
+            settings: self.settings.clone(),
+            changes: Vec::new(),
+            deferred: Vec::new(),
+            blocked: Vec::new(),
+            findings: self.findings.clone(),
+            gaps: self.gaps.clone(),
+            unchanged: self.unchanged,
+            rollout: self.rollout,
+            cost: self.cost.clone(),
+            reachability: self.reachability.clone(),
+        }
+    }
+
     /// How many changes are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()
@@ -94,18 +166,18 @@ impl Plan {
     }
 }
 
-/// How the world stands to the topology, as far as a plan can tell.
+/// How live state compares with the topology, as far as a plan can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanStatus {
     /// It matches.
     Matches,
     /// It differs.
     Differs,
-    /// Something is wrong that no change mends, or that forbids all changes.
+    /// An error that no change fixes, or that forbids all changes.
     Wrong,
-    /// Something stands in the way that somebody must decide about.
+    /// A change is blocked until the user decides.
     Blocked,
-    /// A source could not be read, so nobody can tell.
+    /// A source could not be read, so the difference is unknown.
     Unknown,
 }
 
@@ -138,14 +210,16 @@ pub struct Change {
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,
-    /// What stops working meanwhile.
+    /// What stops working while it is made.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers have one.
     #[serde(default)]
     pub wave: Option<InWave>,
-    /// Whether somebody asked for it by name, though the topology need not.
+    /// Whether the user asked for it by name, whatever the topology says.
     #[serde(default)]
     pub requested: bool,
+    /// What carrying it out needs beside its values.
+    pub execution: Execution,
 }
 
 impl Change {
@@ -173,6 +247,7 @@ impl Change {
             interrupts: None,
             wave: None,
             requested: false,
+            execution: Execution::default(),
         }
     }
 
@@ -192,9 +267,9 @@ impl Change {
         self
     }
 
-    /// Field by field. What comes or goes as a whole is spelt out of its value:
-    /// a plan that held both would be twice as large and twice as long in the
-    /// making.
+    /// Field by field. The fields of an object that is created or deleted are
+    /// computed from its value: a plan that held both would be twice as large and
+    /// take twice as long to make.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
             (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
@@ -208,17 +283,17 @@ impl Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It is made.
+    /// It is created.
     Create,
     /// Some of its fields are changed.
     Update,
-    /// It is deleted and made anew.
+    /// It is deleted and created again.
     Replace,
     /// It is deleted.
     Delete,
     /// It is marked as ours, and its fields set.
     Adopt,
-    /// It is restarted, and as it was before.
+    /// It is restarted, and does not change.
     Reboot,
 }
 
@@ -251,7 +326,7 @@ impl Action {
     }
 }
 
-/// A resource that cannot be spelt out yet.
+/// A resource whose value cannot be known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deferred {
     /// The resource.
@@ -266,7 +341,7 @@ pub struct Deferred {
     pub planned_because_of: String,
 }
 
-/// A change that is wanted and must not be made.
+/// A change that the topology asks for and that must not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
     /// The resource.

@@ -17,7 +17,7 @@ use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
@@ -43,16 +43,21 @@ pub(super) struct Answers {
 }
 
 /// Reads all lists side by side.
-pub(super) async fn read(doors: &Clients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
+pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups_path = format!("{subscription}/resourcegroups");
-    let groups = doors.arm.list(&groups_path, GROUPS_VERSION);
-    let lists = try_join_all(listed().map(|(kind, arm)| {
-        let path = format!("{subscription}/providers/{}", arm.name);
-        async move { Ok::<_, ApiError>((kind, doors.arm.list(&path, arm.api_version).await?)) }
-    }));
+    let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
+    let lists =
+        try_join_all(
+            listed().map(|(kind, arm)| {
+                let path = format!("{subscription}/providers/{}", arm.name);
+                async move {
+                    Ok::<_, ApiError>((kind, clients.azure.list(&path, arm.api_version).await?))
+                }
+            }),
+        );
     let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = groups::read_contents(doors, scope, &groups).await?;
+    let contents = groups::read_contents(clients, scope, &groups).await?;
     Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
 }
 

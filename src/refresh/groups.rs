@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::azure::id_of;
 use super::{Observation, Scope};
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
@@ -17,7 +17,7 @@ use crate::topology::names::Location;
 
 /// Looks into the resource groups of ours that may have to go.
 pub(super) async fn read_contents(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     groups: &[Value],
 ) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
@@ -26,11 +26,11 @@ pub(super) async fn read_contents(
     let leaving = groups
         .iter()
         .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
-        .filter(|group| scope.destroying || !stays(group, &wanted))
+        .filter(|group| scope.options.destroy || !stays(group, &wanted))
         .filter_map(id_of);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
-        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
+        let contents = clients.azure.list(&path, GROUPS_VERSION).await?;
         Ok((id, contents))
     }))
     .await

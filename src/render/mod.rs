@@ -1,4 +1,4 @@
-//! How a plan, a report or an event is shown.
+//! Renders plans, reports and events as text, JSON, markdown and graphs.
 
 pub mod apply_events;
 pub mod connectivity;

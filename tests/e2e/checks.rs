@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{
     IntermediateState, Matrix, PROTOCOL, PathModel, Sources, addresses, breaches,
 };
 use stargate::dataplane::{Drop, Verdict};
+use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{Question, Remedy};
 use stargate::sandbox::World;
@@ -181,11 +181,7 @@ pub(crate) const CASES: [Case; 27] = [
     (Fault::NsgDeny, &["Denied network-security-group/dc1/stargate-router-subnet-nsg"], &[]),
     (Fault::AcceptRoutesOff, &["NoPeer router-host/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     // The other router's clamp keeps packets going.
-    (
-        Fault::MssClampMissing,
-        &[],
-        &["MssClamped router-host/dc1/stargate-aks-e2e-2-dc-router"],
-    ),
+    (Fault::MssClampMissing, &[], &["MssClamped router-host/dc1/stargate-aks-e2e-2-dc-router"]),
     (Fault::RouterOffline, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     // Tags carry no packets.
     (Fault::TagRemoved, &[], &[]),
