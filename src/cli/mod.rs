@@ -7,6 +7,7 @@ pub mod exit;
 mod health;
 mod logging;
 mod overview;
+mod safe_output;
 mod sandbox_state;
 mod session;
 mod ssh_access;

@@ -22,6 +22,7 @@ use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::Scope;
@@ -133,10 +134,14 @@ impl Session {
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
-                limits,
+                limits.clone(),
                 requests.clone(),
             ),
-            connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            connector: Arc::new(KubeconfigConnector {
+                limits,
+                requests: requests.clone(),
+                settings: ClientSettings::default(),
+            }),
             hosts,
             requests,
         };
@@ -211,7 +216,11 @@ fn sandbox_doors(
             Limits::unlimited(),
             requests.clone(),
         ),
-        connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+        connector: Arc::new(KubeconfigConnector {
+            limits: Limits::unlimited(),
+            requests: requests.clone(),
+            settings: ClientSettings::default(),
+        }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })

@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use super::azure::ArmClient;
 use super::cluster::{ClusterClient, ClusterError, client_from_kubeconfig};
 use super::host::HostClient;
-use super::http::RequestCount;
+use super::http::{Api, RequestCount};
+use super::limits::Limits;
+use super::request_policy::RequestPolicy;
 use super::secret::Secret;
+use super::settings::ClientSettings;
 use super::tailnet::TailnetClient;
 use crate::resource::Owner;
 
@@ -39,14 +42,21 @@ pub trait ClusterConnector: Send + Sync + std::fmt::Debug {
 /// Goes where the kubeconfig says.
 #[derive(Debug, Clone, Default)]
 pub struct KubeconfigConnector {
+    /// The budget of requests.
+    pub limits: Limits,
     /// Where requests are counted.
     pub requests: RequestCount,
+    /// Timeouts and limits.
+    pub settings: ClientSettings,
 }
 
 #[async_trait]
 impl ClusterConnector for KubeconfigConnector {
     async fn connect(&self, kubeconfig: &str, owner: Owner) -> Result<ClusterClient, ClusterError> {
-        let client = client_from_kubeconfig(kubeconfig, self.requests.clone()).await?;
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        let (limits, count) = (self.limits.clone(), self.requests.clone());
+        let policy = RequestPolicy::new(Api::Kubernetes, limits, count, self.settings);
+        let client = client_from_kubeconfig(kubeconfig, policy).await?;
+        let client = ClusterClient::new(client, owner, self.requests.clone());
+        Ok(client.with_settings(self.settings))
     }
 }

@@ -5,6 +5,7 @@
 //! wire and nothing else. Hosts are spoken to over SSH, through [`ssh::Shell`].
 
 pub mod access;
+mod answer_body;
 pub mod azure;
 pub mod clients;
 pub mod cluster;
@@ -15,13 +16,16 @@ pub mod host_error;
 pub mod http;
 pub mod http_client;
 pub mod limits;
+mod listing;
 pub mod printable;
 pub mod remote;
+pub mod request_policy;
 pub mod reqwest_transport;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;
+pub mod settings;
 pub mod ssh;
 pub mod ssh_hosts;
 pub mod tailnet;

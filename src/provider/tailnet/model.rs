@@ -38,7 +38,7 @@ pub struct TailnetDevice {
 
 #[derive(Deserialize)]
 pub(super) struct DeviceList {
-    #[serde(default)]
+    /// Required: an answer without it must not pass for an empty tailnet.
     pub(super) devices: Vec<Device>,
 }
 
