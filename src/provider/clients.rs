@@ -1,4 +1,4 @@
-//! All doors of a run together.
+//! All clients of a run.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use super::settings::ClientSettings;
 use super::tailnet::TailnetClient;
 use crate::resource::Owner;
 
-/// The doors that a run goes through.
+/// The clients of a run.
 #[derive(Debug)]
 pub struct Clients {
     /// Azure Resource Manager.
     pub arm: ArmClient,
     /// The Tailscale API.
     pub tailnet: TailnetClient,
-    /// The way to the cluster, once Azure gave its credentials.
+    /// Connects to the cluster, once Azure gave its credentials.
     pub connector: Arc<dyn ClusterConnector>,
     /// A kubeconfig that the user chose; without one, Azure is asked for it.
     pub kubeconfig: Option<Secret>,
@@ -32,14 +32,14 @@ pub struct Clients {
     pub requests: RequestCount,
 }
 
-/// Opens the door to the cluster that a kubeconfig leads to.
+/// Makes a client of the cluster that a kubeconfig names.
 #[async_trait]
 pub trait ClusterConnector: Send + Sync + std::fmt::Debug {
-    /// Opens it; nothing is asked of the cluster yet.
+    /// Makes the client; no request is sent yet.
     async fn connect(&self, kubeconfig: &str, owner: Owner) -> Result<ClusterClient, ClusterError>;
 }
 
-/// Goes where the kubeconfig says.
+/// Connects to the server that the kubeconfig names.
 #[derive(Debug, Clone, Default)]
 pub struct KubeconfigConnector {
     /// The budget of requests.

@@ -1,4 +1,4 @@
-//! The one seam between stargate and the wire.
+//! The interface between the clients of Azure and Tailscale and the network.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -159,7 +159,13 @@ impl RequestPolicy {
             spent = spent.saturating_add(started.elapsed());
             let Some(delay) = self.delay(kind, &outcome, attempt) else { return outcome };
             let wait = match delay {
-                Delay::Asked(wait) => wait.max(MIN_DELAY),
+                Delay::Asked(wait) => {
+                    let wait = wait.max(MIN_DELAY);
+                    if was_throttled(&outcome) {
+                        self.0.limits.pause(self.0.api, CallClass::of(kind.method), wait);
+                    }
+                    wait
+                }
                 Delay::Chosen(wait) => {
                     spent = spent.saturating_add(wait);
                     wait
@@ -167,9 +173,6 @@ impl RequestPolicy {
             };
             if spent >= self.0.settings.call_timeout {
                 return outcome;
-            }
-            if was_throttled(&outcome) {
-                self.0.limits.pause(self.0.api, CallClass::of(kind.method), wait);
             }
             tracing::debug!(doing = kind.doing, attempt, ?wait, "sending again");
             tokio::time::sleep(wait).await;
@@ -211,8 +214,8 @@ impl RequestPolicy {
         match asked_delay(answer) {
             Some(asked) if asked > MAX_RETRY_AFTER => None,
             Some(asked) => Some(Delay::Asked(asked)),
-            // The service is well, and waits for something itself.
-            None if why == Reason::Busy => Some(Delay::Asked(self.backoff(attempt))),
+            // The service is well, and waits for another operation itself.
+            None if why == Reason::Waits => Some(Delay::Asked(self.backoff(attempt))),
             None => Some(backoff),
         }
     }
@@ -224,13 +227,13 @@ impl RequestPolicy {
     ) -> Option<Reason> {
         match (answer.status().as_u16(), retry) {
             (_, RetryClass::Never) => None,
-            (429, _) => Some(Reason::Busy),
+            (429, _) => Some(Reason::Broken),
             (_, RetryClass::Once) => None,
             (500, _) if self.0.api == Api::Kubernetes && refused_by_schema(answer.body()) => None,
             (408 | 500 | 502 | 503 | 504, _) => Some(Reason::Broken),
             (409, RetryClass::Idempotent) => {
                 let code = ServiceError::parse(answer.body()).code;
-                (code == "AnotherOperationInProgress").then_some(Reason::Busy)
+                (code == "AnotherOperationInProgress").then_some(Reason::Waits)
             }
             _ => None,
         }
@@ -252,9 +255,9 @@ impl RequestPolicy {
 /// Why a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
-    /// The service works and cannot take the request now.
-    Busy,
-    /// The service, or what stands before it, is in trouble.
+    /// The service works on something that has to end first.
+    Waits,
+    /// The service, or what stands before it, is overloaded or in trouble.
     Broken,
 }
 

@@ -22,7 +22,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '[' | ']' | '*' | '~' => safe.extend(['\\', character]),
             // Mentions, references to issues, and addresses, which a comment
-            // breaks and nobody sees.
+            // interrupts without being shown.
             '@' => safe.push_str("@<!-- -->"),
             '#' if next.is_some_and(|next| next.is_ascii_alphanumeric()) => {
                 safe.push_str("#<!-- -->");

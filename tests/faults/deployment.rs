@@ -1,4 +1,4 @@
-//! A world that was applied, and the real clients on the proxy.
+//! Emulated services with the example applied, and the real clients on the proxy.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// The example onto a world, in memory.
+    /// A topology and emulated services, in memory.
     pub(crate) fn onto(world: World, text: &str) -> Self {
         let from: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         Self::at(world, text, from)
@@ -60,7 +60,8 @@ impl Deployment {
         Self { world, topology, proxy, clients }
     }
 
-    /// The example, applied; a copy of one world, since each apply takes a while.
+    /// The state after the example was applied, and its time: made once, since
+    /// an apply takes a second.
     pub(crate) async fn applied() -> (World, Timestamp) {
         static APPLIED: tokio::sync::OnceCell<(World, Timestamp)> =
             tokio::sync::OnceCell::const_new();

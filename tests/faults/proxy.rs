@@ -19,7 +19,7 @@ use crate::fault::Fault;
 
 type Rewrite = dyn Fn(Api, Response<Bytes>) -> Response<Bytes> + Send + Sync;
 
-/// Passes requests on to a world, and breaks the answers of one service.
+/// Passes requests on to the emulated services, and breaks the answers of one.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Inside>);
 
@@ -72,10 +72,12 @@ impl Proxy {
         self.0.struck.load(Ordering::SeqCst)
     }
 
-    /// The fault of a service, if it has one.
-    pub(crate) fn fault_of(&self, api: Api) -> Option<Fault> {
+    /// The fault of a service, if it has one, which now strikes.
+    pub(crate) fn strike(&self, api: Api) -> Option<Fault> {
         let armed = *self.0.armed.lock().unwrap();
-        armed.filter(|(broken, _)| *broken == api).map(|(_, fault)| fault)
+        let fault = armed.filter(|(broken, _)| *broken == api).map(|(_, fault)| fault)?;
+        self.0.struck.fetch_add(1, Ordering::SeqCst);
+        Some(fault)
     }
 
     /// The answer, as the fault leaves it; none where the connection breaks.
@@ -86,10 +88,7 @@ impl Proxy {
         sent: impl AsyncFnOnce(Request<Bytes>) -> Option<Response<Bytes>>,
     ) -> Option<Response<Bytes>> {
         let number = self.0.requests.fetch_add(1, Ordering::SeqCst);
-        let fault = self.fault_of(api);
-        if fault.is_some() {
-            self.0.struck.fetch_add(1, Ordering::SeqCst);
-        }
+        let fault = self.strike(api);
         match fault {
             Some(Fault::Refused) => return None,
             Some(Fault::Silent) => std::future::pending::<()>().await,

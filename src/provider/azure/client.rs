@@ -192,7 +192,7 @@ impl ArmClient {
         }
     }
 
-    /// Waits for the operation that an answer tells of, and says whether it told of one.
+    /// Waits for the operation that an answer announces; false where it announces none.
     async fn follow(
         &self,
         answer: &http::Response<Bytes>,
@@ -303,7 +303,7 @@ impl ArmClient {
             if !ended {
                 progress.finished(doing)?;
             } else if progress != Progress::Running {
-                // It may have been left in failure before: that is no news.
+                // It may have been left in a failed state before the deletion.
                 looks += 1;
             }
             if looks >= LOOKS_AFTER_DELETE {

@@ -205,7 +205,11 @@ impl Collection {
             let reason = format!("`items` of the API server's answer is {what}, not an array");
             return Err(about.malformed(reason));
         };
-        items.into_iter().map(|item| self.object(about, item)).collect()
+        let item = |item: Value| match identity(&item) {
+            Some(_) => self.object(about, item),
+            None => Err(about.malformed("an entry of the API server's list has no name")),
+        };
+        items.into_iter().map(item).collect()
     }
 
     /// Like [`Self::list`], and empty where the API itself is not there.

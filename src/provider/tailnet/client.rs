@@ -134,7 +134,7 @@ impl TailnetClient {
         let url = self.tailnet_path("keys")?;
         let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
             .json(&body)
-            // A key too many is used by nobody and lapses within the hour.
+            // A superfluous key stays unused and expires within the hour.
             .repeat(RetryClass::Idempotent);
         Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
     }
