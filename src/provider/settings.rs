@@ -32,11 +32,12 @@ pub const MAX_BODY_BYTES: usize = 24 << 20;
 /// many small JSON values take a hundred times their text. A page of 500 Nodes
 /// with all their managed fields takes 100 MiB.
 pub const MAX_DECODED_BYTES: usize = 192 << 20;
-/// The most pages of a list: at 500 objects a page, 200,000 objects.
-pub const MAX_PAGES: usize = 400;
-/// The most objects of a list. A subscription holds at most 980 resource
-/// groups of 800 resources a type; a cluster has at most 5,000 nodes.
-pub const MAX_OBJECTS: usize = 100_000;
+/// The most pages of a list: at 500 objects a page, ten times the nodes of the
+/// largest cluster. Within the budgets, endless lists end after half a minute.
+pub const MAX_PAGES: usize = 100;
+/// The most objects of a list. A cluster has at most 5,000 nodes, and ten of
+/// its size fit into a subscription's quota.
+pub const MAX_OBJECTS: usize = 50_000;
 
 /// Timeouts and limits of a client. [`Default`] gives the shipped values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

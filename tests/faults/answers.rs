@@ -7,6 +7,17 @@ use stargate::provider::http::Api;
 
 use crate::fault::Fault;
 
+/// The request for the first page instead of a made-up one.
+pub(crate) fn ask_for_first_page(fault: Fault, request: &mut Request<Bytes>) {
+    let made_up =
+        matches!(fault, Fault::PagesInACircle | Fault::EndlessPagesOfTheSame | Fault::EndlessPages);
+    let uri = request.uri().to_string();
+    let Some((path, query)) = uri.split_once('?').filter(|_| made_up) else { return };
+    let is_token = |part: &&str| part.starts_with("page=") || part.starts_with("continue=");
+    let kept: Vec<&str> = query.split('&').filter(|part| !is_token(part)).collect();
+    *request.uri_mut() = format!("{path}?{}", kept.join("&")).parse().unwrap();
+}
+
 /// An answer with a fault. `number` tells requests apart.
 pub(crate) fn distort(
     fault: Fault,
@@ -133,7 +144,10 @@ fn link(body: &mut Value, api: Api, request: &Request<Bytes>, token: &str) {
         body["metadata"]["continue"] = json!(token);
         return;
     }
-    let uri = request.uri().to_string();
+    let mut uri = request.uri().to_string();
+    if let (None, Some(host)) = (request.uri().authority(), request.headers().get("host")) {
+        uri = format!("http://{}{uri}", host.to_str().unwrap());
+    }
     let first = uri.split("&page=").next().unwrap_or_default();
     body["nextLink"] = json!(format!("{first}&page={token}"));
 }

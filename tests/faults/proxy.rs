@@ -14,7 +14,7 @@ use stargate::sandbox::SharedWorld;
 use stargate::sandbox::transport::{InMemory, kube_service};
 use tower::ServiceExt as _;
 
-use crate::answers::distort;
+use crate::answers::{ask_for_first_page, distort};
 use crate::fault::Fault;
 
 type Rewrite = dyn Fn(Api, Response<Bytes>) -> Response<Bytes> + Send + Sync;
@@ -84,7 +84,7 @@ impl Proxy {
     async fn answer(
         &self,
         api: Api,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         sent: impl AsyncFnOnce(Request<Bytes>) -> Option<Response<Bytes>>,
     ) -> Option<Response<Bytes>> {
         let number = self.0.requests.fetch_add(1, Ordering::SeqCst);
@@ -95,6 +95,9 @@ impl Proxy {
             _ => {}
         }
         let asked = request.clone();
+        if let Some(fault) = fault {
+            ask_for_first_page(fault, &mut request);
+        }
         let answer = sent(request).await?;
         let rewrite = self.0.rewrite.lock().unwrap().clone();
         let answer = match rewrite {

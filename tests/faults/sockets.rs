@@ -27,10 +27,9 @@ use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::Owner;
 use stargate::sandbox::Answer;
 
-use crate::answers::distort;
+use crate::answers::{ask_for_first_page, distort};
 use crate::deployment::{Deployment, EXAMPLE, removals};
 use crate::fault::Fault;
-use crate::proxy::Proxy;
 
 /// A second for everything, and waits between attempts to match.
 pub(crate) fn a_second() -> ClientSettings {
@@ -122,12 +121,20 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
         async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
-            let request = Request::from_parts(parts, body);
+            let mut request = Request::from_parts(parts, body);
+            let asked = request.clone();
+            let fault = proxy.strike(api);
+            if let Some(fault) = fault {
+                ask_for_first_page(fault, &mut request);
+            }
             let answer = match world.handle(api, &request) {
                 Answer::Complete(answer) => answer,
                 Answer::Watch(_) => Response::new(Bytes::new()),
             };
-            broken(&proxy, api, &request, answer).await
+            match fault {
+                Some(fault) => broken(fault, api, &asked, answer, proxy.struck()).await,
+                None => answer.map(Body::from),
+            }
         }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,12 +145,12 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
 }
 
 async fn broken(
-    proxy: &Proxy,
+    fault: Fault,
     api: Api,
     request: &Request<Bytes>,
     answer: Response<Bytes>,
+    number: u64,
 ) -> Response<Body> {
-    let Some(fault) = proxy.strike(api) else { return answer.map(Body::from) };
     let body = match fault {
         Fault::Silent => std::future::pending().await,
         Fault::Refused | Fault::AnswerLost => breaking_off(Bytes::new()),
@@ -165,7 +172,7 @@ async fn broken(
             unfolds.headers_mut().insert(header::CONTENT_ENCODING, gzip);
             return unfolds;
         }
-        _ => return distort(fault, api, request, answer, proxy.struck()).map(Body::from),
+        _ => return distort(fault, api, request, answer, number).map(Body::from),
     };
     answer.map(|_| Body::from_stream(body))
 }
