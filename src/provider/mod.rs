@@ -1,8 +1,10 @@
-//! The doors to the outside: Azure, the tailnet, the cluster, the hosts.
+//! Clients of the services: Azure, Tailscale, the cluster, the hosts.
 //!
-//! Everything but hosts speaks HTTP through one seam, [`http::Transport`]. The
-//! real clients stand on top of it, so that a test or a simulation replaces the
-//! wire and nothing else. Hosts are spoken to over SSH, through [`ssh::Shell`].
+//! Each API has one [`request_policy::RequestPolicy`], which holds its budget,
+//! timeouts, retries and limits. The clients of Azure and Tailscale send HTTP
+//! through [`http::Transport`], the client of the cluster through
+//! [`kube::Client`]; tests and the sandbox replace what is below. Hosts are
+//! reached over SSH, through [`ssh::Shell`].
 
 pub mod access;
 mod answer_body;

@@ -158,7 +158,7 @@ async fn broken(
         Fault::SlowBody => {
             let bytes = stream::iter(answer.body().to_vec()).then(|byte| async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                Ok(Bytes::from(vec![byte]))
+                Ok::<_, std::io::Error>(Bytes::from(vec![byte]))
             });
             bytes.boxed()
         }
