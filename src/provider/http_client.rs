@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::error::{ApiError, ServiceError};
 use super::http::{Api, Transport, TransportError, TransportFault};
 pub use super::request_policy::RetryClass;
 pub(crate) use super::request_policy::retry_after;
@@ -160,14 +160,13 @@ pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, Ap
         let what = kind_of(&value);
         return Err(malformed(api, doing, &format!("the answer is {what}, not an object")));
     };
-    match fields.get("error") {
-        Some(error)
-            if !error.is_null() && !fields.contains_key("id") && !fields.contains_key("status") =>
-        {
-            Err(malformed(api, doing, &format!("the answer is the error {error}")))
-        }
-        _ => Ok(value),
+    let is_error = fields.get("error").is_some_and(|error| !error.is_null());
+    if is_error && !fields.contains_key("id") && !fields.contains_key("status") {
+        let error = ServiceError::parse(&safe_refusal(body));
+        let reason = format!("the answer is an error: {} {}", error.code, error.message);
+        return Err(malformed(api, doing, &reason));
     }
+    Ok(value)
 }
 
 /// Reads a JSON object off a body and makes its text safe to print.

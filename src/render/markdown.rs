@@ -1,26 +1,36 @@
 //! Markdown that holds text of others: none of it becomes a mention, a link,
 //! an image, a tag, a line of its own, or the end of a block.
 
-/// Text for a paragraph, a list or a cell, on one line.
+/// Text for a paragraph, a list or a cell, on one line. Spans of code stay what
+/// they are: nothing in them is markup.
 pub(super) fn escape(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut safe = String::with_capacity(line.len() + 16);
-    let mut characters = line.chars().peekable();
-    let mut in_code = false;
+    let mut rest = line.as_str();
+    while let Some(at) = rest.find('`') {
+        escape_plain(&rest[..at], &mut safe);
+        let run = run_of_backticks(&rest[at..]);
+        let behind = &rest[at + run..];
+        let end = closing_run(behind, run).map_or(0, |end| end + run);
+        // A cell ends at a bar, in code too. Backticks without their like are text.
+        safe.push_str(&rest[at..at + run]);
+        safe.push_str(&behind[..end].replace('|', "\\|"));
+        rest = &behind[end..];
+    }
+    escape_plain(rest, &mut safe);
+    safe
+}
+
+fn escape_plain(text: &str, safe: &mut String) {
+    let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let next = characters.peek().copied();
         match character {
-            '`' => {
-                in_code = !in_code && characters.clone().any(|later| later == '`');
-                safe.push('`');
-            }
-            // A cell ends at it, in code too.
-            '|' => safe.push_str("\\|"),
-            _ if in_code => safe.push(character),
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            '[' | ']' | '*' | '~' => safe.extend(['\\', character]),
+            '|' => safe.push_str("\\|"),
+            ']' if matches!(next, Some('(' | '[')) => safe.push_str("\\]"),
             // Mentions, references to issues, and addresses, which a comment
             // interrupts without being shown.
             '@' => safe.push_str("@<!-- -->"),
@@ -28,11 +38,27 @@ pub(super) fn escape(text: &str) -> String {
                 safe.push_str("#<!-- -->");
             }
             ':' if next == Some('/') => safe.push_str(":<!-- -->"),
-            '.' if ends_with_www(&safe) => safe.push_str("<!-- -->."),
+            '.' if ends_with_www(safe) => safe.push_str("<!-- -->."),
             _ => safe.push(character),
         }
     }
-    safe
+}
+
+fn run_of_backticks(text: &str) -> usize {
+    text.len() - text.trim_start_matches('`').len()
+}
+
+/// Where the next run of exactly so many backticks begins.
+fn closing_run(text: &str, run: usize) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = text[at..].find('`') {
+        let length = run_of_backticks(&text[at + found..]);
+        if length == run {
+            return Some(at + found);
+        }
+        at += found + length;
+    }
+    None
 }
 
 fn ends_with_www(text: &str) -> bool {
@@ -71,11 +97,13 @@ mod tests {
     fn nothing_in_a_text_reaches_the_page_as_markup() {
         for (text, expected) in [
             ("@org/team", "@<!-- -->org/team"),
-            ("![x](https://e.test/p.png)", "!\\[x\\](https:<!-- -->//e.test/p.png)"),
+            ("![x](https://e.test/p.png)", "![x\\](https:<!-- -->//e.test/p.png)"),
             ("www.e.test fixes #12", "www<!-- -->.e.test fixes #<!-- -->12"),
             ("<img src=x>|\n# h", "&lt;img src=x&gt;\\| # h"),
             ("run `a | b @ <c>` now", "run `a \\| b @ <c>` now"),
             ("one ` and @a", "one ` and @<!-- -->a"),
+            ("``` @a ` @b `` @c", "``` @<!-- -->a ` @<!-- -->b `` @<!-- -->c"),
+            ("``a ` @b`` @c", "``a ` @b`` @<!-- -->c"),
         ] {
             assert_eq!(escape(text), expected);
         }

@@ -22,7 +22,7 @@ use stargate::provider::limits::Limits;
 use stargate::provider::reqwest_transport::ReqwestTransport;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
-use stargate::provider::settings::ClientSettings;
+use stargate::provider::settings::{CALL_TIMEOUT, ClientSettings};
 use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::Owner;
 use stargate::sandbox::Answer;
@@ -31,14 +31,14 @@ use crate::answers::{ask_for_first_page, distort};
 use crate::deployment::{Deployment, EXAMPLE, removals};
 use crate::fault::Fault;
 
-/// A second for everything, and waits between attempts to match.
-pub(crate) fn a_second() -> ClientSettings {
+/// A second without a byte is too long; the rest is in proportion.
+fn a_second() -> ClientSettings {
     let second = Duration::from_secs(1);
     ClientSettings {
         connect_timeout: second,
         idle_timeout: second,
-        attempt_timeout: second,
-        call_timeout: second,
+        attempt_timeout: 2 * second,
+        call_timeout: 4 * second,
         first_delay: Duration::from_millis(50),
         ..ClientSettings::default()
     }
@@ -269,7 +269,7 @@ async fn plans_end_whatever_happens_on_the_wire() {
         apis.map(move |api| (api, fault))
     });
     let plans = stream::iter(cases).map(|(api, fault)| plan_with(api, fault, false));
-    let wrong: Vec<String> = plans.buffer_unordered(6).concat().await;
+    let wrong: Vec<String> = plans.buffer_unordered(3).concat().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -306,7 +306,9 @@ async fn applies_end_whatever_happens_on_the_wire() {
 /// What unfolds is what it is meant to be: the limit ends it, not an error.
 #[tokio::test]
 async fn the_bomb_is_a_valid_one() {
-    let deployment = behind_sockets(a_second()).await;
+    // Without optimisation it unfolds slowly.
+    let settings = ClientSettings { attempt_timeout: CALL_TIMEOUT, ..ClientSettings::default() };
+    let deployment = behind_sockets(settings).await;
     deployment.proxy.arm(Api::Azure, Fault::GzipBomb);
     let plan = deployment.plan(false).await.plan;
     let reasons: Vec<&str> = plan.gaps.iter().map(|gap| gap.reason.as_str()).collect();
