@@ -20,6 +20,7 @@ pub mod http_client;
 pub mod limits;
 mod listing;
 pub mod printable;
+pub mod read_write;
 pub mod remote;
 pub mod request_policy;
 pub mod reqwest_transport;

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{
     Comparison, Failure, IntermediateState, Measurement, PathModel, Pinged, by_nearness,
 };
 use stargate::diagnostics::Code;
+use stargate::pipeline::Planned;
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -25,7 +25,7 @@ async fn healthy() -> World {
 
 async fn ask(planned: &Planned, model: &PathModel) -> Result<Measurement, Unmeasured> {
     let access = planned.observation.cluster_access().ok_or(Unmeasured::NoCluster)?;
-    measure(&access.door, None, |pods| by_nearness(model, pods)).await
+    measure(access.client.as_ref(), None, |pods| by_nearness(model, pods)).await
 }
 
 async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {

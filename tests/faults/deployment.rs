@@ -6,14 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Reporter};
-use stargate::apply::{Applied, Planned, Run, StopSignal, apply, make_plan};
-use stargate::plan::{Action, Plan};
+use stargate::apply::{Applied, ApplyContext, StopSignal, apply};
+use stargate::pipeline::{Pipeline, Planned};
+use stargate::plan::{Action, Plan, PlanOptions};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
 use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::request_policy::RequestPolicy;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
@@ -78,7 +80,7 @@ impl Deployment {
     fn scope(&self, destroying: bool) -> Scope<'_> {
         let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
-        scope.destroying = destroying;
+        scope.options = PlanOptions { destroy: destroying, ..PlanOptions::default() };
         scope
     }
 
@@ -86,24 +88,22 @@ impl Deployment {
     pub(crate) async fn plan(&self, destroying: bool) -> Planned {
         let (scope, world) = (self.scope(destroying), self.world.clone());
         let now = move || world.now();
-        make_plan(&self.run(&scope, &Silent, &now), &BTreeSet::new()).await
+        let clients = self.clients.read_only();
+        Pipeline { clients: &clients, scope: &scope, now: &now }.run().await
     }
 
     /// Goes on from a plan; deferred changes are approved, others are not.
     pub(crate) async fn apply(&self, destroying: bool, planned: Planned) -> Applied {
         let (scope, world) = (self.scope(destroying), self.world.clone());
         let now = move || world.now();
-        let run = self.run(&scope, &Silent, &now);
-        apply(&run, &BTreeSet::new(), planned, &|_: &Plan| false).await
-    }
-
-    fn run<'a>(
-        &'a self,
-        scope: &'a Scope<'a>,
-        reporter: &'a dyn Reporter,
-        now: &'a stargate::apply::Now,
-    ) -> Run<'a> {
-        Run { doors: &self.clients, scope, reporter, now, stop: StopSignal::default() }
+        let clients = self.clients.read_only();
+        let context = ApplyContext {
+            pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
+            clients: &self.clients,
+            reporter: &Silent,
+            stop: StopSignal::default(),
+        };
+        apply(&context, planned, &|_: &Plan| false).await
     }
 
     /// Everything that is there, by its id or name.
@@ -136,22 +136,22 @@ fn in_memory(world: &SharedWorld, proxy: &Proxy, topology: &Topology) -> Clients
     let transport = Arc::new(proxy.clone());
     Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             transport.clone(),
             "https://azure.sandbox",
             Arc::new(StaticToken(Secret::new("azure-token"))),
             Limits::published(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             transport,
             "https://tailscale.sandbox",
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::published(),
             requests.clone(),
-        ),
-        connector: Arc::new(ProxyConnector { proxy: proxy.clone(), requests: requests.clone() }),
+        )),
+        cluster: Arc::new(ProxyConnector { proxy: proxy.clone(), requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
         requests,
     }
@@ -169,7 +169,7 @@ impl ClusterConnector for ProxyConnector {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let policy = RequestPolicy::new(
             Api::Kubernetes,
             Limits::published(),
@@ -178,7 +178,7 @@ impl ClusterConnector for ProxyConnector {
         );
         let builder = kube::client::ClientBuilder::new(self.proxy.kubernetes(), "default");
         let client = builder.with_layer(&RequestLayer::new(policy)).build();
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
 }
 

@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use stargate::plan::PlanStatus;
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector, KubeconfigConnector};
-use stargate::provider::cluster::{ClusterClient, ClusterError};
+use stargate::provider::cluster::ClusterError;
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::reqwest_transport::ReqwestTransport;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
@@ -63,24 +64,28 @@ pub(crate) async fn behind_sockets(settings: ClientSettings) -> Deployment {
     let limits = Limits::unlimited();
     deployment.clients = Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
-            transport.clone(),
-            &url(Api::Azure),
-            token,
-            limits.clone(),
-            requests.clone(),
-        )
-        .with_settings(settings),
-        tailnet: TailnetClient::new(
-            transport,
-            &url(Api::Tailscale),
-            &deployment.topology.tailnet.name,
-            TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
-            limits.clone(),
-            requests.clone(),
-        )
-        .with_settings(settings),
-        connector: Arc::new(Elsewhere {
+        azure: Arc::new(
+            ArmClient::new(
+                transport.clone(),
+                &url(Api::Azure),
+                token,
+                limits.clone(),
+                requests.clone(),
+            )
+            .with_settings(settings),
+        ),
+        tailnet: Arc::new(
+            TailnetClient::new(
+                transport,
+                &url(Api::Tailscale),
+                &deployment.topology.tailnet.name,
+                TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
+                limits.clone(),
+                requests.clone(),
+            )
+            .with_settings(settings),
+        ),
+        cluster: Arc::new(Elsewhere {
             kubeconfig: kubeconfig(&deployment, &url(Api::Kubernetes)),
             connector: KubeconfigConnector { limits, requests: requests.clone(), settings },
         }),
@@ -108,7 +113,7 @@ struct Elsewhere {
 
 #[async_trait]
 impl ClusterConnector for Elsewhere {
-    async fn connect(&self, _: &str, owner: Owner) -> Result<ClusterClient, ClusterError> {
+    async fn connect(&self, _: &str, owner: Owner) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         self.connector.connect(&self.kubeconfig, owner).await
     }
 }
