@@ -24,6 +24,7 @@ use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::{Clock, Scope};
@@ -172,10 +173,14 @@ impl WriteSession {
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
-                limits,
+                limits.clone(),
                 requests.clone(),
             )),
-            cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            cluster: Arc::new(KubeconfigConnector {
+                limits,
+                requests: requests.clone(),
+                settings: ClientSettings::default(),
+            }),
             hosts,
             requests,
         };

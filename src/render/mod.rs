@@ -8,6 +8,7 @@ pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
+mod markdown;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;

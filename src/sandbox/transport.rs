@@ -35,10 +35,10 @@ impl Transport for InMemory {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let Some(api) = api_of(&self.world, &request) else {
-            return Err(TransportError { host, reason: "no such host in the sandbox".to_owned() });
+            return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
         let answer = answer(&self.world, api, &request)
-            .map_err(|reason| TransportError { host, reason: reason.to_owned() })?;
+            .map_err(|reason| TransportError::lost(host, reason))?;
         Ok(match answer {
             Answer::Complete(response) => response,
             // Nobody reads on here: the first lines are the whole answer.
