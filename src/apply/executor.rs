@@ -13,7 +13,7 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Round, effects, replaced};
-use crate::plan::destroy_create::Phase;
+use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::refresh::read_one;
 use crate::resource::{Address, Kind, Resource};
@@ -33,7 +33,7 @@ pub(super) async fn execute(round: &Round<'_>, plan: &Plan) -> BTreeMap<Address,
         locks: Locks::default(),
     };
     let mut state = State {
-        steps: Steps::of(&plan.changes),
+        steps: Steps::of(&plan.changes, &plan.steps),
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),

@@ -11,7 +11,7 @@ use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::diagnostics::Code;
 use crate::inventory::Inventory;
-use crate::plan::impact::{make_before_break, reachability};
+use crate::plan::impact::{Assessment, assess};
 use crate::plan::preflight::live_lints;
 use crate::plan::{Finding, Plan, PlanInput, Severity, plan, surviving};
 use crate::refresh::{Observation, observe};
@@ -103,9 +103,9 @@ pub async fn make_plan(run: &Run<'_>, adopt: &BTreeSet<Address>) -> Planned {
     let mut planned = Planned { plan, observation, desired };
     // Taking everything away loses every pair, as it is meant to.
     if !run.scope.destroying && !planned.plan.changes.is_empty() {
-        let waits = make_before_break(planned.paths(topology));
+        let Assessment { waits, reachability } = assess(planned.paths(topology));
         planned.plan.wait_for(waits);
-        planned.plan.reachability = reachability(planned.paths(topology));
+        planned.plan.reachability = reachability;
     }
     planned
 }
@@ -144,6 +144,7 @@ fn nothing(run: &Run<'_>, observation: &Observation, requests: BTreeMap<Api, u64
     Plan {
         topology: run.scope.topology.name.to_string(),
         changes: Vec::new(),
+        steps: Default::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: observation.findings.clone(),

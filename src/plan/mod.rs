@@ -4,7 +4,6 @@
 
 pub mod cost;
 mod dependencies;
-pub mod destroy_create;
 pub mod diff;
 mod exclusive_claims;
 pub mod findings;
@@ -17,9 +16,9 @@ mod protection;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
+pub mod step_graph;
 #[cfg(test)]
 mod tests;
-mod topological_sort;
 mod types;
 mod worker_request;
 
@@ -27,5 +26,6 @@ pub use findings::{Finding, Severity};
 pub use planner::{PlanInput, plan};
 pub use rollout::{InWave, Rollout};
 pub use stale_facts::surviving;
+pub use step_graph::{Phase, StepGraph};
 pub use types::{Action, Blocked, Change, Deferred, Plan, PlanStatus};
 pub use worker_request::{Work, WorkerRequest};

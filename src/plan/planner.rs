@@ -9,7 +9,7 @@ use super::orphans;
 use super::propagation;
 use super::protection;
 use super::rollout;
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, Blocked, Change, Deferred, Finding, Plan};
 use crate::desired::{DesiredResource, DesiredSet};
@@ -293,6 +293,7 @@ fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
     let mut plan = Plan {
         topology: input.topology.to_owned(),
         changes: Vec::new(),
+        steps: StepGraph::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: input.findings.to_vec(),
@@ -311,9 +312,10 @@ fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
             ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
-    plan.changes = topological_sort::in_order(plan.changes);
-    plan.cost = Cost::of(&plan.changes, input.requests);
+    let graph = StepGraph::of(&plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &graph, &mut plan.changes);
+    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan
 }
 

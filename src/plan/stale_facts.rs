@@ -2,9 +2,8 @@
 
 use super::{Action, Plan};
 use crate::desired::Facts;
-use crate::desired::facts::ClusterFacts;
 use crate::inventory::Inventory;
-use crate::resource::{Kind, ObjectKey};
+use crate::resource::Kind;
 
 /// Facts and inventory without what goes with the plan's replacements: the
 /// address of a router that joins the tailnet anew, or, with a cluster that is
@@ -24,7 +23,7 @@ pub fn surviving(facts: &Facts, inventory: &Inventory, plan: &Plan) -> Option<(F
             Kind::ManagedCluster => {
                 facts.nodes.clear();
                 if let Some(cluster) = facts.cluster.take() {
-                    inventory.retain(|key| !is_destroyed_with(key, &cluster));
+                    inventory.retain(|key| !cluster.is_deleted_with(key));
                     all_stays = false;
                 }
             }
@@ -32,18 +31,4 @@ pub fn surviving(facts: &Facts, inventory: &Inventory, plan: &Plan) -> Option<(F
         }
     }
     (!all_stays).then_some((facts, inventory))
-}
-
-/// AKS takes its node resource group along, whoever made what is in it.
-pub(crate) fn is_destroyed_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
-    match key {
-        ObjectKey::Kubernetes(_) => true,
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id
-            .resource_group_name()
-            .is_some_and(|group| group.eq_ignore_ascii_case(&cluster.node_resource_group)),
-        ObjectKey::Device(_)
-        | ObjectKey::DeviceAdvertised(_)
-        | ObjectKey::DeviceApproved(_)
-        | ObjectKey::Host(_) => false,
-    }
 }

@@ -1,13 +1,14 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::impact::{Reachability, Wait};
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::{Finding, InWave, Rollout, Severity};
 use crate::diagnostics::Code;
 use crate::inventory::Gap;
@@ -21,6 +22,10 @@ pub struct Plan {
     pub topology: String,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
+    /// The steps of these changes, and which ones wait for which. A saved plan
+    /// does not hold them: they follow from its changes.
+    #[serde(skip)]
+    pub steps: StepGraph,
     /// What cannot be spelt out before something else exists.
     pub deferred: Vec<Deferred>,
     /// What is wanted and must not be done.
@@ -66,21 +71,26 @@ impl Plan {
         }
     }
 
-    /// Lets changes wait for others as well. The order is found anew.
+    /// Lets changes wait for others as well, and sorts the changes again.
     pub fn wait_for(&mut self, waits: Vec<Wait>) {
         if waits.is_empty() {
             return;
         }
+        let places: HashMap<Address, usize> =
+            self.changes.iter().enumerate().map(|(at, it)| (it.address.clone(), at)).collect();
         for (address, others) in waits {
-            let mut changes = self.changes.iter_mut();
-            if let Some(change) = changes.find(|change| change.address == address) {
-                change.depends_on.extend(others);
-                change.depends_on.sort();
-                change.depends_on.dedup();
+            let Some(place) = places.get(&address) else { continue };
+            for other in others.iter().filter_map(|other| places.get(other)) {
+                self.steps.add_wait(*place, *other);
             }
+            let change = &mut self.changes[*place];
+            change.depends_on.extend(others);
+            change.depends_on.sort();
+            change.depends_on.dedup();
         }
-        self.changes = topological_sort::in_order(std::mem::take(&mut self.changes));
-        self.cost = Cost::of(&self.changes, &self.cost.requests);
+        let (changes, steps) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.steps));
+        (self.changes, self.steps) = steps.sort(changes);
+        self.cost = Cost::of(&self.changes, &self.steps, &self.cost.requests);
     }
 
     /// How many changes are of that action.

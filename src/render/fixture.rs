@@ -50,6 +50,7 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
 pub(super) fn plan(changes: Vec<Change>) -> Plan {
     Plan {
         topology: "lab".to_owned(),
+        steps: StepGraph::of(&changes),
         changes,
         deferred: Vec::new(),
         blocked: Vec::new(),

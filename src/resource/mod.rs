@@ -15,6 +15,7 @@ pub mod host;
 pub mod kubernetes;
 pub mod ownership;
 pub mod pending;
+pub mod restarts;
 pub mod tailnet;
 
 use serde::{Deserialize, Serialize};

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use stargate::apply::Planned;
-use stargate::connectivity::{
-    Comparison, Failure, IntermediateState, Measurement, PathModel, Pinged, by_nearness,
-};
+use stargate::connectivity::{Comparison, Failure, Measurement, PathModel, Pinged, by_nearness};
 use stargate::diagnostics::Code;
+use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};

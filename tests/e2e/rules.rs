@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use stargate::apply::Planned;
-use stargate::connectivity::{IntermediateState, Matrix, Rule, Why, breaches, unchecked};
+use stargate::connectivity::{Matrix, Rule, Why, unchecked};
 use stargate::inventory::Source;
+use stargate::plan::impact::{IntermediateState, breaches};
 use stargate::resource::azure::{Access, RuleDirection, SecurityRule};
 use stargate::resource::kubernetes::ManifestKind;
 use stargate::resource::{ObjectKey, Resource};

@@ -12,8 +12,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::connectivity::{IntermediateState, Sources, breaches, unchecked};
-use crate::plan::impact::ReachabilityReport;
+use crate::connectivity::unchecked;
+use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, breaches};
 use crate::plan::{Plan, Severity};
 use crate::render::connectivity::check::{Check, Health};
 use crate::render::connectivity::live::Live;
@@ -70,7 +70,7 @@ pub(crate) async fn run(
 
 fn tell(
     arguments: &CheckArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     ways: &ReachabilityReport,
     live: Option<Live<'_>>,
     ui: &Ui,
@@ -78,7 +78,7 @@ fn tell(
     let check = Check {
         ways,
         breaches: &breaches(sources, &ways.model, &IntermediateState::Observed),
-        unchecked: &unchecked(sources, &ways.model),
+        unchecked: &unchecked(sources.observed, &ways.model),
         unread: &unread(sources.plan),
         live,
     };

@@ -12,8 +12,7 @@ use crate::cli::exit;
 use crate::cli::health;
 use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::connectivity::IntermediateState;
-use crate::plan::impact::ReachabilityReport;
+use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
 use crate::render::table::StatusTable;
 

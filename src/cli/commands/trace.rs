@@ -15,13 +15,12 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
-use crate::connectivity::{
-    Breach, Carried, IntermediateState, PathModel, Service, Sources, breaches, is_service,
-    path_model, usual,
-};
+use crate::connectivity::{Breach, Carried, PathModel, Service, is_service, usual};
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
-use crate::plan::impact::{Question, find_remedy};
+use crate::plan::impact::{
+    IntermediateState, Projection, Question, breaches, find_remedy, path_model,
+};
 use crate::render::connectivity::trace::{Outcome, TraceReport};
 use crate::resource::Address;
 
@@ -85,7 +84,7 @@ pub(crate) async fn run(
     let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
-        Ok(address) if is_service(sources, address) => {
+        Ok(address) if is_service(sources.observed, address) => {
             Some(trace_service::read(&planned, address).await)
         }
         _ => None,
@@ -106,7 +105,7 @@ pub(crate) async fn run(
 
 fn tell(
     arguments: &TraceArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     service: Option<&Service>,
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
@@ -158,7 +157,7 @@ fn tell(
 }
 
 /// Who is not known may be known to a source that could not be read.
-fn with_gaps(error: CliError, sources: Sources<'_>) -> CliError {
+fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
         error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
@@ -200,7 +199,7 @@ fn nobody(model: &PathModel, text: &str) -> CliError {
 
 fn tell_of_service(
     arguments: &TraceArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     (model, moment): (&PathModel, &IntermediateState),
     from: End,
     service: &Service,

@@ -1,14 +1,21 @@
-//! What a plan does to the network while it is carried out and afterwards.
+//! What a plan does to the network while it is applied and afterwards.
 
 mod disruption;
+mod examiner;
 mod intermediate_states;
 mod make_before_break;
+mod projection;
 mod reachability;
 mod reachability_report;
 mod remedy_search;
+mod shrink;
 
 pub use disruption::{Between, Disruption};
-pub use make_before_break::{Wait, make_before_break};
-pub use reachability::{Loss, Reachability, reachability};
+pub(crate) use intermediate_states::restart_of;
+pub use make_before_break::Wait;
+pub use projection::{IntermediateState, Projection, breaches, path_model};
+#[cfg(test)]
+pub(crate) use reachability::assess_in_order;
+pub use reachability::{Assessment, Loss, Reachability, Unexamined, assess};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
 pub use remedy_search::{Question, Remedy, find_remedy};
