@@ -159,7 +159,7 @@ async fn what_is_not_looked_at_is_told() {
     let told = async |deployment: &Deployment, look: RefreshOptions| {
         let planned = deployment.look(&look).await;
         let model = model(deployment, &planned, &IntermediateState::Observed);
-        let found = unchecked(planned.paths(&deployment.topology), &model);
+        let found = unchecked(planned.paths(&deployment.topology).observed, &model);
         (Matrix::of(&model).total(), found)
     };
     let deployment = Deployment::of(EXAMPLE, healthy.clone());

@@ -345,11 +345,6 @@ pub(super) struct Examiner<'e, 'a> {
 }
 
 impl<'a> Examiner<'_, 'a> {
-    /// How many of the pairs that the plan keeps are cut in a state.
-    pub(super) fn count(&mut self, state: &State) -> u64 {
-        self.cuts(state).iter().map(|cut| cut.pairs).sum()
-    }
-
     /// The pairs that the plan keeps and that are cut in a state.
     pub(super) fn cuts(&mut self, state: &State) -> Vec<Cut> {
         let values = self.values(state);
@@ -359,12 +354,7 @@ impl<'a> Examiner<'_, 'a> {
             Base::Applied => &mut self.applied,
         };
         if is_cluster_lost != known.is_cluster_lost {
-            let mut projected = known.model.state().clone();
-            for (object, value) in values {
-                projected.set(object, value);
-            }
-            projected.set_cluster_lost(is_cluster_lost);
-            return cuts_of(&path_model(projected), self.nodes, &self.kept);
+            return self.cuts_anew(state);
         }
         let difference = known.model.change(&values);
         let cuts = known
@@ -372,6 +362,20 @@ impl<'a> Examiner<'_, 'a> {
             .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));
         known.model.restore();
         cuts
+    }
+
+    /// The same, with the whole network built and every pair of classes traced.
+    pub(super) fn cuts_anew(&self, state: &State) -> Vec<Cut> {
+        let known = match state.base {
+            Base::Observed => &self.observed,
+            Base::Applied => &self.applied,
+        };
+        let mut projected = known.model.state().clone();
+        for (object, value) in self.values(state) {
+            projected.set(object, value);
+        }
+        projected.set_cluster_lost(self.loses_cluster(state));
+        cuts_of(&path_model(projected), self.nodes, &self.kept)
     }
 
     /// Whether a state has lost the cluster that its base has, or the reverse.
@@ -445,4 +449,28 @@ pub(super) fn classes(model: &PathModel, ends: &[Option<End>]) -> Vec<Class> {
         })
     };
     ends.iter().map(class).collect()
+}
+
+#[cfg(test)]
+impl Examiner<'_, '_> {
+    /// Asserts that a state is the same by its differences and as a whole.
+    pub(super) fn check(&mut self, state: &State) {
+        let sides: Vec<Side> = self.nodes.values().cloned().collect();
+        let totals = |cuts: Vec<Cut>| {
+            let mut totals: BTreeMap<(Side, Side), u64> = BTreeMap::new();
+            for Cut { example: (from, to), pairs, .. } in cuts {
+                *totals.entry((sides[from].clone(), sides[to].clone())).or_default() += pairs;
+            }
+            totals
+        };
+        let whole = totals(self.cuts_anew(state));
+        let found = totals(self.cuts(state));
+        let told = || {
+            let one = |(change, progress): &(usize, Progress)| {
+                format!("{progress:?} {}", self.changes[*change].address)
+            };
+            state.differing.iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(found, whole, "{:?} but {:?}", state.base, told());
+    }
 }

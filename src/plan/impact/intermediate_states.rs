@@ -166,14 +166,4 @@ impl States<'_> {
             self.changes.get(*change).is_some_and(|it| is_on_paths(it.address.kind))
         })
     }
-
-    /// Whether a state has the destroy step of a change done, or the change made.
-    pub(super) fn has_begun(&self, state: &State, change: usize) -> bool {
-        let differing = state.differing.iter().find(|(it, _)| *it == change);
-        match (differing, state.base) {
-            (Some((_, progress)), _) => *progress != Progress::NotBegun,
-            (None, Base::Observed) => false,
-            (None, Base::Applied) => true,
-        }
-    }
 }

@@ -14,8 +14,10 @@ pub use disruption::{Between, Disruption};
 pub(crate) use intermediate_states::restart_of;
 pub use make_before_break::Wait;
 pub use projection::{IntermediateState, Projection, breaches, path_model};
-#[cfg(test)]
-pub(crate) use reachability::assess_in_order;
 pub use reachability::{Assessment, Loss, Reachability, Unexamined, assess};
+#[cfg(test)]
+pub(crate) use reachability::{assess_in_order, check_every_state};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
+#[cfg(test)]
+pub(crate) use remedy_search::fewest_changes;
 pub use remedy_search::{Question, Remedy, find_remedy};

@@ -155,6 +155,20 @@ pub(crate) fn assess_in_order(projection: Projection<'_>) -> Reachability {
     assess_with(projection, |_, _| Vec::new()).reachability
 }
 
+/// Asserts that every state in between is the same, whether it is examined by its
+/// differences or as a whole.
+#[cfg(test)]
+pub(crate) fn check_every_state(projection: Projection<'_>) {
+    let _assessment = assess_with(projection, |examiner, graph| {
+        let changes = examiner.changes;
+        let states = super::intermediate_states::States { changes, graph };
+        for change in 0..changes.len() {
+            states.of(change).iter().for_each(|state| examiner.check(state));
+        }
+        Vec::new()
+    });
+}
+
 /// How waits are found and added to the graph.
 type FindWaits = fn(&mut Examiner<'_, '_>, &mut StepGraph) -> Vec<Wait>;
 

@@ -160,6 +160,11 @@ fn step_by_step(trials: &mut Trials<'_>) -> Option<Vec<Address>> {
     }
 }
 
+#[cfg(test)]
+pub(crate) fn fewest_changes(projection: Projection<'_>, question: Question) -> Vec<Address> {
+    fewest(&mut Trials::new(projection, question))
+}
+
 /// The changes without which the plan would not bring the remedy.
 fn fewest(trials: &mut Trials<'_>) -> Vec<Address> {
     let all = trials.objects.keys().map(|address| (*address).clone()).collect();

@@ -28,9 +28,9 @@ use crate::topology::model::Topology;
 const TABLE: &str = "stargate-workers-rt";
 
 /// Two nodes by name.
-type Pair = (String, String);
+pub(super) type Pair = (String, String);
 
-fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Projection<'a> {
+pub(super) fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Projection<'a> {
     let observed = Sources {
         topology,
         facts: &looked.facts,
@@ -56,7 +56,7 @@ fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
 }
 
 /// The pairs that are reached as the world is, each walked by itself.
-fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
+pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
     let model = path_model(sources(topology, looked), &IntermediateState::Observed);
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();

@@ -202,6 +202,9 @@ impl Page {
         for interruption in found.told_interruptions() {
             self.painted(Role::Warning, &interruption, "  ", "    ");
         }
+        for unexamined in &found.unexamined {
+            self.painted(Role::Warning, &unexamined.sentence(), "  ", "    ");
+        }
         if found.is_refused() {
             self.help(
                 "look at it with `stargate trace --planned`; allow it with `--allow-loss`",
