@@ -9,6 +9,7 @@
 //! Memory is the peak (`VmHWM`) of a process that does nothing but one case; what
 //! it had when the world was there is told apart.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::hint::black_box;
 use std::process::Command;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use stargate::connectivity::{Matrix, Sources};
 use stargate::inventory::Inventory;
 use stargate::plan::Plan;
-use stargate::plan::impact::{IntermediateState, Projection, assess, path_model};
+use stargate::plan::impact::{IntermediateState, Projection, path_model};
 
 use crate::table::{Row, say, show, show_exponents};
 use crate::world::{Shape, World};
@@ -59,7 +60,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
 
 fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     let world = World::new(shape)?;
-    let plan = planned(&world, &world.desired, &world.inventory);
+    let plan = planned(&world, &world.inventory, false);
     let sources = sources(&world, &world.inventory, &plan);
     let nodes = u64::from(shape.datacenters * shape.workers + shape.nodes);
     let run = || {
@@ -86,21 +87,41 @@ fn orders() -> Result<Vec<Row>, Box<dyn Error>> {
 
 fn order(shape: Shape, changes: usize, goal: Goal) -> Result<Row, Box<dyn Error>> {
     let world = World::preserving(shape, changes)?;
-    let plan = planned(&world, &world.desired, &world.drifted);
-    let sources = sources(&world, &world.drifted, &plan);
+    let plan = planned(&world, &world.drifted, false);
     if plan.changes.len() != changes {
         return Err(format!("{} changes, not {changes}", plan.changes.len()).into());
     }
-    let found = assess(sources);
-    if found.waits.is_empty() || found.reachability.lost > 0 {
-        return Err("no order is needed".into());
+    let found = &plan.reachability;
+    if let Some(disruption) = found.disruptions.first() {
+        return Err(
+            format!("{} pairs are cut for {:?}", disruption.pairs, disruption.during).into()
+        );
     }
-    if let Some(disruption) = found.reachability.disruptions.first() {
-        return Err(format!("{} pairs are cut", disruption.pairs).into());
+    if found.lost > 0 || found.kept == 0 || !found.unexamined.is_empty() {
+        return Err(format!("{} pairs are kept, {} lost", found.kept, found.lost).into());
     }
-    let times = measure(|| Ok(assess(sources).waits.len()))?;
-    let case = format!("{changes} changes, {} of them wait", found.waits.len());
-    Ok(Row { case, size: changes, times, goal })
+    lose_nothing(&world, &plan)?;
+    let times = measure(|| Ok(planned(&world, &world.drifted, false).changes.len()))?;
+    Ok(Row { case: "routers begin to preserve sources".to_owned(), size: changes, times, goal })
+}
+
+/// Makes the changes in the order of the plan, and counts every pair after each
+/// one that a packet meets.
+fn lose_nothing(world: &World, plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let sources = sources(world, &world.drifted, plan);
+    let reached =
+        |state: &IntermediateState| Matrix::of(&path_model(sources, state)).total().reached;
+    let mut most = reached(&IntermediateState::Observed);
+    let mut made = BTreeSet::new();
+    for change in &plan.changes {
+        made.insert(change.address.clone());
+        let now = reached(&IntermediateState::PlannedOnly(made.clone()));
+        if now < most {
+            return Err(format!("{} of {most} pairs are left after {}", now, change.address).into());
+        }
+        most = now;
+    }
+    Ok(())
 }
 
 fn sources<'a>(world: &'a World, inventory: &'a Inventory, plan: &'a Plan) -> Projection<'a> {
@@ -133,7 +154,7 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     let numbers = case.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
     let world = World::new(Shape { datacenters, workers, nodes })?;
-    let plan = planned(&world, &world.desired, &world.inventory);
+    let plan = planned(&world, &world.inventory, false);
     // The peak of making the world does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Code;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Service, Side};
 
 /// The world as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +45,18 @@ pub enum Source {
     Kubernetes,
     /// A host, by its name.
     Host(String),
+}
+
+impl Source {
+    /// Where the objects of a service are read; on a host, of that name.
+    pub fn of(service: &Service, host: &str) -> Self {
+        match service {
+            Service::Azure(_) | Service::AzureProperty(_) => Self::Azure,
+            Service::Tailnet => Self::Tailscale,
+            Service::Kubernetes(_) => Self::Kubernetes,
+            Service::Host => Self::Host(host.to_owned()),
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -131,36 +143,12 @@ impl Inventory {
 
 /// Which sources show objects of a kind.
 fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
-    match kind {
-        Kind::ResourceGroup
-        | Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => vec![Source::Azure],
-        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => {
-            vec![Source::Tailscale]
-        }
-        Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode
-        | Kind::Worker => vec![Source::Kubernetes],
+    match (&kind.facts().service, key) {
         // A router is reached by its address in the tailnet.
-        Kind::RouterHost => match key {
-            Some(ObjectKey::Host(name)) => vec![Source::Tailscale, Source::Host(name.clone())],
-            _ => vec![Source::Tailscale],
-        },
+        (Service::Host, Some(ObjectKey::Host(name))) => {
+            vec![Source::Tailscale, Source::Host(name.clone())]
+        }
+        (Service::Host, _) => vec![Source::Tailscale],
+        (service, _) => vec![Source::of(service, "")],
     }
 }

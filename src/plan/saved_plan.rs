@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Plan, StepGraph};
+use super::Plan;
 use crate::diagnostics::Code;
 use crate::resource::Address;
 
@@ -95,10 +95,9 @@ impl SavedPlan {
         if sealed.get("sha256").and_then(Value::as_str) != Some(digest(body).as_str()) {
             return Err(PlanFileError::Damaged("its digest does not fit its content".to_owned()));
         }
-        let mut saved: Self = serde_json::from_value(body.clone())
+        let saved: Self = serde_json::from_value(body.clone())
             .map_err(|error| PlanFileError::Damaged(error.to_string()))?;
         check_topology(&saved, expected)?;
-        saved.plan.steps = StepGraph::of(&saved.plan.changes);
         Ok(saved)
     }
 }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod http_client;
 pub mod limits;
 pub mod printable;
+pub mod read_write;
 pub mod remote;
 pub mod reqwest_transport;
 pub mod retry;

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{Comparison, Failure, Measurement, PathModel, Pinged, by_nearness};
 use stargate::diagnostics::Code;
+use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
@@ -24,7 +24,7 @@ async fn healthy() -> World {
 
 async fn ask(planned: &Planned, model: &PathModel) -> Result<Measurement, Unmeasured> {
     let access = planned.observation.cluster_access().ok_or(Unmeasured::NoCluster)?;
-    measure(&access.door, None, |pods| by_nearness(model, pods)).await
+    measure(access.client.as_ref(), None, |pods| by_nearness(model, pods)).await
 }
 
 async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::apply::Planned;
 use crate::connectivity::{Comparison, Measurement, PathModel, by_nearness};
+use crate::pipeline::Planned;
 use crate::refresh::measure::{Unmeasured, measure};
 use crate::render::connectivity::live::Live;
 
@@ -22,7 +22,8 @@ impl Measured {
         let Some(access) = planned.observation.cluster_access() else {
             return Self(Err(Unmeasured::NoCluster));
         };
-        let measured = measure(&access.door, namespace, |pods| by_nearness(model, pods)).await;
+        let measured =
+            measure(access.client.as_ref(), namespace, |pods| by_nearness(model, pods)).await;
         Self(measured.map(|measurement| {
             let comparison = measurement.compare(model);
             (measurement, comparison)

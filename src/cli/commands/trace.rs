@@ -8,16 +8,15 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::trace_service;
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::{Breach, Carried, PathModel, Service, is_service, usual};
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
+use crate::plan::PlanOptions;
 use crate::plan::impact::{
     IntermediateState, Projection, Question, breaches, find_remedy, path_model,
 };
@@ -76,12 +75,12 @@ pub(crate) enum SentProtocol {
 /// Reads the world and follows the packet.
 pub(crate) async fn run(
     arguments: &TraceArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
+    let scope = session.scope(options);
+    let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
         Ok(address) if is_service(sources.observed, address) => {
@@ -93,7 +92,6 @@ pub(crate) async fn run(
         let told = tell(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
         told.map_err(|error| with_gaps(error, sources))
     });
-    session.close().await?;
     let (text, outcome) = told?;
     ui.data(&text)?;
     Ok(match outcome {

@@ -11,39 +11,12 @@
 //! after it, whichever is nearer: its cost is that of the difference.
 
 use crate::plan::{Action, Change, StepGraph};
-use crate::resource::Kind;
 use crate::resource::restarts::{Restart, restarts_on};
+use crate::resource::{DataPlaneRole, Kind};
 
 /// Whether packets depend on what is of that kind.
 pub(super) fn is_on_paths(kind: Kind) -> bool {
-    match kind {
-        Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NetworkSecurityGroup
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable
-        | Kind::TailnetDevice
-        | Kind::AdvertisedRoutes
-        | Kind::ApprovedRoutes
-        | Kind::RouterHost
-        | Kind::CiliumNode
-        | Kind::Worker => true,
-        Kind::ResourceGroup
-        | Kind::NatGateway
-        | Kind::PublicIpAddress
-        | Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile => false,
-    }
+    kind.facts().role != DataPlaneRole::None
 }
 
 /// The restart that a change is carried out by, if it is.

@@ -135,7 +135,7 @@ fn a_large_plan_gets_an_order_in_which_no_pair_is_lost() {
     let Assessment { waits, reachability } = assess(sources(&topology, &looked));
     assert!(!waits.is_empty());
     assert_eq!((reachability.lost, reachability.disruptions.as_slice()), (0, &[][..]));
-    looked.plan.wait_for(waits);
+    looked.plan.contents.wait_for(waits);
     for step in looked.plan.steps.steps() {
         assert_eq!(step.phase, Phase::Create);
         let change = &looked.plan.changes[step.change];
