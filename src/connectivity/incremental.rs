@@ -13,6 +13,7 @@ use crate::dataplane::{Host, HostId, Member, PrefixTable, Segment, SegmentId, Tu
 use crate::resource::Side;
 
 /// The network of a state, and what takes it to others.
+#[derive(Clone)]
 pub(crate) struct IncrementalModel<'a> {
     builder: Builder<'a>,
     model: PathModel,
@@ -21,7 +22,7 @@ pub(crate) struct IncrementalModel<'a> {
 }
 
 /// What the network was like before it was changed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Undo<'a> {
     values: Vec<(usize, ObjectValue<'a>)>,
     hosts: Vec<(HostId, Host)>,
@@ -31,6 +32,10 @@ struct Undo<'a> {
     tunnel: Option<Tunnel>,
     owners: Option<PrefixTable<HostId>>,
 }
+
+/// Parts of a network that something depends on.
+#[derive(Default)]
+pub(crate) struct Watched(BTreeSet<Part>);
 
 /// What is to be built again.
 #[derive(Default)]
@@ -94,6 +99,40 @@ impl<'a> IncrementalModel<'a> {
             difference.addresses_overlap = self.move_addresses(&rebuilt.moved);
         }
         difference
+    }
+
+    /// Keeps what was changed: there is nothing to restore any more.
+    pub(crate) fn commit(&mut self) {
+        self.undo = Undo::default();
+    }
+
+    /// The parts that these hosts and segments are built from. Where members of
+    /// the tailnet are among the hosts, every router is: their tables depend on all.
+    pub(crate) fn watch(
+        &self,
+        hosts: &BTreeSet<HostId>,
+        segments: &BTreeSet<SegmentId>,
+    ) -> Watched {
+        let mut parts: BTreeSet<Part> = segments.iter().map(|id| Part::Segment(*id)).collect();
+        let sites = self.model.sites.iter().enumerate();
+        for (site, id) in sites.map(|(place, site)| (site, SegmentId(place))) {
+            let routers = self.model.sites.iter().map(|site| site.router);
+            if routers.clone().any(|router| hosts.contains(&router)) {
+                parts.insert(Part::Router(id));
+            }
+            for host in site.nodes.iter().chain([&site.router]).filter(|it| hosts.contains(it)) {
+                parts.insert(Part::Segment(id));
+                let number = self.builder.workers.get(host);
+                parts.extend(number.map(|number| Part::Worker(id, *number)));
+            }
+        }
+        Watched(parts)
+    }
+
+    /// Whether objects with other values change one of these parts.
+    pub(crate) fn touches(&self, values: &[(usize, ObjectValue<'a>)], watched: &Watched) -> bool {
+        let readers = values.iter().filter_map(|(object, _)| self.builder.readers.get(object));
+        readers.flatten().any(|part| watched.0.contains(part))
     }
 
     /// Takes back what was changed.

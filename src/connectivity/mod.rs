@@ -36,7 +36,7 @@ use crate::inventory::Inventory;
 use crate::resource::Side;
 use crate::topology::model::Topology;
 
-pub(crate) use incremental::IncrementalModel;
+pub(crate) use incremental::{IncrementalModel, Watched};
 pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use measured::{
@@ -105,6 +105,7 @@ enum Part {
 }
 
 /// The network while it is put together.
+#[derive(Clone)]
 struct Builder<'a> {
     state: ProjectedState<'a>,
     sources: Sources<'a>,

@@ -141,7 +141,7 @@ fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
         desired: &plan.desired,
         inventory: input.inventory,
     };
-    let Assessment { waits, reachability } = assess(Projection { observed, plan: &plan.contents });
+    let Assessment { waits, reachability } = assess(Projection { observed, plan });
     plan.contents.wait_for(waits);
     plan.contents.reachability = reachability;
     plan.contents.reachability.loss_allowed = input.options.allow_loss;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::examiner::{Cut, Examiner};
+use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
+use super::known_state::Cut;
 use crate::plan::cost::seconds;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind, Side};

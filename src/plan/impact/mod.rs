@@ -3,6 +3,7 @@
 mod disruption;
 mod examiner;
 mod intermediate_states;
+mod known_state;
 mod make_before_break;
 mod projection;
 mod reachability;

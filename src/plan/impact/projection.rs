@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::connectivity::{self, Breach, ObjectValue, PathModel, ProjectedState, Sources};
-use crate::plan::{Action, Change, PlanContents};
+use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind, ObjectKey};
 
 /// What a plan was made from, and the plan.
@@ -12,7 +12,7 @@ pub struct Projection<'a> {
     /// What was observed.
     pub observed: Sources<'a>,
     /// What is to be changed.
-    pub plan: &'a PlanContents,
+    pub plan: &'a Plan,
 }
 
 /// A state of the infrastructure before, while or after a plan is applied.

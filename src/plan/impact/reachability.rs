@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::disruption::{Disruption, disruptions};
-use super::examiner::{Examiner, Kept, Known, classes, is_kept};
+use super::examiner::Examiner;
 use super::intermediate_states::is_on_paths;
+use super::known_state::{Kept, Known, classes, is_kept};
 use super::make_before_break::{Wait, make_before_break};
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
 use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
@@ -165,6 +166,7 @@ pub(crate) fn check_every_state(projection: Projection<'_>) {
         for change in 0..changes.len() {
             states.of(change).iter().for_each(|state| examiner.check(state));
         }
+        examiner.check(&super::intermediate_states::States::applied());
         Vec::new()
     });
 }
@@ -223,12 +225,7 @@ fn compare_states<'a>(
     find_waits: FindWaits,
 ) -> Assessment {
     let plan = projection.plan;
-    let mut state = observed.state().clone();
-    for (change, object) in plan.changes.iter().zip(&paths.objects) {
-        object.map(|object| state.set(object, made_value(change)));
-    }
-    state.set_cluster_lost(paths.loses_cluster);
-    let applied = IncrementalModel::new(state);
+    let applied = applied(&plan.changes, paths, &observed);
     // What is deferred is unknown after the plan, and as before while it is applied.
     let has_deferred = plan.deferred.iter().any(|it| is_on_paths(it.address.kind));
     let planned = has_deferred
@@ -260,6 +257,29 @@ fn compare_states<'a>(
     let deferred = plan.deferred.first().map(|deferred| &deferred.address);
     reachability.disruptions = disruptions(&mut examiner, &graph, deferred);
     Assessment { waits, reachability }
+}
+
+/// The network once all changes are made.
+fn applied<'a>(
+    changes: &'a [Change],
+    paths: &OnPaths<'a>,
+    observed: &IncrementalModel<'a>,
+) -> IncrementalModel<'a> {
+    let values = changes.iter().zip(&paths.objects);
+    let values: Vec<_> =
+        values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
+    if !paths.loses_cluster {
+        let mut applied = observed.clone();
+        let _difference = applied.change(&values);
+        applied.commit();
+        return applied;
+    }
+    let mut state = observed.state().clone();
+    for (object, value) in values {
+        state.set(object, value);
+    }
+    state.set_cluster_lost(true);
+    IncrementalModel::new(state)
 }
 
 /// Whether there is anything that can be interrupted.

@@ -90,8 +90,8 @@ fn a_resize_interrupts_what_the_machine_carries() {
     let [disruption] = found.disruptions.as_slice() else { panic!("{found:?}") };
     assert_eq!(disruption.during, [change.address.clone()]);
     // The worker with its neighbour and each node of AKS, in both directions.
-    let others =
-        reached(&topology, &looked).iter().filter(|(from, _)| *from == change.address.name);
+    let reached = reached(&topology, &looked);
+    let others = reached.iter().filter(|(from, _)| *from == change.address.name);
     assert_eq!((disruption.pairs, disruption.seconds), (2 * others.count() as u64, 60));
     assert!(found.unexamined.is_empty());
 }
