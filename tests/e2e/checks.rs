@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use stargate::connectivity::{Matrix, PROTOCOL, PathModel, addresses};
 use stargate::dataplane::{Drop, Verdict};
 use stargate::pipeline::Planned;
-use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{IntermediateState, Projection, breaches};
 use stargate::plan::impact::{Question, Remedy};
