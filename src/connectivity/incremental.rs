@@ -77,15 +77,22 @@ impl<'a> IncrementalModel<'a> {
         &self.builder.state
     }
 
-    /// Gives objects other values, by their numbers, and returns what is other
-    /// in the network. [`IncrementalModel::restore`] takes it back.
-    pub(crate) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
+    /// Gives objects other values, by their numbers, and returns what is other in
+    /// the network. Of it only watched parts are built again, where any are given.
+    /// [`IncrementalModel::restore`] takes it back.
+    pub(crate) fn change(
+        &mut self,
+        values: &[(usize, ObjectValue<'a>)],
+        watched: Option<&Watched>,
+    ) -> NetworkDifference {
         let mut rebuilt = Rebuilt::default();
+        let is_watched = |part: &&Part| watched.is_none_or(|watched| watched.0.contains(part));
         for (object, value) in values {
             let before = self.builder.state.set(*object, *value);
             self.undo.values.push((*object, before));
             if before != *value {
-                rebuilt.parts.extend(self.builder.readers.get(object).into_iter().flatten());
+                let readers = self.builder.readers.get(object).into_iter().flatten();
+                rebuilt.parts.extend(readers.filter(is_watched));
             }
         }
         let mut difference = NetworkDifference::default();
@@ -120,8 +127,14 @@ impl<'a> IncrementalModel<'a> {
             if routers.clone().any(|router| hosts.contains(&router)) {
                 parts.insert(Part::Router(id));
             }
-            for host in site.nodes.iter().chain([&site.router]).filter(|it| hosts.contains(it)) {
+            let all = site.nodes.iter().chain([&site.router]);
+            if all.clone().any(|host| hosts.contains(host)) {
                 parts.insert(Part::Segment(id));
+            }
+            // A LAN knows its hosts by the addresses that these have.
+            let is_lan = matches!(self.model.network.segment(id), Some(Segment::Lan(_)));
+            let knows_all = is_lan && parts.contains(&Part::Segment(id));
+            for host in all.filter(|host| knows_all || hosts.contains(host)) {
                 let number = self.builder.workers.get(host);
                 parts.extend(number.map(|number| Part::Worker(id, *number)));
             }

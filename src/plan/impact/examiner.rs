@@ -43,7 +43,7 @@ impl<'a> Examiner<'_, 'a> {
         if !known.may_differ(&values) {
             return Vec::new();
         }
-        let difference = known.model.change(&values);
+        let difference = known.change(&values);
         let cuts = known
             .cuts(&difference)
             .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));

@@ -222,6 +222,12 @@ impl<'a> Known<'a> {
         !self.broken.is_empty() || self.model.touches(values, &self.watched)
     }
 
+    /// Gives objects other values; of the network only what kept pairs depend on
+    /// is built again.
+    pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
+        self.model.change(values, Some(&self.watched).filter(|_| self.broken.is_empty()))
+    }
+
     fn end(&self, node: usize) -> Option<End> {
         end_of(self.model.model(), (*self.hosts.get(node)?)?)
     }

@@ -270,7 +270,7 @@ fn applied<'a>(
         values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
     if !paths.loses_cluster {
         let mut applied = observed.clone();
-        let _difference = applied.change(&values);
+        let _difference = applied.change(&values, None);
         applied.commit();
         return applied;
     }

@@ -139,7 +139,7 @@ impl<'a> Trials<'a> {
             return Trial::of(&path_model(self.projection, &state), self.question);
         }
         let values = made.iter().filter_map(|address| self.objects.get(address).copied());
-        let _difference = self.model.change(&values.collect::<Vec<_>>());
+        let _difference = self.model.change(&values.collect::<Vec<_>>(), None);
         let trial = Trial::of(self.model.model(), self.question);
         self.model.restore();
         trial
