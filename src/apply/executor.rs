@@ -13,7 +13,7 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Iteration, effects, replaced};
-use crate::plan::destroy_create::Phase;
+use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
@@ -34,7 +34,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         locks: Locks::default(),
     };
     let mut state = State {
-        steps: Steps::of(&plan.changes),
+        steps: Steps::of(&plan.changes, &plan.steps),
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::resource::ArmId;
+use crate::resource::{ArmId, ObjectKey};
 use crate::topology::names::{SubscriptionId, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -58,6 +58,23 @@ pub struct ClusterFacts {
     pub node_group_locked: bool,
     /// Whether Azure CNI overlay and Cilium are in use.
     pub overlay_with_cilium: bool,
+}
+
+impl ClusterFacts {
+    /// Whether an object is deleted with the cluster: AKS deletes its node
+    /// resource group and all that is in it.
+    pub fn is_deleted_with(&self, key: &ObjectKey) -> bool {
+        match key {
+            ObjectKey::Kubernetes(_) => true,
+            ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id
+                .resource_group_name()
+                .is_some_and(|group| group.eq_ignore_ascii_case(&self.node_resource_group)),
+            ObjectKey::Device(_)
+            | ObjectKey::DeviceAdvertised(_)
+            | ObjectKey::DeviceApproved(_)
+            | ObjectKey::Host(_) => false,
+        }
+    }
 }
 
 /// A subnet that AKS nodes are in.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exclusive_claims::Claims;
+use super::impact::restart_of;
 use super::orphans::interruption;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
@@ -19,6 +20,10 @@ pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     for (change, edges) in changes.zip(edges) {
         if change.action == Action::Replace {
             change.interrupts = change.before.as_ref().and_then(interruption);
+        } else if change.action == Action::Update
+            && let Some(restart) = restart_of(change)
+        {
+            change.interrupts = Some(restart.interruption(&change.address.name));
         }
         change.depends_on = edges.depends_on.into_iter().collect();
         change.destroy_after = edges.destroy_after.into_iter().collect();

@@ -10,7 +10,7 @@ use super::orphans;
 use super::propagation;
 use super::protection;
 use super::rollout;
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
@@ -281,6 +281,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         topology: input.settings.owner.topology.to_string(),
         settings: input.settings.clone(),
         changes: Vec::new(),
+        steps: StepGraph::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: input.findings.to_vec(),
@@ -299,9 +300,10 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
-    plan.changes = topological_sort::in_order(plan.changes);
-    plan.cost = Cost::of(&plan.changes, input.requests);
+    let graph = StepGraph::of(&plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &graph, &mut plan.changes);
+    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan
 }
 

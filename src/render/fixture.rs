@@ -9,7 +9,9 @@ use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity};
+use crate::plan::{
+    Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity, StepGraph,
+};
 use crate::resource::{Address, Api, ObjectKey};
 
 pub(super) fn address(text: &str) -> Address {
@@ -40,6 +42,7 @@ pub(super) fn plan(changes: Vec<Change>) -> Plan {
 pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
     PlanContents {
         topology: "lab".to_owned(),
+        steps: StepGraph::of(&changes),
         settings: Default::default(),
         changes,
         deferred: Vec::new(),

@@ -248,10 +248,14 @@ fn reachability(plan: &Plan) -> String {
     for disruption in found.told_interruptions() {
         text.push_str(&format!("- {}\n", escape(&disruption)));
     }
+    for unexamined in &found.unexamined {
+        text.push_str(&format!("- {}\n", escape(&unexamined.sentence())));
+    }
     if found.is_refused() {
         text.push_str("- **refused**: permit the loss with `--allow-loss`\n");
     }
-    if !found.losses.is_empty() || !found.disruptions.is_empty() {
+    let (losses, disruptions) = (&found.losses, &found.disruptions);
+    if !(losses.is_empty() && disruptions.is_empty() && found.unexamined.is_empty()) {
         text.push('\n');
     }
     text

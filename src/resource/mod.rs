@@ -18,6 +18,7 @@ mod kind_facts;
 pub mod kubernetes;
 pub mod ownership;
 pub mod pending;
+pub mod restarts;
 pub mod tailnet;
 
 use serde::{Deserialize, Serialize};

@@ -203,6 +203,9 @@ impl Page {
         for disruption in found.told_interruptions() {
             self.painted(Role::Warning, &disruption, "  ", "    ");
         }
+        for unexamined in &found.unexamined {
+            self.painted(Role::Warning, &unexamined.sentence(), "  ", "    ");
+        }
         if found.is_refused() {
             self.help(
                 "inspect a pair with `stargate trace --planned`, or permit the loss with `--allow-loss`",
