@@ -1,4 +1,4 @@
-//! An error as the user reads it: what is wrong, and what to do.
+//! The error that ends a command.
 
 use crate::diagnostics::Code;
 use crate::plan::saved_plan::PlanFileError;
@@ -12,13 +12,13 @@ use super::exit;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CliError {
-    /// Its stable code, where it has one; `explain` tells more about it.
+    /// The stable code that `explain` describes, if there is one.
     pub code: Option<Code>,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to do, the likeliest first.
+    /// Remedies, the most likely first; printed after `help:`.
     pub hints: Vec<String>,
-    /// The exit code that it leads to.
+    /// The exit code of the process.
     pub exit: u8,
 }
 
@@ -33,21 +33,21 @@ impl CliError {
         Self { code: Some(code), ..Self::new(message) }
     }
 
-    /// Says what to do.
+    /// Adds a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Leads to another exit code than [`exit::ERROR`].
+    /// Sets an exit code other than [`exit::ERROR`].
     #[must_use]
     pub fn exit(mut self, exit: u8) -> Self {
         self.exit = exit;
         self
     }
 
-    /// The error as lines of text, the last one ended.
+    /// The error as text, with a line break at the end.
     pub fn render(&self, style: Style) -> String {
         let title = match self.code {
             Some(code) => format!("error[{code}]"),
@@ -69,7 +69,7 @@ impl From<PlanFileError> for CliError {
     fn from(error: PlanFileError) -> Self {
         let stale = matches!(error, PlanFileError::OtherTopology(_));
         Self::coded(error.code(), error.to_string())
-            .hint("make a new one with `stargate plan --out FILE`")
+            .hint("create a new plan with `stargate plan --out FILE`")
             .exit(if stale { exit::STALE } else { exit::ERROR })
     }
 }
@@ -79,10 +79,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_reads_well() {
-        let error = CliError::coded(Code::AzureCredentialsMissing, "no Azure credentials were found")
+    fn an_error_with_hints() {
+        let error = CliError::coded(Code::AzureCredentialsMissing, "no Azure credentials found")
             .hint("log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
-            .hint("`--sandbox` needs none");
+            .hint("`--sandbox` needs no credentials");
         insta::assert_snapshot!(error.render(Style::Plain));
     }
 }

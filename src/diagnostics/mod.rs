@@ -3,11 +3,13 @@
 
 mod code;
 mod diagnostic;
+pub mod service_text;
 
 use std::ops::Range;
 
 pub use code::{Code, UnknownCode};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, closest};
+pub use service_text::ServiceText;
 
 /// A range of bytes in the topology file.
 pub type Span = Range<usize>;

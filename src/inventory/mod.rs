@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostics::Code;
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Service, Side};
 
-/// The world as far as it could be read.
+/// Live state, as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cost::Cost;
 use super::execution;
-use super::impact::{make_before_break, reachability};
+use super::impact::{Assessment, Projection, assess};
 use super::planner::{Comparison, plan_changes};
 use super::preflight::{TailnetFacts, live_lints};
 use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
@@ -59,10 +59,11 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     findings.extend(live_lints(input.topology, input.facts, input.tailnet));
     let desired = desired_state(input.topology, input.facts, &mut findings);
-    if has_errors(&findings) && !input.options.destroy {
-        return without_changes(input, findings, desired);
-    }
-    let mut plan = compare_states(input, findings, desired);
+    let mut plan = if has_errors(&findings) && !input.options.destroy {
+        without_changes(input, findings, desired)
+    } else {
+        compare_states(input, findings, desired)
+    };
     assess_reachability(input, &mut plan);
     plan
 }
@@ -132,24 +133,18 @@ fn compare_states(
 /// out what the plan does to reachability. Deleting everything loses every pair,
 /// as it is meant to.
 fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
-    if input.options.destroy || plan.changes.is_empty() {
-        return;
+    if !input.options.destroy && !plan.changes.is_empty() {
+        let observed = Sources {
+            topology: input.topology,
+            facts: input.facts,
+            desired: &plan.desired,
+            inventory: input.inventory,
+        };
+        let Assessment { waits, reachability } = assess(Projection { observed, plan });
+        plan.contents.wait_for(waits);
+        plan.contents.reachability = reachability;
     }
-    let waits = make_before_break(sources(input, plan));
-    plan.contents.wait_for(waits);
-    let found = reachability(sources(input, plan));
-    plan.contents.reachability = found;
     plan.contents.reachability.loss_allowed = input.options.allow_loss;
-}
-
-fn sources<'a>(input: PlanningInput<'a>, plan: &'a Plan) -> Sources<'a> {
-    Sources {
-        topology: input.topology,
-        facts: input.facts,
-        desired: &plan.desired,
-        inventory: input.inventory,
-        plan,
-    }
 }
 
 fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: DesiredSet) -> Plan {
@@ -157,6 +152,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         topology: input.topology.name.to_string(),
         settings: ApplySettings::of(input.topology),
         changes: Vec::new(),
+        steps: Default::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings,

@@ -1,4 +1,4 @@
-//! What must stay, and what stays with it.
+//! Resources that must not be replaced or deleted, and what they need.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,34 @@ use crate::diagnostics::Code;
 use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource};
 
-/// Something that stays although it, or what it points at, should go.
+/// A resource that stays although it, or one that it refers to, should go.
 #[derive(Debug, Clone)]
 pub(super) struct Retained {
     key: ObjectKey,
-    /// Absent where it is somebody else's.
+    /// `None` if the topology does not own it.
     address: Option<Address>,
     code: Code,
 }
 
-/// Turns a replacement or deletion of something protected, of what holds
-/// something protected, or of a group with a stranger in it, into a report.
-pub(super) fn protect(input: Comparison<'_>, verdicts: &mut ResourceDecisions) -> Vec<Retained> {
-    let mut kept = Vec::new();
-    for (address, verdict) in verdicts.iter_mut() {
-        let ResourceDecision::Change(change) = verdict else { continue };
+/// Blocks the replacement or deletion of a protected resource, of a container of
+/// one, and of a resource group with objects that the topology does not own.
+pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
+    let mut retained = Vec::new();
+    for (address, decision) in decisions.iter_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
         if !matches!(change.action, Action::Replace | Action::Delete) {
             continue;
         }
         let blocked = holds_foreign(input, change).or_else(|| is_protected(input, change));
         let Some(blocked) = blocked else { continue };
         let (key, address) = (change.key.clone(), Some(address.clone()));
-        kept.push(Retained { key, address, code: blocked.code });
-        *verdict = ResourceDecision::Blocked(blocked);
+        retained.push(Retained { key, address, code: blocked.code });
+        *decision = ResourceDecision::Blocked(blocked);
     }
-    kept
+    retained
 }
 
-/// Whoever deletes a resource group deletes all that is in it.
+/// Deleting a resource group deletes everything in it.
 fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {
@@ -80,16 +80,17 @@ fn blocked(change: &Change, code: Code) -> Blocked {
     }
 }
 
-/// Blocks the end of whatever something that stays points at or is in: Azure
-/// would refuse it, or take what stays along. Answers whether there was any.
-pub(super) fn keep_what_the_kept_rests_on(
+/// Blocks the replacement or deletion of what a retained resource refers to or is
+/// contained in: Azure would refuse it, or delete the retained resource too.
+/// Returns whether anything was blocked.
+pub(super) fn retain_references(
     input: Comparison<'_>,
-    kept: &[Retained],
-    verdicts: &mut ResourceDecisions,
+    retained: &[Retained],
+    decisions: &mut ResourceDecisions,
 ) -> bool {
     let mut ending: BTreeMap<ArmId, Address> = BTreeMap::new();
-    for (address, verdict) in verdicts.iter() {
-        let ResourceDecision::Change(change) = verdict else { continue };
+    for (address, decision) in decisions.iter() {
+        let ResourceDecision::Change(change) = decision else { continue };
         let ends = matches!(change.action, Action::Delete | Action::Replace);
         if let (true, ObjectKey::Azure(id)) = (ends, &change.key) {
             ending.insert(id.clone(), address.clone());
@@ -100,12 +101,12 @@ pub(super) fn keep_what_the_kept_rests_on(
     }
     let before = ending.len();
     let mut holders: Vec<Retained> =
-        kept.iter().cloned().chain(held_back(input, verdicts)).chain(foreign(input)).collect();
+        retained.iter().cloned().chain(held_back(input, decisions)).chain(foreign(input)).collect();
     while let Some(holder) = holders.pop() {
         let Some(observed) = input.inventory.get(&holder.key) else { continue };
         for id in rests_on(&holder.key, &observed.resource) {
             let Some(address) = ending.remove(&id) else { continue };
-            stay(&address, &holder, verdicts);
+            stay(&address, &holder, decisions);
             let key = ObjectKey::Azure(id);
             holders.push(Retained { key, address: Some(address), code: holder.code });
         }
@@ -113,8 +114,8 @@ pub(super) fn keep_what_the_kept_rests_on(
     ending.len() < before
 }
 
-fn held_back(input: Comparison<'_>, verdicts: &ResourceDecisions) -> Vec<Retained> {
-    let blocked = verdicts.values().filter_map(|verdict| match verdict {
+fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retained> {
+    let blocked = decisions.values().filter_map(|decision| match decision {
         ResourceDecision::Blocked(blocked) => Some(blocked),
         _ => None,
     });
@@ -135,7 +136,7 @@ fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
     })
 }
 
-/// What an object points at, and what it is in.
+/// What an object refers to, and what contains it.
 fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     let mut found: Vec<ArmId> = references(resource).into_iter().cloned().collect();
     if let ObjectKey::Azure(id) = key {
@@ -144,9 +145,9 @@ fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     found
 }
 
-fn stay(address: &Address, holder: &Retained, verdicts: &mut ResourceDecisions) {
-    let Some(verdict) = verdicts.get_mut(address) else { return };
-    let ResourceDecision::Change(change) = verdict else { return };
+fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions) {
+    let Some(decision) = decisions.get_mut(address) else { return };
+    let ResourceDecision::Change(change) = decision else { return };
     let (name, remedy) = match (&holder.address, &holder.key) {
         (Some(holder), _) => (holder.to_string(), format!("settle {holder} first")),
         (None, ObjectKey::Azure(id)) => (
@@ -156,11 +157,11 @@ fn stay(address: &Address, holder: &Retained, verdicts: &mut ResourceDecisions) 
         (None, _) => return,
     };
     let participle = change.action.participle();
-    let kept = Blocked {
+    let retained = Blocked {
         reason: format!("it would have to be {participle}, but {name} rests on it and stays"),
         remedy,
         caused_by: holder.address.clone(),
         ..blocked(change, holder.code)
     };
-    *verdict = ResourceDecision::Blocked(kept);
+    *decision = ResourceDecision::Blocked(retained);
 }

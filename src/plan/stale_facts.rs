@@ -1,18 +1,17 @@
-//! What a plan itself makes untrue.
+//! Facts that a plan itself makes untrue.
 
 use super::{Action, Change, PlanContents};
 use crate::desired::Facts;
-use crate::desired::facts::ClusterFacts;
 use crate::inventory::Inventory;
-use crate::resource::{Kind, ObjectKey};
+use crate::resource::Kind;
 
-/// Facts and inventory without what goes with the plan's replacements: the
-/// address of a router that joins the tailnet anew, or, with a cluster that is
-/// made anew, its network, its node resource group and all that it holds.
-/// Nothing where all of it stays.
+/// Facts and inventory without what the plan's replacements end: the tailnet
+/// address of a router that joins again; with a cluster that is replaced, its
+/// network, its node resource group and everything in it. `None` if all of it
+/// stays.
 ///
-/// What is spelt out from the rest waits for the new values, instead of being
-/// written with the old ones and once more.
+/// Values that are computed from the rest wait for the new facts, instead of being
+/// written twice.
 pub(super) fn surviving(
     facts: &Facts,
     inventory: &Inventory,
@@ -34,7 +33,7 @@ pub(super) fn surviving(
             Kind::ManagedCluster => {
                 facts.nodes.clear();
                 if let Some(cluster) = facts.cluster.take() {
-                    inventory.retain(|key| !is_destroyed_with(key, &cluster));
+                    inventory.retain(|key| !cluster.is_deleted_with(key));
                     all_stays = false;
                 }
             }
@@ -42,18 +41,4 @@ pub(super) fn surviving(
         }
     }
     (!all_stays).then_some((facts, inventory))
-}
-
-/// AKS takes its node resource group along, whoever made what is in it.
-pub(crate) fn is_destroyed_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
-    match key {
-        ObjectKey::Kubernetes(_) => true,
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id
-            .resource_group_name()
-            .is_some_and(|group| group.eq_ignore_ascii_case(&cluster.node_resource_group)),
-        ObjectKey::Device(_)
-        | ObjectKey::DeviceAdvertised(_)
-        | ObjectKey::DeviceApproved(_)
-        | ObjectKey::Host(_) => false,
-    }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{cluster, hosts};
+use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::inventory::Observed;
 use crate::plan::{ApplySettings, Change};
 use crate::provider::azure::codec;
@@ -75,7 +76,10 @@ async fn azure(
     let Some(body) = body else { return Ok(Current::default()) };
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
-    let Some(decoded) = codec::decode_any(&resource_type, &body) else {
+    // Written back as it came; everything that may be printed is made safe.
+    let mut safe = body.clone();
+    make_safe(&mut safe, Breaks::Escape);
+    let Some(decoded) = codec::decode_any(&resource_type, &safe) else {
         return Ok(Current::default());
     };
     let resource =

@@ -1,4 +1,4 @@
-//! Plans made by hand, for the snapshots of the renderers.
+//! Hand-written plans for the snapshots of the renderers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,9 @@ use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity};
+use crate::plan::{
+    Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity, StepGraph,
+};
 use crate::resource::{Address, Api, ObjectKey};
 
 pub(super) fn address(text: &str) -> Address {
@@ -40,6 +42,7 @@ pub(super) fn plan(changes: Vec<Change>) -> Plan {
 pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
     PlanContents {
         topology: "lab".to_owned(),
+        steps: StepGraph::of(&changes),
         settings: Default::default(),
         changes,
         deferred: Vec::new(),
@@ -84,7 +87,7 @@ pub(super) fn machine(name: &str, octet: usize) -> Change {
             field(&["tags"], Value::Null, json!({"role": "worker"})),
         ],
     );
-    change.planned_because_of = "[[datacenters.dc1.workers]] asks for a machine".to_owned();
+    change.planned_because_of = "[[datacenters.dc1.workers]] lists worker-1".to_owned();
     change
 }
 
@@ -108,7 +111,7 @@ fn table() -> Change {
             ),
         ],
     );
-    change.planned_because_of = "every datacenter has a route on the AKS side".to_owned();
+    change.planned_because_of = "AKS nodes route each datacenter to the AKS router".to_owned();
     change.caused_by = Some(address("virtual-machine/dc1/worker-1"));
     change
 }
@@ -128,8 +131,7 @@ fn blocked() -> Vec<Blocked> {
         action: Action::Delete,
         fields: Vec::new(),
         code: Code::Protected,
-        reason: "the datacenter has `protect = true`, so nothing that holds state is deleted"
-            .into(),
+        reason: "the datacenter has `protect = true`".into(),
         remedy: "set `protect = false` in [datacenters.dc2] and plan again".into(),
         caused_by: caused_by.map(address),
         planned_because_of: "[datacenters.dc2] is no longer in the topology".into(),
@@ -140,14 +142,14 @@ fn blocked() -> Vec<Blocked> {
     ]
 }
 
-/// One of each thing that a plan can say.
+/// A plan with every kind of content.
 pub(super) fn everything() -> Plan {
     let deferred = |text: &str| Deferred {
         address: address(text),
         action: Action::Create,
         waits_for: vec![address("managed-cluster/cluster/lab")],
         fields: Vec::new(),
-        planned_because_of: "the AKS VNet is made by AKS".into(),
+        planned_because_of: "AKS creates the VNet".into(),
     };
     let mut adopted = change(
         "resource-group/dc1/lab-dc1",
@@ -167,8 +169,8 @@ pub(super) fn everything() -> Plan {
             code: Code::RouterOffline,
             severity: Severity::Warning,
             address: Some(address("tailnet-device/dc1/lab-router")),
-            message: "the tailnet has not seen the router for 12 minutes".into(),
-            remedy: "check that the machine runs".into(),
+            message: "the router has been offline for 12 minutes".into(),
+            remedy: "check that the machine is running".into(),
         }],
         gaps: vec![Gap {
             source: Source::Azure,
@@ -206,12 +208,12 @@ pub(super) fn everything() -> Plan {
     .into()
 }
 
-/// Workers that are all alike.
+/// A plan that creates similar workers.
 pub(super) fn many_workers(count: usize) -> Plan {
     plan((1..=count).map(|number| machine(&format!("worker-{number}"), number)).collect())
 }
 
-/// Changes no two of which are alike.
+/// A plan in which no two changes are similar.
 pub(super) fn many_kinds(count: usize) -> Plan {
     let one = |number: usize| {
         let key = format!("route-{number}");

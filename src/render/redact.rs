@@ -1,15 +1,14 @@
-//! Secrets that stand where they should not, such as a private key in a
-//! topology, are not shown back: not in a snippet, a message or a log of CI.
+//! Masks secrets in output, such as a private key that was pasted into a
+//! topology.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What looks like a secret. The group `secret`, where there is one, is what is
-/// masked; else all of it is.
+/// Patterns of secrets. The group `secret` is masked, or the whole match without it.
 const PATTERNS: [&str; 7] = [
-    // A private key, up to its end or, where it was cut short, the text's.
+    // A private key, up to its end or the end of the text.
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
     // Keys and secrets of Tailscale.
     r"tskey-[A-Za-z0-9_-]+",
@@ -20,7 +19,7 @@ const PATTERNS: [&str; 7] = [
     // Bootstrap tokens of Kubernetes.
     r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b",
     r#"\b(?i-u:bearer) +(?<secret>[^\s"',;]{8,})"#,
-    // The value of a key that says what it is.
+    // The value of a key that names a secret.
     concat!(
         r"(?i-u:secret|password|passwd|passphrase|token|api_?key|auth_?key|access_?key",
         r#"|private_?key|credentials?)[A-Za-z0-9_-]*["']?\s*=\s*["']{1,3}(?<secret>[^"'\n]+)"#
@@ -30,8 +29,8 @@ const PATTERNS: [&str; 7] = [
 static SECRETS: LazyLock<Vec<Regex>> =
     LazyLock::new(|| PATTERNS.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect());
 
-/// The text with an asterisk for every byte of a secret: places in it stay
-/// where they were, and its lines too.
+/// The text with an asterisk for every byte of a secret; offsets and lines are
+/// unchanged.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut shown = Cow::Borrowed(text);
     for pattern in SECRETS.iter() {

@@ -35,10 +35,10 @@ impl Transport for InMemory {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let Some(api) = api_of(&self.sandbox, &request) else {
-            return Err(TransportError { host, reason: "no such host in the sandbox".to_owned() });
+            return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
         let answer = answer(&self.sandbox, api, &request)
-            .map_err(|reason| TransportError { host, reason: reason.to_owned() })?;
+            .map_err(|reason| TransportError::lost(host, reason))?;
         Ok(match answer {
             ApiResponse::Complete(response) => response,
             // The caller does not read a stream: the first lines are the whole response.

@@ -1,4 +1,4 @@
-//! The topology file: its format, its loading with spans, its lints.
+//! The topology file: its format, loading with spans, and lints.
 
 mod check;
 pub mod file;

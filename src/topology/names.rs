@@ -1,8 +1,7 @@
-//! Newtypes for the names that a topology gives.
+//! Newtypes for names in a topology.
 //!
-//! A value of one of these types was checked where it entered (see
-//! [`crate::topology::lints`]); the type keeps a worker's name from being used
-//! as a datacenter's.
+//! The names were checked when the topology was loaded. The types prevent a
+//! worker name from being used as a datacenter name.
 
 use std::fmt;
 
@@ -16,12 +15,12 @@ macro_rules! name_types {
         pub struct $name(String);
 
         impl $name {
-            /// Wraps a name that was already checked.
+            /// Wraps a checked name.
             pub fn new(name: impl Into<String>) -> Self {
                 Self(name.into())
             }
 
-            /// The name as it is written.
+            /// The name.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -36,28 +35,28 @@ macro_rules! name_types {
 }
 
 name_types! {
-    /// The topology's own name; every object that stargate makes carries it.
+    /// The name of the topology, recorded as owner on every object.
     TopologyName;
-    /// A datacenter, by its key in `[datacenters.<name>]`.
+    /// The key of a datacenter in `[datacenters.<name>]`.
     DatacenterName;
-    /// A worker: its host name and its Node name.
+    /// The host name and Node name of a worker.
     WorkerName;
-    /// A router: its host name, its VM name and its device name in the tailnet.
+    /// The host name, VM name and tailnet device name of a router.
     RouterName;
-    /// A provisioning profile, by its key in `[profiles.<name>]`.
+    /// The key of a provisioning profile in `[profiles.<name>]`.
     ProfileName;
-    /// An AKS node pool.
+    /// The name of an AKS node pool.
     NodePoolName;
-    /// An AKS cluster.
+    /// The name of an AKS cluster.
     ClusterName;
-    /// An Azure resource group.
+    /// The name of an Azure resource group.
     ResourceGroupName;
     /// An Azure region, such as `canadacentral`.
     Location;
     /// An Azure VM size, such as `Standard_D2s_v5`.
     VmSize;
-    /// An Azure subscription's id (a GUID).
+    /// An Azure subscription ID (a GUID).
     SubscriptionId;
-    /// A device tag in the tailnet, with its `tag:` in front.
+    /// A tailnet device tag, including `tag:`.
     TailnetTag;
 }

@@ -1,31 +1,32 @@
-//! Kubernetes versions and the skew that is allowed between them.
+//! Kubernetes versions and the version skew policy.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A Kubernetes version such as `1.33.5`; the patch may be left out in a
-/// cluster's version, where AKS then picks it.
+/// A Kubernetes version such as `1.33.5`. A cluster version may omit the patch, which
+/// AKS then selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KubernetesVersion {
-    /// Always 1 so far.
+    /// The major version.
     pub major: u16,
-    /// The minor version, on which the skew rules look.
+    /// The minor version.
     pub minor: u16,
-    /// The patch, where written.
+    /// The patch version, if set.
     pub patch: Option<u16>,
 }
 
-/// The text is no Kubernetes version.
+/// The text is not a Kubernetes version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a Kubernetes version such as `1.33.5`")]
 pub struct InvalidVersion(pub String);
 
 impl KubernetesVersion {
-    /// Whether a kubelet of this version may join a server of that one: not
-    /// newer, and at most three minors older (the Kubernetes version skew policy).
+    /// Whether a kubelet of this version can join a control plane of version `server`:
+    /// not newer, and at most three minor versions older (Kubernetes version skew
+    /// policy).
     pub fn may_join(self, server: Self) -> bool {
         self.major == server.major && self.minor <= server.minor && server.minor - self.minor <= 3
     }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stargate::connectivity::{
-    IntermediateState, Matrix, PROTOCOL, PathModel, Sources, addresses, breaches,
-};
+use stargate::connectivity::{Matrix, PROTOCOL, PathModel, addresses};
 use stargate::dataplane::{Drop, Verdict};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
+use stargate::plan::impact::{IntermediateState, Projection, breaches};
 use stargate::plan::impact::{Question, Remedy};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
@@ -30,7 +29,7 @@ fn cause(drop: &Drop) -> String {
     text.split(['(', ' ']).next().unwrap().to_owned()
 }
 
-fn report(sources: Sources<'_>, model: &PathModel) -> CheckReport {
+fn report(sources: Projection<'_>, model: &PathModel) -> CheckReport {
     let matrix = Matrix::of(model);
     let mut report = CheckReport::default();
     for broken in &matrix.broken {

@@ -13,13 +13,15 @@ use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
-use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
+use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
-use stargate::provider::http::RequestCount;
+use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
 use stargate::provider::read_write::ClusterWrite;
+use stargate::provider::request_policy::RequestPolicy;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::refresh::Scope;
 use stargate::resource::{Address, Owner};
@@ -265,7 +267,12 @@ impl ClusterConnector for InMemoryConnector {
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.sandbox.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
-            .with_layer(&CountLayer(self.requests.clone()))
+            .with_layer(&RequestLayer::new(RequestPolicy::new(
+                Api::Kubernetes,
+                Limits::unlimited(),
+                self.requests.clone(),
+                ClientSettings::default(),
+            )))
             .build();
         Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }

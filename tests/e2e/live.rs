@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use stargate::connectivity::{
-    Comparison, Failure, IntermediateState, Measurement, PathModel, Pinged, by_nearness,
-};
+use stargate::connectivity::{Comparison, Failure, Measurement, PathModel, Pinged, by_nearness};
 use stargate::diagnostics::Code;
 use stargate::pipeline::Planned;
+use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};

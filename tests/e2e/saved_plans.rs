@@ -22,7 +22,7 @@ fn saved(plan: &Plan) -> Plan {
     };
     let expected =
         Expected { stargate_version: "1", topology: &plan.topology, topology_digest: "digest" };
-    SavedPlan::from_text(&saved.to_text(), expected).unwrap().plan
+    SavedPlan::from_text(&saved.to_text().unwrap(), expected).unwrap().plan
 }
 
 /// Injects three faults in three services, and plans.

@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::connectivity::{
-    Carried, IntermediateState, Readiness, Service, is_pod, is_service, translates,
-};
+use stargate::connectivity::{Carried, Readiness, Service, is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
 use stargate::diagnostics::Code;
 use stargate::pipeline::Planned;
+use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;
 use stargate::render::connectivity::service::ServiceTrace;
-use stargate::render::connectivity::trace::Outcome;
+use stargate::render::connectivity::trace::TraceOutcome;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -46,12 +45,12 @@ async fn services_have_their_ready_endpoints() {
     let port = dns.port(Carried::Udp, None).unwrap();
     let targets = dns.targets(port, "anywhere");
     assert_eq!(targets.len(), 2);
-    assert!(targets.iter().all(|it| is_pod(sources, it.endpoint.address)));
+    assert!(targets.iter().all(|it| is_pod(sources.observed, it.endpoint.address)));
     let api = service(&planned, "10.0.0.1").await.unwrap().unwrap();
     assert_eq!(api.endpoints.len(), 1);
-    assert!(!is_pod(sources, api.endpoints[0].address), "{api:?}");
+    assert!(!is_pod(sources.observed, api.endpoints[0].address), "{api:?}");
     let pinger = address(&deployment, "goldpinger", "goldpinger");
-    assert!(is_service(sources, pinger));
+    assert!(is_service(sources.observed, pinger));
     let pinger = service(&planned, &pinger.to_string()).await.unwrap().unwrap();
     assert_eq!(pinger.endpoints.len(), 4);
     assert!(service(&planned, "10.0.0.99").await.unwrap().is_none());
@@ -80,10 +79,10 @@ async fn endpoints_are_reached_like_their_pods() {
         let sources = planned.paths(&deployment.topology);
         for site in &model.sites {
             let router = model.network.host(site.router).unwrap().ports[0].address;
-            assert!(!translates(sources, &model, model.network.end(router).unwrap()));
+            assert!(!translates(sources.observed, &model, model.network.end(router).unwrap()));
             for node in &site.nodes {
                 let from = model.network.end(pod(&model, *node)).unwrap();
-                assert!(translates(sources, &model, from));
+                assert!(translates(sources.observed, &model, from));
                 let targets = service.targets(port, model.network.name(*node));
                 assert_eq!(targets.len(), model.sites.iter().flat_map(|it| &it.nodes).count());
                 for target in targets {
@@ -121,14 +120,17 @@ async fn a_service_without_ready_endpoints_drops_packets() {
             changed: &BTreeSet::new(),
             planned: false,
         };
-        assert_eq!(trace.outcome(), Outcome::Dropped);
+        assert_eq!(trace.outcome(), TraceOutcome::Dropped);
         let text = trace.to_text(Style::Plain);
         assert!(text.lines().all(|line| line.len() <= 80) && text.contains("kubectl"), "{text}");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     dns.local_only = true;
     let text = summary(&dns);
-    assert!(text.contains("none is ready on stargate-aks-e2e-2-worker-1."), "{text}");
+    assert!(
+        text.contains("none of its endpoints on stargate-aks-e2e-2-worker-1 is ready."),
+        "{text}"
+    );
     dns.local_only = false;
     dns.endpoints.iter_mut().for_each(|it| it.readiness = Readiness::NotReady);
     assert!(summary(&dns).contains("none of its 2 endpoints is ready."));

@@ -146,7 +146,7 @@ pub(super) async fn delete(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), 
     iteration.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
 }
 
-/// Takes our table off a subnet that is not ours.
+/// Removes our route table from a subnet that the topology does not own.
 pub(super) async fn detach(
     iteration: &Iteration<'_>,
     subnet: &ArmId,

@@ -58,7 +58,7 @@ async fn reachable_router(
     })
 }
 
-/// Joins the tailnet on a machine that was there before us.
+/// Joins the tailnet on a machine that existed before.
 pub(super) async fn join_tailnet(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -104,7 +104,7 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    // What would be lost at the next boot is written anew with the rest.
+    // What would be lost at the next boot is written again with the rest.
     let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
     let differs =
         |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
@@ -147,7 +147,7 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
     changes
 }
 
-/// Has a router offer exactly these prefixes.
+/// Makes a router advertise exactly these prefixes.
 pub(super) async fn advertise(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -160,7 +160,7 @@ pub(super) async fn advertise(
     changed.map_err(|error| of_host(&error))
 }
 
-/// Takes everything of ours off a router that stays.
+/// Removes everything of stargate from a router that stays.
 pub(super) async fn clean(iteration: &Iteration<'_>, change: &Change) -> Result<(), Outcome> {
     // A replaced machine takes its configuration along.
     if !is_existing(change) || change.action == Action::Replace {

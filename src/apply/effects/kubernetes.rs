@@ -15,7 +15,7 @@ use crate::resource::kubernetes::{CiliumNode, Manifest};
 const AGENT_WITHIN: Duration = Duration::from_secs(180);
 const AGENT_POLL: Duration = Duration::from_secs(2);
 
-/// The open door, or the reason why there is none.
+/// The client of the cluster.
 pub(super) fn access<'a>(iteration: &'a Iteration<'_>) -> Result<&'a ClusterWriter, Outcome> {
     iteration
         .cluster
@@ -36,8 +36,8 @@ pub(super) fn of_cluster(error: &ClusterError) -> Outcome {
     failed(error, remedy)
 }
 
-/// Applies an object. It carries our mark or is made by us, so its fields are
-/// taken back from whoever changed them.
+/// Applies an object. The topology owns it, so its fields are taken back from any
+/// other field manager.
 pub(super) async fn apply(
     iteration: &Iteration<'_>,
     change: &Change,

@@ -32,12 +32,12 @@ pub(super) async fn make(
             workers::reboot(iteration, change, worker).await
         }
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
-        // All others stand in Azure, and are written alike.
+        // All others are objects in Azure and are written alike.
         _ => azure::put(iteration, change, wanted, current).await,
     }
 }
 
-/// Whether Azure still works on what somebody asked for before.
+/// Whether Azure still works on an earlier request.
 pub(super) fn is_being_made(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,

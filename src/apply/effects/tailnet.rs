@@ -19,8 +19,8 @@ fn of_read(error: crate::refresh::ReadError) -> Outcome {
     Outcome::Failed { reason: error.reason, remedy: error.remedy }
 }
 
-/// A router's device comes with its machine: waits until it is there. On a
-/// machine that was there before us, it is made by joining.
+/// Waits until a router's device exists: it joins when its machine boots. A
+/// machine that existed before is made to join.
 pub(super) async fn await_device(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -48,7 +48,7 @@ pub(super) async fn await_device(
     }
 }
 
-/// Has the tailnet accept exactly these prefixes from a router.
+/// Approves exactly these prefixes of a router.
 pub(super) async fn approve(iteration: &Iteration<'_>, routes: &RouteSet) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
     let device = find_device(iteration.readers, &iteration.settings.owner, &routes.hostname).await;

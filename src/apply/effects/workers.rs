@@ -164,7 +164,7 @@ fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     if execution.is_existing || alone { HostFate::Stays } else { HostFate::GoesAway }
 }
 
-/// Tells what happens to a worker as events, with how long each part took.
+/// Reports the steps on a worker as events, with how long each took.
 struct ProgressSink<'a> {
     iteration: &'a Iteration<'a>,
     change: &'a Change,

@@ -65,7 +65,7 @@ pub fn bootstrap_rbac() -> Vec<Manifest> {
     vec![shared(ManifestKind::ClusterRoleBinding, BOOTSTRAP_BINDING, body)]
 }
 
-/// What a [`server`] manifest tells of a worker.
+/// The facts of a worker in a [`server`] manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerFacts<'a> {
     /// The worker's name.

@@ -6,6 +6,7 @@ mod damage;
 mod dependencies;
 mod diff;
 mod hidden;
+mod impact;
 mod laws;
 mod node_group;
 mod orphans;

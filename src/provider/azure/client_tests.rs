@@ -196,15 +196,15 @@ async fn a_list_follows_its_pages_and_goes_nowhere_else() {
     let (client, script) = client(vec![
         Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
             200,
-            json!({"value": [1], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
+            json!({"value": [{"id": "/1"}], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
         ),
         Step::new("GET", "/subscriptions/s/x?page=2")
-            .answer(200, json!({"value": [2], "nextLink": ""})),
+            .answer(200, json!({"value": [{"id": "/2"}], "nextLink": ""})),
         Step::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
             .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
     ]);
     let all = client.list("/subscriptions/s/x", "v").await.unwrap();
-    assert_eq!(all, [json!(1), json!(2)]);
+    assert_eq!(all, [json!({"id": "/1"}), json!({"id": "/2"})]);
     assert!(client.list("/subscriptions/s/x?$filter=a", "v").await.is_err());
     script.assert_finished();
 }

@@ -1,4 +1,4 @@
-//! What `stargate sandbox log` shows.
+//! The output of `stargate sandbox log`.
 
 use serde_json::{Value, json};
 
@@ -6,23 +6,26 @@ use crate::cli::arguments::Format;
 use crate::render::text::counted;
 use crate::sandbox::log::{CommandRecord, RequestLog, RequestRecord};
 
-/// The requests of the last command that used the world, or of all of them.
+/// The version of the format of `sandbox log --format json`.
+const FORMAT_VERSION: &str = "2.0";
+
+/// The requests of the last command that used the sandbox, or of all commands.
 pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
     let runs: Vec<&CommandRecord> = match all {
         true => log.runs().collect(),
         false => log.last_run().into_iter().collect(),
     };
     match format {
-        Format::Json => format!("{:#}\n", machine(&runs)),
+        Format::Json => format!("{:#}\n", to_json(&runs)),
         Format::Text if runs.is_empty() => "No command has used this sandbox yet.\n".to_owned(),
         Format::Text => {
-            let shown: Vec<String> = runs.into_iter().map(person).collect();
+            let shown: Vec<String> = runs.into_iter().map(to_text).collect();
             shown.join("\n")
         }
     }
 }
 
-fn machine(runs: &[&CommandRecord]) -> Value {
+fn to_json(runs: &[&CommandRecord]) -> Value {
     let (reads, writes) = sums(runs);
     let shown: Vec<Value> = runs
         .iter()
@@ -30,24 +33,24 @@ fn machine(runs: &[&CommandRecord]) -> Value {
             json!({
                 "number": run.number,
                 "command": run.command,
-                "began": run.began,
-                "asks": run.asks,
+                "started_at": run.began,
+                "sends_requests": run.asks,
                 "reads": run.reads(),
                 "writes": run.writes(),
                 "counts": run.counts,
-                "entries": run.entries,
-                "forgotten": run.forgotten,
+                "requests": run.entries,
+                "discarded": run.forgotten,
             })
         })
         .collect();
-    json!({ "format_version": "1.0", "reads": reads, "writes": writes, "runs": shown })
+    json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": shown })
 }
 
 fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
     (runs.iter().map(|run| run.reads()).sum(), runs.iter().map(|run| run.writes()).sum())
 }
 
-fn person(run: &CommandRecord) -> String {
+fn to_text(run: &CommandRecord) -> String {
     let began = run.began.strftime("%Y-%m-%d %H:%M:%S UTC");
     let mut text = format!("{began}  {}\n", run.command);
     if !run.asks {
@@ -55,7 +58,7 @@ fn person(run: &CommandRecord) -> String {
     }
     if run.forgotten > 0 {
         let earlier = counted(usize::try_from(run.forgotten).unwrap_or(usize::MAX), "request");
-        text.push_str(&format!("{:>6}  {earlier} before these, no longer kept\n", "…"));
+        text.push_str(&format!("{:>6}  {earlier} before these were discarded\n", "…"));
     }
     for entry in &run.entries {
         text.push_str(&line(entry));
@@ -76,7 +79,7 @@ fn person(run: &CommandRecord) -> String {
 }
 
 fn line(entry: &RequestRecord) -> String {
-    // What changes something is to be found at a glance.
+    // Writes are marked.
     let mark = if entry.write { '*' } else { ' ' };
     format!(
         "{:>6} {mark} {:10}  {:6}  {:3}  {}\n",
@@ -137,7 +140,7 @@ all         2 reads, 0 writes
     }
 
     #[test]
-    fn machines_get_the_same() {
+    fn json_has_the_same_content() {
         let read =
             |all| -> Value { serde_json::from_str(&text(&log(), all, Format::Json)).unwrap() };
         let last = read(false);
@@ -146,7 +149,7 @@ all         2 reads, 0 writes
         assert_eq!(last["runs"][0]["counts"]["azure"]["methods"]["GET"], 1);
         let all = read(true);
         assert_eq!((&all["writes"], all["runs"].as_array().map(Vec::len)), (&json!(1), Some(3)));
-        assert_eq!(all["runs"][0]["entries"][0]["write"], true);
-        assert_eq!(all["runs"][2]["asks"], false);
+        assert_eq!(all["runs"][0]["requests"][0]["write"], true);
+        assert_eq!(all["runs"][2]["sends_requests"], false);
     }
 }
