@@ -11,3 +11,4 @@ mod layers;
 mod sizes;
 mod sources;
 mod tokens;
+mod vocabulary;
