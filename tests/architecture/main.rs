@@ -11,4 +11,5 @@ mod layers;
 mod sizes;
 mod sources;
 mod tokens;
+mod unused;
 mod vocabulary;

@@ -259,6 +259,46 @@ fn identifiers_are_terms_of_the_field() {
     assert!(files.len() > 400, "{} files read", files.len());
 }
 
+/// Words that no function's name is made of.
+const FORMER_NAME_WORDS: [&str; 20] = [
+    "anew",
+    "carried",
+    "dice",
+    "door",
+    "doors",
+    "face",
+    "faces",
+    "foretold",
+    "lies",
+    "meanwhile",
+    "mend",
+    "mended",
+    "mends",
+    "mishap",
+    "mishaps",
+    "nobody",
+    "somebody",
+    "tally",
+    "told",
+    "whoever",
+];
+
+#[test]
+fn function_names_are_plain() {
+    let former = BTreeSet::from(FORMER_NAME_WORDS);
+    let mut found = Vec::new();
+    for (path, text) in rust_files() {
+        let tokens = tokenize(&text);
+        let words: Vec<_> = tokens.iter().filter(|it| it.kind == TokenKind::Word).collect();
+        for pair in words.windows(2).filter(|pair| pair[0].text == "fn") {
+            if pair[1].text.split('_').any(|word| former.contains(word)) {
+                found.push(format!("{}:{}: {}", path.display(), pair[1].line, pair[1].text));
+            }
+        }
+    }
+    assert_none(&found, "function names with former words");
+}
+
 #[test]
 fn modules_are_terms_of_the_field() {
     let former: BTreeMap<&str, &str> = FORMER_MODULES.into_iter().chain(FORMER_NAMES).collect();
