@@ -2,7 +2,7 @@
 
 use crate::diagnostics::Code;
 use crate::plan::saved_plan::PlanFileError;
-use crate::render::redact::redact;
+use crate::diagnostics::redact::redact;
 use crate::render::text::wrap;
 use crate::render::{Role, Style};
 

@@ -11,6 +11,7 @@ mod apply;
 mod file;
 mod live;
 mod names;
+mod refusals;
 mod sandbox;
 mod services;
 
@@ -187,6 +188,16 @@ pub enum Code {
     WorkerNotWorkedOn,
     /// SG0516: the topology has no such worker.
     UnknownWorker,
+    /// SG0517: the Node must be replaced.
+    NodeMustBeReplaced,
+    /// SG0518: a certificate request was not approved.
+    CertificateRefused,
+    /// SG0519: a step ran and its effect was not found afterwards.
+    StepNotVerified,
+    /// SG0520: a step waited too long.
+    StepTimedOut,
+    /// SG0521: a worker could not be drained.
+    DrainBlocked,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.
@@ -219,6 +230,56 @@ pub enum Code {
     GoldpingerUnusable,
     /// SG0616: the services could not be read.
     ServiceUnread,
+    /// SG0617: a service could not be reached.
+    ServiceUnreachable,
+    /// SG0618: a service has a fault of its own.
+    ServiceUnavailable,
+    /// SG0619: a service answered with something unexpected.
+    UnexpectedAnswer,
+    /// SG0620: a service rejected a request as invalid.
+    InvalidRequest,
+    /// SG0621: an object does not exist.
+    ObjectMissing,
+    /// SG0622: a request conflicts with the state of an object.
+    Conflict,
+    /// SG0623: an object changed after it was read.
+    ChangedSinceRead,
+    /// SG0624: another operation is in progress.
+    OperationInProgress,
+    /// SG0625: an object is still in use.
+    ObjectInUse,
+    /// SG0626: a management lock forbids the change.
+    ManagementLock,
+    /// SG0627: Azure Policy forbids the change.
+    PolicyDenied,
+    /// SG0628: a deny assignment forbids the change.
+    DenyAssignment,
+    /// SG0629: a resource provider is not registered.
+    ProviderNotRegistered,
+    /// SG0630: a quota is used up.
+    QuotaExceeded,
+    /// SG0631: the VM size is not available.
+    SkuUnavailable,
+    /// SG0632: the subscription cannot be used.
+    SubscriptionUnusable,
+    /// SG0633: AKS does not support the Kubernetes version.
+    VersionUnsupported,
+    /// SG0634: the Kubernetes API server refused the credentials.
+    ClusterRefused,
+    /// SG0635: an admission webhook refused the request.
+    AdmissionRefused,
+    /// SG0636: another field manager owns a field.
+    FieldConflict,
+    /// SG0637: a host cannot be reached by SSH.
+    HostUnreachable,
+    /// SG0638: the connection to a host broke.
+    ConnectionLost,
+    /// SG0639: a command failed on a host.
+    HostCommandFailed,
+    /// SG0640: an operation ended in failure.
+    OperationFailed,
+    /// SG0641: an object could not be understood.
+    ObjectUnreadable,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.
@@ -237,14 +298,15 @@ struct Entry {
     explanation: &'static str,
 }
 
-/// The entries of each hundred, in the order of the enum.
-const GROUPS: [&[Entry]; 7] = [
+/// The entries of each file, in the order of the enum.
+const GROUPS: [&[Entry]; 8] = [
     file::ENTRIES,
     names::ENTRIES,
     addresses::ENTRIES,
     live::ENTRIES,
     apply::ENTRIES,
     services::ENTRIES,
+    refusals::ENTRIES,
     sandbox::ENTRIES,
 ];
 

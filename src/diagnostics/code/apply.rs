@@ -132,4 +132,49 @@ pub(super) const ENTRIES: &[Entry] = &[
         explanation: "A worker is named by its name in the topology file, which is its host name and its \
                       Node's name. `stargate status` lists them all. Nothing was done.",
     },
+    Entry {
+        code: Code::NodeMustBeReplaced,
+        text: "SG0517",
+        title: "the Node must be replaced",
+        explanation: "`spec.podCIDR` and `spec.providerID` of a Node can be set only once, and this Node \
+                      has other values than the topology asks for. stargate cannot correct them in place. \
+                      Run `stargate repave WORKER`: it drains the worker, deletes its Node, and joins it \
+                      again.",
+    },
+    Entry {
+        code: Code::CertificateRefused,
+        text: "SG0518",
+        title: "a certificate request was not approved",
+        explanation: "stargate approves only the client certificate request that the worker's own \
+                      bootstrap token made for the worker's own name. This request differs in its user, \
+                      groups, signer or subject, so it is left pending. Look at it with `kubectl get csr`, \
+                      delete it if no one needs it, and apply again.",
+    },
+    Entry {
+        code: Code::StepNotVerified,
+        text: "SG0519",
+        title: "a step ran and its effect was not found afterwards",
+        explanation: "Every step reads back what it wrote. The command reported success, but the second \
+                      read does not show the result. Another program may have undone it, or the host \
+                      ignores the setting. The message names the step; follow its remedy, then apply \
+                      again.",
+    },
+    Entry {
+        code: Code::StepTimedOut,
+        text: "SG0520",
+        title: "a step waited too long",
+        explanation: "The step started something that another component must finish, such as a router that \
+                      joins the tailnet or a kubelet that becomes Ready, and that did not happen in time. \
+                      Follow the remedy to find out why, then apply again: the completed steps are not \
+                      repeated.",
+    },
+    Entry {
+        code: Code::DrainBlocked,
+        text: "SG0521",
+        title: "a worker could not be drained",
+        explanation: "A PodDisruptionBudget, a pod without a controller, or a pod that does not terminate \
+                      kept the worker from being drained in time. The worker stays cordoned and nothing is \
+                      deleted. The message names the pods. Let them move, raise `drain_seconds`, then run \
+                      the same command again.",
+    },
 ];
