@@ -18,10 +18,10 @@
 //! | [`plan`] | desired state and inventory in, plan out |
 //! | [`connectivity`] | builds the data plane of live or planned state |
 //! | [`desired`] | topology and facts in, resources and their dependencies out |
+//! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`dataplane`] | forwards a packet through tables; says which hop drops it |
 //! | [`inventory`] | objects, facts, gaps and sources: what was observed |
 //! | [`resource`] | ids, typed values, ownership |
-//! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`diagnostics`] | codes, spans, remedies |
 //! | [`net`] | prefixes and their allocation |
 //!

@@ -1,8 +1,8 @@
 //! An error as the user reads it: what is wrong, and what to do.
 
 use crate::diagnostics::Code;
-use crate::plan::saved_plan::PlanFileError;
 use crate::diagnostics::redact::redact;
+use crate::plan::saved_plan::PlanFileError;
 use crate::render::text::wrap;
 use crate::render::{Role, Style};
 

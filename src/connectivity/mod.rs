@@ -34,15 +34,10 @@ use crate::topology::model::Topology;
 
 pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
-pub use measured::{
-    Comparison, Difference, Failure, Measurement, Pinged, Pinger, Stranger, by_nearness,
-};
+pub use measured::{Comparison, Difference, Stranger, by_nearness};
 use projected_state::ProjectedState;
 pub use provenance::{Provenance, ProvenanceTable, addresses, provenance};
-pub use service::{
-    Carried, Endpoint, NoPort, Readiness, Service, ServicePort, Target, is_pod, is_service,
-    translates,
-};
+pub use service::{NoPort, Target, is_pod, is_service, translates};
 
 /// Which world is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

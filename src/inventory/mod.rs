@@ -1,5 +1,8 @@
 //! What was observed.
 
+mod measurement;
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -8,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Code;
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+
+pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
+pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
 
 /// The world as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What really gets through, as Goldpinger measured it.
 
-use crate::connectivity::{Measurement, Pinger};
 use crate::diagnostics::Code;
+use crate::inventory::{Measurement, Pinger};
 use crate::provider::cluster::{ClusterClient, MeasureError};
 
 /// How many pods are asked before it is given up.

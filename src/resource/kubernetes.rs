@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::Kind;
 
+/// The group that bootstrap tokens authenticate into.
+pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
+
 /// The kinds of objects that are applied whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ManifestKind {

@@ -11,11 +11,15 @@ pub mod api;
 pub mod arm_id;
 pub mod azure;
 pub mod custom_resources;
+pub mod digest;
 pub mod host;
 pub mod kubernetes;
+pub mod names;
 pub mod ownership;
 pub mod pending;
+pub mod settings;
 pub mod tailnet;
+pub mod version;
 
 use serde::{Deserialize, Serialize};
 

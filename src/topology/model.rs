@@ -15,6 +15,7 @@ use super::names::{
     RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
 };
 use super::version::KubernetesVersion;
+pub use crate::resource::settings::{HostKeyPolicy, NodePoolScale, PackageSource, SourceAddresses};
 
 /// What the user wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,16 +84,6 @@ pub enum PublicKeySource {
     Inline(String),
 }
 
-/// What to do about a host key that is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostKeyPolicy {
-    /// Accept and remember the first key seen; refuse a changed one.
-    AcceptNew,
-    /// Accept only what known_hosts or the topology's pins hold.
-    KnownHosts,
-}
-
 /// The AKS cluster and its router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -123,34 +114,6 @@ pub struct NodePool {
     pub scale: NodePoolScale,
     /// The size of its machines.
     pub vm_size: VmSize,
-}
-
-/// How many nodes a pool has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NodePoolScale {
-    /// Held at this count: another one is drift.
-    Fixed {
-        /// The number of nodes.
-        count: u32,
-    },
-    /// Left to the autoscaler between two bounds.
-    Autoscaled {
-        /// The least number of nodes.
-        min: u32,
-        /// The greatest number of nodes.
-        max: u32,
-    },
-}
-
-impl NodePoolScale {
-    /// The most nodes that the pool can come to have.
-    pub fn greatest(self) -> u32 {
-        match self {
-            Self::Fixed { count } => count,
-            Self::Autoscaled { max, .. } => max,
-        }
-    }
 }
 
 /// The router in the AKS VNet.
@@ -196,16 +159,6 @@ impl Default for Rollout {
     }
 }
 
-/// Whether routers hide or keep the addresses of what they forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceAddresses {
-    /// Both our masquerade on tailscale0 and Tailscale's own SNAT are on.
-    Masquerade,
-    /// Both are off: a pod sees the other pod's own address.
-    Preserve,
-}
-
 /// How a worker is provisioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
@@ -231,17 +184,6 @@ pub struct Profile {
 pub enum ContainerRuntime {
     /// containerd with runc.
     Containerd,
-}
-
-/// Where a worker's packages come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PackageSource {
-    /// From the projects' own sources, pinned by keys, versions and checksums.
-    Upstream,
-    /// They are there already; only their versions are checked, and nothing is
-    /// fetched. For sites without a way out.
-    Preinstalled,
 }
 
 /// A remote datacenter.

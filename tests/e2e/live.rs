@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use stargate::apply::Planned;
-use stargate::connectivity::{
-    Comparison, Failure, IntermediateState, Measurement, PathModel, Pinged, by_nearness,
-};
+use stargate::connectivity::{Comparison, IntermediateState, PathModel, by_nearness};
 use stargate::diagnostics::Code;
+use stargate::inventory::{Measurement, PingFailure, Pinged};
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -87,7 +86,7 @@ async fn what_only_the_measurement_sees_is_a_difference() {
     // it measured is not known, since it did not answer the pod that was asked.
     assert_eq!(counts(&found), (9, 0, 0, 4, 3));
     assert!(found.is_broken());
-    let failed = Pinged::Failed(Failure::TimedOut);
+    let failed = Pinged::Failed(PingFailure::TimedOut);
     for difference in &found.differences {
         assert_eq!(difference.measured, failed);
         assert!(difference.round_trip.reached() && difference.resource.is_none());

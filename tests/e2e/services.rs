@@ -5,11 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use stargate::apply::Planned;
-use stargate::connectivity::{
-    Carried, IntermediateState, Readiness, Service, is_pod, is_service, translates,
-};
+use stargate::connectivity::{IntermediateState, is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
 use stargate::diagnostics::Code;
+use stargate::inventory::{Carried, Readiness, Service};
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;

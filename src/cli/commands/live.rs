@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::apply::Planned;
-use crate::connectivity::{Comparison, Measurement, PathModel, by_nearness};
+use crate::connectivity::{Comparison, PathModel, by_nearness};
+use crate::inventory::Measurement;
 use crate::refresh::measure::{Unmeasured, measure};
 use crate::render::connectivity::live::Live;
 

@@ -16,11 +16,11 @@ use crate::cli::exit;
 use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::ui::Ui;
 use crate::connectivity::{
-    Breach, Carried, IntermediateState, PathModel, Service, Sources, breaches, is_service,
-    path_model, usual,
+    Breach, IntermediateState, PathModel, Sources, breaches, is_service, path_model, usual,
 };
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service};
 use crate::plan::impact::{Question, find_remedy};
 use crate::render::connectivity::trace::{Outcome, TraceReport};
 use crate::resource::Address;

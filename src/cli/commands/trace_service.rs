@@ -8,12 +8,12 @@ use super::trace::on_the_way;
 use crate::apply::Planned;
 use crate::cli::error::CliError;
 use crate::connectivity::{
-    Carried, IntermediateState, NoPort, PathModel, Service, ServicePort, Sources, Target, breaches,
-    is_pod, translates,
+    IntermediateState, NoPort, PathModel, Sources, Target, breaches, is_pod, translates,
 };
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service, ServicePort};
 use crate::plan::impact::{Question, Remedy, find_remedy};
 use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, fate};
 use crate::resource::Address;

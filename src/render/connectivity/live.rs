@@ -11,10 +11,9 @@ use super::check::Health;
 use super::reachability_report::few;
 use super::trace::help;
 use super::wording::{self, Wording};
-use crate::connectivity::{
-    Comparison, Difference, Failure, Measurement, PathModel, Pinged, Pinger, Stranger,
-};
+use crate::connectivity::{Comparison, Difference, PathModel, Stranger};
 use crate::dataplane::{End, Verdict};
+use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 use crate::refresh::measure::Unmeasured;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, elapsed, wrap};
@@ -326,10 +325,10 @@ fn shown(pod: &Pinger) -> String {
 fn pinged(pinged: Pinged) -> &'static str {
     match pinged {
         Pinged::Reached => "answered",
-        Pinged::Failed(Failure::TimedOut) => "no answer in time",
-        Pinged::Failed(Failure::Refused) => "refused, or broken off",
-        Pinged::Failed(Failure::NoRoute) => "no route to it",
-        Pinged::Failed(Failure::Other) => "not answered",
+        Pinged::Failed(PingFailure::TimedOut) => "no answer in time",
+        Pinged::Failed(PingFailure::Refused) => "refused, or broken off",
+        Pinged::Failed(PingFailure::NoRoute) => "no route to it",
+        Pinged::Failed(PingFailure::Other) => "not answered",
     }
 }
 

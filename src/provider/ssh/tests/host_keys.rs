@@ -8,7 +8,7 @@ use crate::diagnostics::Code;
 use crate::provider::host::{HostError, HostTarget};
 use crate::provider::ssh::host_keys::{HostKeyError, fingerprint};
 use crate::provider::ssh::{Shell, SshError, SshShell};
-use crate::topology::model::HostKeyPolicy;
+use crate::resource::settings::HostKeyPolicy;
 
 struct Case {
     home: Home,

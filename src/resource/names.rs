@@ -1,8 +1,7 @@
 //! Newtypes for the names that a topology gives.
 //!
-//! A value of one of these types was checked where it entered (see
-//! [`crate::topology::lints`]); the type keeps a worker's name from being used
-//! as a datacenter's.
+//! A value of one of these types was checked when the topology was loaded; the
+//! type keeps a worker's name from being used as a datacenter's.
 
 use std::fmt;
 
