@@ -13,6 +13,7 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Round, effects, replaced};
+use crate::diagnostics::{Code, Failure};
 use crate::plan::destroy_create::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::refresh::read_one;
@@ -236,7 +237,7 @@ pub(super) async fn read(
     let target = effects::router_target(round, change).await?;
     read_one(round.run.doors, round.access.as_ref(), target.as_ref(), round.run.scope, change)
         .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+        .map_err(Outcome::Failed)
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.
@@ -255,12 +256,12 @@ async fn verify(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> 
             }
         };
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} was written, but {differs}", change.address),
-                remedy: "run the same command again; if it stays so, another program writes the \
-                         object too"
-                    .to_owned(),
-            });
+            return Err(Outcome::Failed(Failure::new(
+                Code::StepNotVerified,
+                format!("{} was written, but {differs}", change.address),
+                "run the same command again; if the result is the same, another program writes \
+                 the object too",
+            )));
         }
         tokio::time::sleep(read_back_poll(change)).await;
     }

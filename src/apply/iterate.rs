@@ -9,7 +9,7 @@ use super::routers::RouterAddresses;
 use super::unfinished::Unfinished;
 use super::{Round, Run};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::plan::impact::{make_before_break, reachability};
 use crate::plan::preflight::live_lints;
@@ -129,13 +129,8 @@ fn since(before: &BTreeMap<Api, u64>, now: &BTreeMap<Api, u64>) -> BTreeMap<Api,
 }
 
 fn no_room(error: &desired::AllocationError) -> Finding {
-    Finding {
-        code: Code::LivePodOverlap,
-        severity: Severity::Error,
-        address: None,
-        message: error.to_string(),
-        remedy: "enlarge the pool or the network, or remove workers".to_owned(),
-    }
+    let remedy = "enlarge the pool or the network, or remove workers";
+    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
 }
 
 /// With an error nothing may be planned: what follows from a wrong fact would
@@ -257,15 +252,18 @@ fn ends_before_round(run: &Run<'_>, plan: &Plan, rounds: u32) -> Option<ApplySta
         return Some(if rounds == 0 {
             ApplyStatus::Blocked
         } else {
-            ApplyStatus::Partial { code: finding.code, reason: finding.message.clone() }
+            ApplyStatus::Partial {
+                code: finding.failure.code,
+                reason: finding.failure.message.clone(),
+            }
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => ApplyStatus::Partial {
-                code: gap.code,
-                reason: format!("{} could not be read: {}", gap.source, gap.reason),
+                code: gap.failure.code,
+                reason: format!("{} could not be read: {}", gap.source, gap.failure.message),
             },
             (None, false, _) => ApplyStatus::Blocked,
             (None, true, Some(deferred)) => ApplyStatus::Partial {
@@ -283,7 +281,7 @@ fn ends_before_round(run: &Run<'_>, plan: &Plan, rounds: u32) -> Option<ApplySta
 
 fn ends_after_round(run: &Run<'_>, outcomes: &BTreeMap<Address, Outcome>) -> Option<ApplyStatus> {
     let stale = outcomes.values().any(|it| matches!(it, Outcome::GuardFailed { .. }));
-    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed { .. }));
+    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed(_)));
     if run.stop.is_set() {
         return Some(ApplyStatus::Interrupted);
     }

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use tokio::sync::Mutex;
 
 use super::Run;
-use crate::refresh::{ReadError, find_device};
+use crate::diagnostics::Failure;
+use crate::refresh::find_device;
 
 /// The tailnet addresses of the routers that were asked for in this round. All
 /// workers of a datacenter are reached through one of them, and Tailscale may
@@ -20,7 +21,7 @@ impl RouterAddresses {
         &self,
         run: &Run<'_>,
         router: &str,
-    ) -> Result<Option<Ipv4Addr>, ReadError> {
+    ) -> Result<Option<Ipv4Addr>, Failure> {
         // Held while asking: who else wants to know waits for this answer.
         let mut known = self.0.lock().await;
         if let Some(address) = known.get(router) {

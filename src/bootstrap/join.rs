@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::proof::{Evidence, check_set_once};
 use super::record::{Records, Subject};
 use super::step::{Step, StepEvent};
@@ -50,7 +50,7 @@ pub async fn join(
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
     if let Err(error) = run.steps(&mut records).await {
         run.clean_up().await;
-        let told = format!("{}: {}; {}", error.step, error.reason, error.remedy);
+        let told = format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
         records.end(Err(told)).await;
         return Err(error);
     }
@@ -188,7 +188,7 @@ impl Run<'_> {
 
     fn not_proven(&self, step: Step, reason: &str) -> JoinError {
         let name = &self.context.desired.name;
-        JoinError::new(step, name, JoinFailure::NotProven, reason, step.remedy())
+        JoinError::new(step, name, JoinCause::NotProven, reason, step.remedy())
     }
 
     fn worker(&self) -> WorkerName {
@@ -281,7 +281,7 @@ impl Run<'_> {
         Err(JoinError::new(
             step,
             &self.context.desired.name,
-            JoinFailure::NotProven,
+            JoinCause::NotProven,
             format!("the container runtime chose the CNI configuration {chosen}, not ours"),
             "remove files from /etc/cni/net.d that sort before ours",
         ))
@@ -343,7 +343,7 @@ impl Run<'_> {
         }
         let work = WorkerStep::RemoveBootstrapKubeconfig;
         if let Err(error) = self.host_step(Step::RemoveToken, &work).await {
-            let reason = error.reason;
+            let reason = error.failure.message;
             (self.progress)(StepEvent::Warning(format!("a used-up token is left: {reason}")));
         }
     }

@@ -100,7 +100,7 @@ pub async fn leave(
             Ok(report)
         }
         Err(error) => {
-            records.end(Err(format!("{}; {}", error.reason, error.remedy))).await;
+            records.end(Err(format!("{}; {}", error.failure.message, error.failure.remedy))).await;
             Err(error)
         }
     }

@@ -29,10 +29,10 @@ use crate::resource::host::{KernelRoute, Worker};
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
-pub use error::{JoinError, JoinFailure, LeaveError};
+pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
-pub use reboot::{RebootContext, RebootError, reboot};
+pub use reboot::{RebootContext, reboot};
 pub use step::{Stage, Step, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`

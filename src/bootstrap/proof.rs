@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::step::Step;
 use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
 use crate::desired::digest::text_digest;
@@ -134,7 +134,7 @@ impl Evidence<'_> {
         } else {
             (format!("its architecture is {}", probe.architecture), step.remedy())
         };
-        JoinError::new(step, name, JoinFailure::WrongHost, reason, remedy)
+        JoinError::new(step, name, JoinCause::WrongHost, reason, remedy)
     }
 }
 
@@ -157,7 +157,7 @@ pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Resu
     Err(JoinError::new(
         Step::PodCidr,
         &desired.name,
-        JoinFailure::MustBeReplaced,
+        JoinCause::MustBeReplaced,
         reason,
         "repave the worker: Kubernetes takes this value once, so the Node must be replaced",
     ))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::JoinContext;
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::proof::check_set_once;
 use super::step::Step;
 use crate::provider::cluster::{Approval, ClusterError, NodeFacts};
@@ -18,8 +18,8 @@ const REGISTERED_WITHIN: Duration = Duration::from_secs(120);
 const READY_WITHIN: Duration = Duration::from_secs(300);
 
 impl JoinContext<'_> {
-    fn timed_out(&self, step: Step, reason: impl Into<String>) -> JoinError {
-        JoinError::new(step, &self.desired.name, JoinFailure::TimedOut, reason, step.remedy())
+    fn timed_out(&self, step: Step, reason: impl AsRef<str>) -> JoinError {
+        JoinError::new(step, &self.desired.name, JoinCause::TimedOut, reason, step.remedy())
     }
 
     /// An answer of the cluster, where one that may be better in a while is
@@ -75,7 +75,7 @@ impl JoinContext<'_> {
         JoinError::new(
             Step::ApproveCertificate,
             &self.desired.name,
-            JoinFailure::Refused(Box::new(refusal)),
+            JoinCause::Refused(Box::new(refusal)),
             reason,
             "somebody else has used the worker's token, or the kubelet's host name is another \
              one: look who made the request, then repave the worker",

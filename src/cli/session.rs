@@ -11,7 +11,7 @@ use super::ui::Ui;
 use super::{sandbox_state, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{Now, Run, StopSignal};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::clients::{Clients, KubeconfigConnector};
@@ -217,9 +217,9 @@ fn sandbox_doors(
     })
 }
 
-/// An API's refusal as an error of the command line.
+/// A failed request as an error of the command line.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
-    CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
+    Failure::from(error).into()
 }
 
 /// The file that `KUBECONFIG` names, if it names one.

@@ -111,7 +111,7 @@ impl Ui {
 
     /// Tells an error, always.
     pub fn error(&self, error: &CliError) {
-        self.tell(&error.render(self.err_style));
+        self.tell(&error.render(self.err_style, self.verbose > 0));
     }
 
     /// Writes a report that was rendered already to stderr, always.

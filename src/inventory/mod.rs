@@ -9,7 +9,7 @@ use std::fmt;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostics::Code;
+use crate::diagnostics::Failure;
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
 
 pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
@@ -69,14 +69,10 @@ impl fmt::Display for Source {
 pub struct Gap {
     /// Which one.
     pub source: Source,
-    /// What went wrong.
-    pub reason: String,
-    /// The stable code of the reason.
-    pub code: Code,
-    /// What to do about it.
-    pub remedy: String,
-    /// Whether something else in the plan explains it (a router that is
-    /// offline cannot be looked at).
+    /// Why it could not be read.
+    pub failure: Failure,
+    /// True if something else in the plan explains it: a router that is offline
+    /// cannot be probed.
     pub explained: bool,
 }
 

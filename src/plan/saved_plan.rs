@@ -11,7 +11,7 @@ use crate::diagnostics::Code;
 use crate::resource::Address;
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A plan and what it was made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -211,6 +211,7 @@ mod tests {
     use azure_core::credentials::{AccessToken, TokenRequestOptions};
 
     use super::*;
+    use crate::diagnostics::Failure;
 
     #[derive(Debug, Default)]
     struct Counting(AtomicU64);
@@ -251,7 +252,11 @@ mod tests {
         let all = azure(&["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]).unwrap();
         assert_eq!(all.origin(), "AZURE_CLIENT_SECRET");
         let error = azure(&["AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID"]).unwrap_err();
-        assert!(error.remedy().contains("AZURE_TENANT_ID"), "{}", error.remedy());
+        assert!(
+            Failure::from(&error).remedy.contains("AZURE_TENANT_ID"),
+            "{}",
+            Failure::from(&error).remedy
+        );
         assert!(error.is_refused());
     }
 
@@ -264,6 +269,6 @@ mod tests {
         let found = TailnetCredentials::from_environment(&key).unwrap();
         assert!(!format!("{found:?}").contains("tskey-marked"));
         let error = TailnetCredentials::from_environment(&|_| None).unwrap_err();
-        assert!(error.remedy().contains("TAILSCALE_API_KEY"));
+        assert!(Failure::from(&error).remedy.contains("TAILSCALE_API_KEY"));
     }
 }

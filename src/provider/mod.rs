@@ -16,6 +16,7 @@ pub mod http;
 pub mod http_client;
 pub mod limits;
 pub mod printable;
+mod refusal;
 pub mod remote;
 pub mod reqwest_transport;
 pub mod retry;

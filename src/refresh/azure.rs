@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::cluster::cluster_id;
+use super::single::unreadable;
 use super::{Observation, Scope, groups};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::azure::api_version::{self, RESOURCES as GROUPS_VERSION};
@@ -74,7 +75,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.refusal(Source::Azure, &error);
+            observation.gap(Source::Azure, error);
             return;
         }
     };
@@ -138,11 +139,7 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
     match codec::decode_any(&resource_type, value) {
         Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
         // An object that cannot be read must not look absent.
-        Some(Err(error)) => observation.gap(
-            Source::Azure,
-            &error,
-            "report the object's JSON: this version of stargate does not understand it",
-        ),
+        Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
         None => {}
     }
 }
@@ -177,15 +174,13 @@ fn find_cluster(
         .find(|value| id_of(value).is_some_and(|id| id == wanted));
     let Some(cluster) = cluster else {
         if scope.topology.cluster.existing {
-            observation.findings.push(Finding {
-                code: Code::ExistingClusterMissing,
-                severity: Severity::Error,
-                address: None,
-                message: format!("there is no AKS cluster {wanted}"),
-                remedy: "check [cluster] name and resource_group and the subscription, or take \
-                         `existing = true` away to have the cluster made"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::ExistingClusterMissing,
+                format!("the AKS cluster {wanted} does not exist"),
+                "correct [cluster] name, resource_group or the subscription (`az aks list -o \
+                 table` shows the clusters), or remove `existing = true` to create the cluster",
+            );
+            observation.findings.push(Finding::new(Severity::Error, failure));
         }
         return None;
     };

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::{Observation, Scope};
 use crate::desired::DesiredSet;
 use crate::desired::facts::{AksNode, UntoldNode};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::access::{self, ClusterAccess};
@@ -24,8 +24,6 @@ use crate::resource::{ArmId, ObjectKey, Observable, Ownership, Resource};
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
-
-const UNREACHABLE: &str = "check that this machine reaches the cluster's API server";
 
 /// What the cluster answered.
 struct Answers {
@@ -48,11 +46,11 @@ pub(super) async fn read(doors: &Clients, scope: &Scope<'_>, observation: &mut O
     let Some(facts) = &observation.facts.cluster else {
         // Without Azure nobody knows whether there is a cluster.
         if observation.inventory.gap_sources().contains(&Source::Azure) {
-            observation.gap(
-                Source::Kubernetes,
-                &"its credentials come from Azure, which could not be read",
-                "mend the access to Azure first",
-            );
+            let cause = observation.inventory.gap_at(&Source::Azure);
+            let message = "the cluster's credentials come from Azure, which could not be read";
+            if let Some(failure) = cause.map(|gap| gap.failure.clone().within(message)) {
+                observation.gap(Source::Kubernetes, failure);
+            }
         }
         return;
     };
@@ -60,8 +58,7 @@ pub(super) async fn read(doors: &Clients, scope: &Scope<'_>, observation: &mut O
     let access = match access::open(doors, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {
-            let remedy = error.remedy();
-            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
+            observation.gap(Source::Kubernetes, &error);
             return;
         }
     };
@@ -71,7 +68,7 @@ pub(super) async fn read(doors: &Clients, scope: &Scope<'_>, observation: &mut O
             observation.access = Some(access);
         }
         Err(error) => {
-            observation.gap(Source::Kubernetes, &error, UNREACHABLE);
+            observation.gap(Source::Kubernetes, error);
         }
     }
 }
@@ -117,16 +114,15 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
         }
     }
     if answers.approves_by_itself {
-        observation.findings.push(Finding {
-            code: Code::ClusterUnfit,
-            severity: Severity::Warning,
-            address: None,
-            message: "the cluster approves certificates of the bootstrap group by itself"
-                .to_owned(),
-            remedy: "remove the binding of `system:certificates.k8s.io:\
-                     certificatesigningrequests:nodeclient`: stargate approves each worker's own"
-                .to_owned(),
-        });
+        let failure = Failure::new(
+            Code::ClusterUnfit,
+            "the cluster approves every client certificate request of the group \
+             system:bootstrappers",
+            "delete the ClusterRoleBinding to `system:certificates.k8s.io:\
+             certificatesigningrequests:nodeclient`: stargate itself approves the request of each \
+             worker",
+        );
+        observation.findings.push(Finding::new(Severity::Warning, failure));
     }
 }
 
@@ -207,14 +203,13 @@ fn note_aks_node(
         (address, _) => {
             let name = node.name.clone();
             observation.facts.untold_nodes.push(UntoldNode { name, address });
-            observation.findings.push(Finding {
-                code: Code::SourceGap,
-                severity: Severity::Warning,
-                address: None,
-                message: format!("the pod range of AKS node {} is not known yet", node.name),
-                remedy: "wait until Azure has given it one, then run the same command again"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::SourceGap,
+                format!("the pod CIDR of AKS node {} is not known yet", node.name),
+                "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then run \
+                 the same command again",
+            );
+            observation.findings.push(Finding::new(Severity::Warning, failure));
         }
     }
 }
@@ -270,7 +265,7 @@ impl Observation {
                     }
                 }
             }
-            Err(error) => self.gap(Source::Kubernetes, &error, UNREACHABLE),
+            Err(error) => self.gap(Source::Kubernetes, error),
         }
     }
 

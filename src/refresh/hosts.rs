@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 
 use super::{Clock, Observation, Scope, targets};
-use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::provider::clients::Clients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
@@ -56,9 +55,7 @@ pub(super) async fn read(
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
     observation.inventory.note_gap(crate::inventory::Gap {
         source: Source::Host(name.to_owned()),
-        reason: error.to_string(),
-        code: error.code().unwrap_or(Code::SourceGap),
-        remedy: error.remedy(),
+        failure: error.into(),
         explained,
     });
 }

@@ -184,22 +184,22 @@ fn notes(plan: &Plan) -> Vec<String> {
         ));
     }
     for one in plan.blocked.iter().filter(|one| one.caused_by.is_none()) {
-        let text = with_help(&one.reason, &one.remedy);
-        notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
+        let text = with_help(&one.failure.message, &one.failure.remedy);
+        notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.failure.code));
     }
     for finding in &plan.findings {
         let word = match finding.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = with_help(&finding.message, &finding.remedy);
-        notes.push(format!("**{word}** ({}): {text}", finding.code));
+        let text = with_help(&finding.failure.message, &finding.failure.remedy);
+        notes.push(format!("**{word}** ({}): {text}", finding.failure.code));
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
             "**not read** {}: {} Nothing that it would have shown is planned for deletion.",
             escape(&gap.source.to_string()),
-            prose(&gap.reason)
+            prose(&gap.failure.message)
         ));
     }
     notes.extend(deferred(plan));
@@ -251,7 +251,7 @@ fn reachability(plan: &Plan) -> String {
 fn block(folded: &Folded<'_>, purpose: Purpose) -> String {
     let Folded { change, .. } = folded;
     let mut text = format!("{} {}{}\n", sign(change), change.address, words(change));
-    let options = Options { style: Style::Plain, purpose, full: false };
+    let options = Options { style: Style::Plain, purpose, full: false, verbose: false };
     for line in body_lines(change, options) {
         // Two columns of the terminal's indent are enough, but never none: a
         // sign of a list would colour a line, and a fence would end the block.

@@ -146,7 +146,7 @@ fn lost(target: &HostTarget) -> HostError {
 }
 
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
-    HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
+    HostError::failed(&target.hostname, doing, reason)
 }
 
 #[cfg(test)]

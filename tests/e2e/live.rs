@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stargate::apply::Planned;
 use stargate::connectivity::{Comparison, IntermediateState, PathModel, by_nearness};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Measurement, PingFailure, Pinged};
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
@@ -145,10 +145,10 @@ async fn without_goldpinger_the_reason_is_told() {
     let planned = deployment.look(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerMissing);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerMissing);
     deployment.strike(Fault::SourceDown, Some("kubernetes"));
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::SourceGap, "{error}");
+    assert_eq!(Failure::from(&error).code, Code::ServiceUnavailable, "{error}");
     let planned = deployment.look(&RefreshOptions::default()).await;
     assert_eq!(ask(&planned, &model).await.unwrap_err(), Unmeasured::NoCluster);
 }
@@ -200,7 +200,7 @@ async fn a_pod_that_does_not_answer_is_passed_over() {
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
     deployment.world.set_interceptor(Some(Arc::new(Mute(all))));
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerUnusable);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
     let text = format!("{} gave the API server no answer (status 503)", first.asked);
     assert_eq!(error.to_string(), text);
 }

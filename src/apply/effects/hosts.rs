@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use super::failed;
 use crate::apply::Round;
 use crate::apply::events::Outcome;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
 use crate::provider::host::{HostError, HostTarget, RouterChange};
 use crate::refresh::{Current, targets};
@@ -15,7 +16,7 @@ use crate::resource::{Pending, Resource, Side};
 use crate::topology::model::{Datacenter, Site};
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, error.remedy())
+    failed(error)
 }
 
 pub(super) fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
@@ -28,11 +29,7 @@ pub(super) async fn addresses(
     round: &Round<'_>,
     router: &str,
 ) -> Result<BTreeMap<String, Ipv4Addr>, Outcome> {
-    let address = round
-        .routers
-        .get(round.run, router)
-        .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })?;
+    let address = round.routers.get(round.run, router).await.map_err(failed)?;
     Ok(address.map(|address| (router.to_owned(), address)).into_iter().collect())
 }
 
@@ -52,10 +49,11 @@ pub(super) async fn router_target(
 
 async fn reachable_router(round: &Round<'_>, change: &Change) -> Result<HostTarget, Outcome> {
     router_target(round, change).await?.ok_or_else(|| {
-        failed(
-            &format!("there is no way to router {} yet", change.address.name),
-            "it must join the tailnet first; run the same command again",
-        )
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("router {} cannot be reached yet", change.address.name),
+            "the router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
@@ -74,13 +72,8 @@ pub(super) async fn join_tailnet(round: &Round<'_>, change: &Change) -> Result<(
     }
     let tag = round.run.scope.topology.tailnet.tag.as_str();
     let description = format!("stargate {}", change.address.name);
-    let auth_key = round
-        .run
-        .doors
-        .tailnet
-        .create_auth_key(tag, &description)
-        .await
-        .map_err(|error| failed(&error, error.remedy()))?;
+    let auth_key =
+        round.run.doors.tailnet.create_auth_key(tag, &description).await.map_err(failed)?;
     let join = RouterChange::JoinTailnet { auth_key };
     hosts.change_router(&target, &join).await.map_err(|error| of_host(&error))
 }

@@ -9,32 +9,20 @@ use crate::apply::Round;
 use crate::apply::events::Outcome;
 use crate::plan::Change;
 use crate::provider::access::ClusterAccess;
-use crate::provider::cluster::ClusterError;
+use crate::refresh::no_cluster;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 
 /// How long Cilium's agent may take to make a worker's CiliumNode.
 const AGENT_WITHIN: Duration = Duration::from_secs(180);
 const AGENT_POLL: Duration = Duration::from_secs(2);
 
-/// The open door, or the reason why there is none.
+/// The client of the cluster.
+///
+/// # Errors
+///
+/// The cluster had no usable credentials when the round began.
 pub(super) fn access<'a>(round: &'a Round<'_>) -> Result<&'a ClusterAccess, Outcome> {
-    round
-        .access
-        .as_ref()
-        .ok_or_else(|| failed(&"there is no way to the cluster yet", "run the same command again"))
-}
-
-pub(super) fn of_cluster(error: &ClusterError) -> Outcome {
-    let remedy = match error.conflicting_manager() {
-        Some(manager) => format!(
-            "`{manager}` holds the field: have it let go, or delete the object and apply again"
-        ),
-        None if error.is_refused() => {
-            "give the identity the role `Azure Kubernetes Service Cluster Admin`".to_owned()
-        }
-        None => "check the API server's health, then run the same command again".to_owned(),
-    };
-    failed(error, remedy)
+    round.access.as_ref().ok_or_else(|| failed(no_cluster()))
 }
 
 /// Applies an object. It carries our mark or is made by us, so its fields are
@@ -46,14 +34,14 @@ pub(super) async fn apply(
 ) -> Result<(), Outcome> {
     let door = &access(round)?.door;
     let applied = door.apply(manifest, &change.address.side, true).await;
-    applied.map(drop).map_err(|error| of_cluster(&error))
+    applied.map(drop).map_err(failed)
 }
 
 /// Deletes an object and waits until it is gone.
 pub(super) async fn delete(round: &Round<'_>, manifest: &Manifest) -> Result<(), Outcome> {
     let door = &access(round)?.door;
     let namespace = manifest.namespace.as_deref();
-    door.delete(manifest.kind, namespace, &manifest.name).await.map_err(|error| of_cluster(&error))
+    door.delete(manifest.kind, namespace, &manifest.name).await.map_err(failed)
 }
 
 /// Sets a worker's pod CIDRs, once Cilium's agent has made the object.
@@ -66,7 +54,7 @@ pub(super) async fn cilium_node(round: &Round<'_>, node: &CiliumNode) -> Result<
             Err(error) if error.is_not_found() && Instant::now() < deadline => {
                 tokio::time::sleep(AGENT_POLL).await;
             }
-            Err(error) => return Err(of_cluster(&error)),
+            Err(error) => return Err(failed(error)),
         }
     }
 }

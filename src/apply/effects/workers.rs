@@ -13,6 +13,7 @@ use crate::bootstrap::{
     self, ComesBack, HostFate, JoinContext, LeaveContext, RebootContext, StepEvent, WorkerSettings,
 };
 use crate::desired::labels;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::HostTarget;
@@ -52,8 +53,11 @@ async fn reachable_worker(
     worker: &Worker,
 ) -> Result<HostTarget, Outcome> {
     worker_target(round, change, worker).await?.ok_or_else(|| {
-        let remedy = "its datacenter's router must join the tailnet first; run the command again";
-        failed(&format!("there is no way to worker {} yet", worker.name), remedy)
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("worker {} cannot be reached yet", worker.name),
+            "its datacenter's router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
@@ -82,7 +86,7 @@ pub(super) async fn join(
     };
     let teller = ProgressSink::of(round, change);
     let joined = bootstrap::join(&context, &|event| teller.tell(event)).await;
-    joined.map(drop).map_err(|error| failed(&error, error.remedy.clone()))
+    joined.map(drop).map_err(failed)
 }
 
 fn settings(
@@ -93,8 +97,11 @@ fn settings(
     let access = access(round)?;
     let profiles = &round.run.scope.topology.profiles;
     let Some(profile) = profiles.get(profile) else {
-        let problem = format!("there is no profile {profile} in the topology");
-        return Err(failed(&problem, "write the profile, or give the worker another one"));
+        return Err(failed(Failure::new(
+            Code::UnknownProfile,
+            format!("the topology has no profile {profile}"),
+            format!("add [profiles.{profile}], or set another profile for worker {}", worker.name),
+        )));
     };
     let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
     Ok(WorkerSettings {
@@ -128,7 +135,7 @@ pub(super) async fn reboot(
     };
     let teller = ProgressSink::of(round, change);
     let rebooted = bootstrap::reboot(&context, &|event| teller.tell(event)).await;
-    rebooted.map_err(|error| failed(&error, error.remedy.clone()))
+    rebooted.map_err(failed)
 }
 
 /// Takes a worker out of the cluster.
@@ -157,7 +164,7 @@ pub(super) async fn leave(
     };
     let teller = ProgressSink::of(round, change);
     let left = bootstrap::leave(&context, &|event| teller.tell(event)).await;
-    let left = left.map_err(|error| failed(&error, error.remedy.clone()))?;
+    let left = left.map_err(failed)?;
     round.unfinished.put(left.operation);
     Ok(())
 }

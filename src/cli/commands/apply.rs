@@ -15,7 +15,7 @@ use crate::cli::exit;
 use crate::cli::session::{RefreshOptions, Session};
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
 use crate::plan::{Plan, PlanStatus, Severity, WorkerRequest};
 use crate::render::Purpose;
@@ -270,10 +270,10 @@ fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError
     };
     for (address, outcome) in &applied.outcomes {
         match outcome {
-            Outcome::Failed { reason, remedy } => ui.error(
-                &CliError::coded(Code::StepFailed, format!("{address}: {reason}"))
-                    .hint(remedy.clone()),
-            ),
+            Outcome::Failed(failure) => {
+                let message = format!("{address}: {failure}");
+                ui.error(&CliError::from(Failure { message, ..failure.clone() }));
+            }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
                     .hint("make a new plan: it will see what changed"),

@@ -93,9 +93,10 @@ fn tell(
 /// there is known.
 fn unread(plan: &Plan) -> Vec<String> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
+    let errors = errors
+        .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
     let told = |gap: &crate::inventory::Gap| {
-        format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
+        format!("{} could not be read: {}; {}", gap.source, gap.failure.message, gap.failure.remedy)
     };
     plan.unexplained_gaps().map(told).chain(errors).collect()
 }

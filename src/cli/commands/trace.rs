@@ -161,7 +161,10 @@ fn tell(
 fn with_gaps(error: CliError, sources: Sources<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
-        error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
+        error.hint(format!(
+            "{} could not be read: {}; {}",
+            gap.source, gap.failure.message, gap.failure.remedy
+        ))
     })
 }
 

@@ -68,7 +68,7 @@ impl Question {
 pub fn find_remedy(sources: Sources<'_>, question: Question) -> Remedy {
     let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
     if let Some(error) = errors.into_iter().next() {
-        let (message, remedy) = (error.message.clone(), error.remedy.clone());
+        let (message, remedy) = (error.failure.message.clone(), error.failure.remedy.clone());
         return Remedy::Correct { message, remedy };
     }
     if let Some(changes) = step_by_step(sources, question) {
@@ -164,8 +164,8 @@ pub(super) fn read(sources: Sources<'_>, provenance: &Provenance) -> Remedy {
     let of_host = || inventory.gap_at(&Source::Host(address.name.clone()));
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
-        let reason = format!("{} could not be read: {}", gap.source, gap.reason);
-        return Remedy::Read { reason, remedy: gap.remedy.clone() };
+        let reason = format!("{} could not be read: {}", gap.source, gap.failure);
+        return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {
         (Kind::Worker, _) => Remedy::LookAtHost(address.clone()),

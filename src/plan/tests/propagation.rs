@@ -160,7 +160,7 @@ fn what_would_be_made_beside_a_gap_waits_and_what_is_there_is_mended() {
         .has("route-table/dc/old", table("10.1.0.0/16"));
     let plan = case.without(Source::Tailscale).plan();
     assert_eq!(done(&plan), ["~ route-table/dc/old"]);
-    assert_eq!(blocked(&plan, "route-table/dc/new").code, Code::SourceGap);
+    assert_eq!(blocked(&plan, "route-table/dc/new").failure.code, Code::SourceGap);
 }
 
 #[test]

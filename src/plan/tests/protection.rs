@@ -33,7 +33,11 @@ fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
     let plan = protected().plan_to_destroy();
     for home in [GROUP, SUBNET, NIC, MACHINE] {
         let blocked = blocked(&plan, home);
-        assert_eq!((blocked.code, blocked.action), (Code::Protected, Action::Delete), "{home}");
+        assert_eq!(
+            (blocked.failure.code, blocked.action),
+            (Code::Protected, Action::Delete),
+            "{home}"
+        );
         let itself = home == MACHINE;
         assert_eq!(blocked.caused_by, (!itself).then(|| address(MACHINE)), "{home}");
     }
@@ -55,7 +59,7 @@ fn what_the_protected_points_at_stays_and_the_rest_goes() {
     let plan = protected().plan_to_destroy();
     assert_eq!(done(&plan), ["- route-table/dc/unused"]);
     let table = blocked(&plan, TABLE);
-    assert_eq!((table.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
+    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
     assert!(table.reason.contains("rests on it"), "{}", table.reason);
 }
 
@@ -68,7 +72,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let kept = with_stranger(Case::default().keeps(GROUP, group("here"), nothing_special));
     assert!(kept.plan().is_empty(), "as long as the group stays, it may hold what it likes");
     let plan = kept.plan_to_destroy();
-    assert_eq!(blocked(&plan, GROUP).code, Code::GroupHoldsForeign);
+    assert_eq!(blocked(&plan, GROUP).failure.code, Code::GroupHoldsForeign);
     let moved = kept.wants(GROUP, group("there"), nothing_special).keeps(
         TABLE,
         table("10.0.0.0/8"),
@@ -77,7 +81,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let plan = moved.plan();
     assert!(plan.changes.is_empty(), "{}", super::told(&plan));
     let group = blocked(&plan, GROUP);
-    assert_eq!((group.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
     assert!(group.reason.contains("theirs"), "{}", group.reason);
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
 }

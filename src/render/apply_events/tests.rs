@@ -17,7 +17,7 @@ fn story() -> Vec<Event> {
     let finished = |address: &crate::resource::Address, action, outcome, milliseconds| {
         Event::StepFinished { address: address.clone(), action, outcome, milliseconds }
     };
-    let failed = Outcome::Failed { reason: "403 from Azure".into(), remedy: "log in anew".into() };
+    let failed = Outcome::Failed(Failure::new(Code::AzureRefused, "403 from Azure", "log in anew"));
     vec![
         Event::RoundStarted { round: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },

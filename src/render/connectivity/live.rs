@@ -13,6 +13,7 @@ use super::trace::help;
 use super::wording::{self, Wording};
 use crate::connectivity::{Comparison, Difference, PathModel, Stranger};
 use crate::dataplane::{End, Verdict};
+use crate::diagnostics::Failure;
 use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 use crate::refresh::measure::Unmeasured;
 use crate::render::style::{Role, Style};
@@ -258,8 +259,8 @@ impl Live<'_> {
         let health = self.health();
         match self.outcome {
             Err(error) => {
-                let (code, message) = (error.code().to_string(), error.to_string());
-                let error = Some(ErrorJson { code, message, remedy: error.remedy() });
+                let Failure { code, message, remedy, .. } = Failure::from(error);
+                let error = Some(ErrorJson { code: code.to_string(), message, remedy });
                 LiveJson { health, error, measured: None }
             }
             Ok((measurement, found)) => {
@@ -304,11 +305,12 @@ impl Live<'_> {
 }
 
 fn unmeasured(error: &Unmeasured, style: Style) -> Vec<String> {
-    let title = format!("error[{}]: ", error.code());
-    let wrapped = wrap(&error.to_string(), &title, &" ".repeat(title.len()));
+    let failure = Failure::from(error);
+    let title = format!("error[{}]: ", failure.code);
+    let wrapped = wrap(&failure.message, &title, &" ".repeat(title.len()));
     let mut lines: Vec<String> =
         wrapped.into_iter().map(|line| style.paint(Role::Error, line)).collect();
-    lines.extend(help(&error.remedy(), style));
+    lines.extend(help(&failure.remedy, style));
     lines.extend([String::new(), style.paint(Role::Error, "Nothing was measured.")]);
     lines
 }

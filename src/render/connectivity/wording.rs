@@ -178,7 +178,9 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
             let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("`stargate apply` mends it; it changes {}", names.join(", "))
         }
-        Remedy::Decide(blocked) => format!("{}; {}", blocked.reason, blocked.remedy),
+        Remedy::Decide(blocked) => {
+            format!("{}; {}", blocked.failure.message, blocked.failure.remedy)
+        }
         Remedy::Wait(address) => {
             format!("`stargate apply` goes on with {address} once what it waits for is there")
         }

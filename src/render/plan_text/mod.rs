@@ -26,6 +26,8 @@ pub struct Options {
     pub purpose: Purpose,
     /// Every field of every change, and nothing cut.
     pub full: bool,
+    /// The chain of causes below each failure.
+    pub verbose: bool,
 }
 
 /// Renders a plan; the last line is its sum.

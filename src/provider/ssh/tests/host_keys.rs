@@ -4,7 +4,7 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, PublicKeyBase64, key::safe_
 
 use super::server::TestServer;
 use super::{Home, behind, hello, new_key, target};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::host::{HostError, HostTarget};
 use crate::provider::ssh::host_keys::{HostKeyError, fingerprint};
 use crate::provider::ssh::{Shell, SshError, SshShell};
@@ -59,10 +59,10 @@ async fn an_unknown_host_is_refused_where_keys_must_be_known() {
     let error = case.connect(&case.strict()).await.unwrap_err();
     assert!(matches!(error, HostKeyError::Unknown { .. }), "{error}");
     assert!(error.to_string().contains(&case.fingerprint()), "{error}");
-    assert!(error.remedy().contains("accept-new"));
+    assert!(Failure::from(&error).remedy.contains("accept-new"));
     assert!(!case.home.known_hosts().exists());
     let error = HostError::from(SshError::from(error));
-    assert_eq!(error.code(), Some(Code::HostKeyUntrusted));
+    assert_eq!(Failure::from(&error).code, Code::HostKeyUntrusted);
 }
 
 #[tokio::test]
@@ -91,8 +91,8 @@ async fn a_changed_key_stops_that_host() {
             assert!(shown.contains(part), "{shown}");
         }
         let error = HostError::from(SshError::from(error));
-        assert_eq!(error.code(), Some(Code::HostKeyChanged));
-        assert!(error.remedy().contains(&place), "{}", error.remedy());
+        assert_eq!(Failure::from(&error).code, Code::HostKeyChanged);
+        assert!(Failure::from(&error).remedy.contains(&place), "{}", Failure::from(&error).remedy);
     }
 }
 
@@ -199,5 +199,5 @@ async fn a_host_known_by_an_rsa_key_alone_is_not_taken_for_a_new_one() {
     case.home.write_known_hosts("router ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQA=\n");
     let error = case.connect(&case.lenient()).await.unwrap_err();
     assert!(matches!(error, HostKeyError::Unsupported { .. }), "{error}");
-    assert!(error.remedy().contains("ssh-rsa"));
+    assert!(Failure::from(&error).remedy.contains("ssh-rsa"));
 }
