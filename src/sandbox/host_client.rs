@@ -82,7 +82,8 @@ impl SharedWorld {
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
             Disposition::Lose => return Err(lost(target)),
-            Disposition::Refuse { status, .. } => {
+            Disposition::Fail(error) => return Err(error),
+            Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
                 return Err(failed(target, doing, format!("exit status {status}")));
             }
         }
