@@ -27,8 +27,8 @@
 //! - *all to create*: the cluster's facts are known and nothing else exists.
 //! - *all to delete*: nothing is wanted and everything is there.
 //!
-//! A time is that of `desired::build` and `plan::plan` together until the plan
-//! is there, the median of several runs after one that does not count; what it
+//! A time is that of `plan::plan`, which the commands call too, until the plan is
+//! there: desired state, order and reachability included. It is the median of several runs after one that does not count; what it
 //! takes to give the memory of both back is left out. The last column is the
 //! slope of the time over the size, both as logarithms: 1 is linear.
 //!
@@ -43,14 +43,14 @@ mod validate;
 #[path = "planning/world.rs"]
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use stargate::desired::{DesiredSet, build};
 use stargate::inventory::Inventory;
-use stargate::plan::{Plan, PlanInput, plan};
+use stargate::plan::preflight::TailnetFacts;
+use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use table::Row;
 use world::{Shape, World};
 
@@ -110,15 +110,8 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
         if !is_chosen(name) {
             continue;
         }
-        let run = || -> Result<(DesiredSet, Plan), Box<dyn Error>> {
-            let desired = match wanted {
-                true => build(&world.topology, &world.facts)?,
-                false => DesiredSet::default(),
-            };
-            let plan = planned(&world, &desired, inventory);
-            Ok((desired, plan))
-        };
-        let (_, first) = run()?;
+        let run = || Ok(planned(&world, inventory, !wanted));
+        let first: Plan = run()?;
         if !expected.contains(&first.changes.len()) || !first.blocked.is_empty() {
             return Err(format!("{name}: {} changes", first.changes.len()).into());
         }
@@ -128,16 +121,15 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
     Ok(rows)
 }
 
-fn planned(world: &World, desired: &DesiredSet, inventory: &Inventory) -> Plan {
-    plan(PlanInput {
-        topology: world.topology.name.as_str(),
-        desired,
+/// The plan that the commands make, by the same function.
+fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
+    plan(PlanningInput {
+        topology: &world.topology,
+        options: &PlanOptions { destroy, ..PlanOptions::default() },
+        facts: &world.facts,
         inventory,
+        tailnet: &TailnetFacts::default(),
         findings: &[],
-        adopt: &BTreeSet::new(),
-        protected: &BTreeMap::new(),
-        rollout: &world.topology.rollout,
-        worker_request: None,
         requests: &BTreeMap::new(),
     })
 }

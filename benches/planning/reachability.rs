@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
 
 fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     let world = World::new(shape)?;
-    let plan = planned(&world, &world.desired, &world.inventory);
+    let plan = planned(&world, &world.inventory, false);
     let sources = sources(&world, &plan);
     let nodes = u64::from(shape.datacenters * shape.workers + shape.nodes);
     let run = || {
@@ -77,7 +77,7 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
 /// and in between.
 fn lines() -> Result<Vec<Row>, Box<dyn Error>> {
     let world = World::new(MIDDLE)?;
-    let plan = planned(&world, &world.desired, &world.drifted);
+    let plan = planned(&world, &world.drifted, false);
     let sources = Sources { inventory: &world.drifted, ..sources(&world, &plan) };
     let row = |case: &str, times| Row {
         case: case.to_owned(),
@@ -121,7 +121,7 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     let numbers = case.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
     let world = World::new(Shape { datacenters, workers, nodes })?;
-    let plan = planned(&world, &world.desired, &world.inventory);
+    let plan = planned(&world, &world.inventory, false);
     // The peak of making the world does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;

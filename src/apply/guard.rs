@@ -69,15 +69,10 @@ fn created_meanwhile(change: &Change, current: &Observed) -> GuardVerdict {
     }
     // A host, a Node or a device that came up by itself is there before it is
     // configured: that is no interference.
-    match &current.resource {
-        Resource::RouterHost(_)
-        | Resource::Worker(_)
-        | Resource::CiliumNode(_)
-        | Resource::AdvertisedRoutes(_)
-        | Resource::ApprovedRoutes(_)
-        | Resource::TailnetDevice(_) => GuardVerdict::Act,
-        _ => GuardVerdict::Stale("it was made meanwhile, and differs".to_owned()),
+    if current.resource.kind().facts().appears_by_itself {
+        return GuardVerdict::Act;
     }
+    GuardVerdict::Stale("it was made meanwhile, and differs".to_owned())
 }
 
 /// Whether a machine is connected at the moment, or how far its making is,

@@ -150,23 +150,9 @@ mod tests {
     }
 
     fn change(name: &str, action: Action, depends_on: &[&str]) -> Change {
-        Change {
-            address: address(name),
-            key: ObjectKey::Host(name.to_owned()),
-            action,
-            differences: Vec::new(),
-            before: None,
-            after: None,
-            ownership: None,
-            depends_on: depends_on.iter().map(|name| address(name)).collect(),
-            destroy_after: Vec::new(),
-            create_after_destroy_of: Vec::new(),
-            planned_because_of: String::new(),
-            caused_by: None,
-            interrupts: None,
-            wave: None,
-            requested: false,
-        }
+        let mut change = Change::new(address(name), ObjectKey::Host(name.to_owned()), action, "");
+        change.depends_on = depends_on.iter().map(|name| address(name)).collect();
+        change
     }
 
     fn take_ready(steps: &mut Steps) -> Vec<StepId> {

@@ -6,7 +6,8 @@ use super::Progress;
 use super::error::LeaveError;
 use super::step::{Stage, StepEvent};
 use crate::diagnostics::{Code, Failure};
-use crate::provider::cluster::{ClusterClient, ClusterError, NodeFacts};
+use crate::provider::cluster::{ClusterError, NodeFacts};
+use crate::provider::read_write::ClusterWrite;
 
 /// Cordons a worker and has its pods evicted; answers how many went.
 ///
@@ -17,7 +18,7 @@ use crate::provider::cluster::{ClusterClient, ClusterError, NodeFacts};
 ///
 /// The cluster did not do its part, or pods do not go.
 pub(super) async fn clear(
-    cluster: &ClusterClient,
+    cluster: &dyn ClusterWrite,
     node: &NodeFacts,
     within: Duration,
     progress: &Progress<'_>,
@@ -47,7 +48,7 @@ pub(super) async fn clear(
 }
 
 async fn evict(
-    cluster: &ClusterClient,
+    cluster: &dyn ClusterWrite,
     name: &str,
     within: Duration,
     progress: &Progress<'_>,

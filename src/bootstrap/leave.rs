@@ -7,9 +7,10 @@ use super::record::{Records, Subject};
 use super::step::{Stage, StepEvent};
 use super::{Now, Progress, drain};
 use crate::provider::cluster::{
-    ClusterClient, ClusterError, OperationKind, OperationRecord, ServerState, ServerStatus,
+    ClusterError, OperationKind, OperationRecord, ServerState, ServerStatus,
 };
-use crate::provider::host::{HostClient, HostTarget, WorkerStep};
+use crate::provider::host::{HostTarget, WorkerStep};
+use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -26,9 +27,9 @@ pub enum HostFate {
 #[derive(Clone)]
 pub struct LeaveContext<'a> {
     /// The door to hosts.
-    pub hosts: &'a dyn HostClient,
+    pub hosts: &'a dyn HostWrite,
     /// The door to the cluster.
-    pub cluster: &'a ClusterClient,
+    pub cluster: &'a dyn ClusterWrite,
     /// The worker.
     pub worker: WorkerName,
     /// Its host and the way to it, where there is one.

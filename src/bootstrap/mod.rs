@@ -23,8 +23,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::desired::digest::canonical_digest;
-use crate::provider::cluster::{ClusterClient, OperationKind, OperationRecord};
-use crate::provider::host::{HostClient, HostTarget, KubeletConfiguration};
+use crate::provider::cluster::{OperationKind, OperationRecord};
+use crate::provider::host::{HostTarget, KubeletConfiguration};
+use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::resource::host::{KernelRoute, Worker};
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
@@ -49,9 +50,9 @@ pub type Now<'a> = dyn Fn() -> Timestamp + Send + Sync + 'a;
 #[derive(Clone)]
 pub struct JoinContext<'a> {
     /// The door to hosts.
-    pub hosts: &'a dyn HostClient,
+    pub hosts: &'a dyn HostWrite,
     /// The door to the cluster.
-    pub cluster: &'a ClusterClient,
+    pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,
     /// What the worker shall be.

@@ -10,8 +10,9 @@ use super::step::{Stage, StepEvent};
 use super::waiting::POLL;
 use super::{Now, Progress, drain};
 use crate::diagnostics::{Code, Failure};
-use crate::provider::cluster::{ClusterClient, ClusterError, NodeFacts, OperationKind};
-use crate::provider::host::{HostClient, HostError, HostTarget, WorkerStep};
+use crate::provider::cluster::{ClusterError, NodeFacts, OperationKind};
+use crate::provider::host::{HostError, HostTarget, WorkerStep};
+use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -24,9 +25,9 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub struct RebootContext<'a> {
     /// The door to hosts.
-    pub hosts: &'a dyn HostClient,
+    pub hosts: &'a dyn HostWrite,
     /// The door to the cluster.
-    pub cluster: &'a ClusterClient,
+    pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,
     /// The worker.

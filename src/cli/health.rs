@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::apply::Planned;
+use crate::pipeline::Planned;
 use crate::provider::cluster::PastOperation;
 use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
 use crate::resource::host::Worker;
@@ -16,7 +16,8 @@ pub(crate) fn status(
 ) -> StatusTable {
     let shown = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
     let rows = planned
-        .desired
+        .plan
+        .desired()
         .iter()
         .filter(|resource| shown.contains(&resource.address.kind))
         .map(|resource| {

@@ -5,6 +5,7 @@ mod commands;
 pub mod error;
 pub mod exit;
 mod health;
+mod interrupt;
 mod logging;
 mod overview;
 mod sandbox_state;
@@ -28,6 +29,7 @@ pub use ui::Ui;
 use crate::render::Style;
 
 use arguments::{Arguments, Command};
+use session::reading;
 
 /// Runs the program: parses the command line, runs the command, tells an error.
 pub fn main() -> ExitCode {
@@ -71,17 +73,31 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Schema(schema) => commands::schema::run(schema, ui),
         Command::Explain(explain) => commands::explain::run(explain, ui),
         Command::Completions(completions) => commands::completions::run(completions, ui),
-        Command::Plan(plan) => wait(commands::plan::run(plan, global, ui)),
+        Command::Plan(plan) => {
+            wait(reading(global, ui, async |session| commands::plan::run(plan, session, ui).await))
+        }
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
-        Command::Drift(drift) => wait(commands::drift::run(drift, global, ui)),
+        Command::Drift(drift) => wait(reading(global, ui, async |session| {
+            commands::drift::run(drift, session, ui).await
+        })),
         Command::Destroy(destroy) => wait(commands::destroy::run(destroy, global, ui)),
         Command::Repave(repave) => wait(commands::repave::run(repave, global, ui)),
         Command::Reboot(reboot) => wait(commands::reboot::run(reboot, global, ui)),
-        Command::Status(status) => wait(commands::status::run(status, global, ui)),
-        Command::Routes(routes) => wait(commands::routes::run(routes, global, ui)),
-        Command::Trace(trace) => wait(commands::trace::run(trace, global, ui)),
-        Command::Check(check) => wait(commands::check::run(check, global, ui)),
-        Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),
+        Command::Status(status) => wait(reading(global, ui, async |session| {
+            commands::status::run(status, session, ui).await
+        })),
+        Command::Routes(routes) => wait(reading(global, ui, async |session| {
+            commands::routes::run(routes, session, ui).await
+        })),
+        Command::Trace(trace) => wait(reading(global, ui, async |session| {
+            commands::trace::run(trace, session, ui).await
+        })),
+        Command::Check(check) => wait(reading(global, ui, async |session| {
+            commands::check::run(check, session, ui).await
+        })),
+        Command::Graph(graph) => wait(reading(global, ui, async |session| {
+            commands::graph::run(graph, session, ui).await
+        })),
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
 }

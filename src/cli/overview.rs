@@ -5,10 +5,10 @@ use std::fmt::Debug;
 
 use ipnet::Ipv4Net;
 
-use crate::apply::Planned;
 use crate::desired::allocate;
 use crate::inventory::Inventory;
 use crate::net::prefix::TAILNET_RANGE;
+use crate::pipeline::Planned;
 use crate::render::table::{Cell, RouteRow, RoutesTable};
 use crate::resource::{Kind, ObjectKey, Pending, Resource};
 use crate::topology::model::{Site, Topology};
@@ -70,19 +70,11 @@ impl<'a> Tables<'a> {
     fn of(planned: &'a Planned) -> Self {
         let inventory = &planned.observation.inventory;
         let (mut wanted, mut seen) = (Holders::default(), Holders::default());
-        for resource in planned.desired.iter() {
+        for resource in planned.plan.desired().iter() {
             wanted.note(&resource.address.name, &resource.resource);
         }
         for (key, observed) in inventory.iter() {
-            let name = match key {
-                ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name(),
-                ObjectKey::Kubernetes(name) => &name.name,
-                ObjectKey::Device(name)
-                | ObjectKey::DeviceAdvertised(name)
-                | ObjectKey::DeviceApproved(name)
-                | ObjectKey::Host(name) => name,
-            };
-            seen.note(name, &observed.resource);
+            seen.note(key.name(), &observed.resource);
         }
         Self { wanted, seen, inventory }
     }

@@ -1,4 +1,4 @@
-//! A command's way to the world: the embedded one, or the real clouds.
+//! A command's clients: of the sandbox, or of the real services.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use super::arguments::Global;
 use super::error::CliError;
 use super::ui::Ui;
-use super::{sandbox_state, ssh_access, topology};
+use super::{exit, interrupt, sandbox_state, ssh_access, topology};
 use crate::apply::events::Reporter;
-use crate::apply::{Now, Run, StopSignal};
+use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
+use crate::pipeline::Pipeline;
+use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
-use crate::provider::clients::{Clients, KubeconfigConnector};
+use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
 use crate::provider::credentials::{AzureTokens, StaticToken, TailnetCredentials};
 use crate::provider::error::ApiError;
 use crate::provider::http::RequestCount;
@@ -24,7 +26,7 @@ use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
-use crate::refresh::Scope;
+use crate::refresh::{Clock, Scope};
 use crate::sandbox::serve::Server;
 use crate::sandbox::world::Endpoints;
 use crate::topology::load::Loaded;
@@ -37,49 +39,121 @@ const SANDBOX_SUBSCRIPTION: &str = crate::sandbox::arm::SUBSCRIPTION;
 const SANDBOX_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlU2FuZGJveEtleU5vdEZvclVzZUFueVdo sandbox";
 
-/// Everything that a command works with.
-pub(crate) struct Session {
+/// What a command works with that changes nothing: its clients cannot write.
+pub(crate) struct ReadSession {
     /// The topology and what is known of its file.
     pub(crate) loaded: Loaded,
-    doors: Clients,
+    clients: ReadClients,
     subscription: SubscriptionId,
     ssh_public_key: String,
     sandbox: Option<(Server, crate::sandbox::folder::Saver)>,
-    /// Asks a running apply to stop.
+    /// Asks to stop, after a signal.
     pub(crate) stop: StopSignal,
 }
 
-/// How closely the world is looked at, and whether it is to go.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RefreshOptions {
-    /// Look at the workers' hosts too.
-    pub(crate) deep: bool,
-    /// Everything is to go.
-    pub(crate) destroying: bool,
+/// What a command works with that applies plans.
+pub(crate) struct WriteSession {
+    /// What its plans are made with.
+    pub(crate) reads: ReadSession,
+    clients: Clients,
 }
 
-impl Session {
-    /// Loads the topology and opens the doors.
-    pub(crate) async fn open(global: &Global, ui: &Ui) -> Result<Self, CliError> {
-        Self::of(topology::load_or_report(global, ui)?, global).await
+/// Runs a command that changes nothing. A signal ends it.
+pub(crate) async fn reading(
+    global: &Global,
+    ui: &Ui,
+    command: impl AsyncFnOnce(&ReadSession) -> Result<u8, CliError>,
+) -> Result<u8, CliError> {
+    let stop = interrupt::watch()?;
+    let session = WriteSession::open(global, ui, stop).await?.reads;
+    let code = session.unless_interrupted(command(&session)).await;
+    session.close().await?;
+    code.unwrap_or_else(|| {
+        ui.status("Interrupted.");
+        Ok(exit::INTERRUPTED)
+    })
+}
+
+impl ReadSession {
+    /// The result of work that only reads, or `None` as soon as a signal comes.
+    pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.requested() => None,
+            result = work => Some(result),
+        }
     }
 
-    /// Opens the doors for a topology that was loaded already.
-    pub(crate) async fn of(loaded: Loaded, global: &Global) -> Result<Self, CliError> {
+    /// What is read and planned.
+    pub(crate) fn scope(&self, options: PlanOptions) -> Scope<'_> {
+        let (subscription, key) = (self.subscription.clone(), self.ssh_public_key.clone());
+        Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
+    }
+
+    /// What plans are made with.
+    pub(crate) fn pipeline<'a>(&'a self, scope: &'a Scope<'a>) -> Pipeline<'a> {
+        Pipeline { clients: &self.clients, scope, now: CLOCK }
+    }
+
+    /// Closes connections and keeps the sandbox's state.
+    pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.clients.hosts.close().await;
+        let Some((server, saver)) = self.sandbox else { return Ok(()) };
+        server.stop().await;
+        saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
+    }
+}
+
+impl WriteSession {
+    /// Loads the topology and makes the clients.
+    pub(crate) async fn open(global: &Global, ui: &Ui, stop: StopSignal) -> Result<Self, CliError> {
+        Self::of(topology::load_or_report(global, ui)?, global, stop).await
+    }
+
+    /// Makes the clients for a topology that was loaded already.
+    pub(crate) async fn of(
+        loaded: Loaded,
+        global: &Global,
+        stop: StopSignal,
+    ) -> Result<Self, CliError> {
         match global.sandbox_folder() {
-            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command).await,
+            Some(folder) => Self::open_sandbox(loaded, &folder, &global.command, stop).await,
             None => {
                 let folder = global.topology.parent().unwrap_or(Path::new(""));
-                Self::open_clouds(loaded, folder)
+                Self::open_clouds(loaded, folder, stop)
             }
         }
     }
 
-    async fn open_sandbox(loaded: Loaded, folder: &Path, command: &str) -> Result<Self, CliError> {
+    /// What plans are applied with.
+    pub(crate) fn apply_context<'a>(
+        &'a self,
+        scope: &'a Scope<'a>,
+        reporter: &'a dyn Reporter,
+    ) -> ApplyContext<'a> {
+        ApplyContext {
+            pipeline: self.reads.pipeline(scope),
+            clients: &self.clients,
+            reporter,
+            stop: self.reads.stop.clone(),
+        }
+    }
+
+    /// Closes connections and keeps the sandbox's state.
+    pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.reads.close().await
+    }
+
+    async fn open_sandbox(
+        loaded: Loaded,
+        folder: &Path,
+        command: &str,
+        stop: StopSignal,
+    ) -> Result<Self, CliError> {
         let (world, saver) = sandbox_state::open(folder, Some(&loaded.topology))?;
         world.change(|world, now| world.log.begin(command, now));
         let server = sandbox_state::serve(&world, false, folder).await?;
-        let doors = sandbox_doors(&loaded.topology, &server.endpoints, world)?;
+        let clients = sandbox_clients(&loaded.topology, &server.endpoints, world)?;
         let subscription = loaded
             .topology
             .azure
@@ -89,17 +163,18 @@ impl Session {
         let ssh_public_key =
             public_key(&loaded.topology).unwrap_or_else(|_| SANDBOX_KEY.to_owned());
         let sandbox = Some((server, saver));
-        Ok(Self {
+        let reads = ReadSession {
             loaded,
-            doors,
+            clients: clients.read_only(),
             subscription,
             ssh_public_key,
             sandbox,
-            stop: StopSignal::default(),
-        })
+            stop,
+        };
+        Ok(Self { reads, clients })
     }
 
-    fn open_clouds(loaded: Loaded, folder: &Path) -> Result<Self, CliError> {
+    fn open_clouds(loaded: Loaded, folder: &Path, stop: StopSignal) -> Result<Self, CliError> {
         let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let subscription = loaded
             .topology
@@ -119,64 +194,40 @@ impl Session {
         let limits = Limits::published();
         let kubeconfig = chosen_kubeconfig(&lookup)?;
         let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
-        let doors = Clients {
+        let clients = Clients {
             kubeconfig,
-            arm: ArmClient::new(
+            azure: Arc::new(ArmClient::new(
                 transport.clone(),
                 PUBLIC_CLOUD,
                 Arc::new(azure),
                 limits.clone(),
                 requests.clone(),
-            ),
-            tailnet: TailnetClient::new(
+            )),
+            tailnet: Arc::new(TailnetClient::new(
                 transport,
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
                 limits,
                 requests.clone(),
-            ),
-            connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            )),
+            cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
             hosts,
             requests,
         };
-        Ok(Self {
+        let reads = ReadSession {
             loaded,
-            doors,
+            clients: clients.read_only(),
             subscription,
             ssh_public_key,
             sandbox: None,
-            stop: StopSignal::default(),
-        })
-    }
-
-    /// How the world is looked at.
-    pub(crate) fn scope(&self, look: RefreshOptions) -> Scope<'_> {
-        let mut scope = Scope::new(
-            &self.loaded.topology,
-            self.subscription.clone(),
-            self.ssh_public_key.clone(),
-        );
-        scope.deep = look.deep;
-        scope.destroying = look.destroying;
-        scope
-    }
-
-    /// What an apply works with.
-    pub(crate) fn run<'a>(&'a self, scope: &'a Scope<'a>, reporter: &'a dyn Reporter) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now: CLOCK, stop: self.stop.clone() }
-    }
-
-    /// Hangs up, keeps the sandbox's world and closes it.
-    pub(crate) async fn close(self) -> Result<(), CliError> {
-        self.doors.hosts.close().await;
-        let Some((server, saver)) = self.sandbox else { return Ok(()) };
-        server.stop().await;
-        saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
+            stop,
+        };
+        Ok(Self { reads, clients })
     }
 }
 
-const CLOCK: &Now = &Timestamp::now;
+const CLOCK: &Clock = &Timestamp::now;
 
 fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     install_cryptography();
@@ -186,7 +237,7 @@ fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 
 /// The real clients, pointed at the sandbox's faces. It has no limits of its
 /// own to be held to.
-fn sandbox_doors(
+fn sandbox_clients(
     topology: &Topology,
     endpoints: &Endpoints,
     world: crate::sandbox::SharedWorld,
@@ -196,22 +247,22 @@ fn sandbox_doors(
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             transport.clone(),
             &endpoints.azure,
             token,
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             transport,
             &endpoints.tailscale,
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("sandbox")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+        )),
+        cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::CliError;
 use crate::diagnostics::Code;
-use crate::provider::host::HostClient;
+use crate::provider::host::HostWrite;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::ssh::host_keys::KnownHostFiles;
 use crate::provider::ssh::settings::KEY_VARIABLE;
@@ -19,7 +19,7 @@ pub(super) fn hosts(
     folder: &Path,
     public_key: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Arc<dyn HostClient>, CliError> {
+) -> Result<Arc<dyn HostWrite>, CliError> {
     let settings = settings(topology, folder, public_key, lookup)?;
     let noted = match topology.ssh.host_keys {
         HostKeyPolicy::AcceptNew => Some(settings.known_hosts.clone()),

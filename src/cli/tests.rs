@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::arguments::Global;
+use super::session::ReadSession;
 use super::ui::testing::user;
 use super::*;
 use crate::diagnostics::Code;
@@ -22,6 +23,20 @@ fn ran(line: &str) -> (u8, String, String) {
         error.exit
     });
     (code, out.text(), err.text())
+}
+
+/// A command that changes nothing gets a session whose clients cannot write; see
+/// [`crate::provider::read_write`].
+#[test]
+fn commands_that_change_nothing_cannot_write() {
+    fn only_reads<A>(_: impl AsyncFn(&A, &ReadSession, &Ui) -> Result<u8, CliError>) {}
+    only_reads(commands::plan::run);
+    only_reads(commands::drift::run);
+    only_reads(commands::status::run);
+    only_reads(commands::check::run);
+    only_reads(commands::trace::run);
+    only_reads(commands::routes::run);
+    only_reads(commands::graph::run);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The channels to the user: data on stdout, everything else on stderr.
 
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::apply::StopSignal;
 use crate::diagnostics::Code;
 use crate::render::{Role, Style};
 
@@ -16,7 +17,7 @@ type Channel = Mutex<Box<dyn Write + Send>>;
 pub struct Ui {
     out: Channel,
     err: Channel,
-    input: Mutex<Box<dyn BufRead + Send>>,
+    input: Arc<Mutex<Box<dyn BufRead + Send>>>,
     out_style: Style,
     err_style: Style,
     quiet: bool,
@@ -41,7 +42,7 @@ impl Ui {
             err_style: style(global.color, &io::stderr()),
             out: Mutex::new(Box::new(io::stdout())),
             err: Mutex::new(Box::new(io::stderr())),
-            input: Mutex::new(Box::new(io::BufReader::new(io::stdin()))),
+            input: Arc::new(Mutex::new(Box::new(io::BufReader::new(io::stdin())))),
             quiet: global.quiet,
             verbose: global.verbose,
             terminals,
@@ -119,14 +120,20 @@ impl Ui {
         self.tell(text);
     }
 
-    /// Asks for approval: only the word `yes` is one.
+    /// Asks for approval: only the word `yes` is one. `None` if a signal came
+    /// before the answer.
     ///
     /// # Errors
     ///
-    /// Nobody is there to answer.
-    pub fn approve(&self, question: &str, yes: bool) -> Result<bool, CliError> {
+    /// There is no terminal to ask at, or it cannot be read.
+    pub async fn approve(
+        &self,
+        question: &str,
+        yes: bool,
+        stop: &StopSignal,
+    ) -> Result<Option<bool>, CliError> {
         if yes {
-            return Ok(true);
+            return Ok(Some(true));
         }
         if !self.terminals.input {
             return Err(CliError::coded(
@@ -137,13 +144,31 @@ impl Ui {
             .hint("or save it with `stargate plan --out FILE`, and apply that file"));
         }
         self.tell(&format!("{question}\nOnly `yes` is taken for an answer: "));
-        let mut answer = String::new();
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        input.read_line(&mut answer).map_err(|error| {
+        let answer = tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(None),
+            answer = self.read_line() => answer,
+        };
+        let answer = answer.map_err(|error| {
             CliError::coded(Code::ApprovalNeeded, format!("the answer cannot be read: {error}"))
                 .hint("pass `--yes` where nobody can answer")
         })?;
-        Ok(answer.trim() == "yes")
+        Ok(Some(answer.trim() == "yes"))
+    }
+
+    /// Reads a line on a thread of its own, which ends with the process: a read of
+    /// the terminal cannot be taken back when a signal comes.
+    async fn read_line(&self) -> io::Result<String> {
+        let (sender, line) = tokio::sync::oneshot::channel();
+        let input = Arc::clone(&self.input);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+            let read = input.read_line(&mut line).map(|_| line);
+            // Nobody waits for the line if a signal came first.
+            drop(sender.send(read));
+        });
+        line.await.unwrap_or_else(|_| Err(ErrorKind::UnexpectedEof.into()))
     }
 
     fn tell(&self, text: &str) {
@@ -204,7 +229,7 @@ pub(crate) mod testing {
         let ui = Ui {
             out: Mutex::new(Box::new(out.clone())),
             err: Mutex::new(Box::new(err.clone())),
-            input: Mutex::new(Box::new(input)),
+            input: Arc::new(Mutex::new(Box::new(input))),
             out_style: Style::Plain,
             err_style: Style::Plain,
             quiet,
@@ -221,18 +246,44 @@ mod tests {
     use super::*;
     use crate::cli::exit;
 
-    #[test]
-    fn only_yes_is_a_yes() {
-        for (answer, approved) in [("yes\n", true), ("y\n", false), ("", false), ("no\n", false)] {
-            assert_eq!(user(Some(answer), false).0.approve("Apply?", false), Ok(approved));
+    async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
+        user(answer, false).0.approve("Apply?", yes, &StopSignal::default()).await
+    }
+
+    #[tokio::test]
+    async fn only_yes_is_a_yes() {
+        for (answer, is_approved) in [("yes\n", true), ("y\n", false), ("", false), ("no\n", false)]
+        {
+            assert_eq!(approved(Some(answer), false).await, Ok(Some(is_approved)));
         }
     }
 
-    #[test]
-    fn nobody_there_is_an_error_and_never_a_hang() {
-        let error = user(None, false).0.approve("Apply?", false).expect_err("nobody answers");
+    /// A terminal at which nobody types.
+    struct Silence;
+
+    impl io::Read for Silence {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_the_question() {
+        let (mut ui, _, _) = user(Some(""), false);
+        ui.input = Arc::new(Mutex::new(Box::new(io::BufReader::new(Silence))));
+        let stop = StopSignal::default();
+        let asked = stop.clone();
+        tokio::spawn(async move { asked.stop() });
+        assert_eq!(ui.approve("Apply?", false, &stop).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_error_and_never_a_hang() {
+        let error = approved(None, false).await.expect_err("nobody answers");
         assert_eq!((error.code, error.exit), (Some(Code::ApprovalNeeded), exit::ERROR));
-        assert_eq!(user(None, false).0.approve("Apply?", true), Ok(true));
+        assert_eq!(approved(None, true).await, Ok(Some(true)));
     }
 
     #[test]

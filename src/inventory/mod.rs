@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Side};
 
 pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
 pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
@@ -51,6 +51,18 @@ pub enum Source {
     Kubernetes,
     /// A host, by its name.
     Host(String),
+}
+
+impl Source {
+    /// Where the objects of a service are read; on a host, of that name.
+    pub fn of(service: &resource::Service, host: &str) -> Self {
+        match service {
+            resource::Service::Azure(_) | resource::Service::AzureProperty(_) => Self::Azure,
+            resource::Service::Tailnet => Self::Tailscale,
+            resource::Service::Kubernetes(_) => Self::Kubernetes,
+            resource::Service::Host => Self::Host(host.to_owned()),
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -133,36 +145,12 @@ impl Inventory {
 
 /// Which sources show objects of a kind.
 fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
-    match kind {
-        Kind::ResourceGroup
-        | Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => vec![Source::Azure],
-        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => {
-            vec![Source::Tailscale]
-        }
-        Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode
-        | Kind::Worker => vec![Source::Kubernetes],
+    match (&kind.facts().service, key) {
         // A router is reached by its address in the tailnet.
-        Kind::RouterHost => match key {
-            Some(ObjectKey::Host(name)) => vec![Source::Tailscale, Source::Host(name.clone())],
-            _ => vec![Source::Tailscale],
-        },
+        (resource::Service::Host, Some(ObjectKey::Host(name))) => {
+            vec![Source::Tailscale, Source::Host(name.clone())]
+        }
+        (resource::Service::Host, _) => vec![Source::Tailscale],
+        (service, _) => vec![Source::of(service, "")],
     }
 }

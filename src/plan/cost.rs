@@ -37,55 +37,24 @@ impl Cost {
     }
 }
 
-/// The API that a change goes to, and its reads and writes: the guard reads
-/// once, a long-running operation is asked once at the least, the result is
-/// read back.
+/// The API that a change goes to, and its reads and writes.
 fn calls(change: &Change) -> (Api, u64, u64) {
-    let halves = if change.action == Action::Replace { 2 } else { 1 };
-    match change.address.kind {
-        Kind::ResourceGroup => (Api::Azure, 2 * halves, halves),
-        Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => (Api::Azure, 3 * halves, halves),
-        Kind::TailnetDevice => (Api::Tailscale, 1, u64::from(change.before.is_some())),
-        Kind::AdvertisedRoutes | Kind::RouterHost => (Api::Tailscale, 1, 0),
-        Kind::ApprovedRoutes => (Api::Tailscale, 1, 1),
-        // Token, approval, pod CIDR, annotation, Operation twice, token gone.
-        Kind::Worker => (Api::Kubernetes, 6, 7),
-        _ => (Api::Kubernetes, 1, halves),
-    }
+    let phases = if change.action == Action::Replace { 2 } else { 1 };
+    let requests = change.address.kind.facts().requests;
+    // A device joins by itself: nothing is written for its creation.
+    let joins = change.address.kind == Kind::TailnetDevice && change.before.is_none();
+    let writes = if joins { 0 } else { requests.writes.of(phases) };
+    (requests.api, requests.reads.of(phases), writes)
 }
 
-/// Seconds that a change takes on real clouds, as seen in public logs.
+/// Seconds that a change usually takes.
 fn seconds(change: &Change) -> u64 {
-    match (change.address.kind, change.action) {
-        (Kind::ManagedCluster, Action::Create | Action::Replace) => 300,
-        (Kind::ManagedCluster, _) => 240,
-        (Kind::VirtualMachine, _) => 60,
-        (Kind::TailnetDevice, Action::Create | Action::Replace) => 60,
-        (Kind::Worker, Action::Create | Action::Replace) => 90,
-        (Kind::Worker, Action::Reboot) => 120,
-        (Kind::ResourceGroup, Action::Delete) => 120,
-        (Kind::NatGateway, _) => 20,
-        (Kind::RouterHost, _) => 15,
-        (
-            Kind::VirtualNetwork
-            | Kind::Subnet
-            | Kind::RouteTable
-            | Kind::RouteTableAssociation
-            | Kind::NetworkSecurityGroup
-            | Kind::PublicIpAddress
-            | Kind::NetworkInterface,
-            _,
-        ) => 10,
-        _ => 1,
+    let usual = change.address.kind.facts().seconds;
+    match change.action {
+        Action::Create | Action::Replace => usual.create,
+        Action::Update | Action::Adopt => usual.update,
+        Action::Delete => usual.delete,
+        Action::Reboot => usual.reboot,
     }
 }
 

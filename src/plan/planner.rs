@@ -1,4 +1,5 @@
-//! The planner: its main function is the table of contents.
+//! The changes between live and desired state: [`plan_changes`] is the table of
+//! contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use super::protection;
 use super::rollout;
 use super::topological_sort;
 use super::worker_request::{self, WorkerRequest};
-use super::{Action, Blocked, Change, Deferred, Finding, Plan};
+use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
@@ -19,29 +20,28 @@ use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 use crate::topology::model;
 
-/// Everything that a plan is made from.
+/// What is compared, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct PlanInput<'a> {
-    /// The topology's name.
-    pub topology: &'a str,
-    /// What should exist; empty to take everything away.
-    pub desired: &'a DesiredSet,
+pub(super) struct Comparison<'a> {
+    /// What all changes have in common for an executor.
+    pub(super) settings: &'a ApplySettings,
+    /// What should exist; empty to delete everything.
+    pub(super) desired: &'a DesiredSet,
     /// What exists.
-    pub inventory: &'a Inventory,
-    /// What was found out about the world on the way.
-    pub findings: &'a [Finding],
-    /// Objects without our mark that may be taken over.
-    pub adopt: &'a BTreeSet<Address>,
+    pub(super) inventory: &'a Inventory,
+    /// What was found while live state was read and checked.
+    pub(super) findings: &'a [Finding],
+    /// Objects that the topology does not own and that may be taken over.
+    pub(super) adopt: &'a BTreeSet<Address>,
     /// Resources that must stay, each with the protected one that it is or
-    /// that lives in it.
-    pub protected: &'a BTreeMap<Address, Address>,
+    /// that it contains.
+    pub(super) protected: &'a BTreeMap<Address, Address>,
     /// How changes reach the workers.
-    pub rollout: &'a model::Rollout,
-    /// Work on workers that somebody asks for by name; nothing else is planned
-    /// then.
-    pub worker_request: Option<&'a WorkerRequest>,
-    /// The requests that it took to read the world.
-    pub requests: &'a BTreeMap<Api, u64>,
+    pub(super) rollout: &'a model::Rollout,
+    /// Work on these workers and nothing else.
+    pub(super) worker_request: Option<&'a WorkerRequest>,
+    /// The requests that it took to read live state.
+    pub(super) requests: &'a BTreeMap<Api, u64>,
 }
 
 /// What is to be made of one resource.
@@ -62,8 +62,9 @@ pub(super) enum ResourceDecision {
 /// A verdict for each resource.
 pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 
-/// Compares what should exist with what exists.
-pub fn plan(input: PlanInput<'_>) -> Plan {
+/// Compares what should exist with what exists. What the changes do to
+/// reachability is not known yet.
+pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut verdicts = compare_each(input);
     worker_request::repave(input, &mut verdicts);
     propagation::replace_what_brings_the_absent(input, &mut verdicts);
@@ -84,18 +85,18 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     assemble(input, verdicts)
 }
 
-fn compare_each(input: PlanInput<'_>) -> ResourceDecisions {
+fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
     input.desired.iter().map(|desired| (desired.address.clone(), compare(input, desired))).collect()
 }
 
-fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision {
+fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
         return ResourceDecision::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    let waits_for = diff::pending_on(&desired.resource);
+    let waits_for = desired.resource.awaits();
     // What an unread source would have told is not to come: it is only hidden.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
         return ResourceDecision::Hidden(gap.clone());
@@ -121,7 +122,7 @@ fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> 
 }
 
 fn foreign(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
@@ -161,7 +162,7 @@ fn foreign(
 }
 
 fn differing(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
@@ -206,7 +207,7 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
 /// A route of somebody else stands where a router needs one. Whoever put it there
 /// may need it, and would put it there again.
 fn occupied(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     fields: &[FieldChange],
 ) -> Option<Blocked> {
@@ -269,31 +270,18 @@ pub(super) fn change(
     let Some(key) = desired.key.clone() else {
         return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
     };
-    let differences = observed
-        .map(|observed| diff::between(&observed.resource, &desired.resource))
-        .unwrap_or_default();
-    ResourceDecision::Change(Box::new(Change {
-        address: desired.address.clone(),
-        key,
-        action,
-        differences,
-        before: observed.map(|observed| observed.resource.clone()),
-        after: Some(desired.resource.clone()),
-        ownership: observed.map(|observed| observed.ownership.clone()),
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of: desired.planned_because_of.clone(),
-        caused_by: None,
-        interrupts: None,
-        wave: None,
-        requested: false,
-    }))
+    let address = desired.address.clone();
+    let mut change = Change::new(address, key, action, &desired.planned_because_of);
+    if let Some(observed) = observed {
+        change = change.with_before(observed);
+    }
+    ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
 }
 
-fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
-    let mut plan = Plan {
-        topology: input.topology.to_owned(),
+fn assemble(input: Comparison<'_>, verdicts: ResourceDecisions) -> PlanContents {
+    let mut plan = PlanContents {
+        topology: input.settings.owner.topology.to_string(),
+        settings: input.settings.clone(),
         changes: Vec::new(),
         deferred: Vec::new(),
         blocked: Vec::new(),
@@ -320,7 +308,7 @@ fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
 }
 
 /// A router that is offline explains why its host could not be looked at.
-fn gaps(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Gap> {
+fn gaps(input: Comparison<'_>, verdicts: &ResourceDecisions) -> Vec<Gap> {
     let offline: BTreeSet<&str> = verdicts
         .iter()
         .filter(|(address, verdict)| {

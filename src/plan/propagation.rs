@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dependencies::references;
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions, change};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
@@ -12,7 +12,7 @@ use crate::resource::{Address, ArmId, Kind, ObjectKey};
 /// A resource that comes with another one and is missing can only be had by
 /// making the other one anew: a router whose auth key lapsed unused is one.
 pub(super) fn replace_what_brings_the_absent(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     verdicts: &mut ResourceDecisions,
 ) {
     for desired in input.desired.iter() {
@@ -41,7 +41,7 @@ pub(super) fn replace_what_brings_the_absent(
 /// So that its home goes when all of it can come again, the home waits too, unless
 /// that is what is waited for.
 pub(super) fn keep_the_homes_of_the_deferred(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     verdicts: &mut ResourceDecisions,
 ) {
     let mut waiting = Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn keep_the_homes_of_the_deferred(
 }
 
 /// What a resource lives in, and what that lives in.
-fn homes(input: PlanInput<'_>, address: &Address) -> BTreeSet<Address> {
+fn homes(input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
     let mut found = BTreeSet::new();
     let mut open = vec![address.clone()];
     while let Some(address) = open.pop() {
@@ -90,7 +90,7 @@ fn is_replaced(verdict: Option<&ResourceDecision>) -> bool {
 /// What lives in something that is made anew is made anew with it, and so is
 /// what points at it: Azure deletes nothing that is pointed at.
 pub(super) fn replace_what_rests_on_the_replaced(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     verdicts: &mut ResourceDecisions,
 ) {
     let mut anew: Vec<Address> = verdicts
@@ -119,7 +119,7 @@ struct Resting<'a> {
 }
 
 impl<'a> Resting<'a> {
-    fn of(input: PlanInput<'a>) -> Self {
+    fn of(input: Comparison<'a>) -> Self {
         let mut resting = Self { living_in: BTreeMap::new(), pointing_at: BTreeMap::new() };
         for desired in input.desired.iter() {
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
@@ -136,7 +136,7 @@ impl<'a> Resting<'a> {
 
     fn on(
         &self,
-        input: PlanInput<'_>,
+        input: Comparison<'_>,
         home: &Address,
         verdicts: &ResourceDecisions,
     ) -> impl Iterator<Item = &'a DesiredResource> + use<'a> {
@@ -161,7 +161,7 @@ fn is_made_anew(verdict: &ResourceDecision) -> bool {
     )
 }
 
-fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut ResourceDecisions) {
+fn replace(input: Comparison<'_>, address: &Address, verdicts: &mut ResourceDecisions) {
     let Some(desired) = input.desired.get(address) else { return };
     let held = verdicts.get(address).is_some_and(|verdict| {
         matches!(
@@ -187,7 +187,7 @@ fn replace(input: PlanInput<'_>, address: &Address, verdicts: &mut ResourceDecis
 
 /// A change waits while what it depends on is hidden, deferred or blocked.
 pub(super) fn hold_back_what_depends_on_the_held_back(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     verdicts: &mut ResourceDecisions,
 ) {
     let mut held: Vec<Address> = verdicts

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dependencies::references;
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
@@ -20,7 +20,7 @@ pub(super) struct Retained {
 
 /// Turns a replacement or deletion of something protected, of what holds
 /// something protected, or of a group with a stranger in it, into a report.
-pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) -> Vec<Retained> {
+pub(super) fn protect(input: Comparison<'_>, verdicts: &mut ResourceDecisions) -> Vec<Retained> {
     let mut kept = Vec::new();
     for (address, verdict) in verdicts.iter_mut() {
         let ResourceDecision::Change(change) = verdict else { continue };
@@ -37,7 +37,7 @@ pub(super) fn protect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) ->
 }
 
 /// Whoever deletes a resource group deletes all that is in it.
-fn holds_foreign(input: PlanInput<'_>, change: &Change) -> Option<Blocked> {
+fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {
         Action::Delete => "it holds",
@@ -48,7 +48,7 @@ fn holds_foreign(input: PlanInput<'_>, change: &Change) -> Option<Blocked> {
     Some(blocked(change, Failure::new(Code::GroupHoldsForeign, reason, remedy)))
 }
 
-fn is_protected(input: PlanInput<'_>, change: &Change) -> Option<Blocked> {
+fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let protected = input.protected.get(&change.address)?;
     let wish = format!("it would have to be {}", change.action.participle());
     let itself = *protected == change.address;
@@ -78,7 +78,7 @@ fn blocked(change: &Change, failure: Failure) -> Blocked {
 /// Blocks the end of whatever something that stays points at or is in: Azure
 /// would refuse it, or take what stays along. Answers whether there was any.
 pub(super) fn keep_what_the_kept_rests_on(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     kept: &[Retained],
     verdicts: &mut ResourceDecisions,
 ) -> bool {
@@ -108,7 +108,7 @@ pub(super) fn keep_what_the_kept_rests_on(
     ending.len() < before
 }
 
-fn held_back(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Retained> {
+fn held_back(input: Comparison<'_>, verdicts: &ResourceDecisions) -> Vec<Retained> {
     let blocked = verdicts.values().filter_map(|verdict| match verdict {
         ResourceDecision::Blocked(blocked) => Some(blocked),
         _ => None,
@@ -125,7 +125,7 @@ fn held_back(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Retained
         .collect()
 }
 
-fn foreign(input: PlanInput<'_>) -> impl Iterator<Item = Retained> {
+fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
     let foreign = |observed: &Observed| observed.ownership == Ownership::Foreign;
     input.inventory.iter().filter(move |(_, observed)| foreign(observed)).map(|(key, _)| Retained {
         key: key.clone(),

@@ -1,6 +1,6 @@
 //! What a plan itself makes untrue.
 
-use super::{Action, Plan};
+use super::{Action, Change, PlanContents};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::Inventory;
@@ -13,10 +13,20 @@ use crate::resource::{Kind, ObjectKey};
 ///
 /// What is spelt out from the rest waits for the new values, instead of being
 /// written with the old ones and once more.
-pub fn surviving(facts: &Facts, inventory: &Inventory, plan: &Plan) -> Option<(Facts, Inventory)> {
+pub(super) fn surviving(
+    facts: &Facts,
+    inventory: &Inventory,
+    plan: &PlanContents,
+) -> Option<(Facts, Inventory)> {
+    let ends_facts = |change: &&Change| {
+        change.action == Action::Replace
+            && matches!(change.address.kind, Kind::TailnetDevice | Kind::ManagedCluster)
+    };
+    let mut replaced = plan.changes.iter().filter(ends_facts).peekable();
+    replaced.peek()?;
     let (mut facts, mut inventory) = (facts.clone(), inventory.clone());
     let mut all_stays = true;
-    for change in plan.changes.iter().filter(|change| change.action == Action::Replace) {
+    for change in replaced {
         match change.address.kind {
             Kind::TailnetDevice => {
                 all_stays &= facts.router_addresses.remove(&change.address.name).is_none();

@@ -1,6 +1,7 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +9,59 @@ use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::impact::{Reachability, Wait};
 use super::topological_sort;
-use super::{Finding, InWave, Rollout, Severity};
+use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
+use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Gap;
+use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
+
+/// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
+/// read as its [`PlanContents`] and cannot be changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+#[must_use = "a plan changes nothing unless it is applied"]
+pub struct Plan {
+    pub(super) contents: PlanContents,
+    #[serde(skip)]
+    pub(super) desired: DesiredSet,
+}
+
+impl Plan {
+    /// What exists once the plan is applied. Empty for a plan that destroys, and
+    /// for one that was read from a file, which holds only what differs.
+    pub fn desired(&self) -> &DesiredSet {
+        &self.desired
+    }
+}
+
+impl Deref for Plan {
+    type Target = PlanContents;
+
+    fn deref(&self) -> &PlanContents {
+        &self.contents
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.contents == other.contents
+    }
+}
+
+#[cfg(test)]
+impl From<PlanContents> for Plan {
+    fn from(contents: PlanContents) -> Self {
+        Self { contents, desired: DesiredSet::default() }
+    }
+}
 
 /// What would be done, in order, and what would not be and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[must_use = "a plan that nobody reads changes nothing"]
-pub struct Plan {
+pub struct PlanContents {
     /// The topology's name.
     pub topology: String,
+    /// What all changes have in common for an executor.
+    pub settings: ApplySettings,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
     /// What cannot be spelt out before something else exists.
@@ -42,7 +85,7 @@ pub struct Plan {
     pub reachability: Reachability,
 }
 
-impl Plan {
+impl PlanContents {
     /// Whether the world matches the topology, as far as it could be read.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
@@ -67,7 +110,7 @@ impl Plan {
     }
 
     /// Lets changes wait for others as well. The order is found anew.
-    pub fn wait_for(&mut self, waits: Vec<Wait>) {
+    pub(super) fn wait_for(&mut self, waits: Vec<Wait>) {
         if waits.is_empty() {
             return;
         }
@@ -146,9 +189,55 @@ pub struct Change {
     /// Whether somebody asked for it by name, though the topology need not.
     #[serde(default)]
     pub requested: bool,
+    /// What carrying it out needs beside its values.
+    pub execution: Execution,
 }
 
 impl Change {
+    /// A change without values and without dependencies. Every change is made
+    /// by this function, so a new field gets its default here.
+    pub fn new(
+        address: Address,
+        key: ObjectKey,
+        action: Action,
+        planned_because_of: impl Into<String>,
+    ) -> Self {
+        Self {
+            address,
+            key,
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: planned_because_of.into(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+            execution: Execution::default(),
+        }
+    }
+
+    /// Sets the observed value and its owner.
+    pub(super) fn with_before(mut self, observed: &Observed) -> Self {
+        self.before = Some(observed.resource.clone());
+        self.ownership = Some(observed.ownership.clone());
+        self
+    }
+
+    /// Sets the desired value and the fields in which the observed one differs
+    /// from it. Call [`Change::with_before`] first.
+    pub(super) fn with_after(mut self, desired: &Resource) -> Self {
+        self.differences =
+            self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
+        self.after = Some(desired.clone());
+        self
+    }
+
     /// Field by field. What comes or goes as a whole is spelt out of its value:
     /// a plan that held both would be twice as large and twice as long in the
     /// making.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions, change};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
@@ -39,7 +39,7 @@ impl Work {
 }
 
 /// The named workers, if that is what is asked for.
-fn named<'a>(input: PlanInput<'a>, work: Option<Work>) -> Vec<&'a DesiredResource> {
+fn named<'a>(input: Comparison<'a>, work: Option<Work>) -> Vec<&'a DesiredResource> {
     let Some(worker_request) = input
         .worker_request
         .filter(|worker_request| work.is_none_or(|work| work == worker_request.work))
@@ -58,7 +58,7 @@ fn planned_because_of(work: Work) -> String {
 }
 
 /// Has the named workers made anew, whatever state they are in.
-pub(super) fn repave(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn repave(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     for desired in named(input, Some(Work::Repave)) {
         let free = matches!(
             verdicts.get(&desired.address),
@@ -78,7 +78,7 @@ pub(super) fn repave(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
 }
 
 /// Has the named workers restarted.
-pub(super) fn reboot(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn reboot(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     for desired in named(input, Some(Work::Reboot)) {
         if matches!(verdicts.get(&desired.address), Some(ResourceDecision::Hidden(_))) {
             continue;
@@ -87,7 +87,7 @@ pub(super) fn reboot(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
     }
 }
 
-fn restart(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision {
+fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let Some(observed) = observed else {
         let reason = "it is no member of the cluster".to_owned();
@@ -148,7 +148,7 @@ fn blocked(
 
 /// Takes everything out of the plan that is neither a named worker nor lives in
 /// one. What such a worker rests on must be there.
-pub(super) fn leave_the_rest(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn leave_the_rest(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let Some(worker_request) = input.worker_request else { return };
     let mut kept = BTreeSet::new();
     for desired in named(input, None) {

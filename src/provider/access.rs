@@ -1,23 +1,48 @@
-//! From the cluster object in Azure to a client of its API server.
+//! From the cluster object in Azure to clients of its API server.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::clients::Clients;
-use super::cluster::{ClusterClient, ClusterError, KubeconfigServer, server_of_kubeconfig};
+use super::clients::{Clients, ReadClients};
+use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
 use super::error::ApiError;
+use super::read_write::{ClusterRead, ClusterWrite};
+use super::secret::Secret;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{ArmId, Owner};
 
-/// A client of the cluster, and what a joining worker needs to know of it.
+/// A client that reads the cluster, and the credentials that it was made with.
 #[derive(Debug, Clone)]
 pub struct ClusterAccess {
     /// The client.
-    pub door: ClusterClient,
+    pub client: Arc<dyn ClusterRead>,
+    /// What a client for writing is made with; see [`ClusterCredentials::connect`].
+    pub credentials: ClusterCredentials,
+}
+
+/// Credentials of the cluster that were checked against its own name, and what a
+/// joining worker needs to know of the cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterCredentials {
+    kubeconfig: Secret,
+    owner: Owner,
     /// The API server's URL.
     pub api_server: String,
     /// The cluster's CA in PEM.
     pub certificate_authority: String,
+}
+
+impl ClusterCredentials {
+    /// Makes a client that writes; no request is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// The kubeconfig cannot be used.
+    pub async fn connect(&self, clients: &Clients) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
+        clients.cluster.connect(self.kubeconfig.expose(), self.owner.clone()).await
+    }
 }
 
 /// The cluster's API server cannot be used. `Failure::from` gives the code and
@@ -73,31 +98,34 @@ impl From<&AccessError> for Failure {
     }
 }
 
-/// Gets the cluster's credentials from Azure and connects to its API server.
+/// Gets the cluster's credentials from Azure and makes a client that reads.
 ///
 /// # Errors
 ///
 /// Azure refused, or the kubeconfig names another server than the cluster's.
 pub async fn open(
-    doors: &Clients,
+    clients: &ReadClients,
     cluster: &ArmId,
     fqdn: &str,
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
-    let kubeconfig = match &doors.kubeconfig {
+    let kubeconfig = match &clients.kubeconfig {
         Some(text) => text.expose().to_owned(),
-        None => from_azure(doors, cluster).await?,
+        None => from_azure(clients, cluster).await?,
     };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;
     let certificate_authority =
         server.certificate_authority_data.as_deref().and_then(decode).unwrap_or_default();
-    let door = doors.connector.connect(&kubeconfig, owner).await?;
-    Ok(ClusterAccess { door, api_server: server.url, certificate_authority })
+    let client = clients.cluster.connect(&kubeconfig, owner.clone()).await?;
+    let kubeconfig = Secret::new(kubeconfig);
+    let api_server = server.url;
+    let credentials = ClusterCredentials { kubeconfig, owner, api_server, certificate_authority };
+    Ok(ClusterAccess { client, credentials })
 }
 
-async fn from_azure(doors: &Clients, cluster: &ArmId) -> Result<String, AccessError> {
-    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
+async fn from_azure(clients: &ReadClients, cluster: &ArmId) -> Result<String, AccessError> {
+    let answer = clients.azure.cluster_user_credential(cluster).await;
     let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
     answer
         .pointer("/kubeconfigs/0/value")

@@ -16,6 +16,7 @@ pub mod http;
 pub mod http_client;
 pub mod limits;
 pub mod printable;
+pub mod read_write;
 mod refusal;
 pub mod remote;
 pub mod reqwest_transport;

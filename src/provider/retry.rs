@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::host::{
-    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 
 /// The pauses before work is tried again.
@@ -19,12 +19,12 @@ const DELAYS: [Duration; 3] =
 /// reached at all is not waited for.
 #[derive(Debug, Clone)]
 pub struct RetryingHosts {
-    door: Arc<dyn HostClient>,
+    door: Arc<dyn HostWrite>,
 }
 
 impl RetryingHosts {
     /// The patient form of a door.
-    pub fn new(door: Arc<dyn HostClient>) -> Self {
+    pub fn new(door: Arc<dyn HostWrite>) -> Self {
         Self { door }
     }
 }
@@ -43,21 +43,28 @@ where
 }
 
 #[async_trait]
-impl HostClient for RetryingHosts {
+impl HostRead for RetryingHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         patiently(|| self.door.probe_router(target)).await
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        patiently(|| self.door.probe_worker(target)).await
+    }
+
+    async fn close(&self) {
+        self.door.close().await;
+    }
+}
+
+#[async_trait]
+impl HostWrite for RetryingHosts {
     async fn change_router(
         &self,
         target: &HostTarget,
         change: &RouterChange,
     ) -> Result<(), HostError> {
         patiently(|| self.door.change_router(target, change)).await
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        patiently(|| self.door.probe_worker(target)).await
     }
 
     async fn apply_worker_step(
@@ -70,9 +77,5 @@ impl HostClient for RetryingHosts {
 
     async fn host_recreated(&self, hostname: &str) {
         self.door.host_recreated(hostname).await;
-    }
-
-    async fn close(&self) {
-        self.door.close().await;
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Measurement, Pinger};
-use crate::provider::cluster::{ClusterClient, MeasureError};
+use crate::provider::cluster::MeasureError;
+use crate::provider::read_write::ClusterRead;
 
 /// How many pods are queried before the measurement fails.
 const MAX_ASKED: usize = 3;
@@ -76,11 +77,11 @@ impl From<&Unmeasured> for Failure {
 /// There is no ready Goldpinger pod, the credentials do not allow the query, or
 /// the answer cannot be used.
 pub async fn measure(
-    door: &ClusterClient,
+    client: &dyn ClusterRead,
     namespace: Option<&str>,
     order: impl Fn(&mut [Pinger]),
 ) -> Result<Measurement, Unmeasured> {
-    let mut pods = door.pingers(namespace).await?;
+    let mut pods = client.pingers(namespace).await?;
     if pods.is_empty() {
         return Err(Unmeasured::NotThere { namespace: namespace.map(str::to_owned) });
     }
@@ -88,7 +89,7 @@ pub async fn measure(
     let mut failed = Unmeasured::NotReady(pods.len());
     let ready = pods.iter().filter(|pod| pod.ready && pod.address.is_some());
     for pod in ready.take(MAX_ASKED) {
-        match door.check_all(pod, &pods).await {
+        match client.check_all(pod, &pods).await {
             Ok(measurement) => return Ok(measurement),
             // The first failure is of the pod that should have answered best.
             Err(error @ MeasureError::NoAnswer { .. }) => {

@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::desired::Facts;
 use crate::desired::facts::Held;
-use crate::desired::{Facts, labels};
 use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::preflight::TailnetFacts;
-use crate::plan::{Finding, WorkerRequest};
+use crate::plan::{Finding, ManagedNodeFields, PlanOptions};
 use crate::provider::access::ClusterAccess;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::cluster::LiveManifest;
 use crate::resource::{ObjectKey, Owner, Side};
 use crate::topology::model::{Site, Topology};
@@ -38,18 +38,12 @@ pub struct Scope<'a> {
     pub subscription: SubscriptionId,
     /// The public key given to new machines.
     pub ssh_public_key: String,
-    /// Look at the workers' hosts too.
-    pub deep: bool,
-    /// Everything is to go: resource groups are looked into for what is not ours.
-    pub destroying: bool,
-    /// Work on workers that somebody asks for by name.
-    pub worker_request: Option<WorkerRequest>,
+    /// What is asked of the plan that is made from it.
+    pub options: PlanOptions,
     /// The names of all workers of the topology.
     pub worker_names: BTreeSet<String>,
-    /// The labels that stargate sets on any worker.
-    pub label_names: BTreeSet<String>,
-    /// The keys of the taints that stargate sets on any worker.
-    pub taints: BTreeSet<String>,
+    /// The fields of Nodes that stargate manages.
+    pub managed: ManagedNodeFields,
 }
 
 impl<'a> Scope<'a> {
@@ -60,36 +54,14 @@ impl<'a> Scope<'a> {
         ssh_public_key: String,
     ) -> Self {
         let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
-        let set_by_profiles = topology.profiles.values().flat_map(|profile| profile.labels.keys());
         Self {
             topology,
             subscription,
             ssh_public_key,
-            deep: false,
-            destroying: false,
-            worker_request: None,
+            options: PlanOptions::default(),
             worker_names: workers.map(|worker| worker.name.to_string()).collect(),
-            label_names: set_by_profiles.cloned().chain(labels::all_names()).collect(),
-            taints: topology
-                .profiles
-                .values()
-                .flat_map(|profile| profile.taints.iter().cloned())
-                .collect(),
+            managed: ManagedNodeFields::of(topology),
         }
-    }
-
-    /// Of a Node's labels those that stargate sets.
-    fn known_labels(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        labels
-            .iter()
-            .filter(|(name, _)| self.label_names.contains(*name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
-
-    /// Of a Node's taints those that stargate sets.
-    fn known_taints(&self, taints: &BTreeSet<String>) -> BTreeSet<String> {
-        taints.intersection(&self.taints).cloned().collect()
     }
 
     /// Whose marks are looked for.
@@ -125,13 +97,13 @@ pub struct Observation {
     pub read_at: BTreeMap<Source, Timestamp>,
     /// The cluster's objects, whole.
     manifests: BTreeMap<ObjectKey, LiveManifest>,
-    /// The open door to the cluster.
+    /// The client of the cluster, if it could be read.
     access: Option<ClusterAccess>,
 }
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
-pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observation {
+pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation {
         inventory: Inventory::default(),
         facts: Facts {
@@ -151,16 +123,16 @@ pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observa
         access: None,
     };
     let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
-        timed(azure::read(doors, scope), now),
-        timed(tailnet::read(doors, scope), now)
+        timed(azure::read(clients, scope), now),
+        timed(tailnet::read(clients, scope), now)
     );
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
     let devices = tailnet::note(tailnet, scope, &mut observation);
-    cluster::read(doors, scope, &mut observation).await;
+    cluster::read(clients, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
-    hosts::read(doors, scope, (&devices, now), &mut observation).await;
+    hosts::read(clients, scope, (&devices, now), &mut observation).await;
     observation
 }
 

@@ -9,7 +9,7 @@ use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, Severity};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity};
 use crate::resource::{Address, Api, ObjectKey};
 
 pub(super) fn address(text: &str) -> Address {
@@ -28,28 +28,19 @@ pub(super) fn field(path: &[&str], before: Value, after: Value) -> FieldChange {
 }
 
 pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Change {
-    Change {
-        address: address(text),
-        key: ObjectKey::Host(text.to_owned()),
-        action,
-        differences: fields,
-        before: None,
-        after: None,
-        ownership: None,
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of: String::new(),
-        caused_by: None,
-        interrupts: None,
-        wave: None,
-        requested: false,
-    }
+    let mut change = Change::new(address(text), ObjectKey::Host(text.to_owned()), action, "");
+    change.differences = fields;
+    change
 }
 
 pub(super) fn plan(changes: Vec<Change>) -> Plan {
-    Plan {
+    contents(changes).into()
+}
+
+pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
+    PlanContents {
         topology: "lab".to_owned(),
+        settings: Default::default(),
         changes,
         deferred: Vec::new(),
         blocked: Vec::new(),
@@ -167,7 +158,7 @@ pub(super) fn everything() -> Plan {
     adopted.planned_because_of = "--adopt resource-group/dc1/lab-dc1".into();
     let gone = vec![field(&["location"], json!("eastus"), Value::Null)];
     let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, gone);
-    Plan {
+    PlanContents {
         deferred: vec![
             deferred("subnet/cluster/lab-router"),
             deferred("route-table-association/cluster/aks"),
@@ -216,8 +207,9 @@ pub(super) fn everything() -> Plan {
             }],
             ..Reachability::default()
         },
-        ..plan(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
+        ..contents(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
     }
+    .into()
 }
 
 /// Workers that are all alike.

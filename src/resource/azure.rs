@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, Pending};
+use super::{Address, ArmId, Pending, Reference};
 use crate::resource::settings::NodePoolScale;
 use crate::resource::version::KubernetesVersion;
 
@@ -94,6 +94,17 @@ pub struct Subnet {
     pub network_security_group: Option<ArmId>,
 }
 
+impl Subnet {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        let attached = [&self.route_table, &self.nat_gateway, &self.network_security_group];
+        attached.into_iter().flatten().map(Reference::mutual).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.virtual_network.awaited().into_iter().collect()
+    }
+}
+
 /// The route table of a subnet that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableAssociation {
@@ -103,6 +114,16 @@ pub struct RouteTableAssociation {
     pub route_table: Option<ArmId>,
 }
 
+impl RouteTableAssociation {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        self.route_table.iter().map(Reference::mutual).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.subnet.awaited().into_iter().collect()
+    }
+}
+
 /// A NAT gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NatGateway {
@@ -110,6 +131,12 @@ pub struct NatGateway {
     pub location: String,
     /// The address that it shows to the world.
     pub public_ip: ArmId,
+}
+
+impl NatGateway {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        vec![Reference::mutual(&self.public_ip)]
+    }
 }
 
 /// A network security group.
@@ -180,6 +207,17 @@ pub struct NetworkInterface {
     pub public_ip: Option<ArmId>,
 }
 
+impl NetworkInterface {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        let subnet = self.subnet.known().map(Reference::one_way);
+        subnet.into_iter().chain(self.public_ip.as_ref().map(Reference::mutual)).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.subnet.awaited().into_iter().collect()
+    }
+}
+
 /// A virtual machine.
 ///
 /// What only its creation uses (cloud-init, the auth key in it) is not part of
@@ -202,6 +240,12 @@ pub struct VirtualMachine {
     pub provisioning: Provisioning,
 }
 
+impl VirtualMachine {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        vec![Reference::mutual(&self.network_interface)]
+    }
+}
+
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -219,6 +263,12 @@ pub struct RouteTable {
     pub location: String,
     /// Next hops by destination; exactly these.
     pub routes: Pending<BTreeMap<Ipv4Net, NextHop>>,
+}
+
+impl RouteTable {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.routes.awaited().into_iter().collect()
+    }
 }
 
 /// Where a route sends packets.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Observable, Pending};
+use super::{Address, Observable, Pending};
 use crate::resource::settings::SourceAddresses;
 use crate::resource::version::KubernetesVersion;
 
@@ -40,6 +40,10 @@ pub struct RouterHost {
 }
 
 impl RouterHost {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.kernel_routes.awaited().into_iter().collect()
+    }
+
     /// Masquerade and SNAT as the topology's choice has them: both or neither.
     pub fn address_translation(choice: SourceAddresses) -> bool {
         choice == SourceAddresses::Masquerade

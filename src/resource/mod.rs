@@ -9,10 +9,13 @@
 pub mod address;
 pub mod api;
 pub mod arm_id;
+pub mod arm_type;
 pub mod azure;
 pub mod custom_resources;
 pub mod digest;
 pub mod host;
+mod kind;
+mod kind_facts;
 pub mod kubernetes;
 pub mod names;
 pub mod ownership;
@@ -23,9 +26,14 @@ pub mod version;
 
 use serde::{Deserialize, Serialize};
 
-pub use address::{Address, Kind, Side};
+pub use address::{Address, Side};
 pub use api::Api;
 pub use arm_id::ArmId;
+pub use arm_type::ArmType;
+pub use kind::Kind;
+pub use kind_facts::{
+    Calls, DataPlaneRole, FixedFields, KindFacts, Reference, Requests, Service, UsualSeconds,
+};
 pub use ownership::{Owner, Ownership};
 pub use pending::{Observable, Pending};
 
@@ -95,6 +103,19 @@ impl Resource {
             Self::Worker(_) => Kind::Worker,
         }
     }
+
+    /// The objects that the value points at.
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        (self.kind().facts().references)(self)
+    }
+
+    /// The resources that the value's pending fields wait for, each once.
+    pub fn awaits(&self) -> Vec<Address> {
+        let mut found = (self.kind().facts().awaits)(self);
+        found.sort();
+        found.dedup();
+        found
+    }
 }
 
 /// Where an object stands in the service that holds it.
@@ -117,4 +138,18 @@ pub enum ObjectKey {
     Kubernetes(kubernetes::ObjectName),
     /// A host's configuration, by host name.
     Host(String),
+}
+
+impl ObjectKey {
+    /// The object's own name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Azure(id) | Self::AzureAssociation(id) => id.name(),
+            Self::Kubernetes(object) => &object.name,
+            Self::Device(name)
+            | Self::DeviceAdvertised(name)
+            | Self::DeviceApproved(name)
+            | Self::Host(name) => name,
+        }
+    }
 }

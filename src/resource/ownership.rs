@@ -24,7 +24,7 @@ pub const SIDE_LABEL: &str = "stargate.io/side";
 pub const ROUTE_PROTOCOL: u8 = 117;
 
 /// Whose mark is looked for and written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The topology.
     pub topology: TopologyName,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::Pending;
+use super::{Address, Pending};
 
 /// A router's device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,4 +25,10 @@ pub struct RouteSet {
     pub hostname: String,
     /// Exactly these prefixes.
     pub prefixes: Pending<BTreeSet<Ipv4Net>>,
+}
+
+impl RouteSet {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.prefixes.awaited().into_iter().collect()
+    }
 }

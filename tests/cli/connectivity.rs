@@ -102,7 +102,7 @@ fn drift_and_status_tell_what_is_broken_now() {
         let (reached, dropped) = (&found["reached"], &found["dropped"]);
         assert_eq!(reached.as_u64().zip(dropped.as_u64()).map(|(one, two)| one + two), Some(24));
         for one in found["broken"].as_array().expect("a list") {
-            assert!(one["resources"][0].is_string() && one["mend"].is_string(), "{one}");
+            assert!(one["resources"][0].is_string() && one["remedy"].is_string(), "{one}");
         }
     }
     let comment = location.run("drift --sandbox --format markdown").exits(2).out;

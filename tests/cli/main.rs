@@ -13,6 +13,8 @@ mod outputs;
 mod sandbox_folder;
 mod saved_plans;
 mod secrets;
+#[cfg(unix)]
+mod signals;
 mod topology_file;
 mod usage;
 mod workers;

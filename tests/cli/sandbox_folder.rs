@@ -115,24 +115,3 @@ fn faults_and_targets_that_are_not_there_are_told() {
     let faults = location.run("sandbox faults").exits(0);
     assert!(faults.out.lines().count() > 20);
 }
-
-/// A Ctrl-C lets running steps finish; the next apply goes on.
-#[test]
-#[cfg(unix)]
-fn an_interrupted_apply_goes_on_later() {
-    let location = TestFolder::new();
-    let mut command = Command::new(PROGRAM);
-    command.args(["apply", "--sandbox", "--yes"]).current_dir(location.path("")).env_clear();
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
-    let mut told = BufReader::new(child.stderr.take().expect("its messages")).lines();
-    let first = told.find_map(Result::ok).expect("a first step");
-    assert!(first.contains("changes"), "{first}");
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
-    let rest: Vec<String> = told.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("an end").code(), Some(130), "{rest:#?}");
-    assert!(rest.iter().any(|line| line.contains("to go on")), "{rest:#?}");
-    location.run("apply --sandbox --yes").exits(0);
-    location.run("plan --sandbox --detailed-exitcode").exits(0);
-}

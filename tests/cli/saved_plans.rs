@@ -83,6 +83,23 @@ fn a_plan_that_the_world_has_left_behind_is_stale() {
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
 
+/// What forbids all changes now forbids those of a plan that was saved before.
+#[test]
+fn an_error_found_since_stops_a_saved_plan() {
+    let location = planned();
+    let world = location.read(".stargate/sandbox/world.json");
+    let unfit = world.replace(r#""networkPluginMode":"overlay""#, r#""networkPluginMode":"none""#);
+    assert_ne!(unfit, world);
+    location.write(".stargate/sandbox/world.json", unfit);
+    location.run("apply --sandbox plan.json").fails(5, "SG0410", "Azure CNI overlay");
+    let fit = location.read(".stargate/sandbox/world.json");
+    let fit = fit.replace(r#""networkPluginMode":"none""#, r#""networkPluginMode":"overlay""#);
+    location.write(".stargate/sandbox/world.json", fit);
+    location.run("plan --sandbox --detailed-exitcode").exits(2);
+    location.run("apply --sandbox plan.json").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}
+
 #[test]
 fn a_plan_that_cannot_be_kept_is_told() {
     let location = TestFolder::new();

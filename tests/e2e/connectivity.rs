@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{IntermediateState, PathModel, path_model};
 use stargate::dataplane::host::Pods;
 use stargate::dataplane::{HostId, Protocol, RoundTrip, trace_round_trip};
+use stargate::pipeline::Planned;
 use stargate::sandbox::World;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};

@@ -14,7 +14,7 @@ fn group(name: &str) -> ArmId {
 }
 
 async fn put(deployment: &Deployment, id: &ArmId, body: serde_json::Value) {
-    deployment.doors.arm.put(id, &body, Precondition::None).await.unwrap();
+    deployment.doors.azure.put(id, &body, Precondition::None).await.unwrap();
 }
 
 /// Somebody else's things in the same subscription and tailnet.

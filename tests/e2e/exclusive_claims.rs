@@ -90,7 +90,7 @@ async fn with_a_stranger() -> Deployment {
         "location": "canadacentral", "sku": { "name": "Standard" },
         "properties": { "publicIPAllocationMethod": "Static" },
     });
-    deployment.doors.arm.put(&stranger(), &body, Precondition::None).await.unwrap();
+    deployment.doors.azure.put(&stranger(), &body, Precondition::None).await.unwrap();
     deployment
 }
 
@@ -109,7 +109,7 @@ async fn a_group_with_a_stranger_in_it_is_not_replaced() {
     deployment.apply(&RefreshOptions::default()).await;
     assert!(deployment.copy_of_world().arm.get(&stranger()).is_some());
     // Without the stranger it moves.
-    deployment.doors.arm.delete(&stranger(), Precondition::None).await.unwrap();
+    deployment.doors.azure.delete(&stranger(), Precondition::None).await.unwrap();
     deployment.iterate().await;
 }
 

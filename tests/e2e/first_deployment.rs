@@ -27,7 +27,7 @@ async fn healthy() -> World {
 }
 
 /// An address of a pod on AKS's first node.
-fn aks_pod(deployment: &Deployment, planned: &stargate::apply::Planned) -> Ipv4Addr {
+fn aks_pod(deployment: &Deployment, planned: &stargate::pipeline::Planned) -> Ipv4Addr {
     let model = model(deployment, planned, &IntermediateState::Observed);
     crate::connectivity::pod(&model, model.sites[0].nodes[0])
 }

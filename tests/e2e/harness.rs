@@ -9,16 +9,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Outcome, Reporter};
-use stargate::apply::{
-    Applied, ApplyStatus, Now, Planned, Run, StopSignal, apply, apply_once, make_plan,
-};
-use stargate::plan::{Plan, WorkerRequest};
+use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
+use stargate::pipeline::{Pipeline, Planned, Reading};
+use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
 use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::RequestCount;
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
@@ -35,7 +35,7 @@ use stargate::topology::names::SubscriptionId;
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 /// A datacenter of VMs and one of machines that are there already.
 pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
-const KEY: &str =
+pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
 /// A topology and the world that it is applied to.
@@ -53,6 +53,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
+    pub(crate) allow_loss: bool,
 }
 
 impl RefreshOptions {
@@ -115,12 +116,17 @@ impl Deployment {
         self.world.read(Clone::clone)
     }
 
-    fn scope(&self, look: &RefreshOptions) -> Scope<'_> {
+    /// What is read and planned.
+    pub(crate) fn scope(&self, look: &RefreshOptions) -> Scope<'_> {
         let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
-        scope.deep = look.deep;
-        scope.destroying = look.destroying;
-        scope.worker_request.clone_from(&look.worker_request);
+        scope.options = PlanOptions {
+            deep: look.deep,
+            destroy: look.destroying,
+            adopt: look.adopt.clone(),
+            worker_request: look.worker_request.clone(),
+            allow_loss: look.allow_loss,
+        };
         scope
     }
 
@@ -128,8 +134,15 @@ impl Deployment {
     pub(crate) async fn look(&self, look: &RefreshOptions) -> Planned {
         let scope = self.scope(look);
         let clock = clock(self.world.now());
-        let run = self.run(&scope, &Quiet, &clock);
-        make_plan(&run, &look.adopt).await
+        let clients = self.doors.read_only();
+        Pipeline { clients: &clients, scope: &scope, now: &clock }.run().await
+    }
+
+    /// Reads live state for a plan.
+    pub(crate) async fn read(&self, scope: &Scope<'_>) -> Reading {
+        let clock = clock(self.world.now());
+        let clients = self.doors.read_only();
+        Pipeline { clients: &clients, scope, now: &clock }.read().await
     }
 
     /// A plan at first glance.
@@ -152,26 +165,27 @@ impl Deployment {
     ) -> Applied {
         let scope = self.scope(look);
         let clock = clock(self.world.now());
-        let run = self.run(&scope, reporter, &clock);
-        apply(&run, &look.adopt, planned, &|_: &Plan| false).await
+        let clients = self.doors.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        apply(&self.context(pipeline, reporter), planned, &|_: &Plan| false).await
     }
 
     /// Executes a kept plan once.
     pub(crate) async fn apply_once(&self, plan: &Plan) -> Applied {
         let scope = self.scope(&RefreshOptions::default());
         let clock = clock(self.world.now());
-        let run = self.run(&scope, &Quiet, &clock);
-        let planned = make_plan(&run, &BTreeSet::new()).await;
-        apply_once(&run, Planned { plan: plan.clone(), ..planned }).await
+        let clients = self.doors.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let planned = Planned { plan: plan.clone(), ..pipeline.run().await };
+        apply_once(&self.context(pipeline, &Quiet), planned).await
     }
 
-    fn run<'a>(
+    fn context<'a>(
         &'a self,
-        scope: &'a Scope<'a>,
+        pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
-        now: &'a Now,
-    ) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now, stop: self.stop.clone() }
+    ) -> ApplyContext<'a> {
+        ApplyContext { pipeline, clients: &self.doors, reporter, stop: self.stop.clone() }
     }
 
     /// Applies, and makes sure that nothing is left to do.
@@ -213,22 +227,22 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
     let wire = Arc::new(InMemory::new(world.clone()));
     Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
             Arc::new(StaticToken(Secret::new("azure-token"))),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             wire,
             "https://tailscale.sandbox",
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
+        )),
+        cluster: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
         requests,
     }
@@ -246,12 +260,12 @@ impl ClusterConnector for PassThrough {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.world.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
             .with_layer(&CountLayer(self.requests.clone()))
             .build();
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{Comparison, IntermediateState, PathModel, by_nearness};
 use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Measurement, PingFailure, Pinged};
+use stargate::pipeline::Planned;
 use stargate::refresh::measure::{Unmeasured, measure};
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -24,7 +24,7 @@ async fn healthy() -> World {
 
 async fn ask(planned: &Planned, model: &PathModel) -> Result<Measurement, Unmeasured> {
     let access = planned.observation.cluster_access().ok_or(Unmeasured::NoCluster)?;
-    measure(&access.door, None, |pods| by_nearness(model, pods)).await
+    measure(access.client.as_ref(), None, |pods| by_nearness(model, pods)).await
 }
 
 async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {

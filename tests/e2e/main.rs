@@ -18,6 +18,7 @@ mod kill;
 mod live;
 mod live_lints;
 mod makespan;
+mod pipeline;
 mod reachability;
 mod repeat;
 mod rollout;

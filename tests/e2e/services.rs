@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::apply::Planned;
 use stargate::connectivity::{IntermediateState, is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
 use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Carried, Readiness, Service};
+use stargate::pipeline::Planned;
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;
@@ -22,7 +22,7 @@ use crate::connectivity::{model, pod};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 async fn service(planned: &Planned, address: &str) -> Result<Option<Service>, ClusterError> {
-    let door = &planned.observation.cluster_access().unwrap().door;
+    let door = &planned.observation.cluster_access().unwrap().client;
     door.service_at(address.parse().unwrap()).await
 }
 
@@ -164,10 +164,10 @@ async fn what_may_not_be_read_is_refused() {
         let error = service(&planned, "10.0.0.10").await.unwrap_err();
         assert!(error.is_refused(), "{forbidden}: {error}");
     }
-    let door = &planned.observation.cluster_access().unwrap().door;
+    let door = &planned.observation.cluster_access().unwrap().client;
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
-        let error = measure(door, None, |_| ()).await.unwrap_err();
+        let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
         assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
         assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stargate::apply::Applied;
 use stargate::apply::events::Outcome;
-use stargate::apply::{Applied, Planned};
 use stargate::diagnostics::{Code, Failure};
+use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, Work, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
 use stargate::topology::names::WorkerName;

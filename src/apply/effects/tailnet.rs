@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{failed, hosts, progress};
-use crate::apply::Round;
+use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
@@ -19,16 +19,17 @@ const JOIN_POLL: Duration = Duration::from_secs(5);
 /// A router's device comes with its machine: waits until it is there. On a
 /// machine that was there before us, it is made by joining.
 pub(super) async fn await_device(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     device: &Device,
 ) -> Result<(), Outcome> {
-    hosts::join_tailnet(round, change).await?;
-    round.routers.forget(&device.hostname).await;
-    progress(round, change, "waiting for the router to join the tailnet");
+    hosts::join_tailnet(iteration, change).await?;
+    iteration.routers.forget(&device.hostname).await;
+    progress(iteration, change, "waiting for the router to join the tailnet");
     let deadline = Instant::now() + JOIN_WITHIN;
     loop {
-        let found = find_device(round.run.doors, round.run.scope, &device.hostname).await;
+        let found =
+            find_device(iteration.readers, &iteration.settings.owner, &device.hostname).await;
         if found.map_err(failed)?.is_some_and(|device| device.online) {
             return Ok(());
         }
@@ -49,9 +50,9 @@ pub(super) async fn await_device(
 }
 
 /// Has the tailnet accept exactly these prefixes from a router.
-pub(super) async fn approve(round: &Round<'_>, routes: &RouteSet) -> Result<(), Outcome> {
+pub(super) async fn approve(iteration: &Iteration<'_>, routes: &RouteSet) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
-    let device = find_device(round.run.doors, round.run.scope, &routes.hostname).await;
+    let device = find_device(iteration.readers, &iteration.settings.owner, &routes.hostname).await;
     let Some(device) = device.map_err(failed)? else {
         return Err(failed(Failure::new(
             Code::RouterOffline,
@@ -59,15 +60,16 @@ pub(super) async fn approve(round: &Round<'_>, routes: &RouteSet) -> Result<(), 
             "run the same command again once the router has joined",
         )));
     };
-    let answer = round.run.doors.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
+    let answer = iteration.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
     answer.map(drop).map_err(failed)
 }
 
 /// Removes a device.
-pub(super) async fn delete_device(round: &Round<'_>, name: &str) -> Result<(), Outcome> {
-    let device = find_device(round.run.doors, round.run.scope, name).await.map_err(failed)?;
+pub(super) async fn delete_device(iteration: &Iteration<'_>, name: &str) -> Result<(), Outcome> {
+    let device =
+        find_device(iteration.readers, &iteration.settings.owner, name).await.map_err(failed)?;
     let Some(device) = device else { return Ok(()) };
-    round.routers.forget(&device.hostname).await;
-    let answer = round.run.doors.tailnet.delete_device(&device.node_id).await;
+    iteration.routers.forget(&device.hostname).await;
+    let answer = iteration.clients.tailnet.delete_device(&device.node_id).await;
     answer.map_err(failed)
 }

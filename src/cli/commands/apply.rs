@@ -1,6 +1,5 @@
 //! `stargate apply`.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,16 +7,18 @@ use clap::Args;
 
 use super::plan;
 use crate::apply::events::{Outcome, Reporter, Silent};
-use crate::apply::{Applied, ApplyStatus, Planned, StopSignal, apply, apply_once, make_plan};
+use crate::apply::{Applied, ApplyStatus, apply, apply_once};
 use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, Failure};
+use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, PlanStatus, Severity, WorkerRequest};
+use crate::plan::{Plan, PlanOptions, PlanStatus, Severity};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -26,7 +27,8 @@ use crate::topology::load::Loaded;
 /// Make the world match the topology
 ///
 /// Plans, asks, and carries the plan out, round after round until nothing is
-/// left to do. Ctrl-C lets running steps finish; the next apply goes on.
+/// left to do. Ctrl-C, SIGTERM and SIGHUP let running steps finish; the next apply
+/// continues. A second signal stops at once.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
     /// A plan that `stargate plan --out` kept: exactly this is applied
@@ -54,18 +56,12 @@ const MAX_LOSSES: usize = 3;
 
 /// What is to be carried out, and how it is told.
 pub(crate) struct ApplyRequest {
-    /// How the world is looked at.
-    pub(crate) look: RefreshOptions,
-    /// Objects to take over.
-    pub(crate) adopt: BTreeSet<Address>,
-    /// Work on workers that was asked for by name; nothing else is done then.
-    pub(crate) worker_request: Option<WorkerRequest>,
-    /// A plan that was kept.
+    /// What is asked of the plan.
+    pub(crate) options: PlanOptions,
+    /// A plan that was saved.
     pub(crate) saved: Option<SavedPlan>,
     /// Do not ask.
     pub(crate) yes: bool,
-    /// Pairs of pods may be lost.
-    pub(crate) allow_loss: bool,
     /// For whom the events are.
     pub(crate) format: Format,
     /// Whether it builds or takes away.
@@ -76,12 +72,9 @@ impl ApplyRequest {
     /// A plan that is made now and asked about.
     pub(crate) fn of(purpose: Purpose) -> Self {
         Self {
-            look: RefreshOptions::default(),
-            adopt: BTreeSet::new(),
-            worker_request: None,
+            options: PlanOptions::default(),
             saved: None,
             yes: false,
-            allow_loss: false,
             format: Format::default(),
             purpose,
         }
@@ -97,25 +90,37 @@ pub(crate) async fn run(
     let loaded = topology::load_or_report(global, ui)?;
     // A plan that is of no use is refused before any door is opened.
     let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
-    let session = Session::of(loaded, global).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions {
-            deep: arguments.deep,
-            destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
-        },
-        adopt: match &saved {
-            Some(saved) => saved.adopt.clone(),
-            None => arguments.adopt.iter().cloned().collect(),
-        },
+    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: options(arguments, saved.as_ref()),
         yes: arguments.yes || saved.is_some(),
-        allow_loss: arguments.allow_loss,
         saved,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Plan)
     };
-    let code = run_plan(&session, &order, ui).await;
+    let code = run_plan(&session, &request, ui).await;
     session.close().await?;
     code
+}
+
+/// A saved plan was made with options of its own.
+fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions {
+    let deep = arguments.deep;
+    match saved {
+        Some(saved) => PlanOptions {
+            deep,
+            destroy: saved.destroy,
+            adopt: saved.adopt.clone(),
+            allow_loss: saved.plan.reachability.loss_allowed,
+            ..PlanOptions::default()
+        },
+        None => PlanOptions {
+            deep,
+            adopt: arguments.adopt.iter().cloned().collect(),
+            allow_loss: arguments.allow_loss,
+            ..PlanOptions::default()
+        },
+    }
 }
 
 fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, CliError> {
@@ -137,22 +142,24 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
     Ok(Some(SavedPlan::from_text(&text, expected)?))
 }
 
-/// Reads the world, shows what is to be done, asks, and does it.
+/// Plans, shows the plan, asks, and applies it.
 pub(crate) async fn run_plan(
-    session: &Session,
-    order: &ApplyRequest,
+    session: &WriteSession,
+    request: &ApplyRequest,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let mut scope = session.scope(order.look);
-    scope.worker_request.clone_from(&order.worker_request);
-    let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
-    let mut planned = match &order.saved {
-        Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
-        None => planned,
+    let scope = session.reads.scope(request.options.clone());
+    let fresh = session.reads.unless_interrupted(session.reads.pipeline(&scope).run()).await;
+    let Some(fresh) = fresh else { return Ok(interrupted_before(ui)) };
+    let planned = match &request.saved {
+        Some(saved) => match refuse_errors(&fresh.plan, request, ui) {
+            Some(code) => return Ok(code),
+            None => Planned { plan: saved.plan.clone(), ..fresh },
+        },
+        None => fresh,
     };
-    planned.plan.reachability.loss_allowed |= order.allow_loss;
-    if order.format == Format::Text && order.saved.is_none() {
-        plan::show(ui, &planned.plan, order.purpose, PlanFormat::Text, false)?;
+    if request.format == Format::Text && request.saved.is_none() {
+        plan::show(ui, &planned.plan, request.purpose, PlanFormat::Text, false)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan) {
         return Ok(code);
@@ -160,26 +167,51 @@ pub(crate) async fn run_plan(
     if planned.plan.reachability.is_refused() {
         return Ok(refuse_loss(&planned.plan, ui));
     }
-    let question = match order.purpose {
+    match ui.approve(question(request.purpose), request.yes, &session.reads.stop).await? {
+        Some(true) => {}
+        Some(false) => return Err(CliError::new("nothing was applied: it was not approved")),
+        None => return Ok(interrupted_before(ui)),
+    }
+    let reporter = reporter(ui, request.format);
+    let context = session.apply_context(&scope, reporter.as_ref());
+    let refuse = |_: &Plan| false;
+    let applied = match &request.saved {
+        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
+        None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
+        _ => apply(&context, planned, &refuse).await,
+    };
+    tell(&applied, request, ui)
+}
+
+fn question(purpose: Purpose) -> &'static str {
+    match purpose {
         Purpose::Destroy => "Destroy all of this?",
         Purpose::Repave => "Make these workers anew?",
         Purpose::Reboot => "Reboot these workers?",
         _ => "Apply this plan?",
-    };
-    if !ui.approve(question, order.yes)? {
-        return Err(CliError::new("nothing was applied: it was not approved"));
     }
-    let reporter = reporter(ui, order.format);
-    let watching = tokio::spawn(watch_for_interrupt(session.stop.clone()));
-    let run = session.run(&scope, reporter.as_ref());
-    let refuse = |_: &Plan| false;
-    let applied = match &order.saved {
-        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&run, planned).await,
-        None if order.worker_request.is_some() => apply_once(&run, planned).await,
-        _ => apply(&run, &order.adopt, planned, &refuse).await,
-    };
-    watching.abort();
-    tell(&applied, order, ui)
+}
+
+/// A signal came while nothing was applied yet.
+fn interrupted_before(ui: &Ui) -> u8 {
+    ui.status("Interrupted; nothing was applied. Run the same command again to continue.");
+    exit::INTERRUPTED
+}
+
+/// What forbids all changes now also forbids those of a plan that was saved
+/// before.
+fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
+    if request.options.destroy {
+        return None;
+    }
+    let mut errors =
+        fresh.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+    errors.peek()?;
+    for finding in errors {
+        ui.error(&CliError::from(finding.failure.clone()));
+    }
+    ui.status("Nothing was applied: the saved plan was made before these errors.");
+    Some(exit::BLOCKED)
 }
 
 /// Nobody loses pods' connections by surprise.
@@ -227,16 +259,6 @@ fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
     }
 }
 
-/// The first Ctrl-C lets running steps finish, the second ends the process.
-async fn watch_for_interrupt(stop: StopSignal) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(i32::from(exit::INTERRUPTED));
-        }
-    }
-}
-
 fn participle(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Reboot => "rebooted",
@@ -245,14 +267,14 @@ fn participle(purpose: Purpose) -> &'static str {
 }
 
 /// Tells how an apply ended.
-fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
+fn tell(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
     let (code, text) = match &applied.ending {
-        ApplyStatus::Converged if order.purpose == Purpose::Destroy => {
+        ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
             (exit::DONE, "nothing of the topology is left".to_owned())
         }
-        ApplyStatus::Converged if order.worker_request.is_some() => {
-            (exit::DONE, format!("the workers are {}", participle(order.purpose)))
+        ApplyStatus::Converged if request.options.worker_request.is_some() => {
+            (exit::DONE, format!("the workers are {}", participle(request.purpose)))
         }
         // Exactly the plan was carried out; nobody looked at the rest.
         ApplyStatus::Converged if applied.remaining.is_none() => {
@@ -265,7 +287,7 @@ fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError
         }
         ApplyStatus::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
         ApplyStatus::Interrupted => {
-            (exit::INTERRUPTED, "stopped; run the same command again to go on".to_owned())
+            (exit::INTERRUPTED, "interrupted; run the same command again to continue".to_owned())
         }
     };
     for (address, outcome) in &applied.outcomes {
@@ -287,7 +309,7 @@ fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError
                 .hint("run the same command again: what was done stays done"),
         );
     }
-    if order.format == Format::Text {
+    if request.format == Format::Text {
         ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));
     }
     Ok(code)

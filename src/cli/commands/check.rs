@@ -1,20 +1,16 @@
 //! `stargate check`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::live::Measured;
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::{IntermediateState, Sources, breaches, unchecked};
 use crate::plan::impact::ReachabilityReport;
-use crate::plan::{Plan, Severity};
+use crate::plan::{Plan, PlanOptions, Severity};
 use crate::render::connectivity::check::{Check, Health};
 use crate::render::connectivity::live::Live;
 
@@ -45,12 +41,12 @@ pub(crate) struct CheckArguments {
 /// Reads the world and walks through it.
 pub(crate) async fn run(
     arguments: &CheckArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
+    let scope = session.scope(options);
+    let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
@@ -59,7 +55,6 @@ pub(crate) async fn run(
     };
     let live = measured.as_ref().map(|measured| measured.shown(&ways.model));
     let (text, health) = tell(arguments, sources, &ways, live, ui);
-    session.close().await?;
     ui.data(&text)?;
     Ok(match health {
         Health::Sound => exit::DONE,

@@ -5,8 +5,10 @@ use clap::Args;
 use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::ui::Ui;
+use crate::plan::PlanOptions;
 use crate::render::Purpose;
 
 /// Take away everything that carries the topology's mark
@@ -28,14 +30,14 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions { deep: false, destroying: true },
+    let session = WriteSession::open(global, ui, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: PlanOptions { destroy: true, ..PlanOptions::default() },
         yes: arguments.yes,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Destroy)
     };
-    let code = apply::run_plan(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &request, ui).await;
     session.close().await?;
     code
 }

@@ -1,19 +1,15 @@
 //! `stargate drift`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Global, PlanFormat};
+use crate::cli::arguments::PlanFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::IntermediateState;
 use crate::plan::impact::ReachabilityReport;
-use crate::plan::{Plan, PlanStatus};
+use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
 
@@ -34,16 +30,15 @@ pub(crate) struct DriftArguments {
 /// Reads the world and shows how it differs.
 pub(crate) async fn run(
     arguments: &DriftArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
+    let scope = session.scope(options);
+    let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
     let shown = ui.data(&text(&planned.plan, &ways, arguments.format, ui));
-    session.close().await?;
     shown?;
     Ok(exit_code(&planned.plan))
 }

@@ -1,17 +1,15 @@
 //! `stargate graph`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
-use crate::apply::events::Silent;
-use crate::apply::{Planned, make_plan};
-use crate::cli::arguments::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::plan::Action;
+use crate::pipeline::Planned;
+use crate::plan::{Action, PlanOptions};
 use crate::render::graph::ResourceGraph;
 use crate::resource::Address;
 
@@ -38,13 +36,11 @@ pub(crate) enum GraphFormat {
 /// Draws what the topology asks for.
 pub(crate) async fn run(
     arguments: &GraphArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions::default());
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
-    session.close().await?;
+    let scope = session.scope(PlanOptions::default());
+    let planned = session.pipeline(&scope).run().await;
     let graph = graph_of(&planned);
     let drawing = match arguments.format {
         GraphFormat::Dot => graph.to_dot(),
@@ -62,18 +58,20 @@ fn graph_of(planned: &Planned) -> ResourceGraph {
     let actions: BTreeMap<&Address, Action> = changes.chain(deferred).collect();
     ResourceGraph {
         nodes: planned
-            .desired
+            .plan
+            .desired()
             .iter()
             .map(|resource| (resource.address.clone(), actions.get(&resource.address).copied()))
             .collect(),
         edges: planned
-            .desired
+            .plan
+            .desired()
             .iter()
             .flat_map(|resource| {
                 resource
                     .depends_on
                     .iter()
-                    .filter(|address| planned.desired.get(address).is_some())
+                    .filter(|address| planned.plan.desired().get(address).is_some())
                     .map(|address| (address.clone(), resource.address.clone()))
             })
             .collect(),

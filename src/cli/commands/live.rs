@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::apply::Planned;
 use crate::connectivity::{Comparison, PathModel, by_nearness};
 use crate::inventory::Measurement;
+use crate::pipeline::Planned;
 use crate::refresh::measure::{Unmeasured, measure};
 use crate::render::connectivity::live::Live;
 
@@ -23,7 +23,8 @@ impl Measured {
         let Some(access) = planned.observation.cluster_access() else {
             return Self(Err(Unmeasured::NoCluster));
         };
-        let measured = measure(&access.door, namespace, |pods| by_nearness(model, pods)).await;
+        let measured =
+            measure(access.client.as_ref(), namespace, |pods| by_nearness(model, pods)).await;
         Self(measured.map(|measurement| {
             let comparison = measurement.compare(model);
             (measurement, comparison)

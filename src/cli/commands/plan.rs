@@ -1,21 +1,18 @@
 //! `stargate plan`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Global, PlanFormat};
+use crate::cli::arguments::PlanFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
-use crate::plan::{Plan, PlanStatus};
+use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
-use crate::resource::Address;
 
 /// Show what would be changed, and why
 ///
@@ -46,20 +43,21 @@ pub(crate) struct PlanArguments {
 /// Reads the world and shows the plan.
 pub(crate) async fn run(
     arguments: &PlanArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let look = RefreshOptions { deep: arguments.deep, destroying: false };
-    let scope = session.scope(look);
-    let mut planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
-    planned.plan.reachability.loss_allowed = arguments.allow_loss;
+    let options = PlanOptions {
+        deep: arguments.deep,
+        allow_loss: arguments.allow_loss,
+        ..PlanOptions::default()
+    };
+    let scope = session.scope(options);
+    let planned = session.pipeline(&scope).run().await;
     let shown = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
-        Some(path) => keep(path, &session, &planned.plan, BTreeSet::new(), false),
+        Some(path) => keep(path, session, &planned.plan),
         None => Ok(()),
     };
-    session.close().await?;
     shown.and(kept)?;
     Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
 }
@@ -87,19 +85,13 @@ pub(crate) fn show(
 }
 
 /// Keeps a plan in a file.
-pub(crate) fn keep(
-    path: &std::path::Path,
-    session: &Session,
-    plan: &Plan,
-    adopt: BTreeSet<Address>,
-    destroy: bool,
-) -> Result<(), CliError> {
+fn keep(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError> {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: env!("CARGO_PKG_VERSION").to_owned(),
         topology_digest: session.loaded.digest.clone(),
-        adopt,
-        destroy,
+        adopt: BTreeSet::new(),
+        destroy: false,
         plan: plan.clone(),
     };
     std::fs::write(path, saved.to_text()).map_err(|error| {

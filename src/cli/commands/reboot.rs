@@ -5,11 +5,12 @@ use clap::Args;
 use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::cli::workers::named;
-use crate::plan::Work;
+use crate::plan::{PlanOptions, Work};
 use crate::render::Purpose;
 
 /// Restart workers: drain them, reboot them, wait until they are Ready
@@ -39,15 +40,14 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
     let worker_request = named(&loaded.topology, &arguments.workers, Work::Reboot)?;
-    let session = Session::of(loaded, global).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions::default(),
-        worker_request: Some(worker_request),
+    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: PlanOptions { worker_request: Some(worker_request), ..PlanOptions::default() },
         yes: arguments.yes,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Reboot)
     };
-    let code = apply::run_plan(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &request, ui).await;
     session.close().await?;
     code
 }

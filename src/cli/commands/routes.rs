@@ -1,17 +1,14 @@
 //! `stargate routes`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::overview;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
+use crate::plan::PlanOptions;
 
 /// Show every prefix, and which tables on its way hold it
 ///
@@ -30,14 +27,12 @@ pub(crate) struct RoutesArguments {
 /// Reads the world and lays its tables side by side.
 pub(crate) async fn run(
     arguments: &RoutesArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions::default());
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let scope = session.scope(PlanOptions::default());
+    let planned = session.pipeline(&scope).run().await;
     let table = overview::routes(&session.loaded.topology, &planned);
-    session.close().await?;
     let text = match arguments.format {
         Format::Text => table.to_text(),
         Format::Json => table.to_json(),

@@ -8,12 +8,10 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::trace_service;
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::{
     Breach, IntermediateState, PathModel, Sources, breaches, is_service, path_model, usual,
@@ -21,6 +19,7 @@ use crate::connectivity::{
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
 use crate::inventory::{Carried, Service};
+use crate::plan::PlanOptions;
 use crate::plan::impact::{Question, find_remedy};
 use crate::render::connectivity::trace::{Outcome, TraceReport};
 use crate::resource::Address;
@@ -77,12 +76,12 @@ pub(crate) enum SentProtocol {
 /// Reads the world and follows the packet.
 pub(crate) async fn run(
     arguments: &TraceArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions { deep: arguments.deep, destroying: false });
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
+    let scope = session.scope(options);
+    let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
         Ok(address) if is_service(sources, address) => {
@@ -94,7 +93,6 @@ pub(crate) async fn run(
         let told = tell(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
         told.map_err(|error| with_gaps(error, sources))
     });
-    session.close().await?;
     let (text, outcome) = told?;
     ui.data(&text)?;
     Ok(match outcome {

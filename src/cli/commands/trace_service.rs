@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::trace::on_the_way;
-use crate::apply::Planned;
 use crate::cli::error::CliError;
 use crate::connectivity::{
     IntermediateState, NoPort, PathModel, Sources, Target, breaches, is_pod, translates,
@@ -14,6 +13,7 @@ use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::inventory::{Carried, Service, ServicePort};
+use crate::pipeline::Planned;
 use crate::plan::impact::{Question, Remedy, find_remedy};
 use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, fate};
 use crate::resource::Address;
@@ -27,7 +27,7 @@ pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service
         )
         .hint("`stargate plan` tells why, and what mends it"));
     };
-    match access.door.service_at(address).await {
+    match access.client.service_at(address).await {
         Ok(Some(service)) => Ok(service),
         Ok(None) => Err(CliError::new(format!(
             "{address} is of the services' range, and no service has it: what is sent there is \

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::connectivity::Progress;
 use crate::plan::destroy_create::{HalfStep, Phase, half_steps};
 use crate::plan::{Action, Change};
-use crate::resource::{Address, Kind};
+use crate::resource::{Address, DataPlaneRole, Kind};
 
 /// How many nodes may be looked at, over all moments, before changes of one kind
 /// are looked at together.
@@ -20,34 +20,7 @@ const MAX_WORK: usize = 30_000;
 
 /// Whether packets depend on what is of that kind.
 pub(super) fn is_on_paths(kind: Kind) -> bool {
-    match kind {
-        Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NetworkSecurityGroup
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable
-        | Kind::TailnetDevice
-        | Kind::AdvertisedRoutes
-        | Kind::ApprovedRoutes
-        | Kind::RouterHost
-        | Kind::CiliumNode
-        | Kind::Worker => true,
-        Kind::ResourceGroup
-        | Kind::NatGateway
-        | Kind::PublicIpAddress
-        | Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile => false,
-    }
+    kind.facts().role != DataPlaneRole::None
 }
 
 /// Changes that are looked at together, by their places in the plan.

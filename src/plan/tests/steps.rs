@@ -203,7 +203,7 @@ fn the_new_way_is_there_before_the_old_one_goes() {
         .iter()
         .map(|(one, others)| (one.to_string(), others.iter().map(ToString::to_string).collect()))
         .collect();
-    looked.plan.wait_for(waits);
+    looked.plan.contents.wait_for(waits);
     // The other router still hides what it sends behind its own address, to
     // which nothing leads back from AKS.
     let other = "router-host/dc1/dc1-router".to_owned();
@@ -232,7 +232,7 @@ proptest! {
                 break;
             }
             let waits = make_before_break(sources(&topology, &looked));
-            looked.plan.wait_for(waits);
+            looked.plan.contents.wait_for(waits);
             let before = reached(&topology, &looked);
             let found = reachability(sources(&topology, &looked));
             carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {

@@ -8,7 +8,8 @@ use crate::desired::tests::generate::{aks_nodes, cluster_facts, no_facts};
 use crate::desired::{self, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed, Source};
-use crate::plan::{Action, Change, Plan, PlanInput, plan, surviving};
+use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::{Action, ApplySettings, Change, Plan, surviving};
 use crate::resource::azure::{MachineRole, RouteTableAssociation};
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
@@ -162,8 +163,8 @@ impl World {
         let whole = desired::build(topology, &facts).unwrap();
         let protected = whole.protected();
         let compare = |desired: &DesiredSet, inventory: &Inventory| {
-            plan(PlanInput {
-                topology: "lab",
+            plan_changes(Comparison {
+                settings: &ApplySettings::default(),
                 desired,
                 inventory,
                 findings: &[],
@@ -180,7 +181,7 @@ impl World {
         if let Some((facts, inventory)) = surviving(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
-        Looked { facts, plan: found, whole, inventory }
+        Looked { facts, plan: found.into(), whole, inventory }
     }
 
     /// Carries out every change of a plan.

@@ -39,6 +39,15 @@ pub(super) struct Collection {
 pub(super) mod apis {
     use super::Api;
     use crate::resource::custom_resources::{GROUP, VERSION};
+    use crate::resource::{Kind, Service};
+
+    /// The API of a kind; compiling fails for one that is not in the cluster.
+    const fn of(kind: Kind) -> Api {
+        match kind.facts().service {
+            Service::Kubernetes(api) => api,
+            _ => unreachable!(),
+        }
+    }
 
     const fn api(
         group: &'static str,
@@ -50,14 +59,13 @@ pub(super) mod apis {
         Api { group, version, kind, plural, namespaced }
     }
 
-    pub(in super::super) const NODE: Api = api("", "v1", "Node", "nodes", false);
+    pub(in super::super) const NODE: Api = of(Kind::Worker);
     pub(in super::super) const POD: Api = api("", "v1", "Pod", "pods", true);
     pub(in super::super) const SERVICE: Api = api("", "v1", "Service", "services", true);
     pub(in super::super) const ENDPOINT_SLICE: Api =
         api("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true);
     pub(in super::super) const SECRET: Api = api("", "v1", "Secret", "secrets", true);
-    pub(in super::super) const CILIUM_NODE: Api =
-        api("cilium.io", "v2", "CiliumNode", "ciliumnodes", false);
+    pub(in super::super) const CILIUM_NODE: Api = of(Kind::CiliumNode);
     pub(in super::super) const NODE_NETWORK_CONFIG: Api =
         api("acn.azure.com", "v1alpha", "NodeNetworkConfig", "nodenetworkconfigs", true);
     pub(in super::super) const CERTIFICATE_SIGNING_REQUEST: Api = api(

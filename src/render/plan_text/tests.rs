@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::PlanContents;
 use crate::render::fixture;
 use crate::render::text::width;
 
@@ -34,15 +35,16 @@ fn nothing() {
 
 #[test]
 fn what_could_not_be_read_is_not_called_a_match() {
-    let plan = Plan { gaps: fixture::everything().gaps, ..fixture::nothing() };
+    let gaps = fixture::everything().gaps.clone();
+    let plan = PlanContents { gaps, ..fixture::contents(Vec::new()) }.into();
     insta::assert_snapshot!(plain(&plan));
 }
 
 #[test]
 fn what_is_wrong_is_not_called_a_match() {
-    let mut findings = fixture::everything().findings;
+    let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::Severity::Error);
-    let plan = Plan { findings, ..fixture::nothing() };
+    let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
     assert!(plain(&plan).ends_with("\nNothing is planned until that is mended.\n"));
 }
 
