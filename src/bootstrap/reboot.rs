@@ -24,9 +24,9 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 /// What a reboot works with.
 #[derive(Clone)]
 pub struct RebootContext<'a> {
-    /// The door to hosts.
+    /// The client of the hosts.
     pub hosts: &'a dyn HostWrite,
-    /// The door to the cluster.
+    /// The client of the cluster.
     pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,

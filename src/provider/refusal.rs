@@ -14,7 +14,7 @@ use crate::diagnostics::{Code, Failure};
 
 const APPLY_AGAIN: &str =
     "run `stargate apply` again: completed changes stay in place, and the rest is planned again";
-const PLAN_AGAIN: &str = "run `stargate plan` again: it reads the live state anew";
+const PLAN_AGAIN: &str = "run `stargate plan` again: it reads the live state again";
 const WAIT_FOR_OPERATION: &str =
     "wait until the other operation has ended, then run `stargate apply` again";
 const WAIT_FOR_LIMIT: &str =

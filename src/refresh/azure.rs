@@ -93,8 +93,8 @@ pub(super) fn note(
     observation.facts.cluster = cluster;
 }
 
-/// Whose an object is. A cluster that the topology calls existing is somebody
-/// else's, and so is its group: whatever marks they bear, nobody takes them away.
+/// The ownership of an object. A cluster with `existing = true` and its resource
+/// group are foreign whatever their tags say, so that they are never deleted.
 fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
     let cluster = cluster_id(scope);
     let is_cluster_s = |id: ArmId| {
@@ -246,8 +246,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     })
 }
 
-/// Subnets take no tags: they belong to whoever owns the VNet, or, in the AKS
-/// VNet, the table or security group that they point at.
+/// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
+/// the route table or security group that they refer to.
 fn note_subnets(
     answers: &Answers,
     scope: &Scope<'_>,

@@ -43,7 +43,7 @@ pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
 /// Reads the cluster, if there is one.
 pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
     let Some(facts) = &observation.facts.cluster else {
-        // Without Azure nobody knows whether there is a cluster.
+        // Without Azure it is unknown whether the cluster exists.
         if observation.inventory.gap_sources().contains(&Source::Azure) {
             let cause = observation.inventory.gap_at(&Source::Azure);
             let message = "the cluster's credentials come from Azure, which could not be read";
@@ -160,7 +160,7 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
     }
 }
 
-/// The worker that a Node tells of. What the Node carries beyond what stargate
+/// The worker that a Node represents. What the Node has beyond what stargate
 /// sets (labels of the kubelet, taints of controllers) is left out.
 pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Worker> {
     let unset = Ipv4Net::default();

@@ -1,4 +1,4 @@
-//! Reads the world into an inventory, by lists; writes nothing.
+//! Reads live state into an inventory, by lists; writes nothing.
 
 mod azure;
 pub(crate) mod cluster;

@@ -107,7 +107,7 @@ fn remedy(error: &ClusterError) -> String {
              names, then run `stargate apply` again"
         }
         Code::ObjectMissing | Code::ChangedSinceRead | Code::Conflict => {
-            "run `stargate plan` again: it reads the live state anew"
+            "run `stargate plan` again: it reads the live state again"
         }
         Code::Throttled => "wait a few minutes, then run the same command again",
         Code::ServiceUnreachable => {
