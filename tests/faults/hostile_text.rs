@@ -231,6 +231,7 @@ fn markup(line: &str) -> Option<String> {
         }
     }
     outside.push_str(rest);
+    let outside = outside.replace("\\]", "");
     let bad = ["@org", "](", "<img", "https://e.test", "</details>```"];
     bad.iter().find(|bad| outside.contains(*bad)).map(|bad| format!("{bad} in {outside}"))
 }

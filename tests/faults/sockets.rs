@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use stargate::plan::PlanStatus;
@@ -218,7 +222,7 @@ fn repeated(first: &'static str, chunk: Bytes, times: usize) -> Chunks {
 /// Two gigabytes of zeros, as gzip: one literal, then copies of 258 bytes from
 /// a byte before, each of 13 bits in the fixed code. Eight of them fill 13
 /// bytes, which repeat.
-fn gzip_bomb() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+fn gzip_bomb() -> Chunks {
     let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let mut bits = Bits::default();
     // The last block, fixed codes (read from the lowest bit on); a literal 0.
@@ -237,7 +241,7 @@ fn gzip_bomb() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     let start = Bytes::from([&header[..], &whole[..13]].concat());
     let times = (2 << 30) / (258 * 8 * 10_000) + 1;
     let rest = std::iter::repeat_n(pattern, times);
-    stream::iter(std::iter::once(start).chain(rest)).map(Ok)
+    stream::iter(std::iter::once(start).chain(rest)).map(Ok).boxed()
 }
 
 #[derive(Clone, Default)]
@@ -299,16 +303,20 @@ async fn plans_end_whatever_happens_on_the_wire() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Deletions in the cluster are waited for up to five minutes, each of the ten
+/// rounds that an apply may take.
+const MAX_APPLY_TIME: Duration = Duration::from_secs(1_200);
+
 /// Applies and destroys with one service broken once the plan is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applies_end_whatever_happens_on_the_wire() {
     if !crate::everything() {
         return;
     }
-    let kinds = Fault::ON_THE_WIRE.into_iter().chain(Fault::IN_MEMORY);
+    // The others need no socket, and are taken in virtual time.
+    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::Silent]);
     let cases = kinds.flat_map(|fault| {
-        let apis = Api::ALL.into_iter().filter(move |api| fault.applies_to(*api));
-        apis.flat_map(move |api| [(api, fault, false), (api, fault, true)])
+        Api::ALL.into_iter().flat_map(move |api| [(api, fault, false), (api, fault, true)])
     });
     let runs = stream::iter(cases).map(|(api, fault, destroying)| async move {
         let deployment = behind_sockets(a_second()).await;
@@ -316,7 +324,7 @@ async fn applies_end_whatever_happens_on_the_wire() {
         let planned = deployment.plan(destroying).await;
         deployment.proxy.arm(api, fault);
         let run = deployment.apply(destroying, planned);
-        let ended = tokio::time::timeout(Duration::from_secs(120), run).await;
+        let ended = tokio::time::timeout(MAX_APPLY_TIME, run).await;
         let case = format!("{api} {fault:?}, destroying: {destroying}");
         let Ok(applied) = ended else { return vec![format!("{case}: it does not end")] };
         let gone = before.difference(&deployment.objects()).count();
@@ -325,7 +333,7 @@ async fn applies_end_whatever_happens_on_the_wire() {
         }
         Vec::new()
     });
-    let wrong: Vec<String> = runs.buffer_unordered(8).concat().await;
+    let wrong: Vec<String> = runs.buffer_unordered(12).concat().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
