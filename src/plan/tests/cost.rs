@@ -9,7 +9,7 @@ use crate::resource::Api;
 #[test]
 fn nothing_to_do_costs_what_looking_cost() {
     let requests = BTreeMap::from([(Api::Azure, 12)]);
-    let cost = Cost::of(&[], &requests);
+    let cost = Cost::of(&[], &crate::plan::StepGraph::default(), &requests);
     assert_eq!(cost, Cost { requests, ..Cost::default() });
 }
 
