@@ -10,18 +10,19 @@
 //! | [`cli`] | arguments, one file a command |
 //! | [`render`] | text, JSON, markdown, DOT, Mermaid and SVG |
 //! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
+//! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |
 //! | [`refresh`] | reads live state into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
-//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it |
+//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it; cargo feature `sandbox` |
 //! | [`provider`] | clients of Azure, the tailnet, the cluster and the hosts |
 //! | — *the pure half* — | no async, no I/O, no clock |
 //! | [`plan`] | desired state and inventory in, plan out |
-//! | [`connectivity`] | builds the data plane of live or planned state |
+//! | [`connectivity`] | builds the data plane of a state; knows states only, and no plan |
 //! | [`desired`] | topology and facts in, resources and their dependencies out |
+//! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`dataplane`] | forwards a packet through tables; says which hop drops it |
 //! | [`inventory`] | objects, facts, gaps and sources: what was observed |
-//! | [`resource`] | ids, typed values, ownership |
-//! | [`topology`] | the file, its loading with spans, its lints |
+//! | [`resource`] | ids, the table of kinds, typed values, names, ownership |
 //! | [`diagnostics`] | codes, spans, remedies |
 //! | [`net`] | prefixes and their allocation |
 //!
@@ -37,10 +38,12 @@ pub mod desired;
 pub mod diagnostics;
 pub mod inventory;
 pub mod net;
+pub mod pipeline;
 pub mod plan;
 pub mod provider;
 pub mod refresh;
 pub mod render;
 pub mod resource;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod topology;

@@ -1,4 +1,4 @@
-//! Runs the steps of one round: ready ones side by side, each under its locks.
+//! Runs the steps of one iteration: ready ones side by side, each under its locks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,9 +12,11 @@ use super::guard::{self, GuardVerdict};
 use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
-use super::{Round, effects, replaced};
-use crate::plan::destroy_create::Phase;
+use super::{Iteration, effects, replaced};
+use crate::diagnostics::{Code, Failure};
+use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
+use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
 use crate::resource::{Address, Kind, Resource};
 
@@ -26,28 +28,38 @@ const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
 
 /// Runs all changes and answers how each one ended.
-pub(super) async fn execute(round: &Round<'_>, plan: &Plan) -> BTreeMap<Address, Outcome> {
+pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<Address, Outcome> {
     let work = Work {
-        round,
+        iteration,
         changes: plan.changes.iter().map(|change| (&change.address, change)).collect(),
         locks: Locks::default(),
     };
     let mut state = State {
-        steps: Steps::of(&plan.changes),
+        steps: Steps::of(&plan.changes, &plan.steps),
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
+    let mut is_stopping = false;
     loop {
-        while running.len() < WIDTH && !round.run.stop.is_set() {
+        while running.len() < WIDTH && !iteration.stop.is_set() {
             let Some(step) = state.steps.take_next() else { break };
             let Some(change) = work.changes.get(&step.0).copied() else { continue };
             let is_kept = state.kept.contains(&step.0);
             running.push(work.run_step(change, step, is_kept));
         }
-        let Some((step, outcome)) = running.next().await else { break };
-        state.ended(&work, step, outcome);
+        tokio::select! {
+            biased;
+            () = iteration.stop.requested(), if !is_stopping => {
+                iteration.reporter.event(&Event::Stopping);
+                is_stopping = true;
+            }
+            ended = running.next() => match ended {
+                Some((step, outcome)) => state.ended(&work, step, outcome),
+                None => break,
+            },
+        }
     }
     for (address, _) in state.steps.take_rest() {
         work.finish(&address, Outcome::NotStarted, &mut state.outcomes);
@@ -55,12 +67,12 @@ pub(super) async fn execute(round: &Round<'_>, plan: &Plan) -> BTreeMap<Address,
     state.outcomes
 }
 
-/// How far a round is.
+/// How far a iteration is.
 struct State {
     steps: Steps,
     waves: Waves,
     outcomes: BTreeMap<Address, Outcome>,
-    /// Replacements that somebody did already.
+    /// Replacements that were done before.
     kept: BTreeSet<Address>,
 }
 
@@ -112,15 +124,15 @@ impl State {
     }
 }
 
-/// What the steps of a round share.
+/// What the steps of a iteration share.
 struct Work<'a> {
-    round: &'a Round<'a>,
+    iteration: &'a Iteration<'a>,
     changes: BTreeMap<&'a Address, &'a Change>,
     locks: Locks,
 }
 
 impl Work<'_> {
-    /// Tells how a change ended that was not carried out.
+    /// Reports how a change ended that was not made.
     fn finish(
         &self,
         address: &Address,
@@ -131,7 +143,7 @@ impl Work<'_> {
             return;
         }
         let Some(change) = self.changes.get(address) else { return };
-        self.round.run.reporter.event(&Event::StepFinished {
+        self.iteration.reporter.event(&Event::StepFinished {
             address: address.clone(),
             action: change.action,
             outcome: outcome.clone(),
@@ -141,42 +153,42 @@ impl Work<'_> {
     }
 
     async fn run_step(&self, change: &Change, step: StepId, is_kept: bool) -> (StepId, Outcome) {
-        let round = self.round;
+        let iteration = self.iteration;
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
-        // It waited for its locks, and somebody may have asked to stop since.
-        if round.run.stop.is_set() {
+        // It waited for its locks, and may have been asked to stop since.
+        if iteration.stop.is_set() {
             return (step, Outcome::NotStarted);
         }
         let (address, action) = (change.address.clone(), change.action);
         if step.1 == Phase::Destroy || change.action != Action::Replace {
             let event = Event::StepStarted { address: address.clone(), action };
-            round.run.reporter.event(&event);
+            iteration.reporter.event(&event);
         }
         let outcome = match step.1 {
-            Phase::Destroy => tear_down(round, &self.changes, change).await,
+            Phase::Destroy => tear_down(iteration, &self.changes, change).await,
             Phase::Create if is_kept => Ok(Outcome::UpToDate),
-            Phase::Create if change.action == Action::Replace => make_anew(round, change).await,
-            Phase::Create => make(round, change).await,
+            Phase::Create if change.action == Action::Replace => make_anew(iteration, change).await,
+            Phase::Create => make(iteration, change).await,
         };
         let outcome = outcome.unwrap_or_else(std::convert::identity);
         if step.1 == Phase::Create || !outcome.is_success() {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let outcome = outcome.clone();
             let event = Event::StepFinished { address, action, outcome, milliseconds };
-            round.run.reporter.event(&event);
+            iteration.reporter.event(&event);
         }
         (step, outcome)
     }
 }
 
 /// Guard → act → verify.
-async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
-    let mut current = read(round, change).await?;
+async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let mut current = read(iteration, change).await?;
     let unfinished = effects::is_being_made(&current);
     if unfinished {
-        effects::wait_until_made(round, change).await?;
-        current = read(round, change).await?;
+        effects::wait_until_made(iteration, change).await?;
+        current = read(iteration, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {
         // What was waited for, or came with its machine, was made by this apply.
@@ -186,11 +198,11 @@ async fn make(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
         GuardVerdict::Act => {}
     }
     if change.action == Action::Delete {
-        effects::remove(round, change, &current).await?;
+        effects::remove(iteration, change, &current).await?;
         return Ok(Outcome::Done);
     }
-    effects::make(round, change, &current).await?;
-    verify(round, change).await
+    effects::make(iteration, change, &current).await?;
+    verify(iteration, change).await
 }
 
 /// A device joins the tailnet when its machine boots.
@@ -198,52 +210,56 @@ fn came_by_itself(change: &Change) -> bool {
     change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
-/// Takes away what is to be made anew. `UpToDate` says that it was made anew
-/// before, and stays.
+/// Deletes what is to be replaced. `UpToDate` says that it was replaced before,
+/// and stays.
 async fn tear_down(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
 ) -> Result<Outcome, Outcome> {
-    let current = read(round, change).await?;
+    let current = read(iteration, change).await?;
     let Some(observed) = &current.observed else {
         // A worker without a Node may have what another cluster left on it.
         if change.requested {
-            effects::remove(round, change, &current).await?;
+            effects::remove(iteration, change, &current).await?;
         }
         return Ok(Outcome::Done);
     };
-    if replaced::already(round, changes, change).await? {
+    if replaced::already(iteration, changes, change).await? {
         return Ok(Outcome::UpToDate);
     }
     if let GuardVerdict::Stale(reason) = guard::check(change, Some(observed)) {
         return Err(Outcome::GuardFailed { reason });
     }
-    effects::remove(round, change, &current).await?;
+    effects::remove(iteration, change, &current).await?;
     Ok(Outcome::Done)
 }
 
-async fn make_anew(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
-    let current = read(round, change).await?;
-    effects::make(round, change, &current).await?;
-    verify(round, change).await
+async fn make_anew(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let current = read(iteration, change).await?;
+    effects::make(iteration, change, &current).await?;
+    verify(iteration, change).await
 }
 
 pub(super) async fn read(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<crate::refresh::Current, Outcome> {
-    let target = effects::router_target(round, change).await?;
-    read_one(round.run.doors, round.access.as_ref(), target.as_ref(), round.run.scope, change)
+    let target = effects::router_target(iteration, change).await?;
+    let cluster: Option<&dyn ClusterRead> = match &iteration.cluster {
+        Some(cluster) => Some(cluster.client.as_ref()),
+        None => None,
+    };
+    read_one(iteration.readers, cluster, target.as_ref(), iteration.settings, change)
         .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+        .map_err(Outcome::Failed)
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.
-async fn verify(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> {
+async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
     let deadline = Instant::now() + READ_BACK_WITHIN;
     loop {
-        let current = read(round, change).await?;
+        let current = read(iteration, change).await?;
         let differs = match &current.observed {
             None => "it is not there".to_owned(),
             Some(observed) => {
@@ -255,12 +271,12 @@ async fn verify(round: &Round<'_>, change: &Change) -> Result<Outcome, Outcome> 
             }
         };
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} was written, but {differs}", change.address),
-                remedy: "run the same command again; if it stays so, another program writes the \
-                         object too"
-                    .to_owned(),
-            });
+            return Err(Outcome::Failed(Failure::new(
+                Code::StepNotVerified,
+                format!("{} was written, but {differs}", change.address),
+                "run the same command again; if the result is the same, another program writes \
+                 the object too",
+            )));
         }
         tokio::time::sleep(read_back_poll(change)).await;
     }

@@ -40,22 +40,11 @@ fn parents<'a>(key: &ObjectKey, values: impl Iterator<Item = &'a Resource>) -> V
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else { return Vec::new() };
     let mut names = vec![id.clone()];
     for value in values {
-        match value {
-            Resource::Subnet(subnet) => {
-                names.extend(id.parent());
-                names.extend(subnet.route_table.clone());
-                names.extend(subnet.nat_gateway.clone());
-                names.extend(subnet.network_security_group.clone());
-            }
-            Resource::RouteTableAssociation(association) => {
-                names.extend(id.parent());
-                names.extend(association.route_table.clone());
-            }
-            Resource::NatGateway(gateway) => names.push(gateway.public_ip.clone()),
-            Resource::NetworkInterface(interface) => names.extend(interface.public_ip.clone()),
-            Resource::VirtualMachine(machine) => names.push(machine.network_interface.clone()),
-            _ => {}
+        if value.kind().facts().locks_container {
+            names.extend(id.parent());
         }
+        let written = value.references().into_iter().filter(|reference| reference.writes_back);
+        names.extend(written.map(|reference| reference.id.clone()));
     }
     names
 }

@@ -1,5 +1,8 @@
-//! Runs a plan's steps under guards, locks and budgets; tells events; decides
-//! nothing that the plan left open.
+//! Carries out plans until live state matches the topology.
+//!
+//! [`apply()`] repeats the [pipeline](crate::pipeline) and the executor. The
+//! executor runs a plan's steps under guards, locks and budgets, reports events,
+//! and decides nothing that the plan left open: it does not know the topology.
 
 mod effects;
 pub mod events;
@@ -7,65 +10,56 @@ mod executor;
 mod guard;
 mod iterate;
 mod locks;
-mod reachability;
 mod replaced;
 #[cfg(test)]
 mod request_tests;
 mod routers;
 mod steps;
+mod stop;
 mod unfinished;
 mod waves;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
-
-use crate::provider::access::ClusterAccess;
-use crate::provider::clients::Clients;
-use crate::refresh::Scope;
+use crate::pipeline::Pipeline;
+use crate::plan::ApplySettings;
+use crate::provider::access::ClusterCredentials;
+use crate::provider::clients::{Clients, ReadClients};
+use crate::provider::read_write::ClusterWrite;
+use crate::refresh::Clock;
 use events::Reporter;
 
-pub use iterate::{Applied, ApplyStatus, Planned, apply, apply_once, make_plan};
+pub use iterate::{Applied, ApplyStatus, apply, apply_once};
+pub use stop::StopSignal;
 
-/// Asks a running apply to stop: running steps finish, no other begins.
-#[derive(Debug, Clone, Default)]
-pub struct StopSignal(Arc<AtomicBool>);
-
-impl StopSignal {
-    /// Asks.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The current time, from whoever knows it.
-pub type Now = dyn Fn() -> Timestamp + Send + Sync;
-
-/// What every command of an apply works with.
-pub struct Run<'a> {
-    /// The doors.
-    pub doors: &'a Clients,
-    /// The topology and how it is looked at.
-    pub scope: &'a Scope<'a>,
-    /// Hears of everything.
+/// What an apply works with.
+pub struct ApplyContext<'a> {
+    /// Makes the plans.
+    pub pipeline: Pipeline<'a>,
+    /// What changes are made with.
+    pub clients: &'a Clients,
+    /// Receives every event.
     pub reporter: &'a dyn Reporter,
-    /// The current time.
-    pub now: &'a Now,
     /// Asks to stop.
     pub stop: StopSignal,
 }
 
-/// What the steps of one round work with.
-struct Round<'a> {
-    run: &'a Run<'a>,
-    access: Option<ClusterAccess>,
-    dns_service_ip: std::net::Ipv4Addr,
+/// What the steps of one iteration work with.
+struct Iteration<'a> {
+    clients: &'a Clients,
+    readers: &'a ReadClients,
+    settings: &'a ApplySettings,
+    reporter: &'a dyn Reporter,
+    now: &'a Clock,
+    stop: &'a StopSignal,
+    cluster: Option<ClusterWriter>,
     routers: routers::RouterAddresses,
     unfinished: unfinished::Unfinished,
+}
+
+/// A client that writes to the cluster, and what a joining worker needs to know
+/// of the cluster.
+struct ClusterWriter {
+    client: Arc<dyn ClusterWrite>,
+    credentials: ClusterCredentials,
 }

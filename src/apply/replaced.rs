@@ -1,26 +1,26 @@
-//! Was a replacement done already, by an earlier run of the same plan or by
-//! somebody who applies at the same time? Then it is not done once more.
+//! Whether a replacement was done already, by an earlier run of the same plan or
+//! by another apply at the same time. Then it is not done again.
 
 use std::collections::BTreeMap;
 
 use super::events::Outcome;
 use super::executor::read;
-use super::{Round, effects, guard};
+use super::{Iteration, effects, guard};
 use crate::plan::{Action, Change};
 use crate::resource::Address;
 
 /// Whether what a replacement is made for has come about.
 pub(super) async fn already(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
 ) -> Result<bool, Outcome> {
-    // Who asks for it by name wants it whatever there is.
+    // A replacement that the user asked for by name is done in any case.
     if change.requested {
         return Ok(false);
     }
     let Some(cause) = cause(changes, change) else { return Ok(false) };
-    let current = read(round, cause).await?;
+    let current = read(iteration, cause).await?;
     if cause.action == Action::Replace && effects::is_being_made(&current) {
         return Ok(true);
     }
@@ -71,23 +71,11 @@ mod tests {
             pending: false,
             forces_replacement: forced,
         };
-        Change {
-            address: address(name),
-            key: ObjectKey::Host(name.to_owned()),
-            action,
-            differences: vec![field],
-            before: None,
-            after: None,
-            ownership: None,
-            depends_on: Vec::new(),
-            destroy_after: Vec::new(),
-            create_after_destroy_of: Vec::new(),
-            planned_because_of: String::new(),
-            caused_by: caused_by.map(address),
-            interrupts: None,
-            wave: None,
-            requested: false,
-        }
+        let key = ObjectKey::Host(name.to_owned());
+        let mut change = Change::new(address(name), key, action, "");
+        change.differences = vec![field];
+        change.caused_by = caused_by.map(address);
+        change
     }
 
     fn cause_of(changes: &[Change], name: &str) -> Option<String> {

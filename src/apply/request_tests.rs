@@ -1,5 +1,7 @@
 //! What a plan of a world that matches its topology asks for.
 
+#![cfg(feature = "sandbox")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -7,16 +9,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::events::Silent;
-use super::{ApplyStatus, Run, StopSignal, apply, make_plan};
+use super::{ApplyContext, ApplyStatus, StopSignal, apply};
+use crate::pipeline::Pipeline;
 use crate::provider::azure::ArmClient;
 use crate::provider::clients::{Clients, ClusterConnector};
 use crate::provider::cluster::{ClusterClient, ClusterError};
 use crate::provider::credentials::{StaticToken, TailnetCredentials};
 use crate::provider::host::{
-    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 use crate::provider::http::{Api, RequestCount};
 use crate::provider::limits::Limits;
+use crate::provider::read_write::ClusterWrite;
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::TailnetClient;
 use crate::refresh::Scope;
@@ -86,7 +90,7 @@ fn topology(workers: u32) -> Topology {
     load_text("stargate.toml", &text).unwrap().topology
 }
 
-/// A door that notes whom it leads to.
+/// A client that notes which hosts it is asked about.
 #[derive(Debug)]
 struct Noting {
     world: SharedWorld,
@@ -100,12 +104,20 @@ impl Noting {
 }
 
 #[async_trait]
-impl HostClient for Noting {
+impl HostRead for Noting {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.note(target);
         self.world.probe_router(target).await
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.note(target);
+        self.world.probe_worker(target).await
+    }
+}
+
+#[async_trait]
+impl HostWrite for Noting {
     async fn change_router(
         &self,
         target: &HostTarget,
@@ -113,11 +125,6 @@ impl HostClient for Noting {
     ) -> Result<(), HostError> {
         self.note(target);
         self.world.change_router(target, change).await
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        self.note(target);
-        self.world.probe_worker(target).await
     }
 
     async fn apply_worker_step(
@@ -139,32 +146,33 @@ impl ClusterConnector for PassThrough {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
-        Ok(ClusterClient::new(kube_client(self.0.clone()), owner, RequestCount::default()))
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
+        let client = kube_client(self.0.clone());
+        Ok(Arc::new(ClusterClient::new(client, owner, RequestCount::default())))
     }
 }
 
-fn doors(world: &SharedWorld, hosts: &Arc<Noting>) -> Clients {
+fn clients(world: &SharedWorld, hosts: &Arc<Noting>) -> Clients {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     let token = Arc::new(StaticToken(Secret::new("token")));
     Clients {
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
             token,
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             wire,
             "https://tailscale.sandbox",
             "-",
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(PassThrough(world.clone())),
+        )),
+        cluster: Arc::new(PassThrough(world.clone())),
         kubeconfig: None,
         hosts: hosts.clone(),
         requests,
@@ -186,22 +194,23 @@ async fn plan_of_a_matching_world(workers: u32) -> Asked {
     world.seed(&topology);
     let world = SharedWorld::with_clock(world, Arc::new(move || now));
     let hosts = Arc::new(Noting { world: world.clone(), asked: Mutex::default() });
-    let doors = doors(&world, &hosts);
+    let clients = clients(&world, &hosts);
     let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);
     let scope = Scope::new(&topology, subscription, "ssh-ed25519 AAAA test".to_owned());
     let clock = move || now;
     let stop = StopSignal::default();
-    let run = Run { doors: &doors, scope: &scope, reporter: &Silent, now: &clock, stop };
-    let nothing = BTreeSet::new();
-    let first = make_plan(&run, &nothing).await;
-    let applied = apply(&run, &nothing, first, &|_| false).await;
+    let readers = clients.read_only();
+    let pipeline = Pipeline { clients: &readers, scope: &scope, now: &clock };
+    let context = ApplyContext { pipeline, clients: &clients, reporter: &Silent, stop };
+    let first = pipeline.run().await;
+    let applied = apply(&context, first, &|_| false).await;
     assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", applied.remaining);
 
     hosts.asked.lock().unwrap().clear();
     world.change(|world, _| world.log.clear());
-    let again = make_plan(&run, &nothing).await;
+    let again = pipeline.run().await;
     assert!(again.plan.is_empty());
-    assert_eq!(again.plan.unchanged, again.desired.len());
+    assert_eq!(again.plan.unchanged, again.plan.desired().len());
     let asked = hosts.asked.lock().unwrap().clone();
     let once: BTreeSet<String> = asked.iter().cloned().collect();
     assert_eq!(asked.len(), once.len(), "a host is asked once: {asked:?}");

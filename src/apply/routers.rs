@@ -1,32 +1,50 @@
-//! Where the routers of a round are reached.
+//! Where the hosts of an iteration are reached.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tokio::sync::Mutex;
 
-use super::Run;
-use crate::refresh::{ReadError, find_device};
+use super::Iteration;
+use crate::diagnostics::Failure;
+use crate::plan::{HostLocation, HostRoute};
+use crate::provider::host::HostTarget;
+use crate::refresh::{find_device, targets};
 
-/// The tailnet addresses of the routers that were asked for in this round. All
-/// workers of a datacenter are reached through one of them, and Tailscale may
+/// The tailnet addresses of the routers that were asked for in this iteration.
+/// All workers of a datacenter are reached through one of them, and Tailscale may
 /// be asked only twice a second.
 #[derive(Debug, Default)]
 pub(super) struct RouterAddresses(Mutex<BTreeMap<String, Ipv4Addr>>);
 
 impl RouterAddresses {
-    /// The address of a router, if it has joined.
-    pub(super) async fn get(
+    /// The address of a host and of the jump host before it. `None` if the router
+    /// has not joined the tailnet and nothing else leads to it.
+    pub(super) async fn resolve(
         &self,
-        run: &Run<'_>,
+        iteration: &Iteration<'_>,
+        route: &HostRoute,
+    ) -> Result<Option<HostTarget>, Failure> {
+        let first = route.first_hop();
+        let mut addresses = BTreeMap::new();
+        if matches!(first.location, HostLocation::Tailnet { .. }) {
+            let address = self.get(iteration, &first.hostname).await?;
+            addresses.extend(address.map(|address| (first.hostname.clone(), address)));
+        }
+        Ok(targets::resolve(route, &addresses))
+    }
+
+    async fn get(
+        &self,
+        iteration: &Iteration<'_>,
         router: &str,
-    ) -> Result<Option<Ipv4Addr>, ReadError> {
-        // Held while asking: who else wants to know waits for this answer.
+    ) -> Result<Option<Ipv4Addr>, Failure> {
+        // Held while asking: others that need the address wait for this answer.
         let mut known = self.0.lock().await;
         if let Some(address) = known.get(router) {
             return Ok(Some(*address));
         }
-        let device = find_device(run.doors, run.scope, router).await?;
+        let device = find_device(iteration.readers, &iteration.settings.owner, router).await?;
         let address = device.and_then(|device| device.addresses.first().copied());
         known.extend(address.map(|address| (router.to_owned(), address)));
         Ok(address)

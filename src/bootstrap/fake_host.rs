@@ -13,7 +13,7 @@ use super::CNI_CONFIGURATION_NAME;
 use crate::desired::digest::text_digest;
 use crate::provider::cluster::fake::FakeServer;
 use crate::provider::host::{
-    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 use crate::resource::host::WorkerHost;
 
@@ -206,31 +206,30 @@ impl FakeHost {
 }
 
 fn failed(target: &HostTarget, doing: &str) -> HostError {
-    HostError::Failed {
-        hostname: target.hostname.clone(),
-        doing: doing.to_owned(),
-        reason: "as told".to_owned(),
-    }
+    HostError::failed(&target.hostname, doing, "as told")
 }
 
 #[async_trait]
-impl HostClient for FakeHost {
+impl HostRead for FakeHost {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         Err(failed(target, "probe"))
-    }
-
-    async fn change_router(
-        &self,
-        target: &HostTarget,
-        _change: &RouterChange,
-    ) -> Result<(), HostError> {
-        Err(failed(target, "change"))
     }
 
     async fn probe_worker(&self, _target: &HostTarget) -> Result<WorkerProbe, HostError> {
         let mut state = self.state.lock().unwrap();
         self.tick(&mut state);
         Ok(state.probe.clone())
+    }
+}
+
+#[async_trait]
+impl HostWrite for FakeHost {
+    async fn change_router(
+        &self,
+        target: &HostTarget,
+        _change: &RouterChange,
+    ) -> Result<(), HostError> {
+        Err(failed(target, "change"))
     }
 
     async fn apply_worker_step(

@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use super::step::StepEvent;
 use super::{Now, Progress};
 use crate::provider::cluster::{
-    ClusterClient, ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState,
-    ServerStatus,
+    ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus,
 };
+use crate::provider::read_write::ClusterWrite;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
 /// What is recorded about, and where.
 #[derive(Clone)]
 pub(super) struct Subject<'a> {
-    pub(super) cluster: &'a ClusterClient,
+    pub(super) cluster: &'a dyn ClusterWrite,
     pub(super) worker: WorkerName,
     pub(super) profile: ProfileName,
     pub(super) kubelet: KubernetesVersion,

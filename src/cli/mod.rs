@@ -1,12 +1,15 @@
-//! Arguments, one file a command.
+//! The command line: arguments, output channels, and one file for each command.
 
 mod arguments;
 mod commands;
 pub mod error;
 pub mod exit;
 mod health;
+mod interrupt;
 mod logging;
 mod overview;
+mod safe_output;
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
 mod session;
 mod ssh_access;
@@ -28,8 +31,9 @@ pub use ui::Ui;
 use crate::render::Style;
 
 use arguments::{Arguments, Command};
+use session::reading;
 
-/// Runs the program: parses the command line, runs the command, tells an error.
+/// Parses the command line, runs the command and prints its error.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
@@ -41,14 +45,14 @@ pub fn main() -> ExitCode {
             }))
         }
         Err(error) => {
-            // Where neither channel can be written, the exit code still tells.
+            // If the message cannot be written, the exit code remains.
             let _ = error.print();
-            ExitCode::from(exit::of_parser(error.kind()))
+            ExitCode::from(exit::from_parser(error.kind()))
         }
     }
 }
 
-/// The command line's definition, for completions and manuals.
+/// The definition of the command line, for completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
@@ -65,28 +69,44 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     let global = &arguments.global;
+    sandbox_state::check(global)?;
     match &arguments.command {
         Command::Init(_) => commands::init::run(global, ui),
         Command::Validate(validate) => commands::validate::run(validate, global, ui),
         Command::Schema(schema) => commands::schema::run(schema, ui),
         Command::Explain(explain) => commands::explain::run(explain, ui),
         Command::Completions(completions) => commands::completions::run(completions, ui),
-        Command::Plan(plan) => wait(commands::plan::run(plan, global, ui)),
+        Command::Plan(plan) => {
+            wait(reading(global, ui, async |session| commands::plan::run(plan, session, ui).await))
+        }
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
-        Command::Drift(drift) => wait(commands::drift::run(drift, global, ui)),
+        Command::Drift(drift) => wait(reading(global, ui, async |session| {
+            commands::drift::run(drift, session, ui).await
+        })),
         Command::Destroy(destroy) => wait(commands::destroy::run(destroy, global, ui)),
         Command::Repave(repave) => wait(commands::repave::run(repave, global, ui)),
         Command::Reboot(reboot) => wait(commands::reboot::run(reboot, global, ui)),
-        Command::Status(status) => wait(commands::status::run(status, global, ui)),
-        Command::Routes(routes) => wait(commands::routes::run(routes, global, ui)),
-        Command::Trace(trace) => wait(commands::trace::run(trace, global, ui)),
-        Command::Check(check) => wait(commands::check::run(check, global, ui)),
-        Command::Graph(graph) => wait(commands::graph::run(graph, global, ui)),
+        Command::Status(status) => wait(reading(global, ui, async |session| {
+            commands::status::run(status, session, ui).await
+        })),
+        Command::Routes(routes) => wait(reading(global, ui, async |session| {
+            commands::routes::run(routes, session, ui).await
+        })),
+        Command::Trace(trace) => wait(reading(global, ui, async |session| {
+            commands::trace::run(trace, session, ui).await
+        })),
+        Command::Check(check) => wait(reading(global, ui, async |session| {
+            commands::check::run(check, session, ui).await
+        })),
+        Command::Graph(graph) => wait(reading(global, ui, async |session| {
+            commands::graph::run(graph, session, ui).await
+        })),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
 }
 
-/// Runs a command that talks to the world.
+/// Runs an asynchronous command.
 fn wait(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::PathModel;
 use crate::dataplane::{Origin, Verdict};
 use crate::inventory::Source;
-use crate::resource::{Address, Kind};
+use crate::resource::Address;
 
 /// The resource that holds a fact, and who told of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,30 +61,5 @@ pub fn provenance<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Proven
 }
 
 fn source_of(address: &Address) -> Source {
-    match address.kind {
-        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => Source::Tailscale,
-        Kind::RouterHost => Source::Host(address.name.clone()),
-        Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode
-        | Kind::Worker => Source::Kubernetes,
-        Kind::ResourceGroup
-        | Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => Source::Azure,
-    }
+    Source::of(&address.kind.facts().service, &address.name)
 }

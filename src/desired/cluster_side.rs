@@ -56,13 +56,14 @@ impl Context<'_> {
         router_address(&subnet).unwrap_or_else(|| subnet.network())
     }
 
-    fn in_node_group(&self, provider_type: &str, name: &str) -> Option<ObjectKey> {
+    fn in_node_group(&self, kind: Kind, name: &str) -> Option<ObjectKey> {
         let group = self.node_group();
-        let id = group.known()?.in_group(provider_type, name);
+        let id = group.known()?.in_group(kind.arm_type(), name);
         Some(ObjectKey::Azure(id))
     }
 
-    fn id_in_node_group(&self, provider_type: &str, name: &str) -> ArmId {
+    fn id_in_node_group(&self, kind: Kind, name: &str) -> ArmId {
+        let provider_type = kind.arm_type();
         self.node_group().known().map_or_else(
             || ArmId::new(format!("{provider_type}/{name}")),
             |group| group.in_group(provider_type, name),
@@ -79,7 +80,7 @@ impl Context<'_> {
     }
 }
 
-/// The resource group and the AKS cluster, unless the cluster is somebody else's.
+/// The resource group and the AKS cluster, unless the cluster is `existing`.
 pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
     let cluster = &context.topology.cluster;
     if cluster.existing {
@@ -97,7 +98,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
         .protected(cluster.protect)
         .planned_because_of("[cluster] resource_group holds the AKS cluster"),
     );
-    let id = group.in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str());
+    let id = group.in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str());
     set.add(
         Builder::new(
             context.cluster_address(),
@@ -143,15 +144,11 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
     let public_ip_name = names::public_ip(name);
     let interface_name = names::interface(name);
     let subnet_address = address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET);
-    let security_group = "Microsoft.Network/networkSecurityGroups";
-    let public_ip_type = "Microsoft.Network/publicIPAddresses";
-    let interface_type = "Microsoft.Network/networkInterfaces";
-    let table_type = "Microsoft.Network/routeTables";
 
     set.add(
         Builder::new(
             address(Kind::NetworkSecurityGroup, &group_name),
-            context.in_node_group(security_group, &group_name),
+            context.in_node_group(Kind::NetworkSecurityGroup, &group_name),
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
         .living_in_all(context.after_cluster())
@@ -168,9 +165,13 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::Subnet(Subnet {
                 virtual_network,
                 address_prefix: router.subnet_cidr,
-                route_table: Some(context.id_in_node_group(table_type, names::ROUTER_ROUTE_TABLE)),
+                route_table: Some(
+                    context.id_in_node_group(Kind::RouteTable, names::ROUTER_ROUTE_TABLE),
+                ),
                 nat_gateway: None,
-                network_security_group: Some(context.id_in_node_group(security_group, &group_name)),
+                network_security_group: Some(
+                    context.id_in_node_group(Kind::NetworkSecurityGroup, &group_name),
+                ),
             }),
         )
         .living_in_all(context.after_cluster())
@@ -181,7 +182,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
     set.add(
         Builder::new(
             address(Kind::PublicIpAddress, &public_ip_name),
-            context.in_node_group(public_ip_type, &public_ip_name),
+            context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
         .living_in_all(context.after_cluster())
@@ -190,13 +191,13 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
     set.add(
         Builder::new(
             address(Kind::NetworkInterface, &interface_name),
-            context.in_node_group(interface_type, &interface_name),
+            context.in_node_group(Kind::NetworkInterface, &interface_name),
             Resource::NetworkInterface(NetworkInterface {
                 location: location.clone(),
                 subnet: context.router_subnet_id(),
                 private_ip: context.cluster_router_ip(),
                 ip_forwarding: true,
-                public_ip: Some(context.id_in_node_group(public_ip_type, &public_ip_name)),
+                public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name)),
             }),
         )
         .living_in(subnet_address)
@@ -206,13 +207,14 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
     set.add(
         Builder::new(
             address(Kind::VirtualMachine, name),
-            context.in_node_group("Microsoft.Compute/virtualMachines", name),
+            context.in_node_group(Kind::VirtualMachine, name),
             Resource::VirtualMachine(VirtualMachine {
                 location,
                 vm_size: router.vm_size.to_string(),
                 admin_user: context.topology.ssh.user.clone(),
                 ssh_public_key: context.facts.ssh_public_key.clone(),
-                network_interface: context.id_in_node_group(interface_type, &interface_name),
+                network_interface: context
+                    .id_in_node_group(Kind::NetworkInterface, &interface_name),
                 role: MachineRole::Router,
                 provisioning: Provisioning::Ready,
             }),
@@ -226,7 +228,6 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
 /// The table on AKS node subnets, the table on the router's subnet, and the
 /// associations of the former.
 pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
-    let table_type = "Microsoft.Network/routeTables";
     let tables = [
         (
             names::WORKERS_ROUTE_TABLE,
@@ -243,7 +244,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
         set.add(
             Builder::new(
                 address(Kind::RouteTable, name),
-                context.in_node_group(table_type, name),
+                context.in_node_group(Kind::RouteTable, name),
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
             )
             .living_in_all(context.after_cluster())
@@ -258,7 +259,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 Resource::RouteTableAssociation(RouteTableAssociation {
                     subnet: Pending::Known(subnet.id.clone()),
                     route_table: Some(
-                        context.id_in_node_group(table_type, names::WORKERS_ROUTE_TABLE),
+                        context.id_in_node_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
                     ),
                 }),
             )
@@ -274,7 +275,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 Resource::RouteTableAssociation(RouteTableAssociation {
                     subnet: Pending::after(context.cluster_address()),
                     route_table: Some(
-                        context.id_in_node_group(table_type, names::WORKERS_ROUTE_TABLE),
+                        context.id_in_node_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
                     ),
                 }),
             )

@@ -14,14 +14,6 @@ use crate::resource::azure::{
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::{AzureSite, Datacenter};
 
-const SECURITY_GROUP: &str = "Microsoft.Network/networkSecurityGroups";
-const PUBLIC_IP: &str = "Microsoft.Network/publicIPAddresses";
-const INTERFACE: &str = "Microsoft.Network/networkInterfaces";
-const ROUTE_TABLE: &str = "Microsoft.Network/routeTables";
-const NAT_GATEWAY: &str = "Microsoft.Network/natGateways";
-const VIRTUAL_NETWORK: &str = "Microsoft.Network/virtualNetworks";
-const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
-
 /// A datacenter with its group, for short calls below.
 struct Place<'a> {
     datacenter: &'a Datacenter,
@@ -42,16 +34,17 @@ impl<'a> Place<'a> {
         self.address(Kind::ResourceGroup, self.site.resource_group.as_str())
     }
 
-    fn id(&self, provider_type: &str, name: &str) -> ArmId {
-        self.group.in_group(provider_type, name)
+    fn id(&self, kind: Kind, name: &str) -> ArmId {
+        self.group.in_group(kind.arm_type(), name)
     }
 
     fn subnet(&self, name: &str) -> ArmId {
-        self.id(VIRTUAL_NETWORK, names::VIRTUAL_NETWORK).child("subnets", name)
+        self.id(Kind::VirtualNetwork, names::VIRTUAL_NETWORK).child("subnets", name)
     }
 
-    fn build(&self, kind: Kind, provider_type: &str, name: &str, resource: Resource) -> Builder {
-        let key = ObjectKey::Azure(self.id(provider_type, name));
+    fn build(&self, name: &str, resource: Resource) -> Builder {
+        let kind = resource.kind();
+        let key = ObjectKey::Azure(self.id(kind, name));
         Builder::new(self.address(kind, name), Some(key), resource).living_in(self.group_address())
     }
 
@@ -80,8 +73,6 @@ pub(super) fn network(
     set.add(
         place
             .build(
-                Kind::VirtualNetwork,
-                VIRTUAL_NETWORK,
                 names::VIRTUAL_NETWORK,
                 Resource::VirtualNetwork(VirtualNetwork {
                     location: place.location(),
@@ -104,12 +95,10 @@ fn egress(place: &Place<'_>, set: &mut DesiredSet) {
     set.add(
         place
             .build(
-                Kind::NatGateway,
-                NAT_GATEWAY,
                 &gateway,
                 Resource::NatGateway(NatGateway {
                     location: place.location(),
-                    public_ip: place.id(PUBLIC_IP, &public_ip),
+                    public_ip: place.id(Kind::PublicIpAddress, &public_ip),
                 }),
             )
             .after(place.address(Kind::PublicIpAddress, &public_ip))
@@ -123,9 +112,7 @@ fn public_address(
     planned_because_of: &str,
 ) -> super::DesiredResource {
     let resource = Resource::PublicIpAddress(PublicIpAddress { location: place.location() });
-    place
-        .build(Kind::PublicIpAddress, PUBLIC_IP, name, resource)
-        .planned_because_of(planned_because_of)
+    place.build(name, resource).planned_because_of(planned_because_of)
 }
 
 fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSet) {
@@ -145,12 +132,7 @@ fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSe
         let name = names::security_group(subnet);
         set.add(
             place
-                .build(
-                    Kind::NetworkSecurityGroup,
-                    SECURITY_GROUP,
-                    &name,
-                    Resource::NetworkSecurityGroup(group),
-                )
+                .build(&name, Resource::NetworkSecurityGroup(group))
                 .planned_because_of(planned_because_of),
         );
     }
@@ -176,7 +158,7 @@ fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
             "router_subnet_cidr",
         ),
     ];
-    let network = place.id(VIRTUAL_NETWORK, names::VIRTUAL_NETWORK);
+    let network = place.id(Kind::VirtualNetwork, names::VIRTUAL_NETWORK);
     for (name, address_prefix, table, gateway, field) in subnets {
         let group = names::security_group(name);
         let gateway_address =
@@ -188,9 +170,9 @@ fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
                 Resource::Subnet(Subnet {
                     virtual_network: Pending::Known(network.clone()),
                     address_prefix,
-                    route_table: Some(place.id(ROUTE_TABLE, &table)),
-                    nat_gateway: gateway.map(|gateway| place.id(NAT_GATEWAY, &gateway)),
-                    network_security_group: Some(place.id(SECURITY_GROUP, &group)),
+                    route_table: Some(place.id(Kind::RouteTable, &table)),
+                    nat_gateway: gateway.map(|gateway| place.id(Kind::NatGateway, &gateway)),
+                    network_security_group: Some(place.id(Kind::NetworkSecurityGroup, &group)),
                 }),
             )
             .living_in(place.address(Kind::VirtualNetwork, names::VIRTUAL_NETWORK))
@@ -272,15 +254,13 @@ fn add_machine(
     set.add(
         place
             .build(
-                Kind::NetworkInterface,
-                INTERFACE,
                 &interface,
                 Resource::NetworkInterface(NetworkInterface {
                     location: place.location(),
                     subnet: Pending::Known(place.subnet(machine.subnet)),
                     private_ip: machine.private_ip,
                     ip_forwarding: true,
-                    public_ip: machine.public_ip.map(|name| place.id(PUBLIC_IP, name)),
+                    public_ip: machine.public_ip.map(|name| place.id(Kind::PublicIpAddress, name)),
                 }),
             )
             .living_in(place.address(Kind::Subnet, machine.subnet))
@@ -293,15 +273,13 @@ fn add_machine(
     set.add(
         place
             .build(
-                Kind::VirtualMachine,
-                VIRTUAL_MACHINE,
                 machine.name,
                 Resource::VirtualMachine(VirtualMachine {
                     location: place.location(),
                     vm_size: machine.vm_size.clone(),
                     admin_user: context.topology.ssh.user.clone(),
                     ssh_public_key: context.facts.ssh_public_key.clone(),
-                    network_interface: place.id(INTERFACE, &interface),
+                    network_interface: place.id(Kind::NetworkInterface, &interface),
                     role: machine.role,
                     provisioning: Provisioning::Ready,
                 }),
@@ -342,9 +320,7 @@ pub(super) fn route_tables(
     for (name, routes, planned_because_of) in tables {
         let table = RouteTable { location: place.location(), routes };
         set.add(
-            place
-                .build(Kind::RouteTable, ROUTE_TABLE, &name, Resource::RouteTable(table))
-                .planned_because_of(planned_because_of),
+            place.build(&name, Resource::RouteTable(table)).planned_because_of(planned_because_of),
         );
     }
 }

@@ -1,15 +1,21 @@
 //! What was observed.
 
+mod measurement;
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostics::Code;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::diagnostics::Failure;
+use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Side};
 
-/// The world as far as it could be read.
+pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
+pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
+
+/// Live state, as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
@@ -47,6 +53,18 @@ pub enum Source {
     Host(String),
 }
 
+impl Source {
+    /// Where the objects of a service are read; on a host, of that name.
+    pub fn of(service: &resource::Service, host: &str) -> Self {
+        match service {
+            resource::Service::Azure(_) | resource::Service::AzureProperty(_) => Self::Azure,
+            resource::Service::Tailnet => Self::Tailscale,
+            resource::Service::Kubernetes(_) => Self::Kubernetes,
+            resource::Service::Host => Self::Host(host.to_owned()),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,14 +81,10 @@ impl fmt::Display for Source {
 pub struct Gap {
     /// Which one.
     pub source: Source,
-    /// What went wrong.
-    pub reason: String,
-    /// The stable code of the reason.
-    pub code: Code,
-    /// What to do about it.
-    pub remedy: String,
-    /// Whether something else in the plan explains it (a router that is
-    /// offline cannot be looked at).
+    /// Why it could not be read.
+    pub failure: Failure,
+    /// True if something else in the plan explains it: a router that is offline
+    /// cannot be probed.
     pub explained: bool,
 }
 
@@ -131,36 +145,12 @@ impl Inventory {
 
 /// Which sources show objects of a kind.
 fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
-    match kind {
-        Kind::ResourceGroup
-        | Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => vec![Source::Azure],
-        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes => {
-            vec![Source::Tailscale]
-        }
-        Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode
-        | Kind::Worker => vec![Source::Kubernetes],
+    match (&kind.facts().service, key) {
         // A router is reached by its address in the tailnet.
-        Kind::RouterHost => match key {
-            Some(ObjectKey::Host(name)) => vec![Source::Tailscale, Source::Host(name.clone())],
-            _ => vec![Source::Tailscale],
-        },
+        (resource::Service::Host, Some(ObjectKey::Host(name))) => {
+            vec![Source::Tailscale, Source::Host(name.clone())]
+        }
+        (resource::Service::Host, _) => vec![Source::Tailscale],
+        (service, _) => vec![Source::of(service, "")],
     }
 }

@@ -1,9 +1,10 @@
 //! What a plan costs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::step_graph::StepGraph;
 use super::{Action, Change};
 use crate::resource::Api;
 use crate::resource::{Address, Kind};
@@ -24,107 +25,39 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Adds up a plan's changes.
-    pub(super) fn of(changes: &[Change], requests: &BTreeMap<Api, u64>) -> Self {
+    /// Adds up a plan's changes, which come in its order.
+    pub(super) fn of(changes: &[Change], graph: &StepGraph, requests: &BTreeMap<Api, u64>) -> Self {
         let mut cost = Self { requests: requests.clone(), ..Self::default() };
         for change in changes {
             let (api, reads, writes) = calls(change);
             *cost.apply_requests.entry(api).or_default() += reads + writes;
             *cost.apply_writes.entry(api).or_default() += writes;
         }
-        (cost.critical_path, cost.seconds) = critical_path(&changes.iter().collect::<Vec<_>>());
+        let all: Vec<usize> = (0..changes.len()).collect();
+        let (path, seconds) = graph.critical_path(changes, &all, self::seconds);
+        cost.critical_path = path.into_iter().map(|it| changes[it].address.clone()).collect();
+        cost.seconds = seconds;
         cost
     }
 }
 
-/// The API that a change goes to, and its reads and writes: the guard reads
-/// once, a long-running operation is asked once at the least, the result is
-/// read back.
+/// The API that a change goes to, and its reads and writes.
 fn calls(change: &Change) -> (Api, u64, u64) {
-    let halves = if change.action == Action::Replace { 2 } else { 1 };
-    match change.address.kind {
-        Kind::ResourceGroup => (Api::Azure, 2 * halves, halves),
-        Kind::ManagedCluster
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::VirtualMachine
-        | Kind::RouteTable => (Api::Azure, 3 * halves, halves),
-        Kind::TailnetDevice => (Api::Tailscale, 1, u64::from(change.before.is_some())),
-        Kind::AdvertisedRoutes | Kind::RouterHost => (Api::Tailscale, 1, 0),
-        Kind::ApprovedRoutes => (Api::Tailscale, 1, 1),
-        // Token, approval, pod CIDR, annotation, Operation twice, token gone.
-        Kind::Worker => (Api::Kubernetes, 6, 7),
-        _ => (Api::Kubernetes, 1, halves),
-    }
+    let phases = if change.action == Action::Replace { 2 } else { 1 };
+    let requests = change.address.kind.facts().requests;
+    // A device joins by itself: nothing is written for its creation.
+    let joins = change.address.kind == Kind::TailnetDevice && change.before.is_none();
+    let writes = if joins { 0 } else { requests.writes.of(phases) };
+    (requests.api, requests.reads.of(phases), writes)
 }
 
-/// Seconds that a change takes on real clouds, as seen in public logs.
-fn seconds(change: &Change) -> u64 {
-    match (change.address.kind, change.action) {
-        (Kind::ManagedCluster, Action::Create | Action::Replace) => 300,
-        (Kind::ManagedCluster, _) => 240,
-        (Kind::VirtualMachine, _) => 60,
-        (Kind::TailnetDevice, Action::Create | Action::Replace) => 60,
-        (Kind::Worker, Action::Create | Action::Replace) => 90,
-        (Kind::Worker, Action::Reboot) => 120,
-        (Kind::ResourceGroup, Action::Delete) => 120,
-        (Kind::NatGateway, _) => 20,
-        (Kind::RouterHost, _) => 15,
-        (
-            Kind::VirtualNetwork
-            | Kind::Subnet
-            | Kind::RouteTable
-            | Kind::RouteTableAssociation
-            | Kind::NetworkSecurityGroup
-            | Kind::PublicIpAddress
-            | Kind::NetworkInterface,
-            _,
-        ) => 10,
-        _ => 1,
+/// Seconds that a change usually takes.
+pub(super) fn seconds(change: &Change) -> u64 {
+    let usual = change.address.kind.facts().seconds;
+    match change.action {
+        Action::Create | Action::Replace => usual.create,
+        Action::Update | Action::Adopt => usual.update,
+        Action::Delete => usual.delete,
+        Action::Reboot => usual.reboot,
     }
-}
-
-/// How long some changes of a plan take by themselves, in seconds; they come in
-/// its order.
-pub(super) fn time_of<'a>(changes: impl Iterator<Item = &'a Change>) -> u64 {
-    critical_path(&changes.collect::<Vec<_>>()).1
-}
-
-/// The longest chain; the changes come in order. A wave of workers waits for
-/// the last of the wave before.
-fn critical_path(changes: &[&Change]) -> (Vec<Address>, u64) {
-    let mut places: HashMap<&Address, usize> = HashMap::with_capacity(changes.len());
-    let mut last_of_wave: HashMap<u32, usize> = HashMap::new();
-    // When each change ends, and the one that it waited for last.
-    let mut ends: Vec<(u64, Option<usize>)> = Vec::with_capacity(changes.len());
-    for (place, change) in changes.iter().enumerate() {
-        let awaited = change.depends_on.iter().filter_map(|address| places.get(address).copied());
-        let wave_before =
-            change.wave.and_then(|it| last_of_wave.get(&it.number.saturating_sub(1)).copied());
-        let last = awaited.chain(wave_before).max_by_key(|it| (ends[*it].0, &changes[*it].address));
-        let begin = last.map_or(0, |place| ends[place].0);
-        ends.push((begin + seconds(change), last));
-        places.insert(&change.address, place);
-        if let Some(wave) = change.wave {
-            let latest = last_of_wave.entry(wave.number).or_insert(place);
-            if ends[*latest].0 < ends[place].0 {
-                *latest = place;
-            }
-        }
-    }
-    let key = |place: &usize| (ends[*place].0, &changes[*place].address);
-    let mut at = (0..changes.len()).max_by_key(key);
-    let total = at.map_or(0, |place| ends[place].0);
-    let mut path = Vec::new();
-    while let Some(place) = at {
-        path.push(changes[place].address.clone());
-        at = ends[place].1;
-    }
-    path.reverse();
-    (path, total)
 }

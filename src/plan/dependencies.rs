@@ -1,15 +1,16 @@
-//! What comes before what.
+//! Dependencies between the changes of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exclusive_claims::Claims;
+use super::impact::restart_of;
 use super::orphans::interruption;
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
 
 /// Fills in the edges between changes and says what each one interrupts.
-pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let index = Index::new(input, verdicts.values().filter_map(change_of));
     let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
     let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
@@ -19,6 +20,10 @@ pub(super) fn connect(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
     for (change, edges) in changes.zip(edges) {
         if change.action == Action::Replace {
             change.interrupts = change.before.as_ref().and_then(interruption);
+        } else if change.action == Action::Update
+            && let Some(restart) = restart_of(change)
+        {
+            change.interrupts = Some(restart.interruption(&change.address.name));
         }
         change.depends_on = edges.depends_on.into_iter().collect();
         change.destroy_after = edges.destroy_after.into_iter().collect();
@@ -58,14 +63,14 @@ struct Index<'a> {
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
-    places: Claims<'a>,
+    claims: Claims<'a>,
 }
 
 impl<'a> Index<'a> {
-    fn new(input: PlanInput<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
+    fn new(input: Comparison<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
         let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
-            places: Claims::of(&changes),
+            claims: Claims::of(&changes),
             changes,
             by_address: BTreeMap::new(),
             residents: BTreeMap::new(),
@@ -81,7 +86,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn add(&mut self, input: PlanInput<'a>, change: &'a Change) {
+    fn add(&mut self, input: Comparison<'a>, change: &'a Change) {
         self.by_address.insert(&change.address, change);
         if change.action == Action::Replace {
             let homes = input.desired.get(&change.address).map(|desired| &desired.contained_in);
@@ -105,9 +110,9 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn edges(&self, input: PlanInput<'_>, change: &Change) -> Edges {
+    fn edges(&self, input: Comparison<'_>, change: &Change) -> Edges {
         let mut edges = Edges::default();
-        let (leaving, moving) = self.places.taken_for(change);
+        let (leaving, moving) = self.claims.taken_for(change);
         edges.depends_on.extend(leaving);
         edges.create_after_destroy_of.extend(moving);
         match change.action {
@@ -127,7 +132,7 @@ impl<'a> Index<'a> {
             Action::Create => edges.create_after_destroy_of.extend(self.resting_on(change)),
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
-        edges.depends_on.extend(self.before_making(input, change));
+        edges.depends_on.extend(self.before_creation(input, change));
         edges
     }
 
@@ -145,7 +150,7 @@ impl<'a> Index<'a> {
     }
 
     /// Creations, updates and replacements follow what they depend on.
-    fn before_making(&self, input: PlanInput<'_>, change: &Change) -> BTreeSet<Address> {
+    fn before_creation(&self, input: Comparison<'_>, change: &Change) -> BTreeSet<Address> {
         let desired = input.desired.get(&change.address);
         let mut edges: BTreeSet<Address> = desired
             .into_iter()
@@ -159,7 +164,7 @@ impl<'a> Index<'a> {
         edges
     }
 
-    /// A deletion follows whatever still points at the object or is in it.
+    /// A deletion follows the changes of what points at the object or is in it.
     fn before_deletion(&self, change: &Change) -> BTreeSet<Address> {
         let mut edges = BTreeSet::new();
         match &change.key {
@@ -183,7 +188,7 @@ impl<'a> Index<'a> {
             Kind::VirtualMachine => {
                 let side = &change.address.side;
                 let name = id.name();
-                for kind in [Kind::Worker, Kind::TailnetDevice] {
+                for kind in kinds_where(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
                     let resident = Address::new(kind, side.clone(), name);
                     edges.extend(
                         self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()),
@@ -197,7 +202,7 @@ impl<'a> Index<'a> {
                 let goes_before = |address: &Address| {
                     address.side == Side::Cluster
                         && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
-                        || is_kubernetes(address.kind)
+                        || address.kind.is_kubernetes()
                 };
                 edges.extend(
                     self.by_address
@@ -213,7 +218,7 @@ impl<'a> Index<'a> {
     /// Whether a change replaces what lives in a machine that is deleted.
     fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
         machine.address.kind == Kind::VirtualMachine
-            && matches!(address.kind, Kind::Worker | Kind::TailnetDevice)
+            && address.kind.is_contained_in(Kind::VirtualMachine)
             && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
     }
 
@@ -228,26 +233,18 @@ impl<'a> Index<'a> {
     }
 
     fn before_kubernetes_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
-        let kinds: &[Kind] = match change.address.kind {
-            Kind::CustomResourceDefinition => &[Kind::Server, Kind::ProvisioningProfile],
-            Kind::Namespace => &[
-                Kind::Server,
-                Kind::ProvisioningProfile,
-                Kind::DaemonSet,
-                Kind::Service,
-                Kind::ServiceAccount,
-            ],
-            // A worker may still need its profile and the right to join.
-            Kind::ProvisioningProfile | Kind::ClusterRoleBinding => &[Kind::Worker],
-            Kind::Server | Kind::CiliumNode => {
-                let name = change.address.name.as_str();
-                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
-                &[]
-            }
-            _ => &[],
+        let kind = change.address.kind;
+        if matches!(kind, Kind::Server | Kind::CiliumNode) {
+            let name = change.address.name.as_str();
+            edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+        }
+        let holds = matches!(kind, Kind::CustomResourceDefinition | Kind::Namespace);
+        let goes_first = |other: Kind| {
+            holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
         };
-        for kind in kinds {
-            edges.extend(self.deleted_kinds.get(kind).into_iter().flatten().map(|a| (*a).clone()));
+        for kind in kinds_where(goes_first) {
+            let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
+            edges.extend(deleted.map(|address| (*address).clone()));
         }
     }
 
@@ -263,51 +260,21 @@ impl<'a> Index<'a> {
     }
 }
 
-fn carries_routes(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::RouteTable | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
-    )
+fn kinds_where(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
+    Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
 }
 
-fn is_kubernetes(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::CustomResourceDefinition
-            | Kind::Namespace
-            | Kind::ServiceAccount
-            | Kind::ClusterRole
-            | Kind::ClusterRoleBinding
-            | Kind::DaemonSet
-            | Kind::Service
-            | Kind::Server
-            | Kind::ProvisioningProfile
-            | Kind::CiliumNode
-            | Kind::Worker
-    )
+fn carries_routes(kind: Kind) -> bool {
+    kind.facts().role == DataPlaneRole::Routes
 }
 
 /// The ids that a value points at.
 pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
-    match resource {
-        Resource::Subnet(subnet) => {
-            [&subnet.route_table, &subnet.nat_gateway, &subnet.network_security_group]
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        Resource::RouteTableAssociation(association) => association.route_table.iter().collect(),
-        Resource::NatGateway(gateway) => vec![&gateway.public_ip],
-        Resource::NetworkInterface(interface) => {
-            interface.subnet.known().into_iter().chain(&interface.public_ip).collect()
-        }
-        Resource::VirtualMachine(machine) => vec![&machine.network_interface],
-        _ => Vec::new(),
-    }
+    resource.references().into_iter().map(|reference| reference.id).collect()
 }
 
 /// Marks a change that only follows from another one of this plan.
-pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn mark_consequences(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let causes: BTreeMap<Address, Address> = verdicts
         .iter()
         .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
@@ -320,16 +287,21 @@ pub(super) fn mark_consequences(input: PlanInput<'_>, verdicts: &mut ResourceDec
     }
 }
 
-/// The made-anew resource that a changed resource lives in, if there is one;
+/// The created or replaced resource that a changed resource is in, if there is one;
 /// else, for what is replaced, the replaced one that it points at.
-fn cause(input: PlanInput<'_>, verdicts: &ResourceDecisions, address: &Address) -> Option<Address> {
+fn cause(
+    input: Comparison<'_>,
+    verdicts: &ResourceDecisions,
+    address: &Address,
+) -> Option<Address> {
     let desired = input.desired.get(address)?;
     let action = |address: &Address| match verdicts.get(address) {
         Some(ResourceDecision::Change(change)) => Some(change.action),
         _ => None,
     };
-    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
-    if let Some(home) = desired.contained_in.iter().find(anew) {
+    let is_created =
+        |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.contained_in.iter().find(is_created) {
         return Some(home.clone());
     }
     let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };

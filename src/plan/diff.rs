@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::resource::host::Worker;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Kind, Resource};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// The way to the field, as in `node_pools.nodepool1.vm_size`.
     pub path: FieldPath,
-    /// The value now; absent where there is none.
+    /// The value now, if there is one.
     pub before: Option<Value>,
-    /// The value wanted; absent where there is to be none.
+    /// The value wanted, if there is to be one.
     pub after: Option<Value>,
     /// Whether the value is known only after another resource exists.
     pub pending: bool,
@@ -42,7 +42,7 @@ impl std::fmt::Display for FieldPath {
 
 /// What differs between the observed and the desired value.
 ///
-/// A field that nobody looked at differs from nothing.
+/// A field that was not read differs from nothing.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     if before == after || same_as_far_as_seen(before, after) {
         return Vec::new();
@@ -53,8 +53,8 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     changes
 }
 
-/// Whether nothing differs but what nobody looked at: nearly every worker of a
-/// plan that is not deep.
+/// Whether nothing differs but what was not read: nearly every worker of a plan
+/// that is not deep.
 fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let Worker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
@@ -71,7 +71,7 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), side };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
-    // That what is made shall be ready, or what goes was, is no news.
+    // That a new object becomes ready, or that a deleted one was, goes without saying.
     changes.retain(|change| change.path.0 != ["provisioning"]);
     changes
 }
@@ -107,7 +107,7 @@ impl Whole {
                     before,
                     after,
                     pending: pending && !gone,
-                    forces_replacement: gone && forces_replacement(self.kind, path),
+                    forces_replacement: gone && self.kind.facts().fixed.contains(path),
                 });
             }
         }
@@ -121,49 +121,6 @@ pub enum WholeSide {
     Made,
     /// It goes.
     Deleted,
-}
-
-/// The addresses that the pending fields of a value wait for.
-pub fn pending_on(resource: &Resource) -> Vec<Address> {
-    let mut found = Vec::new();
-    match resource {
-        Resource::Subnet(subnet) => found.extend(subnet.virtual_network.awaited()),
-        Resource::RouteTableAssociation(one) => found.extend(one.subnet.awaited()),
-        Resource::NetworkInterface(interface) => found.extend(interface.subnet.awaited()),
-        Resource::RouteTable(table) => found.extend(table.routes.awaited()),
-        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
-            found.extend(routes.prefixes.awaited());
-        }
-        Resource::RouterHost(host) => found.extend(host.kernel_routes.awaited()),
-        Resource::Manifest(manifest) => collect_pending(&manifest.body, &mut found),
-        Resource::ResourceGroup(_)
-        | Resource::ManagedCluster(_)
-        | Resource::VirtualNetwork(_)
-        | Resource::NatGateway(_)
-        | Resource::NetworkSecurityGroup(_)
-        | Resource::PublicIpAddress(_)
-        | Resource::VirtualMachine(_)
-        | Resource::TailnetDevice(_)
-        | Resource::CiliumNode(_)
-        | Resource::Worker(_) => {}
-    }
-    found.sort();
-    found.dedup();
-    found
-}
-
-/// Looks for pending values in their JSON form.
-fn collect_pending(value: &Value, found: &mut Vec<Address>) {
-    match value {
-        Value::Object(map) => {
-            if let Some(address) = map.get("$after").and_then(Value::as_str) {
-                found.extend(address.parse().ok());
-            }
-            map.values().for_each(|value| collect_pending(value, found));
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect_pending(value, found)),
-        _ => {}
-    }
 }
 
 /// The fields of a resource as a JSON object.
@@ -228,7 +185,7 @@ fn walk(
         before: before.filter(|value| !value.is_null()).cloned(),
         after: after.filter(|value| !value.is_null()).cloned(),
         pending: is_pending(after),
-        forces_replacement: before.is_some() && forces_replacement(kind, path),
+        forces_replacement: before.is_some() && kind.facts().fixed.contains(path),
     });
 }
 
@@ -257,53 +214,13 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Fields that no service lets us change on a living object.
-fn forces_replacement(kind: Kind, path: &[String]) -> bool {
-    let Some(field) = path.first().map(String::as_str) else { return false };
-    match kind {
-        Kind::ResourceGroup
-        | Kind::VirtualNetwork
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::RouteTable => field == "location",
-        Kind::ManagedCluster => {
-            !matches!(field, "kubernetes_version" | "node_pools" | "provisioning")
-        }
-        Kind::Subnet => matches!(field, "address_prefix" | "virtual_network"),
-        Kind::NetworkInterface => matches!(field, "location" | "subnet" | "private_ip"),
-        Kind::VirtualMachine => {
-            matches!(
-                field,
-                "location" | "admin_user" | "ssh_public_key" | "network_interface" | "role"
-            )
-        }
-        // Both can be set once in the life of a Node.
-        Kind::Worker => matches!(field, "pod_cidr" | "provider_id" | "ip"),
-        Kind::ClusterRoleBinding => field == "roleRef",
-        Kind::DaemonSet => field == "spec" && path.get(1).is_some_and(|part| part == "selector"),
-        Kind::TailnetDevice
-        | Kind::RouteTableAssociation
-        | Kind::AdvertisedRoutes
-        | Kind::ApprovedRoutes
-        | Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode
-        | Kind::RouterHost => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::desired::{Facts, build};
+    use crate::resource::kubernetes::collect_awaited;
     use crate::topology::load::load_text;
     use crate::topology::names::SubscriptionId;
 
@@ -328,10 +245,10 @@ mod tests {
         let mut pending = 0;
         for resource in desired() {
             let mut found = Vec::new();
-            collect_pending(&fields(&resource), &mut found);
+            collect_awaited(&fields(&resource), &mut found);
             found.sort();
             found.dedup();
-            assert_eq!(pending_on(&resource), found, "{resource:?}");
+            assert_eq!(resource.awaits(), found, "{resource:?}");
             pending += found.len();
         }
         assert!(pending > 1_000, "{pending}");

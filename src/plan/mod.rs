@@ -1,31 +1,39 @@
-//! Desired × inventory → plan.
+//! Topology and live state in, plan out: see [`plan()`].
 //!
-//! Synchronous and deterministic; what it returns leaves nothing to decide.
+//! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
+//! does not change once it was returned.
 
 pub mod cost;
 mod dependencies;
-pub mod destroy_create;
 pub mod diff;
 mod exclusive_claims;
+mod execution;
 pub mod findings;
+mod host_route;
 pub mod impact;
 mod orphans;
 mod planner;
+mod planning;
 pub mod preflight;
 mod propagation;
 mod protection;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
+pub mod step_graph;
 #[cfg(test)]
 mod tests;
-mod topological_sort;
 mod types;
 mod worker_request;
 
+pub use execution::{
+    ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
+};
 pub use findings::{Finding, Severity};
-pub use planner::{PlanInput, plan};
+pub use host_route::{HostLocation, HostRoute};
+pub use planning::{PlanOptions, PlanningInput, plan};
 pub use rollout::{InWave, Rollout};
-pub use stale_facts::surviving;
-pub use types::{Action, Blocked, Change, Deferred, Plan, PlanStatus};
+use stale_facts::surviving;
+pub use step_graph::{Phase, StepGraph};
+pub use types::{Action, Blocked, Change, Deferred, Plan, PlanContents, PlanStatus};
 pub use worker_request::{Work, WorkerRequest};

@@ -1,55 +1,39 @@
-//! What carries our mark and is no longer asked for.
+//! Objects that the topology owns and no longer lists.
 
 use std::collections::HashSet;
 
-use super::planner::{PlanInput, ResourceDecision, ResourceDecisions};
+use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};
 
-/// Adds a deletion for each object of ours that no desired resource claims.
-pub(super) fn delete_what_nothing_asks_for(input: PlanInput<'_>, verdicts: &mut ResourceDecisions) {
+/// Deletes each object that the topology owns and that no desired resource claims.
+pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
         let Ownership::Ours { side } = &observed.ownership else { continue };
         let kind = observed.resource.kind();
-        if claimed.contains(key) || goes_with_another(kind) {
+        if claimed.contains(key) || kind.facts().deleted_with_container {
             continue;
         }
         // A source that was read in part may have hidden why the object is there.
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        let mut address = Address::new(kind, Side::from(side), object_name(key));
+        let mut address = Address::new(kind, Side::from(side), key.name());
         // Two of one name in two places would share an address.
-        if verdicts.contains_key(&address) {
+        if decisions.contains_key(&address) {
             address.name = place_and_name(key);
         }
-        let verdict = deletion(&address, key, observed);
-        verdicts.insert(address, verdict);
-    }
-}
-
-/// Routes go with their device.
-fn goes_with_another(kind: Kind) -> bool {
-    matches!(kind, Kind::AdvertisedRoutes | Kind::ApprovedRoutes)
-}
-
-fn object_name(key: &ObjectKey) -> String {
-    match key {
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.name().to_owned(),
-        ObjectKey::Kubernetes(name) => name.name.clone(),
-        ObjectKey::Device(name)
-        | ObjectKey::DeviceAdvertised(name)
-        | ObjectKey::DeviceApproved(name)
-        | ObjectKey::Host(name) => name.clone(),
+        let decision = deletion(&address, key, observed);
+        decisions.insert(address, decision);
     }
 }
 
 /// A name that no other object of the kind has.
 fn place_and_name(key: &ObjectKey) -> String {
-    let name = object_name(key);
+    let name = key.name();
     match key {
         ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
             let group = id.resource_group_name().unwrap_or_default();
@@ -62,29 +46,16 @@ fn place_and_name(key: &ObjectKey) -> String {
         ObjectKey::Kubernetes(object) => {
             format!("{}/{name}", object.namespace.as_deref().unwrap_or_default())
         }
-        _ => name,
+        _ => name.to_owned(),
     }
 }
 
 fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> ResourceDecision {
-    let planned_because_of = "nothing in the topology asks for it".to_owned();
-    ResourceDecision::Change(Box::new(Change {
-        address: address.clone(),
-        key: key.clone(),
-        action: Action::Delete,
-        differences: Vec::new(),
-        before: Some(observed.resource.clone()),
-        after: None,
-        ownership: Some(observed.ownership.clone()),
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of,
-        caused_by: None,
-        interrupts: interruption(&observed.resource),
-        wave: None,
-        requested: false,
-    }))
+    let reason = "nothing in the topology asks for it";
+    let mut change =
+        Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
+    change.interrupts = interruption(&observed.resource);
+    ResourceDecision::Change(Box::new(change))
 }
 
 /// What stops working when an object goes.

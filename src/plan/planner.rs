@@ -1,4 +1,5 @@
-//! The planner: its main function is the table of contents.
+//! The changes between live and desired state: [`plan_changes`] is the table of
+//! contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,94 +10,94 @@ use super::orphans;
 use super::propagation;
 use super::protection;
 use super::rollout;
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
-use super::{Action, Blocked, Change, Deferred, Finding, Plan};
+use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 use crate::topology::model;
 
-/// Everything that a plan is made from.
+/// What is compared, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct PlanInput<'a> {
-    /// The topology's name.
-    pub topology: &'a str,
-    /// What should exist; empty to take everything away.
-    pub desired: &'a DesiredSet,
+pub(super) struct Comparison<'a> {
+    /// What all changes have in common for an executor.
+    pub(super) settings: &'a ApplySettings,
+    /// What should exist; empty to delete everything.
+    pub(super) desired: &'a DesiredSet,
     /// What exists.
-    pub inventory: &'a Inventory,
-    /// What was found out about the world on the way.
-    pub findings: &'a [Finding],
-    /// Objects without our mark that may be taken over.
-    pub adopt: &'a BTreeSet<Address>,
+    pub(super) inventory: &'a Inventory,
+    /// What was found while live state was read and checked.
+    pub(super) findings: &'a [Finding],
+    /// Objects that the topology does not own and that may be taken over.
+    pub(super) adopt: &'a BTreeSet<Address>,
     /// Resources that must stay, each with the protected one that it is or
-    /// that lives in it.
-    pub protected: &'a BTreeMap<Address, Address>,
+    /// that it contains.
+    pub(super) protected: &'a BTreeMap<Address, Address>,
     /// How changes reach the workers.
-    pub rollout: &'a model::Rollout,
-    /// Work on workers that somebody asks for by name; nothing else is planned
-    /// then.
-    pub worker_request: Option<&'a WorkerRequest>,
-    /// The requests that it took to read the world.
-    pub requests: &'a BTreeMap<Api, u64>,
+    pub(super) rollout: &'a model::Rollout,
+    /// Work on these workers and nothing else.
+    pub(super) worker_request: Option<&'a WorkerRequest>,
+    /// The requests that it took to read live state.
+    pub(super) requests: &'a BTreeMap<Api, u64>,
 }
 
-/// What is to be made of one resource.
+/// What the plan does about one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ResourceDecision {
-    /// It is as it should be.
+    /// It matches.
     Unchanged,
     /// Its source could not be read.
     Hidden(Gap),
-    /// It is to be changed.
+    /// It changes.
     Change(Box<Change>),
-    /// It cannot be spelt out yet.
+    /// Its value cannot be known yet.
     Deferred(Deferred),
-    /// It must not be changed.
+    /// It must not change.
     Blocked(Blocked),
 }
 
-/// A verdict for each resource.
+/// A decision for each resource.
 pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 
-/// Compares what should exist with what exists.
-pub fn plan(input: PlanInput<'_>) -> Plan {
-    let mut verdicts = compare_each(input);
-    worker_request::repave(input, &mut verdicts);
-    propagation::replace_what_brings_the_absent(input, &mut verdicts);
-    propagation::keep_the_homes_of_the_deferred(input, &mut verdicts);
-    propagation::replace_what_rests_on_the_replaced(input, &mut verdicts);
-    orphans::delete_what_nothing_asks_for(input, &mut verdicts);
-    let kept = protection::protect(input, &mut verdicts);
+/// Compares what should exist with what exists. What the changes do to
+/// reachability is not known yet.
+pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
+    let mut decisions = compare_each(input);
+    worker_request::repave(input, &mut decisions);
+    propagation::replace_creators(input, &mut decisions);
+    propagation::defer_containers(input, &mut decisions);
+    propagation::replace_dependents(input, &mut decisions);
+    orphans::delete(input, &mut decisions);
+    let retained = protection::protect(input, &mut decisions);
     loop {
-        propagation::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
-        if !protection::keep_what_the_kept_rests_on(input, &kept, &mut verdicts) {
+        propagation::block_dependents(input, &mut decisions);
+        if !protection::retain_references(input, &retained, &mut decisions) {
             break;
         }
     }
-    worker_request::reboot(input, &mut verdicts);
-    dependencies::connect(input, &mut verdicts);
-    dependencies::mark_consequences(input, &mut verdicts);
-    worker_request::leave_the_rest(input, &mut verdicts);
-    assemble(input, verdicts)
+    worker_request::reboot(input, &mut decisions);
+    dependencies::add(input, &mut decisions);
+    dependencies::mark_consequences(input, &mut decisions);
+    worker_request::restrict(input, &mut decisions);
+    assemble(input, decisions)
 }
 
-fn compare_each(input: PlanInput<'_>) -> ResourceDecisions {
+fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
     input.desired.iter().map(|desired| (desired.address.clone(), compare(input, desired))).collect()
 }
 
-fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision {
+fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
         return ResourceDecision::Hidden(gap.clone());
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    let waits_for = diff::pending_on(&desired.resource);
-    // What an unread source would have told is not to come: it is only hidden.
+    let waits_for = desired.resource.awaits();
+    // What an unread source would have shown will not become known in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
         return ResourceDecision::Hidden(gap.clone());
     }
@@ -112,8 +113,8 @@ fn compare(input: PlanInput<'_>, desired: &DesiredResource) -> ResourceDecision 
     }
 }
 
-/// The gap in what a pending value would have been read from. A cluster's
-/// ranges come from Azure, those of its nodes from the cluster itself.
+/// The gap in the source that a pending value would have been read from. A
+/// cluster's ranges come from Azure, those of its nodes from the cluster itself.
 fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
     let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
     let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
@@ -121,7 +122,7 @@ fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> 
 }
 
 fn foreign(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
@@ -154,16 +155,14 @@ fn foreign(
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
 fn differing(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
@@ -183,7 +182,7 @@ fn differing(
     change(desired, Some(observed), action)
 }
 
-/// A router that is not connected cannot be mended from here.
+/// A router that is not connected to the tailnet cannot be changed.
 fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
     let Resource::TailnetDevice(device) = &desired.resource else { return None };
     fields.iter().find(|field| field.path.0 == ["online"])?;
@@ -191,22 +190,24 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::RouterOffline,
-        reason: format!("router {} is not connected to the tailnet", device.hostname),
-        remedy: format!(
-            "start the machine, or on it run `systemctl restart tailscaled` and \
-             `tailscale status`; if it is lost, delete the VM and apply: {} is then made anew",
-            device.hostname
+        failure: Failure::new(
+            Code::RouterOffline,
+            format!("router {} is not connected to the tailnet", device.hostname),
+            format!(
+                "start the machine, or on it run `systemctl restart tailscaled` and \
+                 `tailscale status`; if it is lost, delete the VM and apply: {} is then recreated",
+                device.hostname
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
-/// A route of somebody else stands where a router needs one. Whoever put it there
-/// may need it, and would put it there again.
+/// Another program's route stands where a router needs one. It may be needed, and
+/// the program would add it again.
 fn occupied(
-    input: PlanInput<'_>,
+    input: Comparison<'_>,
     desired: &DesiredResource,
     fields: &[FieldChange],
 ) -> Option<Blocked> {
@@ -222,15 +223,17 @@ fn occupied(
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::ForeignKernelRoute,
-        reason: format!(
-            "{} has routes of somebody else where it needs its own: {}",
-            router.hostname,
-            in_the_way.join("; ")
-        ),
-        remedy: format!(
-            "find out who put them there (`ip route show {first}` on it tells the protocol), \
-             remove them at their source, and apply again"
+        failure: Failure::new(
+            Code::ForeignKernelRoute,
+            format!(
+                "{} has routes of somebody else where it needs its own: {}",
+                router.hostname,
+                in_the_way.join("; ")
+            ),
+            format!(
+                "find out who put them there (`ip route show {first}` on it tells the protocol), \
+                 remove them at their source, and apply again"
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -258,7 +261,7 @@ fn deferred(
     }
 }
 
-/// A change of a resource, without its edges yet.
+/// A change of a resource, without its dependencies yet.
 pub(super) fn change(
     desired: &DesiredResource,
     observed: Option<&Observed>,
@@ -267,43 +270,31 @@ pub(super) fn change(
     let Some(key) = desired.key.clone() else {
         return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
     };
-    let differences = observed
-        .map(|observed| diff::between(&observed.resource, &desired.resource))
-        .unwrap_or_default();
-    ResourceDecision::Change(Box::new(Change {
-        address: desired.address.clone(),
-        key,
-        action,
-        differences,
-        before: observed.map(|observed| observed.resource.clone()),
-        after: Some(desired.resource.clone()),
-        ownership: observed.map(|observed| observed.ownership.clone()),
-        depends_on: Vec::new(),
-        destroy_after: Vec::new(),
-        create_after_destroy_of: Vec::new(),
-        planned_because_of: desired.planned_because_of.clone(),
-        caused_by: None,
-        interrupts: None,
-        wave: None,
-        requested: false,
-    }))
+    let address = desired.address.clone();
+    let mut change = Change::new(address, key, action, &desired.planned_because_of);
+    if let Some(observed) = observed {
+        change = change.with_before(observed);
+    }
+    ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
 }
 
-fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
-    let mut plan = Plan {
-        topology: input.topology.to_owned(),
+fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents {
+    let mut plan = PlanContents {
+        topology: input.settings.owner.topology.to_string(),
+        settings: input.settings.clone(),
         changes: Vec::new(),
+        steps: StepGraph::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: input.findings.to_vec(),
-        gaps: gaps(input, &verdicts),
+        gaps: gaps(input, &decisions),
         unchanged: 0,
         rollout: None,
         cost: Cost::default(),
         reachability: Default::default(),
     };
-    for verdict in verdicts.into_values() {
-        match verdict {
+    for decision in decisions.into_values() {
+        match decision {
             ResourceDecision::Unchanged => plan.unchanged += 1,
             ResourceDecision::Hidden(_) => {}
             ResourceDecision::Change(change) => plan.changes.push(*change),
@@ -311,18 +302,19 @@ fn assemble(input: PlanInput<'_>, verdicts: ResourceDecisions) -> Plan {
             ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
-    plan.changes = topological_sort::in_order(plan.changes);
-    plan.cost = Cost::of(&plan.changes, input.requests);
+    let graph = StepGraph::of(&plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &graph, &mut plan.changes);
+    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan
 }
 
-/// A router that is offline explains why its host could not be looked at.
-fn gaps(input: PlanInput<'_>, verdicts: &ResourceDecisions) -> Vec<Gap> {
-    let offline: BTreeSet<&str> = verdicts
+/// A router that is offline explains why its host could not be read.
+fn gaps(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Gap> {
+    let offline: BTreeSet<&str> = decisions
         .iter()
-        .filter(|(address, verdict)| {
-            address.kind == Kind::TailnetDevice && !matches!(verdict, ResourceDecision::Unchanged)
+        .filter(|(address, decision)| {
+            address.kind == Kind::TailnetDevice && !matches!(decision, ResourceDecision::Unchanged)
         })
         .map(|(address, _)| address.name.as_str())
         .collect();

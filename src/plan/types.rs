@@ -1,35 +1,103 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Deref;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::impact::{Reachability, Wait};
-use super::topological_sort;
-use super::{Finding, InWave, Rollout, Severity};
-use crate::diagnostics::Code;
-use crate::inventory::Gap;
+use super::step_graph::StepGraph;
+use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
+use crate::desired::DesiredSet;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
+
+/// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
+/// read as its [`PlanContents`] and cannot be changed:
+///
+/// ```
+/// fn call(plan: &mut stargate::plan::Plan) -> usize {
+///     plan.changes.len()
+/// }
+/// ```
+///
+/// ```compile_fail,E0596
+/// fn call(plan: &mut stargate::plan::Plan) {
+///     plan.changes.clear()
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+#[must_use = "a plan changes nothing unless it is applied"]
+pub struct Plan {
+    pub(super) contents: PlanContents,
+    #[serde(skip)]
+    pub(super) desired: DesiredSet,
+}
+
+impl Plan {
+    /// What exists once the plan is applied. Empty for a plan that destroys, and
+    /// for one that was read from a file, which holds only what differs.
+    pub fn desired(&self) -> &DesiredSet {
+        &self.desired
+    }
+}
+
+impl<'de> Deserialize<'de> for Plan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut contents = PlanContents::deserialize(deserializer)?;
+        contents.steps = StepGraph::of(&contents.changes);
+        Ok(Self { contents, desired: DesiredSet::default() })
+    }
+}
+
+impl Deref for Plan {
+    type Target = PlanContents;
+
+    fn deref(&self) -> &PlanContents {
+        &self.contents
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.contents == other.contents
+    }
+}
+
+#[cfg(test)]
+impl From<PlanContents> for Plan {
+    fn from(contents: PlanContents) -> Self {
+        Self { contents, desired: DesiredSet::default() }
+    }
+}
 
 /// What would be done, in order, and what would not be and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[must_use = "a plan that nobody reads changes nothing"]
-pub struct Plan {
+pub struct PlanContents {
     /// The topology's name.
     pub topology: String,
+    /// What all changes have in common for an executor.
+    pub settings: ApplySettings,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
-    /// What cannot be spelt out before something else exists.
+    /// The steps of these changes, and which ones wait for which. A saved plan
+    /// does not hold them: they follow from its changes.
+    #[serde(skip)]
+    pub steps: StepGraph,
+    /// Resources whose values cannot be known before something else exists.
     pub deferred: Vec<Deferred>,
-    /// What is wanted and must not be done.
+    /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
-    /// What was found out about the world on the way.
+    /// What was found while live state was read and checked.
     pub findings: Vec<Finding>,
     /// Sources that could not be read.
     pub gaps: Vec<Gap>,
-    /// How many resources are as they should be.
+    /// How many resources match the topology.
     pub unchanged: usize,
     /// In which waves the changes reach the workers; absent where they change
     /// none.
@@ -42,17 +110,17 @@ pub struct Plan {
     pub reachability: Reachability,
 }
 
-impl Plan {
-    /// Whether the world matches the topology, as far as it could be read.
+impl PlanContents {
+    /// Whether live state matches the topology, as far as it could be read.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
     }
 
-    /// How the world stands to the topology.
+    /// How live state compares with the topology.
     pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
-        let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
+        let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
             PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
@@ -66,21 +134,44 @@ impl Plan {
         }
     }
 
-    /// Lets changes wait for others as well. The order is found anew.
-    pub fn wait_for(&mut self, waits: Vec<Wait>) {
+    /// Makes changes depend on others as well, and orders the plan again.
+    pub(super) fn wait_for(&mut self, waits: Vec<Wait>) {
         if waits.is_empty() {
             return;
         }
+        let places: HashMap<Address, usize> =
+            self.changes.iter().enumerate().map(|(at, it)| (it.address.clone(), at)).collect();
         for (address, others) in waits {
-            let mut changes = self.changes.iter_mut();
-            if let Some(change) = changes.find(|change| change.address == address) {
-                change.depends_on.extend(others);
-                change.depends_on.sort();
-                change.depends_on.dedup();
+            let Some(place) = places.get(&address) else { continue };
+            for other in others.iter().filter_map(|other| places.get(other)) {
+                self.steps.add_wait(*place, *other);
             }
+            let change = &mut self.changes[*place];
+            change.depends_on.extend(others);
+            change.depends_on.sort();
+            change.depends_on.dedup();
         }
-        self.changes = topological_sort::in_order(std::mem::take(&mut self.changes));
-        self.cost = Cost::of(&self.changes, &self.cost.requests);
+        let (changes, steps) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.steps));
+        (self.changes, self.steps) = steps.sort(changes);
+        self.cost = Cost::of(&self.changes, &self.steps, &self.cost.requests);
+    }
+
+    /// The plan without its changes, and without what is deferred and blocked.
+    pub(super) fn without_lists(&self) -> Self {
+        Self {
+            topology: self.topology.clone(),
+            settings: self.settings.clone(),
+            changes: Vec::new(),
+            steps: StepGraph::default(),
+            deferred: Vec::new(),
+            blocked: Vec::new(),
+            findings: self.findings.clone(),
+            gaps: self.gaps.clone(),
+            unchanged: self.unchanged,
+            rollout: self.rollout,
+            cost: self.cost.clone(),
+            reachability: self.reachability.clone(),
+        }
     }
 
     /// How many changes are of that action.
@@ -94,18 +185,18 @@ impl Plan {
     }
 }
 
-/// How the world stands to the topology, as far as a plan can tell.
+/// How live state compares with the topology, as far as a plan can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanStatus {
     /// It matches.
     Matches,
     /// It differs.
     Differs,
-    /// Something is wrong that no change mends, or that forbids all changes.
+    /// An error that no change fixes, or that forbids all changes.
     Wrong,
-    /// Something stands in the way that somebody must decide about.
+    /// A change is blocked until the user decides.
     Blocked,
-    /// A source could not be read, so nobody can tell.
+    /// A source could not be read, so the difference is unknown.
     Unknown,
 }
 
@@ -138,20 +229,66 @@ pub struct Change {
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,
-    /// What stops working meanwhile.
+    /// What stops working while it is made.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers have one.
     #[serde(default)]
     pub wave: Option<InWave>,
-    /// Whether somebody asked for it by name, though the topology need not.
+    /// Whether the user asked for it by name, whatever the topology says.
     #[serde(default)]
     pub requested: bool,
+    /// What carrying it out needs beside its values.
+    pub execution: Execution,
 }
 
 impl Change {
-    /// Field by field. What comes or goes as a whole is spelt out of its value:
-    /// a plan that held both would be twice as large and twice as long in the
-    /// making.
+    /// A change without values and without dependencies. Every change is made
+    /// by this function, so a new field gets its default here.
+    pub fn new(
+        address: Address,
+        key: ObjectKey,
+        action: Action,
+        planned_because_of: impl Into<String>,
+    ) -> Self {
+        Self {
+            address,
+            key,
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: planned_because_of.into(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+            execution: Execution::default(),
+        }
+    }
+
+    /// Sets the observed value and its owner.
+    pub(super) fn with_before(mut self, observed: &Observed) -> Self {
+        self.before = Some(observed.resource.clone());
+        self.ownership = Some(observed.ownership.clone());
+        self
+    }
+
+    /// Sets the desired value and the fields in which the observed one differs
+    /// from it. Call [`Change::with_before`] first.
+    pub(super) fn with_after(mut self, desired: &Resource) -> Self {
+        self.differences =
+            self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
+        self.after = Some(desired.clone());
+        self
+    }
+
+    /// Field by field. The fields of an object that is created or deleted are
+    /// computed from its value: a plan that held both would be twice as large and
+    /// take twice as long to make.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
             (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
@@ -165,17 +302,17 @@ impl Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It is made.
+    /// It is created.
     Create,
     /// Some of its fields are changed.
     Update,
-    /// It is deleted and made anew.
+    /// It is deleted and created again.
     Replace,
     /// It is deleted.
     Delete,
     /// It is marked as ours, and its fields set.
     Adopt,
-    /// It is restarted, and as it was before.
+    /// It is restarted, and does not change.
     Reboot,
 }
 
@@ -208,7 +345,7 @@ impl Action {
     }
 }
 
-/// A resource that cannot be spelt out yet.
+/// A resource whose value cannot be known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deferred {
     /// The resource.
@@ -223,7 +360,7 @@ pub struct Deferred {
     pub planned_because_of: String,
 }
 
-/// A change that is wanted and must not be made.
+/// A change that the topology asks for and that must not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
     /// The resource.
@@ -232,12 +369,8 @@ pub struct Blocked {
     pub action: Action,
     /// Field by field.
     pub fields: Vec<FieldChange>,
-    /// The code of the reason.
-    pub code: Code,
-    /// The reason.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
+    /// Why, and what to do.
+    pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,
     /// The rule of the topology that asks for it.

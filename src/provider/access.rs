@@ -1,39 +1,65 @@
-//! From the cluster object in Azure to a door onto its API server.
+//! From the cluster object in Azure to clients of its API server.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::clients::Clients;
-use super::cluster::{ClusterClient, ClusterError, KubeconfigServer, server_of_kubeconfig};
+use super::clients::{Clients, ReadClients};
+use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
 use super::error::ApiError;
-use crate::diagnostics::Code;
+use super::read_write::{ClusterRead, ClusterWrite};
+use super::secret::Secret;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{ArmId, Owner};
 
-/// An open door to the cluster, and what a joining worker needs to know of it.
+/// A client that reads the cluster, and the credentials that it was made with.
 #[derive(Debug, Clone)]
 pub struct ClusterAccess {
-    /// The door.
-    pub door: ClusterClient,
+    /// The client.
+    pub client: Arc<dyn ClusterRead>,
+    /// What a client for writing is made with; see [`ClusterCredentials::connect`].
+    pub credentials: ClusterCredentials,
+}
+
+/// Credentials of the cluster that were checked against its own name, and what a
+/// joining worker needs to know of the cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterCredentials {
+    kubeconfig: Secret,
+    owner: Owner,
     /// The API server's URL.
     pub api_server: String,
     /// The cluster's CA in PEM.
     pub certificate_authority: String,
 }
 
-/// The cluster's API server cannot be worked with.
+impl ClusterCredentials {
+    /// Makes a client that writes; no request is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// The kubeconfig cannot be used.
+    pub async fn connect(&self, clients: &Clients) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
+        clients.cluster.connect(self.kubeconfig.expose(), self.owner.clone()).await
+    }
+}
+
+/// The cluster's API server cannot be used. `Failure::from` gives the code and
+/// the remedy of its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// Azure did not give credentials.
-    #[error("Azure gave no credentials for the cluster: {0}")]
-    Credentials(Box<ApiError>),
-    /// What it gave cannot be used.
-    #[error("{0}")]
+    /// Azure did not return credentials.
+    #[error("cannot get the credentials of the cluster from Azure")]
+    Credentials(#[source] Box<ApiError>),
+    /// The credentials cannot be used.
+    #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// What it gave is no kubeconfig.
-    #[error("Azure's answer holds no kubeconfig")]
+    /// Azure's answer has no kubeconfig.
+    #[error("cannot get the credentials of the cluster: Azure's answer has no kubeconfig")]
     NoKubeconfig,
-    /// The kubeconfig leads to another cluster.
-    #[error("the kubeconfig leads to {found}, and the cluster is {expected}")]
+    /// The kubeconfig is of another cluster.
+    #[error("the server of the kubeconfig is {found}, and the cluster's is {expected}")]
     OtherCluster {
         /// The server in the kubeconfig.
         found: String,
@@ -42,64 +68,64 @@ pub enum AccessError {
     },
 }
 
-impl AccessError {
-    /// The stable code.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Credentials(error) => match error.stable_code() {
-                Code::ApiError => Code::SourceGap,
-                code => code,
-            },
-            Self::Cluster(_) => Code::SourceGap,
-            Self::NoKubeconfig => Code::KubeconfigMissing,
-            Self::OtherCluster { .. } => Code::KubeconfigServer,
-        }
-    }
-
-    /// What to do.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Credentials(error) => error.remedy(),
-            Self::Cluster(_) => {
-                "check that this machine reaches the cluster's API server".to_owned()
+impl From<&AccessError> for Failure {
+    fn from(error: &AccessError) -> Self {
+        match error {
+            AccessError::Credentials(cause) => {
+                let answered = cause.status().map(|status| format!("status {status}"));
+                let code = cause.code().filter(|code| !code.is_empty()).map(str::to_owned);
+                let summary: Vec<String> = answered.into_iter().chain(code).collect();
+                let message = match summary.is_empty() {
+                    true => format!("{error}: {cause}"),
+                    false => format!("{error}: {}", summary.join(" ")),
+                };
+                Self::from(&**cause).within(message)
             }
-            Self::NoKubeconfig => {
-                "the identity needs the role `Azure Kubernetes Service Cluster User`".to_owned()
-            }
-            Self::OtherCluster { .. } => {
-                "unset KUBECONFIG to use the credentials that Azure gives, or run \
-                 `az aks get-credentials` for the cluster of the topology"
-                    .to_owned()
-            }
+            AccessError::Cluster(error) => Self::from(error),
+            AccessError::NoKubeconfig => Self::new(
+                Code::KubeconfigMissing,
+                error.to_string(),
+                "assign the identity the role `Azure Kubernetes Service Cluster User`, or set \
+                 KUBECONFIG",
+            ),
+            AccessError::OtherCluster { .. } => Self::new(
+                Code::KubeconfigServer,
+                error.to_string(),
+                "unset KUBECONFIG to use the credentials that Azure returns, or run `az aks \
+                 get-credentials` for the cluster of the topology",
+            ),
         }
     }
 }
 
-/// Asks Azure for the cluster's credentials and opens the door.
+/// Gets the cluster's credentials from Azure and makes a client that reads.
 ///
 /// # Errors
 ///
-/// Azure refused, or its answer leads elsewhere than to the cluster's own name.
+/// Azure refused, or the kubeconfig names another server than the cluster's.
 pub async fn open(
-    doors: &Clients,
+    clients: &ReadClients,
     cluster: &ArmId,
     fqdn: &str,
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
-    let kubeconfig = match &doors.kubeconfig {
+    let kubeconfig = match &clients.kubeconfig {
         Some(text) => text.expose().to_owned(),
-        None => from_azure(doors, cluster).await?,
+        None => from_azure(clients, cluster).await?,
     };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;
     let certificate_authority =
         server.certificate_authority_data.as_deref().and_then(decode).unwrap_or_default();
-    let door = doors.connector.connect(&kubeconfig, owner).await?;
-    Ok(ClusterAccess { door, api_server: server.url, certificate_authority })
+    let client = clients.cluster.connect(&kubeconfig, owner.clone()).await?;
+    let kubeconfig = Secret::new(kubeconfig);
+    let api_server = server.url;
+    let credentials = ClusterCredentials { kubeconfig, owner, api_server, certificate_authority };
+    Ok(ClusterAccess { client, credentials })
 }
 
-async fn from_azure(doors: &Clients, cluster: &ArmId) -> Result<String, AccessError> {
-    let answer = doors.arm.post(cluster, "listClusterUserCredential", &Value::Null).await;
+async fn from_azure(clients: &ReadClients, cluster: &ArmId) -> Result<String, AccessError> {
+    let answer = clients.azure.cluster_user_credential(cluster).await;
     let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
     answer
         .pointer("/kubeconfigs/0/value")
@@ -113,8 +139,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A kubeconfig that was copied from elsewhere would have us work on another
-/// cluster.
+/// With a kubeconfig of another cluster, stargate would change that one.
 fn check_server(server: &KubeconfigServer, fqdn: &str) -> Result<(), AccessError> {
     let name = server.tls_server_name.as_deref().unwrap_or(&server.host);
     if name.eq_ignore_ascii_case(fqdn) {

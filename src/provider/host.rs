@@ -1,19 +1,19 @@
-//! The door to hosts: typed probes, typed changes, typed steps.
+//! What a host client is asked: typed probes, typed changes, typed steps.
 //!
-//! Whoever stands behind [`HostClient`] turns them into commands over SSH, or
-//! into changes of the sandbox's world; neither is asked to interpret text.
+//! An implementation of [`HostRead`] and [`HostWrite`] turns them into commands
+//! over SSH, or into changes of the sandbox's state; neither interprets text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use async_trait::async_trait;
 use ipnet::Ipv4Net;
 
 pub use super::host_error::HostError;
+pub use super::read_write::{HostRead, HostWrite};
 use super::secret::Secret;
 use crate::resource::host::{KernelRoute, WorkerHost};
-use crate::topology::model::{HostKeyPolicy, PackageSource};
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::{HostKeyPolicy, PackageSource};
+use crate::resource::version::KubernetesVersion;
 
 /// A host and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -252,30 +252,4 @@ pub struct KubeletConfiguration {
     pub max_pods: u32,
     /// The digest of all of the above, for the probe.
     pub digest: String,
-}
-
-/// The door to hosts.
-#[async_trait]
-pub trait HostClient: Send + Sync + std::fmt::Debug {
-    /// Looks at a router; changes nothing.
-    async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError>;
-    /// Changes a router; doing it twice is doing it once.
-    async fn change_router(
-        &self,
-        target: &HostTarget,
-        change: &RouterChange,
-    ) -> Result<(), HostError>;
-    /// Looks at a worker; changes nothing.
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError>;
-    /// Does a step on a worker; doing it twice is doing it once.
-    async fn apply_worker_step(
-        &self,
-        target: &HostTarget,
-        step: &WorkerStep,
-    ) -> Result<(), HostError>;
-    /// Hears that a machine of this name is about to be made: one that had the name
-    /// is gone, and the new one has to boot first. Most doors need not care.
-    async fn host_recreated(&self, _hostname: &str) {}
-    /// Closes what is open to hosts, at the end of a run.
-    async fn close(&self) {}
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::host::{
-    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 use super::remote::{self, HostScript, MAX_OUTPUT, ProbeError};
 use super::ssh::host_keys::KnownHostFiles;
@@ -127,26 +127,33 @@ fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
         ProbeError::OtherHost { found, .. } => {
             HostError::WrongHost { hostname, address: target.address.clone(), found }
         }
-        other => HostError::Failed { hostname, doing: doing.to_owned(), reason: other.to_string() },
+        other => HostError::failed(&hostname, doing, other.to_string()),
     }
 }
 
 #[async_trait]
-impl HostClient for SshHosts {
+impl HostRead for SshHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.look(target, remote::router_probe(), remote::parse_router_probe).await
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.look(target, remote::worker_probe(), remote::parse_worker_probe).await
+    }
+
+    async fn close(&self) {
+        self.shell.close().await;
+    }
+}
+
+#[async_trait]
+impl HostWrite for SshHosts {
     async fn change_router(
         &self,
         target: &HostTarget,
         change: &RouterChange,
     ) -> Result<(), HostError> {
         self.change(target, remote::router_change(&self.topology, change)).await
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        self.look(target, remote::worker_probe(), remote::parse_worker_probe).await
     }
 
     async fn apply_worker_step(
@@ -166,10 +173,6 @@ impl HostClient for SshHosts {
             let file = noted.user.display();
             tracing::warn!(hostname, %file, %error, "the former machine's key stays noted");
         }
-    }
-
-    async fn close(&self) {
-        self.shell.close().await;
     }
 }
 

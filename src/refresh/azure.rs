@@ -10,32 +10,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::cluster::cluster_id;
+use super::single::unreadable;
 use super::{Observation, Scope, groups};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
-use crate::provider::azure::api_version::{self, RESOURCES as GROUPS_VERSION};
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
+use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SideName;
-use crate::resource::{ArmId, ObjectKey, Owner, Ownership, Pending, Resource, Side};
+use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Side};
 use crate::topology::names::Location;
 
-/// The types that are listed, each with its collection below the subscription.
-const TYPES: [&str; 8] = [
-    "Microsoft.ContainerService/managedClusters",
-    "Microsoft.Network/virtualNetworks",
-    "Microsoft.Network/routeTables",
-    "Microsoft.Network/networkSecurityGroups",
-    "Microsoft.Network/publicIPAddresses",
-    "Microsoft.Network/natGateways",
-    "Microsoft.Network/networkInterfaces",
-    "Microsoft.Compute/virtualMachines",
-];
+/// The kinds that are listed, each with its collection below the subscription.
+fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
+    let kinds = Kind::ALL.iter().filter_map(|kind| Some((*kind, kind.arm()?)));
+    kinds.filter(|(_, arm)| arm.is_listed)
+}
 
 /// How long a machine may take from its creation until it is in the tailnet:
 /// cloud-init installs Tailscale first.
@@ -44,24 +39,26 @@ const BOOT_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// What Azure answered.
 pub(super) struct Answers {
     groups: Vec<Value>,
-    objects: BTreeMap<&'static str, Vec<Value>>,
+    objects: BTreeMap<Kind, Vec<Value>>,
     contents: BTreeMap<ArmId, Vec<Value>>,
 }
 
 /// Reads all lists side by side.
-pub(super) async fn read(doors: &Clients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
+pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups_path = format!("{subscription}/resourcegroups");
-    let groups = doors.arm.list(&groups_path, GROUPS_VERSION);
-    let lists = try_join_all(TYPES.map(|resource_type| {
-        let path = format!("{subscription}/providers/{resource_type}");
-        async move {
-            let version = api_version::of_type(resource_type);
-            Ok::<_, ApiError>((resource_type, doors.arm.list(&path, version).await?))
-        }
-    }));
+    let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
+    let lists =
+        try_join_all(
+            listed().map(|(kind, arm)| {
+                let path = format!("{subscription}/providers/{}", arm.name);
+                async move {
+                    Ok::<_, ApiError>((kind, clients.azure.list(&path, arm.api_version).await?))
+                }
+            }),
+        );
     let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = groups::read_contents(doors, scope, &groups).await?;
+    let contents = groups::read_contents(clients, scope, &groups).await?;
     Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
 }
 
@@ -74,7 +71,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.refusal(Source::Azure, &error);
+            observation.gap(Source::Azure, error);
             return;
         }
     };
@@ -96,8 +93,8 @@ pub(super) fn note(
     observation.facts.cluster = cluster;
 }
 
-/// Whose an object is. A cluster that the topology calls existing is somebody
-/// else's, and so is its group: whatever marks they bear, nobody takes them away.
+/// The ownership of an object. A cluster with `existing = true` and its resource
+/// group are foreign whatever their tags say, so that they are never deleted.
 fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
     let cluster = cluster_id(scope);
     let is_cluster_s = |id: ArmId| {
@@ -134,15 +131,12 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
     if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_WITHIN) {
         observation.inventory.recently_created.insert(ObjectKey::Azure(id.clone()));
     }
-    let resource_type = id.resource_type().unwrap_or_else(|| groups::TYPE.to_owned());
+    let resource_type =
+        id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
         Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
         // An object that cannot be read must not look absent.
-        Some(Err(error)) => observation.gap(
-            Source::Azure,
-            &error,
-            "report the object's JSON: this version of stargate does not understand it",
-        ),
+        Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
         None => {}
     }
 }
@@ -171,21 +165,19 @@ fn find_cluster(
     let wanted = cluster_id(scope);
     let cluster = answers
         .objects
-        .get(TYPES[0])
+        .get(&Kind::ManagedCluster)
         .into_iter()
         .flatten()
         .find(|value| id_of(value).is_some_and(|id| id == wanted));
     let Some(cluster) = cluster else {
         if scope.topology.cluster.existing {
-            observation.findings.push(Finding {
-                code: Code::ExistingClusterMissing,
-                severity: Severity::Error,
-                address: None,
-                message: format!("there is no AKS cluster {wanted}"),
-                remedy: "check [cluster] name and resource_group and the subscription, or take \
-                         `existing = true` away to have the cluster made"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::ExistingClusterMissing,
+                format!("the AKS cluster {wanted} does not exist"),
+                "correct [cluster] name, resource_group or the subscription (`az aks list -o \
+                 table` shows the clusters), or remove `existing = true` to create the cluster",
+            );
+            observation.findings.push(Finding::new(Severity::Error, failure));
         }
         return None;
     };
@@ -201,7 +193,7 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     let pool_subnets: Vec<ArmId> = list(cluster, "/properties/agentPoolProfiles")
         .filter_map(|pool| text(pool, "/vnetSubnetID").map(ArmId::new))
         .collect();
-    let networks = answers.objects.get("Microsoft.Network/virtualNetworks")?;
+    let networks = answers.objects.get(&Kind::VirtualNetwork)?;
     let network = networks.iter().find(|network| {
         let Some(id) = id_of(network) else { return false };
         match pool_subnets.first().and_then(ArmId::parent) {
@@ -254,8 +246,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     })
 }
 
-/// Subnets take no tags: they belong to whoever owns the VNet, or, in the AKS
-/// VNet, the table or security group that they point at.
+/// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
+/// the route table or security group that they refer to.
 fn note_subnets(
     answers: &Answers,
     scope: &Scope<'_>,
@@ -263,7 +255,7 @@ fn note_subnets(
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
-    for network in answers.objects.get("Microsoft.Network/virtualNetworks").into_iter().flatten() {
+    for network in answers.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
         let Some(network_id) = id_of(network) else { continue };
         let ownership = codec::ownership(network, &owner);
         let of_cluster = cluster.filter(|facts| facts.virtual_network == network_id);
@@ -328,9 +320,7 @@ fn note_held(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation
         .flat_map(|datacenter| &datacenter.workers)
         .map(|worker| (names::interface(worker.name.as_str()), worker.name.as_str()))
         .collect();
-    for interface in
-        answers.objects.get("Microsoft.Network/networkInterfaces").into_iter().flatten()
-    {
+    for interface in answers.objects.get(&Kind::NetworkInterface).into_iter().flatten() {
         let Some(id) = id_of(interface) else { continue };
         let Some(worker) = workers.get(id.name()) else { continue };
         let address = list(interface, "/properties/ipConfigurations")

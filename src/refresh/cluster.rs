@@ -7,25 +7,22 @@ use ipnet::Ipv4Net;
 use super::{Observation, Scope};
 use crate::desired::DesiredSet;
 use crate::desired::facts::{AksNode, UntoldNode};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, ManagedNodeFields, Severity};
 use crate::provider::access::{self, ClusterAccess};
-use crate::provider::clients::Clients;
-use crate::provider::cluster::{
-    ClusterClient, ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
-};
+use crate::provider::clients::ReadClients;
+use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::read_write::ClusterRead;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
-use crate::resource::{ArmId, ObjectKey, Observable, Ownership, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Resource};
 
 /// The annotation that AKS's own nodes have in common: their pool's label.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
-
-const UNREACHABLE: &str = "check that this machine reaches the cluster's API server";
 
 /// What the cluster answered.
 struct Answers {
@@ -40,51 +37,50 @@ struct Answers {
 pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
     let cluster = &scope.topology.cluster;
     ArmId::resource_group(scope.subscription.as_str(), cluster.resource_group.as_str())
-        .in_group("Microsoft.ContainerService/managedClusters", cluster.name.as_str())
+        .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
 }
 
 /// Reads the cluster, if there is one.
-pub(super) async fn read(doors: &Clients, scope: &Scope<'_>, observation: &mut Observation) {
+pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
     let Some(facts) = &observation.facts.cluster else {
-        // Without Azure nobody knows whether there is a cluster.
+        // Without Azure it is unknown whether the cluster exists.
         if observation.inventory.gap_sources().contains(&Source::Azure) {
-            observation.gap(
-                Source::Kubernetes,
-                &"its credentials come from Azure, which could not be read",
-                "mend the access to Azure first",
-            );
+            let cause = observation.inventory.gap_at(&Source::Azure);
+            let message = "the cluster's credentials come from Azure, which could not be read";
+            if let Some(failure) = cause.map(|gap| gap.failure.clone().within(message)) {
+                observation.gap(Source::Kubernetes, failure);
+            }
         }
         return;
     };
     let id = cluster_id(scope);
-    let access = match access::open(doors, &id, &facts.fqdn, scope.owner()).await {
+    let access = match access::open(clients, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {
-            let remedy = error.remedy();
-            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
+            observation.gap(Source::Kubernetes, &error);
             return;
         }
     };
-    match lists(&access.door).await {
+    match lists(access.client.as_ref()).await {
         Ok(answers) => {
             note(answers, scope, observation);
             observation.access = Some(access);
         }
         Err(error) => {
-            observation.gap(Source::Kubernetes, &error, UNREACHABLE);
+            observation.gap(Source::Kubernetes, error);
         }
     }
 }
 
-async fn lists(door: &ClusterClient) -> Result<Answers, ClusterError> {
+async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
     let manifests =
-        futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| door.list_ours(*kind)));
+        futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| client.list_ours(*kind)));
     let (nodes, network_configs, cilium_nodes, manifests, approves_by_itself) = tokio::try_join!(
-        door.nodes(),
-        door.node_network_configs(),
-        door.cilium_nodes(),
+        client.nodes(),
+        client.node_network_configs(),
+        client.cilium_nodes(),
         manifests,
-        door.subject_access_review_bootstrap_autoapproves(),
+        client.subject_access_review_bootstrap_autoapproves(),
     )?;
     Ok(Answers {
         nodes,
@@ -117,16 +113,15 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
         }
     }
     if answers.approves_by_itself {
-        observation.findings.push(Finding {
-            code: Code::ClusterUnfit,
-            severity: Severity::Warning,
-            address: None,
-            message: "the cluster approves certificates of the bootstrap group by itself"
-                .to_owned(),
-            remedy: "remove the binding of `system:certificates.k8s.io:\
-                     certificatesigningrequests:nodeclient`: stargate approves each worker's own"
-                .to_owned(),
-        });
+        let failure = Failure::new(
+            Code::ClusterUnfit,
+            "the cluster approves every client certificate request of the group \
+             system:bootstrappers",
+            "delete the ClusterRoleBinding to `system:certificates.k8s.io:\
+             certificatesigningrequests:nodeclient`: stargate itself approves the request of each \
+             worker",
+        );
+        observation.findings.push(Finding::new(Severity::Warning, failure));
     }
 }
 
@@ -160,22 +155,27 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
         held.pod_cidr = node.pod_cidr;
         held.ip = held.ip.or(node.internal_ip);
     }
-    if let Some(worker) = worker(node, scope) {
+    if let Some(worker) = worker(node, &scope.managed) {
         observation.inventory.note(key, Resource::Worker(worker), ownership);
     }
 }
 
-/// The worker that a Node tells of. What the Node carries beyond what stargate
+/// The worker that a Node represents. What the Node has beyond what stargate
 /// sets (labels of the kubelet, taints of controllers) is left out.
-pub(super) fn worker(node: &NodeFacts, scope: &Scope<'_>) -> Option<Worker> {
+pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Worker> {
     let unset = Ipv4Net::default();
     Some(Worker {
         name: node.name.clone(),
         ip: node.internal_ip?,
         pod_cidr: node.pod_cidr.unwrap_or(unset),
         provider_id: node.provider_id.clone().unwrap_or_default(),
-        labels: scope.known_labels(&node.labels),
-        taints: scope.known_taints(&node.taints),
+        labels: node
+            .labels
+            .iter()
+            .filter(|(name, _)| managed.labels.contains(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        taints: node.taints.intersection(&managed.taints).cloned().collect(),
         kubelet_version: node.kubelet_version.parse().ok()?,
         profile_digest: node
             .annotations
@@ -207,14 +207,13 @@ fn note_aks_node(
         (address, _) => {
             let name = node.name.clone();
             observation.facts.untold_nodes.push(UntoldNode { name, address });
-            observation.findings.push(Finding {
-                code: Code::SourceGap,
-                severity: Severity::Warning,
-                address: None,
-                message: format!("the pod range of AKS node {} is not known yet", node.name),
-                remedy: "wait until Azure has given it one, then run the same command again"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::SourceGap,
+                format!("the pod CIDR of AKS node {} is not known yet", node.name),
+                "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then run \
+                 the same command again",
+            );
+            observation.findings.push(Finding::new(Severity::Warning, failure));
         }
     }
 }
@@ -261,7 +260,7 @@ impl Observation {
         wanted: &BTreeMap<&ObjectKey, &Manifest>,
     ) {
         let Some(access) = self.access.clone() else { return };
-        let lists = kinds.into_iter().map(|kind| access.door.list_all(kind));
+        let lists = kinds.into_iter().map(|kind| access.client.list_all(kind));
         match futures::future::try_join_all(lists).await {
             Ok(lists) => {
                 for live in lists.into_iter().flatten() {
@@ -270,11 +269,11 @@ impl Observation {
                     }
                 }
             }
-            Err(error) => self.gap(Source::Kubernetes, &error, UNREACHABLE),
+            Err(error) => self.gap(Source::Kubernetes, error),
         }
     }
 
-    /// The open door to the cluster, where there is one.
+    /// The client of the cluster, if it could be read.
     pub fn cluster_access(&self) -> Option<&ClusterAccess> {
         self.access.as_ref()
     }

@@ -7,20 +7,17 @@ use serde_json::Value;
 
 use super::azure::id_of;
 use super::{Observation, Scope};
-use crate::provider::azure::api_version::RESOURCES as GROUPS_VERSION;
 use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
-use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
+use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
+use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
 use crate::topology::model::Site;
 use crate::topology::names::Location;
 
-/// The type of a group, which its id does not name.
-pub(super) const TYPE: &str = "Microsoft.Resources/resourceGroups";
-
 /// Looks into the resource groups of ours that may have to go.
 pub(super) async fn read_contents(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     groups: &[Value],
 ) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
@@ -29,11 +26,11 @@ pub(super) async fn read_contents(
     let leaving = groups
         .iter()
         .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
-        .filter(|group| scope.destroying || !stays(group, &wanted))
+        .filter(|group| scope.options.destroy || !stays(group, &wanted))
         .filter_map(id_of);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
-        let contents = doors.arm.list(&path, GROUPS_VERSION).await?;
+        let contents = clients.azure.list(&path, GROUPS_VERSION).await?;
         Ok((id, contents))
     }))
     .await
@@ -45,7 +42,7 @@ pub(super) async fn read_contents(
 fn stays(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
     let Some(id) = id_of(group) else { return true };
     let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
-    match codec::decode_any(TYPE, group) {
+    match codec::decode_any(Kind::ResourceGroup.arm_type(), group) {
         Some(Ok(Resource::ResourceGroup(group))) => group.location == location.as_str(),
         _ => true,
     }

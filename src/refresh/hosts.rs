@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 
 use super::{Clock, Observation, Scope, targets};
-use crate::diagnostics::Code;
 use crate::inventory::Source;
-use crate::provider::clients::Clients;
+use crate::plan::HostRoute;
+use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::host::RouterHost;
@@ -21,7 +21,7 @@ const WIDTH: usize = 32;
 
 /// Looks at the routers, and at the workers if asked to.
 pub(super) async fn read(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     (devices, now): (&BTreeMap<String, TailnetDevice>, &Clock),
     observation: &mut Observation,
@@ -30,7 +30,7 @@ pub(super) async fn read(
     let probes: Vec<(Side, HostTarget, Result<RouterProbe, HostError>)> =
         futures::stream::iter(targets)
             .map(|(side, target)| async move {
-                let probe = doors.hosts.probe_router(&target).await;
+                let probe = clients.hosts.probe_router(&target).await;
                 (side, target, probe)
             })
             .buffer_unordered(WIDTH)
@@ -48,17 +48,15 @@ pub(super) async fn read(
             }
         }
     }
-    if scope.deep {
-        read_workers(doors, scope, now, observation).await;
+    if scope.options.deep {
+        read_workers(clients, scope, now, observation).await;
     }
 }
 
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
     observation.inventory.note_gap(crate::inventory::Gap {
         source: Source::Host(name.to_owned()),
-        reason: error.to_string(),
-        code: error.code().unwrap_or(Code::SourceGap),
-        remedy: error.remedy(),
+        failure: error.into(),
         explained,
     });
 }
@@ -67,11 +65,13 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
 fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Side, HostTarget)> {
     let mut found = Vec::new();
     let addresses = &observation.facts.router_addresses;
-    if let Some(target) = targets::cluster_router(scope.topology, addresses) {
+    let route = HostRoute::cluster_router(scope.topology);
+    if let Some(target) = targets::resolve(&route, addresses) {
         found.push((Side::Cluster, target));
     }
     for datacenter in &scope.topology.datacenters {
-        if let Some(target) = targets::datacenter_router(scope.topology, datacenter, addresses) {
+        let route = HostRoute::datacenter_router(scope.topology, datacenter);
+        if let Some(target) = targets::resolve(&route, addresses) {
             found.push((Side::Datacenter(datacenter.name.clone()), target));
         }
     }
@@ -112,7 +112,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
 }
 
 async fn read_workers(
-    doors: &Clients,
+    clients: &ReadClients,
     scope: &Scope<'_>,
     now: &Clock,
     observation: &mut Observation,
@@ -125,16 +125,16 @@ async fn read_workers(
             let key = node_key(worker.name.as_str());
             let Some(seen) = observation.inventory.get(&key) else { continue };
             let Resource::Worker(node) = &seen.resource else { continue };
-            if let Some(target) =
-                targets::worker(scope.topology, datacenter, worker, node.ip, addresses)
-            {
+            let (name, host_key) = (worker.name.as_str(), worker.host_key.as_ref());
+            let route = HostRoute::worker(scope.topology, datacenter, name, host_key, node.ip);
+            if let Some(target) = targets::resolve(&route, addresses) {
                 wanted.push((existing, target));
             }
         }
     }
     let probes: Vec<(HostTarget, Result<WorkerProbe, HostError>)> = futures::stream::iter(wanted)
         .map(|(_, target)| async move {
-            let probe = doors.hosts.probe_worker(&target).await;
+            let probe = clients.hosts.probe_worker(&target).await;
             (target, probe)
         })
         .buffer_unordered(WIDTH)

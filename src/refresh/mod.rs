@@ -1,4 +1,4 @@
-//! Reads the world into an inventory, by lists; writes nothing.
+//! Reads live state into an inventory, by lists; writes nothing.
 
 mod azure;
 pub(crate) mod cluster;
@@ -13,22 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::desired::Facts;
 use crate::desired::facts::Held;
-use crate::desired::{Facts, labels};
-use crate::diagnostics::Code;
+use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::preflight::TailnetFacts;
-use crate::plan::{Finding, WorkerRequest};
+use crate::plan::{Finding, ManagedNodeFields, PlanOptions};
 use crate::provider::access::ClusterAccess;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::cluster::LiveManifest;
-use crate::provider::error::ApiError;
 use crate::resource::{ObjectKey, Owner, Side};
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
 
-pub(crate) use single::find_device;
-pub use single::{Current, ReadError, read_one};
+pub use single::{Current, read_one};
+pub(crate) use single::{find_device, no_cluster};
 
 /// What is looked for, and how closely.
 #[derive(Debug, Clone)]
@@ -39,18 +38,12 @@ pub struct Scope<'a> {
     pub subscription: SubscriptionId,
     /// The public key given to new machines.
     pub ssh_public_key: String,
-    /// Look at the workers' hosts too.
-    pub deep: bool,
-    /// Everything is to go: resource groups are looked into for what is not ours.
-    pub destroying: bool,
-    /// Work on workers that somebody asks for by name.
-    pub worker_request: Option<WorkerRequest>,
+    /// What is asked of the plan that is made from it.
+    pub options: PlanOptions,
     /// The names of all workers of the topology.
     pub worker_names: BTreeSet<String>,
-    /// The labels that stargate sets on any worker.
-    pub label_names: BTreeSet<String>,
-    /// The keys of the taints that stargate sets on any worker.
-    pub taints: BTreeSet<String>,
+    /// The fields of Nodes that stargate manages.
+    pub managed: ManagedNodeFields,
 }
 
 impl<'a> Scope<'a> {
@@ -61,36 +54,14 @@ impl<'a> Scope<'a> {
         ssh_public_key: String,
     ) -> Self {
         let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
-        let set_by_profiles = topology.profiles.values().flat_map(|profile| profile.labels.keys());
         Self {
             topology,
             subscription,
             ssh_public_key,
-            deep: false,
-            destroying: false,
-            worker_request: None,
+            options: PlanOptions::default(),
             worker_names: workers.map(|worker| worker.name.to_string()).collect(),
-            label_names: set_by_profiles.cloned().chain(labels::all_names()).collect(),
-            taints: topology
-                .profiles
-                .values()
-                .flat_map(|profile| profile.taints.iter().cloned())
-                .collect(),
+            managed: ManagedNodeFields::of(topology),
         }
-    }
-
-    /// Of a Node's labels those that stargate sets.
-    fn known_labels(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        labels
-            .iter()
-            .filter(|(name, _)| self.label_names.contains(*name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
-
-    /// Of a Node's taints those that stargate sets.
-    fn known_taints(&self, taints: &BTreeSet<String>) -> BTreeSet<String> {
-        taints.intersection(&self.taints).cloned().collect()
     }
 
     /// Whose marks are looked for.
@@ -126,13 +97,13 @@ pub struct Observation {
     pub read_at: BTreeMap<Source, Timestamp>,
     /// The cluster's objects, whole.
     manifests: BTreeMap<ObjectKey, LiveManifest>,
-    /// The open door to the cluster.
+    /// The client of the cluster, if it could be read.
     access: Option<ClusterAccess>,
 }
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
-pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observation {
+pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation {
         inventory: Inventory::default(),
         facts: Facts {
@@ -152,16 +123,16 @@ pub async fn observe(doors: &Clients, scope: &Scope<'_>, now: &Clock) -> Observa
         access: None,
     };
     let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
-        timed(azure::read(doors, scope), now),
-        timed(tailnet::read(doors, scope), now)
+        timed(azure::read(clients, scope), now),
+        timed(tailnet::read(clients, scope), now)
     );
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
     let devices = tailnet::note(tailnet, scope, &mut observation);
-    cluster::read(doors, scope, &mut observation).await;
+    cluster::read(clients, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
-    hosts::read(doors, scope, (&devices, now), &mut observation).await;
+    hosts::read(clients, scope, (&devices, now), &mut observation).await;
     observation
 }
 
@@ -175,28 +146,10 @@ async fn timed<T>(answer: impl Future<Output = T>, now: &Clock) -> (T, Timestamp
 }
 
 impl Observation {
-    fn gap(&mut self, source: Source, reason: &dyn std::fmt::Display, remedy: impl Into<String>) {
-        self.coded_gap(source, Code::SourceGap, reason, remedy);
-    }
-
-    /// A service that refused: its code says whether credentials are the matter.
-    fn refusal(&mut self, source: Source, error: &ApiError) {
-        let code = match error.stable_code() {
-            Code::ApiError => Code::SourceGap,
-            code => code,
-        };
-        self.coded_gap(source, code, error, error.remedy());
-    }
-
-    fn coded_gap(
-        &mut self,
-        source: Source,
-        code: Code,
-        reason: &dyn std::fmt::Display,
-        remedy: impl Into<String>,
-    ) {
-        let (reason, remedy) = (reason.to_string(), remedy.into());
-        self.inventory.note_gap(Gap { source, reason, code, remedy, explained: false });
+    /// Records that a source could not be read.
+    fn gap(&mut self, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory.note_gap(Gap { source, failure, explained: false });
     }
 
     fn held(&mut self, worker: &str) -> &mut Held {

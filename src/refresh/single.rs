@@ -2,35 +2,20 @@
 
 use serde_json::Value;
 
-use super::{Scope, cluster, hosts};
+use super::{cluster, hosts};
+use crate::diagnostics::service_text::{Breaks, make_safe};
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::plan::Change;
-use crate::provider::access::ClusterAccess;
-use crate::provider::azure::codec;
-use crate::provider::clients::Clients;
+use crate::plan::{ApplySettings, Change};
+use crate::provider::azure::{api_version, codec};
+use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
+use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ArmId, ObjectKey, Ownership, Pending, Resource};
-
-/// An object could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct ReadError {
-    /// What was asked and what came back.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl ReadError {
-    /// An error with its remedy.
-    pub fn new(error: &dyn std::fmt::Display, remedy: impl Into<String>) -> Self {
-        Self { reason: error.to_string(), remedy: remedy.into() }
-    }
-}
+use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
 /// An object as it is now, and the body that Azure sent for it.
 #[derive(Debug, Clone, Default)]
@@ -47,53 +32,52 @@ pub struct Current {
 ///
 /// The service did not answer, or what it answered cannot be read.
 pub async fn read_one(
-    doors: &Clients,
-    access: Option<&ClusterAccess>,
+    clients: &ReadClients,
+    cluster: Option<&dyn ClusterRead>,
     target: Option<&HostTarget>,
-    scope: &Scope<'_>,
+    settings: &ApplySettings,
     change: &Change,
-) -> Result<Current, ReadError> {
+) -> Result<Current, Failure> {
     match &change.key {
-        ObjectKey::Azure(id) => azure(doors, scope, id, change).await,
-        ObjectKey::AzureAssociation(id) => association(doors, id).await,
+        ObjectKey::Azure(id) => azure(clients, &settings.owner, id, change).await,
+        ObjectKey::AzureAssociation(id) => association(clients, id).await,
         ObjectKey::Device(name)
         | ObjectKey::DeviceAdvertised(name)
-        | ObjectKey::DeviceApproved(name) => device(doors, scope, name, &change.key).await,
-        ObjectKey::Kubernetes(_) => kubernetes(access, scope, change).await,
-        ObjectKey::Host(_) => router(doors, target).await,
+        | ObjectKey::DeviceApproved(name) => device(clients, &settings.owner, name, change).await,
+        ObjectKey::Kubernetes(_) => kubernetes(cluster, settings, change).await,
+        ObjectKey::Host(_) => router(clients, target).await,
     }
 }
 
 async fn azure(
-    doors: &Clients,
-    scope: &Scope<'_>,
+    clients: &ReadClients,
+    owner: &Owner,
     id: &ArmId,
     change: &Change,
-) -> Result<Current, ReadError> {
-    let body = doors.arm.get(id).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+) -> Result<Current, Failure> {
+    let body = clients.azure.get(id).await?;
     let Some(body) = body else { return Ok(Current::default()) };
     let resource_type =
-        id.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
-    let Some(decoded) = codec::decode_any(&resource_type, &body) else {
+        id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
+    // Written back as it came; everything that may be printed is made safe.
+    let mut safe = body.clone();
+    make_safe(&mut safe, Breaks::Escape);
+    let Some(decoded) = codec::decode_any(&resource_type, &safe) else {
         return Ok(Current::default());
     };
-    let resource =
-        decoded.map_err(|error| ReadError::new(&error, "look at the object in the portal"))?;
-    let ownership = match (&resource, &change.ownership) {
-        // A subnet carries no mark of its own.
-        (Resource::Subnet(_), Some(known)) => known.clone(),
-        (Resource::Subnet(_), None) => Ownership::Inherited,
-        _ => codec::ownership(&body, &scope.owner()),
+    let resource = decoded.map_err(|error| unreadable(id, &error))?;
+    let ownership = if resource.kind().facts().marked {
+        codec::ownership(&body, owner)
+    } else {
+        change.ownership.clone().unwrap_or(Ownership::Inherited)
     };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }
 
-async fn association(doors: &Clients, subnet: &ArmId) -> Result<Current, ReadError> {
-    let body =
-        doors.arm.get(subnet).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, Failure> {
+    let body = clients.azure.get(subnet).await?;
     let Some(body) = body else { return Ok(Current::default()) };
-    let value = codec::association::decode(&body)
-        .map_err(|error| ReadError::new(&error, "look at the subnet in the portal"))?;
+    let value = codec::association::decode(&body).map_err(|error| unreadable(subnet, &error))?;
     let observed = Observed {
         resource: Resource::RouteTableAssociation(value),
         ownership: Ownership::Inherited,
@@ -103,13 +87,12 @@ async fn association(doors: &Clients, subnet: &ArmId) -> Result<Current, ReadErr
 
 /// The device of a host name: among several the connected one.
 pub(crate) async fn find_device(
-    doors: &Clients,
-    scope: &Scope<'_>,
+    clients: &ReadClients,
+    owner: &Owner,
     name: &str,
-) -> Result<Option<TailnetDevice>, ReadError> {
-    let devices =
-        doors.tailnet.devices().await.map_err(|error| ReadError::new(&error, error.remedy()))?;
-    let tag = scope.topology.tailnet.tag.as_str();
+) -> Result<Option<TailnetDevice>, Failure> {
+    let devices = clients.tailnet.devices().await?;
+    let tag = owner.tag.as_str();
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
         .into_iter()
@@ -120,18 +103,18 @@ pub(crate) async fn find_device(
 }
 
 async fn device(
-    doors: &Clients,
-    scope: &Scope<'_>,
+    clients: &ReadClients,
+    owner: &Owner,
     name: &str,
-    key: &ObjectKey,
-) -> Result<Current, ReadError> {
-    let Some(device) = find_device(doors, scope, name).await? else {
+    change: &Change,
+) -> Result<Current, Failure> {
+    let Some(device) = find_device(clients, owner, name).await? else {
         return Ok(Current::default());
     };
     let hostname = device.hostname;
     let routes =
         |prefixes| RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(prefixes) };
-    let resource = match key {
+    let resource = match &change.key {
         ObjectKey::DeviceAdvertised(_) => Resource::AdvertisedRoutes(routes(device.advertised)),
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
         _ => Resource::TailnetDevice(Device {
@@ -140,68 +123,71 @@ async fn device(
             online: device.online,
         }),
     };
-    let side = scope.side_of_router(&hostname);
-    let ownership = Ownership::Ours { side: SideName::from(&side) };
+    let ownership = Ownership::Ours { side: SideName::from(&change.address.side) };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })
 }
 
 async fn kubernetes(
-    access: Option<&ClusterAccess>,
-    scope: &Scope<'_>,
+    client: Option<&dyn ClusterRead>,
+    settings: &ApplySettings,
     change: &Change,
-) -> Result<Current, ReadError> {
-    let remedy = "check that this machine reaches the cluster's API server";
-    let Some(access) = access else {
-        return Err(ReadError::new(&"there is no way to the cluster yet", remedy));
-    };
-    let failed = |error: &dyn std::fmt::Display| ReadError::new(error, remedy);
+) -> Result<Current, Failure> {
+    let Some(client) = client else { return Err(no_cluster()) };
     let resource = change.after.as_ref().or(change.before.as_ref());
     let observed = match resource {
         Some(Resource::Worker(worker)) => {
-            let node = access.door.node(&worker.name).await.map_err(|error| failed(&error))?;
+            let node = client.node(&worker.name).await?;
             node.and_then(|node| {
                 Some(Observed {
-                    resource: Resource::Worker(cluster::worker(&node, scope)?),
+                    resource: Resource::Worker(cluster::worker(&node, &settings.managed)?),
                     ownership: change.ownership.clone().unwrap_or(Ownership::Inherited),
                 })
             })
         }
-        Some(Resource::CiliumNode(wanted)) => access
-            .door
-            .cilium_node(&wanted.name)
-            .await
-            .map_err(|error| failed(&error))?
-            .map(|pod_cidrs| Observed {
+        Some(Resource::CiliumNode(wanted)) => {
+            client.cilium_node(&wanted.name).await?.map(|pod_cidrs| Observed {
                 resource: Resource::CiliumNode(CiliumNode { name: wanted.name.clone(), pod_cidrs }),
                 ownership: Ownership::Inherited,
-            }),
-        Some(Resource::Manifest(manifest)) => {
-            manifest_now(access, manifest).await.map_err(|error| failed(&error))?
+            })
         }
+        Some(Resource::Manifest(manifest)) => manifest_now(client, manifest).await?,
         _ => None,
     };
     Ok(Current { observed, body: None })
 }
 
 async fn manifest_now(
-    access: &ClusterAccess,
+    client: &dyn ClusterRead,
     manifest: &Manifest,
 ) -> Result<Option<Observed>, crate::provider::cluster::ClusterError> {
-    let live =
-        access.door.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
+    let live = client.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
     Ok(live.map(|live| Observed {
         resource: Resource::Manifest(live.seen_against(manifest)),
         ownership: live.ownership,
     }))
 }
 
-async fn router(doors: &Clients, target: Option<&HostTarget>) -> Result<Current, ReadError> {
+async fn router(clients: &ReadClients, target: Option<&HostTarget>) -> Result<Current, Failure> {
     let Some(target) = target else { return Ok(Current::default()) };
-    let probe = doors.hosts.probe_router(target).await;
-    let probe = probe.map_err(|error| ReadError::new(&error, error.remedy()))?;
+    let probe = clients.hosts.probe_router(target).await?;
     let observed = Observed {
         resource: Resource::RouterHost(hosts::router_host(probe)),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: None })
+}
+
+/// The failure of a step on a cluster that has no client yet.
+pub(crate) fn no_cluster() -> Failure {
+    Failure::new(
+        Code::StepFailed,
+        "the cluster has no usable credentials yet",
+        "run the same command again once the cluster exists",
+    )
+}
+
+/// The failure of an object that Azure returned and this version cannot read.
+pub(super) fn unreadable(id: &ArmId, error: &codec::DecodeError) -> Failure {
+    let message = format!("cannot read {}: {error}", api_version::describe(id));
+    Failure { message, ..Failure::from(error) }
 }

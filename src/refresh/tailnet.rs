@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Observation, Scope, is_existing};
 use crate::inventory::Source;
-use crate::provider::clients::Clients;
+use crate::provider::clients::ReadClients;
 use crate::provider::error::ApiError;
 use crate::provider::tailnet::{Policy, TailnetDevice};
 use crate::resource::ownership::SideName;
@@ -21,8 +21,8 @@ pub(super) struct Answers {
 ///
 /// A credential need not be allowed to read the policy: then the check of the
 /// tag's owners is left out.
-pub(super) async fn read(doors: &Clients, _scope: &Scope<'_>) -> Result<Answers, ApiError> {
-    let (devices, policy) = tokio::join!(doors.tailnet.devices(), doors.tailnet.policy());
+pub(super) async fn read(clients: &ReadClients, _scope: &Scope<'_>) -> Result<Answers, ApiError> {
+    let (devices, policy) = tokio::join!(clients.tailnet.devices(), clients.tailnet.policy());
     Ok(Answers { devices: devices?, policy: policy.ok() })
 }
 
@@ -35,7 +35,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.refusal(Source::Tailscale, &error);
+            observation.gap(Source::Tailscale, error);
             return BTreeMap::new();
         }
     };

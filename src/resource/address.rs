@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::names::DatacenterName;
+use super::Kind;
+use crate::resource::names::DatacenterName;
 
 /// Names one resource within a topology, as in
 /// `route-table/cluster/stargate-workers-rt`.
@@ -69,92 +70,6 @@ impl From<&str> for Side {
     }
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// What a resource is.
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-        )]
-        #[serde(rename_all = "kebab-case")]
-        pub enum Kind {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Kind {
-            /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word that stands first in an address.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// An Azure resource group.
-    ResourceGroup = "resource-group",
-    /// An AKS cluster.
-    ManagedCluster = "managed-cluster",
-    /// An Azure virtual network.
-    VirtualNetwork = "virtual-network",
-    /// A subnet that stargate makes.
-    Subnet = "subnet",
-    /// The route table of an AKS node subnet.
-    RouteTableAssociation = "route-table-association",
-    /// A NAT gateway.
-    NatGateway = "nat-gateway",
-    /// A network security group.
-    NetworkSecurityGroup = "network-security-group",
-    /// A public IP address.
-    PublicIpAddress = "public-ip-address",
-    /// A network interface.
-    NetworkInterface = "network-interface",
-    /// A virtual machine.
-    VirtualMachine = "virtual-machine",
-    /// A route table.
-    RouteTable = "route-table",
-    /// A router's device in the tailnet.
-    TailnetDevice = "tailnet-device",
-    /// What a router offers to the tailnet.
-    AdvertisedRoutes = "advertised-routes",
-    /// What the tailnet accepts from a router.
-    ApprovedRoutes = "approved-routes",
-    /// A CustomResourceDefinition.
-    CustomResourceDefinition = "custom-resource-definition",
-    /// A Kubernetes namespace.
-    Namespace = "namespace",
-    /// A Kubernetes service account.
-    ServiceAccount = "service-account",
-    /// A cluster role.
-    ClusterRole = "cluster-role",
-    /// A cluster role binding.
-    ClusterRoleBinding = "cluster-role-binding",
-    /// A DaemonSet.
-    DaemonSet = "daemon-set",
-    /// A Kubernetes service.
-    Service = "service",
-    /// A Server, stargate's record of a machine.
-    Server = "server",
-    /// A ProvisioningProfile.
-    ProvisioningProfile = "provisioning-profile",
-    /// A worker's CiliumNode.
-    CiliumNode = "cilium-node",
-    /// A router's host configuration.
-    RouterHost = "router-host",
-    /// A worker's membership in the cluster.
-    Worker = "worker",
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}/{}", self.kind, self.side, self.name)
@@ -176,11 +91,7 @@ impl FromStr for Address {
         else {
             return Err(invalid());
         };
-        let kind = Kind::ALL
-            .iter()
-            .copied()
-            .find(|candidate| candidate.as_str() == kind)
-            .ok_or_else(invalid)?;
+        let kind = Kind::named(kind).ok_or_else(invalid)?;
         if side.is_empty() || name.is_empty() {
             return Err(invalid());
         }

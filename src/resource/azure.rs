@@ -1,4 +1,4 @@
-//! What stargate makes in Azure.
+//! Values of Azure.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, Pending};
-use crate::topology::model::NodePoolScale;
-use crate::topology::version::KubernetesVersion;
+use super::{Address, ArmId, Pending, Reference};
+use crate::resource::settings::NodePoolScale;
+use crate::resource::version::KubernetesVersion;
 
 /// How far Azure has come with what takes it minutes to make.
 ///
@@ -66,7 +66,7 @@ pub struct NodePool {
     /// The size of its machines.
     pub vm_size: String,
     /// A fixed count, or the autoscaler's bounds; in the latter case the
-    /// present count is nobody's drift.
+    /// present count is no drift.
     pub scale: NodePoolScale,
 }
 
@@ -94,13 +94,34 @@ pub struct Subnet {
     pub network_security_group: Option<ArmId>,
 }
 
+impl Subnet {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        let attached = [&self.route_table, &self.nat_gateway, &self.network_security_group];
+        attached.into_iter().flatten().map(Reference::mutual).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.virtual_network.awaited().into_iter().collect()
+    }
+}
+
 /// The route table of a subnet that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableAssociation {
     /// The subnet.
     pub subnet: Pending<ArmId>,
-    /// The table on it; absent where there is none.
+    /// The table on it, if it has one.
     pub route_table: Option<ArmId>,
+}
+
+impl RouteTableAssociation {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        self.route_table.iter().map(Reference::mutual).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.subnet.awaited().into_iter().collect()
+    }
 }
 
 /// A NAT gateway.
@@ -108,8 +129,14 @@ pub struct RouteTableAssociation {
 pub struct NatGateway {
     /// The region.
     pub location: String,
-    /// The address that it shows to the world.
+    /// The source address of what leaves through it.
     pub public_ip: ArmId,
+}
+
+impl NatGateway {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        vec![Reference::mutual(&self.public_ip)]
+    }
 }
 
 /// A network security group.
@@ -180,6 +207,17 @@ pub struct NetworkInterface {
     pub public_ip: Option<ArmId>,
 }
 
+impl NetworkInterface {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        let subnet = self.subnet.known().map(Reference::one_way);
+        subnet.into_iter().chain(self.public_ip.as_ref().map(Reference::mutual)).collect()
+    }
+
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.subnet.awaited().into_iter().collect()
+    }
+}
+
 /// A virtual machine.
 ///
 /// What only its creation uses (cloud-init, the auth key in it) is not part of
@@ -202,6 +240,12 @@ pub struct VirtualMachine {
     pub provisioning: Provisioning,
 }
 
+impl VirtualMachine {
+    pub(super) fn references(&self) -> Vec<Reference<'_>> {
+        vec![Reference::mutual(&self.network_interface)]
+    }
+}
+
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -219,6 +263,12 @@ pub struct RouteTable {
     pub location: String,
     /// Next hops by destination; exactly these.
     pub routes: Pending<BTreeMap<Ipv4Net, NextHop>>,
+}
+
+impl RouteTable {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.routes.awaited().into_iter().collect()
+    }
 }
 
 /// Where a route sends packets.

@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Observable, Pending};
-use crate::topology::model::SourceAddresses;
-use crate::topology::version::KubernetesVersion;
+use super::{Address, Observable, Pending};
+use crate::resource::settings::SourceAddresses;
+use crate::resource::version::KubernetesVersion;
 
 /// A router's configuration, all of it surviving a reboot and a restart of
 /// tailscaled.
@@ -40,6 +40,10 @@ pub struct RouterHost {
 }
 
 impl RouterHost {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.kernel_routes.awaited().into_iter().collect()
+    }
+
     /// Masquerade and SNAT as the topology's choice has them: both or neither.
     pub fn address_translation(choice: SourceAddresses) -> bool {
         choice == SourceAddresses::Masquerade

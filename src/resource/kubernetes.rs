@@ -6,90 +6,58 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Kind;
+use super::{Address, Kind};
 
-/// The kinds of objects that are applied whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ManifestKind {
-    /// apiextensions.k8s.io/v1.
+/// The group that bootstrap tokens authenticate into.
+pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
+
+macro_rules! manifest_kinds {
+    ($($variant:ident),* $(,)?) => {
+        /// The kinds of objects that are applied whole.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        pub enum ManifestKind {
+            $(
+                #[doc = concat!("See [`Kind::", stringify!($variant), "`].")]
+                $variant,
+            )*
+        }
+
+        impl ManifestKind {
+            /// Every kind, in the order in which they can be created.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+
+        impl From<ManifestKind> for Kind {
+            fn from(kind: ManifestKind) -> Self {
+                match kind {
+                    $(ManifestKind::$variant => Self::$variant,)*
+                }
+            }
+        }
+    };
+}
+
+manifest_kinds! {
     CustomResourceDefinition,
-    /// v1.
     Namespace,
-    /// v1.
     ServiceAccount,
-    /// rbac.authorization.k8s.io/v1.
     ClusterRole,
-    /// rbac.authorization.k8s.io/v1.
     ClusterRoleBinding,
-    /// apps/v1.
     DaemonSet,
-    /// v1.
     Service,
-    /// stargate.io/v1alpha1.
     Server,
-    /// stargate.io/v1alpha1.
     ProvisioningProfile,
 }
 
 impl ManifestKind {
-    /// Every kind, in the order in which they can be created.
-    pub const ALL: &'static [Self] = &[
-        Self::CustomResourceDefinition,
-        Self::Namespace,
-        Self::ServiceAccount,
-        Self::ClusterRole,
-        Self::ClusterRoleBinding,
-        Self::DaemonSet,
-        Self::Service,
-        Self::Server,
-        Self::ProvisioningProfile,
-    ];
-
     /// Group, version, kind and plural of the API.
     pub fn api(self) -> Api {
-        let (group, version, kind, plural, namespaced) = match self {
-            Self::CustomResourceDefinition => (
-                "apiextensions.k8s.io",
-                "v1",
-                "CustomResourceDefinition",
-                "customresourcedefinitions",
-                false,
-            ),
-            Self::Namespace => ("", "v1", "Namespace", "namespaces", false),
-            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts", true),
-            Self::ClusterRole => {
-                ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false)
-            }
-            Self::ClusterRoleBinding => (
-                "rbac.authorization.k8s.io",
-                "v1",
-                "ClusterRoleBinding",
-                "clusterrolebindings",
-                false,
-            ),
-            Self::DaemonSet => ("apps", "v1", "DaemonSet", "daemonsets", true),
-            Self::Service => ("", "v1", "Service", "services", true),
-            Self::Server => ("stargate.io", "v1alpha1", "Server", "servers", true),
-            Self::ProvisioningProfile => {
-                ("stargate.io", "v1alpha1", "ProvisioningProfile", "provisioningprofiles", true)
-            }
-        };
-        Api { group, version, kind, plural, namespaced }
-    }
-}
-
-impl From<ManifestKind> for Kind {
-    fn from(kind: ManifestKind) -> Self {
-        match kind {
-            ManifestKind::CustomResourceDefinition => Self::CustomResourceDefinition,
-            ManifestKind::Namespace => Self::Namespace,
-            ManifestKind::ServiceAccount => Self::ServiceAccount,
-            ManifestKind::ClusterRole => Self::ClusterRole,
-            ManifestKind::ClusterRoleBinding => Self::ClusterRoleBinding,
-            ManifestKind::DaemonSet => Self::DaemonSet,
-            ManifestKind::Service => Self::Service,
-            ManifestKind::Server => Self::Server,
-            ManifestKind::ProvisioningProfile => Self::ProvisioningProfile,
+        match Kind::from(self).facts().service {
+            super::Service::Kubernetes(api) => api,
+            // A test holds every kind of manifest to a row in the cluster.
+            _ => Api::cluster_wide("", "v1", "", ""),
         }
     }
 }
@@ -110,6 +78,26 @@ pub struct Api {
 }
 
 impl Api {
+    /// The API of objects in namespaces.
+    pub const fn namespaced(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self { group, version, kind, plural, namespaced: true }
+    }
+
+    /// The API of objects that are in no namespace.
+    pub const fn cluster_wide(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self { group, version, kind, plural, namespaced: false }
+    }
+
     /// Group and version as an object writes them.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {
@@ -157,6 +145,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        let mut found = Vec::new();
+        collect_awaited(&self.body, &mut found);
+        found
+    }
+
     /// Names the object.
     pub fn object_name(&self) -> ObjectName {
         ObjectName {
@@ -167,6 +161,20 @@ impl Manifest {
     }
 }
 
+/// Looks for pending values in their JSON form.
+pub(crate) fn collect_awaited(value: &Value, found: &mut Vec<Address>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(address) = map.get("$after").and_then(Value::as_str) {
+                found.extend(address.parse().ok());
+            }
+            map.values().for_each(|value| collect_awaited(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_awaited(value, found)),
+        _ => {}
+    }
+}
+
 /// The one field of a worker's CiliumNode that stargate sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CiliumNode {
@@ -174,4 +182,16 @@ pub struct CiliumNode {
     pub name: String,
     /// `spec.ipam.podCIDRs`.
     pub pod_cidrs: Vec<Ipv4Net>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_manifest_has_an_api_of_its_name() {
+        for kind in ManifestKind::ALL {
+            assert_eq!(kind.api().kind, format!("{kind:?}"));
+        }
+    }
 }

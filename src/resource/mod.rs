@@ -1,5 +1,5 @@
-//! What can exist: the address of each object, its typed value, and how
-//! ownership is told on each kind.
+//! Resources: addresses, the table of kinds, typed values, and the marks of
+//! ownership.
 //!
 //! The same struct serves as the desired value and as the observed one. A
 //! decoder fills it from what a service answered and leaves out what stargate
@@ -9,19 +9,32 @@
 pub mod address;
 pub mod api;
 pub mod arm_id;
+pub mod arm_type;
 pub mod azure;
 pub mod custom_resources;
+pub mod digest;
 pub mod host;
+mod kind;
+mod kind_facts;
 pub mod kubernetes;
+pub mod names;
 pub mod ownership;
 pub mod pending;
+pub mod restarts;
+pub mod settings;
 pub mod tailnet;
+pub mod version;
 
 use serde::{Deserialize, Serialize};
 
-pub use address::{Address, Kind, Side};
+pub use address::{Address, Side};
 pub use api::Api;
 pub use arm_id::ArmId;
+pub use arm_type::ArmType;
+pub use kind::Kind;
+pub use kind_facts::{
+    Calls, DataPlaneRole, FixedFields, KindFacts, Reference, Requests, Service, UsualSeconds,
+};
 pub use ownership::{Owner, Ownership};
 pub use pending::{Observable, Pending};
 
@@ -91,6 +104,19 @@ impl Resource {
             Self::Worker(_) => Kind::Worker,
         }
     }
+
+    /// The objects that the value points at.
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        (self.kind().facts().references)(self)
+    }
+
+    /// The resources that the value's pending fields wait for, each once.
+    pub fn awaits(&self) -> Vec<Address> {
+        let mut found = (self.kind().facts().awaits)(self);
+        found.sort();
+        found.dedup();
+        found
+    }
 }
 
 /// Where an object stands in the service that holds it.
@@ -113,4 +139,18 @@ pub enum ObjectKey {
     Kubernetes(kubernetes::ObjectName),
     /// A host's configuration, by host name.
     Host(String),
+}
+
+impl ObjectKey {
+    /// The object's own name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Azure(id) | Self::AzureAssociation(id) => id.name(),
+            Self::Kubernetes(object) => &object.name,
+            Self::Device(name)
+            | Self::DeviceAdvertised(name)
+            | Self::DeviceApproved(name)
+            | Self::Host(name) => name,
+        }
+    }
 }

@@ -1,11 +1,11 @@
-//! What stargate keeps in the tailnet.
+//! Values of the tailnet.
 
 use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::Pending;
+use super::{Address, Pending};
 
 /// A router's device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Device {
     pub hostname: String,
     /// Whether it is authorised.
     pub authorized: bool,
-    /// Whether it is connected; nothing from here can mend that.
+    /// Whether it is connected. No API call can change that.
     pub online: bool,
 }
 
@@ -25,4 +25,10 @@ pub struct RouteSet {
     pub hostname: String,
     /// Exactly these prefixes.
     pub prefixes: Pending<BTreeSet<Ipv4Net>>,
+}
+
+impl RouteSet {
+    pub(super) fn awaits(&self) -> Vec<Address> {
+        self.prefixes.awaited().into_iter().collect()
+    }
 }

@@ -14,18 +14,27 @@ use super::hosts::step::{step_milliseconds, step_name};
 use super::shared::SharedWorld;
 use super::world::World;
 use crate::provider::host::{
-    HostAddress, HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe,
-    WorkerStep,
+    HostAddress, HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe,
+    WorkerProbe, WorkerStep,
 };
 
 #[async_trait]
-impl HostClient for SharedWorld {
+impl HostRead for SharedWorld {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
             self.read(|world| Ok(reach(world, target)?.probe_router()))
         })
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        self.intercepted(target, "probe-worker", false, || {
+            self.read(|world| Ok(reach(world, target)?.probe_worker()))
+        })
+    }
+}
+
+#[async_trait]
+impl HostWrite for SharedWorld {
     async fn change_router(
         &self,
         target: &HostTarget,
@@ -40,12 +49,6 @@ impl HostClient for SharedWorld {
                 host.change_router(change, &mut Outside { tailnet, entropy, now })
                     .map_err(|reason| failed(target, doing, reason))
             })
-        })
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        self.intercepted(target, "probe-worker", false, || {
-            self.read(|world| Ok(reach(world, target)?.probe_worker()))
         })
     }
 
@@ -82,7 +85,8 @@ impl SharedWorld {
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
             Disposition::Lose => return Err(lost(target)),
-            Disposition::Refuse { status, .. } => {
+            Disposition::Fail(error) => return Err(error),
+            Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
                 return Err(failed(target, doing, format!("exit status {status}")));
             }
         }
@@ -146,7 +150,7 @@ fn lost(target: &HostTarget) -> HostError {
 }
 
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
-    HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
+    HostError::failed(&target.hostname, doing, reason)
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stargate::apply::Planned;
-use stargate::connectivity::{
-    IntermediateState, Matrix, PROTOCOL, PathModel, Sources, addresses, breaches,
-};
+use stargate::connectivity::{Matrix, PROTOCOL, PathModel, addresses};
 use stargate::dataplane::{Drop, Verdict};
+use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
+use stargate::plan::impact::{IntermediateState, Projection, breaches};
 use stargate::plan::impact::{Question, Remedy};
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
@@ -30,7 +29,7 @@ fn cause(drop: &Drop) -> String {
     text.split(['(', ' ']).next().unwrap().to_owned()
 }
 
-fn said(sources: Sources<'_>, model: &PathModel) -> Said {
+fn said(sources: Projection<'_>, model: &PathModel) -> Said {
     let matrix = Matrix::of(model);
     let mut said = Said::default();
     for broken in &matrix.broken {
@@ -79,72 +78,72 @@ pub(crate) const CASES: [Case; 27] = [
     (
         Fault::RouteWrongHop,
         &["NobodyAt route-table/cluster/stargate-workers-rt"],
-        &["RoutesLeadToSomebody route-table/cluster/stargate-workers-rt"],
+        &["NextHopExists route-table/cluster/stargate-workers-rt"],
     ),
     // No node has the range of a stale route: the next one would.
     (
         Fault::RouteStale,
         &[],
         &[
-            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
-            "RoutesLeadToSomebody route-table/cluster/stargate-router-rt",
+            "NoStaleRoutes route-table/cluster/stargate-router-rt",
+            "NextHopExists route-table/cluster/stargate-router-rt",
         ],
     ),
     (Fault::RouterTableDetached, &["Nowhere subnet/cluster/stargate-aks-router-subnet"], &[]),
     (
         Fault::NicForwardingOff,
         &["DestinationCheck network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
-        &["InterfacesForward network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
+        &["IpForwardingEnabled network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
     ),
     // The router's own table still leads there, by a way round.
     (
         Fault::DcRouteMissing,
         &[],
-        &["NeighboursAreReachedStraight route-table/dc1/stargate-aks-e2e-2-dc-route-table"],
+        &["NoRouterHairpinInVnet route-table/dc1/stargate-aks-e2e-2-dc-route-table"],
     ),
     (
         Fault::TailnetRouteUnapproved,
         &["NoPeer approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
-        &["OffersAreApproved approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
+        &["AdvertisedRoutesApproved approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
     ),
     // Our rule before Tailscale's keeps the workers' own packets at home.
     (
         Fault::TailnetBroadRoute,
         &[],
         &[
-            "NobodyOffersOthersPods advertised-routes/cluster/stargate-aks-e2e-2-router",
-            "NobodyOffersOthersPods approved-routes/cluster/stargate-aks-e2e-2-router",
+            "NoOverlappingAdvertisements advertised-routes/cluster/stargate-aks-e2e-2-router",
+            "NoOverlappingAdvertisements approved-routes/cluster/stargate-aks-e2e-2-router",
         ],
     ),
     (
         Fault::CiliumNodeEmpty,
         &[],
-        &["CiliumKnowsThePods cilium-node/dc1/stargate-aks-e2e-2-worker-1"],
+        &["CiliumNodePodCidrSet cilium-node/dc1/stargate-aks-e2e-2-worker-1"],
     ),
     (
         Fault::ServerRouterIpHostname,
         &[],
-        &["ServersNameTheirRouter server/dc1/stargate-aks-e2e-2-worker-1"],
+        &["ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1"],
     ),
     (
         Fault::CniConfigMissing,
         &["PodsNotPlumbed worker/dc1/stargate-aks-e2e-2-worker-1"],
         &[
-            "PodsGetAddresses worker/dc1/stargate-aks-e2e-2-worker-1",
-            "WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1",
+            "CniConfigActive worker/dc1/stargate-aks-e2e-2-worker-1",
+            "WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1",
         ],
     ),
     // The route that ends what nobody has.
     (
         Fault::KernelRouteMissing,
         &[],
-        &["WhatHasNoRouteEnds router-host/dc1/stargate-aks-e2e-2-dc-router"],
+        &["UnroutedPodsBlackholed router-host/dc1/stargate-aks-e2e-2-dc-router"],
     ),
     (Fault::ForwardingOff, &["NotForwarding router-host/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     (
         Fault::MasqueradeMissing,
         &[],
-        &["SourcesAreHiddenBothWaysOrNot router-host/dc1/stargate-aks-e2e-2-dc-router"],
+        &["SnatSymmetric router-host/dc1/stargate-aks-e2e-2-dc-router"],
     ),
     (
         Fault::AksScaleOut,
@@ -158,34 +157,30 @@ pub(crate) const CASES: [Case; 27] = [
         Fault::AksScaleIn,
         &[],
         &[
-            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
-            "RoutesLeadToSomebody route-table/cluster/stargate-router-rt",
+            "NoStaleRoutes route-table/cluster/stargate-router-rt",
+            "NextHopExists route-table/cluster/stargate-router-rt",
         ],
     ),
     (
         Fault::AksPodCidrCollision,
         &["SourceNotAllowed approved-routes/cluster/stargate-aks-e2e-2-router"],
         &[
-            "NobodyOffersOthersPods advertised-routes/dc1/stargate-aks-e2e-2-dc-router",
-            "NobodyOffersOthersPods approved-routes/dc1/stargate-aks-e2e-2-dc-router",
-            "PodRangesAreApart worker/dc1/stargate-aks-e2e-2-worker-1",
-            "RoutesAreForSomebody route-table/cluster/stargate-router-rt",
+            "NoOverlappingAdvertisements advertised-routes/dc1/stargate-aks-e2e-2-dc-router",
+            "NoOverlappingAdvertisements approved-routes/dc1/stargate-aks-e2e-2-dc-router",
+            "PodCidrsDisjoint worker/dc1/stargate-aks-e2e-2-worker-1",
+            "NoStaleRoutes route-table/cluster/stargate-router-rt",
         ],
     ),
-    (Fault::WorkerNotReady, &[], &["WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1"]),
+    (Fault::WorkerNotReady, &[], &["WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1"]),
     (
         Fault::WorkerVmDeleted,
         &["NotRunning virtual-machine/dc1/stargate-aks-e2e-2-worker-1"],
-        &["WorkersAreReady worker/dc1/stargate-aks-e2e-2-worker-1"],
+        &["WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1"],
     ),
     (Fault::NsgDeny, &["Denied network-security-group/dc1/stargate-router-subnet-nsg"], &[]),
     (Fault::AcceptRoutesOff, &["NoPeer router-host/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     // The other router's clamp keeps packets going.
-    (
-        Fault::MssClampMissing,
-        &[],
-        &["SegmentSizesAreClamped router-host/dc1/stargate-aks-e2e-2-dc-router"],
-    ),
+    (Fault::MssClampMissing, &[], &["MssClamped router-host/dc1/stargate-aks-e2e-2-dc-router"]),
     (Fault::RouterOffline, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     // Tags carry no packets.
     (Fault::TagRemoved, &[], &[]),
@@ -230,7 +225,7 @@ fn mends_are_right(deployment: &Deployment, planned: &Planned, fault: Fault) {
                 let mended = question.walk(&model(deployment, planned, &moment)).unwrap();
                 assert!(mended.reached(), "{fault}: {changes:?}");
             }
-            Remedy::Decide(blocked) => assert!(!blocked.remedy.is_empty(), "{fault}"),
+            Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
             Remedy::Correct { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }

@@ -7,7 +7,7 @@ use stargate::resource::{Api, Kind, ObjectKey, Side};
 use stargate::sandbox::World;
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, failures, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, told};
 
 fn position(plan: &Plan, address: &str) -> usize {
     let found = plan.changes.iter().position(|change| change.address.to_string() == address);
@@ -220,9 +220,8 @@ async fn what_is_protected_is_not_replaced() {
     let applied = deployment.apply(&RefreshOptions::default()).await;
     let ApplyStatus::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
     assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
-    let mut planned = deployment.look(&RefreshOptions::default()).await;
-    planned.plan.reachability.loss_allowed = true;
-    let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let applied = deployment.apply(&allowing).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked);
     let now = deployment.plan().await;
     let pools: Vec<_> =

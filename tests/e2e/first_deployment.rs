@@ -5,9 +5,10 @@
 use std::net::Ipv4Addr;
 
 use serde_json::json;
-use stargate::connectivity::{IntermediateState, PROTOCOL, Rule, addresses, breaches};
+use stargate::connectivity::{PROTOCOL, Rule, addresses};
 use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
+use stargate::plan::impact::{IntermediateState, breaches};
 use stargate::plan::impact::{Question, Remedy};
 use stargate::resource::ArmId;
 use stargate::sandbox::World;
@@ -27,7 +28,7 @@ async fn healthy() -> World {
 }
 
 /// An address of a pod on AKS's first node.
-fn aks_pod(deployment: &Deployment, planned: &stargate::apply::Planned) -> Ipv4Addr {
+fn aks_pod(deployment: &Deployment, planned: &stargate::pipeline::Planned) -> Ipv4Addr {
     let model = model(deployment, planned, &IntermediateState::Observed);
     crate::connectivity::pod(&model, model.sites[0].nodes[0])
 }

@@ -9,18 +9,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Outcome, Reporter};
-use stargate::apply::{
-    Applied, ApplyStatus, Now, Planned, Run, StopSignal, apply, apply_once, make_plan,
-};
-use stargate::plan::{Plan, WorkerRequest};
+use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
+use stargate::pipeline::{Pipeline, Planned, Reading};
+use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
-use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
+use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
-use stargate::provider::http::RequestCount;
+use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
+use stargate::provider::request_policy::RequestPolicy;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::refresh::Scope;
 use stargate::resource::{Address, Owner};
@@ -35,7 +37,7 @@ use stargate::topology::names::SubscriptionId;
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 /// A datacenter of VMs and one of machines that are there already.
 pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
-const KEY: &str =
+pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
 /// A topology and the world that it is applied to.
@@ -53,6 +55,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
+    pub(crate) allow_loss: bool,
 }
 
 impl RefreshOptions {
@@ -115,12 +118,17 @@ impl Deployment {
         self.world.read(Clone::clone)
     }
 
-    fn scope(&self, look: &RefreshOptions) -> Scope<'_> {
+    /// What is read and planned.
+    pub(crate) fn scope(&self, look: &RefreshOptions) -> Scope<'_> {
         let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
-        scope.deep = look.deep;
-        scope.destroying = look.destroying;
-        scope.worker_request.clone_from(&look.worker_request);
+        scope.options = PlanOptions {
+            deep: look.deep,
+            destroy: look.destroying,
+            adopt: look.adopt.clone(),
+            worker_request: look.worker_request.clone(),
+            allow_loss: look.allow_loss,
+        };
         scope
     }
 
@@ -128,8 +136,15 @@ impl Deployment {
     pub(crate) async fn look(&self, look: &RefreshOptions) -> Planned {
         let scope = self.scope(look);
         let clock = clock(self.world.now());
-        let run = self.run(&scope, &Quiet, &clock);
-        make_plan(&run, &look.adopt).await
+        let clients = self.doors.read_only();
+        Pipeline { clients: &clients, scope: &scope, now: &clock }.run().await
+    }
+
+    /// Reads live state for a plan.
+    pub(crate) async fn read(&self, scope: &Scope<'_>) -> Reading {
+        let clock = clock(self.world.now());
+        let clients = self.doors.read_only();
+        Pipeline { clients: &clients, scope, now: &clock }.read().await
     }
 
     /// A plan at first glance.
@@ -152,26 +167,27 @@ impl Deployment {
     ) -> Applied {
         let scope = self.scope(look);
         let clock = clock(self.world.now());
-        let run = self.run(&scope, reporter, &clock);
-        apply(&run, &look.adopt, planned, &|_: &Plan| false).await
+        let clients = self.doors.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        apply(&self.context(pipeline, reporter), planned, &|_: &Plan| false).await
     }
 
     /// Executes a kept plan once.
     pub(crate) async fn apply_once(&self, plan: &Plan) -> Applied {
         let scope = self.scope(&RefreshOptions::default());
         let clock = clock(self.world.now());
-        let run = self.run(&scope, &Quiet, &clock);
-        let planned = make_plan(&run, &BTreeSet::new()).await;
-        apply_once(&run, Planned { plan: plan.clone(), ..planned }).await
+        let clients = self.doors.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let planned = Planned { plan: plan.clone(), ..pipeline.run().await };
+        apply_once(&self.context(pipeline, &Quiet), planned).await
     }
 
-    fn run<'a>(
+    fn context<'a>(
         &'a self,
-        scope: &'a Scope<'a>,
+        pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
-        now: &'a Now,
-    ) -> Run<'a> {
-        Run { doors: &self.doors, scope, reporter, now, stop: self.stop.clone() }
+    ) -> ApplyContext<'a> {
+        ApplyContext { pipeline, clients: &self.doors, reporter, stop: self.stop.clone() }
     }
 
     /// Applies, and makes sure that nothing is left to do.
@@ -213,22 +229,22 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
     let wire = Arc::new(InMemory::new(world.clone()));
     Clients {
         kubeconfig: None,
-        arm: ArmClient::new(
+        azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",
             Arc::new(StaticToken(Secret::new("azure-token"))),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        tailnet: TailnetClient::new(
+        )),
+        tailnet: Arc::new(TailnetClient::new(
             wire,
             "https://tailscale.sandbox",
             &topology.tailnet.name,
             TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
             Limits::unlimited(),
             requests.clone(),
-        ),
-        connector: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
+        )),
+        cluster: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
         requests,
     }
@@ -246,12 +262,17 @@ impl ClusterConnector for PassThrough {
         &self,
         _kubeconfig: &str,
         owner: Owner,
-    ) -> Result<ClusterClient, ClusterError> {
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.world.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
-            .with_layer(&CountLayer(self.requests.clone()))
+            .with_layer(&RequestLayer::new(RequestPolicy::new(
+                Api::Kubernetes,
+                Limits::unlimited(),
+                self.requests.clone(),
+                ClientSettings::default(),
+            )))
             .build();
-        Ok(ClusterClient::new(client, owner, self.requests.clone()))
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
 }
 
@@ -279,20 +300,23 @@ pub(crate) fn told(plan: &Plan) -> String {
         let fields: Vec<String> = blocked.fields.iter().map(|it| it.path.to_string()).collect();
         lines.push(format!(
             "! {} {} [{}] {}",
-            blocked.code,
+            blocked.failure.code,
             blocked.address,
             fields.join(", "),
-            blocked.reason
+            blocked.failure.message
         ));
     }
     for deferred in &plan.deferred {
         lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));
     }
     for finding in &plan.findings {
-        lines.push(format!("{:?} {} {}", finding.severity, finding.code, finding.message));
+        lines.push(format!(
+            "{:?} {} {}",
+            finding.severity, finding.failure.code, finding.failure.message
+        ));
     }
     for gap in &plan.gaps {
-        lines.push(format!("gap {} {} {}", gap.source, gap.reason, gap.explained));
+        lines.push(format!("gap {} {} {}", gap.source, gap.failure.message, gap.explained));
     }
     lines.join("\n")
 }

@@ -1,12 +1,12 @@
 //! What a plan does to who reaches whom.
 
 use stargate::apply::ApplyStatus;
-use stargate::plan::PlanStatus;
+use stargate::diagnostics::Code;
+use stargate::pipeline::Planned;
 use stargate::plan::impact::Reachability;
+use stargate::plan::{Change, Plan, PlanStatus};
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
-
-use stargate::diagnostics::Code;
 
 use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, told};
 
@@ -22,7 +22,7 @@ async fn mending_gains_pairs_and_loses_none() {
     ] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.strike(fault, None);
-        let found = deployment.look(&RefreshOptions::deep()).await.plan.reachability;
+        let found = deployment.look(&RefreshOptions::deep()).await.plan.reachability.clone();
         let nodes = if fault == Fault::AksScaleOut { 5 } else { 4 };
         let all = nodes * (nodes - 1);
         assert_eq!((found.gained, found.kept), (gained, all - gained), "{fault} {found:?}");
@@ -57,13 +57,16 @@ async fn a_plan_that_loses_pairs_is_refused() {
     let deployment = Deployment::of(EXAMPLE, healthy);
     deployment.strike(Fault::TagRemoved, None);
     let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
-    let mut plan = deployment.edited(&moved).plan().await;
+    let deployment = deployment.edited(&moved);
+    let plan = deployment.plan().await;
     let found = &plan.reachability;
     assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", told(&plan));
     assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
-    plan.reachability.loss_allowed = true;
-    assert!(!plan.reachability.is_refused());
+    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let allowed = deployment.look(&allowing).await.plan;
+    assert_eq!(allowed.reachability.lost, found.lost);
+    assert!(!allowed.reachability.is_refused());
 }
 
 /// What the first plan did not lose no later round may.
@@ -76,15 +79,13 @@ async fn a_later_round_that_would_lose_pairs_is_not_begun() {
         deployment.strike(Fault::TagRemoved, None);
         deployment.strike(Fault::MssClampMissing, None);
         let deployment = deployment.edited(&moved);
-        let mut planned = deployment.look(&RefreshOptions::default()).await;
-        assert!(planned.plan.reachability.is_refused());
-        // Somebody approved the mending of the clamp alone.
-        planned.plan.reachability = Reachability { loss_allowed, ..Default::default() };
-        planned.plan.changes.retain(|it| it.address.to_string().contains("router-host/dc1"));
-        planned.plan.deferred.clear();
-        planned.plan.blocked.clear();
-        assert_eq!(planned.plan.changes.len(), 1, "{}", told(&planned.plan));
-        let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+        let options = RefreshOptions { allow_loss: loss_allowed, ..RefreshOptions::default() };
+        let planned = deployment.look(&options).await;
+        assert_eq!(planned.plan.reachability.is_refused(), !loss_allowed);
+        let plan = only_the_clamp(&planned.plan);
+        assert_eq!(plan.changes.len(), 1, "{}", told(&plan));
+        let planned = Planned { plan, ..planned };
+        let applied = deployment.apply_planned(&options, planned, &Quiet).await;
         assert_eq!(applied.rounds, 1);
         let ApplyStatus::Partial { code: found, reason } = &applied.ending else {
             panic!("{:?}", applied.ending)
@@ -92,4 +93,19 @@ async fn a_later_round_that_would_lose_pairs_is_not_begun() {
         assert_eq!(*found, code, "{reason}");
         assert_eq!(reason.contains("loses"), !loss_allowed, "{reason}");
     }
+}
+
+/// A plan that somebody approved for the clamp alone, as a file could hold it.
+fn only_the_clamp(plan: &Plan) -> Plan {
+    let mut contents = serde_json::to_value(plan).unwrap();
+    contents["reachability"] = serde_json::to_value(Reachability::default()).unwrap();
+    for list in ["deferred", "blocked"] {
+        contents[list] = serde_json::json!([]);
+    }
+    let is_clamp = |change: &serde_json::Value| {
+        let change: Change = serde_json::from_value(change.clone()).unwrap();
+        change.address.to_string().contains("router-host/dc1")
+    };
+    contents["changes"].as_array_mut().unwrap().retain(is_clamp);
+    serde_json::from_value(contents).unwrap()
 }

@@ -22,7 +22,7 @@ fn kept(plan: &Plan) -> Plan {
     };
     let expected =
         Expected { stargate_version: "1", topology: &plan.topology, topology_digest: "digest" };
-    SavedPlan::from_text(&saved.to_text(), expected).unwrap().plan
+    SavedPlan::from_text(&saved.to_text().unwrap(), expected).unwrap().plan
 }
 
 /// Three things are broken on three services, and planned.
@@ -90,7 +90,7 @@ async fn a_plan_from_nothing_can_be_kept_too() {
     for round in 0..2 {
         let writes = deployment.writes();
         let seen = deployment.look(&RefreshOptions::default()).await;
-        let planned = stargate::apply::Planned { plan: plan.clone(), ..seen };
+        let planned = stargate::pipeline::Planned { plan: plan.clone(), ..seen };
         let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "round {round}");
         assert!(round == 0 || deployment.writes() == writes, "it wrote the second time");

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::apply::Planned;
-use stargate::connectivity::{
-    Carried, IntermediateState, Readiness, Service, is_pod, is_service, translates,
-};
+use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Carried, Readiness, Service};
+use stargate::pipeline::Planned;
+use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;
 use stargate::render::connectivity::service::ServiceTrace;
-use stargate::render::connectivity::trace::Outcome;
+use stargate::render::connectivity::trace::TraceOutcome;
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -23,7 +23,7 @@ use crate::connectivity::{model, pod};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 async fn service(planned: &Planned, address: &str) -> Result<Option<Service>, ClusterError> {
-    let door = &planned.observation.cluster_access().unwrap().door;
+    let door = &planned.observation.cluster_access().unwrap().client;
     door.service_at(address.parse().unwrap()).await
 }
 
@@ -46,12 +46,12 @@ async fn services_have_their_ready_endpoints() {
     let port = dns.port(Carried::Udp, None).unwrap();
     let targets = dns.targets(port, "anywhere");
     assert_eq!(targets.len(), 2);
-    assert!(targets.iter().all(|it| is_pod(sources, it.endpoint.address)));
+    assert!(targets.iter().all(|it| is_pod(sources.observed, it.endpoint.address)));
     let api = service(&planned, "10.0.0.1").await.unwrap().unwrap();
     assert_eq!(api.endpoints.len(), 1);
-    assert!(!is_pod(sources, api.endpoints[0].address), "{api:?}");
+    assert!(!is_pod(sources.observed, api.endpoints[0].address), "{api:?}");
     let pinger = address(&deployment, "goldpinger", "goldpinger");
-    assert!(is_service(sources, pinger));
+    assert!(is_service(sources.observed, pinger));
     let pinger = service(&planned, &pinger.to_string()).await.unwrap().unwrap();
     assert_eq!(pinger.endpoints.len(), 4);
     assert!(service(&planned, "10.0.0.99").await.unwrap().is_none());
@@ -82,10 +82,10 @@ async fn endpoints_are_reached_as_pods_are() {
         let sources = planned.paths(&deployment.topology);
         for site in &model.sites {
             let router = model.network.host(site.router).unwrap().ports[0].address;
-            assert!(!translates(sources, &model, model.network.end(router).unwrap()));
+            assert!(!translates(sources.observed, &model, model.network.end(router).unwrap()));
             for node in &site.nodes {
                 let from = model.network.end(pod(&model, *node)).unwrap();
-                assert!(translates(sources, &model, from));
+                assert!(translates(sources.observed, &model, from));
                 let targets = service.targets(port, model.network.name(*node));
                 assert_eq!(targets.len(), model.sites.iter().flat_map(|it| &it.nodes).count());
                 for target in targets {
@@ -123,14 +123,17 @@ async fn a_service_without_ready_endpoints_drops_what_is_asked() {
             changed: &BTreeSet::new(),
             planned: false,
         };
-        assert_eq!(trace.outcome(), Outcome::Dropped);
+        assert_eq!(trace.outcome(), TraceOutcome::Dropped);
         let text = trace.to_text(Style::Plain);
         assert!(text.lines().all(|line| line.len() <= 80) && text.contains("kubectl"), "{text}");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     dns.local_only = true;
     let text = told(&dns);
-    assert!(text.contains("none is ready on stargate-aks-e2e-2-worker-1."), "{text}");
+    assert!(
+        text.contains("none of its endpoints on stargate-aks-e2e-2-worker-1 is ready."),
+        "{text}"
+    );
     dns.local_only = false;
     dns.endpoints.iter_mut().for_each(|it| it.readiness = Readiness::NotReady);
     assert!(told(&dns).contains("none of its 2 endpoints is ready."));
@@ -165,12 +168,12 @@ async fn what_may_not_be_read_is_refused() {
         let error = service(&planned, "10.0.0.10").await.unwrap_err();
         assert!(error.is_refused(), "{forbidden}: {error}");
     }
-    let door = &planned.observation.cluster_access().unwrap().door;
+    let door = &planned.observation.cluster_access().unwrap().client;
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
-        let error = measure(door, None, |_| ()).await.unwrap_err();
-        assert_eq!(error.code(), Code::GoldpingerRefused, "{forbidden}: {error}");
-        assert!(error.remedy().contains("pods/proxy"));
+        let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
+        assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
+        assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }
     // Neither is asked for a plan.
     deployment.world.set_interceptor(Some(Arc::new(Forbids("/endpointslices"))));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use stargate::provider::host::{
-    HostClient, HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
+    HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
 use stargate::sandbox::SharedWorld;
 
@@ -22,7 +22,7 @@ pub(crate) trait Watcher: Send + Sync {
 
 /// The door; hosts that are not in the lab are the sandbox's alone.
 pub(crate) struct LabHosts {
-    pub(crate) ssh: Arc<dyn HostClient>,
+    pub(crate) ssh: Arc<dyn HostWrite>,
     pub(crate) world: SharedWorld,
     pub(crate) hostnames: Vec<String>,
     pub(crate) watcher: Arc<dyn Watcher>,
@@ -58,7 +58,7 @@ fn name_of(what: &impl std::fmt::Debug) -> String {
 }
 
 #[async_trait]
-impl HostClient for LabHosts {
+impl HostRead for LabHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         if !self.is_real(target) {
             return self.world.probe_router(target).await;
@@ -67,6 +67,24 @@ impl HostClient for LabHosts {
         self.ssh.probe_router(target).await
     }
 
+    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
+        if !self.is_real(target) {
+            return self.world.probe_worker(target).await;
+        }
+        if self.world.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
+            self.watcher.certified(&target.hostname);
+        }
+        self.watcher.before(&target.hostname, "probe");
+        self.ssh.probe_worker(target).await
+    }
+
+    async fn close(&self) {
+        self.ssh.close().await;
+    }
+}
+
+#[async_trait]
+impl HostWrite for LabHosts {
     async fn change_router(
         &self,
         target: &HostTarget,
@@ -89,17 +107,6 @@ impl HostClient for LabHosts {
             }
         }
         Ok(())
-    }
-
-    async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        if !self.is_real(target) {
-            return self.world.probe_worker(target).await;
-        }
-        if self.world.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
-            self.watcher.certified(&target.hostname);
-        }
-        self.watcher.before(&target.hostname, "probe");
-        self.ssh.probe_worker(target).await
     }
 
     async fn apply_worker_step(
@@ -128,9 +135,5 @@ impl HostClient for LabHosts {
 
     async fn host_recreated(&self, hostname: &str) {
         self.ssh.host_recreated(hostname).await;
-    }
-
-    async fn close(&self) {
-        self.ssh.close().await;
     }
 }

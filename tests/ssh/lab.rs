@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use stargate::provider::host::{HostClient, HostTarget, RouterChange, WorkerStep};
+use stargate::provider::host::{HostTarget, HostWrite, RouterChange, WorkerStep};
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::ssh::host_keys::KnownHostFiles;
 use stargate::provider::ssh::{SshSettings, SshShell};
@@ -191,7 +191,7 @@ impl Lab {
             secrets: Arc::clone(&self.secrets),
             done: Arc::clone(&self.done),
         };
-        let hosts: Arc<dyn HostClient> = Arc::new(hosts);
+        let hosts: Arc<dyn HostWrite> = Arc::new(hosts);
         self.deployment.doors.hosts = Arc::new(RetryingHosts::new(hosts));
     }
 

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::{failed, progress};
-use crate::apply::Round;
+use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::bootstrap::cloud_init;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
 use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::managed_cluster;
@@ -19,12 +20,12 @@ fn of_api(error: &ApiError) -> Outcome {
     if error.is_precondition_failed() {
         return Outcome::GuardFailed { reason: "it was changed at the same moment".to_owned() };
     }
-    failed(error, error.remedy())
+    failed(error)
 }
 
 /// Writes an object whole.
 pub(super) async fn put(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     wanted: &Resource,
     current: &Current,
@@ -32,27 +33,29 @@ pub(super) async fn put(
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
         return Ok(());
     };
-    let owner = round.run.scope.owner();
-    let marks = Marks { owner: &owner, side: &change.address.side };
+    let marks = Marks { owner: &iteration.settings.owner, side: &change.address.side };
     let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
-            round.run.doors.hosts.host_recreated(&change.address.name).await;
-            Some(machine_creation(round, change, machine).await?)
+            iteration.clients.hosts.host_recreated(&change.address.name).await;
+            Some(machine_creation(iteration, change, machine).await?)
         }
         _ => None,
     };
     let body = codec::encode_any(wanted, base, &marks, creation.as_ref());
     let Some(body) = body else { return Ok(()) };
-    let body = body.map_err(|error| failed(&error, "run the same command again"))?;
-    progress(round, change, "writing and waiting for Azure to finish");
-    let arm = &round.run.doors.arm;
+    let body = body.map_err(|error| {
+        let remedy = "run the same command again: a later iteration knows the value";
+        failed(Failure::of(Code::StepFailed, &error, remedy))
+    })?;
+    progress(iteration, change, "writing and waiting for Azure to finish");
+    let arm = &iteration.clients.azure;
     let precondition = precondition(change, base);
     if let Err(error) = arm.put(id, &body, precondition).await {
-        return settle(round, id, change, error).await;
+        return settle(iteration, id, change, error).await;
     }
     if let (Resource::ManagedCluster(cluster), Some(base)) = (wanted, base) {
-        pools(round, id, cluster, base).await?;
+        pools(iteration, id, cluster, base).await?;
     }
     Ok(())
 }
@@ -61,7 +64,7 @@ pub(super) async fn put(
 /// because the first one still runs: if the object is as wanted in the end, the
 /// first one was ours.
 async fn settle(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     id: &ArmId,
     change: &Change,
     error: ApiError,
@@ -69,7 +72,7 @@ async fn settle(
     if !error.is_precondition_failed() && !error.is_conflict() {
         return Err(of_api(&error));
     }
-    let body = round.run.doors.arm.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
+    let body = iteration.clients.azure.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
     let resource_type = id.resource_type().unwrap_or_default();
     let now = body.as_ref().and_then(|body| match &change.after {
         Some(Resource::RouteTableAssociation(_)) => {
@@ -98,18 +101,18 @@ fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
 /// A router's key is made at the last moment, works once, and lapses within
 /// the hour.
 async fn machine_creation(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     machine: &VirtualMachine,
 ) -> Result<MachineCreation, Outcome> {
     let name = &change.address.name;
-    let tag = round.run.scope.topology.tailnet.tag.as_str();
+    let tag = iteration.settings.owner.tag.as_str();
     let auth_key = match machine.role {
         MachineRole::Worker => None,
         MachineRole::Router => {
-            progress(round, change, "making an auth key for the tailnet");
+            progress(iteration, change, "making an auth key for the tailnet");
             let description = format!("stargate {name}");
-            let key = round.run.doors.tailnet.create_auth_key(tag, &description).await;
+            let key = iteration.clients.tailnet.create_auth_key(tag, &description).await;
             Some(key.map_err(|error| of_api(&error))?)
         }
     };
@@ -119,13 +122,13 @@ async fn machine_creation(
 
 /// AKS takes new and leaving pools only one by one.
 async fn pools(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     cluster_id: &ArmId,
     cluster: &crate::resource::azure::ManagedCluster,
     base: &Value,
 ) -> Result<(), Outcome> {
     let changes = managed_cluster::pool_changes(cluster, base);
-    let arm = &round.run.doors.arm;
+    let arm = &iteration.clients.azure;
     for (name, body) in &changes.create {
         let pool = cluster_id.child("agentPools", name);
         arm.put(&pool, body, Precondition::None).await.map_err(|error| of_api(&error))?;
@@ -138,18 +141,18 @@ async fn pools(
 }
 
 /// Waits until nothing works on an object any more.
-pub(super) async fn wait(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
-    round.run.doors.arm.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
+pub(super) async fn wait(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
+    iteration.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
 /// Deletes an object and waits until it is gone.
-pub(super) async fn delete(round: &Round<'_>, id: &ArmId) -> Result<(), Outcome> {
-    round.run.doors.arm.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
+pub(super) async fn delete(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
+    iteration.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
 }
 
-/// Takes our table off a subnet that is not ours.
+/// Removes our route table from a subnet that the topology does not own.
 pub(super) async fn detach(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     subnet: &ArmId,
     current: &Current,
 ) -> Result<(), Outcome> {
@@ -159,6 +162,6 @@ pub(super) async fn detach(
     let body = codec::association::encode(&nothing, Some(base));
     let precondition =
         codec::etag(base).map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
-    let answer = round.run.doors.arm.put(subnet, &body, precondition).await;
+    let answer = iteration.clients.azure.put(subnet, &body, precondition).await;
     answer.map(drop).map_err(|error| of_api(&error))
 }

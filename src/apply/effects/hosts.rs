@@ -1,111 +1,108 @@
 //! Work on routers.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-
 use super::failed;
-use crate::apply::Round;
+use crate::apply::Iteration;
 use crate::apply::events::Outcome;
-use crate::plan::{Action, Change};
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Action, Change, Execution, HostRoute, RouterExecution};
 use crate::provider::host::{HostError, HostTarget, RouterChange};
-use crate::refresh::{Current, targets};
+use crate::refresh::Current;
 use crate::resource::host::RouterHost;
 use crate::resource::tailnet::RouteSet;
-use crate::resource::{Pending, Resource, Side};
-use crate::topology::model::{Datacenter, Site};
+use crate::resource::{Pending, Resource};
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, error.remedy())
+    failed(error)
 }
 
-pub(super) fn datacenter<'a>(round: &'a Round<'_>, side: &Side) -> Option<&'a Datacenter> {
-    let Side::Datacenter(name) = side else { return None };
-    round.run.scope.topology.datacenters.iter().find(|datacenter| datacenter.name == *name)
+/// How a change of a router is carried out.
+fn execution(change: &Change) -> Option<&RouterExecution> {
+    match &change.execution {
+        Execution::Router(execution) => Some(execution),
+        Execution::Api | Execution::Worker(_) => None,
+    }
 }
 
-/// The tailnet address of a side's router, if it has joined.
-pub(super) async fn addresses(
-    round: &Round<'_>,
-    router: &str,
-) -> Result<BTreeMap<String, Ipv4Addr>, Outcome> {
-    let address = round
-        .routers
-        .get(round.run, router)
-        .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })?;
-    Ok(address.map(|address| (router.to_owned(), address)).into_iter().collect())
+fn is_existing(change: &Change) -> bool {
+    execution(change).is_some_and(|execution| execution.is_existing)
 }
 
-/// The way to the router that a change names.
+/// The host that a route leads to, if it can be reached already.
+pub(super) async fn resolve(
+    iteration: &Iteration<'_>,
+    route: &HostRoute,
+) -> Result<Option<HostTarget>, Outcome> {
+    let target = iteration.routers.resolve(iteration, route).await;
+    target.map_err(Outcome::Failed)
+}
+
+/// The router that a change is about, if it can be reached already.
 pub(super) async fn router_target(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<Option<HostTarget>, Outcome> {
-    let topology = round.run.scope.topology;
-    let addresses = addresses(round, &change.address.name).await?;
-    Ok(match &change.address.side {
-        Side::Cluster => targets::cluster_router(topology, &addresses),
-        side => datacenter(round, side)
-            .and_then(|datacenter| targets::datacenter_router(topology, datacenter, &addresses)),
+    match execution(change) {
+        Some(execution) => resolve(iteration, &execution.route).await,
+        None => Ok(None),
+    }
+}
+
+async fn reachable_router(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<HostTarget, Outcome> {
+    router_target(iteration, change).await?.ok_or_else(|| {
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("router {} cannot be reached yet", change.address.name),
+            "the router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
-async fn reachable_router(round: &Round<'_>, change: &Change) -> Result<HostTarget, Outcome> {
-    router_target(round, change).await?.ok_or_else(|| {
-        failed(
-            &format!("there is no way to router {} yet", change.address.name),
-            "it must join the tailnet first; run the same command again",
-        )
-    })
-}
-
-/// Joins the tailnet on a machine that was there before us.
-pub(super) async fn join_tailnet(round: &Round<'_>, change: &Change) -> Result<(), Outcome> {
-    let existing = datacenter(round, &change.address.side)
-        .is_some_and(|datacenter| matches!(datacenter.site, Site::Existing(_)));
-    if !existing {
+/// Joins the tailnet on a machine that existed before.
+pub(super) async fn join_tailnet(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<(), Outcome> {
+    if !is_existing(change) {
         return Ok(());
     }
-    let target = reachable_router(round, change).await?;
-    let hosts = &round.run.doors.hosts;
+    let target = reachable_router(iteration, change).await?;
+    let hosts = &iteration.clients.hosts;
     let probe = hosts.probe_router(&target).await.map_err(|error| of_host(&error))?;
     if probe.tailscale.is_some_and(|tailscale| tailscale.running) {
         return Ok(());
     }
-    let tag = round.run.scope.topology.tailnet.tag.as_str();
+    let tag = iteration.settings.owner.tag.as_str();
     let description = format!("stargate {}", change.address.name);
-    let auth_key = round
-        .run
-        .doors
-        .tailnet
-        .create_auth_key(tag, &description)
-        .await
-        .map_err(|error| failed(&error, error.remedy()))?;
+    let auth_key =
+        iteration.clients.tailnet.create_auth_key(tag, &description).await.map_err(failed)?;
     let join = RouterChange::JoinTailnet { auth_key };
     hosts.change_router(&target, &join).await.map_err(|error| of_host(&error))
 }
 
 /// Sets what of a router differs, and nothing else.
 pub(super) async fn configure(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     wanted: &RouterHost,
     current: &Current,
 ) -> Result<(), Outcome> {
-    let target = reachable_router(round, change).await?;
+    let target = reachable_router(iteration, change).await?;
     let seen = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::RouterHost(seen)) => Some(seen),
         _ => None,
     };
     for step in differing(wanted, seen) {
-        let changed = round.run.doors.hosts.change_router(&target, &step).await;
+        let changed = iteration.clients.hosts.change_router(&target, &step).await;
         changed.map_err(|error| of_host(&error))?;
     }
     Ok(())
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    // What would be lost at the next boot is written anew with the rest.
+    // What would be lost at the next boot is written again with the rest.
     let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
     let differs =
         |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
@@ -148,28 +145,26 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
     changes
 }
 
-/// Has a router offer exactly these prefixes.
+/// Makes a router advertise exactly these prefixes.
 pub(super) async fn advertise(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     routes: &RouteSet,
 ) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
-    let target = reachable_router(round, change).await?;
+    let target = reachable_router(iteration, change).await?;
     let offer = RouterChange::AdvertisedRoutes(prefixes.clone());
-    let changed = round.run.doors.hosts.change_router(&target, &offer).await;
+    let changed = iteration.clients.hosts.change_router(&target, &offer).await;
     changed.map_err(|error| of_host(&error))
 }
 
-/// Takes everything of ours off a router that stays.
-pub(super) async fn clean(round: &Round<'_>, change: &Change) -> Result<(), Outcome> {
-    let existing = datacenter(round, &change.address.side)
-        .is_some_and(|datacenter| matches!(datacenter.site, Site::Existing(_)));
+/// Removes everything of stargate from a router that stays.
+pub(super) async fn clean(iteration: &Iteration<'_>, change: &Change) -> Result<(), Outcome> {
     // A replaced machine takes its configuration along.
-    if !existing || change.action == Action::Replace {
+    if !is_existing(change) || change.action == Action::Replace {
         return Ok(());
     }
-    let target = reachable_router(round, change).await?;
-    let removed = round.run.doors.hosts.change_router(&target, &RouterChange::Remove).await;
+    let target = reachable_router(iteration, change).await?;
+    let removed = iteration.clients.hosts.change_router(&target, &RouterChange::Remove).await;
     removed.map_err(|error| of_host(&error))
 }

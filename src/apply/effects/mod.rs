@@ -6,8 +6,9 @@ mod kubernetes;
 mod tailnet;
 mod workers;
 
-use super::Round;
+use super::Iteration;
 use super::events::{Event, Outcome};
+use crate::diagnostics::Failure;
 use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
@@ -16,37 +17,28 @@ use crate::resource::{Kind, ObjectKey, Resource};
 
 /// Makes, updates or adopts an object.
 pub(super) async fn make(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     current: &Current,
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
     match wanted {
-        Resource::ResourceGroup(_)
-        | Resource::ManagedCluster(_)
-        | Resource::VirtualNetwork(_)
-        | Resource::Subnet(_)
-        | Resource::RouteTableAssociation(_)
-        | Resource::NatGateway(_)
-        | Resource::NetworkSecurityGroup(_)
-        | Resource::PublicIpAddress(_)
-        | Resource::NetworkInterface(_)
-        | Resource::VirtualMachine(_)
-        | Resource::RouteTable(_) => azure::put(round, change, wanted, current).await,
-        Resource::TailnetDevice(device) => tailnet::await_device(round, change, device).await,
-        Resource::AdvertisedRoutes(routes) => hosts::advertise(round, change, routes).await,
-        Resource::ApprovedRoutes(routes) => tailnet::approve(round, routes).await,
-        Resource::Manifest(manifest) => kubernetes::apply(round, change, manifest).await,
-        Resource::CiliumNode(node) => kubernetes::cilium_node(round, node).await,
-        Resource::RouterHost(router) => hosts::configure(round, change, router, current).await,
+        Resource::TailnetDevice(device) => tailnet::await_device(iteration, change, device).await,
+        Resource::AdvertisedRoutes(routes) => hosts::advertise(iteration, change, routes).await,
+        Resource::ApprovedRoutes(routes) => tailnet::approve(iteration, routes).await,
+        Resource::Manifest(manifest) => kubernetes::apply(iteration, change, manifest).await,
+        Resource::CiliumNode(node) => kubernetes::cilium_node(iteration, node).await,
+        Resource::RouterHost(router) => hosts::configure(iteration, change, router, current).await,
         Resource::Worker(worker) if change.action == Action::Reboot => {
-            workers::reboot(round, change, worker).await
+            workers::reboot(iteration, change, worker).await
         }
-        Resource::Worker(worker) => workers::join(round, change, worker).await,
+        Resource::Worker(worker) => workers::join(iteration, change, worker).await,
+        // All others are objects in Azure and are written alike.
+        _ => azure::put(iteration, change, wanted, current).await,
     }
 }
 
-/// Whether Azure still works on what somebody asked for before.
+/// Whether Azure still works on an earlier request.
 pub(super) fn is_being_made(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
@@ -57,31 +49,34 @@ pub(super) fn is_being_made(current: &Current) -> bool {
 }
 
 /// Waits until Azure has made the object, or given up on it.
-pub(super) async fn wait_until_made(round: &Round<'_>, change: &Change) -> Result<(), Outcome> {
-    progress(round, change, "waiting for Azure to finish what was begun before");
+pub(super) async fn wait_until_made(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<(), Outcome> {
+    progress(iteration, change, "waiting for Azure to finish what was begun before");
     match &change.key {
-        ObjectKey::Azure(id) => azure::wait(round, id).await,
+        ObjectKey::Azure(id) => azure::wait(iteration, id).await,
         _ => Ok(()),
     }
 }
 
 /// Takes an object away.
 pub(super) async fn remove(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     current: &Current,
 ) -> Result<(), Outcome> {
     match (&change.key, change.before.as_ref().or(change.after.as_ref())) {
-        (ObjectKey::Azure(id), _) => azure::delete(round, id).await,
-        (ObjectKey::AzureAssociation(id), _) => azure::detach(round, id, current).await,
-        (ObjectKey::Device(name), _) => tailnet::delete_device(round, name).await,
+        (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
+        (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
+        (ObjectKey::Device(name), _) => tailnet::delete_device(iteration, name).await,
         (ObjectKey::Kubernetes(_), Some(Resource::Manifest(manifest))) => {
-            kubernetes::delete(round, manifest).await
+            kubernetes::delete(iteration, manifest).await
         }
         (ObjectKey::Kubernetes(_), Some(Resource::Worker(worker))) => {
-            workers::leave(round, change, worker).await
+            workers::leave(iteration, change, worker).await
         }
-        (ObjectKey::Host(_), _) => hosts::clean(round, change).await,
+        (ObjectKey::Host(_), _) => hosts::clean(iteration, change).await,
         // Routes go with their device, a CiliumNode with its Node.
         (
             ObjectKey::DeviceAdvertised(_)
@@ -94,20 +89,21 @@ pub(super) async fn remove(
 
 /// The way to the router that a change is about, if it is about one.
 pub(super) async fn router_target(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<Option<HostTarget>, Outcome> {
     match change.address.kind {
-        Kind::RouterHost => hosts::router_target(round, change).await,
+        Kind::RouterHost => hosts::router_target(iteration, change).await,
         _ => Ok(None),
     }
 }
 
-fn failed(error: &dyn std::fmt::Display, remedy: impl Into<String>) -> Outcome {
-    Outcome::Failed { reason: error.to_string(), remedy: remedy.into() }
+/// The outcome of a step whose client failed.
+fn failed(error: impl Into<Failure>) -> Outcome {
+    Outcome::Failed(error.into())
 }
 
-fn progress(round: &Round<'_>, change: &Change, text: impl Into<String>) {
+fn progress(iteration: &Iteration<'_>, change: &Change, text: impl Into<String>) {
     let event = Event::StepProgress { address: change.address.clone(), text: text.into() };
-    round.run.reporter.event(&event);
+    iteration.reporter.event(&event);
 }

@@ -4,185 +4,184 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::hosts::{addresses, datacenter};
+use super::hosts::resolve;
 use super::kubernetes::access;
 use super::{failed, progress};
-use crate::apply::Round;
 use crate::apply::events::{Event, Outcome};
+use crate::apply::{ClusterWriter, Iteration};
 use crate::bootstrap::{
     self, ComesBack, HostFate, JoinContext, LeaveContext, RebootContext, StepEvent, WorkerSettings,
 };
-use crate::desired::labels;
-use crate::plan::{Action, Change};
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::HostTarget;
-use crate::refresh::targets;
 use crate::resource::Kind;
 use crate::resource::host::Worker;
-use crate::topology::model::{self, Site};
-use crate::topology::names::{ProfileName, WorkerName};
+use crate::topology::names::WorkerName;
 
-/// The worker as the topology has it, unless it names it no longer.
-fn written<'a>(
-    round: &'a Round<'_>,
-    change: &Change,
-    worker: &Worker,
-) -> Option<&'a model::Worker> {
-    let datacenter = datacenter(round, &change.address.side)?;
-    datacenter.workers.iter().find(|other| other.name.as_str() == worker.name)
+/// How a change of a worker is carried out.
+fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
+    match &change.execution {
+        Execution::Worker(execution) => Ok(execution),
+        Execution::Api | Execution::Router(_) => {
+            let message = format!("the plan does not say how {} is reached", change.address);
+            Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")))
+        }
+    }
 }
 
-async fn worker_target(
-    round: &Round<'_>,
-    change: &Change,
-    worker: &Worker,
-) -> Result<Option<HostTarget>, Outcome> {
-    let topology = round.run.scope.topology;
-    let Some(datacenter) = datacenter(round, &change.address.side) else { return Ok(None) };
-    let addresses = addresses(round, datacenter.router.name.as_str()).await?;
-    Ok(match written(round, change, worker) {
-        Some(written) => targets::worker(topology, datacenter, written, worker.ip, &addresses),
-        None => targets::former_worker(topology, datacenter, &worker.name, worker.ip, &addresses),
+fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
+    execution(change)?.profile.as_ref().ok_or_else(|| {
+        failed(Failure::new(
+            Code::UnknownProfile,
+            format!("the plan has no profile for {}", change.address),
+            "add the worker and its profile to the topology, then run `stargate plan` again",
+        ))
     })
 }
 
+async fn worker_target(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    worker: &Worker,
+) -> Result<Option<HostTarget>, Outcome> {
+    match &execution(change)?.route {
+        // A worker that moves leaves its old address and joins at the new one.
+        Some(route) => resolve(iteration, &route.at(worker.ip)).await,
+        None => Ok(None),
+    }
+}
+
 async fn reachable_worker(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     worker: &Worker,
 ) -> Result<HostTarget, Outcome> {
-    worker_target(round, change, worker).await?.ok_or_else(|| {
-        let remedy = "its datacenter's router must join the tailnet first; run the command again";
-        failed(&format!("there is no way to worker {} yet", worker.name), remedy)
+    worker_target(iteration, change, worker).await?.ok_or_else(|| {
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("worker {} cannot be reached yet", worker.name),
+            "its datacenter's router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
 /// Brings a worker to its profile and into the cluster.
 pub(super) async fn join(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     worker: &Worker,
 ) -> Result<(), Outcome> {
-    let access = access(round)?;
-    let target = reachable_worker(round, change, worker).await?;
-    let Some(written) = written(round, change, worker) else { return Ok(()) };
+    let access = access(iteration)?;
+    let target = reachable_worker(iteration, change, worker).await?;
+    let profile = profile(change)?;
     let context = JoinContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: iteration.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         target,
         desired: worker.clone(),
-        settings: settings(round, worker, &written.profile)?,
-        profile: written.profile.clone(),
+        settings: settings(access, worker, profile),
+        profile: profile.name.clone(),
         operation: match change.action {
             Action::Replace => OperationKind::Repave,
             _ => OperationKind::Join,
         },
-        continues: round.unfinished.take(&worker.name),
-        now: round.run.now,
+        continues: iteration.unfinished.take(&worker.name),
+        now: iteration.now,
     };
-    let teller = ProgressSink::of(round, change);
+    let teller = ProgressSink::of(iteration, change);
     let joined = bootstrap::join(&context, &|event| teller.tell(event)).await;
-    joined.map(drop).map_err(|error| failed(&error, error.remedy.clone()))
+    joined.map(drop).map_err(failed)
 }
 
-fn settings(
-    round: &Round<'_>,
-    worker: &Worker,
-    profile: &ProfileName,
-) -> Result<WorkerSettings, Outcome> {
-    let access = access(round)?;
-    let profiles = &round.run.scope.topology.profiles;
-    let Some(profile) = profiles.get(profile) else {
-        let problem = format!("there is no profile {profile} in the topology");
-        return Err(failed(&problem, "write the profile, or give the worker another one"));
-    };
+fn settings(access: &ClusterWriter, worker: &Worker, profile: &WorkerProfile) -> WorkerSettings {
     let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
-    Ok(WorkerSettings {
-        cluster_ca_pem: access.certificate_authority.clone(),
-        api_server: access.api_server.clone(),
-        cluster_dns: round.dns_service_ip,
-        max_pods: labels::max_pods(profile, worker.pod_cidr),
+    WorkerSettings {
+        cluster_ca_pem: access.credentials.certificate_authority.clone(),
+        api_server: access.credentials.api_server.clone(),
+        cluster_dns: profile.cluster_dns,
+        max_pods: profile.max_pods,
         packages: profile.packages,
         kernel_routes: routes.unwrap_or_default(),
-    })
+    }
 }
 
 /// Restarts a worker.
 pub(super) async fn reboot(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     worker: &Worker,
 ) -> Result<(), Outcome> {
-    let access = access(round)?;
-    let target = reachable_worker(round, change, worker).await?;
-    let Some(written) = written(round, change, worker) else { return Ok(()) };
+    let access = access(iteration)?;
+    let target = reachable_worker(iteration, change, worker).await?;
+    let profile = profile(change)?;
     let context = RebootContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: iteration.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         target,
         worker: WorkerName::new(worker.name.as_str()),
-        profile: written.profile.clone(),
+        profile: profile.name.clone(),
         kubelet: worker.kubelet_version,
-        drain_within: round.run.scope.topology.rollout.drain_within,
-        now: round.run.now,
+        drain_within: execution(change)?.drain_within,
+        now: iteration.now,
     };
-    let teller = ProgressSink::of(round, change);
+    let teller = ProgressSink::of(iteration, change);
     let rebooted = bootstrap::reboot(&context, &|event| teller.tell(event)).await;
-    rebooted.map_err(|error| failed(&error, error.remedy.clone()))
+    rebooted.map_err(failed)
 }
 
 /// Takes a worker out of the cluster.
 pub(super) async fn leave(
-    round: &Round<'_>,
+    iteration: &Iteration<'_>,
     change: &Change,
     worker: &Worker,
 ) -> Result<(), Outcome> {
-    let access = access(round)?;
+    let access = access(iteration)?;
+    let execution = execution(change)?;
     let comes_back = match change.action {
-        Action::Replace => written(round, change, worker).map(|written| ComesBack {
-            profile: written.profile.clone(),
+        Action::Replace => execution.profile.as_ref().map(|profile| ComesBack {
+            profile: profile.name.clone(),
             kubelet: worker.kubelet_version,
         }),
         _ => None,
     };
     let context = LeaveContext {
-        hosts: round.run.doors.hosts.as_ref(),
-        cluster: &access.door,
+        hosts: iteration.clients.hosts.as_ref(),
+        cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
-        target: worker_target(round, change, worker).await?,
-        fate: fate(round, change),
-        drain_within: round.run.scope.topology.rollout.drain_within,
+        target: worker_target(iteration, change, worker).await?,
+        fate: fate(change, execution),
+        drain_within: execution.drain_within,
         comes_back,
-        now: round.run.now,
+        now: iteration.now,
     };
-    let teller = ProgressSink::of(round, change);
+    let teller = ProgressSink::of(iteration, change);
     let left = bootstrap::leave(&context, &|event| teller.tell(event)).await;
-    let left = left.map_err(|error| failed(&error, error.remedy.clone()))?;
-    round.unfinished.put(left.operation);
+    let left = left.map_err(failed)?;
+    iteration.unfinished.put(left.operation);
     Ok(())
 }
 
 /// A machine stays that was there before, and one whose worker alone is made
 /// anew.
-fn fate(round: &Round<'_>, change: &Change) -> HostFate {
-    let existing = datacenter(round, &change.address.side)
-        .is_some_and(|datacenter| matches!(datacenter.site, Site::Existing(_)));
+fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);
-    if existing || alone { HostFate::Stays } else { HostFate::GoesAway }
+    if execution.is_existing || alone { HostFate::Stays } else { HostFate::GoesAway }
 }
 
-/// Tells what happens to a worker as events, with how long each part took.
+/// Reports the steps on a worker as events, with how long each took.
 struct ProgressSink<'a> {
-    round: &'a Round<'a>,
+    iteration: &'a Iteration<'a>,
     change: &'a Change,
     /// When the part at hand began, by the executor's clock.
     began: Mutex<Timestamp>,
 }
 
 impl<'a> ProgressSink<'a> {
-    fn of(round: &'a Round<'a>, change: &'a Change) -> Self {
-        Self { round, change, began: Mutex::new((round.run.now)()) }
+    fn of(iteration: &'a Iteration<'a>, change: &'a Change) -> Self {
+        Self { iteration, change, began: Mutex::new((iteration.now)()) }
     }
 
     fn tell(&self, event: StepEvent) {
@@ -191,27 +190,27 @@ impl<'a> ProgressSink<'a> {
             StepEvent::Begins(stage) => self.begins(stage.as_str()),
             StepEvent::Done(step) => self.ended(step.as_str()),
             StepEvent::Ended(stage) => self.ended(stage.as_str()),
-            StepEvent::Warning(text) => progress(self.round, self.change, text),
+            StepEvent::Warning(text) => progress(self.iteration, self.change, text),
             StepEvent::Proven(_) => {}
         }
     }
 
     fn begins(&self, part: &str) {
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (self.round.run.now)();
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (self.iteration.now)();
         let address = self.change.address.clone();
         let event = Event::PartStarted { address, part: part.to_owned() };
-        self.round.run.reporter.event(&event);
+        self.iteration.reporter.event(&event);
     }
 
     fn ended(&self, part: &str) {
         let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        let took = (self.round.run.now)().duration_since(began).as_millis();
+        let took = (self.iteration.now)().duration_since(began).as_millis();
         let event = Event::PartFinished {
             address: self.change.address.clone(),
             part: part.to_owned(),
             // A clock that was set back in between tells of no time at all.
             milliseconds: u64::try_from(took).unwrap_or(0),
         };
-        self.round.run.reporter.event(&event);
+        self.iteration.reporter.event(&event);
     }
 }

@@ -1,6 +1,5 @@
 //! `stargate apply`.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,114 +7,120 @@ use clap::Args;
 
 use super::plan;
 use crate::apply::events::{Outcome, Reporter, Silent};
-use crate::apply::{Applied, ApplyStatus, Planned, StopSignal, apply, apply_once, make_plan};
+use crate::apply::{Applied, ApplyStatus, apply, apply_once};
 use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
+use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, PlanStatus, Severity, WorkerRequest};
+use crate::plan::{Plan, PlanOptions, PlanStatus, Severity};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
 use crate::topology::load::Loaded;
 
-/// Make the world match the topology
+/// Create, update and delete infrastructure to match the topology
 ///
-/// Plans, asks, and carries the plan out, round after round until nothing is
-/// left to do. Ctrl-C lets running steps finish; the next apply goes on.
+/// Prints the plan, asks for approval and applies it, in iterations until no
+/// changes are left. Ctrl-C, SIGTERM and SIGHUP wait for running steps; the next
+/// apply continues. A second signal stops immediately.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
-    /// A plan that `stargate plan --out` kept: exactly this is applied
+    /// Apply exactly this plan, saved by `stargate plan --out`
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Take over an object that does not carry our mark; may be given often
+    /// Take ownership of an existing object; may be repeated
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) adopt: Vec<Address>,
-    /// Let the plan lose pairs of pods that reach each other now
+    /// Permit changes after which some pods no longer reach each other
     #[arg(long, conflicts_with = "plan")]
     pub(crate) allow_loss: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// How many reasons are told why pairs are lost.
+/// Causes of lost pairs that an error lists.
 const MAX_LOSSES: usize = 3;
 
-/// What is to be carried out, and how it is told.
+/// A plan to make or to apply, and how to report it.
 pub(crate) struct ApplyRequest {
-    /// How the world is looked at.
-    pub(crate) look: RefreshOptions,
-    /// Objects to take over.
-    pub(crate) adopt: BTreeSet<Address>,
-    /// Work on workers that was asked for by name; nothing else is done then.
-    pub(crate) worker_request: Option<WorkerRequest>,
-    /// A plan that was kept.
+    /// The options of the plan.
+    pub(crate) options: PlanOptions,
+    /// The saved plan to apply, if there is one.
     pub(crate) saved: Option<SavedPlan>,
-    /// Do not ask.
+    /// Skip the approval prompt.
     pub(crate) yes: bool,
-    /// Pairs of pods may be lost.
-    pub(crate) allow_loss: bool,
-    /// For whom the events are.
+    /// The format of events.
     pub(crate) format: Format,
-    /// Whether it builds or takes away.
+    /// The command.
     pub(crate) purpose: Purpose,
 }
 
 impl ApplyRequest {
-    /// A plan that is made now and asked about.
+    /// A request for a new plan, with a prompt.
     pub(crate) fn of(purpose: Purpose) -> Self {
         Self {
-            look: RefreshOptions::default(),
-            adopt: BTreeSet::new(),
-            worker_request: None,
+            options: PlanOptions::default(),
             saved: None,
             yes: false,
-            allow_loss: false,
             format: Format::default(),
             purpose,
         }
     }
 }
 
-/// Plans, asks, and carries the plan out.
+/// Makes or loads the plan, asks for approval and applies it.
 pub(crate) async fn run(
     arguments: &ApplyArguments,
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
-    // A plan that is of no use is refused before any door is opened.
+    // An unusable plan is refused before any client is created.
     let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
-    let session = Session::of(loaded, global).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions {
-            deep: arguments.deep,
-            destroying: saved.as_ref().is_some_and(|saved| saved.destroy),
-        },
-        adopt: match &saved {
-            Some(saved) => saved.adopt.clone(),
-            None => arguments.adopt.iter().cloned().collect(),
-        },
+    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: options(arguments, saved.as_ref()),
         yes: arguments.yes || saved.is_some(),
-        allow_loss: arguments.allow_loss,
         saved,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Plan)
     };
-    let code = run_plan(&session, &order, ui).await;
+    let code = run_plan(&session, &request, ui).await;
     session.close().await?;
     code
+}
+
+/// The options of a saved plan take precedence.
+fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions {
+    let deep = arguments.deep;
+    match saved {
+        Some(saved) => PlanOptions {
+            deep,
+            destroy: saved.destroy,
+            adopt: saved.adopt.clone(),
+            allow_loss: saved.plan.reachability.loss_allowed,
+            ..PlanOptions::default()
+        },
+        None => PlanOptions {
+            deep,
+            adopt: arguments.adopt.iter().cloned().collect(),
+            allow_loss: arguments.allow_loss,
+            ..PlanOptions::default()
+        },
+    }
 }
 
 fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, CliError> {
@@ -125,7 +130,7 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
             Code::Unreadable,
             format!("the plan `{}` cannot be read: {error}", path.display()),
         )
-        .hint("make one with `stargate plan --out FILE`")
+        .hint("create one with `stargate plan --out FILE`")
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
@@ -137,22 +142,24 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
     Ok(Some(SavedPlan::from_text(&text, expected)?))
 }
 
-/// Reads the world, shows what is to be done, asks, and does it.
+/// Makes the plan, shows it, asks for approval and applies it.
 pub(crate) async fn run_plan(
-    session: &Session,
-    order: &ApplyRequest,
+    session: &WriteSession,
+    request: &ApplyRequest,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let mut scope = session.scope(order.look);
-    scope.worker_request.clone_from(&order.worker_request);
-    let planned = make_plan(&session.run(&scope, &Silent), &order.adopt).await;
-    let mut planned = match &order.saved {
-        Some(saved) => Planned { plan: saved.plan.clone(), ..planned },
-        None => planned,
+    let scope = session.reads.scope(request.options.clone());
+    let fresh = session.reads.unless_interrupted(session.reads.pipeline(&scope).run()).await;
+    let Some(fresh) = fresh else { return Ok(interrupted_before(ui)) };
+    let planned = match &request.saved {
+        Some(saved) => match refuse_errors(&fresh.plan, request, ui) {
+            Some(code) => return Ok(code),
+            None => Planned { plan: saved.plan.clone(), ..fresh },
+        },
+        None => fresh,
     };
-    planned.plan.reachability.loss_allowed |= order.allow_loss;
-    if order.format == Format::Text && order.saved.is_none() {
-        plan::show(ui, &planned.plan, order.purpose, PlanFormat::Text, false)?;
+    if request.format == Format::Text && request.saved.is_none() {
+        plan::show(ui, &planned.plan, request.purpose, PlanFormat::Text, false)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan) {
         return Ok(code);
@@ -160,47 +167,73 @@ pub(crate) async fn run_plan(
     if planned.plan.reachability.is_refused() {
         return Ok(refuse_loss(&planned.plan, ui));
     }
-    let question = match order.purpose {
-        Purpose::Destroy => "Destroy all of this?",
-        Purpose::Repave => "Make these workers anew?",
-        Purpose::Reboot => "Reboot these workers?",
-        _ => "Apply this plan?",
-    };
-    if !ui.approve(question, order.yes)? {
-        return Err(CliError::new("nothing was applied: it was not approved"));
+    match ui.approve(question(request.purpose), request.yes, &session.reads.stop).await? {
+        Some(true) => {}
+        Some(false) => {
+            return Err(CliError::new("the plan was not approved; no changes were made"));
+        }
+        None => return Ok(interrupted_before(ui)),
     }
-    let reporter = reporter(ui, order.format);
-    let watching = tokio::spawn(watch_for_interrupt(session.stop.clone()));
-    let run = session.run(&scope, reporter.as_ref());
+    let reporter = reporter(ui, request.format);
+    let context = session.apply_context(&scope, reporter.as_ref());
     let refuse = |_: &Plan| false;
-    let applied = match &order.saved {
-        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&run, planned).await,
-        None if order.worker_request.is_some() => apply_once(&run, planned).await,
-        _ => apply(&run, &order.adopt, planned, &refuse).await,
+    let applied = match &request.saved {
+        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
+        None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
+        _ => apply(&context, planned, &refuse).await,
     };
-    watching.abort();
-    tell(&applied, order, ui)
+    print_result(&applied, request, ui)
 }
 
-/// Nobody loses pods' connections by surprise.
+fn question(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Destroy => "Destroy these resources?",
+        Purpose::Repave => "Repave these workers?",
+        Purpose::Reboot => "Reboot these workers?",
+        _ => "Apply this plan?",
+    }
+}
+
+/// Reports a signal that came before the first change.
+fn interrupted_before(ui: &Ui) -> u8 {
+    ui.status("Apply interrupted: no changes made. Run the same command again to continue.");
+    exit::INTERRUPTED
+}
+
+/// Refuses a saved plan if a new plan has errors.
+fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
+    if request.options.destroy {
+        return None;
+    }
+    let mut errors =
+        fresh.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+    errors.peek()?;
+    for finding in errors {
+        ui.error(&CliError::from(finding.failure.clone()));
+    }
+    ui.status("No changes made: the saved plan does not take these errors into account.");
+    Some(exit::BLOCKED)
+}
+
+/// Reports pairs that would be lost without permission.
 fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
     let error = CliError::coded(
         Code::ReachabilityLost,
-        format!("{pairs} of pods would no longer reach each other"),
+        format!("the plan makes {pairs} of nodes unreachable"),
     );
     let losses = plan.reachability.told_losses().into_iter().map(|loss| format!("the plan {loss}"));
     let error = losses.take(MAX_LOSSES).fold(error, CliError::hint);
     ui.error(
         &error
-            .hint("look at one of them with `stargate trace --planned`")
-            .hint("if that is meant, make the plan with `--allow-loss`"),
+            .hint("inspect a pair with `stargate trace --planned`")
+            .hint("to permit the loss, plan with `--allow-loss`"),
     );
     exit::BLOCKED
 }
 
-/// What a plan without changes comes to.
+/// The exit code of a plan that cannot or need not be applied.
 fn nothing_to_do(plan: &Plan) -> Option<u8> {
     let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
     if wrong {
@@ -227,56 +260,50 @@ fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
     }
 }
 
-/// The first Ctrl-C lets running steps finish, the second ends the process.
-async fn watch_for_interrupt(stop: StopSignal) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(i32::from(exit::INTERRUPTED));
-        }
-    }
-}
-
-fn participle(purpose: Purpose) -> &'static str {
+/// The name of the operation in the closing line.
+fn operation(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::Reboot => "rebooted",
-        _ => "made anew",
+        Purpose::Destroy => "Destroy",
+        Purpose::Repave => "Repave",
+        Purpose::Reboot => "Reboot",
+        Purpose::Plan | Purpose::Drift => "Apply",
     }
 }
 
-/// Tells how an apply ended.
-fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
+/// Prints the errors and the closing line.
+fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let (code, text) = match &applied.ending {
-        ApplyStatus::Converged if order.purpose == Purpose::Destroy => {
-            (exit::DONE, "nothing of the topology is left".to_owned())
+    let (code, status, note) = match &applied.ending {
+        ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
+            (exit::DONE, "complete", " No resources of the topology remain.")
         }
-        ApplyStatus::Converged if order.worker_request.is_some() => {
-            (exit::DONE, format!("the workers are {}", participle(order.purpose)))
+        // Only the plan was applied; the rest of the infrastructure was not compared.
+        ApplyStatus::Converged
+            if request.options.worker_request.is_some() || applied.remaining.is_none() =>
+        {
+            (exit::DONE, "complete", "")
         }
-        // Exactly the plan was carried out; nobody looked at the rest.
-        ApplyStatus::Converged if applied.remaining.is_none() => {
-            (exit::DONE, "the plan is applied".to_owned())
+        ApplyStatus::Converged => {
+            (exit::DONE, "complete", " The infrastructure matches the topology.")
         }
-        ApplyStatus::Converged => (exit::DONE, "the world matches the topology".to_owned()),
-        ApplyStatus::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
-        ApplyStatus::Stale => {
-            (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
+        ApplyStatus::Partial { .. } => (exit::PARTIAL, "incomplete", ""),
+        ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
+        ApplyStatus::Blocked => {
+            (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
         }
-        ApplyStatus::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
         ApplyStatus::Interrupted => {
-            (exit::INTERRUPTED, "stopped; run the same command again to go on".to_owned())
+            (exit::INTERRUPTED, "interrupted", " Run the same command again to continue.")
         }
     };
     for (address, outcome) in &applied.outcomes {
         match outcome {
-            Outcome::Failed { reason, remedy } => ui.error(
-                &CliError::coded(Code::StepFailed, format!("{address}: {reason}"))
-                    .hint(remedy.clone()),
-            ),
+            Outcome::Failed(failure) => {
+                let message = format!("{address}: {failure}");
+                ui.error(&CliError::from(Failure { message, ..failure.clone() }));
+            }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
-                    .hint("make a new plan: it will see what changed"),
+                    .hint("create a new plan from the current state"),
             ),
             _ => {}
         }
@@ -284,11 +311,13 @@ fn tell(applied: &Applied, order: &ApplyRequest, ui: &Ui) -> Result<u8, CliError
     if let ApplyStatus::Partial { code, reason } = &applied.ending {
         ui.error(
             &CliError::coded(*code, reason.clone())
-                .hint("run the same command again: what was done stays done"),
+                .hint("run the same command again; it continues with the remaining changes"),
         );
     }
-    if order.format == Format::Text {
-        ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));
+    if request.format == Format::Text || applied.ending == ApplyStatus::Interrupted {
+        let changes = crate::render::text::counted(done, "change");
+        let operation = operation(request.purpose);
+        ui.status(&format!("{operation} {status}: {changes} made.{note}"));
     }
     Ok(code)
 }

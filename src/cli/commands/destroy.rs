@@ -5,37 +5,39 @@ use clap::Args;
 use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::ui::Ui;
+use crate::plan::PlanOptions;
 use crate::render::Purpose;
 
-/// Take away everything that carries the topology's mark
+/// Delete everything that the topology owns
 ///
-/// What does not carry it stays, and so does what is protected.
+/// Objects that the topology does not own and protected resources stay.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Plans that everything goes, asks, and carries it out.
+/// Plans the deletion of everything, asks for approval and applies the plan.
 pub(crate) async fn run(
     arguments: &DestroyArguments,
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions { deep: false, destroying: true },
+    let session = WriteSession::open(global, ui, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: PlanOptions { destroy: true, ..PlanOptions::default() },
         yes: arguments.yes,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Destroy)
     };
-    let code = apply::run_plan(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &request, ui).await;
     session.close().await?;
     code
 }

@@ -1,50 +1,46 @@
 //! `stargate graph`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
-use crate::apply::events::Silent;
-use crate::apply::{Planned, make_plan};
-use crate::cli::arguments::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::plan::Action;
+use crate::pipeline::Planned;
+use crate::plan::{Action, PlanOptions};
 use crate::render::graph::ResourceGraph;
 use crate::resource::Address;
 
-/// Draw the resources and what waits for what
+/// Print the graph of resources and their dependencies
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GraphArguments {
-    /// The language of the drawing
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: GraphFormat,
 }
 
-/// The language of a drawing.
+/// The format of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum GraphFormat {
-    /// For Graphviz.
+    /// DOT for Graphviz.
     #[default]
     Dot,
-    /// For GitHub and other readers of markdown.
+    /// Mermaid, for GitHub and other markdown viewers.
     Mermaid,
-    /// A picture.
+    /// SVG image.
     Svg,
 }
 
-/// Draws what the topology asks for.
+/// Prints the graph of the desired resources.
 pub(crate) async fn run(
     arguments: &GraphArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions::default());
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
-    session.close().await?;
+    let scope = session.scope(PlanOptions::default());
+    let planned = session.pipeline(&scope).run().await;
     let graph = graph_of(&planned);
     let drawing = match arguments.format {
         GraphFormat::Dot => graph.to_dot(),
@@ -62,18 +58,20 @@ fn graph_of(planned: &Planned) -> ResourceGraph {
     let actions: BTreeMap<&Address, Action> = changes.chain(deferred).collect();
     ResourceGraph {
         nodes: planned
-            .desired
+            .plan
+            .desired()
             .iter()
             .map(|resource| (resource.address.clone(), actions.get(&resource.address).copied()))
             .collect(),
         edges: planned
-            .desired
+            .plan
+            .desired()
             .iter()
             .flat_map(|resource| {
                 resource
                     .depends_on
                     .iter()
-                    .filter(|address| planned.desired.get(address).is_some())
+                    .filter(|address| planned.plan.desired().get(address).is_some())
                     .map(|address| (address.clone(), resource.address.clone()))
             })
             .collect(),

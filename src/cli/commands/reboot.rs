@@ -5,33 +5,33 @@ use clap::Args;
 use super::apply::{self, ApplyRequest};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::interrupt;
+use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::cli::workers::named;
-use crate::plan::Work;
+use crate::plan::{PlanOptions, Work};
 use crate::render::Purpose;
 
-/// Restart workers: drain them, reboot them, wait until they are Ready
+/// Reboot workers: drain, restart and wait until Ready
 ///
-/// No new pods come to a worker and its pods are evicted, before its machine
-/// restarts; pods come again once its Node is Ready after the restart. A worker
-/// that somebody had cordoned stays cordoned. Several workers go in waves, as
-/// `[rollout]` in the topology has it.
+/// Cordons and drains each worker, restarts its machine and uncordons it once its
+/// Node is Ready. Workers that were cordoned before stay cordoned. Several
+/// workers are rebooted in waves, as set in `[rollout]`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RebootArguments {
-    /// Workers, by their names in the topology
+    /// Names of workers in the topology
     #[arg(value_name = "WORKER", required = true)]
     pub(crate) workers: Vec<String>,
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Plans for these workers, asks, and carries it out.
+/// Makes the plan for the workers, asks for approval and applies it.
 pub(crate) async fn run(
     arguments: &RebootArguments,
     global: &Global,
@@ -39,15 +39,14 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
     let worker_request = named(&loaded.topology, &arguments.workers, Work::Reboot)?;
-    let session = Session::of(loaded, global).await?;
-    let order = ApplyRequest {
-        look: RefreshOptions::default(),
-        worker_request: Some(worker_request),
+    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let request = ApplyRequest {
+        options: PlanOptions { worker_request: Some(worker_request), ..PlanOptions::default() },
         yes: arguments.yes,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Reboot)
     };
-    let code = apply::run_plan(&session, &order, ui).await;
+    let code = apply::run_plan(&session, &request, ui).await;
     session.close().await?;
     code
 }

@@ -1,42 +1,39 @@
 //! `stargate status`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::apply::events::Silent;
-use crate::apply::make_plan;
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::health;
-use crate::cli::session::{RefreshOptions, Session};
+use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::IntermediateState;
-use crate::plan::impact::ReachabilityReport;
-use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
+use crate::plan::PlanOptions;
+use crate::plan::impact::{IntermediateState, ReachabilityReport};
+use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::table::StatusTable;
 
-/// Tell how cluster, routers and workers are, and who reaches whom
+/// Show the health of cluster, routers and workers, and the reachability
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Reads the world and tells how its parts are.
+/// Reads the live state and prints the health of its parts.
 pub(crate) async fn run(
     arguments: &StatusArguments,
-    global: &Global,
+    session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let session = Session::open(global, ui).await?;
-    let scope = session.scope(RefreshOptions::default());
-    let planned = make_plan(&session.run(&scope, &Silent), &BTreeSet::new()).await;
+    let scope = session.scope(PlanOptions::default());
+    let planned = session.pipeline(&scope).run().await;
     // A cluster that does not know Operations yet has none.
     let operations = match planned.observation.cluster_access() {
-        Some(access) => access.door.last_operations().await.unwrap_or_else(|error| {
+        Some(access) => access.client.last_operations().await.unwrap_or_else(|error| {
             if !error.is_not_found() {
                 ui.warn(&error.to_string());
             }
@@ -46,12 +43,11 @@ pub(crate) async fn run(
     };
     let table = health::status(&planned, &operations);
     let sources = planned.paths(&session.loaded.topology);
-    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
-    session.close().await?;
-    let shown = ReachabilityReportText { ways: &ways };
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_PROBLEMS);
+    let shown = ReachabilityReportText { report: &ways };
     let text = match arguments.format {
         Format::Text => {
-            let reachability = shown.in_short(ui.style());
+            let reachability = shown.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };
             let lines = reachability.into_iter().map(|line| line + "\n");
             table.to_text() + gap + &lines.collect::<String>()

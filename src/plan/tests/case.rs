@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
-use crate::plan::{Blocked, Change, Plan, PlanInput, WorkerRequest, plan};
+use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::{ApplySettings, Blocked, Change, Plan, WorkerRequest};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
     VirtualMachine, VirtualNetwork,
@@ -78,9 +79,7 @@ impl Case {
     pub(super) fn without(mut self, source: Source) -> Self {
         self.inventory.note_gap(Gap {
             source,
-            reason: "it does not answer".to_owned(),
-            code: Code::SourceGap,
-            remedy: "mend it".to_owned(),
+            failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
             explained: false,
         });
         self
@@ -96,8 +95,8 @@ impl Case {
     }
 
     fn plan_with(&self, desired: &DesiredSet) -> Plan {
-        plan(PlanInput {
-            topology: "lab",
+        let contents = plan_changes(Comparison {
+            settings: &ApplySettings::default(),
             desired,
             inventory: &self.inventory,
             findings: &[],
@@ -106,7 +105,8 @@ impl Case {
             rollout: &self.rollout,
             worker_request: self.worker_request.as_ref(),
             requests: &BTreeMap::new(),
-        })
+        });
+        Plan { contents, desired: desired.clone() }
     }
 }
 

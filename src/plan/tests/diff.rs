@@ -80,16 +80,16 @@ fn a_pending_value_says_so_and_what_it_waits_for() {
     let fields = diff::between(&table("10.0.0.0/8"), &wanted);
     assert_eq!(paths(&fields), ["routes"]);
     assert!(fields[0].pending);
-    let waits: Vec<String> = diff::pending_on(&wanted).iter().map(ToString::to_string).collect();
+    let waits: Vec<String> = wanted.awaits().iter().map(ToString::to_string).collect();
     assert_eq!(waits, ["managed-cluster/cluster/lab"]);
-    assert!(diff::pending_on(&table("10.0.0.0/8")).is_empty());
+    assert!(table("10.0.0.0/8").awaits().is_empty());
 }
 
 #[test]
 fn pending_values_are_found_anywhere_in_a_manifest_and_told_once() {
     let waiting = json!({"$after": "tailnet-device/dc/router"});
     let wanted = body(json!({"spec": {"a": waiting, "b": [waiting]}}));
-    assert_eq!(diff::pending_on(&wanted).len(), 1);
+    assert_eq!(wanted.awaits().len(), 1);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::world::{WorkerRequest, World, is_in};
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet};
 use crate::inventory::{Inventory, Source};
-use crate::plan::{Action, Change, Plan, PlanInput, plan};
+use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::{Action, ApplySettings, Change, Plan};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
 
 /// A topology, and what was applied before it was edited.
@@ -107,8 +108,8 @@ fn exactly(desired: &DesiredSet) -> Inventory {
 }
 
 fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
-    plan(PlanInput {
-        topology: "lab",
+    plan_changes(Comparison {
+        settings: &ApplySettings::default(),
         desired,
         inventory,
         findings: &[],
@@ -118,6 +119,7 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         worker_request: None,
         requests: &BTreeMap::new(),
     })
+    .into()
 }
 
 /// The same inventory, noted in another order.

@@ -58,7 +58,7 @@ fn with_a_cluster_goes_all_that_it_holds_and_nothing_else() {
         .wants(cluster, table("10.0.0.0/8"), nothing_special)
         .has(cluster, table("10.1.0.0/16"))
         .plan();
-    for change in &mut plan.changes {
+    for change in &mut plan.contents.changes {
         change.action = crate::plan::Action::Replace;
     }
     let mut inventory = Inventory::default();

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 
 use crate::desired::tests::generate::{aks_nodes, cluster_facts, no_facts};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed, Source};
-use crate::plan::{Action, Change, Plan, PlanInput, plan, surviving};
+use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::{Action, ApplySettings, Change, Plan, surviving};
 use crate::resource::azure::{MachineRole, RouteTableAssociation};
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
@@ -123,9 +124,7 @@ impl World {
         for source in &worker_request.gaps {
             inventory.note_gap(Gap {
                 source: source.clone(),
-                reason: "it does not answer".to_owned(),
-                code: Code::SourceGap,
-                remedy: "mend it".to_owned(),
+                failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
                 explained: false,
             });
         }
@@ -164,8 +163,8 @@ impl World {
         let whole = desired::build(topology, &facts).unwrap();
         let protected = whole.protected();
         let compare = |desired: &DesiredSet, inventory: &Inventory| {
-            plan(PlanInput {
-                topology: "lab",
+            plan_changes(Comparison {
+                settings: &ApplySettings::default(),
                 desired,
                 inventory,
                 findings: &[],
@@ -182,7 +181,7 @@ impl World {
         if let Some((facts, inventory)) = surviving(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
-        Looked { facts, plan: found, whole, inventory }
+        Looked { facts, plan: found.into(), whole, inventory }
     }
 
     /// Carries out every change of a plan.

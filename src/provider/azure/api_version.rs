@@ -1,29 +1,19 @@
-//! The one place that says which version of each API is spoken.
+//! Which version of each API is spoken, and what an object is called in messages.
 
-use crate::resource::ArmId;
+use crate::resource::arm_type::RESOURCES;
+use crate::resource::{ArmId, ArmType, Kind};
 
-/// `Microsoft.Network`, as the generated models have it.
-pub const NETWORK: &str = "2024-03-01";
-/// `Microsoft.Compute`, as the generated models have it.
-pub const COMPUTE: &str = "2024-07-01";
-/// `Microsoft.ContainerService`.
-pub const CONTAINER_SERVICE: &str = "2025-05-01";
-/// Resource groups and everything of ARM itself.
-pub const RESOURCES: &str = "2021-04-01";
+fn arm_types() -> impl Iterator<Item = &'static ArmType> {
+    Kind::ALL.iter().filter_map(|kind| kind.arm())
+}
 
-const BY_PROVIDER: [(&str, &str); 3] = [
-    ("microsoft.network/", NETWORK),
-    ("microsoft.compute/", COMPUTE),
-    ("microsoft.containerservice/", CONTAINER_SERVICE),
-];
-
-/// The version for a type such as `Microsoft.Network/routeTables`.
+/// The version for a type such as `Microsoft.Network/routeTables`. A type that
+/// is no kind of resource has the version of its provider.
 pub fn of_type(resource_type: &str) -> &'static str {
-    let folded = resource_type.to_ascii_lowercase();
-    BY_PROVIDER
-        .iter()
-        .find(|(provider, _)| folded.starts_with(provider))
-        .map_or(RESOURCES, |(_, version)| version)
+    let provider = resource_type.split('/').next().unwrap_or_default();
+    arm_types()
+        .find(|arm| arm.provider().eq_ignore_ascii_case(provider))
+        .map_or(RESOURCES, |arm| arm.api_version)
 }
 
 /// The version for an object.
@@ -33,22 +23,18 @@ pub fn of(id: &ArmId) -> &'static str {
 
 /// What to call an object in messages, as in `route table stargate-workers-rt`.
 pub fn describe(id: &ArmId) -> String {
-    let resource_type = id.resource_type().unwrap_or_default().to_ascii_lowercase();
-    let noun = match resource_type.rsplit('/').next().unwrap_or_default() {
-        "routetables" => "route table",
-        "networksecuritygroups" => "network security group",
-        "networkinterfaces" => "network interface",
-        "publicipaddresses" => "public IP address",
-        "natgateways" => "NAT gateway",
-        "virtualnetworks" => "virtual network",
-        "subnets" => "subnet",
-        "virtualmachines" => "virtual machine",
-        "disks" => "disk",
-        "managedclusters" => "AKS cluster",
-        "agentpools" => "node pool",
-        "" if id.resource_group_name().is_some() => "resource group",
-        "" => "subscription",
-        _ => return format!("{resource_type} {}", id.name()),
+    let Some(resource_type) = id.resource_type() else {
+        let noun =
+            if id.resource_group_name().is_some() { "resource group" } else { "subscription" };
+        return format!("{noun} {}", id.name());
+    };
+    let of_kind = arm_types().find(|arm| arm.name.eq_ignore_ascii_case(&resource_type));
+    let resource_type = resource_type.to_ascii_lowercase();
+    let noun = match (of_kind, resource_type.rsplit('/').next()) {
+        (Some(arm), _) => arm.noun,
+        (None, Some("disks")) => "disk",
+        (None, Some("agentpools")) => "node pool",
+        _ => &resource_type,
     };
     format!("{noun} {}", id.name())
 }
@@ -56,6 +42,7 @@ pub fn describe(id: &ArmId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::arm_type::{CONTAINER_SERVICE, NETWORK};
 
     #[test]
     fn each_provider_speaks_its_own_version() {

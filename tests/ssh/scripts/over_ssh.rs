@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey, key::safe_rng};
 use stargate::provider::host::RouterChange;
-use stargate::provider::host::{HostAddress, HostClient, HostError, HostTarget, WorkerStep};
+use stargate::provider::host::{
+    HostAddress, HostError, HostRead, HostTarget, HostWrite, WorkerStep,
+};
 use stargate::provider::secret::Secret;
 use stargate::provider::ssh::host_keys::KnownHostFiles;
 use stargate::provider::ssh::{SshSettings, SshShell};

@@ -1,8 +1,8 @@
 //! Between Azure's JSON and the typed values, one file a kind.
 //!
 //! A decoder reads what stargate governs and nothing else. An encoder lays
-//! that over what is there (`base`), so that whatever a service or another
-//! tool added goes back as it came.
+//! that over what is there (`base`), so that what a service or another tool
+//! added goes back as it came.
 
 pub mod association;
 mod base;
@@ -23,7 +23,7 @@ use serde_json::Value;
 pub use marks::{Marks, ownership};
 pub use virtual_machine::MachineCreation;
 
-use crate::resource::{Address, ArmId, Pending, Resource};
+use crate::resource::{Address, ArmId, Kind, Pending, Resource};
 
 /// An object that a service answered cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,31 +49,19 @@ pub struct EncodeError {
 
 /// Reads any object whose type has a typed value; nothing for other types.
 pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
-    let decoded = match resource_type.to_ascii_lowercase().as_str() {
-        "microsoft.resources/resourcegroups" => {
-            resource_group::decode(body).map(Resource::ResourceGroup)
-        }
-        "microsoft.containerservice/managedclusters" => {
-            managed_cluster::decode(body).map(Resource::ManagedCluster)
-        }
-        "microsoft.network/virtualnetworks" => {
-            virtual_network::decode(body).map(Resource::VirtualNetwork)
-        }
-        "microsoft.network/virtualnetworks/subnets" => subnet::decode(body).map(Resource::Subnet),
-        "microsoft.network/natgateways" => nat_gateway::decode(body).map(Resource::NatGateway),
-        "microsoft.network/networksecuritygroups" => {
+    let decoded = match Kind::of_arm_type(resource_type)? {
+        Kind::ResourceGroup => resource_group::decode(body).map(Resource::ResourceGroup),
+        Kind::ManagedCluster => managed_cluster::decode(body).map(Resource::ManagedCluster),
+        Kind::VirtualNetwork => virtual_network::decode(body).map(Resource::VirtualNetwork),
+        Kind::Subnet => subnet::decode(body).map(Resource::Subnet),
+        Kind::NatGateway => nat_gateway::decode(body).map(Resource::NatGateway),
+        Kind::NetworkSecurityGroup => {
             network_security_group::decode(body).map(Resource::NetworkSecurityGroup)
         }
-        "microsoft.network/publicipaddresses" => {
-            public_ip_address::decode(body).map(Resource::PublicIpAddress)
-        }
-        "microsoft.network/networkinterfaces" => {
-            network_interface::decode(body).map(Resource::NetworkInterface)
-        }
-        "microsoft.compute/virtualmachines" => {
-            virtual_machine::decode(body).map(Resource::VirtualMachine)
-        }
-        "microsoft.network/routetables" => route_table::decode(body).map(Resource::RouteTable),
+        Kind::PublicIpAddress => public_ip_address::decode(body).map(Resource::PublicIpAddress),
+        Kind::NetworkInterface => network_interface::decode(body).map(Resource::NetworkInterface),
+        Kind::VirtualMachine => virtual_machine::decode(body).map(Resource::VirtualMachine),
+        Kind::RouteTable => route_table::decode(body).map(Resource::RouteTable),
         _ => return None,
     };
     Some(decoded)

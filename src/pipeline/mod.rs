@@ -1,0 +1,104 @@
+//! The one way from a topology to a plan, for every command.
+//!
+//! Two stages read live state: lists of everything first, then what the desired
+//! state names. [`crate::plan::plan()`] does the rest and reads nothing. The
+//! clients are [`ReadClients`]: nothing here can write.
+
+use std::collections::BTreeMap;
+
+use crate::connectivity::Sources;
+use crate::desired;
+use crate::plan::impact::Projection;
+use crate::plan::{Plan, PlanningInput, plan};
+use crate::provider::clients::ReadClients;
+use crate::refresh::{Clock, Observation, Scope, observe};
+use crate::resource::Api;
+use crate::topology::model::Topology;
+
+/// What a plan is made with.
+#[derive(Clone, Copy)]
+pub struct Pipeline<'a> {
+    /// Reads live state.
+    pub clients: &'a ReadClients,
+    /// The topology, and what is asked of the plan.
+    pub scope: &'a Scope<'a>,
+    /// Tells the current time.
+    pub now: &'a Clock,
+}
+
+/// Live state, read for one plan.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// What was read.
+    pub observation: Observation,
+    /// The requests that it took, by API.
+    pub requests: BTreeMap<Api, u64>,
+}
+
+/// A plan and what it was made from.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What was read.
+    pub observation: Observation,
+}
+
+impl Pipeline<'_> {
+    /// Reads live state and plans.
+    pub async fn run(&self) -> Planned {
+        let reading = self.read().await;
+        let plan = plan(reading.input(self.scope));
+        Planned { plan, observation: reading.observation }
+    }
+
+    /// Reads live state: everything that can be listed, then the objects that the
+    /// desired state names. A source that cannot be read becomes a gap.
+    pub async fn read(&self) -> Reading {
+        let before = self.clients.requests.by_api();
+        let mut observation = observe(self.clients, self.scope, self.now).await;
+        // What cannot be allocated is an error of the plan; it names nothing to read.
+        let desired = desired::build(self.scope.topology, &observation.facts).unwrap_or_default();
+        observation.refresh_by_id(&desired).await;
+        let requests = since(&before, &self.clients.requests.by_api());
+        Reading { observation, requests }
+    }
+}
+
+impl Reading {
+    /// What a plan is made from.
+    pub fn input<'a>(&'a self, scope: &'a Scope<'a>) -> PlanningInput<'a> {
+        PlanningInput {
+            topology: scope.topology,
+            options: &scope.options,
+            facts: &self.observation.facts,
+            inventory: &self.observation.inventory,
+            tailnet: &self.observation.tailnet,
+            findings: &self.observation.findings,
+            requests: &self.requests,
+        }
+    }
+}
+
+impl Planned {
+    /// The plan, and what it was made from.
+    pub fn paths<'a>(&'a self, topology: &'a Topology) -> Projection<'a> {
+        let observed = Sources {
+            topology,
+            facts: &self.observation.facts,
+            desired: self.plan.desired(),
+            inventory: &self.observation.inventory,
+        };
+        Projection { observed, plan: &self.plan }
+    }
+}
+
+fn since(before: &BTreeMap<Api, u64>, now: &BTreeMap<Api, u64>) -> BTreeMap<Api, u64> {
+    Api::ALL
+        .into_iter()
+        .map(|api| {
+            let count = |counts: &BTreeMap<Api, u64>| counts.get(&api).copied().unwrap_or(0);
+            (api, count(now) - count(before))
+        })
+        .collect()
+}

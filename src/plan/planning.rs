@@ -1,0 +1,161 @@
+//! From what was read to a complete plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cost::Cost;
+use super::execution;
+use super::impact::{Assessment, Projection, assess};
+use super::planner::{Comparison, plan_changes};
+use super::preflight::{TailnetFacts, live_lints};
+use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
+use crate::connectivity::Sources;
+use crate::desired::{self, AllocationError, DesiredSet, Facts};
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Inventory;
+use crate::resource::{Address, Api};
+use crate::topology::model::Topology;
+
+/// What the user asks of a plan, beside the topology.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Read the workers' hosts too, over SSH.
+    pub deep: bool,
+    /// Delete everything that the topology owns.
+    pub destroy: bool,
+    /// Objects that the topology does not own and that may be taken over.
+    pub adopt: BTreeSet<Address>,
+    /// Work on these workers and nothing else.
+    pub worker_request: Option<WorkerRequest>,
+    /// The plan may lose pairs of pods that reach each other now.
+    pub allow_loss: bool,
+}
+
+/// Everything that a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanningInput<'a> {
+    /// The desired configuration.
+    pub topology: &'a Topology,
+    /// What the user asks of the plan.
+    pub options: &'a PlanOptions,
+    /// Facts that desired resources are computed from.
+    pub facts: &'a Facts,
+    /// What exists.
+    pub inventory: &'a Inventory,
+    /// What the preflight checks need to know of the tailnet.
+    pub tailnet: &'a TailnetFacts,
+    /// What was found while live state was read.
+    pub findings: &'a [Finding],
+    /// The requests that it took to read live state.
+    pub requests: &'a BTreeMap<Api, u64>,
+}
+
+/// Makes the plan that brings live state to the topology.
+///
+/// The result is complete: nothing is left for an executor to decide, and nothing
+/// is added to it afterwards. With an error among its findings a plan has no
+/// changes, since what follows from a wrong fact would be wrong too; only a plan
+/// that destroys does not care.
+pub fn plan(input: PlanningInput<'_>) -> Plan {
+    let mut findings = input.findings.to_vec();
+    findings.extend(live_lints(input.topology, input.facts, input.tailnet));
+    let desired = desired_state(input.topology, input.facts, &mut findings);
+    let mut plan = if has_errors(&findings) && !input.options.destroy {
+        without_changes(input, findings, desired)
+    } else {
+        compare_states(input, findings, desired)
+    };
+    assess_reachability(input, &mut plan);
+    plan
+}
+
+/// What should exist. Empty, with an error among the findings, if the addresses
+/// that the topology leaves open cannot be allocated.
+fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>) -> DesiredSet {
+    desired::build(topology, facts).unwrap_or_else(|error| {
+        findings.push(allocation_failed(&error));
+        DesiredSet::default()
+    })
+}
+
+fn allocation_failed(error: &AllocationError) -> Finding {
+    let remedy = "enlarge the pool or the network, or remove workers";
+    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
+}
+
+fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// The changes between live and desired state. A change may end what facts were
+/// read from (a cluster that is replaced gets another VNet): then the desired
+/// state is computed again from the facts that survive.
+fn compare_states(
+    input: PlanningInput<'_>,
+    mut findings: Vec<Finding>,
+    desired: DesiredSet,
+) -> Plan {
+    let settings = ApplySettings::of(input.topology);
+    let protected = desired.protected();
+    let compare =
+        |findings: &[Finding], desired: &DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
+            let mut contents = plan_changes(Comparison {
+                settings: &settings,
+                desired,
+                inventory,
+                findings,
+                adopt: &input.options.adopt,
+                protected: &protected,
+                rollout: &input.topology.rollout,
+                worker_request: input.options.worker_request.as_ref(),
+                requests: input.requests,
+            });
+            execution::attach(input.topology, facts, &mut contents.changes);
+            contents
+        };
+    let wanted = if input.options.destroy { DesiredSet::default() } else { desired };
+    let contents = compare(&findings, &wanted, (input.facts, input.inventory));
+    let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
+        return Plan { contents, desired: wanted };
+    };
+    let wanted = desired_state(input.topology, &facts, &mut findings);
+    if has_errors(&findings) && !input.options.destroy {
+        return without_changes(input, findings, wanted);
+    }
+    Plan { contents: compare(&findings, &wanted, (&facts, &inventory)), desired: wanted }
+}
+
+/// Orders changes so that a new path exists before the old one goes, and finds
+/// out what the plan does to reachability. Deleting everything loses every pair,
+/// as it is meant to.
+fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
+    if !input.options.destroy && !plan.changes.is_empty() {
+        let observed = Sources {
+            topology: input.topology,
+            facts: input.facts,
+            desired: &plan.desired,
+            inventory: input.inventory,
+        };
+        let Assessment { waits, reachability } = assess(Projection { observed, plan });
+        plan.contents.wait_for(waits);
+        plan.contents.reachability = reachability;
+    }
+    plan.contents.reachability.loss_allowed = input.options.allow_loss;
+}
+
+fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: DesiredSet) -> Plan {
+    let contents = PlanContents {
+        topology: input.topology.name.to_string(),
+        settings: ApplySettings::of(input.topology),
+        changes: Vec::new(),
+        steps: Default::default(),
+        deferred: Vec::new(),
+        blocked: Vec::new(),
+        findings,
+        gaps: input.inventory.gaps().cloned().collect(),
+        unchanged: 0,
+        rollout: None,
+        cost: Cost { requests: input.requests.clone(), ..Default::default() },
+        reachability: Default::default(),
+    };
+    Plan { contents, desired }
+}

@@ -1,0 +1,82 @@
+//! What may be read of Azure Resource Manager, and what may be written to it.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::provider::azure::{ArmClient, Precondition};
+use crate::provider::error::ApiError;
+use crate::resource::ArmId;
+
+/// Reads Azure.
+///
+/// Every method fails with [`ApiError`] if Azure does not answer or refuses the
+/// request.
+#[async_trait]
+pub trait AzureRead: Debug + Send + Sync {
+    /// All objects of a list such as `/subscriptions/S/resourceGroups`.
+    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError>;
+
+    /// One object; `None` if it does not exist.
+    async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError>;
+
+    /// The answer to `listClusterUserCredential` of an AKS cluster, which holds a
+    /// kubeconfig. Azure serves it by POST, but it changes nothing.
+    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, ApiError>;
+}
+
+/// Writes to Azure; can read it too.
+#[async_trait]
+pub trait AzureWrite: AzureRead {
+    /// Creates or replaces an object, waits until Azure has finished, and returns
+    /// the object.
+    async fn put(
+        &self,
+        id: &ArmId,
+        body: &Value,
+        precondition: Precondition,
+    ) -> Result<Value, ApiError>;
+
+    /// Deletes an object and waits until it is gone.
+    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError>;
+
+    /// Waits until no operation runs on an object, and returns the object;
+    /// `None` if it does not exist.
+    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError>;
+}
+
+#[async_trait]
+impl AzureRead for ArmClient {
+    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError> {
+        Self::list(self, path, api_version).await
+    }
+
+    async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+        Self::get(self, id).await
+    }
+
+    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, ApiError> {
+        self.post(cluster, "listClusterUserCredential", &Value::Null).await
+    }
+}
+
+#[async_trait]
+impl AzureWrite for ArmClient {
+    async fn put(
+        &self,
+        id: &ArmId,
+        body: &Value,
+        precondition: Precondition,
+    ) -> Result<Value, ApiError> {
+        Self::put(self, id, body, precondition).await
+    }
+
+    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError> {
+        Self::delete(self, id, precondition).await
+    }
+
+    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+        Self::wait_until_idle(self, id).await
+    }
+}

@@ -1,0 +1,404 @@
+//! What may be read of the cluster, and what may be written to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::version::Info;
+
+use crate::inventory::{Measurement, Pinger, Service};
+use crate::provider::cluster::{
+    Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LiveManifest, MeasureError,
+    NodeFacts, OperationRecord, PastOperation, ServerStatus,
+};
+use crate::resource::Side;
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::names::WorkerName;
+
+/// Reads the cluster.
+///
+/// Every method fails with [`ClusterError`] if the API server does not answer or
+/// refuses the request.
+#[async_trait]
+pub trait ClusterRead: Debug + Send + Sync {
+    /// The API server's version.
+    async fn server_version(&self) -> Result<Info, ClusterError>;
+
+    /// Every Node, AKS's and the workers', by one list.
+    async fn nodes(&self) -> Result<Vec<NodeFacts>, ClusterError>;
+
+    /// One Node, if there is one of that name.
+    async fn node(&self, name: &str) -> Result<Option<NodeFacts>, ClusterError>;
+
+    /// The pod CIDR that Azure gave each AKS node; none where the cluster has no
+    /// such API.
+    async fn node_network_configs(&self) -> Result<BTreeMap<String, Ipv4Net>, ClusterError>;
+
+    /// `spec.ipam.podCIDRs` of every CiliumNode; none where the cluster has no
+    /// such API. On AKS they are normally empty, and never to be believed.
+    async fn cilium_nodes(&self) -> Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError>;
+
+    /// `spec.ipam.podCIDRs` of one CiliumNode; nothing where it is not there.
+    async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError>;
+
+    /// Every object of a kind, whoever it belongs to; none where the cluster
+    /// does not know the kind yet.
+    async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
+
+    /// Every object of a kind that carries this topology's mark, by one list;
+    /// none where the cluster does not know the kind yet.
+    async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
+
+    /// One object, whoever it belongs to.
+    async fn get(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<LiveManifest>, ClusterError>;
+
+    /// Whether the cluster would approve by itself what our bootstrap tokens ask
+    /// for, which is more than stargate wants of it.
+    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
+
+    /// The pods of Goldpinger's, in one namespace or in all.
+    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError>;
+
+    /// Asks one pod what all of them measured. `pods` are all of them.
+    async fn check_all(&self, asked: &Pinger, pods: &[Pinger])
+    -> Result<Measurement, MeasureError>;
+
+    /// The last Operation of each worker, by one list.
+    async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError>;
+
+    /// The service that has an address, with its endpoints; nothing where none
+    /// has it.
+    async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError>;
+}
+
+/// Writes to the cluster; can read it too.
+#[async_trait]
+pub trait ClusterWrite: ClusterRead {
+    /// Applies an object with the marks of ownership, and answers its new state.
+    async fn apply(
+        &self,
+        manifest: &Manifest,
+        side: &Side,
+        force: bool,
+    ) -> Result<LiveManifest, ClusterError>;
+
+    /// Deletes an object and waits until it is gone; one that is not there is
+    /// fine.
+    async fn delete(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), ClusterError>;
+
+    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    async fn set_cilium_pod_cidrs(
+        &self,
+        name: &str,
+        pod_cidrs: &[Ipv4Net],
+    ) -> Result<(), ClusterError>;
+
+    /// Deletes a CiliumNode whose Node is gone; one that is not there is fine,
+    /// and so is a cluster without Cilium.
+    async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError>;
+
+    /// Sets a Node's pod CIDR; the API server takes it once and never again.
+    async fn set_node_pod_cidr(&self, name: &str, pod_cidr: Ipv4Net) -> Result<(), ClusterError>;
+
+    /// Sets a Node's provider id; the API server takes it once and never again.
+    async fn set_node_provider_id(&self, name: &str, provider_id: &str)
+    -> Result<(), ClusterError>;
+
+    /// Sets labels and taints, removes those that stargate set before and that
+    /// are no longer wanted, and notes which ones are its own.
+    async fn set_node_labels_and_taints(
+        &self,
+        node: &NodeFacts,
+        labels: &BTreeMap<String, String>,
+        taints: &BTreeSet<String>,
+    ) -> Result<NodeFacts, ClusterError>;
+
+    /// Sets or, with `None`, removes annotations of a Node.
+    async fn patch_node_annotations(
+        &self,
+        name: &str,
+        annotations: &BTreeMap<&str, Option<&str>>,
+    ) -> Result<(), ClusterError>;
+
+    /// Keeps new pods off a Node for the time of some work, and notes that it was
+    /// stargate; one that somebody else has cordoned is left as it is.
+    async fn cordon_for_work(&self, node: &NodeFacts) -> Result<(), ClusterError>;
+
+    /// Lets pods come again to a Node that stargate has cordoned.
+    async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError>;
+
+    /// Deletes a Node and waits until it is gone; one that is not there is fine.
+    async fn delete_node(&self, name: &str) -> Result<(), ClusterError>;
+
+    /// Evicts every pod that is not a DaemonSet's, a static one or over, and
+    /// waits until they are gone.
+    async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError>;
+
+    /// Looks for what was asked with a worker's token and approves the requests
+    /// for its kubelet's client certificate, exactly those: a kubelet that was
+    /// restarted asks twice, and waits for the second.
+    async fn approve_csr_for(
+        &self,
+        worker: &WorkerName,
+        token_id: &str,
+    ) -> Result<Approval, ClusterError>;
+
+    /// Makes a token for a worker, which lives for an hour and can only be
+    /// authenticated with.
+    async fn create_bootstrap_token(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<BootstrapToken, ClusterError>;
+
+    /// Deletes a token; one that is not there is fine.
+    async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError>;
+
+    /// Deletes this topology's tokens that have expired, and whatever is left
+    /// for one worker; answers how many.
+    async fn delete_stale_bootstrap_tokens(
+        &self,
+        worker: Option<&WorkerName>,
+        now: Timestamp,
+    ) -> Result<usize, ClusterError>;
+
+    /// Creates the object of a record, whose spec never changes afterwards.
+    async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError>;
+
+    /// Writes how far the work is.
+    async fn update_operation(&self, record: &OperationRecord) -> Result<(), ClusterError>;
+
+    /// Writes the status of a worker's Server.
+    async fn update_server_status(
+        &self,
+        worker: &WorkerName,
+        status: &ServerStatus,
+    ) -> Result<(), ClusterError>;
+
+    /// Ends the records of a worker that a run which was cut off has left
+    /// running, and deletes the oldest, before the record of new work is made.
+    async fn tidy_operations(
+        &self,
+        begins: &OperationRecord,
+        now: Timestamp,
+    ) -> Result<(), ClusterError>;
+
+    /// Deletes the records of a worker that has left for good.
+    async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
+}
+
+#[async_trait]
+impl ClusterRead for ClusterClient {
+    async fn server_version(&self) -> Result<Info, ClusterError> {
+        Self::server_version(self).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeFacts>, ClusterError> {
+        Self::nodes(self).await
+    }
+
+    async fn node(&self, name: &str) -> Result<Option<NodeFacts>, ClusterError> {
+        Self::node(self, name).await
+    }
+
+    async fn node_network_configs(&self) -> Result<BTreeMap<String, Ipv4Net>, ClusterError> {
+        Self::node_network_configs(self).await
+    }
+
+    async fn cilium_nodes(&self) -> Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError> {
+        Self::cilium_nodes(self).await
+    }
+
+    async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError> {
+        Self::cilium_node(self, name).await
+    }
+
+    async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        Self::list_all(self, kind).await
+    }
+
+    async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        Self::list_ours(self, kind).await
+    }
+
+    async fn get(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<LiveManifest>, ClusterError> {
+        Self::get(self, kind, namespace, name).await
+    }
+
+    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
+        Self::subject_access_review_bootstrap_autoapproves(self).await
+    }
+
+    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError> {
+        Self::pingers(self, namespace).await
+    }
+
+    async fn check_all(
+        &self,
+        asked: &Pinger,
+        pods: &[Pinger],
+    ) -> Result<Measurement, MeasureError> {
+        Self::check_all(self, asked, pods).await
+    }
+
+    async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
+        Self::last_operations(self).await
+    }
+
+    async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError> {
+        Self::service_at(self, address).await
+    }
+}
+
+#[async_trait]
+impl ClusterWrite for ClusterClient {
+    async fn apply(
+        &self,
+        manifest: &Manifest,
+        side: &Side,
+        force: bool,
+    ) -> Result<LiveManifest, ClusterError> {
+        Self::apply(self, manifest, side, force).await
+    }
+
+    async fn delete(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), ClusterError> {
+        Self::delete(self, kind, namespace, name).await
+    }
+
+    async fn set_cilium_pod_cidrs(
+        &self,
+        name: &str,
+        pod_cidrs: &[Ipv4Net],
+    ) -> Result<(), ClusterError> {
+        Self::set_cilium_pod_cidrs(self, name, pod_cidrs).await
+    }
+
+    async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
+        Self::delete_cilium_node(self, name).await
+    }
+
+    async fn set_node_pod_cidr(&self, name: &str, pod_cidr: Ipv4Net) -> Result<(), ClusterError> {
+        Self::set_node_pod_cidr(self, name, pod_cidr).await
+    }
+
+    async fn set_node_provider_id(
+        &self,
+        name: &str,
+        provider_id: &str,
+    ) -> Result<(), ClusterError> {
+        Self::set_node_provider_id(self, name, provider_id).await
+    }
+
+    async fn set_node_labels_and_taints(
+        &self,
+        node: &NodeFacts,
+        labels: &BTreeMap<String, String>,
+        taints: &BTreeSet<String>,
+    ) -> Result<NodeFacts, ClusterError> {
+        Self::set_node_labels_and_taints(self, node, labels, taints).await
+    }
+
+    async fn patch_node_annotations(
+        &self,
+        name: &str,
+        annotations: &BTreeMap<&str, Option<&str>>,
+    ) -> Result<(), ClusterError> {
+        Self::patch_node_annotations(self, name, annotations).await
+    }
+
+    async fn cordon_for_work(&self, node: &NodeFacts) -> Result<(), ClusterError> {
+        Self::cordon_for_work(self, node).await
+    }
+
+    async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError> {
+        Self::uncordon_after_work(self, name).await
+    }
+
+    async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
+        Self::delete_node(self, name).await
+    }
+
+    async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
+        Self::drain(self, node, within).await
+    }
+
+    async fn approve_csr_for(
+        &self,
+        worker: &WorkerName,
+        token_id: &str,
+    ) -> Result<Approval, ClusterError> {
+        Self::approve_csr_for(self, worker, token_id).await
+    }
+
+    async fn create_bootstrap_token(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<BootstrapToken, ClusterError> {
+        Self::create_bootstrap_token(self, worker, now).await
+    }
+
+    async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError> {
+        Self::delete_bootstrap_token(self, id).await
+    }
+
+    async fn delete_stale_bootstrap_tokens(
+        &self,
+        worker: Option<&WorkerName>,
+        now: Timestamp,
+    ) -> Result<usize, ClusterError> {
+        Self::delete_stale_bootstrap_tokens(self, worker, now).await
+    }
+
+    async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        Self::create_operation(self, record).await
+    }
+
+    async fn update_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        Self::update_operation(self, record).await
+    }
+
+    async fn update_server_status(
+        &self,
+        worker: &WorkerName,
+        status: &ServerStatus,
+    ) -> Result<(), ClusterError> {
+        Self::update_server_status(self, worker, status).await
+    }
+
+    async fn tidy_operations(
+        &self,
+        begins: &OperationRecord,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        Self::tidy_operations(self, begins, now).await
+    }
+
+    async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        Self::forget_operations(self, worker).await
+    }
+}

@@ -1,0 +1,72 @@
+//! What may be read of the tailnet, and what may be written to it.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+
+use crate::provider::error::ApiError;
+use crate::provider::secret::Secret;
+use crate::provider::tailnet::{Policy, TailnetClient, TailnetDevice};
+
+/// Reads the tailnet.
+///
+/// Every method fails with [`ApiError`] if the Tailscale API does not answer or
+/// refuses the request.
+#[async_trait]
+pub trait TailnetRead: Debug + Send + Sync {
+    /// All devices with all their fields, in one request.
+    async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError>;
+
+    /// The tailnet's policy.
+    async fn policy(&self) -> Result<Policy, ApiError>;
+}
+
+/// Writes to the tailnet; can read it too.
+#[async_trait]
+pub trait TailnetWrite: TailnetRead {
+    /// Sets the prefixes that the tailnet accepts from a device to exactly
+    /// these, and returns what it then advertises and what is accepted.
+    async fn set_enabled_routes(
+        &self,
+        id: &str,
+        routes: &BTreeSet<Ipv4Net>,
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError>;
+
+    /// Creates a key with which one machine may join once within the hour.
+    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError>;
+
+    /// Removes a device. Succeeds if it does not exist.
+    async fn delete_device(&self, id: &str) -> Result<(), ApiError>;
+}
+
+#[async_trait]
+impl TailnetRead for TailnetClient {
+    async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError> {
+        Self::devices(self).await
+    }
+
+    async fn policy(&self) -> Result<Policy, ApiError> {
+        Self::policy(self).await
+    }
+}
+
+#[async_trait]
+impl TailnetWrite for TailnetClient {
+    async fn set_enabled_routes(
+        &self,
+        id: &str,
+        routes: &BTreeSet<Ipv4Net>,
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError> {
+        Self::set_enabled_routes(self, id, routes).await
+    }
+
+    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError> {
+        Self::create_auth_key(self, tag, description).await
+    }
+
+    async fn delete_device(&self, id: &str) -> Result<(), ApiError> {
+        Self::delete_device(self, id).await
+    }
+}

@@ -1,0 +1,291 @@
+//! The columns of the table of kinds, and what rows have in common.
+
+use super::arm_type::ArmType;
+use super::{Address, Api as RequestApi, ArmId, Kind, Resource, kubernetes};
+
+/// What holds for all objects of a kind.
+#[derive(Debug)]
+pub struct KindFacts {
+    /// The word in addresses, plans and JSON.
+    pub name: &'static str,
+    /// The service that keeps the objects.
+    pub service: Service,
+    /// Whether an object can carry a mark of its owner. What cannot belongs to
+    /// the owner of what it points at or is in.
+    pub marked: bool,
+    /// Kinds of what an object is in. It goes when that goes.
+    pub containers: &'static [Kind],
+    /// Whether an object needs no deletion of its own: deleting its container
+    /// deletes it.
+    pub deleted_with_container: bool,
+    /// Kinds whose objects it needs until it is deleted.
+    pub relies_on: &'static [Kind],
+    /// Whether a write locks the container too: Azure answers a second write
+    /// below the same one with a conflict.
+    pub locks_container: bool,
+    /// Whether an object can be there, unconfigured, before anything created it:
+    /// a Node registers by itself, a device joins when its machine boots.
+    pub appears_by_itself: bool,
+    /// Fields that cannot be changed on a live object.
+    pub fixed: FixedFields,
+    /// The objects that a value points at.
+    pub references: fn(&Resource) -> Vec<Reference<'_>>,
+    /// What the pending fields of a value wait for.
+    pub awaits: fn(&Resource) -> Vec<Address>,
+    /// What it is to the data plane.
+    pub role: DataPlaneRole,
+    /// How long changes take.
+    pub seconds: UsualSeconds,
+    /// What a change costs in requests.
+    pub requests: Requests,
+}
+
+/// The service that keeps the objects of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Azure Resource Manager.
+    Azure(ArmType),
+    /// A property of an object of Azure Resource Manager that is not ours.
+    AzureProperty(ArmType),
+    /// The tailnet.
+    Tailnet,
+    /// The cluster's API server.
+    Kubernetes(kubernetes::Api),
+    /// A host, over SSH.
+    Host,
+}
+
+/// An object that a value points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// Its id.
+    pub id: &'a ArmId,
+    /// Whether writing the value also writes that object: Azure keeps a back
+    /// reference in it, and refuses two such writes at once.
+    pub writes_back: bool,
+}
+
+impl<'a> Reference<'a> {
+    /// A reference of which Azure keeps a back reference.
+    pub fn mutual(id: &'a ArmId) -> Self {
+        Self { id, writes_back: true }
+    }
+
+    /// A reference that Azure can write side by side with others.
+    pub fn one_way(id: &'a ArmId) -> Self {
+        Self { id, writes_back: false }
+    }
+}
+
+/// Fields that no service changes on a live object: another value needs a
+/// replacement. A field is named by its path, as in `spec.selector`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FixedFields {
+    /// These.
+    Only(&'static [&'static str]),
+    /// All but these.
+    AllBut(&'static [&'static str]),
+}
+
+impl FixedFields {
+    /// Every field can be changed.
+    pub const NONE: Self = Self::Only(&[]);
+
+    /// Whether a field is fixed, or is part of one that is.
+    pub fn contains(self, path: &[String]) -> bool {
+        let is_at = |field: &&str| {
+            let parts = field.split('.');
+            parts.clone().count() <= path.len() && parts.zip(path).all(|(one, other)| one == other)
+        };
+        match self {
+            Self::Only(fields) => fields.iter().any(is_at),
+            Self::AllBut(fields) => !path.is_empty() && !fields.iter().any(is_at),
+        }
+    }
+}
+
+/// What objects of a kind are to packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataPlaneRole {
+    /// Packets do not depend on them.
+    None,
+    /// Packets pass through them, or through what they configure.
+    Path,
+    /// They hold routes.
+    Routes,
+}
+
+/// Seconds that a change takes on real clouds, as seen in public logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsualSeconds {
+    /// A creation, and a replacement with its deletion.
+    pub create: u64,
+    /// An update, and an adoption.
+    pub update: u64,
+    /// A deletion.
+    pub delete: u64,
+    /// A reboot.
+    pub reboot: u64,
+}
+
+impl UsualSeconds {
+    /// The same for every change.
+    pub const fn all(seconds: u64) -> Self {
+        Self { create: seconds, update: seconds, delete: seconds, reboot: seconds }
+    }
+}
+
+/// The requests of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requests {
+    /// Where they go.
+    pub api: RequestApi,
+    /// Reads: the guard, the questions whether it is done, and the result.
+    pub reads: Calls,
+    /// Writes.
+    pub writes: Calls,
+}
+
+impl Requests {
+    /// An object of Azure: the guard reads once, a long-running operation is
+    /// asked at least once, the result is read back.
+    pub const AZURE: Self =
+        Self { api: RequestApi::Azure, reads: Calls::each(3), writes: Calls::each(1) };
+    /// A device or its routes.
+    pub const TAILNET: Self =
+        Self { api: RequestApi::Tailscale, reads: Calls::once(1), writes: Calls::once(1) };
+    /// An object of the cluster.
+    pub const MANIFEST: Self =
+        Self { api: RequestApi::Kubernetes, reads: Calls::once(1), writes: Calls::each(1) };
+}
+
+/// How many calls a change takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls {
+    count: u64,
+    each_phase: bool,
+}
+
+impl Calls {
+    /// So many for any change.
+    pub const fn once(count: u64) -> Self {
+        Self { count, each_phase: false }
+    }
+
+    /// So many in each phase: a replacement, which destroys and creates, takes
+    /// twice as many.
+    pub const fn each(count: u64) -> Self {
+        Self { count, each_phase: true }
+    }
+
+    /// The calls of a change of so many phases.
+    pub const fn of(self, phases: u64) -> u64 {
+        if self.each_phase { self.count * phases } else { self.count }
+    }
+}
+
+fn no_references(_: &Resource) -> Vec<Reference<'_>> {
+    Vec::new()
+}
+
+fn nothing_awaited(_: &Resource) -> Vec<Address> {
+    Vec::new()
+}
+
+/// What every row starts from.
+const fn base(name: &'static str, service: Service, requests: Requests) -> KindFacts {
+    KindFacts {
+        name,
+        service,
+        marked: true,
+        containers: &[],
+        deleted_with_container: false,
+        relies_on: &[],
+        locks_container: false,
+        appears_by_itself: false,
+        fixed: FixedFields::NONE,
+        references: no_references,
+        awaits: nothing_awaited,
+        role: DataPlaneRole::None,
+        seconds: UsualSeconds::all(1),
+        requests,
+    }
+}
+
+/// The row of an object in Azure with tags and a region.
+pub(super) const fn in_azure(name: &'static str, arm: ArmType) -> KindFacts {
+    KindFacts {
+        containers: &[Kind::ResourceGroup, Kind::ManagedCluster],
+        fixed: FixedFields::Only(&["location"]),
+        seconds: UsualSeconds::all(10),
+        ..base(name, Service::Azure(arm), Requests::AZURE)
+    }
+}
+
+/// The row of an object of the cluster.
+pub(super) const fn in_cluster(name: &'static str, api: kubernetes::Api) -> KindFacts {
+    KindFacts {
+        containers: &[Kind::ManagedCluster],
+        ..base(name, Service::Kubernetes(api), Requests::MANIFEST)
+    }
+}
+
+/// The row of an object of the cluster that is applied whole.
+pub(super) const fn manifest(name: &'static str, api: kubernetes::Api) -> KindFacts {
+    let containers: &[Kind] = if api.namespaced {
+        &[Kind::ManagedCluster, Kind::Namespace]
+    } else {
+        &[Kind::ManagedCluster]
+    };
+    KindFacts { containers, awaits: manifest_awaits, ..in_cluster(name, api) }
+}
+
+fn manifest_awaits(value: &Resource) -> Vec<Address> {
+    match value {
+        Resource::Manifest(manifest) => manifest.awaits(),
+        _ => Vec::new(),
+    }
+}
+
+/// The row of a device in the tailnet, or of its routes.
+pub(super) const fn device(name: &'static str) -> KindFacts {
+    KindFacts {
+        containers: &[Kind::TailnetDevice],
+        appears_by_itself: true,
+        role: DataPlaneRole::Routes,
+        ..base(name, Service::Tailnet, Requests::TAILNET)
+    }
+}
+
+/// The row of a host's configuration. The host is found in the tailnet.
+pub(super) const fn host(name: &'static str) -> KindFacts {
+    KindFacts {
+        containers: &[Kind::TailnetDevice],
+        appears_by_itself: true,
+        ..base(name, Service::Host, Requests::TAILNET)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Vec<String> {
+        text.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_field_is_fixed_with_all_that_is_in_it() {
+        let fixed = FixedFields::Only(&["location", "spec.selector"]);
+        for text in ["location", "spec.selector", "spec.selector.matchLabels.app"] {
+            assert!(fixed.contains(&path(text)), "{text}");
+        }
+        for text in ["spec", "spec.template", "locations", "x.location"] {
+            assert!(!fixed.contains(&path(text)), "{text}");
+        }
+        let fixed = FixedFields::AllBut(&["node_pools"]);
+        assert!(fixed.contains(&path("location")));
+        assert!(!fixed.contains(&path("node_pools.system.vm_size")));
+        assert!(!fixed.contains(&[]) && !FixedFields::NONE.contains(&path("location")));
+    }
+}

@@ -1,0 +1,48 @@
+//! The plan that the program prints is the one that the planner makes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use jiff::Timestamp;
+use stargate::plan::plan;
+use stargate::render::{Purpose, plan_json};
+use stargate::sandbox::folder::Folder;
+
+use crate::harness::{Deployment, EXAMPLE, KEY, RefreshOptions};
+
+/// Runs the program and returns what it printed.
+fn run(folder: &Path, line: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
+    command.args(line.split_whitespace()).current_dir(folder).env_clear();
+    let output = command.output().unwrap();
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {messages}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Once live state is read, planning needs neither a runtime nor a client: on
+/// the state that the program saved, it makes the same plan byte for byte.
+#[test]
+fn the_planner_makes_the_printed_plan_without_a_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = EXAMPLE.replace("~/.ssh/id_ed25519.pub", KEY);
+    assert_ne!(text, EXAMPLE);
+    fs::write(folder.path().join("stargate.toml"), &text).unwrap();
+    run(folder.path(), "apply --sandbox --yes");
+    for fault in ["route-missing", "nic-forwarding-off", "aks-scale-out"] {
+        run(folder.path(), &format!("sandbox break {fault}"));
+        let printed = run(folder.path(), "plan --sandbox --format json");
+        let state = Folder::open(folder.path().join(".stargate/sandbox")).unwrap();
+        let deployment = Deployment::at(&text, state.load().unwrap(), Timestamp::now());
+        let scope = deployment.scope(&RefreshOptions::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reading = runtime.block_on(deployment.read(&scope));
+        drop(runtime);
+        drop(state);
+        assert!(tokio::runtime::Handle::try_current().is_err());
+        let made = plan(reading.input(&scope));
+        assert!(!made.changes.is_empty(), "{fault}: nothing is planned");
+        assert_eq!(plan_json::render(&made, Purpose::Plan), printed, "{fault}");
+    }
+}
