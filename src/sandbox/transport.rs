@@ -79,7 +79,10 @@ fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Ans
     };
     match fault_injector.before(&effect) {
         Disposition::Pass => {}
-        Disposition::Lose => return Err("connection reset by peer"),
+        Disposition::Lose | Disposition::Fail(_) => return Err("connection reset by peer"),
+        Disposition::Answer { status, body } => {
+            return Ok(Answer::Complete(injected(status, body)));
+        }
         Disposition::Refuse { status, retry_after } => {
             return Ok(Answer::Complete(refusal(api, status, retry_after)));
         }
@@ -89,6 +92,13 @@ fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Ans
         Delivery::Deliver => Ok(answer),
         Delivery::Lose => Err("connection closed before the answer arrived"),
     }
+}
+
+fn injected(status: u16, body: String) -> Response<Bytes> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = json_answer(status, &json!(null));
+    *response.body_mut() = Bytes::from(body);
+    response
 }
 
 fn refusal(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {

@@ -341,6 +341,6 @@ async fn the_bomb_is_a_valid_one() {
     let deployment = behind_sockets(settings).await;
     deployment.proxy.arm(Api::Azure, Fault::GzipBomb);
     let plan = deployment.plan(false).await.plan;
-    let reasons: Vec<&str> = plan.gaps.iter().map(|gap| gap.reason.as_str()).collect();
+    let reasons: Vec<&str> = plan.gaps.iter().map(|gap| gap.failure.message.as_str()).collect();
     assert!(reasons.iter().any(|reason| reason.contains("larger than 24 MiB")), "{reasons:?}");
 }
