@@ -7,17 +7,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::Frame;
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use stargate::plan::PlanStatus;
@@ -222,7 +218,7 @@ fn repeated(first: &'static str, chunk: Bytes, times: usize) -> Chunks {
 /// Two gigabytes of zeros, as gzip: one literal, then copies of 258 bytes from
 /// a byte before, each of 13 bits in the fixed code. Eight of them fill 13
 /// bytes, which repeat.
-fn gzip_bomb() -> Chunks {
+fn gzip_bomb() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let mut bits = Bits::default();
     // The last block, fixed codes (read from the lowest bit on); a literal 0.
@@ -241,7 +237,7 @@ fn gzip_bomb() -> Chunks {
     let start = Bytes::from([&header[..], &whole[..13]].concat());
     let times = (2 << 30) / (258 * 8 * 10_000) + 1;
     let rest = std::iter::repeat_n(pattern, times);
-    stream::iter(std::iter::once(start).chain(rest)).map(Ok).boxed()
+    stream::iter(std::iter::once(start).chain(rest)).map(Ok)
 }
 
 #[derive(Clone, Default)]
@@ -303,8 +299,8 @@ async fn plans_end_whatever_happens_on_the_wire() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Deletions in the cluster are waited for up to five minutes, each of the ten
-/// rounds that an apply may take.
+/// Deletions in the cluster are waited for up to five minutes, in each of the
+/// ten rounds that an apply may take.
 const MAX_APPLY_TIME: Duration = Duration::from_secs(1_200);
 
 /// Applies and destroys with one service broken once the plan is made.
