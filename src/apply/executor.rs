@@ -13,6 +13,7 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Iteration, effects, replaced};
+use crate::diagnostics::{Code, Failure};
 use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
@@ -251,7 +252,7 @@ pub(super) async fn read(
     };
     read_one(iteration.readers, cluster, target.as_ref(), iteration.settings, change)
         .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+        .map_err(Outcome::Failed)
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.
@@ -270,12 +271,12 @@ async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, O
             }
         };
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} was written, but {differs}", change.address),
-                remedy: "run the same command again; if it stays so, another program writes the \
-                         object too"
-                    .to_owned(),
-            });
+            return Err(Outcome::Failed(Failure::new(
+                Code::StepNotVerified,
+                format!("{} was written, but {differs}", change.address),
+                "run the same command again; if the result is the same, another program writes \
+                 the object too",
+            )));
         }
         tokio::time::sleep(read_back_poll(change)).await;
     }

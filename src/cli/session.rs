@@ -12,7 +12,7 @@ use super::ui::Ui;
 use super::{exit, interrupt, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Pipeline;
 use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
@@ -206,7 +206,7 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 
 /// Converts an error of an API.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
-    CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
+    Failure::from(error).into()
 }
 
 /// The content of the file in `KUBECONFIG`, if it is set.

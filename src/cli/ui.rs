@@ -113,7 +113,7 @@ impl Ui {
 
     /// Prints an error.
     pub fn error(&self, error: &CliError) {
-        self.print(&error.render(self.err_style));
+        self.print(&error.render(self.err_style, self.verbose > 0));
     }
 
     /// Prints a rendered report to stderr.

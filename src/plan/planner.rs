@@ -14,7 +14,7 @@ use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
@@ -155,9 +155,7 @@ fn foreign(
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
@@ -192,12 +190,14 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::RouterOffline,
-        reason: format!("router {} is not connected to the tailnet", device.hostname),
-        remedy: format!(
-            "start the machine, or on it run `systemctl restart tailscaled` and \
-             `tailscale status`; if it is lost, delete the VM and apply: {} is then made recreated",
-            device.hostname
+        failure: Failure::new(
+            Code::RouterOffline,
+            format!("router {} is not connected to the tailnet", device.hostname),
+            format!(
+                "start the machine, or on it run `systemctl restart tailscaled` and \
+                 `tailscale status`; if it is lost, delete the VM and apply: {} is then recreated",
+                device.hostname
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -223,15 +223,17 @@ fn occupied(
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::ForeignKernelRoute,
-        reason: format!(
-            "{} has routes of somebody else where it needs its own: {}",
-            router.hostname,
-            in_the_way.join("; ")
-        ),
-        remedy: format!(
-            "find out who put them there (`ip route show {first}` on it tells the protocol), \
-             remove them at their source, and apply again"
+        failure: Failure::new(
+            Code::ForeignKernelRoute,
+            format!(
+                "{} has routes of somebody else where it needs its own: {}",
+                router.hostname,
+                in_the_way.join("; ")
+            ),
+            format!(
+                "find out who put them there (`ip route show {first}` on it tells the protocol), \
+                 remove them at their source, and apply again"
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),

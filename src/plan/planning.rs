@@ -10,7 +10,7 @@ use super::preflight::{TailnetFacts, live_lints};
 use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
 use crate::connectivity::Sources;
 use crate::desired::{self, AllocationError, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
 use crate::topology::model::Topology;
@@ -78,13 +78,8 @@ fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>
 }
 
 fn allocation_failed(error: &AllocationError) -> Finding {
-    Finding {
-        code: Code::LivePodOverlap,
-        severity: Severity::Error,
-        address: None,
-        message: error.to_string(),
-        remedy: "enlarge the pool or the network, or remove workers".to_owned(),
-    }
+    let remedy = "enlarge the pool or the network, or remove workers";
+    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
 }
 
 fn has_errors(findings: &[Finding]) -> bool {

@@ -12,7 +12,7 @@ use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
 use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
 use crate::desired::DesiredSet;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
@@ -120,7 +120,7 @@ impl PlanContents {
     pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
-        let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
+        let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
             PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
@@ -369,12 +369,8 @@ pub struct Blocked {
     pub action: Action,
     /// Field by field.
     pub fields: Vec<FieldChange>,
-    /// The code of the reason.
-    pub code: Code,
-    /// The reason.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
+    /// Why, and what to do.
+    pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,
     /// The rule of the topology that asks for it.

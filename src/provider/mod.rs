@@ -21,6 +21,7 @@ pub mod limits;
 mod listing;
 pub mod printable;
 pub mod read_write;
+mod refusal;
 pub mod remote;
 pub mod request_policy;
 pub mod reqwest_transport;

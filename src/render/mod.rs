@@ -13,7 +13,6 @@ pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;
 mod purpose;
-pub mod redact;
 pub mod rollout_json;
 pub mod style;
 pub mod table;

@@ -188,24 +188,24 @@ fn notes(plan: &Plan) -> Vec<String> {
         ));
     }
     for one in plan.blocked.iter().filter(|one| one.caused_by.is_none()) {
-        let text = with_help(&one.reason, &one.remedy);
+        let text = with_help(&one.failure.message, &one.failure.remedy);
         let address = code(&one.address.to_string());
-        notes.push(format!("**blocked** {address} ({}): {text}", one.code));
+        notes.push(format!("**blocked** {address} ({}): {text}", one.failure.code));
     }
     for finding in &plan.findings {
         let word = match finding.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = with_help(&finding.message, &finding.remedy);
-        notes.push(format!("**{word}** ({}): {text}", finding.code));
+        let text = with_help(&finding.failure.message, &finding.failure.remedy);
+        notes.push(format!("**{word}** ({}): {text}", finding.failure.code));
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
             "**not read** {}: {} Resources that only this source shows are not planned for \
              deletion.",
             escape(&gap.source.to_string()),
-            prose(&gap.reason)
+            prose(&gap.failure.message)
         ));
     }
     notes.extend(deferred(plan));
@@ -265,7 +265,7 @@ fn reachability(plan: &Plan) -> String {
 fn block(folded: &Folded<'_>, purpose: Purpose) -> String {
     let Folded { change, .. } = folded;
     let mut text = format!("{} {}{}\n", sign(change), change.address, action_note(change));
-    let options = Options { style: Style::Plain, purpose, full: false };
+    let options = Options { style: Style::Plain, purpose, full: false, verbose: false };
     for line in body_lines(change, options) {
         // Two columns less than on a terminal, but never none: a list's sign
         // would colour the line, and a fence would end the block.

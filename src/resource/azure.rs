@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, ArmId, Pending, Reference};
-use crate::topology::model::NodePoolScale;
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::NodePoolScale;
+use crate::resource::version::KubernetesVersion;
 
 /// How far Azure has come with what takes it minutes to make.
 ///

@@ -12,14 +12,18 @@ pub mod arm_id;
 pub mod arm_type;
 pub mod azure;
 pub mod custom_resources;
+pub mod digest;
 pub mod host;
 mod kind;
 mod kind_facts;
 pub mod kubernetes;
+pub mod names;
 pub mod ownership;
 pub mod pending;
 pub mod restarts;
+pub mod settings;
 pub mod tailnet;
+pub mod version;
 
 use serde::{Deserialize, Serialize};
 

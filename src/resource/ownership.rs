@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::names::{TailnetTag, TopologyName};
+use crate::resource::names::{TailnetTag, TopologyName};
 
 use super::Side;
 

@@ -4,6 +4,7 @@
 //! decides before and after each call whether it takes effect and whether its response arrives.
 //! These are all the failures that a network or a killed process can cause.
 
+use crate::provider::host::HostError;
 use crate::provider::http::Api;
 
 /// One call of a client.
@@ -53,6 +54,17 @@ pub enum Disposition {
         /// The value of the `Retry-After` header, in seconds.
         retry_after: Option<u64>,
     },
+    /// It never arrives; instead this answer is returned, as JSON (a host fails
+    /// with the status).
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+    /// It never arrives; instead the host's client returns this error (a request
+    /// is lost).
+    Fail(HostError),
 }
 
 /// The decision about a response.

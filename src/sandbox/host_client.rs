@@ -89,7 +89,8 @@ impl SharedSandbox {
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
             Disposition::Lose => return Err(connection_reset(target)),
-            Disposition::Refuse { status, .. } => {
+            Disposition::Fail(error) => return Err(error),
+            Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
                 return Err(command_failed(target, doing, format!("exit status {status}")));
             }
         }
@@ -156,7 +157,7 @@ fn connection_reset(target: &HostTarget) -> HostError {
 }
 
 fn command_failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
-    HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
+    HostError::failed(&target.hostname, doing, reason)
 }
 
 #[cfg(test)]

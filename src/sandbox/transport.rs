@@ -83,7 +83,10 @@ fn answer(
     };
     match fault_injector.before(&effect) {
         Disposition::Pass => {}
-        Disposition::Lose => return Err("connection reset by peer"),
+        Disposition::Lose | Disposition::Fail(_) => return Err("connection reset by peer"),
+        Disposition::Answer { status, body } => {
+            return Ok(ApiResponse::Complete(injected(status, body)));
+        }
         Disposition::Refuse { status, retry_after } => {
             return Ok(ApiResponse::Complete(refused_response(api, status, retry_after)));
         }
@@ -93,6 +96,13 @@ fn answer(
         Delivery::Deliver => Ok(answer),
         Delivery::Lose => Err("connection closed before the response arrived"),
     }
+}
+
+fn injected(status: u16, body: String) -> Response<Bytes> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = json_answer(status, &json!(null));
+    *response.body_mut() = Bytes::from(body);
+    response
 }
 
 fn refused_response(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {

@@ -228,7 +228,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
                 let repaired = question.walk(&model(deployment, planned, &moment)).unwrap();
                 assert!(repaired.reached(), "{fault}: {changes:?}");
             }
-            Remedy::Decide(blocked) => assert!(!blocked.remedy.is_empty(), "{fault}"),
+            Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
             Remedy::Correct { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }

@@ -110,7 +110,7 @@ async fn a_group_with_a_foreign_object_is_kept() {
     assert_eq!(applied.ending, ApplyStatus::Blocked);
     let remaining = applied.remaining.unwrap();
     let [blocked] = &remaining.blocked[..] else { panic!("{}", summary(&remaining)) };
-    assert!(blocked.reason.contains("foreign"), "{}", blocked.reason);
+    assert!(blocked.failure.message.contains("foreign"), "{}", blocked.failure.message);
     let sandbox = deployment.copy_of_state();
     assert!(sandbox.arm.get(&foreign_object).is_some());
     let left = ours(&sandbox, "stargate-aks-e2e-2");

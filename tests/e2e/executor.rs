@@ -163,7 +163,7 @@ async fn a_failed_step_blocks_only_its_dependents() {
         assert!(matches!(applied.ending, ApplyStatus::Partial { .. }), "{:?}", applied.ending);
         for (address, outcome) in &applied.outcomes {
             let as_it_should = match outcome {
-                Outcome::Failed { .. } => address == failing,
+                Outcome::Failed(_) => address == failing,
                 Outcome::Skipped { because_of } => {
                     because_of == failing && depends.contains(address)
                 }
@@ -215,7 +215,7 @@ async fn a_failed_destroy_of_a_replacement_is_reported_once() {
     let ended = ended(&events);
     assert!(ended.values().all(|outcomes| outcomes.len() == 1), "{ended:#?}");
     let failed: Vec<_> =
-        applied.outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed { .. })).collect();
+        applied.outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed(_))).collect();
     let [(address, _)] = failed[..] else { panic!("{failed:?}") };
     assert_eq!(address.kind, Kind::VirtualMachine);
     deployment.sandbox.set_fault_injector(None);

@@ -231,7 +231,11 @@ async fn objects_without_ownership_tags_need_adoption() {
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.to_string(), address);
-    assert!(blocked.remedy.contains(&format!("--adopt {address}")), "{}", blocked.remedy);
+    assert!(
+        blocked.failure.remedy.contains(&format!("--adopt {address}")),
+        "{}",
+        blocked.failure.remedy
+    );
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
@@ -251,7 +255,7 @@ async fn foreign_objects_are_not_changed() {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
-    assert!(blocked.remedy.contains("--adopt"), "{}", blocked.remedy);
+    assert!(blocked.failure.remedy.contains("--adopt"), "{}", blocked.failure.remedy);
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     let differing = differences(&foreign, &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
@@ -270,7 +274,7 @@ async fn a_powered_off_router_must_be_started_by_its_owner() {
     assert_eq!(plan.standing(), PlanStatus::Differs, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.name, "stargate-aks-e2e-2-dc-router");
-    assert!(blocked.remedy.contains("start the machine"), "{}", blocked.remedy);
+    assert!(blocked.failure.remedy.contains("start the machine"), "{}", blocked.failure.remedy);
     assert!(plan.changes.is_empty() && plan.gaps.iter().all(|gap| gap.explained));
 }
 
@@ -281,8 +285,8 @@ async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", summary(&plan));
     let [finding] = &plan.findings[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(finding.severity, Severity::Error);
-    assert!(finding.message.contains("10.244.65.0/24"), "{}", finding.message);
-    assert!(!finding.remedy.is_empty());
+    assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
+    assert!(!finding.failure.remedy.is_empty());
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
@@ -347,9 +351,9 @@ async fn a_foreign_kernel_route_blocks_only_its_router() {
     deployment.inject(Fault::RouteMissing, None);
     let plan = deployment.plan().await;
     let [blocked] = plan.blocked.as_slice() else { panic!("{}", summary(&plan)) };
-    assert_eq!(blocked.code, Code::ForeignKernelRoute);
-    assert!(blocked.reason.contains(&format!("{prefix} ")), "{}", blocked.reason);
-    assert!(blocked.reason.contains("proto 4"), "{}", blocked.reason);
+    assert_eq!(blocked.failure.code, Code::ForeignKernelRoute);
+    assert!(blocked.failure.message.contains(&format!("{prefix} ")), "{}", blocked.failure.message);
+    assert!(blocked.failure.message.contains("proto 4"), "{}", blocked.failure.message);
     let applied = deployment.apply(&RefreshOptions::default()).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked, "{}", failures(&applied).join("\n"));
     assert!(deployment.plan().await.changes.is_empty(), "the route table was repaired");

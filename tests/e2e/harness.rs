@@ -302,20 +302,23 @@ pub(crate) fn summary(plan: &Plan) -> String {
         let fields: Vec<String> = blocked.fields.iter().map(|it| it.path.to_string()).collect();
         lines.push(format!(
             "! {} {} [{}] {}",
-            blocked.code,
+            blocked.failure.code,
             blocked.address,
             fields.join(", "),
-            blocked.reason
+            blocked.failure.message
         ));
     }
     for deferred in &plan.deferred {
         lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));
     }
     for finding in &plan.findings {
-        lines.push(format!("{:?} {} {}", finding.severity, finding.code, finding.message));
+        lines.push(format!(
+            "{:?} {} {}",
+            finding.severity, finding.failure.code, finding.failure.message
+        ));
     }
     for gap in &plan.gaps {
-        lines.push(format!("gap {} {} {}", gap.source, gap.reason, gap.explained));
+        lines.push(format!("gap {} {} {}", gap.source, gap.failure.message, gap.explained));
     }
     lines.join("\n")
 }

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use stargate::connectivity::{Comparison, Failure, Measurement, PathModel, Pinged, by_nearness};
-use stargate::diagnostics::Code;
+use stargate::connectivity::{Comparison, PathModel, by_nearness};
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Measurement, PingFailure, Pinged};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
@@ -87,7 +88,7 @@ async fn a_failure_that_only_the_measurement_shows_is_a_difference() {
     // are unknown, because it did not answer the pod that was asked.
     assert_eq!(counts(&found), (9, 0, 0, 4, 3));
     assert!(found.is_broken());
-    let failed = Pinged::Failed(Failure::TimedOut);
+    let failed = Pinged::Failed(PingFailure::TimedOut);
     for difference in &found.differences {
         assert_eq!(difference.measured, failed);
         assert!(difference.round_trip.reached() && difference.resource.is_none());
@@ -146,10 +147,10 @@ async fn a_missing_goldpinger_is_reported() {
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let error = measure_once(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerMissing);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerMissing);
     deployment.inject(Fault::SourceDown, Some("kubernetes"));
     let error = measure_once(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::SourceGap, "{error}");
+    assert_eq!(Failure::from(&error).code, Code::ServiceUnavailable, "{error}");
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     assert_eq!(measure_once(&planned, &model).await.unwrap_err(), Unmeasured::NoCluster);
 }
@@ -201,7 +202,7 @@ async fn a_pod_that_does_not_answer_is_skipped() {
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
     deployment.sandbox.set_fault_injector(Some(Arc::new(UnreachablePods(all))));
     let error = measure_once(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerUnusable);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
     let text = format!("{} gave the API server no answer (status 503)", first.asked);
     assert_eq!(error.to_string(), text);
 }

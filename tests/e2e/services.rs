@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::connectivity::{Carried, Readiness, Service, is_pod, is_service, translates};
+use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Carried, Readiness, Service};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
@@ -169,8 +170,8 @@ async fn forbidden_reads_are_reported() {
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath(forbidden))));
         let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
-        assert_eq!(error.code(), Code::GoldpingerRefused, "{forbidden}: {error}");
-        assert!(error.remedy().contains("pods/proxy"));
+        assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
+        assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }
     // A plan needs neither.
     deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath("/endpointslices"))));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stargate::apply::Applied;
 use stargate::apply::events::Outcome;
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, Work, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
@@ -171,7 +171,7 @@ async fn operations_on_protected_or_missing_workers_are_refused() {
         for work in [Work::Repave, Work::Reboot] {
             let plan = deployment.refresh_and_plan(&options(work, &[FIRST])).await.plan;
             assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", summary(&plan));
-            let codes: Vec<Code> = plan.blocked.iter().map(|it| it.code).collect();
+            let codes: Vec<Code> = plan.blocked.iter().map(|it| it.failure.code).collect();
             assert_eq!(codes, [code], "{work:?}: {}", summary(&plan));
         }
     }
@@ -197,7 +197,7 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     let begin = tokio::time::Instant::now();
     let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
     let outcome = applied.outcomes.values().next().unwrap();
-    let Outcome::Failed { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Failed(Failure { message: reason, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("default/shop-1; disruption budgets hold"), "{reason}");
     assert!(begin.elapsed() >= Duration::from_secs(300), "{:?}", begin.elapsed());
     assert_eq!(deployment.sandbox.read(|sandbox| sandbox.hosts.get(FIRST).unwrap().boots), 0);

@@ -42,7 +42,7 @@ async fn a_plan_ends_within_a_minute_and_takes_nothing_away() {
         let start = Instant::now();
         let plan = deployment.plan(false).await.plan;
         let took = start.elapsed();
-        let gaps: Vec<&str> = plan.gaps.iter().map(|gap| gap.reason.as_str()).collect();
+        let gaps: Vec<&str> = plan.gaps.iter().map(|gap| gap.failure.message.as_str()).collect();
         let mut wrong = Vec::new();
         let mut check = |holds: bool, what: String| wrong.extend((!holds).then_some(what));
         check(took <= PLAN_TIME + ASKED_TIME, format!("it took {took:?}"));

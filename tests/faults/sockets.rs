@@ -300,16 +300,20 @@ async fn plans_end_whatever_happens_on_the_wire() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Deletions in the cluster are waited for up to five minutes, in each of the
+/// ten rounds that an apply may take.
+const MAX_APPLY_TIME: Duration = Duration::from_secs(1_200);
+
 /// Applies and destroys with one service broken once the plan is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applies_end_whatever_happens_on_the_wire() {
     if !crate::everything() {
         return;
     }
-    let kinds = Fault::ON_THE_WIRE.into_iter().chain(Fault::IN_MEMORY);
+    // The others need no socket, and are taken in virtual time.
+    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::Silent]);
     let cases = kinds.flat_map(|fault| {
-        let apis = Api::ALL.into_iter().filter(move |api| fault.applies_to(*api));
-        apis.flat_map(move |api| [(api, fault, false), (api, fault, true)])
+        Api::ALL.into_iter().flat_map(move |api| [(api, fault, false), (api, fault, true)])
     });
     let runs = stream::iter(cases).map(|(api, fault, destroying)| async move {
         let deployment = behind_sockets(a_second()).await;
@@ -317,7 +321,7 @@ async fn applies_end_whatever_happens_on_the_wire() {
         let planned = deployment.plan(destroying).await;
         deployment.proxy.arm(api, fault);
         let run = deployment.apply(destroying, planned);
-        let ended = tokio::time::timeout(Duration::from_secs(120), run).await;
+        let ended = tokio::time::timeout(MAX_APPLY_TIME, run).await;
         let case = format!("{api} {fault:?}, destroying: {destroying}");
         let Ok(applied) = ended else { return vec![format!("{case}: it does not end")] };
         let gone = before.difference(&deployment.objects()).count();
@@ -326,7 +330,7 @@ async fn applies_end_whatever_happens_on_the_wire() {
         }
         Vec::new()
     });
-    let wrong: Vec<String> = runs.buffer_unordered(8).concat().await;
+    let wrong: Vec<String> = runs.buffer_unordered(12).concat().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -338,6 +342,6 @@ async fn the_bomb_is_a_valid_one() {
     let deployment = behind_sockets(settings).await;
     deployment.proxy.arm(Api::Azure, Fault::GzipBomb);
     let plan = deployment.plan(false).await.plan;
-    let reasons: Vec<&str> = plan.gaps.iter().map(|gap| gap.reason.as_str()).collect();
+    let reasons: Vec<&str> = plan.gaps.iter().map(|gap| gap.failure.message.as_str()).collect();
     assert!(reasons.iter().any(|reason| reason.contains("larger than 24 MiB")), "{reasons:?}");
 }

@@ -90,9 +90,10 @@ fn render(
 /// state unknown.
 fn errors(plan: &Plan) -> Vec<String> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
+    let errors = errors
+        .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
     let gap = |gap: &crate::inventory::Gap| {
-        format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
+        format!("{} could not be read: {}; {}", gap.source, gap.failure.message, gap.failure.remedy)
     };
     plan.unexplained_gaps().map(gap).chain(errors).collect()
 }

@@ -46,8 +46,12 @@ fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> 
     let shown = ReachabilityReportText { report: ways };
     match format {
         PlanFormat::Text => {
-            let options =
-                plan_text::Options { style: ui.style(), purpose: Purpose::Drift, full: false };
+            let options = plan_text::Options {
+                style: ui.style(),
+                purpose: Purpose::Drift,
+                full: false,
+                verbose: ui.verbosity() > 0,
+            };
             plan_text::render_drift(plan, shown, options)
         }
         PlanFormat::Json => drift_json::render(plan, shown),

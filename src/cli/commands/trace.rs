@@ -13,9 +13,10 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::{Breach, Carried, PathModel, Service, is_service, usual};
+use crate::connectivity::{Breach, PathModel, is_service, usual};
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service};
 use crate::plan::PlanOptions;
 use crate::plan::impact::{
     IntermediateState, Projection, Question, breaches, find_remedy, path_model,
@@ -168,7 +169,10 @@ fn render(
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
-        error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
+        error.hint(format!(
+            "{} could not be read: {}; {}",
+            gap.source, gap.failure.message, gap.failure.remedy
+        ))
     })
 }
 

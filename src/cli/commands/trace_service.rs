@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use super::trace::breaches_on_path;
 use crate::cli::error::CliError;
-use crate::connectivity::{
-    Carried, NoPort, PathModel, Service, ServicePort, Target, is_pod, translates,
-};
+use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service, ServicePort};
 use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, Projection, Question, Remedy, breaches, find_remedy};
 use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, outcome_key};

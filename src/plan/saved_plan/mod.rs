@@ -58,7 +58,7 @@ use seal::{Digesting, Seal, TokenDigest};
 use texts::{Counts, Table};
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// A plan and what it was made from. What is only written can borrow its plan.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,7 @@ use super::error::{About, ClusterCause, ClusterError};
 use super::request::{apis, failed};
 use super::request_layer::Streamed;
 use super::{ClusterClient, text_at};
-use crate::connectivity::{Failure, Measurement, Pinged, Pinger};
+use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 
 /// The label that Goldpinger's manifests, ours and its own, put on its pods.
 const SELECTOR: &str = "app=goldpinger";
@@ -250,13 +250,13 @@ impl PodResult {
         }
         let says = |words: &[&str]| words.iter().any(|word| self.error.contains(word));
         Pinged::Failed(if says(&["deadline exceeded", "timeout", "timed out"]) {
-            Failure::TimedOut
+            PingFailure::TimedOut
         } else if says(&["refused", "reset by peer", "EOF"]) {
-            Failure::Refused
+            PingFailure::Refused
         } else if says(&["no route to host", "unreachable"]) {
-            Failure::NoRoute
+            PingFailure::NoRoute
         } else {
-            Failure::Other
+            PingFailure::Other
         })
     }
 }

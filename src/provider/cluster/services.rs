@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::ClusterError;
 use super::request::apis;
 use super::{ClusterClient, text_at};
-use crate::connectivity::{Carried, Endpoint, Readiness, Service, ServicePort};
+use crate::inventory::{Carried, Endpoint, Readiness, Service, ServicePort};
 
 /// The label of a slice that names its service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";

@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::super::HostScript;
-use crate::topology::model::PackageSource;
+use crate::resource::settings::PackageSource;
 
 /// Recorded in place of an archive's digest if the plugins were preinstalled.
 pub(super) const PREINSTALLED: &str = "preinstalled";
