@@ -9,7 +9,7 @@ use super::ApiResponse;
 use super::arm::ArmContext;
 use super::controllers;
 use super::controllers::cluster::seconds;
-use super::identity::{self, ShownCertificates};
+use super::identity::{self, PresentedCertificates};
 use super::kubernetes::{KubernetesResponse, UserInfo};
 use super::network;
 use super::state::SandboxState;
@@ -78,8 +78,8 @@ fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timesta
         }),
         Some(token) => tokens::user(store, token, now),
         None => {
-            let shown = request.extensions().get::<ShownCertificates>();
-            shown.and_then(|shown| identity::user(shown, &access.instance, now))
+            let presented = request.extensions().get::<PresentedCertificates>();
+            presented.and_then(|presented| identity::user(presented, &access.instance, now))
         }
     };
     let Some(user) = user else {

@@ -17,11 +17,15 @@ use super::kubernetes::UserInfo;
 /// The certificate chain of a client's connection, the client's own certificate first. The client
 /// has proved that it has the key. Whether the cluster issued the certificate is not checked yet.
 #[derive(Debug, Clone)]
-pub(crate) struct ShownCertificates(pub(crate) Arc<Vec<CertificateDer<'static>>>);
+pub(crate) struct PresentedCertificates(pub(crate) Arc<Vec<CertificateDer<'static>>>);
 
 /// The user in the certificate, if the cluster issued it.
-pub(crate) fn user(shown: &ShownCertificates, instance: &str, now: Timestamp) -> Option<UserInfo> {
-    let (own, between) = shown.0.split_first()?;
+pub(crate) fn user(
+    presented: &PresentedCertificates,
+    instance: &str,
+    now: Timestamp,
+) -> Option<UserInfo> {
+    let (own, between) = presented.0.split_first()?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority(instance).as_bytes()).ok()?).ok()?;
     let provider = Arc::new(ring::default_provider());

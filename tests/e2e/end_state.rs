@@ -420,13 +420,14 @@ async fn only_a_worker_s_router_advertises_its_address() {
 async fn routers_are_configured_as_the_topology_specifies() {
     for deployment in &both().await {
         let state = StateQuery::of(deployment);
-        let hidden = deployment.topology.network.source_addresses == SourceAddresses::Masquerade;
+        let masquerade =
+            deployment.topology.network.source_addresses == SourceAddresses::Masquerade;
         let routers = state.datacenters().iter().map(|it| it.router.name.as_str());
         for name in routers.chain([deployment.topology.cluster.router.name.as_str()]) {
             let host = state.host(name);
             let tailscale = host.tailscale.as_ref().unwrap();
-            assert_eq!(host.firewall.masquerade, hidden, "{name}");
-            assert_eq!(tailscale.snat_subnet_routes, hidden, "{name}");
+            assert_eq!(host.firewall.masquerade, masquerade, "{name}");
+            assert_eq!(tailscale.snat_subnet_routes, masquerade, "{name}");
             assert!(host.kernel.ip_forwarding && host.firewall.mss_clamp, "{name}");
             assert!(tailscale.accept_routes && !host.kernel.send_redirects, "{name}");
         }

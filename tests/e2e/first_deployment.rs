@@ -35,7 +35,7 @@ fn aks_pod(deployment: &Deployment, planned: &stargate::pipeline::Planned) -> Ip
 
 /// The result of a trace and of the plan.
 struct Diagnosis {
-    trip: RoundTrip,
+    round_trip: RoundTrip,
     resource: Option<String>,
     find_remedy: Vec<String>,
     notes: Vec<(Rule, String)>,
@@ -43,7 +43,7 @@ struct Diagnosis {
 
 impl Diagnosis {
     fn cause(&self) -> (Direction, Cause) {
-        match self.trip.broken() {
+        match self.round_trip.broken() {
             Some((hops, Verdict::Dropped(drop))) => (hops, drop.cause.clone()),
             other => panic!("it is dropped: {other:?}"),
         }
@@ -60,9 +60,10 @@ async fn diagnose(deployment: &Deployment) -> Diagnosis {
     };
     let sources = planned.paths(&deployment.topology);
     let model = model(deployment, &planned, &IntermediateState::Observed);
-    let trip = question.walk(&model).unwrap();
-    let named = trip.broken().map(|(_, verdict)| addresses(&model, verdict)).unwrap_or_default();
-    let remedies = match trip.broken().map(|_| find_remedy(sources, question)) {
+    let round_trip = question.walk(&model).unwrap();
+    let named =
+        round_trip.broken().map(|(_, verdict)| addresses(&model, verdict)).unwrap_or_default();
+    let remedies = match round_trip.broken().map(|_| find_remedy(sources, question)) {
         Some(Remedy::Apply(changes)) => changes.iter().map(ToString::to_string).collect(),
         Some(other) => panic!("the plan has no remedy: {other:?}"),
         None => Vec::new(),
@@ -74,7 +75,7 @@ async fn diagnose(deployment: &Deployment) -> Diagnosis {
             .into_iter()
             .map(|breach| (breach.rule, breach.address.to_string()))
             .collect(),
-        trip,
+        round_trip,
     }
 }
 
@@ -82,7 +83,11 @@ async fn diagnose(deployment: &Deployment) -> Diagnosis {
 async fn assert_repaired(deployment: &Deployment) {
     deployment.apply(&RefreshOptions::deep()).await;
     let diagnose = diagnose(deployment).await;
-    assert!(diagnose.trip.reached() && diagnose.notes.is_empty(), "{:?}", diagnose.trip.broken());
+    assert!(
+        diagnose.round_trip.reached() && diagnose.notes.is_empty(),
+        "{:?}",
+        diagnose.round_trip.broken()
+    );
 }
 
 fn host(sandbox: &mut SandboxState, name: &str, change: impl FnOnce(&mut Host)) {
@@ -106,7 +111,7 @@ async fn a_server_that_names_its_router_by_host_name() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.inject(Fault::ServerRouterIpHostname, Some(WORKER));
     let diagnose = diagnose(&deployment).await;
-    assert!(diagnose.trip.reached(), "packets are still forwarded");
+    assert!(diagnose.round_trip.reached(), "packets are still forwarded");
     assert_eq!(
         diagnose.notes,
         [(Rule::ServerRouterAddressCurrent, format!("server/dc1/{WORKER}"))]
@@ -158,7 +163,7 @@ async fn a_cilium_node_without_pods() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.inject(Fault::CiliumNodeEmpty, Some(WORKER));
     let diagnose = diagnose(&deployment).await;
-    assert!(diagnose.trip.reached());
+    assert!(diagnose.round_trip.reached());
     assert_eq!(diagnose.notes, [(Rule::CiliumNodePodCidrSet, format!("cilium-node/dc1/{WORKER}"))]);
     assert_repaired(&deployment).await;
 }
@@ -223,10 +228,10 @@ async fn no_routes_to_workers_in_the_datacenter() {
 async fn an_aks_node_needs_no_kernel_route() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     let diagnose = diagnose(&deployment).await;
-    assert!(diagnose.trip.reached());
-    let first = format!("{:?}", diagnose.trip.forward.hops[0]);
+    assert!(diagnose.round_trip.reached());
+    let first = format!("{:?}", diagnose.round_trip.forward.hops[0]);
     assert!(first.contains("prefix: 0.0.0.0/0"), "{first}");
-    let second = format!("{:?}", diagnose.trip.forward.hops[1]);
+    let second = format!("{:?}", diagnose.round_trip.forward.hops[1]);
     assert!(second.contains("prefix: 10.244.64.0/20"), "{second}");
 }
 

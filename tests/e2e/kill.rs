@@ -28,7 +28,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn keep(&self, effect: &Call) {
+    fn record(&self, effect: &Call) {
         let Some(sandbox) = self.sandbox.get().filter(|_| effect.writes()) else { return };
         let moment = KillPoint {
             effect: format!("{effect:?}"),
@@ -42,14 +42,14 @@ impl Recorder {
 impl FaultInjector for Recorder {
     fn before(&self, effect: &Call) -> Disposition {
         if !self.after {
-            self.keep(effect);
+            self.record(effect);
         }
         Disposition::Pass
     }
 
     fn after(&self, effect: &Call) -> Delivery {
         if self.after {
-            self.keep(effect);
+            self.record(effect);
         }
         Delivery::Deliver
     }

@@ -98,7 +98,7 @@ async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
     }
 }
 
-/// A plan that somebody approved for the clamp alone, as a file could hold it.
+/// The plan reduced to the repair of the MSS clamping, as if a user had approved only that.
 fn only_the_clamp(plan: &Plan) -> Plan {
     let mut contents = serde_json::to_value(plan).unwrap();
     contents["reachability"] = serde_json::to_value(Reachability::default()).unwrap();

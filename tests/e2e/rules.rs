@@ -165,8 +165,8 @@ async fn unread_facts_are_reported() {
     let deployment = Deployment::of(EXAMPLE, healthy.clone());
     let (pairs, shallow) = summary(&deployment, RefreshOptions::default()).await;
     assert_eq!(pairs.unknown, 0);
-    let vouched: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
-    assert_eq!(vouched, [(Rule::CniConfigActive, &Why::Vouched)]);
+    let inferred: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
+    assert_eq!(inferred, [(Rule::CniConfigActive, &Why::Vouched)]);
     assert_eq!(summary(&deployment, RefreshOptions::deep()).await.1, []);
     for (api, source, rule) in [
         ("azure", Source::Azure, Rule::IpForwardingEnabled),

@@ -225,13 +225,13 @@ async fn service_table(api: Api, fault: Fault, source: Source, rows: Vec<(u16, V
     for (status, body, code) in rows {
         let with = Disposition::Answer { status, body: body.to_string() };
         let refuses = Refuses { target: Target::Service(api), with, only_writes: false };
-        let shown = refused(&sandbox, fault, &source, refuses).await;
-        assert_eq!(shown, Shown::all(code), "{status} {body}");
+        let rendered = refused(&sandbox, fault, &source, refuses).await;
+        assert_eq!(rendered, Shown::all(code), "{status} {body}");
     }
     let refuses =
         Refuses { target: Target::Service(api), with: Disposition::Lose, only_writes: false };
-    let shown = refused(&sandbox, fault, &source, refuses).await;
-    assert_eq!(shown, Shown::all(Code::ServiceUnreachable), "no answer from {api}");
+    let rendered = refused(&sandbox, fault, &source, refuses).await;
+    assert_eq!(rendered, Shown::all(Code::ServiceUnreachable), "no answer from {api}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,8 +262,8 @@ async fn an_error_of_a_host_has_one_code() {
         let deployment = Deployment::of(EXAMPLE, sandbox.clone());
         deployment.inject(Fault::MasqueradeMissing, Some(ROUTER));
         let sandbox = deployment.copy_of_state();
-        let shown = refused(&sandbox, Fault::ForwardingOff, &source, refuses);
-        assert_eq!(shown.await, Shown::all(code), "{text}");
+        let rendered = refused(&sandbox, Fault::ForwardingOff, &source, refuses);
+        assert_eq!(rendered.await, Shown::all(code), "{text}");
     }
 }
 

@@ -23,8 +23,8 @@ use crate::connectivity::{model, pod};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 async fn service(planned: &Planned, address: &str) -> Result<Option<Service>, ClusterError> {
-    let door = &planned.observation.cluster_access().unwrap().client;
-    door.service_at(address.parse().unwrap()).await
+    let client = &planned.observation.cluster_access().unwrap().client;
+    client.service_at(address.parse().unwrap()).await
 }
 
 /// The cluster IP of a service.
@@ -166,10 +166,10 @@ async fn forbidden_reads_are_reported() {
         let error = service(&planned, "10.0.0.10").await.unwrap_err();
         assert!(error.is_refused(), "{forbidden}: {error}");
     }
-    let door = &planned.observation.cluster_access().unwrap().client;
+    let client = &planned.observation.cluster_access().unwrap().client;
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath(forbidden))));
-        let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
+        let error = measure(client.as_ref(), None, |_| ()).await.unwrap_err();
         assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
         assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }

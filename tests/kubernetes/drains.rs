@@ -99,8 +99,8 @@ async fn a_budget(server: &ApiServer, check_log: &mut CheckLog) {
     let expected =
         DrainReport { remaining: needed.clone(), budgets: needed, ..DrainReport::default() };
     check_log.equals("the drain reports the remaining pods", drained, Ok(expected));
-    let gone = server.admin.delete(&format!("{BUDGETS}/needed")).await;
-    check_log.equals("the budget is deleted", gone.code, 200);
+    let deleted = server.admin.delete(&format!("{BUDGETS}/needed")).await;
+    check_log.equals("the budget is deleted", deleted.code, 200);
     let requested = server.stargate_client.evict("theirs", "needed").await;
     check_log.equals("and the pod is evicted", requested, Ok(true));
 }

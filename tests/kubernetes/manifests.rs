@@ -260,8 +260,8 @@ pub(crate) async fn remove(server: &ApiServer, check_log: &mut CheckLog) {
     for manifest in all.into_iter().rev() {
         let name = manifest.object_name().to_string();
         let namespace = manifest.namespace.as_deref();
-        let gone = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
-        check_log.equals(&format!("{name} is deleted"), gone, Ok(()));
+        let deleted = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
+        check_log.equals(&format!("{name} is deleted"), deleted, Ok(()));
         let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
         check_log.equals(&format!("{name} no longer exists"), read, Ok(None));
         let again = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;

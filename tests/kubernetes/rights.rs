@@ -23,8 +23,8 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         let what = format!("a token may {verb} requests/{subresource}");
         check_log.equals(&what, allowed, expected);
     }
-    let quiet = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
-    check_log.equals("no binding approves automatically", quiet, Ok(false));
+    let no_approval = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+    check_log.equals("no binding approves automatically", no_approval, Ok(false));
     bind(server, check_log, "lab:approves-first", APPROVES_FIRST, "system:bootstrappers").await;
     let mut warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
     // The authoriser sees a new binding with a short delay.
@@ -36,8 +36,8 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
     }
     check_log.equals("a foreign binding that approves is detected", warned, Ok(true));
-    let gone = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
-    check_log.equals("the binding is deleted", gone.code, 200);
+    let deleted = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
+    check_log.equals("the binding is deleted", deleted.code, 200);
     for _ in 0..50 {
         if server.stargate_client.subject_access_review_bootstrap_autoapproves().await == Ok(false)
         {

@@ -124,8 +124,8 @@ impl Coverage {
         let kinds: BTreeSet<&str> = state.faults.iter().map(|(kind, _)| *kind).collect();
         kinds.into_iter().for_each(|kind| *self.faults.entry(kind).or_default() += 1);
         let network = state.spec.network();
-        for trip in &predicted.trips {
-            self.add_trip(&network, trip);
+        for round_trip in &predicted.trips {
+            self.add_trip(&network, round_trip);
         }
         self.observations += predicted.observations();
         if !compared.disagreements.is_empty() {
@@ -135,9 +135,9 @@ impl Coverage {
         }
     }
 
-    fn add_trip(&mut self, network: &Network, trip: &RoundTrip) {
+    fn add_trip(&mut self, network: &Network, round_trip: &RoundTrip) {
         self.pairs += 1;
-        match trip.broken() {
+        match round_trip.broken() {
             None => self.reached += 1,
             Some((way, verdict)) => {
                 let lost = match way {

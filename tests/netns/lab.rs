@@ -187,10 +187,10 @@ impl Lab {
         self.trails(&received)
     }
 
-    fn await_idle(&mut self, state: u32, quiet: Duration) -> Received {
+    fn await_idle(&mut self, state: u32, idle: Duration) -> Received {
         let mut before = None;
         loop {
-            sleep(quiet);
+            sleep(idle);
             let fabrics = FABRICS.map(|(_, name)| name);
             let ends = self.remotes.keys().filter(|name| !fabrics.contains(&name.as_str()));
             let reports =

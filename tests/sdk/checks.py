@@ -17,7 +17,7 @@ class Checks:
             self.passed += 1
             return
         self.failed += 1
-        detail = "" if seen is None else f": saw {seen!r}"
+        detail = f": saw {seen!r}" if seen is not None else ""
         print(f"FAILED: {claim}{detail}", file=sys.stderr)
 
     def equal(self, claim, seen, wanted):

@@ -30,15 +30,15 @@ fn bare_hosts_become_a_datacenter() {
         }
         // A second apply has nothing to do and writes nothing.
         let files = "cd /etc && find . -newer /etc/lab-installed ! -type d -printf '%p %T@\n'";
-        let look = |lab: &Lab| -> Vec<String> {
+        let snapshot = |lab: &Lab| -> Vec<String> {
             [ROUTER, WORKERS[0].0, WORKERS[1].0]
                 .map(|host| lab.machines.sh(host, &format!("{files}; ip route show table all")))
                 .to_vec()
         };
-        let (before, writes) = (look(lab), lab.deployment.writes());
+        let (before, writes) = (snapshot(lab), lab.deployment.writes());
         lab.done();
         iterate(lab).await;
         assert_eq!(lab.done(), Vec::<String>::new());
-        assert_eq!((look(lab), lab.deployment.writes()), (before, writes));
+        assert_eq!((snapshot(lab), lab.deployment.writes()), (before, writes));
     });
 }

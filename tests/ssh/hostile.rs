@@ -44,9 +44,9 @@ fn invalid_probe_output_is_refused() {
 fn a_worker_with_another_host_name_is_not_changed() {
     run_isolated("hostile::a_worker_that_calls_itself_another_one_is_left_alone", async |lab| {
         iterate(lab).await;
-        for (name, shown) in [("attic-b", "attic-b"), ("\u{1b}[2Jattic-a", "attic-a")] {
+        for (name, rendered) in [("attic-b", "attic-b"), ("\u{1b}[2Jattic-a", "attic-a")] {
             lab.machines.sh(FAULTY, &format!("printf '{name}' >/proc/sys/kernel/hostname"));
-            let why = ["calls itself", shown];
+            let why = ["calls itself", rendered];
             assert_only_healthy_is_repaired(lab, &why, async |lab| {
                 lab.machines.sh(FAULTY, &format!("hostname {SICK}"));
             })

@@ -113,9 +113,9 @@ fn no_secret_is_left_or_logged() {
         assert!(secrets.len() >= 4, "a key, and a token for each join");
         assert!(observed.iter().any(|words| contains(words, "tailscale")), "it was looked at");
         for secret in &secrets {
-            let shown = observed.iter().find(|words| contains(words, secret));
-            let shown = shown.map(|words| String::from_utf8_lossy(words).into_owned());
-            assert_eq!(shown, None);
+            let rendered = observed.iter().find(|words| contains(words, secret));
+            let rendered = rendered.map(|words| String::from_utf8_lossy(words).into_owned());
+            assert_eq!(rendered, None);
         }
     });
 }

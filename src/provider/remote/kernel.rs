@@ -46,7 +46,7 @@ impl Route {
     }
 
     /// The route in the syntax of `ip`, without control characters.
-    fn shown(&self) -> String {
+    fn rendered(&self) -> String {
         let mut words = vec![self.dst.clone()];
         let mut add = |name: &str, value: Option<String>| {
             words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
@@ -78,7 +78,9 @@ pub(super) fn routes_of_others(
     let ours = ROUTE_PROTOCOL.to_string();
     let routes: Vec<Route> = output.json("main_table")?.unwrap_or_default();
     let others = routes.into_iter().filter(|route| route.protocol.as_ref() != Some(&ours));
-    Ok(others.filter_map(|route| Some(((route.prefix()?, route.metric), route.shown()))).collect())
+    Ok(others
+        .filter_map(|route| Some(((route.prefix()?, route.metric), route.rendered())))
+        .collect())
 }
 
 /// Routes with stargate's protocol number in table main.

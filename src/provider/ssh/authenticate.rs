@@ -13,7 +13,7 @@ use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicK
 use tokio::net::UnixStream;
 
 use super::error::SshError;
-use super::handler::{Client, Ending, protocol_message};
+use super::handler::{Client, DisconnectReason, protocol_message};
 use super::host_keys::fingerprint;
 use super::identity::{KeyFile, KeyState};
 use super::settings::SshSettings;
@@ -25,7 +25,7 @@ pub(super) struct Login<'a> {
     pub(super) target: &'a HostTarget,
     pub(super) settings: &'a SshSettings,
     pub(super) key_files: &'a [KeyFile],
-    pub(super) ending: &'a Ending,
+    pub(super) ending: &'a DisconnectReason,
     /// The attempts and their results, for troubleshooting.
     pub(super) tried: Vec<String>,
     /// The keys that the host has refused.
@@ -152,8 +152,8 @@ impl Login<'_> {
         let name = named(&format!("the agent's key {comment}"), key);
         let hash = self.rsa_hash(key).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
-        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
-        let outcome = match tokio::time::timeout(limit, asked).await {
+        let requested = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
+        let outcome = match tokio::time::timeout(limit, requested).await {
             Ok(outcome) => outcome,
             Err(_) => return Err(self.silent()),
         };
@@ -168,27 +168,31 @@ impl Login<'_> {
     }
 
     async fn try_file(&mut self, file: &KeyFile) -> Result<NextStep, SshError> {
-        let shown = file.path().display().to_string();
+        let rendered = file.path().display().to_string();
         let passphrases = &self.settings.passphrases;
         let mut state = file.read(passphrases).await;
         if let KeyState::Locked(public) = &state {
-            if let Some(next) = self.probe(&shown, public).await? {
+            if let Some(next) = self.probe(&rendered, public).await? {
                 return Ok(next);
             }
             // The host accepts the key, so asking for the passphrase is worthwhile.
             state = file.unlock(passphrases).await;
         }
         match state {
-            KeyState::Ready(key) => self.try_key(&shown, key).await,
+            KeyState::Ready(key) => self.try_key(&rendered, key).await,
             KeyState::Unusable(reason) => {
-                self.tried.push(format!("{shown}: {reason}"));
+                self.tried.push(format!("{rendered}: {reason}"));
                 Ok(NextStep::Continue)
             }
             KeyState::Unread | KeyState::Locked(_) => Ok(NextStep::Continue),
         }
     }
 
-    async fn try_key(&mut self, shown: &str, key: Arc<PrivateKey>) -> Result<NextStep, SshError> {
+    async fn try_key(
+        &mut self,
+        rendered: &str,
+        key: Arc<PrivateKey>,
+    ) -> Result<NextStep, SshError> {
         let public = key.public_key().clone();
         if self.offered.contains(&public.public_key_bytes()) {
             return Ok(NextStep::Continue);
@@ -196,30 +200,35 @@ impl Login<'_> {
         let hash = self.rsa_hash(&public).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
         let key = PrivateKeyWithHashAlg::new(key, hash);
-        let asked = self.handle.authenticate_publickey(user, key);
-        match tokio::time::timeout(limit, asked).await {
-            Ok(Ok(result)) => self.next_after_response(named(shown, &public), &public, result),
+        let requested = self.handle.authenticate_publickey(user, key);
+        match tokio::time::timeout(limit, requested).await {
+            Ok(Ok(result)) => self.next_after_response(named(rendered, &public), &public, result),
             Ok(Err(error)) => Err(self.broken(&error.into())),
             Err(_) => Err(self.silent()),
         }
     }
 
     /// Asks whether the host accepts a key; `None` if it does.
-    async fn probe(&mut self, shown: &str, key: &PublicKey) -> Result<Option<NextStep>, SshError> {
+    async fn probe(
+        &mut self,
+        rendered: &str,
+        key: &PublicKey,
+    ) -> Result<Option<NextStep>, SshError> {
         if self.offered.contains(&key.public_key_bytes()) {
             return Ok(Some(NextStep::Continue));
         }
         let hash = self.rsa_hash(key).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
         let mut probe = Probe;
-        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, &mut probe);
-        let outcome = match tokio::time::timeout(limit, asked).await {
+        let requested =
+            self.handle.authenticate_publickey_with(user, key.clone(), hash, &mut probe);
+        let outcome = match tokio::time::timeout(limit, requested).await {
             Ok(outcome) => outcome,
             Err(_) => return Err(self.silent()),
         };
         match outcome {
             Err(AcceptedKey) => Ok(None),
-            Ok(result) => self.next_after_response(named(shown, key), key, result).map(Some),
+            Ok(result) => self.next_after_response(named(rendered, key), key, result).map(Some),
         }
     }
 

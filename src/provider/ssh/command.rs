@@ -319,8 +319,8 @@ mod tests {
     fn a_command_does_not_print_its_input() {
         let command = RemoteCommand::script("join", "token=marked-script")
             .stdin_secret(&Secret::new("marked-input"));
-        let shown = format!("{command:?}");
-        assert!(shown.contains("join") && !shown.contains("marked"), "{shown}");
+        let rendered = format!("{command:?}");
+        assert!(rendered.contains("join") && !rendered.contains("marked"), "{rendered}");
     }
 
     #[test]

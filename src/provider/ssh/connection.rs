@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::authenticate::Login;
 use super::dial::dial;
 use super::error::SshError;
-use super::handler::{Client, ClientError, Ending, protocol_message};
+use super::handler::{Client, ClientError, DisconnectReason, protocol_message};
 use super::host_keys::HostKeyVerifier;
 use super::identity::KeyFile;
 use super::settings::SshSettings;
@@ -38,7 +38,7 @@ const WINDOW_BYTES: u32 = 1024 * 1024;
 /// An authenticated connection.
 pub(super) struct Connection {
     handle: Handle<Client>,
-    ending: Ending,
+    ending: DisconnectReason,
     /// One permit for each command that may run concurrently.
     sessions: Arc<Semaphore>,
     width: AtomicUsize,
@@ -65,7 +65,7 @@ impl Connection {
     ) -> Result<Self, SshError> {
         let verifier = HostKeyVerifier::of(target, &settings.known_hosts).await?;
         let config = Arc::new(config(settings, &verifier)?);
-        let ending = Ending::default();
+        let ending = DisconnectReason::default();
         let client = Client { verifier, ending: ending.clone() };
         let made = async {
             match &jump {
@@ -109,9 +109,9 @@ impl Connection {
     async fn forward(&self, target: &HostTarget) -> Result<ChannelStream<Msg>, SshError> {
         self.touch();
         let address = target.address.to_string();
-        let asked =
+        let requested =
             self.handle.channel_open_direct_tcpip(address, target.port.into(), "127.0.0.1", 0);
-        match asked.await {
+        match requested.await {
             Ok(channel) => Ok(channel.into_stream()),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 let protocol_message = match reason {

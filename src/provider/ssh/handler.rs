@@ -10,9 +10,9 @@ use crate::provider::printable;
 
 /// Why a connection ended, for its remaining users.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ending(Arc<Mutex<Option<String>>>);
+pub(super) struct DisconnectReason(Arc<Mutex<Option<String>>>);
 
-impl Ending {
+impl DisconnectReason {
     fn note(&self, reason: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
@@ -27,7 +27,7 @@ impl Ending {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) verifier: HostKeyVerifier,
-    pub(super) ending: Ending,
+    pub(super) ending: DisconnectReason,
 }
 
 /// Why a connection failed.

@@ -160,7 +160,7 @@ impl HostKeyError {
 }
 
 /// A key's kind and SHA256 fingerprint.
-pub(super) fn shown(kind: &str, blob: &[u8]) -> String {
+pub(super) fn rendered(kind: &str, blob: &[u8]) -> String {
     format!("{kind} {}", fingerprint(blob))
 }
 
@@ -197,10 +197,10 @@ impl Pin {
         }
     }
 
-    fn shown(&self) -> String {
+    fn rendered(&self) -> String {
         match self {
             Self::Fingerprint(text) => text.clone(),
-            Self::Key { kind, blob } => shown(kind, blob),
+            Self::Key { kind, blob } => rendered(kind, blob),
         }
     }
 }
@@ -325,7 +325,7 @@ impl HostKeyVerifier {
                 let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
                 Err(HostKeyError::Unknown {
                     hostname: self.hostname.clone(),
-                    presented: shown(&kind_of(presented), &presented.public_key_bytes()),
+                    presented: rendered(&kind_of(presented), &presented.public_key_bytes()),
                     looked_in: files.join(" or "),
                 })
             }
@@ -335,7 +335,7 @@ impl HostKeyVerifier {
     fn compare(&self, keys: &Keys, presented: &PublicKey) -> Result<KeyStatus, HostKeyError> {
         let blob = presented.public_key_bytes();
         let hostname = self.hostname.clone();
-        let presented = shown(&kind_of(presented), &blob);
+        let presented = rendered(&kind_of(presented), &blob);
         let all = || keys.deciding.iter().chain(&keys.allowing);
         if let Some(key) = all().find(|key| key.revoked && key.blob == blob) {
             return Err(HostKeyError::Revoked {
@@ -349,14 +349,14 @@ impl HostKeyVerifier {
         if let Some(pin) = &self.pin {
             return match pin.is(&blob) {
                 true => Ok(KeyStatus::Known),
-                false => changed(pin.shown(), "the topology".to_owned()),
+                false => changed(pin.rendered(), "the topology".to_owned()),
             };
         }
         if all().any(|key| !key.revoked && key.blob == blob) {
             return Ok(KeyStatus::Known);
         }
         match keys.deciding.iter().find(|key| !key.revoked) {
-            Some(key) => changed(shown(&key.kind, &key.blob), key.place.to_string()),
+            Some(key) => changed(rendered(&key.kind, &key.blob), key.place.to_string()),
             None => Ok(KeyStatus::Unknown),
         }
     }

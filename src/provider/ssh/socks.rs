@@ -275,9 +275,9 @@ mod tests {
             (&[5, 7], "does not speak SOCKS5"),
             (&[5, 0, 5, 0, 0, 9], "does not speak SOCKS5"),
         ] {
-            let shown =
+            let rendered =
                 connect_with_answers(&proxy, &name, answers).await.0.unwrap_err().to_string();
-            assert!(shown.contains(expected), "{shown}");
+            assert!(rendered.contains(expected), "{rendered}");
         }
         let long = HostAddress::Name("x".repeat(256));
         assert!(matches!(

@@ -229,9 +229,9 @@ mod tests {
             client.get(&format!("{node_group}/providers/Microsoft.Network/virtualNetworks"));
         let subnet = &listed.body["value"][0]["properties"]["subnets"][0];
         assert_eq!(subnet["properties"]["addressPrefix"], "10.224.0.0/16");
-        let shown = client.get(&path).body;
-        assert_eq!(shown["properties"]["currentKubernetesVersion"], "1.33.5");
-        assert_eq!(shown["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
+        let rendered = client.get(&path).body;
+        assert_eq!(rendered["properties"]["currentKubernetesVersion"], "1.33.5");
+        assert_eq!(rendered["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
         client.destroy(&path);
         assert_eq!(client.get(node_group).status, 404);
         assert_eq!(client.get(GROUP).status, 200);

@@ -16,9 +16,9 @@ const LIFETIME_SECONDS: u32 = 3599;
 
 /// Accepts any request with a bearer token other than the refused one.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|shown| {
-        let (scheme, token) = shown.split_once(' ')?;
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = authorization.and_then(|authorization| {
+        let (scheme, token) = authorization.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \

@@ -13,8 +13,8 @@ use super::operations::{OperationEffect, OperationStart};
 use super::path::{Action, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, SUBSCRIPTION, TENANT, credentials, etags, groups, list, network, removal,
-    render, responses, write,
+    ArmContext, ArmStore, SUBSCRIPTION, TENANT, credentials, deletion, etags, groups, list,
+    network, render, responses, write,
 };
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
@@ -79,7 +79,7 @@ fn route(
                 write::put_child(store, &object, child, &id, call, context)
             }
             Method::DELETE if child.writable() => {
-                removal::delete_child(store, &object, &id, call, context)
+                deletion::delete_child(store, &object, &id, call, context)
             }
             _ if reads => read_child(store, &object, &id, context),
             _ => Err(ArmError::method_not_allowed()),
@@ -121,7 +121,7 @@ fn object(
     match *call.method {
         Method::PUT => write::put(store, path, call, context),
         Method::PATCH => write::patch(store, path, call, context),
-        Method::DELETE => removal::delete(store, path, call, context),
+        Method::DELETE => deletion::delete(store, path, call, context),
         Method::GET | Method::HEAD => read(store, path, context),
         _ => Err(ArmError::method_not_allowed()),
     }
@@ -147,9 +147,9 @@ fn read_child(
     if store.stored(&path.id).is_none() {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
     }
-    let shown = render::child(store, id);
+    let rendered = render::child(store, id);
     store.step_object(&path.id, context);
-    shown.map(|body| with_etag(&body)).ok_or_else(|| ArmError::child_not_found(id))
+    rendered.map(|body| with_etag(&body)).ok_or_else(|| ArmError::child_not_found(id))
 }
 
 /// Only the GET of a single object returns its etag in a header.

@@ -63,7 +63,7 @@ pub(super) fn stamp_end(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> 
 }
 
 /// Replaces the etag that the client sent by the stored one.
-pub(super) fn keep(kind: Kind, body: &mut Value, old: Option<&Value>) {
+pub(super) fn preserve(kind: Kind, body: &mut Value, old: Option<&Value>) {
     let Some(style) = EtagFormat::of(kind) else { return };
     json::take(body, &[style.member()]);
     json::copy_from(body, old, &[style.member()]);

@@ -97,7 +97,7 @@ pub(super) fn children(
 
 struct Page {
     value: Vec<Value>,
-    shown: Vec<ArmId>,
+    rendered: Vec<ArmId>,
     next: Option<String>,
 }
 
@@ -122,7 +122,7 @@ fn page<'a>(
         Some(token) => Bound::Excluded(read_token(&token)?),
         None => Bound::Unbounded,
     };
-    let mut page = Page { value: Vec::new(), shown: Vec::new(), next: None };
+    let mut page = Page { value: Vec::new(), rendered: Vec::new(), next: None };
     let mut last = None;
     let rest = keys.filter(|key| match &after {
         Bound::Excluded(after) => *key > after,
@@ -135,7 +135,7 @@ fn page<'a>(
             break;
         }
         page.value.push(show(stored));
-        page.shown.push(stored.id.clone());
+        page.rendered.push(stored.id.clone());
         last = Some(key);
     }
     Ok(page)
@@ -156,7 +156,7 @@ fn finish(
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
     if !store.running.is_empty() {
-        for id in &page.shown {
+        for id in &page.rendered {
             store.step_object(id, context);
         }
     }
@@ -176,9 +176,10 @@ fn finish(
 }
 
 fn summary(body: &Value) -> Value {
-    let shown = ["id", "name", "type", "location", "tags", "sku", "zones", "managedBy", "identity"];
+    let rendered =
+        ["id", "name", "type", "location", "tags", "sku", "zones", "managedBy", "identity"];
     let members =
-        shown.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
+        rendered.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
     Value::Object(members.collect::<Map<_, _>>())
 }
 

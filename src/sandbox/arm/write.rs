@@ -79,8 +79,8 @@ pub(super) fn patch(
         return write(store, &Write { path, child: None, call }, old, body, context);
     }
     store.modify(&path.id, |stored| *stored = body, context.guid);
-    let shown = store.stored(&path.id).map(|stored| render::object(store, stored));
-    Ok(responses::json(StatusCode::OK, &shown.unwrap_or_default()))
+    let rendered = store.stored(&path.id).map(|stored| render::object(store, stored));
+    Ok(responses::json(StatusCode::OK, &rendered.unwrap_or_default()))
 }
 
 struct Write<'a> {
@@ -127,7 +127,7 @@ fn write(
     let creates = write.creates(old.as_ref());
     let state = state_while_written(kind, creates);
     etags::set_state(kind, &mut body, state, write.child.map(|(_, id)| id.name()));
-    etags::keep(kind, &mut body, old.as_ref());
+    etags::preserve(kind, &mut body, old.as_ref());
     etags::stamp(kind, &mut body, context.guid);
     store.insert_object(id.clone(), kind, body);
     if let Some(custom_data) = custom_data {
@@ -159,12 +159,12 @@ fn accepted(
     operation: &Operation,
     context: &ArmContext<'_>,
 ) -> Response<Bytes> {
-    let shown = match write.child {
+    let rendered = match write.child {
         Some((_, id)) => render::child(store, id),
         None => store.stored(&write.path.id).map(|stored| render::object(store, stored)),
     };
     let status = if creates { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = responses::json(status, &shown.unwrap_or_default());
+    let mut response = responses::json(status, &rendered.unwrap_or_default());
     responses::header(
         &mut response,
         "azure-asyncoperation",

@@ -60,15 +60,15 @@ pub(super) fn request(cluster: &str, node: &str) -> String {
 /// request is invalid.
 pub(super) fn issue(cluster: &str, request: &str) -> Option<String> {
     let pem = String::from_utf8(STANDARD.decode(request).ok()?).ok()?;
-    let mut asked = CertificateSigningRequestParams::from_pem(&pem).ok()?;
-    if !asked.params.subject_alt_names.is_empty() {
+    let mut requested = CertificateSigningRequestParams::from_pem(&pem).ok()?;
+    if !requested.params.subject_alt_names.is_empty() {
         return None;
     }
-    asked.params.is_ca = IsCa::ExplicitNoCa;
-    asked.params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    asked.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    requested.params.is_ca = IsCa::ExplicitNoCa;
+    requested.params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    requested.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let issuer = Issuer::new(authority_parameters(), key(&format!("ca {cluster}")).ok()?);
-    Some(STANDARD.encode(asked.signed_by(&issuer).ok()?.pem()))
+    Some(STANDARD.encode(requested.signed_by(&issuer).ok()?.pem()))
 }
 
 /// The node name in a request, if there is one. The name is part of the decoded request's subject

@@ -44,8 +44,8 @@ pub(super) fn reconcile(
         }
         let issued = request.pointer("/status/certificate").is_some();
         if condition(&request, "Approved").is_some() && !issued {
-            let asked = request["spec"]["request"].as_str().unwrap_or_default();
-            if let Some(certificate) = certificates::issue(instance, asked) {
+            let requested = request["spec"]["request"].as_str().unwrap_or_default();
+            if let Some(certificate) = certificates::issue(instance, requested) {
                 request["status"]["certificate"] = json!(certificate);
             }
         }
@@ -98,8 +98,8 @@ fn approves_itself(cluster: &ClusterObjects<'_>, request: &Value) -> bool {
         name: user["username"].as_str().unwrap_or_default().to_owned(),
         groups: groups.iter().filter_map(|group| group.as_str().map(str::to_owned)).collect(),
     };
-    let asked = request["spec"]["request"].as_str().unwrap_or_default();
-    let node = certificates::requested_node(asked);
+    let requested = request["spec"]["request"].as_str().unwrap_or_default();
+    let node = certificates::requested_node(requested);
     let own = node.is_some_and(|node| requester.name == format!("system:node:{node}"));
     may_create(cluster, &requester, if own { "selfnodeclient" } else { "nodeclient" })
 }

@@ -283,7 +283,7 @@ impl Host {
     /// Routes with other protocol numbers in table main, by prefix and metric.
     pub fn routes_of_others(&self) -> BTreeMap<(Ipv4Net, u32), String> {
         let theirs = |it: &&Route| it.protocol != ROUTE_PROTOCOL && it.table == MAIN_TABLE;
-        let shown = |it: &Route| {
+        let rendered = |it: &Route| {
             let way = match it.via {
                 KernelRoute::Tunnel => "dev tailscale0".to_owned(),
                 KernelRoute::Via(hop) => format!("via {hop}"),
@@ -292,7 +292,7 @@ impl Host {
             let text = format!("{} {way} proto {}", it.destination, it.protocol);
             ((it.destination, it.via.metric()), text)
         };
-        self.kernel.routes.iter().filter(theirs).map(shown).collect()
+        self.kernel.routes.iter().filter(theirs).map(rendered).collect()
     }
 
     /// Replaces the routes with stargate's protocol number.

@@ -188,7 +188,7 @@ fn check_conflicts(managers: &[Manager], changed: &FieldSet) -> Result<(), Statu
     let mut sentences = Vec::new();
     for manager in managers {
         let paths = manager.fields.intersection(changed).paths();
-        let sentence = format!("conflict with {}", manager.shown());
+        let sentence = format!("conflict with {}", manager.rendered());
         for path in &paths {
             causes.push(StatusCause::new("FieldManagerConflict", path, sentence.clone()));
         }
@@ -197,7 +197,7 @@ fn check_conflicts(managers: &[Manager], changed: &FieldSet) -> Result<(), Statu
             [only] => sentences.push(format!("{sentence}: {only}")),
             several => {
                 let lines = several.join("\n- ");
-                sentences.push(format!("conflicts with {}:\n- {lines}", manager.shown()));
+                sentences.push(format!("conflicts with {}:\n- {lines}", manager.rendered()));
             }
         }
     }

@@ -155,8 +155,8 @@ impl KubernetesStore {
         }
         let page =
             ListMetadata { resource_version: self.resource_version, ..ListMetadata::default() };
-        let shown: Vec<&Value> = objects.iter().collect();
-        let body = call.view.list(&call.definition, &shown, &page);
+        let rendered: Vec<&Value> = objects.iter().collect();
+        let body = call.view.list(&call.definition, &rendered, &page);
         Ok(respond_bytes(StatusCode::OK, "application/json", body))
     }
 }

@@ -117,14 +117,14 @@ impl FieldSet {
         }
         for (element, child) in &self.children {
             let length = here.len();
-            here.push_str(&shown(element));
+            here.push_str(&rendered(element));
             child.collect(here, paths);
             here.truncate(length);
         }
     }
 }
 
-fn shown(element: &str) -> String {
+fn rendered(element: &str) -> String {
     if let Some(field) = element.strip_prefix("f:") {
         return format!(".{field}");
     }

@@ -76,7 +76,7 @@ impl Manager {
     }
 
     /// The manager in the format of conflicts.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn rendered(&self) -> String {
         let mut words = format!("{:?}", self.name);
         if !self.subresource.is_empty() {
             words.push_str(&format!(" with subresource {:?}", self.subresource));

@@ -46,9 +46,9 @@ impl KubernetesStore {
                 object
             }
         };
-        let shown = object.to_string();
+        let rendered = object.to_string();
         let written = self.update(&call.write_context(false), &old, object);
-        let written = written.map_err(|error| patch_error(error, &shown))?;
+        let written = written.map_err(|error| patch_error(error, &rendered))?;
         Ok(call.show(StatusCode::OK, &written))
     }
 

@@ -124,8 +124,8 @@ fn default_service(object: &mut Value) {
 
 fn default_binding(object: &mut Value) {
     default_to(nested(object, "roleRef"), "apiGroup", RBAC);
-    let Some(Value::Array(subjects)) = fields(object).get_mut("subjects") else { return };
-    for subject in subjects.iter_mut() {
+    let Some(Value::Array(rbac_subjects)) = fields(object).get_mut("subjects") else { return };
+    for subject in rbac_subjects.iter_mut() {
         if text(subject, &["kind"]) != Some("ServiceAccount") {
             default_to(fields(subject), "apiGroup", RBAC);
         }

@@ -58,8 +58,8 @@ impl KubernetesStore {
     ) -> Option<String> {
         let bindings = self.scan(&qualified(plural, ROLES), namespace, None);
         bindings.map(|(_, binding)| binding).find_map(|binding| {
-            let subjects = items(binding, &["subjects"]);
-            if !subjects.iter().any(|subject| is_subject(subject, user, namespace)) {
+            let rbac_subjects = items(binding, &["subjects"]);
+            if !rbac_subjects.iter().any(|subject| is_subject(subject, user, namespace)) {
                 return None;
             }
             let role = self.role(binding, namespace)?;

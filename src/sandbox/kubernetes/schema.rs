@@ -150,9 +150,13 @@ fn bound(schema: &Value, name: &str) -> Option<usize> {
 
 fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<StatusCause>) {
     let length = value.chars().count();
-    let shown = Value::from(value);
+    let rendered = Value::from(value);
     let mut refuse = |detail: String| {
-        causes.push(StatusCause::invalid(path, &shown, &format!("{path} in body should {detail}")));
+        causes.push(StatusCause::invalid(
+            path,
+            &rendered,
+            &format!("{path} in body should {detail}"),
+        ));
     };
     if let Some(least) = bound(schema, "minLength").filter(|&least| length < least) {
         refuse(format!("be at least {least} chars long"));
@@ -168,8 +172,9 @@ fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<StatusCa
     }
     let is_time = text(schema, &["format"]) == Some("date-time");
     if is_time && value.parse::<jiff::Timestamp>().is_err() {
-        let message =
-            format!("Invalid value: {shown}: {path} in body must be of type date-time: {shown}");
+        let message = format!(
+            "Invalid value: {rendered}: {path} in body must be of type date-time: {rendered}"
+        );
         causes.push(StatusCause::new("FieldValueTypeInvalid", path, message));
     }
 }

@@ -92,10 +92,10 @@ mod tests {
     #[test]
     fn ages_have_at_most_two_units() {
         let born = "2026-01-01T00:00:00Z";
-        let shown = |now: &str| age(born, now).unwrap();
-        assert_eq!(shown("2026-01-01T00:01:30Z"), "90s");
-        assert_eq!(shown("2026-01-01T00:05:30Z"), "5m30s");
-        assert_eq!(shown("2026-01-01T05:00:00Z"), "5h");
-        assert_eq!(shown("2026-01-04T03:00:00Z"), "3d3h");
+        let rendered = |now: &str| age(born, now).unwrap();
+        assert_eq!(rendered("2026-01-01T00:01:30Z"), "90s");
+        assert_eq!(rendered("2026-01-01T00:05:30Z"), "5m30s");
+        assert_eq!(rendered("2026-01-01T05:00:00Z"), "5h");
+        assert_eq!(rendered("2026-01-04T03:00:00Z"), "3d3h");
     }
 }

@@ -87,7 +87,7 @@ impl KubernetesStore {
         map.insert("creationTimestamp".to_owned(), Value::from(context.writer.now));
         map.remove("deletionTimestamp");
         assign(map, "generation", definition.traits.generation.then(|| Value::from(1)));
-        let object = self.keep(context, object);
+        let object = self.store_object(context, object);
         Ok(WriteOutcome { object, warnings })
     }
 
@@ -120,7 +120,7 @@ impl KubernetesStore {
         Ok(())
     }
 
-    fn keep(&mut self, context: &WriteContext<'_>, object: Value) -> Arc<Value> {
+    fn store_object(&mut self, context: &WriteContext<'_>, object: Value) -> Arc<Value> {
         if context.dry_run { Arc::new(object) } else { self.commit(context.definition, object) }
     }
 
@@ -152,7 +152,7 @@ impl KubernetesStore {
             return Ok(WriteOutcome { object: Arc::clone(old), warnings });
         }
         count_generation(definition, old, &mut object);
-        let object = self.keep(context, object);
+        let object = self.store_object(context, object);
         self.delete_if_released(context, &object);
         Ok(WriteOutcome { object, warnings })
     }

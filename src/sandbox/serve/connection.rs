@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::SHUTDOWN_TIMEOUT;
 use crate::provider::http::Api;
-use crate::sandbox::identity::ShownCertificates;
+use crate::sandbox::identity::PresentedCertificates;
 use crate::sandbox::shared::SharedSandbox;
 use crate::sandbox::stream::{ResponseBody, respond};
 
@@ -63,10 +63,11 @@ async fn accept(stream: TcpStream, service: EndpointService, stop: watch::Receiv
         Some(acceptor) => {
             let acceptor = acceptor.clone();
             if let Ok(stream) = acceptor.accept(stream).await {
-                let shown = stream.get_ref().1.peer_certificates();
-                let shown = shown.map(|all| all.iter().map(|it| it.clone().into_owned()).collect());
-                let shown = shown.map(|all| ShownCertificates(Arc::new(all)));
-                serve(stream, service, shown, stop).await;
+                let presented = stream.get_ref().1.peer_certificates();
+                let presented =
+                    presented.map(|all| all.iter().map(|it| it.clone().into_owned()).collect());
+                let presented = presented.map(|all| PresentedCertificates(Arc::new(all)));
+                serve(stream, service, presented, stop).await;
             }
         }
     }
@@ -75,12 +76,12 @@ async fn accept(stream: TcpStream, service: EndpointService, stop: watch::Receiv
 async fn serve<S>(
     stream: S,
     service: EndpointService,
-    shown: Option<ShownCertificates>,
+    presented: Option<PresentedCertificates>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(service.clone(), shown.clone(), request));
+    let service = service_fn(move |request| answer(service.clone(), presented.clone(), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -92,12 +93,12 @@ async fn serve<S>(
 
 async fn answer(
     service: EndpointService,
-    shown: Option<ShownCertificates>,
+    presented: Option<PresentedCertificates>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
-    if let Some(shown) = shown {
-        parts.extensions.insert(shown);
+    if let Some(presented) = presented {
+        parts.extensions.insert(presented);
     }
     let Ok(body) = body.collect().await else {
         let mut broken = Response::new(Full::new(Bytes::new()).boxed_unsync());

@@ -95,7 +95,7 @@ impl Device {
 
     /// The device in the API's format. Routes are included only with `fields=all`.
     pub(super) fn show(&self, all_fields: bool) -> Value {
-        let mut shown = json!({
+        let mut rendered = json!({
             "id": self.id,
             "nodeId": self.node_id,
             "name": self.name,
@@ -120,18 +120,18 @@ impl Device {
             "tailnetLockError": "",
         });
         if !self.tags.is_empty() {
-            shown["tags"] = json!(self.tags);
+            rendered["tags"] = json!(self.tags);
         }
         if let Some(last_seen) = self.last_seen {
-            shown["lastSeen"] = json!(last_seen.to_string());
+            rendered["lastSeen"] = json!(last_seen.to_string());
         }
         if all_fields {
-            shown["advertisedRoutes"] = json!(self.advertised_routes);
-            shown["enabledRoutes"] = json!(self.enabled_routes);
-            shown["clientConnectivity"] = json!({ "endpoints": [], "derp": "" });
-            shown["sshEnabled"] = json!(false);
+            rendered["advertisedRoutes"] = json!(self.advertised_routes);
+            rendered["enabledRoutes"] = json!(self.enabled_routes);
+            rendered["clientConnectivity"] = json!({ "endpoints": [], "derp": "" });
+            rendered["sshEnabled"] = json!(false);
         }
-        shown
+        rendered
     }
 
     fn second_address(&self) -> String {

@@ -71,7 +71,7 @@ impl AuthKey {
 
     /// The key in the API's format, without its secret.
     pub(super) fn show(&self, now: Timestamp) -> Value {
-        let mut shown = json!({
+        let mut rendered = json!({
             "id": self.id,
             "keyType": "auth",
             "description": self.description,
@@ -88,9 +88,9 @@ impl AuthKey {
             }}},
         });
         if let Some(revoked) = self.revoked {
-            shown["revoked"] = json!(revoked.to_string());
+            rendered["revoked"] = json!(revoked.to_string());
         }
-        shown
+        rendered
     }
 }
 

@@ -69,9 +69,9 @@ fn a_key_registers_one_device_and_its_secret_is_shown_once() {
     assert_ne!(device.id, device.node_id);
     assert_eq!(device.address.octets()[0], 100);
     let key_id = key.split('-').nth(2).unwrap().to_owned();
-    let (_, shown) = tailnet.ask("GET", &format!("tailnet/-/keys/{key_id}"), &Value::Null);
-    assert_eq!(shown["invalid"], true);
-    assert_eq!(shown.get("key"), None);
+    let (_, rendered) = tailnet.ask("GET", &format!("tailnet/-/keys/{key_id}"), &Value::Null);
+    assert_eq!(rendered["invalid"], true);
+    assert_eq!(rendered.get("key"), None);
     assert!(!serde_json::to_string(&tailnet.store).unwrap().contains(&key));
 }
 

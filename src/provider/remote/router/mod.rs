@@ -110,7 +110,7 @@ mod tests {
     }
 
     /// The values and the body of a script, without the tools between them.
-    fn shown(script: &HostScript) -> String {
+    fn rendered(script: &HostScript) -> String {
         let values = script.script.split("# Tools of all scripts").next().unwrap();
         let values = values.split("apply='").next().unwrap();
         format!(
@@ -142,7 +142,7 @@ mod tests {
             RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") },
             RouterChange::Remove,
         ];
-        let all: Vec<String> = changes.iter().map(|one| shown(&change("demo", one))).collect();
+        let all: Vec<String> = changes.iter().map(|one| rendered(&change("demo", one))).collect();
         assert!(!all.concat().contains("tskey-auth-marked"));
         insta::assert_snapshot!(all.join("\n"));
     }

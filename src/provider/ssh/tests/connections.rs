@@ -60,19 +60,19 @@ async fn a_fault_of_the_router_is_reported_for_the_router() {
     let worker = behind(&target("router", closed), target("worker", 22));
     let error = HostError::from(shell.run(&worker, &hello()).await.unwrap_err());
     assert!(matches!(&error, HostError::Unreachable { hostname, .. } if hostname == "worker"));
-    let shown = error.to_string();
-    assert!(shown.contains("router cannot be reached at 127.0.0.1"), "{shown}");
-    assert!(shown.contains("connection refused"), "{shown}");
+    let rendered = error.to_string();
+    assert!(rendered.contains("router cannot be reached at 127.0.0.1"), "{rendered}");
+    assert!(rendered.contains("connection refused"), "{rendered}");
 
     let router = TestServer::start(&home.key).await;
     let worker = behind(&target("router", router.port), target("worker", closed));
-    let shown = shell.run(&worker, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("the host on the way does not reach it"), "{shown}");
+    let rendered = shell.run(&worker, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("the host on the way does not reach it"), "{rendered}");
 
     let strict = TestServer::with(&home.key, |behaviour| behaviour.forwards = false).await;
     let worker = behind(&target("strict", strict.port), target("worker", closed));
-    let shown = shell.run(&worker, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("AllowTcpForwarding"), "{shown}");
+    let rendered = shell.run(&worker, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("AllowTcpForwarding"), "{rendered}");
 }
 
 #[tokio::test]
@@ -93,8 +93,8 @@ async fn names_and_addresses_go_through_a_proxy() {
     assert_eq!(proxy.wanted(), expected);
     drop(proxy);
     let away = target("away", server.port);
-    let shown = shell.run(&away, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("through the proxy at 127.0.0.1"), "{shown}");
+    let rendered = shell.run(&away, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("through the proxy at 127.0.0.1"), "{rendered}");
 }
 
 #[tokio::test]
@@ -146,8 +146,8 @@ async fn an_unresponsive_host_is_detected() {
     };
     wait_until("the start", || server.log().lines.len() == 1).await;
     relay.freeze();
-    let shown = running.await.unwrap().unwrap_err().to_string();
-    assert_eq!(shown, "the connection to router broke: it no longer answers");
+    let rendered = running.await.unwrap().unwrap_err().to_string();
+    assert_eq!(rendered, "the connection to router broke: it no longer answers");
 }
 
 #[tokio::test]
@@ -174,8 +174,8 @@ async fn connecting_has_a_timeout() {
     let command = hello();
     let errors = join_all((0..10).map(|_| shell.run(&host, &command))).await;
     for error in errors {
-        let shown = error.unwrap_err().to_string();
-        assert!(shown.contains("did not answer within 0.15 s"), "{shown}");
+        let rendered = error.unwrap_err().to_string();
+        assert!(rendered.contains("did not answer within 0.15 s"), "{rendered}");
     }
     assert!(began.elapsed() < Duration::from_millis(1400), "one after another");
     let closed = closed_port().await;

@@ -84,11 +84,11 @@ async fn a_changed_key_is_refused() {
     for host in [case.strict(), case.lenient()] {
         let error = case.connect(&host).await.unwrap_err();
         assert!(matches!(error, HostKeyError::Changed { .. }), "{error}");
-        let shown = error.to_string();
+        let rendered = error.to_string();
         let old = fingerprint(&old.public_key().public_key_bytes());
         let place = format!("{} line 2", case.home.known_hosts().display());
         for part in [&old, &case.fingerprint(), &place] {
-            assert!(shown.contains(part), "{shown}");
+            assert!(rendered.contains(part), "{rendered}");
         }
         let error = HostError::from(SshError::from(error));
         assert_eq!(Failure::from(&error).code, Code::HostKeyChanged);

@@ -29,13 +29,16 @@ async fn a_refusal_lists_what_was_tried() {
     settings.key_files = files.map(|name| home.path(name)).to_vec();
     let error = log_in(settings, &server).await.unwrap_err();
     assert!(matches!(error, SshError::Login { .. }), "{error}");
-    let shown = error.to_string();
+    let rendered = error.to_string();
     assert!(
-        shown.starts_with("router does not let root in; tried: the agent at /nowhere"),
-        "{shown}"
+        rendered.starts_with("router does not let root in; tried: the agent at /nowhere"),
+        "{rendered}"
     );
-    assert_eq!(shown.matches(": refused").count(), 2, "{shown}");
-    assert!(shown.contains("no key that can be read") && shown.contains("SHA256:"), "{shown}");
+    assert_eq!(rendered.matches(": refused").count(), 2, "{rendered}");
+    assert!(
+        rendered.contains("no key that can be read") && rendered.contains("SHA256:"),
+        "{rendered}"
+    );
     let error = HostError::from(error);
     assert_eq!(Failure::from(&error).code, Code::LoginRefused);
     assert!(Failure::from(&error).remedy.contains("authorized_keys"));
@@ -47,8 +50,8 @@ async fn a_login_without_keys_is_an_error() {
     let server = TestServer::start(&home.key).await;
     let mut settings = home.settings();
     settings.key_files.clear();
-    let shown = log_in(settings, &server).await.unwrap_err().to_string();
-    assert!(shown.contains("neither an agent nor a key file"), "{shown}");
+    let rendered = log_in(settings, &server).await.unwrap_err().to_string();
+    assert!(rendered.contains("neither an agent nor a key file"), "{rendered}");
 }
 
 #[tokio::test]
@@ -155,8 +158,8 @@ async fn an_agents_keys_are_accepted() {
     let mut settings = home.settings();
     settings.key_files.clear();
     settings.agent = Some(agent.socket.clone());
-    let shown = log_in(settings.clone(), &server).await.unwrap_err().to_string();
-    assert!(shown.contains("no key to try"), "{shown}");
+    let rendered = log_in(settings.clone(), &server).await.unwrap_err().to_string();
+    assert!(rendered.contains("no key to try"), "{rendered}");
     write_key(&home.path("wrong"), &new_key());
     agent.add(&home.path("wrong"));
     agent.add(&home.path("id"));

@@ -199,8 +199,8 @@ mod tests {
             client.put(&network("networkInterfaces/a"), TestClient::interface(Some("10.1.1.4")));
         assert_eq!(again.status, 200);
         client.follow(&again);
-        let shown = client.get(&network("networkInterfaces/a"));
-        assert_eq!(shown.body["etag"], again.body["etag"]);
-        assert_eq!(shown.header("etag"), again.body["etag"].as_str());
+        let rendered = client.get(&network("networkInterfaces/a"));
+        assert_eq!(rendered.body["etag"], again.body["etag"]);
+        assert_eq!(rendered.header("etag"), again.body["etag"].as_str());
     }
 }

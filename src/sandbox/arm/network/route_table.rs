@@ -105,14 +105,14 @@ mod tests {
         assert_eq!((made.status.as_u16(), made.state()), (201, "Updating"));
         assert!(made.header("location").is_none() && made.header("etag").is_none());
         client.follow(&made);
-        let shown = client.get(&path);
-        assert_ne!(shown.body["etag"], made.body["etag"]);
-        assert_eq!(shown.state(), "Succeeded");
+        let rendered = client.get(&path);
+        assert_ne!(rendered.body["etag"], made.body["etag"]);
+        assert_eq!(rendered.state(), "Succeeded");
         let child = client.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
         assert_eq!(child["properties"]["hasBgpOverride"], false);
         let after = client.get(&path.to_lowercase()).body;
         assert_eq!(after["etag"], child["etag"]);
-        assert_ne!(after["etag"], shown.body["etag"]);
+        assert_ne!(after["etag"], rendered.body["etag"]);
         assert_eq!(after["id"], json!(path));
     }
 

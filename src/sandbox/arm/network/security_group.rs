@@ -142,8 +142,8 @@ mod tests {
         }
         let made = client.make(&path, body(json!([rule("a", 100)])));
         assert_eq!(made["properties"]["defaultSecurityRules"].as_array().unwrap().len(), 6);
-        let shown = client.get(&format!("{path}/securityRules/a")).body;
-        assert_eq!(shown["properties"]["sourceAddressPrefixes"], json!([]));
-        assert_eq!(shown["etag"], made["etag"]);
+        let rendered = client.get(&format!("{path}/securityRules/a")).body;
+        assert_eq!(rendered["properties"]["sourceAddressPrefixes"], json!([]));
+        assert_eq!(rendered["etag"], made["etag"]);
     }
 }

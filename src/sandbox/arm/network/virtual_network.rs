@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::draft::Draft;
 use super::super::errors::ArmError;
-use super::super::{ArmContext, find_child, json, kind, removal};
+use super::super::{ArmContext, deletion, find_child, json, kind};
 
 /// Validates a virtual network and adds the fields that the service fills in.
 pub(in super::super) fn complete(
@@ -88,7 +88,7 @@ fn keep_used_subnets(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
         let name = json::text(subnet, "/name").unwrap_or_default();
         let id = draft.id.child("subnets", name);
         let Some(new) = find_child(body, kind::ChildKind::Subnet, name) else {
-            removal::refuse_subnet(draft.store, &id)?;
+            deletion::refuse_subnet(draft.store, &id)?;
             continue;
         };
         if prefix(new) != prefix(subnet)
@@ -146,8 +146,8 @@ mod tests {
         let body = client.make(&path, whole(kept));
         assert_eq!(body["properties"]["subnets"].as_array().unwrap().len(), 1);
         assert_eq!(client.get(&format!("{path}/subnets/m")).status, 404);
-        let shown = &body["properties"]["subnets"][0]["properties"]["ipConfigurations"][0]["id"];
-        assert_eq!(shown, &json!(network("networkInterfaces/i/ipConfigurations/c")));
+        let rendered = &body["properties"]["subnets"][0]["properties"]["ipConfigurations"][0]["id"];
+        assert_eq!(rendered, &json!(network("networkInterfaces/i/ipConfigurations/c")));
         let refused = client.delete(&format!("{path}/subnets/n"));
         assert_eq!(refused.refusal(), (400, "InUseSubnetCannotBeDeleted"));
         client.destroy(&network("networkInterfaces/i"));

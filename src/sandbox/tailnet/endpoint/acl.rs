@@ -25,13 +25,13 @@ impl TailnetStore {
 
     fn show_policy(&self, call: &ApiRequest<'_>) -> Response<Bytes> {
         let as_json = call.header(header::ACCEPT).is_some_and(|kind| kind.contains("/json"));
-        let shown = if as_json {
+        let rendered = if as_json {
             json_answer(StatusCode::OK, &self.policy().value())
         } else {
             let text = Bytes::copy_from_slice(self.policy().text().as_bytes());
             answer(StatusCode::OK, "application/hujson", text)
         };
-        self.with_etag(shown)
+        self.with_etag(rendered)
     }
 
     fn write_policy(&mut self, call: &ApiRequest<'_>) -> Response<Bytes> {

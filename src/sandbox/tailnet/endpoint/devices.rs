@@ -15,12 +15,12 @@ impl TailnetStore {
         let all = query.iter().any(|(key, value)| key == "fields" && value == "all");
         let filters: Vec<&(String, String)> =
             query.iter().filter(|(key, _)| key != "fields").collect();
-        let shown: Vec<Value> = self
+        let rendered: Vec<Value> = self
             .devices()
             .map(|device| device.show(all))
             .filter(|device| filters.iter().all(|(key, value)| matches(device, key, value)))
             .collect();
-        json_answer(StatusCode::OK, &json!({ "devices": shown }))
+        json_answer(StatusCode::OK, &json!({ "devices": rendered }))
     }
 
     pub(super) fn device_call(

@@ -56,9 +56,9 @@ impl TailnetStore {
         if let Some(tag) = key.tags.iter().find(|tag| !self.policy().owns_tag(tag)) {
             return tag_refused(tag);
         }
-        let mut shown = key.show(call.now);
-        shown["key"] = json!(secret);
+        let mut rendered = key.show(call.now);
+        rendered["key"] = json!(secret);
         self.keys.insert(id, key);
-        json_answer(StatusCode::OK, &shown)
+        json_answer(StatusCode::OK, &rendered)
     }
 }

@@ -102,9 +102,9 @@ fn foreign_routes_are_formatted_like_ip_s_output() {
         {"type":"unreachable","dst":"10.77.0.0/16","protocol":"static","metric":1000000,"flags":[]},
         {"dst":"10.244.65.0/24","gateway":"10.50.1.5","dev":"eth0","protocol":"117","flags":[]}]"#;
     let probe = parsed(&configured().with("main_table", table));
-    let shown: Vec<&str> = probe.routes_of_others.values().map(String::as_str).collect();
+    let rendered: Vec<&str> = probe.routes_of_others.values().map(String::as_str).collect();
     assert_eq!(
-        shown,
+        rendered,
         [
             "default via 10.50.0.1 dev eth0 proto dhcp metric 100",
             "10.50.0.0/24 dev eth0 proto kernel",
@@ -172,7 +172,7 @@ fn a_lower_metric_wins_and_is_unexpected() {
 
 #[test]
 fn output_of_another_host_is_refused() {
-    for (name, shown) in [
+    for (name, rendered) in [
         ("dc2-router", "dc2-router"),
         ("", ""),
         ("dc1-router-2", "dc1-router-2"),
@@ -180,7 +180,7 @@ fn output_of_another_host_is_refused() {
     ] {
         let error = parse("dc1-router", &TestProbeOutput::of(name).line()).unwrap_err();
         let expected =
-            ProbeError::OtherHost { expected: "dc1-router".to_owned(), found: shown.to_owned() };
+            ProbeError::OtherHost { expected: "dc1-router".to_owned(), found: rendered.to_owned() };
         assert_eq!(error, expected);
     }
     let long = parse("dc1-router", &TestProbeOutput::of(&"x".repeat(100_000)).line()).unwrap_err();

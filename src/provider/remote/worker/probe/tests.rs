@@ -135,14 +135,14 @@ fn output_of_a_host_is_printable() {
         .with_file("stamp", hostile)
         .with_file("kubelet_digest", &format!("{} 0123\n", hostile.trim_end()));
     let probe = parsed(&output);
-    let shown = [
+    let rendered = [
         Some(probe.architecture),
         probe.cluster_ca_digest,
         probe.kubelet_configuration_digest,
         probe.host.cni_chosen,
         probe.host.stamp,
     ];
-    for text in shown.into_iter().flatten() {
+    for text in rendered.into_iter().flatten() {
         assert!(!text.contains(char::is_control), "{text:?}");
     }
     assert_eq!(UNIT, "stargate-worker.service", "as the probe's script has it");
