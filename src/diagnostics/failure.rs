@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_repeated_or_empty_cause_is_left_out() {
-        let failure = Failure::new(Code::ApiError, "a", "b").caused_by("a").caused_by("");
+        let failure = Failure::new(Code::RequestError, "a", "b").caused_by("a").caused_by("");
         assert_eq!(failure.source, [] as [&str; 0]);
     }
 

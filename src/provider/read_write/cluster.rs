@@ -69,8 +69,11 @@ pub trait ClusterRead: Debug + Send + Sync {
     async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError>;
 
     /// Asks one pod what all of them measured. `pods` are all of them.
-    async fn check_all(&self, asked: &Pinger, pods: &[Pinger])
-    -> Result<Measurement, MeasureError>;
+    async fn check_all(
+        &self,
+        requested: &Pinger,
+        pods: &[Pinger],
+    ) -> Result<Measurement, MeasureError>;
 
     /// The last Operation of each worker, by one list.
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError>;
@@ -254,10 +257,10 @@ impl ClusterRead for ClusterClient {
 
     async fn check_all(
         &self,
-        asked: &Pinger,
+        requested: &Pinger,
         pods: &[Pinger],
     ) -> Result<Measurement, MeasureError> {
-        Self::check_all(self, asked, pods).await
+        Self::check_all(self, requested, pods).await
     }
 
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
