@@ -10,9 +10,9 @@ use crate::provider::printable;
 
 /// Why a connection ended, for its remaining users.
 #[derive(Debug, Clone, Default)]
-pub(super) struct CloseReason(Arc<Mutex<Option<String>>>);
+pub(super) struct ConnectionEnd(Arc<Mutex<Option<String>>>);
 
-impl CloseReason {
+impl ConnectionEnd {
     fn note(&self, reason: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
@@ -27,7 +27,7 @@ impl CloseReason {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) verifier: HostKeyVerifier,
-    pub(super) ending: CloseReason,
+    pub(super) ending: ConnectionEnd,
 }
 
 /// Why a connection failed.
@@ -57,8 +57,8 @@ impl Handler for Client {
         reason: DisconnectReason<ClientError>,
     ) -> Result<(), ClientError> {
         self.ending.note(match reason {
-            DisconnectReason::ReceivedDisconnect(protocol_message) => {
-                format!("the host says: {}", printable::line(&protocol_message.message))
+            DisconnectReason::ReceivedDisconnect(received) => {
+                format!("the host says: {}", printable::line(&received.message))
             }
             DisconnectReason::Error(error) => protocol_message(&error),
         });

@@ -17,7 +17,7 @@ fn prefix(text: &str) -> Ipv4Net {
     text.parse().unwrap()
 }
 
-fn probe(host: &Host) -> RouterProbe {
+fn probe_host(host: &Host) -> RouterProbe {
     parse_router_probe(host.name(), &host.run_ok(&router_probe())).unwrap()
 }
 
@@ -79,7 +79,7 @@ fn router() -> Option<Host> {
 }
 
 fn assert_as_wanted(host: &Host) {
-    let probe = probe(host);
+    let probe = probe_host(host);
     assert!(probe.ip_forwarding && !probe.send_redirects, "{probe:#?}");
     assert_eq!(probe.reverse_path_filter, 2);
     assert!(probe.masquerade && probe.mss_clamp, "{probe:#?}");
@@ -95,7 +95,7 @@ fn assert_as_wanted(host: &Host) {
 #[test]
 fn a_bare_machine_becomes_a_router() {
     let Some(host) = bare_machine() else { return };
-    let bare = probe(&host);
+    let bare = probe_host(&host);
     assert!(!bare.ip_forwarding && !bare.masquerade && !bare.mss_clamp && !bare.persistent);
     assert!(bare.kernel_routes.is_empty() && bare.local_prefixes.is_empty());
     assert_eq!(bare.tailscale, None);
@@ -158,15 +158,15 @@ fn manual_changes_are_detected_and_repaired() {
         ("settings", "tailscale set --snat-subnet-routes=false"),
         ("offers", "tailscale set --advertise-routes=10.50.0.0/16,10.0.0.0/8"),
     ];
-    let whole = probe(&host);
+    let whole = probe_host(&host);
     for (part, command) in broken {
         host.sh(command);
-        assert_ne!(probe(&host), whole, "{command}");
+        assert_ne!(probe_host(&host), whole, "{command}");
         let place = ["sysctl", "firewall", "rules", "settings", "routes", "offers"]
             .iter()
             .position(|one| *one == part);
         change(&host, &settings()[place.unwrap()]);
-        let repaired = probe(&host);
+        let repaired = probe_host(&host);
         assert_eq!(repaired, whole, "{command}");
     }
 }
@@ -190,7 +190,7 @@ fn foreign_routes_and_rules_are_kept() {
     let error = host.run_failing(&router_change("demo", &RouterChange::KernelRoutes(routes)));
     assert!(error.contains("a foreign route conflicts"), "{error}");
     assert!(error.contains("10.77.0.0/16 via 10.50.1.9"), "{error}");
-    assert!(probe(&host).kernel_routes.contains_key(&prefix("10.76.0.0/16")));
+    assert!(probe_host(&host).kernel_routes.contains_key(&prefix("10.76.0.0/16")));
     assert_eq!(host.sh(theirs), before);
     change(&host, &RouterChange::Remove);
     assert_eq!(host.sh(theirs), before);
@@ -201,7 +201,7 @@ fn routes_are_restored_with_the_device_and_after_a_boot() {
     let Some(host) = router() else { return };
     // tailscaled is restarted: its device is deleted, and the routes with it.
     host.sh("ip link del tailscale0");
-    let probe = probe(&host);
+    let probe = probe_host(&host);
     assert!(!probe.kernel_routes.contains_key(&prefix("10.244.1.0/24")));
     assert!(!probe.persistent);
     let run_unit =
@@ -226,7 +226,7 @@ fn routes_are_restored_with_the_device_and_after_a_boot() {
 fn removal_deletes_everything_of_stargate() {
     let Some(host) = router() else { return };
     change(&host, &RouterChange::Remove);
-    let probe = probe(&host);
+    let probe = probe_host(&host);
     assert!(!probe.ip_forwarding && probe.send_redirects && !probe.masquerade);
     assert!(probe.kernel_routes.is_empty() && probe.local_prefixes.is_empty());
     assert_eq!(probe.tailscale, None, "we brought it");

@@ -20,7 +20,7 @@ use super::host::Host;
 const KUBERNETES_KEY: &str = "DE15B14486CD377B9E876E1A234654DA9A296436";
 const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
-fn probe(host: &Host) -> WorkerProbe {
+fn probe_host(host: &Host) -> WorkerProbe {
     parse_worker_probe(host.name(), &host.run_ok(&worker_probe())).unwrap()
 }
 
@@ -83,33 +83,33 @@ fn worker() -> Option<Host> {
 #[test]
 fn a_bare_machine_becomes_a_worker() {
     let Some(host) = bare_machine() else { return };
-    let bare = probe(&host);
+    let bare = probe_host(&host);
     assert_eq!((bare.kubelet_version, bare.container_runtime_version), (None, None));
     assert!(!bare.host.swap_off && !bare.host.ip_forwarding && bare.routes_persistent);
     assert_eq!(host.files().lines().count(), 1, "the package's config alone");
     steps().iter().for_each(|one| step(&host, one));
-    let probed = probe(&host);
-    assert!(probed.host.swap_off && probed.host.ip_forwarding, "{probed:#?}");
-    assert_eq!(probed.container_runtime_version.as_deref(), Some("1.7.34"));
-    assert_eq!(probed.kubelet_version, Some("1.33.7".parse().unwrap()));
-    assert_eq!(probed.cluster_ca_digest, Some(text_digest(CA)));
-    assert_eq!(probed.kubelet_configuration_digest, Some(configuration().digest));
-    assert!(probed.bootstrap_kubeconfig && !probed.client_certificate);
-    assert_eq!(probed.host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
-    assert_eq!(probed.host.cni_chosen.as_deref(), Some(CNI_FILE));
+    let probe = probe_host(&host);
+    assert!(probe.host.swap_off && probe.host.ip_forwarding, "{probe:#?}");
+    assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
+    assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
+    assert_eq!(probe.cluster_ca_digest, Some(text_digest(CA)));
+    assert_eq!(probe.kubelet_configuration_digest, Some(configuration().digest));
+    assert!(probe.bootstrap_kubeconfig && !probe.client_certificate);
+    assert_eq!(probe.host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
+    assert_eq!(probe.host.cni_chosen.as_deref(), Some(CNI_FILE));
     assert_eq!(CNI_FILE, bootstrap::CNI_CONFIGURATION_NAME);
-    assert!(probed.host.container_runtime_active && probed.host.kubelet_active);
-    assert_eq!(probed.host.kernel_routes, routes());
-    assert!(probed.routes_persistent);
-    assert_eq!(probed.host.stamp, Some(text_digest("the profile")));
+    assert!(probe.host.container_runtime_active && probe.host.kubelet_active);
+    assert_eq!(probe.host.kernel_routes, routes());
+    assert!(probe.routes_persistent);
+    assert_eq!(probe.host.stamp, Some(text_digest("the profile")));
     step(&host, &WorkerStep::RemoveBootstrapKubeconfig);
-    assert!(!probe(&host).bootstrap_kubeconfig);
+    assert!(!probe_host(&host).bootstrap_kubeconfig);
 }
 
 #[test]
 fn a_second_run_changes_nothing() {
     let Some(host) = worker() else { return };
-    let before = (host.files(), probe(&host));
+    let before = (host.files(), probe_host(&host));
     for one in steps() {
         // Both start with the removal of something.
         let starts_with_removal = matches!(
@@ -121,10 +121,10 @@ fn a_second_run_changes_nothing() {
         }
     }
     assert_eq!(host.files(), before.0);
-    assert_eq!(probe(&host), before.1);
+    assert_eq!(probe_host(&host), before.1);
     assert!(!host.log_lines().iter().any(|log_lines| log_lines.contains("install")));
     steps().iter().for_each(|one| step(&host, one));
-    assert_eq!(probe(&host), before.1);
+    assert_eq!(probe_host(&host), before.1);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_token_is_readable_by_root_only() {
 #[test]
 fn manual_changes_are_detected_and_repaired() {
     let Some(host) = worker() else { return };
-    let whole = probe(&host);
+    let whole = probe_host(&host);
     let broken = [
         (0, "echo 0 >/proc/sys/net/ipv4/ip_forward"),
         (0, "rm /etc/sysctl.d/90-stargate-worker.conf"),
@@ -166,9 +166,9 @@ fn manual_changes_are_detected_and_repaired() {
     ];
     for (place, command) in broken {
         host.sh(command);
-        assert_ne!(probe(&host), whole, "{command}");
+        assert_ne!(probe_host(&host), whole, "{command}");
         step(&host, &steps()[place]);
-        assert_eq!(probe(&host), whole, "{command}");
+        assert_eq!(probe_host(&host), whole, "{command}");
     }
 }
 
@@ -197,7 +197,7 @@ fn another_minor_of_containerd_gets_its_own_configuration() {
     let Some(host) = bare_machine() else { return };
     fs::write(host.stub_file("containerd-version"), "v2.1.4").unwrap();
     step(&host, &WorkerStep::ContainerRuntime(PackageSource::Upstream));
-    assert_eq!(probe(&host).container_runtime_version.as_deref(), Some("2.1.4"));
+    assert_eq!(probe_host(&host).container_runtime_version.as_deref(), Some("2.1.4"));
     assert!(host.sh("cat /etc/containerd/config.toml").contains("version = 3"));
 }
 
@@ -247,7 +247,7 @@ fn plugins_are_installed_if_their_checksum_is_right() {
             "a\n755\n"
         );
         // Valid plugins, but not of the pinned release.
-        assert!(!probe(&host).cni_plugins);
+        assert!(!probe_host(&host).cni_plugins);
         assert_eq!(host.sh("ls /var/cache/stargate"), "");
     }
 }
@@ -280,8 +280,8 @@ fn preinstalled_packages_are_only_checked() {
     fs::write(host.stub_file("kubelet-version"), "1.33.7").unwrap();
     host.sh("cp /run/stand-ins/packages/runc /run/stand-ins/bin/; sed -i s/1.1.1/1.10.0/ /opt/cni/bin/*");
     steps.iter().for_each(|(one, _)| step(&host, one));
-    let probed = probe(&host);
-    assert!(probed.cni_plugins && probed.kubelet_version == Some(version), "{probed:#?}");
+    let probe = probe_host(&host);
+    assert!(probe.cni_plugins && probe.kubelet_version == Some(version), "{probe:#?}");
     let log_lines = host.log_lines();
     assert!(
         !log_lines.iter().any(|log_lines| log_lines.contains("apt") || log_lines.contains("curl")),
@@ -317,12 +317,12 @@ fn a_foreign_kubelet_is_recognised() {
              openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 \
                  -subj /CN=x -keyout /dev/null -out /var/lib/kubelet/pki/kubelet-client-current.pem \
                  2>/dev/null");
-    let probed = probe(&host);
-    assert!(probed.client_certificate);
-    assert_eq!(probed.cluster_ca_digest, Some(text_digest("ca\n")));
+    let probe = probe_host(&host);
+    assert!(probe.client_certificate);
+    assert_eq!(probe.cluster_ca_digest, Some(text_digest("ca\n")));
     // Without stargate's files a reset changes nothing.
     step(&host, &WorkerStep::Reset);
-    assert!(probe(&host).client_certificate);
+    assert!(probe_host(&host).client_certificate);
 }
 
 #[test]
@@ -330,10 +330,10 @@ fn a_reset_deletes_everything_of_stargate() {
     let Some(host) = worker() else { return };
     host.sh("mkdir -p /var/lib/kubelet/pki /var/lib/cni/networks/cilium; echo x >/var/lib/kubelet/kubeconfig");
     step(&host, &WorkerStep::Reset);
-    let probed = probe(&host);
-    assert_eq!((probed.kubelet_version, probed.container_runtime_version), (None, None));
-    assert!(probed.modules.is_empty() && probed.host.kernel_routes.is_empty());
-    assert!(!probed.bootstrap_kubeconfig && !probed.host.kubelet_active);
+    let probe = probe_host(&host);
+    assert_eq!((probe.kubelet_version, probe.container_runtime_version), (None, None));
+    assert!(probe.modules.is_empty() && probe.host.kernel_routes.is_empty());
+    assert!(!probe.bootstrap_kubeconfig && !probe.host.kubelet_active);
     assert_eq!(
         host.sh("find /etc -path '*stargate*'; ls -A /var/lib/kubelet /etc/cni/net.d"),
         "/etc/cni/net.d:\n\n/var/lib/kubelet:\n"
