@@ -1,5 +1,6 @@
-//! How long the pure half takes: loading and checking a topology, spelling out
-//! its resources, and planning against a whole world.
+//! How long the pure half takes: loading and checking a topology, building its
+//! resources, and planning against everything that it has, order and reachability
+//! included.
 //!
 //! # The sizes
 //!
@@ -59,8 +60,8 @@ const TIME_FOR_A_CASE: Duration = Duration::from_secs(3);
 const MIN_RUNS: usize = 5;
 const MAX_RUNS: usize = 200;
 
-const GOAL_10_000: Duration = Duration::from_millis(150);
-const GOAL_100_000: Duration = Duration::from_secs(2);
+const GOAL_10_000: Duration = Duration::from_millis(300);
+const GOAL_100_000: Duration = Duration::from_secs(3);
 
 const SMALL: Shape = Shape { datacenters: 20, workers: 9, nodes: 5 };
 const MIDDLE: Shape = Shape { datacenters: 20, workers: 122, nodes: 5 };

@@ -9,18 +9,20 @@
 //! Memory is the peak (`VmHWM`) of a process that does nothing but one case; what
 //! it had when the world was there is told apart.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::hint::black_box;
 use std::process::Command;
 use std::time::Duration;
 
-use stargate::connectivity::{IntermediateState, Matrix, Sources, path_model};
+use stargate::connectivity::{Matrix, Sources};
+use stargate::inventory::Inventory;
 use stargate::plan::Plan;
-use stargate::plan::impact::{make_before_break, reachability};
+use stargate::plan::impact::{IntermediateState, Projection, path_model};
 
 use crate::table::{Row, say, show, show_exponents};
 use crate::world::{Shape, World};
-use crate::{MIDDLE, measure, planned};
+use crate::{measure, planned};
 
 type Goal = Option<Duration>;
 
@@ -50,14 +52,16 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         show(&format!("Who reaches whom in {how}: {all}"), &rows);
         show_exponents(&rows);
     }
-    show("A plan's lines about reachability; size in resources", &lines()?);
+    let rows = orders()?;
+    show("A safe order, and what is cut in between; size in changes", &rows);
+    show_exponents(&rows);
     Ok(())
 }
 
 fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     let world = World::new(shape)?;
     let plan = planned(&world, &world.inventory, false);
-    let sources = sources(&world, &plan);
+    let sources = sources(&world, &world.inventory, &plan);
     let nodes = u64::from(shape.datacenters * shape.workers + shape.nodes);
     let run = || {
         let total = Matrix::of(&path_model(sources, &IntermediateState::Observed)).total();
@@ -72,33 +76,62 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     Ok(Row { case, size: usize::try_from(nodes)?, times: measure(run)?, goal })
 }
 
-/// What a plan of 10,000 resources with few changes pays besides planning: for
-/// the order in which nobody is cut off, and for what it tells of before, after
-/// and in between.
-fn lines() -> Result<Vec<Row>, Box<dyn Error>> {
-    let world = World::new(MIDDLE)?;
-    let plan = planned(&world, &world.drifted, false);
-    let sources = Sources { inventory: &world.drifted, ..sources(&world, &plan) };
-    let row = |case: &str, times| Row {
-        case: case.to_owned(),
-        size: world.desired.len(),
-        times,
-        goal: None,
-    };
-    Ok(vec![
-        row("order", measure(|| Ok(make_before_break(sources).len()))?),
-        row("before, after, in between", measure(|| Ok(reachability(sources).pairs()))?),
-    ])
+/// What plans pay for a safe order and for what they say of disruption, by the
+/// number of changes that may have to wait for others: 1,000 workers and 100 AKS
+/// nodes, of which a network that hides sources begins to preserve them.
+fn orders() -> Result<Vec<Row>, Box<dyn Error>> {
+    let shape = Shape { datacenters: 10, workers: 100, nodes: 100 };
+    let goals = [(50, None), (100, None), (200, Some(Duration::from_secs(1)))];
+    goals.into_iter().map(|(changes, goal)| order(shape, changes, goal)).collect()
 }
 
-fn sources<'a>(world: &'a World, plan: &'a Plan) -> Sources<'a> {
-    Sources {
+fn order(shape: Shape, changes: usize, goal: Goal) -> Result<Row, Box<dyn Error>> {
+    let world = World::preserving(shape, changes)?;
+    let plan = planned(&world, &world.drifted, false);
+    if plan.changes.len() != changes {
+        return Err(format!("{} changes, not {changes}", plan.changes.len()).into());
+    }
+    let found = &plan.reachability;
+    if let Some(disruption) = found.disruptions.first() {
+        return Err(
+            format!("{} pairs are cut for {:?}", disruption.pairs, disruption.during).into()
+        );
+    }
+    if found.lost > 0 || found.kept == 0 || !found.unexamined.is_empty() {
+        return Err(format!("{} pairs are kept, {} lost", found.kept, found.lost).into());
+    }
+    lose_nothing(&world, &plan)?;
+    let times = measure(|| Ok(planned(&world, &world.drifted, false).changes.len()))?;
+    Ok(Row { case: "routers begin to preserve sources".to_owned(), size: changes, times, goal })
+}
+
+/// Makes the changes in the order of the plan, and counts every pair after each
+/// one that a packet meets.
+fn lose_nothing(world: &World, plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let sources = sources(world, &world.drifted, plan);
+    let reached =
+        |state: &IntermediateState| Matrix::of(&path_model(sources, state)).total().reached;
+    let mut most = reached(&IntermediateState::Observed);
+    let mut made = BTreeSet::new();
+    for change in &plan.changes {
+        made.insert(change.address.clone());
+        let now = reached(&IntermediateState::PlannedOnly(made.clone()));
+        if now < most {
+            return Err(format!("{} of {most} pairs are left after {}", now, change.address).into());
+        }
+        most = now;
+    }
+    Ok(())
+}
+
+fn sources<'a>(world: &'a World, inventory: &'a Inventory, plan: &'a Plan) -> Projection<'a> {
+    let observed = Sources {
         topology: &world.topology,
         facts: &world.facts,
         desired: &world.desired,
-        inventory: &world.inventory,
-        plan,
-    }
+        inventory,
+    };
+    Projection { observed, plan }
 }
 
 /// How much memory a process takes that does one case and nothing else.
@@ -125,7 +158,7 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     // The peak of making the world does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;
-    let model = path_model(sources(&world, &plan), &IntermediateState::Observed);
+    let model = path_model(sources(&world, &world.inventory, &plan), &IntermediateState::Observed);
     black_box(Matrix::of(&model).total());
     let peak = kibibytes("VmHWM:").ok_or("no peak is told of")?;
     say(&format!("{before} {peak}"));

@@ -57,7 +57,7 @@ pub(crate) fn show_growth(rows: &[Row]) {
     }
     let sorted: Vec<&Row> =
         names.iter().flat_map(|name| rows.iter().filter(move |row| row.case == *name)).collect();
-    println!("\nPure planning: desired::build and plan::plan together\n");
+    println!("\nPure planning: desired::build, plan::plan and plan::impact::assess together\n");
     println!(
         "{:<16} {:>9} {:>11} {:>11} {:>5}   {:<18} growth exponent",
         "case", "resources", "median", "least", "runs", "goal"

@@ -8,10 +8,11 @@ use std::net::Ipv4Addr;
 use stargate::desired::facts::{AksNode, ClusterFacts, Held, NodeSubnet};
 use stargate::desired::{DesiredSet, Facts, build};
 use stargate::inventory::Inventory;
+use stargate::resource::azure::NextHop;
 use stargate::resource::ownership::SideName;
 use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side};
 use stargate::topology::load::load_text;
-use stargate::topology::model::Topology;
+use stargate::topology::model::{SourceAddresses, Topology};
 use stargate::topology::names::{SubscriptionId, WorkerName};
 
 /// How many datacenters of how many workers. Every second one is of VMs.
@@ -80,6 +81,20 @@ impl World {
         facts.held = held(&desired);
         let inventory = everything(&desired);
         let drifted = drifted(&desired);
+        Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
+    }
+
+    /// A network that begins to preserve sources: its routers still hide them, and
+    /// the table of AKS's nodes lacks the routes that answers need. Other objects
+    /// that packets depend on are drifted too, until so many are to be changed.
+    pub(crate) fn preserving(shape: Shape, changes: usize) -> Result<Self, Box<dyn Error>> {
+        let mut topology = topology(shape)?;
+        topology.network.source_addresses = SourceAddresses::Preserve;
+        let mut facts = facts(&topology, shape.nodes);
+        let desired = build(&topology, &facts)?;
+        facts.held = held(&desired);
+        let inventory = everything(&desired);
+        let drifted = hiding(&desired, changes);
         Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
     }
 }
@@ -252,6 +267,57 @@ fn drifted(desired: &DesiredSet) -> Inventory {
         inventory.note(key, resource, ours(&wanted.address.side));
     }
     inventory
+}
+
+/// Routers hide sources, and so many objects altogether are not as wanted.
+fn hiding(desired: &DesiredSet, changes: usize) -> Inventory {
+    let mut inventory = everything(desired);
+    let order = |kind: Kind| match kind {
+        Kind::RouterHost => 0,
+        Kind::RouteTable => 1,
+        Kind::ApprovedRoutes => 2,
+        Kind::NetworkInterface => 3,
+        _ => 4,
+    };
+    let mut all: Vec<_> = desired.iter().filter(|it| order(it.address.kind) < 4).collect();
+    all.sort_by_key(|wanted| order(wanted.address.kind));
+    let mut left = changes;
+    for wanted in all {
+        let (Some(key), mut resource) = (wanted.key.clone(), wanted.resource.clone()) else {
+            continue;
+        };
+        if left > 0 && hide(&wanted.address.name, &mut resource) {
+            left -= 1;
+            inventory.note(key, resource, ours(&wanted.address.side));
+        }
+    }
+    inventory
+}
+
+/// Changes an object that packets depend on.
+fn hide(name: &str, resource: &mut Resource) -> bool {
+    let stale = range(0x0abf_ff00, 24);
+    match resource {
+        Resource::RouterHost(router) => {
+            (router.masquerade, router.snat_subnet_routes) = (true, true);
+        }
+        Resource::RouteTable(table) if name == "stargate-workers-rt" => {
+            table.routes = Pending::Known(BTreeMap::new());
+        }
+        Resource::RouteTable(table) => {
+            if let Pending::Known(routes) = &mut table.routes {
+                routes.insert(stale, NextHop::Nowhere);
+            }
+        }
+        Resource::ApprovedRoutes(routes) => {
+            if let Pending::Known(prefixes) = &mut routes.prefixes {
+                prefixes.insert(stale);
+            }
+        }
+        Resource::NetworkInterface(interface) => interface.ip_forwarding = false,
+        _ => return false,
+    }
+    true
 }
 
 /// Changes an object, or makes another one of it that nobody asked for.

@@ -13,7 +13,8 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Iteration, effects, replaced};
-use crate::plan::destroy_create::Phase;
+use crate::diagnostics::{Code, Failure};
+use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
@@ -34,7 +35,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         locks: Locks::default(),
     };
     let mut state = State {
-        steps: Steps::of(&plan.changes),
+        steps: Steps::of(&plan.changes, &plan.steps),
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),
@@ -251,7 +252,7 @@ pub(super) async fn read(
     };
     read_one(iteration.readers, cluster, target.as_ref(), iteration.settings, change)
         .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+        .map_err(Outcome::Failed)
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.
@@ -270,12 +271,12 @@ async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, O
             }
         };
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} was written, but {differs}", change.address),
-                remedy: "run the same command again; if it stays so, another program writes the \
-                         object too"
-                    .to_owned(),
-            });
+            return Err(Outcome::Failed(Failure::new(
+                Code::StepNotVerified,
+                format!("{} was written, but {differs}", change.address),
+                "run the same command again; if the result is the same, another program writes \
+                 the object too",
+            )));
         }
         tokio::time::sleep(read_back_poll(change)).await;
     }

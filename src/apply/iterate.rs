@@ -165,15 +165,18 @@ fn ends_before_iteration(
         return Some(if rounds == 0 {
             ApplyStatus::Blocked
         } else {
-            ApplyStatus::Partial { code: finding.code, reason: finding.message.clone() }
+            ApplyStatus::Partial {
+                code: finding.failure.code,
+                reason: finding.failure.message.clone(),
+            }
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => ApplyStatus::Partial {
-                code: gap.code,
-                reason: format!("{} could not be read: {}", gap.source, gap.reason),
+                code: gap.failure.code,
+                reason: format!("{} could not be read: {}", gap.source, gap.failure.message),
             },
             (None, false, _) => ApplyStatus::Blocked,
             (None, true, Some(deferred)) => ApplyStatus::Partial {
@@ -194,7 +197,7 @@ fn ends_after_iteration(
     outcomes: &BTreeMap<Address, Outcome>,
 ) -> Option<ApplyStatus> {
     let stale = outcomes.values().any(|it| matches!(it, Outcome::GuardFailed { .. }));
-    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed { .. }));
+    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed(_)));
     if context.stop.is_set() {
         return Some(ApplyStatus::Interrupted);
     }

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::destroy_create::{Phase, half_steps};
-use crate::plan::{Change, InWave};
+use crate::plan::{Change, InWave, Phase, StepGraph};
 use crate::resource::Address;
 
 /// Names a step.
@@ -28,8 +27,8 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// The steps of changes, in the order of the plan.
-    pub(super) fn of(changes: &[Change]) -> Self {
+    /// The steps of changes in the order of the plan, by the plan's graph.
+    pub(super) fn of(changes: &[Change], graph: &StepGraph) -> Self {
         let places = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
         let mut steps = Self {
             waiting: BTreeMap::new(),
@@ -38,18 +37,16 @@ impl Steps {
             places,
             of_wave: BTreeMap::new(),
         };
-        let halves = half_steps(changes);
-        let names: Vec<Option<StepId>> = halves
-            .iter()
-            .map(|step| Some((changes.get(step.change)?.address.clone(), step.phase)))
-            .collect();
-        let name = |place: &usize| names.get(*place).cloned().flatten();
-        for (place, step) in halves.iter().enumerate() {
-            let (Some(id), Some(change)) = (name(&place), changes.get(step.change)) else {
+        let name = |step: &usize| {
+            let step = graph.steps().get(*step)?;
+            Some((changes.get(step.change)?.address.clone(), step.phase))
+        };
+        for (number, step) in graph.steps().iter().enumerate() {
+            let (Some(id), Some(change)) = (name(&number), changes.get(step.change)) else {
                 continue;
             };
             let waits = |wave: &InWave| step.phase == Phase::Create || wave.teardown_waits;
-            let causes = step.after.iter().filter_map(name).collect();
+            let causes = graph.causes(number).iter().filter_map(name).collect();
             steps.add(id, causes, change.wave.filter(waits));
         }
         steps
@@ -155,6 +152,10 @@ mod tests {
         change
     }
 
+    fn steps_of(changes: &[Change]) -> Steps {
+        Steps::of(changes, &StepGraph::of(changes))
+    }
+
     fn take_ready(steps: &mut Steps) -> Vec<StepId> {
         std::iter::from_fn(|| steps.take_next()).collect()
     }
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn a_step_is_ready_once_all_that_it_waits_for_is_done() {
         let create = |name, after: &[&str]| change(name, Action::Create, after);
-        let mut steps = Steps::of(&[
+        let mut steps = steps_of(&[
             create("a", &[]),
             create("b", &["a", "absent"]),
             create("c", &["a", "b"]),
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_failed_step_is_lost_and_nothing_else() {
         let create = |name, after: &[&str]| change(name, Action::Create, after);
-        let mut steps = Steps::of(&[
+        let mut steps = steps_of(&[
             create("a", &[]),
             create("b", &["a"]),
             create("c", &["b", "other"]),
@@ -203,7 +204,7 @@ mod tests {
         let mut home = change("home", Action::Replace, &[]);
         home.destroy_after = vec![address("resident")];
         let resident = change("resident", Action::Replace, &["home"]);
-        let mut steps = Steps::of(&[home, resident]);
+        let mut steps = steps_of(&[home, resident]);
         for expected in [
             ("resident", Phase::Destroy),
             ("home", Phase::Destroy),
@@ -224,7 +225,7 @@ mod tests {
             "a" => change(name, Action::Create, &["z"]),
             _ => change(name, Action::Create, &[]),
         });
-        let mut steps = Steps::of(&changes);
+        let mut steps = steps_of(&changes);
         assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".to_owned()));
         let second = steps.take_next().unwrap();
         assert_eq!(second.0.name, "z");
@@ -240,7 +241,7 @@ mod tests {
             change.create_after_destroy_of = vec![address(other)];
             change
         };
-        let mut steps = Steps::of(&[swap("one", "other"), swap("other", "one")]);
+        let mut steps = steps_of(&[swap("one", "other"), swap("other", "one")]);
         let gone = take_ready(&mut steps);
         assert_eq!(gone, [(address("one"), Phase::Destroy), (address("other"), Phase::Destroy)]);
         steps.done(&gone[0]);
@@ -256,7 +257,7 @@ mod tests {
             change.wave = Some(InWave { number, teardown_waits: true });
             change
         };
-        let mut steps = Steps::of(&[
+        let mut steps = steps_of(&[
             change("vm", Action::Create, &[]),
             in_wave("first", &[], 1),
             in_wave("second", &["vm"], 2),
@@ -277,7 +278,7 @@ mod tests {
         let replaced = |teardown_waits| {
             let mut change = change("w", Action::Replace, &[]);
             change.wave = Some(InWave { number: 2, teardown_waits });
-            let mut steps = Steps::of(&[change]);
+            let mut steps = steps_of(&[change]);
             let before = take_ready(&mut steps);
             before.iter().for_each(|step| steps.done(step));
             steps.begin_wave(2);

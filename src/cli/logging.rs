@@ -2,6 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
+use super::safe_output::LogWriter;
+
 /// The environment variable with log filters, such as `stargate=trace`.
 const VARIABLE: &str = "STARGATE_LOG";
 
@@ -18,6 +20,6 @@ pub(crate) fn start(verbose: u8, coloured: bool) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(coloured)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter(std::io::stderr()))
         .try_init();
 }

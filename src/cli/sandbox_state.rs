@@ -12,6 +12,7 @@ use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::sandbox::SharedWorld;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
@@ -99,7 +100,11 @@ fn clients(
             Limits::unlimited(),
             requests.clone(),
         )),
-        cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+        cluster: Arc::new(KubeconfigConnector {
+            limits: Limits::unlimited(),
+            requests: requests.clone(),
+            settings: ClientSettings::default(),
+        }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
         requests,
     })

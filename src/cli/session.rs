@@ -12,7 +12,7 @@ use super::ui::Ui;
 use super::{exit, interrupt, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Pipeline;
 use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
@@ -24,6 +24,7 @@ use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::{Clock, Scope};
@@ -172,10 +173,14 @@ impl WriteSession {
                 PUBLIC_SERVICE,
                 &loaded.topology.tailnet.name,
                 tailnet,
-                limits,
+                limits.clone(),
                 requests.clone(),
             )),
-            cluster: Arc::new(KubeconfigConnector { requests: requests.clone() }),
+            cluster: Arc::new(KubeconfigConnector {
+                limits,
+                requests: requests.clone(),
+                settings: ClientSettings::default(),
+            }),
             hosts,
             requests,
         };
@@ -201,7 +206,7 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 
 /// Converts an error of an API.
 pub(crate) fn of_api(error: &ApiError) -> CliError {
-    CliError::coded(error.stable_code(), error.to_string()).hint(error.remedy())
+    Failure::from(error).into()
 }
 
 /// The content of the file in `KUBECONFIG`, if it is set.

@@ -9,6 +9,7 @@ use crate::render::{Role, Style};
 
 use super::arguments::{ColorChoice, Global};
 use super::error::CliError;
+use super::safe_output::printable;
 
 /// A channel that several tasks write to.
 type Channel = Mutex<Box<dyn Write + Send>>;
@@ -112,7 +113,7 @@ impl Ui {
 
     /// Prints an error.
     pub fn error(&self, error: &CliError) {
-        self.print(&error.render(self.err_style));
+        self.print(&error.render(self.err_style, self.verbose > 0));
     }
 
     /// Prints a rendered report to stderr.
@@ -181,7 +182,7 @@ impl Ui {
 
 fn write(channel: &Channel, text: &str) -> io::Result<()> {
     let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
-    channel.write_all(text.as_bytes())?;
+    channel.write_all(printable(text).as_bytes())?;
     channel.flush()
 }
 

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::host_routing::{node_kernel, pods_hidden};
+use super::host_routing::{RouterParts, node_kernel, pods_hidden};
 use super::projected_state::ProjectedFact;
 use super::segments::unread_subnet;
-use super::{Builder, Provenance, SiteHosts};
+use super::{Builder, Part, Provenance, SiteHosts};
 use crate::dataplane::fabric::{Fabric, Interface, OverlayRange, Subnet};
 use crate::dataplane::host::{Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
@@ -21,21 +21,65 @@ use crate::resource::{Address, ArmId, Kind, Resource, Side};
 /// What the virtual network is called while nobody could read its name.
 const UNREAD_NETWORK: &str = "the AKS VNet";
 
+/// Where a node of AKS is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodePlace {
+    host: HostId,
+    address: Ipv4Addr,
+    /// The range of its pods, where Azure told it.
+    pods: Option<Ipv4Net>,
+}
+
 impl Builder<'_> {
     /// The VNet, the nodes and the router; nothing while there is no cluster.
     pub(super) fn cluster_site(&mut self) {
-        let topology = self.sources.topology;
-        let name = topology.cluster.router.name.as_str();
-        let address =
-            Address::new(Kind::ManagedCluster, Side::Cluster, topology.cluster.name.as_str());
-        let origin = self.provenance.of(&address);
+        let address = self.cluster_address();
         let cluster = self.state.cluster();
         if cluster.is_none() && !matches!(self.state.resource(&address), ProjectedFact::Hidden) {
             return;
         }
         // AKS's nodes are told of by the cluster itself.
         let of_nodes = self.provenance.add(Provenance { address, source: Source::Kubernetes });
-        let segment = SegmentId(self.segments.len());
+        let segment = self.next_segment();
+        let mut nodes = Vec::new();
+        if let Some(cluster) = cluster {
+            for node in &self.sources.facts.nodes {
+                nodes.push(self.aks_node(cluster, node, (segment, of_nodes)));
+            }
+            for node in &self.sources.facts.untold_nodes {
+                nodes.extend(self.untold_node(cluster, node, (segment, of_nodes)));
+            }
+        }
+        let parts = self.part(Part::Router(segment), |builder| builder.cluster_router(segment));
+        let router = self.add_router(parts);
+        let built = self.part(Part::Segment(segment), |it| it.cluster_segment(router));
+        self.segments.push(built);
+        self.sites.push(SiteHosts { side: Side::Cluster, router, nodes });
+    }
+
+    fn cluster_address(&self) -> Address {
+        let name = self.sources.topology.cluster.name.as_str();
+        Address::new(Kind::ManagedCluster, Side::Cluster, name)
+    }
+
+    /// The cluster's router.
+    pub(super) fn cluster_router(&mut self, segment: SegmentId) -> RouterParts {
+        let topology = self.sources.topology;
+        let name = topology.cluster.router.name.as_str();
+        let subnet = topology.cluster.router.subnet_cidr;
+        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
+        let runs = self.machine_runs(&Side::Cluster, name);
+        let port = SegmentPort { segment, address: own };
+        self.router(&Side::Cluster, name, port, runs, subnet)
+    }
+
+    /// The VNet with the interfaces of AKS's nodes and of the router.
+    pub(super) fn cluster_segment(&mut self, router: HostId) -> Segment {
+        let address = self.cluster_address();
+        let origin = self.provenance.of(&address);
+        let of_nodes = self.provenance.add(Provenance { address, source: Source::Kubernetes });
+        let cluster = self.state.cluster();
         let mut fabric = Fabric {
             name: cluster.map_or(UNREAD_NETWORK, |it| it.virtual_network.name()).to_owned(),
             origin,
@@ -46,26 +90,20 @@ impl Builder<'_> {
             overlay: PrefixTable::default(),
         };
         let mut subnets = Vec::new();
-        let mut nodes = Vec::new();
         if let Some(cluster) = cluster {
             subnets = self.cluster_subnets(cluster, &mut fabric);
-            for node in &self.sources.facts.nodes {
-                nodes.push(self.aks_node(cluster, node, (segment, of_nodes), &mut fabric));
-            }
-            for node in &self.sources.facts.untold_nodes {
-                nodes.extend(self.untold_node(cluster, node, (segment, of_nodes), &mut fabric));
+            for node in &self.aks_nodes {
+                hang(&mut fabric, cluster, (node.host, node.address), of_nodes);
+                if let Some(pods) = node.pods {
+                    let range = OverlayRange { node: node.address, origin: of_nodes };
+                    fabric.overlay.insert(pods, range);
+                }
             }
         }
-        let subnet = topology.cluster.router.subnet_cidr;
-        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
-        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
-        let runs = self.machine_runs(&Side::Cluster, name);
-        let port = SegmentPort { segment, address: own };
-        let router = self.add_router(&Side::Cluster, name, port, runs, subnet);
+        let name = self.sources.topology.cluster.router.name.as_str();
         let interface = Address::new(Kind::NetworkInterface, Side::Cluster, names::interface(name));
         self.attach(&mut fabric, router, &interface, &subnets);
-        self.segments.push(Segment::Fabric(Box::new(fabric)));
-        self.sites.push(SiteHosts { side: Side::Cluster, router, nodes });
+        Segment::Fabric(Box::new(fabric))
     }
 
     /// Who would have told of nodes, or of pods of theirs, that are not known.
@@ -113,7 +151,6 @@ impl Builder<'_> {
         cluster: &ClusterFacts,
         node: &AksNode,
         (segment, origin): (SegmentId, Origin),
-        fabric: &mut Fabric,
     ) -> HostId {
         let network = node_network(cluster, node.address);
         let mut kernel = node_kernel(network, origin);
@@ -125,9 +162,8 @@ impl Builder<'_> {
             pods: Fact::known(Pods::Range(node.pod_cidr), origin),
             kernel: Fact::known(kernel, origin),
         });
-        hang(fabric, cluster, (host, node.address), origin);
-        let range = OverlayRange { node: node.address, origin };
-        fabric.overlay.insert(node.pod_cidr, range);
+        let pods = Some(node.pod_cidr);
+        self.aks_nodes.push(NodePlace { host, address: node.address, pods });
         host
     }
 
@@ -137,7 +173,6 @@ impl Builder<'_> {
         cluster: &ClusterFacts,
         node: &UntoldNode,
         (segment, origin): (SegmentId, Origin),
-        fabric: &mut Fabric,
     ) -> Option<HostId> {
         let address = node.address?;
         let kernel = node_kernel(node_network(cluster, address), origin);
@@ -148,7 +183,7 @@ impl Builder<'_> {
             pods: Fact::unknown(origin),
             kernel: Fact::known(kernel, origin),
         });
-        hang(fabric, cluster, (host, address), origin);
+        self.aks_nodes.push(NodePlace { host, address, pods: None });
         Some(host)
     }
 }

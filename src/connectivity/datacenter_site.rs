@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::host_routing::{add_routes, node_kernel, pods_hidden};
+use super::host_routing::{RouterParts, add_routes, node_kernel, pods_hidden};
 use super::projected_state::ProjectedFact;
-use super::{Builder, SiteHosts};
+use super::{Builder, Part, SiteHosts};
 use crate::dataplane::fabric::{Fabric, Lan};
 use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
@@ -15,32 +15,66 @@ use crate::topology::model::{self, Datacenter, Site};
 
 impl Builder<'_> {
     pub(super) fn datacenter_site(&mut self, datacenter: &Datacenter) {
+        let segment = self.next_segment();
+        let parts = self
+            .part(Part::Router(segment), |builder| builder.datacenter_router(datacenter, segment));
+        let router = self.add_router(parts);
+        let mut nodes = Vec::new();
+        for (number, worker) in datacenter.workers.iter().enumerate() {
+            let part = Part::Worker(segment, number);
+            let host = self.part(part, |builder| builder.worker(datacenter, worker, segment));
+            if let Some(host) = host {
+                let id = self.add_host(host);
+                self.workers.insert(id, number);
+                nodes.push(id);
+            }
+        }
+        let built = self.part(Part::Segment(segment), |builder| {
+            builder.datacenter_segment(datacenter, router, &nodes)
+        });
+        self.segments.push(built);
         let side = Side::Datacenter(datacenter.name.clone());
-        let segment = SegmentId(self.segments.len());
+        self.sites.push(SiteHosts { side, router, nodes });
+    }
+
+    /// A datacenter's router.
+    pub(super) fn datacenter_router(
+        &mut self,
+        datacenter: &Datacenter,
+        segment: SegmentId,
+    ) -> RouterParts {
+        let side = Side::Datacenter(datacenter.name.clone());
+        let name = datacenter.router.name.as_str();
+        let (runs, network) = match &datacenter.site {
+            Site::Azure(site) => (self.machine_runs(&side, name), site.router_subnet_cidr),
+            Site::Existing(site) => (self.machine_of_its_own(&side, name), site.network_cidr),
+        };
+        let own = self.private_ip(&side, name).unwrap_or(datacenter.router.ip);
+        self.router(&side, name, SegmentPort { segment, address: own }, runs, network)
+    }
+
+    /// What connects a datacenter's hosts.
+    pub(super) fn datacenter_segment(
+        &mut self,
+        datacenter: &Datacenter,
+        router: HostId,
+        nodes: &[HostId],
+    ) -> Segment {
+        let side = Side::Datacenter(datacenter.name.clone());
         let router_name = datacenter.router.name.as_str();
-        let runs = match &datacenter.site {
-            Site::Azure(_) => self.machine_runs(&side, router_name),
-            Site::Existing(_) => self.machine_of_its_own(&side, router_name),
-        };
-        let network = match &datacenter.site {
-            Site::Azure(site) => site.router_subnet_cidr,
-            Site::Existing(site) => site.network_cidr,
-        };
-        let own = self.private_ip(&side, router_name).unwrap_or(datacenter.router.ip);
-        let port = SegmentPort { segment, address: own };
-        let router = self.add_router(&side, router_name, port, runs, network);
-        let workers: Vec<(HostId, &model::Worker)> = datacenter
-            .workers
-            .iter()
-            .filter_map(|worker| Some((self.worker(datacenter, worker, segment)?, worker)))
-            .collect();
-        let nodes = workers.iter().map(|(id, _)| *id).collect();
-        let segment = match &datacenter.site {
-            Site::Azure(_) => self.vnet(&side, (router, router_name), &workers),
+        match &datacenter.site {
+            Site::Azure(_) => {
+                let worker = |id: &HostId| {
+                    let worker = datacenter.workers.get(*self.workers.get(id)?)?;
+                    Some((*id, worker.name.as_str()))
+                };
+                let workers: Vec<(HostId, &str)> = nodes.iter().filter_map(worker).collect();
+                self.vnet(&side, (router, router_name), &workers)
+            }
             Site::Existing(site) => {
                 let origin = self.lan_origin(&side, router_name);
-                let hosts = std::iter::once(router).chain(workers.iter().map(|(id, _)| *id));
-                let at = |id: HostId| Some((self.hosts.get(id.0)?.ports.first()?.address, id));
+                let hosts = std::iter::once(&router).chain(nodes);
+                let at = |id: &HostId| Some((self.address_of(*id)?, *id));
                 Segment::Lan(Lan {
                     name: format!("network of {}", datacenter.name),
                     origin,
@@ -48,9 +82,7 @@ impl Builder<'_> {
                     hosts: hosts.filter_map(at).collect(),
                 })
             }
-        };
-        self.segments.push(segment);
-        self.sites.push(SiteHosts { side, router, nodes });
+        }
     }
 
     /// What is known of a LAN is what the router on it shows.
@@ -64,12 +96,7 @@ impl Builder<'_> {
         Fact::known(true, origin)
     }
 
-    fn vnet(
-        &mut self,
-        side: &Side,
-        router: (HostId, &str),
-        workers: &[(HostId, &model::Worker)],
-    ) -> Segment {
+    fn vnet(&mut self, side: &Side, router: (HostId, &str), workers: &[(HostId, &str)]) -> Segment {
         let address = Address::new(Kind::VirtualNetwork, side.clone(), names::VIRTUAL_NETWORK);
         let origin = self.provenance.of(&address);
         let (address_space, hidden) = match self.state.resource(&address) {
@@ -99,8 +126,7 @@ impl Builder<'_> {
             unread: None,
             overlay: PrefixTable::default(),
         };
-        let machines = workers.iter().map(|(id, worker)| (*id, worker.name.as_str()));
-        for (id, name) in machines.chain([router]) {
+        for (id, name) in workers.iter().copied().chain([router]) {
             let interface =
                 Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
             self.attach(&mut fabric, id, &interface, &addresses);
@@ -109,12 +135,12 @@ impl Builder<'_> {
     }
 
     /// A worker, where it has a place.
-    fn worker(
+    pub(super) fn worker(
         &mut self,
         datacenter: &Datacenter,
         worker: &model::Worker,
         segment: SegmentId,
-    ) -> Option<HostId> {
+    ) -> Option<Host> {
         let side = Side::Datacenter(datacenter.name.clone());
         let name = worker.name.as_str();
         let place = self.allocation.place(&worker.name)?;
@@ -149,7 +175,7 @@ impl Builder<'_> {
         };
         let own = self.private_ip(&side, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
         let ports = vec![SegmentPort { segment, address: own }];
-        Some(self.add_host(Host { name: name.to_owned(), runs, ports, pods, kernel }))
+        Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }
 
     /// What is on a worker's host: what was seen of it, or else what its Node

@@ -23,9 +23,16 @@ const LAST_METRIC: u32 = 4_096;
 const OUR_RULE: u32 = 5_200;
 const TAILSCALE_RULE: u32 = 5_270;
 
+/// A router as it is read, before the tailnet's tables are known.
+pub(super) struct RouterParts {
+    pub(super) host: host::Host,
+    pub(super) member: Member,
+    pub(super) in_making: RouterInMaking,
+}
+
 /// A router whose kernel waits for the tailnet's tables.
+#[derive(Clone)]
 pub(super) struct RouterInMaking {
-    pub(super) id: HostId,
     /// What stargate told it, where anybody could look.
     told: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
@@ -67,7 +74,7 @@ pub(super) fn add_routes(
 
 impl RouterInMaking {
     /// The kernel with the table that Tailscale keeps.
-    pub(super) fn kernel(self, member: Option<&Member>) -> Fact<Kernel> {
+    pub(super) fn kernel(&self, member: Option<&Member>) -> Fact<Kernel> {
         let origin = self.told.origin();
         let Ok(told) = self.told.read() else { return Fact::unknown(origin) };
         let Some(routes) = told.kernel_routes.known() else { return Fact::unknown(origin) };
@@ -120,36 +127,42 @@ fn translations(told: &RouterHost) -> Vec<Translation> {
 }
 
 impl Builder<'_> {
+    /// Adds a router to hosts and members.
+    pub(super) fn add_router(&mut self, parts: RouterParts) -> HostId {
+        let id = self.add_host(parts.host);
+        self.members.insert(id, parts.member);
+        self.routers.insert(id, parts.in_making);
+        id
+    }
+
     /// A router's place in the tailnet, and its kernel to come.
-    pub(super) fn add_router(
+    pub(super) fn router(
         &mut self,
         side: &Side,
         name: &str,
         port: host::SegmentPort,
         runs: Fact<bool>,
         network: Ipv4Net,
-    ) -> HostId {
+    ) -> RouterParts {
         let host_address = Address::new(Kind::RouterHost, side.clone(), name);
         let origin = self.provenance.of(&host_address);
         let told = match self.state.resource(&host_address) {
             ProjectedFact::There(Resource::RouterHost(told)) => Fact::known(told.clone(), origin),
             _ => Fact::unknown(origin),
         };
-        let id = self.add_host(host::Host {
+        let host = host::Host {
             name: name.to_owned(),
             runs,
             ports: vec![port],
             pods: Fact::known(host::Pods::None, origin),
             kernel: Fact::unknown(origin),
-        });
+        };
         let accepts = match told.read() {
             Ok(told) => Fact::known(told.accept_routes, origin),
             Err(_) => Fact::unknown(origin),
         };
         let member = self.member(side, name, accepts);
-        self.members.insert(id, member);
-        self.routers.push(RouterInMaking { id, told, network });
-        id
+        RouterParts { host, member, in_making: RouterInMaking { told, network } }
     }
 
     /// A device that is not there is as one that is not connected.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 
 use super::projected_state::{ProjectedFact, ProjectedState};
-use super::{IntermediateState, PathModel, Sources};
+use super::{PathModel, Sources};
 use crate::dataplane::{HostId, Origin};
 use crate::resource::Address;
 
@@ -31,13 +31,14 @@ pub struct Breach {
     pub found: String,
 }
 
-/// Looks at every rule.
-pub fn breaches(
-    sources: Sources<'_>,
-    model: &PathModel,
-    moment: &IntermediateState,
+/// Looks at every rule. Orphans are the objects that the topology owns and does
+/// not list any more.
+pub fn breaches<'a>(
+    state: ProjectedState<'a>,
+    model: &'a PathModel,
+    orphans: impl IntoIterator<Item = &'a Address>,
 ) -> Vec<Breach> {
-    let state = ProjectedState::new(sources, moment);
+    let sources = state.sources();
     let mut found = Found { model, state, breaches: BTreeSet::new() };
     found.routes_to_nobody();
     found.stale_routes(sources);
@@ -49,6 +50,7 @@ pub fn breaches(
     found.routers(sources);
     found.kubelets();
     found.objects(sources);
+    found.orphans(orphans);
     found.breaches.into_iter().collect()
 }
 

@@ -1,9 +1,12 @@
-//! The network as packets see it, out of what was observed or is planned.
+//! The network as packets see it, in a state of its resources.
 //!
 //! Builds the elements of [`crate::dataplane`] from resources: what a table holds,
 //! what an interface may do, what a router's kernel was told. A resource that
 //! could not be read becomes an unknown fact, and whatever depends on it is
 //! answered with that.
+//!
+//! It knows states only: [`ProjectedState`] is the inventory with some objects'
+//! values replaced. Which values a change replaces is the plan's to say.
 //!
 //! What no source tells is taken as Azure and AKS have it by default: where the
 //! security group on AKS's nodes has no rule that fits, packets pass, and the
@@ -12,6 +15,7 @@
 mod cluster_site;
 mod datacenter_site;
 mod host_routing;
+mod incremental;
 mod invariants;
 mod matrix;
 mod measured;
@@ -23,62 +27,34 @@ mod service;
 pub mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use crate::dataplane::tunnel::TAILSCALE_MTU;
-use crate::dataplane::{Host, HostId, Member, Network, Segment, Tunnel};
+use crate::dataplane::{Host, HostId, Member, Network, Segment, SegmentId, Tunnel};
 use crate::desired::{Allocation, DesiredSet, Facts, allocate};
 use crate::inventory::Inventory;
-use crate::plan::Plan;
-use crate::resource::{Address, Side};
+use crate::resource::Side;
 use crate::topology::model::Topology;
 
+pub(crate) use incremental::{IncrementalModel, Watched};
 pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
-pub use measured::{
-    Comparison, Difference, Failure, Measurement, Pinged, Pinger, Stranger, by_nearness,
-};
-use projected_state::ProjectedState;
+pub use measured::{Comparison, Difference, Stranger, by_nearness};
+pub use projected_state::{ObjectValue, ProjectedState};
 pub use provenance::{Provenance, ProvenanceTable, addresses, provenance};
-pub use service::{
-    Carried, Endpoint, NoPort, Readiness, Service, ServicePort, Target, is_pod, is_service,
-    translates,
-};
+pub use service::{NoPort, Target, is_pod, is_service, translates};
 
-/// Which world is looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IntermediateState {
-    /// As it was read.
-    Observed,
-    /// As it is once the plan is applied.
-    Planned,
-    /// As it is once these changes of the plan are made.
-    PlannedOnly(BTreeSet<Address>),
-    /// As it is in between, while the plan is carried out.
-    Between(Progress),
-}
-
-/// How far a plan is carried out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Progress {
-    /// Changes that are made.
-    pub made: BTreeSet<Address>,
-    /// What is gone or rests and is to come again.
-    pub gone: BTreeSet<Address>,
-}
-
-/// What a network is built from.
+/// What was observed, and what the topology makes of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     /// The topology.
     pub topology: &'a Topology,
-    /// Facts that resources are spelt out from.
+    /// Facts that the desired resources are made from.
     pub facts: &'a Facts,
     /// What should exist.
     pub desired: &'a DesiredSet,
     /// What exists.
     pub inventory: &'a Inventory,
-    /// What is to be changed.
-    pub plan: &'a Plan,
 }
 
 /// The network, and where each of its facts comes from.
@@ -103,59 +79,118 @@ pub struct SiteHosts {
     pub nodes: Vec<HostId>,
 }
 
-/// Builds the network of a moment.
-pub fn path_model(sources: Sources<'_>, moment: &IntermediateState) -> PathModel {
-    let allocation = allocate(sources.topology, sources.facts).unwrap_or_default();
-    let mut builder = Builder {
-        state: ProjectedState::new(sources, moment),
-        sources,
-        allocation,
-        provenance: ProvenanceTable::default(),
-        hosts: Vec::new(),
-        segments: Vec::new(),
-        members: BTreeMap::new(),
-        routers: Vec::new(),
-        sites: Vec::new(),
-    };
-    builder.cluster_site();
-    for datacenter in &sources.topology.datacenters {
-        builder.datacenter_site(datacenter);
-    }
-    builder.finish()
+/// Builds the network of a state.
+pub fn path_model(state: ProjectedState<'_>) -> PathModel {
+    let mut builder = Builder::new(state);
+    builder.add_sites();
+    let network = builder.network();
+    PathModel { network, provenance: builder.provenance, sites: builder.sites }
+}
+
+/// What is built as a whole, and again when an object that it was built from
+/// gets another value. Sites are known by their segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// What connects the hosts of a site.
+    Segment(SegmentId),
+    /// The router of a site: its host and its place in the tailnet.
+    Router(SegmentId),
+    /// A worker, by its place in the file.
+    Worker(SegmentId, usize),
 }
 
 /// The network while it is put together.
+#[derive(Clone)]
 struct Builder<'a> {
     state: ProjectedState<'a>,
     sources: Sources<'a>,
     allocation: Allocation,
     provenance: ProvenanceTable,
     hosts: Vec<Host>,
+    /// The address of each host on its segment.
+    own_addresses: Vec<Option<Ipv4Addr>>,
     segments: Vec<Segment>,
+    /// Members of the tailnet, without their tables of peers.
     members: BTreeMap<HostId, Member>,
     /// Routers whose kernels wait for the tailnet's tables.
-    routers: Vec<host_routing::RouterInMaking>,
+    routers: BTreeMap<HostId, host_routing::RouterInMaking>,
     sites: Vec<SiteHosts>,
+    /// The worker of each host of a datacenter, by its place in the file.
+    workers: BTreeMap<HostId, usize>,
+    /// AKS's nodes that have an address.
+    aks_nodes: Vec<cluster_site::NodePlace>,
+    /// The parts that each object's value went into, by the object's number.
+    readers: BTreeMap<usize, BTreeSet<Part>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(state: ProjectedState<'a>) -> Self {
+        let sources = state.sources();
+        Self {
+            state,
+            sources,
+            allocation: allocate(sources.topology, sources.facts).unwrap_or_default(),
+            provenance: ProvenanceTable::default(),
+            hosts: Vec::new(),
+            own_addresses: Vec::new(),
+            segments: Vec::new(),
+            members: BTreeMap::new(),
+            routers: BTreeMap::new(),
+            sites: Vec::new(),
+            workers: BTreeMap::new(),
+            aks_nodes: Vec::new(),
+            readers: BTreeMap::new(),
+        }
+    }
+
+    fn add_sites(&mut self) {
+        self.cluster_site();
+        for datacenter in &self.sources.topology.datacenters {
+            self.datacenter_site(datacenter);
+        }
+    }
+
+    /// Builds a part, and notes the objects that it was built from.
+    fn part<T>(&mut self, part: Part, build: impl FnOnce(&mut Self) -> T) -> T {
+        let _before = self.state.take_asked();
+        let built = build(self);
+        for object in self.state.take_asked() {
+            self.readers.entry(object).or_default().insert(part);
+        }
+        built
+    }
+
+    /// The number that the next site's segment gets.
+    fn next_segment(&self) -> SegmentId {
+        SegmentId(self.segments.len())
+    }
+
     fn add_host(&mut self, host: Host) -> HostId {
+        self.own_addresses.push(host.ports.first().map(|port| port.address));
         self.hosts.push(host);
         HostId(self.hosts.len() - 1)
     }
 
-    fn finish(mut self) -> PathModel {
-        let members = std::mem::take(&mut self.members);
+    /// The address of a host on its segment.
+    fn address_of(&self, host: HostId) -> Option<Ipv4Addr> {
+        self.own_addresses.get(host.0).copied().flatten()
+    }
+
+    fn tunnel(&self) -> Tunnel {
+        let members = self.members.clone();
         let tunnel = Tunnel { name: "the tailnet".to_owned(), mtu: TAILSCALE_MTU, members };
-        let tunnel = tunnel.of_tailnet();
-        for router in std::mem::take(&mut self.routers) {
-            let id = router.id;
-            let kernel = router.kernel(tunnel.members.get(&id));
-            if let Some(host) = self.hosts.get_mut(id.0) {
-                host.kernel = kernel;
+        tunnel.of_tailnet()
+    }
+
+    /// Puts the elements together, and takes hosts and segments out of the builder.
+    fn network(&mut self) -> Network {
+        let tunnel = self.tunnel();
+        let mut hosts = std::mem::take(&mut self.hosts);
+        for (id, router) in &self.routers {
+            if let Some(host) = hosts.get_mut(id.0) {
+                host.kernel = router.kernel(tunnel.members.get(id));
             }
         }
-        let network = Network::new(self.hosts, self.segments, tunnel);
-        PathModel { network, provenance: self.provenance, sites: self.sites }
+        Network::new(hosts, std::mem::take(&mut self.segments), tunnel)
     }
 }

@@ -1,74 +1,58 @@
-//! A resource as it is, or as it is once the plan is applied.
+//! The resources of one state: as they were observed, but for some objects whose
+//! values are others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-use super::{IntermediateState, Sources};
+use super::Sources;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
-use crate::plan::stale_facts::is_destroyed_with;
-use crate::plan::{Action, Change};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
 
-/// What is seen of a resource.
+/// The value of an object whose value may differ from the observed one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ObjectValue<'a> {
+    /// As it was observed.
+    Observed,
+    /// The object does not exist.
+    Absent,
+    /// It has this value.
+    Is(&'a Resource),
+}
+
+/// What a state says of a resource.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ProjectedFact<'a> {
-    /// It is there.
+    /// It exists.
     There(&'a Resource),
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// Nobody could look, or nobody can tell yet.
+    /// Its source could not be read, or its value is not known yet.
     Hidden,
 }
 
-/// Resources at a moment.
-#[derive(Debug)]
-pub(super) struct ProjectedState<'a> {
+/// A state of all resources: the inventory with some objects' values replaced,
+/// addresses whose values are not known, and possibly without the cluster.
+#[derive(Debug, Clone)]
+pub struct ProjectedState<'a> {
     sources: Sources<'a>,
-    /// What changes have made of objects; nothing where these are gone.
-    changed: BTreeMap<&'a ObjectKey, Option<&'a Resource>>,
-    deferred: BTreeSet<&'a Address>,
-    /// The cluster that is gone, or is made anew, and nobody knows how.
-    lost_cluster: Option<&'a ClusterFacts>,
+    /// The number of each object that may differ.
+    numbers: Rc<HashMap<&'a ObjectKey, usize>>,
+    /// By those numbers.
+    values: Vec<ObjectValue<'a>>,
+    unknown: BTreeSet<&'a Address>,
+    is_cluster_lost: bool,
     /// What subnets point at, by its id.
-    addresses: BTreeMap<&'a ObjectKey, &'a Address>,
-}
-
-impl IntermediateState {
-    /// What a change has made of its object at this moment, if it has begun:
-    /// nothing where that is gone.
-    fn value_of<'c>(&self, change: &'c Change) -> Option<Option<&'c Resource>> {
-        let is_made = match self {
-            Self::Observed => false,
-            Self::Planned => true,
-            Self::PlannedOnly(made) => made.contains(&change.address),
-            Self::Between(progress) if progress.gone.contains(&change.address) => {
-                return Some(None);
-            }
-            Self::Between(progress) => progress.made.contains(&change.address),
-        };
-        is_made.then_some(change.after.as_ref())
-    }
+    addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
+    /// The numbers of the objects that were asked for.
+    asked: RefCell<Vec<usize>>,
 }
 
 impl<'a> ProjectedState<'a> {
-    pub(super) fn new(sources: Sources<'a>, moment: &IntermediateState) -> Self {
-        let changes = &sources.plan.changes;
-        let value = |change: &'a Change| Some((&change.key, moment.value_of(change)?));
-        let changed = changes.iter().filter_map(value).collect();
-        let loses_cluster = |change: &Change| {
-            let ends = matches!(change.action, Action::Replace | Action::Delete);
-            change.address.kind == Kind::ManagedCluster && ends && moment.value_of(change).is_some()
-        };
-        let facts = sources.facts.cluster.as_ref();
-        let lost_cluster = facts.filter(|_| changes.iter().any(loses_cluster));
-        let deferred = match moment {
-            IntermediateState::Planned => {
-                sources.plan.deferred.iter().map(|it| &it.address).collect()
-            }
-            IntermediateState::Observed
-            | IntermediateState::PlannedOnly(_)
-            | IntermediateState::Between(_) => BTreeSet::new(),
-        };
+    /// Everything as it was observed. The objects are those that may get other
+    /// values; each is known by its place among them.
+    pub fn observed(sources: Sources<'a>, objects: &[&'a ObjectKey]) -> Self {
         let pointed_at = [Kind::RouteTable, Kind::NetworkSecurityGroup];
         let addresses = sources
             .desired
@@ -76,12 +60,48 @@ impl<'a> ProjectedState<'a> {
             .filter(|desired| pointed_at.contains(&desired.address.kind))
             .filter_map(|desired| Some((desired.key.as_ref()?, &desired.address)))
             .collect();
-        Self { sources, changed, deferred, lost_cluster, addresses }
+        Self {
+            sources,
+            numbers: Rc::new(objects.iter().enumerate().map(|(at, key)| (*key, at)).collect()),
+            values: vec![ObjectValue::Observed; objects.len()],
+            unknown: BTreeSet::new(),
+            is_cluster_lost: false,
+            addresses: Rc::new(addresses),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Gives an object another value, and returns the one that it had.
+    pub fn set(&mut self, object: usize, value: ObjectValue<'a>) -> ObjectValue<'a> {
+        match self.values.get_mut(object) {
+            Some(known) => std::mem::replace(known, value),
+            None => ObjectValue::Observed,
+        }
+    }
+
+    /// Makes the values of these resources unknown.
+    pub fn set_unknown(&mut self, addresses: impl IntoIterator<Item = &'a Address>) {
+        self.unknown.extend(addresses);
+    }
+
+    /// Takes the cluster away, with all that is deleted with it, or brings it back.
+    pub fn set_cluster_lost(&mut self, lost: bool) {
+        self.is_cluster_lost = lost;
+    }
+
+    /// What the state is made from.
+    pub fn sources(&self) -> Sources<'a> {
+        self.sources
+    }
+
+    /// The objects that were asked for since the last call, by number.
+    pub(super) fn take_asked(&self) -> Vec<usize> {
+        self.asked.take()
     }
 
     /// A resource that the topology asks for.
     pub(super) fn resource(&self, address: &Address) -> ProjectedFact<'a> {
-        if self.deferred.contains(address) {
+        if self.unknown.contains(address) {
             return ProjectedFact::Hidden;
         }
         match self.sources.desired.get(address).map(|desired| &desired.key) {
@@ -92,12 +112,17 @@ impl<'a> ProjectedState<'a> {
         }
     }
 
-    /// An object of a kind, whoever asks for it.
+    /// An object of a kind, whether or not the topology asks for it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> ProjectedFact<'a> {
-        if let Some(value) = self.changed.get(key) {
-            return value.map_or(ProjectedFact::Absent, ProjectedFact::There);
+        if let Some(number) = self.numbers.get(key) {
+            self.asked.borrow_mut().push(*number);
+            match self.values.get(*number) {
+                Some(ObjectValue::Is(resource)) => return ProjectedFact::There(resource),
+                Some(ObjectValue::Absent) => return ProjectedFact::Absent,
+                Some(ObjectValue::Observed) | None => {}
+            }
         }
-        if self.lost_cluster.is_some_and(|cluster| is_destroyed_with(key, cluster)) {
+        if self.lost_cluster().is_some_and(|cluster| cluster.is_deleted_with(key)) {
             return ProjectedFact::Absent;
         }
         let inventory: &'a Inventory = self.sources.inventory;
@@ -108,12 +133,16 @@ impl<'a> ProjectedState<'a> {
         }
     }
 
-    /// The cluster, unless it is lost at this moment.
-    pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
-        self.sources.facts.cluster.as_ref().filter(|_| self.lost_cluster.is_none())
+    fn lost_cluster(&self) -> Option<&'a ClusterFacts> {
+        self.sources.facts.cluster.as_ref().filter(|_| self.is_cluster_lost)
     }
 
-    /// Whether a host was looked for and did not answer.
+    /// The cluster, unless this state has lost it.
+    pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
+        self.sources.facts.cluster.as_ref().filter(|_| !self.is_cluster_lost)
+    }
+
+    /// Whether a host was asked and did not answer.
     pub(super) fn is_host_silent(&self, name: &str) -> bool {
         self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }

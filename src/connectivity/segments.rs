@@ -113,8 +113,7 @@ impl Builder<'_> {
             ProjectedFact::Hidden => {
                 fabric.unread.get_or_insert(origin);
                 let subnet = unread_subnet(fabric, origin);
-                let own = self.hosts.get(host.0).and_then(|host| host.ports.first());
-                let Some(own) = own.map(|port| port.address) else { return };
+                let Some(own) = self.address_of(host) else { return };
                 let forwarding = Fact::unknown(origin);
                 let interface = Interface { host, subnet, forwarding, in_overlay: false };
                 fabric.interfaces.entry(own).or_insert(interface);

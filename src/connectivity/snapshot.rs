@@ -1,4 +1,4 @@
-//! How all pairs of nodes fare at one moment.
+//! Which pairs of nodes reach each other in one state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,10 +8,10 @@ use crate::dataplane::host::Pods;
 use crate::dataplane::{End, HostId, RoundTrip, Verdict};
 use crate::resource::{Address, Side};
 
-/// How a pair fares.
+/// Whether a pair of nodes' pods reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PairStatus {
-    /// Reached, and answered.
+    /// Request and answer arrive.
     Reached,
     /// Dropped on the way there or back.
     Dropped,
@@ -19,27 +19,38 @@ pub(crate) enum PairStatus {
     Unknown,
 }
 
-/// Nodes that are treated alike at a moment; those without pods are alike, too.
-type Class = Option<usize>;
+impl PairStatus {
+    /// What a round trip says of its pair.
+    pub(crate) fn of(trip: &RoundTrip) -> Self {
+        match trip.broken() {
+            None => Self::Reached,
+            Some((_, Verdict::Dropped(_))) => Self::Dropped,
+            Some(_) => Self::Unknown,
+        }
+    }
+}
 
-/// A moment: its classes of nodes, and how each pair of them fares.
+/// The class of a node: nodes that every table treats alike. A node whose pods
+/// have no known range has none.
+pub(crate) type Class = Option<usize>;
+
+/// The classes of nodes in one state, and whether each pair of classes is reached.
 pub(crate) struct Snapshot {
-    model: PathModel,
     /// By the place of each node.
     class_of: Vec<Class>,
     side_of: Vec<Side>,
-    trips: HashMap<(usize, usize), Way>,
+    trips: HashMap<(usize, usize), ClassPair>,
 }
 
-/// The way between two classes.
-struct Way {
+/// What is known of the pairs of two classes.
+struct ClassPair {
     example: (End, End),
-    /// The trip, unless all is well with it: that is told of nowhere, and would
-    /// take room for each pair of classes.
+    /// The trip, unless it is reached: nothing is said about those, and they
+    /// would take memory for each pair of classes.
     broken: Option<RoundTrip>,
 }
 
-impl Way {
+impl ClassPair {
     fn of(found: ClassRoundTrip) -> Self {
         let ClassRoundTrip { example, round_trip: trip, .. } = found;
         Self { example, broken: Some(trip).filter(|trip| !trip.reached()) }
@@ -50,8 +61,8 @@ impl Way {
 pub(crate) type Nodes = BTreeMap<String, Side>;
 
 impl Snapshot {
-    /// The nodes that have a range of pods before and after, and those that have
-    /// pods before and stay, though nobody knows with which range.
+    /// The nodes whose pods have a known range before and after, and those that
+    /// have pods before and stay, though with a range that is not known yet.
     pub(crate) fn nodes_of_both(before: &PathModel, after: &PathModel) -> Nodes {
         let nodes = after.sites.iter().flat_map(|site| &site.nodes);
         let there: BTreeSet<&str> = nodes.map(|host| after.network.name(*host)).collect();
@@ -66,11 +77,9 @@ impl Snapshot {
         both.map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
     }
 
-    /// Walks between an end for the pods of each node.
-    pub(crate) fn of(model: PathModel, nodes: &Nodes) -> Self {
-        let known: HashMap<&str, End> = pods(&model).map(|(name, (_, end))| (name, end)).collect();
-        let found: Vec<Option<End>> =
-            nodes.keys().map(|name| known.get(name.as_str()).copied()).collect();
+    /// Traces a round trip for each pair of classes of these nodes' pods.
+    pub(crate) fn of(model: &PathModel, nodes: &Nodes) -> Self {
+        let found = ends(model, nodes);
         let classes = Classes::of(&model.network, found.iter().flatten().copied().collect());
         let mut number = 0;
         let class_of = found
@@ -83,24 +92,26 @@ impl Snapshot {
             })
             .collect();
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.map(|trip| ((trip.from, trip.to), Way::of(trip))).collect();
-        Self { class_of, side_of: nodes.values().cloned().collect(), trips, model }
+        let trips = trips.map(|trip| ((trip.from, trip.to), ClassPair::of(trip))).collect();
+        Self { class_of, side_of: nodes.values().cloned().collect(), trips }
     }
 
-    pub(crate) fn fares(&self, from: Class, to: Class) -> PairStatus {
+    /// Whether the pairs of two classes are reached.
+    pub(crate) fn status(&self, from: Class, to: Class) -> PairStatus {
         let (Some(from), Some(to)) = (from, to) else { return PairStatus::Unknown };
-        let Some(way) = self.trips.get(&(from, to)) else { return PairStatus::Unknown };
-        match way.broken.as_ref().and_then(|trip| trip.broken()) {
-            None => PairStatus::Reached,
-            Some((_, Verdict::Dropped(_))) => PairStatus::Dropped,
-            Some(_) => PairStatus::Unknown,
-        }
+        let Some(pair) = self.trips.get(&(from, to)) else { return PairStatus::Unknown };
+        pair.broken.as_ref().map_or(PairStatus::Reached, PairStatus::of)
+    }
+
+    /// The class of each node, by its place.
+    pub(crate) fn classes(&self) -> &[Class] {
+        &self.class_of
     }
 
     /// The nodes of a pair of these classes.
-    pub(crate) fn example(&self, from: Class, to: Class) -> Option<(String, String)> {
+    fn example(&self, model: &PathModel, from: Class, to: Class) -> Option<(String, String)> {
         let (asking, asked) = self.trips.get(&(from?, to?))?.example;
-        let name = |end: End| self.model.network.name(end.host).to_owned();
+        let name = |end: End| model.network.name(end.host).to_owned();
         Some((name(asking), name(asked)))
     }
 
@@ -108,45 +119,45 @@ impl Snapshot {
     /// stands against it.
     pub(crate) fn obstacle(
         &self,
+        model: &PathModel,
         from: Class,
         to: Class,
     ) -> Option<((String, String), Option<Address>)> {
         let (_, verdict) = self.trips.get(&(from?, to?))?.broken.as_ref()?.broken()?;
-        let resource = addresses(&self.model, verdict).into_iter().next();
-        Some((self.example(from, to)?, resource))
+        let resource = addresses(model, verdict).into_iter().next();
+        Some((self.example(model, from, to)?, resource))
     }
 
-    /// Calls for each two classes of pairs that are alike at all of these
-    /// moments, with how many pairs there are. The moments are of the same nodes.
-    pub(crate) fn pairs_alike<const N: usize>(
-        intermediate_states: [&Self; N],
-        mut found: impl FnMut([[Class; N]; 2], u64),
-    ) {
-        Self::sites_alike(intermediate_states, |pair, _, pairs| found(pair, pairs));
-    }
-
-    /// The same, for each pair of sides by itself.
-    pub(crate) fn sites_alike<'a, const N: usize>(
-        intermediate_states: [&'a Self; N],
-        mut found: impl FnMut([[Class; N]; 2], [&'a Side; 2], u64),
-    ) {
-        let mut alike: BTreeMap<([Class; N], &Side), u64> = BTreeMap::new();
-        let sides = intermediate_states.first().map(|first| &first.side_of);
-        for (node, side) in sides.into_iter().flatten().enumerate() {
-            let classes =
-                intermediate_states.map(|moment| moment.class_of.get(node).copied().flatten());
+    /// Calls for each two classes of pairs that are alike in both states, with how
+    /// many pairs there are. The states are of the same nodes.
+    pub(crate) fn pairs_alike(states: [&Self; 2], mut found: impl FnMut([[Class; 2]; 2], u64)) {
+        let mut alike: BTreeMap<([Class; 2], &Side), u64> = BTreeMap::new();
+        for (node, side) in states[0].side_of.iter().enumerate() {
+            let classes = states.map(|state| state.class_of.get(node).copied().flatten());
             *alike.entry((classes, side)).or_default() += 1;
         }
-        for ((from, from_side), asking) in &alike {
-            for ((to, to_side), asked) in &alike {
-                let itself = if (from, from_side) == (to, to_side) { *asking } else { 0 };
+        for (from, asking) in &alike {
+            for (to, asked) in &alike {
+                let itself = if from == to { *asking } else { 0 };
                 let pairs = asking * asked - itself;
                 if pairs > 0 {
-                    found([*from, *to], [from_side, to_side], pairs);
+                    found([from.0, to.0], pairs);
                 }
             }
         }
     }
+}
+
+/// An end for the pods of each of these nodes, where their range is known.
+pub(crate) fn ends(model: &PathModel, nodes: &Nodes) -> Vec<Option<End>> {
+    let known: HashMap<&str, End> = pods(model).map(|(name, (_, end))| (name, end)).collect();
+    nodes.keys().map(|name| known.get(name.as_str()).copied()).collect()
+}
+
+/// An end for the pods of a host, where their range is known.
+pub(crate) fn end_of(model: &PathModel, host: HostId) -> Option<End> {
+    let range = model.network.host(host)?.pods.read().ok()?.range()?;
+    Some(End { host, address: usual(&range) })
 }
 
 /// An end for the pods of each node, and the node's side.
@@ -155,9 +166,5 @@ fn pods(model: &PathModel) -> impl Iterator<Item = (&str, (&Side, End))> {
         .sites
         .iter()
         .flat_map(|site| site.nodes.iter().map(move |node: &HostId| (&site.side, *node)));
-    nodes.filter_map(|(side, host)| {
-        let range = model.network.host(host)?.pods.read().ok()?.range()?;
-        let end = End { host, address: usual(&range) };
-        Some((model.network.name(host), (side, end)))
-    })
+    nodes.filter_map(|(side, host)| Some((model.network.name(host), (side, end_of(model, host)?))))
 }

@@ -36,7 +36,7 @@ impl Segment {
 }
 
 /// A plain network: whoever has the address gets the packet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Lan {
     /// What it is called.
     pub name: String,
@@ -79,7 +79,7 @@ pub struct OverlayRange {
 }
 
 /// A subnet with what hangs on it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subnet {
     /// What it is called.
     pub name: String,

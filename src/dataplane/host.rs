@@ -14,7 +14,7 @@ use super::table::PrefixTable;
 pub struct HostId(pub usize);
 
 /// A machine that sends, takes or forwards packets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Host {
     /// What it is called.
     pub name: String,
@@ -70,7 +70,7 @@ pub enum Port {
 }
 
 /// What a kernel is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
     /// Whether packets of others are passed on.
     pub forwarding: bool,

@@ -10,6 +10,7 @@
 //! [`round_trip`] walks a packet from one end to another, hop by hop, and the answer
 //! back, with translated addresses and known connections followed.
 
+pub(crate) mod difference;
 pub mod equivalence;
 pub mod fabric;
 mod fabric_forwarding;

@@ -32,13 +32,20 @@ impl Network {
     /// Puts the elements together. An address that two hosts claim is the
     /// first one's.
     pub fn new(hosts: Vec<Host>, segments: Vec<Segment>, tunnel: Tunnel) -> Self {
+        let mut network = Self { hosts, segments, tunnel, owners: PrefixTable::default() };
+        network.assign_owners();
+        network
+    }
+
+    /// Finds out again who has which address, after hosts or members changed.
+    pub(crate) fn assign_owners(&mut self) -> PrefixTable<HostId> {
         let mut owners = PrefixTable::default();
         let mut claim = |prefix: Ipv4Net, host: usize| {
             if owners.get(&prefix).is_none() {
                 owners.insert(prefix, HostId(host));
             }
         };
-        for (number, host) in hosts.iter().enumerate() {
+        for (number, host) in self.hosts.iter().enumerate() {
             for port in &host.ports {
                 claim(port.address.into(), number);
             }
@@ -46,12 +53,37 @@ impl Network {
                 claim(range, number);
             }
         }
-        for (id, member) in &tunnel.members {
+        for (id, member) in &self.tunnel.members {
             if let Ok(address) = member.address.read() {
                 claim((*address).into(), id.0);
             }
         }
-        Self { hosts, segments, tunnel, owners }
+        std::mem::replace(&mut self.owners, owners)
+    }
+
+    /// Who has which address.
+    pub(crate) fn owners(&self) -> &PrefixTable<HostId> {
+        &self.owners
+    }
+
+    /// Puts back owners that [`Network::assign_owners`] returned.
+    pub(crate) fn restore_owners(&mut self, owners: PrefixTable<HostId>) {
+        self.owners = owners;
+    }
+
+    /// Exchanges a host; the owners of addresses stay as they are.
+    pub(crate) fn exchange_host(&mut self, id: HostId, host: Host) -> Option<Host> {
+        self.hosts.get_mut(id.0).map(|known| std::mem::replace(known, host))
+    }
+
+    /// Exchanges a segment.
+    pub(crate) fn exchange_segment(&mut self, id: SegmentId, segment: Segment) -> Option<Segment> {
+        self.segments.get_mut(id.0).map(|known| std::mem::replace(known, segment))
+    }
+
+    /// Exchanges the tunnel; the owners of addresses stay as they are.
+    pub(crate) fn exchange_tunnel(&mut self, tunnel: Tunnel) -> Tunnel {
+        std::mem::replace(&mut self.tunnel, tunnel)
     }
 
     /// Its hosts in the order of their numbers.

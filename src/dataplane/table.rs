@@ -9,6 +9,12 @@ use prefix_trie::PrefixMap;
 #[derive(Debug, Clone)]
 pub struct PrefixTable<T>(PrefixMap<Ipv4Net, T>);
 
+impl<T: PartialEq> PartialEq for PrefixTable<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
 impl<T> Default for PrefixTable<T> {
     fn default() -> Self {
         Self(PrefixMap::new())

@@ -25,7 +25,7 @@ pub struct Tunnel {
 }
 
 /// A host in a tunnel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// Its address in the tunnel.
     pub address: Fact<Ipv4Addr>,
@@ -48,7 +48,7 @@ pub struct PeerPrefix {
 }
 
 /// What a member offers, what is approved of it, and whether it takes others'.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Offers {
     /// Prefixes that it offers.
     pub advertised: Fact<Vec<Ipv4Net>>,

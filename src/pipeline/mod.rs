@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::connectivity::Sources;
 use crate::desired;
+use crate::plan::impact::Projection;
 use crate::plan::{Plan, PlanningInput, plan};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
@@ -80,15 +81,15 @@ impl Reading {
 }
 
 impl Planned {
-    /// What the data plane of live or planned state is built from.
-    pub fn paths<'a>(&'a self, topology: &'a Topology) -> Sources<'a> {
-        Sources {
+    /// The plan, and what it was made from.
+    pub fn paths<'a>(&'a self, topology: &'a Topology) -> Projection<'a> {
+        let observed = Sources {
             topology,
             facts: &self.observation.facts,
             desired: self.plan.desired(),
             inventory: &self.observation.inventory,
-            plan: &self.plan,
-        }
+        };
+        Projection { observed, plan: &self.plan }
     }
 }
 

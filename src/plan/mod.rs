@@ -5,7 +5,6 @@
 
 pub mod cost;
 mod dependencies;
-pub mod destroy_create;
 pub mod diff;
 mod exclusive_claims;
 mod execution;
@@ -21,9 +20,9 @@ mod protection;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
+pub mod step_graph;
 #[cfg(test)]
 mod tests;
-mod topological_sort;
 mod types;
 mod worker_request;
 
@@ -35,5 +34,6 @@ pub use host_route::{HostLocation, HostRoute};
 pub use planning::{PlanOptions, PlanningInput, plan};
 pub use rollout::{InWave, Rollout};
 use stale_facts::surviving;
+pub use step_graph::{Phase, StepGraph};
 pub use types::{Action, Blocked, Change, Deferred, Plan, PlanContents, PlanStatus};
 pub use worker_request::{Work, WorkerRequest};

@@ -10,11 +10,11 @@ use super::orphans;
 use super::propagation;
 use super::protection;
 use super::rollout;
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
@@ -79,7 +79,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
         }
     }
     worker_request::reboot(input, &mut decisions);
-    dependencies::connect(input, &mut decisions);
+    dependencies::add(input, &mut decisions);
     dependencies::mark_consequences(input, &mut decisions);
     worker_request::restrict(input, &mut decisions);
     assemble(input, decisions)
@@ -155,9 +155,7 @@ fn foreign(
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
@@ -192,12 +190,14 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::RouterOffline,
-        reason: format!("router {} is not connected to the tailnet", device.hostname),
-        remedy: format!(
-            "start the machine, or on it run `systemctl restart tailscaled` and \
-             `tailscale status`; if it is lost, delete the VM and apply: {} is then made recreated",
-            device.hostname
+        failure: Failure::new(
+            Code::RouterOffline,
+            format!("router {} is not connected to the tailnet", device.hostname),
+            format!(
+                "start the machine, or on it run `systemctl restart tailscaled` and \
+                 `tailscale status`; if it is lost, delete the VM and apply: {} is then recreated",
+                device.hostname
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -223,15 +223,17 @@ fn occupied(
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::ForeignKernelRoute,
-        reason: format!(
-            "{} has routes of somebody else where it needs its own: {}",
-            router.hostname,
-            in_the_way.join("; ")
-        ),
-        remedy: format!(
-            "find out who put them there (`ip route show {first}` on it tells the protocol), \
-             remove them at their source, and apply again"
+        failure: Failure::new(
+            Code::ForeignKernelRoute,
+            format!(
+                "{} has routes of somebody else where it needs its own: {}",
+                router.hostname,
+                in_the_way.join("; ")
+            ),
+            format!(
+                "find out who put them there (`ip route show {first}` on it tells the protocol), \
+                 remove them at their source, and apply again"
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -281,6 +283,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         topology: input.settings.owner.topology.to_string(),
         settings: input.settings.clone(),
         changes: Vec::new(),
+        steps: StepGraph::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: input.findings.to_vec(),
@@ -299,9 +302,10 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
         }
     }
-    plan.rollout = rollout::assign(input.rollout, input.inventory, &mut plan.changes);
-    plan.changes = topological_sort::in_order(plan.changes);
-    plan.cost = Cost::of(&plan.changes, input.requests);
+    let graph = StepGraph::of(&plan.changes);
+    plan.rollout = rollout::assign(input.rollout, input.inventory, &graph, &mut plan.changes);
+    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan
 }
 

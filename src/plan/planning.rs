@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cost::Cost;
 use super::execution;
-use super::impact::{make_before_break, reachability};
+use super::impact::{Assessment, Projection, assess};
 use super::planner::{Comparison, plan_changes};
 use super::preflight::{TailnetFacts, live_lints};
 use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
 use crate::connectivity::Sources;
 use crate::desired::{self, AllocationError, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
 use crate::topology::model::Topology;
@@ -78,13 +78,8 @@ fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>
 }
 
 fn allocation_failed(error: &AllocationError) -> Finding {
-    Finding {
-        code: Code::LivePodOverlap,
-        severity: Severity::Error,
-        address: None,
-        message: error.to_string(),
-        remedy: "enlarge the pool or the network, or remove workers".to_owned(),
-    }
+    let remedy = "enlarge the pool or the network, or remove workers";
+    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
 }
 
 fn has_errors(findings: &[Finding]) -> bool {
@@ -134,22 +129,17 @@ fn compare_states(
 /// as it is meant to.
 fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
     if !input.options.destroy && !plan.changes.is_empty() {
-        let waits = make_before_break(sources(input, plan));
+        let observed = Sources {
+            topology: input.topology,
+            facts: input.facts,
+            desired: &plan.desired,
+            inventory: input.inventory,
+        };
+        let Assessment { waits, reachability } = assess(Projection { observed, plan });
         plan.contents.wait_for(waits);
-        let found = reachability(sources(input, plan));
-        plan.contents.reachability = found;
+        plan.contents.reachability = reachability;
     }
     plan.contents.reachability.loss_allowed = input.options.allow_loss;
-}
-
-fn sources<'a>(input: PlanningInput<'a>, plan: &'a Plan) -> Sources<'a> {
-    Sources {
-        topology: input.topology,
-        facts: input.facts,
-        desired: &plan.desired,
-        inventory: input.inventory,
-        plan,
-    }
 }
 
 fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: DesiredSet) -> Plan {
@@ -157,6 +147,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         topology: input.topology.name.to_string(),
         settings: ApplySettings::of(input.topology),
         changes: Vec::new(),
+        steps: Default::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings,

@@ -6,7 +6,7 @@ use super::dependencies::references;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
 /// Replaces a resource whose creation brings about another one that is missing. A
@@ -170,7 +170,7 @@ fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDec
         // A device that is offline is replaced with its machine after all.
         let offline = matches!(
             decisions.get(address),
-            Some(ResourceDecision::Blocked(blocked)) if blocked.code == Code::RouterOffline
+            Some(ResourceDecision::Blocked(blocked)) if blocked.failure.code == Code::RouterOffline
         );
         if !offline {
             return;
@@ -219,14 +219,12 @@ fn hold_back(
     reason: &ResourceDecision,
     change: &super::Change,
 ) -> Option<ResourceDecision> {
-    let blocked = |code, reason: String, remedy: String| {
+    let blocked = |failure: Failure| {
         Some(ResourceDecision::Blocked(Blocked {
             address: change.address.clone(),
             action: change.action,
             fields: change.fields().into_owned(),
-            code,
-            reason,
-            remedy,
+            failure,
             caused_by: Some(on.clone()),
             planned_because_of: change.planned_because_of.clone(),
         }))
@@ -237,11 +235,10 @@ fn hold_back(
         // name may go on; a creation may not.
         ResourceDecision::Hidden(gap) => match change.action {
             Action::Update => None,
-            _ => blocked(
-                Code::SourceGap,
-                format!("it depends on {on}, and {} could not be read", gap.source),
-                gap.remedy.clone(),
-            ),
+            _ => {
+                let reason = format!("it depends on {on}, and {} could not be read", gap.source);
+                blocked(gap.failure.clone().within(reason))
+            }
         },
         // What would be created in a container that is replaced later waits too.
         ResourceDecision::Deferred(deferred)
@@ -259,7 +256,7 @@ fn hold_back(
         }
         ResourceDecision::Deferred(_) => None,
         ResourceDecision::Blocked(held) => {
-            if held.code == Code::WithoutMark
+            if held.failure.code == Code::WithoutMark
                 && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
@@ -267,11 +264,11 @@ fn hold_back(
                 // updated.
                 return None;
             }
-            blocked(
-                held.code,
+            blocked(Failure::new(
+                held.failure.code,
                 format!("it depends on {on}, which is blocked"),
                 format!("settle {on} first"),
-            )
+            ))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::dependencies::references;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Blocked, Change};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource};
 
@@ -30,7 +30,7 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
         let blocked = holds_foreign(input, change).or_else(|| is_protected(input, change));
         let Some(blocked) = blocked else { continue };
         let (key, address) = (change.key.clone(), Some(address.clone()));
-        retained.push(Retained { key, address, code: blocked.code });
+        retained.push(Retained { key, address, code: blocked.failure.code });
         *decision = ResourceDecision::Blocked(blocked);
     }
     retained
@@ -43,38 +43,33 @@ fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
         Action::Delete => "it holds",
         _ => "it would have to be replaced, and it holds",
     };
-    Some(Blocked {
-        reason: format!("{what} objects that are not this topology's: {}", contents.join(", ")),
-        remedy: "move or delete those objects, then run the same command again".to_owned(),
-        ..blocked(change, Code::GroupHoldsForeign)
-    })
+    let reason = format!("{what} objects that are not this topology's: {}", contents.join(", "));
+    let remedy = "move or delete those objects, then run the same command again";
+    Some(blocked(change, Failure::new(Code::GroupHoldsForeign, reason, remedy)))
 }
 
 fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let protected = input.protected.get(&change.address)?;
     let wish = format!("it would have to be {}", change.action.participle());
     let itself = *protected == change.address;
+    let reason = if itself {
+        format!("{wish}, and `protect = true` forbids that")
+    } else {
+        format!("{wish}, and it holds {protected}, which is protected")
+    };
+    let remedy = "undo the change of the topology that asks for it, or remove `protect = true`";
     Some(Blocked {
-        reason: if itself {
-            format!("{wish}, and `protect = true` forbids that")
-        } else {
-            format!("{wish}, and it holds {protected}, which is protected")
-        },
-        remedy: "undo the change of the topology that asks for it, or take `protect` away"
-            .to_owned(),
         caused_by: (!itself).then(|| protected.clone()),
-        ..blocked(change, Code::Protected)
+        ..blocked(change, Failure::new(Code::Protected, reason, remedy))
     })
 }
 
-fn blocked(change: &Change, code: Code) -> Blocked {
+fn blocked(change: &Change, failure: Failure) -> Blocked {
     Blocked {
         address: change.address.clone(),
         action: change.action,
         fields: change.fields().into_owned(),
-        code,
-        reason: String::new(),
-        remedy: String::new(),
+        failure,
         caused_by: None,
         planned_because_of: change.planned_because_of.clone(),
     }
@@ -122,7 +117,11 @@ fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retain
     blocked
         .filter_map(|blocked| {
             let key = input.desired.get(&blocked.address)?.key.clone()?;
-            Some(Retained { key, address: Some(blocked.address.clone()), code: blocked.code })
+            Some(Retained {
+                key,
+                address: Some(blocked.address.clone()),
+                code: blocked.failure.code,
+            })
         })
         .collect()
 }
@@ -157,11 +156,10 @@ fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions)
         (None, _) => return,
     };
     let participle = change.action.participle();
+    let reason = format!("it would have to be {participle}, but {name} rests on it and stays");
     let retained = Blocked {
-        reason: format!("it would have to be {participle}, but {name} rests on it and stays"),
-        remedy,
         caused_by: holder.address.clone(),
-        ..blocked(change, holder.code)
+        ..blocked(change, Failure::new(holder.code, reason, remedy))
     };
     *decision = ResourceDecision::Blocked(retained);
 }

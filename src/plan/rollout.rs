@@ -1,9 +1,10 @@
 //! In which waves a plan's changes reach the workers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::step_graph::StepGraph;
 use super::{Action, Change};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Kind, Resource};
@@ -54,6 +55,7 @@ impl Rollout {
 pub(super) fn assign(
     policy: &model::Rollout,
     inventory: &Inventory,
+    graph: &StepGraph,
     changes: &mut [Change],
 ) -> Option<Rollout> {
     let mut workers: Vec<usize> = (0..changes.len())
@@ -66,7 +68,7 @@ pub(super) fn assign(
         return None;
     }
     workers.sort_by_cached_key(|index| turn(&changes[*index], inventory));
-    let shared = shared_teardowns(changes, &workers);
+    let shared = shared_teardowns(changes, graph, &workers);
     let mut waves = 0;
     for (place, index) in workers.into_iter().enumerate() {
         let number = wave_of(policy, place);
@@ -95,22 +97,22 @@ fn wave_of(policy: &model::Rollout, place: usize) -> u32 {
     u32::try_from(wave).unwrap_or(u32::MAX)
 }
 
-/// The workers whose deletion half other workers wait for.
-fn shared_teardowns(changes: &[Change], workers: &[usize]) -> BTreeSet<usize> {
+/// The workers whose deletion other workers wait for.
+fn shared_teardowns(changes: &[Change], graph: &StepGraph, workers: &[usize]) -> BTreeSet<usize> {
     let replaced: Vec<usize> =
         workers.iter().copied().filter(|it| changes[*it].action == Action::Replace).collect();
     if replaced.is_empty() {
         return BTreeSet::new();
     }
-    let mut search = Search {
-        dependants: dependants(changes),
-        workers: workers.iter().copied().collect(),
-        known: vec![None; 2 * changes.len()],
+    let workers = workers.iter().copied().collect();
+    let mut search = Search { graph, workers, known: vec![None; graph.len()] };
+    let is_shared = |worker: &usize| {
+        graph.destroy_step(*worker).is_some_and(|it| search.waiting(it) == Waiting::Several)
     };
-    replaced.into_iter().filter(|it| search.waiting(teardown(*it)) == Waiting::Several).collect()
+    replaced.into_iter().filter(is_shared).collect()
 }
 
-/// Which workers wait for a half, itself included.
+/// Which workers wait for a step, its own included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Nobody,
@@ -128,61 +130,28 @@ impl Waiting {
     }
 }
 
-struct Search {
-    dependants: Vec<Vec<usize>>,
+struct Search<'a> {
+    graph: &'a StepGraph,
     workers: BTreeSet<usize>,
+    /// By step.
     known: Vec<Option<Waiting>>,
 }
 
-impl Search {
-    /// The chains of a wiring diagram are short, so this goes down by itself.
-    fn waiting(&mut self, phase: usize) -> Waiting {
-        if let Some(known) = self.known[phase] {
+impl Search<'_> {
+    /// The chains of dependencies are short, so this descends by recursion.
+    fn waiting(&mut self, step: usize) -> Waiting {
+        if let Some(known) = self.known[step] {
             return known;
         }
-        // Should the edges lead round in a circle, it ends here.
-        self.known[phase] = Some(Waiting::Nobody);
-        let own = self.workers.contains(&(phase / 2));
-        let mut waiting = if own { Waiting::Only(phase / 2) } else { Waiting::Nobody };
-        let dependants = std::mem::take(&mut self.dependants[phase]);
-        for dependant in &dependants {
-            waiting = waiting.and(self.waiting(*dependant));
+        // Should the edges form a cycle, it ends here.
+        self.known[step] = Some(Waiting::Nobody);
+        let change = self.graph.steps()[step].change;
+        let own = self.workers.contains(&change);
+        let mut waiting = if own { Waiting::Only(change) } else { Waiting::Nobody };
+        for effect in self.graph.effects(step) {
+            waiting = waiting.and(self.waiting(*effect));
         }
-        self.known[phase] = Some(waiting);
+        self.known[step] = Some(waiting);
         waiting
     }
-}
-
-/// The two halves of a change as nodes of a graph.
-fn teardown(index: usize) -> usize {
-    2 * index
-}
-
-fn making(index: usize) -> usize {
-    2 * index + 1
-}
-
-/// The halves that wait for each half.
-fn dependants(changes: &[Change]) -> Vec<Vec<usize>> {
-    let index: BTreeMap<&Address, usize> =
-        changes.iter().enumerate().map(|(index, change)| (&change.address, index)).collect();
-    let mut dependants = vec![Vec::new(); 2 * changes.len()];
-    let known = |addresses: &[Address]| -> Vec<usize> {
-        addresses.iter().filter_map(|address| index.get(address).copied()).collect()
-    };
-    for (at, change) in changes.iter().enumerate() {
-        for cause in known(&change.depends_on) {
-            dependants[making(cause)].push(making(at));
-        }
-        for cause in known(&change.create_after_destroy_of) {
-            dependants[teardown(cause)].push(making(at));
-        }
-        for cause in known(&change.destroy_after) {
-            dependants[teardown(cause)].push(teardown(at));
-        }
-        if change.action == Action::Replace {
-            dependants[teardown(at)].push(making(at));
-        }
-    }
-    dependants
 }

@@ -2,9 +2,8 @@
 
 use super::{Action, Change, PlanContents};
 use crate::desired::Facts;
-use crate::desired::facts::ClusterFacts;
 use crate::inventory::Inventory;
-use crate::resource::{Kind, ObjectKey};
+use crate::resource::Kind;
 
 /// Facts and inventory without what the plan's replacements end: the tailnet
 /// address of a router that joins again; with a cluster that is replaced, its
@@ -34,7 +33,7 @@ pub(super) fn surviving(
             Kind::ManagedCluster => {
                 facts.nodes.clear();
                 if let Some(cluster) = facts.cluster.take() {
-                    inventory.retain(|key| !is_destroyed_with(key, &cluster));
+                    inventory.retain(|key| !cluster.is_deleted_with(key));
                     all_stays = false;
                 }
             }
@@ -42,18 +41,4 @@ pub(super) fn surviving(
         }
     }
     (!all_stays).then_some((facts, inventory))
-}
-
-/// AKS deletes its node resource group with the cluster, with everything in it.
-pub(crate) fn is_destroyed_with(key: &ObjectKey, cluster: &ClusterFacts) -> bool {
-    match key {
-        ObjectKey::Kubernetes(_) => true,
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id
-            .resource_group_name()
-            .is_some_and(|group| group.eq_ignore_ascii_case(&cluster.node_resource_group)),
-        ObjectKey::Device(_)
-        | ObjectKey::DeviceAdvertised(_)
-        | ObjectKey::DeviceApproved(_)
-        | ObjectKey::Host(_) => false,
-    }
 }

@@ -1,17 +1,18 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Deref;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cost::Cost;
 use super::diff::{self, FieldChange, WholeSide};
 use super::impact::{Reachability, Wait};
-use super::topological_sort;
+use super::step_graph::StepGraph;
 use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
 use crate::desired::DesiredSet;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
@@ -29,7 +30,7 @@ use crate::resource::{Address, ObjectKey, Ownership, Resource};
 ///     plan.changes.clear()
 /// }
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 #[must_use = "a plan changes nothing unless it is applied"]
 pub struct Plan {
@@ -43,6 +44,14 @@ impl Plan {
     /// for one that was read from a file, which holds only what differs.
     pub fn desired(&self) -> &DesiredSet {
         &self.desired
+    }
+}
+
+impl<'de> Deserialize<'de> for Plan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut contents = PlanContents::deserialize(deserializer)?;
+        contents.steps = StepGraph::of(&contents.changes);
+        Ok(Self { contents, desired: DesiredSet::default() })
     }
 }
 
@@ -76,6 +85,10 @@ pub struct PlanContents {
     pub settings: ApplySettings,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
+    /// The steps of these changes, and which ones wait for which. A saved plan
+    /// does not hold them: they follow from its changes.
+    #[serde(skip)]
+    pub steps: StepGraph,
     /// Resources whose values cannot be known before something else exists.
     pub deferred: Vec<Deferred>,
     /// Changes that the topology asks for and that must not be made.
@@ -107,7 +120,7 @@ impl PlanContents {
     pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
-        let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
+        let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
             PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
@@ -126,16 +139,21 @@ impl PlanContents {
         if waits.is_empty() {
             return;
         }
+        let places: HashMap<Address, usize> =
+            self.changes.iter().enumerate().map(|(at, it)| (it.address.clone(), at)).collect();
         for (address, others) in waits {
-            let mut changes = self.changes.iter_mut();
-            if let Some(change) = changes.find(|change| change.address == address) {
-                change.depends_on.extend(others);
-                change.depends_on.sort();
-                change.depends_on.dedup();
+            let Some(place) = places.get(&address) else { continue };
+            for other in others.iter().filter_map(|other| places.get(other)) {
+                self.steps.add_wait(*place, *other);
             }
+            let change = &mut self.changes[*place];
+            change.depends_on.extend(others);
+            change.depends_on.sort();
+            change.depends_on.dedup();
         }
-        self.changes = topological_sort::in_order(std::mem::take(&mut self.changes));
-        self.cost = Cost::of(&self.changes, &self.cost.requests);
+        let (changes, steps) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.steps));
+        (self.changes, self.steps) = steps.sort(changes);
+        self.cost = Cost::of(&self.changes, &self.steps, &self.cost.requests);
     }
 
     /// The plan without its changes, and without what is deferred and blocked.
@@ -144,6 +162,7 @@ impl PlanContents {
             topology: self.topology.clone(),
             settings: self.settings.clone(),
             changes: Vec::new(),
+            steps: StepGraph::default(),
             deferred: Vec::new(),
             blocked: Vec::new(),
             findings: self.findings.clone(),
@@ -350,12 +369,8 @@ pub struct Blocked {
     pub action: Action,
     /// Field by field.
     pub fields: Vec<FieldChange>,
-    /// The code of the reason.
-    pub code: Code,
-    /// The reason.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
+    /// Why, and what to do.
+    pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,
     /// The rule of the topology that asks for it.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change};
 use crate::desired::DesiredResource;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Ownership, Resource};
 use crate::topology::names::WorkerName;
 
@@ -140,9 +140,7 @@ fn blocked(
         address: desired.address.clone(),
         action,
         fields: Vec::new(),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use super::redact::redact;
+use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Label, Severity};
 
 /// The version of the format of `validate --format json`.

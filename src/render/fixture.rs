@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity};
+use crate::plan::{
+    Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity, StepGraph,
+};
 use crate::resource::{Address, Api, ObjectKey};
 
 pub(super) fn address(text: &str) -> Address {
@@ -40,6 +42,7 @@ pub(super) fn plan(changes: Vec<Change>) -> Plan {
 pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
     PlanContents {
         topology: "lab".to_owned(),
+        steps: StepGraph::of(&changes),
         settings: Default::default(),
         changes,
         deferred: Vec::new(),
@@ -127,9 +130,11 @@ fn blocked() -> Vec<Blocked> {
         address: address(text),
         action: Action::Delete,
         fields: Vec::new(),
-        code: Code::Protected,
-        reason: "the datacenter has `protect = true`".into(),
-        remedy: "set `protect = false` in [datacenters.dc2] and plan again".into(),
+        failure: Failure::new(
+            Code::Protected,
+            "the datacenter has `protect = true`",
+            "set `protect = false` in [datacenters.dc2] and plan again",
+        ),
         caused_by: caused_by.map(address),
         planned_because_of: "[datacenters.dc2] is no longer in the topology".into(),
     };
@@ -163,17 +168,22 @@ pub(super) fn everything() -> Plan {
         ],
         blocked: blocked(),
         findings: vec![Finding {
-            code: Code::RouterOffline,
             severity: Severity::Warning,
             address: Some(address("tailnet-device/dc1/lab-router")),
-            message: "the router has been offline for 12 minutes".into(),
-            remedy: "check that the machine is running".into(),
+            failure: Failure::new(
+                Code::RouterOffline,
+                "the router has been offline for 12 minutes",
+                "check that the machine is running",
+            ),
         }],
         gaps: vec![Gap {
             source: Source::Azure,
-            reason: "403 for the resource group `lab-dc1`: the principal may not read it.".into(),
-            code: Code::AzureRefused,
-            remedy: "give the principal the role Reader".into(),
+            failure: Failure::new(
+                Code::AzureRefused,
+                "403 for the resource group `lab-dc1`: the principal may not read it.",
+                "give the principal the role Reader",
+            )
+            .caused_by("AuthorizationFailed: the client does not have authorization"),
             explained: false,
         }],
         cost: Cost {

@@ -8,11 +8,11 @@ pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
+mod markdown;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;
 mod purpose;
-pub mod redact;
 pub mod rollout_json;
 pub mod style;
 pub mod table;

@@ -325,9 +325,9 @@ fn blocked(blocked: &Blocked) -> BlockedJson {
         address: blocked.address.to_string(),
         action: blocked.action.into(),
         fields: blocked.fields.iter().map(field).collect(),
-        code: blocked.code.to_string(),
-        reason: blocked.reason.clone(),
-        remedy: blocked.remedy.clone(),
+        code: blocked.failure.code.to_string(),
+        reason: blocked.failure.message.clone(),
+        remedy: blocked.failure.remedy.clone(),
         caused_by: blocked.caused_by.as_ref().map(ToString::to_string),
         planned_because_of: blocked.planned_because_of.clone(),
     }
@@ -339,20 +339,20 @@ fn finding(finding: &Finding) -> FindingJson {
         Severity::Error => "error",
     };
     FindingJson {
-        code: finding.code.to_string(),
+        code: finding.failure.code.to_string(),
         severity: severity.to_owned(),
         address: finding.address.as_ref().map(ToString::to_string),
-        message: finding.message.clone(),
-        remedy: finding.remedy.clone(),
+        message: finding.failure.message.clone(),
+        remedy: finding.failure.remedy.clone(),
     }
 }
 
 fn gap(gap: &Gap) -> GapJson {
     GapJson {
         source: gap.source.to_string(),
-        reason: gap.reason.clone(),
-        code: gap.code.to_string(),
-        remedy: gap.remedy.clone(),
+        reason: gap.failure.message.clone(),
+        code: gap.failure.code.to_string(),
+        remedy: gap.failure.remedy.clone(),
         explained: gap.explained,
     }
 }

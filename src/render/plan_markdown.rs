@@ -8,6 +8,7 @@ use crate::resource::Side;
 
 use super::connectivity::reachability_report::ReachabilityReportText;
 use super::deferred::{Group, groups};
+use super::markdown::{code, escape, fence};
 use super::plan_text::{Folded, Options, body_lines, count_pairs, fold, last_line};
 use super::text::{counted, cut};
 use super::{Purpose, Style};
@@ -36,7 +37,8 @@ pub fn render_drift(plan: &Plan, report: ReachabilityReportText<'_>) -> String {
         None => String::new(),
         Some((summary, [])) => format!("{}\n\n", escape(summary)),
         Some((summary, causes)) => {
-            format!("{}\n\n```text\n{}\n```\n\n", escape(summary), causes.join("\n"))
+            let fence = fence(causes.iter().map(String::as_str));
+            format!("{}\n\n{fence}text\n{}\n{fence}\n\n", escape(summary), causes.join("\n"))
         }
     };
     rendered(plan, Purpose::Drift, &text)
@@ -113,37 +115,39 @@ impl Comment {
         group: &[Folded<'_>],
         purpose: Purpose,
     ) -> (usize, bool) {
+        let blocks: Vec<String> = group.iter().map(|folded| block(folded, purpose)).collect();
+        let fence = fence(blocks.iter().map(String::as_str));
         let open = format!(
-            "<details><summary>{}: {}</summary>\n\n```diff\n",
+            "<details><summary>{}: {}</summary>\n\n{fence}diff\n",
             escape(&site.to_string()),
             counted(count, "change")
         );
-        const CLOSE: &str = "```\n\n</details>\n\n";
-        let limit = MAX_SIZE - RESERVE - CLOSE.len();
+        let close = format!("{fence}\n\n</details>\n\n");
+        let limit = MAX_SIZE.saturating_sub(RESERVE + close.len());
         if !self.push(&open, limit) {
             return (0, false);
         }
         let mut shown = 0;
-        for folded in group {
-            if !self.push(&block(folded, purpose), limit) {
-                self.text.push_str(CLOSE);
+        for (folded, block) in group.iter().zip(&blocks) {
+            if !self.push(block, limit) {
+                self.text.push_str(&close);
                 return (shown, false);
             }
             shown += folded.count();
         }
-        self.text.push_str(CLOSE);
+        self.text.push_str(&close);
         (shown, true)
     }
 }
 
 fn title(plan: &Plan, purpose: Purpose) -> String {
-    let topology = escape(&plan.topology);
+    let topology = code(&plan.topology);
     match purpose {
-        Purpose::Plan => format!("Plan for `{topology}`"),
-        Purpose::Drift => format!("Drift of `{topology}`"),
-        Purpose::Destroy => format!("Destroy plan for `{topology}`"),
-        Purpose::Repave => format!("Repave plan for workers of `{topology}`"),
-        Purpose::Reboot => format!("Reboot plan for workers of `{topology}`"),
+        Purpose::Plan => format!("Plan for {topology}"),
+        Purpose::Drift => format!("Drift of {topology}"),
+        Purpose::Destroy => format!("Destroy plan for {topology}"),
+        Purpose::Repave => format!("Repave plan for workers of {topology}"),
+        Purpose::Reboot => format!("Reboot plan for workers of {topology}"),
     }
 }
 
@@ -184,23 +188,24 @@ fn notes(plan: &Plan) -> Vec<String> {
         ));
     }
     for one in plan.blocked.iter().filter(|one| one.caused_by.is_none()) {
-        let text = with_help(&one.reason, &one.remedy);
-        notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
+        let text = with_help(&one.failure.message, &one.failure.remedy);
+        let address = code(&one.address.to_string());
+        notes.push(format!("**blocked** {address} ({}): {text}", one.failure.code));
     }
     for finding in &plan.findings {
         let word = match finding.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = with_help(&finding.message, &finding.remedy);
-        notes.push(format!("**{word}** ({}): {text}", finding.code));
+        let text = with_help(&finding.failure.message, &finding.failure.remedy);
+        notes.push(format!("**{word}** ({}): {text}", finding.failure.code));
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
             "**not read** {}: {} Resources that only this source shows are not planned for \
              deletion.",
             escape(&gap.source.to_string()),
-            prose(&gap.reason)
+            prose(&gap.failure.message)
         ));
     }
     notes.extend(deferred(plan));
@@ -211,8 +216,11 @@ fn notes(plan: &Plan) -> Vec<String> {
 fn deferred(plan: &Plan) -> Vec<String> {
     let note = |group: Group<'_>| {
         let line = |similar: &Vec<&Deferred>| match similar.len() {
-            1 => format!("`{}`", similar[0].address),
-            count => format!("`{}` and {}", similar[0].address, counted(count - 1, "other")),
+            1 => code(&similar[0].address.to_string()),
+            count => {
+                let first = code(&similar[0].address.to_string());
+                format!("{first} and {}", counted(count - 1, "other"))
+            }
         };
         let shown: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
         let hidden: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
@@ -232,17 +240,22 @@ fn reachability(plan: &Plan) -> String {
     for loss in &found.losses {
         let (from, to) = (escape(&loss.example.0), escape(&loss.example.1));
         let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
-        let resource = loss.resource.as_ref().map(|it| format!(", because of `{it}`"));
+        let resource =
+            loss.resource.as_ref().map(|it| format!(", because of {}", code(&it.to_string())));
         let resource = resource.unwrap_or_default();
         text.push_str(&format!("- **loses** {pairs}, for example {from} to {to}{resource}\n"));
     }
     for disruption in found.told_interruptions() {
         text.push_str(&format!("- {}\n", escape(&disruption)));
     }
+    for unexamined in &found.unexamined {
+        text.push_str(&format!("- {}\n", escape(&unexamined.sentence())));
+    }
     if found.is_refused() {
         text.push_str("- **refused**: permit the loss with `--allow-loss`\n");
     }
-    if !found.losses.is_empty() || !found.disruptions.is_empty() {
+    let (losses, disruptions) = (&found.losses, &found.disruptions);
+    if !(losses.is_empty() && disruptions.is_empty() && found.unexamined.is_empty()) {
         text.push('\n');
     }
     text
@@ -252,7 +265,7 @@ fn reachability(plan: &Plan) -> String {
 fn block(folded: &Folded<'_>, purpose: Purpose) -> String {
     let Folded { change, .. } = folded;
     let mut text = format!("{} {}{}\n", sign(change), change.address, action_note(change));
-    let options = Options { style: Style::Plain, purpose, full: false };
+    let options = Options { style: Style::Plain, purpose, full: false, verbose: false };
     for line in body_lines(change, options) {
         // Two columns less than on a terminal, but never none: a list's sign
         // would colour the line, and a fence would end the block.
@@ -291,12 +304,6 @@ fn with_help(text: &str, remedy: &str) -> String {
 fn prose(text: &str) -> String {
     let text = escape(text.trim());
     if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { text + "." }
-}
-
-/// Text without markup and line breaks.
-fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::names::{
     RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
 };
 use super::version::KubernetesVersion;
+pub use crate::resource::settings::{HostKeyPolicy, NodePoolScale, PackageSource, SourceAddresses};
 
 /// The desired configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,16 +84,6 @@ pub enum PublicKeySource {
     Inline(String),
 }
 
-/// How to handle unknown host keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostKeyPolicy {
-    /// Accept and record the first key of a host; refuse changed keys.
-    AcceptNew,
-    /// Accept only keys in known_hosts and pinned keys.
-    KnownHosts,
-}
-
 /// The AKS cluster and its router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -124,34 +115,6 @@ pub struct NodePool {
     pub scale: NodePoolScale,
     /// The VM size.
     pub vm_size: VmSize,
-}
-
-/// The number of nodes of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NodePoolScale {
-    /// A fixed number; any other number is drift.
-    Fixed {
-        /// The number of nodes.
-        count: u32,
-    },
-    /// Set by the autoscaler within bounds.
-    Autoscaled {
-        /// The minimum number of nodes.
-        min: u32,
-        /// The maximum number of nodes.
-        max: u32,
-    },
-}
-
-impl NodePoolScale {
-    /// The maximum number of nodes.
-    pub fn max_nodes(self) -> u32 {
-        match self {
-            Self::Fixed { count } => count,
-            Self::Autoscaled { max, .. } => max,
-        }
-    }
 }
 
 /// The router in the AKS VNet.
@@ -197,16 +160,6 @@ impl Default for Rollout {
     }
 }
 
-/// Whether routers translate source addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceAddresses {
-    /// Masquerade on tailscale0 and Tailscale's SNAT are both on.
-    Masquerade,
-    /// Both are off: pods see each other's addresses.
-    Preserve,
-}
-
 /// A provisioning profile of workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
@@ -234,17 +187,7 @@ pub enum ContainerRuntime {
     Containerd,
 }
 
-/// The source of a worker's packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PackageSource {
-    /// The projects' repositories, pinned by keys, versions and checksums.
-    Upstream,
-    /// The packages are installed; only their versions are checked. For sites without
-    /// internet access.
-    Preinstalled,
-}
-
+/// A provisioning profile of workers.
 /// A remote datacenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datacenter {

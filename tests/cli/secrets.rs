@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use stargate::render::redact::redact;
+use stargate::diagnostics::redact::redact;
 
 use super::location::{Ran, TestFolder};
 use super::sandbox_folder::Serving;

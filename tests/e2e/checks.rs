@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stargate::connectivity::{
-    IntermediateState, Matrix, PROTOCOL, PathModel, Sources, addresses, breaches,
-};
+use stargate::connectivity::{Matrix, PROTOCOL, PathModel, addresses};
 use stargate::dataplane::{Drop, Verdict};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
+use stargate::plan::impact::{IntermediateState, Projection, breaches};
 use stargate::plan::impact::{Question, Remedy};
 use stargate::sandbox::World;
 use stargate::sandbox::faults::Fault;
@@ -30,7 +29,7 @@ fn cause(drop: &Drop) -> String {
     text.split(['(', ' ']).next().unwrap().to_owned()
 }
 
-fn said(sources: Sources<'_>, model: &PathModel) -> Said {
+fn said(sources: Projection<'_>, model: &PathModel) -> Said {
     let matrix = Matrix::of(model);
     let mut said = Said::default();
     for broken in &matrix.broken {
@@ -226,7 +225,7 @@ fn mends_are_right(deployment: &Deployment, planned: &Planned, fault: Fault) {
                 let mended = question.walk(&model(deployment, planned, &moment)).unwrap();
                 assert!(mended.reached(), "{fault}: {changes:?}");
             }
-            Remedy::Decide(blocked) => assert!(!blocked.remedy.is_empty(), "{fault}"),
+            Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
             Remedy::Correct { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }

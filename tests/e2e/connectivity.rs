@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use stargate::connectivity::{IntermediateState, PathModel, path_model};
+use stargate::connectivity::PathModel;
 use stargate::dataplane::host::Pods;
 use stargate::dataplane::{HostId, Protocol, RoundTrip, trace_round_trip};
 use stargate::pipeline::Planned;
+use stargate::plan::impact::{IntermediateState, path_model};
 use stargate::sandbox::World;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};

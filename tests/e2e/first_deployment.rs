@@ -5,9 +5,10 @@
 use std::net::Ipv4Addr;
 
 use serde_json::json;
-use stargate::connectivity::{IntermediateState, PROTOCOL, Rule, addresses, breaches};
+use stargate::connectivity::{PROTOCOL, Rule, addresses};
 use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
+use stargate::plan::impact::{IntermediateState, breaches};
 use stargate::plan::impact::{Question, Remedy};
 use stargate::resource::ArmId;
 use stargate::sandbox::World;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use stargate::connectivity::{IntermediateState, Matrix, Rule, Why, breaches, unchecked};
+use stargate::connectivity::{Matrix, Rule, Why, unchecked};
 use stargate::inventory::Source;
 use stargate::pipeline::Planned;
+use stargate::plan::impact::{IntermediateState, breaches};
 use stargate::resource::azure::{Access, RuleDirection, SecurityRule};
 use stargate::resource::kubernetes::ManifestKind;
 use stargate::resource::{ObjectKey, Resource};
@@ -158,7 +159,7 @@ async fn what_is_not_looked_at_is_told() {
     let told = async |deployment: &Deployment, look: RefreshOptions| {
         let planned = deployment.look(&look).await;
         let model = model(deployment, &planned, &IntermediateState::Observed);
-        let found = unchecked(planned.paths(&deployment.topology), &model);
+        let found = unchecked(planned.paths(&deployment.topology).observed, &model);
         (Matrix::of(&model).total(), found)
     };
     let deployment = Deployment::of(EXAMPLE, healthy.clone());

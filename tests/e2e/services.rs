@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::connectivity::{
-    Carried, IntermediateState, Readiness, Service, is_pod, is_service, translates,
-};
+use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Carried, Readiness, Service};
 use stargate::pipeline::Planned;
+use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;
@@ -46,12 +46,12 @@ async fn services_have_their_ready_endpoints() {
     let port = dns.port(Carried::Udp, None).unwrap();
     let targets = dns.targets(port, "anywhere");
     assert_eq!(targets.len(), 2);
-    assert!(targets.iter().all(|it| is_pod(sources, it.endpoint.address)));
+    assert!(targets.iter().all(|it| is_pod(sources.observed, it.endpoint.address)));
     let api = service(&planned, "10.0.0.1").await.unwrap().unwrap();
     assert_eq!(api.endpoints.len(), 1);
-    assert!(!is_pod(sources, api.endpoints[0].address), "{api:?}");
+    assert!(!is_pod(sources.observed, api.endpoints[0].address), "{api:?}");
     let pinger = address(&deployment, "goldpinger", "goldpinger");
-    assert!(is_service(sources, pinger));
+    assert!(is_service(sources.observed, pinger));
     let pinger = service(&planned, &pinger.to_string()).await.unwrap().unwrap();
     assert_eq!(pinger.endpoints.len(), 4);
     assert!(service(&planned, "10.0.0.99").await.unwrap().is_none());
@@ -82,10 +82,10 @@ async fn endpoints_are_reached_as_pods_are() {
         let sources = planned.paths(&deployment.topology);
         for site in &model.sites {
             let router = model.network.host(site.router).unwrap().ports[0].address;
-            assert!(!translates(sources, &model, model.network.end(router).unwrap()));
+            assert!(!translates(sources.observed, &model, model.network.end(router).unwrap()));
             for node in &site.nodes {
                 let from = model.network.end(pod(&model, *node)).unwrap();
-                assert!(translates(sources, &model, from));
+                assert!(translates(sources.observed, &model, from));
                 let targets = service.targets(port, model.network.name(*node));
                 assert_eq!(targets.len(), model.sites.iter().flat_map(|it| &it.nodes).count());
                 for target in targets {
@@ -172,8 +172,8 @@ async fn what_may_not_be_read_is_refused() {
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
         let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
-        assert_eq!(error.code(), Code::GoldpingerRefused, "{forbidden}: {error}");
-        assert!(error.remedy().contains("pods/proxy"));
+        assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
+        assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }
     // Neither is asked for a plan.
     deployment.world.set_interceptor(Some(Arc::new(Forbids("/endpointslices"))));

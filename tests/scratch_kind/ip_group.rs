@@ -97,7 +97,7 @@ fn an_object_of_a_new_kind_is_created_updated_and_deleted() {
     case.apply(&only_change(&case.plan(), ADDRESS, Action::Create));
     assert!(case.plan().is_empty());
 
-    // Somebody takes the prefixes away, and adds a field of their own.
+    // Another tool removes the prefixes, and adds a field of its own.
     let theirs = json!({"ipAddresses": [], "firewalls": ["theirs"]});
     case.stored.get_mut(&id).unwrap()["properties"] = theirs;
     let change = only_change(&case.plan(), ADDRESS, Action::Update);

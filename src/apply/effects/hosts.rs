@@ -3,6 +3,7 @@
 use super::failed;
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change, Execution, HostRoute, RouterExecution};
 use crate::provider::host::{HostError, HostTarget, RouterChange};
 use crate::refresh::Current;
@@ -11,7 +12,7 @@ use crate::resource::tailnet::RouteSet;
 use crate::resource::{Pending, Resource};
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, error.remedy())
+    failed(error)
 }
 
 /// How a change of a router is carried out.
@@ -32,7 +33,7 @@ pub(super) async fn resolve(
     route: &HostRoute,
 ) -> Result<Option<HostTarget>, Outcome> {
     let target = iteration.routers.resolve(iteration, route).await;
-    target.map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+    target.map_err(Outcome::Failed)
 }
 
 /// The router that a change is about, if it can be reached already.
@@ -51,10 +52,11 @@ async fn reachable_router(
     change: &Change,
 ) -> Result<HostTarget, Outcome> {
     router_target(iteration, change).await?.ok_or_else(|| {
-        failed(
-            &format!("there is no way to router {} yet", change.address.name),
-            "it must join the tailnet first; run the same command again",
-        )
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("router {} cannot be reached yet", change.address.name),
+            "the router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
@@ -74,12 +76,8 @@ pub(super) async fn join_tailnet(
     }
     let tag = iteration.settings.owner.tag.as_str();
     let description = format!("stargate {}", change.address.name);
-    let auth_key = iteration
-        .clients
-        .tailnet
-        .create_auth_key(tag, &description)
-        .await
-        .map_err(|error| failed(&error, error.remedy()))?;
+    let auth_key =
+        iteration.clients.tailnet.create_auth_key(tag, &description).await.map_err(failed)?;
     let join = RouterChange::JoinTailnet { auth_key };
     hosts.change_router(&target, &join).await.map_err(|error| of_host(&error))
 }

@@ -8,6 +8,7 @@ mod workers;
 
 use super::Iteration;
 use super::events::{Event, Outcome};
+use crate::diagnostics::Failure;
 use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
@@ -97,8 +98,9 @@ pub(super) async fn router_target(
     }
 }
 
-fn failed(error: &dyn std::fmt::Display, remedy: impl Into<String>) -> Outcome {
-    Outcome::Failed { reason: error.to_string(), remedy: remedy.into() }
+/// The outcome of a step whose client failed.
+fn failed(error: impl Into<Failure>) -> Outcome {
+    Outcome::Failed(error.into())
 }
 
 fn progress(iteration: &Iteration<'_>, change: &Change, text: impl Into<String>) {

@@ -15,7 +15,7 @@ use crate::cli::interrupt;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus, Severity};
@@ -209,9 +209,7 @@ fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
         fresh.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
     errors.peek()?;
     for finding in errors {
-        ui.error(
-            &CliError::coded(finding.code, finding.message.clone()).hint(finding.remedy.clone()),
-        );
+        ui.error(&CliError::from(finding.failure.clone()));
     }
     ui.status("No changes made: the saved plan does not take these errors into account.");
     Some(exit::BLOCKED)
@@ -299,10 +297,10 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
     };
     for (address, outcome) in &applied.outcomes {
         match outcome {
-            Outcome::Failed { reason, remedy } => ui.error(
-                &CliError::coded(Code::StepFailed, format!("{address}: {reason}"))
-                    .hint(remedy.clone()),
-            ),
+            Outcome::Failed(failure) => {
+                let message = format!("{address}: {failure}");
+                ui.error(&CliError::from(Failure { message, ..failure.clone() }));
+            }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
                     .hint("create a new plan from the current state"),

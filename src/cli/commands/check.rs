@@ -8,8 +8,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::{IntermediateState, Sources, breaches, unchecked};
-use crate::plan::impact::ReachabilityReport;
+use crate::connectivity::unchecked;
+use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, breaches};
 use crate::plan::{Plan, PlanOptions, Severity};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
 use crate::render::connectivity::live::LiveReport;
@@ -67,7 +67,7 @@ pub(crate) async fn run(
 
 fn render(
     arguments: &CheckArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     ways: &ReachabilityReport,
     live: Option<LiveReport<'_>>,
     ui: &Ui,
@@ -75,7 +75,7 @@ fn render(
     let check = CheckReport {
         reachability: ways,
         breaches: &breaches(sources, &ways.model, &IntermediateState::Observed),
-        unchecked: &unchecked(sources, &ways.model),
+        unchecked: &unchecked(sources.observed, &ways.model),
         errors: &errors(sources.plan),
         live,
     };
@@ -90,9 +90,10 @@ fn render(
 /// state unknown.
 fn errors(plan: &Plan) -> Vec<String> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
+    let errors = errors
+        .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
     let gap = |gap: &crate::inventory::Gap| {
-        format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
+        format!("{} could not be read: {}; {}", gap.source, gap.failure.message, gap.failure.remedy)
     };
     plan.unexplained_gaps().map(gap).chain(errors).collect()
 }

@@ -7,8 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::IntermediateState;
-use crate::plan::impact::ReachabilityReport;
+use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
@@ -47,8 +46,12 @@ fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> 
     let shown = ReachabilityReportText { report: ways };
     match format {
         PlanFormat::Text => {
-            let options =
-                plan_text::Options { style: ui.style(), purpose: Purpose::Drift, full: false };
+            let options = plan_text::Options {
+                style: ui.style(),
+                purpose: Purpose::Drift,
+                full: false,
+                verbose: ui.verbosity() > 0,
+            };
             plan_text::render_drift(plan, shown, options)
         }
         PlanFormat::Json => drift_json::render(plan, shown),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::connectivity::{Comparison, Measurement, PathModel, by_nearness};
+use crate::connectivity::{Comparison, PathModel, by_nearness};
+use crate::inventory::Measurement;
 use crate::pipeline::Planned;
 use crate::refresh::measure::{Unmeasured, measure};
 use crate::render::connectivity::live::LiveReport;

@@ -73,7 +73,11 @@ pub(crate) fn show(
 ) -> Result<(), CliError> {
     let text = match format {
         PlanFormat::Text => {
-            plan_text::render(plan, plan_text::Options { style: ui.style(), purpose, full })
+            let verbose = ui.verbosity() > 0;
+            plan_text::render(
+                plan,
+                plan_text::Options { style: ui.style(), purpose, full, verbose },
+            )
         }
         PlanFormat::Json => plan_json::render(plan, purpose),
         PlanFormat::Markdown => plan_markdown::render(plan, purpose),

@@ -10,9 +10,8 @@ use crate::cli::exit;
 use crate::cli::health;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::IntermediateState;
 use crate::plan::PlanOptions;
-use crate::plan::impact::ReachabilityReport;
+use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::table::StatusTable;
 

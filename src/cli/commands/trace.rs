@@ -13,14 +13,14 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::{
-    Breach, Carried, IntermediateState, PathModel, Service, Sources, breaches, is_service,
-    path_model, usual,
-};
+use crate::connectivity::{Breach, PathModel, is_service, usual};
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service};
 use crate::plan::PlanOptions;
-use crate::plan::impact::{Question, find_remedy};
+use crate::plan::impact::{
+    IntermediateState, Projection, Question, breaches, find_remedy, path_model,
+};
 use crate::render::connectivity::trace::{TraceOutcome, TraceReport};
 use crate::resource::Address;
 
@@ -86,7 +86,7 @@ pub(crate) async fn run(
     let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
-        Ok(address) if is_service(sources, address) => {
+        Ok(address) if is_service(sources.observed, address) => {
             Some(trace_service::read(&planned, address).await)
         }
         _ => None,
@@ -106,7 +106,7 @@ pub(crate) async fn run(
 
 fn render(
     arguments: &TraceArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     service: Option<&Service>,
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
@@ -166,10 +166,13 @@ fn render(
 }
 
 /// Adds the sources that could not be read, which may know the host.
-fn with_gaps(error: CliError, sources: Sources<'_>) -> CliError {
+fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
-        error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
+        error.hint(format!(
+            "{} could not be read: {}; {}",
+            gap.source, gap.failure.message, gap.failure.remedy
+        ))
     })
 }
 
@@ -210,7 +213,7 @@ fn unknown_host(model: &PathModel, text: &str) -> CliError {
 
 fn render_service_trace(
     arguments: &TraceArguments,
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     (model, moment): (&PathModel, &IntermediateState),
     from: End,
     service: &Service,

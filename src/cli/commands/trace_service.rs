@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use super::trace::breaches_on_path;
 use crate::cli::error::CliError;
-use crate::connectivity::{
-    Carried, IntermediateState, NoPort, PathModel, Service, ServicePort, Sources, Target, breaches,
-    is_pod, translates,
-};
+use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service, ServicePort};
 use crate::pipeline::Planned;
-use crate::plan::impact::{Question, Remedy, find_remedy};
+use crate::plan::impact::{IntermediateState, Projection, Question, Remedy, breaches, find_remedy};
 use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, outcome_key};
 use crate::resource::Address;
 
@@ -79,7 +77,7 @@ fn named(port: &ServicePort) -> Option<String> {
 
 /// Traces to every eligible endpoint.
 pub(super) fn follow<'a>(
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     model: &'a PathModel,
     moment: &IntermediateState,
     from: End,
@@ -88,7 +86,7 @@ pub(super) fn follow<'a>(
     (ages, changed): (&'a BTreeMap<Source, Duration>, &'a BTreeSet<Address>),
 ) -> Result<ServiceTrace<'a>, CliError> {
     let node = model.network.name(from.host);
-    if !translates(sources, model, from) {
+    if !translates(sources.observed, model, from) {
         return Err(CliError::new(format!(
             "{} is a service address, which only nodes with the cluster's Cilium translate; {node} \
              is not such a node",
@@ -102,7 +100,7 @@ pub(super) fn follow<'a>(
     let endpoint = |target: Target<'a>| {
         let to = target.endpoint.address;
         let round_trip = trace_round_trip(&model.network, from, to, target.protocol);
-        let is_pod = is_pod(sources, to);
+        let is_pod = is_pod(sources.observed, to);
         let question = Question { from: from.address, to, protocol: target.protocol };
         // The topology does not route to other addresses.
         let is_ours = is_pod || model.network.owner_of(to).is_some();

@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::{Found, ProjectedFact, Rule, Sources};
 use crate::desired::manifests::ROUTE_MANAGER;
 use crate::net::prefix;
-use crate::plan::Action;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
 use crate::resource::{Address, Kind, Resource, Side};
@@ -39,7 +38,6 @@ impl Found<'_> {
             }
         }
         self.manifests(sources);
-        self.left_over(sources);
     }
 
     fn cilium_node(&mut self, address: &Address, node: &CiliumNode) {
@@ -130,12 +128,8 @@ impl Found<'_> {
         }
     }
 
-    fn left_over(&mut self, sources: Sources<'_>) {
-        let changes = sources.plan.changes.iter();
-        let deleted = changes.filter(|it| it.action == Action::Delete).map(|it| &it.address);
-        let blocked = sources.plan.blocked.iter();
-        let kept = blocked.filter(|it| it.action == Action::Delete).map(|it| &it.address);
-        for address in deleted.chain(kept) {
+    pub(super) fn orphans<'o>(&mut self, orphans: impl IntoIterator<Item = &'o Address>) {
+        for address in orphans {
             let found = "it carries the topology's mark, and the topology does not ask for it";
             self.add(Rule::NoOrphans, address.clone(), found.to_owned());
         }

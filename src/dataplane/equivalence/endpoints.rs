@@ -11,6 +11,7 @@ use crate::dataplane::table::PrefixTable;
 
 /// Ends, and the hosts' own addresses: where a source was hidden, the answer
 /// goes to one of these. A prefix holds a run of them.
+#[derive(Debug)]
 pub(super) struct Endpoints {
     /// By address.
     all: Vec<End>,

@@ -29,7 +29,8 @@ impl<A: Copy + Eq> Steps<A> {
         }
     }
 
-    fn tells_apart(&self) -> bool {
+    /// Whether two positions get different answers.
+    pub(super) fn tells_apart(&self) -> bool {
         self.steps.iter().any(|(position, _)| *position > 0)
     }
 }

@@ -17,6 +17,7 @@ mod fingerprint;
 mod kernel_shape;
 mod partition;
 mod queries;
+mod refine;
 
 use std::collections::HashMap;
 
@@ -25,6 +26,7 @@ use super::network::{End, Network};
 use super::packet::Protocol;
 use super::round_trip::{RoundTrip, trace_round_trip};
 use partition::Partition;
+pub(crate) use refine::{Refinement, Refiner};
 
 /// Ends in classes of equal treatment.
 #[derive(Debug, Clone)]

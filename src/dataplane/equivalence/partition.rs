@@ -173,7 +173,7 @@ fn pods_look(host: &Host) -> Option<PodsLook> {
 }
 
 /// Hosts by the addresses that they take for their own.
-fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
+pub(super) fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
     let mut found: HashMap<Ipv4Addr, Vec<HostId>> = HashMap::new();
     for (id, host) in network.hosts() {
         for port in &host.ports {

@@ -8,12 +8,14 @@ use ipnet::Ipv4Net;
 use super::endpoints::Endpoints;
 use super::fingerprint::Steps;
 use super::kernel_shape::{Distinct, range_of};
-use crate::dataplane::fabric::{Fabric, FabricHop, Segment};
+use crate::dataplane::difference::NetworkDifference;
+use crate::dataplane::fabric::{Fabric, FabricHop, Segment, Subnet};
 use crate::dataplane::fact::Origin;
 use crate::dataplane::host::{HostId, KernelHop, Rule};
 use crate::dataplane::network::Network;
 use crate::dataplane::security::{AddressMatch, SecurityGroup};
 use crate::dataplane::table::PrefixTable;
+use crate::dataplane::tunnel::Member;
 use crate::net::prefix::TAILNET_RANGE;
 
 /// What a table says of a subject.
@@ -54,6 +56,15 @@ struct Written {
     origin: Origin,
 }
 
+/// A route of the fabric as it is written.
+fn of_fabric(hop: FabricHop, origin: Origin) -> Written {
+    let (lead, to) = match hop {
+        FabricHop::Appliance(to) => (FabricHop::Appliance(Ipv4Addr::UNSPECIFIED), Some(to)),
+        other => (other, None),
+    };
+    Written { lead: Lead::Fabric(lead), to, origin }
+}
+
 /// Questions with their answers, and the hosts that these name.
 pub(super) struct Queries<'a> {
     network: &'a Network,
@@ -80,6 +91,39 @@ impl<'a> Queries<'a> {
         asked.ask_tunnel();
         asked.ask_other_hosts_pods();
         asked.ask_kinds_of_addresses();
+        for set in std::mem::take(&mut asked.sets) {
+            asked.ask_set(&set);
+        }
+        asked
+    }
+
+    /// Asks only the elements that differ from those of another network.
+    pub(super) fn of_difference(
+        network: &'a Network,
+        endpoints: &'a Endpoints,
+        holders: &'a HashMap<Ipv4Addr, Vec<HostId>>,
+        difference: &NetworkDifference,
+    ) -> Self {
+        let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
+        let mut asked = Self { network, endpoints, holders, steps, singled_out, sets };
+        for segment in difference.segments.iter().filter_map(|id| network.segment(*id)) {
+            asked.ask_segment(segment);
+        }
+        for (segment, place) in &difference.subnets {
+            let Some(Segment::Fabric(fabric)) = network.segment(*segment) else { continue };
+            if let Some(subnet) = fabric.subnets.get(*place) {
+                asked.ask_subnet(subnet);
+            }
+        }
+        let hosts = difference.hosts.iter().filter_map(|id| network.host(*id));
+        let kernels = hosts
+            .filter_map(|host| host.kernel.read().ok().map(|kernel| Distinct { host, kernel }));
+        asked.ask_kernels(&kernels.collect::<Vec<_>>());
+        for id in &difference.members {
+            if let Some(member) = network.tunnel().members.get(id) {
+                asked.ask_member(member);
+            }
+        }
         for set in std::mem::take(&mut asked.sets) {
             asked.ask_set(&set);
         }
@@ -132,35 +176,34 @@ impl<'a> Queries<'a> {
 
     fn ask_segments(&mut self) {
         for (_, segment) in self.network.segments() {
-            match segment {
-                Segment::Fabric(fabric) => self.ask_fabric(fabric),
-                Segment::Lan(lan) => self.add_set([lan.prefix]),
-            }
+            self.ask_segment(segment);
+        }
+    }
+
+    fn ask_segment(&mut self, segment: &Segment) {
+        match segment {
+            Segment::Fabric(fabric) => self.ask_fabric(fabric),
+            Segment::Lan(lan) => self.add_set([lan.prefix]),
         }
     }
 
     fn ask_fabric(&mut self, fabric: &Fabric) {
-        let written = |hop, origin| {
-            let (lead, to) = match hop {
-                FabricHop::Appliance(to) => (FabricHop::Appliance(Ipv4Addr::UNSPECIFIED), Some(to)),
-                other => (other, None),
-            };
-            Written { lead: Lead::Fabric(lead), to, origin }
-        };
-        self.ask(&fabric.system_routes(), |hop| written(*hop, fabric.origin));
+        self.ask(&fabric.system_routes(), |hop| of_fabric(*hop, fabric.origin));
         self.ask(&fabric.overlay, |range| Written {
             lead: Lead::Overlay,
             to: Some(range.node),
             origin: range.origin,
         });
         self.add_set(fabric.address_space.iter().copied());
-        for subnet in &fabric.subnets {
-            if let Ok(routes) = subnet.routes.read() {
-                self.ask(routes, |route| written(route.hop, route.origin));
-            }
-            if let Ok(group) = subnet.security.read() {
-                self.add_group(group);
-            }
+        fabric.subnets.iter().for_each(|subnet| self.ask_subnet(subnet));
+    }
+
+    fn ask_subnet(&mut self, subnet: &Subnet) {
+        if let Ok(routes) = subnet.routes.read() {
+            self.ask(routes, |route| of_fabric(route.hop, route.origin));
+        }
+        if let Ok(group) = subnet.security.read() {
+            self.add_group(group);
         }
     }
 
@@ -205,17 +248,19 @@ impl<'a> Queries<'a> {
 
     fn ask_tunnel(&mut self) {
         let network = self.network;
-        for member in network.tunnel().members.values() {
-            if let Ok(peers) = member.peers.read() {
-                self.ask(peers, |peer| Written {
-                    lead: Lead::Peer(peer.owner),
-                    to: None,
-                    origin: peer.origin,
-                });
-            }
-            for prefixes in [&member.offers.advertised, &member.offers.approved] {
-                self.add_set(prefixes.read().into_iter().flatten().copied());
-            }
+        network.tunnel().members.values().for_each(|member| self.ask_member(member));
+    }
+
+    fn ask_member(&mut self, member: &Member) {
+        if let Ok(peers) = member.peers.read() {
+            self.ask(peers, |peer| Written {
+                lead: Lead::Peer(peer.owner),
+                to: None,
+                origin: peer.origin,
+            });
+        }
+        for prefixes in [&member.offers.advertised, &member.offers.approved] {
+            self.add_set(prefixes.read().into_iter().flatten().copied());
         }
     }
 

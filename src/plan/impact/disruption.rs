@@ -1,14 +1,14 @@
-//! Who is not reached for a time while a plan is carried out.
+//! Which pairs are not reached for a time while a plan is applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::intermediate_states::{Order, Unit, on_paths};
-use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot};
-use crate::connectivity::{IntermediateState, Progress, Sources, path_model};
-use crate::plan::cost::time_of;
-use crate::plan::{Action, Change};
+use super::examiner::Examiner;
+use super::intermediate_states::{States, is_on_paths};
+use super::known_state::Cut;
+use crate::plan::cost::seconds;
+use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind, Side};
 
 /// How many names stand in one sentence.
@@ -82,103 +82,101 @@ pub struct Between {
     pub pairs: u64,
 }
 
-/// Looks at the moments in between. `nodes` are those of `before` and `after`.
+/// Examines the states in between. Deferred is the first resource that the plan
+/// cannot create or change yet.
 pub(super) fn disruptions(
-    sources: Sources<'_>,
-    nodes: &Nodes,
-    before: &Snapshot,
-    after: &Snapshot,
+    examiner: &mut Examiner<'_, '_>,
+    graph: &StepGraph,
+    deferred: Option<&Address>,
 ) -> Vec<Disruption> {
-    let changes = &sources.plan.changes;
-    if changes.is_empty() || !keeps_any(before, after) {
-        return Vec::new();
-    }
-    let order = Order::of(changes);
-    let mut seen = BTreeSet::new();
-    let mut found = Found { changes, by_cause: BTreeMap::new() };
-    let mut look = |progress: Progress, unit: &Unit, cause: &Address| {
-        if seen.insert(on_paths(&progress)) {
-            let model = path_model(sources, &IntermediateState::Between(progress));
-            found.note([before, &Snapshot::of(model, nodes), after], unit, cause);
+    let changes = examiner.changes;
+    let sides = examiner.nodes.values().cloned().collect();
+    let names = examiner.nodes.keys().cloned().collect();
+    let mut found = Found::new(changes, names, sides);
+    let states = States { changes, graph };
+    let mut seen = HashSet::new();
+    for (place, change) in changes.iter().enumerate() {
+        if !is_on_paths(change.address.kind) {
+            continue;
         }
-    };
-    for unit in order.units(nodes.len()) {
-        let Some(change) = unit.first().and_then(|place| changes.get(*place)) else { continue };
-        for progress in order.intermediate_states(&unit) {
-            look(progress, &unit, &change.address);
+        for state in states.of(place) {
+            // Without the cluster every pair is cut. Its own change says so, and no
+            // other one in that time can cut more.
+            let is_cluster = change.address.kind == Kind::ManagedCluster;
+            if !is_cluster && examiner.changes_cluster(&state) {
+                found.note_time(place, &change.address);
+            } else if !seen.contains(&state) {
+                found.note(examiner.cuts(&state), Some(place), &change.address);
+                seen.insert(state);
+            }
         }
     }
     // What is deferred comes only after all of this.
-    if let Some(deferred) = sources.plan.deferred.first() {
-        look(order.progress(&order.all()), &Unit::new(), &deferred.address);
+    if let Some(deferred) = deferred {
+        found.note(examiner.cuts(&States::applied()), None, deferred);
     }
-    found.finish()
-}
-
-/// Whether a pair is reached before a plan, and not said to be lost with it.
-pub(super) fn is_kept(before: PairStatus, after: PairStatus) -> bool {
-    before == PairStatus::Reached && after != PairStatus::Dropped
-}
-
-/// Whether there is anything that can be interrupted.
-pub(super) fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
-    let mut any = false;
-    Snapshot::pairs_alike([before, after], |[from, to], _| {
-        any |= is_kept(before.fares(from[0], to[0]), after.fares(from[1], to[1]));
-    });
-    any
+    found.finish(graph)
 }
 
 /// What was found, by the change that it comes from.
 struct Found<'a> {
     changes: &'a [Change],
-    by_cause: BTreeMap<Address, Cut>,
+    places: HashMap<&'a Address, usize>,
+    names: Vec<String>,
+    sides: Vec<Side>,
+    by_cause: BTreeMap<Address, Interrupted>,
 }
 
-/// What changes are told of together: their kind and side, and what is done.
+/// What changes are reported together: their kind and side, and the action.
 type Sort = (Kind, Side, Option<Action>);
 
 /// What one change interrupts.
 #[derive(Default)]
-struct Cut {
+struct Interrupted {
     example: Option<(String, String)>,
     between: BTreeMap<(Side, Side), u64>,
-    /// The changes that are made meanwhile, by their places.
+    /// The changes that are made meanwhile, by place.
     during: BTreeSet<usize>,
 }
 
-impl Found<'_> {
-    /// Blames the change of the resource whose fact stands against a pair, or
-    /// else the one that the moment is about.
-    fn note(&mut self, [before, now, after]: [&Snapshot; 3], unit: &Unit, about: &Address) {
-        let mut cuts: BTreeMap<Address, Cut> = BTreeMap::new();
-        Snapshot::sites_alike(
-            [before, now, after],
-            |[from, to], [asking, worker_request], pairs| {
-                let kept = is_kept(before.fares(from[0], to[0]), after.fares(from[2], to[2]));
-                if !kept || now.fares(from[1], to[1]) == PairStatus::Reached {
-                    return;
-                }
-                let obstacle = now.obstacle(from[1], to[1]).and_then(|(_, resource)| resource);
-                let cause = obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
-                let cut = cuts.entry(cause.unwrap_or_else(|| about.clone())).or_default();
-                *cut.between.entry((asking.clone(), worker_request.clone())).or_default() += pairs;
-                cut.example = cut.example.take().or_else(|| before.example(from[0], to[0]));
-            },
-        );
-        for (cause, cut) in cuts {
+impl<'a> Found<'a> {
+    fn new(changes: &'a [Change], names: Vec<String>, sides: Vec<Side>) -> Self {
+        let places = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
+        Self { changes, places, names, sides, by_cause: BTreeMap::new() }
+    }
+
+    /// Blames the change of the resource that drops a pair's packets, or else the
+    /// one that the state is about.
+    fn note(&mut self, cuts: Vec<Cut>, place: Option<usize>, about: &Address) {
+        let mut here: BTreeMap<Address, Interrupted> = BTreeMap::new();
+        for cut in cuts {
+            let cause = cut.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
+            let known = here.entry(cause.unwrap_or_else(|| about.clone())).or_default();
+            let (from, to) = cut.example;
+            let sides = (self.sides[from].clone(), self.sides[to].clone());
+            *known.between.entry(sides).or_default() += cut.pairs;
+            known.example.get_or_insert_with(|| (self.names[from].clone(), self.names[to].clone()));
+        }
+        for (cause, interrupted) in here {
             let known = self.by_cause.entry(cause).or_default();
-            known.example = known.example.take().or(cut.example);
-            known.during.extend(unit);
-            for (cell, pairs) in cut.between {
+            known.example = known.example.take().or(interrupted.example);
+            known.during.extend(place);
+            for (cell, pairs) in interrupted.between {
                 let most = known.between.entry(cell).or_default();
                 *most = pairs.max(*most);
             }
         }
     }
 
-    fn change(&self, address: &Address) -> Option<&Change> {
-        self.changes.iter().find(|change| change.address == *address)
+    /// Notes a change that is made while another one interrupts.
+    fn note_time(&mut self, place: usize, about: &Address) {
+        if let Some(cause) = self.root(about) {
+            self.by_cause.entry(cause).or_default().during.insert(place);
+        }
+    }
+
+    fn change(&self, address: &Address) -> Option<&'a Change> {
+        self.changes.get(*self.places.get(address)?)
     }
 
     /// The change that a change only follows from, if there is one.
@@ -195,34 +193,46 @@ impl Found<'_> {
     }
 
     /// What changes of one kind and side interrupt stands together.
-    fn finish(mut self) -> Vec<Disruption> {
-        let mut alike: BTreeMap<Sort, (Vec<Address>, Cut)> = BTreeMap::new();
-        for (cause, cut) in std::mem::take(&mut self.by_cause) {
+    fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
+        let mut alike: BTreeMap<Sort, (Vec<Address>, Interrupted)> = BTreeMap::new();
+        for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
             let action = self.change(&cause).map(|change| change.action);
             let (causes, known) =
                 alike.entry((cause.kind, cause.side.clone(), action)).or_default();
             causes.push(cause);
-            known.during.extend(&cut.during);
-            known.example = known.example.take().or(cut.example);
-            for (cell, pairs) in cut.between {
+            known.during.extend(&interrupted.during);
+            known.example = known.example.take().or(interrupted.example);
+            for (cell, pairs) in interrupted.between {
                 *known.between.entry(cell).or_default() += pairs;
             }
         }
-        let mut found: Vec<Disruption> =
-            alike.into_values().filter_map(|(during, cut)| self.told(during, cut)).collect();
+        let mut rank = vec![0; self.changes.len()];
+        let order = graph.order(self.changes);
+        order.iter().enumerate().for_each(|(at, change)| rank[*change] = at);
+        let mut found: Vec<Disruption> = alike
+            .into_values()
+            .filter_map(|(during, interrupted)| self.disruption(during, interrupted, graph, &rank))
+            .collect();
         found.sort_by_key(|one| std::cmp::Reverse(one.pairs));
         found
     }
 
-    fn told(&self, during: Vec<Address>, cut: Cut) -> Option<Disruption> {
-        let disruption = cut.during.iter().filter_map(|place| self.changes.get(*place));
+    fn disruption(
+        &self,
+        during: Vec<Address>,
+        interrupted: Interrupted,
+        graph: &StepGraph,
+        rank: &[usize],
+    ) -> Option<Disruption> {
+        let mut meanwhile: Vec<usize> = interrupted.during.into_iter().collect();
+        meanwhile.sort_unstable_by_key(|change| rank[*change]);
         let cell = |((from, to), pairs)| Between { from, to, pairs };
         Some(Disruption {
-            pairs: cut.between.values().sum(),
-            example: cut.example?,
-            between: cut.between.into_iter().map(cell).collect(),
+            pairs: interrupted.between.values().sum(),
+            example: interrupted.example?,
+            between: interrupted.between.into_iter().map(cell).collect(),
             during,
-            seconds: time_of(disruption),
+            seconds: graph.critical_path(self.changes, &meanwhile, seconds).1,
         })
     }
 }

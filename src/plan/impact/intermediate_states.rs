@@ -1,174 +1,142 @@
-//! The moments that stand for all orders in which a plan can be carried out.
+//! The states that stand for all orders in which a plan can be carried out.
 //!
-//! Steps run side by side, so that many orders are possible. For each change,
-//! four moments stand for all of them: right after it with no more than what it
-//! waits for, right before it with everything else done that does not wait for
-//! it, and both of these once more while it is gone, where it is made anew. A
-//! property test carries plans out in random orders and finds nothing that was
-//! not foretold.
+//! Steps run side by side, so many orders are possible. For each change, four
+//! states stand for all of them: right after it with no more than what it waits
+//! for, right before it with everything else done that does not wait for it, and
+//! both of these once more while the object is absent, where it is replaced or
+//! restarts. A property test carries plans out in random orders and finds no
+//! disruption that was not predicted.
+//!
+//! A state is told by how it differs from the one before the plan or the one
+//! after it, whichever is nearer: its cost is that of the difference.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::connectivity::Progress;
-use crate::plan::destroy_create::{HalfStep, Phase, half_steps};
-use crate::plan::{Action, Change};
-use crate::resource::{Address, DataPlaneRole, Kind};
-
-/// How many nodes may be looked at, over all moments, before changes of one kind
-/// are looked at together.
-const MAX_WORK: usize = 30_000;
+use crate::plan::{Action, Change, StepGraph};
+use crate::resource::restarts::{Restart, restarts_on};
+use crate::resource::{DataPlaneRole, Kind};
 
 /// Whether packets depend on what is of that kind.
 pub(super) fn is_on_paths(kind: Kind) -> bool {
     kind.facts().role != DataPlaneRole::None
 }
 
-/// Changes that are looked at together, by their places in the plan.
-pub(super) type Unit = Vec<usize>;
-/// Half steps, by their places.
-pub(super) type Steps = BTreeSet<usize>;
-
-/// The half steps of a plan, and what comes before and behind each.
-pub(super) struct Order<'a> {
-    changes: &'a [Change],
-    steps: Vec<HalfStep>,
-    /// Those that wait for each one.
-    behind: Vec<Vec<usize>>,
+/// The restart that a change is carried out by, if it is.
+pub(crate) fn restart_of(change: &Change) -> Option<Restart> {
+    match change.action {
+        Action::Reboot => Some(Restart::Machine),
+        Action::Update | Action::Adopt => {
+            let fields = change.differences.iter().filter_map(|field| field.path.0.first());
+            fields.filter_map(|field| restarts_on(change.address.kind, field)).min()
+        }
+        Action::Create | Action::Replace | Action::Delete => None,
+    }
 }
 
-impl<'a> Order<'a> {
-    pub(super) fn of(changes: &'a [Change]) -> Self {
-        let steps = half_steps(changes);
-        let mut behind = vec![Vec::new(); steps.len()];
-        for (place, step) in steps.iter().enumerate() {
-            for cause in &step.after {
-                if let Some(behind) = behind.get_mut(*cause) {
-                    behind.push(place);
-                }
+/// The state that others are told by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Base {
+    /// Before the plan.
+    Observed,
+    /// After all of its steps.
+    Applied,
+}
+
+/// How far a change is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Progress {
+    /// Not begun.
+    NotBegun,
+    /// Its object is deleted, or restarts, and comes back later.
+    Absent,
+    /// Made.
+    Made,
+}
+
+/// A state, by its differences from another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) base: Base,
+    /// Changes that are not as in that state, by place, in order.
+    pub(super) differing: Vec<(usize, Progress)>,
+}
+
+/// The states of a plan's steps.
+pub(super) struct States<'a> {
+    pub(super) changes: &'a [Change],
+    pub(super) graph: &'a StepGraph,
+}
+
+impl States<'_> {
+    /// The states that stand for a change.
+    pub(super) fn of(&self, change: usize) -> Vec<State> {
+        let Some(made) = self.graph.create_step(change) else { return Vec::new() };
+        let destroyed = self.graph.destroy_step(change);
+        let first = destroyed.unwrap_or(made);
+        let mut states = vec![self.with_done(&[made]), self.without(&[first])];
+        if let Some(destroyed) = destroyed {
+            states.extend([self.with_done(&[destroyed]), self.without(&[made])]);
+        }
+        if self.changes.get(change).and_then(restart_of).is_some_and(Restart::stops_packets) {
+            let earliest = self.with_done(self.graph.causes(made));
+            let latest = self.without(&[made]);
+            states.extend([earliest, latest].map(|mut state| {
+                state.differing.retain(|(it, _)| *it != change);
+                state.differing.push((change, Progress::Absent));
+                state.differing.sort_unstable_by_key(|(it, _)| *it);
+                state
+            }));
+        }
+        states
+    }
+
+    /// The state right after these changes, with no more than they wait for.
+    pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> State {
+        let steps = changes.into_iter().filter_map(|change| self.graph.create_step(change));
+        self.with_done(&steps.collect::<Vec<_>>())
+    }
+
+    /// The state once all steps are done.
+    pub(super) fn applied() -> State {
+        State { base: Base::Applied, differing: Vec::new() }
+    }
+
+    /// Only these steps are done, and what they wait for.
+    fn with_done(&self, steps: &[usize]) -> State {
+        let done = self.graph.with_causes(steps);
+        let is_done = |step: Option<usize>| step.is_some_and(|it| done.binary_search(&it).is_ok());
+        let differing = self.touched(&done).filter_map(|change| {
+            let progress = match is_done(self.graph.create_step(change)) {
+                true => Progress::Made,
+                false if is_done(self.graph.destroy_step(change)) => Progress::Absent,
+                false => return None,
+            };
+            Some((change, progress))
+        });
+        State { base: Base::Observed, differing: differing.collect() }
+    }
+
+    /// All steps are done but these and what waits for them.
+    fn without(&self, steps: &[usize]) -> State {
+        let open = self.graph.with_effects(steps);
+        let is_open = |step: Option<usize>| step.is_some_and(|it| open.binary_search(&it).is_ok());
+        let differing = self.touched(&open).filter_map(|change| {
+            if !is_open(self.graph.create_step(change)) {
+                return None;
             }
-        }
-        Self { changes, steps, behind }
+            let destroyed = self.graph.destroy_step(change);
+            let is_absent = destroyed.is_some() && !is_open(destroyed);
+            Some((change, if is_absent { Progress::Absent } else { Progress::NotBegun }))
+        });
+        State { base: Base::Applied, differing: differing.collect() }
     }
 
-    /// Every change that packets depend on by itself, if there are few nodes
-    /// and changes; else those of one kind and side, or of one kind.
-    pub(super) fn units(&self, nodes: usize) -> Vec<Unit> {
-        let most = (MAX_WORK / nodes.max(1) / 4).max(1);
-        let matter = || {
-            let places = 0..self.changes.len();
-            places
-                .filter_map(|place| Some((place, self.changes.get(place)?)))
-                .filter(|(_, change)| is_on_paths(change.address.kind))
-        };
-        if matter().count() <= most {
-            return matter().map(|(place, _)| vec![place]).collect();
-        }
-        let mut by_side: BTreeMap<_, Unit> = BTreeMap::new();
-        let mut by_kind: BTreeMap<_, Unit> = BTreeMap::new();
-        for (place, change) in matter() {
-            let (kind, action) = (change.address.kind, change.action);
-            by_side.entry((kind, action, &change.address.side)).or_default().push(place);
-            by_kind.entry((kind, action)).or_default().push(place);
-        }
-        if by_side.len() <= most {
-            return by_side.into_values().collect();
-        }
-        by_kind.into_values().collect()
+    /// The changes of these steps that packets depend on, each once, in order.
+    fn touched(&self, steps: &[usize]) -> impl Iterator<Item = usize> + use<'_> {
+        let of = |step: &usize| Some(self.graph.steps().get(*step)?);
+        let mut changes: Vec<usize> = steps.iter().filter_map(of).map(|step| step.change).collect();
+        changes.sort_unstable();
+        changes.dedup();
+        changes.into_iter().filter(|change| {
+            self.changes.get(*change).is_some_and(|it| is_on_paths(it.address.kind))
+        })
     }
-
-    pub(super) fn all(&self) -> Steps {
-        (0..self.steps.len()).collect()
-    }
-
-    /// How far the plan is at the moments that stand for a unit.
-    pub(super) fn intermediate_states(&self, unit: &Unit) -> Vec<Progress> {
-        let of_half = |phase: Phase| -> Vec<usize> {
-            let all = self.steps.iter().enumerate();
-            let of_unit =
-                all.filter(|(_, step)| step.phase == phase && unit.contains(&step.change));
-            of_unit.map(|(place, _)| place).collect()
-        };
-        let (torn_down, made) = (of_half(Phase::Destroy), of_half(Phase::Create));
-        let causes = |place: usize| self.steps.get(place).map_or(&[][..], |step| &step.after);
-        let effects = |place: usize| self.behind.get(place).map_or(&[][..], Vec::as_slice);
-        let all_but = |steps: Steps| self.all().difference(&steps).copied().collect();
-        let first: Vec<usize> = torn_down.iter().chain(&made).copied().collect();
-        let mut intermediate_states =
-            vec![closure(&made, causes), all_but(closure(&first, effects))];
-        if !torn_down.is_empty() {
-            intermediate_states
-                .extend([closure(&torn_down, causes), all_but(closure(&made, effects))]);
-        }
-        let mut intermediate_states: Vec<Progress> =
-            intermediate_states.iter().map(|done| self.progress(done)).collect();
-        let rests = |change: &&Change| change.action == Action::Reboot;
-        let resting = unit.iter().filter_map(|place| self.changes.get(*place)).filter(rests);
-        let resting: BTreeSet<Address> = resting.map(|change| change.address.clone()).collect();
-        if !resting.is_empty() {
-            let earlier: Vec<usize> = made.iter().flat_map(|it| causes(*it)).copied().collect();
-            let mut progress = self.progress(&closure(&earlier, causes));
-            progress.gone.extend(resting);
-            intermediate_states.push(progress);
-        }
-        intermediate_states
-    }
-
-    pub(super) fn progress(&self, done: &Steps) -> Progress {
-        let mut progress = Progress::default();
-        for (place, step) in self.steps.iter().enumerate() {
-            let Some(change) = self.changes.get(step.change) else { continue };
-            let is_done = done.contains(&place);
-            match step.phase {
-                Phase::Destroy if is_done => {
-                    progress.gone.insert(change.address.clone());
-                }
-                Phase::Create if is_done => {
-                    progress.gone.remove(&change.address);
-                    progress.made.insert(change.address.clone());
-                }
-                _ => {}
-            }
-        }
-        progress
-    }
-
-    /// How far the plan is once these are made, and no more than they wait for.
-    pub(super) fn right_after(&self, changes: &BTreeSet<usize>) -> Progress {
-        let makes = |(_, step): &(usize, &HalfStep)| {
-            step.phase == Phase::Create && changes.contains(&step.change)
-        };
-        let made: Vec<usize> =
-            self.steps.iter().enumerate().filter(makes).map(|(place, _)| place).collect();
-        self.progress(&closure(&made, |place| {
-            self.steps.get(place).map_or(&[][..], |step| &step.after)
-        }))
-    }
-
-    /// Whether a change waits for another one, directly or not.
-    pub(super) fn is_behind(&self, change: usize, other: usize) -> bool {
-        let of_other: Vec<usize> = (0..self.steps.len())
-            .filter(|place| self.steps.get(*place).is_some_and(|step| step.change == other))
-            .collect();
-        let effects =
-            closure(&of_other, |place| self.behind.get(place).map_or(&[][..], Vec::as_slice));
-        effects.iter().any(|place| self.steps.get(*place).is_some_and(|step| step.change == change))
-    }
-}
-
-/// What of it packets depend on.
-pub(super) fn on_paths(progress: &Progress) -> Progress {
-    let some = |all: &BTreeSet<Address>| {
-        all.iter().filter(|address| is_on_paths(address.kind)).cloned().collect()
-    };
-    Progress { made: some(&progress.made), gone: some(&progress.gone) }
-}
-
-/// What leads to these, or what they lead to, with them.
-fn closure<'s>(steps: &[usize], next: impl Fn(usize) -> &'s [usize]) -> Steps {
-    let mut found: Steps = steps.iter().copied().collect();
-    let mut open = steps.to_vec();
-    while let Some(step) = open.pop() {
-        open.extend(next(step).iter().copied().filter(|it| found.insert(*it)));
-    }
-    found
 }

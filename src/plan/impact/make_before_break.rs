@@ -1,109 +1,121 @@
-//! Which changes wait for others, so that nobody is cut off in between.
+//! Which changes wait for others, so that no pair is cut in between.
 //!
 //! What a change breaks as soon as it is made, another change of the same plan
-//! may make up for. Then it waits for that one: the new way is there before the
+//! may make up for. Then it waits for that one: the new path exists before the
 //! old one goes, and where it cannot be made, the old one stays.
+//!
+//! What would make up for a change is first looked for where packets are dropped:
+//! the resource that drops them may be changed by the plan. Where that leads to
+//! no end, all other changes are tried together and reduced to those needed. A
+//! state costs what differs in it, so there is no size from which on no order is
+//! looked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::disruption::{is_kept, keeps_any};
-use super::intermediate_states::{Order, is_on_paths};
-use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot};
-use crate::connectivity::{IntermediateState, Progress, Sources, path_model};
-use crate::plan::{Action, Change};
+use super::examiner::Examiner;
+use super::intermediate_states::{States, is_on_paths};
+use super::known_state::Cut;
+use super::shrink::shrink;
+use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
-
-/// How many nodes may be looked at, over all moments; beyond that, changes are
-/// left in the order that they need anyway.
-const MAX_WORK: usize = 100_000;
 
 /// A change, and those that it should wait for.
 pub type Wait = (Address, Vec<Address>);
 
-/// Finds what should wait for what, one change after another.
-pub fn make_before_break(sources: Sources<'_>) -> Vec<Wait> {
-    let before = path_model(sources, &IntermediateState::Observed);
-    let after = path_model(sources, &IntermediateState::Planned);
-    let nodes = Snapshot::nodes_of_both(&before, &after);
-    let (before, after) = (Snapshot::of(before, &nodes), Snapshot::of(after, &nodes));
-    if !keeps_any(&before, &after) {
-        return Vec::new();
-    }
-    let mut changes = sources.plan.changes.clone();
-    let movable: Vec<usize> =
-        (0..changes.len()).filter(|place| changes.get(*place).is_some_and(can_wait)).collect();
-    let search = Search { sources, nodes, before, after };
-    if movable.len() * movable.len() * search.nodes.len().max(1) > MAX_WORK {
-        return Vec::new();
-    }
+/// Finds what should wait for what, one change after another, and adds it to the
+/// graph.
+pub(super) fn make_before_break(
+    examiner: &mut Examiner<'_, '_>,
+    graph: &mut StepGraph,
+) -> Vec<Wait> {
+    let changes = examiner.changes;
+    let movable: BTreeSet<usize> =
+        (0..changes.len()).filter(|change| can_wait(&changes[*change])).collect();
+    let by_address = movable.iter().map(|change| (&changes[*change].address, *change)).collect();
     let mut waits = Vec::new();
-    for place in &movable {
-        let needed = search.needed(&Order::of(&changes), *place, &movable);
-        let needed: Vec<Address> = needed
-            .into_iter()
-            .filter_map(|other| Some(changes.get(other)?.address.clone()))
-            .collect();
-        let Some(change) = changes.get_mut(*place).filter(|_| !needed.is_empty()) else { continue };
-        change.depends_on.extend(needed.iter().cloned());
-        waits.push((change.address.clone(), needed));
+    for change in &movable {
+        let states = States { changes, graph };
+        let mut search = Search { examiner, states, by_address: &by_address, movable: &movable };
+        let needed = search.needed(*change);
+        if needed.is_empty() {
+            continue;
+        }
+        needed.iter().for_each(|other| graph.add_wait(*change, *other));
+        let others = needed.iter().map(|other| changes[*other].address.clone());
+        waits.push((changes[*change].address.clone(), others.collect()));
     }
     waits
 }
 
-/// Workers have waves, and what goes or is made anew has an order of its own.
+/// Workers have waves, and what is deleted or replaced has an order of its own.
 fn can_wait(change: &Change) -> bool {
     is_on_paths(change.address.kind)
         && change.address.kind != Kind::Worker
         && matches!(change.action, Action::Create | Action::Update | Action::Adopt)
 }
 
-struct Search<'a> {
-    sources: Sources<'a>,
-    nodes: Nodes,
-    before: Snapshot,
-    after: Snapshot,
+struct Search<'s, 'e, 'a> {
+    examiner: &'s mut Examiner<'e, 'a>,
+    states: States<'s>,
+    by_address: &'s HashMap<&'a Address, usize>,
+    movable: &'s BTreeSet<usize>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_, '_> {
     /// The fewest other changes that make up for what a change breaks.
-    fn needed(&self, order: &Order<'_>, change: usize, movable: &[usize]) -> BTreeSet<usize> {
-        let with = |others: &BTreeSet<usize>| {
-            let mut changes = others.clone();
-            changes.insert(change);
-            self.cut(order.right_after(&changes))
-        };
-        let alone = with(&BTreeSet::new());
+    fn needed(&mut self, change: usize) -> BTreeSet<usize> {
+        let alone = self.cut_with(change, &BTreeSet::new());
         if alone == 0 {
             return BTreeSet::new();
         }
-        let free = |other: &&usize| **other != change && !order.is_behind(**other, change);
-        let mut needed: BTreeSet<usize> = movable.iter().filter(free).copied().collect();
-        let least = with(&needed);
+        let free = self.free(change);
+        let (named, with_named) = self.named(change, &free);
+        let (start, least) = match with_named {
+            0 => (named, 0),
+            _ => {
+                let least = self.cut_with(change, &free);
+                (if with_named <= least { named } else { free }, least)
+            }
+        };
         if least >= alone {
             return BTreeSet::new();
         }
-        for other in needed.clone() {
-            let mut fewer = needed.clone();
-            fewer.remove(&other);
-            if with(&fewer) <= least {
-                needed = fewer;
-            }
-        }
-        needed
+        shrink(start, |others| self.cut_with(change, others) <= least)
     }
 
-    /// How many pairs that the plan keeps are not reached at a moment.
-    fn cut(&self, progress: Progress) -> u64 {
-        let model = path_model(self.sources, &IntermediateState::Between(progress));
-        let now = Snapshot::of(model, &self.nodes);
-        let mut cut = 0;
-        let intermediate_states = [&self.before, &now, &self.after];
-        Snapshot::pairs_alike(intermediate_states, |[from, to], pairs| {
-            let (was, will) = (self.before.fares(from[0], to[0]), self.after.fares(from[2], to[2]));
-            if is_kept(was, will) && now.fares(from[1], to[1]) != PairStatus::Reached {
-                cut += pairs;
+    /// The changes that a change may wait for: those that do not wait for it.
+    fn free(&self, change: usize) -> BTreeSet<usize> {
+        let graph = self.states.graph;
+        let own = graph.destroy_step(change).into_iter().chain(graph.create_step(change));
+        let behind = graph.with_effects(&own.collect::<Vec<_>>());
+        let behind: BTreeSet<usize> =
+            behind.iter().filter_map(|step| Some(graph.steps().get(*step)?.change)).collect();
+        self.movable.difference(&behind).copied().collect()
+    }
+
+    /// The changes of the resources that drop packets once a change is made, and
+    /// then once those are made as well, and so on; and how many pairs are cut
+    /// with all of them.
+    fn named(&mut self, change: usize, free: &BTreeSet<usize>) -> (BTreeSet<usize>, u64) {
+        let mut named = BTreeSet::new();
+        loop {
+            let cuts = self.cuts_with(change, &named);
+            let obstacles = cuts.iter().filter_map(|cut| cut.obstacle.as_ref());
+            let found = obstacles.filter_map(|address| self.by_address.get(address).copied());
+            let before = named.len();
+            named.extend(found.filter(|it| free.contains(it)));
+            if cuts.is_empty() || named.len() == before {
+                return (named, cuts.iter().map(|cut| cut.pairs).sum());
             }
-        });
-        cut
+        }
+    }
+
+    fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<Cut> {
+        let all = others.iter().copied().chain([change]);
+        self.examiner.cuts(&self.states.right_after(all))
+    }
+
+    fn cut_with(&mut self, change: usize, others: &BTreeSet<usize>) -> u64 {
+        self.cuts_with(change, others).iter().map(|cut| cut.pairs).sum()
     }
 }

@@ -1,14 +1,24 @@
-//! What a plan does to the network while it is carried out and afterwards.
+//! What a plan does to the network while it is applied and afterwards.
 
 mod disruption;
+mod examiner;
 mod intermediate_states;
+mod known_state;
 mod make_before_break;
+mod projection;
 mod reachability;
 mod reachability_report;
 mod remedy_search;
+mod shrink;
 
 pub use disruption::{Between, Disruption};
-pub use make_before_break::{Wait, make_before_break};
-pub use reachability::{Loss, Reachability, reachability};
+pub(crate) use intermediate_states::restart_of;
+pub use make_before_break::Wait;
+pub use projection::{IntermediateState, Projection, breaches, path_model};
+pub use reachability::{Assessment, Loss, Reachability, Unexamined, assess};
+#[cfg(test)]
+pub(crate) use reachability::{assess_in_order, check_every_state};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
+#[cfg(test)]
+pub(crate) use remedy_search::fewest_changes;
 pub use remedy_search::{Question, Remedy, find_remedy};

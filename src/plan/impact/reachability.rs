@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::disruption::{Disruption, disruptions};
-use crate::connectivity::snapshot::{PairStatus, Snapshot};
-use crate::connectivity::{IntermediateState, Sources, path_model};
-use crate::resource::Address;
+use super::examiner::Examiner;
+use super::intermediate_states::is_on_paths;
+use super::known_state::{Kept, Known, classes, is_kept};
+use super::make_before_break::{Wait, make_before_break};
+use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
+use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
+use crate::connectivity::{self, IncrementalModel, PathModel, ProjectedState};
+use crate::plan::{Change, StepGraph};
+use crate::resource::{Address, ObjectKey};
 
 /// How many interruptions are told of in words.
 const MAX_SHOWN: usize = 6;
@@ -30,8 +36,54 @@ pub struct Reachability {
     /// Who is not reached for a time while the plan is carried out.
     #[serde(default)]
     pub disruptions: Vec<Disruption>,
+    /// What of the states in between was not examined.
+    #[serde(default)]
+    pub unexamined: Vec<Unexamined>,
     /// Whether somebody said that pairs may be lost.
     pub loss_allowed: bool,
+}
+
+/// Something that no state in between was examined for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Unexamined {
+    /// Resources that the plan cannot spell out yet: which pairs their changes
+    /// interrupt, the next plan says.
+    Deferred {
+        /// How many.
+        count: u64,
+        /// One of them.
+        example: Address,
+    },
+    /// Nodes whose pods' addresses are not known before the plan.
+    UnknownPods {
+        /// How many.
+        count: u64,
+        /// One of them.
+        example: String,
+    },
+}
+
+impl Unexamined {
+    /// The sentence that a plan's reader gets.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Deferred { count, example } => format!(
+                "not examined: the disruption by {} that {} known only after apply, such as \
+                 {example}",
+                counted(*count, "resource"),
+                if *count == 1 { "is" } else { "are" },
+            ),
+            Self::UnknownPods { count, example } => format!(
+                "not examined: the pairs of {} whose pod CIDR is unknown, such as {example}",
+                counted(*count, "node"),
+            ),
+        }
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Pairs that are lost for one reason.
@@ -80,33 +132,199 @@ impl Reachability {
     }
 }
 
-/// Walks between the pods of all nodes, before and after the plan. Nodes that
-/// come or go with it, and those whose pods nobody could read of before it, are
-/// left out.
-pub fn reachability(sources: Sources<'_>) -> Reachability {
-    let before = path_model(sources, &IntermediateState::Observed);
-    let after = path_model(sources, &IntermediateState::Planned);
-    let nodes = Snapshot::nodes_of_both(&before, &after);
-    let before = Snapshot::of(before, &nodes);
-    let after = Snapshot::of(after, &nodes);
-    let mut found = compare(&before, &after);
-    found.disruptions = disruptions(sources, &nodes, &before, &after);
-    found
+/// What a plan does to the network, and which of its changes should wait for
+/// others so that no pair is cut in between.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assessment {
+    /// What should wait for what; [`Plan::wait_for`](crate::plan::Plan::wait_for)
+    /// takes it.
+    pub waits: Vec<Wait>,
+    /// What becomes of the pairs, with those waits.
+    pub reachability: Reachability,
 }
 
-/// Nodes that are alike before and alike after are counted, not walked.
-fn compare(before: &Snapshot, after: &Snapshot) -> Reachability {
+/// Traces between the pods of all nodes before, after and during the plan. Nodes
+/// that come or go with it, and those whose pods are not known before it, are
+/// left out.
+pub fn assess(projection: Projection<'_>) -> Assessment {
+    assess_with(projection, make_before_break)
+}
+
+/// The same in the order that the changes have already.
+#[cfg(test)]
+pub(crate) fn assess_in_order(projection: Projection<'_>) -> Reachability {
+    assess_with(projection, |_, _| Vec::new()).reachability
+}
+
+/// Asserts that every state in between is the same, whether it is examined by its
+/// differences or as a whole.
+#[cfg(test)]
+pub(crate) fn check_every_state(projection: Projection<'_>) {
+    let _assessment = assess_with(projection, |examiner, graph| {
+        let changes = examiner.changes;
+        let states = super::intermediate_states::States { changes, graph };
+        for change in 0..changes.len() {
+            states.of(change).iter().for_each(|state| examiner.check(state));
+        }
+        examiner.check(&super::intermediate_states::States::applied());
+        Vec::new()
+    });
+}
+
+/// How waits are found and added to the graph.
+type FindWaits = fn(&mut Examiner<'_, '_>, &mut StepGraph) -> Vec<Wait>;
+
+fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment {
+    let changes = &projection.plan.changes;
+    let mut paths = OnPaths::of(changes);
+    let observed = IncrementalModel::new(ProjectedState::observed(
+        projection.observed,
+        &std::mem::take(&mut paths.keys),
+    ));
+    if has_no_pods(observed.model()) {
+        return Assessment::default();
+    }
+    if changes.is_empty() && projection.plan.deferred.is_empty() {
+        let nodes = Snapshot::nodes_of_both(observed.model(), observed.model());
+        let snapshot = Snapshot::of(observed.model(), &nodes);
+        let reachability = compare(&snapshot, &snapshot, observed.model());
+        return Assessment { waits: Vec::new(), reachability };
+    }
+    compare_states(projection, &paths, observed, find_waits)
+}
+
+/// The changes that packets depend on, and their objects.
+struct OnPaths<'a> {
+    keys: Vec<&'a ObjectKey>,
+    /// The number of each change's object.
+    objects: Vec<Option<usize>>,
+    loses_cluster: bool,
+}
+
+impl<'a> OnPaths<'a> {
+    fn of(changes: &'a [Change]) -> Self {
+        let on_paths = |change: &&Change| is_on_paths(change.address.kind);
+        let keys: Vec<&ObjectKey> =
+            changes.iter().filter(on_paths).map(|change| &change.key).collect();
+        let mut numbers = numbers(&keys).into_iter();
+        let number = |change: &Change| on_paths(&change).then(|| numbers.next()).flatten();
+        let objects = changes.iter().map(number).collect();
+        Self { keys, objects, loses_cluster: changes.iter().any(loses_cluster) }
+    }
+}
+
+fn has_no_pods(model: &PathModel) -> bool {
+    let mut nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    !nodes.any(|host| connectivity::snapshot::end_of(model, *host).is_some())
+}
+
+fn compare_states<'a>(
+    projection: Projection<'a>,
+    paths: &OnPaths<'a>,
+    observed: IncrementalModel<'a>,
+    find_waits: FindWaits,
+) -> Assessment {
+    let plan = projection.plan;
+    let applied = applied(&plan.changes, paths, &observed);
+    // What is deferred is unknown after the plan, and as before while it is applied.
+    let has_deferred = plan.deferred.iter().any(|it| is_on_paths(it.address.kind));
+    let planned = has_deferred
+        .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
+    let after_model = planned.as_ref().unwrap_or(applied.model());
+    let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
+    let before = Snapshot::of(observed.model(), &nodes);
+    let after = Snapshot::of(after_model, &nodes);
+    let mut reachability = compare(&before, &after, after_model);
+    if !keeps_any(&before, &after) {
+        return Assessment { waits: Vec::new(), reachability };
+    }
+    reachability.unexamined = unexamined(projection, observed.model(), &nodes);
+    let kept = || Kept { before: &before, after: &after };
+    let of_applied = match &planned {
+        Some(_) => classes(applied.model(), &ends(applied.model(), &nodes)),
+        None => after.classes().to_vec(),
+    };
+    let mut examiner = Examiner {
+        changes: &plan.changes,
+        objects: &paths.objects,
+        nodes: &nodes,
+        kept: kept(),
+        observed: Known::new(observed, false, before.classes(), &nodes, &kept()),
+        applied: Known::new(applied, paths.loses_cluster, &of_applied, &nodes, &kept()),
+    };
+    let mut graph = plan.steps.clone();
+    let waits = find_waits(&mut examiner, &mut graph);
+    let deferred = plan.deferred.first().map(|deferred| &deferred.address);
+    reachability.disruptions = disruptions(&mut examiner, &graph, deferred);
+    Assessment { waits, reachability }
+}
+
+/// The network once all changes are made.
+fn applied<'a>(
+    changes: &'a [Change],
+    paths: &OnPaths<'a>,
+    observed: &IncrementalModel<'a>,
+) -> IncrementalModel<'a> {
+    let values = changes.iter().zip(&paths.objects);
+    let values: Vec<_> =
+        values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
+    if !paths.loses_cluster {
+        let mut applied = observed.clone();
+        let _difference = applied.change(&values, None);
+        applied.commit();
+        return applied;
+    }
+    let mut state = observed.state().clone();
+    for (object, value) in values {
+        state.set(object, value);
+    }
+    state.set_cluster_lost(true);
+    IncrementalModel::new(state)
+}
+
+/// Whether there is anything that can be interrupted.
+fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
+    let mut any = false;
+    Snapshot::pairs_alike([before, after], |[from, to], _| {
+        any |= is_kept(before.status(from[0], to[0]), after.status(from[1], to[1]));
+    });
+    any
+}
+
+fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> Vec<Unexamined> {
+    let deferred = projection.plan.deferred.iter().map(|deferred| &deferred.address);
+    let deferred: Vec<&Address> = deferred.filter(|it| is_on_paths(it.kind)).collect();
+    let of_deferred = deferred.first().map(|example| Unexamined::Deferred {
+        count: deferred.len() as u64,
+        example: (*example).clone(),
+    });
+    let hosts = before.sites.iter().flat_map(|site| &site.nodes);
+    let is_unknown = |host: &&crate::dataplane::HostId| {
+        let is_read = before.network.host(**host).is_some_and(|host| host.pods.read().is_ok());
+        !is_read && !nodes.contains_key(before.network.name(**host))
+    };
+    let unknown: Vec<&str> =
+        hosts.filter(is_unknown).map(|host| before.network.name(*host)).collect();
+    let of_unknown = unknown.first().map(|example| Unexamined::UnknownPods {
+        count: unknown.len() as u64,
+        example: (*example).to_owned(),
+    });
+    of_deferred.into_iter().chain(of_unknown).collect()
+}
+
+/// Counts pairs by the classes of their nodes before and after.
+fn compare(before: &Snapshot, after: &Snapshot, after_model: &PathModel) -> Reachability {
     let mut found = Reachability::default();
     let mut losses: BTreeMap<Option<Address>, Loss> = BTreeMap::new();
     Snapshot::pairs_alike([before, after], |[from, to], pairs| {
-        match (before.fares(from[0], to[0]), after.fares(from[1], to[1])) {
+        match (before.status(from[0], to[0]), after.status(from[1], to[1])) {
             (PairStatus::Unknown, _) | (_, PairStatus::Unknown) => found.unknown += pairs,
             (PairStatus::Reached, PairStatus::Reached) => found.kept += pairs,
             (PairStatus::Dropped, PairStatus::Reached) => found.gained += pairs,
             (PairStatus::Dropped, PairStatus::Dropped) => found.broken += pairs,
             (PairStatus::Reached, PairStatus::Dropped) => {
                 found.lost += pairs;
-                if let Some((example, resource)) = after.obstacle(from[1], to[1]) {
+                if let Some((example, resource)) = after.obstacle(after_model, from[1], to[1]) {
                     let loss = Loss { pairs, example, resource };
                     let known = losses.entry(loss.resource.clone());
                     known.and_modify(|known| known.pairs += pairs).or_insert(loss);

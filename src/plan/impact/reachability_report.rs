@@ -1,7 +1,8 @@
 //! Who reaches whom at a moment, and what mends what is broken.
 
+use super::projection::{IntermediateState, Projection, path_model};
 use super::remedy_search::{Question, Remedy, find_remedy, read};
-use crate::connectivity::{IntermediateState, Matrix, PROTOCOL, PathModel, Sources, path_model};
+use crate::connectivity::{Matrix, PROTOCOL, PathModel};
 use crate::resource::Kind;
 
 /// Who reaches whom at a moment.
@@ -30,7 +31,7 @@ pub struct UnreadNodes {
 impl ReachabilityReport {
     /// Looks at all pairs; a mend is looked for at most so many times, the facts
     /// that break the most pairs first.
-    pub fn look(sources: Sources<'_>, moment: &IntermediateState, most_mends: usize) -> Self {
+    pub fn look(sources: Projection<'_>, moment: &IntermediateState, most_mends: usize) -> Self {
         let model = path_model(sources, moment);
         let matrix = Matrix::of(&model);
         let broken = matrix.broken.iter().take(most_mends);
@@ -44,7 +45,7 @@ impl ReachabilityReport {
     }
 }
 
-fn unread(sources: Sources<'_>, model: &PathModel, matrix: &Matrix) -> Vec<UnreadNodes> {
+fn unread(sources: Projection<'_>, model: &PathModel, matrix: &Matrix) -> Vec<UnreadNodes> {
     let mut found: Vec<UnreadNodes> = Vec::new();
     for (host, origin) in &matrix.unread {
         let Some(told) = model.provenance.get(*origin) else { continue };

@@ -1,18 +1,19 @@
 //! What mends a way: a change of the plan, somebody's decision, or an edit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use super::projection::{
+    IntermediateState, Projection, loses_cluster, made_value, numbers, path_model,
+};
+use super::shrink::shrink;
 use crate::connectivity::{
-    IntermediateState, PathModel, Provenance, Sources, addresses, path_model, provenance,
+    IncrementalModel, ObjectValue, PathModel, ProjectedState, Provenance, addresses, provenance,
 };
 use crate::dataplane::{Cause, Protocol, RoundTrip, Verdict, trace_round_trip};
 use crate::inventory::Source;
 use crate::plan::{Blocked, Severity};
-use crate::resource::{Address, Kind};
-
-/// With more changes than this no smaller set is looked for that mends as well.
-const MAX_TRIED: usize = 48;
+use crate::resource::{Address, Kind, ObjectKey};
 
 /// What mends a way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,18 +66,19 @@ impl Question {
 }
 
 /// Finds what mends a way that does not work now.
-pub fn find_remedy(sources: Sources<'_>, question: Question) -> Remedy {
+pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
     let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
     if let Some(error) = errors.into_iter().next() {
-        let (message, remedy) = (error.message.clone(), error.remedy.clone());
+        let (message, remedy) = (error.failure.message.clone(), error.failure.remedy.clone());
         return Remedy::Correct { message, remedy };
     }
-    if let Some(changes) = step_by_step(sources, question) {
+    let mut trials = Trials::new(sources, question);
+    if let Some(changes) = step_by_step(&mut trials) {
         return Remedy::Apply(changes);
     }
     let planned = path_model(sources, &IntermediateState::Planned);
     match question.walk(&planned) {
-        Some(round_trip) if round_trip.reached() => Remedy::Apply(fewest(sources, question)),
+        Some(round_trip) if round_trip.reached() => Remedy::Apply(fewest(&mut trials)),
         Some(round_trip) => beyond_the_plan(sources, question, &planned, &round_trip),
         None => match first_deferred(sources) {
             Some(address) => Remedy::Wait(address),
@@ -86,48 +88,93 @@ pub fn find_remedy(sources: Sources<'_>, question: Question) -> Remedy {
 }
 
 /// What is deferred may bring an address that nobody has yet: a worker first.
-fn first_deferred(sources: Sources<'_>) -> Option<Address> {
+fn first_deferred(sources: Projection<'_>) -> Option<Address> {
     let deferred = sources.plan.deferred.iter().map(|deferred| &deferred.address);
     deferred.min_by_key(|address| address.kind != Kind::Worker).cloned()
 }
 
-/// Makes the change that the drop names, walks again, and so on.
-fn step_by_step(sources: Sources<'_>, question: Question) -> Option<Vec<Address>> {
-    let changed: BTreeSet<&Address> =
-        sources.plan.changes.iter().map(|change| &change.address).collect();
+/// Traces a question in states in which some of the changes are made.
+struct Trials<'a> {
+    projection: Projection<'a>,
+    question: Question,
+    model: IncrementalModel<'a>,
+    objects: BTreeMap<&'a Address, (usize, ObjectValue<'a>)>,
+    loses_cluster: bool,
+}
+
+/// How a question fares in one state.
+struct Trial {
+    reached: bool,
+    /// The resources whose facts drop the packet.
+    named: Vec<Address>,
+}
+
+impl Trial {
+    fn of(model: &PathModel, question: Question) -> Option<Self> {
+        let trip = question.walk(model)?;
+        let named = trip.broken().map(|(_, verdict)| addresses(model, verdict));
+        Some(Self { reached: trip.reached(), named: named.unwrap_or_default() })
+    }
+}
+
+impl<'a> Trials<'a> {
+    fn new(projection: Projection<'a>, question: Question) -> Self {
+        let changes = &projection.plan.changes;
+        let keys: Vec<&ObjectKey> = changes.iter().map(|change| &change.key).collect();
+        let state = ProjectedState::observed(projection.observed, &keys);
+        let values = numbers(&keys).into_iter().zip(changes.iter().map(made_value));
+        Self {
+            projection,
+            question,
+            model: IncrementalModel::new(state),
+            objects: changes.iter().map(|change| &change.address).zip(values).collect(),
+            loses_cluster: changes.iter().any(loses_cluster),
+        }
+    }
+
+    /// Nothing where no host has the asking address.
+    fn with(&mut self, made: &BTreeSet<Address>) -> Option<Trial> {
+        if self.loses_cluster {
+            let state = IntermediateState::PlannedOnly(made.clone());
+            return Trial::of(&path_model(self.projection, &state), self.question);
+        }
+        let values = made.iter().filter_map(|address| self.objects.get(address).copied());
+        let _difference = self.model.change(&values.collect::<Vec<_>>(), None);
+        let trial = Trial::of(self.model.model(), self.question);
+        self.model.restore();
+        trial
+    }
+}
+
+/// Makes the change of the resource that drops the packet, traces again, and so on.
+fn step_by_step(trials: &mut Trials<'_>) -> Option<Vec<Address>> {
     let mut made = Vec::new();
     loop {
-        let model =
-            path_model(sources, &IntermediateState::PlannedOnly(made.iter().cloned().collect()));
-        let round_trip = question.walk(&model)?;
-        let Some((_, verdict)) = round_trip.broken() else { return Some(made) };
-        let named = addresses(&model, verdict);
-        let next = named.into_iter().find(|it| changed.contains(it) && !made.contains(it))?;
+        let trial = trials.with(&made.iter().cloned().collect())?;
+        if trial.reached {
+            return Some(made);
+        }
+        let is_next = |it: &Address| trials.objects.contains_key(it) && !made.contains(it);
+        let next = trial.named.into_iter().find(is_next)?;
         made.push(next);
     }
 }
 
-/// The changes without which the plan would not mend the way.
-fn fewest(sources: Sources<'_>, question: Question) -> Vec<Address> {
-    let mut needed: BTreeSet<Address> =
-        sources.plan.changes.iter().map(|change| change.address.clone()).collect();
-    if needed.len() > MAX_TRIED {
-        return needed.into_iter().take(1).collect();
-    }
-    for candidate in needed.clone() {
-        let mut fewer = needed.clone();
-        fewer.remove(&candidate);
-        let model = path_model(sources, &IntermediateState::PlannedOnly(fewer.clone()));
-        if question.walk(&model).is_some_and(|round_trip| round_trip.reached()) {
-            needed = fewer;
-        }
-    }
+#[cfg(test)]
+pub(crate) fn fewest_changes(projection: Projection<'_>, question: Question) -> Vec<Address> {
+    fewest(&mut Trials::new(projection, question))
+}
+
+/// The changes without which the plan would not bring the remedy.
+fn fewest(trials: &mut Trials<'_>) -> Vec<Address> {
+    let all = trials.objects.keys().map(|address| (*address).clone()).collect();
+    let needed = shrink(all, |made| trials.with(made).is_some_and(|trial| trial.reached));
     needed.into_iter().collect()
 }
 
 /// Not even the plan mends it: why not.
 fn beyond_the_plan(
-    sources: Sources<'_>,
+    sources: Projection<'_>,
     question: Question,
     planned: &PathModel,
     round_trip: &RoundTrip,
@@ -157,15 +204,15 @@ fn beyond_the_plan(
 
 /// A fact that is missing: the source that did not tell, or a host that nobody
 /// looked at.
-pub(super) fn read(sources: Sources<'_>, provenance: &Provenance) -> Remedy {
+pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     let Provenance { address, source } = provenance;
-    let inventory = sources.inventory;
-    let key = sources.desired.get(address).and_then(|desired| desired.key.as_ref());
+    let inventory = sources.observed.inventory;
+    let key = sources.observed.desired.get(address).and_then(|desired| desired.key.as_ref());
     let of_host = || inventory.gap_at(&Source::Host(address.name.clone()));
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
-        let reason = format!("{} could not be read: {}", gap.source, gap.reason);
-        return Remedy::Read { reason, remedy: gap.remedy.clone() };
+        let reason = format!("{} could not be read: {}", gap.source, gap.failure);
+        return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {
         (Kind::Worker, _) => Remedy::LookAtHost(address.clone()),

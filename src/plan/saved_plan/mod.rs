@@ -49,7 +49,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Blocked, Change, Deferred, Plan, PlanContents};
+use super::{Blocked, Change, Deferred, Plan, PlanContents, StepGraph};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::resource::Address;
@@ -58,7 +58,7 @@ use seal::{Digesting, Seal, TokenDigest};
 use texts::{Counts, Table};
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// A plan and what it was made from. What is only written can borrow its plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -268,6 +268,8 @@ impl SavedPlan {
             serde_json::from_value(rest).map_err(|error| damaged(&error.to_string()))?;
         plan.blocked = items::<Blocked>(body.blocked, &table)?;
         plan.changes = items::<Change>(body.changes, &table)?;
+        // The file leaves out what follows from the changes.
+        plan.steps = StepGraph::of(&plan.changes);
         plan.deferred = items::<Deferred>(body.deferred, &table)?;
         Ok(Self {
             format_version: body.format_version,

@@ -1,4 +1,4 @@
-//! Lists of a plan as rows, each told by what differs from one before it.
+//! Lists of a plan as rows, each holding what differs from a row before it.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -29,11 +29,12 @@ impl Item for Blocked {}
 const BEFORE: &str = "before";
 const AFTER: &str = "after";
 const DIFFERENCES: &str = "differences";
-/// Marks a value that is told by what differs from the one before the change.
+/// Marks a value of which only the difference from the one before the change is
+/// written.
 const FROM_BEFORE: &str = "~";
 
 impl Item for Change {
-    /// Of two values the second is told by its differences from the first. The
+    /// Of the second value only the difference from the first is written. The
     /// fields that differ follow from both.
     fn reduce(&self, value: &mut Value) {
         let Value::Object(members) = value else { return };

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::world::{WorkerRequest, World};
-use crate::connectivity::{IntermediateState, PROTOCOL, PathModel, Sources, path_model, usual};
+use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip, Verdict, trace_round_trip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::Plan;
+use crate::plan::impact::{IntermediateState, Projection, path_model};
 use crate::resource::{ObjectKey, Resource};
 use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
@@ -58,17 +59,15 @@ impl Sight {
 
     pub(super) fn model(&self, topology: &Topology, plan: &Plan) -> PathModel {
         let Self { facts, desired, inventory } = self;
-        let sources = Sources { topology, facts, desired, inventory, plan };
-        path_model(sources, &IntermediateState::Observed)
+        let observed = Sources { topology, facts, desired, inventory };
+        path_model(Projection { observed, plan }, &IntermediateState::Observed)
     }
 }
 
 pub(super) fn gap(source: Source) -> Gap {
     Gap {
         source,
-        reason: "it does not answer".to_owned(),
-        code: Code::SourceGap,
-        remedy: "mend it".to_owned(),
+        failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
         explained: false,
     }
 }

@@ -12,12 +12,15 @@ use super::damage::{damages, strike};
 use super::laws::{config, edits};
 use super::told;
 use super::world::{Looked, WorkerRequest, World};
-use crate::connectivity::{IntermediateState, PROTOCOL, PathModel, Sources, path_model, usual};
+use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::Action;
-use crate::plan::destroy_create::{Phase, half_steps};
-use crate::plan::impact::{Disruption, Reachability, make_before_break, reachability};
+use crate::plan::Phase;
+use crate::plan::impact::{
+    Assessment, Disruption, IntermediateState, Projection, Reachability, assess, assess_in_order,
+    path_model,
+};
 use crate::resource::{Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::Topology;
 
@@ -25,16 +28,16 @@ use crate::topology::model::Topology;
 const TABLE: &str = "stargate-workers-rt";
 
 /// Two nodes by name.
-type Pair = (String, String);
+pub(super) type Pair = (String, String);
 
-fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Sources<'a> {
-    Sources {
+pub(super) fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Projection<'a> {
+    let observed = Sources {
         topology,
         facts: &looked.facts,
         desired: &looked.whole,
         inventory: &looked.inventory,
-        plan: &looked.plan,
-    }
+    };
+    Projection { observed, plan: &looked.plan }
 }
 
 /// Nodes that have pods, with the sides that they are on.
@@ -53,7 +56,7 @@ fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
 }
 
 /// The pairs that are reached as the world is, each walked by itself.
-fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
+pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
     let model = path_model(sources(topology, looked), &IntermediateState::Observed);
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();
@@ -130,12 +133,15 @@ fn carry_out_step_by_step(
     mut look: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let changes = &looked.plan.changes;
-    let steps = half_steps(changes);
+    let steps = looked.plan.steps.steps();
     let mut done: BTreeSet<usize> = BTreeSet::new();
     let mut story = String::new();
     while done.len() < steps.len() {
         let free: Vec<usize> = (0..steps.len())
-            .filter(|it| !done.contains(it) && steps[*it].after.iter().all(|it| done.contains(it)))
+            .filter(|it| {
+                let causes = looked.plan.steps.causes(*it);
+                !done.contains(it) && causes.iter().all(|it| done.contains(it))
+            })
             .collect();
         prop_assert!(!free.is_empty(), "a cycle");
         let step = free[choices.next().map_or(0, |index| index.index(free.len()))];
@@ -190,7 +196,7 @@ fn the_new_way_is_there_before_the_old_one_goes() {
     let topology = lab(true);
     let mut looked = world.look(&topology, &WorkerRequest::default());
     let told = |looked: &Looked| {
-        let found = reachability(sources(&topology, looked));
+        let found = assess_in_order(sources(&topology, looked));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
         (found.kept, found.lost, found.disruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
     };
@@ -198,7 +204,7 @@ fn the_new_way_is_there_before_the_old_one_goes() {
     let table = format!("route-table/cluster/{TABLE}");
     assert_eq!(told(&looked), (4, 0, vec![(2, vec![table.clone()])]));
 
-    let waits = make_before_break(sources(&topology, &looked));
+    let waits = assess(sources(&topology, &looked)).waits;
     let by_name: Vec<(String, Vec<String>)> = waits
         .iter()
         .map(|(one, others)| (one.to_string(), others.iter().map(ToString::to_string).collect()))
@@ -231,13 +237,12 @@ proptest! {
             if looked.plan.is_empty() {
                 break;
             }
-            let waits = make_before_break(sources(&topology, &looked));
+            let Assessment { waits, reachability } = assess(sources(&topology, &looked));
             looked.plan.contents.wait_for(waits);
             let before = reached(&topology, &looked);
-            let found = reachability(sources(&topology, &looked));
             carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
                 let now = reached(&topology, &world.look(&topology, &WorkerRequest::default()));
-                check(&topology, &looked, (&before, &now, &end), &found, done)
+                check(&topology, &looked, (&before, &now, &end), &reachability, done)
             })?;
         }
     }

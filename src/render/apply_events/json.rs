@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::apply::events::{Event, Outcome, Reporter};
+use crate::diagnostics::Failure;
 
 use super::super::plan_json::ActionJson;
 use super::lock;
@@ -80,6 +81,9 @@ pub enum EventJson {
         /// Why the step failed or was not started.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The stable code of a failed step.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
         /// The remedy for a failed step.
         #[serde(skip_serializing_if = "Option::is_none")]
         remedy: Option<String>,
@@ -158,12 +162,17 @@ impl From<&Event> for EventJson {
                 Self::PartFinished { address: address.to_string(), part, duration_ms: milliseconds }
             }
             Event::StepFinished { address, action, outcome, milliseconds } => {
+                let code = match &outcome {
+                    Outcome::Failed(failure) => Some(failure.code.to_string()),
+                    _ => None,
+                };
                 let (outcome, reason, remedy, dependency) = outcome_fields(outcome);
                 Self::StepFinished {
                     address: address.to_string(),
                     action: action.into(),
                     outcome,
                     reason,
+                    code,
                     remedy,
                     failed_dependency: dependency,
                     duration_ms: milliseconds,
@@ -182,8 +191,8 @@ fn outcome_fields(outcome: Outcome) -> OutcomeFields {
         Outcome::Done => (OutcomeJson::Done, None, None, None),
         Outcome::UpToDate => (OutcomeJson::UpToDate, None, None, None),
         Outcome::GuardFailed { reason } => (OutcomeJson::GuardFailed, Some(reason), None, None),
-        Outcome::Failed { reason, remedy } => {
-            (OutcomeJson::Failed, Some(reason), Some(remedy), None)
+        Outcome::Failed(Failure { message, remedy, .. }) => {
+            (OutcomeJson::Failed, Some(message), Some(remedy), None)
         }
         Outcome::Skipped { because_of } => {
             (OutcomeJson::Skipped, None, None, Some(because_of.to_string()))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::apply::events::{Event, Outcome};
+use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::resource::Address;
 
@@ -64,8 +65,10 @@ fn finished(
         Outcome::GuardFailed { reason } => {
             vec![bad(format!("{address} changed after the plan was made: {reason}"))]
         }
-        Outcome::Failed { reason, remedy } => {
-            let failed = bad(format!("{address} failed after {}: {reason}", elapsed(took)));
+        Outcome::Failed(failure) => {
+            let Failure { code, message, remedy, .. } = failure;
+            let took = elapsed(took);
+            let failed = bad(format!("{address} failed after {took}: [{code}] {message}"));
             let help = style.paint(Role::Help, format!("    help: {remedy}"));
             if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
         }

@@ -2,6 +2,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::*;
 use crate::apply::events::{Event, Outcome, Reporter};
+use crate::diagnostics::{Code, Failure};
 use crate::plan::Action;
 use crate::render::style::Style;
 
@@ -17,7 +18,8 @@ fn events() -> Vec<Event> {
     let finished = |address: &crate::resource::Address, action, outcome, milliseconds| {
         Event::StepFinished { address: address.clone(), action, outcome, milliseconds }
     };
-    let failed = Outcome::Failed { reason: "403 from Azure".into(), remedy: "log in again".into() };
+    let failed =
+        Outcome::Failed(Failure::new(Code::AzureRefused, "403 from Azure", "log in again"));
     vec![
         Event::RoundStarted { round: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },

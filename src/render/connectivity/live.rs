@@ -11,10 +11,10 @@ use super::check::CheckStatus;
 use super::reachability_report::{SitePairJson, abbreviate};
 use super::trace::{HostAddressJson, help};
 use super::wording::{self, Wording};
-use crate::connectivity::{
-    Comparison, Difference, Failure, Measurement, PathModel, Pinged, Pinger, Stranger,
-};
+use crate::connectivity::{Comparison, Difference, PathModel, Stranger};
 use crate::dataplane::{End, Verdict};
+use crate::diagnostics::Failure;
+use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 use crate::refresh::measure::Unmeasured;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, elapsed, wrap};
@@ -255,8 +255,8 @@ impl LiveReport<'_> {
         let status = self.status();
         match self.outcome {
             Err(error) => {
-                let (code, message) = (error.code().to_string(), error.to_string());
-                let error = Some(ErrorJson { code, message, remedy: error.remedy() });
+                let Failure { code, message, remedy, .. } = Failure::from(error);
+                let error = Some(ErrorJson { code: code.to_string(), message, remedy });
                 LiveReportJson { status, error, measured: None }
             }
             Ok((measurement, found)) => {
@@ -304,11 +304,12 @@ impl LiveReport<'_> {
 }
 
 fn not_measured(error: &Unmeasured, style: Style) -> Vec<String> {
-    let title = format!("error[{}]: ", error.code());
-    let wrapped = wrap(&error.to_string(), &title, &" ".repeat(title.len()));
+    let failure = Failure::from(error);
+    let title = format!("error[{}]: ", failure.code);
+    let wrapped = wrap(&failure.message, &title, &" ".repeat(title.len()));
     let mut lines: Vec<String> =
         wrapped.into_iter().map(|line| style.paint(Role::Error, line)).collect();
-    lines.extend(help(&error.remedy(), style));
+    lines.extend(help(&failure.remedy, style));
     lines.extend([String::new(), style.paint(Role::Error, "No measurements.")]);
     lines
 }
@@ -325,10 +326,10 @@ fn describe_pod(pod: &Pinger) -> String {
 fn describe_ping(pinged: Pinged) -> &'static str {
     match pinged {
         Pinged::Reached => "reached",
-        Pinged::Failed(Failure::TimedOut) => "timed out",
-        Pinged::Failed(Failure::Refused) => "connection refused or reset",
-        Pinged::Failed(Failure::NoRoute) => "no route to host",
-        Pinged::Failed(Failure::Other) => "failed",
+        Pinged::Failed(PingFailure::TimedOut) => "timed out",
+        Pinged::Failed(PingFailure::Refused) => "connection refused or reset",
+        Pinged::Failed(PingFailure::NoRoute) => "no route to host",
+        Pinged::Failed(PingFailure::Other) => "failed",
     }
 }
 

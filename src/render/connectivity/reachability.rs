@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::impact::{Between, Disruption, Loss, Reachability};
+use crate::plan::impact::{Between, Disruption, Loss, Reachability, Unexamined};
 
 /// The effect of a plan on pairs of nodes, by the pods on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -22,6 +22,30 @@ pub struct ReachabilityJson {
     pub losses: Vec<LossJson>,
     /// Pairs that are unreachable for a time during the apply.
     pub disruptions: Vec<DisruptionJson>,
+    /// What of the states in between was not examined.
+    pub unexamined: Vec<UnexaminedJson>,
+}
+
+/// Something that no state in between was examined for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UnexaminedJson {
+    /// `deferred` for resources that are known only after apply, `unknown-pods`
+    /// for nodes whose pod CIDR is unknown.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+    /// One of them.
+    pub example: String,
+}
+
+impl UnexaminedJson {
+    fn of(found: &Unexamined) -> Self {
+        let (reason, count, example) = match found {
+            Unexamined::Deferred { count, example } => ("deferred", *count, example.to_string()),
+            Unexamined::UnknownPods { count, example } => ("unknown-pods", *count, example.clone()),
+        };
+        Self { reason: reason.to_owned(), count, example }
+    }
 }
 
 /// Pairs that are unreachable for a time during the apply.
@@ -100,6 +124,7 @@ impl ReachabilityJson {
             unknown: found.unknown,
             losses: found.losses.iter().map(loss).collect(),
             disruptions: found.disruptions.iter().map(DisruptionJson::of).collect(),
+            unexamined: found.unexamined.iter().map(UnexaminedJson::of).collect(),
         }
     }
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::trace::{FORMAT_VERSION, TraceOutcome, TraceReport, TraceReportJson, help};
 use super::wording;
-use crate::connectivity::{Breach, PathModel, Service, Target, addresses};
+use crate::connectivity::{Breach, PathModel, Target, addresses};
 use crate::dataplane::{End, Protocol, RoundTrip, Verdict};
+use crate::inventory::Service;
 use crate::inventory::Source;
 use crate::plan::impact::Remedy;
 use crate::render::style::{Role, Style};

@@ -202,7 +202,9 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
             let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("run `stargate apply`, which changes {}", names.join(", "))
         }
-        Remedy::Decide(blocked) => format!("{}; {}", blocked.reason, blocked.remedy),
+        Remedy::Decide(blocked) => {
+            format!("{}; {}", blocked.failure.message, blocked.failure.remedy)
+        }
         Remedy::Wait(address) => {
             format!("`stargate apply` continues with {address} once its dependencies exist")
         }

@@ -26,6 +26,8 @@ pub struct Options {
     pub purpose: Purpose,
     /// Show every field of every change, and truncate nothing.
     pub full: bool,
+    /// The chain of causes below each failure.
+    pub verbose: bool,
 }
 
 /// Renders a plan; the last line counts its changes.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
@@ -114,11 +115,11 @@ impl Page {
             self.fields(one.action, &one.fields);
             self.painted(
                 Role::Error,
-                &format!("{}: {}", one.code, one.reason),
+                &format!("{}: {}", one.failure.code, one.failure.message),
                 "      ",
                 "        ",
             );
-            self.help(&one.remedy, "      ");
+            self.causes(&one.failure, "      ");
             self.blank();
         }
         let dependents: Vec<&Blocked> =
@@ -143,9 +144,10 @@ impl Page {
             };
             let about = finding.address.as_ref().map(|address| format!("{address}: "));
             let about = about.unwrap_or_default();
-            let text = format!("{word}[{}]: {about}{}", finding.code, finding.message);
+            let text =
+                format!("{word}[{}]: {about}{}", finding.failure.code, finding.failure.message);
             self.painted(role, &text, "", "  ");
-            self.help(&finding.remedy, "  ");
+            self.causes(&finding.failure, "  ");
             self.blank();
         }
     }
@@ -155,14 +157,14 @@ impl Page {
         let mut any = false;
         for gap in plan.unexplained_gaps() {
             any = true;
-            let reason = gap.reason.trim_end_matches('.');
+            let reason = gap.failure.message.trim_end_matches('.');
             let text = format!(
                 "warning[{}]: {} could not be read: {reason}. Resources that only this source shows \
                  are not planned for deletion.",
-                gap.code, gap.source
+                gap.failure.code, gap.source
             );
             self.painted(Role::Warning, &text, "", "  ");
-            self.help(&gap.remedy, "  ");
+            self.causes(&gap.failure, "  ");
             self.blank();
         }
         if any {
@@ -203,6 +205,9 @@ impl Page {
         for disruption in found.told_interruptions() {
             self.painted(Role::Warning, &disruption, "  ", "    ");
         }
+        for unexamined in &found.unexamined {
+            self.painted(Role::Warning, &unexamined.sentence(), "  ", "    ");
+        }
         if found.is_refused() {
             self.help(
                 "inspect a pair with `stargate trace --planned`, or permit the loss with `--allow-loss`",
@@ -218,6 +223,17 @@ impl Page {
         if !lines.is_empty() {
             self.lines.extend(lines);
             self.blank();
+        }
+    }
+
+    /// The remedy of a failure, and with `-v` its causes.
+    fn causes(&mut self, failure: &Failure, indent: &str) {
+        self.help(&failure.remedy, indent);
+        if self.options.verbose {
+            for cause in &failure.source {
+                let text = format!("caused by: {cause}");
+                self.painted(Role::Quiet, &text, indent, &format!("{indent}  "));
+            }
         }
     }
 

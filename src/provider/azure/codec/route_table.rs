@@ -14,7 +14,7 @@ use crate::resource::azure::{NextHop, RouteTable};
 const WHAT: &str = "route table";
 
 /// Reads what ARM answered. A route is known by its prefix, not by its name;
-/// one to a service tag or an IPv6 prefix is none of ours.
+/// routes to a service tag or an IPv6 prefix are left out.
 pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let routes: Option<Vec<models::Route>> = read_part(WHAT, body, "properties.routes")?;

@@ -1,89 +1,11 @@
-//! Rust source as tokens, and the paths that it names.
+//! The paths that a source file names, resolved from the module that it is.
 
 use std::collections::BTreeSet;
 
-/// The source as tokens: words, and every other character by itself.
-pub(crate) fn tokens(source: &str) -> Vec<String> {
-    let letters: Vec<char> = source.chars().collect();
-    let mut found: Vec<String> = Vec::new();
-    let mut at = 0;
-    while let Some(&letter) = letters.get(at) {
-        let rest = &letters[at..];
-        if let Some(length) = skipped(rest, found.last().map(String::as_str)) {
-            at += length;
-        } else if is_word(letter) {
-            let length = rest.iter().take_while(|letter| is_word(**letter)).count();
-            found.push(rest[..length].iter().collect());
-            at += length;
-        } else {
-            if !letter.is_whitespace() {
-                found.push(letter.to_string());
-            }
-            at += 1;
-        }
-    }
-    found
-}
+use crate::tokens::is_word;
 
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
-}
-
-/// How much of the source to leave out here: a comment, a text, a character.
-fn skipped(rest: &[char], before: Option<&str>) -> Option<usize> {
-    let starts = |text: &str| text.chars().enumerate().all(|(at, it)| rest.get(at) == Some(&it));
-    if starts("//") {
-        return Some(rest.iter().take_while(|letter| **letter != '\n').count());
-    }
-    if starts("/*") {
-        return Some(comment(rest));
-    }
-    if starts("'") {
-        // A lifetime has no second quote behind its first letter.
-        let is_letter = rest.get(1) == Some(&'\\') || rest.get(2) == Some(&'\'');
-        return is_letter.then(|| quoted(rest, '\''));
-    }
-    if starts("\"") {
-        let is_raw = matches!(before, Some("r" | "br"));
-        return Some(if is_raw { raw(rest, 0) } else { quoted(rest, '"') });
-    }
-    let hashes = rest.iter().take_while(|letter| **letter == '#').count();
-    let is_raw = hashes > 0 && rest.get(hashes) == Some(&'"') && matches!(before, Some("r" | "br"));
-    is_raw.then(|| raw(rest, hashes))
-}
-
-fn comment(rest: &[char]) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < rest.len() {
-        match (rest[at], rest.get(at + 1)) {
-            ('/', Some('*')) => (depth, at) = (depth + 1, at + 2),
-            ('*', Some('/')) => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
-
-fn quoted(rest: &[char], quote: char) -> usize {
-    let mut at = 1;
-    while at < rest.len() && rest[at] != quote {
-        at += if rest[at] == '\\' { 2 } else { 1 };
-    }
-    (at + 1).min(rest.len())
-}
-
-fn raw(rest: &[char], hashes: usize) -> usize {
-    let end: Vec<char> = std::iter::once('"').chain((0..hashes).map(|_| '#')).collect();
-    let body = &rest[hashes + 1..];
-    let closed = body.windows(end.len()).position(|window| window == end.as_slice());
-    closed.map_or(rest.len(), |at| hashes + 1 + at + end.len())
-}
-
-/// The tokens without items under `#[cfg(test)]`; and the modules among those
-/// items that have files of their own.
+/// Removes items under `#[cfg(test)]`, and returns the removed modules that are
+/// files of their own.
 pub(crate) fn without_tests(tokens: &[String]) -> (Vec<String>, BTreeSet<String>) {
     let marker = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut files) = (Vec::new(), BTreeSet::new());
@@ -117,8 +39,8 @@ pub(crate) fn without_tests(tokens: &[String]) -> (Vec<String>, BTreeSet<String>
     (kept, files)
 }
 
-/// Every path that the tokens name, resolved from the module that they are in;
-/// and the words of async code.
+/// Every path that the tokens name, resolved from the module that they are in,
+/// and the keywords of async code.
 pub(crate) fn paths(tokens: &[String], module: &[String]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut inner, mut depth): (Vec<(String, u32)>, u32) = (Vec::new(), 0);
@@ -152,15 +74,15 @@ pub(crate) fn paths(tokens: &[String], module: &[String]) -> BTreeSet<String> {
 
 fn is_path_start(tokens: &[String], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| tokens[at].as_str());
-    let goes_on = |token: &str| token.starts_with(is_word) || token == ">";
+    let continues = |token: &str| token.starts_with(is_word) || token == ">";
     let follows_path = before(1) == Some(".")
-        || (before(1) == Some(":") && before(2) == Some(":") && before(3).is_some_and(goes_on));
+        || (before(1) == Some(":") && before(2) == Some(":") && before(3).is_some_and(continues));
     tokens[at].starts_with(is_word)
         && !follows_path
         && tokens.get(at + 1..at + 3).is_some_and(|two| two == [":", ":"])
 }
 
-/// Reads one path or, in a `use`, one tree of paths; tells where it ends.
+/// Reads one path or, in a `use`, one tree of paths; returns where it ends.
 fn tree(
     tokens: &[String],
     mut at: usize,
@@ -188,8 +110,8 @@ fn tree(
                 if tokens.get(at).is_none_or(|next| next != ":" && next != "as") {
                     break;
                 }
-                let goes_on = tokens.get(at + 1).is_some_and(|next| next == ":");
-                if tokens[at] == ":" && !goes_on {
+                let continues = tokens.get(at + 1).is_some_and(|next| next == ":");
+                if tokens[at] == ":" && !continues {
                     break;
                 }
             }
@@ -200,12 +122,12 @@ fn tree(
             _ => break,
         }
     }
-    found.insert(resolved(&path, module));
+    found.insert(resolve(&path, module));
     at
 }
 
-/// A path from the crate's root, or from the crate that it begins with.
-fn resolved(path: &[String], module: &[String]) -> String {
+/// Makes a path absolute: from `crate`, or from the external crate it begins with.
+fn resolve(path: &[String], module: &[String]) -> String {
     let mut base: Vec<String> = match path.first().map(String::as_str) {
         Some("crate" | "super" | "self") => std::iter::once("crate".to_owned()).collect(),
         _ => Vec::new(),

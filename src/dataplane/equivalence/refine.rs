@@ -1,0 +1,67 @@
+//! Which ends of a class are treated alike no more once some elements differ.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use super::endpoints::Endpoints;
+use super::fingerprint::fingerprint;
+use super::partition::holders;
+use super::queries::Queries;
+use crate::dataplane::difference::NetworkDifference;
+use crate::dataplane::host::HostId;
+use crate::dataplane::network::{End, Network};
+
+/// The addresses of a network that classes were made for. It stays valid while
+/// only elements differ, and no host gets an address of another one.
+#[derive(Debug)]
+pub(crate) struct Refiner {
+    endpoints: Endpoints,
+    holders: HashMap<Ipv4Addr, Vec<HostId>>,
+}
+
+/// What tables that differ say of ends that were alike.
+#[derive(Debug)]
+pub(crate) struct Refinement<'r> {
+    endpoints: &'r Endpoints,
+    /// By the position of an address; nothing where all are still alike.
+    fingerprint: Option<Vec<u32>>,
+    /// Hosts that these tables name by themselves.
+    pub(crate) singled_out: HashSet<HostId>,
+}
+
+impl Refiner {
+    pub(crate) fn new(network: &Network, ends: &[End]) -> Self {
+        Self { endpoints: Endpoints::new(network, ends), holders: holders(network) }
+    }
+
+    /// Asks the elements that differ, as this network has them.
+    pub(crate) fn refine(
+        &self,
+        network: &Network,
+        difference: &NetworkDifference,
+    ) -> Refinement<'_> {
+        let asked = Queries::of_difference(network, &self.endpoints, &self.holders, difference);
+        let tells = asked.steps.iter().any(super::fingerprint::Steps::tells_apart);
+        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &asked.steps));
+        Refinement { endpoints: &self.endpoints, fingerprint, singled_out: asked.singled_out }
+    }
+}
+
+impl Refinement<'_> {
+    /// Whether ends that were alike may be so no more.
+    pub(crate) fn tells_apart(&self) -> bool {
+        self.fingerprint.is_some()
+    }
+
+    /// The same for ends that are still alike: what is said of the end's own
+    /// address, and of those of its host.
+    pub(crate) fn look(&self, network: &Network, end: End) -> Vec<Option<u32>> {
+        let Some(fingerprint) = &self.fingerprint else { return Vec::new() };
+        let of = |address| {
+            let position = self.endpoints.position(&End { host: end.host, address })?;
+            fingerprint.get(position).copied()
+        };
+        let ports = network.host(end.host).into_iter().flat_map(|host| &host.ports);
+        std::iter::once(end.address).chain(ports.map(|port| port.address)).map(of).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! Which of the pairs that a plan keeps are cut in a state in between.
+//!
+//! A state is examined by what differs from the state before the plan, or after
+//! it. Of the network only the parts are built again that a differing change
+//! touches, and only the round trips are traced again that pass a differing
+//! element; all others are as in the state before, or after.
+
+#[cfg(test)]
+use std::collections::BTreeMap;
+
+use super::intermediate_states::{Base, Progress, State};
+use super::known_state::{Cut, Kept, Known, cuts_of};
+use super::projection::{loses_cluster, made_value};
+use crate::connectivity::snapshot::Nodes;
+use crate::connectivity::{ObjectValue, path_model};
+use crate::plan::Change;
+#[cfg(test)]
+use crate::resource::Side;
+
+/// Examines the states of one plan.
+pub(super) struct Examiner<'e, 'a> {
+    pub(super) changes: &'a [Change],
+    /// The number of each change's object, where packets depend on it.
+    pub(super) objects: &'e [Option<usize>],
+    pub(super) nodes: &'e Nodes,
+    pub(super) kept: Kept<'e>,
+    pub(super) observed: Known<'a>,
+    pub(super) applied: Known<'a>,
+}
+
+impl<'a> Examiner<'_, 'a> {
+    /// The pairs that the plan keeps and that are cut in a state.
+    pub(super) fn cuts(&mut self, state: &State) -> Vec<Cut> {
+        let values = self.values(state);
+        let is_cluster_lost = self.loses_cluster(state);
+        let known = match state.base {
+            Base::Observed => &mut self.observed,
+            Base::Applied => &mut self.applied,
+        };
+        if is_cluster_lost != known.is_cluster_lost {
+            return self.cuts_anew(state);
+        }
+        if !known.may_differ(&values) {
+            return Vec::new();
+        }
+        let difference = known.change(&values);
+        let cuts = known
+            .cuts(&difference)
+            .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));
+        known.model.restore();
+        cuts
+    }
+
+    /// The same, with the whole network built and every pair of classes traced.
+    pub(super) fn cuts_anew(&self, state: &State) -> Vec<Cut> {
+        let known = match state.base {
+            Base::Observed => &self.observed,
+            Base::Applied => &self.applied,
+        };
+        let mut projected = known.model.state().clone();
+        for (object, value) in self.values(state) {
+            projected.set(object, value);
+        }
+        projected.set_cluster_lost(self.loses_cluster(state));
+        cuts_of(&path_model(projected), self.nodes, &self.kept)
+    }
+
+    /// Whether a state has lost the cluster that its base has, or the reverse.
+    pub(super) fn changes_cluster(&self, state: &State) -> bool {
+        let known = match state.base {
+            Base::Observed => &self.observed,
+            Base::Applied => &self.applied,
+        };
+        self.loses_cluster(state) != known.is_cluster_lost
+    }
+
+    fn loses_cluster(&self, state: &State) -> bool {
+        let is_base_lost = match state.base {
+            Base::Observed => self.observed.is_cluster_lost,
+            Base::Applied => self.applied.is_cluster_lost,
+        };
+        let losing = state
+            .differing
+            .iter()
+            .find(|(change, _)| self.changes.get(*change).is_some_and(loses_cluster));
+        losing.map_or(is_base_lost, |(_, progress)| *progress != Progress::NotBegun)
+    }
+
+    fn values(&self, state: &State) -> Vec<(usize, ObjectValue<'a>)> {
+        let value = |(change, progress): &(usize, Progress)| {
+            let object = (*self.objects.get(*change)?)?;
+            let value = match progress {
+                Progress::NotBegun => ObjectValue::Observed,
+                Progress::Absent => ObjectValue::Absent,
+                Progress::Made => made_value(self.changes.get(*change)?),
+            };
+            Some((object, value))
+        };
+        state.differing.iter().filter_map(value).collect()
+    }
+}
+
+#[cfg(test)]
+impl Examiner<'_, '_> {
+    /// Asserts that a state is the same by its differences and as a whole.
+    pub(super) fn check(&mut self, state: &State) {
+        let sides: Vec<Side> = self.nodes.values().cloned().collect();
+        let totals = |cuts: Vec<Cut>| {
+            let mut totals: BTreeMap<(Side, Side), u64> = BTreeMap::new();
+            for Cut { example: (from, to), pairs, .. } in cuts {
+                *totals.entry((sides[from].clone(), sides[to].clone())).or_default() += pairs;
+            }
+            totals
+        };
+        let whole = totals(self.cuts_anew(state));
+        let found = totals(self.cuts(state));
+        let told = || {
+            let one = |(change, progress): &(usize, Progress)| {
+                format!("{progress:?} {}", self.changes[*change].address)
+            };
+            state.differing.iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(found, whole, "{:?} but {:?}", state.base, told());
+    }
+}

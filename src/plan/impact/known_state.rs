@@ -1,0 +1,395 @@
+//! A state whose pairs are known, and what is different in states near it.
+//!
+//! Nodes are examined by classes: those of the known state, told apart by what
+//! differing tables say of them, and each node by itself that differs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use crate::connectivity::snapshot::{Class, Nodes, PairStatus, Snapshot, end_of, ends};
+use crate::connectivity::{IncrementalModel, ObjectValue, PROTOCOL, PathModel, Watched, addresses};
+use crate::dataplane::difference::NetworkDifference;
+use crate::dataplane::equivalence::{Classes, Refinement, Refiner};
+use crate::dataplane::{
+    Decision, End, HostId, Network, Place, RoundTrip, Segment, SegmentId, trace_round_trip,
+};
+use crate::resource::{Address, Side};
+
+/// With more nodes than this that differ by themselves, finding the classes of
+/// the whole network again costs less than tracing each node's pairs.
+const MAX_SINGLE_NODES: usize = 48;
+
+/// Pairs that are cut in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The nodes of one of them, by place.
+    pub(super) example: (usize, usize),
+    /// How many.
+    pub(super) pairs: u64,
+    /// The resource whose fact drops their packets.
+    pub(super) obstacle: Option<Address>,
+}
+
+/// An element that a round trip passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Element {
+    Host(HostId),
+    Segment(SegmentId),
+    Subnet(SegmentId, usize),
+    Member(HostId),
+}
+
+/// What a plan keeps, by the classes of nodes before and after it.
+pub(super) struct Kept<'k> {
+    pub(super) before: &'k Snapshot,
+    pub(super) after: &'k Snapshot,
+}
+
+impl Kept<'_> {
+    /// Whether the pairs of two nodes are reached before the plan and not known
+    /// to be lost with it.
+    pub(super) fn holds(&self, from: usize, to: usize) -> bool {
+        let class = |snapshot: &Snapshot, node: usize| -> Class {
+            snapshot.classes().get(node).copied().flatten()
+        };
+        let status =
+            |snapshot: &Snapshot| snapshot.status(class(snapshot, from), class(snapshot, to));
+        is_kept(status(self.before), status(self.after))
+    }
+
+    /// Nodes that are alike before, after and by these classes, and on one side.
+    fn groups(&self, classes: &[Class], sides: &[Side]) -> Vec<Members> {
+        let mut groups: BTreeMap<_, Members> = BTreeMap::new();
+        for (node, (class, side)) in classes.iter().zip(sides).enumerate() {
+            let of = |snapshot: &Snapshot| snapshot.classes().get(node).copied().flatten();
+            let key = (of(self.before), of(self.after), *class, side);
+            groups.entry(key).or_default().push(node);
+        }
+        groups.into_values().collect()
+    }
+}
+
+/// Whether pairs of that status before and after a plan are kept by it.
+pub(super) fn is_kept(before: PairStatus, after: PairStatus) -> bool {
+    before == PairStatus::Reached && after != PairStatus::Dropped
+}
+
+/// Nodes that are alike, by place.
+type Members = Vec<usize>;
+
+/// Some of the nodes of a group that are still alike.
+#[derive(Clone, Copy)]
+struct Part {
+    group: usize,
+    count: u64,
+    first: usize,
+    second: Option<usize>,
+}
+
+impl Part {
+    fn of(group: usize, mut nodes: impl Iterator<Item = usize>) -> Option<Self> {
+        let (first, second) = (nodes.next()?, nodes.next());
+        let count = 1 + u64::from(second.is_some()) + nodes.count() as u64;
+        Some(Self { group, count, first, second })
+    }
+}
+
+/// The pairs of two parts, and one of them.
+fn pairs(from: &Part, to: &Part) -> Option<(u64, (usize, usize))> {
+    if from.first == to.first {
+        return Some((from.count * (from.count - 1), (from.first, from.second?)));
+    }
+    Some((from.count * to.count, (from.first, to.first)))
+}
+
+/// Whether a pair of nodes is cut in a network, and what drops its packets.
+fn cut(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<Address>> {
+    let (Some(from), Some(to)) = (from, to) else { return Some(None) };
+    let trip = trace_round_trip(&model.network, from, to.address, PROTOCOL);
+    let (_, verdict) = trip.broken()?;
+    Some(addresses(model, verdict).into_iter().next())
+}
+
+/// A state that others are told by.
+pub(super) struct Known<'a> {
+    pub(super) model: IncrementalModel<'a>,
+    pub(super) is_cluster_lost: bool,
+    /// The host of each node.
+    hosts: Vec<Option<HostId>>,
+    node_of: HashMap<HostId, usize>,
+    refiner: Refiner,
+    groups: Vec<Members>,
+    group_of: Vec<usize>,
+    /// Pairs of groups that the plan keeps and that are not reached here.
+    broken: Vec<(usize, usize)>,
+    /// Those that are reached, by what their packets pass.
+    passing: HashMap<Element, Vec<(usize, usize)>>,
+    kept: HashSet<(usize, usize)>,
+    /// What these pairs depend on.
+    watched: Watched,
+}
+
+impl<'a> Known<'a> {
+    /// Traces every pair of classes that the plan keeps. The classes are those of
+    /// the nodes in this state.
+    pub(super) fn new(
+        model: IncrementalModel<'a>,
+        is_cluster_lost: bool,
+        classes: &[Class],
+        nodes: &Nodes,
+        kept: &Kept<'_>,
+    ) -> Self {
+        let found = ends(model.model(), nodes);
+        let all: Vec<End> = found.iter().flatten().copied().collect();
+        let refiner = Refiner::new(&model.model().network, &all);
+        let hosts = hosts(model.model(), nodes);
+        let by_host = hosts.iter().enumerate().filter_map(|(node, host)| Some(((*host)?, node)));
+        let node_of = by_host.collect();
+        let sides: Vec<Side> = nodes.values().cloned().collect();
+        let groups = kept.groups(classes, &sides);
+        let mut group_of = vec![0; hosts.len()];
+        for (group, members) in groups.iter().enumerate() {
+            members.iter().for_each(|node| group_of[*node] = group);
+        }
+        let mut known = Self {
+            model,
+            is_cluster_lost,
+            hosts,
+            node_of,
+            refiner,
+            groups,
+            group_of,
+            broken: Vec::new(),
+            passing: HashMap::new(),
+            kept: HashSet::new(),
+            watched: Watched::default(),
+        };
+        known.trace(&found, kept);
+        known.watch();
+        known
+    }
+
+    fn trace(&mut self, ends: &[Option<End>], kept: &Kept<'_>) {
+        let parts: Vec<Part> = (0..self.groups.len()).filter_map(|it| self.whole(it)).collect();
+        let network = &self.model.model().network;
+        for from in &parts {
+            for to in &parts {
+                let Some((_, (asking, asked))) = pairs(from, to) else { continue };
+                if !kept.holds(asking, asked) {
+                    continue;
+                }
+                let pair = (from.group, to.group);
+                self.kept.insert(pair);
+                let (Some(asking), Some(asked)) = (ends[asking], ends[asked]) else {
+                    self.broken.push(pair);
+                    continue;
+                };
+                let trip = trace_round_trip(network, asking, asked.address, PROTOCOL);
+                if trip.reached() {
+                    for element in elements(network, &trip) {
+                        self.passing.entry(element).or_default().push(pair);
+                    }
+                } else {
+                    self.broken.push(pair);
+                }
+            }
+        }
+    }
+
+    /// Notes what the kept pairs depend on.
+    fn watch(&mut self) {
+        let (mut hosts, mut segments) = (BTreeSet::new(), BTreeSet::new());
+        for element in self.passing.keys() {
+            match element {
+                Element::Host(id) | Element::Member(id) => hosts.insert(*id),
+                Element::Segment(id) | Element::Subnet(id, _) => segments.insert(*id),
+            };
+        }
+        // A class is traced for all of its nodes.
+        let kept: BTreeSet<usize> = self.kept.iter().flat_map(|pair| [pair.0, pair.1]).collect();
+        let nodes = kept.iter().filter_map(|group| self.groups.get(*group)).flatten();
+        hosts.extend(nodes.filter_map(|node| self.hosts.get(*node).copied().flatten()));
+        self.watched = self.model.watch(&hosts, &segments);
+    }
+
+    fn whole(&self, group: usize) -> Option<Part> {
+        Part::of(group, self.groups.get(group)?.iter().copied())
+    }
+
+    /// Whether objects with other values may cut a pair that is reached here, or
+    /// mend one that is not.
+    pub(super) fn may_differ(&self, values: &[(usize, ObjectValue<'a>)]) -> bool {
+        !self.broken.is_empty() || self.model.touches(values, &self.watched)
+    }
+
+    /// Gives objects other values; of the network only what kept pairs depend on
+    /// is built again.
+    pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
+        self.model.change(values, Some(&self.watched).filter(|_| self.broken.is_empty()))
+    }
+
+    fn end(&self, node: usize) -> Option<End> {
+        end_of(self.model.model(), (*self.hosts.get(node)?)?)
+    }
+
+    /// The pairs that are cut in the network as it is now, which differs so from
+    /// the known one; nothing where too much differs.
+    pub(super) fn cuts(&self, difference: &NetworkDifference) -> Option<Vec<Cut>> {
+        if difference.addresses_overlap {
+            return None;
+        }
+        let network = &self.model.model().network;
+        let refinement = self.refiner.refine(network, difference);
+        let hosts = difference.hosts.iter().chain(&refinement.singled_out);
+        let single: BTreeSet<usize> =
+            hosts.filter_map(|host| self.node_of.get(host).copied()).collect();
+        if single.len() > MAX_SINGLE_NODES {
+            return None;
+        }
+        let mut cuts = Vec::new();
+        let mut examine = |from: &Part, to: &Part| {
+            if !self.kept.contains(&(from.group, to.group)) {
+                return;
+            }
+            let Some((pairs, example)) = pairs(from, to).filter(|(pairs, _)| *pairs > 0) else {
+                return;
+            };
+            let ends = (self.end(example.0), self.end(example.1));
+            if let Some(obstacle) = cut(self.model.model(), ends.0, ends.1) {
+                cuts.push(Cut { example, pairs, obstacle });
+            }
+        };
+        let parts = self.parts(&refinement, &single);
+        let alone: Vec<Part> = single
+            .iter()
+            .filter_map(|it| Part::of(self.group_of[*it], [*it].into_iter()))
+            .collect();
+        for (from, to) in self.affected(difference) {
+            for from in &parts[from] {
+                parts[to].iter().for_each(|to| examine(from, to));
+            }
+        }
+        for one in &alone {
+            for other in parts.iter().flatten() {
+                examine(one, other);
+                examine(other, one);
+            }
+            alone.iter().for_each(|other| examine(one, other));
+        }
+        Some(cuts)
+    }
+
+    /// Pairs of groups whose packets pass an element that differs, and those that
+    /// are not reached in the known state.
+    fn affected(&self, difference: &NetworkDifference) -> BTreeSet<(usize, usize)> {
+        let hosts = difference.hosts.iter().map(|id| Element::Host(*id));
+        let segments = difference.segments.iter().map(|id| Element::Segment(*id));
+        let subnets = difference.subnets.iter().map(|(id, it)| Element::Subnet(*id, *it));
+        let members = difference.members.iter().map(|id| Element::Member(*id));
+        let elements = hosts.chain(segments).chain(subnets).chain(members);
+        let passing = elements.filter_map(|element| self.passing.get(&element)).flatten();
+        passing.chain(&self.broken).copied().collect()
+    }
+
+    /// What of each group is still alike, without single nodes.
+    fn parts(&self, refinement: &Refinement<'_>, single: &BTreeSet<usize>) -> Vec<Vec<Part>> {
+        let network = &self.model.model().network;
+        let of_group = |(group, members): (usize, &Members)| {
+            let alike = members.iter().copied().filter(|node| !single.contains(node));
+            if !refinement.tells_apart() {
+                return Part::of(group, alike).into_iter().collect();
+            }
+            let mut by_look: BTreeMap<_, Members> = BTreeMap::new();
+            for node in alike {
+                let look = self.end(node).map(|end| refinement.look(network, end));
+                by_look.entry(look).or_default().push(node);
+            }
+            by_look.into_values().filter_map(|nodes| Part::of(group, nodes.into_iter())).collect()
+        };
+        self.groups.iter().enumerate().map(of_group).collect()
+    }
+}
+
+/// The host of each node.
+fn hosts(model: &PathModel, nodes: &Nodes) -> Vec<Option<HostId>> {
+    let all = model.sites.iter().flat_map(|site| &site.nodes);
+    let by_name: HashMap<&str, HostId> =
+        all.map(|host| (model.network.name(*host), *host)).collect();
+    nodes.keys().map(|name| by_name.get(name.as_str()).copied()).collect()
+}
+
+/// The elements whose tables a round trip was looked up in.
+fn elements(network: &Network, trip: &RoundTrip) -> HashSet<Element> {
+    let mut found = HashSet::new();
+    let mut add_host = |id: HostId| {
+        found.insert(Element::Host(id));
+        found.insert(Element::Member(id));
+        for port in network.host(id).into_iter().flat_map(|host| &host.ports) {
+            found.extend(interface(network, port.segment, port.address));
+        }
+    };
+    let traces = std::iter::once(&trip.forward).chain(&trip.return_path);
+    let mut interfaces = Vec::new();
+    for hop in traces.flat_map(|trace| &trace.hops) {
+        match hop.place {
+            Place::Host(id) | Place::Tunnel(id) => add_host(id),
+            Place::Interface(segment, address) => interfaces.push((segment, address)),
+        }
+        if let Decision::Tunnelled { owner, .. } = hop.decision {
+            add_host(owner);
+        }
+    }
+    for (segment, address) in interfaces {
+        found.extend(interface(network, segment, address));
+    }
+    found
+}
+
+fn interface(network: &Network, segment: SegmentId, address: Ipv4Addr) -> Vec<Element> {
+    let mut found = vec![Element::Segment(segment)];
+    if let Some(Segment::Fabric(fabric)) = network.segment(segment)
+        && let Some(interface) = fabric.interfaces.get(&address)
+    {
+        found.push(Element::Subnet(segment, interface.subnet));
+        found.push(Element::Host(interface.host));
+    }
+    found
+}
+
+/// The pairs that a plan keeps and that are cut in a network, all of them traced.
+pub(super) fn cuts_of(model: &PathModel, nodes: &Nodes, kept: &Kept<'_>) -> Vec<Cut> {
+    let found = ends(model, nodes);
+    let classes = classes(model, &found);
+    let sides: Vec<Side> = nodes.values().cloned().collect();
+    let groups = kept.groups(&classes, &sides);
+    let parts = groups.iter().enumerate().map(|(it, nodes)| Part::of(it, nodes.iter().copied()));
+    let parts: Vec<Part> = parts.flatten().collect();
+    let mut cuts = Vec::new();
+    for from in &parts {
+        for to in &parts {
+            let Some((pairs, example)) = pairs(from, to).filter(|(pairs, _)| *pairs > 0) else {
+                continue;
+            };
+            if !kept.holds(example.0, example.1) {
+                continue;
+            }
+            if let Some(obstacle) = cut(model, found[example.0], found[example.1]) {
+                cuts.push(Cut { example, pairs, obstacle });
+            }
+        }
+    }
+    cuts
+}
+
+/// The class of each node, by its end.
+pub(super) fn classes(model: &PathModel, ends: &[Option<End>]) -> Vec<Class> {
+    let classes = Classes::of(&model.network, ends.iter().flatten().copied().collect());
+    let mut number = 0;
+    let class = |end: &Option<End>| {
+        end.map(|_| {
+            number += 1;
+            classes.class_of(number - 1)
+        })
+    };
+    ends.iter().map(class).collect()
+}

@@ -1,0 +1,165 @@
+//! What a plan says of the network: states are examined by their differences,
+//! restarts interrupt, remedies are minimal, and large plans get a safe order.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::damage::{damages, strike};
+use super::laws::{config, edits};
+use super::steps::{reached, sources};
+use super::world::{WorkerRequest, World};
+use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
+use crate::plan::impact::{
+    Assessment, Question, Remedy, assess, check_every_state, fewest_changes,
+};
+use crate::plan::{Action, Phase};
+use crate::resource::{Kind, Pending, Resource};
+use crate::topology::model::Topology;
+
+fn topology(preserve: bool, datacenters: &[u8], workers: u8) -> Topology {
+    let worker =
+        |number| SketchedWorker { number, writes_ip: true, writes_pod_cidr: false, protect: false };
+    let datacenter = |number: &u8| SketchedDatacenter {
+        number: *number,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: (0..workers).map(worker).collect(),
+    };
+    let sketch = Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve,
+        goldpinger: false,
+        route_manager: false,
+        other_router_subnet: false,
+        datacenters: datacenters.iter().map(datacenter).collect(),
+    };
+    sketch.topology()
+}
+
+/// Changes every object of a kind in the world.
+fn drift(world: &mut World, mut change: impl FnMut(&mut Resource)) {
+    world.objects.values_mut().for_each(|observed| change(&mut observed.resource));
+}
+
+fn empty_tables_of_nodes(world: &mut World) {
+    for (key, observed) in &mut world.objects {
+        if let Resource::RouteTable(table) = &mut observed.resource
+            && format!("{key:?}").contains("stargate-workers-rt")
+        {
+            table.routes = Pending::Known(BTreeMap::new());
+        }
+    }
+}
+
+/// A world whose routers hide sources, with stale CiliumNodes and without the
+/// routes that preserved sources need.
+fn hiding(datacenters: &[u8], workers: u8) -> World {
+    let mut world = World::of(&topology(false, datacenters, workers));
+    empty_tables_of_nodes(&mut world);
+    drift(&mut world, |resource| {
+        if let Resource::CiliumNode(node) = resource {
+            node.pod_cidrs.clear();
+        }
+    });
+    world
+}
+
+#[test]
+fn a_resize_interrupts_what_the_machine_carries() {
+    let topology = topology(false, &[2], 2);
+    let mut world = World::of(&topology);
+    let mut resized = false;
+    drift(&mut world, |resource| {
+        if let Resource::VirtualMachine(machine) = resource
+            && machine.role == crate::resource::azure::MachineRole::Worker
+            && !std::mem::replace(&mut resized, true)
+        {
+            machine.vm_size = "Standard_B1s".to_owned();
+        }
+    });
+    let looked = world.look(&topology, &WorkerRequest::default());
+    let [change] = looked.plan.changes.as_slice() else { panic!("{:?}", looked.plan.changes) };
+    assert_eq!((change.address.kind, change.action), (Kind::VirtualMachine, Action::Update));
+    let interrupts = change.interrupts.as_deref().unwrap_or_default();
+    assert!(interrupts.ends_with(" restarts"), "{interrupts}");
+    let found = assess(sources(&topology, &looked)).reachability;
+    let [disruption] = found.disruptions.as_slice() else { panic!("{found:?}") };
+    assert_eq!(disruption.during, [change.address.clone()]);
+    // The worker with its neighbour and each node of AKS, in both directions.
+    let reached = reached(&topology, &looked);
+    let others = reached.iter().filter(|(from, _)| *from == change.address.name);
+    assert_eq!((disruption.pairs, disruption.seconds), (2 * others.count() as u64, 60));
+    assert!(found.unexamined.is_empty());
+}
+
+#[test]
+fn a_remedy_among_many_changes_is_the_one_that_is_needed() {
+    let datacenters = [0, 1, 2, 3];
+    let topology = topology(true, &datacenters, 15);
+    let mut world = hiding(&datacenters, 15);
+    drift(&mut world, |resource| {
+        if let Resource::RouterHost(router) = resource {
+            (router.masquerade, router.snat_subnet_routes) = (false, false);
+        }
+    });
+    let looked = world.look(&topology, &WorkerRequest::default());
+    assert!(looked.plan.changes.len() > 48, "{}", looked.plan.changes.len());
+    let worker = looked.plan.changes.iter().find_map(|change| match &change.after {
+        Some(Resource::CiliumNode(node)) => node.pod_cidrs.first().copied(),
+        _ => None,
+    });
+    let from = crate::connectivity::usual(&looked.facts.nodes[0].pod_cidr);
+    let to = crate::connectivity::usual(&worker.unwrap());
+    let question = Question { from, to, protocol: crate::connectivity::PROTOCOL };
+    let table = looked.plan.changes.iter().find(|it| it.address.kind == Kind::RouteTable).unwrap();
+    let needed = vec![table.address.clone()];
+    let projection = sources(&topology, &looked);
+    assert_eq!(fewest_changes(projection, question), needed);
+    assert_eq!(crate::plan::impact::find_remedy(projection, question), Remedy::Apply(needed));
+}
+
+/// Routers stop hiding sources while tables and nodes are drifted: in the order
+/// that the plan finds no pair is lost after any step.
+#[test]
+fn a_large_plan_gets_an_order_in_which_no_pair_is_lost() {
+    let datacenters = [1, 2, 3];
+    let topology = topology(true, &datacenters, 12);
+    let mut world = hiding(&datacenters, 12);
+    let mut looked = world.look(&topology, &WorkerRequest::default());
+    assert!(looked.plan.changes.len() > 40, "{}", looked.plan.changes.len());
+    let before = reached(&topology, &looked);
+    let Assessment { waits, reachability } = assess(sources(&topology, &looked));
+    assert!(!waits.is_empty());
+    assert_eq!((reachability.lost, reachability.disruptions.as_slice()), (0, &[][..]));
+    looked.plan.contents.wait_for(waits);
+    for step in looked.plan.steps.steps() {
+        assert_eq!(step.phase, Phase::Create);
+        let change = &looked.plan.changes[step.change];
+        world.make(&topology, change);
+        if change.address.kind == Kind::CiliumNode {
+            continue;
+        }
+        let now = reached(&topology, &world.look(&topology, &WorkerRequest::default()));
+        let lost: Vec<_> = before.difference(&now).take(3).collect();
+        assert!(lost.is_empty(), "after {}: {lost:?}", change.address);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..config() })]
+
+    #[test]
+    fn a_difference_says_what_the_whole_network_says(
+        (sketch, other) in edits(false), damages in damages(),
+    ) {
+        let topology = sketch.topology();
+        let mut world = World::of(&other.topology());
+        strike(&mut world, &damages);
+        let looked = world.look(&topology, &WorkerRequest::default());
+        check_every_state(sources(&topology, &looked));
+    }
+}

@@ -1,0 +1,96 @@
+//! Which updates a service carries out by a restart.
+//!
+//! One table for every kind and each of its fields that can be updated in place:
+//! what a plan says of disruption rests on it. A field that forces a replacement
+//! does not stand here, for the replacement says more.
+
+use super::Kind;
+
+/// What restarts, and what of it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Restart {
+    /// The virtual machine: nothing on it is reached meanwhile.
+    Machine,
+    /// The cluster's nodes, one after another: each is cordoned, drained and
+    /// reimaged.
+    ClusterNodes,
+    /// The kubelet and, where its configuration changes, containerd. Containers
+    /// keep running and keep their addresses.
+    NodeAgents,
+}
+
+impl Restart {
+    /// Whether packets to and through what restarts are dropped meanwhile.
+    pub fn stops_packets(self) -> bool {
+        match self {
+            Self::Machine => true,
+            Self::ClusterNodes | Self::NodeAgents => false,
+        }
+    }
+
+    /// What is interrupted, for an object of that name.
+    pub fn interruption(self, name: &str) -> String {
+        match self {
+            Self::Machine => format!("{name} restarts"),
+            Self::ClusterNodes => {
+                "the cluster's nodes are upgraded one after another; pods on each are evicted"
+                    .to_owned()
+            }
+            Self::NodeAgents => {
+                format!("the kubelet and containerd of {name} restart; its pods keep running")
+            }
+        }
+    }
+}
+
+/// The restart by which a service carries out an update of a field, if it does.
+///
+/// Sources, kind by kind:
+/// - Virtual machine: "If the virtual machine is currently running, changing its
+///   size will cause it to restart" (Azure, *Change the size of a virtual machine*).
+/// - AKS: the control plane's version and that of its node pools are written
+///   together, and an upgrade of a pool cordons, drains and reimages its nodes one
+///   after another (Azure, *Upgrade an Azure Kubernetes Service cluster*). Scaling
+///   a pool restarts no node.
+/// - Network interface: IP forwarding and the public address change on a running
+///   machine. Subnets, route tables, security groups and NAT gateways do, too.
+/// - Tailscale: `tailscale set` changes the preferences of a running tailscaled;
+///   sysctls, rules, routes and nftables of a router change in its kernel. The
+///   units that keep them are written, and started, without a restart of tailscaled.
+/// - Worker: a new version or profile is applied by the steps of
+///   a join, of which some restart containerd and the kubelet.
+///   Containers outlive both: containerd's shims keep them (containerd,
+///   *runtime/v2*), and a kubelet takes up what runs.
+/// - Other Kubernetes objects hold nothing that restarts on the network's path. A
+///   DaemonSet replaces its own pods.
+pub fn restarts_on(kind: Kind, field: &str) -> Option<Restart> {
+    match kind {
+        Kind::VirtualMachine => (field == "vm_size").then_some(Restart::Machine),
+        Kind::ManagedCluster => (field == "kubernetes_version").then_some(Restart::ClusterNodes),
+        Kind::Worker => matches!(field, "kubelet_version" | "profile_digest" | "host" | "ready")
+            .then_some(Restart::NodeAgents),
+        Kind::ResourceGroup
+        | Kind::VirtualNetwork
+        | Kind::Subnet
+        | Kind::RouteTableAssociation
+        | Kind::NatGateway
+        | Kind::NetworkSecurityGroup
+        | Kind::PublicIpAddress
+        | Kind::NetworkInterface
+        | Kind::RouteTable
+        | Kind::TailnetDevice
+        | Kind::AdvertisedRoutes
+        | Kind::ApprovedRoutes
+        | Kind::RouterHost
+        | Kind::CustomResourceDefinition
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::ClusterRole
+        | Kind::ClusterRoleBinding
+        | Kind::DaemonSet
+        | Kind::Service
+        | Kind::Server
+        | Kind::ProvisioningProfile
+        | Kind::CiliumNode => None,
+    }
+}
