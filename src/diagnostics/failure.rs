@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, ServiceText};
 use super::redact::redact;
+use super::{Code, ServiceText};
 
 /// Why a request, a step or a check failed, for the person who must act.
 ///
