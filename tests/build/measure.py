@@ -15,7 +15,8 @@ BUILDS = {
     "release": (["--release"], "release", 900),
     "lean": (["--release", "--no-default-features"], "release", 900),
 }
-GIGABYTES = 3.0
+GIBIBYTES = 3.0
+GIB = 2**30
 CRATES_SHOWN = 5
 
 # Cargo starts this instead of rustc. It starts rustc and notes what it took; the
@@ -73,7 +74,7 @@ def show(name, figures):
     largest = max(crates, key=lambda crate: crate[2])
     print(f"{name}:")
     print(f"  {'CPU time':<16}{figures['cpu_seconds']:>8,.0f} s")
-    print(f"  {'largest rustc':<16}{largest[2] / 1e9:>8.2f} GB  {largest[0]}")
+    print(f"  {'largest rustc':<16}{largest[2] / GIB:>8.2f} GiB {largest[0]}")
     print(f"  {'binary':<16}{figures['binary'] / 1e6:>8.1f} MB")
     print(f"  {'crates':<16}{len(crates):>8}    " + ", ".join(f"{c[0]} {c[1]:.0f} s" for c in by_time))
     sys.stdout.flush()
@@ -83,11 +84,11 @@ def excesses(name, figures, options):
     """What is above its limit, as sentences."""
     largest = max(figures["crates"], key=lambda crate: crate[2])
     seconds = options.cpu_seconds or (BUILDS[name][2] if options.check else None)
-    gigabytes = options.gigabytes or (GIGABYTES if options.check else None)
+    gibibytes = options.gib or (GIBIBYTES if options.check else None)
     if seconds and figures["cpu_seconds"] > seconds:
         yield f"{name}: the build takes {figures['cpu_seconds']:.0f} CPU s, the limit is {seconds:.0f}"
-    if gigabytes and largest[2] / 1e9 > gigabytes:
-        yield f"{name}: rustc of {largest[0]} takes {largest[2] / 1e9:.2f} GB, the limit is {gigabytes}"
+    if gibibytes and largest[2] / GIB > gibibytes:
+        yield f"{name}: rustc of {largest[0]} takes {largest[2] / GIB:.2f} GiB, the limit is {gibibytes}"
 
 
 def main():
@@ -96,7 +97,7 @@ def main():
     parser.add_argument("builds", nargs="*", metavar="BUILD", help=", ".join(BUILDS))
     parser.add_argument("--check", action="store_true", help="fail above the limits of each build")
     parser.add_argument("--cpu-seconds", type=float, metavar="N", help="fail above N CPU seconds")
-    parser.add_argument("--gigabytes", type=float, metavar="N", help="fail above N GB for one rustc")
+    parser.add_argument("--gib", type=float, metavar="N", help="fail above N GiB for one rustc")
     options = parser.parse_args()
     unknown = [name for name in options.builds if name not in BUILDS]
     if unknown:
