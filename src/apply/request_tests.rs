@@ -26,7 +26,7 @@ use crate::provider::tailnet::TailnetClient;
 use crate::refresh::Scope;
 use crate::resource::Owner;
 use crate::sandbox::transport::{InMemory, kube_client};
-use crate::sandbox::{SharedWorld, World};
+use crate::sandbox::{SandboxState, SharedSandbox};
 use crate::topology::load::load_text;
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
@@ -93,7 +93,7 @@ fn topology(workers: u32) -> Topology {
 /// A client that notes which hosts it is asked about.
 #[derive(Debug)]
 struct Noting {
-    world: SharedWorld,
+    world: SharedSandbox,
     asked: Mutex<Vec<String>>,
 }
 
@@ -138,7 +138,7 @@ impl HostWrite for Noting {
 }
 
 #[derive(Debug)]
-struct PassThrough(SharedWorld);
+struct PassThrough(SharedSandbox);
 
 #[async_trait]
 impl ClusterConnector for PassThrough {
@@ -152,7 +152,7 @@ impl ClusterConnector for PassThrough {
     }
 }
 
-fn clients(world: &SharedWorld, hosts: &Arc<Noting>) -> Clients {
+fn clients(world: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
     let requests = RequestCount::default();
     let wire = Arc::new(InMemory::new(world.clone()));
     let token = Arc::new(StaticToken(Secret::new("token")));
@@ -190,9 +190,9 @@ struct Asked {
 async fn plan_of_a_matching_world(workers: u32) -> Asked {
     let topology = topology(workers);
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut world = World::new(1);
+    let mut world = SandboxState::new(1);
     world.seed(&topology);
-    let world = SharedWorld::with_clock(world, Arc::new(move || now));
+    let world = SharedSandbox::with_clock(world, Arc::new(move || now));
     let hosts = Arc::new(Noting { world: world.clone(), asked: Mutex::default() });
     let clients = clients(&world, &hosts);
     let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);

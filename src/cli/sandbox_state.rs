@@ -14,10 +14,10 @@ use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
-use crate::sandbox::SharedWorld;
+use crate::sandbox::SharedSandbox;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
 use crate::sandbox::serve::{ServeOptions, Server};
-use crate::sandbox::world::Endpoints;
+use crate::sandbox::state::Endpoints;
 use crate::topology::load::Loaded;
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
@@ -56,10 +56,10 @@ pub(crate) async fn session(
     command: &str,
     stop: StopSignal,
 ) -> Result<WriteSession, CliError> {
-    let (world, saver) = open(folder, Some(&loaded.topology))?;
-    world.change(|world, now| world.log.begin(command, now));
-    let server = serve(&world, false, folder).await?;
-    let clients = clients(&loaded.topology, &server.endpoints, world)?;
+    let (sandbox, saver) = open(folder, Some(&loaded.topology))?;
+    sandbox.change(|sandbox, now| sandbox.log.begin(command, now));
+    let server = serve(&sandbox, false, folder).await?;
+    let clients = clients(&loaded.topology, &server.endpoints, sandbox)?;
     let written = loaded.topology.azure.subscription.clone();
     let reads = ReadSession {
         clients: clients.read_only(),
@@ -78,7 +78,7 @@ pub(crate) async fn session(
 fn clients(
     topology: &Topology,
     endpoints: &Endpoints,
-    world: SharedWorld,
+    sandbox: SharedSandbox,
 ) -> Result<Clients, CliError> {
     let requests = RequestCount::default();
     let transport = transport()?;
@@ -105,7 +105,7 @@ fn clients(
             requests: requests.clone(),
             settings: ClientSettings::default(),
         }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox))),
         requests,
     })
 }
@@ -115,26 +115,26 @@ fn clients(
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,
-) -> Result<(SharedWorld, Saver), CliError> {
+) -> Result<(SharedSandbox, Saver), CliError> {
     let folder = Folder::open(folder).map_err(|error| of_folder(&error))?;
-    let mut world = folder.load().map_err(|error| of_folder(&error))?;
+    let mut sandbox = folder.load().map_err(|error| of_folder(&error))?;
     if let Some(topology) = topology {
-        world.seed(topology);
+        sandbox.seed(topology);
     }
-    let world = SharedWorld::new(world);
-    let saver = folder.keep(world.clone());
-    Ok((world, saver))
+    let sandbox = SharedSandbox::new(sandbox);
+    let saver = folder.save_in_background(sandbox.clone());
+    Ok((sandbox, saver))
 }
 
 /// Serves the emulated APIs on loopback.
 pub(crate) async fn serve(
-    world: &SharedWorld,
+    sandbox: &SharedSandbox,
     tls: bool,
     folder: &Path,
 ) -> Result<Server, CliError> {
     let certificate_path = tls.then(|| folder.join("certificate.pem"));
     let options = ServeOptions { tls, certificate_path, ports: [0; 3] };
-    let started = Server::start(world.clone(), options).await;
+    let started = Server::start(sandbox.clone(), options).await;
     started.map_err(|error| {
         CliError::new(format!("could not serve the sandbox: {error}"))
             .hint("the sandbox listens on 127.0.0.1; check that the loopback interface is up")

@@ -1,65 +1,70 @@
-//! Leads a request to its face, and to none that is down.
+//! Routes a request to the emulated API, or answers 503 if the API is down.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Answer;
+use super::ApiResponse;
 use super::arm::ArmContext;
 use super::controllers;
 use super::controllers::cluster::seconds;
-use super::identity::{self, ShownCertificates};
-use super::kubernetes::{Reply, UserInfo};
+use super::identity::{self, PresentedCertificates};
+use super::kubernetes::{KubernetesResponse, UserInfo};
 use super::network;
+use super::state::SandboxState;
 use super::tokens;
-use super::world::World;
 use crate::provider::http::Api;
 
-/// Answers a request, notes it and draws the consequences.
-pub fn handle(world: &mut World, api: Api, request: &Request<Bytes>, now: Timestamp) -> Answer {
-    let before = world.arm.version();
-    let answer = if world.down.contains(&api) {
-        Answer::Complete(unavailable(api))
+/// Handles a request, logs it and runs the controllers.
+pub fn handle(
+    sandbox: &mut SandboxState,
+    api: Api,
+    request: &Request<Bytes>,
+    now: Timestamp,
+) -> ApiResponse {
+    let before = sandbox.arm.version();
+    let answer = if sandbox.down.contains(&api) {
+        ApiResponse::Complete(unavailable(api))
     } else {
         match api {
-            Api::Azure => azure(world, request, now),
+            Api::Azure => azure(sandbox, request, now),
             Api::Tailscale => {
-                let World { tailnet, entropy, .. } = world;
-                Answer::Complete(tailnet.handle(request, now, entropy))
+                let SandboxState { tailnet, entropy, .. } = sandbox;
+                ApiResponse::Complete(tailnet.handle(request, now, entropy))
             }
-            Api::Kubernetes => kubernetes(world, request, now),
+            Api::Kubernetes => kubernetes(sandbox, request, now),
         }
     };
     let status = match &answer {
-        Answer::Complete(response) => response.status().as_u16(),
-        Answer::Watch(_) => 200,
+        ApiResponse::Complete(response) => response.status().as_u16(),
+        ApiResponse::Watch(_) => 200,
     };
-    world.log.record(api, request, status, now);
-    // A read changes nothing, save that in Azure it may find an operation ended.
-    if request.method() != http::Method::GET || world.arm.version() != before {
-        controllers::reconcile(world, now);
+    sandbox.log.record(api, request, status, now);
+    // A read changes nothing, except that a read of Azure may complete an operation.
+    if request.method() != http::Method::GET || sandbox.arm.version() != before {
+        controllers::reconcile(sandbox, now);
     }
     answer
 }
 
-fn azure(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {
-    let World { arm, endpoints, entropy, pause, .. } = world;
+fn azure(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
+    let SandboxState { arm, endpoints, entropy, pause, .. } = sandbox;
     let served = Some(endpoints.azure.as_str()).filter(|url| !url.is_empty());
     let base_url = served.unwrap_or("https://azure.sandbox");
     let mut guid = || entropy.next_guid();
     let mut context = ArmContext { base_url, now, pause: *pause, guid: &mut guid };
-    Answer::Complete(arm.handle(request, &mut context))
+    ApiResponse::Complete(arm.handle(request, &mut context))
 }
 
-fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> Answer {
+fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
     if request.uri().path().contains("/endpointslices") {
-        controllers::services::refresh(world, now);
+        controllers::services::refresh(sandbox, now);
     }
-    let World { kubernetes, cluster_access, .. } = world;
+    let SandboxState { kubernetes, cluster_access, .. } = sandbox;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else {
-        let message = "there is no cluster in this world";
-        return Answer::Complete(failure(
+        let message = "the sandbox has no cluster";
+        return ApiResponse::Complete(failure(
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailable",
             message,
@@ -73,17 +78,23 @@ fn kubernetes(world: &mut World, request: &Request<Bytes>, now: Timestamp) -> An
         }),
         Some(token) => tokens::user(store, token, now),
         None => {
-            let shown = request.extensions().get::<ShownCertificates>();
-            shown.and_then(|shown| identity::user(shown, &access.instance, now))
+            let presented = request.extensions().get::<PresentedCertificates>();
+            presented.and_then(|presented| identity::user(presented, &access.instance, now))
         }
     };
     let Some(user) = user else {
-        return Answer::Complete(failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));
+        return ApiResponse::Complete(failure(
+            StatusCode::UNAUTHORIZED,
+            "Unauthorized",
+            "Unauthorized",
+        ));
     };
     match store.handle(request, &user, &seconds(now)) {
-        Reply::Complete(response) => Answer::Complete(response),
-        Reply::Watch(watch) => Answer::Watch(*watch),
-        Reply::Proxied(asked) => Answer::Complete(network::answer(world, &asked, now)),
+        KubernetesResponse::Complete(response) => ApiResponse::Complete(response),
+        KubernetesResponse::Watch(watch) => ApiResponse::Watch(*watch),
+        KubernetesResponse::Proxied(asked) => {
+            ApiResponse::Complete(network::answer(sandbox, &asked, now))
+        }
     }
 }
 

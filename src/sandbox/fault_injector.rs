@@ -1,37 +1,37 @@
-//! Where tests get between stargate and the world.
+//! Fault injection for tests, between stargate's clients and the sandbox.
 //!
-//! Every call of a door is one [`Call`]: one atomic change of the world or
-//! none. An [`FaultInjector`] decides before and after each whether it happens
-//! and whether its answer arrives, which is all that a network or a kill can do.
+//! Every call of a client is one [`Call`] and has one atomic effect or none. A [`FaultInjector`]
+//! decides before and after each call whether it takes effect and whether its response arrives.
+//! These are all the failures that a network or a killed process can cause.
 
 use crate::provider::host::HostError;
 use crate::provider::http::Api;
 
-/// One call of a door.
+/// One call of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// A request to one of the faces.
+    /// A request to one of the APIs.
     Request {
-        /// Who was asked.
+        /// The API.
         api: Api,
-        /// The method.
+        /// The HTTP method.
         method: http::Method,
         /// The path, without its query.
         path: String,
     },
-    /// A call of the door to hosts.
+    /// A call of the host client.
     Host {
         /// The host.
         hostname: String,
-        /// The probe, change or step, in one word.
+        /// The name of the probe, change or step.
         doing: &'static str,
-        /// Whether it may change something.
+        /// Whether it may change the host.
         writes: bool,
     },
 }
 
 impl Call {
-    /// Whether it may change the world.
+    /// Whether the call may change the state of the sandbox.
     pub fn writes(&self) -> bool {
         match self {
             Self::Request { method, .. } => method != http::Method::GET,
@@ -40,18 +40,18 @@ impl Call {
     }
 }
 
-/// What becomes of a call before it reaches the world.
+/// The decision about a call before it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// It goes through.
+    /// The call takes effect.
     Pass,
-    /// It never arrives.
+    /// The call is lost before it takes effect.
     Lose,
-    /// It never arrives; instead this status is answered (a host fails).
+    /// The call has no effect and this status is returned. A call to a host fails.
     Refuse {
-        /// Such as 429 or 503.
+        /// The HTTP status, such as 429 or 503.
         status: u16,
-        /// Seconds for the header `Retry-After`.
+        /// The value of the `Retry-After` header, in seconds.
         retry_after: Option<u64>,
     },
     /// It never arrives; instead this answer is returned, as JSON (a host fails
@@ -67,19 +67,19 @@ pub enum Disposition {
     Fail(HostError),
 }
 
-/// What becomes of an answer on its way back.
+/// The decision about a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// It arrives.
+    /// The response arrives.
     Deliver,
-    /// It is lost, though the call took effect.
+    /// The response is lost, although the call took effect.
     Lose,
 }
 
-/// Decides about each call; the world is not locked while it does.
+/// Decides about each call. The sandbox is not locked while it decides.
 pub trait FaultInjector: Send + Sync + std::fmt::Debug {
-    /// Before the call reaches the world.
+    /// Called before the call takes effect.
     fn before(&self, effect: &Call) -> Disposition;
-    /// After the call took effect.
+    /// Called after the call took effect.
     fn after(&self, effect: &Call) -> Delivery;
 }

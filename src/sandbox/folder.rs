@@ -1,4 +1,4 @@
-//! The world in a folder, for one process at a time.
+//! Stores the state of the sandbox in a folder, which one process uses at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -10,53 +10,53 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::shared::SharedWorld;
-use super::world::World;
+use super::shared::SharedSandbox;
+use super::state::SandboxState;
 
-/// The version of the file's format; another one is not read.
+/// The version of the file format. Other versions are not read.
 const FORMAT_VERSION: u32 = 1;
-/// The seed of every new world, so that two runs of one example look the same.
+/// The seed of a new sandbox, so that two runs of one example look the same.
 const SEED: u64 = 0x5747_a7e5;
-/// How long changes gather before they are written.
+/// How long changes are collected before they are saved.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// How many times as long as a save takes the next one waits.
-const REST: u32 = 19;
+/// The pause after a save, as a multiple of the time that the save took.
+const PAUSE_PER_SAVE_TIME: u32 = 19;
 
-/// A folder that this process alone may write.
+/// A folder that is locked by this process.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    // Held, not read: the lock ends with the file.
+    // The lock is released when the file is closed.
     _lock: File,
-    /// One writer at a time: two would take the new file from under each other.
+    /// Serialises writers, which share the name of the temporary file.
     writing: Mutex<()>,
 }
 
-/// A folder cannot be used.
+/// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// What is in it cannot be read.
+    /// The state file cannot be read.
     #[error("the sandbox's state in {path} is damaged: {reason}")]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// Another process works with it.
+    /// Another process uses the folder.
     #[error("the sandbox in {path} is in use{}", .pid.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
     InUse {
-        /// The folder.
+        /// The path of the folder.
         path: PathBuf,
-        /// The process, where it said so.
+        /// The id of the other process, if it is known.
         pid: Option<u32>,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("the sandbox's state in {path} cannot be used: {source}")]
     Io {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// What it said.
+        /// The error of the file system.
         source: io::Error,
     },
 }
@@ -67,37 +67,39 @@ struct Versioned {
 }
 
 #[derive(Deserialize)]
-struct Stored {
-    world: World,
+struct StoredState {
+    sandbox: SandboxState,
 }
 
 #[derive(Serialize)]
-struct Storing<'a> {
+struct StateToStore<'a> {
     format_version: u32,
-    world: &'a World,
+    sandbox: &'a SandboxState,
 }
 
 impl Folder {
-    /// Opens a folder, making it if need be, and keeps others out of it.
+    /// Opens and locks a folder. Creates it if it does not exist.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let path = path.into();
-        make(&path).map_err(at(&path))?;
+        create_folder(&path).map_err(at(&path))?;
         let lock = lock(&path)?;
         Ok(Self { path, _lock: lock, writing: Mutex::new(()) })
     }
 
-    /// The world that is kept here; a new one if there is none yet.
-    pub fn load(&self) -> Result<World, FolderError> {
-        Self::glance(&self.path)
+    /// Loads the stored state, or returns a new one if nothing is stored.
+    pub fn load(&self) -> Result<SandboxState, FolderError> {
+        Self::read_saved(&self.path)
     }
 
-    /// The world as it was last written to a folder, whoever works with it now:
-    /// a file is replaced as a whole, so it can be read at any time.
-    pub fn glance(path: &Path) -> Result<World, FolderError> {
+    /// Reads the state that was saved last, without locking the folder. The file is always replaced
+    /// as a whole, so it can be read at any time.
+    pub fn read_saved(path: &Path) -> Result<SandboxState, FolderError> {
         let file = file_in(path);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(World::new(SEED)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(SandboxState::new(SEED));
+            }
             Err(source) => return Err(FolderError::Io { path: file, source }),
         };
         let damaged = |reason: String| FolderError::Damaged { path: file.clone(), reason };
@@ -106,23 +108,23 @@ impl Folder {
         if format_version != FORMAT_VERSION {
             return Err(damaged(format!("format version {format_version}, not {FORMAT_VERSION}")));
         }
-        let stored: Stored =
+        let stored: StoredState =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        Ok(stored.world)
+        Ok(stored.sandbox)
     }
 
-    /// Writes the world: whoever reads sees the old one or the new one, whole.
-    pub fn save(&self, world: &World) -> Result<(), FolderError> {
-        self.write(&self.encode(world)?)
+    /// Saves the state. Readers see either the old file or the new one.
+    pub fn save(&self, sandbox: &SandboxState) -> Result<(), FolderError> {
+        self.write(&self.encode(sandbox)?)
     }
 
-    fn encode(&self, world: &World) -> Result<Vec<u8>, FolderError> {
-        let storing = Storing { format_version: FORMAT_VERSION, world };
+    fn encode(&self, sandbox: &SandboxState) -> Result<Vec<u8>, FolderError> {
+        let storing = StateToStore { format_version: FORMAT_VERSION, sandbox };
         serde_json::to_vec(&storing)
             .map_err(|error| FolderError::Io { path: self.file(), source: io::Error::other(error) })
     }
 
-    /// Forgets the world that is kept here, damaged or not.
+    /// Deletes the stored state, damaged or not.
     pub fn reset(&self) -> Result<(), FolderError> {
         let file = self.file();
         match fs::remove_file(&file) {
@@ -133,16 +135,16 @@ impl Folder {
         }
     }
 
-    /// Saves the world after changes: every 200 ms at the most, and so seldom
-    /// that a large world is not kept from its work.
-    pub fn keep(self, world: SharedWorld) -> Saver {
+    /// Saves the state after changes: at most every 200 ms, and so rarely that saving does not slow
+    /// down a large sandbox.
+    pub fn save_in_background(self, sandbox: SharedSandbox) -> Saver {
         let folder = Arc::new(self);
         let stop = Arc::new(Notify::new());
-        // Subscribed before anybody can change the world behind our back.
-        let changes = world.changes();
-        let following = follow(Arc::clone(&folder), world.clone(), changes, Arc::clone(&stop));
+        // Subscribe before the caller can make changes.
+        let changes = sandbox.changes();
+        let following = follow(Arc::clone(&folder), sandbox.clone(), changes, Arc::clone(&stop));
         let task = tokio::spawn(following);
-        Saver { folder, world, stop, task }
+        Saver { folder, sandbox, stop, task }
     }
 
     fn file(&self) -> PathBuf {
@@ -153,23 +155,23 @@ impl Folder {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = self.path.join("world.json.new");
         let written = || -> io::Result<()> {
-            let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
+            let mut file = owner_only(OpenOptions::new().write(true).create(true).truncate(true))
                 .open(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, self.file())?;
-            // The rename itself must survive a power cut too.
+            // The rename must survive a power failure, too.
             File::open(&self.path)?.sync_all()
         };
         written().map_err(at(&self.path))
     }
 }
 
-/// Saves in the background until it is told to stop.
+/// Saves in the background until it is closed.
 #[derive(Debug)]
 pub struct Saver {
     folder: Arc<Folder>,
-    world: SharedWorld,
+    sandbox: SharedSandbox,
     stop: Arc<Notify>,
     task: JoinHandle<()>,
 }
@@ -177,18 +179,18 @@ pub struct Saver {
 impl Saver {
     /// Saves now.
     pub async fn flush(&self) -> Result<(), FolderError> {
-        let (folder, world) = (Arc::clone(&self.folder), self.world.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&folder, &world)).await;
+        let (folder, sandbox) = (Arc::clone(&self.folder), self.sandbox.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
         saved.unwrap_or_else(|error| {
             Err(FolderError::Io { path: self.folder.file(), source: io::Error::other(error) })
         })
     }
 
-    /// Saves for the last time and lets others into the folder.
+    /// Saves for the last time and unlocks the folder.
     pub async fn close(mut self) -> Result<(), FolderError> {
         self.stop.notify_one();
-        // Nothing older may be written after the last save. The task only ever
-        // returns; what it may have failed at is done again.
+        // No older state may be written after the last save. The task returns no error: anything
+        // that it could not write is written again.
         let _ended = (&mut self.task).await;
         self.flush().await
     }
@@ -196,7 +198,7 @@ impl Saver {
 
 async fn follow(
     folder: Arc<Folder>,
-    world: SharedWorld,
+    sandbox: SharedSandbox,
     mut changes: watch::Receiver<u64>,
     stop: Arc<Notify>,
 ) {
@@ -212,12 +214,12 @@ async fn follow(
         }
         changes.borrow_and_update();
         let began = Instant::now();
-        let (folder, world) = (Arc::clone(&folder), world.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&folder, &world)).await;
+        let (folder, sandbox) = (Arc::clone(&folder), sandbox.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
         if let Ok(Err(error)) = saved {
             tracing::warn!(%error, "the sandbox could not be saved");
         }
-        pause = DEBOUNCE.max(began.elapsed() * REST);
+        pause = DEBOUNCE.max(began.elapsed() * PAUSE_PER_SAVE_TIME);
     }
 }
 
@@ -225,17 +227,18 @@ fn file_in(folder: &Path) -> PathBuf {
     folder.join("world.json")
 }
 
-fn save(folder: &Folder, world: &SharedWorld) -> Result<(), FolderError> {
-    // Nobody need wait for the disk.
-    let bytes = world.read(|world| folder.encode(world))?;
+fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
+    // The lock on the state is released before the file is written.
+    let bytes = sandbox.read(|sandbox| folder.encode(sandbox))?;
     folder.write(&bytes)
 }
 
 fn lock(folder: &Path) -> Result<File, FolderError> {
     let path = folder.join("lock");
-    let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-        .open(&path)
-        .map_err(at(&path))?;
+    let mut file =
+        owner_only(OpenOptions::new().read(true).write(true).create(true).truncate(false))
+            .open(&path)
+            .map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -254,22 +257,22 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
     Ok(file)
 }
 
-/// The state holds the sandbox's tokens: nobody else may read it.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// The file contains the sandbox's tokens, so only its owner may read it.
+fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
 }
 
-/// Writes a file that only its owner may read: it holds a token.
+/// Writes a file that only its owner may read, because it contains a token.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    private(OpenOptions::new().write(true).create(true).truncate(true))
+    owner_only(OpenOptions::new().write(true).create(true).truncate(true))
         .open(path)?
         .write_all(content)
 }
 
-/// Makes the folder, for its owner alone.
-fn make(path: &Path) -> io::Result<()> {
+/// Creates a folder that only its owner may access.
+fn create_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -287,41 +290,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_world_comes_back_as_it_was() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::open(place.path().join("sandbox")).unwrap();
-        let mut world = folder.load().unwrap();
-        world.seed_machine("m1", "10.50.0.10".parse().unwrap(), None, false);
-        folder.save(&world).unwrap();
+    fn the_state_survives_a_save_and_load() {
+        let folder_path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder_path.path().join("sandbox")).unwrap();
+        let mut sandbox = folder.load().unwrap();
+        sandbox.seed_machine("m1", "10.50.0.10".parse().unwrap(), None, false);
+        folder.save(&sandbox).unwrap();
         let again = folder.load().unwrap();
-        assert_eq!(serde_json::to_value(&world).unwrap(), serde_json::to_value(&again).unwrap());
+        assert_eq!(serde_json::to_value(&sandbox).unwrap(), serde_json::to_value(&again).unwrap());
         folder.reset().unwrap();
         assert!(folder.load().unwrap().hosts.is_empty());
     }
 
     #[test]
-    fn two_processes_do_not_share_a_folder() {
-        let place = tempfile::tempdir().unwrap();
-        let first = Folder::open(place.path()).unwrap();
-        match Folder::open(place.path()) {
+    fn a_folder_in_use_is_refused() {
+        let folder_path = tempfile::tempdir().unwrap();
+        let first = Folder::open(folder_path.path()).unwrap();
+        match Folder::open(folder_path.path()) {
             Err(FolderError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
-        // Looking needs no lock, and leaves nothing behind.
-        assert!(Folder::glance(place.path()).unwrap().hosts.is_empty());
+        // Reading needs no lock and creates no files.
+        assert!(Folder::read_saved(folder_path.path()).unwrap().hosts.is_empty());
         drop(first);
-        Folder::open(place.path()).unwrap();
-        let missing = place.path().join("missing");
-        Folder::glance(&missing).unwrap();
+        Folder::open(folder_path.path()).unwrap();
+        let missing = folder_path.path().join("missing");
+        Folder::read_saved(&missing).unwrap();
         assert!(!missing.exists());
     }
 
     #[test]
-    fn damage_is_named() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::open(place.path()).unwrap();
+    fn a_damaged_state_is_reported() {
+        let folder_path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder_path.path()).unwrap();
         for text in ["{ not json", "{\"format_version\":99}", "{\"format_version\":1}"] {
-            fs::write(place.path().join("world.json"), text).unwrap();
+            fs::write(folder_path.path().join("world.json"), text).unwrap();
             let result = folder.load();
             assert!(matches!(result, Err(FolderError::Damaged { .. })), "{text}");
         }
@@ -331,15 +334,15 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_saved_in_the_background() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::open(place.path()).unwrap();
-        let world = SharedWorld::new(folder.load().unwrap());
-        let saver = folder.keep(world.clone());
-        world.change(|world, _| world.seed_machine("m1", [10, 0, 0, 1].into(), None, true));
+        let folder_path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder_path.path()).unwrap();
+        let sandbox = SharedSandbox::new(folder.load().unwrap());
+        let saver = folder.save_in_background(sandbox.clone());
+        sandbox.change(|sandbox, _| sandbox.seed_machine("m1", [10, 0, 0, 1].into(), None, true));
         tokio::time::sleep(Duration::from_millis(600)).await;
-        let text = fs::read_to_string(place.path().join("world.json")).unwrap();
+        let text = fs::read_to_string(folder_path.path().join("world.json")).unwrap();
         assert!(text.contains("\"m1\""));
         saver.close().await.unwrap();
-        Folder::open(place.path()).unwrap();
+        Folder::open(folder_path.path()).unwrap();
     }
 }

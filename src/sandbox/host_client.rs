@@ -1,7 +1,7 @@
-//! The door to hosts, onto the sandbox's machines.
+//! The host client of the sandbox.
 //!
-//! Each call is one change of the world. It takes no time, unless that is asked
-//! for; what it would have taken is added up on the host.
+//! Each call is one change of the state. A call takes no time, unless `simulate_host_delays` was
+//! called. The time that it would take on a real host is added up on the emulated one.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use async_trait::async_trait;
 
 use super::fault_injector::{Call, Delivery, Disposition};
 use super::hosts::Host;
-use super::hosts::change::{Outside, change_name};
+use super::hosts::change::{HostEnvironment, change_name};
 use super::hosts::step::{step_milliseconds, step_name};
-use super::shared::SharedWorld;
-use super::world::World;
+use super::shared::SharedSandbox;
+use super::state::SandboxState;
 use crate::provider::host::{
     HostAddress, HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe,
     WorkerProbe, WorkerStep,
 };
 
 #[async_trait]
-impl HostRead for SharedWorld {
+impl HostRead for SharedSandbox {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
-            self.read(|world| Ok(reach(world, target)?.probe_router()))
+            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_router()))
         })
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         self.intercepted(target, "probe-worker", false, || {
-            self.read(|world| Ok(reach(world, target)?.probe_worker()))
+            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()))
         })
     }
 }
 
 #[async_trait]
-impl HostWrite for SharedWorld {
+impl HostWrite for SharedSandbox {
     async fn change_router(
         &self,
         target: &HostTarget,
@@ -42,12 +42,14 @@ impl HostWrite for SharedWorld {
     ) -> Result<(), HostError> {
         let doing = change_name(change);
         self.intercepted(target, doing, true, || {
-            self.change(|world, now| {
-                let name = reach(world, target)?.name.clone();
-                let World { hosts, tailnet, entropy, .. } = world;
-                let host = hosts.get_mut(&name).ok_or_else(|| silent(target, "it is gone"))?;
-                host.change_router(change, &mut Outside { tailnet, entropy, now })
-                    .map_err(|reason| failed(target, doing, reason))
+            self.change(|sandbox, now| {
+                let name = reachable_host(sandbox, target)?.name.clone();
+                let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
+                let host = hosts
+                    .get_mut(&name)
+                    .ok_or_else(|| unreachable(target, "the host was deleted"))?;
+                host.change_router(change, &mut HostEnvironment { tailnet, entropy, now })
+                    .map_err(|reason| command_failed(target, doing, reason))
             })
         })
     }
@@ -58,21 +60,23 @@ impl HostWrite for SharedWorld {
         step: &WorkerStep,
     ) -> Result<(), HostError> {
         let doing = step_name(step);
-        if self.hosts_take_time() {
+        if self.simulates_host_delays() {
             tokio::time::sleep(Duration::from_millis(step_milliseconds(step))).await;
         }
         self.intercepted(target, doing, true, || {
-            self.change(|world, _now| {
-                let name = reach(world, target)?.name.clone();
-                let host =
-                    world.hosts.get_mut(&name).ok_or_else(|| silent(target, "it is gone"))?;
-                host.apply_worker_step(step).map_err(|reason| failed(target, doing, reason))
+            self.change(|sandbox, _now| {
+                let name = reachable_host(sandbox, target)?.name.clone();
+                let host = sandbox
+                    .hosts
+                    .get_mut(&name)
+                    .ok_or_else(|| unreachable(target, "the host was deleted"))?;
+                host.apply_worker_step(step).map_err(|reason| command_failed(target, doing, reason))
             })
         })
     }
 }
 
-impl SharedWorld {
+impl SharedSandbox {
     fn intercepted<T>(
         &self,
         target: &HostTarget,
@@ -84,43 +88,46 @@ impl SharedWorld {
         let effect = Call::Host { hostname: target.hostname.clone(), doing, writes };
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
-            Disposition::Lose => return Err(lost(target)),
+            Disposition::Lose => return Err(connection_reset(target)),
             Disposition::Fail(error) => return Err(error),
             Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
-                return Err(failed(target, doing, format!("exit status {status}")));
+                return Err(command_failed(target, doing, format!("exit status {status}")));
             }
         }
         let result = work();
         match fault_injector.after(&effect) {
             Delivery::Deliver => result,
-            Delivery::Lose => Err(lost(target)),
+            Delivery::Lose => Err(connection_reset(target)),
         }
     }
 }
 
-/// Finds the host that a target leads to, if it leads to one.
-fn reach<'a>(world: &'a World, target: &HostTarget) -> Result<&'a Host, HostError> {
+/// The host that a target addresses, if it is reachable.
+fn reachable_host<'a>(
+    sandbox: &'a SandboxState,
+    target: &HostTarget,
+) -> Result<&'a Host, HostError> {
     if let Some(jump) = &target.jump {
-        let router = reach(world, jump)?;
+        let router = reachable_host(sandbox, jump)?;
         let device = router.tailscale.as_ref().and_then(|tailscale| tailscale.device.as_ref());
         let online = device
-            .and_then(|device| world.tailnet.device(device))
+            .and_then(|device| sandbox.tailnet.device(device))
             .is_some_and(|device| device.online && device.authorized);
         if !online {
             let reason = format!("its router {} is not online in the tailnet", router.name);
-            return Err(silent(target, &reason));
+            return Err(unreachable(target, &reason));
         }
     }
-    let wanted = world.hosts.get(&target.hostname);
+    let wanted = sandbox.hosts.get(&target.hostname);
     if let Some(host) = wanted.filter(|host| answers(host, &target.address)) {
         return Ok(host);
     }
-    match world.hosts.values().find(|host| answers(host, &target.address)) {
+    match sandbox.hosts.values().find(|host| answers(host, &target.address)) {
         Some(other) => {
-            let reason = format!("the host there calls itself {}", other.name);
-            Err(failed(target, "connect", reason))
+            let reason = format!("the host there is called {}", other.name);
+            Err(command_failed(target, "connect", reason))
         }
-        None => Err(silent(target, "connection timed out")),
+        None => Err(unreachable(target, "connection timed out")),
     }
 }
 
@@ -136,7 +143,7 @@ fn answers(host: &Host, address: &HostAddress) -> bool {
     host.powered_on && (known || outside.as_ref() == Some(address))
 }
 
-fn silent(target: &HostTarget, reason: &str) -> HostError {
+fn unreachable(target: &HostTarget, reason: &str) -> HostError {
     HostError::Unreachable {
         hostname: target.hostname.clone(),
         address: target.address.clone(),
@@ -144,12 +151,12 @@ fn silent(target: &HostTarget, reason: &str) -> HostError {
     }
 }
 
-fn lost(target: &HostTarget) -> HostError {
+fn connection_reset(target: &HostTarget) -> HostError {
     let reason = "connection reset by peer".to_owned();
     HostError::Lost { hostname: target.hostname.clone(), reason }
 }
 
-fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
+fn command_failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
     HostError::failed(&target.hostname, doing, reason)
 }
 
@@ -157,7 +164,7 @@ fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
 mod tests {
     use super::*;
     use crate::sandbox::fault_injector::FaultInjector;
-    use crate::sandbox::test_sandbox::whole;
+    use crate::sandbox::test_sandbox::complete_sandbox;
     use crate::topology::model::HostKeyPolicy;
     use std::net::Ipv4Addr;
     use std::sync::Arc;
@@ -175,37 +182,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_is_reached_only_through_a_router_that_is_online() {
-        let world = SharedWorld::new(whole());
+    async fn a_worker_is_reachable_only_through_an_online_router() {
+        let sandbox = SharedSandbox::new(complete_sandbox());
         let router = target("dc1-router", [10, 1, 1, 5], None);
         let worker = target("dc1-worker-1", [10, 1, 2, 10], Some(router.clone()));
-        assert!(world.probe_worker(&worker).await.unwrap().host.kubelet_active);
-        let other = target("somebody", [10, 1, 2, 10], None);
-        assert!(matches!(world.probe_worker(&other).await, Err(HostError::Failed { .. })));
-        world.change_router(&router, &RouterChange::Remove).await.unwrap();
-        let silent = world.probe_worker(&worker).await;
-        assert!(matches!(silent, Err(HostError::Unreachable { .. })), "{silent:?}");
-        assert!(world.probe_router(&router).await.unwrap().tailscale.is_none());
+        assert!(sandbox.probe_worker(&worker).await.unwrap().host.kubelet_active);
+        let other = target("another", [10, 1, 2, 10], None);
+        assert!(matches!(sandbox.probe_worker(&other).await, Err(HostError::Failed { .. })));
+        sandbox.change_router(&router, &RouterChange::Remove).await.unwrap();
+        let unreachable = sandbox.probe_worker(&worker).await;
+        assert!(matches!(unreachable, Err(HostError::Unreachable { .. })), "{unreachable:?}");
+        assert!(sandbox.probe_router(&router).await.unwrap().tailscale.is_none());
     }
 
     #[tokio::test]
-    async fn a_router_is_reached_under_the_name_that_its_site_gives_it() {
-        let world = SharedWorld::new(whole());
-        world.change(|world, _| world.seed_ssh_address("dc1-router", "dc1.example.com"));
+    async fn a_router_is_reachable_under_its_ssh_address() {
+        let sandbox = SharedSandbox::new(complete_sandbox());
+        sandbox.change(|sandbox, _| sandbox.seed_ssh_address("dc1-router", "dc1.example.com"));
         let named = |name: &str| HostTarget {
             address: HostAddress::of_text(name),
             ..target("dc1-router", [10, 1, 1, 5], None)
         };
-        assert!(world.probe_router(&named("dc1.example.com")).await.is_ok());
-        assert!(world.probe_router(&named("10.1.1.5")).await.is_ok());
-        let silent = world.probe_router(&named("dc2.example.com")).await.unwrap_err();
-        assert!(silent.to_string().contains("at dc2.example.com"), "{silent}");
+        assert!(sandbox.probe_router(&named("dc1.example.com")).await.is_ok());
+        assert!(sandbox.probe_router(&named("10.1.1.5")).await.is_ok());
+        let unreachable = sandbox.probe_router(&named("dc2.example.com")).await.unwrap_err();
+        assert!(unreachable.to_string().contains("at dc2.example.com"), "{unreachable}");
     }
 
     #[derive(Debug)]
-    struct LoseAnswers;
+    struct LoseResponses;
 
-    impl FaultInjector for LoseAnswers {
+    impl FaultInjector for LoseResponses {
         fn before(&self, effect: &Call) -> Disposition {
             match effect.writes() {
                 true => Disposition::Pass,
@@ -219,15 +226,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_can_be_lost_after_the_effect() {
-        let world = SharedWorld::new(whole());
+    async fn a_response_can_be_lost_after_the_effect() {
+        let sandbox = SharedSandbox::new(complete_sandbox());
         let worker = target("dc1-worker-1", [10, 1, 2, 10], None);
-        world.set_interceptor(Some(Arc::new(LoseAnswers)));
+        sandbox.set_fault_injector(Some(Arc::new(LoseResponses)));
         let step = WorkerStep::Stamp { digest: "new".to_owned() };
-        assert!(world.apply_worker_step(&worker, &step).await.is_err());
-        assert!(world.probe_worker(&worker).await.is_err(), "refused");
-        world.set_interceptor(None);
-        let probe = world.probe_worker(&worker).await.unwrap();
+        assert!(sandbox.apply_worker_step(&worker, &step).await.is_err());
+        assert!(sandbox.probe_worker(&worker).await.is_err(), "refused");
+        sandbox.set_fault_injector(None);
+        let probe = sandbox.probe_worker(&worker).await.unwrap();
         assert_eq!(probe.host.stamp.as_deref(), Some("new"));
     }
 }

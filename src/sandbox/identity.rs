@@ -1,4 +1,4 @@
-//! Who asks, where a client shows a certificate.
+//! Authentication with client certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,18 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::controllers::certificates::authority;
 use super::kubernetes::UserInfo;
 
-/// The certificates that a client showed on its connection, its own first. It
-/// has the key; who issued them is not said yet.
+/// The certificate chain of a client's connection, the client's own certificate first. The client
+/// has proved that it has the key. Whether the cluster issued the certificate is not checked yet.
 #[derive(Debug, Clone)]
-pub(crate) struct ShownCertificates(pub(crate) Arc<Vec<CertificateDer<'static>>>);
+pub(crate) struct PresentedCertificates(pub(crate) Arc<Vec<CertificateDer<'static>>>);
 
-/// The user whom the certificates stand for, if the cluster issued them.
-pub(crate) fn user(shown: &ShownCertificates, instance: &str, now: Timestamp) -> Option<UserInfo> {
-    let (own, between) = shown.0.split_first()?;
+/// The user in the certificate, if the cluster issued it.
+pub(crate) fn user(
+    presented: &PresentedCertificates,
+    instance: &str,
+    now: Timestamp,
+) -> Option<UserInfo> {
+    let (own, between) = presented.0.split_first()?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority(instance).as_bytes()).ok()?).ok()?;
     let provider = Arc::new(ring::default_provider());
@@ -33,7 +37,7 @@ pub(crate) fn user(shown: &ShownCertificates, instance: &str, now: Timestamp) ->
     subject(own)
 }
 
-/// The common name is the user, and each organisation a group.
+/// The common name is the user name, and each organisation is a group.
 fn subject(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let subject = certificate.subject();

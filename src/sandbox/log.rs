@@ -1,8 +1,8 @@
-//! What the world was asked, command by command, and nothing that is secret.
+//! Logs the requests of each command, without secrets.
 //!
-//! It is kept with the world, so that a command can be looked at after it has
-//! ended. The latest commands and requests are kept; the counts of a command
-//! stay whole even where its requests were too many to be kept.
+//! The log is stored with the state, so that a command can be inspected after its end. It is
+//! limited to the latest commands and requests. The counts of a command are complete even if some
+//! of its requests were dropped.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,19 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::provider::http::Api;
 
-/// How many requests are kept, those of all commands together.
+/// The maximum number of requests, of all commands together.
 const MAX_ENTRIES: usize = 2_000;
-/// How many commands are kept.
+/// The maximum number of commands.
 const MAX_RUNS: usize = 50;
-/// How much of a path is kept: a client may send what it likes.
+/// The maximum length of a logged path, because clients may send longer ones.
 const MAX_PATH: usize = 512;
 
-/// A bounded record of requests by the command that made them, with counts over
-/// all of them.
+/// A bounded log of requests by command, with complete counts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RequestLog {
     #[serde(default)]
-    runs: VecDeque<Run>,
+    runs: VecDeque<CommandRecord>,
     #[serde(default)]
     next_run: u64,
     next: u64,
@@ -32,73 +31,73 @@ pub struct RequestLog {
     writes: u64,
 }
 
-/// One command that used the world, and what it asked.
+/// A command that used the sandbox, and its requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// Its number.
+pub struct CommandRecord {
+    /// The sequence number.
     pub number: u64,
     /// The command, such as `plan`.
     pub command: String,
-    /// When it began.
+    /// The start time.
     pub began: Timestamp,
-    /// Whether it asks the world. Injecting a fault only leaves its mark.
+    /// Whether it makes requests. The injection of a fault is only a mark in the log.
     pub asks: bool,
-    /// How much it asked, by API: whole, whatever became of the entries.
+    /// Complete counts by API, including dropped requests.
     pub counts: BTreeMap<Api, Counts>,
-    /// The requests that are still kept, oldest first.
-    pub entries: VecDeque<Entry>,
-    /// How many were too many to be kept.
+    /// The logged requests, oldest first.
+    pub entries: VecDeque<RequestRecord>,
+    /// The number of dropped requests.
     pub forgotten: u64,
 }
 
-/// How much one API was asked.
+/// The requests to one API.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Requests that change nothing.
+    /// The number of requests that change nothing.
     pub reads: u64,
-    /// Requests that mean to change something.
+    /// The number of requests that may change something.
     pub writes: u64,
-    /// All of them, by method.
+    /// The number of requests by method.
     pub methods: BTreeMap<String, u64>,
 }
 
-/// One request. Headers, bodies and queries are never kept.
+/// One request, without headers, body and query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its number.
+pub struct RequestRecord {
+    /// The sequence number.
     #[serde(rename = "seq")]
     pub number: u64,
-    /// Who was asked.
+    /// The API.
     pub api: Api,
     /// The method.
     pub method: String,
-    /// The path, without its query.
+    /// The path without the query.
     pub path: String,
-    /// The status answered.
+    /// The status of the response.
     pub status: u16,
-    /// Whether it meant to change something.
+    /// Whether the request may change something.
     pub write: bool,
 }
 
-impl Run {
-    /// How many requests it made that change nothing.
+impl CommandRecord {
+    /// The number of requests that change nothing.
     pub fn reads(&self) -> u64 {
         self.counts.values().map(|counts| counts.reads).sum()
     }
 
-    /// How many requests it made that mean to change something.
+    /// The number of requests that may change something.
     pub fn writes(&self) -> u64 {
         self.counts.values().map(|counts| counts.writes).sum()
     }
 }
 
 impl RequestLog {
-    /// From here on, requests are those of this command.
+    /// Starts a new command. The following requests belong to it.
     pub fn begin(&mut self, command: &str, now: Timestamp) {
         self.push(command, now, true);
     }
 
-    /// Leaves a mark for something that came from no request, such as a fault.
+    /// Adds a mark for an event that is not a request, such as a fault.
     pub fn mark(&mut self, what: &str, now: Timestamp) {
         self.push(what, now, false);
     }
@@ -107,7 +106,7 @@ impl RequestLog {
         if self.runs.len() == MAX_RUNS {
             self.runs.pop_front();
         }
-        self.runs.push_back(Run {
+        self.runs.push_back(CommandRecord {
             number: self.next_run,
             command: command.to_owned(),
             began,
@@ -119,7 +118,7 @@ impl RequestLog {
         self.next_run += 1;
     }
 
-    /// Notes a request and its status.
+    /// Logs a request and the status of its response.
     pub fn record(
         &mut self,
         api: Api,
@@ -131,9 +130,9 @@ impl RequestLog {
         let write = is_write(request);
         *self.counts.entry(api).or_default().entry(method.clone()).or_default() += 1;
         self.writes += u64::from(write);
-        self.make_room();
+        self.drop_oldest_request();
         if !self.runs.back().is_some_and(|run| run.asks) {
-            // Nobody said who asks: a world in memory, say, as tests have it.
+            // No command was started, for example in a test.
             self.begin("unnamed", now);
         }
         let Some(run) = self.runs.back_mut() else { return };
@@ -141,12 +140,19 @@ impl RequestLog {
         *counts.methods.entry(method.clone()).or_default() += 1;
         *(if write { &mut counts.writes } else { &mut counts.reads }) += 1;
         let path = shortened(request.uri().path());
-        run.entries.push_back(Entry { number: self.next, api, method, path, status, write });
+        run.entries.push_back(RequestRecord {
+            number: self.next,
+            api,
+            method,
+            path,
+            status,
+            write,
+        });
         self.next += 1;
     }
 
-    /// Forgets the oldest request where there are as many as are kept.
-    fn make_room(&mut self) {
+    /// Drops the oldest request if the log is full.
+    fn drop_oldest_request(&mut self) {
         if self.runs.iter().map(|run| run.entries.len()).sum::<usize>() < MAX_ENTRIES {
             return;
         }
@@ -157,36 +163,36 @@ impl RequestLog {
     }
 
     /// The latest commands and marks, oldest first.
-    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &CommandRecord> {
         self.runs.iter()
     }
 
-    /// The last command that asked.
-    pub fn last_run(&self) -> Option<&Run> {
+    /// The last command that made requests.
+    pub fn last_run(&self) -> Option<&CommandRecord> {
         self.runs().rfind(|run| run.asks)
     }
 
     /// The latest requests of all commands, oldest first.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &RequestRecord> {
         self.runs.iter().flat_map(|run| &run.entries)
     }
 
-    /// How many requests each API ever got, by method.
+    /// The total number of requests by API and method.
     pub fn counts(&self) -> &BTreeMap<Api, BTreeMap<String, u64>> {
         &self.counts
     }
 
-    /// How many requests one API ever got.
+    /// The total number of requests to one API.
     pub fn count(&self, api: Api) -> u64 {
         self.counts.get(&api).map_or(0, |methods| methods.values().sum())
     }
 
-    /// How many requests ever meant to change something.
+    /// The total number of requests that may change something.
     pub fn writes(&self) -> u64 {
         self.writes
     }
 
-    /// Forgets everything, the counts too.
+    /// Clears the log including the counts.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -199,8 +205,8 @@ fn shortened(path: &str) -> String {
     }
 }
 
-/// Whether a request means to change something: asking for a credential, an
-/// opinion, a computation or a dry run by POST does not.
+/// Whether a request may change something. A POST that asks for a credential, a review, a
+/// computation or a dry run does not.
 pub fn is_write(request: &http::Request<Bytes>) -> bool {
     use http::Method;
     let changing = [Method::PUT, Method::POST, Method::PATCH, Method::DELETE];
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_kept() {
+    fn secrets_are_not_logged() {
         let mut log = RequestLog::default();
         note(&mut log, "POST", "https://tailscale.sandbox/api/v2/oauth/token?key=marked-secret");
         let text = serde_json::to_string(&log).unwrap();
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_told_from_questions() {
+    fn writes_and_reads_are_distinguished() {
         let mut log = RequestLog::default();
         for (method, path) in [
             ("GET", "/subscriptions"),
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_has_its_own_requests() {
+    fn requests_belong_to_their_command() {
         let mut log = RequestLog::default();
         assert_eq!(log.last_run(), None);
         log.begin("apply", Timestamp::UNIX_EPOCH);
@@ -280,14 +286,14 @@ mod tests {
         assert_eq!(last.counts[&Api::Azure].methods["GET"], 2);
         let commands: Vec<&str> = log.runs().map(|run| run.command.as_str()).collect();
         assert_eq!(commands, ["apply", "plan", "sandbox break udr-missing"]);
-        // What comes after a mark is nobody's of before.
+        // Requests after a mark do not belong to the previous command.
         note(&mut log, "GET", "/x");
-        assert_eq!(log.last_run().map(Run::reads), Some(1));
+        assert_eq!(log.last_run().map(CommandRecord::reads), Some(1));
         assert_eq!((log.writes(), log.count(Api::Azure)), (1, 4));
     }
 
     #[test]
-    fn the_record_is_bounded_and_the_counts_are_not() {
+    fn the_log_is_bounded_and_the_counts_are_complete() {
         let mut log = RequestLog::default();
         log.begin("apply", Timestamp::UNIX_EPOCH);
         note(&mut log, "PUT", "/first");
@@ -311,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_an_older_world_is_read() {
+    fn a_log_in_an_older_format_is_read() {
         let old = r#"{"entries":[],"next":7,"counts":{},"writes":3}"#;
         let log: RequestLog = serde_json::from_str(old).unwrap();
         assert_eq!((log.writes(), log.runs().count()), (3, 0));

@@ -1,8 +1,8 @@
-//! The same doors as the real ones, onto a world in memory.
+//! Emulated Azure, Tailscale and Kubernetes APIs and hosts, with their state in memory.
 //!
-//! [`world`] holds what exists, [`controllers`] draws consequences, [`dispatch`]
-//! answers requests. Above them stand the in-memory doors ([`transport`],
-//! [`host_client`]), the HTTP faces ([`serve`]) and the state on disk ([`folder`]).
+//! [`state`] holds the state, [`controllers`] reconcile it, [`dispatch`] handles requests. On top
+//! of them are the in-memory clients ([`transport`], [`host_client`]), the HTTP endpoints
+//! ([`serve`]) and the storage on disk ([`folder`]).
 
 pub mod arm;
 pub mod controllers;
@@ -18,25 +18,25 @@ pub mod log;
 mod network;
 pub mod serve;
 pub mod shared;
+pub mod state;
 pub mod stream;
 pub mod tailnet;
 mod tokens;
 pub mod transport;
-pub mod world;
 
 #[cfg(test)]
 mod test_sandbox;
 
-pub use shared::SharedWorld;
-pub use world::World;
+pub use shared::SharedSandbox;
+pub use state::SandboxState;
 
 use bytes::Bytes;
 
-/// What a face of the world answers.
+/// The response of an emulated API.
 #[derive(Debug)]
-pub enum Answer {
-    /// The whole answer.
+pub enum ApiResponse {
+    /// A complete response.
     Complete(http::Response<Bytes>),
-    /// A stream of Kubernetes events, without an end of its own.
+    /// A stream of Kubernetes watch events.
     Watch(kubernetes::WatchRequest),
 }

@@ -1,7 +1,7 @@
-//! The faces of the world on the loopback, for clients of any kind.
+//! Serves the emulated APIs on loopback, for any client.
 
 mod certificates;
-mod clients;
+mod client_certificates;
 mod connection;
 
 use std::io;
@@ -15,51 +15,51 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::shared::SharedWorld;
-use super::world::Endpoints;
+use super::shared::SharedSandbox;
+use super::state::Endpoints;
 use crate::provider::http::Api;
 use certificates::Authority;
 
-/// How long connections may take to end.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long open connections may take to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How the faces are served.
+/// The options of the server.
 #[derive(Debug, Clone, Default)]
 pub struct ServeOptions {
-    /// Speak TLS, with a certificate of an authority made for this run.
+    /// Whether to use TLS, with a certificate authority created for this run.
     pub tls: bool,
-    /// Where the authority's certificate is written, for clients that read a file.
+    /// The path to write the authority's certificate to, for clients that read it from a file.
     pub certificate_path: Option<PathBuf>,
-    /// The ports of Azure, Tailscale and Kubernetes; 0 takes a free one.
+    /// The ports of Azure, Tailscale and Kubernetes. 0 selects a free port.
     pub ports: [u16; 3],
 }
 
-/// The faces could not be served.
+/// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The system refused.
-    #[error("the sandbox cannot be served: {0}")]
+    /// The system returned an error.
+    #[error("cannot serve the sandbox: {0}")]
     Io(#[from] io::Error),
-    /// The certificate could not be made.
-    #[error("the sandbox's certificate cannot be made: {0}")]
+    /// The certificate could not be created.
+    #[error("cannot create the sandbox's certificate: {0}")]
     Certificate(String),
 }
 
-/// The running faces.
+/// The running server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where they are reached.
+    /// The URLs of the APIs.
     pub endpoints: Endpoints,
-    /// The file with the authority's certificate, if one was asked for.
+    /// The path of the authority's certificate, if it was written.
     pub certificate_path: Option<PathBuf>,
-    world: SharedWorld,
+    sandbox: SharedSandbox,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Server {
-    /// Opens the faces on 127.0.0.1 and tells the world where they are.
-    pub async fn start(world: SharedWorld, options: ServeOptions) -> Result<Self, ServeError> {
+    /// Listens on 127.0.0.1 and records the URLs in the sandbox's state.
+    pub async fn start(sandbox: SharedSandbox, options: ServeOptions) -> Result<Self, ServeError> {
         let authority = match options.tls {
             true => Some(Arc::new(Authority::new().map_err(certificate_error)?)),
             false => None,
@@ -81,22 +81,26 @@ impl Server {
         for (api, port) in Api::ALL.into_iter().zip(options.ports) {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
             addresses.push(listener.local_addr()?);
-            let face = connection::Face { api, world: world.clone(), acceptor: acceptor.clone() };
-            tasks.spawn(connection::listen(listener, face, stopped.clone()));
+            let service = connection::EndpointService {
+                api,
+                sandbox: sandbox.clone(),
+                acceptor: acceptor.clone(),
+            };
+            tasks.spawn(connection::listen(listener, service, stopped.clone()));
         }
         let endpoints = endpoints(options.tls, &addresses, certificate.clone());
-        world.change(|world, _| world.endpoints = endpoints.clone());
+        sandbox.change(|sandbox, _| sandbox.endpoints = endpoints.clone());
         let certificate_path = options.certificate_path.filter(|_| certificate.is_some());
-        Ok(Self { endpoints, certificate_path, world, stop, tasks })
+        Ok(Self { endpoints, certificate_path, sandbox, stop, tasks })
     }
 
-    /// Closes the faces; running requests may end.
+    /// Stops the server. Running requests may complete.
     pub async fn stop(mut self) {
-        // Fails only if all listeners have ended by themselves.
-        let _heard = self.stop.send(true);
+        // Fails only if all listeners have already ended.
+        let _sent = self.stop.send(true);
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
-        let _in_time = tokio::time::timeout(GRACE * 2, all_ended).await;
-        self.world.change(|world, _| world.endpoints = Endpoints::default());
+        let _in_time = tokio::time::timeout(SHUTDOWN_TIMEOUT * 2, all_ended).await;
+        self.sandbox.change(|sandbox, _| sandbox.endpoints = Endpoints::default());
     }
 }
 

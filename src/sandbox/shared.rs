@@ -1,4 +1,4 @@
-//! One world behind several doors.
+//! The sandbox's state, shared by several clients.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,95 +9,95 @@ use tokio::sync::watch;
 
 use super::controllers;
 use super::fault_injector::FaultInjector;
-use super::world::World;
+use super::state::SandboxState;
 
-/// Tells the world's time.
+/// Returns the current time of the sandbox.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A world that doors, faces and the saver share.
+/// The state, shared by in-memory clients, HTTP endpoints and the background saver.
 #[derive(Clone)]
-pub struct SharedWorld(Arc<Inside>);
+pub struct SharedSandbox(Arc<Inner>);
 
-struct Inside {
-    world: Mutex<World>,
+struct Inner {
+    sandbox: Mutex<SandboxState>,
     changes: watch::Sender<u64>,
     clock: Clock,
     fault_injector: Mutex<Option<Arc<dyn FaultInjector>>>,
-    hosts_take_time: AtomicBool,
+    simulates_host_delays: AtomicBool,
 }
 
-impl SharedWorld {
-    /// Shares a world that follows the wall clock.
-    pub fn new(world: World) -> Self {
-        Self::with_clock(world, Arc::new(Timestamp::now))
+impl SharedSandbox {
+    /// Shares a state, with the system clock.
+    pub fn new(sandbox: SandboxState) -> Self {
+        Self::with_clock(sandbox, Arc::new(Timestamp::now))
     }
 
-    /// Shares a world with a clock of its own.
-    pub fn with_clock(world: World, clock: Clock) -> Self {
+    /// Shares a state, with the given clock.
+    pub fn with_clock(sandbox: SandboxState, clock: Clock) -> Self {
         let (changes, _) = watch::channel(0);
-        Self(Arc::new(Inside {
-            world: Mutex::new(world),
+        Self(Arc::new(Inner {
+            sandbox: Mutex::new(sandbox),
             changes,
             clock,
             fault_injector: Mutex::new(None),
-            hosts_take_time: AtomicBool::new(false),
+            simulates_host_delays: AtomicBool::new(false),
         }))
     }
 
-    /// Puts an interceptor between the in-memory doors and the world.
-    pub fn set_interceptor(&self, fault_injector: Option<Arc<dyn FaultInjector>>) {
+    /// Sets the fault injector between the in-memory clients and the state.
+    pub fn set_fault_injector(&self, fault_injector: Option<Arc<dyn FaultInjector>>) {
         *self.0.fault_injector.lock().unwrap_or_else(PoisonError::into_inner) = fault_injector;
     }
 
-    /// The interceptor, if there is one.
+    /// The fault injector, if one is set.
     pub fn fault_injector(&self) -> Option<Arc<dyn FaultInjector>> {
         self.0.fault_injector.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has work on hosts take as long as on real machines, by tokio's clock:
-    /// where that one is paused, nobody waits for it.
-    pub fn let_hosts_take_time(&self) {
-        self.0.hosts_take_time.store(true, Ordering::SeqCst);
+    /// Makes changes of hosts take as long as on real hosts, measured by tokio's clock. With a
+    /// paused clock they take no real time.
+    pub fn simulate_host_delays(&self) {
+        self.0.simulates_host_delays.store(true, Ordering::SeqCst);
     }
 
-    /// Whether work on hosts takes time.
-    pub(super) fn hosts_take_time(&self) -> bool {
-        self.0.hosts_take_time.load(Ordering::SeqCst)
+    /// Whether changes of hosts take time.
+    pub(super) fn simulates_host_delays(&self) -> bool {
+        self.0.simulates_host_delays.load(Ordering::SeqCst)
     }
 
-    /// The world's time.
+    /// The current time of the sandbox.
     pub fn now(&self) -> Timestamp {
         (self.0.clock)()
     }
 
-    /// Looks at the world.
-    pub fn read<T>(&self, look: impl FnOnce(&World) -> T) -> T {
-        look(&self.lock())
+    /// Reads the state.
+    pub fn read<T>(&self, read_state: impl FnOnce(&SandboxState) -> T) -> T {
+        read_state(&self.lock())
     }
 
-    /// Changes the world as one step, draws the consequences and wakes who waits.
-    pub fn change<T>(&self, change: impl FnOnce(&mut World, Timestamp) -> T) -> T {
+    /// Changes the state atomically, runs the controllers and wakes subscribers.
+    pub fn change<T>(&self, change: impl FnOnce(&mut SandboxState, Timestamp) -> T) -> T {
         let now = self.now();
         let result = {
-            let mut world = self.lock();
-            let result = change(&mut world, now);
-            controllers::reconcile(&mut world, now);
+            let mut sandbox = self.lock();
+            let result = change(&mut sandbox, now);
+            controllers::reconcile(&mut sandbox, now);
             result
         };
         self.wake();
         result
     }
 
-    /// Answers a request as [`World::handle`] does, and wakes who waits if it
-    /// may have changed something.
+    /// Handles a request as [`SandboxState::handle`] does, and wakes subscribers if the state may
+    /// have changed.
     pub fn handle(
         &self,
         api: crate::provider::http::Api,
         request: &http::Request<bytes::Bytes>,
-    ) -> super::Answer {
+    ) -> super::ApiResponse {
         let now = self.now();
         let answer = self.lock().handle(api, request, now);
-        // Reading Azure can let an operation end, so a read may change the world too.
+        // Reading Azure can complete an operation, so a read may change the state, too.
         self.wake();
         answer
     }
@@ -111,13 +111,13 @@ impl SharedWorld {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, World> {
-        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SandboxState> {
+        self.0.sandbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for SharedWorld {
+impl fmt::Debug for SharedSandbox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SharedWorld").finish_non_exhaustive()
+        formatter.debug_struct("SharedSandbox").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Answers as bodies: whole ones, and watches that go on.
+//! Response bodies: complete ones, and streams of watches.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use hyper::body::Frame;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Answer;
+use super::ApiResponse;
 use super::kubernetes::WatchRequest;
-use super::shared::SharedWorld;
+use super::shared::SharedSandbox;
 use crate::provider::http::Api;
 
-/// How long a watch lasts when the client names no time, as at a real server.
-const WATCH_LIFE: u64 = 1_800;
+/// The default duration of a watch, in seconds, as on a real server.
+const DEFAULT_WATCH_SECONDS: u64 = 1_800;
 
-/// A body that may go on for as long as somebody listens.
-pub type WorldBody = UnsyncBoxBody<Bytes, Infallible>;
+/// A response body, which may be a stream.
+pub type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Gives an answer its body.
-pub fn respond(world: &SharedWorld, answer: Answer) -> Response<WorldBody> {
+/// Converts an API response into an HTTP response.
+pub fn respond(sandbox: &SharedSandbox, answer: ApiResponse) -> Response<ResponseBody> {
     match answer {
-        Answer::Complete(response) => response.map(|body| Full::new(body).boxed_unsync()),
-        Answer::Watch(request) => {
-            let watching = Watching::new(world.clone(), request);
+        ApiResponse::Complete(response) => response.map(|body| Full::new(body).boxed_unsync()),
+        ApiResponse::Watch(request) => {
+            let watching = Watching::new(sandbox.clone(), request);
             let frames = stream::unfold(watching, |mut watching| async move {
                 let lines = watching.next().await?;
                 Some((Ok::<_, Infallible>(Frame::data(lines)), watching))
@@ -42,7 +42,7 @@ pub fn respond(world: &SharedWorld, answer: Answer) -> Response<WorldBody> {
 }
 
 struct Watching {
-    world: SharedWorld,
+    sandbox: SharedSandbox,
     request: WatchRequest,
     changes: watch::Receiver<u64>,
     end: Instant,
@@ -50,14 +50,15 @@ struct Watching {
 }
 
 impl Watching {
-    fn new(world: SharedWorld, request: WatchRequest) -> Self {
-        let changes = world.changes();
-        let seconds = request.timeout_seconds().unwrap_or(WATCH_LIFE).min(WATCH_LIFE);
+    fn new(sandbox: SharedSandbox, request: WatchRequest) -> Self {
+        let changes = sandbox.changes();
+        let seconds =
+            request.timeout_seconds().unwrap_or(DEFAULT_WATCH_SECONDS).min(DEFAULT_WATCH_SECONDS);
         let end = Instant::now() + Duration::from_secs(seconds);
-        Self { world, request, changes, end, ended: false }
+        Self { sandbox, request, changes, end, ended: false }
     }
 
-    /// The next lines; none once the watch is over.
+    /// The next lines; `None` once the watch has ended.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if self.ended {
@@ -79,12 +80,12 @@ impl Watching {
         }
     }
 
-    /// What is new; a server that is gone or down ends its watches.
+    /// The new lines. A server that is deleted or down ends its watches.
     fn lines(&mut self) -> Option<Bytes> {
         let request = &mut self.request;
-        self.world.read(|world| {
-            let store = world.kubernetes.as_ref()?;
-            if world.down.contains(&Api::Kubernetes) {
+        self.sandbox.read(|sandbox| {
+            let store = sandbox.kubernetes.as_ref()?;
+            if sandbox.down.contains(&Api::Kubernetes) {
                 return None;
             }
             let mut joined = BytesMut::new();
@@ -97,6 +98,6 @@ impl Watching {
 
     fn bookmark(&mut self) -> Option<Bytes> {
         let request = &mut self.request;
-        self.world.read(|world| world.kubernetes.as_ref()?.watch_bookmark(request))
+        self.sandbox.read(|sandbox| sandbox.kubernetes.as_ref()?.watch_bookmark(request))
     }
 }

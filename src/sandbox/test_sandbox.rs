@@ -1,4 +1,4 @@
-//! A world made by hand: an AKS cluster, two routers, a datacenter's worker.
+//! A sandbox built without stargate: an AKS cluster, two routers, a datacenter's worker.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use http::Request;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::ApiResponse;
 use super::controllers;
-use super::world::World;
+use super::state::SandboxState;
 use crate::provider::host::{KubeletConfiguration, RouterChange, WorkerStep};
 use crate::provider::http::Api;
 use crate::provider::secret::Secret;
 use crate::resource::ArmId;
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::change::Outside;
+use crate::sandbox::hosts::change::HostEnvironment;
 use crate::topology::model::PackageSource;
 use crate::topology::names::TailnetTag;
 
@@ -33,20 +33,20 @@ pub(super) fn id(group: &str, kind: &str, name: &str) -> ArmId {
     ArmId::resource_group(super::arm::SUBSCRIPTION, group).in_group(kind, name)
 }
 
-pub(super) fn put(world: &mut World, id: &ArmId, body: Value) {
-    let World { arm, entropy, .. } = world;
+pub(super) fn put(sandbox: &mut SandboxState, id: &ArmId, body: Value) {
+    let SandboxState { arm, entropy, .. } = sandbox;
     arm.upsert(id, body, &mut || entropy.next_guid());
 }
 
-pub(super) fn ask(
-    world: &mut World,
+pub(super) fn request(
+    sandbox: &mut SandboxState,
     api: Api,
     method: &str,
     path: &str,
     body: &Value,
 ) -> (u16, Value) {
     let token = match api {
-        Api::Kubernetes => world.cluster_access.as_ref().map(|access| access.token.clone()),
+        Api::Kubernetes => sandbox.cluster_access.as_ref().map(|access| access.token.clone()),
         _ => None,
     };
     let patch = method == "PATCH";
@@ -58,27 +58,27 @@ pub(super) fn ask(
         .header("authorization", format!("Bearer {}", token.as_deref().unwrap_or("tskey-api-x")))
         .body(Bytes::from(body.to_string()))
         .unwrap();
-    match world.handle(api, &request, now()) {
-        Answer::Complete(response) => {
+    match sandbox.handle(api, &request, now()) {
+        ApiResponse::Complete(response) => {
             let value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
             (response.status().as_u16(), value)
         }
-        Answer::Watch(_) => (200, Value::Null),
+        ApiResponse::Watch(_) => (200, Value::Null),
     }
 }
 
-pub(super) fn auth_key(world: &mut World) -> String {
-    world.seed_tag(&TailnetTag::new(TAG));
+pub(super) fn auth_key(sandbox: &mut SandboxState) -> String {
+    sandbox.seed_tag(&TailnetTag::new(TAG));
     let create = json!({ "preauthorized": true, "tags": [TAG] });
     let body = json!({ "capabilities": { "devices": { "create": create } } });
-    let (status, key) = ask(world, Api::Tailscale, "POST", "/api/v2/tailnet/-/keys", &body);
+    let (status, key) = request(sandbox, Api::Tailscale, "POST", "/api/v2/tailnet/-/keys", &body);
     assert_eq!(status, 200, "{key}");
     key["key"].as_str().unwrap().to_owned()
 }
 
-/// A VM through Azure's own door, so that its custom data is known.
+/// Creates a VM through Azure's API, so that its custom data is stored.
 pub(super) fn machine(
-    world: &mut World,
+    sandbox: &mut SandboxState,
     group: &str,
     name: &str,
     address: &str,
@@ -86,23 +86,23 @@ pub(super) fn machine(
 ) {
     let role = if key.is_some() { "router" } else { "worker" };
     let about = json!({ "hostname": name, "role": role, "auth_key": key });
-    let cloud_init = format!("#cloud-config\n{} {about}\n", physics_line());
+    let cloud_init = format!("#cloud-config\n{} {about}\n", machine_line());
     let network_id = id(group, "Microsoft.Network/virtualNetworks", "net");
     let interface = id(group, "Microsoft.Network/networkInterfaces", &format!("{name}-nic"));
     let security = id(group, "Microsoft.Network/networkSecurityGroups", &format!("{name}-nsg"));
     let subnet = if key.is_some() { "routers" } else { "workers" };
     put(
-        world,
+        sandbox,
         &ArmId::resource_group(super::arm::SUBSCRIPTION, group),
         json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
     );
     put(
-        world,
+        sandbox,
         &security,
         json!({ "location": "canadacentral", "tags": {}, "properties": { "provisioningState": "Succeeded", "securityRules": [] } }),
     );
     put(
-        world,
+        sandbox,
         &interface,
         json!({ "location": "canadacentral", "properties": {
             "provisioningState": "Succeeded",
@@ -130,20 +130,20 @@ pub(super) fn machine(
         },
         "networkProfile": { "networkInterfaces": [{ "id": interface.as_str() }] },
     }});
-    let (status, answer) = ask(world, Api::Azure, "PUT", &path, &body);
+    let (status, answer) = request(sandbox, Api::Azure, "PUT", &path, &body);
     assert!(status < 300, "{status} {answer}");
-    let World { arm, entropy, .. } = world;
+    let SandboxState { arm, entropy, .. } = sandbox;
     arm.modify(&vm, |vm| vm["properties"]["provisioningState"] = json!("Succeeded"), &mut || {
         entropy.next_guid()
     });
-    controllers::reconcile(world, now());
+    controllers::reconcile(sandbox, now());
 }
 
-fn physics_line() -> &'static str {
+fn machine_line() -> &'static str {
     "# stargate-machine:"
 }
 
-pub(super) fn network(world: &mut World, group: &str, table: Option<&ArmId>) {
+pub(super) fn network(sandbox: &mut SandboxState, group: &str, table: Option<&ArmId>) {
     let network = id(group, "Microsoft.Network/virtualNetworks", "net");
     let mut routers = json!({ "name": "routers", "properties": { "addressPrefix": "10.1.1.0/24", "provisioningState": "Succeeded" } });
     if let Some(table) = table {
@@ -151,7 +151,7 @@ pub(super) fn network(world: &mut World, group: &str, table: Option<&ArmId>) {
     }
     let workers = json!({ "name": "workers", "properties": { "addressPrefix": "10.1.2.0/24", "provisioningState": "Succeeded" } });
     put(
-        world,
+        sandbox,
         &network,
         json!({ "location": "canadacentral", "properties": {
             "provisioningState": "Succeeded",
@@ -160,16 +160,16 @@ pub(super) fn network(world: &mut World, group: &str, table: Option<&ArmId>) {
     );
 }
 
-pub(super) fn aks(world: &mut World, count: u64) {
+pub(super) fn aks(sandbox: &mut SandboxState, count: u64) {
     let cluster = id("lab", "Microsoft.ContainerService/managedClusters", "aks");
     let group = ArmId::resource_group(super::arm::SUBSCRIPTION, "lab");
     put(
-        world,
+        sandbox,
         &group,
         json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
     );
     put(
-        world,
+        sandbox,
         &cluster,
         json!({ "location": "canadacentral", "properties": {
             "provisioningState": "Succeeded",
@@ -180,10 +180,10 @@ pub(super) fn aks(world: &mut World, count: u64) {
             "agentPoolProfiles": [{ "name": "system", "count": count, "vmSize": "Standard_D2s_v5", "mode": "System" }],
         }}),
     );
-    controllers::reconcile(world, now());
+    controllers::reconcile(sandbox, now());
 }
 
-fn routes(world: &mut World, id: &ArmId, routes: &[(&str, &str)]) {
+fn routes(sandbox: &mut SandboxState, id: &ArmId, routes: &[(&str, &str)]) {
     let routes: Vec<Value> = routes
         .iter()
         .map(|(prefix, hop)| {
@@ -194,7 +194,7 @@ fn routes(world: &mut World, id: &ArmId, routes: &[(&str, &str)]) {
         })
         .collect();
     put(
-        world,
+        sandbox,
         id,
         json!({
             "location": "canadacentral",
@@ -204,8 +204,8 @@ fn routes(world: &mut World, id: &ArmId, routes: &[(&str, &str)]) {
     );
 }
 
-pub(super) fn allow_bootstrap(world: &mut World) {
-    let store = world.kubernetes.as_mut().unwrap();
+pub(super) fn allow_bootstrap(sandbox: &mut SandboxState) {
+    let store = sandbox.kubernetes.as_mut().unwrap();
     let encode = |text: &str| STANDARD.encode(text);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
@@ -228,8 +228,8 @@ pub(super) fn allow_bootstrap(world: &mut World) {
     }
 }
 
-/// Everything that the bootstrap does on the host, up to the start.
-pub(super) fn prepare_worker(world: &mut World, name: &str, address: &str, range: &str) {
+/// Applies all bootstrap steps to a host, up to the start of the kubelet.
+pub(super) fn prepare_worker(sandbox: &mut SandboxState, name: &str, address: &str, range: &str) {
     let configuration = KubeletConfiguration {
         node_name: name.to_owned(),
         node_ip: address.parse().unwrap(),
@@ -255,13 +255,13 @@ pub(super) fn prepare_worker(world: &mut World, name: &str, address: &str, range
         WorkerStep::Start,
     ];
     for step in steps {
-        world.hosts.get_mut(name).unwrap().apply_worker_step(&step).unwrap();
-        controllers::reconcile(world, now());
+        sandbox.hosts.get_mut(name).unwrap().apply_worker_step(&step).unwrap();
+        controllers::reconcile(sandbox, now());
     }
 }
 
-pub(super) fn approve_all(world: &mut World) {
-    let store = world.kubernetes.as_mut().unwrap();
+pub(super) fn approve_all(sandbox: &mut SandboxState) {
+    let store = sandbox.kubernetes.as_mut().unwrap();
     let requests: Vec<Value> = store
         .list("certificates.k8s.io/v1", "CertificateSigningRequest", None)
         .into_iter()
@@ -272,52 +272,52 @@ pub(super) fn approve_all(world: &mut World) {
             json!([{ "type": "Approved", "status": "True", "reason": "test" }]);
         store.put(request, "test", "2026-01-02T03:04:05Z").unwrap();
     }
-    controllers::reconcile(world, now());
+    controllers::reconcile(sandbox, now());
 }
 
-/// All of it, as an apply would leave it.
-pub(super) fn whole() -> World {
-    let mut world = World::new(7);
+/// A complete sandbox, as an apply would leave it.
+pub(super) fn complete_sandbox() -> SandboxState {
+    let mut sandbox = SandboxState::new(7);
     let router_table = id(NODE_GROUP, "Microsoft.Network/routeTables", "stargate-router-rt");
     let worker_table = id(NODE_GROUP, "Microsoft.Network/routeTables", "stargate-workers-rt");
     let site_table = id("dc1", "Microsoft.Network/routeTables", "dc1-route-table");
-    aks(&mut world, 2);
+    aks(&mut sandbox, 2);
     for group in [NODE_GROUP, "dc1"] {
         put(
-            &mut world,
+            &mut sandbox,
             &ArmId::resource_group(super::arm::SUBSCRIPTION, group),
             json!({ "location": "canadacentral", "properties": { "provisioningState": "Succeeded" } }),
         );
     }
-    network(&mut world, NODE_GROUP, Some(&router_table));
-    network(&mut world, "dc1", None);
+    network(&mut sandbox, NODE_GROUP, Some(&router_table));
+    network(&mut sandbox, "dc1", None);
     routes(
-        &mut world,
+        &mut sandbox,
         &router_table,
         &[("10.244.0.0/24", "10.224.0.5"), ("10.244.1.0/24", "10.224.0.4")],
     );
     routes(
-        &mut world,
+        &mut sandbox,
         &worker_table,
         &[("10.50.0.0/16", "10.225.0.4"), ("10.244.64.0/18", "10.225.0.4")],
     );
-    routes(&mut world, &site_table, &[("10.244.64.0/24", "10.1.2.10")]);
+    routes(&mut sandbox, &site_table, &[("10.244.64.0/24", "10.1.2.10")]);
     for (group, name, address) in
         [(NODE_GROUP, "aks-router", "10.1.1.4"), ("dc1", "dc1-router", "10.1.1.5")]
     {
-        let key = auth_key(&mut world);
-        machine(&mut world, group, name, address, Some(&key));
-        configure_router(&mut world, name);
+        let key = auth_key(&mut sandbox);
+        machine(&mut sandbox, group, name, address, Some(&key));
+        configure_router(&mut sandbox, name);
     }
-    machine(&mut world, "dc1", "dc1-worker-1", "10.1.2.10", None);
-    allow_bootstrap(&mut world);
-    prepare_worker(&mut world, "dc1-worker-1", "10.1.2.10", "10.244.64.0/24");
-    approve_all(&mut world);
-    finish_worker(&mut world);
-    world
+    machine(&mut sandbox, "dc1", "dc1-worker-1", "10.1.2.10", None);
+    allow_bootstrap(&mut sandbox);
+    prepare_worker(&mut sandbox, "dc1-worker-1", "10.1.2.10", "10.244.64.0/24");
+    approve_all(&mut sandbox);
+    finish_worker(&mut sandbox);
+    sandbox
 }
 
-fn configure_router(world: &mut World, name: &str) {
+fn configure_router(sandbox: &mut SandboxState, name: &str) {
     let route = BTreeMap::from([("10.244.0.0/24".parse().unwrap(), KernelRoute::Tunnel)]);
     let offered = ["10.50.0.0/16".parse().unwrap()].into();
     let changes = [
@@ -331,18 +331,18 @@ fn configure_router(world: &mut World, name: &str) {
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
         RouterChange::AdvertisedRoutes(offered),
     ];
-    let World { hosts, tailnet, entropy, .. } = world;
+    let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
     let host = hosts.get_mut(name).unwrap();
     for change in changes {
-        host.change_router(&change, &mut Outside { tailnet, entropy, now: now() }).unwrap();
+        host.change_router(&change, &mut HostEnvironment { tailnet, entropy, now: now() }).unwrap();
     }
     let device = host.tailscale.as_ref().unwrap().device.clone().unwrap();
     tailnet.device_mut(&device).unwrap().enabled_routes.insert("10.50.0.0/16".parse().unwrap());
-    controllers::reconcile(world, now());
+    controllers::reconcile(sandbox, now());
 }
 
-fn finish_worker(world: &mut World) {
-    let store = world.kubernetes.as_mut().unwrap();
+fn finish_worker(sandbox: &mut SandboxState) {
+    let store = sandbox.kubernetes.as_mut().unwrap();
     let time = "2026-01-02T03:04:05Z";
     let mut node = store.get("v1", "Node", None, "dc1-worker-1").unwrap().clone();
     node["spec"]["podCIDR"] = json!("10.244.64.0/24");
@@ -364,5 +364,5 @@ fn finish_worker(world: &mut World) {
         "metadata": { "name": "dc1-worker-1" }, "spec": { "routerIP": "10.1.1.5" },
     });
     store.put(server, "test", time).unwrap();
-    controllers::reconcile(world, now());
+    controllers::reconcile(sandbox, now());
 }

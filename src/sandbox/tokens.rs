@@ -1,4 +1,4 @@
-//! Bootstrap tokens: Secrets that stand for a user.
+//! Authentication with bootstrap tokens, which are Secrets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kubernetes::{KubernetesStore, UserInfo};
 
-/// The user that a bootstrap token stands for, if it is good.
+/// The user that a valid bootstrap token authenticates.
 pub(crate) fn user(store: &KubernetesStore, token: &str, now: Timestamp) -> Option<UserInfo> {
     let (id, secret) = token.split_once('.')?;
     let name = format!("bootstrap-token-{id}");

@@ -1,4 +1,4 @@
-//! The wire without a wire: requests go straight into the world.
+//! An in-memory transport: requests are handled by the sandbox without a network.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,23 +10,23 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use super::Answer;
+use super::ApiResponse;
 use super::dispatch::json_answer;
 use super::fault_injector::{Call, Delivery, Disposition};
-use super::shared::SharedWorld;
-use super::stream::{WorldBody, respond};
+use super::shared::SharedSandbox;
+use super::stream::{ResponseBody, respond};
 use crate::provider::http::{Api, Transport, TransportError};
 
-/// The transport of clients that talk to a world in the same process.
+/// The transport of clients in the same process as the sandbox.
 #[derive(Debug, Clone)]
 pub struct InMemory {
-    world: SharedWorld,
+    sandbox: SharedSandbox,
 }
 
 impl InMemory {
-    /// A transport into a world.
-    pub fn new(world: SharedWorld) -> Self {
-        Self { world }
+    /// Creates a transport to a sandbox.
+    pub fn new(sandbox: SharedSandbox) -> Self {
+        Self { sandbox }
     }
 }
 
@@ -34,16 +34,16 @@ impl InMemory {
 impl Transport for InMemory {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let Some(api) = api_of(&self.world, &request) else {
+        let Some(api) = api_of(&self.sandbox, &request) else {
             return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
-        let answer = answer(&self.world, api, &request)
+        let answer = answer(&self.sandbox, api, &request)
             .map_err(|reason| TransportError::lost(host, reason))?;
         Ok(match answer {
-            Answer::Complete(response) => response,
-            // Nobody reads on here: the first lines are the whole answer.
-            Answer::Watch(mut watch) => self.world.read(|world| {
-                let store = world.kubernetes.as_ref();
+            ApiResponse::Complete(response) => response,
+            // The caller does not read a stream: the first lines are the whole response.
+            ApiResponse::Watch(mut watch) => self.sandbox.read(|sandbox| {
+                let store = sandbox.kubernetes.as_ref();
                 let lines = store.map(|store| store.watch_events(&mut watch));
                 Response::new(Bytes::from(lines.unwrap_or_default().concat()))
             }),
@@ -51,12 +51,12 @@ impl Transport for InMemory {
     }
 }
 
-/// Which face a URL leads to: by the sandbox's own names, or by where it is served.
-fn api_of(world: &SharedWorld, request: &Request<Bytes>) -> Option<Api> {
+/// The API that a URL addresses: by the sandbox's own host names, or by the URL it is served at.
+fn api_of(sandbox: &SharedSandbox, request: &Request<Bytes>) -> Option<Api> {
     let uri = request.uri();
     let host = uri.host()?;
     let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
-    let endpoints = world.read(|world| world.endpoints.clone());
+    let endpoints = sandbox.read(|sandbox| sandbox.endpoints.clone());
     Api::ALL.into_iter().find(|api| {
         let served = match api {
             Api::Azure => &endpoints.azure,
@@ -67,10 +67,14 @@ fn api_of(world: &SharedWorld, request: &Request<Bytes>) -> Option<Api> {
     })
 }
 
-/// Answers a request, with an interceptor's leave.
-fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Answer, &'static str> {
-    let Some(fault_injector) = world.fault_injector() else {
-        return Ok(world.handle(api, request));
+/// Handles a request, unless the fault injector prevents it.
+fn answer(
+    sandbox: &SharedSandbox,
+    api: Api,
+    request: &Request<Bytes>,
+) -> Result<ApiResponse, &'static str> {
+    let Some(fault_injector) = sandbox.fault_injector() else {
+        return Ok(sandbox.handle(api, request));
     };
     let effect = Call::Request {
         api,
@@ -81,16 +85,16 @@ fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Ans
         Disposition::Pass => {}
         Disposition::Lose | Disposition::Fail(_) => return Err("connection reset by peer"),
         Disposition::Answer { status, body } => {
-            return Ok(Answer::Complete(injected(status, body)));
+            return Ok(ApiResponse::Complete(injected(status, body)));
         }
         Disposition::Refuse { status, retry_after } => {
-            return Ok(Answer::Complete(refusal(api, status, retry_after)));
+            return Ok(ApiResponse::Complete(refused_response(api, status, retry_after)));
         }
     }
-    let answer = world.handle(api, request);
+    let answer = sandbox.handle(api, request);
     match fault_injector.after(&effect) {
         Delivery::Deliver => Ok(answer),
-        Delivery::Lose => Err("connection closed before the answer arrived"),
+        Delivery::Lose => Err("connection closed before the response arrived"),
     }
 }
 
@@ -101,7 +105,7 @@ fn injected(status: u16, body: String) -> Response<Bytes> {
     response
 }
 
-fn refusal(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {
+fn refused_response(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let message = status.canonical_reason().unwrap_or("refused");
     let body = match api {
@@ -119,27 +123,27 @@ fn refusal(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {
     response
 }
 
-/// The service behind a [`kube::Client`] that talks to a world in the same process.
+/// The service of a [`kube::Client`] in the same process as the sandbox.
 #[derive(Debug, Clone)]
 pub struct KubeService {
-    world: SharedWorld,
+    sandbox: SharedSandbox,
 }
 
 /// A service for [`kube::Client::new`].
 ///
-/// Requests without a credential come as `clusterUser`, the user of the
-/// kubeconfig that Azure gives out.
-pub fn kube_service(world: SharedWorld) -> KubeService {
-    KubeService { world }
+/// Requests without a credential are made by `clusterUser`, the user of the kubeconfig that Azure
+/// returns.
+pub fn kube_service(sandbox: SharedSandbox) -> KubeService {
+    KubeService { sandbox }
 }
 
-/// A client of the world's cluster.
-pub fn kube_client(world: SharedWorld) -> kube::Client {
-    kube::Client::new(kube_service(world), "default")
+/// A client of the sandbox's cluster.
+pub fn kube_client(sandbox: SharedSandbox) -> kube::Client {
+    kube::Client::new(kube_service(sandbox), "default")
 }
 
 impl tower::Service<Request<kube::client::Body>> for KubeService {
-    type Response = Response<WorldBody>;
+    type Response = Response<ResponseBody>;
     type Error = std::io::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -148,25 +152,25 @@ impl tower::Service<Request<kube::client::Body>> for KubeService {
     }
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        let world = self.world.clone();
+        let sandbox = self.sandbox.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
             let mut request = Request::from_parts(parts, body);
-            introduce(&world, &mut request);
-            let answer = answer(&world, Api::Kubernetes, &request).map_err(|reason| {
+            authenticate_default_user(&sandbox, &mut request);
+            let answer = answer(&sandbox, Api::Kubernetes, &request).map_err(|reason| {
                 std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason)
             })?;
-            Ok(respond(&world, answer))
+            Ok(respond(&sandbox, answer))
         })
     }
 }
 
-fn introduce(world: &SharedWorld, request: &mut Request<Bytes>) {
+fn authenticate_default_user(sandbox: &SharedSandbox, request: &mut Request<Bytes>) {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return;
     }
-    let token = world.read(|world| Some(world.cluster_access.as_ref()?.token.clone()));
+    let token = sandbox.read(|sandbox| Some(sandbox.cluster_access.as_ref()?.token.clone()));
     let value =
         token.and_then(|token| header::HeaderValue::from_str(&format!("Bearer {token}")).ok());
     if let Some(value) = value {
@@ -177,24 +181,24 @@ fn introduce(world: &SharedWorld, request: &mut Request<Bytes>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::test_sandbox::whole;
+    use crate::sandbox::test_sandbox::complete_sandbox;
 
     #[tokio::test]
-    async fn the_host_of_a_url_leads_to_a_face() {
-        let world = SharedWorld::new(whole());
-        let wire = InMemory::new(world.clone());
-        let ask = |url: &str| {
+    async fn the_host_of_a_url_selects_the_api() {
+        let sandbox = SharedSandbox::new(complete_sandbox());
+        let wire = InMemory::new(sandbox.clone());
+        let request = |url: &str| {
             let request = Request::get(url).header("authorization", "Bearer x");
             wire.send(request.body(Bytes::new()).unwrap())
         };
-        let devices = ask("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
+        let devices = request("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
         assert_eq!(devices.status(), 200);
-        let nodes = ask("https://kubernetes.sandbox/api/v1/nodes").await.unwrap();
+        let nodes = request("https://kubernetes.sandbox/api/v1/nodes").await.unwrap();
         assert_eq!(nodes.status(), 401);
-        assert!(ask("https://example.com/").await.is_err());
-        world.change(|world, _| world.down.insert(Api::Tailscale));
-        let down = ask("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
+        assert!(request("https://example.com/").await.is_err());
+        sandbox.change(|sandbox, _| sandbox.down.insert(Api::Tailscale));
+        let down = request("https://tailscale.sandbox/api/v2/tailnet/-/devices").await.unwrap();
         assert_eq!(down.status(), 503);
-        assert!(world.read(|world| world.log.count(Api::Tailscale)) >= 2);
+        assert!(sandbox.read(|sandbox| sandbox.log.count(Api::Tailscale)) >= 2);
     }
 }

@@ -1,12 +1,12 @@
-//! What a world comes to, without what differs from one run to the next: ids,
-//! times, versions, and the order in which random names were given.
+//! Reduces the state of a sandbox to what is equal in equivalent runs: without ids, times,
+//! versions, and the order in which random names were assigned.
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
-/// Fields that tell when or how often, and not what.
-const FLEETING: [&str; 19] = [
+/// Fields that contain times or counters.
+const VOLATILE_FIELDS: [&str; 19] = [
     "resourceUID",
     "cluster_ca_digest",
     "internalDomainNameSuffix",
@@ -28,13 +28,13 @@ const FLEETING: [&str; 19] = [
     "public_ip",
 ];
 
-/// Kinds of Kubernetes objects that are records, or that come and go by themselves.
-const RECORDS: [&str; 3] =
+/// Kinds of Kubernetes objects that are records or short-lived.
+const VOLATILE_KINDS: [&str; 3] =
     ["certificatesigningrequests.certificates.k8s.io", "operations.stargate.io", "pods"];
 
-/// The world as a value that is equal for equal worlds.
-pub(crate) fn canonical_state(world: &World) -> Value {
-    let whole = serde_json::to_value(world).unwrap();
+/// The state as a value that is equal for equivalent states.
+pub(crate) fn canonical_state(sandbox: &SandboxState) -> Value {
+    let whole = serde_json::to_value(sandbox).unwrap();
     let mut objects: Vec<Value> = fields(&whole["arm"]["objects"])
         .map(|(_, object)| json!({ "id": object["id"], "body": object["body"] }))
         .collect();
@@ -47,23 +47,23 @@ pub(crate) fn canonical_state(world: &World) -> Value {
     }
     let kubernetes: Map<String, Value> = fields(&whole["kubernetes"]["objects"])
         .filter(|(kind, objects)| {
-            !RECORDS.contains(&kind.as_str())
+            !VOLATILE_KINDS.contains(&kind.as_str())
                 && objects.as_object().is_some_and(|all| !all.is_empty())
         })
         .map(|(kind, objects)| (kind.clone(), objects.clone()))
         .collect();
-    let forms = Forms::of(world);
+    let forms = RandomNames::of(sandbox);
     objects.iter_mut().chain(&mut devices).for_each(|value| forms.simplify(value));
     let mut rest = json!({ "kubernetes": kubernetes, "hosts": whole["hosts"] });
     forms.simplify(&mut rest);
     json!({
-        "azure": by(objects, "id"),
-        "tailnet": by(devices, "hostname"),
+        "azure": index_by(objects, "id"),
+        "tailnet": index_by(devices, "hostname"),
         "rest": rest,
     })
 }
 
-/// Where two worlds differ, one line a place.
+/// The differences of two states, one line per path.
 pub(crate) fn differences(one: &Value, other: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare(one, other, String::new(), &mut found);
@@ -89,12 +89,12 @@ fn compare(one: &Value, other: &Value, at: String, found: &mut Vec<String>) {
     }
 }
 
-/// Things by name; two of one name stand side by side.
-fn by(things: Vec<Value>, field: &str) -> Value {
+/// Indexes objects by name. Objects of the same name are collected in a list.
+fn index_by(objects: Vec<Value>, field: &str) -> Value {
     let mut named = Map::new();
-    for thing in things {
-        let list = named.entry(thing[field].to_string()).or_insert_with(|| json!([]));
-        list.as_array_mut().unwrap().push(thing);
+    for object in objects {
+        let list = named.entry(object[field].to_string()).or_insert_with(|| json!([]));
+        list.as_array_mut().unwrap().push(object);
     }
     Value::Object(named)
 }
@@ -103,15 +103,15 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// How names that were given at random are told from others.
-struct Forms {
-    shapes: Vec<(Regex, String)>,
+/// The patterns of randomly assigned names.
+struct RandomNames {
+    patterns: Vec<(Regex, String)>,
 }
 
-impl Forms {
-    fn of(world: &World) -> Self {
+impl RandomNames {
+    fn of(sandbox: &SandboxState) -> Self {
         let shape = |pattern: &str, name: &str| (Regex::new(pattern).unwrap(), name.to_owned());
-        let mut shapes = vec![
+        let mut patterns = vec![
             shape(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<guid>"),
             shape(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "<time>"),
             shape(r"_[0-9a-f]{32}", "_<random>"),
@@ -120,21 +120,21 @@ impl Forms {
             shape(r"\b20\.\d+\.\d+\.\d+\b", "<public address>"),
             shape(r"-[0-9a-f]{8}\.(portal\.)?hcp", "-<random>.${1}hcp"),
         ];
-        for host in world.hosts.values() {
+        for host in sandbox.hosts.values() {
             let Some(tailscale) = &host.tailscale else { continue };
             let Some(address) = tailscale.address.map(|address| address.to_string()) else {
                 continue;
             };
             let name = format!("<{} in the tailnet>", host.name);
-            shapes.push(shape(&regex::escape(&address), &name));
+            patterns.push(shape(&regex::escape(&address), &name));
         }
-        Self { shapes }
+        Self { patterns }
     }
 
     fn simplify(&self, value: &mut Value) {
         match value {
             Value::Object(map) => {
-                for field in FLEETING {
+                for field in VOLATILE_FIELDS {
                     map.remove(field);
                 }
                 let old = std::mem::take(map);
@@ -145,7 +145,7 @@ impl Forms {
             }
             Value::Array(items) => {
                 items.iter_mut().for_each(|item| self.simplify(item));
-                // What came first is nobody's concern.
+                // The order of these items has no meaning.
                 let unordered = |item: &Value| item.get("manager").or(item.get("id")).is_some();
                 if items.iter().all(unordered) {
                     items.sort_by_key(Value::to_string);
@@ -158,7 +158,7 @@ impl Forms {
 
     fn name(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (shape, name) in &self.shapes {
+        for (shape, name) in &self.patterns {
             text = shape.replace_all(&text, name.as_str()).into_owned();
         }
         text

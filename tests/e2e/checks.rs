@@ -1,4 +1,4 @@
-//! What of the network is broken is named, with the fact that breaks it.
+//! Connectivity checks name every fault and the resource that it affects.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{IntermediateState, Projection, breaches};
 use stargate::plan::impact::{Question, Remedy};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::connectivity::model;
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
 
-/// What a check says: what drops packets, and what else does not hold.
+/// The result of a check: causes of drops, and violated rules.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
-    /// Cause, resource, and how many pairs.
+struct CheckReport {
+    /// Cause, resource, and number of pairs.
     dropped: BTreeSet<String>,
     unknown: BTreeSet<String>,
     /// Rule and resource.
@@ -29,48 +29,47 @@ fn cause(drop: &Drop) -> String {
     text.split(['(', ' ']).next().unwrap().to_owned()
 }
 
-fn said(sources: Projection<'_>, model: &PathModel) -> Said {
+fn report(sources: Projection<'_>, model: &PathModel) -> CheckReport {
     let matrix = Matrix::of(model);
-    let mut said = Said::default();
+    let mut report = CheckReport::default();
     for broken in &matrix.broken {
         let (_, verdict) = broken.trip.broken().unwrap();
         let named = addresses(model, verdict);
         let named = named.first().map(ToString::to_string).unwrap_or_default();
         match verdict {
-            Verdict::Dropped(drop) => said.dropped.insert(format!("{} {named}", cause(drop))),
-            _ => said.unknown.insert(named),
+            Verdict::Dropped(drop) => report.dropped.insert(format!("{} {named}", cause(drop))),
+            _ => report.unknown.insert(named),
         };
     }
     for (_, origin) in &matrix.unread {
-        said.unknown.insert(model.provenance.get(*origin).unwrap().address.to_string());
+        report.unknown.insert(model.provenance.get(*origin).unwrap().address.to_string());
     }
     for breach in breaches(sources, model, &IntermediateState::Observed) {
-        said.breaches.insert(format!("{:?} {}", breach.rule, breach.address));
+        report.breaches.insert(format!("{:?} {}", breach.rule, breach.address));
     }
-    said
+    report
 }
 
-async fn check(deployment: &Deployment, deep: bool) -> (Planned, Said) {
-    let look = RefreshOptions { deep, ..RefreshOptions::default() };
-    let planned = deployment.look(&look).await;
+async fn check(deployment: &Deployment, deep: bool) -> (Planned, CheckReport) {
+    let options = RefreshOptions { deep, ..RefreshOptions::default() };
+    let planned = deployment.refresh_and_plan(&options).await;
     let model = model(deployment, &planned, &IntermediateState::Observed);
-    let said = said(planned.paths(&deployment.topology), &model);
-    (planned, said)
+    let report = report(planned.paths(&deployment.topology), &model);
+    (planned, report)
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_of_a_healthy_world() {
+async fn a_healthy_network_has_no_findings() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         for deep in [false, true] {
-            assert_eq!(check(&deployment, deep).await.1, Said::default());
+            assert_eq!(check(&deployment, deep).await.1, CheckReport::default());
         }
     }
 }
 
-/// A fault, and what a check is to say of it: what drops packets, and which
-/// rules do not hold.
+/// A fault, and the expected result of a check: causes of drops, and violated rules.
 pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
 pub(crate) const CASES: [Case; 27] = [
@@ -80,7 +79,7 @@ pub(crate) const CASES: [Case; 27] = [
         &["NobodyAt route-table/cluster/stargate-workers-rt"],
         &["NextHopExists route-table/cluster/stargate-workers-rt"],
     ),
-    // No node has the range of a stale route: the next one would.
+    // No node has the pod CIDR of a stale route. The next node would get it.
     (
         Fault::RouteStale,
         &[],
@@ -95,7 +94,7 @@ pub(crate) const CASES: [Case; 27] = [
         &["DestinationCheck network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
         &["IpForwardingEnabled network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
     ),
-    // The router's own table still leads there, by a way round.
+    // The router's own table still routes there, with a detour.
     (
         Fault::DcRouteMissing,
         &[],
@@ -106,7 +105,7 @@ pub(crate) const CASES: [Case; 27] = [
         &["NoPeer approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
         &["AdvertisedRoutesApproved approved-routes/dc1/stargate-aks-e2e-2-dc-router"],
     ),
-    // Our rule before Tailscale's keeps the workers' own packets at home.
+    // Stargate's rule precedes Tailscale's, so packets between the workers stay in the site.
     (
         Fault::TailnetBroadRoute,
         &[],
@@ -133,7 +132,7 @@ pub(crate) const CASES: [Case; 27] = [
             "WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1",
         ],
     ),
-    // The route that ends what nobody has.
+    // The blackhole route for unassigned pod CIDRs.
     (
         Fault::KernelRouteMissing,
         &[],
@@ -182,37 +181,41 @@ pub(crate) const CASES: [Case; 27] = [
     // The other router's clamp keeps packets going.
     (Fault::MssClampMissing, &[], &["MssClamped router-host/dc1/stargate-aks-e2e-2-dc-router"]),
     (Fault::RouterOffline, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
-    // Tags carry no packets.
+    // Tags do not affect packets.
     (Fault::TagRemoved, &[], &[]),
     (Fault::ForeignObject, &["Denied network-security-group/dc1/stargate-router-subnet-nsg"], &[]),
-    // Nothing that is read shows it; `check --live` does.
+    // No fact that stargate reads shows it; `check --live` does.
     (Fault::WorkerFirewall, &[], &[]),
     (Fault::SourceDown, &[], &[]),
 ];
 
-/// Faults that hide facts: behind a router that is offline nobody looks at hosts.
-const HIDING: [Fault; 2] = [Fault::SourceDown, Fault::RouterOffline];
+/// Faults that make facts unavailable: hosts behind an offline router cannot be read.
+const FAULTS_THAT_HIDE_FACTS: [Fault; 2] = [Fault::SourceDown, Fault::RouterOffline];
 
-/// Every fault is named where it bites and nowhere else, and the mend that is
-/// named mends it.
+/// Every fault is reported for the affected resource and no other, and the suggested remedy repairs
+/// it.
 #[tokio::test(start_paused = true)]
-async fn every_fault_is_named_where_it_bites() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
+async fn every_fault_is_reported_for_the_affected_resource() {
+    let healthy = Deployment::example_applied().await.copy_of_state();
     let cases: BTreeSet<Fault> = CASES.iter().map(|case| case.0).collect();
     assert_eq!(cases, Fault::ALL.iter().copied().collect());
     for (fault, dropped, broken) in CASES {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(fault, None);
-        let (planned, said) = check(&deployment, true).await;
+        deployment.inject(fault, None);
+        let (planned, report) = check(&deployment, true).await;
         let texts = |set: &[&str]| set.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
-        assert_eq!(said.dropped, texts(dropped), "{fault}: {}", told(&planned.plan));
-        assert_eq!(said.breaches, texts(broken), "{fault}");
-        assert_eq!(!said.unknown.is_empty(), HIDING.contains(&fault), "{fault} {said:?}");
-        mends_are_right(&deployment, &planned, fault);
+        assert_eq!(report.dropped, texts(dropped), "{fault}: {}", summary(&planned.plan));
+        assert_eq!(report.breaches, texts(broken), "{fault}");
+        assert_eq!(
+            !report.unknown.is_empty(),
+            FAULTS_THAT_HIDE_FACTS.contains(&fault),
+            "{fault} {report:?}"
+        );
+        remedies_repair_the_fault(&deployment, &planned, fault);
     }
 }
 
-fn mends_are_right(deployment: &Deployment, planned: &Planned, fault: Fault) {
+fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: Fault) {
     let observed = model(deployment, planned, &IntermediateState::Observed);
     for broken in Matrix::of(&observed).broken {
         let (from, to) = (broken.example.0.address, broken.example.1.address);
@@ -222,32 +225,32 @@ fn mends_are_right(deployment: &Deployment, planned: &Planned, fault: Fault) {
             Remedy::Apply(changes) => {
                 assert!(!changes.is_empty(), "{fault}");
                 let moment = IntermediateState::PlannedOnly(changes.iter().cloned().collect());
-                let mended = question.walk(&model(deployment, planned, &moment)).unwrap();
-                assert!(mended.reached(), "{fault}: {changes:?}");
+                let repaired = question.walk(&model(deployment, planned, &moment)).unwrap();
+                assert!(repaired.reached(), "{fault}: {changes:?}");
             }
             Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
             Remedy::Correct { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }
             Remedy::Read { remedy, .. } => {
-                assert!(HIDING.contains(&fault) && !remedy.is_empty(), "{fault}");
+                assert!(FAULTS_THAT_HIDE_FACTS.contains(&fault) && !remedy.is_empty(), "{fault}");
             }
             other => panic!("{fault}: {other:?}"),
         }
     }
 }
 
-/// Each source that is down makes what depends on it unknown: nothing is
-/// dropped by guess, and nothing is called reached by guess.
+/// If a source is down, everything that depends on it is unknown: neither dropped nor reached by
+/// guess.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_down_makes_answers_unknown() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
-    // Within the VNets nothing hangs on the tailnet.
+async fn a_source_that_is_down_makes_results_unknown() {
+    let healthy = Deployment::example_applied().await.copy_of_state();
+    // Connectivity within the virtual networks does not depend on the tailnet.
     for (api, within) in [("azure", 0), ("tailscale", 8), ("kubernetes", 0)] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(Fault::SourceDown, Some(api));
-        let (planned, said) = check(&deployment, false).await;
-        assert_eq!((said.dropped, said.breaches), Default::default(), "{api}");
+        deployment.inject(Fault::SourceDown, Some(api));
+        let (planned, report) = check(&deployment, false).await;
+        assert_eq!((report.dropped, report.breaches), Default::default(), "{api}");
         let observed = model(&deployment, &planned, &IntermediateState::Observed);
         let matrix = Matrix::of(&observed);
         assert_eq!(matrix.total().dropped, 0, "{api}");
@@ -262,10 +265,10 @@ async fn a_source_that_is_down_makes_answers_unknown() {
             let Some((_, Verdict::Unknown { origin, .. })) = broken.trip.broken() else {
                 panic!("{api}: {:?}", broken.trip.broken())
             };
-            let told = observed.provenance.get(*origin).unwrap();
-            let gap = inventory.gap_at(&told.source);
-            let gap = gap.or_else(|| inventory.gap_for(told.address.kind, None));
-            assert!(gap.is_some(), "{api}: {told:?}");
+            let summary = observed.provenance.get(*origin).unwrap();
+            let gap = inventory.gap_at(&summary.source);
+            let gap = gap.or_else(|| inventory.gap_for(summary.address.kind, None));
+            assert!(gap.is_some(), "{api}: {summary:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The network as packets see it, out of worlds that the sandbox holds.
+//! The connectivity model, built from the state of a sandbox.
 
 use std::net::Ipv4Addr;
 
@@ -7,11 +7,11 @@ use stargate::dataplane::host::Pods;
 use stargate::dataplane::{HostId, Protocol, RoundTrip, trace_round_trip};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::{IntermediateState, path_model};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
-/// The network of a moment.
+/// The model of the network in a given state.
 pub(crate) fn model(
     deployment: &Deployment,
     planned: &Planned,
@@ -44,12 +44,12 @@ fn pods_to_pods(model: &PathModel) -> Vec<(HostId, HostId, RoundTrip)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_pod_reaches_every_pod_once_applied() {
+async fn every_pod_reaches_every_pod_after_an_apply() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
-        for look in [RefreshOptions::default(), RefreshOptions::deep()] {
-            let planned = deployment.look(&look).await;
+        for options in [RefreshOptions::default(), RefreshOptions::deep()] {
+            let planned = deployment.refresh_and_plan(&options).await;
             for moment in [IntermediateState::Observed, IntermediateState::Planned] {
                 let model = model(&deployment, &planned, &moment);
                 let trips = pods_to_pods(&model);
@@ -69,9 +69,9 @@ async fn every_pod_reaches_every_pod_once_applied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_reached_before_anything_is_there() {
+async fn no_pod_is_reached_in_an_empty_sandbox() {
     let deployment = Deployment::example();
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     assert!(nodes(&model).len() == 2 && model.sites.len() == 1, "workers, and no cluster");
 }

@@ -1,17 +1,17 @@
-//! The topology is edited after an apply: only what the edit asks for changes.
+//! After an edit of the topology, an apply changes only what the edit requires.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Change, Plan};
 use stargate::resource::{Api, Kind, ObjectKey, Side};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
 
 fn position(plan: &Plan, address: &str) -> usize {
     let found = plan.changes.iter().position(|change| change.address.to_string() == address);
-    found.unwrap_or_else(|| panic!("{address} is not in\n{}", told(plan)))
+    found.unwrap_or_else(|| panic!("{address} is not in\n{}", summary(plan)))
 }
 
 fn addresses(plan: &Plan, action: Action) -> Vec<String> {
@@ -25,18 +25,18 @@ fn is_azure(change: &Change) -> bool {
     matches!(change.key, ObjectKey::Azure(_) | ObjectKey::AzureAssociation(_))
 }
 
-/// The world is the one that the edited topology alone would have made.
-async fn same_as_made_at_once(deployment: &Deployment, text: &str) {
-    let fresh = Deployment::of(text, World::new(31));
+/// The state equals that of a new sandbox with the edited topology.
+async fn assert_same_as_new_sandbox(deployment: &Deployment, text: &str) {
+    let fresh = Deployment::of(text, SandboxState::new(31));
     fresh.iterate().await;
-    let expected = canonical_state(&fresh.copy_of_world());
-    let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
+    let expected = canonical_state(&fresh.copy_of_state());
+    let differing = differences(&expected, &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_in_the_middle_renumbers_nobody() {
-    let before = Deployment::of(TWO_DATACENTERS, World::new(3));
+async fn inserting_a_worker_renumbers_no_other_worker() {
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(3));
     before.iterate().await;
     let second = "[[datacenters.cloud.workers]]\nname = \"cloud-b\"";
     let between = format!("[[datacenters.cloud.workers]]\nname = \"cloud-between\"\n\n{second}");
@@ -46,7 +46,7 @@ async fn a_worker_in_the_middle_renumbers_nobody() {
     let on_cluster_side = |change: &&Change| change.address.side == Side::Cluster;
     let touched: Vec<_> =
         plan.changes.iter().filter(on_cluster_side).filter(|it| is_azure(it)).collect();
-    assert!(touched.is_empty(), "{}", told(&plan));
+    assert!(touched.is_empty(), "{}", summary(&plan));
     assert_eq!(
         addresses(&plan, Action::Create),
         [
@@ -57,7 +57,7 @@ async fn a_worker_in_the_middle_renumbers_nobody() {
             "worker/cloud/cloud-between",
         ]
     );
-    // The new range is routed by its own datacenter, and by nothing else.
+    // Only the worker's own datacenter routes the new pod CIDR.
     assert_eq!(
         addresses(&plan, Action::Update),
         [
@@ -66,13 +66,13 @@ async fn a_worker_in_the_middle_renumbers_nobody() {
             "router-host/cloud/cloud-router",
         ]
     );
-    assert_eq!(plan.changes.len(), 8, "{}", told(&plan));
+    assert_eq!(plan.changes.len(), 8, "{}", summary(&plan));
     deployment.iterate().await;
-    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_taken_out_goes_whole_and_alone() {
+async fn removing_a_worker_deletes_all_of_its_objects_and_no_other() {
     let before = Deployment::example_applied().await;
     let (head, rest) = EXAMPLE.split_once("[[datacenters.dc1.workers]]").unwrap();
     let (_, second) = rest.split_once("[[datacenters.dc1.workers]]").unwrap();
@@ -80,15 +80,15 @@ async fn a_worker_that_is_taken_out_goes_whole_and_alone() {
     let deployment = before.edited(&text);
     let plan = deployment.plan().await;
     let name = "stargate-aks-e2e-2-worker-1";
-    // Its CiliumNode goes with its Node.
-    let mut gone = [
+    // The CiliumNode is deleted with its Node.
+    let mut deleted = [
         format!("network-interface/dc1/{name}-nic"),
         format!("server/dc1/{name}"),
         format!("virtual-machine/dc1/{name}"),
         format!("worker/dc1/{name}"),
     ];
-    gone.sort();
-    assert_eq!(addresses(&plan, Action::Delete), gone);
+    deleted.sort();
+    assert_eq!(addresses(&plan, Action::Delete), deleted);
     assert_eq!(
         addresses(&plan, Action::Update),
         [
@@ -97,27 +97,27 @@ async fn a_worker_that_is_taken_out_goes_whole_and_alone() {
             "router-host/dc1/stargate-aks-e2e-2-dc-router",
         ]
     );
-    assert_eq!(plan.changes.len(), 7, "{}", told(&plan));
-    // The pods leave before their routes, the machine before its interface.
+    assert_eq!(plan.changes.len(), 7, "{}", summary(&plan));
+    // Pods are evicted before their routes are deleted, and the VM before its interface.
     let order = [
         format!("worker/dc1/{name}"),
         format!("virtual-machine/dc1/{name}"),
         format!("network-interface/dc1/{name}-nic"),
     ];
-    assert!(order.map(|address| position(&plan, &address)).is_sorted(), "{}", told(&plan));
+    assert!(order.map(|address| position(&plan, &address)).is_sorted(), "{}", summary(&plan));
     let left = position(&plan, &format!("worker/dc1/{name}"));
     for route in addresses(&plan, Action::Update) {
-        assert!(left < position(&plan, &route), "{}", told(&plan));
+        assert!(left < position(&plan, &route), "{}", summary(&plan));
     }
     let worker = &plan.changes[left];
     assert!(worker.interrupts.as_ref().unwrap().contains(name), "{:?}", worker.interrupts);
     deployment.iterate().await;
-    assert!(!canonical_state(&deployment.copy_of_world()).to_string().contains(name));
-    same_as_made_at_once(&deployment, &text).await;
+    assert!(!canonical_state(&deployment.copy_of_state()).to_string().contains(name));
+    assert_same_as_new_sandbox(&deployment, &text).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_router_subnet_is_a_replacement_in_a_safe_order() {
+async fn changing_the_router_subnet_replaces_objects_in_a_safe_order() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let deployment = before.edited(&text);
@@ -130,47 +130,47 @@ async fn another_router_subnet_is_a_replacement_in_a_safe_order() {
         format!("virtual-machine/cluster/{router}"),
         format!("tailnet-device/cluster/{router}"),
     ] {
-        assert!(replaced.contains(&address), "{address} is not replaced:\n{}", told(&plan));
+        assert!(replaced.contains(&address), "{address} is not replaced:\n{}", summary(&plan));
     }
-    // What lies in it follows from the subnet, and the plan says what stops.
+    // The objects in the subnet are replaced with it, and the plan lists the disruption.
     let interface =
         &plan.changes[position(&plan, &format!("network-interface/cluster/{router}-nic"))];
     assert!(interface.caused_by.is_some());
     let device = &plan.changes[position(&plan, &format!("tailnet-device/cluster/{router}"))];
     let interrupted = device.interrupts.as_deref().unwrap();
     assert!(interrupted.contains(router), "{interrupted}");
-    // Each comes down before what it stands in, and goes up after it.
+    // Each object is destroyed before its container and created after it.
     let interface_down = &interface.destroy_after;
     assert!(interface_down.iter().any(|it| it.kind == Kind::VirtualMachine), "{interface_down:?}");
     let subnet = &plan.changes[position(&plan, "subnet/cluster/stargate-aks-router-subnet")];
     assert!(subnet.destroy_after.iter().any(|it| it.kind == Kind::NetworkInterface));
     assert!(interface.depends_on.contains(&subnet.address));
-    // The table on the AKS nodes points at the new address only once it is there.
+    // The table of the AKS nodes gets the new next hop only after the new router exists.
     let table = position(&plan, "route-table/cluster/stargate-workers-rt");
     assert!(
         position(&plan, &format!("virtual-machine/cluster/{router}")) < table,
         "{}",
-        told(&plan)
+        summary(&plan)
     );
     assert!(plan.changes.iter().all(|it| it.address.kind != Kind::ManagedCluster));
     deployment.iterate().await;
-    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
-    same_as_made_at_once(&deployment, &text).await;
+    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
+    assert_same_as_new_sandbox(&deployment, &text).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_subnet_for_a_datacenter_s_router_is_one_too() {
+async fn changing_a_datacenter_router_subnet_replaces_objects_in_a_safe_order() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE
         .replace("router_subnet_cidr = \"10.50.0.0/24\"", "router_subnet_cidr = \"10.50.2.0/24\"");
     let deployment = before.edited(&text);
     deployment.iterate().await;
-    same_as_made_at_once(&deployment, &text).await;
+    assert_same_as_new_sandbox(&deployment, &text).await;
 }
 
-/// A cluster with other ranges is another cluster: all that hangs on it follows.
+/// A cluster with other ranges is a different cluster: everything that depends on it is replaced.
 #[tokio::test(start_paused = true)]
-async fn another_service_range_is_another_cluster() {
+async fn changing_the_service_cidr_replaces_the_cluster() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.0.0.0/16", "10.1.0.0/16");
     let deployment = before.edited(&text);
@@ -179,44 +179,43 @@ async fn another_service_range_is_another_cluster() {
     assert_eq!(cluster.action, Action::Replace);
     assert!(cluster.interrupts.as_ref().unwrap().contains("whole cluster"));
     deployment.iterate().await;
-    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
-    same_as_made_at_once(&deployment, &text).await;
+    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
+    assert_same_as_new_sandbox(&deployment, &text).await;
 }
 
-/// Protection reports what it prevented and lets the rest go on.
-/// Everything is made anew, also what can be spelt out only when the new cluster
-/// is there.
+/// Protection is reported and the rest is applied. Everything is replaced, including objects that
+/// can be specified only after the new cluster exists.
 #[tokio::test(start_paused = true)]
-async fn another_region_is_another_deployment() {
+async fn changing_the_region_replaces_everything() {
     for (text, from, to) in
         [(EXAMPLE, "canadacentral", "westeurope"), (TWO_DATACENTERS, "westeurope", "canadacentral")]
     {
-        let before = Deployment::of(text, World::new(8));
+        let before = Deployment::of(text, SandboxState::new(8));
         before.iterate().await;
         let text = text.replace(from, to);
         let deployment = before.edited(&text);
         let applied = deployment.apply(&RefreshOptions::default()).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-        same_as_made_at_once(&deployment, &text).await;
+        assert_same_as_new_sandbox(&deployment, &text).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_protected_is_not_replaced() {
+async fn protected_resources_are_not_replaced() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE
         .replace("10.237.0.0/24\"            #", "10.236.0.0/24\"\nprotect = true #")
         .replace("max = 5", "max = 6");
     let deployment = before.edited(&text);
     let plan = deployment.plan().await;
-    assert!(!plan.blocked.is_empty(), "{}", told(&plan));
+    assert!(!plan.blocked.is_empty(), "{}", summary(&plan));
     assert!(
         plan.blocked.iter().any(|it| it.address.kind == Kind::VirtualMachine),
         "{}",
-        told(&plan)
+        summary(&plan)
     );
-    assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", told(&plan));
-    // The tables move and the router may not: nobody does that unasked.
+    assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", summary(&plan));
+    // The tables change but the router must not be replaced without approval.
     let applied = deployment.apply(&RefreshOptions::default()).await;
     let ApplyStatus::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
     assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
@@ -226,12 +225,12 @@ async fn what_is_protected_is_not_replaced() {
     let now = deployment.plan().await;
     let pools: Vec<_> =
         now.changes.iter().filter(|it| it.address.kind == Kind::ManagedCluster).collect();
-    assert!(pools.is_empty(), "the pool was not changed: {}", told(&now));
+    assert!(pools.is_empty(), "the pool was not changed: {}", summary(&now));
 }
 
-/// The cost that a plan tells is what an apply then asks for.
+/// The number of requests that a plan announces is what an apply makes.
 #[tokio::test(start_paused = true)]
-async fn a_plan_tells_what_it_costs() {
+async fn a_plan_announces_its_number_of_requests() {
     let deployment = Deployment::example_applied().await;
     let plan = deployment.plan().await;
     assert!(plan.is_empty());

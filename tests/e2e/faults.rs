@@ -1,27 +1,27 @@
-//! Every fault is reported where it struck and nowhere else, mended, and gone.
+//! Every fault is reported for the affected resource and no other, and is repaired by an apply.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Plan, PlanStatus, Severity};
 use stargate::provider::http::Api;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 
-/// What a fault is to show as.
+/// The expected changes for a fault.
 struct Case {
     fault: Fault,
     deep: bool,
-    /// The objects that it struck, each with its fields.
-    struck: &'static [(&'static str, &'static [&'static str])],
-    /// What only follows: the object, and the one that it follows from.
+    /// The affected objects, each with its fields.
+    affected: &'static [(&'static str, &'static [&'static str])],
+    /// Consequential changes: the object, and the one that caused its change.
     follows: &'static [(&'static str, &'static str)],
 }
 
-const fn case(fault: Fault, struck: &'static [(&'static str, &'static [&'static str])]) -> Case {
-    Case { fault, deep: false, struck, follows: &[] }
+const fn case(fault: Fault, affected: &'static [(&'static str, &'static [&'static str])]) -> Case {
+    Case { fault, deep: false, affected, follows: &[] }
 }
 
 /// The router on the AKS side of the example.
@@ -59,7 +59,7 @@ const CASES: [Case; 20] = [
         Fault::TailnetRouteUnapproved,
         &[("approved-routes/dc1/stargate-aks-e2e-2-dc-router", &["prefixes"])],
     ),
-    // The broad prefix is both offered and approved: two things to take back.
+    // The broad prefix is both advertised and approved, so both must be withdrawn.
     case(
         Fault::TailnetBroadRoute,
         &[
@@ -78,7 +78,7 @@ const CASES: [Case; 20] = [
     Case {
         fault: Fault::CniConfigMissing,
         deep: true,
-        struck: &[(
+        affected: &[(
             "worker/dc1/stargate-aks-e2e-2-worker-1",
             &["host.cni_chosen", "host.cni_configuration", "ready"],
         )],
@@ -108,7 +108,7 @@ const CASES: [Case; 20] = [
     Case {
         fault: Fault::WorkerVmDeleted,
         deep: false,
-        struck: &[("virtual-machine/dc1/stargate-aks-e2e-2-worker-1", &[])],
+        affected: &[("virtual-machine/dc1/stargate-aks-e2e-2-worker-1", &[])],
         follows: &[
             (
                 "worker/dc1/stargate-aks-e2e-2-worker-1",
@@ -135,7 +135,7 @@ const CASES: [Case; 20] = [
             ],
         )],
     ),
-    // The new node's range is missing on every layer.
+    // The new node's pod CIDR is missing on every layer.
     case(
         Fault::AksScaleOut,
         &[
@@ -148,18 +148,18 @@ const CASES: [Case; 20] = [
     ),
 ];
 
-async fn healthy() -> World {
-    Deployment::example_applied().await.copy_of_world()
+async fn healthy() -> SandboxState {
+    Deployment::example_applied().await.copy_of_state()
 }
 
-fn struck(healthy: &World, fault: Fault, target: Option<&str>) -> Deployment {
+fn affected(healthy: &SandboxState, fault: Fault, target: Option<&str>) -> Deployment {
     let deployment = Deployment::of(EXAMPLE, healthy.clone());
-    deployment.strike(fault, target);
+    deployment.inject(fault, target);
     deployment
 }
 
 fn check(case: &Case, plan: &Plan) {
-    let text = told(plan);
+    let text = summary(plan);
     let (follows, direct): (Vec<_>, Vec<_>) =
         plan.changes.iter().partition(|change| change.caused_by.is_some());
     let mut found: Vec<(String, Vec<String>)> = direct
@@ -170,8 +170,8 @@ fn check(case: &Case, plan: &Plan) {
         })
         .collect();
     found.sort();
-    assert_eq!(found.len(), case.struck.len(), "{}: {text}", case.fault);
-    for ((address, fields), (expected, expected_fields)) in found.iter().zip(case.struck) {
+    assert_eq!(found.len(), case.affected.len(), "{}: {text}", case.fault);
+    for ((address, fields), (expected, expected_fields)) in found.iter().zip(case.affected) {
         assert_eq!(address, expected, "{}: {text}", case.fault);
         assert!(expected_fields.is_empty() || fields == expected_fields, "{}: {text}", case.fault);
     }
@@ -188,44 +188,48 @@ fn check(case: &Case, plan: &Plan) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_is_named_and_mended() {
+async fn every_fault_is_reported_and_repaired() {
     let healthy = healthy().await;
     let expected = canonical_state(&healthy);
     for case in &CASES {
-        let deployment = struck(&healthy, case.fault, None);
-        let look = RefreshOptions { deep: case.deep, ..RefreshOptions::default() };
-        check(case, &deployment.look(&look).await.plan);
-        let applied = deployment.apply(&look).await;
+        let deployment = affected(&healthy, case.fault, None);
+        let options = RefreshOptions { deep: case.deep, ..RefreshOptions::default() };
+        check(case, &deployment.refresh_and_plan(&options).await.plan);
+        let applied = deployment.apply(&options).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "{}", case.fault);
-        assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty(), "{}", case.fault);
+        assert!(
+            deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty(),
+            "{}",
+            case.fault
+        );
         if case.fault != Fault::AksScaleOut {
-            let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
+            let differing = differences(&expected, &canonical_state(&deployment.copy_of_state()));
             assert_eq!(differing, Vec::<String>::new(), "{}", case.fault);
         }
     }
 }
 
-/// The newest node goes; what pointed at it goes from every layer.
+/// The newest node is deleted, and every layer drops the routes to it.
 #[tokio::test(start_paused = true)]
-async fn a_node_that_left_takes_its_routes_along() {
-    let deployment = struck(&healthy().await, Fault::AksScaleIn, None);
+async fn routes_of_a_deleted_node_are_deleted() {
+    let deployment = affected(&healthy().await, Fault::AksScaleIn, None);
     let plan = deployment.plan().await;
-    let text = told(&plan);
+    let text = summary(&plan);
     assert_eq!(plan.changes.len(), 5, "{text}");
     assert!(!text.contains("managed-cluster"), "{text}");
     deployment.iterate().await;
     assert!(deployment.plan().await.is_empty());
 }
 
-/// Without its mark nothing of an object is certain: only a word helps.
+/// Without its ownership tags an object is foreign until it is adopted.
 #[tokio::test(start_paused = true)]
-async fn lost_marks_wait_for_an_adoption() {
+async fn objects_without_ownership_tags_need_adoption() {
     let address = "route-table/cluster/stargate-workers-rt";
     let healthy = healthy().await;
-    let deployment = struck(&healthy, Fault::TagRemoved, None);
+    let deployment = affected(&healthy, Fault::TagRemoved, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", told(&plan));
-    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.to_string(), address);
     assert!(
         blocked.failure.remedy.contains(&format!("--adopt {address}")),
@@ -240,20 +244,20 @@ async fn lost_marks_wait_for_an_adoption() {
     assert_eq!(adopted.outcomes.len(), 1);
     assert!(deployment.plan().await.is_empty());
     let differing =
-        differences(&canonical_state(&healthy), &canonical_state(&deployment.copy_of_world()));
+        differences(&canonical_state(&healthy), &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_put_there_is_left_alone() {
-    let deployment = struck(&healthy().await, Fault::ForeignObject, None);
-    let foreign = canonical_state(&deployment.copy_of_world());
+async fn foreign_objects_are_not_changed() {
+    let deployment = affected(&healthy().await, Fault::ForeignObject, None);
+    let foreign = canonical_state(&deployment.copy_of_state());
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", told(&plan));
-    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert!(blocked.failure.remedy.contains("--adopt"), "{}", blocked.failure.remedy);
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
-    let differing = differences(&foreign, &canonical_state(&deployment.copy_of_world()));
+    let differing = differences(&foreign, &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
     let address = blocked.address.to_string();
     assert_eq!(
@@ -264,11 +268,11 @@ async fn what_somebody_else_put_there_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_is_off_is_for_its_owner_to_start() {
-    let deployment = struck(&healthy().await, Fault::RouterOffline, None);
+async fn a_powered_off_router_must_be_started_by_its_owner() {
+    let deployment = affected(&healthy().await, Fault::RouterOffline, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Differs, "{}", told(&plan));
-    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(plan.standing(), PlanStatus::Differs, "{}", summary(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.name, "stargate-aks-e2e-2-dc-router");
     assert!(blocked.failure.remedy.contains("start the machine"), "{}", blocked.failure.remedy);
     assert!(plan.changes.is_empty() && plan.gaps.iter().all(|gap| gap.explained));
@@ -276,10 +280,10 @@ async fn a_router_that_is_off_is_for_its_owner_to_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
-    let deployment = struck(&healthy().await, Fault::AksPodCidrCollision, None);
+    let deployment = affected(&healthy().await, Fault::AksPodCidrCollision, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", told(&plan));
-    let [finding] = &plan.findings[..] else { panic!("{}", told(&plan)) };
+    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", summary(&plan));
+    let [finding] = &plan.findings[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(finding.severity, Severity::Error);
     assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
     assert!(!finding.failure.remedy.is_empty());
@@ -288,73 +292,73 @@ async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     assert_eq!(deployment.writes(), writes);
 }
 
-/// A source that does not answer hides its objects; nothing of it is deleted,
-/// made again or taken for gone.
+/// If a source is down, its objects are unknown: none is deleted, created again or regarded as
+/// deleted.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_deleted_from_ignorance() {
+async fn unknown_objects_are_not_deleted() {
     let healthy = healthy().await;
     for api in Api::ALL {
-        let deployment = struck(&healthy, Fault::SourceDown, Some(api.as_str()));
+        let deployment = affected(&healthy, Fault::SourceDown, Some(api.as_str()));
         let plan = deployment.plan().await;
-        assert_eq!(plan.standing(), PlanStatus::Unknown, "{api}: {}", told(&plan));
+        assert_eq!(plan.standing(), PlanStatus::Unknown, "{api}: {}", summary(&plan));
         assert!(plan.unexplained_gaps().count() > 0, "{api}");
         let none = plan.changes.is_empty() && plan.deferred.is_empty() && plan.blocked.is_empty();
-        assert!(none, "{api}: {}", told(&plan));
+        assert!(none, "{api}: {}", summary(&plan));
         let writes = deployment.writes();
         let ending = deployment.apply(&RefreshOptions::default()).await.ending;
         assert!(matches!(ending, ApplyStatus::Partial { .. }), "{api}: {ending:?}");
         assert_eq!(deployment.writes(), writes, "{api}");
-        // Not even where everything is to go.
-        let destroy = deployment.look(&RefreshOptions::destroying()).await.plan;
+        // Not even by a destroy.
+        let destroy = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
         assert!(destroy.unexplained_gaps().count() > 0, "{api}");
-        deployment.strike(Fault::SourceDown, Some("none"));
+        deployment.inject(Fault::SourceDown, Some("none"));
         assert!(deployment.plan().await.is_empty(), "{api}");
     }
 }
 
-/// Both routers can be struck, and the one that is named is.
+/// The fault is injected into the named one of two routers.
 #[tokio::test(start_paused = true)]
-async fn a_target_is_struck() {
-    let deployment = struck(&healthy().await, Fault::MasqueradeMissing, Some(ROUTER));
+async fn a_fault_is_injected_into_the_named_target() {
+    let deployment = affected(&healthy().await, Fault::MasqueradeMissing, Some(ROUTER));
     let plan = deployment.plan().await;
-    assert_eq!(told(&plan), format!("~ router-host/cluster/{ROUTER} [masquerade]"));
+    assert_eq!(summary(&plan), format!("~ router-host/cluster/{ROUTER} [masquerade]"));
 }
 
-/// The field shows what stands there now, whoever wrote it.
+/// The change shows the current value of the field, independent of the manager that wrote it.
 #[tokio::test(start_paused = true)]
-async fn a_field_that_another_manager_took_shows_its_value() {
-    let deployment = struck(&healthy().await, Fault::ServerRouterIpHostname, None);
+async fn a_field_of_another_manager_shows_its_current_value() {
+    let deployment = affected(&healthy().await, Fault::ServerRouterIpHostname, None);
     let plan = deployment.plan().await;
     let field = &plan.changes[0].differences[0];
     assert_eq!(field.before, Some("stargate-aks-e2e-2-worker-1-router".into()));
 }
 
-/// A kernel route with another protocol number is somebody else's: it is told
-/// before anything is touched, and the rest goes on.
+/// A kernel route with another protocol number is foreign. It is reported before anything is
+/// changed, and the rest is applied.
 #[tokio::test(start_paused = true)]
-async fn a_kernel_route_of_somebody_else_blocks_its_router_alone() {
+async fn a_foreign_kernel_route_blocks_only_its_router() {
     let deployment = Deployment::example_applied().await;
     let router = "stargate-aks-e2e-2-dc-router";
     let theirs = |protocol: u8| {
-        deployment.world.change(|world, _| {
-            let routes = &mut world.hosts.get_mut(router).unwrap().kernel.routes;
+        deployment.sandbox.change(|sandbox, _| {
+            let routes = &mut sandbox.hosts.get_mut(router).unwrap().kernel.routes;
             let route = routes.iter_mut().find(|it| it.destination.prefix_len() == 24).unwrap();
             route.protocol = protocol;
             route.destination
         })
     };
     let prefix = theirs(4);
-    deployment.strike(Fault::RouteMissing, None);
+    deployment.inject(Fault::RouteMissing, None);
     let plan = deployment.plan().await;
-    let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
+    let [blocked] = plan.blocked.as_slice() else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.failure.code, Code::ForeignKernelRoute);
     assert!(blocked.failure.message.contains(&format!("{prefix} ")), "{}", blocked.failure.message);
     assert!(blocked.failure.message.contains("proto 4"), "{}", blocked.failure.message);
     let applied = deployment.apply(&RefreshOptions::default()).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked, "{}", failures(&applied).join("\n"));
-    assert!(deployment.plan().await.changes.is_empty(), "the route table was mended");
-    deployment.world.change(|world, _| {
-        let routes = &mut world.hosts.get_mut(router).unwrap().kernel.routes;
+    assert!(deployment.plan().await.changes.is_empty(), "the route table was repaired");
+    deployment.sandbox.change(|sandbox, _| {
+        let routes = &mut sandbox.hosts.get_mut(router).unwrap().kernel.routes;
         routes.retain(|it| it.protocol != 4);
     });
     deployment.iterate().await;

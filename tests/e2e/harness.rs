@@ -1,7 +1,6 @@
-//! A deployment in memory: a world, and the real clients without a wire.
+//! An in-memory deployment: a sandbox, and the real clients with an in-memory transport.
 //!
-//! Time is tokio's paused one, so that waiting costs nothing; the world's clock
-//! follows it.
+//! Time is tokio's paused clock, so that waiting is free. The sandbox's clock follows it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,27 +27,27 @@ use stargate::refresh::Scope;
 use stargate::resource::{Address, Owner};
 use stargate::sandbox::faults::{self, Fault};
 use stargate::sandbox::transport::{InMemory, kube_service};
-use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
 use stargate::topology::names::SubscriptionId;
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
-/// A datacenter of VMs and one of machines that are there already.
+/// A datacenter of VMs and one of existing machines.
 pub(crate) const TWO_DATACENTERS: &str = include_str!("two_datacenters.toml");
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
-/// A topology and the world that it is applied to.
+/// A topology and the sandbox that it is applied to.
 pub(crate) struct Deployment {
-    pub(crate) world: SharedWorld,
+    pub(crate) sandbox: SharedSandbox,
     pub(crate) topology: Topology,
-    pub(crate) doors: Clients,
+    pub(crate) clients: Clients,
     pub(crate) stop: StopSignal,
 }
 
-/// How a plan is asked for.
+/// The options of a refresh and plan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RefreshOptions {
     pub(crate) deep: bool,
@@ -59,17 +58,17 @@ pub(crate) struct RefreshOptions {
 }
 
 impl RefreshOptions {
-    /// At the workers' hosts too.
+    /// Also reads the workers' hosts.
     pub(crate) fn deep() -> Self {
         Self { deep: true, ..Self::default() }
     }
 
-    /// To take everything away.
+    /// Plans a destroy.
     pub(crate) fn destroying() -> Self {
         Self { destroying: true, ..Self::default() }
     }
 
-    /// Taking over one object.
+    /// Adopts one object.
     pub(crate) fn adopting(address: &str) -> Self {
         let adopt = BTreeSet::from([address.parse().unwrap()]);
         Self { adopt, ..Self::default() }
@@ -77,109 +76,109 @@ impl RefreshOptions {
 }
 
 impl Deployment {
-    /// The example, and nothing there yet.
+    /// The example topology with an empty sandbox.
     pub(crate) fn example() -> Self {
-        Self::of(EXAMPLE, World::new(1))
+        Self::of(EXAMPLE, SandboxState::new(1))
     }
 
-    /// The example, applied.
+    /// The example topology, applied.
     pub(crate) async fn example_applied() -> Self {
         let deployment = Self::example();
         deployment.iterate().await;
         deployment
     }
 
-    /// A topology onto a world.
-    pub(crate) fn of(text: &str, world: World) -> Self {
-        Self::at(text, world, "2026-01-02T03:04:05Z".parse().unwrap())
+    /// A topology with a given sandbox.
+    pub(crate) fn of(text: &str, sandbox: SandboxState) -> Self {
+        Self::at(text, sandbox, "2026-01-02T03:04:05Z".parse().unwrap())
     }
 
-    /// A topology onto a world, from a time on.
-    pub(crate) fn at(text: &str, mut world: World, from: Timestamp) -> Self {
+    /// A topology with a given sandbox and start time.
+    pub(crate) fn at(text: &str, mut sandbox: SandboxState, from: Timestamp) -> Self {
         let topology = topology(text);
-        world.seed(&topology);
-        Self::share(topology, SharedWorld::with_clock(world, Arc::new(clock(from))))
+        sandbox.seed(&topology);
+        Self::share(topology, SharedSandbox::with_clock(sandbox, Arc::new(clock(from))))
     }
 
-    /// Another topology onto the same world.
+    /// Another topology with the same sandbox.
     pub(crate) fn edited(&self, text: &str) -> Self {
         let topology = topology(text);
-        self.world.change(|world, _| world.seed(&topology));
-        Self::share(topology, self.world.clone())
+        self.sandbox.change(|sandbox, _| sandbox.seed(&topology));
+        Self::share(topology, self.sandbox.clone())
     }
 
-    fn share(topology: Topology, world: SharedWorld) -> Self {
-        let doors = doors(&world, &topology);
-        Self { world, topology, doors, stop: StopSignal::default() }
+    fn share(topology: Topology, sandbox: SharedSandbox) -> Self {
+        let clients = clients(&sandbox, &topology);
+        Self { sandbox, topology, clients, stop: StopSignal::default() }
     }
 
-    /// A copy of the world as it is.
-    pub(crate) fn copy_of_world(&self) -> World {
-        self.world.read(Clone::clone)
+    /// A copy of the sandbox's state.
+    pub(crate) fn copy_of_state(&self) -> SandboxState {
+        self.sandbox.read(Clone::clone)
     }
 
-    /// What is read and planned.
-    pub(crate) fn scope(&self, look: &RefreshOptions) -> Scope<'_> {
+    /// The scope and options of a refresh and plan.
+    pub(crate) fn scope(&self, options: &RefreshOptions) -> Scope<'_> {
         let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
         scope.options = PlanOptions {
-            deep: look.deep,
-            destroy: look.destroying,
-            adopt: look.adopt.clone(),
-            worker_request: look.worker_request.clone(),
-            allow_loss: look.allow_loss,
+            deep: options.deep,
+            destroy: options.destroying,
+            adopt: options.adopt.clone(),
+            worker_request: options.worker_request.clone(),
+            allow_loss: options.allow_loss,
         };
         scope
     }
 
-    /// Reads the world and plans.
-    pub(crate) async fn look(&self, look: &RefreshOptions) -> Planned {
-        let scope = self.scope(look);
-        let clock = clock(self.world.now());
-        let clients = self.doors.read_only();
+    /// Refreshes and plans.
+    pub(crate) async fn refresh_and_plan(&self, options: &RefreshOptions) -> Planned {
+        let scope = self.scope(options);
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
         Pipeline { clients: &clients, scope: &scope, now: &clock }.run().await
     }
 
-    /// Reads live state for a plan.
+    /// Refreshes the live state for a plan.
     pub(crate) async fn read(&self, scope: &Scope<'_>) -> Reading {
-        let clock = clock(self.world.now());
-        let clients = self.doors.read_only();
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
         Pipeline { clients: &clients, scope, now: &clock }.read().await
     }
 
-    /// A plan at first glance.
+    /// A plan with default options.
     pub(crate) async fn plan(&self) -> Plan {
-        self.look(&RefreshOptions::default()).await.plan
+        self.refresh_and_plan(&RefreshOptions::default()).await.plan
     }
 
-    /// Plans and applies, approving only what the first plan shows.
-    pub(crate) async fn apply(&self, look: &RefreshOptions) -> Applied {
-        let planned = self.look(look).await;
-        self.apply_planned(look, planned, &Quiet).await
+    /// Plans and applies, approving only the changes of the first plan.
+    pub(crate) async fn apply(&self, options: &RefreshOptions) -> Applied {
+        let planned = self.refresh_and_plan(options).await;
+        self.apply_planned(options, planned, &IgnoreProgress).await
     }
 
-    /// Goes on from a plan.
+    /// Continues from a plan.
     pub(crate) async fn apply_planned(
         &self,
-        look: &RefreshOptions,
+        options: &RefreshOptions,
         planned: Planned,
         reporter: &dyn Reporter,
     ) -> Applied {
-        let scope = self.scope(look);
-        let clock = clock(self.world.now());
-        let clients = self.doors.read_only();
+        let scope = self.scope(options);
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
         let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
         apply(&self.context(pipeline, reporter), planned, &|_: &Plan| false).await
     }
 
-    /// Executes a kept plan once.
+    /// Executes a saved plan once.
     pub(crate) async fn apply_once(&self, plan: &Plan) -> Applied {
         let scope = self.scope(&RefreshOptions::default());
-        let clock = clock(self.world.now());
-        let clients = self.doors.read_only();
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
         let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
         let planned = Planned { plan: plan.clone(), ..pipeline.run().await };
-        apply_once(&self.context(pipeline, &Quiet), planned).await
+        apply_once(&self.context(pipeline, &IgnoreProgress), planned).await
     }
 
     fn context<'a>(
@@ -187,13 +186,13 @@ impl Deployment {
         pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
     ) -> ApplyContext<'a> {
-        ApplyContext { pipeline, clients: &self.doors, reporter, stop: self.stop.clone() }
+        ApplyContext { pipeline, clients: &self.clients, reporter, stop: self.stop.clone() }
     }
 
-    /// Applies, and makes sure that nothing is left to do.
+    /// Applies, and asserts that no changes are left.
     pub(crate) async fn iterate(&self) -> Applied {
         let applied = self.apply(&RefreshOptions::default()).await;
-        let left = applied.remaining.as_ref().map(told).unwrap_or_default();
+        let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
         assert_eq!(
             applied.ending,
             ApplyStatus::Converged,
@@ -203,14 +202,14 @@ impl Deployment {
         applied
     }
 
-    /// Breaks something.
-    pub(crate) fn strike(&self, fault: Fault, target: Option<&str>) -> String {
-        self.world.change(|world, now| faults::inject(world, fault, target, now)).unwrap()
+    /// Injects a fault.
+    pub(crate) fn inject(&self, fault: Fault, target: Option<&str>) -> String {
+        self.sandbox.change(|sandbox, now| faults::inject(sandbox, fault, target, now)).unwrap()
     }
 
-    /// How many requests so far meant to change something, hosts included.
+    /// The number of requests so far that may change something, including hosts.
     pub(crate) fn writes(&self) -> u64 {
-        self.world.read(|world| world.log.writes())
+        self.sandbox.read(|sandbox| sandbox.log.writes())
     }
 }
 
@@ -218,15 +217,15 @@ fn topology(text: &str) -> Topology {
     load_text("stargate.toml", text).unwrap_or_else(|errors| panic!("{errors:#?}")).topology
 }
 
-/// A clock that goes on with tokio's.
+/// A clock that follows tokio's.
 fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let start = tokio::time::Instant::now();
     move || from + SignedDuration::try_from(start.elapsed()).unwrap()
 }
 
-fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
+fn clients(sandbox: &SharedSandbox, topology: &Topology) -> Clients {
     let requests = RequestCount::default();
-    let wire = Arc::new(InMemory::new(world.clone()));
+    let wire = Arc::new(InMemory::new(sandbox.clone()));
     Clients {
         kubeconfig: None,
         azure: Arc::new(ArmClient::new(
@@ -244,26 +243,29 @@ fn doors(world: &SharedWorld, topology: &Topology) -> Clients {
             Limits::unlimited(),
             requests.clone(),
         )),
-        cluster: Arc::new(PassThrough { world: world.clone(), requests: requests.clone() }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
+        cluster: Arc::new(InMemoryConnector {
+            sandbox: sandbox.clone(),
+            requests: requests.clone(),
+        }),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox.clone()))),
         requests,
     }
 }
 
 #[derive(Debug)]
-struct PassThrough {
-    world: SharedWorld,
+struct InMemoryConnector {
+    sandbox: SharedSandbox,
     requests: RequestCount,
 }
 
 #[async_trait]
-impl ClusterConnector for PassThrough {
+impl ClusterConnector for InMemoryConnector {
     async fn connect(
         &self,
         _kubeconfig: &str,
         owner: Owner,
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
-        let service = kube_service(self.world.clone());
+        let service = kube_service(self.sandbox.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
             .with_layer(&RequestLayer::new(RequestPolicy::new(
                 Api::Kubernetes,
@@ -276,15 +278,15 @@ impl ClusterConnector for PassThrough {
     }
 }
 
-/// Hears nothing.
-pub(crate) struct Quiet;
+/// Ignores progress.
+pub(crate) struct IgnoreProgress;
 
-impl Reporter for Quiet {
+impl Reporter for IgnoreProgress {
     fn event(&self, _event: &Event) {}
 }
 
-/// A plan in a few lines.
-pub(crate) fn told(plan: &Plan) -> String {
+/// A summary of a plan.
+pub(crate) fn summary(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for change in &plan.changes {
         let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
@@ -321,7 +323,7 @@ pub(crate) fn told(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// The steps of an apply that did not come to an end.
+/// The steps of an apply that did not succeed.
 pub(crate) fn failures(applied: &Applied) -> Vec<String> {
     let well = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::UpToDate);
     applied

@@ -1,4 +1,4 @@
-//! Killed anywhere, the next apply brings the same world about.
+//! After a kill at any point, the next apply produces the same state.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -6,85 +6,85 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stargate::apply::ApplyStatus;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
-use stargate::sandbox::{SharedWorld, World};
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 
-/// A world as a kill at that moment leaves it.
+/// The state that a kill at this point leaves behind.
 #[derive(Debug, Clone)]
-pub(crate) struct Moment {
+pub(crate) struct KillPoint {
     pub(crate) effect: String,
-    pub(crate) world: World,
+    pub(crate) sandbox: SandboxState,
     pub(crate) time: Timestamp,
 }
 
-/// Keeps the world as it is around each effect.
+/// Records the state around each effect.
 #[derive(Debug)]
 struct Recorder {
-    world: OnceLock<SharedWorld>,
+    sandbox: OnceLock<SharedSandbox>,
     after: bool,
-    moments: Mutex<Vec<Moment>>,
+    kill_points: Mutex<Vec<KillPoint>>,
 }
 
 impl Recorder {
-    fn keep(&self, effect: &Call) {
-        let Some(world) = self.world.get().filter(|_| effect.writes()) else { return };
-        let moment = Moment {
+    fn record(&self, effect: &Call) {
+        let Some(sandbox) = self.sandbox.get().filter(|_| effect.writes()) else { return };
+        let moment = KillPoint {
             effect: format!("{effect:?}"),
-            world: world.read(Clone::clone),
-            time: world.now(),
+            sandbox: sandbox.read(Clone::clone),
+            time: sandbox.now(),
         };
-        self.moments.lock().unwrap().push(moment);
+        self.kill_points.lock().unwrap().push(moment);
     }
 }
 
 impl FaultInjector for Recorder {
     fn before(&self, effect: &Call) -> Disposition {
         if !self.after {
-            self.keep(effect);
+            self.record(effect);
         }
         Disposition::Pass
     }
 
     fn after(&self, effect: &Call) -> Delivery {
         if self.after {
-            self.keep(effect);
+            self.record(effect);
         }
         Delivery::Deliver
     }
 }
 
-/// The world around each effect of the example's first apply, and after it.
-pub(crate) async fn moments(after: bool) -> (Vec<Moment>, Value) {
+/// The states around each effect of the example's first apply, and the final state.
+pub(crate) async fn kill_points(after: bool) -> (Vec<KillPoint>, Value) {
     let deployment = Deployment::example();
     let recorder =
-        Arc::new(Recorder { world: OnceLock::new(), after, moments: Mutex::new(Vec::new()) });
-    recorder.world.set(deployment.world.clone()).unwrap();
-    deployment.world.set_interceptor(Some(recorder.clone()));
+        Arc::new(Recorder { sandbox: OnceLock::new(), after, kill_points: Mutex::new(Vec::new()) });
+    recorder.sandbox.set(deployment.sandbox.clone()).unwrap();
+    deployment.sandbox.set_fault_injector(Some(recorder.clone()));
     deployment.iterate().await;
-    let moments = std::mem::take(&mut *recorder.moments.lock().unwrap());
-    (moments, canonical_state(&deployment.copy_of_world()))
+    let kill_points = std::mem::take(&mut *recorder.kill_points.lock().unwrap());
+    (kill_points, canonical_state(&deployment.copy_of_state()))
 }
 
-async fn each_moment_leads_to_the_same_world(after: bool) {
-    let (moments, expected) = moments(after).await;
-    assert!(moments.len() > 100, "only {} effects", moments.len());
+async fn assert_each_kill_converges(after: bool) {
+    let (kill_points, expected) = kill_points(after).await;
+    assert!(kill_points.len() > 100, "only {} effects", kill_points.len());
     let mut troubles = Vec::new();
-    for (index, moment) in moments.into_iter().enumerate() {
-        // Every other time nobody comes back before keys and tokens have lapsed.
+    for (index, moment) in kill_points.into_iter().enumerate() {
+        // In every other case the next apply starts only after keys and tokens have expired.
         let pause = SignedDuration::from_secs(if index % 2 == 0 { 1 } else { 2 * 60 * 60 });
-        let deployment = Deployment::at(EXAMPLE, moment.world, moment.time + pause);
+        let deployment = Deployment::at(EXAMPLE, moment.sandbox, moment.time + pause);
         let applied = deployment.apply(&RefreshOptions::default()).await;
-        let plan = deployment.look(&RefreshOptions::deep()).await.plan;
-        let differing = differences(&expected, &canonical_state(&deployment.copy_of_world()));
+        let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+        let differing = differences(&expected, &canonical_state(&deployment.copy_of_state()));
         if applied.ending != ApplyStatus::Converged || !plan.is_empty() || !differing.is_empty() {
             troubles.push(format!(
                 "after effect {index}, {}: {:?}\n  {}\n  plan: {}\n  {}",
                 moment.effect,
                 applied.ending,
                 failures(&applied).join("\n  "),
-                told(&plan),
+                summary(&plan),
                 differing.join("\n  "),
             ));
         }
@@ -93,11 +93,11 @@ async fn each_moment_leads_to_the_same_world(after: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn killed_before_each_effect() {
-    each_moment_leads_to_the_same_world(false).await;
+async fn a_kill_before_any_effect_converges() {
+    assert_each_kill_converges(false).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn killed_after_each_effect() {
-    each_moment_leads_to_the_same_world(true).await;
+async fn a_kill_after_any_effect_converges() {
+    assert_each_kill_converges(true).await;
 }

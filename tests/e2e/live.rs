@@ -1,6 +1,6 @@
-//! What Goldpinger measured in the sandbox, held against the tables. Packets
-//! are carried there by the world's own state, and the tables are walked with
-//! what was read of it, so that each checks the other.
+//! Compares Goldpinger's measurements in the sandbox with the connectivity model. The sandbox
+//! forwards packets by its own state, and the model by the facts that were read from it, so each
+//! validates the other.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use stargate::inventory::{Measurement, PingFailure, Pinged};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
@@ -19,33 +19,33 @@ use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 const WORKER: &str = "stargate-aks-e2e-2-worker-1";
 
-async fn healthy() -> World {
-    Deployment::example_applied().await.copy_of_world()
+async fn healthy() -> SandboxState {
+    Deployment::example_applied().await.copy_of_state()
 }
 
-async fn ask(planned: &Planned, model: &PathModel) -> Result<Measurement, Unmeasured> {
+async fn measure_once(planned: &Planned, model: &PathModel) -> Result<Measurement, Unmeasured> {
     let access = planned.observation.cluster_access().ok_or(Unmeasured::NoCluster)?;
     measure(access.client.as_ref(), None, |pods| by_nearness(model, pods)).await
 }
 
 async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {
-    let planned = deployment.look(&RefreshOptions::deep()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::deep()).await;
     let model = model(deployment, &planned, &IntermediateState::Observed);
-    let measurement = ask(&planned, &model).await.unwrap();
+    let measurement = measure_once(&planned, &model).await.unwrap();
     let comparison = measurement.compare(&model);
     (measurement, comparison)
 }
 
-/// In numbers: reached, not reached, undecided, not measured, differing.
+/// The counts: reached, not reached, undecided, not measured, differing.
 fn counts(found: &Comparison) -> (u64, u64, u64, u64, u64) {
     let differing = found.differences.iter().map(|it| it.pairs).sum();
     (found.reached, found.dropped, found.undecided, found.unmeasured, differing)
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_reaches_everybody_in_a_healthy_world() {
+async fn every_pod_reaches_every_pod_in_a_healthy_network() {
     for (text, pods) in [(EXAMPLE, 4), (TWO_DATACENTERS, 7)] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
         let (measurement, found) = measured(&deployment).await;
         assert_eq!(measurement.pods.len(), pods);
@@ -54,16 +54,16 @@ async fn everybody_reaches_everybody_in_a_healthy_world() {
     }
 }
 
-/// Every fault that packets feel is felt by both in the same pairs.
+/// For every fault that affects packets, measurement and model agree on the affected pairs.
 #[tokio::test(start_paused = true)]
-async fn no_fault_is_measured_otherwise_than_the_tables_say() {
+async fn measurement_and_model_agree_on_every_fault() {
     let healthy = healthy().await;
     for fault in Fault::ALL {
         if matches!(fault, Fault::WorkerFirewall | Fault::SourceDown) {
             continue;
         }
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(*fault, None);
+        deployment.inject(*fault, None);
         let (_, found) = measured(&deployment).await;
         let differing: Vec<_> = found
             .differences
@@ -72,19 +72,20 @@ async fn no_fault_is_measured_otherwise_than_the_tables_say() {
             .collect();
         assert!(differing.is_empty(), "{fault}: {differing:#?}");
         assert!(found.reached > 0, "{fault}: {found:#?}");
-        // A pod whose address is by now of another node's range has no place.
+        // The address of this pod now belongs to another node's pod CIDR, so it cannot be assigned
+        // to a node.
         let homeless = *fault == Fault::AksPodCidrCollision;
         assert_eq!(found.strangers.len(), usize::from(homeless), "{fault}: {found:#?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_the_measurement_sees_is_a_difference() {
+async fn a_failure_that_only_the_measurement_shows_is_a_difference() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
-    deployment.strike(Fault::WorkerFirewall, Some(WORKER));
+    deployment.inject(Fault::WorkerFirewall, Some(WORKER));
     let (_, found) = measured(&deployment).await;
-    // All others to the worker's pod; its own pings and its answers pass. What
-    // it measured is not known, since it did not answer the pod that was asked.
+    // All other pods to the worker's pod; its own pings and their replies pass. Its measurements
+    // are unknown, because it did not answer the pod that was asked.
     assert_eq!(counts(&found), (9, 0, 0, 4, 3));
     assert!(found.is_broken());
     let failed = Pinged::Failed(PingFailure::TimedOut);
@@ -98,13 +99,13 @@ async fn what_only_the_measurement_sees_is_a_difference() {
     assert_eq!(silent, [WORKER]);
 }
 
-/// Pings of before a break say that it works, and the tables that it does not.
+/// Pings from before a fault succeed, but the model predicts drops.
 #[tokio::test(start_paused = true)]
-async fn what_only_the_tables_see_is_a_difference_with_its_fact() {
+async fn a_failure_that_only_the_model_shows_is_a_difference_with_its_cause() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     let (before, _) = measured(&deployment).await;
-    deployment.strike(Fault::RouteMissing, None);
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    deployment.inject(Fault::RouteMissing, None);
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let found = before.compare(&model(&deployment, &planned, &IntermediateState::Observed));
     assert_eq!(counts(&found), (12, 0, 0, 0, 4));
     assert_eq!(found.differences.len(), 1, "one fact");
@@ -112,26 +113,26 @@ async fn what_only_the_tables_see_is_a_difference_with_its_fact() {
     assert_eq!(difference.measured, Pinged::Reached);
     let resource = difference.resource.as_ref().unwrap().to_string();
     assert_eq!(resource, "route-table/cluster/stargate-workers-rt");
-    // What workers ask comes from the router, and needs no such route.
+    // Connections from workers come from the router, and need no such route.
     assert_eq!(difference.sites, [(0, 1)].into());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_placed_or_read_is_told() {
+async fn unassignable_pods_and_read_errors_are_reported() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     let (mut measurement, _) = measured(&deployment).await;
-    let nobody = "10.99.0.7".parse().unwrap();
+    let unused = "10.99.0.7".parse().unwrap();
     let known = measurement.pods[0].address.unwrap();
-    measurement.pings.insert((nobody, known), Pinged::Reached);
+    measurement.pings.insert((unused, known), Pinged::Reached);
     let moved = measurement.pods[1].name.clone();
     measurement.pods[1].node = "another-node".to_owned();
-    deployment.strike(Fault::SourceDown, Some("tailscale"));
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    deployment.inject(Fault::SourceDown, Some("tailscale"));
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let found = measurement.compare(&model(&deployment, &planned, &IntermediateState::Observed));
     assert_eq!(found.strangers.len(), 2, "{:#?}", found.strangers);
-    let stranger = found.strangers.iter().find(|it| it.address == nobody).unwrap();
-    assert_eq!((&stranger.pod, stranger.taken_for), (&None, None));
-    let other = found.strangers.iter().find(|it| it.address != nobody).unwrap();
+    let unknown = found.strangers.iter().find(|it| it.address == unused).unwrap();
+    assert_eq!((&unknown.pod, unknown.taken_for), (&None, None));
+    let other = found.strangers.iter().find(|it| it.address != unused).unwrap();
     assert_eq!(other.pod.as_ref().unwrap().name, moved);
     assert!(other.taken_for.is_some());
     assert!(found.undecided > 0 && found.has_gaps() && !found.is_broken());
@@ -139,38 +140,38 @@ async fn what_cannot_be_placed_or_read_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_goldpinger_the_reason_is_told() {
+async fn a_missing_goldpinger_is_reported() {
     let without = EXAMPLE.replace("[network]\n", "[network]\ngoldpinger = false\n");
-    let deployment = Deployment::of(&without, World::new(1));
+    let deployment = Deployment::of(&without, SandboxState::new(1));
     deployment.iterate().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
-    let error = ask(&planned, &model).await.unwrap_err();
+    let error = measure_once(&planned, &model).await.unwrap_err();
     assert_eq!(Failure::from(&error).code, Code::GoldpingerMissing);
-    deployment.strike(Fault::SourceDown, Some("kubernetes"));
-    let error = ask(&planned, &model).await.unwrap_err();
+    deployment.inject(Fault::SourceDown, Some("kubernetes"));
+    let error = measure_once(&planned, &model).await.unwrap_err();
     assert_eq!(Failure::from(&error).code, Code::ServiceUnavailable, "{error}");
-    let planned = deployment.look(&RefreshOptions::default()).await;
-    assert_eq!(ask(&planned, &model).await.unwrap_err(), Unmeasured::NoCluster);
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    assert_eq!(measure_once(&planned, &model).await.unwrap_err(), Unmeasured::NoCluster);
 }
 
-/// A measurement takes one list and one question; other looks take none.
+/// A measurement takes one list and one proxied request. Other refreshes make neither.
 #[tokio::test(start_paused = true)]
 async fn a_measurement_takes_two_requests() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
-    let count = || deployment.doors.requests.by_api().values().sum::<u64>();
+    let count = || deployment.clients.requests.by_api().values().sum::<u64>();
     let before = count();
-    ask(&planned, &model).await.unwrap();
+    measure_once(&planned, &model).await.unwrap();
     assert_eq!(count() - before, 2);
 }
 
-/// Does not let requests through to pods of these names.
+/// Blocks requests to the pods of these names.
 #[derive(Debug)]
-struct Mute(Vec<String>);
+struct UnreachablePods(Vec<String>);
 
-impl FaultInjector for Mute {
+impl FaultInjector for UnreachablePods {
     fn before(&self, effect: &Call) -> Disposition {
         match effect {
             Call::Request { path, .. } if self.0.iter().any(|name| path.contains(name)) => {
@@ -186,21 +187,21 @@ impl FaultInjector for Mute {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_does_not_answer_is_passed_over() {
+async fn a_pod_that_does_not_answer_is_skipped() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
-    let first = ask(&planned, &model).await.unwrap();
+    let first = measure_once(&planned, &model).await.unwrap();
     let on_aks = first.pods.iter().find(|pod| pod.name == first.asked).unwrap();
     assert!(on_aks.node.starts_with("aks-"), "the nearest to the API server: {}", on_aks.node);
-    let mute = Arc::new(Mute(vec![first.asked.clone()]));
-    deployment.world.set_interceptor(Some(mute));
-    let second = ask(&planned, &model).await.unwrap();
+    let mute = Arc::new(UnreachablePods(vec![first.asked.clone()]));
+    deployment.sandbox.set_fault_injector(Some(mute));
+    let second = measure_once(&planned, &model).await.unwrap();
     assert_ne!(first.asked, second.asked);
     assert_eq!(first.pings, second.pings);
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
-    deployment.world.set_interceptor(Some(Arc::new(Mute(all))));
-    let error = ask(&planned, &model).await.unwrap_err();
+    deployment.sandbox.set_fault_injector(Some(Arc::new(UnreachablePods(all))));
+    let error = measure_once(&planned, &model).await.unwrap_err();
     assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
     let text = format!("{} gave the API server no answer (status 503)", first.asked);
     assert_eq!(error.to_string(), text);

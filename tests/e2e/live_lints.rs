@@ -1,19 +1,19 @@
-//! What only the world can tell is found at plan time, with a code and a
-//! remedy, and nothing is changed.
+//! Problems that only the live state shows are reported by the plan, with a code and a remedy, and
+//! nothing is changed.
 
 use serde_json::json;
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::PlanStatus;
 use stargate::provider::secret::Secret;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, summary};
 
-/// Changes the AKS cluster as its owner may.
+/// Changes the AKS cluster as its owner could.
 fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::Value)) {
-    deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+    deployment.sandbox.change(|sandbox, _| {
+        let SandboxState { arm, entropy, .. } = sandbox;
         let clusters = "Microsoft.ContainerService/managedClusters";
         let id = arm.list(clusters).next().unwrap().0.clone();
         arm.modify(&id, |body| change(&mut body["properties"]), &mut || entropy.next_guid());
@@ -22,9 +22,9 @@ fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::
 
 async fn refuses(deployment: &Deployment, code: Code) {
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", told(&plan));
+    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", summary(&plan));
     let found = plan.findings.iter().find(|finding| finding.failure.code == code);
-    let found = found.unwrap_or_else(|| panic!("no {code}: {}", told(&plan)));
+    let found = found.unwrap_or_else(|| panic!("no {code}: {}", summary(&plan)));
     assert!(!found.failure.remedy.is_empty());
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
@@ -67,12 +67,12 @@ async fn a_control_plane_that_is_older_than_the_workers() {
     refuses(&deployment, Code::LiveVersionSkew).await;
 }
 
-/// The route table of somebody else on the nodes' subnet is not replaced.
+/// A foreign route table on the nodes' subnet is not replaced.
 #[tokio::test(start_paused = true)]
-async fn somebody_else_s_route_table_on_the_nodes() {
+async fn a_foreign_route_table_on_the_node_subnet() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.change(|world, _| {
-        let World { arm, entropy, .. } = world;
+    deployment.sandbox.change(|sandbox, _| {
+        let SandboxState { arm, entropy, .. } = sandbox;
         let network = arm
             .list("Microsoft.Network/virtualNetworks")
             .find(|(id, _)| id.name().starts_with("aks-vnet"))
@@ -92,36 +92,36 @@ async fn somebody_else_s_route_table_on_the_nodes() {
         );
     });
     let plan = deployment.plan().await;
-    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.failure.code, Code::ForeignRouteTable);
     assert_eq!(blocked.address.to_string(), "route-table-association/cluster/aks-subnet");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
 }
 
-/// A kubeconfig of another cluster would have us work on that one.
+/// With a kubeconfig of another cluster, stargate would change that one.
 #[tokio::test(start_paused = true)]
-async fn a_kubeconfig_that_leads_elsewhere() {
+async fn a_kubeconfig_of_another_cluster() {
     let mut deployment = Deployment::example_applied().await;
     let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
         contexts: [{ name: c, context: { cluster: k, user: u } }]\n\
         clusters: [{ name: k, cluster: { server: 'https://other.example' } }]\n\
         users: [{ name: u, user: { token: t } }]\n";
-    deployment.doors.kubeconfig = Some(Secret::new(kubeconfig));
+    deployment.clients.kubeconfig = Some(Secret::new(kubeconfig));
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", told(&plan));
+    assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", summary(&plan));
     let gap = plan.unexplained_gaps().next().unwrap();
     assert_eq!(gap.failure.code, Code::KubeconfigServer);
     assert!(gap.failure.message.contains("other.example"), "{}", gap.failure.message);
-    assert!(plan.changes.is_empty(), "{}", told(&plan));
+    assert!(plan.changes.is_empty(), "{}", summary(&plan));
 }
 
-/// An object of our name in the cluster, that somebody else put there before.
+/// An object with one of stargate's names that another owner created in the cluster.
 #[tokio::test(start_paused = true)]
-async fn an_object_of_our_name_in_the_cluster() {
-    let deployment = Deployment::of(EXAMPLE, World::new(4));
+async fn a_foreign_object_with_a_name_of_stargate() {
+    let deployment = Deployment::of(EXAMPLE, SandboxState::new(4));
     deployment.iterate().await;
-    deployment.world.change(|world, _| {
-        let store = world.kubernetes.as_mut().unwrap();
+    deployment.sandbox.change(|sandbox, _| {
+        let store = sandbox.kubernetes.as_mut().unwrap();
         let object = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": { "name": "goldpinger" },
@@ -130,7 +130,7 @@ async fn an_object_of_our_name_in_the_cluster() {
         store.put(object, "kubectl", "2026-01-02T03:04:05Z").unwrap();
     });
     let plan = deployment.plan().await;
-    let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.failure.code, Code::WithoutMark);
     assert_eq!(blocked.address.to_string(), "cluster-role/cluster/goldpinger");
     let address = blocked.address.to_string();

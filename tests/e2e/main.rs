@@ -1,5 +1,5 @@
-//! The whole loop on a world in memory: topology → plan → apply → no changes →
-//! drift → mend → destroy, through the clients that talk to the real services.
+//! The complete cycle on a sandbox: topology → plan → apply → no changes → drift → repair →
+//! destroy, with the clients that access the real services.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 

@@ -1,4 +1,4 @@
-//! How long it takes until many workers have joined, in simulated time.
+//! Measures how long the join of many workers takes, in simulated time.
 //!
 //! `cargo test --test e2e makespan -- --nocapture` prints the figures.
 
@@ -9,12 +9,12 @@ use std::time::Duration;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
 use stargate::resource::{Address, Kind};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use tokio::time::Instant;
 
 use crate::harness::{Deployment, RefreshOptions, failures};
 
-/// Machines that are there already, behind one router.
+/// A topology with existing machines behind one router.
 pub(crate) fn many_workers(count: u32, rollout: &str) -> String {
     format!(
         r#"
@@ -56,10 +56,10 @@ pub(crate) fn many_workers(count: u32, rollout: &str) -> String {
     )
 }
 
-/// When each worker was begun and ended, and how long its parts took.
+/// Start and end of each worker's join, and the durations of its parts.
 #[derive(Default)]
 struct Timeline {
-    begun: Mutex<BTreeMap<Address, Instant>>,
+    started: Mutex<BTreeMap<Address, Instant>>,
     ended: Mutex<BTreeMap<Address, Instant>>,
     parts: Mutex<BTreeMap<String, Vec<u64>>>,
 }
@@ -69,7 +69,7 @@ impl Reporter for Timeline {
         let is_worker = |address: &Address| address.kind == Kind::Worker;
         match event {
             Event::StepStarted { address, .. } if is_worker(address) => {
-                self.begun.lock().unwrap().insert(address.clone(), Instant::now());
+                self.started.lock().unwrap().insert(address.clone(), Instant::now());
             }
             Event::StepFinished { address, .. } if is_worker(address) => {
                 self.ended.lock().unwrap().insert(address.clone(), Instant::now());
@@ -82,46 +82,46 @@ impl Reporter for Timeline {
     }
 }
 
-/// What was measured.
+/// The measured figures.
 struct Figures {
-    /// From the beginning of the first join to the end of the last.
+    /// From the start of the first join to the end of the last.
     makespan: Duration,
-    /// The joins, the shortest first.
+    /// The durations of the joins in ascending order.
     joins: Vec<Duration>,
-    /// How many were under way at the same time at the most.
-    widest: usize,
-    /// How many had ended when the second began.
-    before_the_second: usize,
-    /// The parts of a join, with the time that each worker took.
+    /// The maximum number of concurrent joins.
+    max_concurrent: usize,
+    /// The number of joins that had ended when the second one started.
+    ended_before_second: usize,
+    /// The parts of a join, with the durations for each worker.
     parts: BTreeMap<String, Vec<u64>>,
 }
 
 async fn measure(count: u32, rollout: &str) -> Figures {
-    let deployment = Deployment::of(&many_workers(count, rollout), World::new(7));
-    deployment.world.let_hosts_take_time();
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let deployment = Deployment::of(&many_workers(count, rollout), SandboxState::new(7));
+    deployment.sandbox.simulate_host_delays();
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let timeline = Timeline::default();
     let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timeline).await;
     assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let (begun, ended) =
-        (timeline.begun.into_inner().unwrap(), timeline.ended.into_inner().unwrap());
-    let mut joins: Vec<Duration> = begun.iter().map(|(it, at)| ended[it] - *at).collect();
+    let (started, ended) =
+        (timeline.started.into_inner().unwrap(), timeline.ended.into_inner().unwrap());
+    let mut joins: Vec<Duration> = started.iter().map(|(it, at)| ended[it] - *at).collect();
     joins.sort();
     let at_once =
-        |at: &Instant| begun.iter().filter(|(it, from)| *from <= at && ended[*it] > *at).count();
-    let mut beginnings: Vec<&Instant> = begun.values().collect();
+        |at: &Instant| started.iter().filter(|(it, from)| *from <= at && ended[*it] > *at).count();
+    let mut beginnings: Vec<&Instant> = started.values().collect();
     beginnings.sort();
     Figures {
         makespan: *ended.values().max().unwrap() - *beginnings[0],
-        widest: begun.values().map(at_once).max().unwrap(),
-        before_the_second: ended.values().filter(|at| *at <= beginnings[1]).count(),
+        max_concurrent: started.values().map(at_once).max().unwrap(),
+        ended_before_second: ended.values().filter(|at| *at <= beginnings[1]).count(),
         joins,
         parts: timeline.parts.into_inner().unwrap(),
     }
 }
 
-/// A canary, then 99 workers by 32: five joins one after another, and at most a
-/// tenth more.
+/// A canary, then 99 workers with width 32: the duration of five sequential joins plus at most a
+/// tenth.
 #[tokio::test(start_paused = true)]
 async fn makespan_of_a_hundred_workers() {
     let (count, canary, width) = (100_u32, 1_u32, 32_u32);
@@ -139,20 +139,20 @@ async fn makespan_of_a_hundred_workers() {
     println!("  {rounds} joins                  {:>6.1} s", (join * rounds).as_secs_f64());
     println!("  at most a tenth more     {:>6.1} s", bound.as_secs_f64());
     println!("  makespan                 {:>6.1} s", figures.makespan.as_secs_f64());
-    println!("  at the same time         {:>4} workers at the most", figures.widest);
+    println!("  at the same time         {:>4} workers at the most", figures.max_concurrent);
     assert_eq!(figures.joins.len(), count as usize);
     assert!(figures.makespan <= bound, "{:?} > {bound:?}", figures.makespan);
-    assert_eq!((figures.before_the_second, figures.widest), (1, width as usize));
+    assert_eq!((figures.ended_before_second, figures.max_concurrent), (1, width as usize));
     assert!(join > Duration::from_secs(60), "time passes: {join:?}");
     let installed = &figures.parts["container runtime"];
     assert_eq!((installed.len(), installed[0]), (count as usize, 40_000));
 }
 
-/// Without a canary all waves are alike.
+/// Without a canary all waves are equal.
 #[tokio::test(start_paused = true)]
 async fn makespan_without_a_canary() {
     let figures = measure(20, "canary = 0\nwidth = 10").await;
-    assert_eq!(figures.widest, 10);
+    assert_eq!(figures.max_concurrent, 10);
     let join = figures.joins[figures.joins.len() / 2];
     assert!(figures.makespan <= join.mul_f64(2.2), "{:?}: {join:?}", figures.makespan);
 }

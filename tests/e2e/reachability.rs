@@ -1,18 +1,20 @@
-//! What a plan does to who reaches whom.
+//! The effect of a plan on reachability.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::pipeline::Planned;
 use stargate::plan::impact::Reachability;
 use stargate::plan::{Change, Plan, PlanStatus};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, TWO_DATACENTERS, told};
+use crate::harness::{
+    Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, TWO_DATACENTERS, summary,
+};
 
 #[tokio::test(start_paused = true)]
-async fn mending_gains_pairs_and_loses_none() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
+async fn repairing_a_fault_gains_pairs_and_loses_none() {
+    let healthy = Deployment::example_applied().await.copy_of_state();
     for (fault, gained) in [
         (Fault::RouteMissing, 4),
         (Fault::NicForwardingOff, 4),
@@ -21,8 +23,9 @@ async fn mending_gains_pairs_and_loses_none() {
         (Fault::AksScaleOut, 4),
     ] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(fault, None);
-        let found = deployment.look(&RefreshOptions::deep()).await.plan.reachability.clone();
+        deployment.inject(fault, None);
+        let found =
+            deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.reachability.clone();
         let nodes = if fault == Fault::AksScaleOut { 5 } else { 4 };
         let all = nodes * (nodes - 1);
         assert_eq!((found.gained, found.kept), (gained, all - gained), "{fault} {found:?}");
@@ -30,15 +33,15 @@ async fn mending_gains_pairs_and_loses_none() {
     }
 }
 
-/// What cannot be known yet is neither kept nor lost.
+/// A pair whose reachability is unknown counts neither as kept nor as lost.
 #[tokio::test(start_paused = true)]
 async fn no_plan_of_an_apply_loses_pairs() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         assert_eq!(deployment.plan().await.reachability.lost, 0);
         deployment.iterate().await;
         let plan = deployment.plan().await;
-        assert_eq!(plan.reachability.pairs(), 0, "no changes, nothing to tell");
+        assert_eq!(plan.reachability.pairs(), 0, "no changes, no reachability report");
         let translated = match text.contains("\"masquerade\"") {
             true => text.replace("\"masquerade\"", "\"preserve\""),
             false => text.replace("\"preserve\"", "\"masquerade\""),
@@ -46,46 +49,46 @@ async fn no_plan_of_an_apply_loses_pairs() {
         let edited = deployment.edited(&translated);
         let plan = edited.plan().await;
         assert!(plan.reachability.kept >= 12, "{:?}", plan.reachability);
-        assert_eq!(plan.reachability.kept, plan.reachability.pairs(), "{}", told(&plan));
+        assert_eq!(plan.reachability.kept, plan.reachability.pairs(), "{}", summary(&plan));
     }
 }
 
-/// The router moves and the table that leads to it may not be changed.
+/// The router moves, but the route table that refers to it may not be changed.
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_loses_pairs_is_refused() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
+    let healthy = Deployment::example_applied().await.copy_of_state();
     let deployment = Deployment::of(EXAMPLE, healthy);
-    deployment.strike(Fault::TagRemoved, None);
+    deployment.inject(Fault::TagRemoved, None);
     let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let deployment = deployment.edited(&moved);
     let plan = deployment.plan().await;
     let found = &plan.reachability;
-    assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", told(&plan));
+    assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", summary(&plan));
     assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
     let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
-    let allowed = deployment.look(&allowing).await.plan;
+    let allowed = deployment.refresh_and_plan(&allowing).await.plan;
     assert_eq!(allowed.reachability.lost, found.lost);
     assert!(!allowed.reachability.is_refused());
 }
 
-/// What the first plan did not lose no later round may.
+/// No later iteration may lose pairs that the first plan did not lose.
 #[tokio::test(start_paused = true)]
-async fn a_later_round_that_would_lose_pairs_is_not_begun() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
+async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
+    let healthy = Deployment::example_applied().await.copy_of_state();
     let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     for (loss_allowed, code) in [(false, Code::ReachabilityLost), (true, Code::PartlyApplied)] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(Fault::TagRemoved, None);
-        deployment.strike(Fault::MssClampMissing, None);
+        deployment.inject(Fault::TagRemoved, None);
+        deployment.inject(Fault::MssClampMissing, None);
         let deployment = deployment.edited(&moved);
         let options = RefreshOptions { allow_loss: loss_allowed, ..RefreshOptions::default() };
-        let planned = deployment.look(&options).await;
+        let planned = deployment.refresh_and_plan(&options).await;
         assert_eq!(planned.plan.reachability.is_refused(), !loss_allowed);
         let plan = only_the_clamp(&planned.plan);
-        assert_eq!(plan.changes.len(), 1, "{}", told(&plan));
+        assert_eq!(plan.changes.len(), 1, "{}", summary(&plan));
         let planned = Planned { plan, ..planned };
-        let applied = deployment.apply_planned(&options, planned, &Quiet).await;
+        let applied = deployment.apply_planned(&options, planned, &IgnoreProgress).await;
         assert_eq!(applied.rounds, 1);
         let ApplyStatus::Partial { code: found, reason } = &applied.ending else {
             panic!("{:?}", applied.ending)
@@ -95,7 +98,7 @@ async fn a_later_round_that_would_lose_pairs_is_not_begun() {
     }
 }
 
-/// A plan that somebody approved for the clamp alone, as a file could hold it.
+/// The plan reduced to the repair of the MSS clamping, as if a user had approved only that.
 fn only_the_clamp(plan: &Plan) -> Plan {
     let mut contents = serde_json::to_value(plan).unwrap();
     contents["reachability"] = serde_json::to_value(Reachability::default()).unwrap();

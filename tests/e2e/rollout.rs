@@ -1,4 +1,4 @@
-//! Waves of workers: who goes when, and when no more go.
+//! Waves of workers: their order, and when the rollout halts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use stargate::apply::{Applied, ApplyStatus};
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan};
 use stargate::resource::Kind;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 use crate::makespan::many_workers;
 
-/// Some hosts have no packages.
+/// Hosts whose package installation fails.
 #[derive(Debug)]
 struct NoPackagesOn(BTreeSet<&'static str>);
 
@@ -37,13 +37,13 @@ impl FaultInjector for NoPackagesOn {
 
 async fn apply_with_broken(deployment: &Deployment, hosts: &[&'static str]) -> Applied {
     let broken = NoPackagesOn(hosts.iter().copied().collect());
-    deployment.world.set_interceptor(Some(Arc::new(broken)));
+    deployment.sandbox.set_fault_injector(Some(Arc::new(broken)));
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    deployment.world.set_interceptor(None);
+    deployment.sandbox.set_fault_injector(None);
     applied
 }
 
-/// How many workers ended so.
+/// The number of workers with such an outcome.
 fn workers(applied: &Applied, is_so: impl Fn(&Outcome) -> bool) -> usize {
     let outcomes = applied.outcomes.iter();
     outcomes.filter(|(address, it)| address.kind == Kind::Worker && is_so(it)).count()
@@ -61,34 +61,34 @@ fn reason(applied: &Applied) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_follows_a_canary_that_fails() {
-    let deployment = Deployment::of(&many_workers(9, "width = 4"), World::new(3));
+async fn a_failed_canary_halts_the_rollout() {
+    let deployment = Deployment::of(&many_workers(9, "width = 4"), SandboxState::new(3));
     let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
     assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed(_))), 1);
     assert_eq!(workers(&applied, held_back), 8);
     let expected =
         "worker/dc1/dc1-worker-001 goes first, and failed; 8 more workers were not begun";
     assert_eq!(reason(&applied), expected);
-    let touched = deployment.world.read(|world| {
-        let hosts = world.hosts.values().filter(|host| host.worker.container_runtime.is_some());
+    let touched = deployment.sandbox.read(|sandbox| {
+        let hosts = sandbox.hosts.values().filter(|host| host.worker.container_runtime.is_some());
         hosts.count()
     });
     assert_eq!(touched, 0);
-    // It has failed once: the next time another one goes first.
+    // It failed before, so another worker is the canary.
     let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 8));
     deployment.iterate().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_failures_hold_the_rest_back_and_a_few_do_not() {
+async fn the_rollout_halts_only_after_too_many_failures() {
     let text = many_workers(14, "canary = 0\nwidth = 4\nmax_failures = 1");
-    let few = Deployment::of(&text, World::new(4));
+    let few = Deployment::of(&text, SandboxState::new(4));
     let applied = apply_with_broken(&few, &["dc1-worker-002"]).await;
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 13));
-    let many = Deployment::of(&text, World::new(4));
+    let many = Deployment::of(&text, SandboxState::new(4));
     let applied = apply_with_broken(&many, &["dc1-worker-002", "dc1-worker-006"]).await;
-    // The wave that runs comes to its end.
+    // The running wave completes.
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (6, 6));
     assert!(reason(&applied).starts_with("2 workers failed, and 1 may; 6 more"), "{applied:?}");
     many.iterate().await;
@@ -100,13 +100,13 @@ fn waves(plan: &Plan) -> Vec<Vec<&str>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_of_a_profile_goes_through_waves_and_the_broken_come_last() {
+async fn a_profile_edit_is_rolled_out_in_waves_with_failed_workers_last() {
     let text = many_workers(6, "width = 3");
-    let deployment = Deployment::of(&text, World::new(5));
+    let deployment = Deployment::of(&text, SandboxState::new(5));
     deployment.iterate().await;
-    assert_eq!(deployment.plan().await.rollout, None, "nothing is to be changed");
-    deployment.world.change(|world, _| {
-        world.hosts.get_mut("dc1-worker-001").unwrap().worker.kubelet_active = false;
+    assert_eq!(deployment.plan().await.rollout, None, "no changes are planned");
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.hosts.get_mut("dc1-worker-001").unwrap().worker.kubelet_active = false;
     });
     let edited = deployment.edited(&text.replace(
         "[profiles.standard]\n        kubernetes_version = \"1.33.5\"",
@@ -134,10 +134,10 @@ async fn an_edit_of_a_profile_goes_through_waves_and_the_broken_come_last() {
     edited.iterate().await;
 }
 
-/// Workers that change places, or whose network is made anew, must all have
-/// left before any can come back: they leave at once and come back in waves.
+/// Workers that swap addresses, or whose network is replaced, must all be destroyed before any can
+/// be created: they are destroyed at once and created in waves.
 #[tokio::test(start_paused = true)]
-async fn waves_do_not_wait_for_each_other_in_a_circle() {
+async fn waves_have_no_cyclic_dependencies() {
     let swapped = EXAMPLE
         .replace("10.244.65.0/24", "swapped")
         .replace("10.244.66.0/24", "10.244.65.0/24")
@@ -151,23 +151,23 @@ async fn waves_do_not_wait_for_each_other_in_a_circle() {
     }
 }
 
-/// A worker that alone is made anew serves until it is its turn.
+/// A worker that is replaced alone serves until its wave starts.
 #[tokio::test(start_paused = true)]
-async fn a_worker_leaves_when_its_wave_begins() {
+async fn a_worker_is_destroyed_when_its_wave_starts() {
     let text = EXAMPLE
         .replace("10.244.65.0/24", "10.244.67.0/24")
         .replace("10.244.66.0/24", "10.244.68.0/24");
     let edited = Deployment::example_applied().await.edited(&text);
     let broken = NoPackagesOn(BTreeSet::from(["stargate-aks-e2e-2-worker-1"]));
-    edited.world.set_interceptor(Some(Arc::new(broken)));
+    edited.sandbox.set_fault_injector(Some(Arc::new(broken)));
     let applied = edited.apply(&RefreshOptions::default()).await;
     assert_eq!(workers(&applied, held_back), 1, "{:?}", applied.outcomes);
-    edited.world.set_interceptor(None);
-    let second = edited.world.read(|world| {
-        let store = world.kubernetes.as_ref().unwrap();
+    edited.sandbox.set_fault_injector(None);
+    let second = edited.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
         store.get("v1", "Node", None, "stargate-aks-e2e-2-worker-2").cloned().unwrap()
     });
-    assert_eq!(second["spec"]["podCIDR"], "10.244.66.0/24", "it is as it was");
+    assert_eq!(second["spec"]["podCIDR"], "10.244.66.0/24", "the worker is unchanged");
     assert!(second["spec"]["unschedulable"].is_null());
     edited.iterate().await;
 }

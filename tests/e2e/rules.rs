@@ -1,4 +1,4 @@
-//! Rules beside every pair being reached: whatever breaks one is named.
+//! Rules other than reachability: every violation is reported.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use stargate::plan::impact::{IntermediateState, breaches};
 use stargate::resource::azure::{Access, RuleDirection, SecurityRule};
 use stargate::resource::kubernetes::ManifestKind;
 use stargate::resource::{ObjectKey, Resource};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::checks::CASES;
 use crate::connectivity::model;
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, told};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
 
-/// What breaks a rule in the inventory, and what is then named.
+/// An edit of the inventory that violates a rule, and the expected report.
 struct Edit {
     does: fn(&ObjectKey, &mut Resource),
     named: &'static [&'static str],
@@ -87,7 +87,7 @@ fn router_of(worker: &str, resource: &mut Resource, address: &str) {
     }
 }
 
-fn said(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
+fn violations(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
     let model = model(deployment, planned, &IntermediateState::Observed);
     let sources = planned.paths(&deployment.topology);
     let found = breaches(sources, &model, &IntermediateState::Observed);
@@ -99,11 +99,11 @@ fn texts(set: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_breaks_a_rule_is_named() {
-    let deployment = Deployment::of(TWO_DATACENTERS, World::new(1));
+async fn violations_of_rules_are_reported() {
+    let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
     deployment.iterate().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
-    assert_eq!(said(&deployment, &planned), BTreeSet::new(), "a healthy world");
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    assert_eq!(violations(&deployment, &planned), BTreeSet::new(), "a healthy network");
     for edit in EDITS {
         let mut planned = planned.clone();
         let inventory = &mut planned.observation.inventory;
@@ -112,37 +112,37 @@ async fn what_breaks_a_rule_is_named() {
             (edit.does)(&key, &mut observed.resource);
             inventory.note(key, observed.resource, observed.ownership);
         }
-        assert_eq!(said(&deployment, &planned), texts(edit.named));
+        assert_eq!(violations(&deployment, &planned), texts(edit.named));
     }
 }
 
-const LEFT_OVER: &str = "NoOrphans";
-const LEFT_ALONE: &str = "NoRouteManagerUnlessEnabled daemon-set/cluster/stargate-route-manager";
+const NOT_DELETED: &str = "NoOrphans";
+const NOT_TOUCHED: &str = "NoRouteManagerUnlessEnabled daemon-set/cluster/stargate-route-manager";
 
 #[tokio::test(start_paused = true)]
-async fn what_the_topology_no_longer_asks_for_is_named() {
+async fn orphans_are_reported() {
     let managed = EXAMPLE.replace("[network]", "[network]\nroute_manager = true");
     assert_ne!(managed, EXAMPLE);
-    let deployment = Deployment::of(&managed, World::new(1));
+    let deployment = Deployment::of(&managed, SandboxState::new(1));
     deployment.iterate().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
-    assert_eq!(said(&deployment, &planned), BTreeSet::new());
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    assert_eq!(violations(&deployment, &planned), BTreeSet::new());
     let without = deployment.edited(EXAMPLE);
-    let planned = without.look(&RefreshOptions::default()).await;
-    let said = said(&without, &planned);
-    assert!(said.contains(LEFT_ALONE), "{said:?}\n{}", told(&planned.plan));
-    let left = said.iter().filter(|it| it.starts_with(LEFT_OVER)).count();
-    assert!(left > 0 && said.len() == left + 1, "{said:?}");
+    let planned = without.refresh_and_plan(&RefreshOptions::default()).await;
+    let violations = violations(&without, &planned);
+    assert!(violations.contains(NOT_TOUCHED), "{violations:?}\n{}", summary(&planned.plan));
+    let left = violations.iter().filter(|it| it.starts_with(NOT_DELETED)).count();
+    assert!(left > 0 && violations.len() == left + 1, "{violations:?}");
 }
 
-/// No rule without a world in which it does not hold.
+/// Every rule is violated by at least one test.
 #[test]
-fn every_rule_is_broken_by_some_test() {
+fn every_rule_is_violated_by_some_test() {
     let by_faults = CASES.iter().flat_map(|case| case.2.iter().copied());
     let by_edits = EDITS.iter().flat_map(|edit| edit.named.iter().copied());
     let named: BTreeSet<&str> = by_faults
         .chain(by_edits)
-        .chain([LEFT_OVER, LEFT_ALONE])
+        .chain([NOT_DELETED, NOT_TOUCHED])
         .filter_map(|text| text.split(' ').next())
         .collect();
     for rule in Rule::ALL {
@@ -152,36 +152,36 @@ fn every_rule_is_broken_by_some_test() {
     assert_eq!(names.len(), Rule::ALL.len());
 }
 
-/// A rule that nobody could look at does not count as one that holds.
+/// A rule whose facts could not be read does not count as satisfied.
 #[tokio::test(start_paused = true)]
-async fn what_is_not_looked_at_is_told() {
-    let healthy = Deployment::example_applied().await.copy_of_world();
-    let told = async |deployment: &Deployment, look: RefreshOptions| {
-        let planned = deployment.look(&look).await;
+async fn unread_facts_are_reported() {
+    let healthy = Deployment::example_applied().await.copy_of_state();
+    let summary = async |deployment: &Deployment, options: RefreshOptions| {
+        let planned = deployment.refresh_and_plan(&options).await;
         let model = model(deployment, &planned, &IntermediateState::Observed);
         let found = unchecked(planned.paths(&deployment.topology).observed, &model);
         (Matrix::of(&model).total(), found)
     };
     let deployment = Deployment::of(EXAMPLE, healthy.clone());
-    let (pairs, shallow) = told(&deployment, RefreshOptions::default()).await;
+    let (pairs, shallow) = summary(&deployment, RefreshOptions::default()).await;
     assert_eq!(pairs.unknown, 0);
-    let vouched: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
-    assert_eq!(vouched, [(Rule::CniConfigActive, &Why::Vouched)]);
-    assert_eq!(told(&deployment, RefreshOptions::deep()).await.1, []);
+    let inferred: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
+    assert_eq!(inferred, [(Rule::CniConfigActive, &Why::Vouched)]);
+    assert_eq!(summary(&deployment, RefreshOptions::deep()).await.1, []);
     for (api, source, rule) in [
         ("azure", Source::Azure, Rule::IpForwardingEnabled),
         ("tailscale", Source::Tailscale, Rule::AdvertisedRoutesApproved),
         ("kubernetes", Source::Kubernetes, Rule::CiliumNodePodCidrSet),
     ] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.strike(Fault::SourceDown, Some(api));
-        let (_, found) = told(&deployment, RefreshOptions::default()).await;
+        deployment.inject(Fault::SourceDown, Some(api));
+        let (_, found) = summary(&deployment, RefreshOptions::default()).await;
         let why = Why::Unread(source);
         assert!(found.iter().any(|it| it.rule == rule && it.why == why), "{api}: {found:?}");
     }
     let deployment = Deployment::of(EXAMPLE, healthy);
-    deployment.strike(Fault::RouterOffline, None);
-    let (_, found) = told(&deployment, RefreshOptions::default()).await;
+    deployment.inject(Fault::RouterOffline, None);
+    let (_, found) = summary(&deployment, RefreshOptions::default()).await;
     let clamps = found.iter().filter(|it| it.rule == Rule::MssClamped);
     assert!(clamps.count() == 1, "{found:?}");
 }

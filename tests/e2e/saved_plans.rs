@@ -1,4 +1,4 @@
-//! A plan that was kept: each step checks what it relied on, and only that.
+//! Saved plans: each step checks only the facts that it relies on.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use stargate::plan::Plan;
 use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, told};
+use crate::harness::{Deployment, summary};
 
-/// The plan as it comes back out of its file.
-fn kept(plan: &Plan) -> Plan {
+/// The plan after a round trip through its file.
+fn saved(plan: &Plan) -> Plan {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: "1".to_owned(),
@@ -25,23 +25,23 @@ fn kept(plan: &Plan) -> Plan {
     SavedPlan::from_text(&saved.to_text().unwrap(), expected).unwrap().plan
 }
 
-/// Three things are broken on three services, and planned.
-async fn broken() -> (Deployment, Plan) {
+/// Injects three faults in three services, and plans.
+async fn plan_with_three_faults() -> (Deployment, Plan) {
     let deployment = Deployment::example_applied().await;
     for fault in [Fault::NicForwardingOff, Fault::RouteWrongHop, Fault::ServerRouterIpHostname] {
-        deployment.strike(fault, None);
+        deployment.inject(fault, None);
     }
-    deployment.strike(Fault::TailnetRouteUnapproved, None);
-    let plan = kept(&deployment.plan().await);
-    assert_eq!(plan.changes.len(), 4, "{}", told(&plan));
+    deployment.inject(Fault::TailnetRouteUnapproved, None);
+    let plan = saved(&deployment.plan().await);
+    assert_eq!(plan.changes.len(), 4, "{}", summary(&plan));
     (deployment, plan)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_moved_on_is_left_alone_and_the_rest_is_done() {
-    let (deployment, plan) = broken().await;
-    // Somebody takes the route out altogether.
-    deployment.strike(Fault::RouteMissing, None);
+async fn changed_objects_are_skipped_and_the_rest_is_applied() {
+    let (deployment, plan) = plan_with_three_faults().await;
+    // Deletes the route altogether.
+    deployment.inject(Fault::RouteMissing, None);
     let applied = deployment.apply_once(&plan).await;
     assert_eq!(applied.ending, ApplyStatus::Stale);
     for (address, outcome) in &applied.outcomes {
@@ -52,15 +52,15 @@ async fn what_moved_on_is_left_alone_and_the_rest_is_done() {
         }
     }
     let now = deployment.plan().await;
-    assert_eq!(now.changes.len(), 1, "{}", told(&now));
+    assert_eq!(now.changes.len(), 1, "{}", summary(&now));
     assert_eq!(now.changes[0].address.to_string(), "route-table/cluster/stargate-workers-rt");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_elsewhere_makes_no_plan_stale() {
-    let (deployment, plan) = broken().await;
+async fn unrelated_changes_do_not_make_a_plan_stale() {
+    let (deployment, plan) = plan_with_three_faults().await;
     for fault in [Fault::KernelRouteMissing, Fault::AksScaleOut, Fault::NsgDeny] {
-        deployment.strike(fault, None);
+        deployment.inject(fault, None);
     }
     let applied = deployment.apply_once(&plan).await;
     assert_eq!(applied.ending, ApplyStatus::Converged);
@@ -68,8 +68,8 @@ async fn what_changed_elsewhere_makes_no_plan_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_time_there_is_nothing_to_do() {
-    let (deployment, plan) = broken().await;
+async fn a_second_apply_of_a_saved_plan_does_nothing() {
+    let (deployment, plan) = plan_with_three_faults().await;
     assert_eq!(deployment.apply_once(&plan).await.ending, ApplyStatus::Converged);
     let writes = deployment.writes();
     let again = deployment.apply_once(&plan).await;
@@ -79,19 +79,20 @@ async fn the_second_time_there_is_nothing_to_do() {
     assert!(deployment.plan().await.is_empty());
 }
 
-/// The first plan of all, kept, and applied twice: what it deferred is planned
-/// once it can be, and the second time nothing is written.
+/// The first plan of an empty sandbox, saved and applied twice: deferred changes are planned once
+/// that is possible, and the second apply writes nothing.
 #[tokio::test(start_paused = true)]
-async fn a_plan_from_nothing_can_be_kept_too() {
-    use crate::harness::{Quiet, RefreshOptions};
+async fn the_first_plan_can_be_saved() {
+    use crate::harness::{IgnoreProgress, RefreshOptions};
     let deployment = Deployment::example();
-    let first = deployment.look(&RefreshOptions::default()).await;
-    let plan = kept(&first.plan);
+    let first = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    let plan = saved(&first.plan);
     for round in 0..2 {
         let writes = deployment.writes();
-        let seen = deployment.look(&RefreshOptions::default()).await;
+        let seen = deployment.refresh_and_plan(&RefreshOptions::default()).await;
         let planned = stargate::pipeline::Planned { plan: plan.clone(), ..seen };
-        let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+        let applied =
+            deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
         assert_eq!(applied.ending, ApplyStatus::Converged, "round {round}");
         assert!(round == 0 || deployment.writes() == writes, "it wrote the second time");
     }

@@ -17,11 +17,11 @@ use stargate::provider::http::Api;
 use stargate::render::connectivity::reachability_report::ReachabilityReportText;
 use stargate::render::plan_text::{self, Options};
 use stargate::render::{Purpose, drift_json, plan_json};
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, failures};
+use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, failures};
 
 /// The AKS router of the example.
 const ROUTER: &str = "stargate-aks-e2e-2-router";
@@ -186,19 +186,19 @@ impl Shown {
 
 /// Breaks `fault`, plans its repair, and then refuses every call: to the step of
 /// the apply, and to the reads of a new plan and of `drift`.
-async fn refused(world: &World, fault: Fault, source: &Source, refuses: Refuses) -> Shown {
-    let deployment = Deployment::of(EXAMPLE, world.clone());
-    deployment.strike(fault, None);
-    let look = RefreshOptions::default();
-    let repair = deployment.look(&look).await;
+async fn refused(sandbox: &SandboxState, fault: Fault, source: &Source, refuses: Refuses) -> Shown {
+    let deployment = Deployment::of(EXAMPLE, sandbox.clone());
+    deployment.inject(fault, None);
+    let options = RefreshOptions::default();
+    let repair = deployment.refresh_and_plan(&options).await;
     assert!(!repair.plan.changes.is_empty(), "{fault}");
-    deployment.world.set_interceptor(Some(Arc::new(refuses)));
-    let applied = deployment.apply_planned(&look, repair, &Quiet).await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(refuses)));
+    let applied = deployment.apply_planned(&options, repair, &IgnoreProgress).await;
     let failed = applied.outcomes.values().filter(|it| matches!(it, Outcome::Failed(_)));
     let event =
         |outcome| serde_json::to_value(outcome).unwrap()["code"].as_str().map(str::to_owned);
     let apply = failed.filter_map(event).collect();
-    let planned = deployment.look(&look).await;
+    let planned = deployment.refresh_and_plan(&options).await;
     let report = ReachabilityReport::look(
         planned.paths(&deployment.topology),
         &IntermediateState::Observed,
@@ -221,17 +221,17 @@ fn code_of_gap(text: &str, source: &Source) -> Option<String> {
 }
 
 async fn service_table(api: Api, fault: Fault, source: Source, rows: Vec<(u16, Value, Code)>) {
-    let world = Deployment::example_applied().await.copy_of_world();
+    let sandbox = Deployment::example_applied().await.copy_of_state();
     for (status, body, code) in rows {
         let with = Disposition::Answer { status, body: body.to_string() };
         let refuses = Refuses { target: Target::Service(api), with, only_writes: false };
-        let shown = refused(&world, fault, &source, refuses).await;
-        assert_eq!(shown, Shown::all(code), "{status} {body}");
+        let rendered = refused(&sandbox, fault, &source, refuses).await;
+        assert_eq!(rendered, Shown::all(code), "{status} {body}");
     }
     let refuses =
         Refuses { target: Target::Service(api), with: Disposition::Lose, only_writes: false };
-    let shown = refused(&world, fault, &source, refuses).await;
-    assert_eq!(shown, Shown::all(Code::ServiceUnreachable), "no answer from {api}");
+    let rendered = refused(&sandbox, fault, &source, refuses).await;
+    assert_eq!(rendered, Shown::all(Code::ServiceUnreachable), "no answer from {api}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,17 +253,17 @@ async fn an_error_of_the_cluster_has_one_code() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_a_host_has_one_code() {
-    let world = Deployment::example_applied().await.copy_of_world();
+    let sandbox = Deployment::example_applied().await.copy_of_state();
     let source = Source::Host(ROUTER.to_owned());
     for (error, code) in hosts() {
         let text = error.to_string();
         let with = Disposition::Fail(error);
         let refuses = Refuses { target: Target::Hosts, with, only_writes: false };
-        let deployment = Deployment::of(EXAMPLE, world.clone());
-        deployment.strike(Fault::MasqueradeMissing, Some(ROUTER));
-        let world = deployment.copy_of_world();
-        let shown = refused(&world, Fault::ForwardingOff, &source, refuses);
-        assert_eq!(shown.await, Shown::all(code), "{text}");
+        let deployment = Deployment::of(EXAMPLE, sandbox.clone());
+        deployment.inject(Fault::MasqueradeMissing, Some(ROUTER));
+        let sandbox = deployment.copy_of_state();
+        let rendered = refused(&sandbox, Fault::ForwardingOff, &source, refuses);
+        assert_eq!(rendered.await, Shown::all(code), "{text}");
     }
 }
 
@@ -271,24 +271,25 @@ async fn an_error_of_a_host_has_one_code() {
 /// read, and the remedy tells what to do.
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_has_the_code_of_its_cause() {
-    let world = Deployment::example_applied().await.copy_of_world();
+    let sandbox = Deployment::example_applied().await.copy_of_state();
     for (name, code, remedy) in [
         ("ScopeLocked", Code::ManagementLock, "az lock list"),
         ("RequestDisallowedByPolicy", Code::PolicyDenied, "az policy exemption create"),
         ("AuthorizationFailed", Code::AzureRefused, "az role assignment create"),
     ] {
-        let deployment = Deployment::of(EXAMPLE, world.clone());
-        deployment.strike(Fault::RouteMissing, None);
+        let deployment = Deployment::of(EXAMPLE, sandbox.clone());
+        deployment.inject(Fault::RouteMissing, None);
         let body = arm(name, "refused").to_string();
-        deployment.world.set_interceptor(Some(Arc::new(Refuses {
+        deployment.sandbox.set_fault_injector(Some(Arc::new(Refuses {
             target: Target::Service(Api::Azure),
             with: Disposition::Answer { status: 403, body },
             only_writes: true,
         })));
         // The credentials of the cluster come by POST: only the step is looked at.
-        let deployment_without = Deployment::of(EXAMPLE, deployment.copy_of_world());
-        let planned = deployment_without.look(&RefreshOptions::default()).await;
-        let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+        let deployment_without = Deployment::of(EXAMPLE, deployment.copy_of_state());
+        let planned = deployment_without.refresh_and_plan(&RefreshOptions::default()).await;
+        let applied =
+            deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
         let failure = applied.outcomes.values().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
@@ -310,7 +311,7 @@ async fn only_a_verbose_plan_shows_the_chain_of_causes() {
             {"code": "Unspecified", "message": "innermost Bearer marked-marked-marked"},
         ],
     }});
-    deployment.world.set_interceptor(Some(Arc::new(Refuses {
+    deployment.sandbox.set_fault_injector(Some(Arc::new(Refuses {
         target: Target::Service(Api::Azure),
         with: Disposition::Answer { status: 403, body: body.to_string() },
         only_writes: false,

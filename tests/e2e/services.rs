@@ -1,4 +1,4 @@
-//! Services of the sandbox's cluster, and the ways to what stands behind them.
+//! Services of the sandbox's cluster, and the paths to their endpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use stargate::refresh::measure::measure;
 use stargate::render::Style;
 use stargate::render::connectivity::service::ServiceTrace;
 use stargate::render::connectivity::trace::TraceOutcome;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 
@@ -23,14 +23,14 @@ use crate::connectivity::{model, pod};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 async fn service(planned: &Planned, address: &str) -> Result<Option<Service>, ClusterError> {
-    let door = &planned.observation.cluster_access().unwrap().client;
-    door.service_at(address.parse().unwrap()).await
+    let client = &planned.observation.cluster_access().unwrap().client;
+    client.service_at(address.parse().unwrap()).await
 }
 
-/// The address that the cluster gave a service.
+/// The cluster IP of a service.
 fn address(deployment: &Deployment, namespace: &str, name: &str) -> Ipv4Addr {
-    deployment.world.read(|world| {
-        let store = world.kubernetes.as_ref().unwrap();
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
         let service = store.get("v1", "Service", Some(namespace), name).unwrap();
         service["spec"]["clusterIP"].as_str().unwrap().parse().unwrap()
     })
@@ -39,7 +39,7 @@ fn address(deployment: &Deployment, namespace: &str, name: &str) -> Ipv4Addr {
 #[tokio::test(start_paused = true)]
 async fn services_have_their_ready_endpoints() {
     let deployment = Deployment::example_applied().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let sources = planned.paths(&deployment.topology);
     let dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
     assert_eq!((dns.namespace.as_str(), dns.name.as_str()), ("kube-system", "kube-dns"));
@@ -55,26 +55,24 @@ async fn services_have_their_ready_endpoints() {
     let pinger = service(&planned, &pinger.to_string()).await.unwrap().unwrap();
     assert_eq!(pinger.endpoints.len(), 4);
     assert!(service(&planned, "10.0.0.99").await.unwrap().is_none());
-    // A worker that is not Ready has no ready pods; a pod that is gone is no
-    // endpoint.
-    deployment.strike(Fault::WorkerNotReady, None);
-    deployment.strike(Fault::AksScaleOut, None);
+    // A worker that is not Ready has no ready pods, and a deleted pod is no endpoint.
+    deployment.inject(Fault::WorkerNotReady, None);
+    deployment.inject(Fault::AksScaleOut, None);
     let pinger = service(&planned, &pinger.address.to_string()).await.unwrap().unwrap();
     let ready = pinger.endpoints.iter().filter(|it| it.readiness == Readiness::Ready).count();
     assert_eq!((ready, pinger.endpoints.len()), (4, 5));
-    deployment.strike(Fault::AksScaleIn, None);
+    deployment.inject(Fault::AksScaleIn, None);
     let pinger = service(&planned, &pinger.address.to_string()).await.unwrap().unwrap();
     assert_eq!(pinger.endpoints.len(), 4);
 }
 
-/// What is behind a service is reached from a node exactly where its pods are,
-/// and its answers come back.
+/// A service's endpoints are reached from a node exactly if its pods are, and their replies return.
 #[tokio::test(start_paused = true)]
-async fn endpoints_are_reached_as_pods_are() {
+async fn endpoints_are_reached_like_their_pods() {
     for text in [EXAMPLE, TWO_DATACENTERS] {
-        let deployment = Deployment::of(text, World::new(1));
+        let deployment = Deployment::of(text, SandboxState::new(1));
         deployment.iterate().await;
-        let planned = deployment.look(&RefreshOptions::default()).await;
+        let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
         let model = model(&deployment, &planned, &IntermediateState::Observed);
         let address = address(&deployment, "goldpinger", "goldpinger").to_string();
         let service = service(&planned, &address).await.unwrap().unwrap();
@@ -102,15 +100,15 @@ async fn endpoints_are_reached_as_pods_are() {
     }
 }
 
-/// Cilium drops what nobody can take, and says nothing: the trace says it.
+/// Cilium silently drops packets for a service without ready endpoints. The trace reports it.
 #[tokio::test(start_paused = true)]
-async fn a_service_without_ready_endpoints_drops_what_is_asked() {
+async fn a_service_without_ready_endpoints_drops_packets() {
     let deployment = Deployment::example_applied().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let from = model.network.end("10.244.65.10".parse().unwrap()).unwrap();
     let mut dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
-    let told = |service: &Service| {
+    let summary = |service: &Service| {
         let port = service.port(Carried::Udp, None).unwrap();
         assert!(service.targets(port, model.network.name(from.host)).is_empty());
         let trace = ServiceTrace {
@@ -129,22 +127,22 @@ async fn a_service_without_ready_endpoints_drops_what_is_asked() {
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     dns.local_only = true;
-    let text = told(&dns);
+    let text = summary(&dns);
     assert!(
         text.contains("none of its endpoints on stargate-aks-e2e-2-worker-1 is ready."),
         "{text}"
     );
     dns.local_only = false;
     dns.endpoints.iter_mut().for_each(|it| it.readiness = Readiness::NotReady);
-    assert!(told(&dns).contains("none of its 2 endpoints is ready."));
+    assert!(summary(&dns).contains("none of its 2 endpoints is ready."));
     dns.endpoints.clear();
-    assert!(told(&dns).contains("the service has no endpoint."));
+    assert!(summary(&dns).contains("the service has no endpoint."));
 }
 
 #[derive(Debug)]
-struct Forbids(&'static str);
+struct ForbiddenPath(&'static str);
 
-impl FaultInjector for Forbids {
+impl FaultInjector for ForbiddenPath {
     fn before(&self, effect: &Call) -> Disposition {
         match effect {
             Call::Request { path, .. } if path.contains(self.0) => {
@@ -160,22 +158,22 @@ impl FaultInjector for Forbids {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_not_be_read_is_refused() {
+async fn forbidden_reads_are_reported() {
     let deployment = Deployment::example_applied().await;
-    let planned = deployment.look(&RefreshOptions::default()).await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     for forbidden in ["/services", "/endpointslices"] {
-        deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
+        deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath(forbidden))));
         let error = service(&planned, "10.0.0.10").await.unwrap_err();
         assert!(error.is_refused(), "{forbidden}: {error}");
     }
-    let door = &planned.observation.cluster_access().unwrap().client;
+    let client = &planned.observation.cluster_access().unwrap().client;
     for forbidden in ["/api/v1/pods", "/proxy/"] {
-        deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
-        let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
+        deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath(forbidden))));
+        let error = measure(client.as_ref(), None, |_| ()).await.unwrap_err();
         assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
         assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }
-    // Neither is asked for a plan.
-    deployment.world.set_interceptor(Some(Arc::new(Forbids("/endpointslices"))));
+    // A plan needs neither.
+    deployment.sandbox.set_fault_injector(Some(Arc::new(ForbiddenPath("/endpointslices"))));
     assert!(deployment.plan().await.gaps.is_empty());
 }

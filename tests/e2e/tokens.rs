@@ -1,5 +1,5 @@
-//! Bootstrap tokens: gone after a join, gone after a join that failed anywhere,
-//! and nowhere to be read.
+//! Bootstrap tokens are deleted after a join, even if it failed at any step, and are never readable
+//! anywhere.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use base64::Engine as _;
 use stargate::apply::ApplyStatus;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
-use stargate::sandbox::{SharedWorld, World};
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 
@@ -29,27 +29,27 @@ const STEPS: [&str; 13] = [
     "nothing",
 ];
 
-/// Notes every token that there ever is, and has one step of a host fail.
+/// Records every token, and makes one step of a host fail.
 #[derive(Debug)]
-struct Marker {
-    world: OnceLock<SharedWorld>,
+struct TokenRecorder {
+    sandbox: OnceLock<SharedSandbox>,
     failing: &'static str,
     tokens: Mutex<BTreeSet<String>>,
 }
 
-impl Marker {
+impl TokenRecorder {
     fn onto(deployment: &Deployment, failing: &'static str) -> Arc<Self> {
         let marker = Arc::new(Self {
-            world: OnceLock::from(deployment.world.clone()),
+            sandbox: OnceLock::from(deployment.sandbox.clone()),
             failing,
             tokens: Mutex::default(),
         });
-        deployment.world.set_interceptor(Some(marker.clone()));
+        deployment.sandbox.set_fault_injector(Some(marker.clone()));
         marker
     }
 }
 
-impl FaultInjector for Marker {
+impl FaultInjector for TokenRecorder {
     fn before(&self, effect: &Call) -> Disposition {
         let Call::Host { hostname, doing, .. } = effect else { return Disposition::Pass };
         match hostname == WORKER && *doing == self.failing {
@@ -59,16 +59,16 @@ impl FaultInjector for Marker {
     }
 
     fn after(&self, _effect: &Call) -> Delivery {
-        if let Some(world) = self.world.get() {
-            self.tokens.lock().unwrap().extend(world.read(live_tokens));
+        if let Some(sandbox) = self.sandbox.get() {
+            self.tokens.lock().unwrap().extend(sandbox.read(live_tokens));
         }
         Delivery::Deliver
     }
 }
 
-/// The secret halves of all tokens that the cluster takes.
-fn live_tokens(world: &World) -> Vec<String> {
-    let Some(store) = &world.kubernetes else { return Vec::new() };
+/// The secrets of all tokens that the cluster accepts.
+fn live_tokens(sandbox: &SandboxState) -> Vec<String> {
+    let Some(store) = &sandbox.kubernetes else { return Vec::new() };
     let secrets = store.list("v1", "Secret", Some("kube-system")).into_iter();
     let tokens = secrets.filter(|it| it["type"] == "bootstrap.kubernetes.io/token");
     let secret = |it: &serde_json::Value| {
@@ -79,10 +79,10 @@ fn live_tokens(world: &World) -> Vec<String> {
     tokens.filter_map(secret).collect()
 }
 
-/// Files, logs and objects of the whole world, as they would be read.
-fn places_of(world: &World, secret: &str) -> Vec<String> {
+/// The files, logs and objects of the sandbox that contain a secret.
+fn occurrences(sandbox: &SandboxState, secret: &str) -> Vec<String> {
     let encoded = base64::engine::general_purpose::STANDARD.encode(secret);
-    let whole = serde_json::to_value(world).unwrap();
+    let whole = serde_json::to_value(sandbox).unwrap();
     let mut found = Vec::new();
     for (part, value) in whole.as_object().unwrap() {
         let text = value.to_string();
@@ -94,10 +94,10 @@ fn places_of(world: &World, secret: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_token_outlives_a_join_wherever_it_fails() {
+async fn no_token_is_left_after_a_join_that_fails_at_any_step() {
     for failing in STEPS {
-        let deployment = Deployment::of(EXAMPLE, World::new(11));
-        let marker = Marker::onto(&deployment, failing);
+        let deployment = Deployment::of(EXAMPLE, SandboxState::new(11));
+        let marker = TokenRecorder::onto(&deployment, failing);
         let applied = deployment.apply(&RefreshOptions::default()).await;
         let ended_well = applied.ending == ApplyStatus::Converged;
         assert_eq!(ended_well, failing == "nothing", "{failing}: {:?}", applied.ending);
@@ -113,18 +113,18 @@ async fn no_token_outlives_a_join_wherever_it_fails() {
             "kubelet-configuration",
         ];
         assert_eq!(tokens.is_empty(), before_any.contains(&failing), "{failing}: {tokens:?}");
-        let world = deployment.copy_of_world();
-        assert_eq!(live_tokens(&world), Vec::<String>::new(), "{failing}");
-        // A file that cannot be removed stays, with a token that is worth nothing.
+        let sandbox = deployment.copy_of_state();
+        assert_eq!(live_tokens(&sandbox), Vec::<String>::new(), "{failing}");
+        // If the file cannot be deleted it remains, with a token that is no longer valid.
         let stays = failing == "remove-bootstrap-kubeconfig";
         for token in &tokens {
-            let places = places_of(&world, token);
+            let found = occurrences(&sandbox, token);
             let expected = if stays { vec!["hosts".to_owned()] } else { Vec::new() };
-            assert_eq!(places, expected, "{failing}");
+            assert_eq!(found, expected, "{failing}");
         }
-        deployment.world.set_interceptor(None);
+        deployment.sandbox.set_fault_injector(None);
         deployment.iterate().await;
-        let world = deployment.copy_of_world();
-        assert!(tokens.iter().all(|token| places_of(&world, token).is_empty()), "{failing}");
+        let sandbox = deployment.copy_of_state();
+        assert!(tokens.iter().all(|token| occurrences(&sandbox, token).is_empty()), "{failing}");
     }
 }

@@ -1,4 +1,4 @@
-//! Any one call may be refused or lost: the world that results is the same.
+//! Any single call may be refused or lost: the resulting state is the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,63 +7,67 @@ use stargate::apply::ApplyStatus;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, RefreshOptions, failures, told};
+use crate::harness::{Deployment, RefreshOptions, failures, summary};
 
 /// What happens to the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mishap {
-    /// 429 with a time to wait.
+enum CallFault {
+    /// Status 429 with `Retry-After`.
     TooManyRequests,
-    /// 503.
+    /// Status 503.
     Unavailable,
-    /// The connection breaks before the call arrives.
-    LostOnTheWay,
-    /// The call takes effect and its answer is lost.
-    AnswerLost,
+    /// The connection breaks before the request arrives.
+    RequestLost,
+    /// The request takes effect and its response is lost.
+    ResponseLost,
 }
 
-const MISHAPS: [Mishap; 4] =
-    [Mishap::TooManyRequests, Mishap::Unavailable, Mishap::LostOnTheWay, Mishap::AnswerLost];
+const CALL_FAULTS: [CallFault; 4] = [
+    CallFault::TooManyRequests,
+    CallFault::Unavailable,
+    CallFault::RequestLost,
+    CallFault::ResponseLost,
+];
 
-/// Strikes one call, counted from the first.
+/// Injects a fault into one call, counted from the first.
 #[derive(Debug)]
-struct OnceAt {
+struct FaultAtCall {
     call: usize,
-    mishap: Mishap,
+    fault: CallFault,
     calls: AtomicUsize,
-    struck: std::sync::Mutex<Option<String>>,
+    affected: std::sync::Mutex<Option<String>>,
     answer: std::sync::Mutex<Option<Call>>,
 }
 
-impl OnceAt {
-    fn new(call: usize, mishap: Mishap) -> Arc<Self> {
+impl FaultAtCall {
+    fn new(call: usize, fault: CallFault) -> Arc<Self> {
         Arc::new(Self {
             call,
-            mishap,
+            fault,
             calls: AtomicUsize::new(0),
-            struck: std::sync::Mutex::default(),
+            affected: std::sync::Mutex::default(),
             answer: std::sync::Mutex::default(),
         })
     }
 }
 
-impl FaultInjector for OnceAt {
+impl FaultInjector for FaultAtCall {
     fn before(&self, effect: &Call) -> Disposition {
         if self.calls.fetch_add(1, Ordering::SeqCst) != self.call {
             return Disposition::Pass;
         }
-        *self.struck.lock().unwrap() = Some(format!("{effect:?}"));
-        match self.mishap {
-            // There are no such answers over SSH; the connection may break.
-            Mishap::TooManyRequests | Mishap::Unavailable
+        *self.affected.lock().unwrap() = Some(format!("{effect:?}"));
+        match self.fault {
+            // SSH has no such responses, so the connection breaks instead.
+            CallFault::TooManyRequests | CallFault::Unavailable
                 if matches!(effect, Call::Host { .. }) =>
             {
                 Disposition::Lose
             }
-            Mishap::TooManyRequests => Disposition::Refuse { status: 429, retry_after: Some(3) },
-            Mishap::Unavailable => Disposition::Refuse { status: 503, retry_after: None },
-            Mishap::LostOnTheWay => Disposition::Lose,
-            Mishap::AnswerLost => {
+            CallFault::TooManyRequests => Disposition::Refuse { status: 429, retry_after: Some(3) },
+            CallFault::Unavailable => Disposition::Refuse { status: 503, retry_after: None },
+            CallFault::RequestLost => Disposition::Lose,
+            CallFault::ResponseLost => {
                 *self.answer.lock().unwrap() = Some(effect.clone());
                 Disposition::Pass
             }
@@ -80,57 +84,61 @@ impl FaultInjector for OnceAt {
     }
 }
 
-/// Every fourth call with one mishap, so that each kind gets its turn; with
-/// `STARGATE_EVERY_MISHAP` set, every call with each.
+/// Tests every fourth call with one fault, so that each kind is used. With `STARGATE_EVERY_FAULT`
+/// set, tests every call with every fault.
 async fn any_one_call(share: usize, shares: usize) {
     let healthy = Deployment::example();
-    let counter = OnceAt::new(usize::MAX, Mishap::Unavailable);
-    healthy.world.set_interceptor(Some(counter.clone()));
+    let counter = FaultAtCall::new(usize::MAX, CallFault::Unavailable);
+    healthy.sandbox.set_fault_injector(Some(counter.clone()));
     healthy.iterate().await;
     let calls = counter.calls.load(Ordering::SeqCst);
     assert!(calls > 200, "only {calls} calls");
-    let expected = canonical_state(&healthy.copy_of_world());
+    let expected = canonical_state(&healthy.copy_of_state());
     let mut troubles = Vec::new();
-    for (call, mishap) in chosen(calls).into_iter().skip(share).step_by(shares) {
-        troubles.extend(strike(call, mishap, &expected).await);
+    for (call, fault) in chosen(calls).into_iter().skip(share).step_by(shares) {
+        troubles.extend(inject_fault(call, fault, &expected).await);
     }
     assert!(troubles.is_empty(), "{} troubles\n{}", troubles.len(), troubles.join("\n"));
 }
 
-fn chosen(calls: usize) -> Vec<(usize, Mishap)> {
-    if std::env::var_os("STARGATE_EVERY_MISHAP").is_some() {
-        return (0..calls).flat_map(|call| MISHAPS.map(|mishap| (call, mishap))).collect();
+fn chosen(calls: usize) -> Vec<(usize, CallFault)> {
+    if std::env::var_os("STARGATE_EVERY_FAULT").is_some() {
+        return (0..calls).flat_map(|call| CALL_FAULTS.map(|fault| (call, fault))).collect();
     }
-    (0..calls).step_by(4).map(|call| (call, MISHAPS[call / 4 % MISHAPS.len()])).collect()
+    (0..calls).step_by(4).map(|call| (call, CALL_FAULTS[call / 4 % CALL_FAULTS.len()])).collect()
 }
 
-/// Strikes one call of an apply; tells what is wrong afterwards.
-async fn strike(call: usize, mishap: Mishap, expected: &serde_json::Value) -> Option<String> {
+/// Injects a fault into one call of an apply and returns the differences of the resulting state.
+async fn inject_fault(
+    call: usize,
+    fault: CallFault,
+    expected: &serde_json::Value,
+) -> Option<String> {
     let deployment = Deployment::example();
-    let fault_injector = OnceAt::new(call, mishap);
-    deployment.world.set_interceptor(Some(fault_injector.clone()));
+    let fault_injector = FaultAtCall::new(call, fault);
+    deployment.sandbox.set_fault_injector(Some(fault_injector.clone()));
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    let plan = deployment.look(&RefreshOptions::deep()).await.plan;
-    let differing = differences(expected, &canonical_state(&deployment.copy_of_world()));
+    let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+    let differing = differences(expected, &canonical_state(&deployment.copy_of_state()));
     if applied.ending == ApplyStatus::Converged && plan.is_empty() && differing.is_empty() {
         return None;
     }
     Some(format!(
-        "call {call} {mishap:?}, {}: {:?}\n  {}\n  plan: {}\n  {}",
-        fault_injector.struck.lock().unwrap().clone().unwrap_or_default(),
+        "call {call} {fault:?}, {}: {:?}\n  {}\n  plan: {}\n  {}",
+        fault_injector.affected.lock().unwrap().clone().unwrap_or_default(),
         applied.ending,
         failures(&applied).join("\n  "),
-        told(&plan),
+        summary(&plan),
         differing.join("\n  "),
     ))
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_goes_wrong() {
+async fn any_first_half_call_may_fail() {
     any_one_call(0, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_call_goes_wrong() {
+async fn any_second_half_call_may_fail() {
     any_one_call(1, 2).await;
 }

@@ -1,4 +1,4 @@
-//! Repaves and reboots, and the records of what is done to workers.
+//! Reprovisioning and reboots, and the records of operations on workers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use stargate::plan::{Action, Plan, Work, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
 use stargate::topology::names::WorkerName;
 
-use crate::harness::{Deployment, EXAMPLE, Quiet, RefreshOptions, told};
+use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summary};
 
 const FIRST: &str = "stargate-aks-e2e-2-worker-1";
 const SECOND: &str = "stargate-aks-e2e-2-worker-2";
 
-fn asking(work: Work, workers: &[&str]) -> RefreshOptions {
+fn options(work: Work, workers: &[&str]) -> RefreshOptions {
     let workers: BTreeSet<WorkerName> = workers.iter().copied().map(WorkerName::new).collect();
     RefreshOptions {
         worker_request: Some(WorkerRequest { work, workers }),
@@ -25,8 +25,8 @@ fn asking(work: Work, workers: &[&str]) -> RefreshOptions {
     }
 }
 
-async fn carry_out(deployment: &Deployment, look: &RefreshOptions) -> (Plan, Applied) {
-    let Planned { plan, .. } = deployment.look(look).await;
+async fn plan_and_apply(deployment: &Deployment, options: &RefreshOptions) -> (Plan, Applied) {
+    let Planned { plan, .. } = deployment.refresh_and_plan(options).await;
     let applied = deployment.apply_once(&plan).await;
     (plan, applied)
 }
@@ -36,8 +36,8 @@ fn object(deployment: &Deployment, kind: &str, namespace: Option<&str>, name: &s
         "Operation" | "Server" => "stargate.io/v1alpha1",
         _ => "v1",
     };
-    deployment.world.read(|world| {
-        let store = world.kubernetes.as_ref().unwrap();
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
         store.get(version, kind, namespace, name).cloned().unwrap_or_default()
     })
 }
@@ -46,10 +46,10 @@ fn node(deployment: &Deployment, name: &str) -> Value {
     object(deployment, "Node", None, name)
 }
 
-/// The Operations of a worker, the oldest first: kind, phase and message.
+/// The Operations of a worker, oldest first: kind, phase and message.
 fn operations(deployment: &Deployment, worker: &str) -> Vec<(String, String, String)> {
-    let mut found: Vec<Value> = deployment.world.read(|world| {
-        let store = world.kubernetes.as_ref().unwrap();
+    let mut found: Vec<Value> = deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
         let all = store.list("stargate.io/v1alpha1", "Operation", None);
         all.into_iter().filter(|it| it["spec"]["serverRef"]["name"] == worker).cloned().collect()
     });
@@ -63,8 +63,8 @@ fn operations(deployment: &Deployment, worker: &str) -> Vec<(String, String, Str
 }
 
 fn put(deployment: &Deployment, object: Value) {
-    deployment.world.change(|world, now| {
-        let store = world.kubernetes.as_mut().unwrap();
+    deployment.sandbox.change(|sandbox, now| {
+        let store = sandbox.kubernetes.as_mut().unwrap();
         store.put(object, "test", &now.to_string()).map(drop).unwrap();
     });
 }
@@ -80,8 +80,8 @@ fn pod(name: &str, node: &str, more: &Value) -> Value {
 }
 
 fn pods_on(deployment: &Deployment, node: &str) -> Vec<String> {
-    deployment.world.read(|world| {
-        let store = world.kubernetes.as_ref().unwrap();
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
         let pods = store.list("v1", "Pod", None).into_iter();
         let here = pods.filter(|pod| pod["spec"]["nodeName"] == node);
         here.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
@@ -89,22 +89,22 @@ fn pods_on(deployment: &Deployment, node: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repave_makes_the_worker_anew_and_touches_nothing_else() {
+async fn reprovisioning_replaces_the_worker_and_changes_nothing_else() {
     let deployment = Deployment::example_applied().await;
     let old = node(&deployment, FIRST)["metadata"]["uid"].clone();
-    let beside = serde_json::to_value(deployment.copy_of_world().hosts.get(SECOND)).unwrap();
-    // What else differs is for `apply`.
-    deployment.strike("route-missing".parse().unwrap(), None);
-    let (plan, applied) = carry_out(&deployment, &asking(Work::Repave, &[FIRST])).await;
+    let beside = serde_json::to_value(deployment.copy_of_state().hosts.get(SECOND)).unwrap();
+    // Other differences are left to `apply`.
+    deployment.inject("route-missing".parse().unwrap(), None);
+    let (plan, applied) = plan_and_apply(&deployment, &options(Work::Repave, &[FIRST])).await;
     let actions: Vec<String> =
         plan.changes.iter().map(|it| format!("{} {}", it.action.glyph(), it.address)).collect();
     let expected = [format!("-/+ worker/dc1/{FIRST}"), format!("-/+ cilium-node/dc1/{FIRST}")];
-    assert_eq!(actions, expected, "{}", told(&plan));
+    assert_eq!(actions, expected, "{}", summary(&plan));
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let new = node(&deployment, FIRST);
     assert_ne!(new["metadata"]["uid"], old);
     assert!(new["spec"]["unschedulable"].is_null());
-    let after = serde_json::to_value(deployment.copy_of_world().hosts.get(SECOND)).unwrap();
+    let after = serde_json::to_value(deployment.copy_of_state().hosts.get(SECOND)).unwrap();
     assert_eq!(after, beside);
     let done = operations(&deployment, FIRST);
     let kinds: Vec<_> =
@@ -116,51 +116,52 @@ async fn a_repave_makes_the_worker_anew_and_touches_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repave_takes_in_a_worker_whose_node_is_gone() {
+async fn a_worker_without_a_node_can_be_reprovisioned() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.change(|world, now| {
+    deployment.sandbox.change(|sandbox, now| {
         let node = ObjectName { api_version: "v1", kind: "Node", namespace: None, name: FIRST };
-        world.kubernetes.as_mut().unwrap().delete(&node, &now.to_string());
-        let host = world.hosts.get_mut(FIRST).unwrap();
+        sandbox.kubernetes.as_mut().unwrap().delete(&node, &now.to_string());
+        let host = sandbox.hosts.get_mut(FIRST).unwrap();
         host.worker.cluster_ca_digest = Some("of another cluster".to_owned());
     });
-    let (_, applied) = carry_out(&deployment, &asking(Work::Repave, &[FIRST])).await;
+    let (_, applied) = plan_and_apply(&deployment, &options(Work::Repave, &[FIRST])).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
-    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reboot_restarts_the_machine_and_lets_pods_come_again() {
+async fn a_reboot_restarts_the_machine_and_uncordons_the_node() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
-    let (plan, applied) = carry_out(&deployment, &asking(Work::Reboot, &[FIRST, SECOND])).await;
-    assert_eq!(plan.count(Action::Reboot), 2, "{}", told(&plan));
+    deployment.sandbox.simulate_host_delays();
+    let (plan, applied) =
+        plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST, SECOND])).await;
+    assert_eq!(plan.count(Action::Reboot), 2, "{}", summary(&plan));
     assert_eq!(plan.rollout.map(|rollout| rollout.waves), Some(2), "a canary first");
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     for name in [FIRST, SECOND] {
-        let boots = deployment.world.read(|world| world.hosts.get(name).unwrap().boots);
+        let boots = deployment.sandbox.read(|sandbox| sandbox.hosts.get(name).unwrap().boots);
         assert_eq!(boots, 1, "{name}");
         let node = node(&deployment, name);
         assert!(node["spec"]["unschedulable"].is_null(), "{node}");
         let last = operations(&deployment, name).pop().unwrap();
         assert_eq!((last.0.as_str(), last.1.as_str()), ("reboot", "Succeeded"));
     }
-    assert!(deployment.look(&RefreshOptions::deep()).await.plan.is_empty());
+    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_somebody_cordoned_stays_cordoned() {
+async fn a_cordoned_worker_stays_cordoned() {
     let deployment = Deployment::example_applied().await;
     let mut cordoned = node(&deployment, FIRST);
     cordoned["spec"]["unschedulable"] = json!(true);
     put(&deployment, cordoned);
-    let (_, applied) = carry_out(&deployment, &asking(Work::Reboot, &[FIRST])).await;
+    let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     assert_eq!(node(&deployment, FIRST)["spec"]["unschedulable"], true);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_protected_or_not_there_is_not_worked_on() {
+async fn operations_on_protected_or_missing_workers_are_refused() {
     let applied = Deployment::example_applied().await;
     let protected = EXAMPLE
         .replace(&format!("name = \"{FIRST}\""), &format!("name = \"{FIRST}\"\nprotect = true"));
@@ -168,17 +169,17 @@ async fn what_is_protected_or_not_there_is_not_worked_on() {
     let new = Deployment::example();
     for (deployment, code) in [(&protected, Code::Protected), (&new, Code::WorkerNotWorkedOn)] {
         for work in [Work::Repave, Work::Reboot] {
-            let plan = deployment.look(&asking(work, &[FIRST])).await.plan;
-            assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", told(&plan));
+            let plan = deployment.refresh_and_plan(&options(work, &[FIRST])).await.plan;
+            assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", summary(&plan));
             let codes: Vec<Code> = plan.blocked.iter().map(|it| it.failure.code).collect();
-            assert_eq!(codes, [code], "{work:?}: {}", told(&plan));
+            assert_eq!(codes, [code], "{work:?}: {}", summary(&plan));
         }
     }
 }
 
-/// A budget that never allows it, then one that does after a while.
+/// A budget that never allows an eviction, then one that does after a while.
 #[tokio::test(start_paused = true)]
-async fn a_drain_keeps_to_disruption_budgets_and_leaves_daemons_alone() {
+async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     let deployment = Deployment::example_applied().await;
     let daemons = pods_on(&deployment, FIRST);
     assert!(!daemons.is_empty());
@@ -194,39 +195,43 @@ async fn a_drain_keeps_to_disruption_budgets_and_leaves_daemons_alone() {
     });
     put(&deployment, budget);
     let begin = tokio::time::Instant::now();
-    let (_, applied) = carry_out(&deployment, &asking(Work::Reboot, &[FIRST])).await;
+    let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
     let outcome = applied.outcomes.values().next().unwrap();
     let Outcome::Failed(Failure { message: reason, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("default/shop-1; disruption budgets hold"), "{reason}");
     assert!(begin.elapsed() >= Duration::from_secs(300), "{:?}", begin.elapsed());
-    assert_eq!(deployment.world.read(|world| world.hosts.get(FIRST).unwrap().boots), 0);
-    assert!(node(&deployment, FIRST)["spec"]["unschedulable"].is_null(), "it serves again");
+    assert_eq!(deployment.sandbox.read(|sandbox| sandbox.hosts.get(FIRST).unwrap().boots), 0);
+    assert!(
+        node(&deployment, FIRST)["spec"]["unschedulable"].is_null(),
+        "the worker serves pods again"
+    );
     let last = operations(&deployment, FIRST).pop().unwrap();
     assert_eq!((last.0.as_str(), last.1.as_str()), ("reboot", "Failed"));
-    let look = asking(Work::Reboot, &[FIRST]);
+    let options = options(Work::Reboot, &[FIRST]);
     let relief = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
         put(&deployment, pod("shop-2", SECOND, &owner));
     };
-    let ((_, applied), ()) = tokio::join!(carry_out(&deployment, &look), relief);
+    let ((_, applied), ()) = tokio::join!(plan_and_apply(&deployment, &options), relief);
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let left: BTreeSet<String> = pods_on(&deployment, FIRST).into_iter().collect();
-    let kept = daemons.into_iter().chain(["static".to_owned()]).collect();
-    assert_eq!(left, kept);
+    let remaining = daemons.into_iter().chain(["static".to_owned()]).collect();
+    assert_eq!(left, remaining);
 }
 
-/// Whoever is cut off leaves a record that runs, and a worker without new pods;
-/// the next work on it ends both.
+/// An interrupted operation leaves a running record and a cordoned worker. The next operation on
+/// the worker clears both.
 #[tokio::test(start_paused = true)]
-async fn a_reboot_that_was_cut_off_is_told_and_mended_by_the_next() {
+async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
-    let look = asking(Work::Reboot, &[FIRST]);
-    let cut_off = tokio::time::timeout(Duration::from_secs(20), carry_out(&deployment, &look));
+    deployment.sandbox.simulate_host_delays();
+    let options = options(Work::Reboot, &[FIRST]);
+    let cut_off =
+        tokio::time::timeout(Duration::from_secs(20), plan_and_apply(&deployment, &options));
     assert!(cut_off.await.is_err(), "a reboot takes longer");
     assert_eq!(operations(&deployment, FIRST).pop().unwrap().1, "Running");
     assert_eq!(node(&deployment, FIRST)["spec"]["unschedulable"], true);
-    let (_, applied) = carry_out(&deployment, &look).await;
+    let (_, applied) = plan_and_apply(&deployment, &options).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     let all = operations(&deployment, FIRST);
     let phases: Vec<&str> = all.iter().map(|(_, phase, _)| phase.as_str()).collect();
@@ -238,11 +243,11 @@ async fn a_reboot_that_was_cut_off_is_told_and_mended_by_the_next() {
 #[tokio::test(start_paused = true)]
 async fn only_the_last_records_are_kept() {
     let deployment = Deployment::example_applied().await;
-    deployment.world.let_hosts_take_time();
-    let look = asking(Work::Reboot, &[FIRST]);
+    deployment.sandbox.simulate_host_delays();
+    let options = options(Work::Reboot, &[FIRST]);
     for _ in 0..7 {
-        let planned = deployment.look(&look).await;
-        deployment.apply_planned(&RefreshOptions::default(), planned, &Quiet).await;
+        let planned = deployment.refresh_and_plan(&options).await;
+        deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
     }
     let kinds: BTreeSet<String> =
         operations(&deployment, FIRST).into_iter().map(|(kind, ..)| kind).collect();
@@ -252,7 +257,7 @@ async fn only_the_last_records_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_records_of_a_worker_that_left_go_with_it() {
+async fn records_are_deleted_with_their_worker() {
     let deployment = Deployment::example_applied().await;
     let (head, _) = EXAMPLE.rsplit_once("[[datacenters.dc1.workers]]").unwrap();
     let edited = deployment.edited(head);

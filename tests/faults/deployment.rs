@@ -23,7 +23,7 @@ use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::refresh::Scope;
 use stargate::resource::Owner;
-use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
 use stargate::topology::names::SubscriptionId;
@@ -36,7 +36,7 @@ const KEY: &str =
 
 /// A topology, its world, and clients.
 pub(crate) struct Deployment {
-    pub(crate) world: SharedWorld,
+    pub(crate) sandbox: SharedSandbox,
     pub(crate) topology: Topology,
     pub(crate) proxy: Proxy,
     pub(crate) clients: Clients,
@@ -44,35 +44,35 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// A topology and emulated services, in memory.
-    pub(crate) fn onto(world: World, text: &str) -> Self {
+    pub(crate) fn onto(sandbox: SandboxState, text: &str) -> Self {
         let from: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        Self::at(world, text, from)
+        Self::at(sandbox, text, from)
     }
 
-    pub(crate) fn at(mut world: World, text: &str, from: Timestamp) -> Self {
+    pub(crate) fn at(mut sandbox: SandboxState, text: &str, from: Timestamp) -> Self {
         let topology = load_text("stargate.toml", text)
             .unwrap_or_else(|errors| panic!("{errors:#?}"))
             .topology;
-        world.seed(&topology);
+        sandbox.seed(&topology);
         let start = tokio::time::Instant::now();
         let clock = move || from + SignedDuration::try_from(start.elapsed()).unwrap();
-        let world = SharedWorld::with_clock(world, Arc::new(clock));
-        let proxy = Proxy::new(world.clone());
-        let clients = in_memory(&world, &proxy, &topology);
-        Self { world, topology, proxy, clients }
+        let sandbox = SharedSandbox::with_clock(sandbox, Arc::new(clock));
+        let proxy = Proxy::new(sandbox.clone());
+        let clients = in_memory(&sandbox, &proxy, &topology);
+        Self { sandbox, topology, proxy, clients }
     }
 
     /// The state after the example was applied, and its time: made once, since
     /// an apply takes a second.
-    pub(crate) async fn applied() -> (World, Timestamp) {
-        static APPLIED: tokio::sync::OnceCell<(World, Timestamp)> =
+    pub(crate) async fn applied() -> (SandboxState, Timestamp) {
+        static APPLIED: tokio::sync::OnceCell<(SandboxState, Timestamp)> =
             tokio::sync::OnceCell::const_new();
         let make = async || {
-            let deployment = Self::onto(World::new(1), EXAMPLE);
+            let deployment = Self::onto(SandboxState::new(1), EXAMPLE);
             let planned = deployment.plan(false).await;
             let applied = deployment.apply(false, planned).await;
             assert!(matches!(applied.ending, stargate::apply::ApplyStatus::Converged));
-            (deployment.world.read(Clone::clone), deployment.world.now())
+            (deployment.sandbox.read(Clone::clone), deployment.sandbox.now())
         };
         APPLIED.get_or_init(make).await.clone()
     }
@@ -86,16 +86,16 @@ impl Deployment {
 
     /// Reads the services and plans.
     pub(crate) async fn plan(&self, destroying: bool) -> Planned {
-        let (scope, world) = (self.scope(destroying), self.world.clone());
-        let now = move || world.now();
+        let (scope, sandbox) = (self.scope(destroying), self.sandbox.clone());
+        let now = move || sandbox.now();
         let clients = self.clients.read_only();
         Pipeline { clients: &clients, scope: &scope, now: &now }.run().await
     }
 
     /// Goes on from a plan; deferred changes are approved, others are not.
     pub(crate) async fn apply(&self, destroying: bool, planned: Planned) -> Applied {
-        let (scope, world) = (self.scope(destroying), self.world.clone());
-        let now = move || world.now();
+        let (scope, sandbox) = (self.scope(destroying), self.sandbox.clone());
+        let now = move || sandbox.now();
         let clients = self.clients.read_only();
         let context = ApplyContext {
             pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
@@ -108,12 +108,12 @@ impl Deployment {
 
     /// Everything that is there, by its id or name.
     pub(crate) fn objects(&self) -> BTreeSet<String> {
-        self.world.read(|world| {
+        self.sandbox.read(|sandbox| {
             let mut found = BTreeSet::new();
             for resource_type in ARM_TYPES {
-                found.extend(world.arm.list(resource_type).map(|(id, _)| id.to_string()));
+                found.extend(sandbox.arm.list(resource_type).map(|(id, _)| id.to_string()));
             }
-            found.extend(world.tailnet.devices().map(|device| format!("device {}", device.id)));
+            found.extend(sandbox.tailnet.devices().map(|device| format!("device {}", device.id)));
             found
         })
     }
@@ -131,7 +131,7 @@ const ARM_TYPES: [&str; 9] = [
     "Microsoft.Compute/virtualMachines",
 ];
 
-fn in_memory(world: &SharedWorld, proxy: &Proxy, topology: &Topology) -> Clients {
+fn in_memory(sandbox: &SharedSandbox, proxy: &Proxy, topology: &Topology) -> Clients {
     let requests = RequestCount::default();
     let transport = Arc::new(proxy.clone());
     Clients {
@@ -152,7 +152,7 @@ fn in_memory(world: &SharedWorld, proxy: &Proxy, topology: &Topology) -> Clients
             requests.clone(),
         )),
         cluster: Arc::new(ProxyConnector { proxy: proxy.clone(), requests: requests.clone() }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox.clone()))),
         requests,
     }
 }

@@ -60,8 +60,8 @@ fn rewritten(answer: Response<Bytes>, visit: &mut dyn FnMut(&str, &mut String)) 
 }
 
 async fn places() -> BTreeSet<Place> {
-    let (world, now) = Deployment::applied().await;
-    let deployment = Deployment::at(world, EXAMPLE, now);
+    let (sandbox, now) = Deployment::applied().await;
+    let deployment = Deployment::at(sandbox, EXAMPLE, now);
     let found = Arc::new(Mutex::new(Places::default()));
     let noted = Arc::clone(&found);
     deployment.proxy.rewrite(move |api, answer| {
@@ -80,11 +80,11 @@ async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
     let _guard = log.listen();
     let places = places().await;
     assert!(places.len() > 300, "{}", places.len());
-    let (world, now) = Deployment::applied().await;
+    let (sandbox, now) = Deployment::applied().await;
     let every = if crate::everything() { 1 } else { 6 };
     let (mut wrong, mut outputs) = (Vec::new(), 0);
     for place in places.into_iter().step_by(every) {
-        let deployment = Deployment::at(world.clone(), EXAMPLE, now);
+        let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
         let at = place.clone();
         deployment.proxy.rewrite(move |api, answer| {
             if api != at.0 {
@@ -115,7 +115,7 @@ async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
 /// A refusal's own words, as JSON and as text, with every status.
 #[tokio::test(start_paused = true)]
 async fn nothing_hostile_gets_out_of_a_refusal() {
-    let (world, now) = Deployment::applied().await;
+    let (sandbox, now) = Deployment::applied().await;
     for api in Api::ALL {
         for status in [200_u16, 400, 401, 403, 409, 500] {
             let inner = serde_json::json!({ "code": PAYLOAD, "message": PAYLOAD, "reason": PAYLOAD,
@@ -123,7 +123,7 @@ async fn nothing_hostile_gets_out_of_a_refusal() {
                 "details": [{ "code": PAYLOAD, "message": PAYLOAD }] });
             let outer = serde_json::json!({ "error": inner });
             for body in [inner.to_string(), outer.to_string(), PAYLOAD.to_owned()] {
-                let deployment = Deployment::at(world.clone(), EXAMPLE, now);
+                let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
                 deployment.proxy.rewrite(move |from, answer| {
                     if from != api {
                         return answer;

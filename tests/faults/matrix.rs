@@ -27,8 +27,8 @@ fn cases() -> impl Iterator<Item = (Api, Fault)> {
 }
 
 async fn applied() -> Deployment {
-    let (world, now) = Deployment::applied().await;
-    Deployment::at(world, EXAMPLE, now)
+    let (sandbox, now) = Deployment::applied().await;
+    Deployment::at(sandbox, EXAMPLE, now)
 }
 
 /// Shipped timeouts, in virtual time.
@@ -67,8 +67,8 @@ async fn an_apply_ends_and_takes_nothing_away() {
     let text = EXAMPLE.replace(worker, &one_more);
     assert_ne!(text, EXAMPLE);
     for (api, fault) in sample() {
-        let (world, now) = Deployment::applied().await;
-        let deployment = Deployment::at(world, &text, now);
+        let (sandbox, now) = Deployment::applied().await;
+        let deployment = Deployment::at(sandbox, &text, now);
         let before = deployment.objects();
         let planned = deployment.plan(false).await;
         let wanted = planned.plan.changes.len();

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use stargate::provider::http::{Api, Transport, TransportError};
-use stargate::sandbox::SharedWorld;
+use stargate::sandbox::SharedSandbox;
 use stargate::sandbox::transport::{InMemory, kube_service};
 use tower::ServiceExt as _;
 
@@ -24,7 +24,7 @@ type Rewrite = dyn Fn(Api, Response<Bytes>) -> Response<Bytes> + Send + Sync;
 pub(crate) struct Proxy(Arc<Inside>);
 
 struct Inside {
-    world: SharedWorld,
+    sandbox: SharedSandbox,
     armed: Mutex<Option<(Api, Fault)>>,
     rewrite: Mutex<Option<Arc<Rewrite>>>,
     requests: AtomicU64,
@@ -39,9 +39,9 @@ impl std::fmt::Debug for Proxy {
 
 impl Proxy {
     /// A proxy that breaks nothing yet.
-    pub(crate) fn new(world: SharedWorld) -> Self {
+    pub(crate) fn new(sandbox: SharedSandbox) -> Self {
         Self(Arc::new(Inside {
-            world,
+            sandbox,
             armed: Mutex::default(),
             rewrite: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -130,13 +130,13 @@ impl Proxy {
             let answer: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
-                let world = proxy.0.world.clone();
+                let sandbox = proxy.0.sandbox.clone();
                 let answer = proxy.answer(
                     Api::Kubernetes,
                     Request::from_parts(parts, body),
                     async |request| {
                         let answer =
-                            kube_service(world).oneshot(request.map(Body::from)).await.ok()?;
+                            kube_service(sandbox).oneshot(request.map(Body::from)).await.ok()?;
                         let (parts, body) = answer.into_parts();
                         let body = body.collect().await.ok()?.to_bytes();
                         Some(Response::from_parts(parts, body))
@@ -156,9 +156,9 @@ impl Transport for Proxy {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let api = if host.starts_with("azure") { Api::Azure } else { Api::Tailscale };
-        let world = self.0.world.clone();
+        let sandbox = self.0.sandbox.clone();
         let answer = self
-            .answer(api, request, async |request| InMemory::new(world).send(request).await.ok());
+            .answer(api, request, async |request| InMemory::new(sandbox).send(request).await.ok());
         answer.await.ok_or_else(|| TransportError::lost(host, "connection reset by peer"))
     }
 }

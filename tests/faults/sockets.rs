@@ -51,16 +51,16 @@ fn a_second() -> ClientSettings {
 
 /// The example, applied, behind sockets.
 pub(crate) async fn behind_sockets(settings: ClientSettings) -> Deployment {
-    let (world, _) = Deployment::applied().await;
-    let mut deployment = Deployment::at(world, EXAMPLE, Timestamp::now());
+    let (sandbox, _) = Deployment::applied().await;
+    let mut deployment = Deployment::at(sandbox, EXAMPLE, Timestamp::now());
     let mut urls = Vec::new();
     for api in Api::ALL {
         urls.push((api, serve(&deployment, api).await));
     }
     let url = |api: Api| urls.iter().find(|(other, _)| *other == api).unwrap().1.clone();
-    deployment.world.change(|world, _| {
-        world.endpoints.azure = url(Api::Azure);
-        world.endpoints.tailscale = url(Api::Tailscale);
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.endpoints.azure = url(Api::Azure);
+        sandbox.endpoints.tailscale = url(Api::Tailscale);
     });
     let requests = RequestCount::default();
     let transport = Arc::new(ReqwestTransport::with_settings(None, settings).unwrap());
@@ -93,14 +93,15 @@ pub(crate) async fn behind_sockets(settings: ClientSettings) -> Deployment {
             kubeconfig: kubeconfig(&deployment, &url(Api::Kubernetes)),
             connector: KubeconfigConnector { limits, requests: requests.clone(), settings },
         }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(deployment.world.clone()))),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(deployment.sandbox.clone()))),
         requests,
     };
     deployment
 }
 
 fn kubeconfig(deployment: &Deployment, url: &str) -> String {
-    let token = deployment.world.read(|world| world.cluster_access.as_ref().unwrap().token.clone());
+    let token =
+        deployment.sandbox.read(|sandbox| sandbox.cluster_access.as_ref().unwrap().token.clone());
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context: \
          {{ cluster: c, user: u }}\nclusters:\n- name: c\n  cluster: {{ server: '{url}' }}\n\
@@ -124,9 +125,9 @@ impl ClusterConnector for Elsewhere {
 
 /// Serves one service on a port of its own, with the proxy's faults.
 async fn serve(deployment: &Deployment, api: Api) -> String {
-    let (world, proxy) = (deployment.world.clone(), deployment.proxy.clone());
+    let (sandbox, proxy) = (deployment.sandbox.clone(), deployment.proxy.clone());
     let answer = move |request: Request<Incoming>| {
-        let (world, proxy) = (world.clone(), proxy.clone());
+        let (sandbox, proxy) = (sandbox.clone(), proxy.clone());
         async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
@@ -136,7 +137,7 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
             if let Some(fault) = fault {
                 ask_for_first_page(fault, &mut request);
             }
-            let answer = match world.handle(api, &request) {
+            let answer = match sandbox.handle(api, &request) {
                 Answer::Complete(answer) => answer,
                 Answer::Watch(_) => Response::new(Bytes::new()),
             };

@@ -14,8 +14,8 @@ use crate::fault::Fault;
 async fn a_service_that_throttles_for_a_while_is_waited_for() {
     for api in Api::ALL {
         for fault in [Fault::ThrottledForTwoSeconds, Fault::UnavailableForTwoSeconds] {
-            let (world, now) = Deployment::applied().await;
-            let deployment = Deployment::at(world, EXAMPLE, now);
+            let (sandbox, now) = Deployment::applied().await;
+            let deployment = Deployment::at(sandbox, EXAMPLE, now);
             deployment.proxy.arm(api, fault);
             let proxy = deployment.proxy.clone();
             let recovers = tokio::spawn(async move {
@@ -38,8 +38,8 @@ async fn a_service_that_throttles_for_a_while_is_waited_for() {
 /// The budget of the API server's is its own: 100 at once, then 50 a second.
 #[tokio::test(start_paused = true)]
 async fn requests_to_the_api_server_keep_to_their_rate() {
-    let (world, now) = Deployment::applied().await;
-    let deployment = Deployment::at(world, EXAMPLE, now);
+    let (sandbox, now) = Deployment::applied().await;
+    let deployment = Deployment::at(sandbox, EXAMPLE, now);
     // Two pages in a circle are noticed late enough to take many requests.
     deployment.proxy.arm(Api::Kubernetes, Fault::EndlessPages);
     let start = Instant::now();

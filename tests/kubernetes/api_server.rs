@@ -1,4 +1,4 @@
-//! An API server, as stargate's own client and as the bare wire see it.
+//! An API server, accessed with stargate's client and with plain HTTP requests.
 
 use std::time::Duration;
 
@@ -21,34 +21,34 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
-/// How long what another part of a cluster does may take.
-const SOON: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The timeout for asynchronous effects of other components of a cluster.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An API server and its administrator.
 pub(crate) struct ApiServer {
     kubeconfig: Kubeconfig,
-    /// The administrator.
+    /// The administrator's plain client.
     pub(crate) admin: Caller,
-    /// Stargate, as the administrator.
-    pub(crate) door: ClusterClient,
+    /// Stargate's client, as the administrator.
+    pub(crate) stargate_client: ClusterClient,
 }
 
-/// Somebody who talks to the API server.
+/// A plain client with its credentials.
 pub(crate) struct Caller {
     pub(crate) client: kube::Client,
 }
 
-/// The answer to a request, whatever it says.
+/// The response to a request, successful or not.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct ApiAnswer {
     pub(crate) code: u16,
     pub(crate) body: Value,
 }
 
-impl Answer {
-    /// Code, reason, and the fields that a refusal names with their reasons.
-    pub(crate) fn verdict(&self) -> String {
+impl ApiAnswer {
+    /// The status code, the reason, and the fields with their causes in an error.
+    pub(crate) fn summary(&self) -> String {
         let mut words = vec![self.code.to_string()];
         words.extend(self.body["reason"].as_str().map(str::to_owned));
         for cause in self.body["details"]["causes"].as_array().into_iter().flatten() {
@@ -57,13 +57,13 @@ impl Answer {
         words.join(" ")
     }
 
-    /// The sentence of a refusal.
+    /// The message of an error.
     pub(crate) fn message(&self) -> &str {
         text(&self.body["message"])
     }
 }
 
-/// A text, empty where there is none.
+/// The string, or an empty one for other values.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -77,17 +77,17 @@ impl ApiServer {
         };
         Self {
             kubeconfig: Kubeconfig::from_yaml(kubeconfig).unwrap(),
-            door: ClusterClient::new(client.clone(), owner, RequestCount::default()),
+            stargate_client: ClusterClient::new(client.clone(), owner, RequestCount::default()),
             admin: Caller { client },
         }
     }
 
-    /// Somebody with a bearer token, as in a worker's bootstrap kubeconfig.
+    /// A client with a bearer token, as in a worker's bootstrap kubeconfig.
     pub(crate) async fn with_token(&self, token: &Secret) -> Caller {
         self.caller(&json!({ "token": token.expose() })).await
     }
 
-    /// Somebody with a client certificate.
+    /// A client with a client certificate.
     pub(crate) async fn with_certificate(&self, certificate: &str, key: &str) -> Caller {
         let user = json!({
             "client-certificate-data": crate::certificates::encode(certificate.as_bytes()),
@@ -108,47 +108,53 @@ impl ApiServer {
 }
 
 impl Caller {
-    pub(crate) async fn ask(&self, method: &str, path: &str, media: &str, body: &Value) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        media: &str,
+        body: &Value,
+    ) -> ApiAnswer {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder().method(method).uri(path).header("content-type", media);
         let request = request.body(Body::from(body)).unwrap();
         let response = self.client.send(request).await.unwrap();
         let code = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { code, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        ApiAnswer { code, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, JSON, &Value::Null).await
+    pub(crate) async fn get(&self, path: &str) -> ApiAnswer {
+        self.send("GET", path, JSON, &Value::Null).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.ask("POST", path, JSON, body).await
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiAnswer {
+        self.send("POST", path, JSON, body).await
     }
 
-    pub(crate) async fn merge(&self, path: &str, body: &Value) -> Answer {
-        self.ask("PATCH", path, MERGE, body).await
+    pub(crate) async fn merge(&self, path: &str, body: &Value) -> ApiAnswer {
+        self.send("PATCH", path, MERGE, body).await
     }
 
-    /// Server-side apply as somebody else than stargate.
-    pub(crate) async fn apply_as(&self, manager: &str, path: &str, body: &Value) -> Answer {
+    /// Server-side apply with another field manager.
+    pub(crate) async fn apply_as(&self, manager: &str, path: &str, body: &Value) -> ApiAnswer {
         let path = format!("{path}?fieldManager={manager}&force=false");
-        self.ask("PATCH", &path, APPLY, body).await
+        self.send("PATCH", &path, APPLY, body).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.ask("DELETE", path, JSON, &Value::Null).await
+    pub(crate) async fn delete(&self, path: &str) -> ApiAnswer {
+        self.send("DELETE", path, JSON, &Value::Null).await
     }
 
-    /// Reads an object until it is as it should be, or for long enough.
-    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&Answer) -> bool) -> Answer {
-        let deadline = tokio::time::Instant::now() + SOON;
+    /// Reads an object until it has the expected state, or until the timeout.
+    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&ApiAnswer) -> bool) -> ApiAnswer {
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let answer = self.get(path).await;
             if is_so(&answer) || tokio::time::Instant::now() >= deadline {
                 return answer;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,21 +1,21 @@
-//! The one body of the test, part by part.
+//! The test, which runs all parts in order.
 
 use crate::api_server::ApiServer;
-use crate::verdicts::Verdicts;
+use crate::check_log::CheckLog;
 use crate::{definitions, joining, manifests, nodes, records, refusals, rights, tokens, watches};
 
-/// Checks everything; the parts build on what those before them left there.
-pub(crate) async fn run(server: &ApiServer) -> Verdicts {
-    let mut verdicts = Verdicts::default();
-    definitions::check(server, &mut verdicts).await;
-    manifests::check(server, &mut verdicts).await;
-    watches::check(server, &mut verdicts).await;
-    rights::check(server, &mut verdicts).await;
-    tokens::check(server, &mut verdicts).await;
-    joining::check(server, &mut verdicts).await;
-    refusals::check(server, &mut verdicts).await;
-    nodes::check(server, &mut verdicts).await;
-    records::check(server, &mut verdicts).await;
-    manifests::remove(server, &mut verdicts).await;
-    verdicts
+/// Runs all checks. Each part depends on the objects that the parts before it created.
+pub(crate) async fn run(server: &ApiServer) -> CheckLog {
+    let mut check_log = CheckLog::default();
+    definitions::check(server, &mut check_log).await;
+    manifests::check(server, &mut check_log).await;
+    watches::check(server, &mut check_log).await;
+    rights::check(server, &mut check_log).await;
+    tokens::check(server, &mut check_log).await;
+    joining::check(server, &mut check_log).await;
+    refusals::check(server, &mut check_log).await;
+    nodes::check(server, &mut check_log).await;
+    records::check(server, &mut check_log).await;
+    manifests::remove(server, &mut check_log).await;
+    check_log
 }

@@ -1,5 +1,5 @@
-//! The kubelet's half of TLS bootstrap: a key, a request, and a look at what
-//! was issued.
+//! The kubelet's side of TLS bootstrap: a key, a request, and the inspection of the issued
+//! certificate.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +10,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 pub(crate) const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 pub(crate) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
-/// What is asked for.
+/// The content of a certificate request.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct RequestSpec<'a> {
     pub(crate) node: &'a str,
     pub(crate) groups: &'a [&'a str],
     pub(crate) usages: &'a [&'a str],
@@ -20,9 +20,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) signer: &'a str,
 }
 
-/// What the kubelet of a node asks for.
-pub(crate) fn kubelets_wish(node: &str) -> Wish<'_> {
-    Wish {
+/// The content of the request that the kubelet of a node makes.
+pub(crate) fn kubelet_request_spec(node: &str) -> RequestSpec<'_> {
+    RequestSpec {
         node,
         groups: &["system:nodes"],
         usages: &["digital signature", "client auth"],
@@ -32,14 +32,14 @@ pub(crate) fn kubelets_wish(node: &str) -> Wish<'_> {
 }
 
 /// A CertificateSigningRequest.
-pub(crate) fn request(name: &str, wish: &Wish<'_>, key: &KeyPair) -> Value {
-    let names: Vec<String> = wish.alternative_names.iter().map(|&name| name.to_owned()).collect();
+pub(crate) fn request(name: &str, spec: &RequestSpec<'_>, key: &KeyPair) -> Value {
+    let names: Vec<String> = spec.alternative_names.iter().map(|&name| name.to_owned()).collect();
     let mut parameters = CertificateParams::new(names).unwrap();
     let mut subject = DistinguishedName::new();
-    for group in wish.groups {
+    for group in spec.groups {
         subject.push(DnType::OrganizationName, *group);
     }
-    subject.push(DnType::CommonName, format!("system:node:{}", wish.node));
+    subject.push(DnType::CommonName, format!("system:node:{}", spec.node));
     parameters.distinguished_name = subject;
     let pem = parameters.serialize_request(key).unwrap().pem().unwrap();
     json!({
@@ -48,8 +48,8 @@ pub(crate) fn request(name: &str, wish: &Wish<'_>, key: &KeyPair) -> Value {
         "metadata": { "name": name },
         "spec": {
             "request": encode(pem.as_bytes()),
-            "signerName": wish.signer,
-            "usages": wish.usages,
+            "signerName": spec.signer,
+            "usages": spec.usages,
         },
     })
 }
@@ -58,7 +58,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// What stands in a certificate.
+/// The content of a certificate.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Issued {
     pub(crate) subject: String,
@@ -68,7 +68,7 @@ pub(crate) struct Issued {
     pub(crate) authority: bool,
 }
 
-/// Reads the certificate of a request's status.
+/// Parses the certificate of a request's status.
 pub(crate) fn issued(pem: &str, key: &KeyPair) -> Option<Issued> {
     let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     let (_, certificate) = X509Certificate::from_der(&block.contents).ok()?;
@@ -82,7 +82,7 @@ pub(crate) fn issued(pem: &str, key: &KeyPair) -> Option<Issued> {
     })
 }
 
-/// The certificate in a request's status, in PEM.
+/// The certificate in a request's status, as PEM.
 pub(crate) fn certificate_of(request: &Value) -> Option<String> {
     let encoded = request["status"]["certificate"].as_str()?;
     String::from_utf8(STANDARD.decode(encoded).ok()?).ok()

@@ -1,5 +1,4 @@
-//! The CRDs: that they are taken, served at once, and hold objects to their
-//! schemas.
+//! The CRDs are accepted, served at once, and enforce their schemas.
 
 use serde_json::{Value, json};
 use stargate::desired::manifests;
@@ -7,46 +6,46 @@ use stargate::resource::Side;
 use stargate::resource::kubernetes::ManifestKind;
 
 use crate::api_server::{APPLY, ApiServer, MERGE};
-use crate::verdicts::Verdicts;
+use crate::check_log::CheckLog;
 
 pub(crate) const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 pub(crate) const SERVERS: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/servers";
 const PROFILES: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/provisioningprofiles";
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
-    nothing_is_there(server, verdicts).await;
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
+    check_unserved(server, check_log).await;
     for manifest in manifests::custom_resource_definitions() {
-        let applied = server.door.apply(&manifest, &Side::Cluster, true).await;
-        verdicts.well(&format!("{} is applied", manifest.name), applied);
+        let applied = server.stargate_client.apply(&manifest, &Side::Cluster, true).await;
+        check_log.succeeds(&format!("{} is applied", manifest.name), applied);
     }
-    // Right after its definition an object of the kind can be made.
+    // Objects of the kind can be created immediately after its definition.
     for manifest in manifests::namespaces() {
-        let applied = server.door.apply(&manifest, &Side::Cluster, true).await;
-        verdicts.well("stargate's namespace is applied", applied);
+        let applied = server.stargate_client.apply(&manifest, &Side::Cluster, true).await;
+        check_log.succeeds("stargate's namespace is applied", applied);
     }
     let servers = server.admin.get(SERVERS).await;
-    verdicts.same("Servers are served once their definition is applied", servers.code, 200);
-    established(server, verdicts).await;
-    servers_schema(server, verdicts).await;
-    profiles_schema(server, verdicts).await;
-    unknown_fields(server, verdicts).await;
-    definitions_are_checked(server, verdicts).await;
+    check_log.equals("Servers are served once their definition is applied", servers.code, 200);
+    established(server, check_log).await;
+    servers_schema(server, check_log).await;
+    profiles_schema(server, check_log).await;
+    unknown_fields(server, check_log).await;
+    definitions_are_checked(server, check_log).await;
 }
 
-async fn nothing_is_there(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn check_unserved(server: &ApiServer, check_log: &mut CheckLog) {
     let answer = server.admin.get(SERVERS).await;
-    verdicts.same("an unknown kind is not found", answer.verdict(), "404".into());
+    check_log.equals("an unknown kind is not found", answer.summary(), "404".into());
     for kind in [ManifestKind::Server, ManifestKind::ProvisioningProfile] {
-        let ours = server.door.list_ours(kind).await;
-        verdicts.same("a kind that is not served has no objects", ours, Ok(Vec::new()));
-        let all = server.door.list_all(kind).await;
-        verdicts.same("nor any of others", all, Ok(Vec::new()));
+        let ours = server.stargate_client.list_ours(kind).await;
+        check_log.equals("a kind that is not served has no objects", ours, Ok(Vec::new()));
+        let all = server.stargate_client.list_all(kind).await;
+        check_log.equals("nor do other versions", all, Ok(Vec::new()));
     }
-    let none = server.door.get(ManifestKind::Server, Some("stargate"), "w1").await;
-    verdicts.same("nor one of a name", none, Ok(None));
+    let none = server.stargate_client.get(ManifestKind::Server, Some("stargate"), "w1").await;
+    check_log.equals("nor is there a named one", none, Ok(None));
 }
 
-async fn established(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn established(server: &ApiServer, check_log: &mut CheckLog) {
     let definition = server.admin.get(&format!("{DEFINITIONS}/servers.stargate.io")).await;
     let mut conditions: Vec<&str> = definition.body["status"]["conditions"]
         .as_array()
@@ -56,11 +55,11 @@ async fn established(server: &ApiServer, verdicts: &mut Verdicts) {
         .filter_map(|it| it["type"].as_str())
         .collect();
     conditions.sort_unstable();
-    verdicts.same("the definition is served", conditions, vec!["Established", "NamesAccepted"]);
+    check_log.equals("the definition is served", conditions, vec!["Established", "NamesAccepted"]);
     let names = &definition.body["status"]["acceptedNames"];
-    verdicts.same("its short name is accepted", names["shortNames"].clone(), json!(["srv"]));
+    check_log.equals("its short name is accepted", names["shortNames"].clone(), json!(["srv"]));
     let stored = definition.body["status"]["storedVersions"].clone();
-    verdicts.same("its version is stored", stored, json!(["v1alpha1"]));
+    check_log.equals("its version is stored", stored, json!(["v1alpha1"]));
     let discovered = server.admin.get("/apis/stargate.io/v1alpha1").await;
     let mut found: Vec<&str> = discovered.body["resources"]
         .as_array()
@@ -77,7 +76,7 @@ async fn established(server: &ApiServer, verdicts: &mut Verdicts) {
         "servers",
         "servers/status",
     ];
-    verdicts.same("the three kinds are discovered with their status", found, expected);
+    check_log.equals("the three kinds are discovered with their status", found, expected);
 }
 
 fn a_server(name: &str, change: &Value) -> Value {
@@ -98,15 +97,15 @@ fn a_server(name: &str, change: &Value) -> Value {
     })
 }
 
-async fn servers_schema(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn servers_schema(server: &ApiServer, check_log: &mut CheckLog) {
     let made = server.admin.post(SERVERS, &a_server("checked", &Value::Null)).await;
-    verdicts.same("a good Server is taken", made.verdict(), "201".into());
-    verdicts.same("it has a generation", made.body["metadata"]["generation"].clone(), json!(1));
+    check_log.equals("a valid Server is accepted", made.summary(), "201".into());
+    check_log.equals("it has a generation", made.body["metadata"]["generation"].clone(), json!(1));
     let again = server.admin.post(SERVERS, &a_server("checked", &Value::Null)).await;
-    verdicts.same("once", again.verdict(), "409 AlreadyExists".into());
+    check_log.equals("once", again.summary(), "409 AlreadyExists".into());
     let sentence = "servers.stargate.io \"checked\" already exists";
-    verdicts.same("and says so", again.message(), sentence);
-    for (field, value, verdict) in [
+    check_log.equals("and the message says it", again.message(), sentence);
+    for (field, value, summary) in [
         ("ipAddress", json!("10.60.1.256"), "spec.ipAddress=FieldValueInvalid"),
         ("podCIDR", json!("10.244.65.0"), "spec.podCIDR=FieldValueInvalid"),
         ("macAddress", json!("52:54"), "spec.macAddress=FieldValueInvalid"),
@@ -121,23 +120,23 @@ async fn servers_schema(server: &ApiServer, verdicts: &mut Verdicts) {
         let wrong = a_server("wrong", &json!({ field: value }));
         let answer = server.admin.post(SERVERS, &wrong).await;
         let what = format!("a Server with {field} {value} is refused");
-        verdicts.same(&what, answer.verdict(), format!("422 Invalid {verdict}"));
+        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
     }
-    two_at_once(server, verdicts).await;
+    check_two_causes(server, check_log).await;
     let path = format!("{SERVERS}/checked");
     let change = json!({ "spec": { "provider": "vmware" } });
     let changed = server.admin.merge(&path, &change).await;
-    let verdict = "422 Invalid spec.provider=FieldValueNotSupported";
-    verdicts.same("a bad change is refused, too", changed.verdict(), verdict.into());
+    let summary = "422 Invalid spec.provider=FieldValueNotSupported";
+    check_log.equals("an invalid change is refused, too", changed.summary(), summary.into());
     let sentence = "Server.stargate.io \"checked\" is invalid: spec.provider: Unsupported value: \
                     \"vmware\": supported values: \"azure\", \"existing\", \"qemu\"";
-    verdicts.same("and says what is possible", changed.message(), sentence);
+    check_log.equals("and lists the supported values", changed.message(), sentence);
 }
 
-async fn two_at_once(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn check_two_causes(server: &ApiServer, check_log: &mut CheckLog) {
     let wrong = a_server("wrong", &json!({ "provider": "vmware", "hostname": "A" }));
     let answer = server.admin.post(SERVERS, &wrong).await;
-    let mut fields: Vec<String> = answer.verdict().split(' ').map(str::to_owned).collect();
+    let mut fields: Vec<String> = answer.summary().split(' ').map(str::to_owned).collect();
     fields.sort_unstable();
     let expected = [
         "422",
@@ -145,15 +144,23 @@ async fn two_at_once(server: &ApiServer, verdicts: &mut Verdicts) {
         "spec.hostname=FieldValueInvalid",
         "spec.provider=FieldValueNotSupported",
     ];
-    verdicts.same("two wrong fields are both named", fields, expected.map(str::to_owned).to_vec());
+    check_log.equals(
+        "two invalid fields are both reported",
+        fields,
+        expected.map(str::to_owned).to_vec(),
+    );
     let wrong = a_server("wrong", &json!({ "ipAddress": "nowhere" }));
     let answer = server.admin.post(SERVERS, &wrong).await;
     let start = "Server.stargate.io \"wrong\" is invalid: spec.ipAddress: Invalid value: \
                  \"nowhere\": spec.ipAddress in body should match '^((25[0-5]";
-    verdicts.holds("a pattern is quoted", answer.message().starts_with(start), &answer.message());
+    check_log.is_true(
+        "a pattern is quoted",
+        answer.message().starts_with(start),
+        &answer.message(),
+    );
 }
 
-async fn profiles_schema(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn profiles_schema(server: &ApiServer, check_log: &mut CheckLog) {
     let profile = |change: &Value| {
         let mut spec = json!({
             "kubernetesVersion": "1.33.5", "containerRuntime": "containerd", "managedCilium": true,
@@ -166,7 +173,7 @@ async fn profiles_schema(server: &ApiServer, verdicts: &mut Verdicts) {
             "metadata": { "name": "checked", "namespace": "stargate" }, "spec": spec,
         })
     };
-    for (change, verdict) in [
+    for (change, summary) in [
         (json!({ "kubernetesVersion": "1.33" }), "spec.kubernetesVersion=FieldValueInvalid"),
         (json!({ "containerRuntime": "docker" }), "spec.containerRuntime=FieldValueNotSupported"),
         (json!({ "managedCilium": "yes" }), "spec.managedCilium=FieldValueTypeInvalid"),
@@ -182,47 +189,47 @@ async fn profiles_schema(server: &ApiServer, verdicts: &mut Verdicts) {
     ] {
         let answer = server.admin.post(PROFILES, &profile(&change)).await;
         let what = format!("a profile with {change} is refused");
-        verdicts.same(&what, answer.verdict(), format!("422 Invalid {verdict}"));
+        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
     }
     let good = profile(&json!({ "maxPods": 110, "taints": ["a=b:NoSchedule", "c:NoExecute"] }));
     let answer = server.admin.post(PROFILES, &good).await;
-    verdicts.same("a good profile is taken", answer.verdict(), "201".into());
+    check_log.equals("a valid profile is accepted", answer.summary(), "201".into());
     server.admin.delete(&format!("{PROFILES}/checked")).await;
 }
 
-async fn unknown_fields(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn unknown_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{SERVERS}/checked");
     let unknown = json!({ "spec": { "nonsense": 1 } });
     let answer = server.admin.merge(&path, &unknown).await;
     let kept = answer.body["spec"]["nonsense"].clone();
-    verdicts.same("an unknown field falls away", (answer.code, kept), (200, Value::Null));
+    check_log.equals("an unknown field is pruned", (answer.code, kept), (200, Value::Null));
     let strict = format!("{path}?fieldValidation=Strict");
-    let answer = server.admin.ask("PATCH", &strict, MERGE, &unknown).await;
-    let verdict = "422 Invalid patch=FieldValueInvalid";
-    verdicts.same("or is refused where that is asked for", answer.verdict(), verdict.into());
+    let answer = server.admin.send("PATCH", &strict, MERGE, &unknown).await;
+    let summary = "422 Invalid patch=FieldValueInvalid";
+    check_log.equals("or is refused with strict validation", answer.summary(), summary.into());
     let sentence = "strict decoding error: unknown field \"spec.nonsense\"";
-    verdicts.holds("by name", answer.message().ends_with(sentence), &answer.message());
+    check_log.is_true("by name", answer.message().ends_with(sentence), &answer.message());
     let strict = format!("{SERVERS}?fieldValidation=Strict");
     let answer = server.admin.post(&strict, &a_server("strict", &unknown["spec"])).await;
-    verdicts.same("in a new object, too", answer.verdict(), "400 BadRequest".into());
+    check_log.equals("in a new object, too", answer.summary(), "400 BadRequest".into());
     let sentence =
         format!("Server in version \"v1alpha1\" cannot be handled as a Server: {sentence}");
-    verdicts.same("and by name", answer.message(), sentence.as_str());
-    let path = format!("{path}?fieldManager=somebody&force=true");
+    check_log.equals("and by name", answer.message(), sentence.as_str());
+    let path = format!("{path}?fieldManager=other-client&force=true");
     let body = a_server("checked", &json!({ "nonsense": 1 }));
-    let answer = server.admin.ask("PATCH", &path, APPLY, &body).await;
+    let answer = server.admin.send("PATCH", &path, APPLY, &body).await;
     let sentence = ".spec.nonsense: field not declared in schema";
-    verdicts.same("applying an unknown field is refused", answer.verdict(), "500".into());
-    verdicts.holds("by its path", answer.message().ends_with(sentence), &answer.message());
+    check_log.equals("applying an unknown field is refused", answer.summary(), "500".into());
+    check_log.is_true("by its path", answer.message().ends_with(sentence), &answer.message());
     server.admin.delete(&format!("{SERVERS}/checked")).await;
 }
 
-async fn definitions_are_checked(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn definitions_are_checked(server: &ApiServer, check_log: &mut CheckLog) {
     let mut wrong = manifests::custom_resource_definitions().remove(0).body;
     wrong["apiVersion"] = json!("apiextensions.k8s.io/v1");
     wrong["kind"] = json!("CustomResourceDefinition");
     wrong["metadata"] = json!({ "name": "machines.stargate.io" });
     let answer = server.admin.post(DEFINITIONS, &wrong).await;
-    let verdict = "422 Invalid metadata.name=FieldValueInvalid";
-    verdicts.same("a definition of another name is refused", answer.verdict(), verdict.into());
+    let summary = "422 Invalid metadata.name=FieldValueInvalid";
+    check_log.equals("a definition of another name is refused", answer.summary(), summary.into());
 }

@@ -1,39 +1,43 @@
-//! Draining a Node: who must go, who stays, and whom a budget keeps.
+//! Draining a Node: evicted pods, ignored pods, and pods that a budget protects.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use stargate::provider::cluster::DrainReport;
 
-use crate::api_server::{Answer, ApiServer};
+use crate::api_server::{ApiAnswer, ApiServer};
+use crate::check_log::CheckLog;
 use crate::nodes::NODE;
-use crate::verdicts::Verdicts;
 
 const PODS: &str = "/api/v1/namespaces/theirs/pods";
 const BUDGETS: &str = "/apis/policy/v1/namespaces/theirs/poddisruptionbudgets";
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
-    drain(server, verdicts).await;
-    a_budget(server, verdicts).await;
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
+    drain(server, check_log).await;
+    a_budget(server, check_log).await;
 }
 
-async fn drain(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn drain(server: &ApiServer, check_log: &mut CheckLog) {
     for name in ["goes", "goes-too", "static"] {
         let made = make_pod(server, name).await;
-        verdicts.same(&format!("the pod {name} is made"), made.verdict(), "201".into());
+        check_log.equals(&format!("the pod {name} is made"), made.summary(), "201".into());
     }
-    let drained = server.door.drain(NODE, Duration::from_secs(20)).await;
+    let drained = server.stargate_client.drain(NODE, Duration::from_secs(20)).await;
     let unmanaged = ["theirs/goes", "theirs/goes-too"].map(str::to_owned).to_vec();
     let expected = DrainReport { evicted: 2, unmanaged, ..DrainReport::default() };
-    verdicts.same("a Node is drained", drained, Ok(expected));
+    check_log.equals("a Node is drained", drained, Ok(expected));
     for name in ["goes", "goes-too"] {
         let left = server.admin.get(&format!("{PODS}/{name}")).await;
-        verdicts.same(&format!("the pod {name} is gone"), left.verdict(), "404 NotFound".into());
+        check_log.equals(
+            &format!("the pod {name} is evicted"),
+            left.summary(),
+            "404 NotFound".into(),
+        );
     }
     let kept = server.admin.get(&format!("{PODS}/static")).await;
-    verdicts.same("a pod of the kubelet's own stays", kept.code, 200);
-    let nobody = server.door.evict("theirs", "goes").await;
-    verdicts.same("a pod that is gone has gone", nobody, Ok(true));
+    check_log.equals("a static pod is ignored", kept.code, 200);
+    let missing = server.stargate_client.evict("theirs", "goes").await;
+    check_log.equals("the eviction of a missing pod succeeds", missing, Ok(true));
 }
 
 fn pod(name: &str) -> Value {
@@ -54,9 +58,9 @@ fn pod(name: &str) -> Value {
     pod
 }
 
-/// A cluster with a controller of accounts refuses pods until it has given the
-/// namespace its own.
-async fn make_pod(server: &ApiServer, name: &str) -> Answer {
+/// A cluster with a service account controller refuses pods until the namespace has its default
+/// account.
+async fn make_pod(server: &ApiServer, name: &str) -> ApiAnswer {
     loop {
         let made = server.admin.post(PODS, &pod(name)).await;
         if made.code != 403 || !made.message().contains("serviceaccount \"default\" not found") {
@@ -66,37 +70,37 @@ async fn make_pod(server: &ApiServer, name: &str) -> Answer {
     }
 }
 
-/// While a budget needs a pod the eviction is refused for now, and the drain
-/// says what is left; without the budget the pod goes.
-async fn a_budget(server: &ApiServer, verdicts: &mut Verdicts) {
+/// While a budget needs a pod, the eviction is refused and the drain reports the remaining pods.
+/// Without the budget the pod is evicted.
+async fn a_budget(server: &ApiServer, check_log: &mut CheckLog) {
     make_pod(server, "needed").await;
     let status = json!({ "status": { "phase": "Running", "conditions": [
         { "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z" },
     ]}});
     let path = format!("{PODS}/needed");
     let runs = server.admin.merge(&format!("{path}/status"), &status).await;
-    verdicts.same("a pod runs", runs.code, 200);
+    check_log.equals("a pod runs", runs.code, 200);
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
         "metadata": { "name": "needed" },
         "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "needed" } } },
     });
     let made = server.admin.post(BUDGETS, &budget).await;
-    verdicts.same("a budget needs it", made.verdict(), "201".into());
+    check_log.equals("a budget needs it", made.summary(), "201".into());
     let eviction = json!({ "apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": { "name": "needed", "namespace": "theirs" } });
     let refused = server.admin.post(&format!("{path}/eviction"), &eviction).await;
-    let verdict = "429 TooManyRequests =DisruptionBudget";
-    verdicts.same("it does not let it go", refused.verdict(), verdict.into());
-    let asked = server.door.evict("theirs", "needed").await;
-    verdicts.same("which is an answer and no failure", asked, Ok(false));
-    let drained = server.door.drain(NODE, Duration::from_millis(100)).await;
+    let summary = "429 TooManyRequests =DisruptionBudget";
+    check_log.equals("the eviction is refused", refused.summary(), summary.into());
+    let requested = server.stargate_client.evict("theirs", "needed").await;
+    check_log.equals("which is a result and no failure", requested, Ok(false));
+    let drained = server.stargate_client.drain(NODE, Duration::from_millis(100)).await;
     let needed = vec!["theirs/needed".to_owned()];
     let expected =
         DrainReport { remaining: needed.clone(), budgets: needed, ..DrainReport::default() };
-    verdicts.same("the drain tells what is left", drained, Ok(expected));
-    let gone = server.admin.delete(&format!("{BUDGETS}/needed")).await;
-    verdicts.same("the budget goes", gone.code, 200);
-    let asked = server.door.evict("theirs", "needed").await;
-    verdicts.same("and lets the pod go", asked, Ok(true));
+    check_log.equals("the drain reports the remaining pods", drained, Ok(expected));
+    let deleted = server.admin.delete(&format!("{BUDGETS}/needed")).await;
+    check_log.equals("the budget is deleted", deleted.code, 200);
+    let requested = server.stargate_client.evict("theirs", "needed").await;
+    check_log.equals("and the pod is evicted", requested, Ok(true));
 }

@@ -1,5 +1,5 @@
-//! The whole TLS bootstrap: a token, a request, stargate's approval, the
-//! signer's certificate, a Node, and a renewal that needs no stargate.
+//! The complete TLS bootstrap: a token, a request, stargate's approval, the signer's certificate, a
+//! Node, and a renewal without stargate.
 
 use jiff::Timestamp;
 use rcgen::KeyPair;
@@ -9,68 +9,77 @@ use stargate::topology::names::WorkerName;
 
 use crate::api_server::{ApiServer, Caller};
 use crate::certificates::{
-    Issued, REQUESTS, certificate_of, conditions, issued, kubelets_wish, request,
+    Issued, REQUESTS, certificate_of, conditions, issued, kubelet_request_spec, request,
 };
-use crate::tokens::refused_soon;
-use crate::verdicts::Verdicts;
+use crate::check_log::CheckLog;
+use crate::tokens::is_eventually_refused;
 
 const WORKER: &str = "attic-a";
 const NODES: &str = "/api/v1/nodes";
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     let worker = WorkerName::new(WORKER);
-    let made = server.door.create_bootstrap_token(&worker, Timestamp::now()).await;
-    let Some(token) = verdicts.well("a worker gets a token", made) else { return };
+    let made = server.stargate_client.create_bootstrap_token(&worker, Timestamp::now()).await;
+    let Some(token) = check_log.succeeds("a worker gets a token", made) else { return };
     let bootstrap = server.with_token(&token.secret).await;
-    let early = server.door.approve_csr_for(&worker, &token.id).await;
-    verdicts.same("its kubelet has not asked yet", early, Ok(Approval::NotThereYet));
+    let early = server.stargate_client.approve_csr_for(&worker, &token.id).await;
+    check_log.equals("its kubelet has made no request yet", early, Ok(Approval::NotThereYet));
     let key = KeyPair::generate().unwrap();
-    let asked = bootstrap.post(REQUESTS, &request("join-a", &kubelets_wish(WORKER), &key)).await;
-    verdicts.same("its kubelet asks", asked.verdict(), "201".into());
+    let requested =
+        bootstrap.post(REQUESTS, &request("join-a", &kubelet_request_spec(WORKER), &key)).await;
+    check_log.equals("its kubelet makes a request", requested.summary(), "201".into());
     let name = format!("system:bootstrap:{}", token.id);
-    let requester = asked.body["spec"]["username"].clone();
-    verdicts.same("the request carries who asked", requester, json!(name));
-    nobody_approves_it(server, &bootstrap, verdicts).await;
-    approve(server, verdicts, &worker, &token.id).await;
-    let certificate = certificate(&bootstrap, verdicts, &key).await;
+    let requester = requested.body["spec"]["username"].clone();
+    check_log.equals("the request records its requester", requester, json!(name));
+    check_not_approved(server, &bootstrap, check_log).await;
+    approve(server, check_log, &worker, &token.id).await;
+    let certificate = certificate(&bootstrap, check_log, &key).await;
     let Some(certificate) = certificate else { return };
     let kubelet = server.with_certificate(&certificate, &key.serialize_pem()).await;
-    register(server, &kubelet, verdicts).await;
-    renew(&kubelet, verdicts).await;
-    let deleted = server.door.delete_bootstrap_token(&token.id).await;
-    verdicts.same("its token is deleted", deleted, Ok(()));
-    verdicts.same("and opens nothing any more", refused_soon(&bootstrap).await, true);
+    register(server, &kubelet, check_log).await;
+    renew(&kubelet, check_log).await;
+    let deleted = server.stargate_client.delete_bootstrap_token(&token.id).await;
+    check_log.equals("its token is deleted", deleted, Ok(()));
+    check_log.equals(
+        "and authenticates no more requests",
+        is_eventually_refused(&bootstrap).await,
+        true,
+    );
     let node = kubelet.get(&format!("{NODES}/{WORKER}")).await;
-    verdicts.same("the kubelet goes on without it", node.code, 200);
+    check_log.equals("the kubelet continues without it", node.code, 200);
 }
 
-/// The binding lets tokens ask, and nothing approves but stargate.
-async fn nobody_approves_it(server: &ApiServer, bootstrap: &Caller, verdicts: &mut Verdicts) {
+/// The binding allows tokens to create requests, and only stargate approves them.
+async fn check_not_approved(server: &ApiServer, bootstrap: &Caller, check_log: &mut CheckLog) {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let waiting = server.admin.get(&format!("{REQUESTS}/join-a")).await.body;
-    verdicts.same("the cluster does not approve by itself", conditions(&waiting), vec![]);
+    check_log.equals("the cluster does not approve by itself", conditions(&waiting), vec![]);
     let mut own = waiting.clone();
     own["status"]["conditions"] =
         json!([{ "type": "Approved", "status": "True", "reason": "Own" }]);
     let path = format!("{REQUESTS}/join-a/approval");
-    let answer = bootstrap.ask("PUT", &path, crate::api_server::JSON, &own).await;
-    verdicts.same("nor can the token", answer.verdict(), "403 Forbidden".into());
+    let answer = bootstrap.send("PUT", &path, crate::api_server::JSON, &own).await;
+    check_log.equals("nor can the token", answer.summary(), "403 Forbidden".into());
 }
 
-async fn approve(server: &ApiServer, verdicts: &mut Verdicts, worker: &WorkerName, token: &str) {
+async fn approve(server: &ApiServer, check_log: &mut CheckLog, worker: &WorkerName, token: &str) {
     let approved = Ok(Approval::Approved { request: "join-a".to_owned() });
-    let answer = server.door.approve_csr_for(worker, token).await;
-    verdicts.same("stargate approves it", answer, approved.clone());
+    let answer = server.stargate_client.approve_csr_for(worker, token).await;
+    check_log.equals("stargate approves it", answer, approved.clone());
     let request = server.admin.get(&format!("{REQUESTS}/join-a")).await.body;
     let expected = vec!["Approved StargateJoin".to_owned()];
-    verdicts.same("and says who did", conditions(&request), expected);
+    check_log.equals("and the approver is recorded", conditions(&request), expected);
     let message = request["status"]["conditions"][0]["message"].clone();
-    verdicts.same("and why", message, json!("stargate joins the worker attic-a"));
-    let again = server.door.approve_csr_for(worker, token).await;
-    verdicts.same("twice is once", again, approved);
+    check_log.equals("and why", message, json!("stargate joins the worker attic-a"));
+    let again = server.stargate_client.approve_csr_for(worker, token).await;
+    check_log.equals("approving is idempotent", again, approved);
 }
 
-async fn certificate(bootstrap: &Caller, verdicts: &mut Verdicts, key: &KeyPair) -> Option<String> {
+async fn certificate(
+    bootstrap: &Caller,
+    check_log: &mut CheckLog,
+    key: &KeyPair,
+) -> Option<String> {
     let path = format!("{REQUESTS}/join-a");
     let signed = bootstrap.until(&path, |it| certificate_of(&it.body).is_some()).await;
     let certificate = certificate_of(&signed.body);
@@ -81,8 +90,8 @@ async fn certificate(bootstrap: &Caller, verdicts: &mut Verdicts, key: &KeyPair)
         server: false,
         authority: false,
     };
-    let seen = certificate.as_deref().and_then(|pem| issued(pem, key));
-    verdicts.same("the signer issues what was asked for", seen, Some(expected));
+    let found = certificate.as_deref().and_then(|pem| issued(pem, key));
+    check_log.equals("the signer issues the requested certificate", found, Some(expected));
     certificate
 }
 
@@ -94,26 +103,26 @@ fn node(name: &str, labels: &Value) -> Value {
     })
 }
 
-async fn register(server: &ApiServer, kubelet: &Caller, verdicts: &mut Verdicts) {
+async fn register(server: &ApiServer, kubelet: &Caller, check_log: &mut CheckLog) {
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
     let me = kubelet.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await;
     let name = me.body["status"]["userInfo"]["username"].clone();
-    verdicts.same("the certificate names the node", name, json!("system:node:attic-a"));
+    check_log.equals("the certificate names the node", name, json!("system:node:attic-a"));
     let other = kubelet.post(NODES, &node("attic-b", &json!({}))).await;
-    verdicts.same("it makes no other Node", other.verdict(), "403 Forbidden".into());
+    check_log.equals("it cannot create another Node", other.summary(), "403 Forbidden".into());
     let sentence = "nodes \"attic-b\" is forbidden: node \"attic-a\" is not allowed to modify node \
                     \"attic-b\"";
-    verdicts.same("and is told why", other.message(), sentence);
+    check_log.equals("with this message", other.message(), sentence);
     let role = json!({ "node-role.kubernetes.io/worker": "" });
     let wrong = kubelet.post(NODES, &node(WORKER, &role)).await;
-    verdicts.same("nor one with a role", wrong.verdict(), "403 Forbidden".into());
+    check_log.equals("nor one with a role", wrong.summary(), "403 Forbidden".into());
     let labels = json!({
         "kubernetes.io/hostname": WORKER,
         "kubernetes.azure.com/managed": "false",
         "kubernetes.azure.com/cluster": "MC_lab_lab_westeurope",
     });
     let made = kubelet.post(NODES, &node(WORKER, &labels)).await;
-    verdicts.same("it registers its Node", made.verdict(), "201".into());
+    check_log.equals("it registers its Node", made.summary(), "201".into());
     let status = json!({ "status": {
         "addresses": [{ "type": "InternalIP", "address": "10.60.1.5" }],
         "conditions": [{
@@ -121,34 +130,34 @@ async fn register(server: &ApiServer, kubelet: &Caller, verdicts: &mut Verdicts)
             "lastHeartbeatTime": "2026-01-02T03:04:05Z", "lastTransitionTime": "2026-01-02T03:04:05Z",
         }],
     }});
-    let told = kubelet.merge(&format!("{NODES}/{WORKER}/status"), &status).await;
-    verdicts.same("and tells how it is", told.code, 200);
+    let detail = kubelet.merge(&format!("{NODES}/{WORKER}/status"), &status).await;
+    check_log.equals("and reports its status", detail.code, 200);
     let secrets = kubelet.get("/api/v1/namespaces/kube-system/secrets").await;
-    verdicts.same("it reads no Secrets", secrets.verdict(), "403 Forbidden".into());
-    let seen = server.door.node(WORKER).await.ok().flatten();
+    check_log.equals("it reads no Secrets", secrets.summary(), "403 Forbidden".into());
+    let found = server.stargate_client.node(WORKER).await.ok().flatten();
     let managed =
-        seen.as_ref().and_then(|it| it.labels.get("kubernetes.azure.com/managed").cloned());
-    verdicts.same("stargate sees its label", managed, Some("false".to_owned()));
-    let id = seen.as_ref().and_then(|it| it.provider_id.clone());
-    verdicts.same("its provider id", id, Some("stargate:///attic/attic-a".to_owned()));
-    let ip = seen.and_then(|it| it.internal_ip).map(|it| it.to_string());
-    verdicts.same("and its address", ip, Some("10.60.1.5".to_owned()));
+        found.as_ref().and_then(|it| it.labels.get("kubernetes.azure.com/managed").cloned());
+    check_log.equals("stargate sees its label", managed, Some("false".to_owned()));
+    let id = found.as_ref().and_then(|it| it.provider_id.clone());
+    check_log.equals("its provider id", id, Some("stargate:///attic/attic-a".to_owned()));
+    let ip = found.and_then(|it| it.internal_ip).map(|it| it.to_string());
+    check_log.equals("and its address", ip, Some("10.60.1.5".to_owned()));
 }
 
-/// Renewals are the cluster's: the node asks for itself, and stargate is not
-/// needed.
-async fn renew(kubelet: &Caller, verdicts: &mut Verdicts) {
+/// Renewals are approved by the cluster: the node requests its own certificate, without stargate.
+async fn renew(kubelet: &Caller, check_log: &mut CheckLog) {
     let key = KeyPair::generate().unwrap();
-    let asked = kubelet.post(REQUESTS, &request("renew-a", &kubelets_wish(WORKER), &key)).await;
-    verdicts.same("the kubelet renews", asked.verdict(), "201".into());
+    let requested =
+        kubelet.post(REQUESTS, &request("renew-a", &kubelet_request_spec(WORKER), &key)).await;
+    check_log.equals("the kubelet renews", requested.summary(), "201".into());
     let path = format!("{REQUESTS}/renew-a");
     let signed = kubelet.until(&path, |it| certificate_of(&it.body).is_some()).await.body;
     let expected = vec!["Approved AutoApproved".to_owned()];
-    verdicts.same("the cluster approves by itself", conditions(&signed), expected);
-    let seen = certificate_of(&signed).and_then(|pem| issued(&pem, &key));
-    let mine = seen.is_some_and(|it| it.for_this_key && it.client);
-    verdicts.same("and signs", mine, true);
-    let wish = kubelets_wish("attic-b");
-    let asked = kubelet.post(REQUESTS, &request("renew-b", &wish, &key)).await;
-    verdicts.same("it cannot ask for another name", asked.verdict(), "403 Forbidden".into());
+    check_log.equals("the cluster approves by itself", conditions(&signed), expected);
+    let found = certificate_of(&signed).and_then(|pem| issued(&pem, &key));
+    let mine = found.is_some_and(|it| it.for_this_key && it.client);
+    check_log.equals("and signs", mine, true);
+    let spec = kubelet_request_spec("attic-b");
+    let requested = kubelet.post(REQUESTS, &request("renew-b", &spec, &key)).await;
+    check_log.equals("it cannot ask for another name", requested.summary(), "403 Forbidden".into());
 }

@@ -1,4 +1,4 @@
-//! Objects that are applied whole: marks, defaults, other managers, deletion.
+//! Objects that are applied as a whole: ownership labels, defaults, other managers, deletion.
 
 use serde_json::{Value, json};
 use stargate::desired::manifests::{self, ServerFacts};
@@ -9,8 +9,8 @@ use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
 
 use crate::api_server::{ApiServer, TOPOLOGY};
+use crate::check_log::CheckLog;
 use crate::definitions::SERVERS;
-use crate::verdicts::Verdicts;
 
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/goldpinger/daemonsets";
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
@@ -20,7 +20,7 @@ fn topology() -> Topology {
     load_text("stargate.toml", text).unwrap().topology
 }
 
-/// A Server of the topology's, with the one value that an apply finds out.
+/// A Server of the topology, with the one value that an apply determines.
 pub(crate) fn a_server(name: &str) -> Manifest {
     let topology = topology();
     let datacenter = topology.datacenters.iter().find(|it| it.name.as_str() == "attic").unwrap();
@@ -38,8 +38,8 @@ pub(crate) fn a_server(name: &str) -> Manifest {
     )
 }
 
-/// All that stargate applies whole, but the definitions.
-fn everything() -> Vec<Manifest> {
+/// All objects that stargate applies as a whole, except definitions.
+fn all_manifests() -> Vec<Manifest> {
     let mut all = manifests::namespaces();
     all.extend(manifests::bootstrap_rbac());
     let topology = topology();
@@ -54,61 +54,73 @@ fn everything() -> Vec<Manifest> {
     all
 }
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
-    applied_and_read_back(server, verdicts).await;
-    a_field_that_is_left_out(server, verdicts).await;
-    another_manager(server, verdicts).await;
-    a_change_by_hand(server, verdicts).await;
-    what_cannot_be_changed(server, verdicts).await;
-    foreign_objects(server, verdicts).await;
-    pages(server, verdicts).await;
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
+    applied_and_read_back(server, check_log).await;
+    check_omitted_field(server, check_log).await;
+    check_other_manager(server, check_log).await;
+    check_manual_change(server, check_log).await;
+    check_immutable_fields(server, check_log).await;
+    foreign_objects(server, check_log).await;
+    pages(server, check_log).await;
 }
 
-/// What was applied must read back as it was written, or every plan would show
-/// a difference; applied again it must change nothing.
-async fn applied_and_read_back(server: &ApiServer, verdicts: &mut Verdicts) {
+/// An applied object must read back as written, or every plan would show a difference. Applying it
+/// again must change nothing.
+async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
     let definitions = manifests::custom_resource_definitions();
-    for manifest in definitions.into_iter().chain(everything()) {
+    for manifest in definitions.into_iter().chain(all_manifests()) {
         let name = manifest.object_name().to_string();
         let side = Side::Cluster;
-        let first = server.door.apply(&manifest, &side, true).await;
-        let Some(first) = verdicts.well(&format!("{name} is applied"), first) else { continue };
+        let first = server.stargate_client.apply(&manifest, &side, true).await;
+        let Some(first) = check_log.succeeds(&format!("{name} is applied"), first) else {
+            continue;
+        };
         let ours = matches!(&first.ownership, Ownership::Ours { side } if side.0 == "cluster");
-        verdicts.holds(&format!("{name} is ours"), ours, &first.ownership);
+        check_log.is_true(&format!("{name} is owned"), ours, &first.ownership);
         let namespace = manifest.namespace.as_deref();
-        let read = server.door.get(manifest.kind, namespace, &manifest.name).await;
-        let Some(Some(read)) = verdicts.well(&format!("{name} is read"), read) else { continue };
-        let seen = read.seen_against(&manifest);
-        verdicts.same(&format!("{name} reads back as written"), seen.body, manifest.body.clone());
-        let again = server.door.apply(&manifest, &side, false).await;
+        let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
+        let Some(Some(read)) = check_log.succeeds(&format!("{name} is read"), read) else {
+            continue;
+        };
+        let found = read.seen_against(&manifest);
+        check_log.equals(
+            &format!("{name} reads back as written"),
+            found.body,
+            manifest.body.clone(),
+        );
+        let again = server.stargate_client.apply(&manifest, &side, false).await;
         let spec =
             |object: &Value| (object["spec"].clone(), object["metadata"]["generation"].clone());
-        let same = again.map(|it| spec(&it.object));
-        verdicts.same(&format!("{name} stays as it is"), same, Ok(spec(&read.object)));
+        let equals = again.map(|it| spec(&it.object));
+        check_log.equals(&format!("{name} stays as it is"), equals, Ok(spec(&read.object)));
     }
     for (kind, least) in [(ManifestKind::Server, 2), (ManifestKind::CustomResourceDefinition, 3)] {
-        let ours = server.door.list_ours(kind).await.map(|it| it.len());
-        verdicts.same(&format!("{kind:?}: all of ours are listed"), ours, Ok(least));
+        let ours = server.stargate_client.list_ours(kind).await.map(|it| it.len());
+        check_log.equals(&format!("{kind:?}: all owned objects are listed"), ours, Ok(least));
     }
 }
 
-async fn a_field_that_is_left_out(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn check_omitted_field(server: &ApiServer, check_log: &mut CheckLog) {
     let mut without = a_server("attic-a");
     if let Some(spec) = without.body["spec"].as_object_mut() {
         spec.remove("macAddress");
     }
-    let applied = server.door.apply(&without, &Side::Cluster, false).await;
-    let Some(applied) = verdicts.well("a Server is applied without a field", applied) else {
+    let applied = server.stargate_client.apply(&without, &Side::Cluster, false).await;
+    let Some(applied) = check_log.succeeds("a Server is applied without a field", applied) else {
         return;
     };
-    verdicts.same("the field goes", applied.object["spec"]["macAddress"].clone(), Value::Null);
-    verdicts.same("and counts", applied.object["metadata"]["generation"].clone(), json!(2));
-    let back = server.door.apply(&a_server("attic-a"), &Side::Cluster, false).await;
-    verdicts.well("and comes back", back);
+    check_log.equals(
+        "the field is removed",
+        applied.object["spec"]["macAddress"].clone(),
+        Value::Null,
+    );
+    check_log.equals("and counts", applied.object["metadata"]["generation"].clone(), json!(2));
+    let back = server.stargate_client.apply(&a_server("attic-a"), &Side::Cluster, false).await;
+    check_log.succeeds("and is added again", back);
 }
 
-/// The conflict names who holds the field; by force it is stargate's again.
-async fn another_manager(server: &ApiServer, verdicts: &mut Verdicts) {
+/// The conflict names the manager of the field. A forced apply makes stargate the manager again.
+async fn check_other_manager(server: &ApiServer, check_log: &mut CheckLog) {
     let theirs = json!({
         "apiVersion": "stargate.io/v1alpha1", "kind": "Server",
         "metadata": { "name": "attic-b", "namespace": "stargate" },
@@ -116,142 +128,147 @@ async fn another_manager(server: &ApiServer, verdicts: &mut Verdicts) {
     });
     let path = format!("{SERVERS}/attic-b");
     let refused = server.admin.apply_as("kubectl", &path, &theirs).await;
-    let verdict = "409 Conflict .spec.datacenter=FieldManagerConflict";
-    verdicts.same("stargate's fields are stargate's", refused.verdict(), verdict.into());
+    let summary = "409 Conflict .spec.datacenter=FieldManagerConflict";
+    check_log.equals("stargate manages its fields", refused.summary(), summary.into());
     let sentence = "Apply failed with 1 conflict: conflict with \"stargate\": .spec.datacenter";
-    verdicts.same("it says whose the field is", refused.message(), sentence);
+    check_log.equals("the message names the manager", refused.message(), sentence);
     let forced = format!("{path}?fieldManager=kubectl&force=true");
-    let taken = server.admin.ask("PATCH", &forced, crate::api_server::APPLY, &theirs).await;
-    verdicts.same("another takes a field by force", taken.code, 200);
-    let conflict = server.door.apply(&a_server("attic-b"), &Side::Cluster, false).await;
+    let taken = server.admin.send("PATCH", &forced, crate::api_server::APPLY, &theirs).await;
+    check_log.equals("another manager forces the ownership of a field", taken.code, 200);
+    let conflict = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, false).await;
     let error = conflict.err();
     let manager = error.as_ref().and_then(|error| error.conflicting_manager());
-    verdicts.same("stargate is told who has it", manager, Some("kubectl"));
-    let told = error.as_ref().map(ToString::to_string).unwrap_or_default();
+    check_log.equals("stargate learns the manager", manager, Some("kubectl"));
+    let detail = error.as_ref().map(ToString::to_string).unwrap_or_default();
     let sentence = "cannot apply Server stargate/attic-b: Apply failed with 1 conflict: conflict \
                     with \"kubectl\": .spec.datacenter";
-    verdicts.same("in words, too", told.as_str(), sentence);
-    let back = server.door.apply(&a_server("attic-b"), &Side::Cluster, true).await;
+    check_log.equals("and in the error message", detail.as_str(), sentence);
+    let back = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, true).await;
     let value = back.map(|it| it.object["spec"]["datacenter"].clone());
-    verdicts.same("and takes it back by force", value, Ok(json!("attic")));
+    check_log.equals("and forces its ownership back", value, Ok(json!("attic")));
 }
 
-/// A merge patch of somebody else's is a manager, too, and is seen as drift.
-async fn a_change_by_hand(server: &ApiServer, verdicts: &mut Verdicts) {
-    let path = format!("{DAEMON_SETS}/goldpinger?fieldManager=somebody");
+/// A merge patch by another client also makes it a manager, and is detected as drift.
+async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
+    let path = format!("{DAEMON_SETS}/goldpinger?fieldManager=other-client");
     let change = json!({ "spec": { "template": { "spec": { "serviceAccountName": "default" } } } });
-    let changed = server.admin.ask("PATCH", &path, crate::api_server::MERGE, &change).await;
-    verdicts.same("a DaemonSet is changed by hand", changed.code, 200);
+    let changed = server.admin.send("PATCH", &path, crate::api_server::MERGE, &change).await;
+    check_log.equals("a DaemonSet is changed by hand", changed.code, 200);
     let wanted = manifests::goldpinger().into_iter().find(|it| it.kind == ManifestKind::DaemonSet);
     let wanted = wanted.unwrap();
-    let read = server.door.get(wanted.kind, wanted.namespace.as_deref(), &wanted.name).await;
+    let read =
+        server.stargate_client.get(wanted.kind, wanted.namespace.as_deref(), &wanted.name).await;
     let Ok(Some(read)) = read else { return };
-    let seen = read.seen_against(&wanted).body;
-    let account = seen["spec"]["template"]["spec"]["serviceAccountName"].clone();
-    verdicts.same("the change is seen", account, json!("default"));
-    let conflict = server.door.apply(&wanted, &Side::Cluster, false).await;
+    let found = read.seen_against(&wanted).body;
+    let account = found["spec"]["template"]["spec"]["serviceAccountName"].clone();
+    check_log.equals("the change is detected", account, json!("default"));
+    let conflict = server.stargate_client.apply(&wanted, &Side::Cluster, false).await;
     let manager = conflict.err().and_then(|it| it.conflicting_manager().map(str::to_owned));
-    verdicts.same("its author is named", manager, Some("somebody".to_owned()));
-    let mended = server.door.apply(&wanted, &Side::Cluster, true).await;
-    let seen = mended.map(|it| it.seen_against(&wanted).body);
-    verdicts.same("and it is mended", seen, Ok(wanted.body));
+    check_log.equals("its manager is reported", manager, Some("other-client".to_owned()));
+    let repaired = server.stargate_client.apply(&wanted, &Side::Cluster, true).await;
+    let found = repaired.map(|it| it.seen_against(&wanted).body);
+    check_log.equals("and it is reverted", found, Ok(wanted.body));
 }
 
-async fn what_cannot_be_changed(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{BINDINGS}/{}", manifests::BOOTSTRAP_BINDING);
     let other = json!({ "roleRef": { "name": "cluster-admin" } });
     let answer = server.admin.merge(&path, &other).await;
-    let verdict = "422 Invalid roleRef=FieldValueInvalid";
-    verdicts.same("the role of a binding stays", answer.verdict(), verdict.into());
+    let summary = "422 Invalid roleRef=FieldValueInvalid";
+    check_log.equals("the role of a binding is immutable", answer.summary(), summary.into());
     let path = format!("{DAEMON_SETS}/goldpinger");
     let other = json!({ "spec": {
         "selector": { "matchLabels": { "app": "other" } },
         "template": { "metadata": { "labels": { "app": "other" } } },
     }});
     let answer = server.admin.merge(&path, &other).await;
-    let verdict = "422 Invalid spec.selector=FieldValueInvalid";
-    verdicts.same("the selector of a DaemonSet stays", answer.verdict(), verdict.into());
+    let summary = "422 Invalid spec.selector=FieldValueInvalid";
+    check_log.equals("the selector of a DaemonSet is immutable", answer.summary(), summary.into());
     let stale = json!({ "metadata": { "resourceVersion": "1" }, "spec": { "datacenter": "x" } });
     let answer = server.admin.merge(&format!("{SERVERS}/attic-a"), &stale).await;
-    verdicts.same("an old version is a conflict", answer.verdict(), "409 Conflict".into());
+    check_log.equals("an old version is a conflict", answer.summary(), "409 Conflict".into());
     let sentence = "Operation cannot be fulfilled on servers.stargate.io \"attic-a\": the object \
                     has been modified; please apply your changes to the latest version and try again";
-    verdicts.same("that says so", answer.message(), sentence);
+    check_log.equals("with this message", answer.message(), sentence);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["provider"] = json!("vmware");
-    let error = server.door.apply(&wrong, &Side::Cluster, true).await.err();
-    let told = error.map(|it| it.to_string()).unwrap_or_default();
-    let holds = told.starts_with("cannot apply Server stargate/attic-a: ")
-        && told.contains("spec.provider: Unsupported value: \"vmware\"");
-    verdicts.holds("stargate tells what is wrong with an object", holds, &told);
+    let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
+    let detail = error.map(|it| it.to_string()).unwrap_or_default();
+    let is_true = detail.starts_with("cannot apply Server stargate/attic-a: ")
+        && detail.contains("spec.provider: Unsupported value: \"vmware\"");
+    check_log.is_true("stargate reports an invalid object", is_true, &detail);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["nonsense"] = json!(1);
-    let error = server.door.apply(&wrong, &Side::Cluster, true).await.err();
-    let told = error.as_ref().map(ToString::to_string).unwrap_or_default();
+    let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
+    let detail = error.as_ref().map(ToString::to_string).unwrap_or_default();
     let sentence = ".spec.nonsense: field not declared in schema";
-    verdicts.holds("a field that nobody knows, too", told.ends_with(sentence), &told);
+    check_log.is_true("an unknown field is reported, too", detail.ends_with(sentence), &detail);
     let again = error.is_some_and(|error| error.is_unavailable());
-    verdicts.same("and does not try again", again, false);
+    check_log.equals("and does not retry", again, false);
 }
 
-async fn foreign_objects(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn foreign_objects(server: &ApiServer, check_log: &mut CheckLog) {
     let namespace =
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "theirs" } });
     let made = server.admin.post("/api/v1/namespaces", &namespace).await;
-    verdicts.same("somebody makes a namespace", made.code, 201);
-    let read = server.door.get(ManifestKind::Namespace, None, "theirs").await;
+    check_log.equals("another client creates a namespace", made.code, 201);
+    let read = server.stargate_client.get(ManifestKind::Namespace, None, "theirs").await;
     let ownership = read.ok().flatten().map(|it| it.ownership);
-    verdicts.same("it is foreign", ownership, Some(Ownership::Foreign));
-    let ours = server.door.list_ours(ManifestKind::Namespace).await;
+    check_log.equals("it is foreign", ownership, Some(Ownership::Foreign));
+    let ours = server.stargate_client.list_ours(ManifestKind::Namespace).await;
     let names = ours.map(|all| all.into_iter().map(|it| it.manifest.name).collect::<Vec<_>>());
     let expected = Ok(vec!["goldpinger".to_owned(), "stargate".to_owned()]);
-    verdicts.same("and not among ours", names, expected);
+    check_log.equals("and not among ours", names, expected);
     let lone = Manifest {
         kind: ManifestKind::ServiceAccount,
         namespace: Some("nowhere".to_owned()),
         name: "lone".to_owned(),
         body: json!({}),
     };
-    let error = server.door.apply(&lone, &Side::Cluster, true).await.err();
+    let error = server.stargate_client.apply(&lone, &Side::Cluster, true).await.err();
     let is_missing = error.as_ref().is_some_and(ClusterError::is_not_found);
-    verdicts.holds("an object needs its namespace", is_missing, &error);
+    check_log.is_true("an object needs its namespace", is_missing, &error);
 }
 
-async fn pages(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn pages(server: &ApiServer, check_log: &mut CheckLog) {
     let selector = format!("stargate.io%2Ftopology={TOPOLOGY}");
     let first = server.admin.get(&format!("{SERVERS}?limit=1&labelSelector={selector}")).await;
     let names = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().into_iter().flatten();
         items.filter_map(|it| it["metadata"]["name"].as_str().map(str::to_owned)).collect()
     };
-    verdicts.same("a page holds what fits", names(&first.body), vec!["attic-a".to_owned()]);
+    check_log.equals(
+        "a page has the requested size",
+        names(&first.body),
+        vec!["attic-a".to_owned()],
+    );
     let token = first.body["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
-    verdicts.holds("and tells that there is more", !token.is_empty(), &first.body["metadata"]);
+    check_log.is_true("and says that there is more", !token.is_empty(), &first.body["metadata"]);
     let rest = server
         .admin
         .get(&format!("{SERVERS}?limit=1&labelSelector={selector}&continue={token}"))
         .await;
-    verdicts.same("the next page goes on", names(&rest.body), vec!["attic-b".to_owned()]);
+    check_log.equals("the next page goes on", names(&rest.body), vec!["attic-b".to_owned()]);
     let token = rest.body["metadata"]["continue"].as_str().unwrap_or_default();
-    verdicts.same("the last page says nothing more", token, "");
+    check_log.equals("the last page has no continue token", token, "");
 }
 
-/// Takes all away again, definitions last.
-pub(crate) async fn remove(server: &ApiServer, verdicts: &mut Verdicts) {
+/// Deletes all objects, definitions last.
+pub(crate) async fn remove(server: &ApiServer, check_log: &mut CheckLog) {
     let mut all = manifests::custom_resource_definitions();
-    all.extend(everything());
+    all.extend(all_manifests());
     for manifest in all.into_iter().rev() {
         let name = manifest.object_name().to_string();
         let namespace = manifest.namespace.as_deref();
-        let gone = server.door.delete(manifest.kind, namespace, &manifest.name).await;
-        verdicts.same(&format!("{name} is deleted"), gone, Ok(()));
-        let read = server.door.get(manifest.kind, namespace, &manifest.name).await;
-        verdicts.same(&format!("{name} is gone"), read, Ok(None));
-        let again = server.door.delete(manifest.kind, namespace, &manifest.name).await;
-        verdicts.same(&format!("{name} is deleted once"), again, Ok(()));
+        let deleted = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
+        check_log.equals(&format!("{name} is deleted"), deleted, Ok(()));
+        let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
+        check_log.equals(&format!("{name} no longer exists"), read, Ok(None));
+        let again = server.stargate_client.delete(manifest.kind, namespace, &manifest.name).await;
+        check_log.equals(&format!("{name} is deleted once"), again, Ok(()));
     }
     let left = server.admin.get(SERVERS).await;
-    verdicts.same("the kinds went with their definitions", left.verdict(), "404".into());
+    check_log.equals("the kinds are deleted with their definitions", left.summary(), "404".into());
     let foreign = server.admin.get("/api/v1/namespaces/theirs").await;
-    verdicts.same("what is foreign stays", foreign.code, 200);
+    check_log.equals("the foreign object is kept", foreign.code, 200);
 }

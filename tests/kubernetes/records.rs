@@ -1,5 +1,5 @@
-//! Operations and Servers: their status is written through its own door, and an
-//! Operation's wish never changes.
+//! Operations and Servers: the status is written through its subresource, and the spec of an
+//! Operation is immutable.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,17 +9,17 @@ use stargate::provider::cluster::{
 use stargate::topology::names::{ProfileName, WorkerName};
 
 use crate::api_server::ApiServer;
+use crate::check_log::CheckLog;
 use crate::definitions::SERVERS;
-use crate::verdicts::Verdicts;
 
-/// How the API server says that it did not come to look at the rules.
+/// How the API server reports that it did not evaluate the validation rules.
 const BLOCKED: &str = "<nil>=FieldValueInvalid";
 const OPERATIONS: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/operations";
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
-    operation(server, verdicts).await;
-    refused_operations(server, verdicts).await;
-    server_status(server, verdicts).await;
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
+    operation(server, check_log).await;
+    refused_operations(server, check_log).await;
+    server_status(server, check_log).await;
 }
 
 fn time(text: &str) -> Timestamp {
@@ -38,59 +38,67 @@ fn record() -> OperationRecord {
     }
 }
 
-async fn operation(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn operation(server: &ApiServer, check_log: &mut CheckLog) {
     let mut record = record();
     let path = format!("{OPERATIONS}/{}", record.name());
-    let door = &server.door;
-    let early = door.update_operation(&record).await.err();
+    let stargate_client = &server.stargate_client;
+    let early = stargate_client.update_operation(&record).await.err();
     let is_missing = early.as_ref().is_some_and(ClusterError::is_not_found);
-    verdicts.holds("a record must be made first", is_missing, &early);
-    verdicts.same("a record is made", door.create_operation(&record).await, Ok(()));
-    verdicts.same("twice is once", door.create_operation(&record).await, Ok(()));
+    check_log.is_true("a record must be created first", is_missing, &early);
+    check_log.equals(
+        "a record is created",
+        stargate_client.create_operation(&record).await,
+        Ok(()),
+    );
+    check_log.equals(
+        "creating it is idempotent",
+        stargate_client.create_operation(&record).await,
+        Ok(()),
+    );
     let running = server.admin.get(&path).await.body;
     let expected = json!({
         "phase": "Running", "startTime": "2026-01-02T03:04:05Z", "message": "kubelet",
         "conditions": [{ "type": "Complete", "status": "Unknown", "reason": "Running",
             "message": "kubelet", "lastTransitionTime": "2026-01-02T03:04:05Z" }],
     });
-    verdicts.same("it says how far the work is", running["status"].clone(), expected);
+    check_log.equals("it contains the progress", running["status"].clone(), expected);
     let generation = running["metadata"]["generation"].clone();
-    verdicts.same("which is no change of what is wanted", generation, json!(1));
+    check_log.equals("which does not change the generation", generation, json!(1));
     record.phase = OperationPhase::Failed;
     record.completed = Some(time("2026-01-02T03:09:05Z"));
     record.message = "the kubelet did not start".to_owned();
-    verdicts.same("its end is written", door.update_operation(&record).await, Ok(()));
+    check_log.equals("its end is written", stargate_client.update_operation(&record).await, Ok(()));
     let ended = server.admin.get(&path).await.body;
     let status = &ended["status"];
-    let seen = (&status["phase"], &status["completionTime"], &status["conditions"][0]["status"]);
+    let found = (&status["phase"], &status["completionTime"], &status["conditions"][0]["status"]);
     let expected = (&json!("Failed"), &json!("2026-01-02T03:09:05Z"), &json!("False"));
-    verdicts.same("and read", seen, expected);
+    check_log.equals("and read", found, expected);
     let spec = json!({ "serverRef": { "name": "attic-a" }, "operation": "repave",
         "provisioningProfileRef": { "name": "standard" } });
-    verdicts.same("the wish is as it was", ended["spec"].clone(), spec);
+    check_log.equals("the spec is unchanged", ended["spec"].clone(), spec);
 }
 
-async fn refused_operations(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn refused_operations(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{OPERATIONS}/{}", record().name());
     let answer = server.admin.merge(&path, &json!({ "spec": { "operation": "join" } })).await;
-    let verdict = "422 Invalid spec=FieldValueInvalid";
-    verdicts.same("an Operation's wish cannot be changed", answer.verdict(), verdict.into());
+    let summary = "422 Invalid spec=FieldValueInvalid";
+    check_log.equals("an Operation's spec is immutable", answer.summary(), summary.into());
     let sentence = format!(
         "Operation.stargate.io \"{}\" is invalid: spec: Invalid value: \"object\": an Operation \
          cannot be changed",
         record().name()
     );
-    verdicts.same("and that is said", answer.message(), sentence.as_str());
+    check_log.equals("with this message", answer.message(), sentence.as_str());
     let ignored = json!({ "status": { "phase": "Succeeded" } });
     let answer = server.admin.merge(&path, &ignored).await;
     let phase = answer.body["status"]["phase"].clone();
-    verdicts.same("a status is not written with the object", phase, json!("Failed"));
+    check_log.equals("a status is not written with the object", phase, json!("Failed"));
     let ignored = json!({ "spec": { "operation": "join" }, "metadata": { "labels": { "a": "b" } },
         "status": { "message": "only this" } });
     let answer = server.admin.merge(&format!("{path}/status"), &ignored).await.body;
-    let seen = (&answer["spec"]["operation"], &answer["metadata"]["labels"]["a"]);
-    verdicts.same("nor an object with its status", seen, (&json!("repave"), &Value::Null));
-    for (status, verdict) in [
+    let found = (&answer["spec"]["operation"], &answer["metadata"]["labels"]["a"]);
+    check_log.equals("nor an object with its status", found, (&json!("repave"), &Value::Null));
+    for (status, summary) in [
         (json!({ "phase": "Nearly" }), format!("status.phase=FieldValueNotSupported {BLOCKED}")),
         (
             json!({ "startTime": "yesterday" }),
@@ -109,7 +117,7 @@ async fn refused_operations(server: &ApiServer, verdicts: &mut Verdicts) {
         let change = json!({ "status": status });
         let answer = server.admin.merge(&format!("{path}/status"), &change).await;
         let what = format!("the status {status} is refused");
-        verdicts.same(&what, answer.verdict(), format!("422 Invalid {verdict}"));
+        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
     }
     let wrong = json!({
         "apiVersion": "stargate.io/v1alpha1", "kind": "Operation",
@@ -118,8 +126,8 @@ async fn refused_operations(server: &ApiServer, verdicts: &mut Verdicts) {
             "provisioningProfileRef": { "name": "b" } },
     });
     let answer = server.admin.post(OPERATIONS, &wrong).await;
-    let verdict = format!("422 Invalid spec.operation=FieldValueNotSupported {BLOCKED}");
-    verdicts.same("an unknown Operation is refused", answer.verdict(), verdict);
+    let summary = format!("422 Invalid spec.operation=FieldValueNotSupported {BLOCKED}");
+    check_log.equals("an unknown Operation is refused", answer.summary(), summary);
 }
 
 fn condition(kind: &str) -> Value {
@@ -127,7 +135,7 @@ fn condition(kind: &str) -> Value {
         "lastTransitionTime": "2026-01-02T03:04:05Z" })
 }
 
-async fn server_status(server: &ApiServer, verdicts: &mut Verdicts) {
+async fn server_status(server: &ApiServer, check_log: &mut CheckLog) {
     let worker = WorkerName::new("attic-a");
     let mut status = ServerStatus {
         state: ServerState::Provisioning,
@@ -136,13 +144,21 @@ async fn server_status(server: &ApiServer, verdicts: &mut Verdicts) {
         applied_profile: Some("standard".to_owned()),
         updated: time("2026-01-02T03:04:05Z"),
     };
-    let door = &server.door;
-    verdicts.same("a status is written", door.update_server_status(&worker, &status).await, Ok(()));
+    let stargate_client = &server.stargate_client;
+    check_log.equals(
+        "a status is written",
+        stargate_client.update_server_status(&worker, &status).await,
+        Ok(()),
+    );
     status.state = ServerState::Ready;
     status.message = String::new();
     (status.current_os, status.applied_profile) = (None, None);
     status.updated = time("2026-01-02T03:09:05Z");
-    verdicts.same("and another", door.update_server_status(&worker, &status).await, Ok(()));
+    check_log.equals(
+        "and another",
+        stargate_client.update_server_status(&worker, &status).await,
+        Ok(()),
+    );
     let object = server.admin.get(&format!("{SERVERS}/attic-a")).await.body;
     let expected = json!({
         "state": "ready", "message": "", "lastUpdated": "2026-01-02T03:09:05Z",
@@ -150,8 +166,9 @@ async fn server_status(server: &ApiServer, verdicts: &mut Verdicts) {
         "conditions": [{ "type": "Ready", "status": "True", "reason": "ready", "message": "",
             "lastTransitionTime": "2026-01-02T03:09:05Z" }],
     });
-    verdicts.same("what was not told stays", object["status"].clone(), expected);
-    let nobody = door.update_server_status(&WorkerName::new("nobody"), &status).await.err();
-    let is_missing = nobody.as_ref().is_some_and(ClusterError::is_not_found);
-    verdicts.holds("no Server, no status", is_missing, &nobody);
+    check_log.equals("omitted fields are kept", object["status"].clone(), expected);
+    let missing =
+        stargate_client.update_server_status(&WorkerName::new("missing"), &status).await.err();
+    let is_missing = missing.as_ref().is_some_and(ClusterError::is_not_found);
+    check_log.is_true("a missing Server is an error", is_missing, &missing);
 }

@@ -1,10 +1,9 @@
-//! What bootstrap tokens may do, and whether the cluster would do more with
-//! them than stargate wants.
+//! The permissions of bootstrap tokens, and cluster bindings that allow more than stargate wants.
 
 use serde_json::json;
 
 use crate::api_server::ApiServer;
-use crate::verdicts::Verdicts;
+use crate::check_log::CheckLog;
 
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
@@ -12,7 +11,7 @@ const APPROVES_FIRST: &str = "system:certificates.k8s.io:certificatesigningreque
 const APPROVES_RENEWAL: &str =
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     for (verb, subresource, expected) in [
         ("create", "", true),
         ("get", "", true),
@@ -22,31 +21,32 @@ pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
     ] {
         let allowed = may(server, verb, subresource).await;
         let what = format!("a token may {verb} requests/{subresource}");
-        verdicts.same(&what, allowed, expected);
+        check_log.equals(&what, allowed, expected);
     }
-    let quiet = server.door.subject_access_review_bootstrap_autoapproves().await;
-    verdicts.same("nobody approves by itself", quiet, Ok(false));
-    bind(server, verdicts, "lab:approves-first", APPROVES_FIRST, "system:bootstrappers").await;
-    let mut warned = server.door.subject_access_review_bootstrap_autoapproves().await;
-    // The authoriser hears of a binding a moment after it was written.
+    let no_approval = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+    check_log.equals("no binding approves automatically", no_approval, Ok(false));
+    bind(server, check_log, "lab:approves-first", APPROVES_FIRST, "system:bootstrappers").await;
+    let mut warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+    // The authoriser sees a new binding with a short delay.
     for _ in 0..50 {
         if warned == Ok(true) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        warned = server.door.subject_access_review_bootstrap_autoapproves().await;
+        warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
     }
-    verdicts.same("a binding of another's that approves is noticed", warned, Ok(true));
-    let gone = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
-    verdicts.same("the binding goes", gone.code, 200);
+    check_log.equals("a foreign binding that approves is detected", warned, Ok(true));
+    let deleted = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
+    check_log.equals("the binding is deleted", deleted.code, 200);
     for _ in 0..50 {
-        if server.door.subject_access_review_bootstrap_autoapproves().await == Ok(false) {
+        if server.stargate_client.subject_access_review_bootstrap_autoapproves().await == Ok(false)
+        {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    // As AKS has it: a node renews its own certificate.
-    bind(server, verdicts, "lab:approves-renewals", APPROVES_RENEWAL, "system:nodes").await;
+    // As in AKS, a node renews its own certificate.
+    bind(server, check_log, "lab:approves-renewals", APPROVES_RENEWAL, "system:nodes").await;
 }
 
 async fn may(server: &ApiServer, verb: &str, subresource: &str) -> bool {
@@ -64,7 +64,7 @@ async fn may(server: &ApiServer, verb: &str, subresource: &str) -> bool {
     server.admin.post(REVIEWS, &review).await.body["status"]["allowed"] == true
 }
 
-async fn bind(server: &ApiServer, verdicts: &mut Verdicts, name: &str, role: &str, group: &str) {
+async fn bind(server: &ApiServer, check_log: &mut CheckLog, name: &str, role: &str, group: &str) {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": { "name": name },
@@ -72,5 +72,5 @@ async fn bind(server: &ApiServer, verdicts: &mut Verdicts, name: &str, role: &st
         "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group }],
     });
     let made = server.admin.post(BINDINGS, &binding).await;
-    verdicts.same(&format!("{name} is bound"), made.verdict(), "201".into());
+    check_log.equals(&format!("{name} is bound"), made.summary(), "201".into());
 }

@@ -1,13 +1,13 @@
-//! The sandbox's API server, opened on loopback with TLS.
+//! The sandbox's API server, served on loopback with TLS.
 
 use serde_json::json;
 use stargate::resource::ArmId;
 use stargate::sandbox::serve::{ServeOptions, Server};
-use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 
 use crate::certificates::encode;
 
-/// The open sandbox.
+/// The running sandbox.
 pub(crate) struct Sandbox {
     pub(crate) kubeconfig: String,
     server: Server,
@@ -19,13 +19,13 @@ impl Sandbox {
     }
 }
 
-/// A world with an AKS cluster and nothing else in it.
+/// A sandbox that contains only an AKS cluster.
 pub(crate) async fn start() -> Sandbox {
-    let world = SharedWorld::new(World::new(1));
-    world.change(|world, _| {
+    let sandbox = SharedSandbox::new(SandboxState::new(1));
+    sandbox.change(|sandbox, _| {
         let group = ArmId::resource_group(arm::SUBSCRIPTION, "lab");
         let cluster = group.in_group("Microsoft.ContainerService/managedClusters", "lab");
-        let World { arm, entropy, .. } = world;
+        let SandboxState { arm, entropy, .. } = sandbox;
         let state = "Succeeded";
         let body =
             json!({ "location": "westeurope", "properties": { "provisioningState": state } });
@@ -41,8 +41,8 @@ pub(crate) async fn start() -> Sandbox {
         arm.upsert(&cluster, body, &mut || entropy.next_guid());
     });
     let options = ServeOptions { tls: true, ..ServeOptions::default() };
-    let server = Server::start(world.clone(), options).await.unwrap();
-    let access = world.read(|world| world.cluster_access.clone()).unwrap();
+    let server = Server::start(sandbox.clone(), options).await.unwrap();
+    let access = sandbox.read(|sandbox| sandbox.cluster_access.clone()).unwrap();
     let authority = server.endpoints.certificate.clone().unwrap();
     let kubeconfig = json!({
         "apiVersion": "v1",

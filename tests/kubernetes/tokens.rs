@@ -1,4 +1,4 @@
-//! Bootstrap tokens: what they open, and that they end.
+//! Bootstrap tokens: their permissions, and their expiry.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use stargate::topology::names::WorkerName;
 
 use crate::api_server::{ApiServer, Caller};
 use crate::certificates::REQUESTS;
-use crate::verdicts::Verdicts;
+use crate::check_log::CheckLog;
 
 const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
-const WHO_AM_I: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-/// An API server may remember for ten seconds that a token was good.
-const FORGOTTEN_WITHIN: Duration = Duration::from_secs(20);
+const SELF_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+/// An API server may cache for ten seconds that a token is valid.
+const CACHE_TIMEOUT: Duration = Duration::from_secs(20);
 
-pub(crate) async fn check(server: &ApiServer, verdicts: &mut Verdicts) {
+pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     let worker = WorkerName::new("token-a");
-    let made = server.door.create_bootstrap_token(&worker, Timestamp::now()).await;
-    let Some(token) = verdicts.well("a token is made", made) else { return };
-    what_is_written(server, verdicts, &token).await;
+    let made = server.stargate_client.create_bootstrap_token(&worker, Timestamp::now()).await;
+    let Some(token) = check_log.succeeds("a token is created", made) else { return };
+    check_secret(server, check_log, &token).await;
     let caller = server.with_token(&token.secret).await;
-    what_it_opens(&caller, verdicts, &token).await;
-    wrong_ones(server, verdicts, &token).await;
-    stale_ones(server, verdicts).await;
-    let deleted = server.door.delete_bootstrap_token(&token.id).await;
-    verdicts.same("the token is deleted", deleted, Ok(()));
-    let deleted = server.door.delete_bootstrap_token(&token.id).await;
-    verdicts.same("once", deleted, Ok(()));
-    verdicts.same("and refused from then on", refused_soon(&caller).await, true);
+    check_permissions(&caller, check_log, &token).await;
+    check_wrong_tokens(server, check_log, &token).await;
+    check_stale_tokens(server, check_log).await;
+    let deleted = server.stargate_client.delete_bootstrap_token(&token.id).await;
+    check_log.equals("the token is deleted", deleted, Ok(()));
+    let deleted = server.stargate_client.delete_bootstrap_token(&token.id).await;
+    check_log.equals("once", deleted, Ok(()));
+    check_log.equals("and refused from then on", is_eventually_refused(&caller).await, true);
 }
 
-/// Whether requests with a token come to be refused.
-pub(crate) async fn refused_soon(caller: &Caller) -> bool {
-    let deadline = tokio::time::Instant::now() + FORGOTTEN_WITHIN;
+/// Whether requests with a token are eventually refused.
+pub(crate) async fn is_eventually_refused(caller: &Caller) -> bool {
+    let deadline = tokio::time::Instant::now() + CACHE_TIMEOUT;
     while tokio::time::Instant::now() < deadline {
-        if caller.get(REQUESTS).await.verdict() == "401 Unauthorized" {
+        if caller.get(REQUESTS).await.summary() == "401 Unauthorized" {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -44,10 +44,10 @@ pub(crate) async fn refused_soon(caller: &Caller) -> bool {
     false
 }
 
-async fn what_is_written(server: &ApiServer, verdicts: &mut Verdicts, token: &BootstrapToken) {
+async fn check_secret(server: &ApiServer, check_log: &mut CheckLog, token: &BootstrapToken) {
     let secret = server.admin.get(&format!("{SECRETS}/bootstrap-token-{}", token.id)).await;
     let kind = secret.body["type"].clone();
-    verdicts.same("it is of the right type", kind, json!("bootstrap.kubernetes.io/token"));
+    check_log.equals("it is of the right type", kind, json!("bootstrap.kubernetes.io/token"));
     let data = secret.body["data"].as_object().cloned().unwrap_or_default();
     let mut fields: Vec<&str> = data.keys().map(String::as_str).collect();
     fields.sort_unstable();
@@ -59,26 +59,26 @@ async fn what_is_written(server: &ApiServer, verdicts: &mut Verdicts, token: &Bo
         "token-secret",
         "usage-bootstrap-authentication",
     ];
-    verdicts.same("it can do nothing but authenticate", fields, expected);
+    check_log.equals("it can do nothing but authenticate", fields, expected);
     let expiry = secret.body["metadata"]["annotations"]["stargate.io/expires"].as_str();
     let expiry: Option<Timestamp> = expiry.and_then(|text| text.parse().ok());
     let soon = expiry.is_some_and(|it| it <= Timestamp::now() + SignedDuration::from_hours(1));
-    verdicts.holds("it ends within the hour", soon, &expiry);
+    check_log.is_true("it expires within an hour", soon, &expiry);
 }
 
-async fn what_it_opens(caller: &Caller, verdicts: &mut Verdicts, token: &BootstrapToken) {
+async fn check_permissions(caller: &Caller, check_log: &mut CheckLog, token: &BootstrapToken) {
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-    let me = caller.post(WHO_AM_I, &review).await;
+    let me = caller.post(SELF_REVIEWS, &review).await;
     let user = &me.body["status"]["userInfo"];
     let name = format!("system:bootstrap:{}", token.id);
-    verdicts.same("its user is named after it", user["username"].clone(), json!(name));
+    check_log.equals("its user is named after it", user["username"].clone(), json!(name));
     let mut groups: Vec<&str> =
         user["groups"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
     groups.sort_unstable();
     let expected =
         vec!["system:authenticated", "system:bootstrappers", "system:bootstrappers:stargate"];
-    verdicts.same("it is in stargate's group", groups, expected);
-    verdicts.same("it reads requests", caller.get(REQUESTS).await.code, 200);
+    check_log.equals("it is in stargate's group", groups, expected);
+    check_log.equals("it reads requests", caller.get(REQUESTS).await.code, 200);
     for path in [
         SECRETS,
         "/api/v1/nodes",
@@ -87,9 +87,9 @@ async fn what_it_opens(caller: &Caller, verdicts: &mut Verdicts, token: &Bootstr
         "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     ] {
         let answer = caller.get(path).await;
-        verdicts.same(
+        check_log.equals(
             &format!("it does not read {path}"),
-            answer.verdict(),
+            answer.summary(),
             "403 Forbidden".into(),
         );
     }
@@ -98,15 +98,15 @@ async fn what_it_opens(caller: &Caller, verdicts: &mut Verdicts, token: &Bootstr
         "secrets is forbidden: User \"{name}\" cannot list resource \"secrets\" in API group \"\" \
          in the namespace \"kube-system\""
     );
-    verdicts.same("and is told so", answer.message(), sentence.as_str());
+    check_log.equals("with this message", answer.message(), sentence.as_str());
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "token-a" } });
     let answer = caller.post("/api/v1/nodes", &node).await;
-    verdicts.same("it makes no Node", answer.verdict(), "403 Forbidden".into());
+    check_log.equals("it cannot create a Node", answer.summary(), "403 Forbidden".into());
     let answer = caller.delete(&format!("{REQUESTS}/any")).await;
-    verdicts.same("it deletes no request", answer.verdict(), "403 Forbidden".into());
+    check_log.equals("it deletes no request", answer.summary(), "403 Forbidden".into());
 }
 
-async fn wrong_ones(server: &ApiServer, verdicts: &mut Verdicts, token: &BootstrapToken) {
+async fn check_wrong_tokens(server: &ApiServer, check_log: &mut CheckLog, token: &BootstrapToken) {
     use stargate::provider::secret::Secret;
     for (what, text) in [
         ("another secret", format!("{}.0123456789abcdef", token.id)),
@@ -115,26 +115,30 @@ async fn wrong_ones(server: &ApiServer, verdicts: &mut Verdicts, token: &Bootstr
     ] {
         let caller = server.with_token(&Secret::new(text)).await;
         let answer = caller.get(REQUESTS).await;
-        verdicts.same(&format!("{what} is refused"), answer.verdict(), "401 Unauthorized".into());
+        check_log.equals(
+            &format!("{what} is refused"),
+            answer.summary(),
+            "401 Unauthorized".into(),
+        );
     }
 }
 
-/// Tokens that have ended, and those left for one worker.
-async fn stale_ones(server: &ApiServer, verdicts: &mut Verdicts) {
+/// Expired tokens, and other tokens of one worker.
+async fn check_stale_tokens(server: &ApiServer, check_log: &mut CheckLog) {
     let now = Timestamp::now();
     let (worker, other) = (WorkerName::new("token-b"), WorkerName::new("token-c"));
     let long_ago = now - SignedDuration::from_hours(2);
-    let ended = server.door.create_bootstrap_token(&worker, long_ago).await;
-    let Some(ended) = verdicts.well("a token that has ended is made", ended) else { return };
+    let ended = server.stargate_client.create_bootstrap_token(&worker, long_ago).await;
+    let Some(ended) = check_log.succeeds("an expired token is created", ended) else { return };
     let caller = server.with_token(&ended.secret).await;
     let answer = caller.get(REQUESTS).await;
-    verdicts.same("it opens nothing", answer.verdict(), "401 Unauthorized".into());
-    let kept = server.door.create_bootstrap_token(&worker, now).await;
-    verdicts.well("another one of the worker's is made", kept);
-    let nothing = server.door.delete_stale_bootstrap_tokens(Some(&other), now).await;
-    verdicts.same("ended tokens are cleared away", nothing, Ok(1));
-    let nothing = server.door.delete_stale_bootstrap_tokens(None, now).await;
-    verdicts.same("once, and no others", nothing, Ok(0));
-    let left = server.door.delete_stale_bootstrap_tokens(Some(&worker), now).await;
-    verdicts.same("what is left for a worker goes with its next join", left, Ok(1));
+    check_log.equals("it authenticates no request", answer.summary(), "401 Unauthorized".into());
+    let kept = server.stargate_client.create_bootstrap_token(&worker, now).await;
+    check_log.succeeds("another token of the worker is created", kept);
+    let nothing = server.stargate_client.delete_stale_bootstrap_tokens(Some(&other), now).await;
+    check_log.equals("expired tokens are deleted", nothing, Ok(1));
+    let nothing = server.stargate_client.delete_stale_bootstrap_tokens(None, now).await;
+    check_log.equals("once, and no others", nothing, Ok(0));
+    let left = server.stargate_client.delete_stale_bootstrap_tokens(Some(&worker), now).await;
+    check_log.equals("other tokens of a worker are deleted with its next join", left, Ok(1));
 }

@@ -1,5 +1,5 @@
-//! A process in one namespace: it sets the namespace up as it is told, asks for
-//! the ends that live there, and answers for them.
+//! The agent process of a namespace: it configures the namespace as instructed, and sends and
+//! answers requests of the endpoints in it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, Write as _};
@@ -11,103 +11,107 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::pairs::{self, ASKING_PORT};
+use super::pairs::{self, SOURCE_PORT};
 
-/// Says to this program that it is an agent.
-pub(crate) const IS_AGENT: &str = "STARGATE_REACH_AGENT";
+/// The environment variable that makes this program an agent.
+pub(crate) const AGENT_VARIABLE: &str = "STARGATE_NETNS_AGENT";
 
-/// What an agent is told.
+/// An instruction for an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Order {
-    /// Run a program that must succeed.
+pub(crate) enum Instruction {
+    /// Runs a program that must succeed.
     Run { words: Vec<String>, input: String },
-    /// Write files of the kernel's.
+    /// Writes files of the kernel.
     Write { files: Vec<(String, String)> },
-    /// Answer on that address for these pairs.
-    Answer { address: Ipv4Addr, asked: Vec<usize> },
-    /// Be ready to ask from that address.
-    Open { address: Ipv4Addr },
-    /// Ask for these pairs, from and to these addresses, with a pause after each.
-    Ask { state: u32, pause: Duration, asks: Vec<(usize, Ipv4Addr, Ipv4Addr)> },
-    /// Say what was heard.
+    /// Answers requests of these pairs on the address.
+    Listen { address: Ipv4Addr, pairs_to_answer: Vec<usize> },
+    /// Opens a socket for requests from the address.
+    OpenSender { address: Ipv4Addr },
+    /// Sends the requests of these pairs, with source and destination addresses, and pauses after
+    /// each.
+    Send { state: u32, pause: Duration, requests: Vec<(usize, Ipv4Addr, Ipv4Addr)> },
+    /// Reports the received packets.
     Report { state: u32 },
 }
 
-/// What an agent heard in one state.
+/// The packets that an agent received in one state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Heard {
-    /// Pairs whose request came.
+pub(crate) struct Received {
+    /// Pairs whose request was received.
     pub(crate) requests: BTreeSet<usize>,
-    /// Pairs whose answer came, and from where.
+    /// Pairs whose reply was received, with its source.
     pub(crate) answers: BTreeSet<(usize, SocketAddr)>,
 }
 
 #[derive(Debug, Default)]
 struct Agent {
-    asking: Vec<(Ipv4Addr, UdpSocket)>,
-    heard: Arc<Mutex<(u32, Heard)>>,
+    senders: Vec<(Ipv4Addr, UdpSocket)>,
+    received: Arc<Mutex<(u32, Received)>>,
 }
 
-/// Does what it is told, a line of orders at a time.
+/// Executes instructions, one line of them at a time.
 pub(crate) fn serve() {
     let mut agent = Agent::default();
     for line in std::io::stdin().lock().lines() {
-        let orders: Vec<Order> = serde_json::from_str(&line.unwrap()).unwrap();
+        let instructions: Vec<Instruction> = serde_json::from_str(&line.unwrap()).unwrap();
         let done: Result<Vec<String>, String> =
-            orders.into_iter().map(|order| agent.carry_out(order)).collect();
-        let mut said = serde_json::to_string(&done).unwrap();
-        said.push('\n');
-        std::io::stdout().write_all(said.as_bytes()).unwrap();
+            instructions.into_iter().map(|instruction| agent.execute(instruction)).collect();
+        let mut stderr = serde_json::to_string(&done).unwrap();
+        stderr.push('\n');
+        std::io::stdout().write_all(stderr.as_bytes()).unwrap();
     }
 }
 
 impl Agent {
-    fn carry_out(&mut self, order: Order) -> Result<String, String> {
-        match order {
-            Order::Run { words, input } => run(&words, &input),
-            Order::Write { files } => write(&files).map(|()| String::new()),
-            Order::Answer { address, asked } => self.answer(address, &asked),
-            Order::Open { address } => self.open(address),
-            Order::Ask { state, pause, asks } => {
-                self.ask(state, pause, &asks);
+    fn execute(&mut self, instruction: Instruction) -> Result<String, String> {
+        match instruction {
+            Instruction::Run { words, input } => run(&words, &input),
+            Instruction::Write { files } => write(&files).map(|()| String::new()),
+            Instruction::Listen { address, pairs_to_answer } => {
+                self.answer(address, &pairs_to_answer)
+            }
+            Instruction::OpenSender { address } => self.open(address),
+            Instruction::Send { state, pause, requests } => {
+                self.send_requests(state, pause, &requests);
                 Ok(String::new())
             }
-            Order::Report { state } => {
-                let heard = self.heard.lock().map_err(|error| error.to_string())?;
-                let told = if heard.0 == state { heard.1.clone() } else { Heard::default() };
-                Ok(serde_json::to_string(&told).unwrap())
+            Instruction::Report { state } => {
+                let received = self.received.lock().map_err(|error| error.to_string())?;
+                let report =
+                    if received.0 == state { received.1.clone() } else { Received::default() };
+                Ok(serde_json::to_string(&report).unwrap())
             }
         }
     }
 
-    fn answer(&self, address: Ipv4Addr, asked: &[usize]) -> Result<String, String> {
-        for pair in asked {
+    fn answer(&self, address: Ipv4Addr, pairs_to_answer: &[usize]) -> Result<String, String> {
+        for pair in pairs_to_answer {
             let socket = bind(address, pairs::port(*pair))?;
-            let heard = Arc::clone(&self.heard);
-            std::thread::spawn(move || answer(&socket, &heard));
+            let received = Arc::clone(&self.received);
+            std::thread::spawn(move || answer(&socket, &received));
         }
         Ok(String::new())
     }
 
     fn open(&mut self, address: Ipv4Addr) -> Result<String, String> {
-        let asking = bind(address, ASKING_PORT)?;
-        let answers = asking.try_clone().map_err(|error| error.to_string())?;
-        self.asking.push((address, asking));
-        let heard = Arc::clone(&self.heard);
+        let senders = bind(address, SOURCE_PORT)?;
+        let answers = senders.try_clone().map_err(|error| error.to_string())?;
+        self.senders.push((address, senders));
+        let received = Arc::clone(&self.received);
         std::thread::spawn(move || {
-            each_packet(&answers, &heard, |heard, _, pair, from| {
-                heard.answers.insert((pair, from));
+            each_packet(&answers, &received, |received, _, pair, from| {
+                received.answers.insert((pair, from));
             });
         });
         Ok(String::new())
     }
 
-    fn ask(&self, state: u32, pause: Duration, asks: &[(usize, Ipv4Addr, Ipv4Addr)]) {
-        for (pair, from, to) in asks {
-            let Some((_, socket)) = self.asking.iter().find(|(address, _)| address == from) else {
+    fn send_requests(&self, state: u32, pause: Duration, requests: &[(usize, Ipv4Addr, Ipv4Addr)]) {
+        for (pair, from, to) in requests {
+            let Some((_, socket)) = self.senders.iter().find(|(address, _)| address == from) else {
                 continue;
             };
-            // What cannot be sent at all is seen nowhere: that is an outcome, too.
+            // A packet that cannot be sent is never seen, which is a valid outcome.
             let _ = socket.send_to(&packet(state, *pair, false), (*to, pairs::port(*pair)));
             sleep(pause);
         }
@@ -125,30 +129,30 @@ fn packet(state: u32, pair: usize, answer: bool) -> Vec<u8> {
     bytes
 }
 
-/// Notes each packet that comes to a socket; what an earlier state sent is late.
+/// Handles each packet of a socket. Packets from an earlier state are late and ignored.
 fn each_packet(
     socket: &UdpSocket,
-    heard: &Mutex<(u32, Heard)>,
-    mut note: impl FnMut(&mut Heard, u32, usize, SocketAddr),
+    received: &Mutex<(u32, Received)>,
+    mut note: impl FnMut(&mut Received, u32, usize, SocketAddr),
 ) {
     let mut bytes = vec![0; 65_536];
     loop {
         let Ok((_, from)) = socket.recv_from(&mut bytes) else { continue };
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
         let (state, pair) = (number(0), usize::try_from(number(4)).unwrap());
-        let mut heard = heard.lock().unwrap();
-        if heard.0 < state {
-            *heard = (state, Heard::default());
+        let mut received = received.lock().unwrap();
+        if received.0 < state {
+            *received = (state, Received::default());
         }
-        if heard.0 == state {
-            note(&mut heard.1, state, pair, from);
+        if received.0 == state {
+            note(&mut received.1, state, pair, from);
         }
     }
 }
 
-fn answer(socket: &UdpSocket, heard: &Mutex<(u32, Heard)>) {
-    each_packet(socket, heard, |heard, state, pair, from| {
-        heard.requests.insert(pair);
+fn answer(socket: &UdpSocket, received: &Mutex<(u32, Received)>) {
+    each_packet(socket, received, |received, state, pair, from| {
+        received.requests.insert(pair);
         let _ = socket.send_to(&packet(state, pair, true), from);
     });
 }
@@ -163,10 +167,10 @@ fn run(words: &[String], input: &str) -> Result<String, String> {
         .map_err(|error| format!("{words:?}: {error}"))?;
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!("{words:?}: {said}\n{input}")),
+        false => Err(format!("{words:?}: {stderr}\n{input}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What things may be told when they go wrong.
+//! Random values for faults.
 
 use std::net::Ipv4Addr;
 
@@ -7,10 +7,10 @@ use stargate::dataplane::fabric::FabricHop;
 use stargate::dataplane::host::KernelHop;
 use stargate::dataplane::security::{AddressMatch, ProtocolMatch, RuleDirection, SecurityRule};
 
-use super::rng::Dice;
-use super::world::{HOSTS, ROUTERS, ip, net, pod};
+use super::network_spec::{HOSTS, ROUTERS, ip, net, pod};
+use super::rng::Rng;
 
-/// Prefixes beside those of hosts and pods: broad ones, halves, pools, networks.
+/// Prefixes other than those of hosts and pods: broad ones, halves, pools, networks.
 const PREFIXES: [&str; 17] = [
     "0.0.0.0/0",
     "10.0.0.0/8",
@@ -31,14 +31,14 @@ const PREFIXES: [&str; 17] = [
     "100.64.0.0/10",
 ];
 
-/// Addresses that nobody has: one in each segment, and one in none.
-const NOBODY_AT: [&str; 4] = ["10.224.9.9", "10.50.9.9", "10.60.9.9", "10.9.9.9"];
+/// Addresses without a host: one in each segment, and one outside.
+const UNUSED_ADDRESSES: [&str; 4] = ["10.224.9.9", "10.50.9.9", "10.60.9.9", "10.9.9.9"];
 
-pub(crate) fn any_host(rng: &mut Dice) -> usize {
+pub(crate) fn any_host(rng: &mut Rng) -> usize {
     rng.below(HOSTS.len())
 }
 
-pub(crate) fn any_prefix(rng: &mut Dice) -> Ipv4Net {
+pub(crate) fn any_prefix(rng: &mut Rng) -> Ipv4Net {
     let host = any_host(rng);
     match rng.below(4) {
         0 => Ipv4Net::from(ip(HOSTS[host].address)),
@@ -48,16 +48,16 @@ pub(crate) fn any_prefix(rng: &mut Dice) -> Ipv4Net {
     }
 }
 
-/// A host's address, or one that nobody has.
-fn any_address(rng: &mut Dice) -> Ipv4Addr {
+/// The address of a host, or an unused one.
+fn any_address(rng: &mut Rng) -> Ipv4Addr {
     if rng.once_in(6) {
-        return ip(rng.one(&NOBODY_AT));
+        return ip(rng.one(&UNUSED_ADDRESSES));
     }
     ip(HOSTS[any_host(rng)].address)
 }
 
-/// Where a fabric may be told to send something.
-pub(crate) fn any_fabric_hop(rng: &mut Dice) -> FabricHop {
+/// A random next hop of a fabric.
+pub(crate) fn any_fabric_hop(rng: &mut Rng) -> FabricHop {
     match rng.below(5) {
         0 => FabricHop::Nowhere,
         1 => FabricHop::VirtualNetwork,
@@ -65,12 +65,12 @@ pub(crate) fn any_fabric_hop(rng: &mut Dice) -> FabricHop {
     }
 }
 
-/// Most of the time somebody of the host's own segment, or nobody there.
-pub(crate) fn any_neighbour(host: usize, rng: &mut Dice) -> Ipv4Addr {
+/// Mostly a host of the same segment, or an unused address in it.
+pub(crate) fn any_neighbour(host: usize, rng: &mut Rng) -> Ipv4Addr {
     let segment = HOSTS[host].segment;
     match rng.below(6) {
         0 => any_address(rng),
-        1 | 2 => ip(NOBODY_AT[segment]),
+        1 | 2 => ip(UNUSED_ADDRESSES[segment]),
         _ => {
             let near = HOSTS.iter().filter(|other| other.segment == segment);
             ip(rng.one(&near.collect::<Vec<_>>()).address)
@@ -78,23 +78,23 @@ pub(crate) fn any_neighbour(host: usize, rng: &mut Dice) -> Ipv4Addr {
     }
 }
 
-/// Where a host's kernel may be told to send something.
-pub(crate) fn any_hop(host: usize, rng: &mut Dice) -> KernelHop {
+/// A random next hop of a host's kernel.
+pub(crate) fn any_hop(host: usize, rng: &mut Rng) -> KernelHop {
     match rng.below(8) {
         0 => KernelHop::OnLink(0),
         1 => KernelHop::Unreachable,
         2 => KernelHop::Throw,
         3 | 4 if ROUTERS.contains(&host) => KernelHop::Tunnel,
         _ => match any_neighbour(host, rng) {
-            // A kernel takes no route through itself.
+            // A kernel accepts no route via its own address.
             own if own == ip(HOSTS[host].address) => KernelHop::OnLink(0),
             neighbour => KernelHop::Via(0, neighbour),
         },
     }
 }
 
-pub(crate) fn any_rule(number: usize, rng: &mut Dice) -> SecurityRule {
-    let matches = |rng: &mut Dice| match rng.below(4) {
+pub(crate) fn any_rule(number: usize, rng: &mut Rng) -> SecurityRule {
+    let matches = |rng: &mut Rng| match rng.below(4) {
         0 => AddressMatch::VirtualNetwork,
         1 => AddressMatch::Prefix(Ipv4Net::default()),
         _ => AddressMatch::Prefix(any_prefix(rng)),

@@ -1,4 +1,4 @@
-//! Model against kernel, way by way.
+//! Compares the model with the kernel, packet by packet.
 
 use std::fmt;
 
@@ -8,43 +8,43 @@ use stargate::dataplane::{
 
 use super::pairs::{self, Pair};
 use super::predicted;
-use super::trail::{HEARD, Trail, Trails};
+use super::trail::{RECEIVED, Trail, Trails};
 
-/// Everything that the model says of a network: a trip and two trails a pair.
+/// The predictions of the model for a network: a round trip and two trails for each pair.
 #[derive(Debug)]
-pub(crate) struct Foretold {
+pub(crate) struct Prediction {
     pub(crate) trips: Vec<RoundTrip>,
-    ways: Vec<(Pair, [Trail; 2])>,
+    trails_by_pair: Vec<(Pair, [Trail; 2])>,
 }
 
-/// A way of which the kernel says something else than the model.
+/// A packet for which kernel and model differ.
 #[derive(Debug)]
 pub(crate) struct Disagreement {
     pair: Pair,
     answer: bool,
     predicted: Trail,
     seen: Trail,
-    walk: Option<Trace>,
+    trace: Option<Trace>,
 }
 
-impl Foretold {
+impl Prediction {
     pub(crate) fn of(network: &Network, pairs: &[Pair]) -> Self {
-        let trips: Vec<RoundTrip> = pairs.iter().map(|pair| trip_of(network, *pair)).collect();
-        let ways = pairs
+        let trips: Vec<RoundTrip> = pairs.iter().map(|pair| trace_pair(network, *pair)).collect();
+        let trails_by_pair = pairs
             .iter()
             .zip(&trips)
             .map(|(pair, round_trip)| (*pair, trails(network, *pair, round_trip)));
-        Self { ways: ways.collect(), trips }
+        Self { trails_by_pair: trails_by_pair.collect(), trips }
     }
 
-    /// Every way of which the two do not say the same, hop by hop. Where no answer
-    /// is foretold none may be seen.
+    /// Every packet for which the two differ in any hop. If no reply is predicted, none may be
+    /// seen.
     pub(crate) fn disagreements(&self, seen: &Trails) -> Vec<Disagreement> {
         let nothing = Trail::new();
         let mut found = Vec::new();
-        for ((pair, trails), round_trip) in self.ways.iter().zip(&self.trips) {
-            let walks = [Some(&round_trip.forward), round_trip.return_path.as_ref()];
-            for ((answer, predicted), walk) in [false, true].into_iter().zip(trails).zip(walks) {
+        for ((pair, trails), round_trip) in self.trails_by_pair.iter().zip(&self.trips) {
+            let traces = [Some(&round_trip.forward), round_trip.return_path.as_ref()];
+            for ((answer, predicted), trace) in [false, true].into_iter().zip(trails).zip(traces) {
                 let seen = seen.get(&(pair.number, answer)).unwrap_or(&nothing);
                 if seen != predicted {
                     found.push(Disagreement {
@@ -52,7 +52,7 @@ impl Foretold {
                         answer,
                         predicted: predicted.clone(),
                         seen: seen.clone(),
-                        walk: walk.cloned(),
+                        trace: trace.cloned(),
                     });
                 }
             }
@@ -60,25 +60,25 @@ impl Foretold {
         found
     }
 
-    /// How many things are foretold to be seen.
-    pub(crate) fn sightings(&self) -> usize {
-        self.ways.iter().flat_map(|(_, trails)| trails).map(Trail::len).sum()
+    /// The number of predicted observations.
+    pub(crate) fn observations(&self) -> usize {
+        self.trails_by_pair.iter().flat_map(|(_, trails)| trails).map(Trail::len).sum()
     }
 }
 
-fn trip_of(network: &Network, pair: Pair) -> RoundTrip {
+fn trace_pair(network: &Network, pair: Pair) -> RoundTrip {
     let from = End { host: HostId(pair.from.host), address: pair.from.address };
     trace_round_trip(network, from, pair.to.address, Protocol::Udp(pairs::port(pair.number)))
 }
 
-/// What will be seen of the request, and of the answer of whoever it came to.
+/// The predicted trails of the request, and of the reply from the host that received it.
 fn trails(network: &Network, pair: Pair, round_trip: &RoundTrip) -> [Trail; 2] {
-    let asker = End { host: HostId(pair.from.host), address: pair.from.address };
-    let there = predicted::trail(network, asker, pair.to.address, &round_trip.forward);
+    let sender = End { host: HostId(pair.from.host), address: pair.from.address };
+    let there = predicted::trail(network, sender, pair.to.address, &round_trip.forward);
     let back = match (&round_trip.return_path, &round_trip.forward.verdict) {
         (Some(back), Verdict::Arrived(host)) => {
-            let asked = End { host: *host, address: pair.to.address };
-            predicted::trail(network, asked, round_trip.forward.packet.source, back)
+            let receiver = End { host: *host, address: pair.to.address };
+            predicted::trail(network, receiver, round_trip.forward.packet.source, back)
         }
         _ => Trail::new(),
     };
@@ -86,22 +86,22 @@ fn trails(network: &Network, pair: Pair, round_trip: &RoundTrip) -> [Trail; 2] {
 }
 
 impl Disagreement {
-    /// Whether something was seen that is not foretold.
-    pub(crate) fn has_unforetold(&self) -> bool {
+    /// Whether something was seen that was not predicted.
+    pub(crate) fn has_unpredicted(&self) -> bool {
         !self.seen.is_subset(&self.predicted)
     }
 
-    /// Whether the two agree on what arrived, and only say other hops.
-    pub(crate) fn is_of_hops_alone(&self) -> bool {
-        self.seen.contains(HEARD) == self.predicted.contains(HEARD)
+    /// Whether the two agree on what arrived, and differ only in hops.
+    pub(crate) fn differs_only_in_hops(&self) -> bool {
+        self.seen.contains(RECEIVED) == self.predicted.contains(RECEIVED)
     }
 }
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let way = if self.answer { "answer" } else { "request" };
+        let packet = if self.answer { "answer" } else { "request" };
         let Pair { number, from, to } = self.pair;
-        writeln!(f, "  pair {number}, {from} to {to}: the {way}")?;
+        writeln!(f, "  pair {number}, {from} to {to}: the {packet}")?;
         for missing in self.predicted.difference(&self.seen) {
             writeln!(f, "    model only:  {missing}")?;
         }
@@ -111,11 +111,11 @@ impl fmt::Display for Disagreement {
         for both in self.seen.intersection(&self.predicted) {
             writeln!(f, "    both:        {both}")?;
         }
-        if let Some(walk) = &self.walk {
-            for hop in &walk.hops {
+        if let Some(trace) = &self.trace {
+            for hop in &trace.hops {
                 writeln!(f, "    hop: {:?} {:?}", hop.place, hop.decision)?;
             }
-            writeln!(f, "    verdict: {:?}\n    packet: {:?}", walk.verdict, walk.packet)?;
+            writeln!(f, "    verdict: {:?}\n    packet: {:?}", trace.verdict, trace.packet)?;
         }
         Ok(())
     }

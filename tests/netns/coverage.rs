@@ -1,4 +1,4 @@
-//! What was tried, how it came out, and whether that was enough.
+//! Records which cases were tested with which results, and checks that the coverage is sufficient.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,41 +6,41 @@ use std::fmt;
 use stargate::dataplane::fabric::Segment;
 use stargate::dataplane::{Cause, Direction, Network, Place, RoundTrip, Verdict};
 
-use super::compare::Foretold;
+use super::compare::Prediction;
 use super::faults::{self, State};
 use super::lab::{Compared, Failure};
-use super::model_mutations::Noticed;
+use super::model_mutations::MutationCoverage;
 
-/// Every way that a packet can be lost in the lab, and where.
+/// Every cause of packet loss in the lab, with its place.
 const LOSSES: [Loss; 19] = [
     Loss("a host", "not running"),
-    Loss("a host", "own source came back, or round and round"),
+    Loss("a host", "own source came back, or loop"),
     Loss("a host", "reverse path filter"),
     Loss("a host", "not forwarding"),
     Loss("a host", "no route"),
     Loss("a host", "unreachable"),
     Loss("a host", "pods not plumbed"),
-    Loss("a host", "answer taken by somebody else"),
+    Loss("a host", "reply taken by another host"),
     Loss("the fabric", "source check"),
     Loss("the fabric", "destination check"),
     Loss("the fabric", "security group"),
-    Loss("the fabric", "nowhere"),
-    Loss("the fabric", "nobody there"),
-    Loss("the LAN", "nobody there"),
+    Loss("the fabric", "blackhole"),
+    Loss("the fabric", "no such host"),
+    Loss("the LAN", "no such host"),
     Loss("the LAN", "left"),
     Loss("the tunnel", "no peer"),
     Loss("the tunnel", "offline"),
     Loss("the tunnel", "not in the tunnel"),
     Loss("the tunnel", "source not allowed"),
 ];
-/// Each loss must be seen so often, and each mishap in so many states.
-const ENOUGH: usize = 5;
-/// After so many states with disagreements nobody needs more of them.
-const HOPELESS: usize = 12;
-/// In so many states nothing may be wrong at most, one of so many.
-const HEALTHY: usize = 4;
+/// The minimum number of packets for each loss, and of states for each fault.
+const MIN_OCCURRENCES: usize = 5;
+/// After this many states with disagreements the run is aborted.
+const MAX_DISAGREEING_STATES: usize = 12;
+/// At most one in this many states may be without faults.
+const MAX_HEALTHY_SHARE: usize = 4;
 
-/// Where packets are lost, and by what.
+/// A place and cause of packet loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Loss(&'static str, &'static str);
 
@@ -76,24 +76,24 @@ fn cause(cause: &Cause) -> &'static str {
         Cause::ReversePath => "reverse path filter",
         Cause::NoRoute => "no route",
         Cause::Unreachable(_) => "unreachable",
-        Cause::NoNeighbour(_) | Cause::NobodyAt(_) => "nobody there",
+        Cause::NoNeighbour(_) | Cause::NobodyAt(_) => "no such host",
         Cause::SourceCheck => "source check",
         Cause::DestinationCheck => "destination check",
         Cause::Denied { .. } => "security group",
-        Cause::Nowhere(_) => "nowhere",
+        Cause::Nowhere(_) => "blackhole",
         Cause::NoPeer(_) => "no peer",
         Cause::NotInTunnel => "not in the tunnel",
         Cause::Offline(_) => "offline",
         Cause::SourceNotAllowed { .. } => "source not allowed",
         Cause::PodsNotPlumbed => "pods not plumbed",
-        Cause::Loop => "own source came back, or round and round",
-        Cause::Misdelivered => "answer taken by somebody else",
+        Cause::Loop => "own source came back, or loop",
+        Cause::Misdelivered => "reply taken by another host",
     }
 }
 
-/// What was tried, and how it came out.
+/// The tested cases and their results.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Coverage {
     states: usize,
     masquerade: usize,
     healthy: usize,
@@ -102,20 +102,20 @@ pub(crate) struct Tally {
     reached: usize,
     requests_lost: BTreeMap<Loss, usize>,
     answers_lost: BTreeMap<Loss, usize>,
-    sightings: usize,
-    /// States that agreed only when they were asked again, by their seeds.
-    wavering: BTreeMap<u64, Vec<Failure>>,
+    observations: usize,
+    /// States that agreed only after a retry, by seed.
+    unstable: BTreeMap<u64, Vec<Failure>>,
     wrong: BTreeSet<u64>,
-    /// Whether a model that is wrong would be found.
-    pub(crate) noticed: Noticed,
+    /// Whether errors in the model would be detected.
+    pub(crate) mutations: MutationCoverage,
 }
 
-impl Tally {
+impl Coverage {
     pub(crate) fn add(
         &mut self,
         seed: u64,
         state: &State,
-        predicted: &Foretold,
+        predicted: &Prediction,
         compared: &Compared,
     ) {
         self.states += 1;
@@ -123,21 +123,21 @@ impl Tally {
         self.healthy += usize::from(state.faults.is_empty());
         let kinds: BTreeSet<&str> = state.faults.iter().map(|(kind, _)| *kind).collect();
         kinds.into_iter().for_each(|kind| *self.faults.entry(kind).or_default() += 1);
-        let network = state.world.network();
-        for trip in &predicted.trips {
-            self.add_trip(&network, trip);
+        let network = state.spec.network();
+        for round_trip in &predicted.trips {
+            self.add_trip(&network, round_trip);
         }
-        self.sightings += predicted.sightings();
+        self.observations += predicted.observations();
         if !compared.disagreements.is_empty() {
             self.wrong.insert(seed);
         } else if !compared.failed.is_empty() {
-            self.wavering.insert(seed, compared.failed.clone());
+            self.unstable.insert(seed, compared.failed.clone());
         }
     }
 
-    fn add_trip(&mut self, network: &Network, trip: &RoundTrip) {
+    fn add_trip(&mut self, network: &Network, round_trip: &RoundTrip) {
         self.pairs += 1;
-        match trip.broken() {
+        match round_trip.broken() {
             None => self.reached += 1,
             Some((way, verdict)) => {
                 let lost = match way {
@@ -154,36 +154,36 @@ impl Tally {
         (of(&self.requests_lost), of(&self.answers_lost))
     }
 
-    /// How many states were tried.
+    /// The number of tested states.
     pub(crate) fn states(&self) -> usize {
         self.states
     }
 
-    /// Whether so much disagrees that nobody waits for the rest.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.wrong.len() >= HOPELESS
+    /// Whether there are so many disagreements that the run is aborted.
+    pub(crate) fn should_abort(&self) -> bool {
+        self.wrong.len() >= MAX_DISAGREEING_STATES
     }
 
     pub(crate) fn assert_agreement(&self) {
         let wrong = &self.wrong;
         assert!(
             wrong.is_empty(),
-            "disagreements: replay with STARGATE_REACH_SEED one of {wrong:?}"
+            "disagreements: replay with STARGATE_NETNS_SEED one of {wrong:?}"
         );
     }
 
-    /// That there was something of everything, and that no lie was believed.
-    pub(crate) fn assert_variety(&self) {
-        let mut lacking = self.noticed.missed();
+    /// Asserts that every case occurred and every mutation was detected.
+    pub(crate) fn assert_coverage(&self) {
+        let mut lacking = self.mutations.undetected_mutations();
         for kind in faults::kinds() {
             let states = self.faults.get(kind).copied().unwrap_or_default();
-            if states < ENOUGH {
+            if states < MIN_OCCURRENCES {
                 lacking.push(format!("{kind}: in {states} states"));
             }
         }
         for loss in LOSSES {
             let (requests, answers) = self.lost(loss);
-            if requests + answers < ENOUGH {
+            if requests + answers < MIN_OCCURRENCES {
                 lacking.push(format!("{loss}: {} times", requests + answers));
             }
         }
@@ -197,10 +197,10 @@ impl Tally {
                 lacking.push(format!("{what}: in {states} states"));
             }
         }
-        if self.healthy * HEALTHY > self.states || self.reached * 10 < self.pairs {
-            lacking.push("healthy and broken states are not in balance".to_owned());
+        if self.healthy * MAX_HEALTHY_SHARE > self.states || self.reached * 10 < self.pairs {
+            lacking.push("healthy and faulty states are not in balance".to_owned());
         }
-        assert!(lacking.is_empty(), "too little was tried:\n{}", lacking.join("\n"));
+        assert!(lacking.is_empty(), "insufficient coverage:\n{}", lacking.join("\n"));
     }
 }
 
@@ -210,35 +210,43 @@ impl fmt::Display for Loss {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, masquerade, healthy, pairs, reached, sightings, .. } = self;
+        let Self { states, masquerade, healthy, pairs, reached, observations, .. } = self;
         let preserve = states - masquerade;
         writeln!(f, "{states} states ({masquerade} masquerade, {preserve} preserve); in as many:")?;
         for (kind, states) in &self.faults {
             writeln!(f, "{states:>8} {kind}")?;
         }
-        writeln!(f, "{healthy:>8} nothing is wrong")?;
+        writeln!(f, "{healthy:>8} no faults")?;
         let answers: usize = self.answers_lost.values().sum::<usize>() + reached;
         writeln!(
             f,
-            "{pairs} pairs: {} directions, {sightings} sightings; reached:",
+            "{pairs} pairs: {} directions, {observations} observations; reached:",
             pairs + answers
         )?;
-        writeln!(f, "{answers:>8} requests, and {reached} their answers")?;
-        writeln!(f, "lost as requests and as answers:")?;
+        writeln!(f, "{answers:>8} requests, and {reached} their replies")?;
+        writeln!(f, "lost as requests and as replies:")?;
         for loss in LOSSES {
             let (requests, answers) = self.lost(loss);
             writeln!(f, "{requests:>8} {answers:>6} {loss}")?;
         }
-        writeln!(f, "lies that were noticed, of those told:")?;
-        write!(f, "{}", self.noticed)?;
-        for (seed, failed) in &self.wavering {
-            writeln!(f, "seed {seed} wavered:")?;
-            for Failure { unforetold, unseen } in failed {
-                writeln!(f, "{unforetold:>8} directions with more, {unseen} with less")?;
+        writeln!(f, "detected mutations, of those tried:")?;
+        write!(f, "{}", self.mutations)?;
+        for (seed, failed) in &self.unstable {
+            writeln!(f, "seed {seed} needed retries:")?;
+            for Failure { unpredicted, missing } in failed {
+                writeln!(
+                    f,
+                    "{unpredicted:>8} packets with unpredicted observations, {missing} with missing ones"
+                )?;
             }
         }
-        write!(f, "{} states wavered; {} with disagreements", self.wavering.len(), self.wrong.len())
+        write!(
+            f,
+            "{} states needed retries; {} with disagreements",
+            self.unstable.len(),
+            self.wrong.len()
+        )
     }
 }

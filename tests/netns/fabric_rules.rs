@@ -1,4 +1,4 @@
-//! What a fabric's namespace is told in one state: a table an interface.
+//! The configuration of a fabric's namespace in one state: one routing table per interface.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -8,22 +8,22 @@ use stargate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRout
 use stargate::dataplane::security::{AddressMatch, ProtocolMatch, RuleDirection, SecurityRule};
 use stargate::net::prefix::{TAILNET_RANGE, aggregate};
 
-use super::agent::Order;
-use super::host_rules::{anew, chain, noting, set};
+use super::agent::Instruction;
+use super::host_rules::{chain, recorder, replace_table, set};
+use super::network_spec::{HOSTS, net};
 use super::remote::run;
-use super::wiring::NOBODY;
-use super::world::{HOSTS, net};
+use super::wiring::SINK;
 
-/// Of one prefix's routes the user's comes first, then the overlay's.
+/// Among routes to the same prefix, user-defined ones precede the overlay's.
 const USER: u32 = 10;
 const OVERLAY: u32 = 20;
 const SYSTEM: u32 = 30;
-/// The tables of interfaces, and the one that knows who has which address.
+/// The tables of interfaces, and the table of all addresses.
 const FIRST_TABLE: usize = 1_000;
-const EVERYBODY: usize = 900;
+const ALL_ADDRESSES: usize = 900;
 
-/// Everything that a fabric is told.
-pub(crate) fn orders(fabric: &Fabric) -> Vec<Order> {
+/// All instructions for a fabric.
+pub(crate) fn instructions(fabric: &Fabric) -> Vec<Instruction> {
     vec![run(&["ip", "-batch", "-"], &routes(fabric)), run(&["nft", "-f", "-"], &filters(fabric))]
 }
 
@@ -33,11 +33,11 @@ fn name(interface: &Interface) -> &'static str {
 
 fn routes(fabric: &Fabric) -> String {
     let mut text = "rule flush\nroute flush table all proto 99\n".to_owned();
-    writeln!(text, "rule add pref 200 lookup {EVERYBODY}").unwrap();
-    writeln!(text, "route add default dev {NOBODY} table {EVERYBODY} proto 99").unwrap();
+    writeln!(text, "rule add pref 200 lookup {ALL_ADDRESSES}").unwrap();
+    writeln!(text, "route add default dev {SINK} table {ALL_ADDRESSES} proto 99").unwrap();
     for (address, interface) in &fabric.interfaces {
         let (name, table) = (name(interface), FIRST_TABLE + interface.host.0);
-        writeln!(text, "route add {address} dev {name} table {EVERYBODY} proto 99").unwrap();
+        writeln!(text, "route add {address} dev {name} table {ALL_ADDRESSES} proto 99").unwrap();
         writeln!(text, "rule add pref 100 iif {name} lookup {table}").unwrap();
         for (prefix, hop, metric) in routes_of(fabric, interface) {
             let to = target(fabric, hop);
@@ -52,20 +52,19 @@ fn routes(fabric: &Fabric) -> String {
     text
 }
 
-/// All that applies at an interface: longest prefixes and precedence are left to
-/// the kernel.
+/// All routes of an interface. Longest-prefix match and precedence are left to the kernel.
 fn routes_of(fabric: &Fabric, interface: &Interface) -> Vec<(Ipv4Net, FabricHop, u32)> {
     let user = fabric.subnets[interface.subnet].routes.read().unwrap();
     let user = user.iter().map(|(prefix, route): (_, &UserRoute)| (prefix, route.hop, USER));
     let overlay = fabric.overlay.iter().filter(|_| interface.in_overlay);
     let overlay =
         overlay.map(|(prefix, range)| (prefix, FabricHop::Appliance(range.node), OVERLAY));
-    let nowhere = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(net);
-    let nowhere = nowhere.into_iter().chain([TAILNET_RANGE]);
-    let nowhere = nowhere.map(|prefix| (prefix, FabricHop::Nowhere, SYSTEM));
+    let blackholes = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(net);
+    let blackholes = blackholes.into_iter().chain([TAILNET_RANGE]);
+    let blackholes = blackholes.map(|prefix| (prefix, FabricHop::Nowhere, SYSTEM));
     let own = fabric.address_space.iter().map(|own| (*own, FabricHop::VirtualNetwork, SYSTEM));
     let internet = (Ipv4Net::default(), FabricHop::Internet, SYSTEM);
-    user.chain(overlay).chain(nowhere).chain(own).chain([internet]).collect()
+    user.chain(overlay).chain(blackholes).chain(own).chain([internet]).collect()
 }
 
 fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
@@ -74,7 +73,7 @@ fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
         _ => None,
     };
     move |prefix| match hop {
-        FabricHop::Appliance(_) => format!("{prefix} dev {}", found.unwrap_or(NOBODY)),
+        FabricHop::Appliance(_) => format!("{prefix} dev {}", found.unwrap_or(SINK)),
         FabricHop::VirtualNetwork => format!("throw {prefix}"),
         FabricHop::Internet | FabricHop::Gateway | FabricHop::Nowhere => {
             format!("blackhole {prefix}")
@@ -83,10 +82,10 @@ fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
 }
 
 fn filters(fabric: &Fabric) -> String {
-    let (came_set, came) = noting("came", "iifname");
-    let (towards_set, towards) = noting("towards", "iifname . oifname");
-    let (went_set, went) = noting("went", "iifname . oifname");
-    let mut sets = [came_set, towards_set, went_set].concat();
+    let (entered_set, entered) = recorder("entered", "iifname");
+    let (towards_set, towards) = recorder("towards", "iifname . oifname");
+    let (forwarded_set, forwarded) = recorder("forwarded", "iifname . oifname");
+    let mut sets = [entered_set, towards_set, forwarded_set].concat();
     let [mut chains, mut leave, mut enter] = [const { String::new() }; 3];
     for (address, interface) in &fabric.interfaces {
         let own = own_addresses(fabric, *address, interface);
@@ -106,15 +105,15 @@ fn filters(fabric: &Fabric) -> String {
             writeln!(chains, "chain {way}-{name} {{\n{rules}}}").unwrap();
         }
     }
-    anew(
+    replace_table(
         &[
             sets,
             chains,
-            chain("came", "prerouting", -400, &came),
+            chain("entered", "prerouting", -400, &entered),
             chain("leave", "prerouting", -300, &leave),
             chain("towards", "forward", -10, &towards),
             chain("enter", "forward", 0, &enter),
-            chain("went", "postrouting", 400, &went),
+            chain("forwarded", "postrouting", 400, &forwarded),
         ]
         .concat(),
     )
@@ -125,15 +124,15 @@ fn listed(prefixes: impl IntoIterator<Item = Ipv4Net>) -> String {
     apart.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What an interface may send from and be given without forwarding.
+/// The source and destination addresses that an interface may use without IP forwarding.
 fn own_addresses(fabric: &Fabric, address: Ipv4Addr, interface: &Interface) -> String {
     let carried = fabric.overlay.iter().filter(|(_, range)| range.node == address);
     let carried = carried.filter(|_| interface.in_overlay).map(|(prefix, _)| prefix);
     listed(carried.chain([address.into()]))
 }
 
-/// A group's rules. What it lets pass is remembered at that interface, for the
-/// answer.
+/// The rules of a security group. Allowed packets are recorded per interface, to allow their
+/// replies.
 fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: RuleDirection) -> String {
     let group = subnet.security.read().unwrap();
     if group.rules.is_empty() {

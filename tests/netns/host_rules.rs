@@ -1,4 +1,4 @@
-//! What a host's kernel is told in one state, all of it at once.
+//! The configuration of a host's kernel in one state, applied as a whole.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,33 +8,37 @@ use stargate::dataplane::host::{
     HostId, Kernel, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
 };
 
-use super::agent::Order;
+use super::agent::Instruction;
+use super::network_spec::{HOSTS, NetworkSpec, ROUTERS, net};
 use super::remote::run;
-use super::world::{HOSTS, ROUTERS, World, net};
 
-/// Marks routes that a state has written: they go with it.
-const OURS: u8 = 99;
-/// Where a host finds its pods, and a router the internet.
+/// The protocol number of routes that a state adds. They are deleted with the state.
+const STATE_PROTOCOL: u8 = 99;
+/// The tables in which a host finds its pods, and a router the internet.
 const PODS_TABLE: u32 = 500;
 const OUTSIDE_TABLE: u32 = 600;
 
-/// Everything that a host is told.
-pub(crate) fn orders(world: &World, id: usize, keys: &BTreeMap<usize, String>) -> Vec<Order> {
-    let host = &world.hosts[id];
+/// All instructions for a host.
+pub(crate) fn instructions(
+    spec: &NetworkSpec,
+    id: usize,
+    keys: &BTreeMap<usize, String>,
+) -> Vec<Instruction> {
+    let host = &spec.hosts[id];
     let kernel = host.kernel.read().unwrap();
-    let mut orders = vec![
+    let mut instructions = vec![
         settings(kernel, id),
-        run(&["ip", "-batch", "-"], &routes(world, id, kernel)),
-        run(&["nft", "-f", "-"], &filters(world, id, kernel)),
+        run(&["ip", "-batch", "-"], &routes(spec, id, kernel)),
+        run(&["nft", "-f", "-"], &filters(spec, id, kernel)),
         run(&["conntrack", "-F"], ""),
     ];
     if ROUTERS.contains(&id) {
-        orders.push(peers(world, id, keys));
+        instructions.push(peers(spec, id, keys));
     }
-    orders
+    instructions
 }
 
-fn settings(kernel: &Kernel, id: usize) -> Order {
+fn settings(kernel: &Kernel, id: usize) -> Instruction {
     let filter = match kernel.reverse_path_filter {
         ReversePathFilter::Off => "0",
         ReversePathFilter::Strict => "1",
@@ -47,26 +51,30 @@ fn settings(kernel: &Kernel, id: usize) -> Order {
         .iter()
         .map(|device| (format!("/proc/sys/net/ipv4/conf/{device}/rp_filter"), filter.to_owned()));
     let forwarding = ("/proc/sys/net/ipv4/ip_forward".to_owned(), forwarding.to_owned());
-    Order::Write { files: std::iter::once(forwarding).chain(filters).collect() }
+    Instruction::Write { files: std::iter::once(forwarding).chain(filters).collect() }
 }
 
-fn routes(world: &World, id: usize, kernel: &Kernel) -> String {
-    let mut text = format!("rule flush\nroute flush table all proto {OURS}\n");
+fn routes(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
+    let mut text = format!("rule flush\nroute flush table all proto {STATE_PROTOCOL}\n");
     if ROUTERS.contains(&id) {
         text += &format!("rule add pref 1 to 192.0.2.0/24 lookup {OUTSIDE_TABLE}\n");
     }
-    // A node looks for its own pods before everything else.
-    match world.hosts[id].pods.read().unwrap() {
+    // A node looks up its own pods before everything else.
+    match spec.hosts[id].pods.read().unwrap() {
         Pods::None => {}
         Pods::Range(range) => {
             text += &format!("rule add pref 2 to {range} lookup {PODS_TABLE}\n");
             let own = HOSTS[id].pods.is_some_and(|own| net(own) == *range);
             let device = if own { "pods" } else { "claimed" };
-            text += &format!("route add {range} dev {device} table {PODS_TABLE} proto {OURS}\n");
+            text += &format!(
+                "route add {range} dev {device} table {PODS_TABLE} proto {STATE_PROTOCOL}\n"
+            );
         }
         Pods::NotPlumbed(range) => {
             text += &format!("rule add pref 2 to {range} lookup {PODS_TABLE}\n");
-            text += &format!("route add unreachable {range} table {PODS_TABLE} proto {OURS}\n");
+            text += &format!(
+                "route add unreachable {range} table {PODS_TABLE} proto {STATE_PROTOCOL}\n"
+            );
         }
     }
     for Rule { priority, from, to, table } in &kernel.rules {
@@ -78,7 +86,7 @@ fn routes(world: &World, id: usize, kernel: &Kernel) -> String {
             text += &route_line(*table, prefix, route);
         }
     }
-    for (_, table, prefix, route) in world.shadowed.iter().filter(|(host, ..)| *host == id) {
+    for (_, table, prefix, route) in spec.shadowed.iter().filter(|(host, ..)| *host == id) {
         text += &route_line(*table, *prefix, route);
     }
     text
@@ -93,25 +101,25 @@ fn route_line(table: TableId, prefix: Ipv4Net, route: &KernelRoute) -> String {
         KernelHop::Throw => ("throw ", String::new()),
     };
     let (table, metric) = (table.0, route.metric);
-    format!("route add {kind}{prefix} {to} table {table} metric {metric} proto {OURS}\n")
+    format!("route add {kind}{prefix} {to} table {table} metric {metric} proto {STATE_PROTOCOL}\n")
 }
 
-/// A set that a chain writes what it saw into.
+/// A set in which a chain records packets.
 pub(crate) fn set(name: &str, of: &str) -> String {
     format!("set {name} {{\ntypeof {of}\nflags dynamic\nsize 65535\n}}\n")
 }
 
-/// A chain that looks on.
+/// A chain that only observes.
 pub(crate) fn chain(name: &str, hook: &str, priority: i32, rules: &str) -> String {
     format!("chain {name} {{\ntype filter hook {hook} priority {priority}\n{rules}}}\n")
 }
 
-/// The text of a table that takes the place of the one of the state before.
-pub(crate) fn anew(text: &str) -> String {
+/// The text that replaces the table of the previous state.
+pub(crate) fn replace_table(text: &str) -> String {
     format!("table ip lab\ndelete table ip lab\ntable ip lab {{\n{text}}}\n")
 }
 
-/// Where a packet came in is kept as its mark: none for the host's own.
+/// The packet mark that records the incoming port: 0 for packets of the host itself.
 pub(crate) fn mark(port: Port) -> u64 {
     match port {
         Port::Own => 0,
@@ -120,49 +128,48 @@ pub(crate) fn mark(port: Port) -> u64 {
     }
 }
 
-/// A set, and the rule that notes in it where a packet is and how long it is: by
-/// its length each is known, even where its ports were changed or it is sealed.
-pub(crate) fn noting(name: &str, place: &str) -> (String, String) {
+/// A set, and the rule that records in it where a packet is and how long it is. The length
+/// identifies the packet, even if its ports were translated or it is encrypted.
+pub(crate) fn recorder(name: &str, place: &str) -> (String, String) {
     let key = format!("{place} . udp length");
     (set(name, &key), format!("update @{name} {{ {key} }}\n"))
 }
 
-fn filters(world: &World, id: usize, kernel: &Kernel) -> String {
-    let (came_set, came) = noting("came", "iifname");
-    let (went_set, went) = noting("went", "meta mark . oifname");
-    let (kept_set, kept) = noting("kept", "meta mark");
-    let (sealed_set, sealed) = noting("sealed", "ip daddr");
+fn filters(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
+    let (entered_set, entered) = recorder("entered", "iifname");
+    let (forwarded_set, forwarded) = recorder("forwarded", "meta mark . oifname");
+    let (delivered_set, delivered) = recorder("delivered", "meta mark");
+    let (tunnelled_set, tunnelled) = recorder("tunnelled", "ip daddr");
     let mark_of = |device: &str, port| format!("iifname {device} meta mark set {}\n", mark(port));
     let marks = mark_of("eth0", Port::Segment(0)) + &mark_of("tailscale0", Port::Tunnel);
-    let offline = match world.members.get(&HostId(id)) {
+    let offline = match spec.members.get(&HostId(id)) {
         Some(member) if !member.connected.read().unwrap() => "drop\n",
         _ => "accept\n",
     };
-    let came = format!("iifname != wan0 {came}{marks}");
-    let went = format!("oifname != wan0 {went}oifname wan0 {sealed}");
-    let kept = format!("iifname != wan0 {kept}");
-    anew(
+    let entered = format!("iifname != wan0 {entered}{marks}");
+    let forwarded = format!("oifname != wan0 {forwarded}oifname wan0 {tunnelled}");
+    let delivered = format!("iifname != wan0 {delivered}");
+    replace_table(
         &[
-            came_set,
-            went_set,
-            kept_set,
-            sealed_set,
-            chain("came", "prerouting", -400, &came),
-            chain("kept", "input", 400, &kept),
-            chain("went", "postrouting", 400, &went),
+            entered_set,
+            forwarded_set,
+            delivered_set,
+            tunnelled_set,
+            chain("entered", "prerouting", -400, &entered),
+            chain("delivered", "input", 400, &delivered),
+            chain("forwarded", "postrouting", 400, &forwarded),
             chain("cut_in", "input", 0, &format!("iifname wan0 {offline}")),
-            stop(world, id),
+            stop_traffic(spec, id),
             chain("cut_out", "output", 0, &format!("oifname wan0 {offline}")),
-            hide(kernel),
+            masquerade(kernel),
         ]
         .concat(),
     )
 }
 
-/// A host that does not run takes and sends nothing. Whether its tunnel is
-/// connected is told apart from that.
-fn stop(world: &World, id: usize) -> String {
-    if *world.hosts[id].runs.read().unwrap() {
+/// A stopped host receives and sends nothing. Whether its tunnel is connected is a separate fact.
+fn stop_traffic(spec: &NetworkSpec, id: usize) -> String {
+    if *spec.hosts[id].runs.read().unwrap() {
         return String::new();
     }
     [("stop_in", "prerouting", "iifname"), ("stop_out", "output", "oifname")]
@@ -170,7 +177,7 @@ fn stop(world: &World, id: usize) -> String {
         .concat()
 }
 
-fn hide(kernel: &Kernel) -> String {
+fn masquerade(kernel: &Kernel) -> String {
     if kernel.translations.is_empty() {
         return String::new();
     }
@@ -192,21 +199,21 @@ fn hide(kernel: &Kernel) -> String {
     text + "}\n"
 }
 
-/// WireGuard's own tables: whom to send to, and what to take from whom.
-fn peers(world: &World, id: usize, keys: &BTreeMap<usize, String>) -> Order {
-    let peers = world.members[&HostId(id)].peers.read().unwrap();
+/// WireGuard's own tables: the peer for each destination, and the sources allowed from each peer.
+fn peers(spec: &NetworkSpec, id: usize, keys: &BTreeMap<usize, String>) -> Instruction {
+    let peers = spec.members[&HostId(id)].peers.read().unwrap();
     let mut words: Vec<String> = vec!["wg".to_owned(), "set".to_owned(), "tailscale0".to_owned()];
     for (peer, key) in keys.iter().filter(|(peer, _)| **peer != id) {
-        let is_member = !world.left.contains(&HostId(id));
+        let is_member = !spec.left.contains(&HostId(id));
         let of_peer = peers.iter().filter(|(_, entry)| is_member && entry.owner.0 == *peer);
         let prefixes: Vec<String> = of_peer.map(|(prefix, _)| prefix.to_string()).collect();
         words.extend(["peer".to_owned(), key.clone(), "allowed-ips".to_owned()]);
         words.push(prefixes.join(","));
     }
-    Order::Run { words, input: String::new() }
+    Instruction::Run { words, input: String::new() }
 }
 
-/// The name of a host by the address that its tunnel's packets come from.
+/// The name of a host by the source address of its tunnel packets.
 pub(crate) fn router_at(outside: &str) -> &'static str {
     let last: usize = outside.rsplit('.').next().unwrap().parse().unwrap();
     HOSTS[last - 1].name

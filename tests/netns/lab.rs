@@ -1,65 +1,66 @@
-//! The namespaces with their agents: a state is put on all of them, then all
-//! pairs ask, then what was seen is collected.
+//! The namespaces and their agents: a state is applied to all of them, then all pairs send
+//! requests, then the observations are collected.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::agent::{Heard, Order};
-use super::compare::{Disagreement, Foretold};
+use super::agent::{Instruction, Received};
+use super::compare::{Disagreement, Prediction};
+use super::network_spec::{CLAIMS, HOSTS, NetworkSpec, healthy};
 use super::pairs::{self, LabEnd, Pair};
 use super::remote::run;
-use super::trail::{self, HEARD, Trails};
+use super::trail::{self, RECEIVED, Trails};
 use super::wiring::{self, FABRICS, Remotes, pods_of};
-use super::world::{CLAIMS, HOSTS, World, healthy};
 use super::{fabric_rules, host_rules};
 
-/// Between two requests of one end: what carries them has short queues.
-const PAUSE: Duration = Duration::from_millis(3);
-/// Nothing was heard for so long: nothing more will be.
-const QUIET: Duration = Duration::from_millis(60);
-/// A state is asked again, each time with more patience, before a disagreement
-/// counts: a busy machine may lose packets.
-const PATIENCE: [u32; 4] = [1, 3, 8, 16];
-/// So many tries in a row must agree once one saw what is not foretold.
-const PROOF: usize = 3;
+/// Between two requests of one endpoint, because the queues of the virtual links are short.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(3);
+/// If no packet arrives for this long, no more are expected.
+const IDLE_TIME: Duration = Duration::from_millis(60);
+/// A disagreement counts only after retries, each slowed down by this factor: a busy machine may
+/// lose packets.
+const SLOWDOWN: [u32; 4] = [1, 3, 8, 16];
+/// The number of consecutive agreeing attempts that is required after an attempt with an
+/// unpredicted observation.
+const REQUIRED_AGREEMENTS: usize = 3;
 
-/// All namespaces, and what happens in them.
+/// All namespaces and their state.
 #[derive(Debug)]
 pub(crate) struct Lab {
     remotes: Remotes,
     keys: BTreeMap<usize, String>,
     pairs: Vec<Pair>,
-    asked: u32,
+    attempt: u32,
 }
 
-/// What came of a world.
+/// The result of comparing one state.
 #[derive(Debug)]
 pub(crate) struct Compared {
-    /// What the last try saw.
+    /// The observations of the last attempt.
     pub(crate) seen: Trails,
-    /// Where the model says something else than that.
+    /// The differences between model and the last attempt.
     pub(crate) disagreements: Vec<Disagreement>,
-    /// The tries that did not agree.
+    /// The attempts that disagreed.
     pub(crate) failed: Vec<Failure>,
 }
 
-/// How a try did not agree: of how many ways something was seen that is not
-/// foretold, and of how many others too little was.
+/// A disagreeing attempt: the number of packets with unpredicted observations, and of other packets
+/// with missing ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure {
-    pub(crate) unforetold: usize,
-    pub(crate) unseen: usize,
+    pub(crate) unpredicted: usize,
+    pub(crate) missing: usize,
 }
 
 impl Failure {
     fn of(disagreements: &[Disagreement]) -> Self {
-        let unforetold = disagreements.iter().filter(|one| one.has_unforetold()).count();
-        Self { unforetold, unseen: disagreements.len() - unforetold }
+        let unpredicted = disagreements.iter().filter(|one| one.has_unpredicted()).count();
+        Self { unpredicted, missing: disagreements.len() - unpredicted }
     }
 }
 
-fn home(end: LabEnd) -> String {
+fn namespace_of(end: LabEnd) -> String {
     if end.is_pod { pods_of(end.host) } else { HOSTS[end.host].name.to_owned() }
 }
 
@@ -69,53 +70,56 @@ impl Lab {
         let keys = wiring::keys(&mut remotes);
         let pairs = pairs::all();
         for end in pairs::ends() {
-            let asked = pairs.iter().filter(|pair| pair.to == end).map(|pair| pair.number);
-            let answer = Order::Answer { address: end.address, asked: asked.collect() };
+            let pairs_to_answer =
+                pairs.iter().filter(|pair| pair.to == end).map(|pair| pair.number);
+            let answer = Instruction::Listen {
+                address: end.address,
+                pairs_to_answer: pairs_to_answer.collect(),
+            };
             let claimed = CLAIMS.iter().filter(|(_, other)| end.is_pod && *other == end.host);
             for (host, _) in claimed {
-                let claimed = remotes.get_mut(&wiring::claimed_by(*host)).unwrap();
-                claimed.carry_out(std::slice::from_ref(&answer));
+                let claimed = remotes.get_mut(&wiring::claimed_pods_of(*host)).unwrap();
+                claimed.execute(std::slice::from_ref(&answer));
             }
-            let open = Order::Open { address: end.address };
-            remotes.get_mut(&home(end)).unwrap().carry_out(&[answer, open]);
+            let open = Instruction::OpenSender { address: end.address };
+            remotes.get_mut(&namespace_of(end)).unwrap().execute(&[answer, open]);
         }
-        Self { remotes, keys, pairs, asked: 0 }
+        Self { remotes, keys, pairs, attempt: 0 }
     }
 
-    /// Who asks whom.
+    /// The pairs of endpoints.
     pub(crate) fn pairs(&self) -> &[Pair] {
         &self.pairs
     }
 
-    /// The tunnel comes up, and everybody reaches everybody.
+    /// Establishes the tunnel, and asserts that every endpoint reaches every other.
     pub(crate) fn warm_up(&mut self) {
         self.renew_tunnel();
-        let world = healthy(true, true);
-        let predicted = Foretold::of(&world.network(), &self.pairs);
-        let found = self.compare(&world, &predicted).disagreements;
+        let spec = healthy(true, true);
+        let predicted = Prediction::of(&spec.network(), &self.pairs);
+        let found = self.compare(&spec, &predicted).disagreements;
         found.iter().for_each(|one| eprintln!("{one}"));
-        assert!(found.is_empty(), "the healthy world does not come up");
+        assert!(found.is_empty(), "a healthy network does not work in the lab");
     }
 
-    /// New sessions between all members, as nothing is in their way.
+    /// Establishes new sessions between all members, in a healthy network.
     fn renew_tunnel(&mut self) {
-        wiring::introduce(&mut self.remotes, &self.keys);
-        self.put_on(&healthy(true, true));
+        wiring::configure_peers(&mut self.remotes, &self.keys);
+        self.apply(&healthy(true, true));
         wiring::shake_hands(&mut self.remotes, &self.keys);
     }
 
-    /// Puts a world on and asks, until kernels do what is foretold or the last,
-    /// most careful try says that they do not. Packets get lost on a busy machine,
-    /// but none comes of nothing: once something was seen that is not foretold, one
-    /// try without it proves nothing.
-    pub(crate) fn compare(&mut self, world: &World, predicted: &Foretold) -> Compared {
+    /// Applies a network and sends requests, until kernel and model agree or the last, slowest
+    /// attempt disagrees. A busy machine loses packets but never invents them: after an unpredicted
+    /// observation, one attempt without it proves nothing.
+    pub(crate) fn compare(&mut self, spec: &NetworkSpec, predicted: &Prediction) -> Compared {
         let (mut failed, mut agreed, mut needed) = (Vec::new(), 0, 1);
         loop {
             if failed.len() > 1 {
                 self.renew_tunnel();
             }
-            self.put_on(world);
-            let seen = self.ask(PATIENCE[failed.len()]);
+            self.apply(spec);
+            let seen = self.send_requests(SLOWDOWN[failed.len()]);
             let disagreements = predicted.disagreements(&seen);
             if disagreements.is_empty() {
                 agreed += 1;
@@ -123,74 +127,79 @@ impl Lab {
                 agreed = 0;
                 failed.push(Failure::of(&disagreements));
             }
-            if failed.last().is_some_and(|failure| failure.unforetold > 0) {
-                needed = PROOF;
+            if failed.last().is_some_and(|failure| failure.unpredicted > 0) {
+                needed = REQUIRED_AGREEMENTS;
             }
-            if agreed == needed || failed.len() == PATIENCE.len() {
+            if agreed == needed || failed.len() == SLOWDOWN.len() {
                 return Compared { seen, disagreements, failed };
             }
         }
     }
 
-    fn each(&mut self, orders: BTreeMap<String, Vec<Order>>) -> BTreeMap<String, Vec<String>> {
-        for (name, orders) in &orders {
-            self.remotes.get_mut(name).unwrap().tell(orders);
+    fn each(
+        &mut self,
+        instructions: BTreeMap<String, Vec<Instruction>>,
+    ) -> BTreeMap<String, Vec<String>> {
+        for (name, instructions) in &instructions {
+            self.remotes.get_mut(name).unwrap().send(instructions);
         }
-        let hear = |name: String| {
-            let heard = self.remotes.get_mut(&name).unwrap().hear();
-            (name, heard)
+        let receive = |name: String| {
+            let received = self.remotes.get_mut(&name).unwrap().receive();
+            (name, received)
         };
-        orders.into_keys().map(hear).collect()
+        instructions.into_keys().map(receive).collect()
     }
 
-    fn put_on(&mut self, world: &World) {
-        let mut world = world.clone();
+    fn apply(&mut self, spec: &NetworkSpec) {
+        let mut spec = spec.clone();
         let hosts = (0..HOSTS.len())
-            .map(|id| (HOSTS[id].name.to_owned(), host_rules::orders(&world, id, &self.keys)));
-        let mut orders: BTreeMap<String, Vec<Order>> = hosts.collect();
+            .map(|id| (HOSTS[id].name.to_owned(), host_rules::instructions(&spec, id, &self.keys)));
+        let mut instructions: BTreeMap<String, Vec<Instruction>> = hosts.collect();
         for (segment, name) in FABRICS {
-            orders.insert(name.to_owned(), fabric_rules::orders(world.fabric(segment)));
+            instructions.insert(name.to_owned(), fabric_rules::instructions(spec.fabric(segment)));
         }
-        self.each(orders);
+        self.each(instructions);
     }
 
-    /// All ends ask at once, and take as many times as long for it as they need at
-    /// least.
-    fn ask(&mut self, slower: u32) -> Trails {
-        self.asked += 1;
-        let state = self.asked;
-        let mut orders: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+    /// All endpoints send their requests concurrently, slowed down by a factor.
+    fn send_requests(&mut self, slower: u32) -> Trails {
+        self.attempt += 1;
+        let state = self.attempt;
+        let mut instructions: BTreeMap<String, Vec<Instruction>> = BTreeMap::new();
         for pair in &self.pairs {
-            let order = Order::Ask { state, pause: PAUSE * slower, asks: Vec::new() };
-            let orders = orders.entry(home(pair.from)).or_insert_with(|| vec![order]);
-            if let Some(Order::Ask { asks, .. }) = orders.first_mut() {
-                asks.push((pair.number, pair.from.address, pair.to.address));
+            let instruction =
+                Instruction::Send { state, pause: REQUEST_INTERVAL * slower, requests: Vec::new() };
+            let instructions =
+                instructions.entry(namespace_of(pair.from)).or_insert_with(|| vec![instruction]);
+            if let Some(Instruction::Send { requests, .. }) = instructions.first_mut() {
+                requests.push((pair.number, pair.from.address, pair.to.address));
             }
         }
-        // Not everybody asks the same end first.
-        for (number, orders) in orders.values_mut().enumerate() {
-            if let Some(Order::Ask { asks, .. }) = orders.first_mut() {
-                let first = number % asks.len();
-                asks.rotate_left(first);
+        // Endpoints start with different destinations.
+        for (number, instructions) in instructions.values_mut().enumerate() {
+            if let Some(Instruction::Send { requests, .. }) = instructions.first_mut() {
+                let first = number % requests.len();
+                requests.rotate_left(first);
             }
         }
-        self.each(orders);
-        let heard = self.await_quiet(state, QUIET * slower);
-        self.trails(&heard)
+        self.each(instructions);
+        let received = self.await_idle(state, IDLE_TIME * slower);
+        self.trails(&received)
     }
 
-    fn await_quiet(&mut self, state: u32, quiet: Duration) -> Heard {
+    fn await_idle(&mut self, state: u32, idle: Duration) -> Received {
         let mut before = None;
         loop {
-            sleep(quiet);
+            sleep(idle);
             let fabrics = FABRICS.map(|(_, name)| name);
             let ends = self.remotes.keys().filter(|name| !fabrics.contains(&name.as_str()));
-            let reports = ends.map(|name| (name.clone(), vec![Order::Report { state }])).collect();
-            let mut all = Heard::default();
-            for told in self.each(reports).into_values().flatten() {
-                let heard: Heard = serde_json::from_str(&told).unwrap();
-                all.requests.extend(heard.requests);
-                all.answers.extend(heard.answers);
+            let reports =
+                ends.map(|name| (name.clone(), vec![Instruction::Report { state }])).collect();
+            let mut all = Received::default();
+            for report in self.each(reports).into_values().flatten() {
+                let received: Received = serde_json::from_str(&report).unwrap();
+                all.requests.extend(received.requests);
+                all.answers.extend(received.answers);
             }
             if before.as_ref() == Some(&all) {
                 return all;
@@ -199,7 +208,7 @@ impl Lab {
         }
     }
 
-    fn trails(&mut self, heard: &Heard) -> Trails {
+    fn trails(&mut self, received: &Received) -> Trails {
         let mut trails = Trails::new();
         let list = || vec![run(&["nft", "-j", "list", "sets", "ip"], "")];
         let hosts = HOSTS.iter().map(|host| host.name);
@@ -212,14 +221,14 @@ impl Lab {
                 false => trail::read_host(&mut trails, &name, &listed[0]),
             }
         }
-        for pair in &heard.requests {
-            trails.entry((*pair, false)).or_default().insert(HEARD.to_owned());
+        for pair in &received.requests {
+            trails.entry((*pair, false)).or_default().insert(RECEIVED.to_owned());
         }
-        for (number, from) in &heard.answers {
-            let asked = (self.pairs[*number].to.address, pairs::port(*number)).into();
-            // An answer from somebody else answers nothing.
-            if *from == asked {
-                trails.entry((*number, true)).or_default().insert(HEARD.to_owned());
+        for (number, from) in &received.answers {
+            let attempt = (self.pairs[*number].to.address, pairs::port(*number)).into();
+            // A reply from another address does not count.
+            if *from == attempt {
+                trails.entry((*number, true)).or_default().insert(RECEIVED.to_owned());
             }
         }
         trails

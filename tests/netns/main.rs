@@ -1,39 +1,35 @@
-//! Truth from a kernel: networks out of Linux network namespaces, and whether the
-//! pure model of packets' ways says of them what the kernel does.
+//! Validates the data plane model against the Linux kernel: networks are built of network
+//! namespaces, and the pure model must predict what the kernel does.
 //!
-//! A host is a namespace with rules, tables, forwarding, `rp_filter` and nftables'
-//! masquerade; its pods are a namespace behind it. A fabric is a namespace that
-//! knows which interface a packet came by: a table an interface, with the users'
-//! routes, the overlay's and its own at their precedence, and nftables for the
-//! checks of sources and destinations and for security groups. A LAN is a bridge.
-//! The tunnel is WireGuard, so the choice of the peer and the check of the source
-//! are its own.
+//! A host is a namespace with rules, tables, forwarding, `rp_filter` and nftables masquerading; its
+//! pods are a namespace behind it. A fabric is a namespace that selects a table by the interface of
+//! a packet: one table per interface, with user-defined routes, the overlay's routes and its system
+//! routes at their precedence, and nftables for source and destination checks and security groups.
+//! A LAN is a bridge. The tunnel is WireGuard, which itself selects the peer and validates the
+//! source.
 //!
-//! Each state of the network is made from a seed: a healthy world and some things
-//! that are wrong with it. All ordered pairs of ends ask each other at once, and
-//! every namespace notes which pair's request and which pair's answer it saw come
-//! and go. What was seen must be what the model foretells: every hop of every way,
-//! and so the hop that drops it, and nothing else. Hosts forget their connections
-//! before each try. A busy machine may lose packets, so a state in which the two
-//! disagree is asked again with more patience; the last try counts, and states that
-//! wavered are told.
+//! Each state of the network is generated from a seed: a healthy network with some faults. All
+//! ordered pairs of endpoints send each other requests concurrently, and every namespace records
+//! which pair's request and reply entered and left it. The observations must equal the model's
+//! predictions: every hop of every packet, and so the hop that drops it, and nothing else. Hosts
+//! forget their connections before each attempt. A busy machine may lose packets, so a state with a
+//! disagreement is retried more slowly. The last attempt counts, and states that needed retries are
+//! reported.
 //!
-//! The lab is put to the test as well. Of each state in which the two agree the
-//! model is told lies, which the lab must notice; and it fails where some kind of
-//! mishap or of loss hardly occurred.
+//! The lab itself is validated by mutations. For each state on which kernel and model agree,
+//! mutated models must disagree. The test also fails if some kind of fault or loss hardly occurred.
 //!
-//! `cargo test --test netns -- --ignored` runs it: as root on Linux, in
-//! namespaces that go when it ends, however it ends. `STARGATE_REACH_STATES=N` makes
-//! that many states, `STARGATE_REACH_SEED=N` makes one.
+//! Run it with `cargo test --test netns -- --ignored`, as root on Linux. It uses namespaces that
+//! are deleted when it ends, even after a crash. `STARGATE_NETNS_STATES=N` tests that many states,
+//! `STARGATE_NETNS_SEED=N` tests one.
 //!
-//! What is not asked of the kernel, since the model does not say it or says it of
-//! other systems than Linux: TCP and its segment sizes, echoes, facts that nobody
-//! could read, hosts of a LAN that do not run, routes to the internet or a
-//! gateway, tags of security groups whose addresses are not known, and who answers
-//! for which address on a LAN: neighbours are known, and nobody answers for others.
+//! Not validated, because the model does not cover it or covers it for other systems than Linux:
+//! TCP and its segment sizes, ICMP echoes, facts that could not be read, stopped hosts of a LAN,
+//! routes to the internet or a gateway, service tags of security groups whose addresses are
+//! unknown, and ARP on a LAN: neighbours are known, and no host answers for another's address.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stderr, reason = "prints why the test is skipped")]
 
 mod agent;
 mod chance;
@@ -45,32 +41,32 @@ mod host_rules;
 mod lab;
 mod model_mutations;
 mod namespaces;
+mod network_spec;
 mod pairs;
 mod predicted;
 mod remote;
 mod rng;
 mod trail;
 mod wiring;
-mod world;
 
 use std::time::Instant;
 
-use compare::Foretold;
-use coverage::Tally;
+use compare::Prediction;
+use coverage::Coverage;
 use faults::State;
 use lab::{Compared, Lab};
-use rng::Dice;
+use rng::Rng;
 
-/// As many states as are tried unless somebody says otherwise.
-const STATES: u64 = 400;
-/// So many disagreements of a state are told.
-const SHOWN: usize = 6;
+/// The default number of states.
+const DEFAULT_STATES: u64 = 400;
+/// The maximum number of disagreements of a state that are printed.
+const MAX_REPORTED: usize = 6;
 
 fn main() {
-    if std::env::var_os(agent::IS_AGENT).is_some() {
+    if std::env::var_os(agent::AGENT_VARIABLE).is_some() {
         agent::serve();
     } else if std::env::args().any(|word| word == "--ignored" || word == "--include-ignored") {
-        namespaces::alone(compare_all);
+        namespaces::run_isolated(compare_all);
     }
 }
 
@@ -82,36 +78,36 @@ fn compare_all() {
     let mut lab = Lab::new();
     lab.warm_up();
     let begun = Instant::now();
-    let seeds = match number("STARGATE_REACH_SEED") {
+    let seeds = match number("STARGATE_NETNS_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("STARGATE_REACH_STATES").unwrap_or(STATES),
+        None => 0..number("STARGATE_NETNS_STATES").unwrap_or(DEFAULT_STATES),
     };
-    let mut coverage = Tally::default();
+    let mut coverage = Coverage::default();
     for seed in seeds {
-        let state = faults::of(&mut Dice::new(seed));
-        let predicted = Foretold::of(&state.world.network(), lab.pairs());
-        let compared = lab.compare(&state.world, &predicted);
+        let state = faults::of(&mut Rng::new(seed));
+        let predicted = Prediction::of(&state.spec.network(), lab.pairs());
+        let compared = lab.compare(&state.spec, &predicted);
         coverage.add(seed, &state, &predicted, &compared);
         match compared.disagreements.is_empty() {
-            true => coverage.noticed.tell(&state.world, lab.pairs(), &compared.seen),
-            false => tell(seed, &state, &compared),
+            true => coverage.mutations.try_mutations(&state.spec, lab.pairs(), &compared.seen),
+            false => report(seed, &state, &compared),
         }
-        if coverage.is_hopeless() {
-            eprintln!("more of this would tell nothing new");
+        if coverage.should_abort() {
+            eprintln!("aborted: too many disagreements");
             break;
         }
     }
     eprintln!("{coverage}; {:.0} s", begun.elapsed().as_secs_f64());
     coverage.assert_agreement();
-    if coverage.states() >= usize::try_from(STATES).unwrap() {
-        coverage.assert_variety();
+    if coverage.states() >= usize::try_from(DEFAULT_STATES).unwrap() {
+        coverage.assert_coverage();
     }
 }
 
-fn tell(seed: u64, state: &State, compared: &Compared) {
-    eprintln!("STARGATE_REACH_SEED={seed} shows {} disagreements:", compared.disagreements.len());
-    for (kind, told) in &state.faults {
-        eprintln!("  {kind}: {told}");
+fn report(seed: u64, state: &State, compared: &Compared) {
+    eprintln!("STARGATE_NETNS_SEED={seed} shows {} disagreements:", compared.disagreements.len());
+    for (kind, description) in &state.faults {
+        eprintln!("  {kind}: {description}");
     }
-    compared.disagreements.iter().take(SHOWN).for_each(|one| eprintln!("{one}"));
+    compared.disagreements.iter().take(MAX_REPORTED).for_each(|one| eprintln!("{one}"));
 }

@@ -1,8 +1,8 @@
-//! Whether the lab would notice a model that is wrong: the model is told lies
-//! about a world, and what the kernels did must tell them from the truth.
+//! Mutation tests of the lab: would it detect an error in the model? The specification of a network
+//! is mutated, and the observations of the unmutated network must differ from the predictions.
 //!
-//! Each lie stands for a way to get a table wrong: what the model says of the
-//! world with the lie is what a wrong model would say of the world as it is.
+//! Each mutation stands for an error in the model's lookup: the predictions for the mutated network
+//! are those of a wrong model for the original network.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,106 +15,106 @@ use stargate::dataplane::host::{
 use stargate::dataplane::security::SecurityGroup;
 use stargate::dataplane::{Fabric, PrefixTable};
 
-use super::compare::{Disagreement, Foretold};
+use super::compare::{Disagreement, Prediction};
+use super::network_spec::{HOSTS, NetworkSpec, ORIGIN, ROUTERS, net, value};
 use super::pairs::Pair;
 use super::trail::Trails;
-use super::world::{HOSTS, ORIGIN, ROUTERS, World, net, value};
 
-/// A lie that was noticed in so many states is not told again.
-const ENOUGH: usize = 3;
+/// A mutation that was detected in this many states is not tried again.
+const MIN_DETECTIONS: usize = 3;
 
-type Lie = fn(&mut World);
+type Mutation = fn(&mut NetworkSpec);
 
-const LIES: [(&str, Lie); 23] = [
-    ("table 52 is asked after main", |world| {
-        each_kernel(world, |kernel| {
+const MUTATIONS: [(&str, Mutation); 23] = [
+    ("table 52 is looked up after main", |spec| {
+        each_kernel(spec, |kernel| {
             let accepted = |rule: &&mut Rule| rule.table == TableId::TAILSCALE;
             kernel.rules.iter_mut().filter(accepted).for_each(|rule| rule.priority += 60_000);
             kernel.sort_rules();
         });
     }),
-    ("rules are asked from the last", |world| {
-        each_kernel(world, |kernel| kernel.rules.reverse());
+    ("rules are evaluated in reverse order", |spec| {
+        each_kernel(spec, |kernel| kernel.rules.reverse());
     }),
-    ("rules look at nobody's addresses", |world| {
-        each_kernel(world, |kernel| {
+    ("rules match all addresses", |spec| {
+        each_kernel(spec, |kernel| {
             for rule in &mut kernel.rules {
                 (rule.from, rule.to) = (net("0.0.0.0/0"), net("0.0.0.0/0"));
             }
         });
     }),
-    ("a route that throws ends the search", |world| {
-        each_route(world, |hop| match hop {
+    ("a throw route ends the lookup", |spec| {
+        each_route(spec, |hop| match hop {
             KernelHop::Throw => KernelHop::Unreachable,
             other => other,
         });
     }),
-    ("an unreachable route leaves it to the next table", |world| {
-        each_route(world, |hop| match hop {
+    ("an unreachable route continues with the next table", |spec| {
+        each_route(spec, |hop| match hop {
             KernelHop::Unreachable => KernelHop::Throw,
             other => other,
         });
     }),
-    ("the higher metric counts", |world| {
-        for (host, table, prefix, hidden) in world.shadowed.clone() {
-            world.kernel(host).tables.entry(table).or_default().insert(prefix, hidden);
+    ("the higher metric is preferred", |spec| {
+        for (host, table, prefix, backup) in spec.shadowed.clone() {
+            spec.kernel(host).tables.entry(table).or_default().insert(prefix, backup);
         }
     }),
-    ("the shorter prefix of a kernel counts", |world| {
-        each_kernel(world, |kernel| kernel.tables.values_mut().for_each(shorten));
+    ("the shorter kernel prefix is preferred", |spec| {
+        each_kernel(spec, |kernel| kernel.tables.values_mut().for_each(shorten));
     }),
-    ("the shorter prefix of a user counts", |world| {
-        each_fabric(world, |fabric| {
+    ("the shorter user-defined prefix is preferred", |spec| {
+        each_fabric(spec, |fabric| {
             for subnet in &mut fabric.subnets {
                 shorten(Arc::make_mut(value(&mut subnet.routes)));
             }
         });
     }),
-    ("the overlay comes before a user", |world| {
-        each_fabric(world, |fabric| {
+    ("the overlay precedes user-defined routes", |spec| {
+        each_fabric(spec, |fabric| {
             let carried: Vec<_> = fabric.overlay.iter().map(|(prefix, _)| prefix).collect();
             drop_routes(fabric, &carried, true);
         });
     }),
-    ("the address space comes before a user", |world| {
-        each_fabric(world, |fabric| drop_routes(fabric, &fabric.address_space.clone(), false));
+    ("the address space precedes user-defined routes", |spec| {
+        each_fabric(spec, |fabric| drop_routes(fabric, &fabric.address_space.clone(), false));
     }),
-    ("the shorter prefix of a peer counts", |world| {
-        ROUTERS.into_iter().for_each(|router| shorten(world.peers(router)));
+    ("the shorter peer prefix is preferred", |spec| {
+        ROUTERS.into_iter().for_each(|router| shorten(spec.peers(router)));
     }),
-    ("everybody forwards", |world| each_kernel(world, |kernel| kernel.forwarding = true)),
-    ("no source is filtered", |world| {
-        each_kernel(world, |kernel| kernel.reverse_path_filter = ReversePathFilter::Off);
+    ("every host forwards", |spec| each_kernel(spec, |kernel| kernel.forwarding = true)),
+    ("no reverse path filter", |spec| {
+        each_kernel(spec, |kernel| kernel.reverse_path_filter = ReversePathFilter::Off);
     }),
-    ("strict is loose", |world| {
-        each_kernel(world, |kernel| {
+    ("a strict reverse path filter is loose", |spec| {
+        each_kernel(spec, |kernel| {
             if kernel.reverse_path_filter == ReversePathFilter::Strict {
                 kernel.reverse_path_filter = ReversePathFilter::Loose;
             }
         });
     }),
-    ("no source is hidden", |world| each_kernel(world, |kernel| kernel.translations.clear())),
-    ("the tunnel hides no source", |world| {
-        each_kernel(world, |kernel| {
+    ("no masquerading", |spec| each_kernel(spec, |kernel| kernel.translations.clear())),
+    ("no masquerading into the tunnel", |spec| {
+        each_kernel(spec, |kernel| {
             kernel.translations.retain(|one| one.leaving != Leaving::Tunnel);
         });
     }),
-    ("the fabric checks no address", |world| {
-        each_fabric(world, |fabric| {
+    ("no source and destination checks in the fabric", |spec| {
+        each_fabric(spec, |fabric| {
             for interface in fabric.interfaces.values_mut() {
                 *value(&mut interface.forwarding) = true;
             }
         });
     }),
-    ("security groups let everything pass", |world| {
-        each_fabric(world, |fabric| {
+    ("security groups allow everything", |spec| {
+        each_fabric(spec, |fabric| {
             for subnet in &mut fabric.subnets {
                 *value(&mut subnet.security) = Arc::new(SecurityGroup::open(ORIGIN));
             }
         });
     }),
-    ("a next hop is whoever has the destination", |world| {
-        each_fabric(world, |fabric| {
+    ("a next hop in the fabric is the destination itself", |spec| {
+        each_fabric(spec, |fabric| {
             for subnet in &mut fabric.subnets {
                 let routes = Arc::make_mut(value(&mut subnet.routes));
                 let entries: Vec<_> =
@@ -126,34 +126,34 @@ const LIES: [(&str, Lie); 23] = [
             }
         });
     }),
-    ("everybody is online", |world| {
-        world.members.values_mut().for_each(|member| *value(&mut member.connected) = true);
+    ("every member is online", |spec| {
+        spec.members.values_mut().for_each(|member| *value(&mut member.connected) = true);
     }),
-    ("every router is in the tailnet", |world| world.left.clear()),
-    ("every host runs", |world| {
-        world.hosts.iter_mut().for_each(|host| *value(&mut host.runs) = true);
+    ("every router is in the tailnet", |spec| spec.left.clear()),
+    ("every host runs", |spec| {
+        spec.hosts.iter_mut().for_each(|host| *value(&mut host.runs) = true);
     }),
-    ("all pods have a network", |world| {
-        for (host, description) in world.hosts.iter_mut().zip(&HOSTS) {
+    ("all pods have a network", |spec| {
+        for (host, description) in spec.hosts.iter_mut().zip(&HOSTS) {
             *value(&mut host.pods) =
                 description.pods.map_or(Pods::None, |range| Pods::Range(net(range)));
         }
     }),
 ];
 
-fn each_kernel(world: &mut World, change: impl Fn(&mut Kernel)) {
-    world.hosts.iter_mut().for_each(|host| change(value(&mut host.kernel)));
+fn each_kernel(spec: &mut NetworkSpec, change: impl Fn(&mut Kernel)) {
+    spec.hosts.iter_mut().for_each(|host| change(value(&mut host.kernel)));
 }
 
-fn each_fabric(world: &mut World, change: impl Fn(&mut Fabric)) {
-    for segment in &mut world.segments {
+fn each_fabric(spec: &mut NetworkSpec, change: impl Fn(&mut Fabric)) {
+    for segment in &mut spec.segments {
         if let Segment::Fabric(fabric) = segment {
             change(fabric);
         }
     }
 }
 
-/// Leaves users no route to exactly these prefixes, everywhere or where nodes are.
+/// Removes the user-defined routes to exactly these prefixes, in all subnets or in those of nodes.
 fn drop_routes(fabric: &mut Fabric, prefixes: &[Ipv4Net], of_nodes: bool) {
     let interfaces = fabric.interfaces.values();
     let nodes: Vec<usize> = interfaces.filter(|one| one.in_overlay).map(|one| one.subnet).collect();
@@ -167,7 +167,7 @@ fn drop_routes(fabric: &mut Fabric, prefixes: &[Ipv4Net], of_nodes: bool) {
     }
 }
 
-fn each_route(world: &mut World, change: impl Fn(KernelHop) -> KernelHop) {
+fn each_route(spec: &mut NetworkSpec, change: impl Fn(KernelHop) -> KernelHop) {
     let change_table = |table: &mut KernelTable| {
         let entries: Vec<_> = table.iter().map(|(prefix, route)| (prefix, *route)).collect();
         for (prefix, mut route) in entries {
@@ -175,10 +175,10 @@ fn each_route(world: &mut World, change: impl Fn(KernelHop) -> KernelHop) {
             table.insert(prefix, route);
         }
     };
-    each_kernel(world, |kernel| kernel.tables.values_mut().for_each(change_table));
+    each_kernel(spec, |kernel| kernel.tables.values_mut().for_each(change_table));
 }
 
-/// Leaves out what a broader entry holds, as if that were asked first.
+/// Removes entries inside a broader entry, as if the broader one took precedence.
 fn shorten<T: Clone>(table: &mut PrefixTable<T>) {
     let broader =
         |prefix| table.iter().any(|(other, _)| other != prefix && other.contains(&prefix));
@@ -186,50 +186,51 @@ fn shorten<T: Clone>(table: &mut PrefixTable<T>) {
     *table = kept.map(|(prefix, entry)| (prefix, entry.clone())).collect();
 }
 
-/// In how many states each lie was told and noticed.
+/// In how many states each mutation was tried and detected.
 #[derive(Debug, Default)]
-pub(crate) struct Noticed([Counts; LIES.len()]);
+pub(crate) struct MutationCoverage([Counts; MUTATIONS.len()]);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    told: usize,
-    noticed: usize,
-    by_hops_alone: usize,
+    tried: usize,
+    detected: usize,
+    only_by_hops: usize,
 }
 
-impl Noticed {
-    /// Tells lies about a world of which the model, told the truth, says what was seen.
-    pub(crate) fn tell(&mut self, world: &World, pairs: &[Pair], seen: &Trails) {
-        for ((_, lie), counts) in LIES.iter().zip(&mut self.0) {
-            if counts.noticed >= ENOUGH {
+impl MutationCoverage {
+    /// Tries mutations of a network on which model and kernel agree.
+    pub(crate) fn try_mutations(&mut self, spec: &NetworkSpec, pairs: &[Pair], seen: &Trails) {
+        for ((_, mutate), counts) in MUTATIONS.iter().zip(&mut self.0) {
+            if counts.detected >= MIN_DETECTIONS {
                 continue;
             }
-            let mut told = world.clone();
-            lie(&mut told);
-            let found = Foretold::of(&told.network(), pairs).disagreements(seen);
-            counts.told += 1;
-            counts.noticed += usize::from(!found.is_empty());
-            let by_hops = !found.is_empty() && found.iter().all(Disagreement::is_of_hops_alone);
-            counts.by_hops_alone += usize::from(by_hops);
+            let mut tried = spec.clone();
+            mutate(&mut tried);
+            let found = Prediction::of(&tried.network(), pairs).disagreements(seen);
+            counts.tried += 1;
+            counts.detected += usize::from(!found.is_empty());
+            let by_hops = !found.is_empty() && found.iter().all(Disagreement::differs_only_in_hops);
+            counts.only_by_hops += usize::from(by_hops);
         }
     }
 
-    /// Lies that nobody noticed, or hardly anybody.
-    pub(crate) fn missed(&self) -> Vec<String> {
-        let believed = LIES.iter().zip(&self.0).filter(|(_, counts)| counts.noticed < ENOUGH);
-        let mut missed: Vec<String> =
-            believed.map(|((name, _), _)| format!("\"{name}\" is believed")).collect();
-        if self.0.iter().all(|counts| counts.by_hops_alone == 0) {
-            missed.push("no lie is noticed by the hops alone".to_owned());
+    /// Mutations that were detected in too few states.
+    pub(crate) fn undetected_mutations(&self) -> Vec<String> {
+        let undetected =
+            MUTATIONS.iter().zip(&self.0).filter(|(_, counts)| counts.detected < MIN_DETECTIONS);
+        let mut undetected_mutations: Vec<String> =
+            undetected.map(|((name, _), _)| format!("mutation \"{name}\" is undetected")).collect();
+        if self.0.iter().all(|counts| counts.only_by_hops == 0) {
+            undetected_mutations.push("no mutation is detected only by hops".to_owned());
         }
-        missed
+        undetected_mutations
     }
 }
 
-impl fmt::Display for Noticed {
+impl fmt::Display for MutationCoverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for ((name, _), Counts { told, noticed, by_hops_alone }) in LIES.iter().zip(&self.0) {
-            writeln!(f, "{noticed:>8} of {told} ({by_hops_alone} by hops alone): {name}")?;
+        for ((name, _), Counts { tried, detected, only_by_hops }) in MUTATIONS.iter().zip(&self.0) {
+            writeln!(f, "{detected:>8} of {tried} ({only_by_hops} only by hops): {name}")?;
         }
         Ok(())
     }

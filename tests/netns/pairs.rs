@@ -1,26 +1,26 @@
-//! Who asks whom, and how a packet shows to which pair it belongs.
+//! The pairs of endpoints, and how a packet is identified.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::world::{HOSTS, ip, pod};
+use super::network_spec::{HOSTS, ip, pod};
 
-/// What every request is sent from, and so what every answer goes to.
-pub(crate) const ASKING_PORT: u16 = 49_152;
-/// The port that the first pair's request goes to.
+/// The source port of every request, and so the destination port of every reply.
+pub(crate) const SOURCE_PORT: u16 = 49_152;
+/// The destination port of the first pair's request.
 const FIRST_PORT: u16 = 20_000;
-/// Addresses and ports around what a packet carries.
+/// The size of IP and UDP headers.
 const HEADERS: usize = 28;
 const UDP_HEADER: usize = 8;
-/// What WireGuard fills packets up to.
+/// The block size that WireGuard pads packets to.
 const BLOCK: usize = 16;
-/// The smallest packet: larger than what WireGuard sends for itself, and than the
-/// 576 bytes by which a kernel tells of a packet that it dropped.
+/// The size of the smallest packet, in blocks: larger than WireGuard's own packets, and than the
+/// 576 bytes of a kernel's ICMP error.
 const FIRST_BLOCKS: usize = 40;
-/// The tunnel's own header and seal, and UDP's header around them.
+/// WireGuard's header and authentication tag, and the outer UDP header.
 const TUNNEL_HEADERS: usize = 40;
 
-/// Somebody who asks and is asked.
+/// An endpoint, which sends and receives requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LabEnd {
     pub(crate) host: usize,
@@ -35,7 +35,7 @@ impl fmt::Display for LabEnd {
     }
 }
 
-/// One asks the other.
+/// The first endpoint sends a request to the second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) number: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Pair {
     pub(crate) to: LabEnd,
 }
 
-/// Every host's own address, and a pod's on every node.
+/// The address of every host, and of one pod on every node.
 pub(crate) fn ends() -> Vec<LabEnd> {
     let nodes = HOSTS.iter().enumerate().flat_map(|(host, description)| {
         let own = LabEnd { host, address: ip(description.address), is_pod: false };
@@ -53,7 +53,7 @@ pub(crate) fn ends() -> Vec<LabEnd> {
     nodes.collect()
 }
 
-/// All ordered pairs of ends.
+/// All ordered pairs of endpoints.
 pub(crate) fn all() -> Vec<Pair> {
     let ends = ends();
     let both = ends.iter().flat_map(|from| ends.iter().map(move |to| (*from, *to)));
@@ -63,7 +63,7 @@ pub(crate) fn all() -> Vec<Pair> {
         .collect()
 }
 
-/// The port that a pair's request goes to.
+/// The destination port of a pair's request.
 pub(crate) fn port(pair: usize) -> u16 {
     FIRST_PORT + u16::try_from(pair).unwrap()
 }
@@ -72,20 +72,20 @@ fn blocks(pair: usize, answer: bool) -> usize {
     FIRST_BLOCKS + 2 * pair + usize::from(answer)
 }
 
-/// How much a packet carries. It is different for each, so that a packet is still
-/// known when it is sealed.
+/// The payload size of a packet. It is unique, so that a packet can be identified when it is
+/// encrypted.
 pub(crate) fn payload(pair: usize, answer: bool) -> usize {
     blocks(pair, answer) * BLOCK - HEADERS
 }
 
-/// The pair of a packet by what its UDP header says of its length, and whether it
-/// is the answer. What is of no pair has other lengths.
+/// The pair of a packet and whether it is the reply, by the length in its UDP header. Other packets
+/// have other lengths.
 pub(crate) fn of_length(length: u64) -> Option<(usize, bool)> {
     of_size(usize::try_from(length).unwrap() + HEADERS - UDP_HEADER)
 }
 
-/// Likewise, of a sealed packet.
-pub(crate) fn of_sealed(length: u64) -> Option<(usize, bool)> {
+/// The same for an encrypted packet.
+pub(crate) fn of_encrypted(length: u64) -> Option<(usize, bool)> {
     of_size(usize::try_from(length).unwrap().checked_sub(TUNNEL_HEADERS)?)
 }
 

@@ -1,4 +1,4 @@
-//! What the model foretells that will be seen of a packet.
+//! The observations that the model predicts for a packet.
 
 use std::net::Ipv4Addr;
 
@@ -6,30 +6,30 @@ use stargate::dataplane::fabric::{FabricHop, Segment, SegmentId};
 use stargate::dataplane::host::{KernelHop, Port};
 use stargate::dataplane::{Decision, End, HostId, Network, Place, Trace, Verdict};
 
+use super::network_spec::HOSTS;
 use super::trail::{self, Trail};
-use super::wiring::{FABRICS, NOBODY};
-use super::world::HOSTS;
+use super::wiring::{FABRICS, SINK};
 
-/// Follows the hops of a walk.
+/// Follows the hops of a trace.
 struct Follower<'a> {
     network: &'a Network,
-    walk: &'a Trace,
+    trace: &'a Trace,
     trail: Trail,
     host: HostId,
     entered: Port,
     destination: Ipv4Addr,
 }
 
-/// What will be seen of a packet that an end sends to an address.
-pub(crate) fn trail(network: &Network, from: End, to: Ipv4Addr, walk: &Trace) -> Trail {
+/// The predicted observations of a packet from an endpoint to an address.
+pub(crate) fn trail(network: &Network, from: End, to: Ipv4Addr, trace: &Trace) -> Trail {
     let (trail, host, entered) = (Trail::new(), from.host, Port::Own);
-    let mut follower = Follower { network, walk, trail, host, entered, destination: to };
-    for (number, hop) in walk.hops.iter().enumerate() {
-        let is_last = number + 1 == walk.hops.len();
+    let mut follower = Follower { network, trace, trail, host, entered, destination: to };
+    for (number, hop) in trace.hops.iter().enumerate() {
+        let is_last = number + 1 == trace.hops.len();
         follower.follow(hop.place, &hop.decision, is_last);
     }
-    if walk.arrived() {
-        follower.see(trail::HEARD.to_owned());
+    if trace.arrived() {
+        follower.observe(trail::RECEIVED.to_owned());
     }
     follower.trail
 }
@@ -43,17 +43,17 @@ fn fabric_name(segment: SegmentId) -> &'static str {
 }
 
 impl Follower<'_> {
-    fn see(&mut self, word: String) {
+    fn observe(&mut self, word: String) {
         self.trail.insert(word);
     }
 
     fn is_dropped_at(&self, place: Place) -> bool {
-        matches!(&self.walk.verdict, Verdict::Dropped(drop) if drop.place == place)
+        matches!(&self.trace.verdict, Verdict::Dropped(drop) if drop.place == place)
     }
 
     fn enter(&mut self, host: HostId, by: Port) {
         (self.host, self.entered) = (host, by);
-        self.see(trail::came(name(host), by));
+        self.observe(trail::entered(name(host), by));
     }
 
     fn follow(&mut self, place: Place, decision: &Decision, is_last: bool) {
@@ -67,10 +67,10 @@ impl Follower<'_> {
             }
             Decision::Carried(route) => {
                 let Place::Interface(segment, _) = place else { return };
-                self.carry(segment, route.hop, is_last);
+                self.forward(segment, route.hop, is_last);
             }
             Decision::Tunnelled { owner, .. } => self.tunnel(*owner, is_last),
-            Decision::Arrived => self.see(trail::kept(name(self.host), self.entered)),
+            Decision::Arrived => self.observe(trail::delivered(name(self.host), self.entered)),
             Decision::Restored { to, .. } => self.destination = *to,
             Decision::Translated { .. } | Decision::Passed { .. } | Decision::Established => {}
         }
@@ -82,15 +82,15 @@ impl Follower<'_> {
             KernelHop::Tunnel => Port::Tunnel,
             KernelHop::Unreachable | KernelHop::Throw => return,
         };
-        self.see(trail::went(name(self.host), self.entered, port));
+        self.observe(trail::forwarded(name(self.host), self.entered, port));
         let Port::Segment(number) = port else { return };
         let segment = self.network.host(self.host).unwrap().ports[number].segment;
         if let Some(Segment::Fabric(_)) = self.network.segment(segment) {
-            self.see(trail::in_fabric(fabric_name(segment), name(self.host)));
+            self.observe(trail::in_fabric(fabric_name(segment), name(self.host)));
         }
     }
 
-    fn carry(&mut self, segment: SegmentId, hop: FabricHop, is_last: bool) {
+    fn forward(&mut self, segment: SegmentId, hop: FabricHop, is_last: bool) {
         let Some(Segment::Fabric(fabric)) = self.network.segment(segment) else { return };
         let to = match hop {
             FabricHop::Appliance(address) => address,
@@ -98,20 +98,20 @@ impl Follower<'_> {
         };
         let (at, from) = (fabric_name(segment), name(self.host));
         let Some(receiver) = fabric.interfaces.get(&to) else {
-            self.see(trail::towards(at, from, NOBODY));
-            // Nobody's device takes everything.
-            self.see(trail::out_of_fabric(at, from, NOBODY));
+            self.observe(trail::towards(at, from, SINK));
+            // The sink device accepts everything.
+            self.observe(trail::out_of_fabric(at, from, SINK));
             return;
         };
-        self.see(trail::towards(at, from, name(receiver.host)));
+        self.observe(trail::towards(at, from, name(receiver.host)));
         if !(is_last && self.is_dropped_at(Place::Interface(segment, to))) {
-            self.see(trail::out_of_fabric(at, from, name(receiver.host)));
+            self.observe(trail::out_of_fabric(at, from, name(receiver.host)));
             self.enter(receiver.host, Port::Segment(0));
         }
     }
 
     fn tunnel(&mut self, owner: HostId, is_last: bool) {
-        self.see(trail::sealed(name(self.host), name(owner)));
+        self.observe(trail::tunnelled(name(self.host), name(owner)));
         if !(is_last && self.is_dropped_at(Place::Tunnel(owner))) {
             self.enter(owner, Port::Tunnel);
         }

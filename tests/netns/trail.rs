@@ -1,5 +1,4 @@
-//! What was seen of each pair's packets: in words that are the same whether a
-//! kernel noted them or the model foretells them.
+//! The observations of each pair's packets, in a notation shared by kernel and model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,29 +8,29 @@ use stargate::dataplane::host::Port;
 use super::host_rules::{mark, router_at};
 use super::pairs;
 
-/// Everything that was seen of one packet.
+/// All observations of one packet.
 pub(crate) type Trail = BTreeSet<String>;
-/// A pair, and whether it is the answer.
-pub(crate) type Way = (usize, bool);
+/// A pair, and whether the packet is the reply.
+pub(crate) type PacketId = (usize, bool);
 /// The trails of all packets of one state.
-pub(crate) type Trails = BTreeMap<Way, Trail>;
+pub(crate) type Trails = BTreeMap<PacketId, Trail>;
 
-/// It came to whom it was for.
-pub(crate) const HEARD: &str = "heard";
+/// The packet was received.
+pub(crate) const RECEIVED: &str = "received";
 
-pub(crate) fn came(host: &str, port: Port) -> String {
+pub(crate) fn entered(host: &str, port: Port) -> String {
     format!("{host}: in by {}", port_name(port))
 }
 
-pub(crate) fn went(host: &str, entered: Port, left: Port) -> String {
+pub(crate) fn forwarded(host: &str, entered: Port, left: Port) -> String {
     format!("{host}: on from {} to {}", port_name(entered), port_name(left))
 }
 
-pub(crate) fn kept(host: &str, entered: Port) -> String {
+pub(crate) fn delivered(host: &str, entered: Port) -> String {
     format!("{host}: taken from {}", port_name(entered))
 }
 
-pub(crate) fn sealed(from: &str, to: &str) -> String {
+pub(crate) fn tunnelled(from: &str, to: &str) -> String {
     format!("tunnel: {from} to {to}")
 }
 
@@ -55,7 +54,7 @@ fn port_name(port: Port) -> &'static str {
     }
 }
 
-/// A port by its device; none for devices that no pair's packet is seen at.
+/// A port by its device; `None` for devices that carry no packets of pairs.
 fn port_of(device: &str) -> Port {
     match device {
         "eth0" => Port::Segment(0),
@@ -69,23 +68,24 @@ fn port_marked(value: &Value) -> Port {
     ports.into_iter().find(|port| Some(mark(*port)) == value.as_u64()).unwrap()
 }
 
-/// Adds what a host noted.
+/// Adds the observations of a host.
 pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
     each_note(listed, |set, key, length| {
-        let way = if set == "sealed" { pairs::of_sealed(length) } else { pairs::of_length(length) };
+        let way =
+            if set == "tunnelled" { pairs::of_encrypted(length) } else { pairs::of_length(length) };
         let word = match set {
-            "came" => match port_of(key[0].as_str().unwrap()) {
+            "entered" => match port_of(key[0].as_str().unwrap()) {
                 Port::Own => return,
-                port => came(host, port),
+                port => entered(host, port),
             },
-            "kept" => kept(host, port_marked(&key[0])),
-            "sealed" => sealed(host, router_at(key[0].as_str().unwrap())),
+            "delivered" => delivered(host, port_marked(&key[0])),
+            "tunnelled" => tunnelled(host, router_at(key[0].as_str().unwrap())),
             _ => match key[1].as_str().unwrap() {
-                // It goes to a process of the host next, by the way round.
+                // The packet goes to a process of the host next, through the loopback device.
                 "lo" => return,
                 device => match port_of(device) {
-                    Port::Own => kept(host, port_marked(&key[0])),
-                    port => went(host, port_marked(&key[0]), port),
+                    Port::Own => delivered(host, port_marked(&key[0])),
+                    port => forwarded(host, port_marked(&key[0]), port),
                 },
             },
         };
@@ -95,15 +95,15 @@ pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
     });
 }
 
-/// Adds what a fabric noted.
+/// Adds the observations of a fabric.
 pub(crate) fn read_fabric(trails: &mut Trails, fabric: &str, listed: &str) {
     each_note(listed, |set, key, length| {
         let from = key[0].as_str().unwrap();
         let to = key[1].as_str().unwrap_or_default();
         let word = match set {
-            "came" => in_fabric(fabric, from),
+            "entered" => in_fabric(fabric, from),
             "towards" => towards(fabric, from, to),
-            "went" => out_of_fabric(fabric, from, to),
+            "forwarded" => out_of_fabric(fabric, from, to),
             _ => return,
         };
         if let Some(way) = pairs::of_length(length) {
@@ -112,15 +112,15 @@ pub(crate) fn read_fabric(trails: &mut Trails, fabric: &str, listed: &str) {
     });
 }
 
-/// Goes through all entries of all sets that nft lists; the last of each is a length.
-fn each_note(listed: &str, mut see: impl FnMut(&str, &[Value], u64)) {
+/// Iterates over the entries of all sets in nft's output. The last element of each is a length.
+fn each_note(listed: &str, mut observe: impl FnMut(&str, &[Value], u64)) {
     let listed: Value = serde_json::from_str(listed).unwrap();
     for entry in listed["nftables"].as_array().unwrap() {
         let set = &entry["set"];
         for element in set["elem"].as_array().into_iter().flatten() {
             let key = element["concat"].as_array().unwrap();
             let length = key.last().unwrap().as_u64().unwrap();
-            see(set["name"].as_str().unwrap(), key, length);
+            observe(set["name"].as_str().unwrap(), key, length);
         }
     }
 }

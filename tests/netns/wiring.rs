@@ -1,34 +1,34 @@
-//! Namespaces and the cables between them, which stay as they are.
+//! The namespaces and the links between them, which stay unchanged.
 //!
-//! Both ends of a cable to a fabric have one hardware address and ask nobody for
-//! others: as in Azure, the fabric takes whatever a host sends.
+//! Both ends of a link to a fabric have the same MAC address and use no ARP: as in Azure, the
+//! fabric accepts every packet of a host.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
+use super::network_spec::{CLAIMS, HOSTS, ROUTERS, pod};
 use super::remote::Remote;
-use super::world::{CLAIMS, HOSTS, ROUTERS, pod};
 
-/// The namespaces of the fabrics, by the number of the segment.
+/// The namespaces of the fabrics, by segment number.
 pub(crate) const FABRICS: [(usize, &str); 2] = [(0, "aks-vnet"), (1, "site-vnet")];
-/// Where a fabric sends what nobody in it has the address of.
-pub(crate) const NOBODY: &str = "nobody";
-/// What every device takes: packets have sizes of their own here.
+/// The device to which a fabric sends packets for unused addresses.
+pub(crate) const SINK: &str = "sink";
+/// The MTU of every device: packets are identified by their size and must not be fragmented.
 pub(crate) const MTU: &str = "16384";
 const TUNNEL_PORT: u16 = 41_641;
 
-/// What redirects and filters would do behind the model's back is off, and on a
-/// LAN a host answers for the addresses of that card only. What goes round ends
-/// sooner than elsewhere: it fills the queues that others are in.
-const QUIET: &str = "for each in all default; do
+/// Disables redirects and filters, which the model does not cover. On a LAN a host answers ARP only
+/// for addresses of the same interface. The TTL is low, because looping packets fill the queues
+/// that other packets use.
+const DISABLE_FILTERS: &str = "for each in all default; do
     cd /proc/sys/net/ipv4/conf/$each
     echo 0 >rp_filter; echo 0 >send_redirects; echo 0 >accept_redirects; echo 1 >arp_ignore
 done
 echo 40 >/proc/sys/net/ipv4/ip_default_ttl
 ip link set lo up\n";
 
-/// All namespaces by their names.
+/// All namespaces by name.
 pub(crate) type Remotes = BTreeMap<String, Remote>;
 
 /// The namespace of a host's pods.
@@ -36,17 +36,17 @@ pub(crate) fn pods_of(host: usize) -> String {
     format!("{}-pods", HOSTS[host].name)
 }
 
-/// The namespace of the pods that a host should not have.
-pub(crate) fn claimed_by(host: usize) -> String {
+/// The namespace of the pods that a host wrongly claims.
+pub(crate) fn claimed_pods_of(host: usize) -> String {
     format!("{}-claimed", HOSTS[host].name)
 }
 
-/// A host's hardware address.
-pub(crate) fn card(host: usize) -> String {
+/// The MAC address of a host.
+pub(crate) fn mac_address(host: usize) -> String {
     format!("52:54:00:00:00:{host:02x}")
 }
 
-/// A router's address outside of everything.
+/// The outer address of a router's tunnel.
 fn outside(router: usize) -> String {
     format!("192.0.2.{}", router + 1)
 }
@@ -56,7 +56,7 @@ fn sh(text: &str) {
     assert!(status.success(), "{text}");
 }
 
-/// Makes everything.
+/// Creates all namespaces and links.
 pub(crate) fn lay_out() -> Remotes {
     sh("ip link set lo up
         for bridge in lan internet; do ip link add $bridge mtu 16384 type bridge; done
@@ -65,14 +65,14 @@ pub(crate) fn lay_out() -> Remotes {
     for (_, name) in FABRICS {
         let fabric = remotes.entry(name.to_owned()).or_insert(Remote::new(name));
         fabric.sh(&format!(
-            "{QUIET} ip link add {NOBODY} mtu {MTU} type veth peer name nowhere
-             ip link set {NOBODY} arp off up; ip link set nowhere arp off up
+            "{DISABLE_FILTERS} ip link add {SINK} mtu {MTU} type veth peer name sink-peer
+             ip link set {SINK} arp off up; ip link set sink-peer arp off up
              echo 1 >/proc/sys/net/ipv4/ip_forward"
         ));
     }
     for (id, host) in HOSTS.iter().enumerate() {
         let mut remote = Remote::new(host.name);
-        remote.sh(QUIET);
+        remote.sh(DISABLE_FILTERS);
         remotes.insert(host.name.to_owned(), remote);
         plug_in(&mut remotes, id);
         if host.pods.is_some() {
@@ -80,14 +80,14 @@ pub(crate) fn lay_out() -> Remotes {
         }
     }
     for (id, other) in CLAIMS {
-        add_pods(&mut remotes, id, "claimed", &claimed_by(id), pod(other));
+        add_pods(&mut remotes, id, "claimed", &claimed_pods_of(id), pod(other));
     }
     start_tunnel(&mut remotes);
     remotes
 }
 
 fn plug_in(remotes: &mut Remotes, id: usize) {
-    let (host, card) = (&HOSTS[id], card(id));
+    let (host, mac_address) = (&HOSTS[id], mac_address(id));
     let name = host.name;
     let fabric = FABRICS.iter().find(|(segment, _)| *segment == host.segment);
     let (device, put) = match fabric {
@@ -95,13 +95,13 @@ fn plug_in(remotes: &mut Remotes, id: usize) {
             "eth0 arp off",
             format!(
                 "ip link set {name} netns {fabric}
-                 ip -n {fabric} link set {name} address {card} arp off up"
+                 ip -n {fabric} link set {name} address {mac_address} arp off up"
             ),
         ),
         None => ("eth0", format!("ip link set {name} master lan up")),
     };
     sh(&format!(
-        "ip link add {name} mtu {MTU} type veth peer name eth0 mtu {MTU} address {card} netns {name}
+        "ip link add {name} mtu {MTU} type veth peer name eth0 mtu {MTU} address {mac_address} netns {name}
          {put}"
     ));
     let remote = remotes.get_mut(name).unwrap();
@@ -109,13 +109,14 @@ fn plug_in(remotes: &mut Remotes, id: usize) {
     if fabric.is_none() {
         let others = HOSTS.iter().enumerate().filter(|(other, _)| *other != id);
         for (other, neighbour) in others.filter(|(_, other)| other.segment == host.segment) {
-            let (address, card) = (neighbour.address, self::card(other));
-            remote.sh(&format!("ip neigh add {address} lladdr {card} dev eth0 nud permanent"));
+            let (address, mac_address) = (neighbour.address, self::mac_address(other));
+            remote
+                .sh(&format!("ip neigh add {address} lladdr {mac_address} dev eth0 nud permanent"));
         }
     }
 }
 
-/// The pods of a host live behind a device of its own, as CNIs have it.
+/// The pods of a host are behind a separate device, as with CNI plugins.
 fn add_pods(remotes: &mut Remotes, id: usize, device: &str, pods: &str, pod: Ipv4Addr) {
     let host = HOSTS[id].name;
     let mut remote = Remote::new(pods);
@@ -124,13 +125,13 @@ fn add_pods(remotes: &mut Remotes, id: usize, device: &str, pods: &str, pod: Ipv
          ip -n {host} link set {device} address 52:54:00:00:01:{id:02x} arp off up"
     ));
     remote.sh(&format!(
-        "{QUIET} ip link set eth0 address 52:54:00:00:01:{id:02x} arp off up
+        "{DISABLE_FILTERS} ip link set eth0 address 52:54:00:00:01:{id:02x} arp off up
          ip address add {pod}/32 dev eth0; ip route add default dev eth0"
     ));
     remotes.insert(pods.to_owned(), remote);
 }
 
-/// Between the routers there is nothing but the internet.
+/// The routers are connected only through the internet.
 fn start_tunnel(remotes: &mut Remotes) {
     for id in ROUTERS {
         let (name, outside) = (HOSTS[id].name, outside(id));
@@ -138,7 +139,7 @@ fn start_tunnel(remotes: &mut Remotes) {
             "ip link add out-{id} mtu {MTU} type veth peer name wan0 mtu {MTU} netns {name}
              ip link set out-{id} master internet up"
         ));
-        // What is sealed is larger than what is in it.
+        // Encrypted packets are larger than their content.
         sh(&format!(
             "ip link set out-{id} mtu 20000; ip -n {name} link set wan0 mtu 20000
              ip link set internet mtu 20000"
@@ -167,8 +168,8 @@ pub(crate) fn keys(remotes: &mut Remotes) -> BTreeMap<usize, String> {
     ROUTERS.into_iter().map(&mut key).collect()
 }
 
-/// The routers forget each other's sessions, and know each other from now on.
-pub(crate) fn introduce(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
+/// Discards the sessions of all routers, and configures them as peers.
+pub(crate) fn configure_peers(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
     for id in ROUTERS {
         let remote = remotes.get_mut(HOSTS[id].name).unwrap();
         for (peer, key) in keys.iter().filter(|(peer, _)| **peer != id) {
@@ -181,12 +182,12 @@ pub(crate) fn introduce(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
     }
 }
 
-/// One of each two routers greets the other and is answered. If both did so at
-/// once, they could be left with sessions that only one of them knows.
+/// Starts the handshake at one of each two routers. If both started it at once, each could end up
+/// with a session that the other one has discarded.
 pub(crate) fn shake_hands(remotes: &mut Remotes, keys: &BTreeMap<usize, String>) {
     for (id, own_key) in keys {
         for (peer, key) in keys.range(id + 1..) {
-            let greet = |seconds: &str| {
+            let keepalive = |seconds: &str| {
                 format!("wg set tailscale0 peer {key} persistent-keepalive {seconds}")
             };
             let met = |key: &str| {
@@ -199,9 +200,9 @@ pub(crate) fn shake_hands(remotes: &mut Remotes, keys: &BTreeMap<usize, String>)
                 )
             };
             let remote = remotes.get_mut(HOSTS[*id].name).unwrap();
-            remote.sh(&greet("1"));
+            remote.sh(&keepalive("1"));
             remote.sh(&met(key));
-            remote.sh(&greet("off"));
+            remote.sh(&keepalive("off"));
             remotes.get_mut(HOSTS[*peer].name).unwrap().sh(&met(own_key));
         }
     }

@@ -1,4 +1,4 @@
-"""The AKS cluster that the applied topology brought."""
+"""The AKS cluster of the applied topology."""
 
 import json
 
@@ -11,7 +11,7 @@ from azure.core.exceptions import (
 
 
 def check(checks, clients, served):
-    """Reads it, and writes its tags and a pool."""
+    """Reads the cluster, and writes its tags and a pool."""
     containers = clients.containers
     listed = list(containers.managed_clusters.list())
     checks.equal("there is one cluster", len(listed), 1)
@@ -45,10 +45,10 @@ def read(checks, clients, group, listed):
 
 def credentials(checks, containers, group, name, served):
     found = containers.managed_clusters.list_cluster_user_credentials(group, name).kubeconfigs
-    checks.equal("it gives credentials", [one.name for one in found], ["clusterUser"])
+    checks.equal("it returns credentials", [one.name for one in found], ["clusterUser"])
     text = bytes(found[0].value).decode()
     host = served["kubernetes"].split("//")[1]
-    checks.that("they lead to the sandbox's API server", host in text, text)
+    checks.that("they name the sandbox's API server", host in text, text)
     with open(served["kubeconfig"], encoding="utf-8") as file:
         token = json.load(file)["users"][0]["user"]["token"]
     checks.that("with the token of the served kubeconfig", bool(token) and token in text)

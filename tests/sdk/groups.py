@@ -1,4 +1,4 @@
-"""Resource groups, and the lists of what is in them."""
+"""Resource groups, and the lists of their contents."""
 
 import contextlib
 
@@ -6,26 +6,26 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 LOCATION = "canadacentral"
 NAME = "sdk-group"
-# More than the sandbox puts on one page.
+# More than one page of the sandbox.
 MANY = 230
 
 
 @contextlib.contextmanager
 def made(checks, clients):
-    """A group that is made, changed and, at the end, deleted with all in it."""
+    """Creates and changes a group, and finally deletes it with its contents."""
     groups = clients.resources.resource_groups
     with checks.refused(
-        "a group that is not there is not found",
+        "a missing group is not found",
         ResourceNotFoundError,
         404,
         "ResourceGroupNotFound",
     ):
         groups.get(NAME)
-    checks.equal("a group that is not there does not exist", groups.check_existence(NAME), False)
+    checks.equal("a missing group does not exist", groups.check_existence(NAME), False)
     group = groups.create_or_update(NAME, {"location": "Canada Central", "tags": {"a": "1"}})
-    checks.equal("a group is made at once", group.properties.provisioning_state, "Succeeded")
+    checks.equal("a group is created synchronously", group.properties.provisioning_state, "Succeeded")
     checks.equal("a region is written without capitals and spaces", group.location, LOCATION)
-    checks.equal("a group that is there exists", groups.check_existence(NAME), True)
+    checks.equal("an existing group exists", groups.check_existence(NAME), True)
     with checks.refused(
         "a group does not move", ResourceExistsError, 409, "InvalidResourceGroupLocation"
     ):
@@ -36,30 +36,30 @@ def made(checks, clients):
     checks.equal("groups are found by their tags", [one.name for one in tagged], [NAME])
     yield NAME
     groups.begin_delete(NAME).result()
-    checks.equal("a deleted group is gone", groups.check_existence(NAME), False)
+    checks.equal("a deleted group does not exist", groups.check_existence(NAME), False)
     with checks.refused(
-        "what was in a deleted group is gone", ResourceNotFoundError, 404, "ResourceGroupNotFound"
+        "the contents of a deleted group are deleted", ResourceNotFoundError, 404, "ResourceGroupNotFound"
     ):
         list(clients.network.route_tables.list(NAME))
 
 
 def check_pages(checks, clients, group):
-    """Lists of more than one page are read to their end."""
+    """The SDK reads all pages of a list."""
     tables = clients.network.route_tables
     body = {"location": LOCATION, "tags": {"paged": "yes"}}
     for number in range(MANY):
         tables.begin_create_or_update(group, f"paged-{number}", body, polling=False)
     pages = [len(list(page)) for page in tables.list(group).by_page()]
-    checks.that("a long list comes in pages", len(pages) > 1, pages)
-    checks.equal("the pages hold all of it", sum(pages), MANY)
+    checks.that("a long list is paginated", len(pages) > 1, pages)
+    checks.equal("the pages contain all items", sum(pages), MANY)
     names = {table.name for table in tables.list_all() if table.name.startswith("paged-")}
-    checks.equal("the list of the subscription holds them too", len(names), MANY)
+    checks.equal("the list of the subscription contains them, too", len(names), MANY)
     found = clients.resources.resources.list_by_resource_group(
         group, filter="tagName eq 'paged' and tagValue eq 'yes'"
     )
     kinds = {one.type for one in found}
     checks.equal("resources are found by their tags", kinds, {"Microsoft.Network/routeTables"})
     with checks.refused(
-        "a filter that is none is refused", HttpResponseError, 400, "InvalidFilterInQueryString"
+        "an invalid filter is refused", HttpResponseError, 400, "InvalidFilterInQueryString"
     ):
         list(clients.resources.resources.list(filter="colour eq 'red'"))

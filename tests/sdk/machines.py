@@ -37,16 +37,16 @@ def body(interface):
 
 
 def check(checks, clients, group):
-    """From its making to its end."""
-    interface = stand(clients, group)
+    """The life cycle of a machine."""
+    interface = prerequisites(clients, group)
     create(checks, clients, group, interface)
     conditions(checks, clients, group)
     change(checks, clients, group)
     delete(checks, clients, group)
 
 
-def stand(clients, group):
-    """What a machine stands on."""
+def prerequisites(clients, group):
+    """Creates the prerequisites of a machine."""
     subnet = {"name": "machines", "properties": {"addressPrefix": "10.2.1.0/24"}}
     space = {"addressSpace": {"addressPrefixes": ["10.2.0.0/16"]}, "subnets": [subnet]}
     network = clients.network.virtual_networks.begin_create_or_update(
@@ -66,18 +66,18 @@ def stand(clients, group):
 def create(checks, clients, group, interface):
     machines = clients.compute.virtual_machines
     with checks.refused(
-        "a machine that is not there is not found", ResourceNotFoundError, 404, "ResourceNotFound"
+        "a missing machine is not found", ResourceNotFoundError, 404, "ResourceNotFound"
     ):
         machines.get(group, "machine")
     poller = machines.begin_create_or_update(group, "machine", body(interface))
     made = poller.result()
-    checks.equal("a machine is made", made.provisioning_state, "Succeeded")
-    checks.equal("a password is never shown", made.os_profile.admin_password, None)
-    checks.equal("nor is what it boots with", made.os_profile.custom_data, None)
+    checks.equal("a machine is created", made.provisioning_state, "Succeeded")
+    checks.equal("a password is never returned", made.os_profile.admin_password, None)
+    checks.equal("nor is the custom data", made.os_profile.custom_data, None)
     disk = made.storage_profile.os_disk.managed_disk.id
-    checks.that("it has a disk of its own", disk is not None and "/disks/" in disk, disk)
+    checks.that("it has its own disk", disk is not None and "/disks/" in disk, disk)
     user = clients.network.network_interfaces.get(group, "machine").virtual_machine
-    checks.equal("its interface knows whose it is", user and user.id, made.id)
+    checks.equal("its interface refers to the machine", user and user.id, made.id)
     with checks.refused(
         "an interface in use is not deleted", HttpResponseError, 400, "NicInUse"
     ):
@@ -85,11 +85,11 @@ def create(checks, clients, group, interface):
     names = [one.name for one in machines.list(group)]
     checks.equal("a group lists its machines", names, ["machine"])
     everywhere = [one.name for one in machines.list_all()]
-    checks.that("the subscription lists it among all", "machine" in everywhere, everywhere)
+    checks.that("the list of the subscription contains it", "machine" in everywhere, everywhere)
 
 
 def conditions(checks, clients, group):
-    """The SDK's own way to make a write depend on an etag."""
+    """Conditional writes with the SDK's parameters."""
     machines = clients.compute.virtual_machines
     before = machines.get(group, "machine")
     checks.that("a machine has an etag", bool(before.etag), before.etag)
@@ -100,7 +100,7 @@ def conditions(checks, clients, group):
         etag=before.etag,
         match_condition=MatchConditions.IfNotModified,
     ).result()
-    checks.equal("the present etag is taken", patched.tags, {"a": "b"})
+    checks.equal("the current etag is accepted", patched.tags, {"a": "b"})
     with checks.refused(
         "an old etag is refused", ResourceModifiedError, 412, "PreconditionFailed"
     ):
@@ -122,7 +122,7 @@ def change(checks, clients, group):
     checks.equal("a machine is resized", resized.hardware_profile.vm_size, "Standard_D4s_v5")
     whole.os_profile.admin_username = "other"
     with checks.refused(
-        "its user stays", ResourceExistsError, 409, "PropertyChangeNotAllowed"
+        "its user is immutable", ResourceExistsError, 409, "PropertyChangeNotAllowed"
     ):
         machines.begin_create_or_update(group, "machine", whole)
 
@@ -133,13 +133,13 @@ def delete(checks, clients, group):
     checks.equal("its disk is there", clients.compute.disks.get(group, disk).managed_by, machine.id)
     clients.compute.virtual_machines.begin_delete(group, "machine").result()
     with checks.refused(
-        "a deleted machine is gone", ResourceNotFoundError, 404, "ResourceNotFound"
+        "a deleted machine is not found", ResourceNotFoundError, 404, "ResourceNotFound"
     ):
         clients.compute.virtual_machines.get(group, "machine")
     with checks.refused(
-        "its disk goes with it", ResourceNotFoundError, 404, "ResourceNotFound"
+        "its disk is deleted with it", ResourceNotFoundError, 404, "ResourceNotFound"
     ):
         clients.compute.disks.get(group, disk)
     freed = clients.network.network_interfaces.get(group, "machine")
-    checks.equal("its interface is free", freed.virtual_machine, None)
+    checks.equal("its interface is detached", freed.virtual_machine, None)
     clients.network.network_interfaces.begin_delete(group, "machine").result()

@@ -27,7 +27,7 @@ TENANT = "7e6a0c1e-0000-4000-8000-000000000002"
 
 
 class FixedToken:
-    """A credential that is always the same word."""
+    """A credential with a constant token."""
 
     def __init__(self, word):
         self.word = word
@@ -54,7 +54,7 @@ class Clients:
 
 
 def secret(served):
-    """A service principal; its token comes from the sandbox too."""
+    """A service principal, whose token the sandbox issues."""
     return ClientSecretCredential(
         TENANT,
         "client",
@@ -65,8 +65,8 @@ def secret(served):
     )
 
 
-def door(checks, served, subscription):
-    """Who is let in, and whether the certificate is looked at."""
+def authentication(checks, served, subscription):
+    """Authentication, and validation of the server certificate."""
     bad = Clients(served, subscription, FixedToken("refused"))
     with checks.refused(
         "a bad token is refused",
@@ -82,8 +82,8 @@ def door(checks, served, subscription):
         list(stranger.resources.resource_groups.list())
         checks.that("a certificate of an unknown authority is refused", False, "an answer")
     except ServiceRequestError as error:
-        told = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        checks.that("a certificate of an unknown authority is refused", told, str(error))
+        refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
+        checks.that("a certificate of an unknown authority is refused", refused, str(error))
 
 
 def main():
@@ -92,7 +92,7 @@ def main():
     subscription = sys.argv[2]
     checks = Checks()
     clients = Clients(served, subscription, secret(served))
-    door(checks, served, subscription)
+    authentication(checks, served, subscription)
     clusters.check(checks, clients, served)
     with groups.made(checks, clients) as group:
         networks.check(checks, clients, group)

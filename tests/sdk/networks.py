@@ -10,7 +10,7 @@ from azure.core.exceptions import (
 )
 
 LOCATION = "canadacentral"
-# The SDK waits this long between polls where a server does not say how long.
+# The interval of the SDK's polls without a Retry-After.
 SDK_PAUSE = 30
 
 
@@ -26,7 +26,7 @@ def route(name, prefix, hop):
 
 
 def check(checks, clients, group):
-    """All of them, in the order in which they stand on each other."""
+    """Checks all of them in the order of their dependencies."""
     table = route_table(checks, clients, group)
     conditions(checks, clients, group)
     subnet = network(checks, clients, group, table)
@@ -71,7 +71,7 @@ def route_table(checks, clients, group):
 
 
 def conditions(checks, clients, group):
-    """A write may depend on what it was read from."""
+    """Conditional writes with headers."""
     tables = clients.network.route_tables
     before = tables.get(group, "table")
     after = tables.update_tags(group, "table", {"tags": {"a": "b"}})
@@ -92,7 +92,7 @@ def conditions(checks, clients, group):
     written = tables.begin_create_or_update(
         group, "table", after, headers={"If-Match": after.etag}
     ).result()
-    checks.equal("the present etag is taken", written.tags, {"a": "b"})
+    checks.equal("the current etag is accepted", written.tags, {"a": "b"})
 
 
 def network(checks, clients, group, table):
@@ -102,7 +102,7 @@ def network(checks, clients, group, table):
         "network",
         {"location": LOCATION, "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}},
     ).result()
-    checks.equal("a network is made", made.provisioning_state, "Succeeded")
+    checks.equal("a network is created", made.provisioning_state, "Succeeded")
     subnet = subnets.begin_create_or_update(
         group,
         "network",
@@ -111,7 +111,7 @@ def network(checks, clients, group, table):
     ).result()
     checks.equal("a subnet has its table", subnet.route_table.id, table.id)
     users = [one.id for one in clients.network.route_tables.get(group, "table").subnets]
-    checks.equal("a table tells who uses it", users, [subnet.id])
+    checks.equal("a table lists its subnets", users, [subnet.id])
     with checks.refused(
         "subnets do not overlap", HttpResponseError, 400, "NetcfgSubnetRangesOverlap"
     ):
@@ -119,7 +119,7 @@ def network(checks, clients, group, table):
             group, "network", "other", {"properties": {"addressPrefix": "10.1.1.128/25"}}
         )
     with checks.refused(
-        "a reference must be there", HttpResponseError, 400, "InvalidResourceReference"
+        "a referenced object must exist", HttpResponseError, 400, "InvalidResourceReference"
     ):
         subnets.begin_create_or_update(
             group,
@@ -136,7 +136,7 @@ def network(checks, clients, group, table):
 
 
 def contention(checks, clients, group, table):
-    """Writes that meet another one that still runs."""
+    """Writes during another write."""
     network = clients.network
     pending = network.subnets.begin_create_or_update(
         group,
@@ -155,7 +155,7 @@ def contention(checks, clients, group, table):
     ):
         network.subnets.begin_create_or_update(group, "network", "second", second)
     network.route_tables.begin_create_or_update(group, "table", table, polling=False)
-    # The sandbox says 429 to the first try, and the SDK tries again by itself.
+    # The sandbox answers 429 to the first attempt, and the SDK retries.
     statuses = []
     made = network.subnets.begin_create_or_update(
         group,
@@ -164,8 +164,8 @@ def contention(checks, clients, group, table):
         second,
         raw_response_hook=lambda answer: statuses.append(answer.http_response.status_code),
     ).result()
-    checks.equal("a write that came too early is repeated", made.provisioning_state, "Succeeded")
-    checks.equal("it had been refused once", statuses[:2], [429, 201])
+    checks.equal("a write that was refused is retried", made.provisioning_state, "Succeeded")
+    checks.equal("it was refused once", statuses[:2], [429, 201])
     for name in ("first", "second"):
         network.subnets.begin_delete(group, "network", name).result()
 
@@ -185,11 +185,11 @@ def interface(checks, clients, group, subnet):
     checks.equal("the first address of a subnet is the fourth", address, "10.1.1.4")
     made.enable_ip_forwarding = False
     changed = interfaces.begin_create_or_update(group, "interface", made).result()
-    checks.equal("forwarding is turned off", changed.enable_ip_forwarding, False)
+    checks.equal("forwarding is disabled", changed.enable_ip_forwarding, False)
     changed.enable_ip_forwarding = True
     interfaces.begin_create_or_update(group, "interface", changed).result()
     tagged = interfaces.update_tags(group, "interface", {"tags": {"a": "b"}})
-    checks.equal("tags leave the rest", (tagged.tags, tagged.enable_ip_forwarding), ({"a": "b"}, True))
+    checks.equal("an update of tags changes nothing else", (tagged.tags, tagged.enable_ip_forwarding), ({"a": "b"}, True))
     names = [one.name for one in interfaces.list(group)]
     checks.equal("a group lists its interfaces", names, ["interface"])
     effective = interfaces.begin_get_effective_route_table(group, "interface").result()
@@ -203,7 +203,7 @@ def interface(checks, clients, group, subnet):
 
 
 def in_use(checks, clients, group):
-    """What others stand on is not deleted."""
+    """Objects in use are not deleted."""
     network = clients.network
     for what, delete, code in [
         (
@@ -227,22 +227,22 @@ def in_use(checks, clients, group):
 
 
 def deletions(checks, clients, group):
-    """The other way round they go; a second time says the same."""
+    """Deletes all in reverse order, and one of them twice."""
     network = clients.network
     network.network_interfaces.begin_delete(group, "interface").result()
     network.subnets.begin_delete(group, "network", "subnet").result()
     network.route_tables.begin_delete(group, "table").result()
     with checks.refused(
-        "a deleted table is gone", ResourceNotFoundError, 404, "ResourceNotFound"
+        "a deleted table is not found", ResourceNotFoundError, 404, "ResourceNotFound"
     ):
         network.route_tables.get(group, "table")
     again = network.route_tables.begin_delete(group, "table")
     again.result()
-    checks.equal("what is gone can be deleted", again.status(), "Succeeded")
+    checks.equal("a deleted table can be deleted again", again.status(), "Succeeded")
     left = [one.name for one in network.virtual_networks.list(group)]
-    checks.equal("a network without its subnets stays", left, ["network"])
+    checks.equal("a network without subnets is kept", left, ["network"])
     began = time.monotonic()
     network.virtual_networks.begin_delete(group, "network").result()
     took = time.monotonic() - began
-    checks.that("a poller is told how long to wait", took < SDK_PAUSE, took)
-    checks.equal("and goes", list(network.virtual_networks.list(group)), [])
+    checks.that("a poller gets a Retry-After", took < SDK_PAUSE, took)
+    checks.equal("and it is deleted", list(network.virtual_networks.list(group)), [])

@@ -1,5 +1,5 @@
-# boot NAME DISK STAND_INS TOOLS KEY: a machine out of the namespaces that this is
-# run in. Its disk outlives it; everything else goes with them.
+# boot NAME DISK STAND_INS TOOLS KEY: boots a machine in the current namespaces. Only
+# its disk outlives them.
 set -eu
 name=$1 disk=$2 stand_ins=$3 tools=$4 key=$5
 hostname "$name"
@@ -14,7 +14,7 @@ mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/root"
 mkdir -p "$root/run/sshd" "$root/run/stand-ins"
 mount --bind "$stand_ins" "$root/run/stand-ins"
-# Before everything else on the path that commands over SSH have.
+# The first folder in the path of commands over SSH.
 mkdir -p "$stand_ins/bin"
 mount --bind "$stand_ins/bin" "$root/usr/local/sbin"
 

@@ -1,5 +1,5 @@
-//! The door to the lab's hosts: SSH to the real ones, and the sandbox's picture
-//! of them told the same.
+//! The host client of the lab: makes each change on the real host over SSH, and the same change on
+//! the sandbox's emulated host.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -8,30 +8,30 @@ use async_trait::async_trait;
 use stargate::provider::host::{
     HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
-use stargate::sandbox::SharedWorld;
+use stargate::sandbox::SharedSandbox;
 
-/// What happens around the work on hosts.
+/// Observes the work on hosts.
 pub(crate) trait Watcher: Send + Sync {
-    /// Before anything is sent to a host.
+    /// Called before anything is sent to a host.
     fn before(&self, _hostname: &str, _doing: &str) {}
-    /// A router has joined the tailnet under this address.
+    /// A router joined the tailnet with this address.
     fn joined(&self, hostname: &str, address: std::net::Ipv4Addr);
-    /// The cluster has signed this worker's certificate.
+    /// The cluster issued this worker's certificate.
     fn certified(&self, hostname: &str);
 }
 
-/// The door; hosts that are not in the lab are the sandbox's alone.
+/// The host client. Hosts outside of the lab exist only in the sandbox.
 pub(crate) struct LabHosts {
     pub(crate) ssh: Arc<dyn HostWrite>,
-    pub(crate) world: SharedWorld,
+    pub(crate) sandbox: SharedSandbox,
     pub(crate) hostnames: Vec<String>,
     pub(crate) watcher: Arc<dyn Watcher>,
-    /// What the site has on its workers: no step brings it, so that the sandbox
-    /// does not hear of it.
+    /// Steps whose result is preinstalled on the workers. Stargate does not run them, so the
+    /// test applies them to the sandbox.
     pub(crate) preinstalled: Vec<WorkerStep>,
-    /// Every key and token that was given to a host.
+    /// Every key and token that was sent to a host.
     pub(crate) secrets: Arc<Mutex<BTreeSet<String>>>,
-    /// What was done on the lab's hosts, probes left out.
+    /// The changes and steps on the lab's hosts, without probes.
     pub(crate) done: Arc<Mutex<Vec<String>>>,
 }
 
@@ -51,7 +51,7 @@ impl LabHosts {
     }
 }
 
-/// The name of a change or step, without what is in it.
+/// The name of a change or step, without its fields.
 fn name_of(what: &impl std::fmt::Debug) -> String {
     let text = format!("{what:?}");
     text.chars().take_while(|character| character.is_alphanumeric()).collect()
@@ -61,7 +61,7 @@ fn name_of(what: &impl std::fmt::Debug) -> String {
 impl HostRead for LabHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         if !self.is_real(target) {
-            return self.world.probe_router(target).await;
+            return self.sandbox.probe_router(target).await;
         }
         self.watcher.before(&target.hostname, "probe");
         self.ssh.probe_router(target).await
@@ -69,9 +69,9 @@ impl HostRead for LabHosts {
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         if !self.is_real(target) {
-            return self.world.probe_worker(target).await;
+            return self.sandbox.probe_worker(target).await;
         }
-        if self.world.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
+        if self.sandbox.probe_worker(target).await.is_ok_and(|probe| probe.client_certificate) {
             self.watcher.certified(&target.hostname);
         }
         self.watcher.before(&target.hostname, "probe");
@@ -99,9 +99,9 @@ impl HostWrite for LabHosts {
             self.ssh.change_router(target, change).await?;
             self.note(target, &doing);
         }
-        self.world.change_router(target, change).await?;
+        self.sandbox.change_router(target, change).await?;
         if self.is_real(target) && matches!(change, RouterChange::JoinTailnet { .. }) {
-            let probe = self.world.probe_router(target).await?;
+            let probe = self.sandbox.probe_router(target).await?;
             if let Some(address) = probe.tailscale.and_then(|tailscale| tailscale.address) {
                 self.watcher.joined(&target.hostname, address);
             }
@@ -117,7 +117,7 @@ impl HostWrite for LabHosts {
         if self.is_real(target) {
             let doing = name_of(step);
             if let WorkerStep::BootstrapKubeconfig { token, .. } = step {
-                // The half behind the dot is the secret one.
+                // The part after the dot is the secret.
                 let secret = token.expose().rsplit('.').next().unwrap_or_default();
                 self.secrets.lock().unwrap().insert(secret.to_owned());
             }
@@ -127,10 +127,10 @@ impl HostWrite for LabHosts {
         }
         if matches!(step, WorkerStep::Start) {
             for there in &self.preinstalled {
-                self.world.apply_worker_step(target, there).await?;
+                self.sandbox.apply_worker_step(target, there).await?;
             }
         }
-        self.world.apply_worker_step(target, step).await
+        self.sandbox.apply_worker_step(target, step).await
     }
 
     async fn host_recreated(&self, hostname: &str) {

@@ -1,4 +1,4 @@
-//! The whole lab: hosts, cables, a world, and the doors to them.
+//! The complete lab: hosts, links, a sandbox, and the clients for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use stargate::provider::retry::RetryingHosts;
 use stargate::provider::ssh::host_keys::KnownHostFiles;
 use stargate::provider::ssh::{SshSettings, SshShell};
 use stargate::provider::ssh_hosts::SshHosts;
-use stargate::sandbox::World;
+use stargate::sandbox::SandboxState;
 use stargate::topology::model::{HostKeyPolicy, PackageSource};
 
 use super::bridge::{LabHosts, Watcher};
@@ -22,21 +22,21 @@ use super::network;
 
 const TOPOLOGY: &str = include_str!("topology.toml");
 pub(crate) const ROUTER: &str = "attic-router";
-/// The workers, their addresses, and an address of a pod on each.
+/// The workers, their addresses, and the address of a pod on each.
 pub(crate) const WORKERS: [(&str, &str, &str); 2] =
     [("attic-a", "10.60.1.5", "10.244.129.10"), ("attic-b", "10.60.1.6", "10.244.130.10")];
 /// The fingerprint of the key that signs Tailscale's packages.
 const TAILSCALE_KEY: &str = "2596A99EAAB33821893C0A79458CA832957F5868";
 
-/// What is done to a host right before it is worked on.
-pub(crate) type Meanwhile = Box<dyn Fn(&Machines, &str, &str) + Send + Sync>;
+/// A hook that runs right before the work on a host.
+pub(crate) type BeforeWork = Box<dyn Fn(&Machines, &str, &str) + Send + Sync>;
 
 /// The hosts by name.
 #[derive(Default)]
 pub(crate) struct Machines {
     machines: Mutex<BTreeMap<String, Machine>>,
     tunnel_address: Mutex<Option<Ipv4Addr>>,
-    meanwhile: Mutex<Option<Meanwhile>>,
+    set_before_work: Mutex<Option<BeforeWork>>,
 }
 
 impl Machines {
@@ -44,15 +44,15 @@ impl Machines {
         self.machines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What somebody types on a host.
+    /// Runs a shell command on a host.
     pub(crate) fn sh(&self, name: &str, text: &str) -> String {
         self.all()[name].sh(text)
     }
 
-    /// Turns a host off and on, as far as its own systemd would bring it.
+    /// Power-cycles a host and emulates the start of its enabled units.
     pub(crate) fn reboot(&self, name: &str) {
         let mut machines = self.all();
-        machines.get_mut(name).unwrap().turn_off_and_on();
+        machines.get_mut(name).unwrap().power_cycle();
         let machine = &machines[name];
         let address = *self.tunnel_address.lock().unwrap();
         match WORKERS.iter().find(|(worker, ..)| *worker == name) {
@@ -67,7 +67,7 @@ impl Machines {
         add_pod_address(machine);
     }
 
-    /// tailscaled's device goes and comes again.
+    /// Deletes and recreates tailscaled's device.
     pub(crate) fn restart_tailscaled(&self) {
         let address = self.tunnel_address.lock().unwrap().unwrap();
         start_tailscaled(&self.all()[ROUTER], address);
@@ -76,11 +76,11 @@ impl Machines {
 
 fn start_tailscaled(router: &Machine, address: Ipv4Addr) {
     network::start_tunnel(router, &address.to_string());
-    // systemd has a unit for each device, and starts what it wants.
+    // systemd has a unit for each device, and starts the units that it wants.
     router.start_units("sys-subsystem-net-devices-tailscale0.device");
 }
 
-/// A pod's address; the runtime would give it out of the worker's pod CIDR.
+/// Adds the address of a pod, which the runtime would take from the worker's pod CIDR.
 fn add_pod_address(machine: &Machine) {
     if let Some((.., pod)) = WORKERS.iter().find(|(worker, ..)| *worker == machine.name()) {
         machine.sh(&format!("ip address add {pod}/32 dev lo"));
@@ -89,8 +89,8 @@ fn add_pod_address(machine: &Machine) {
 
 impl Watcher for Machines {
     fn before(&self, hostname: &str, doing: &str) {
-        if let Some(meanwhile) = &*self.meanwhile.lock().unwrap() {
-            meanwhile(self, hostname, doing);
+        if let Some(set_before_work) = &*self.set_before_work.lock().unwrap() {
+            set_before_work(self, hostname, doing);
         }
     }
 
@@ -98,12 +98,12 @@ impl Watcher for Machines {
         *self.tunnel_address.lock().unwrap() = Some(address);
         let machines = self.all();
         let router = &machines[hostname];
-        fs::write(router.stand_in("tailscale-state/address"), address.to_string()).unwrap();
+        fs::write(router.stub_file("tailscale-state/address"), address.to_string()).unwrap();
         start_tailscaled(router, address);
     }
 
     fn certified(&self, hostname: &str) {
-        // What a kubelet does with the certificate that it was given.
+        // Emulates how the kubelet stores an issued certificate.
         self.sh(
             hostname,
             "[ ! -f /var/lib/kubelet/kubeconfig ] || exit 0
@@ -122,17 +122,17 @@ pub(crate) struct Lab {
     pub(crate) machines: Arc<Machines>,
     pub(crate) deployment: Deployment,
     pub(crate) done: Arc<Mutex<Vec<String>>>,
-    /// Every key and token that was given to a host.
+    /// Every key and token that was sent to a host.
     pub(crate) secrets: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Lab {
-    /// Bare hosts, and a world that nothing was applied to.
+    /// Bare hosts, and a sandbox without any apply.
     pub(crate) fn new(folder: &Path) -> Self {
         Self::of(folder, TOPOLOGY)
     }
 
-    /// The same lab for a topology with other words in it.
+    /// Replaces a text in the topology of the same lab.
     pub(crate) fn edit_topology(&mut self, from: &str, to: &str) {
         assert!(TOPOLOGY.contains(from), "{from}");
         self.deployment = self.deployment.edited(&TOPOLOGY.replace(from, to));
@@ -154,7 +154,7 @@ impl Lab {
         for (name, address, _) in WORKERS {
             network::plug_in_worker(&machines.all()[name], address);
         }
-        let deployment = Deployment::of(topology, World::new(1));
+        let deployment = Deployment::of(topology, SandboxState::new(1));
         let mut lab = Self {
             folder: folder.to_owned(),
             machines,
@@ -166,7 +166,7 @@ impl Lab {
         lab
     }
 
-    /// Works on the hosts by SSH from now on, with this key.
+    /// Connects to the hosts over SSH with this key from now on.
     pub(crate) fn connect_as(&mut self, key: &str) {
         let files = KnownHostFiles::new(self.known_hosts(), Vec::new());
         let settings = SshSettings {
@@ -180,7 +180,7 @@ impl Lab {
         let ssh = SshHosts::new(shell, "lab", Some(files));
         let hosts = LabHosts {
             ssh: Arc::new(ssh),
-            world: self.deployment.world.clone(),
+            sandbox: self.deployment.sandbox.clone(),
             hostnames: self.machines.all().keys().cloned().collect(),
             watcher: Arc::clone(&self.machines) as Arc<dyn Watcher>,
             preinstalled: vec![
@@ -192,13 +192,13 @@ impl Lab {
             done: Arc::clone(&self.done),
         };
         let hosts: Arc<dyn HostWrite> = Arc::new(hosts);
-        self.deployment.doors.hosts = Arc::new(RetryingHosts::new(hosts));
+        self.deployment.clients.hosts = Arc::new(RetryingHosts::new(hosts));
     }
 
-    /// What tailscaled does by itself: tells its control server what it offers.
-    pub(crate) async fn tell_control_server(&self) {
+    /// Emulates tailscaled's report of its advertised routes to the control server.
+    pub(crate) async fn report_to_control_server(&self) {
         let offered = fs::read_to_string(
-            self.machines.all()[ROUTER].stand_in("tailscale-state/advertise-routes"),
+            self.machines.all()[ROUTER].stub_file("tailscale-state/advertise-routes"),
         );
         let offered = offered.unwrap_or_default();
         let prefixes = offered.split(',').filter_map(|text| text.trim().parse().ok()).collect();
@@ -212,41 +212,40 @@ impl Lab {
             host_key: None,
             host_keys: HostKeyPolicy::AcceptNew,
         };
-        let told = RouterChange::AdvertisedRoutes(prefixes);
-        self.deployment.world.change_router(&target, &told).await.unwrap();
+        let summary = RouterChange::AdvertisedRoutes(prefixes);
+        self.deployment.sandbox.change_router(&target, &summary).await.unwrap();
     }
 
-    /// Where host keys are noted.
+    /// The path of the known_hosts file.
     pub(crate) fn known_hosts(&self) -> PathBuf {
         self.folder.join("known_hosts")
     }
 
-    /// A file of this test's own.
+    /// A file in the test's own folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Does something each time right before a host is worked on.
-    pub(crate) fn meanwhile(&self, meanwhile: Option<Meanwhile>) {
-        *self.machines.meanwhile.lock().unwrap() = meanwhile;
+    /// Sets a hook that runs right before each work on a host.
+    pub(crate) fn set_before_work(&self, set_before_work: Option<BeforeWork>) {
+        *self.machines.set_before_work.lock().unwrap() = set_before_work;
     }
 
-    /// What was done on the hosts since the last time.
+    /// The changes on the hosts since the last call.
     pub(crate) fn done(&self) -> Vec<String> {
         std::mem::take(&mut self.done.lock().unwrap())
     }
 }
 
-/// What the site has put on its machines, and what the router's packages come
-/// from.
+/// Preinstalls the site's packages, and the sources of the router's packages.
 fn install(machine: &Machine) {
-    let web = machine.stand_in("web");
+    let web = machine.stub_file("web");
     fs::create_dir_all(&web).unwrap();
-    fs::create_dir_all(machine.stand_in("tailscale-state")).unwrap();
+    fs::create_dir_all(machine.stub_file("tailscale-state")).unwrap();
     fs::write(web.join("jammy.noarmor.gpg"), format!("{TAILSCALE_KEY}\n")).unwrap();
     if machine.name() == ROUTER {
         return;
     }
-    fs::write(machine.stand_in("kubelet-version"), "1.33.5").unwrap();
+    fs::write(machine.stub_file("kubelet-version"), "1.33.5").unwrap();
     machine.sh("cp /run/stand-ins/packages/* /run/stand-ins/bin/; rm /run/stand-ins/bin/tailscale");
 }

@@ -1,4 +1,4 @@
-//! A host: namespaces with an sshd over an overlay of the machine's root.
+//! A host: namespaces with an sshd and an overlay of the machine's root file system.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const BOOT: &str = include_str!("boot.sh");
 
-/// A host that is on.
+/// A running host.
 #[derive(Debug)]
 pub(crate) struct Machine {
     name: String,
@@ -19,7 +19,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Makes a host and turns it on. Its network is plugged in by others.
+    /// Creates and boots a host. Its network links are added by the caller.
     pub(crate) fn new(name: &str, folder: &Path, key: &Path) -> Self {
         fs::create_dir_all(folder.join("disk")).unwrap();
         fs::create_dir_all(folder.join("stand-ins")).unwrap();
@@ -28,26 +28,26 @@ impl Machine {
         Self { name: name.to_owned(), folder, key, holder }
     }
 
-    /// Turns it off and on again: its disk stays and nothing else.
-    pub(crate) fn turn_off_and_on(&mut self) {
-        self.turn_off();
+    /// Power-cycles the host: only its disk is kept.
+    pub(crate) fn power_cycle(&mut self) {
+        self.power_off();
         self.holder = boot(&self.name, &self.folder, &self.key);
     }
 
-    fn turn_off(&mut self) {
+    fn power_off(&mut self) {
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
         self.holder.kill().unwrap();
         self.holder.wait().unwrap();
     }
 
-    /// What systemd-sysctl does at boot.
+    /// Emulates systemd-sysctl at boot.
     pub(crate) fn set_sysctls(&self) {
         self.sh("for file in /etc/sysctl.d/*.conf; do
                      [ ! -f \"$file\" ] || sysctl -q -p \"$file\"
                  done");
     }
 
-    /// What systemd does when a unit comes up that others say they are wanted by.
+    /// Emulates how systemd starts the units that are wanted by another unit.
     pub(crate) fn start_units(&self, wanted_by: &str) {
         let units = format!(
             "for unit in /run/stand-ins/enabled/*; do
@@ -61,7 +61,7 @@ impl Machine {
         self.sh(&units);
     }
 
-    /// The process that keeps the host's namespaces.
+    /// The process that holds the host's namespaces.
     pub(crate) fn pid(&self) -> u32 {
         self.holder.id()
     }
@@ -70,19 +70,19 @@ impl Machine {
         &self.name
     }
 
-    /// A file by which a stand-in is told how to behave, or tells what it did.
-    pub(crate) fn stand_in(&self, name: &str) -> PathBuf {
+    /// A file that configures a stub program or contains its log.
+    pub(crate) fn stub_file(&self, name: &str) -> PathBuf {
         self.folder.join("stand-ins").join(name)
     }
 
-    /// What somebody types on the host.
+    /// Runs a shell command on the host.
     pub(crate) fn sh(&self, text: &str) -> String {
         self.try_sh(text).unwrap_or_else(|said| panic!("{}: {text}: {said}", self.name))
     }
 
-    /// Likewise, where it may fail.
+    /// Runs a shell command that may fail.
     pub(crate) fn try_sh(&self, text: &str) -> Result<String, String> {
-        // sshd is the first process of the host; its root is the host's root.
+        // sshd is the first process of the host, so its root is the host's root.
         let of = format!("/proc/{0}/task/{0}/children", self.pid());
         let sshd = fs::read_to_string(of).map_err(|error| error.to_string())?;
         let output = Command::new("nsenter")
@@ -100,7 +100,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.turn_off();
+        self.power_off();
     }
 }
 
@@ -122,7 +122,7 @@ fn boot(name: &str, folder: &Path, key: &Path) -> Child {
     holder
 }
 
-/// sshd writes no word when it is ready.
+/// Waits for sshd, which does not report when it is ready.
 fn await_sshd(pid: &str) {
     let answers = || {
         let ask = ["--target", pid, "--net", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/22"];

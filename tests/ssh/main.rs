@@ -1,17 +1,16 @@
-//! The lab: a router and two workers as hosts of their own in network
-//! namespaces, each with a real sshd over an overlay of the machine's root.
+//! The lab: a router and two workers as hosts in network namespaces, each with a real sshd and an
+//! overlay of the machine's root file system.
 //!
-//! `ip`, `nft`, `sysctl`, sshd and files are real. Tailscale, the kubelet, the
-//! package manager and systemd are stand-ins that note what they are told; the
-//! cloud, the tailnet and the cluster are the sandbox's. What a host is told over
-//! SSH the sandbox's picture of that host is told too, so that devices appear in
-//! the tailnet and Nodes in the cluster.
+//! `ip`, `nft`, `sysctl`, sshd and files are real. Tailscale, the kubelet, the package manager and
+//! systemd are stub programs that log their arguments. Cloud, tailnet and cluster are emulated by
+//! the sandbox. Every change of a host over SSH is also made on the sandbox's emulated host, so
+//! that devices appear in the tailnet and Nodes in the cluster.
 //!
-//! `cargo test --test ssh -- --ignored` runs it: as root on Linux, each test in
-//! namespaces of its own that go when it ends.
+//! Run it with `cargo test --test ssh -- --ignored`, as root on Linux. Each test uses its own
+//! namespaces, which are deleted when it ends.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stderr, reason = "prints why a test is skipped")]
 
 #[path = "../e2e/harness.rs"]
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]

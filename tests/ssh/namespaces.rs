@@ -1,26 +1,26 @@
-//! Each test in namespaces of its own: nothing of it is seen outside, and
-//! nothing is left when it ends, however it ends.
+//! Runs each test in its own namespaces: they are invisible outside, and nothing is left when the
+//! test ends, even after a crash.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::lab::Lab;
 
-/// The folder of the test that this process runs, once it is in its namespaces.
+/// The environment variable with the test's folder, set inside of the namespaces.
 const FOLDER: &str = "STARGATE_LAB_FOLDER";
-/// What a machine must have to be a lab.
+/// The programs that the lab needs.
 const TOOLS: [&str; 8] =
     ["ip", "nft", "sysctl", "unshare", "nsenter", "/usr/sbin/sshd", "ssh-keygen", "openssl"];
-/// Memory for everything that the hosts write, and a /run of our own.
+/// Mounts a tmpfs for everything that the hosts write, and a private /run.
 const PREPARE: &str =
     "mount -t tmpfs tmpfs \"$1\" && mount -t tmpfs tmpfs /run && shift && exec \"$@\"";
-/// Whether the machine lets us make a host at all.
-const TRY: &str = "mount -t tmpfs tmpfs \"$1\" && mkdir \"$1/u\" \"$1/w\" \"$1/r\" && \
+/// Checks whether the machine allows the creation of a host.
+const PROBE: &str = "mount -t tmpfs tmpfs \"$1\" && mkdir \"$1/u\" \"$1/w\" \"$1/r\" && \
     mount -t overlay overlay -o \"lowerdir=/,upperdir=$1/u,workdir=$1/w\" \"$1/r\" && \
     ip link add try0 type veth peer name try1 && nft list tables && [ -e /proc/sys/net/bridge ]";
 
-/// Runs a test in namespaces of its own; says so where that cannot be done.
-pub(crate) fn alone(test: &str, body: impl AsyncFnOnce(&mut Lab)) {
+/// Runs a test in its own namespaces, or prints why that is not possible.
+pub(crate) fn run_isolated(test: &str, body: impl AsyncFnOnce(&mut Lab)) {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -57,6 +57,6 @@ fn reason_to_skip(folder: &Path) -> Option<String> {
     if let Some(missing) = TOOLS.iter().find(|tool| !there(tool)) {
         return Some(format!("there is no {missing}"));
     }
-    let output = isolated().args(["sh", "-c", TRY, "try"]).arg(folder).output().ok()?;
+    let output = isolated().args(["sh", "-c", PROBE, "try"]).arg(folder).output().ok()?;
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }

@@ -1,4 +1,4 @@
-//! Cables between the hosts.
+//! The links between the hosts.
 //!
 //! ```text
 //!   this process (the operator)      far (the AKS side of the tunnel)
@@ -11,15 +11,15 @@
 //!                          workers
 //! ```
 //!
-//! The operator has a way to the router's own addresses and no other.
+//! The operator has a route to the router's own addresses only.
 
 use super::machine::{Machine, run};
 
-/// The operator's end of the cable to the router.
+/// The operator's end of the link to the router.
 const OPERATOR: &str = "192.0.2.1/30";
 const ROUTER_OUTSIDE: &str = "192.0.2.2/30";
 
-/// Words of a command, one after another.
+/// Runs several `ip` commands, one per line.
 fn ip(text: &str) {
     let words: Vec<&str> = std::iter::once("ip").chain(text.split_whitespace()).collect();
     run(&words);
@@ -29,7 +29,7 @@ fn ip_all(lines: &str) {
     lines.lines().filter(|line| !line.trim().is_empty()).for_each(ip);
 }
 
-/// The bridge that stands for the datacenter's switch, and the far side.
+/// Creates the bridge that represents the datacenter's switch, and the remote side.
 pub(crate) fn lay_out() {
     ip_all(
         "link set lo up
@@ -40,10 +40,10 @@ pub(crate) fn lay_out() {
     );
 }
 
-/// Plugs the router in, as after every boot.
+/// Connects the router, after every boot.
 pub(crate) fn plug_in_router(router: &Machine) {
     let name = router.name();
-    // The other end went with the router's namespace, but it may take a moment.
+    // The other end is deleted with the router's namespace, with a short delay.
     for end in ["up0", "lan-router"] {
         let _ = std::process::Command::new("ip").args(["link", "del", end]).output();
     }
@@ -60,11 +60,11 @@ pub(crate) fn plug_in_router(router: &Machine) {
     ));
 }
 
-/// Plugs a worker in, as after every boot. It knows its own network only.
+/// Connects a worker, after every boot. It has a route to its own network only.
 pub(crate) fn plug_in_worker(worker: &Machine, address: &str) {
     let name = worker.name();
     let port = format!("lan-{}", &name[name.len() - 1..]);
-    // The card is the same one after a boot: others remember it.
+    // The MAC address is the same after a boot, because other hosts cache it.
     let mac = format!("52:54:00:00:00:{:0>2}", &address[address.len() - 1..]);
     let _ = std::process::Command::new("ip").args(["link", "del", &port]).output();
     ip_all(&format!(
@@ -75,8 +75,8 @@ pub(crate) fn plug_in_worker(worker: &Machine, address: &str) {
     ));
 }
 
-/// What tailscaled does when it comes up on the router: its device with the far
-/// side behind it, its rules, and routes of others in table 52.
+/// Emulates the start of tailscaled on the router: its device with the remote side behind it, its
+/// rules, and the routes of others in table 52.
 pub(crate) fn start_tunnel(router: &Machine, address: &str) {
     let name = router.name();
     stop_tunnel(router);
@@ -99,7 +99,7 @@ pub(crate) fn start_tunnel(router: &Machine, address: &str) {
     ));
 }
 
-/// What is left when tailscaled goes down: nothing of its own.
+/// Emulates the stop of tailscaled, which removes everything that it added.
 pub(crate) fn stop_tunnel(router: &Machine) {
     router.sh("ip link del tailscale0 2>/dev/null || true
          ip route flush table 52 2>/dev/null || true
@@ -107,9 +107,8 @@ pub(crate) fn stop_tunnel(router: &Machine) {
          ip rule del priority 5270 2>/dev/null || true");
 }
 
-/// Whether a TCP connection from the far side's pod reaches a pod address on a
-/// worker and is answered.
-pub(crate) fn answers_from_far(address: &str) -> bool {
+/// Whether a TCP connection from the remote pod reaches a pod address on a worker and gets a reply.
+pub(crate) fn reachable_from_far(address: &str) -> bool {
     let ask = format!("exec 3<>/dev/tcp/{address}/22 && head -c 4 <&3");
     let worker_request = std::process::Command::new("ip")
         .args(["netns", "exec", "far", "timeout", "3", "bash", "-c", &ask])
@@ -118,9 +117,8 @@ pub(crate) fn answers_from_far(address: &str) -> bool {
     worker_request.stdout == b"SSH-"
 }
 
-/// Whether the operator can reach an address without going through the router's
-/// sshd.
-pub(crate) fn answers_operator(address: &str) -> bool {
+/// Whether the operator can reach an address without the router's sshd.
+pub(crate) fn reachable_by_operator(address: &str) -> bool {
     let ask = format!("exec 3<>/dev/tcp/{address}/22");
     let worker_request =
         std::process::Command::new("timeout").args(["2", "bash", "-c", &ask]).output();

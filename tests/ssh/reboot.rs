@@ -1,35 +1,37 @@
-//! A reboot, and a restart of tailscaled: the state is back without stargate.
+//! After a reboot, or a restart of tailscaled, the state is restored without stargate.
 
 use super::apply::iterate;
-use super::harness::{RefreshOptions, told};
+use super::harness::{RefreshOptions, summary};
 use super::lab::{Lab, ROUTER, WORKERS};
-use super::namespaces::alone;
+use super::namespaces::run_isolated;
 use super::network;
 
-/// All that the kernel of a host has of ours.
-const OURS: &str = "ip -4 route show table all proto 117; ip -4 rule show;
+/// Everything of stargate's in a host's kernel.
+const STARGATE_CONFIGURATION: &str = "ip -4 route show table all proto 117; ip -4 rule show;
     nft list ruleset; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/rp_filter
     cat /proc/sys/net/ipv4/conf/*/send_redirects";
 
-fn of_ours(lab: &Lab) -> Vec<String> {
-    [ROUTER, WORKERS[0].0, WORKERS[1].0].map(|host| lab.machines.sh(host, OURS)).to_vec()
+fn stargate_configuration(lab: &Lab) -> Vec<String> {
+    [ROUTER, WORKERS[0].0, WORKERS[1].0]
+        .map(|host| lab.machines.sh(host, STARGATE_CONFIGURATION))
+        .to_vec()
 }
 
-async fn assert_as_wanted(lab: &Lab, before: &[String], after_what: &str) {
-    assert_eq!(of_ours(lab), before, "{after_what}");
+async fn assert_as_wanted(lab: &Lab, before: &[String], event: &str) {
+    assert_eq!(stargate_configuration(lab), before, "{event}");
     for (worker, _, pod) in WORKERS {
-        assert!(network::answers_from_far(pod), "{after_what}: {worker}");
+        assert!(network::reachable_from_far(pod), "{event}: {worker}");
     }
-    let plan = lab.deployment.look(&RefreshOptions::default()).await.plan;
-    assert!(plan.is_empty(), "{after_what}: {}", told(&plan));
+    let plan = lab.deployment.refresh_and_plan(&RefreshOptions::default()).await.plan;
+    assert!(plan.is_empty(), "{event}: {}", summary(&plan));
 }
 
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
-fn the_state_is_back_without_stargate() {
-    alone("reboot::the_state_is_back_without_stargate", async |lab| {
+fn the_state_survives_a_reboot() {
+    run_isolated("reboot::the_state_is_back_without_stargate", async |lab| {
         iterate(lab).await;
-        let before = of_ours(lab);
+        let before = stargate_configuration(lab);
         for _ in 0..2 {
             lab.machines.restart_tailscaled();
             assert_as_wanted(lab, &before, "tailscaled was restarted").await;
@@ -45,12 +47,12 @@ fn the_state_is_back_without_stargate() {
 
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
-fn without_its_device_a_router_sends_nothing_round() {
-    alone("reboot::without_its_device_a_router_sends_nothing_round", async |lab| {
+fn a_router_without_its_tunnel_device_drops_packets() {
+    run_isolated("reboot::without_its_device_a_router_sends_nothing_round", async |lab| {
         iterate(lab).await;
         lab.machines.sh(ROUTER, "ip link del tailscale0");
-        // What has no way into the tunnel ends on the router, and does not go
-        // back to the worker that it came from.
+        // Packets without a route into the tunnel are dropped at the router instead of being sent
+        // back to the worker.
         let worker_request = lab
             .machines
             .sh(ROUTER, "ip route get 10.244.0.10 from 10.60.1.5 iif eth0 2>&1 || true");

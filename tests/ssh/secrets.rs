@@ -1,5 +1,5 @@
-//! Keys and tokens: in no file, argument list or log, neither after a join nor
-//! after one that failed.
+//! Keys and tokens appear in no file, argument list or log, neither after a join nor after a failed
+//! one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,21 +13,21 @@ use stargate::apply::ApplyStatus;
 use super::apply::iterate;
 use super::harness::RefreshOptions;
 use super::lab::{Lab, ROUTER, WORKERS};
-use super::namespaces::alone;
+use super::namespaces::run_isolated;
 
-type Seen = Arc<Mutex<BTreeSet<Vec<u8>>>>;
+type ObservedArguments = Arc<Mutex<BTreeSet<Vec<u8>>>>;
 
-/// The arguments of every process that was seen.
+/// The arguments of all observed processes.
 struct Arguments {
-    seen: Seen,
+    observed: ObservedArguments,
     stop: Arc<AtomicBool>,
     looking: std::thread::JoinHandle<()>,
 }
 
 impl Arguments {
     fn watch() -> Self {
-        let (seen, stop): (Seen, Arc<AtomicBool>) = Default::default();
-        let (found, until) = (Arc::clone(&seen), Arc::clone(&stop));
+        let (observed, stop): (ObservedArguments, Arc<AtomicBool>) = Default::default();
+        let (found, until) = (Arc::clone(&observed), Arc::clone(&stop));
         let looking = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
                 for process in fs::read_dir("/proc").unwrap().flatten() {
@@ -39,13 +39,13 @@ impl Arguments {
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
-        Self { seen, stop, looking }
+        Self { observed, stop, looking }
     }
 
     fn end(self) -> BTreeSet<Vec<u8>> {
         self.stop.store(true, Ordering::Relaxed);
         self.looking.join().unwrap();
-        std::mem::take(&mut self.seen.lock().unwrap())
+        std::mem::take(&mut self.observed.lock().unwrap())
     }
 }
 
@@ -53,7 +53,7 @@ fn contains(text: &[u8], secret: &str) -> bool {
     text.windows(secret.len()).any(|part| part == secret.as_bytes())
 }
 
-/// Files below a folder that hold a secret.
+/// Files below a folder that contain a secret.
 fn files_with(folder: &Path, secrets: &BTreeSet<String>, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
@@ -69,12 +69,12 @@ fn files_with(folder: &Path, secrets: &BTreeSet<String>, found: &mut Vec<String>
     }
 }
 
-/// What all hosts have on their disks and in their memory, and what the
-/// stand-ins noted.
+/// Asserts that no secret is on the disks, in the memory file systems, or in the logs of stub
+/// programs of any host.
 fn assert_nowhere(lab: &Lab, when: &str) {
     let secrets = lab.secrets.lock().unwrap().clone();
-    // The stand-in keeps the key that it was given, as tailscaled does.
-    let _ = fs::remove_file(lab.machines.all()[ROUTER].stand_in("tailscale-state/key"));
+    // The stub program stores its key, as tailscaled does.
+    let _ = fs::remove_file(lab.machines.all()[ROUTER].stub_file("tailscale-state/key"));
     let mut found = Vec::new();
     files_with(&lab.file(""), &secrets, &mut found);
     assert_eq!(found, Vec::<String>::new(), "{when}");
@@ -85,37 +85,37 @@ fn assert_nowhere(lab: &Lab, when: &str) {
             assert_eq!(found, "", "{when}");
         }
     }
-    let world = lab.deployment.copy_of_world();
-    let text = serde_json::to_vec(&world).unwrap();
-    // The auth key itself is an object of the tailnet, which alone may know it.
+    let sandbox = lab.deployment.copy_of_state();
+    let text = serde_json::to_vec(&sandbox).unwrap();
+    // The auth key itself is an object of the tailnet, so the tailnet may contain it.
     let tokens = secrets.iter().filter(|secret| !secret.starts_with("tskey-"));
     assert!(tokens.into_iter().all(|token| !contains(&text, token)), "{when}");
 }
 
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
-fn no_secret_is_left_or_shown() {
-    alone("secrets::no_secret_is_left_or_shown", async |lab| {
+fn no_secret_is_left_or_logged() {
+    run_isolated("secrets::no_secret_is_left_or_shown", async |lab| {
         let arguments = Arguments::watch();
-        // A join that fails when the token is already on the host.
+        // A join that fails while the token is on the host.
         let worker = WORKERS[0].0;
-        fs::write(lab.machines.all()[worker].stand_in("broken-kubelet"), "").unwrap();
+        fs::write(lab.machines.all()[worker].stub_file("broken-kubelet"), "").unwrap();
         let applied = lab.deployment.apply(&RefreshOptions::default()).await;
         assert_ne!(applied.ending, ApplyStatus::Converged);
-        let mut seen = arguments.end();
+        let mut observed = arguments.end();
         assert_nowhere(lab, "after a failed join");
-        fs::remove_file(lab.machines.all()[worker].stand_in("broken-kubelet")).unwrap();
+        fs::remove_file(lab.machines.all()[worker].stub_file("broken-kubelet")).unwrap();
         let arguments = Arguments::watch();
         iterate(lab).await;
-        seen.extend(arguments.end());
+        observed.extend(arguments.end());
         assert_nowhere(lab, "after all joins");
         let secrets = lab.secrets.lock().unwrap().clone();
         assert!(secrets.len() >= 4, "a key, and a token for each join");
-        assert!(seen.iter().any(|words| contains(words, "tailscale")), "it was looked at");
+        assert!(observed.iter().any(|words| contains(words, "tailscale")), "it was looked at");
         for secret in &secrets {
-            let shown = seen.iter().find(|words| contains(words, secret));
-            let shown = shown.map(|words| String::from_utf8_lossy(words).into_owned());
-            assert_eq!(shown, None);
+            let rendered = observed.iter().find(|words| contains(words, secret));
+            let rendered = rendered.map(|words| String::from_utf8_lossy(words).into_owned());
+            assert_eq!(rendered, None);
         }
     });
 }

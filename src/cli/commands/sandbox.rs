@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::cli::{exit, sandbox_state, topology};
 use crate::diagnostics::Code;
-use crate::sandbox::SharedWorld;
+use crate::sandbox::SharedSandbox;
 use crate::sandbox::faults::{Fault, inject as inject_fault};
 use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
@@ -164,7 +164,7 @@ async fn wait_for_signal() {
 const SERVED_TOKEN: &str = "sandbox";
 
 /// Writes the kubeconfig; the token changes when the cluster is created.
-fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
+fn write_kubeconfig(path: &Path, server: &Server, world: &SharedSandbox) {
     let token = world.read(|world| world.cluster_access.as_ref().map(|it| it.token.clone()));
     let authority = server
         .endpoints
@@ -194,7 +194,7 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
 
 /// Reads the log without locking the folder.
 fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
-    let world = Folder::glance(folder).map_err(|error| sandbox_state::of_folder(&error))?;
+    let world = Folder::read_saved(folder).map_err(|error| sandbox_state::of_folder(&error))?;
     Ok(world.log)
 }
 

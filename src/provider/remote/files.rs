@@ -1,4 +1,4 @@
-//! What stargate writes on hosts, as text.
+//! The content of the files that stargate writes on hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,36 +8,36 @@ use ipnet::Ipv4Net;
 use super::TUNNEL_DEVICE;
 use crate::resource::host::KernelRoute;
 
-/// What the first line of each file of ours begins with.
-pub(super) const MARK: &str = "# Written by stargate for the topology ";
+/// The start of the first line of each of these files.
+pub(super) const FILE_HEADER: &str = "# Written by stargate for the topology ";
 
-/// The program on the host that brings its kernel to what the files say.
+/// The program on the host that configures the kernel from the files.
 pub(super) const APPLY: &str = include_str!("sh/apply.sh");
 
-/// The room for TCP's payload in a packet of 1280 bytes, Tailscale's MTU on every
-/// system (`net/tstun/mtu.go`), after IPv4 and TCP headers without options.
+/// The maximum TCP payload in a packet of 1280 bytes, Tailscale's MTU on every system
+/// (`net/tstun/mtu.go`), after IPv4 and TCP headers without options.
 const SEGMENT_IPV4: u16 = 1_240;
-/// Likewise after an IPv6 header.
+/// The same after an IPv6 header.
 const SEGMENT_IPV6: u16 = 1_220;
 
 /// The first line of a file of this topology.
 ///
-/// The name is checked elsewhere; what could end the line is taken out here too.
+/// Characters that could end the line are removed here, although the name is validated elsewhere.
 pub(super) fn header(topology: &str) -> String {
     let name: String = topology.chars().filter(|character| !character.is_control()).collect();
-    format!("{MARK}{name}. Changes by hand are overwritten.")
+    format!("{FILE_HEADER}{name}. Changes by hand are overwritten.")
 }
 
-/// A file's text after our first line; nothing where it has none.
+/// The content of a file after stargate's first line; `None` if it has no such line.
 pub(super) fn body(text: &str) -> Option<&str> {
     let (first, rest) = text.split_once('\n')?;
-    first.starts_with(MARK).then_some(rest)
+    first.starts_with(FILE_HEADER).then_some(rest)
 }
 
 /// The router's sysctls.
 ///
-/// Redirects are sent where `all` or the interface says so, and `default` is what
-/// a new interface begins with.
+/// Redirects are sent if either `all` or the interface enables them, and `default` is the initial
+/// value of a new interface.
 pub(super) fn router_sysctls(forwarding: bool, path_filter: u8, redirects: bool) -> String {
     let (forwarding, redirects) = (u8::from(forwarding), u8::from(redirects));
     format!(
@@ -48,10 +48,10 @@ pub(super) fn router_sysctls(forwarding: bool, path_filter: u8, redirects: bool)
     )
 }
 
-/// The firewall, as one transaction that puts our table in the place of itself.
+/// The firewall, as one transaction that replaces stargate's table.
 ///
-/// A segment is clamped both ways: packets that come out of the tunnel leave by an
-/// interface whose MTU says nothing about it, so the size is written out.
+/// The MSS is clamped in both directions: packets from the tunnel leave by an interface whose MTU
+/// is not the tunnel's, so the size is explicit.
 pub(super) fn firewall(masquerade: bool, mss_clamp: bool) -> String {
     let mut text = String::from("table inet stargate\ndelete table inet stargate\n");
     if !masquerade && !mss_clamp {
@@ -85,12 +85,12 @@ pub(super) fn firewall(masquerade: bool, mss_clamp: bool) -> String {
     text
 }
 
-/// The segment sizes that [`firewall`] sets, by family as nft names it.
+/// The maximum segment size that [`firewall`] sets, by family as nft names it.
 pub(super) fn segment_size(family: &str) -> u64 {
     if family == "ipv6" { SEGMENT_IPV6.into() } else { SEGMENT_IPV4.into() }
 }
 
-/// Prefixes that are looked up in table main first, one a line.
+/// Prefixes that are looked up in table main first, one per line.
 pub(super) fn rules(prefixes: &BTreeSet<Ipv4Net>) -> String {
     prefixes.iter().fold(String::new(), |mut text, prefix| {
         let _ = writeln!(text, "{prefix}");
@@ -98,7 +98,7 @@ pub(super) fn rules(prefixes: &BTreeSet<Ipv4Net>) -> String {
     })
 }
 
-/// Routes, one a line: a prefix and where it leads.
+/// Routes, one per line: a prefix and its next hop.
 pub(super) fn routes(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
     routes.iter().fold(String::new(), |mut text, (prefix, route)| {
         let _ = match route {
@@ -112,9 +112,9 @@ pub(super) fn routes(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
 
 /// The unit that runs [`APPLY`] in a folder.
 ///
-/// It does not stay active, so that each of the units that want it starts it
-/// anew: at boot, when tailscaled was restarted, when its device appeared, and
-/// when the system's own firewall was loaded, which may flush ours.
+/// It does not stay active, so that each unit that wants it starts it again: at boot, when
+/// tailscaled is restarted, when its device appears, and when the system's own firewall is loaded,
+/// which may flush stargate's.
 pub(super) fn unit(folder: &str, wanted_by: &str) -> String {
     format!(
         "[Unit]\n\

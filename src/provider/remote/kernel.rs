@@ -1,4 +1,4 @@
-//! What a kernel has of ours: routes by their protocol number.
+//! Parses the kernel's routes, which are stargate's or others' by their protocol number.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,21 +8,21 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use super::TUNNEL_DEVICE;
-use super::answer::{Answer, ProbeError};
+use super::output::{ProbeError, ProbeOutput};
 use crate::provider::printable::line as printable;
 use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 
-/// What was found, and whether there was more of ours than the contract can say.
+/// The known configuration, and whether there is more than the types can express.
 #[derive(Debug, Default)]
-pub(super) struct Kernel<T> {
+pub(super) struct KernelState<T> {
     pub(super) known: T,
-    /// Something of ours is there that we do not make: in another table, twice, or
-    /// to somewhere else. Setting it again clears it away.
-    pub(super) odd: bool,
+    /// There is an unexpected route or rule with stargate's protocol number: in another table, a
+    /// duplicate, or with another next hop. Setting the configuration again removes it.
+    pub(super) unexpected: bool,
 }
 
-/// Of `ip -j route show`; the protocol is left out where it was asked for.
+/// A route of `ip -j route show`, which omits the protocol if it was part of the query.
 #[derive(Debug, Deserialize)]
 struct Route {
     #[serde(rename = "type")]
@@ -45,8 +45,8 @@ impl Route {
         self.dst.parse().ok().or_else(host)
     }
 
-    /// As a person would type it; nothing that a terminal would take as a command.
-    fn shown(&self) -> String {
+    /// The route in the syntax of `ip`, without control characters.
+    fn rendered(&self) -> String {
         let mut words = vec![self.dst.clone()];
         let mut add = |name: &str, value: Option<String>| {
             words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
@@ -59,7 +59,7 @@ impl Route {
         printable(&words.join(" "))
     }
 
-    fn way(&self) -> Option<KernelRoute> {
+    fn hop(&self) -> Option<KernelRoute> {
         let kind = self.kind.as_deref().unwrap_or("unicast");
         match (kind, self.gateway, self.dev.as_deref()) {
             _ if self.table.as_deref().is_some_and(|table| table != "main") => None,
@@ -71,46 +71,48 @@ impl Route {
     }
 }
 
-/// Routes of others in table main, by prefix and metric.
+/// Routes with other protocol numbers in table main, by prefix and metric.
 pub(super) fn routes_of_others(
-    answer: &Answer,
+    output: &ProbeOutput,
 ) -> Result<BTreeMap<(Ipv4Net, u32), String>, ProbeError> {
     let ours = ROUTE_PROTOCOL.to_string();
-    let routes: Vec<Route> = answer.json("main_table")?.unwrap_or_default();
+    let routes: Vec<Route> = output.json("main_table")?.unwrap_or_default();
     let others = routes.into_iter().filter(|route| route.protocol.as_ref() != Some(&ours));
-    Ok(others.filter_map(|route| Some(((route.prefix()?, route.metric), route.shown()))).collect())
+    Ok(others
+        .filter_map(|route| Some(((route.prefix()?, route.metric), route.rendered())))
+        .collect())
 }
 
-/// Routes of our protocol number in table main.
+/// Routes with stargate's protocol number in table main.
 pub(super) fn kernel_routes(
-    answer: &Answer,
-) -> Result<Kernel<BTreeMap<Ipv4Net, KernelRoute>>, ProbeError> {
-    if !answer.has("routes") {
+    output: &ProbeOutput,
+) -> Result<KernelState<BTreeMap<Ipv4Net, KernelRoute>>, ProbeError> {
+    if !output.has("routes") {
         return Err(ProbeError::Lacks("ip"));
     }
-    // Without any route it prints an empty list, or nothing.
-    let routes: Vec<Route> = answer.json("routes")?.unwrap_or_default();
+    // Without any route `ip` prints an empty list, or nothing.
+    let routes: Vec<Route> = output.json("routes")?.unwrap_or_default();
     let mut lowest: BTreeMap<Ipv4Net, (u32, KernelRoute)> = BTreeMap::new();
-    let mut odd = false;
+    let mut unexpected = false;
     for route in routes {
-        let (Some(prefix), Some(way)) = (route.prefix(), route.way()) else {
-            odd = true;
+        let (Some(prefix), Some(hop)) = (route.prefix(), route.hop()) else {
+            unexpected = true;
             continue;
         };
-        odd |= route.metric != way.metric();
+        unexpected |= route.metric != hop.metric();
         match lowest.entry(prefix) {
             Entry::Vacant(entry) => {
-                entry.insert((route.metric, way));
+                entry.insert((route.metric, hop));
             }
-            // The kernel takes the lower metric.
+            // The kernel prefers the lower metric.
             Entry::Occupied(mut entry) => {
-                odd = true;
+                unexpected = true;
                 if route.metric < entry.get().0 {
-                    entry.insert((route.metric, way));
+                    entry.insert((route.metric, hop));
                 }
             }
         }
     }
-    let known = lowest.into_iter().map(|(prefix, (_, way))| (prefix, way)).collect();
-    Ok(Kernel { known, odd })
+    let known = lowest.into_iter().map(|(prefix, (_, hop))| (prefix, hop)).collect();
+    Ok(KernelState { known, unexpected })
 }

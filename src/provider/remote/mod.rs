@@ -1,29 +1,27 @@
-//! What the typed work on hosts is on a real one: scripts for a POSIX shell, and
-//! what their answers mean.
+//! Implements the typed work on hosts with scripts for a POSIX shell, and parses their output.
 //!
-//! Nothing here opens a connection. A script comes out, is run as root by whoever
-//! can reach the host, and what it printed goes in again:
+//! Nothing here opens a connection. The caller runs a script as root on a host, and passes its
+//! output back:
 //!
-//! - [`router_probe`] and [`worker_probe`] read and change nothing; their one line
-//!   of JSON goes to [`parse_router_probe`] and [`parse_worker_probe`].
-//! - [`router_change`] and [`worker_step`] do what the contract in
-//!   [`super::host`] says; running one twice is running it once.
+//! - [`router_probe`] and [`worker_probe`] read and change nothing; [`parse_router_probe`] and
+//!   [`parse_worker_probe`] parse their output, one line of JSON.
+//! - [`router_change`] and [`worker_step`] implement the contract in [`super::host`] and are
+//!   idempotent.
 //!
-//! What stargate leaves on a host lies in `/etc/stargate` and in files elsewhere
-//! whose first line says so and names the topology. A file without that line is
-//! never overwritten, one of another topology neither. Kernel routes and rules
-//! carry a protocol number of their own, the firewall is a table of its own.
+//! Stargate's files on a host are in `/etc/stargate`, or have a first line that names stargate and
+//! the topology. A file without that line, or of another topology, is never overwritten. Kernel
+//! routes and rules have their own protocol number, and the firewall is a separate table.
 
-mod answer;
 mod files;
 mod kernel;
+mod output;
 mod quote;
 mod router;
 mod script;
 #[cfg(test)]
 mod shellcheck;
 #[cfg(test)]
-mod test_answer;
+mod test_probe_output;
 mod worker;
 
 use std::time::Duration;
@@ -32,40 +30,40 @@ use super::host::{RouterChange, RouterProbe, WorkerProbe, WorkerStep};
 use super::secret::Secret;
 use crate::resource::host::KernelRoute;
 
-pub use answer::ProbeError;
+pub use output::ProbeError;
 pub use quote::quote;
 pub use worker::CniRelease;
 
 /// The device of Tailscale's tunnel.
 pub const TUNNEL_DEVICE: &str = "tailscale0";
-/// The priority of our rules: before Tailscale's first one, 5210, and so before
-/// its table 52 at 5270.
+/// The priority of stargate's rules: before Tailscale's first one, 5210, and so before its table 52
+/// at 5270.
 pub const RULE_PRIORITY: u32 = 5_200;
-/// The metric of our unreachable routes: any other route to the same prefix wins.
+/// The metric of stargate's unreachable routes: any other route to the same prefix is preferred.
 pub const UNREACHABLE_METRIC: u32 = KernelRoute::UNREACHABLE_METRIC;
-/// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
-/// that azure-cns may write, and containerd takes the first.
+/// The name of stargate's CNI configuration: it sorts before the `05-cilium.conflist` that
+/// azure-cns may write, and containerd uses the first.
 pub const CNI_FILE: &str = "00-stargate.conflist";
-/// No script prints more bytes than this; who gets more has another host before
-/// him than he thinks. A router of a cluster of 5,000 nodes stays below it.
+/// The maximum output of a script in bytes. More output means that it comes from another host. A
+/// router of a cluster of 5,000 nodes stays below it.
 pub const MAX_OUTPUT: usize = 8 << 20;
 
 /// A script for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostScript {
-    /// What it does, in a few words, for logs and errors.
+    /// A short description for logs and errors.
     pub label: &'static str,
-    /// Its text, for a POSIX shell of root. It holds no secret. Its commands are
-    /// functions up to the last line, so that half of it does nothing.
+    /// The text, for a POSIX shell of root. It contains no secret. Except for its last line it only
+    /// defines functions, so a truncated script does nothing.
     pub script: String,
-    /// What it reads from its standard input. A script with none reads nothing.
+    /// The standard input. A script without one reads nothing.
     pub stdin: Option<Secret>,
-    /// The longest that it may take.
+    /// The maximum duration.
     pub timeout: Duration,
 }
 
 impl HostScript {
-    /// The same, which does nothing on a host that gives itself another name.
+    /// The same script, which fails without effect on a host of another name.
     #[must_use]
     pub fn only_on(mut self, hostname: &str) -> Self {
         let hostname = hostname.to_ascii_lowercase();
@@ -74,40 +72,40 @@ impl HostScript {
     }
 }
 
-/// A look at a router.
+/// The script that probes a router.
 pub fn router_probe() -> HostScript {
     router::probe::script()
 }
 
-/// What a look at a router found.
+/// Parses the output of a router's probe.
 ///
 /// # Errors
 ///
-/// The answer is none, or comes from another host than was meant.
+/// The output is no probe's, or comes from another host.
 pub fn parse_router_probe(target_hostname: &str, stdout: &str) -> Result<RouterProbe, ProbeError> {
     router::probe::parse(target_hostname, stdout)
 }
 
-/// A change of a router of this topology.
+/// The script for a change of a router of this topology.
 pub fn router_change(topology: &str, change: &RouterChange) -> HostScript {
     router::change(topology, change)
 }
 
-/// A look at a worker.
+/// The script that probes a worker.
 pub fn worker_probe() -> HostScript {
     worker::probe::script()
 }
 
-/// What a look at a worker found.
+/// Parses the output of a worker's probe.
 ///
 /// # Errors
 ///
-/// The answer is none, or comes from another host than was meant.
+/// The output is no probe's, or comes from another host.
 pub fn parse_worker_probe(target_hostname: &str, stdout: &str) -> Result<WorkerProbe, ProbeError> {
     worker::probe::parse(target_hostname, stdout)
 }
 
-/// A step of the bootstrap of a worker of this topology.
+/// The script for a bootstrap step of a worker of this topology.
 pub fn worker_step(topology: &str, step: &WorkerStep) -> HostScript {
     worker::step(topology, step)
 }

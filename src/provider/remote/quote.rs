@@ -1,20 +1,19 @@
-//! The one way in which a value gets into a script or a command line.
+//! Quotes values for scripts and command lines. Every value passes through here.
 
-/// A value as one word of a POSIX shell, whatever it holds.
+/// Quotes any value as one word of a POSIX shell.
 ///
-/// Newlines stay as they are: within single quotes they are characters like any
-/// other, and the contents of files have them. A NUL byte, which no shell can
-/// hold, becomes U+FFFD: the value is wrong then, but it ends where it ended, and
-/// nothing of it is read as a command.
+/// Newlines are kept: within single quotes they are ordinary characters, and the contents of files
+/// have them. A NUL byte, which no shell can represent, becomes U+FFFD: the value is then wrong,
+/// but its end stays the same, and none of it is read as a command.
 ///
-/// A value that begins with a dash is an option to the command that gets it;
-/// scripts put values after `--` or behind an `=`.
+/// A value that begins with a dash is an option to the command that gets it; scripts put values
+/// after `--` or behind an `=`.
 pub fn quote(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('\'');
     for character in value.chars() {
         match character {
-            // Out of the quotes, the character itself, and in again.
+            // Closes the quotes, adds the character itself, and opens them again.
             '\'' => quoted.push_str("'\\''"),
             '\0' => quoted.push('\u{fffd}'),
             other => quoted.push(other),
@@ -32,7 +31,7 @@ mod tests {
 
     use super::*;
 
-    /// What a shell makes of the quoted value.
+    /// What a shell reads from the quoted value.
     fn echoed(value: &str) -> String {
         let script = format!("printf %s {}", quote(value));
         let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
@@ -42,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_values_stay_values() {
+    fn hostile_values_are_quoted() {
         let hostile = [
             "",
             "'",
@@ -75,12 +74,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn any_value_comes_back(value in "(?s)[^\\x00]{0,40}") {
+        fn quoting_round_trips(value in "(?s)[^\\x00]{0,40}") {
             prop_assert_eq!(echoed(&value), value);
         }
 
         #[test]
-        fn shell_characters_come_back(value in "['\"$`\\\\;&|<>(){}\\[\\]*?!#~=% \t\n-]{0,30}") {
+        fn shell_characters_round_trip(value in "['\"$`\\\\;&|<>(){}\\[\\]*?!#~=% \t\n-]{0,30}") {
             prop_assert_eq!(echoed(&value), value);
         }
     }

@@ -1,4 +1,4 @@
-//! How a script is put together: values, tools, work.
+//! Assembles scripts from values, tools and a body.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use super::quote::quote;
 use super::{HostScript, MAX_OUTPUT};
 use crate::provider::secret::Secret;
 
-/// Small tools without effects.
+/// Helpers without side effects.
 const TOOLS: &str = include_str!("sh/tools.sh");
-/// Files and units of ours.
+/// Writes files and units.
 const WRITING: &str = include_str!("sh/writing.sh");
-/// Packages and downloads.
+/// Installs packages and downloads files.
 const PACKAGES: &str = include_str!("sh/packages.sh");
-/// What probes print with.
+/// Prints the output of probes.
 const ANSWER: &str = include_str!("sh/answer.sh");
 
-/// Work that touches no package source.
-const SHORT: Duration = Duration::from_secs(90);
-/// Work that installs packages.
-const LONG: Duration = Duration::from_secs(900);
+/// The timeout of work without package installation.
+const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The timeout of work that installs packages.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// A script in the making.
+/// A script builder.
 #[derive(Debug)]
 pub(super) struct Script {
     label: &'static str,
@@ -37,8 +37,8 @@ impl Script {
         Self::new(label).with(WRITING).value("header", &files::header(topology))
     }
 
-    /// A script that only looks.
-    pub(super) fn look(label: &'static str) -> Self {
+    /// A script that only reads.
+    pub(super) fn probe_script(label: &'static str) -> Self {
         let mut script = Self::new(label);
         script.tools.push_str(ANSWER);
         script.value("most", &(MAX_OUTPUT / 4).to_string())
@@ -50,11 +50,11 @@ impl Script {
             values: format!("# stargate: {label}\n"),
             tools: TOOLS.to_owned(),
             stdin: None,
-            timeout: SHORT,
+            timeout: CONFIGURE_TIMEOUT,
         }
     }
 
-    /// Gives it a value. The name is one of ours, the value anybody's.
+    /// Adds a variable. Its name is a constant, its value arbitrary.
     #[must_use]
     pub(super) fn value(mut self, name: &str, value: &str) -> Self {
         self.values.push_str(name);
@@ -64,38 +64,37 @@ impl Script {
         self
     }
 
-    /// Lets it install packages.
+    /// Adds the functions that install packages.
     #[must_use]
     pub(super) fn with_packages(mut self) -> Self {
         self.tools.push_str(PACKAGES);
-        self.timeout = LONG;
+        self.timeout = INSTALL_TIMEOUT;
         self
     }
 
-    /// Lets it take this long.
+    /// Sets the timeout.
     #[must_use]
-    pub(super) fn within(mut self, timeout: Duration) -> Self {
+    pub(super) fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Gives it functions of another script.
+    /// Adds the functions of another script.
     #[must_use]
     pub(super) fn with(mut self, functions: &str) -> Self {
         self.tools.push_str(functions);
         self
     }
 
-    /// Gives it something to read that nobody else may.
+    /// Sets a secret as standard input.
     #[must_use]
-    pub(super) fn reads(mut self, secret: Secret) -> Self {
+    pub(super) fn with_stdin(mut self, secret: Secret) -> Self {
         self.stdin = Some(secret);
         self
     }
 
-    /// The whole script: `body` defines `main`, and everything before it only
-    /// defines too.
-    pub(super) fn runs(self, body: &str) -> HostScript {
+    /// Builds the script: `body` defines `main`, and everything before it is definitions.
+    pub(super) fn build(self, body: &str) -> HostScript {
         let Self { label, values, tools, stdin, timeout } = self;
         let input = if stdin.is_some() { "" } else { " </dev/null" };
         let script = format!("{values}{tools}{body}check_host; main{input}\n");

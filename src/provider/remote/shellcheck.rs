@@ -1,4 +1,4 @@
-//! Every script passes `shellcheck`, as it is sent and as it lies on hosts.
+//! Every script passes `shellcheck`, both as sent and as stored on hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -61,7 +61,7 @@ fn steps() -> Vec<WorkerStep> {
     ]
 }
 
-/// Runs a checker over a script; what it says, or nothing.
+/// Runs a checker on a script and returns its complaints.
 fn complaints(program: &str, arguments: &[&str], script: &str) -> Option<String> {
     use std::io::Write as _;
     let mut child = Command::new(program)
@@ -92,21 +92,20 @@ fn all() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_script_is_good_shell() {
+fn every_script_passes_shellcheck() {
     if Command::new("shellcheck").arg("--version").output().is_err() {
         eprintln!("SKIPPED: shellcheck is not installed on this machine");
         return;
     }
     for (label, script) in all() {
-        // Tools that a script happens not to use are still in it, and so is the text
-        // of another program as a value.
+        // Scripts contain unused helpers, and other programs as the values of variables.
         let options = ["--shell=sh", "--exclude=SC2016,SC2034,SC2317,SC2329", "-"];
         assert_eq!(complaints("shellcheck", &options, &script), None, "{label}");
     }
 }
 
 #[test]
-fn every_script_is_read_whole_before_it_does_anything() {
+fn truncated_scripts_do_nothing() {
     for (label, script) in all() {
         assert_eq!(complaints("sh", &["-n"], &script), None, "{label}");
         if label == "apply" {
@@ -115,16 +114,16 @@ fn every_script_is_read_whole_before_it_does_anything() {
         let last = script.lines().last().unwrap();
         let known = ["check_host; main", "check_host; main </dev/null"];
         assert!(known.contains(&last), "{label}: {last}");
-        // Cut off before its last line it defines things, and that is all.
+        // A script that is truncated before its last line only contains definitions.
         let cut = script.strip_suffix(&format!("{last}\n")).unwrap();
         assert_eq!(complaints("sh", &["-s"], cut), None, "{label}");
     }
 }
 
 #[test]
-fn scripts_fit_where_they_are_sent() {
+fn scripts_fit_into_an_argument() {
     for script in scripts() {
-        // One that reads something of its own is an argument, and must not be long.
+        // A script with standard input is passed as an argument, whose length is limited.
         let HostScript { label, script, stdin, .. } = script.only_on("dc1-w1");
         let command = RemoteCommand::script(label, script);
         let command = stdin.iter().fold(command, RemoteCommand::stdin_secret);

@@ -1,4 +1,4 @@
-//! Proving to a host who we are.
+//! Authenticates to a host.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -13,9 +13,9 @@ use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicK
 use tokio::net::UnixStream;
 
 use super::error::SshError;
-use super::handler::{Client, Ending, told};
+use super::handler::{Client, DisconnectReason, protocol_message};
 use super::host_keys::fingerprint;
-use super::identity::{KeyFile, State};
+use super::identity::{KeyFile, KeyState};
 use super::settings::SshSettings;
 use crate::provider::host::HostTarget;
 
@@ -25,61 +25,61 @@ pub(super) struct Login<'a> {
     pub(super) target: &'a HostTarget,
     pub(super) settings: &'a SshSettings,
     pub(super) key_files: &'a [KeyFile],
-    pub(super) ending: &'a Ending,
-    /// What was tried, for those who have to find out why nothing helped.
+    pub(super) ending: &'a DisconnectReason,
+    /// The attempts and their results, for troubleshooting.
     pub(super) tried: Vec<String>,
-    /// The keys that the host has turned down.
+    /// The keys that the host has refused.
     pub(super) offered: BTreeSet<Vec<u8>>,
 }
 
-/// Whether to go on trying.
+/// Whether to continue.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
-    In,
-    GoOn,
+enum NextStep {
+    LoggedIn,
+    Continue,
     GiveUp,
 }
 
-/// Signs nothing: a host that asks it to would take the key.
+/// Never signs: a request for a signature means that the host accepts the key.
 struct Probe;
 
 #[derive(Debug)]
-struct Wanted;
+struct AcceptedKey;
 
-impl From<russh::SendError> for Wanted {
+impl From<russh::SendError> for AcceptedKey {
     fn from(_: russh::SendError) -> Self {
         Self
     }
 }
 
 impl russh::Signer for Probe {
-    type Error = Wanted;
+    type Error = AcceptedKey;
 
     async fn auth_sign(
         &mut self,
         _key: &AgentIdentity,
         _hash: Option<HashAlg>,
         _data: Vec<u8>,
-    ) -> Result<Vec<u8>, Wanted> {
-        Err(Wanted)
+    ) -> Result<Vec<u8>, AcceptedKey> {
+        Err(AcceptedKey)
     }
 }
 
 impl Login<'_> {
     /// Tries the agent's keys, then the key files.
     pub(super) async fn log_in(mut self) -> Result<(), SshError> {
-        let mut next = Next::GoOn;
+        let mut next = NextStep::Continue;
         if let Some(socket) = &self.settings.agent {
             next = self.try_agent(socket).await?;
         }
         for file in self.key_files {
-            if next == Next::GoOn {
+            if next == NextStep::Continue {
                 next = self.try_file(file).await?;
             }
         }
         match next {
-            Next::In => Ok(()),
-            Next::GoOn | Next::GiveUp => {
+            NextStep::LoggedIn => Ok(()),
+            NextStep::Continue | NextStep::GiveUp => {
                 let Self { target, tried, .. } = self;
                 let HostTarget { hostname, user, .. } = target.clone();
                 Err(SshError::Login { hostname, user, tried })
@@ -87,24 +87,24 @@ impl Login<'_> {
         }
     }
 
-    async fn try_agent(&mut self, socket: &Path) -> Result<Next, SshError> {
+    async fn try_agent(&mut self, socket: &Path) -> Result<NextStep, SshError> {
         let mut agent = match UnixStream::connect(socket).await {
             Ok(stream) => AgentClient::connect(stream),
             Err(error) => {
                 self.tried.push(format!("the agent at {}: {error}", socket.display()));
-                return Ok(Next::GoOn);
+                return Ok(NextStep::Continue);
             }
         };
         if let Some(binding) = self.handle.agent_session_binding() {
-            // Agents that know of no such thing refuse, and work all the same.
+            // Agents without this extension refuse, and still work.
             let bound = self.within(agent.bind_session(binding, false)).await?;
-            tracing::debug!(bound = bound.is_ok(), "told the agent which host it signs for");
+            tracing::debug!(bound = bound.is_ok(), "bound the agent to the host");
         }
         let identities = match self.within(agent.request_identities()).await? {
             Ok(identities) => identities,
             Err(error) => {
                 self.tried.push(format!("the agent at {}: {error}", socket.display()));
-                return Ok(Next::GoOn);
+                return Ok(NextStep::Continue);
             }
         };
         let identities = self.in_order(identities).await;
@@ -113,14 +113,14 @@ impl Login<'_> {
         }
         for (key, comment) in identities {
             let next = self.try_agent_key(&mut agent, &key, &comment).await?;
-            if next != Next::GoOn {
+            if next != NextStep::Continue {
                 return Ok(next);
             }
         }
-        Ok(Next::GoOn)
+        Ok(NextStep::Continue)
     }
 
-    /// The agent's keys, the likeliest first: sshd breaks off after a few.
+    /// The agent's keys, the most likely first: sshd disconnects after a few attempts.
     async fn in_order(&self, identities: Vec<AgentIdentity>) -> Vec<(PublicKey, String)> {
         let mut likely = Vec::new();
         for file in self.key_files {
@@ -148,109 +148,118 @@ impl Login<'_> {
         agent: &mut AgentClient<UnixStream>,
         key: &PublicKey,
         comment: &str,
-    ) -> Result<Next, SshError> {
+    ) -> Result<NextStep, SshError> {
         let name = named(&format!("the agent's key {comment}"), key);
         let hash = self.rsa_hash(key).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
-        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
-        let outcome = match tokio::time::timeout(limit, asked).await {
+        let requested = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
+        let outcome = match tokio::time::timeout(limit, requested).await {
             Ok(outcome) => outcome,
             Err(_) => return Err(self.silent()),
         };
         match outcome {
-            Ok(result) => self.judge(name, key, result),
+            Ok(result) => self.next_after_response(name, key, result),
             Err(error) => {
                 self.tried.push(format!("{name}: the agent does not sign: {error}"));
                 self.offered.insert(key.public_key_bytes());
-                Ok(if self.handle.is_closed() { Next::GiveUp } else { Next::GoOn })
+                Ok(if self.handle.is_closed() { NextStep::GiveUp } else { NextStep::Continue })
             }
         }
     }
 
-    async fn try_file(&mut self, file: &KeyFile) -> Result<Next, SshError> {
-        let shown = file.path().display().to_string();
+    async fn try_file(&mut self, file: &KeyFile) -> Result<NextStep, SshError> {
+        let rendered = file.path().display().to_string();
         let passphrases = &self.settings.passphrases;
         let mut state = file.read(passphrases).await;
-        if let State::Locked(public) = &state {
-            if let Some(next) = self.probe(&shown, public).await? {
+        if let KeyState::Locked(public) = &state {
+            if let Some(next) = self.probe(&rendered, public).await? {
                 return Ok(next);
             }
-            // The host would take it, so it is worth asking for the passphrase.
+            // The host accepts the key, so asking for the passphrase is worthwhile.
             state = file.unlock(passphrases).await;
         }
         match state {
-            State::Ready(key) => self.try_key(&shown, key).await,
-            State::Unusable(reason) => {
-                self.tried.push(format!("{shown}: {reason}"));
-                Ok(Next::GoOn)
+            KeyState::Ready(key) => self.try_key(&rendered, key).await,
+            KeyState::Unusable(reason) => {
+                self.tried.push(format!("{rendered}: {reason}"));
+                Ok(NextStep::Continue)
             }
-            State::Unread | State::Locked(_) => Ok(Next::GoOn),
+            KeyState::Unread | KeyState::Locked(_) => Ok(NextStep::Continue),
         }
     }
 
-    async fn try_key(&mut self, shown: &str, key: Arc<PrivateKey>) -> Result<Next, SshError> {
+    async fn try_key(
+        &mut self,
+        rendered: &str,
+        key: Arc<PrivateKey>,
+    ) -> Result<NextStep, SshError> {
         let public = key.public_key().clone();
         if self.offered.contains(&public.public_key_bytes()) {
-            return Ok(Next::GoOn);
+            return Ok(NextStep::Continue);
         }
         let hash = self.rsa_hash(&public).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
         let key = PrivateKeyWithHashAlg::new(key, hash);
-        let asked = self.handle.authenticate_publickey(user, key);
-        match tokio::time::timeout(limit, asked).await {
-            Ok(Ok(result)) => self.judge(named(shown, &public), &public, result),
+        let requested = self.handle.authenticate_publickey(user, key);
+        match tokio::time::timeout(limit, requested).await {
+            Ok(Ok(result)) => self.next_after_response(named(rendered, &public), &public, result),
             Ok(Err(error)) => Err(self.broken(&error.into())),
             Err(_) => Err(self.silent()),
         }
     }
 
-    /// Asks whether the host would take a key; `None` if it would.
-    async fn probe(&mut self, shown: &str, key: &PublicKey) -> Result<Option<Next>, SshError> {
+    /// Asks whether the host accepts a key; `None` if it does.
+    async fn probe(
+        &mut self,
+        rendered: &str,
+        key: &PublicKey,
+    ) -> Result<Option<NextStep>, SshError> {
         if self.offered.contains(&key.public_key_bytes()) {
-            return Ok(Some(Next::GoOn));
+            return Ok(Some(NextStep::Continue));
         }
         let hash = self.rsa_hash(key).await?;
         let (user, limit) = (self.target.user.clone(), self.settings.login_within);
         let mut probe = Probe;
-        let asked = self.handle.authenticate_publickey_with(user, key.clone(), hash, &mut probe);
-        let outcome = match tokio::time::timeout(limit, asked).await {
+        let requested =
+            self.handle.authenticate_publickey_with(user, key.clone(), hash, &mut probe);
+        let outcome = match tokio::time::timeout(limit, requested).await {
             Ok(outcome) => outcome,
             Err(_) => return Err(self.silent()),
         };
         match outcome {
-            Err(Wanted) => Ok(None),
-            Ok(result) => self.judge(named(shown, key), key, result).map(Some),
+            Err(AcceptedKey) => Ok(None),
+            Ok(result) => self.next_after_response(named(rendered, key), key, result).map(Some),
         }
     }
 
-    /// What to do after the host's answer to a key.
-    fn judge(
+    /// The next action after the host's response to a key.
+    fn next_after_response(
         &mut self,
         name: String,
         key: &PublicKey,
         result: AuthResult,
-    ) -> Result<Next, SshError> {
+    ) -> Result<NextStep, SshError> {
         let AuthResult::Failure { remaining_methods, partial_success } = result else {
-            return Ok(Next::In);
+            return Ok(NextStep::LoggedIn);
         };
         self.offered.insert(key.public_key_bytes());
         if self.handle.is_closed() {
             let ended = self.ending.reason().unwrap_or_else(|| "the host hung up".to_owned());
             self.tried.push(format!("{name}: {ended}"));
-            return Ok(Next::GiveUp);
+            return Ok(NextStep::GiveUp);
         }
         if partial_success {
             self.tried.push(format!("{name}: taken, but the host wants more than a key"));
-            return Ok(Next::GiveUp);
+            return Ok(NextStep::GiveUp);
         }
         self.tried.push(format!("{name}: refused"));
         match remaining_methods.contains(&MethodKind::PublicKey) {
-            true => Ok(Next::GoOn),
-            false => Ok(Next::GiveUp),
+            true => Ok(NextStep::Continue),
+            false => Ok(NextStep::GiveUp),
         }
     }
 
-    /// The hash to sign with, which only RSA leaves open.
+    /// The signature hash, which is a choice for RSA only.
     async fn rsa_hash(&self, key: &PublicKey) -> Result<Option<HashAlg>, SshError> {
         if !key.algorithm().is_rsa() {
             return Ok(None);
@@ -271,7 +280,7 @@ impl Login<'_> {
     }
 
     fn broken(&self, error: &super::handler::ClientError) -> SshError {
-        let reason = self.ending.reason().unwrap_or_else(|| told(error));
+        let reason = self.ending.reason().unwrap_or_else(|| protocol_message(error));
         SshError::unreachable(self.target, format!("the login broke off: {reason}"))
     }
 }

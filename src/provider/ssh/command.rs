@@ -1,4 +1,4 @@
-//! A command for a host, and what came of it.
+//! A command for a host, and its result.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,29 +11,28 @@ use crate::provider::printable;
 use crate::provider::remote::quote;
 use crate::provider::secret::Secret;
 
-/// How long a command may take unless it says otherwise.
-const WITHIN: Duration = Duration::from_secs(60);
-/// How many bytes a command may print unless it says otherwise.
-const OUTPUT_LIMIT: usize = 1024 * 1024;
-/// The longest line that a command is started by. It must fit one packet of the
-/// protocol, and Linux takes no argument above 128 KiB.
-const MAX_LINE: usize = 30_000;
-/// How much of a failed command's error output is shown.
-const SHOWN: usize = 2000;
-/// How much longer than for us a command runs on the host when nobody can tell
-/// it to end: sshd passes no signals on where root has logged in, nor to what sudo
-/// runs, and a broken connection passes nothing on.
-const OVERTIME: Duration = Duration::from_secs(2);
-/// Programs print what we read in English, and those of root are found.
+/// The default timeout of a command.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The default limit of a command's output in bytes.
+const DEFAULT_OUTPUT_LIMIT: usize = 1024 * 1024;
+/// The maximum length of a command line in bytes. It must fit into one packet of the protocol, and
+/// Linux limits an argument to 128 KiB.
+const MAX_LINE_BYTES: usize = 30_000;
+/// The length of a failed command's error output that is shown.
+const MAX_SHOWN_ERROR: usize = 2000;
+/// How much longer than the client's timeout a command may run on the host if it cannot be
+/// signalled: sshd does not forward signals for logins of root and to sudo's commands, and a broken
+/// connection forwards none.
+const HOST_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
+/// Makes programs print English, and puts root's programs on the path.
 const ENVIRONMENT: &str =
     "env LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command for a host.
 ///
-/// Nothing secret belongs into a program's arguments, which every user of the
-/// host can read, nor into a script that comes with a standard input: such a
-/// script is an argument too. A script without one goes over the standard input
-/// itself and may hold anything.
+/// Secrets must not be in a program's arguments, which every user of the host can read, nor in a
+/// script with a standard input: such a script is an argument, too. A script without one is sent
+/// over the standard input and may contain secrets.
 #[derive(Clone)]
 pub struct RemoteCommand {
     label: String,
@@ -53,24 +52,24 @@ enum Body {
 /// A command as it is sent.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::provider) struct Prepared {
-    /// What the login shell is asked to run.
+    /// The line for the login shell.
     pub(in crate::provider) line: String,
-    /// What it reads.
+    /// The standard input.
     pub(in crate::provider) stdin: Bytes,
 }
 
-/// A command cannot be put into words.
+/// Why a command cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// An argument holds a NUL byte, which no argument can.
+    /// An argument contains a NUL byte, which arguments cannot.
     #[error("a NUL byte cannot be passed to a command")]
     HoldsNul,
     /// There is no program.
     #[error("the command is empty")]
     Empty,
-    /// The line is too long to be passed on.
+    /// The line is too long.
     #[error(
-        "its arguments have {length} bytes, and at most {MAX_LINE} can be passed; pass the \
+        "its arguments have {length} bytes, and at most {MAX_LINE_BYTES} can be passed; pass the \
          larger part by standard input"
     )]
     TooLong {
@@ -80,15 +79,15 @@ pub enum CommandError {
 }
 
 impl RemoteCommand {
-    /// A script for a POSIX shell. The label says in a few words what it does.
+    /// A script for a POSIX shell, with a short description as label.
     ///
-    /// Without a standard input of its own the script is read from there, and
-    /// run only once it has arrived whole; its commands read nothing then.
+    /// Without a standard input the script is sent over it, and runs only after it has arrived
+    /// completely; its commands then read nothing.
     pub fn script(label: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(label.into(), Body::Script(text.into()))
     }
 
-    /// A program and its arguments, passed on as they are.
+    /// A program and its arguments, passed on unchanged.
     pub fn program<Argument: Into<String>>(
         label: impl Into<String>,
         arguments: impl IntoIterator<Item = Argument>,
@@ -98,51 +97,51 @@ impl RemoteCommand {
     }
 
     fn new(label: String, body: Body) -> Self {
-        let output_limit = OUTPUT_LIMIT;
-        Self { label, body, stdin: None, as_root: false, within: WITHIN, output_limit }
+        let output_limit = DEFAULT_OUTPUT_LIMIT;
+        Self { label, body, stdin: None, as_root: false, within: DEFAULT_TIMEOUT, output_limit }
     }
 
-    /// Gives it something to read.
+    /// Sets the standard input.
     #[must_use]
     pub fn stdin(mut self, content: impl Into<Bytes>) -> Self {
         self.stdin = Some(content.into());
         self
     }
 
-    /// Gives it a secret to read.
+    /// Sets a secret as standard input.
     #[must_use]
     pub fn stdin_secret(self, secret: &Secret) -> Self {
         self.stdin(secret.expose().as_bytes().to_vec())
     }
 
-    /// Runs it as root: by `sudo -n` where the login user is another.
+    /// Runs it as root: with `sudo -n` if the login user is not root.
     #[must_use]
     pub fn as_root(mut self) -> Self {
         self.as_root = true;
         self
     }
 
-    /// Ends it after this time, counted from its start. The default is a minute.
+    /// Sets the timeout, counted from the start. The default is a minute.
     #[must_use]
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
-    /// Breaks it off when it prints more bytes than this, on standard output and
-    /// error together. The default is 1 MiB.
+    /// Sets the output limit in bytes, for standard output and error together. The command is
+    /// aborted if it prints more. The default is 1 MiB.
     #[must_use]
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.output_limit = bytes;
         self
     }
 
-    /// What it does, in a few words.
+    /// The short description.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// How long it may take.
+    /// The timeout.
     pub fn time_limit(&self) -> Duration {
         self.within
     }
@@ -151,21 +150,21 @@ impl RemoteCommand {
         self.output_limit
     }
 
-    /// The command as the user's login shell gets it.
+    /// The command line for the user's login shell.
     pub(in crate::provider) fn prepare(&self, user: &str) -> Result<Prepared, CommandError> {
         let mut line = String::new();
         if self.as_root && user != "root" {
             line.push_str("sudo -n -- ");
         }
         line.push_str(ENVIRONMENT);
-        let seconds = (self.within + OVERTIME).as_secs();
+        let seconds = (self.within + HOST_TIMEOUT_MARGIN).as_secs();
         line.push_str(&format!(" timeout -k 5 {seconds}"));
         let mut stdin = self.stdin.clone().unwrap_or_default();
         match (&self.body, &self.stdin) {
             (Body::Script(text), None) => {
                 line.push_str(" sh -s");
-                // In braces a shell runs nothing before it has read the last
-                // line, so half a script is a syntax error and no half a change.
+                // In braces a shell runs nothing before it has read the last line, so a truncated
+                // script is a syntax error instead of a partial change.
                 stdin = Bytes::from(format!("{{ :\n{text}\n}} </dev/null\n"));
             }
             (Body::Script(text), Some(_)) => {
@@ -183,13 +182,13 @@ impl RemoteCommand {
             }
         }
         match line.len() {
-            length if length > MAX_LINE => Err(CommandError::TooLong { length }),
+            length if length > MAX_LINE_BYTES => Err(CommandError::TooLong { length }),
             _ => Ok(Prepared { line, stdin }),
         }
     }
 }
 
-/// Adds one word to a shell's line, whatever it holds.
+/// Appends one quoted word to a shell's line.
 fn push_word(line: &mut String, word: &str) -> Result<(), CommandError> {
     if word.contains('\0') {
         return Err(CommandError::HoldsNul);
@@ -214,9 +213,9 @@ impl fmt::Debug for RemoteCommand {
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself, with this status.
+    /// It exited with this status.
     Code(u32),
-    /// By a signal, as in `TERM`.
+    /// It was killed by this signal, such as `TERM`.
     Signal(String),
 }
 
@@ -229,24 +228,24 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What a command printed, and how it ended.
+/// A command's output and exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteOutput {
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
-    /// How it ended.
+    /// The exit.
     pub exit: Exit,
 }
 
 impl RemoteOutput {
-    /// Whether the command ended with status 0.
+    /// Whether the exit status is 0.
     pub fn succeeded(&self) -> bool {
         self.exit == Exit::Code(0)
     }
 
-    /// Standard output as text; bytes that are no text become `U+FFFD`.
+    /// Standard output as text. Invalid UTF-8 becomes `U+FFFD`.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
@@ -270,9 +269,9 @@ impl RemoteOutput {
     }
 }
 
-/// The last lines of what was printed.
+/// The last lines of the output.
 fn tail(printed: &[u8]) -> String {
-    let start = printed.len().saturating_sub(SHOWN);
+    let start = printed.len().saturating_sub(MAX_SHOWN_ERROR);
     let text = String::from_utf8_lossy(printed.get(start..).unwrap_or_default());
     printable::text(text.trim())
 }
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_not_root_uses_sudo() {
+    fn only_users_other_than_root_use_sudo() {
         let command = RemoteCommand::program("look", ["id", "-u"]);
         assert!(line(&command, "ubuntu").ends_with("/bin timeout -k 5 62 'id' '-u'"));
         assert!(line(&command, "ubuntu").starts_with("env LC_ALL=C"));
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_an_argument_only_beside_an_input_of_its_own() {
+    fn a_script_is_an_argument_only_with_a_standard_input() {
         let script = RemoteCommand::script("write", "cat > 'a b'");
         let alone = script.prepare("root").unwrap();
         assert!(alone.line.ends_with(" sh -s"));
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_passed_on_is_refused() {
+    fn invalid_commands_are_refused() {
         let nul = RemoteCommand::program("nul", ["echo", "a\0b"]);
         assert_eq!(nul.prepare("root").err(), Some(CommandError::HoldsNul));
         let none = RemoteCommand::program("none", Vec::<String>::new());
@@ -317,17 +316,17 @@ mod tests {
     }
 
     #[test]
-    fn a_command_does_not_show_what_it_is_given() {
+    fn a_command_does_not_print_its_input() {
         let command = RemoteCommand::script("join", "token=marked-script")
             .stdin_secret(&Secret::new("marked-input"));
-        let shown = format!("{command:?}");
-        assert!(shown.contains("join") && !shown.contains("marked"), "{shown}");
+        let rendered = format!("{command:?}");
+        assert!(rendered.contains("join") && !rendered.contains("marked"), "{rendered}");
     }
 
     #[test]
-    fn the_end_of_what_was_printed_is_kept() {
+    fn the_end_of_the_output_is_kept() {
         let printed = format!("{}the end\u{1b}[2J\n", "x\n".repeat(5000));
         assert!(tail(printed.as_bytes()).ends_with("x\nthe end\\u{1b}[2J"));
-        assert!(tail(printed.as_bytes()).len() <= SHOWN + "\\u{1b}".len());
+        assert!(tail(printed.as_bytes()).len() <= MAX_SHOWN_ERROR + "\\u{1b}".len());
     }
 }

@@ -15,37 +15,36 @@ use tokio::time::Instant;
 use super::authenticate::Login;
 use super::dial::dial;
 use super::error::SshError;
-use super::handler::{Client, ClientError, Ending, told};
-use super::host_keys::Judge;
+use super::handler::{Client, ClientError, DisconnectReason, protocol_message};
+use super::host_keys::HostKeyVerifier;
 use super::identity::KeyFile;
 use super::settings::SshSettings;
 use crate::provider::host::HostTarget;
 
-/// Signs of life that may stay without an answer.
-const SILENT_KEEPALIVES: usize = 3;
-/// Messages of a channel that may wait to be read. Above it the connection
-/// stands still; and since the connection to a worker is a channel of the one to
-/// its router, each could then wait for the other for ever.
-const WAITING_MESSAGES: usize = 16 * 1024;
-/// How long a connection may be silent before it ends by itself. It is for those
-/// that hang before the login, when no sign of life is asked for and nobody may
-/// be waiting any more; somebody may be typing a passphrase.
-const ABANDONED: Duration = Duration::from_secs(150);
-/// How long it may take to say goodbye.
-const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
-/// What a host may send before it is told that it was read, in bytes.
-const WINDOW: u32 = 1024 * 1024;
+/// The number of keepalives that may stay unanswered.
+const MAX_UNANSWERED_KEEPALIVES: usize = 3;
+/// The number of unread messages in a channel. Above it the connection blocks. Because the
+/// connection to a worker is a channel of its router's connection, a lower limit could cause a
+/// deadlock of the two.
+const CHANNEL_BUFFER_MESSAGES: usize = 16 * 1024;
+/// How long a connection may be silent before it is closed. This covers hosts that hang before the
+/// login, when there are no keepalives. It allows time for typing a passphrase.
+const INACTIVITY_TIMEOUT: Duration = Duration::from_secs(150);
+/// The timeout of a disconnect.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The window size in bytes: how much a host may send before it waits for an acknowledgement.
+const WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// A connection that is logged in.
+/// An authenticated connection.
 pub(super) struct Connection {
     handle: Handle<Client>,
-    ending: Ending,
-    /// One permit for each command that may run at once.
+    ending: DisconnectReason,
+    /// One permit for each command that may run concurrently.
     sessions: Arc<Semaphore>,
     width: AtomicUsize,
     used: Mutex<Instant>,
     broken: AtomicBool,
-    /// What this connection runs through lives as long as it does.
+    /// The connection that this one is tunnelled through. It must live as long.
     jump: Option<Arc<Connection>>,
 }
 
@@ -57,17 +56,17 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects and logs in, through another host where there is one.
+    /// Connects and logs in, through a jump host if there is one.
     pub(super) async fn open(
         target: &HostTarget,
         settings: &SshSettings,
         key_files: &[KeyFile],
         jump: Option<Arc<Self>>,
     ) -> Result<Self, SshError> {
-        let judge = Judge::of(target, &settings.known_hosts).await?;
-        let config = Arc::new(config(settings, &judge)?);
-        let ending = Ending::default();
-        let client = Client { judge, ending: ending.clone() };
+        let verifier = HostKeyVerifier::of(target, &settings.known_hosts).await?;
+        let config = Arc::new(config(settings, &verifier)?);
+        let ending = DisconnectReason::default();
+        let client = Client { verifier, ending: ending.clone() };
         let made = async {
             match &jump {
                 None => handshake(target, config, dial(target, settings).await?, client).await,
@@ -106,26 +105,29 @@ impl Connection {
         })
     }
 
-    /// A stream to the next host of the way.
+    /// Opens a stream to the next host.
     async fn forward(&self, target: &HostTarget) -> Result<ChannelStream<Msg>, SshError> {
         self.touch();
         let address = target.address.to_string();
-        let asked =
+        let requested =
             self.handle.channel_open_direct_tcpip(address, target.port.into(), "127.0.0.1", 0);
-        match asked.await {
+        match requested.await {
             Ok(channel) => Ok(channel.into_stream()),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
-                let told = match reason {
+                let protocol_message = match reason {
                     russh::ChannelOpenFailure::ConnectFailed => "does not reach it".to_owned(),
                     russh::ChannelOpenFailure::AdministrativelyProhibited => {
                         "does not forward to it (AllowTcpForwarding)".to_owned()
                     }
                     other => format!("does not forward to it: {other:?}"),
                 };
-                Err(SshError::unreachable(target, format!("the host on the way {told}")))
+                Err(SshError::unreachable(
+                    target,
+                    format!("the host on the way {protocol_message}"),
+                ))
             }
             Err(error) => {
-                self.give_up();
+                self.mark_dead();
                 let reason = format!("the connection to the host on the way broke: {error}");
                 Err(SshError::unreachable(target, reason))
             }
@@ -137,31 +139,31 @@ impl Connection {
         !self.handle.is_closed() && !self.broken.load(Ordering::Acquire)
     }
 
-    /// Takes the connection for dead, whatever the network says.
-    pub(super) fn give_up(&self) {
+    /// Marks the connection as dead.
+    pub(super) fn mark_dead(&self) {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// Whether it runs through the connection to another host.
-    pub(super) fn is_behind_another(&self) -> bool {
+    /// Whether it is tunnelled through another connection.
+    pub(super) fn is_tunnelled(&self) -> bool {
         self.jump.is_some()
     }
 
-    /// Tells the host that this is the end; one that no longer listens is left.
-    pub(super) async fn hang_up(&self) {
-        self.give_up();
-        let told = self.handle.disconnect(Disconnect::ByApplication, "", "");
-        if let Ok(Err(error)) = tokio::time::timeout(HANG_UP_WITHIN, told).await {
+    /// Disconnects. An unresponsive host is abandoned after a timeout.
+    pub(super) async fn disconnect(&self) {
+        self.mark_dead();
+        let protocol_message = self.handle.disconnect(Disconnect::ByApplication, "", "");
+        if let Ok(Err(error)) = tokio::time::timeout(DISCONNECT_TIMEOUT, protocol_message).await {
             tracing::debug!(%error, "the host had hung up already");
         }
     }
 
-    /// Notes that it is in use.
+    /// Records that it is in use.
     pub(super) fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// When it was used last.
+    /// The time of its last use.
     pub(super) fn last_used(&self) -> Instant {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,19 +173,22 @@ impl Connection {
         self.ending.reason().unwrap_or_else(|| "it hung up".to_owned())
     }
 
-    /// The protocol's side of it.
+    /// The protocol handle.
     pub(super) fn handle(&self) -> &Handle<Client> {
         &self.handle
     }
 
-    /// Waits until one more command may run.
+    /// Waits for a permit to run one more command.
     pub(super) async fn session(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sessions).acquire_owned().await.ok()
     }
 
-    /// Runs fewer commands at once from now on, since the host took no more.
-    /// Gives back the permit if it was the last one.
-    pub(super) fn narrow(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+    /// Lowers the number of concurrent commands, because the host refused one. Returns the permit
+    /// if it was the last one.
+    pub(super) fn lower_session_limit(
+        &self,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<OwnedSemaphorePermit> {
         let narrowed = self.width.fetch_update(Ordering::AcqRel, Ordering::Acquire, |width| {
             (width > 1).then(|| width - 1)
         });
@@ -197,14 +202,14 @@ impl Connection {
     }
 }
 
-fn config(settings: &SshSettings, judge: &Judge) -> Result<Config, SshError> {
+fn config(settings: &SshSettings, verifier: &HostKeyVerifier) -> Result<Config, SshError> {
     Ok(Config {
-        preferred: Preferred { key: judge.algorithms()?.into(), ..Preferred::DEFAULT },
-        window_size: WINDOW,
-        channel_buffer_size: WAITING_MESSAGES,
+        preferred: Preferred { key: verifier.algorithms()?.into(), ..Preferred::DEFAULT },
+        window_size: WINDOW_BYTES,
+        channel_buffer_size: CHANNEL_BUFFER_MESSAGES,
         keepalive_interval: Some(settings.keepalive),
-        keepalive_max: SILENT_KEEPALIVES,
-        inactivity_timeout: Some(ABANDONED.max(settings.keepalive.saturating_mul(2))),
+        keepalive_max: MAX_UNANSWERED_KEEPALIVES,
+        inactivity_timeout: Some(INACTIVITY_TIMEOUT.max(settings.keepalive.saturating_mul(2))),
         ..Config::default()
     })
 }
@@ -217,6 +222,6 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<Handle<Client>, SshError> {
     client::connect_stream(config, stream, client).await.map_err(|error| match error {
         ClientError::HostKey(error) => SshError::HostKey(error),
-        error @ ClientError::Protocol(_) => SshError::unreachable(target, told(&error)),
+        error @ ClientError::Protocol(_) => SshError::unreachable(target, protocol_message(&error)),
     })
 }

@@ -261,9 +261,9 @@ mod tests {
     fn a_router_that_is_away_makes_its_workers_unreachable() {
         let source = Box::new(unreachable("dc1-router"));
         let error = SshError::Jump { hostname: "dc1-worker-1".to_owned(), source };
-        let shown = HostError::from(error).to_string();
-        assert!(shown.starts_with("cannot reach dc1-worker-1"), "{shown}");
-        assert!(shown.contains("cannot reach dc1-router at 100.64.0.7 port 22"), "{shown}");
+        let rendered = HostError::from(error).to_string();
+        assert!(rendered.starts_with("cannot reach dc1-worker-1"), "{rendered}");
+        assert!(rendered.contains("cannot reach dc1-router at 100.64.0.7 port 22"), "{rendered}");
     }
 
     #[test]
@@ -279,9 +279,9 @@ mod tests {
         assert!(
             matches!(&error, HostError::HostKeyChanged { hostname, .. } if hostname == "dc1-router")
         );
-        let shown = error.to_string();
+        let rendered = error.to_string();
         for part in ["SHA256:new", "SHA256:old", "known_hosts line 3"] {
-            assert!(shown.contains(part), "{shown}");
+            assert!(rendered.contains(part), "{rendered}");
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
             printed: "sudo: a password is required".to_owned(),
         };
         assert!(Failure::from(&error).remedy.contains("NOPASSWD"));
-        let shown = HostError::from(error).to_string();
-        assert!(shown.contains("exit status 1: sudo: a password is required"), "{shown}");
+        let rendered = HostError::from(error).to_string();
+        assert!(rendered.contains("exit status 1: sudo: a password is required"), "{rendered}");
     }
 }

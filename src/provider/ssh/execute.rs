@@ -1,4 +1,4 @@
-//! One command on a connection.
+//! Executes one command on a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use crate::provider::printable;
 /// The code of standard error among a channel's streams.
 const STANDARD_ERROR: u32 = 1;
 
-/// A command did not run to its end.
+/// Why a command did not complete.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// The connection was dead before the host heard of the command.
+pub(super) enum ExecuteError {
+    /// The connection was dead before the host received the command.
     NotSent(SshError),
-    /// The host may have begun.
+    /// The host may have started the command.
     Other(SshError),
 }
 
-/// Runs a command on a connection.
+/// Executes a command on a connection.
 pub(super) async fn execute(
     connection: &Arc<Connection>,
     hostname: &str,
     command: &RemoteCommand,
     prepared: Prepared,
     open_within: Duration,
-) -> Result<RemoteOutput, Trouble> {
+) -> Result<RemoteOutput, ExecuteError> {
     let (channel, permit) = open(connection, hostname, command, open_within).await?;
     let (reader, writer) = channel.split();
-    let mut running = Running { writer: Some(writer), permit: Some(permit) };
+    let mut running = TerminateOnDrop { writer: Some(writer), permit: Some(permit) };
     let limit = command.time_limit();
-    let run = Run { connection, hostname, command };
+    let run = RunningCommand { connection, hostname, command };
     let ran = tokio::time::timeout(limit, run.follow(reader, running.writer.as_ref(), prepared));
     let outcome = ran.await.unwrap_or_else(|_| {
         let (hostname, doing) = (hostname.to_owned(), command.label().to_owned());
@@ -48,26 +48,26 @@ pub(super) async fn execute(
             running.is_over();
             Ok(output)
         }
-        Err(error) => Err(Trouble::Other(error)),
+        Err(error) => Err(ExecuteError::Other(error)),
     }
 }
 
-/// Opens a channel for a command, as soon as one may be open.
+/// Opens a channel for a command, as soon as the host's limit allows.
 async fn open(
     connection: &Arc<Connection>,
     hostname: &str,
     command: &RemoteCommand,
     within: Duration,
-) -> Result<(Channel<Msg>, OwnedSemaphorePermit), Trouble> {
+) -> Result<(Channel<Msg>, OwnedSemaphorePermit), ExecuteError> {
     loop {
-        let dead = |reason: String| Trouble::NotSent(SshError::lost(hostname, reason));
+        let dead = |reason: String| ExecuteError::NotSent(SshError::lost(hostname, reason));
         let Some(permit) = connection.session().await else {
             return Err(dead(connection.ending()));
         };
         connection.touch();
         let (sender, receiver) = oneshot::channel();
-        // By itself, so that a channel that nobody waits for is closed again
-        // once it is open, and is not left to the host.
+        // In a separate task, so that a channel is closed again if the caller is cancelled while it
+        // is being opened.
         let opener = Arc::clone(connection);
         tokio::spawn(async move {
             let opened = opener.handle().channel_open_session().await;
@@ -79,7 +79,7 @@ async fn open(
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Err(dead(connection.ending())),
             Err(_) => {
-                connection.give_up();
+                connection.mark_dead();
                 let seconds = within.as_secs_f32();
                 return Err(dead(format!("it did not answer within {seconds} s")));
             }
@@ -87,9 +87,9 @@ async fn open(
         match opened {
             Ok(channel) => return Ok((channel, permit)),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
-                // Fewer may be allowed than we thought; wait for one to end.
-                if connection.narrow(permit).is_some() {
-                    return Err(Trouble::Other(SshError::NotRun {
+                // The host allows fewer sessions than configured; wait for one to end.
+                if connection.lower_session_limit(permit).is_some() {
+                    return Err(ExecuteError::Other(SshError::NotRun {
                         hostname: hostname.to_owned(),
                         doing: command.label().to_owned(),
                         reason: format!("it opens no session: {reason:?}"),
@@ -102,14 +102,14 @@ async fn open(
 }
 
 /// A command that the host is running.
-struct Run<'a> {
+struct RunningCommand<'a> {
     connection: &'a Connection,
     hostname: &'a str,
     command: &'a RemoteCommand,
 }
 
-impl Run<'_> {
-    /// Starts it, feeds it and gathers what it prints, until its channel closes.
+impl RunningCommand<'_> {
+    /// Starts the command, sends its input and collects its output, until its channel closes.
     async fn follow(
         &self,
         mut reader: ChannelReadHalf,
@@ -118,8 +118,7 @@ impl Run<'_> {
     ) -> Result<RemoteOutput, SshError> {
         let Some(writer) = writer else { return Err(self.lost()) };
         writer.exec(true, prepared.line).await.map_err(|_| self.lost())?;
-        // A command may end without having read everything, so that nobody must
-        // wait for the end of sending.
+        // A command may end without reading all of its input, so the end of sending is not awaited.
         let sending = async {
             if writer.data_bytes(prepared.stdin).await.is_ok() {
                 let _ = writer.eof().await;
@@ -127,7 +126,7 @@ impl Run<'_> {
         };
         tokio::pin!(sending);
         let mut sent = false;
-        let mut gathered = Gathered::default();
+        let mut gathered = CollectedOutput::default();
         loop {
             let message = tokio::select! {
                 message = reader.wait() => message,
@@ -142,12 +141,12 @@ impl Run<'_> {
                 Some(message) => self.take(message, &mut gathered)?,
             }
         }
-        let Gathered { stdout, stderr, exit } = gathered;
-        // Without a status nobody knows whether it ran to its end.
+        let CollectedOutput { stdout, stderr, exit } = gathered;
+        // Without an exit status it is unknown whether the command completed.
         exit.map(|exit| RemoteOutput { stdout, stderr, exit }).ok_or_else(|| self.lost())
     }
 
-    fn take(&self, message: ChannelMsg, gathered: &mut Gathered) -> Result<(), SshError> {
+    fn take(&self, message: ChannelMsg, gathered: &mut CollectedOutput) -> Result<(), SshError> {
         match message {
             ChannelMsg::Data { data } => gathered.stdout.extend_from_slice(&data),
             ChannelMsg::ExtendedData { data, ext: STANDARD_ERROR } => {
@@ -186,9 +185,9 @@ impl Run<'_> {
     }
 }
 
-/// What a command has printed so far, and how it ended.
+/// The output and exit so far.
 #[derive(Default)]
-struct Gathered {
+struct CollectedOutput {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     exit: Option<Exit>,
@@ -201,26 +200,26 @@ fn name_of(signal: Sig) -> String {
     }
 }
 
-/// Ends the command on the host when nobody waits for it any more.
-struct Running {
+/// Ends the command on the host when the caller is cancelled.
+struct TerminateOnDrop {
     writer: Option<ChannelWriteHalf<Msg>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Running {
-    /// It has ended by itself.
+impl TerminateOnDrop {
+    /// The command ended by itself.
     fn is_over(&mut self) {
         self.writer = None;
     }
 }
 
-impl Drop for Running {
+impl Drop for TerminateOnDrop {
     fn drop(&mut self) {
         let (Some(writer), Some(permit)) = (self.writer.take(), self.permit.take()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            // sshd passes the signal on to the command's process group. A host
-            // that does not do that at least takes its input and output away.
+            // sshd forwards the signal to the command's process group. If a host does not, closing
+            // the channel at least closes the command's input and output.
             let _ = writer.signal(Sig::TERM).await;
             let _ = writer.close().await;
             drop(permit);

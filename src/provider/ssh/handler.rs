@@ -1,36 +1,36 @@
-//! What a host may ask of us: nothing but to look at its key.
+//! Handles requests of a host. Only its key is examined, everything else is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 
-use super::host_keys::{HostKeyError, Judge};
+use super::host_keys::{HostKeyError, HostKeyVerifier};
 use crate::provider::printable;
 
-/// Why a connection ended, for those who were still using it.
+/// Why a connection ended, for its remaining users.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ending(Arc<Mutex<Option<String>>>);
+pub(super) struct DisconnectReason(Arc<Mutex<Option<String>>>);
 
-impl Ending {
+impl DisconnectReason {
     fn note(&self, reason: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
-    /// The reason, as far as there is one.
+    /// The reason, if it is known.
     pub(super) fn reason(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Our side of a connection.
+/// The client side of a connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) judge: Judge,
-    pub(super) ending: Ending,
+    pub(super) verifier: HostKeyVerifier,
+    pub(super) ending: DisconnectReason,
 }
 
-/// A connection did not come about.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     #[error(transparent)]
@@ -46,9 +46,9 @@ impl Handler for Client {
         &mut self,
         key: &PublicKeyOrCertificate,
     ) -> Result<bool, ClientError> {
-        // Certificates are not asked for, so a host that sends one is refused.
+        // The client does not offer host certificates, so a host that sends one is refused.
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
-        self.judge.check(key).await?;
+        self.verifier.check(key).await?;
         Ok(true)
     }
 
@@ -57,29 +57,29 @@ impl Handler for Client {
         reason: DisconnectReason<ClientError>,
     ) -> Result<(), ClientError> {
         self.ending.note(match reason {
-            DisconnectReason::ReceivedDisconnect(told) => {
-                format!("the host says: {}", printable::line(&told.message))
+            DisconnectReason::ReceivedDisconnect(protocol_message) => {
+                format!("the host says: {}", printable::line(&protocol_message.message))
             }
-            DisconnectReason::Error(error) => told(&error),
+            DisconnectReason::Error(error) => protocol_message(&error),
         });
         Ok(())
     }
 }
 
-/// An error of the protocol in words that fit a sentence.
-pub(super) fn told(error: &ClientError) -> String {
+/// The message of a protocol error, as a clause.
+pub(super) fn protocol_message(error: &ClientError) -> String {
     match error {
         ClientError::Protocol(russh::Error::KeepaliveTimeout) => "it no longer answers".to_owned(),
         ClientError::Protocol(russh::Error::HUP | russh::Error::Disconnect) => {
             "it hung up".to_owned()
         }
-        ClientError::Protocol(russh::Error::IO(error)) => of_io(error),
+        ClientError::Protocol(russh::Error::IO(error)) => io_message(error),
         other => other.to_string(),
     }
 }
 
-/// An error of the network in words that fit a sentence.
-pub(super) fn of_io(error: &std::io::Error) -> String {
+/// The message of a network error, as a clause.
+pub(super) fn io_message(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),

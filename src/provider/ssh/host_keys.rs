@@ -1,15 +1,14 @@
-//! Whether a host's key is one to trust.
+//! Decides whether a host's key is trusted.
 //!
-//! A pin in the topology decides alone. Without one the known_hosts files do.
-//! The host is looked up by its hostname, as OpenSSH does with `HostKeyAlias`,
-//! and `[hostname]:port` where the port is not 22; what these lines hold
-//! decides. A line for the address is taken too, so that whoever has logged in
-//! there by hand is not asked again; where the address is reached directly, a
-//! line of it with another key refuses. (Behind a router the same private
-//! address is another machine in every network, so there it refuses nothing.)
+//! A pin in the topology decides alone. Without one the known_hosts files do. The host is looked up
+//! by its host name, as OpenSSH does with `HostKeyAlias`, and as `[hostname]:port` if the port is
+//! not 22; these lines decide. A line for the address is accepted too, so that users who have
+//! logged in there manually are not asked again. If the address is reached directly, a line for it
+//! with another key refuses the host. (Behind a router the same private address belongs to another
+//! machine in every network, so there it refuses nothing.)
 //!
-//! A host that is known by a key of one kind and shows one of another kind has
-//! changed too: we ask for the known kinds first, so it has lost that key.
+//! A host that is known by a key of one kind and presents one of another kind has changed too: the
+//! client requests the known kinds first, so the host has lost that key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,103 +24,103 @@ use crate::provider::host::HostTarget;
 use crate::provider::host_error::changed_key_remedy;
 use crate::resource::settings::HostKeyPolicy;
 
-mod remembering;
+mod recording;
 
-/// The files that hold host keys.
+/// The files that contain host keys.
 #[derive(Debug, Clone)]
 pub struct KnownHostFiles {
-    /// The user's; keys that are accepted are noted here.
+    /// The user's file, to which accepted keys are added.
     pub user: PathBuf,
-    /// The machine's; only read.
+    /// The system's files, which are only read.
     pub machine: Vec<PathBuf>,
-    /// One change of the user's file at a time.
+    /// Serialises changes of the user's file.
     writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl KnownHostFiles {
-    /// These files; none of them needs to be there.
+    /// Creates the set of files. None of them needs to exist.
     pub fn new(user: PathBuf, machine: Vec<PathBuf>) -> Self {
         Self { user, machine, writing: Arc::default() }
     }
 }
 
-/// A host's key is not one to trust.
+/// Why a host's key is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostKeyError {
-    /// It is another one than before.
+    /// The key differs from the known one.
     #[error(
         "the host key of {hostname} has changed: it shows {presented}, and {place} has {expected}"
     )]
     Changed {
-        /// The host.
+        /// The host name.
         hostname: String,
-        /// The kind and fingerprint of the key that it shows.
+        /// The kind and fingerprint of the presented key.
         presented: String,
-        /// The kind and fingerprint of the key that is known.
+        /// The kind and fingerprint of the known key.
         expected: String,
-        /// Where that one is written.
+        /// The file and line of the known key.
         place: String,
     },
-    /// Nobody knows it, and it may not be accepted on first use.
+    /// The key is unknown and may not be accepted on first use.
     #[error(
         "the host key of {hostname} is not known: it shows {presented}, and {looked_in} has no key \
          of it"
     )]
     Unknown {
-        /// The host.
+        /// The host name.
         hostname: String,
-        /// The kind and fingerprint of the key that it shows.
+        /// The kind and fingerprint of the presented key.
         presented: String,
         /// The files that were read.
         looked_in: String,
     },
-    /// It was revoked.
+    /// The key is revoked.
     #[error("the host key of {hostname} is revoked: {place} has {presented}")]
     Revoked {
-        /// The host.
+        /// The host name.
         hostname: String,
-        /// The kind and fingerprint of the key that it shows.
+        /// The kind and fingerprint of the presented key.
         presented: String,
-        /// Where that is written.
+        /// The file and line of the revocation.
         place: String,
     },
-    /// Only a key that this build cannot check is known.
+    /// The only known key is of a kind that this build does not support.
     #[error(
         "the host key of {hostname} cannot be checked: {place} has a key of kind {kind}, which \
          this build cannot verify"
     )]
     Unsupported {
-        /// The host.
+        /// The host name.
         hostname: String,
         /// The kind of the known key.
         kind: String,
-        /// Where it is written.
+        /// The file and line of the known key.
         place: String,
     },
-    /// The pin in the topology is no key.
+    /// The pin in the topology is not a valid key.
     #[error("the pinned host key of {hostname} is no key: `{pin}`")]
     MalformedPin {
-        /// The host.
+        /// The host name.
         hostname: String,
-        /// What is written.
+        /// The pin.
         pin: String,
     },
-    /// A file of keys cannot be read, or the new key cannot be written to it.
+    /// A key file cannot be read or written.
     #[error("the host key of {hostname} cannot be {doing} {}: {reason}", path.display())]
     File {
-        /// The host.
+        /// The host name.
         hostname: String,
         /// `looked up in` or `noted in`.
         doing: &'static str,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
 }
 
 impl HostKeyError {
-    /// The host.
+    /// The host name.
     pub fn hostname(&self) -> &str {
         match self {
             Self::Changed { hostname, .. }
@@ -133,7 +132,7 @@ impl HostKeyError {
         }
     }
 
-    /// What the user can do about it.
+    /// The suggested remedy.
     pub fn remedy(&self) -> String {
         match self {
             Self::Changed { hostname, place, .. } => changed_key_remedy(hostname, place),
@@ -160,8 +159,8 @@ impl HostKeyError {
     }
 }
 
-/// A key as people compare it: its kind and SHA256 fingerprint.
-pub(super) fn shown(kind: &str, blob: &[u8]) -> String {
+/// A key's kind and SHA256 fingerprint.
+pub(super) fn rendered(kind: &str, blob: &[u8]) -> String {
     format!("{kind} {}", fingerprint(blob))
 }
 
@@ -174,7 +173,7 @@ fn kind_of(key: &PublicKey) -> String {
     key.algorithm().as_str().to_owned()
 }
 
-/// What the topology pins.
+/// The key that the topology pins.
 #[derive(Debug, Clone)]
 enum Pin {
     Fingerprint(String),
@@ -198,21 +197,21 @@ impl Pin {
         }
     }
 
-    fn shown(&self) -> String {
+    fn rendered(&self) -> String {
         match self {
             Self::Fingerprint(text) => text.clone(),
-            Self::Key { kind, blob } => shown(kind, blob),
+            Self::Key { kind, blob } => rendered(kind, blob),
         }
     }
 }
 
-/// What is known of one host's keys, to judge the one that it shows.
+/// The known keys of one host, to verify the presented one.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
+pub(super) struct HostKeyVerifier {
     hostname: String,
     /// The names whose lines decide.
     names: Vec<String>,
-    /// A name whose lines only allow.
+    /// A name whose lines only accept and never refuse.
     also: Option<String>,
     pin: Option<Pin>,
     policy: HostKeyPolicy,
@@ -220,21 +219,21 @@ pub(super) struct Judge {
     keys: Keys,
 }
 
-/// The keys that the files hold for a host.
+/// The keys of a host in the files.
 #[derive(Debug, Clone, Default)]
 struct Keys {
     deciding: Vec<KnownKey>,
     allowing: Vec<KnownKey>,
 }
 
-/// What the files say about a key.
-enum Finding {
+/// The status of a key in the files.
+enum KeyStatus {
     Known,
     Unknown,
 }
 
-impl Judge {
-    /// Reads what is known of a host.
+impl HostKeyVerifier {
+    /// Reads the known keys of a host.
     pub(super) async fn of(
         target: &HostTarget,
         files: &KnownHostFiles,
@@ -257,9 +256,10 @@ impl Judge {
             })?),
         };
         let (policy, files) = (target.host_keys, files.clone());
-        let mut judge = Self { hostname, names, also, pin, policy, files, keys: Keys::default() };
-        judge.keys = judge.read().await?;
-        Ok(judge)
+        let mut verifier =
+            Self { hostname, names, also, pin, policy, files, keys: Keys::default() };
+        verifier.keys = verifier.read().await?;
+        Ok(verifier)
     }
 
     async fn read(&self) -> Result<Keys, HostKeyError> {
@@ -285,7 +285,7 @@ impl Judge {
         HostKeyError::File { hostname: self.hostname.clone(), doing, path: path.to_owned(), reason }
     }
 
-    /// The kinds of keys to ask the host for, those that are known first.
+    /// The kinds of keys to request from the host, known ones first.
     pub(super) fn algorithms(&self) -> Result<Vec<Algorithm>, HostKeyError> {
         let known: Vec<(&str, String)> = match &self.pin {
             Some(Pin::Key { kind, .. }) => vec![(kind.as_str(), "the topology".to_owned())],
@@ -312,30 +312,30 @@ impl Judge {
         }
     }
 
-    /// Whether the key that the host shows is one to trust; where that is
-    /// allowed, a first one is noted and taken.
+    /// Whether the presented key is trusted. If the policy allows it, a first key is accepted and
+    /// added to the user's file.
     pub(super) async fn check(&self, presented: &PublicKey) -> Result<(), HostKeyError> {
         match self.compare(&self.keys, presented)? {
-            Finding::Known => Ok(()),
-            Finding::Unknown if self.policy == HostKeyPolicy::AcceptNew => {
-                self.remember(presented).await
+            KeyStatus::Known => Ok(()),
+            KeyStatus::Unknown if self.policy == HostKeyPolicy::AcceptNew => {
+                self.record(presented).await
             }
-            Finding::Unknown => {
+            KeyStatus::Unknown => {
                 let files = std::iter::once(&self.files.user).chain(&self.files.machine);
                 let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
                 Err(HostKeyError::Unknown {
                     hostname: self.hostname.clone(),
-                    presented: shown(&kind_of(presented), &presented.public_key_bytes()),
+                    presented: rendered(&kind_of(presented), &presented.public_key_bytes()),
                     looked_in: files.join(" or "),
                 })
             }
         }
     }
 
-    fn compare(&self, keys: &Keys, presented: &PublicKey) -> Result<Finding, HostKeyError> {
+    fn compare(&self, keys: &Keys, presented: &PublicKey) -> Result<KeyStatus, HostKeyError> {
         let blob = presented.public_key_bytes();
         let hostname = self.hostname.clone();
-        let presented = shown(&kind_of(presented), &blob);
+        let presented = rendered(&kind_of(presented), &blob);
         let all = || keys.deciding.iter().chain(&keys.allowing);
         if let Some(key) = all().find(|key| key.revoked && key.blob == blob) {
             return Err(HostKeyError::Revoked {
@@ -348,21 +348,21 @@ impl Judge {
             |expected, place| Err(HostKeyError::Changed { hostname, presented, expected, place });
         if let Some(pin) = &self.pin {
             return match pin.is(&blob) {
-                true => Ok(Finding::Known),
-                false => changed(pin.shown(), "the topology".to_owned()),
+                true => Ok(KeyStatus::Known),
+                false => changed(pin.rendered(), "the topology".to_owned()),
             };
         }
         if all().any(|key| !key.revoked && key.blob == blob) {
-            return Ok(Finding::Known);
+            return Ok(KeyStatus::Known);
         }
         match keys.deciding.iter().find(|key| !key.revoked) {
-            Some(key) => changed(shown(&key.kind, &key.blob), key.place.to_string()),
-            None => Ok(Finding::Unknown),
+            Some(key) => changed(rendered(&key.kind, &key.blob), key.place.to_string()),
+            None => Ok(KeyStatus::Unknown),
         }
     }
 }
 
-/// The kinds of host keys that this build can check, most wanted first.
+/// The kinds of host keys that this build supports, in order of preference.
 fn supported() -> Vec<Algorithm> {
     let mut algorithms = vec![
         Algorithm::Ed25519,
@@ -371,7 +371,7 @@ fn supported() -> Vec<Algorithm> {
         Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
     ];
     if cfg!(feature = "ssh-rsa") {
-        // Signatures with SHA-1 are not asked for.
+        // Signatures with SHA-1 are not offered.
         algorithms.push(Algorithm::Rsa { hash: Some(HashAlg::Sha512) });
         algorithms.push(Algorithm::Rsa { hash: Some(HashAlg::Sha256) });
     }

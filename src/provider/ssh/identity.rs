@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::settings::PassphraseSource;
 
-/// Why an RSA key is of no use here.
+/// Why an RSA key cannot be used.
 const NO_RSA: &str = "it is an RSA key, which this build cannot use; make an ed25519 key \
                       (`ssh-keygen -t ed25519`), load it into an agent, or use a build with the \
                       feature `ssh-rsa`";
@@ -17,122 +17,123 @@ const NO_RSA: &str = "it is an RSA key, which this build cannot use; make an ed2
 #[derive(Debug)]
 pub(super) struct KeyFile {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<KeyState>,
 }
 
-/// What is known of a key file.
+/// The state of a key file.
 #[derive(Debug, Clone)]
-pub(super) enum State {
-    /// Nothing yet.
+pub(super) enum KeyState {
+    /// It was not read yet.
     Unread,
     /// It is ready for use.
     Ready(Arc<PrivateKey>),
-    /// A passphrase is needed; the public half is known already.
+    /// It needs a passphrase. The public key is known.
     Locked(Box<PublicKey>),
-    /// It cannot be used.
+    /// It cannot be used, for this reason.
     Unusable(String),
 }
 
 impl KeyFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, state: Mutex::new(State::Unread) }
+        Self { path, state: Mutex::new(KeyState::Unread) }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The public half, from the file beside it or the key file itself.
+    /// The public key, from the `.pub` file or the key file itself.
     pub(super) async fn public(
         &self,
         passphrases: &Arc<dyn PassphraseSource>,
     ) -> Option<PublicKey> {
         match self.read(passphrases).await {
-            State::Ready(key) => Some(key.public_key().clone()),
-            State::Locked(key) => Some(*key),
-            State::Unread | State::Unusable(_) => beside(&self.path),
+            KeyState::Ready(key) => Some(key.public_key().clone()),
+            KeyState::Locked(key) => Some(*key),
+            KeyState::Unread | KeyState::Unusable(_) => beside(&self.path),
         }
     }
 
-    /// Reads the file, without unlocking it where that can be put off.
-    pub(super) async fn read(&self, passphrases: &Arc<dyn PassphraseSource>) -> State {
+    /// Reads the file, and unlocks it only if the public key is needed for that.
+    pub(super) async fn read(&self, passphrases: &Arc<dyn PassphraseSource>) -> KeyState {
         let mut state = self.state.lock().await;
-        if matches!(*state, State::Unread) {
+        if matches!(*state, KeyState::Unread) {
             let (path, passphrases) = (self.path.clone(), Arc::clone(passphrases));
-            *state = off_the_loop(move || read(&path, passphrases.as_ref())).await;
+            *state = run_blocking(move || read(&path, passphrases.as_ref())).await;
         }
         state.clone()
     }
 
-    /// Unlocks the file, or says why it stays locked. Of several who want that,
-    /// one asks for the passphrase and all get the outcome.
-    pub(super) async fn unlock(&self, passphrases: &Arc<dyn PassphraseSource>) -> State {
+    /// Unlocks the file, or returns why it stays locked. Of several concurrent callers one asks for
+    /// the passphrase, and all get the result.
+    pub(super) async fn unlock(&self, passphrases: &Arc<dyn PassphraseSource>) -> KeyState {
         let mut state = self.state.lock().await;
-        if matches!(*state, State::Locked(_)) {
+        if matches!(*state, KeyState::Locked(_)) {
             let (path, passphrases) = (self.path.clone(), Arc::clone(passphrases));
-            *state = off_the_loop(move || unlock(&path, passphrases.as_ref())).await;
+            *state = run_blocking(move || unlock(&path, passphrases.as_ref())).await;
         }
         state.clone()
     }
 }
 
-/// Unlocking a key takes a processor a while, and asking takes people longer.
-async fn off_the_loop(work: impl FnOnce() -> State + Send + 'static) -> State {
+/// Key derivation takes a while, and asking for a passphrase even longer, so both run on a blocking
+/// thread.
+async fn run_blocking(work: impl FnOnce() -> KeyState + Send + 'static) -> KeyState {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| State::Unusable(format!("reading it broke off: {error}")))
+    done.unwrap_or_else(|error| KeyState::Unusable(format!("reading it broke off: {error}")))
 }
 
-fn read(path: &Path, passphrases: &dyn PassphraseSource) -> State {
+fn read(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return State::Unusable(format!("it cannot be read: {error}")),
+        Err(error) => return KeyState::Unusable(format!("it cannot be read: {error}")),
     };
     if let Ok(key) = PrivateKey::from_openssh(&text)
         && key.is_encrypted()
     {
         return match fit(key.public_key()) {
-            Ok(()) => State::Locked(Box::new(key.public_key().clone())),
-            Err(reason) => State::Unusable(reason),
+            Ok(()) => KeyState::Locked(Box::new(key.public_key().clone())),
+            Err(reason) => KeyState::Unusable(reason),
         };
     }
     match decode_secret_key(&text, None) {
         Ok(key) => ready(key),
-        // Older forms hide the public half too.
+        // Older formats encrypt the public key, too.
         Err(error) if text.contains("ENCRYPTED") => match beside(path) {
-            Some(public) => State::Locked(Box::new(public)),
+            Some(public) => KeyState::Locked(Box::new(public)),
             None => opened(&text, path, passphrases, &error.to_string()),
         },
         Err(error) if text.contains("BEGIN RSA PRIVATE KEY") && !cfg!(feature = "ssh-rsa") => {
             tracing::debug!(%error, "an RSA key is passed over");
-            State::Unusable(NO_RSA.to_owned())
+            KeyState::Unusable(NO_RSA.to_owned())
         }
-        Err(error) => State::Unusable(format!("it holds no key that can be read: {error}")),
+        Err(error) => KeyState::Unusable(format!("it holds no key that can be read: {error}")),
     }
 }
 
-fn unlock(path: &Path, passphrases: &dyn PassphraseSource) -> State {
+fn unlock(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
     match std::fs::read_to_string(path) {
         Ok(text) => opened(&text, path, passphrases, "it is locked"),
-        Err(error) => State::Unusable(format!("it cannot be read: {error}")),
+        Err(error) => KeyState::Unusable(format!("it cannot be read: {error}")),
     }
 }
 
-fn opened(text: &str, path: &Path, passphrases: &dyn PassphraseSource, locked: &str) -> State {
+fn opened(text: &str, path: &Path, passphrases: &dyn PassphraseSource, locked: &str) -> KeyState {
     let Some(passphrase) = passphrases.passphrase(path) else {
         let remedy = "set STARGATE_SSH_KEY_PASSPHRASE, or load the key into an agent (`ssh-add`)";
         tracing::debug!(reason = locked, "no passphrase for a key file");
-        return State::Unusable(format!("it is locked and there is no passphrase; {remedy}"));
+        return KeyState::Unusable(format!("it is locked and there is no passphrase; {remedy}"));
     };
     match decode_secret_key(text, Some(passphrase.expose())) {
         Ok(key) => ready(key),
-        Err(_) => State::Unusable("the passphrase does not unlock it".to_owned()),
+        Err(_) => KeyState::Unusable("the passphrase does not unlock it".to_owned()),
     }
 }
 
-fn ready(key: PrivateKey) -> State {
+fn ready(key: PrivateKey) -> KeyState {
     match fit(key.public_key()) {
-        Ok(()) => State::Ready(Arc::new(key)),
-        Err(reason) => State::Unusable(reason),
+        Ok(()) => KeyState::Ready(Arc::new(key)),
+        Err(reason) => KeyState::Unusable(reason),
     }
 }
 
@@ -143,7 +144,7 @@ fn fit(key: &PublicKey) -> Result<(), String> {
     }
 }
 
-/// `id_ed25519.pub` beside `id_ed25519`.
+/// Reads `id_ed25519.pub` next to `id_ed25519`.
 fn beside(path: &Path) -> Option<PublicKey> {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
@@ -159,7 +160,7 @@ mod tests {
     use crate::provider::secret::Secret;
     use crate::provider::ssh::settings::FixedPassphrase;
 
-    /// Makes a key by `ssh-keygen`; `None` where there is none on the machine.
+    /// Creates a key with `ssh-keygen`; `None` if it is not installed.
     fn key(folder: &Path, options: &[&str]) -> Option<KeyFile> {
         let path = folder.join("key");
         let status =
@@ -187,11 +188,11 @@ mod tests {
                 return println!("skipped: there is no ssh-keygen");
             };
             let state = file.read(&none()).await;
-            assert!(matches!(state, State::Ready(_)), "{kind} {form:?}: {state:?}");
+            assert!(matches!(state, KeyState::Ready(_)), "{kind} {form:?}: {state:?}");
         }
     }
 
-    /// Counts how often it is asked.
+    /// Counts how often a passphrase is requested.
     #[derive(Debug)]
     struct Counting(AtomicUsize, &'static str);
 
@@ -212,11 +213,13 @@ mod tests {
             };
             let source = Arc::new(Counting(AtomicUsize::new(0), "marked"));
             let passphrases: Arc<dyn PassphraseSource> = source.clone();
-            let State::Locked(public) = file.read(&passphrases).await else { panic!("not locked") };
+            let KeyState::Locked(public) = file.read(&passphrases).await else {
+                panic!("not locked")
+            };
             assert_eq!(source.0.load(Ordering::SeqCst), 0);
             let states = futures::future::join_all((0..4).map(|_| file.unlock(&passphrases))).await;
             for state in states {
-                let State::Ready(ready) = state else { panic!("{form:?}: {state:?}") };
+                let KeyState::Ready(ready) = state else { panic!("{form:?}: {state:?}") };
                 assert_eq!(ready.public_key().key_data(), public.key_data());
             }
             assert_eq!(source.0.load(Ordering::SeqCst), 1);
@@ -224,20 +227,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_used_says_why() {
+    async fn unusable_keys_have_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let Some(file) = key(folder.path(), &["-t", "ed25519", "-N", "marked", "-a", "1"]) else {
             return println!("skipped: there is no ssh-keygen");
         };
         file.read(&none()).await;
-        let State::Unusable(reason) = file.unlock(&none()).await else { panic!() };
+        let KeyState::Unusable(reason) = file.unlock(&none()).await else { panic!() };
         assert!(reason.contains("STARGATE_SSH_KEY_PASSPHRASE"), "{reason}");
         let wrong: Arc<dyn PassphraseSource> = Arc::new(Counting(AtomicUsize::new(0), "wrong"));
         let again = KeyFile::new(file.path().to_owned());
         again.read(&wrong).await;
-        let State::Unusable(reason) = again.unlock(&wrong).await else { panic!() };
+        let KeyState::Unusable(reason) = again.unlock(&wrong).await else { panic!() };
         assert!(reason.contains("does not unlock") && !reason.contains("wrong"), "{reason}");
-        let State::Unusable(reason) = KeyFile::new("/nowhere/key".into()).read(&none()).await
+        let KeyState::Unusable(reason) = KeyFile::new("/nowhere/key".into()).read(&none()).await
         else {
             panic!()
         };
@@ -246,7 +249,7 @@ mod tests {
 
     #[cfg(not(feature = "ssh-rsa"))]
     #[tokio::test]
-    async fn an_rsa_key_says_what_to_do_instead() {
+    async fn an_rsa_key_has_a_remedy() {
         for options in [&["-N", ""][..], &["-N", "", "-m", "PEM"], &["-N", "marked", "-a", "1"]] {
             let folder = tempfile::tempdir().unwrap();
             let options = [&["-t", "rsa", "-b", "2048"][..], options].concat();
@@ -254,7 +257,7 @@ mod tests {
                 return println!("skipped: there is no ssh-keygen");
             };
             let state = file.read(&none()).await;
-            let State::Unusable(reason) = state else { panic!("{options:?}: {state:?}") };
+            let KeyState::Unusable(reason) = state else { panic!("{options:?}: {state:?}") };
             assert!(reason.contains("ssh-keygen -t ed25519"), "{reason}");
         }
     }

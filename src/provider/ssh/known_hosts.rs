@@ -1,4 +1,4 @@
-//! The files in which OpenSSH notes host keys, as sshd(8) describes them.
+//! Parses OpenSSH's known_hosts files, as described in sshd(8).
 
 use std::path::{Path, PathBuf};
 
@@ -6,40 +6,39 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-/// A key that a file holds for a host.
+/// A host's key in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownKey {
     /// The kind, as in `ssh-ed25519`.
     pub kind: String,
-    /// The public key in SSH's binary form.
+    /// The public key in SSH's binary format.
     pub blob: Vec<u8>,
-    /// Whether it must never be accepted.
+    /// Whether it is revoked.
     pub revoked: bool,
-    /// Where it is written.
-    pub place: Place,
+    /// The file and line.
+    pub place: FileLine,
 }
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct FileLine {
     /// The file.
     pub path: PathBuf,
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for FileLine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} line {}", self.path.display(), self.line)
     }
 }
 
-/// The keys that a file's text holds for a name, which is a host's name, an
-/// address, or `[name]:port` where the port is not 22.
+/// The keys in a file for a name, which is a host name, an address, or `[name]:port` if the port is
+/// not 22.
 ///
-/// Comments and lines that make no sense are passed over, as OpenSSH does. So
-/// are certificate authorities, which are not supported: a host is known by its
-/// own key.
+/// Comments and invalid lines are skipped, as OpenSSH does. Certificate authorities are not
+/// supported and are skipped, too: a host is known by its own key.
 pub fn keys_for(text: &str, path: &Path, name: &str) -> Vec<KnownKey> {
     let lines = text.lines().zip(1..);
     lines.filter_map(|(line, number)| key_of_line(line, path, number, name)).collect()
@@ -53,7 +52,7 @@ fn key_of_line(line: &str, path: &Path, number: usize, name: &str) -> Option<Kno
     if !matches(hosts, name) {
         return None;
     }
-    let place = Place { path: path.to_owned(), line: number };
+    let place = FileLine { path: path.to_owned(), line: number };
     match marker {
         None | Some("@revoked") => {}
         Some("@cert-authority") => {
@@ -69,38 +68,38 @@ fn key_of_line(line: &str, path: &Path, number: usize, name: &str) -> Option<Kno
     Some(KnownKey { kind: kind.to_owned(), blob, revoked: marker.is_some(), place })
 }
 
-/// Whether a line's list of hosts holds the name, by patterns or by its hash.
+/// Whether a line's list of hosts contains the name, by pattern or by hash.
 fn matches(hosts: &str, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     if let Some(hashed) = hosts.strip_prefix("|1|") {
-        return is_hash_of(hashed, &name).unwrap_or(false);
+        return matches_hash(hashed, &name).unwrap_or(false);
     }
     let mut found = false;
     for pattern in hosts.split(',') {
         match pattern.strip_prefix('!') {
-            // A name that is taken out stays out, whatever else the line holds.
-            Some(pattern) if fits(pattern, &name) => return false,
+            // A negated pattern excludes the name, regardless of the other patterns.
+            Some(pattern) if matches_pattern(pattern, &name) => return false,
             Some(_) => {}
-            None => found |= fits(pattern, &name),
+            None => found |= matches_pattern(pattern, &name),
         }
     }
     found
 }
 
 /// `SALT|HASH`, both in base64: the HMAC-SHA1 of the name.
-fn is_hash_of(hashed: &str, name: &str) -> Option<bool> {
+fn matches_hash(hashed: &str, name: &str) -> Option<bool> {
     let (salt, hash) = hashed.split_once('|')?;
     let (salt, hash) = (STANDARD.decode(salt).ok()?, STANDARD.decode(hash).ok()?);
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
     Some(hmac::verify(&key, name.as_bytes(), &hash).is_ok())
 }
 
-/// Whether a pattern with `*` and `?` fits a name in lower case.
-fn fits(pattern: &str, name: &str) -> bool {
+/// Whether a pattern with `*` and `?` matches a lower-case name.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
     let pattern = pattern.to_ascii_lowercase();
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut seen) = (0, 0);
-    // Where the last star stands, and how much of the name it has taken.
+    // The position of the last star, and how much of the name it has matched.
     let mut star = None;
     while let Some(&letter) = name.get(seen) {
         match pattern.get(at) {
@@ -123,7 +122,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     pattern.iter().skip(at).all(|&rest| rest == b'*')
 }
 
-/// How a host on a port is written: the port only where it is not 22.
+/// The form of a host with a port: the port is included only if it is not 22.
 pub fn name_with_port(name: &str, port: u16) -> String {
     match port {
         22 => name.to_owned(),
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn markers_comments_and_nonsense_are_told_apart() {
+    fn markers_comments_and_invalid_lines_are_distinguished() {
         let text = format!(
             "# comment\n\n@cert-authority * ssh-ed25519 {KEY}\n@revoked * ssh-ed25519 {KEY}\n\
              a ssh-ed25519\na ssh-ed25519 not-base64!\n  a\tssh-ed25519 {KEY}\r\n@other a ssh-ed25519 {KEY}\n"
@@ -200,21 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn only_another_port_is_written() {
+    fn the_port_is_written_unless_it_is_22() {
         assert_eq!(name_with_port("host", 22), "host");
         assert_eq!(name_with_port("host", 2222), "[host]:2222");
     }
 
     proptest! {
         #[test]
-        fn no_text_brings_it_down(text in "[ -~\n|@!*?\u{e4}]{0,200}", name in "[a-c.*?]{0,8}") {
+        fn no_text_causes_a_panic(text in "[ -~\n|@!*?\u{e4}]{0,200}", name in "[a-c.*?]{0,8}") {
             let _ = keys_for(&text, Path::new("file"), &name);
         }
 
         #[test]
-        fn stars_stand_for_anything(start in "[a-b]{0,3}", end in "[a-b]{0,3}", middle in "[a-b]{0,6}") {
+        fn stars_match_anything(start in "[a-b]{0,3}", end in "[a-b]{0,3}", middle in "[a-b]{0,6}") {
             let (pattern, name) = (format!("{start}*{end}"), format!("{start}{middle}{end}"));
-            prop_assert!(fits(&pattern, &name));
+            prop_assert!(matches_pattern(&pattern, &name));
         }
     }
 }

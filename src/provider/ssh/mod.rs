@@ -1,14 +1,12 @@
-//! Commands on hosts, over SSH.
+//! Runs commands on hosts over SSH.
 //!
-//! [`Shell`] is the whole of it for whoever works on hosts: a target, a command,
-//! its output. [`SshShell`] is the real one. It keeps one connection a host and
-//! runs commands side by side on it, goes to a worker through its datacenter's
-//! router, logs in with an agent's keys or key files, and talks to no host whose
-//! key it does not know.
+//! [`Shell`] is the interface: a target, a command, its output. [`SshShell`] implements it. It
+//! keeps one connection per host and runs commands concurrently on it, reaches a worker through its
+//! datacenter's router, logs in with an agent's keys or key files, and refuses hosts whose key is
+//! not trusted.
 //!
-//! Host keys are looked up under the host's *name* (what OpenSSH calls a
-//! `HostKeyAlias`), since private addresses are the same in many networks; see
-//! [`host_keys`].
+//! Host keys are looked up by the host's *name* (OpenSSH's `HostKeyAlias`), because private
+//! addresses are the same in many networks; see [`host_keys`].
 
 use std::fmt;
 
@@ -41,25 +39,25 @@ pub use settings::SshSettings;
 /// Runs commands on hosts.
 #[async_trait]
 pub trait Shell: Send + Sync + fmt::Debug {
-    /// Runs a command and waits for its end, whatever its exit status.
+    /// Runs a command and waits for its end, successful or not.
     ///
-    /// Dropping the future ends the command: it is sent SIGTERM, and its input
-    /// and output are closed.
+    /// Dropping the future ends the command: it is sent SIGTERM, and its input and output are
+    /// closed.
     ///
     /// # Errors
     ///
-    /// When the host cannot be reached or trusted, does not let us in, breaks
-    /// off, prints more than the command allows or takes longer. A command that
-    /// ran and failed is no error here; see [`RemoteOutput::checked`].
+    /// The host cannot be reached, is not trusted, refuses the login or disconnects, or the command
+    /// exceeds its output limit or timeout. A non-zero exit status is no error here; see
+    /// [`RemoteOutput::checked`].
     async fn run(
         &self,
         target: &HostTarget,
         command: &RemoteCommand,
     ) -> Result<RemoteOutput, SshError>;
 
-    /// Forgets the connections to a host whose machine is another one now.
+    /// Closes the connections to a host whose machine was replaced.
     fn forget(&self, _hostname: &str) {}
 
-    /// Hangs up everywhere. What still runs on hosts is ended.
+    /// Closes all connections. Commands that still run are ended.
     async fn close(&self) {}
 }

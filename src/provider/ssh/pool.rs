@@ -1,4 +1,4 @@
-//! One connection a host, shared by all who want something of it.
+//! One connection per host, shared by all commands.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use super::Shell;
 use super::command::{RemoteCommand, RemoteOutput};
 use super::connection::Connection;
 use super::error::SshError;
-use super::execute::{Trouble, execute};
+use super::execute::{ExecuteError, execute};
 use super::identity::KeyFile;
 use super::settings::SshSettings;
 use crate::provider::host::HostTarget;
 
-/// A connection, or one that is being made; everybody waits for the same one.
+/// A connection, or a pending one that all callers wait for.
 type Slot = Shared<BoxFuture<'static, Result<Arc<Connection>, SshError>>>;
 
-/// Commands on hosts over SSH; see the module's text. Cheap to clone, and clones
-/// share their connections.
+/// Runs commands on hosts over SSH; see the module's documentation. Clones are cheap and share
+/// their connections.
 #[derive(Debug, Clone)]
 pub struct SshShell {
     pool: Arc<Pool>,
@@ -35,31 +35,31 @@ struct Pool {
     slots: Mutex<HashMap<HostTarget, Slot>>,
 }
 
-/// Why a try to connect failed.
+/// Why a connection attempt failed.
 enum Attempt {
-    /// A kept connection to the host on the way turned out to be dead.
-    DeadJump(SshError),
-    /// For any other reason.
+    /// The existing connection to the jump host turned out to be dead.
+    StaleJump(SshError),
+    /// Another reason.
     Failed(SshError),
 }
 
 impl Attempt {
     fn error(self) -> SshError {
         match self {
-            Self::DeadJump(error) | Self::Failed(error) => error,
+            Self::StaleJump(error) | Self::Failed(error) => error,
         }
     }
 }
 
 impl SshShell {
-    /// A shell with no connection yet.
+    /// A shell without connections.
     pub fn new(settings: SshSettings) -> Self {
         let key_files = settings.key_files.iter().cloned().map(KeyFile::new).collect();
         let slots = Mutex::default();
         Self { pool: Arc::new(Pool { settings, key_files, slots }) }
     }
 
-    /// How many connections are kept.
+    /// The number of connections.
     pub fn connections(&self) -> usize {
         self.pool.locked().values().filter(|slot| is_open(slot)).count()
     }
@@ -74,16 +74,16 @@ impl Pool {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to a host, made if there is none.
+    /// The connection to a host, opened if necessary.
     fn connection(self: &Arc<Self>, target: &HostTarget) -> Slot {
         let idle = self.settings.idle;
         let mut slots = self.locked();
-        slots.retain(|_, slot| is_worth_keeping(slot, idle));
+        slots.retain(|_, slot| is_reusable(slot, idle));
         if let Some(slot) = slots.get(target) {
             return slot.clone();
         }
         let (pool, wanted) = (Arc::clone(self), target.clone());
-        // By itself: whoever asked first may lose interest before the others.
+        // In a separate task: the first caller may be cancelled while others still wait.
         let made = tokio::spawn(async move { pool.make(&wanted).await });
         let hostname = target.hostname.clone();
         let slot: Slot = made
@@ -99,7 +99,7 @@ impl Pool {
     async fn make(self: Arc<Self>, target: &HostTarget) -> Result<Arc<Connection>, SshError> {
         let began = Instant::now();
         let mut made = self.attempt(target).await;
-        if let Err(Attempt::DeadJump(_)) = made {
+        if let Err(Attempt::StaleJump(_)) = made {
             made = self.attempt(target).await;
         }
         let made = made.map_err(Attempt::error);
@@ -113,7 +113,7 @@ impl Pool {
         made.map(Arc::new)
     }
 
-    /// One try to connect, through the host on the way where there is one.
+    /// One connection attempt, through the jump host if there is one.
     async fn attempt(self: &Arc<Self>, target: &HostTarget) -> Result<Connection, Attempt> {
         let Self { settings, key_files, .. } = self.as_ref();
         let Some(jump) = target.jump.as_deref() else {
@@ -127,7 +127,7 @@ impl Pool {
         let made = Connection::open(target, settings, key_files, Some(Arc::clone(&through))).await;
         made.map_err(|error| match through.is_open() {
             true => Attempt::Failed(error),
-            false => Attempt::DeadJump(error),
+            false => Attempt::StaleJump(error),
         })
     }
 
@@ -148,26 +148,28 @@ impl Pool {
             let hostname = target.hostname.as_str();
             match execute(&connection, hostname, command, prepared.clone(), within).await {
                 Ok(output) => return Ok(output),
-                // A kept connection that turns out to be dead is made anew once:
-                // the host has not heard of the command yet.
-                Err(Trouble::NotSent(error)) if again => {
+                // A connection that turns out to be dead is opened again once: the host has not
+                // received the command yet.
+                Err(ExecuteError::NotSent(error)) if again => {
                     tracing::debug!(host = hostname, %error, "connects again");
-                    connection.give_up();
+                    connection.mark_dead();
                     again = false;
                 }
-                Err(Trouble::NotSent(error) | Trouble::Other(error)) => return Err(error),
+                Err(ExecuteError::NotSent(error) | ExecuteError::Other(error)) => {
+                    return Err(error);
+                }
             }
         }
     }
 }
 
-/// Whether a connection is being made, or is open and used now and then. Those
-/// that failed are tried anew by whoever comes next.
-fn is_worth_keeping(slot: &Slot, idle: Duration) -> bool {
+/// Whether a connection is pending, or open and not idle. Failed ones are retried by the next
+/// caller.
+fn is_reusable(slot: &Slot, idle: Duration) -> bool {
     match slot.peek() {
         None => true,
         Some(Ok(connection)) => {
-            // The slot holds one; whoever uses it holds another.
+            // The slot holds one reference; each user holds another.
             let used = Arc::strong_count(connection) > 1 || connection.last_used().elapsed() < idle;
             connection.is_open() && used
         }
@@ -206,10 +208,10 @@ impl Shell for SshShell {
     async fn close(&self) {
         let slots: Vec<Slot> = self.pool.locked().drain().map(|(_, slot)| slot).collect();
         let open = slots.iter().filter_map(|slot| slot.peek()?.as_ref().ok().cloned());
-        // Those that run through another one go first, while there is a way.
-        let (behind, direct): (Vec<_>, Vec<_>) = open.partition(|one| one.is_behind_another());
+        // Tunnelled connections are closed first, while their tunnels are open.
+        let (behind, direct): (Vec<_>, Vec<_>) = open.partition(|one| one.is_tunnelled());
         for connections in [behind, direct] {
-            join_all(connections.iter().map(|connection| connection.hang_up())).await;
+            join_all(connections.iter().map(|connection| connection.disconnect())).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How hosts are reached: keys, files, a proxy, times.
+//! SSH settings: keys, files, proxy, timeouts.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use super::host_keys::KnownHostFiles;
 use super::socks::{NoProxy, SocksProxy};
 use crate::provider::secret::Secret;
 
-/// The key file to log in with; nothing else is tried then.
+/// The environment variable with the only key file to log in with.
 pub const KEY_VARIABLE: &str = "STARGATE_SSH_KEY";
-/// The passphrase of locked key files.
+/// The environment variable with the passphrase of key files.
 pub const PASSPHRASE_VARIABLE: &str = "STARGATE_SSH_KEY_PASSPHRASE";
-/// The proxy for SSH alone, as in `socks5://localhost:1055`, or `none`.
+/// The environment variable with the proxy for SSH, such as `socks5://localhost:1055`, or `none`.
 pub const PROXY_VARIABLE: &str = "STARGATE_SSH_PROXY";
-/// The proxy that all programs use; taken where it is SOCKS5.
+/// The environment variables with the proxy of all programs; used if it is a SOCKS5 proxy.
 const ALL_PROXY: [&str; 2] = ["ALL_PROXY", "all_proxy"];
-/// The key files that OpenSSH tries by itself, of the kinds that are in use.
+/// The key files that OpenSSH tries by default, of the supported kinds.
 const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/// Gives the passphrase of a key file that is locked. It may ask somebody, and
-/// is not called before a host has said that it would take the key.
+/// Provides the passphrases of key files. It may prompt the user, and is called only after a host
+/// has accepted the key.
 pub trait PassphraseSource: Send + Sync + fmt::Debug {
-    /// The passphrase, if there is one to be had.
+    /// The passphrase, if there is one.
     fn passphrase(&self, key_file: &Path) -> Option<Secret>;
 }
 
-/// One passphrase for every key file, or none.
+/// One passphrase for all key files, or none.
 #[derive(Debug, Clone, Default)]
 pub struct FixedPassphrase(pub Option<Secret>);
 
@@ -37,40 +37,38 @@ impl PassphraseSource for FixedPassphrase {
     }
 }
 
-/// How hosts are reached.
+/// SSH settings.
 #[derive(Debug, Clone)]
 pub struct SshSettings {
     /// The socket of an agent.
     pub agent: Option<PathBuf>,
     /// Key files, tried in this order after the agent's keys.
     pub key_files: Vec<PathBuf>,
-    /// Try the key files alone, and of the agent's keys only the same ones.
+    /// Use the key files only, and of the agent's keys only the same ones.
     pub only_key_files: bool,
-    /// Unlocks key files.
+    /// The source of passphrases.
     pub passphrases: Arc<dyn PassphraseSource>,
-    /// The public key that new hosts are given, tried first where the agent has
-    /// it: sshd breaks off after some keys that it does not know.
+    /// The public key that new hosts get, which is tried first if the agent has it: sshd
+    /// disconnects after some unknown keys.
     pub preferred_key: Option<String>,
-    /// Where host keys are looked up and noted.
+    /// The known_hosts files.
     pub known_hosts: KnownHostFiles,
-    /// A proxy before the first host of the way.
+    /// The proxy for connections to the first host.
     pub proxy: Option<SocksProxy>,
-    /// How long a host has to take the connection and agree on keys, and to
-    /// open a channel.
+    /// The timeout for the connection and key exchange, and for opening a channel.
     pub connect_within: Duration,
-    /// How long a host has to answer to each key.
+    /// The timeout for the response to each key.
     pub login_within: Duration,
-    /// How long nothing is heard from a host before it is asked for a sign of
-    /// life. The third that stays without an answer ends the connection.
+    /// The idle time after which a keepalive is sent. The third unanswered one ends the connection.
     pub keepalive: Duration,
-    /// How many commands run at once on a connection; sshd allows 10.
+    /// The number of concurrent commands on a connection; sshd allows 10.
     pub sessions: usize,
-    /// How long a connection is kept that nobody uses.
+    /// How long an unused connection is kept.
     pub idle: Duration,
 }
 
 impl SshSettings {
-    /// The settings with no agent and no key files, known hosts as given.
+    /// Settings without agent and key files.
     pub fn new(known_hosts: KnownHostFiles) -> Self {
         Self {
             agent: None,
@@ -88,12 +86,12 @@ impl SshSettings {
         }
     }
 
-    /// The settings of this user and machine: `SSH_AUTH_SOCK`, the usual key
-    /// files and known_hosts, and the variables named in this module.
+    /// The settings of this user and machine: `SSH_AUTH_SOCK`, the default key files and
+    /// known_hosts, and the environment variables of this module.
     ///
     /// # Errors
     ///
-    /// When the proxy that is named for SSH is none.
+    /// The proxy for SSH is invalid.
     pub fn from_environment(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, NoProxy> {
         let given = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let home = PathBuf::from(given("HOME").unwrap_or_else(|| "/".to_owned()));
@@ -118,7 +116,7 @@ impl SshSettings {
     }
 }
 
-/// The proxy for SSH, else the one for everything if it is of the right kind.
+/// The proxy for SSH, or else the general one if it is a SOCKS5 proxy.
 fn proxy(given: &dyn Fn(&str) -> Option<String>) -> Result<Option<SocksProxy>, NoProxy> {
     match given(PROXY_VARIABLE) {
         Some(none) if none == "none" => return Ok(None),

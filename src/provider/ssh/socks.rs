@@ -1,5 +1,4 @@
-//! A SOCKS5 proxy between us and the hosts (RFC 1928 and 1929), for jobs whose
-//! Tailscale runs in user space.
+//! A SOCKS5 client (RFC 1928 and 1929), for jobs whose Tailscale runs in user space.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ use crate::provider::secret::Secret;
 const VERSION: u8 = 5;
 const NO_AUTHENTICATION: u8 = 0;
 const PASSWORD: u8 = 2;
-const NOTHING_SUITS: u8 = 0xff;
+const NO_ACCEPTABLE_METHOD: u8 = 0xff;
 const CONNECT: u8 = 1;
 const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;
@@ -21,35 +20,35 @@ const IPV6: u8 = 4;
 /// A SOCKS5 proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocksProxy {
-    /// Its name or address.
+    /// The host name or address.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// Who we are to it, if it wants to know.
+    /// User name and password, if it requires them.
     pub login: Option<(String, Secret)>,
 }
 
-/// The address of a proxy makes no sense.
+/// The address of a proxy is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}; write `socks5://host:port`")]
 pub struct NoProxy {
-    /// What is wrong; without the address, which may hold a password.
+    /// The reason, without the address, which may contain a password.
     pub reason: String,
 }
 
-/// The proxy did not make the connection.
+/// Why the proxy did not connect.
 #[derive(Debug, thiserror::Error)]
 pub enum SocksError {
-    /// The connection to it broke.
+    /// The connection to the proxy broke.
     #[error("the proxy broke off: {0}")]
     Io(#[from] std::io::Error),
-    /// It is no SOCKS5 proxy, or it does not keep to the protocol.
+    /// It violates the protocol, or is no SOCKS5 proxy.
     #[error("the proxy does not speak SOCKS5: {0}")]
     Protocol(&'static str),
-    /// It does not take us.
+    /// It refused the login.
     #[error("the proxy does not take our login")]
     Login,
-    /// It could not reach the host.
+    /// It could not connect to the host.
     #[error("the proxy says: {0}")]
     Refused(&'static str),
     /// A name is too long for the protocol.
@@ -58,11 +57,11 @@ pub enum SocksError {
 }
 
 impl SocksProxy {
-    /// Reads `socks5://[user:password@]host[:port]`; `socks5h` is the same.
+    /// Parses `socks5://[user:password@]host[:port]`; `socks5h` is a synonym.
     ///
     /// # Errors
     ///
-    /// When it is no such address.
+    /// The text is not the address of a SOCKS5 proxy.
     pub fn of_text(text: &str) -> Result<Self, NoProxy> {
         let wrong = |reason: String| NoProxy { reason };
         let url = Url::parse(text).map_err(|error| wrong(format!("no address: {error}")))?;
@@ -77,14 +76,14 @@ impl SocksProxy {
         Ok(Self { host, port: url.port().unwrap_or(1080), login })
     }
 
-    /// Asks the proxy, at the other end of the stream, for a connection.
+    /// Requests a connection from the proxy at the other end of the stream.
     pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
         address: &HostAddress,
         port: u16,
     ) -> Result<(), SocksError> {
-        self.greet(stream).await?;
+        self.negotiate(stream).await?;
         let mut request = vec![VERSION, CONNECT, 0];
         match address {
             HostAddress::Ip(address) => {
@@ -92,7 +91,7 @@ impl SocksProxy {
                 request.extend(address.octets());
             }
             HostAddress::Name(name) => {
-                // The proxy looks names up: they may mean something only there.
+                // The proxy resolves names, which may be valid only in its network.
                 request.push(DOMAIN);
                 push_counted(&mut request, name.as_bytes())?;
             }
@@ -104,7 +103,7 @@ impl SocksProxy {
         if reply != 0 {
             return Err(SocksError::Refused(meaning(reply)));
         }
-        // The address that the proxy uses is of no interest, but in the way.
+        // The proxy's own address is not needed but must be read.
         let length = match kind {
             IPV4 => 4,
             IPV6 => 16,
@@ -116,7 +115,7 @@ impl SocksProxy {
         Ok(())
     }
 
-    async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
     ) -> Result<(), SocksError> {
@@ -139,7 +138,7 @@ impl SocksProxy {
                     _ => Err(SocksError::Login),
                 }
             }
-            (NOTHING_SUITS, _) => Err(SocksError::Login),
+            (NO_ACCEPTABLE_METHOD, _) => Err(SocksError::Login),
             _ => Err(SocksError::Protocol("it chose a way to log in that was not offered")),
         }
     }
@@ -187,7 +186,7 @@ fn meaning(reply: u8) -> &'static str {
     }
 }
 
-/// Undoes `%41`.
+/// Decodes percent-encoding, such as `%41`.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -215,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_a_proxy_is_read() {
+    fn the_address_of_a_proxy_is_parsed() {
         let plain = SocksProxy::of_text("socks5://localhost:1055").unwrap();
         assert_eq!((plain.host.as_str(), plain.port, plain.login), ("localhost", 1055, None));
         let full = SocksProxy::of_text("socks5h://us%40er:p%3Ass@[::1]").unwrap();
@@ -228,8 +227,8 @@ mod tests {
         }
     }
 
-    /// Talks to a proxy that says `answers`; gives what it was sent.
-    async fn talk(
+    /// Connects with a proxy that sends `answers`; returns the bytes that it received.
+    async fn connect_with_answers(
         proxy: &SocksProxy,
         address: &HostAddress,
         answers: &[u8],
@@ -244,11 +243,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_passed_on_and_a_login_given() {
+    async fn names_are_resolved_by_the_proxy_and_the_login_is_sent() {
         let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
         let name = HostAddress::of_text("dc1");
         let answers = [5, 2, 1, 0, 5, 0, 0, 3, 2, b'x', b'y', 0, 1];
-        let (outcome, sent) = talk(&proxy, &name, &answers).await;
+        let (outcome, sent) = connect_with_answers(&proxy, &name, &answers).await;
         outcome.unwrap();
         let expected =
             [&[5, 2, 0, 2, 1, 2][..], b"me", &[2], b"pw", &[5, 1, 0, 3, 3], b"dc1", &[0, 22]];
@@ -256,29 +255,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_passed_on_and_a_refusal_told() {
+    async fn addresses_are_sent_and_refusals_reported() {
         let proxy = SocksProxy::of_text("socks5://proxy").unwrap();
         let address = HostAddress::Ip(Ipv4Addr::new(100, 64, 0, 7));
-        let (outcome, sent) = talk(&proxy, &address, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+        let (outcome, sent) =
+            connect_with_answers(&proxy, &address, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
         assert_eq!(sent, [5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 7, 0, 22]);
         assert!(outcome.unwrap_err().to_string().contains("connection refused"));
     }
 
     #[tokio::test]
-    async fn nonsense_is_told_as_such() {
+    async fn protocol_violations_are_reported() {
         let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
         let name = HostAddress::of_text("dc1");
-        for (answers, told) in [
+        for (answers, expected) in [
             (&b"HTTP/1.1 400"[..], "does not speak SOCKS5"),
             (&[5, 0xff], "does not take our login"),
             (&[5, 2, 1, 1], "does not take our login"),
             (&[5, 7], "does not speak SOCKS5"),
             (&[5, 0, 5, 0, 0, 9], "does not speak SOCKS5"),
         ] {
-            let shown = talk(&proxy, &name, answers).await.0.unwrap_err().to_string();
-            assert!(shown.contains(told), "{shown}");
+            let rendered =
+                connect_with_answers(&proxy, &name, answers).await.0.unwrap_err().to_string();
+            assert!(rendered.contains(expected), "{rendered}");
         }
         let long = HostAddress::Name("x".repeat(256));
-        assert!(matches!(talk(&proxy, &long, &[5, 0]).await.0, Err(SocksError::TooLong)));
+        assert!(matches!(
+            connect_with_answers(&proxy, &long, &[5, 0]).await.0,
+            Err(SocksError::TooLong)
+        ));
     }
 }

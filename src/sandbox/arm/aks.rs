@@ -9,13 +9,13 @@ use super::kind::ChildKind;
 use super::{ArmContext, ArmStore, aks_network, aks_pools, json};
 use crate::resource::ArmId;
 
-/// The patch release behind a version that names only a minor.
-const PATCH: &str = "5";
-/// The version of a cluster that asks for none.
+/// The patch release that AKS selects for a version of the form `major.minor`.
+const DEFAULT_PATCH: &str = "5";
+/// The version of a cluster whose request names no version.
 const DEFAULT_VERSION: &str = "1.33";
 
-/// What cannot be changed once a cluster is there.
-const FIXED: [&str; 9] = [
+/// Properties that are immutable after creation.
+const IMMUTABLE_PROPERTIES: [&str; 9] = [
     "dnsPrefix",
     "nodeResourceGroup",
     "networkProfile.networkPlugin",
@@ -27,7 +27,7 @@ const FIXED: [&str; 9] = [
     "apiServerAccessProfile.enablePrivateCluster",
 ];
 
-/// Checks a cluster and adds what the service adds.
+/// Validates a cluster and adds the fields that the service fills in.
 pub(super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -35,7 +35,7 @@ pub(super) fn complete(
 ) -> Result<(), ArmError> {
     refuse_changes(draft, body)?;
     for member in ["identity", "sku"] {
-        json::carry(body, draft.old, &[member]);
+        json::copy_from(body, draft.old, &[member]);
     }
     if let Some(old) = draft.old {
         keep_members(body, old);
@@ -56,12 +56,12 @@ fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
         old.pointer(&pointer(property)),
         body.pointer(&pointer(property)),
     ) {
-        // What was off by being left out may be written down as off.
+        // A feature that was off by omission may be written as explicitly off.
         (None, Some(Value::Bool(false))) => false,
         (old, Some(new)) => !same_text(old, new),
         (_, None) => false,
     };
-    match FIXED.into_iter().find(|property| changed(property)) {
+    match IMMUTABLE_PROPERTIES.into_iter().find(|property| changed(property)) {
         Some(property) => Err(ArmError::property_change(StatusCode::BAD_REQUEST, property)),
         None => Ok(()),
     }
@@ -74,7 +74,7 @@ pub(super) fn same_text(old: Option<&Value>, new: &Value) -> bool {
     }
 }
 
-/// What an update leaves out stays as it is.
+/// Copies members that an update omits from the old body.
 fn keep_members(body: &mut Value, old: &Value) {
     for (name, value) in old.pointer("/properties").and_then(Value::as_object).into_iter().flatten()
     {
@@ -162,12 +162,12 @@ fn add_network_profile(body: &mut Value) {
 
 pub(super) fn full_version(version: &str) -> String {
     match version.split('.').count() {
-        2 => format!("{version}.{PATCH}"),
+        2 => format!("{version}.{DEFAULT_PATCH}"),
         _ => version.to_owned(),
     }
 }
 
-/// Ends the making of a cluster: its node group and network are there now.
+/// Completes the creation of a cluster by adding its node resource group and network.
 pub(super) fn created(store: &mut ArmStore, cluster: &ArmId, guid: &mut dyn FnMut() -> String) {
     let Some(stored) = store.stored(cluster) else { return };
     let (id, body) = (stored.id.clone(), stored.body.clone());
@@ -180,8 +180,8 @@ pub(super) fn created(store: &mut ArmStore, cluster: &ArmId, guid: &mut dyn FnMu
     aks_network::make(store, &id, &body, &group, guid);
 }
 
-/// Whether the nodes of a cluster stand in a network that AKS did not make.
-pub(super) fn brings_network(body: &Value) -> bool {
+/// Whether the node pools use a virtual network that AKS did not create.
+pub(super) fn uses_custom_network(body: &Value) -> bool {
     json::items(body, &ChildKind::AgentPool.pointer())
         .iter()
         .any(|pool| json::text(pool, "/vnetSubnetID").is_some())
@@ -193,7 +193,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::resource::ArmId;
-    use crate::sandbox::arm::testing::{Driver, GROUP, cluster, id};
+    use crate::sandbox::arm::test_client::{GROUP, TestClient, cluster, id};
 
     fn body(pod_cidr: &str, pools: Value) -> Value {
         json!({"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {
@@ -209,73 +209,73 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_brings_its_group_when_it_is_made() {
-        let mut driver = Driver::new();
+    fn creating_a_cluster_creates_its_node_resource_group() {
+        let mut client = TestClient::new();
         let path = cluster("k");
         let node_group = "/subscriptions/s/resourceGroups/MC_g_k_westeurope";
-        let made = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let made = client.put(&path, body("10.240.0.0/16", json!([pool("p")])));
         assert_eq!((made.status.as_u16(), made.state()), (201, "Creating"));
         assert_eq!(made.body["type"], "Microsoft.ContainerService/ManagedClusters");
         assert!(made.body["id"].as_str().unwrap().contains("/resourcegroups/"));
-        assert_eq!(driver.get(node_group).status, 404);
+        assert_eq!(client.get(node_group).status, 404);
         let url = made.header("azure-asyncoperation").unwrap().to_owned();
-        let polled = driver.get(&url).body;
+        let polled = client.get(&url).body;
         assert_eq!(polled["status"], "InProgress");
         assert!(!url.contains(polled["name"].as_str().unwrap()));
-        assert_eq!(driver.follow(&made).body["status"], "Succeeded");
-        let group = driver.get(node_group).body;
+        assert_eq!(client.follow(&made).body["status"], "Succeeded");
+        let group = client.get(node_group).body;
         assert_eq!(ArmId::new(group["managedBy"].as_str().unwrap()), id(&path));
         let listed =
-            driver.get(&format!("{node_group}/providers/Microsoft.Network/virtualNetworks"));
+            client.get(&format!("{node_group}/providers/Microsoft.Network/virtualNetworks"));
         let subnet = &listed.body["value"][0]["properties"]["subnets"][0];
         assert_eq!(subnet["properties"]["addressPrefix"], "10.224.0.0/16");
-        let shown = driver.get(&path).body;
-        assert_eq!(shown["properties"]["currentKubernetesVersion"], "1.33.5");
-        assert_eq!(shown["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
-        driver.destroy(&path);
-        assert_eq!(driver.get(node_group).status, 404);
-        assert_eq!(driver.get(GROUP).status, 200);
+        let rendered = client.get(&path).body;
+        assert_eq!(rendered["properties"]["currentKubernetesVersion"], "1.33.5");
+        assert_eq!(rendered["properties"]["agentPoolProfiles"][0]["maxPods"], 250);
+        client.destroy(&path);
+        assert_eq!(client.get(node_group).status, 404);
+        assert_eq!(client.get(GROUP).status, 200);
     }
 
     #[test]
     fn pools_have_their_own_url() {
-        let mut driver = Driver::new();
+        let mut client = TestClient::new();
         let path = cluster("k");
-        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        client.make(&path, body("10.240.0.0/16", json!([pool("p")])));
         let more = body("10.240.0.0/16", json!([pool("p"), pool("q")]));
-        assert_eq!(driver.put(&path, more).refusal(), (400, "BadRequest"));
+        assert_eq!(client.put(&path, more).refusal(), (400, "BadRequest"));
         let own = json!({"properties": {"count": 3, "vmSize": "Standard_D2s_v5", "mode": "User"}});
-        let made = driver.put(&format!("{path}/agentPools/q"), own.clone());
+        let made = client.put(&format!("{path}/agentPools/q"), own.clone());
         assert_eq!(made.status, 201);
         assert_eq!(made.body["properties"]["count"], 3);
-        let busy = driver.put(&format!("{path}/agentPools/r"), own);
+        let busy = client.put(&format!("{path}/agentPools/r"), own);
         assert_eq!(busy.refusal(), (409, "OperationNotAllowed"));
-        driver.follow(&made);
-        driver.destroy(&format!("{path}/agentPools/q"));
-        let last = driver.delete(&format!("{path}/agentPools/p"));
+        client.follow(&made);
+        client.destroy(&format!("{path}/agentPools/q"));
+        let last = client.delete(&format!("{path}/agentPools/p"));
         assert_eq!(last.refusal(), (400, "OperationNotAllowed"));
     }
 
     #[test]
-    fn the_network_of_a_cluster_stays() {
-        let mut driver = Driver::new();
+    fn the_network_of_a_cluster_is_immutable() {
+        let mut client = TestClient::new();
         let path = cluster("k");
-        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
-        let moved = driver.put(&path, body("10.241.0.0/16", json!([pool("p")])));
+        client.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let moved = client.put(&path, body("10.241.0.0/16", json!([pool("p")])));
         assert_eq!(moved.refusal(), (400, "PropertyChangeNotAllowed"));
-        let same = driver.put(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let same = client.put(&path, body("10.240.0.0/16", json!([pool("p")])));
         assert_eq!(same.status, 200);
     }
 
     #[test]
-    fn credentials_are_what_the_world_set() {
-        let mut driver = Driver::new();
+    fn the_configured_kubeconfig_is_returned() {
+        let mut client = TestClient::new();
         let path = cluster("k");
-        driver.make(&path, body("10.240.0.0/16", json!([pool("p")])));
-        let asked = format!("{path}/listClusterUserCredential");
-        assert_eq!(driver.call(Method::POST, &asked, &[], None).status, 409);
-        driver.store.set_kubeconfig(&id(&path), "config".to_owned());
-        let reply = driver.call(Method::POST, &asked, &[], None);
+        client.make(&path, body("10.240.0.0/16", json!([pool("p")])));
+        let requested = format!("{path}/listClusterUserCredential");
+        assert_eq!(client.call(Method::POST, &requested, &[], None).status, 409);
+        client.store.set_kubeconfig(&id(&path), "config".to_owned());
+        let reply = client.call(Method::POST, &requested, &[], None);
         let expected = json!({"kubeconfigs": [{"name": "clusterUser", "value": "Y29uZmln"}]});
         assert_eq!(reply.body, expected);
     }

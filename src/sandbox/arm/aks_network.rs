@@ -1,4 +1,4 @@
-//! What AKS makes beside a cluster: the node resource group and its network.
+//! The resources that AKS creates for a cluster: the node resource group and its virtual network.
 
 use serde_json::{Value, json};
 
@@ -7,15 +7,15 @@ use super::kind::Kind;
 use super::{ArmStore, aks, etags, json, write};
 use crate::resource::ArmId;
 
-const SPACE: &str = "10.224.0.0/12";
-/// The subnets by name and range; the nodes stand in the first.
+const ADDRESS_SPACE: &str = "10.224.0.0/12";
+/// Subnets by name and range. The nodes are in the first one.
 const SUBNETS: [(&str, &str); 3] = [
     ("aks-subnet", "10.224.0.0/16"),
     ("aks-appgateway", "10.238.0.0/24"),
     ("aks-virtualnodes", "10.239.0.0/16"),
 ];
 
-/// Makes the group, and in it the network unless the pools bring one.
+/// Creates the node resource group, and the virtual network unless the pools name their own.
 pub(super) fn make(
     store: &mut ArmStore,
     cluster: &ArmId,
@@ -24,7 +24,7 @@ pub(super) fn make(
     guid: &mut dyn FnMut() -> String,
 ) {
     let location = write::location(store, cluster);
-    let mut made = write::made(&location, json!({"provisioningState": "Succeeded"}));
+    let mut made = write::new_resource_body(&location, json!({"provisioningState": "Succeeded"}));
     json::set(&mut made, &["managedBy"], json!(cluster));
     json::set(
         &mut made,
@@ -34,13 +34,13 @@ pub(super) fn make(
             "aks-managed-cluster-rg": cluster.resource_group_name(),
         }),
     );
-    let mut place = |id: ArmId, kind: Kind, body: Value| {
+    let mut insert_object = |id: ArmId, kind: Kind, body: Value| {
         let mut body = draft::name(kind, &id, body);
         etags::stamp(kind, &mut body, guid);
-        store.place(id, kind, body);
+        store.insert_object(id, kind, body);
     };
-    place(group.clone(), Kind::ResourceGroup, made);
-    if aks::brings_network(body) {
+    insert_object(group.clone(), Kind::ResourceGroup, made);
+    if aks::uses_custom_network(body) {
         return;
     }
     let digits = digits(cluster);
@@ -49,10 +49,18 @@ pub(super) fn make(
         &format!("aks-agentpool-{digits}-nsg"),
     );
     let rules = json!({"securityRules": [], "defaultSecurityRules": []});
-    place(security.clone(), Kind::NetworkSecurityGroup, write::made(&location, rules));
+    insert_object(
+        security.clone(),
+        Kind::NetworkSecurityGroup,
+        write::new_resource_body(&location, rules),
+    );
     let network =
         group.in_group(Kind::VirtualNetwork.resource_type(), &format!("aks-vnet-{digits}"));
-    place(network, Kind::VirtualNetwork, write::made(&location, network_properties(&security)));
+    insert_object(
+        network,
+        Kind::VirtualNetwork,
+        write::new_resource_body(&location, network_properties(&security)),
+    );
 }
 
 fn network_properties(security: &ArmId) -> Value {
@@ -73,14 +81,15 @@ fn network_properties(security: &ArmId) -> Value {
         })
         .collect();
     json!({
-        "addressSpace": {"addressPrefixes": [SPACE]},
+        "addressSpace": {"addressPrefixes": [ADDRESS_SPACE]},
         "subnets": subnets,
         "virtualNetworkPeerings": [],
         "enableDdosProtection": false,
     })
 }
 
-/// The eight digits in the names of what AKS makes, the same for the same cluster.
+/// The eight digits in the names of resources that AKS creates. They are a function of the
+/// cluster's id.
 fn digits(cluster: &ArmId) -> String {
     let hash = cluster
         .as_str()

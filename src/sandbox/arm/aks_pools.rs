@@ -9,14 +9,15 @@ use super::errors::ArmError;
 use super::kind::ChildKind;
 use super::{find_child, is_named, json};
 
-/// What cannot be changed once a pool is there.
-const FIXED_IN_POOL: [&str; 5] = ["vmSize", "osType", "maxPods", "vnetSubnetID", "osDiskSizeGB"];
+/// Properties that are immutable after a pool is created.
+const IMMUTABLE_POOL_PROPERTIES: [&str; 5] =
+    ["vmSize", "osType", "maxPods", "vnetSubnetID", "osDiskSizeGB"];
 
-/// Checks the pools of a cluster and adds what the service adds.
+/// Validates the pools of a cluster and adds the fields that the service fills in.
 pub(super) fn complete(draft: &Draft<'_>, body: &mut Value, version: &str) -> Result<(), ArmError> {
     let pointer = "/properties/agentPoolProfiles";
     let old = draft.old.map_or(&[][..], |old| json::items(old, pointer));
-    // An update that names no pools leaves them alone.
+    // An update without pools leaves the pools unchanged.
     if body.pointer(pointer).is_none() {
         json::set(body, &["properties", "agentPoolProfiles"], Value::Array(old.to_vec()));
     }
@@ -26,10 +27,10 @@ pub(super) fn complete(draft: &Draft<'_>, body: &mut Value, version: &str) -> Re
         let message = "There must be at least one system agent pool.";
         return Err(ArmError::bad("InvalidParameter", message));
     }
-    for gone in old.iter().filter_map(|pool| json::text(pool, "/name")) {
-        if !pools.iter().any(|pool| is_named(pool, gone)) {
+    for missing in old.iter().filter_map(|pool| json::text(pool, "/name")) {
+        if !pools.iter().any(|pool| is_named(pool, missing)) {
             let message = format!(
-                "The agent pool '{gone}' is missing. Removing agent pools from an existing \
+                "The agent pool '{missing}' is missing. Removing agent pools from an existing \
                  cluster is not allowed through managed cluster operations."
             );
             return Err(ArmError::bad("BadRequest", message));
@@ -61,7 +62,7 @@ fn complete_pool(
         let (old, new) = (before.and_then(|old| old.get(member)), pool.get(member));
         new.is_some_and(|new| old.is_some_and(|old| !same_text(Some(old), new)))
     };
-    if let Some(member) = FIXED_IN_POOL.into_iter().find(|member| changed(member)) {
+    if let Some(member) = IMMUTABLE_POOL_PROPERTIES.into_iter().find(|member| changed(member)) {
         let property = format!("properties.{member}");
         return Err(ArmError::property_change(StatusCode::BAD_REQUEST, &property));
     }
@@ -125,7 +126,7 @@ fn check_scale(pool: &mut Value, scaled: bool) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// Keeps the last system pool: a cluster cannot be without one.
+/// Refuses to delete the last system pool: a cluster needs one.
 pub(super) fn refuse_last_pool(body: &Value, name: &str) -> Result<(), ArmError> {
     let is_system = |pool: &Value| json::text(pool, "/mode") == Some("System");
     let Some(pool) = find_child(body, ChildKind::AgentPool, name) else { return Ok(()) };

@@ -9,13 +9,13 @@ use super::draft::{self, Draft};
 use super::errors::ArmError;
 use super::index::{self, key};
 use super::kind::Kind;
-use super::{ArmContext, ArmStore, Stored, etags, json, write};
+use super::{ArmContext, ArmStore, StoredResource, etags, json, write};
 use crate::resource::ArmId;
 
 const INTERFACES: &str = "/properties/networkProfile/networkInterfaces";
 
-/// What cannot be changed once a VM is there.
-const FIXED: [(&str, &str); 4] = [
+/// Properties that are immutable after a VM is created.
+const IMMUTABLE_PROPERTIES: [(&str, &str); 4] = [
     ("osProfile.computerName", "/properties/osProfile/computerName"),
     ("osProfile.adminUsername", "/properties/osProfile/adminUsername"),
     (
@@ -25,8 +25,8 @@ const FIXED: [(&str, &str); 4] = [
     ("imageReference", "/properties/storageProfile/imageReference/sku"),
 ];
 
-/// Takes what is never shown out of a VM's body: the password, which is
-/// forgotten, and cloud-init, which only the machine's first boot reads.
+/// Removes write-only fields from a VM's body: the password, which is discarded, and the
+/// cloud-init, which only the first boot of the machine reads.
 pub(super) fn take_custom_data(
     store: &ArmStore,
     kind: Kind,
@@ -53,7 +53,7 @@ pub(super) fn take_custom_data(
     Ok(Some(text))
 }
 
-/// Checks a VM and adds what the service adds.
+/// Validates a VM and adds the fields that the service fills in.
 pub(super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -66,7 +66,7 @@ pub(super) fn complete(
         &["properties", "vmId"],
         &["properties", "timeCreated"],
     ] {
-        json::carry(body, draft.old, path);
+        json::copy_from(body, draft.old, path);
     }
     if json::text(body, "/properties/hardwareProfile/vmSize").is_none() {
         let message = "Required parameter 'hardwareProfile.vmSize' is missing (null).";
@@ -98,7 +98,7 @@ fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
     }
     let changed =
         |pointer: &str| body.pointer(pointer).is_some_and(|new| old.pointer(pointer) != Some(new));
-    match FIXED.into_iter().find(|(_, pointer)| changed(pointer)) {
+    match IMMUTABLE_PROPERTIES.into_iter().find(|(_, pointer)| changed(pointer)) {
         Some((property, _)) => Err(ArmError::property_change(StatusCode::CONFLICT, property)),
         None => Ok(()),
     }
@@ -143,7 +143,7 @@ fn add_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
         json::fill(body, &version, json!("24.04.202511100"));
     }
     let disk = |member: &'static str| ["properties", "storageProfile", "osDisk", member];
-    json::carry(body, draft.old, &disk("name"));
+    json::copy_from(body, draft.old, &disk("name"));
     let guid = (context.guid)().replace('-', "");
     let defaults = [
         ("name", json!(format!("{}_OsDisk_1_{guid}", draft.id.name()))),
@@ -158,22 +158,22 @@ fn add_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
     }
     let managed =
         |member: &'static str| ["properties", "storageProfile", "osDisk", "managedDisk", member];
-    json::carry(body, draft.old, &managed("id"));
+    json::copy_from(body, draft.old, &managed("id"));
     json::fill(body, &managed("storageAccountType"), json!("Standard_LRS"));
     json::fill(body, &["properties", "storageProfile", "dataDisks"], json!([]));
 }
 
-/// Adds what the service adds to a disk.
+/// Adds the fields that the service fills in for a disk.
 pub(super) fn complete_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
-    json::carry(body, draft.old, &["properties", "uniqueId"]);
-    json::carry(body, draft.old, &["properties", "timeCreated"]);
+    json::copy_from(body, draft.old, &["properties", "uniqueId"]);
+    json::copy_from(body, draft.old, &["properties", "timeCreated"]);
     json::fill(body, &["sku", "name"], json!("Standard_LRS"));
     json::fill(body, &["properties", "uniqueId"], json!((context.guid)()));
     json::fill(body, &["properties", "timeCreated"], json!(context.now.to_string()));
     json::fill(body, &["properties", "diskState"], json!("Unattached"));
 }
 
-/// Tells the interfaces of a VM whose they are, which changes their etags.
+/// Writes the VM's id into its interfaces, which changes their etags.
 pub(super) fn attach(store: &mut ArmStore, vm: &ArmId, guid: &mut dyn FnMut() -> String) {
     for (index, interface) in interfaces(store.get(vm)).into_iter().enumerate() {
         let user =
@@ -181,7 +181,7 @@ pub(super) fn attach(store: &mut ArmStore, vm: &ArmId, guid: &mut dyn FnMut() ->
         if user.is_some_and(|user| ArmId::new(user) == *vm) {
             continue;
         }
-        let address = hardware_address(&interface);
+        let address = mac_address(&interface);
         store.modify(
             &interface,
             |body| {
@@ -194,8 +194,8 @@ pub(super) fn attach(store: &mut ArmStore, vm: &ArmId, guid: &mut dyn FnMut() ->
     }
 }
 
-/// Frees the interfaces of a VM that is gone.
-pub(super) fn detach(store: &mut ArmStore, vm: &Stored) {
+/// Detaches the interfaces of a deleted VM.
+pub(super) fn detach(store: &mut ArmStore, vm: &StoredResource) {
     for interface in interfaces(Some(&vm.body)) {
         if let Some(stored) = store.objects.get_mut(&key(&interface)) {
             json::take(&mut stored.body, &["properties", "virtualMachine"]);
@@ -208,8 +208,8 @@ fn interfaces(vm: Option<&Value>) -> Vec<ArmId> {
     listed.iter().filter_map(|interface| json::text(interface, "/id")).map(ArmId::new).collect()
 }
 
-/// A MAC address of the range that Azure gives out, the same for the same id.
-fn hardware_address(interface: &ArmId) -> String {
+/// A MAC address in the range that Azure assigns, derived from the interface's id.
+fn mac_address(interface: &ArmId) -> String {
     let hash = key(interface)
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -217,9 +217,9 @@ fn hardware_address(interface: &ArmId) -> String {
     format!("00-0D-3A-{first:02X}-{second:02X}-{third:02X}")
 }
 
-/// Ends the making of a VM: only now does its disk have an id.
+/// Completes the creation of a VM: its disk gets an id only now.
 pub(super) fn created(store: &mut ArmStore, vm: &ArmId, context: &mut ArmContext<'_>) {
-    let Some(Stored { id, kind, mut body }) = store.stored(vm).cloned() else { return };
+    let Some(StoredResource { id, kind, mut body }) = store.stored(vm).cloned() else { return };
     let pointer = "/properties/storageProfile/osDisk";
     if json::text(&body, &format!("{pointer}/managedDisk/id")).is_some() {
         return;
@@ -232,7 +232,7 @@ pub(super) fn created(store: &mut ArmStore, vm: &ArmId, context: &mut ArmContext
         ArmId::resource_group(subscription, group).in_group(Kind::Disk.resource_type(), name);
     let location = write::location(store, &id);
     let size = body.pointer(&format!("{pointer}/diskSizeGB")).cloned().unwrap_or_default();
-    let mut made = write::made(
+    let mut made = write::new_resource_body(
         &location,
         json!({
             "osType": "Linux", "creationData": {"createOption": "FromImage"}, "diskSizeGB": size,
@@ -244,21 +244,21 @@ pub(super) fn created(store: &mut ArmStore, vm: &ArmId, context: &mut ArmContext
     json::set(&mut made, &["sku"], json!({"name": "Standard_LRS", "tier": "Standard"}));
     let path = ["properties", "storageProfile", "osDisk", "managedDisk", "id"];
     json::set(&mut body, &path, json!(disk));
-    store.place(disk.clone(), Kind::Disk, draft::name(Kind::Disk, &disk, made));
-    store.place(id, kind, body);
+    store.insert_object(disk.clone(), Kind::Disk, draft::name(Kind::Disk, &disk, made));
+    store.insert_object(id, kind, body);
 }
 
-/// What goes when a VM goes: what says so in its body. The rest is freed.
-pub(super) fn delete_along(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMut() -> String) {
+/// Deletes the resources whose `deleteOption` in the VM's body is `Delete`, and detaches the rest.
+pub(super) fn delete_with_vm(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMut() -> String) {
     let Some(vm) = store.stored(id).filter(|stored| stored.kind == Kind::VirtualMachine).cloned()
     else {
         return;
     };
-    let goes =
+    let deleted_with_vm =
         |option: Option<&str>| option.is_some_and(|option| option.eq_ignore_ascii_case("Delete"));
     for interface in json::items(&vm.body, INTERFACES) {
         let Some(interface_id) = json::text(interface, "/id").map(ArmId::new) else { continue };
-        if goes(json::text(interface, "/properties/deleteOption")) {
+        if deleted_with_vm(json::text(interface, "/properties/deleteOption")) {
             store.drop_tree(&interface_id);
         } else if let Some(stored) = store.objects.get_mut(&index::key(&interface_id)) {
             json::take(&mut stored.body, &["properties", "virtualMachine"]);
@@ -268,7 +268,7 @@ pub(super) fn delete_along(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMu
     let disk =
         json::text(&vm.body, "/properties/storageProfile/osDisk/managedDisk/id").map(ArmId::new);
     let Some(disk) = disk else { return };
-    if goes(json::text(&vm.body, "/properties/storageProfile/osDisk/deleteOption")) {
+    if deleted_with_vm(json::text(&vm.body, "/properties/storageProfile/osDisk/deleteOption")) {
         store.drop_tree(&disk);
     } else if let Some(stored) = store.objects.get_mut(&index::key(&disk)) {
         json::take(&mut stored.body, &["managedBy"]);
@@ -281,60 +281,60 @@ mod tests {
     use http::Method;
     use serde_json::json;
 
-    use crate::sandbox::arm::testing::{Driver, compute, id, network};
+    use crate::sandbox::arm::test_client::{TestClient, compute, id, network};
 
-    fn with_machine() -> (Driver, String, String) {
-        let mut driver = Driver::new();
-        driver.make_network();
+    fn with_machine() -> (TestClient, String, String) {
+        let mut client = TestClient::new();
+        client.make_network();
         let interface = network("networkInterfaces/i");
-        driver.make(&interface, Driver::interface(None));
+        client.make(&interface, TestClient::interface(None));
         let path = compute("virtualMachines/m");
-        driver.make(&path, Driver::machine("i"));
-        (driver, path, interface)
+        client.make(&path, TestClient::machine("i"));
+        (client, path, interface)
     }
 
     #[test]
-    fn a_machine_is_made_in_steps_and_hides_its_secrets() {
-        let (mut driver, path, interface) = with_machine();
-        let body = driver.get(&path).body;
-        // As of the versions of 2024: before, a machine had none.
+    fn creating_a_vm_is_an_operation_and_secrets_are_never_returned() {
+        let (mut client, path, interface) = with_machine();
+        let body = client.get(&path).body;
+        // VMs have etags since the API versions of 2024.
         assert_eq!(body["etag"], "\"1\"");
         assert!(body["properties"]["osProfile"].get("customData").is_none());
         assert!(body["properties"]["osProfile"].get("adminPassword").is_none());
-        assert_eq!(driver.store.custom_data(&id(&path)), Some("#cloud-config"));
+        assert_eq!(client.store.custom_data(&id(&path)), Some("#cloud-config"));
         let disk = body["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"].as_str();
-        assert_eq!(driver.get(disk.unwrap()).status, 200);
-        let attached = driver.get(&interface).body;
+        assert_eq!(client.get(disk.unwrap()).status, 200);
+        let attached = client.get(&interface).body;
         assert_eq!(attached["properties"]["virtualMachine"]["id"], json!(path));
-        assert_eq!(driver.delete(&interface).refusal(), (400, "NicInUse"));
+        assert_eq!(client.delete(&interface).refusal(), (400, "NicInUse"));
         let disk = disk.unwrap().to_owned();
-        driver.destroy(&path);
-        assert_eq!(driver.get(&disk).status, 404);
-        let freed = driver.get(&interface).body;
+        client.destroy(&path);
+        assert_eq!(client.get(&disk).status, 404);
+        let freed = client.get(&interface).body;
         assert!(freed["properties"].get("virtualMachine").is_none());
         assert_ne!(freed["etag"], attached["etag"]);
-        assert!(driver.store.custom_data(&id(&path)).is_none());
+        assert!(client.store.custom_data(&id(&path)).is_none());
     }
 
     #[test]
-    fn what_a_machine_was_made_with_stays() {
-        let (mut driver, path, _) = with_machine();
-        assert_eq!(driver.put(&path, Driver::machine("i")).status, 200);
-        driver.get(&path);
-        driver.get(&path);
-        driver.make(&network("networkInterfaces/j"), Driver::interface(None));
-        let mut user = Driver::machine("i");
+    fn immutable_properties_of_a_vm_cannot_change() {
+        let (mut client, path, _) = with_machine();
+        assert_eq!(client.put(&path, TestClient::machine("i")).status, 200);
+        client.get(&path);
+        client.get(&path);
+        client.make(&network("networkInterfaces/j"), TestClient::interface(None));
+        let mut user = TestClient::machine("i");
         user["properties"]["osProfile"]["adminUsername"] = json!("other");
-        let mut data = Driver::machine("i");
+        let mut data = TestClient::machine("i");
         data["properties"]["osProfile"]["customData"] = json!("bw==");
-        for body in [Driver::machine("j"), user, data] {
-            assert_eq!(driver.put(&path, body).refusal(), (409, "PropertyChangeNotAllowed"));
+        for body in [TestClient::machine("j"), user, data] {
+            assert_eq!(client.put(&path, body).refusal(), (409, "PropertyChangeNotAllowed"));
         }
-        let mut moved = Driver::machine("i");
+        let mut moved = TestClient::machine("i");
         moved["location"] = json!("northeurope");
-        assert_eq!(driver.put(&path, moved).refusal(), (409, "InvalidResourceLocation"));
+        assert_eq!(client.put(&path, moved).refusal(), (409, "InvalidResourceLocation"));
         let tags = Some(json!({"tags": {"a": "b"}}));
-        let patched = driver.call(Method::PATCH, &path, &[], tags);
+        let patched = client.call(Method::PATCH, &path, &[], tags);
         assert_eq!((patched.status.as_u16(), patched.state()), (200, "Updating"));
     }
 }

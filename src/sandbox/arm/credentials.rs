@@ -1,24 +1,24 @@
-//! The door: bearer tokens, and the stub of the service that gives them.
+//! Authentication: bearer tokens, and a stub of the service that issues them.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
-use super::answers;
 use super::errors::ArmError;
+use super::responses;
 
-/// A token with this text is refused.
-pub(super) const REFUSED: &str = "refused";
+/// A bearer token with this value is refused.
+pub(super) const REFUSED_TOKEN: &str = "refused";
 
-/// How long a token is said to hold, in seconds.
-const LIFETIME: u32 = 3599;
+/// The lifetime reported for a token, in seconds.
+const LIFETIME_SECONDS: u32 = 3599;
 
-/// Lets in whoever shows a token.
+/// Accepts any request with a bearer token other than the refused one.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|shown| {
-        let (scheme, token) = shown.split_once(' ')?;
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = authorization.and_then(|authorization| {
+        let (scheme, token) = authorization.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \
@@ -30,7 +30,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
             "Authentication failed. The 'Authorization' header is missing.",
         )
         .header("www-authenticate", challenge)),
-        Some(REFUSED) => Err(ArmError::new(
+        Some(REFUSED_TOKEN) => Err(ArmError::new(
             StatusCode::UNAUTHORIZED,
             "InvalidAuthenticationToken",
             "The access token is invalid.",
@@ -40,18 +40,18 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
     }
 }
 
-/// Gives a token to everybody.
+/// Issues a token without checking credentials.
 pub(super) fn token(guid: &mut dyn FnMut() -> String) -> Response<Bytes> {
     let body = json!({
         "token_type": "Bearer",
-        "expires_in": LIFETIME,
-        "ext_expires_in": LIFETIME,
+        "expires_in": LIFETIME_SECONDS,
+        "ext_expires_in": LIFETIME_SECONDS,
         "access_token": format!("sandbox-{}", guid()),
     });
-    answers::json(StatusCode::OK, &body)
+    responses::json(StatusCode::OK, &body)
 }
 
-/// Where tokens are had.
+/// The OpenID configuration, which names the token endpoint.
 pub(super) fn configuration(base: &str, tenant: &str) -> Response<Bytes> {
     let body = json!({
         "issuer": format!("{base}/{tenant}/v2.0"),
@@ -65,5 +65,5 @@ pub(super) fn configuration(base: &str, tenant: &str) -> Response<Bytes> {
         "tenant_region_scope": "EU",
         "cloud_instance_name": "microsoftonline.com",
     });
-    answers::json(StatusCode::OK, &body)
+    responses::json(StatusCode::OK, &body)
 }

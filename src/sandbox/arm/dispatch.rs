@@ -1,4 +1,4 @@
-//! From a request to the part that answers it.
+//! Routes a request to the module that handles it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use super::errors::ArmError;
 use super::index::key;
 use super::kind::{Kind, Provider};
-use super::operations::{Start, Work};
-use super::path::{Action, ObjectPath, PathError, Target};
-use super::request::Call;
+use super::operations::{OperationEffect, OperationStart};
+use super::path::{Action, ArmTarget, ObjectPath, PathError};
+use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, SUBSCRIPTION, TENANT, answers, credentials, etags, groups, list, network,
-    removal, render, write,
+    ArmContext, ArmStore, SUBSCRIPTION, TENANT, credentials, deletion, etags, groups, list,
+    network, render, responses, write,
 };
 
-type Answer = Result<Response<Bytes>, ArmError>;
+type ArmResult = Result<Response<Bytes>, ArmError>;
 
-/// Answers a request.
+/// Handles a request.
 pub(super) fn answer(
     store: &mut ArmStore,
     request: &Request<Bytes>,
     context: &mut ArmContext<'_>,
-) -> Answer {
-    let mut call = Call::new(request);
-    let target = Target::parse(call.path()).map_err(unknown);
+) -> ArmResult {
+    let mut call = ArmRequest::new(request);
+    let target = ArmTarget::parse(call.path()).map_err(unknown);
     match &target {
-        Ok(Target::Token) if call.method == Method::POST => {
+        Ok(ArmTarget::Token) if call.method == Method::POST => {
             return Ok(credentials::token(context.guid));
         }
-        Ok(Target::OpenIdConfiguration { tenant }) => {
+        Ok(ArmTarget::OpenIdConfiguration { tenant }) => {
             return Ok(credentials::configuration(context.base_url, tenant));
         }
         _ => {}
@@ -42,7 +42,7 @@ pub(super) fn answer(
             "The api-version query parameter (?api-version=) is required for all requests.";
         return Err(ArmError::bad("MissingApiVersionParameter", message));
     }
-    // The signed URLs of the network carry theirs too, so this holds for all.
+    // Operation URLs of the network provider also carry a version, so the check applies to all.
     call.api_version.truncate(32);
     route(store, target?, &call, context)
 }
@@ -50,7 +50,7 @@ pub(super) fn answer(
 fn unknown(error: PathError) -> ArmError {
     let (code, message) = match error {
         PathError::UnknownPath => {
-            ("InvalidRequestUri", "No resource stands at this path.".to_owned())
+            ("InvalidRequestUri", "No resource exists at this path.".to_owned())
         }
         PathError::UnknownType(name) => (
             "InvalidResourceType",
@@ -65,67 +65,69 @@ fn unknown(error: PathError) -> ArmError {
 
 fn route(
     store: &mut ArmStore,
-    target: Target,
-    call: &Call<'_>,
+    target: ArmTarget,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let reads = call.method == Method::GET || call.method == Method::HEAD;
     match target {
-        Target::Operation { id, face } => store.poll(&id, face, call.query(), context),
-        Target::Group(id) => groups::answer(store, &id, call, context),
-        Target::Object(path) => object(store, &path, call, context),
-        Target::Child { object, child, id } => match *call.method {
+        ArmTarget::Operation { id, url } => store.poll(&id, url, call.query(), context),
+        ArmTarget::Group(id) => groups::answer(store, &id, call, context),
+        ArmTarget::Object(path) => object(store, &path, call, context),
+        ArmTarget::Child { object, child, id } => match *call.method {
             Method::PUT if child.writable() => {
                 write::put_child(store, &object, child, &id, call, context)
             }
             Method::DELETE if child.writable() => {
-                removal::delete_child(store, &object, &id, call, context)
+                deletion::delete_child(store, &object, &id, call, context)
             }
             _ if reads => read_child(store, &object, &id, context),
             _ => Err(ArmError::method_not_allowed()),
         },
-        Target::Action { object, action } if call.method == Method::POST => {
+        ArmTarget::Action { object, action } if call.method == Method::POST => {
             act(store, &object, action, call, context)
         }
         _ if !reads => Err(ArmError::method_not_allowed()),
-        Target::Children { object, child } => list::children(store, &object, child, context),
-        Target::Collection { scope, kind } => list::collection(store, &scope, kind, call, context),
-        Target::Resources(scope) => list::resources(store, &scope, call, context),
-        Target::Groups { subscription } => list::groups(store, &subscription, call, context),
-        Target::Tenants => Ok(found(&json!({"value": [{
+        ArmTarget::Children { object, child } => list::children(store, &object, child, context),
+        ArmTarget::Collection { scope, kind } => {
+            list::collection(store, &scope, kind, call, context)
+        }
+        ArmTarget::Resources(scope) => list::resources(store, &scope, call, context),
+        ArmTarget::Groups { subscription } => list::groups(store, &subscription, call, context),
+        ArmTarget::Tenants => Ok(found(&json!({"value": [{
             "id": format!("/tenants/{TENANT}"), "tenantId": TENANT, "displayName": "Sandbox",
         }]}))),
-        Target::Subscriptions => Ok(found(&subscriptions(store))),
-        Target::Subscription(id) => Ok(found(&subscription(&id))),
-        Target::Registration { subscription, provider } => {
+        ArmTarget::Subscriptions => Ok(found(&subscriptions(store))),
+        ArmTarget::Subscription(id) => Ok(found(&subscription(&id))),
+        ArmTarget::Registration { subscription, provider } => {
             Ok(found(&registration(&subscription, provider)))
         }
-        Target::Token | Target::OpenIdConfiguration { .. } | Target::Action { .. } => {
+        ArmTarget::Token | ArmTarget::OpenIdConfiguration { .. } | ArmTarget::Action { .. } => {
             Err(ArmError::method_not_allowed())
         }
     }
 }
 
 fn found(body: &Value) -> Response<Bytes> {
-    answers::json(StatusCode::OK, body)
+    responses::json(StatusCode::OK, body)
 }
 
 fn object(
     store: &mut ArmStore,
     path: &ObjectPath,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     match *call.method {
         Method::PUT => write::put(store, path, call, context),
         Method::PATCH => write::patch(store, path, call, context),
-        Method::DELETE => removal::delete(store, path, call, context),
+        Method::DELETE => deletion::delete(store, path, call, context),
         Method::GET | Method::HEAD => read(store, path, context),
         _ => Err(ArmError::method_not_allowed()),
     }
 }
 
-fn read(store: &mut ArmStore, path: &ObjectPath, context: &mut ArmContext<'_>) -> Answer {
+fn read(store: &mut ArmStore, path: &ObjectPath, context: &mut ArmContext<'_>) -> ArmResult {
     store.existing_group(&path.group)?;
     let Some(stored) = store.stored(&path.id) else {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
@@ -140,21 +142,21 @@ fn read_child(
     path: &ObjectPath,
     id: &crate::resource::ArmId,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.existing_group(&path.group)?;
     if store.stored(&path.id).is_none() {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
     }
-    let shown = render::child(store, id);
+    let rendered = render::child(store, id);
     store.step_object(&path.id, context);
-    shown.map(|body| with_etag(&body)).ok_or_else(|| ArmError::child_not_found(id))
+    rendered.map(|body| with_etag(&body)).ok_or_else(|| ArmError::child_not_found(id))
 }
 
-/// Only the GET of one object carries its etag in a header.
+/// Only the GET of a single object returns its etag in a header.
 fn with_etag(body: &Value) -> Response<Bytes> {
     let mut response = found(body);
     if let Some(etag) = super::json::text(body, "/etag") {
-        answers::header(&mut response, "etag", etag);
+        responses::header(&mut response, "etag", etag);
     }
     response
 }
@@ -163,9 +165,9 @@ fn act(
     store: &mut ArmStore,
     path: &ObjectPath,
     action: Action,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.existing_group(&path.group)?;
     let Some(stored) = store.stored(&path.id) else {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
@@ -187,23 +189,23 @@ fn act(
 fn effective_routes(
     store: &mut ArmStore,
     path: &ObjectPath,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let value = network::effective_routes::table(store, &path.id);
     let location = write::location(store, &path.id);
-    let start = Start {
+    let start = OperationStart {
         kind: Kind::NetworkInterface,
         subscription: &path.subscription,
         location: &location,
         api_version: &call.api_version,
         owner: &path.id,
         target: &path.id,
-        work: Work::Answer(value),
+        effect: OperationEffect::Value(value),
     };
     let operation = store.begin(start, context);
-    let mut response = answers::json(StatusCode::ACCEPTED, &Value::Null);
-    answers::header(&mut response, "location", &operation.result_url(context.base_url));
+    let mut response = responses::json(StatusCode::ACCEPTED, &Value::Null);
+    responses::header(&mut response, "location", &operation.result_url(context.base_url));
     Ok(response)
 }
 
@@ -241,12 +243,12 @@ mod tests {
     use http::{Method, Request};
     use serde_json::json;
 
-    use crate::sandbox::arm::Failure;
-    use crate::sandbox::arm::testing::{Driver, id, network};
+    use crate::sandbox::arm::OperationFailure;
+    use crate::sandbox::arm::test_client::{TestClient, id, network};
 
     #[test]
-    fn the_door_asks_for_a_token_and_a_version() {
-        let mut driver = Driver::new();
+    fn requests_need_a_token_and_an_api_version() {
+        let mut client = TestClient::new();
         let request = |token: &str, query: &str| {
             let mut request = Request::builder().uri(format!("/subscriptions{query}"));
             if !token.is_empty() {
@@ -254,99 +256,99 @@ mod tests {
             }
             request.body(Bytes::new()).unwrap()
         };
-        let none = driver.send(request("", "?api-version=1"));
+        let none = client.send(request("", "?api-version=1"));
         assert_eq!(none.refusal(), (401, "AuthenticationFailed"));
         assert!(none.header("www-authenticate").is_some());
-        let refused = driver.send(request("Bearer refused", "?api-version=1"));
+        let refused = client.send(request("Bearer refused", "?api-version=1"));
         assert_eq!(refused.refusal(), (401, "InvalidAuthenticationToken"));
-        let bare = driver.send(request("Bearer t", ""));
+        let bare = client.send(request("Bearer t", ""));
         assert_eq!(bare.refusal(), (400, "MissingApiVersionParameter"));
-        assert_eq!(driver.send(request("Bearer t", "?api-version=1")).status, 200);
+        assert_eq!(client.send(request("Bearer t", "?api-version=1")).status, 200);
         let token = Request::post("/tenant/oauth2/v2.0/token").body(Bytes::new()).unwrap();
-        assert_eq!(driver.send(token).body["token_type"], "Bearer");
+        assert_eq!(client.send(token).body["token_type"], "Bearer");
     }
 
     #[test]
-    fn the_url_of_an_operation_must_come_back_as_it_was() {
-        let mut driver = Driver::new();
-        let reply = driver.put(&network("routeTables/t"), json!({"location": "x"}));
+    fn the_operation_url_must_be_sent_back_unchanged() {
+        let mut client = TestClient::new();
+        let reply = client.put(&network("routeTables/t"), json!({"location": "x"}));
         let url = reply.header("azure-asyncoperation").unwrap();
         assert!(url.len() > 3400);
         let bare = url.split("&t=").next().unwrap().to_owned();
-        assert_eq!(driver.get(&bare).status, 404);
-        assert_eq!(driver.follow(&reply).body, json!({"status": "Succeeded"}));
+        assert_eq!(client.get(&bare).status, 404);
+        assert_eq!(client.follow(&reply).body, json!({"status": "Succeeded"}));
     }
 
     #[test]
-    fn an_operation_can_fail_after_its_answer() {
-        let mut driver = Driver::new();
+    fn an_operation_can_fail_after_its_response() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        let failure = Failure { code: "InternalServerError".into(), message: "m".into() };
-        driver.store.fail_next(&id(&path), failure);
-        let reply = driver.put(&path, json!({"location": "x"}));
-        let body = driver.follow(&reply).body;
+        let failure = OperationFailure { code: "InternalServerError".into(), message: "m".into() };
+        client.store.fail_next(&id(&path), failure);
+        let reply = client.put(&path, json!({"location": "x"}));
+        let body = client.follow(&reply).body;
         assert_eq!(
             (&body["status"], &body["error"]["code"]),
             (&json!("Failed"), &json!("InternalServerError"))
         );
-        assert_eq!(driver.get(&path).state(), "Failed");
+        assert_eq!(client.get(&path).state(), "Failed");
     }
 
     #[test]
-    fn a_look_at_the_object_ends_its_operation_too() {
-        let mut driver = Driver::new();
+    fn reading_the_object_ends_its_operation() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        driver.put(&path, json!({"location": "x"}));
-        assert_eq!(driver.get(&path).state(), "Updating");
-        assert_eq!(driver.get(&path).state(), "Succeeded");
-        let deleted = driver.delete(&path);
+        client.put(&path, json!({"location": "x"}));
+        assert_eq!(client.get(&path).state(), "Updating");
+        assert_eq!(client.get(&path).state(), "Succeeded");
+        let deleted = client.delete(&path);
         assert_eq!((deleted.status.as_u16(), &deleted.body), (202, &json!(null)));
         assert!(deleted.header("location").is_some());
-        driver.get(&path);
-        driver.get(&path);
-        let missing = driver.get(&path);
+        client.get(&path);
+        client.get(&path);
+        let missing = client.get(&path);
         assert_eq!(missing.refusal(), (404, "ResourceNotFound"));
         assert_eq!(missing.header("x-ms-failure-cause"), Some("gateway"));
-        assert_eq!(driver.call(Method::DELETE, &path, &[], None).status, 204);
+        assert_eq!(client.call(Method::DELETE, &path, &[], None).status, 204);
     }
 
     #[test]
-    fn a_world_is_written_down_and_read_back() {
-        let mut driver = Driver::new();
-        driver.make_network();
+    fn the_store_survives_serialisation() {
+        let mut client = TestClient::new();
+        client.make_network();
         let path = network("networkInterfaces/i");
-        let reply = driver.put(&path, Driver::interface(None));
-        let text = serde_json::to_string(&driver.store).unwrap();
-        driver.store = serde_json::from_str(&text).unwrap();
-        driver.follow(&reply);
+        let reply = client.put(&path, TestClient::interface(None));
+        let text = serde_json::to_string(&client.store).unwrap();
+        client.store = serde_json::from_str(&text).unwrap();
+        client.follow(&reply);
         let taken =
-            driver.put(&network("networkInterfaces/j"), Driver::interface(Some("10.1.1.4")));
+            client.put(&network("networkInterfaces/j"), TestClient::interface(Some("10.1.1.4")));
         assert_eq!(taken.refusal(), (400, "PrivateIPAddressIsAllocated"));
     }
 
     #[test]
-    fn what_the_world_changes_by_hand_is_shown_as_the_rest() {
-        let mut driver = Driver::new();
+    fn direct_changes_are_visible_to_clients() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        let before = driver.make(&path, json!({"location": "x"}));
+        let before = client.make(&path, json!({"location": "x"}));
         let mut guid = || "by-hand".to_owned();
         let route = json!({"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}});
         let child = id(&format!("{path}/routes/r"));
-        driver.store.upsert(&child, route, &mut guid);
-        let after = driver.get(&path).body;
+        client.store.upsert(&child, route, &mut guid);
+        let after = client.get(&path).body;
         assert_ne!(after["etag"], before["etag"]);
         assert_eq!(after["properties"]["routes"][0]["id"], json!(child));
-        let changed = driver.store.modify(
+        let changed = client.store.modify(
             &child,
             |route| route["properties"]["nextHopType"] = json!("Internet"),
             &mut guid,
         );
         assert!(
             changed
-                && driver.store.remove(&child, &mut String::new)
-                && !driver.store.remove(&child, &mut String::new)
+                && client.store.remove(&child, &mut String::new)
+                && !client.store.remove(&child, &mut String::new)
         );
-        assert_eq!(driver.store.list("microsoft.network/routetables").count(), 1);
-        assert_eq!(driver.get(&format!("{path}/routes/r")).refusal(), (404, "NotFound"));
+        assert_eq!(client.store.list("microsoft.network/routetables").count(), 1);
+        assert_eq!(client.get(&format!("{path}/routes/r")).refusal(), (404, "NotFound"));
     }
 }

@@ -1,4 +1,4 @@
-//! From what a client sent to the body that is stored.
+//! Builds the stored body from the body of a request.
 
 use serde_json::{Value, json};
 
@@ -7,19 +7,19 @@ use super::kind::{ChildKind, Kind};
 use super::{ArmContext, ArmStore, aks, compute, is_named, json, network};
 use crate::resource::ArmId;
 
-/// A body on its way into the store.
+/// A body that is being prepared for the store.
 pub(super) struct Draft<'a> {
     pub(super) store: &'a ArmStore,
     pub(super) kind: Kind,
     pub(super) id: &'a ArmId,
-    /// What is there already.
+    /// The stored body, if the object exists.
     pub(super) old: Option<&'a Value>,
     pub(super) api_version: &'a str,
-    /// The child that the client wrote, where it did not write the whole.
+    /// The child that the request writes, if it does not write the whole object.
     pub(super) child: Option<&'a ArmId>,
 }
 
-/// Checks a body and adds what the service adds.
+/// Validates a body and adds the fields that the service fills in.
 pub(super) fn complete(
     draft: &Draft<'_>,
     body: Value,
@@ -41,7 +41,7 @@ pub(super) fn complete(
     Ok(body)
 }
 
-/// Puts id, name and type in front, and gives children theirs.
+/// Sets id, name and type of an object and of its children.
 pub(super) fn name(kind: Kind, id: &ArmId, mut body: Value) -> Value {
     json::set(&mut body, &["id"], json!(shown_id(kind, id)));
     json::set(&mut body, &["name"], json!(id.name()));
@@ -81,7 +81,7 @@ fn shown_id(kind: Kind, id: &ArmId) -> String {
     }
 }
 
-/// Regions are written with spaces and capitals, or without.
+/// The canonical form of a region, which clients may write with spaces and capitals.
 pub(super) fn location_name(location: &str) -> String {
     location
         .chars()
@@ -90,7 +90,7 @@ pub(super) fn location_name(location: &str) -> String {
         .collect()
 }
 
-/// Puts a child into the body of its parent, in place of one of the same name.
+/// Inserts a child into the body of its parent, replacing a child of the same name.
 pub(super) fn put_child(
     parent: &mut Value,
     parent_id: &ArmId,
@@ -99,7 +99,7 @@ pub(super) fn put_child(
     body: Value,
 ) {
     let mut value = match (child, body) {
-        // AKS shows a pool flat in the cluster and with `properties` by itself.
+        // AKS shows a pool flat inside the cluster, and with `properties` at its own URL.
         (ChildKind::AgentPool, mut body) => json::take(&mut body, &["properties"]).unwrap_or(body),
         (_, body) => body,
     };
@@ -116,7 +116,7 @@ pub(super) fn put_child(
     json::fill(parent, &["properties", child.member()], json!([]));
     let Some(values) = parent.pointer_mut(&pointer).and_then(Value::as_array_mut) else { return };
     match old.and_then(|at| values.get_mut(at)) {
-        Some(place) => *place = value,
+        Some(slot) => *slot = value,
         None => values.push(value),
     }
 }

@@ -1,15 +1,15 @@
-//! Refusals in ARM's shape.
+//! Errors in ARM's format.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answers;
 use super::kind::Kind;
+use super::responses;
 use crate::resource::ArmId;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Clone)]
 pub(super) struct ArmError {
     pub(super) status: StatusCode,
@@ -19,16 +19,16 @@ pub(super) struct ArmError {
     header: Option<(&'static str, &'static str)>,
 }
 
-/// What a failed operation says.
+/// The error of a failed operation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Failure {
-    /// The code, such as `SkuNotAvailable`.
+pub struct OperationFailure {
+    /// The error code, such as `SkuNotAvailable`.
     pub code: String,
-    /// The text for people.
+    /// The message for users.
     pub message: String,
 }
 
-impl Failure {
+impl OperationFailure {
     pub(super) fn body(&self) -> Value {
         json!({"code": self.code, "message": self.message, "details": []})
     }
@@ -57,7 +57,7 @@ impl ArmError {
         self
     }
 
-    /// An object of a group is not there: the gateway says so, not the provider.
+    /// An object of a resource group does not exist. The gateway reports this, not the provider.
     pub(super) fn resource_not_found(kind: Kind, id: &ArmId) -> Self {
         let group = id.resource_group_name().unwrap_or_default();
         let message = format!(
@@ -70,7 +70,7 @@ impl ArmError {
             .header("x-ms-failure-cause", "gateway")
     }
 
-    /// A child is not there: the provider says so.
+    /// A child does not exist. The provider reports this.
     pub(super) fn child_not_found(id: &ArmId) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", format!("Resource {id} not found."))
     }
@@ -89,7 +89,7 @@ impl ArmError {
         Self::bad("InvalidResourceReference", message)
     }
 
-    /// A referenced object's own operation still runs.
+    /// An operation on a referenced object is still running.
     pub(super) fn not_provisioned(target: &str, source: &str, state: &str, verb: &str) -> Self {
         let detail = format!(
             "Cannot proceed with operation because resource {target} used by resource {source} is \
@@ -119,10 +119,10 @@ impl ArmError {
         Self::conflict("OperationNotAllowed", message)
     }
 
-    pub(super) fn etag_mismatch(asked: &str, present: &str) -> Self {
+    pub(super) fn etag_mismatch(requested: &str, present: &str) -> Self {
         let message = "Precondition failed.";
         let detail = format!(
-            "Etag provided in if-match header {asked} does not match etag {present} of resource."
+            "Etag provided in if-match header {requested} does not match etag {present} of resource."
         );
         Self::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message)
             .detail("PreconditionFailedEtagMismatch", detail)
@@ -143,7 +143,7 @@ impl ArmError {
         Self::new(status, "PropertyChangeNotAllowed", message)
     }
 
-    /// The answer that says it.
+    /// Converts the error into a response.
     pub(super) fn into_response(self) -> Response<Bytes> {
         let details: Vec<Value> = self
             .details
@@ -151,15 +151,15 @@ impl ArmError {
             .map(|(code, message)| json!({"code": code, "message": message}))
             .collect();
         let mut error = json!({"code": self.code, "message": self.message});
-        // Only providers list details; the gateway's own errors have none.
+        // Only providers list details. The gateway's own errors have none.
         if self.header.is_none()
             && let Some(map) = error.as_object_mut()
         {
             map.insert("details".to_owned(), Value::Array(details));
         }
-        let mut response = answers::json(self.status, &json!({"error": error}));
+        let mut response = responses::json(self.status, &json!({"error": error}));
         if let Some((name, value)) = self.header {
-            answers::header(&mut response, name, value);
+            responses::header(&mut response, name, value);
         }
         response
     }

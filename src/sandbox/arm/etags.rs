@@ -1,4 +1,4 @@
-//! Etags and provisioning states, in a body and in those of its children.
+//! Etags and provisioning states of objects and their children.
 
 use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
@@ -11,17 +11,16 @@ use crate::resource::ArmId;
 
 /// How a provider writes etags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Style {
-    /// A weak one that all children carry too: writing one of them changes the
-    /// parent's.
+enum EtagFormat {
+    /// A weak etag that all children share: writing a child changes the parent's etag.
     Network,
     /// The number of the write, in quotes.
     Compute,
-    /// A bare GUID, under a name with a capital, in the cluster and its pools.
+    /// A bare GUID in the capitalised member `eTag` of the cluster and its pools.
     Aks,
 }
 
-impl Style {
+impl EtagFormat {
     fn of(kind: Kind) -> Option<Self> {
         match kind.provider() {
             Provider::Network => Some(Self::Network),
@@ -39,13 +38,13 @@ impl Style {
     }
 }
 
-/// Gives a body a new etag, and its children theirs.
+/// Gives a body and its children a new etag.
 pub(super) fn stamp(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
-    let Some(style) = Style::of(kind) else { return };
+    let Some(style) = EtagFormat::of(kind) else { return };
     let etag = json!(match style {
-        Style::Network => format!("W/\"{}\"", guid()),
-        Style::Compute => format!("\"{}\"", number(body) + 1),
-        Style::Aks => guid(),
+        EtagFormat::Network => format!("W/\"{}\"", guid()),
+        EtagFormat::Compute => format!("\"{}\"", number(body) + 1),
+        EtagFormat::Aks => guid(),
     });
     for child in kind.children() {
         for value in json::items_mut(body, &child.pointer()) {
@@ -55,27 +54,27 @@ pub(super) fn stamp(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> Stri
     json::set(body, &[style.member()], etag);
 }
 
-/// Gives a body its new etag at the end of an operation, where one comes: an
-/// interface's and a machine's stay what they were when it began.
+/// Gives a body its new etag at the end of an operation. Interfaces and VMs keep the etag from the
+/// start of the operation.
 pub(super) fn stamp_end(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
     if !matches!(kind, Kind::NetworkInterface | Kind::VirtualMachine) {
         stamp(kind, body, guid);
     }
 }
 
-/// Puts what an etag goes on from in place of what the client sent.
-pub(super) fn keep(kind: Kind, body: &mut Value, old: Option<&Value>) {
-    let Some(style) = Style::of(kind) else { return };
+/// Replaces the etag that the client sent by the stored one.
+pub(super) fn preserve(kind: Kind, body: &mut Value, old: Option<&Value>) {
+    let Some(style) = EtagFormat::of(kind) else { return };
     json::take(body, &[style.member()]);
-    json::carry(body, old, &[style.member()]);
+    json::copy_from(body, old, &[style.member()]);
 }
 
-/// How often a body was written, by its etag.
+/// The number of writes of a body, read from its etag.
 fn number(body: &Value) -> u64 {
-    json::text(body, "/etag").and_then(|etag| bare(etag).parse().ok()).unwrap_or_default()
+    json::text(body, "/etag").and_then(|etag| strip_etag(etag).parse().ok()).unwrap_or_default()
 }
 
-/// Sets the state of an object and of all its children, or of one child only.
+/// Sets the provisioning state of an object and all its children, or of one child only.
 pub(super) fn set_state(kind: Kind, body: &mut Value, state: &str, only: Option<&str>) {
     json::set(body, &["properties", "provisioningState"], json!(state));
     for child in kind.children() {
@@ -91,7 +90,7 @@ pub(super) fn set_state(kind: Kind, body: &mut Value, state: &str, only: Option<
     }
 }
 
-/// The state of an object or of a child, as its own body has it.
+/// The provisioning state in the body of an object or child.
 pub(super) fn state(body: &Value) -> &str {
     json::text(body, "/properties/provisioningState")
         .or_else(|| json::text(body, "/provisioningState"))
@@ -105,7 +104,7 @@ fn state_path(child: ChildKind) -> &'static [&'static str] {
     }
 }
 
-/// Holds the request's conditions against what is there.
+/// Evaluates the conditional headers of a request against the stored etag.
 pub(super) fn check(
     headers: &HeaderMap,
     id: &ArmId,
@@ -115,23 +114,23 @@ pub(super) fn check(
     if none_match == Some("*") && present.is_some() {
         return Err(ArmError::already_there(id));
     }
-    let Some(asked) = headers.get(IF_MATCH).and_then(|value| value.to_str().ok()) else {
+    let Some(requested) = headers.get(IF_MATCH).and_then(|value| value.to_str().ok()) else {
         return Ok(());
     };
     let Some(present) = present else {
-        return Err(ArmError::etag_mismatch(asked, "(none)"));
+        return Err(ArmError::etag_mismatch(requested, "(none)"));
     };
     match json::text(present, "/etag").or_else(|| json::text(present, "/eTag")) {
-        // What has no etag cannot be held against one.
+        // A body without an etag meets every condition.
         None => Ok(()),
-        Some(_) if asked == "*" => Ok(()),
-        Some(etag) if bare(etag) == bare(asked) => Ok(()),
-        Some(etag) => Err(ArmError::etag_mismatch(asked, etag)),
+        Some(_) if requested == "*" => Ok(()),
+        Some(etag) if strip_etag(etag) == strip_etag(requested) => Ok(()),
+        Some(etag) => Err(ArmError::etag_mismatch(requested, etag)),
     }
 }
 
-/// Without the mark of weakness and the quotes, which clients send or leave out.
-fn bare(etag: &str) -> &str {
+/// The etag without the weakness prefix and quotes, which clients may omit.
+fn strip_etag(etag: &str) -> &str {
     etag.trim_start_matches("W/").trim_matches('"')
 }
 
@@ -140,50 +139,50 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::sandbox::arm::testing::{Driver, cluster, compute, network};
+    use crate::sandbox::arm::test_client::{TestClient, cluster, compute, network};
 
-    fn tagged(driver: &mut Driver, path: &str, etag: &str) -> (u16, Value) {
+    fn tagged(client: &mut TestClient, path: &str, etag: &str) -> (u16, Value) {
         let tags = Some(json!({"tags": {"a": etag}}));
-        let reply = driver.call(Method::PATCH, path, &[("if-match", etag)], tags);
-        driver.get(path);
-        driver.get(path);
+        let reply = client.call(Method::PATCH, path, &[("if-match", etag)], tags);
+        client.get(path);
+        client.get(path);
         (reply.status.as_u16(), reply.body)
     }
 
     #[test]
-    fn a_machine_counts_its_writes() {
-        let mut driver = Driver::new();
-        driver.make_network();
-        driver.make(&network("networkInterfaces/i"), Driver::interface(None));
+    fn the_etag_of_a_vm_counts_its_writes() {
+        let mut client = TestClient::new();
+        client.make_network();
+        client.make(&network("networkInterfaces/i"), TestClient::interface(None));
         let path = compute("virtualMachines/m");
-        let mut body = Driver::machine("i");
+        let mut body = TestClient::machine("i");
         body["etag"] = json!("\"41\"");
-        driver.make(&path, body.clone());
-        let read = driver.get(&path);
-        // Neither what a client writes nor the end of an operation changes it.
+        client.make(&path, body.clone());
+        let read = client.get(&path);
+        // The etag changes neither with a client's write nor at the end of an operation.
         assert_eq!(read.body["etag"], "\"1\"");
         assert_eq!(read.header("etag"), Some("\"1\""));
-        assert_eq!(tagged(&mut driver, &path, "\"1\"").0, 200);
-        let (status, refusal) = tagged(&mut driver, &path, "\"1\"");
+        assert_eq!(tagged(&mut client, &path, "\"1\"").0, 200);
+        let (status, refusal) = tagged(&mut client, &path, "\"1\"");
         assert_eq!((status, &refusal["error"]["code"]), (412, &json!("PreconditionFailed")));
-        assert_eq!(driver.make(&path, body)["etag"], "\"3\"");
+        assert_eq!(client.make(&path, body)["etag"], "\"3\"");
     }
 
     #[test]
-    fn a_cluster_and_its_pools_have_etags_of_their_own_kind() {
-        let mut driver = Driver::new();
+    fn clusters_and_pools_have_guid_etags() {
+        let mut client = TestClient::new();
         let path = cluster("k");
         let pools = json!([{"name": "p", "mode": "System"}]);
-        driver.make(
+        client.make(
             &path,
             json!({"location": "westeurope", "properties": {"agentPoolProfiles": pools}}),
         );
-        let read = driver.get(&path).body;
+        let read = client.get(&path).body;
         let etag = read["eTag"].as_str().unwrap().to_owned();
         assert!(read.get("etag").is_none() && !etag.contains('"'));
-        let pool = driver.get(&format!("{path}/agentPools/p")).body;
+        let pool = client.get(&format!("{path}/agentPools/p")).body;
         assert!(pool["properties"]["eTag"].is_string());
-        assert_eq!(tagged(&mut driver, &path, &etag).0, 200);
-        assert_eq!(tagged(&mut driver, &path, &etag).0, 412);
+        assert_eq!(tagged(&mut client, &path, &etag).0, 200);
+        assert_eq!(tagged(&mut client, &path, &etag).0, 412);
     }
 }

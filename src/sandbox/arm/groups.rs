@@ -1,4 +1,4 @@
-//! Resource groups: made at once, deleted with everything in them.
+//! Resource groups: created synchronously, deleted with everything in them.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 
 use super::errors::ArmError;
 use super::kind::Kind;
-use super::operations::{Start, Work};
-use super::request::Call;
-use super::{ArmContext, ArmStore, answers, draft, etags, json, write};
+use super::operations::{OperationEffect, OperationStart};
+use super::request::ArmRequest;
+use super::{ArmContext, ArmStore, draft, etags, json, responses, write};
 use crate::resource::ArmId;
 
-type Answer = Result<Response<Bytes>, ArmError>;
+type ArmResult = Result<Response<Bytes>, ArmError>;
 
-/// Answers a request on one group.
+/// Handles a request for one group.
 pub(super) fn answer(
     store: &mut ArmStore,
     id: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     match *call.method {
         Method::PUT => put(store, id, call),
         Method::PATCH => patch(store, id, call, context),
@@ -29,18 +29,18 @@ pub(super) fn answer(
                 Some(_) => StatusCode::NO_CONTENT,
                 None => StatusCode::NOT_FOUND,
             };
-            Ok(answers::empty(status))
+            Ok(responses::empty(status))
         }
         Method::GET => {
             let body = store.existing_group(id)?.clone();
             store.step_object(id, context);
-            Ok(answers::json(StatusCode::OK, &body))
+            Ok(responses::json(StatusCode::OK, &body))
         }
         _ => Err(ArmError::method_not_allowed()),
     }
 }
 
-fn put(store: &mut ArmStore, id: &ArmId, call: &Call<'_>) -> Answer {
+fn put(store: &mut ArmStore, id: &ArmId, call: &ArmRequest<'_>) -> ArmResult {
     let mut body = call.json()?;
     let Some(location) = json::text(&body, "/location").map(draft::location_name) else {
         let message = "The location property is required for this definition.";
@@ -60,23 +60,23 @@ fn put(store: &mut ArmStore, id: &ArmId, call: &Call<'_>) -> Answer {
     }
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let old_body = old.as_ref().map(|(_, body)| body);
-    json::carry(&mut body, old_body, &["managedBy"]);
+    json::copy_from(&mut body, old_body, &["managedBy"]);
     let id = old.as_ref().map_or_else(|| id.clone(), |(id, _)| id.clone());
     json::set(&mut body, &["properties"], json!({"provisioningState": "Succeeded"}));
     let body = draft::name(Kind::ResourceGroup, &id, body);
     if let Some(subscription) = id.subscription() {
         store.subscriptions.insert(subscription.to_owned());
     }
-    store.place(id, Kind::ResourceGroup, body.clone());
-    Ok(answers::json(status, &body))
+    store.insert_object(id, Kind::ResourceGroup, body.clone());
+    Ok(responses::json(status, &body))
 }
 
 fn patch(
     store: &mut ArmStore,
     id: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let mut patch = call.json()?;
     store.writable_group(id)?;
     let tags = json::take(&mut patch, &["tags"]);
@@ -89,15 +89,15 @@ fn patch(
         },
         context.guid,
     );
-    Ok(answers::json(StatusCode::OK, store.existing_group(id)?))
+    Ok(responses::json(StatusCode::OK, store.existing_group(id)?))
 }
 
 fn delete(
     store: &mut ArmStore,
     id: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let subscription = id.subscription().unwrap_or_default().to_owned();
     store.existing_group(id)?;
     let operation = match store.running(id) {
@@ -105,20 +105,20 @@ fn delete(
         None => {
             let location = write::location(store, id);
             store.modify(id, |body| mark(body, "Deleting"), context.guid);
-            let start = Start {
+            let start = OperationStart {
                 kind: Kind::ResourceGroup,
                 subscription: &subscription,
                 location: &location,
                 api_version: &call.api_version,
                 owner: id,
                 target: id,
-                work: Work::Delete,
+                effect: OperationEffect::Delete,
             };
             store.begin(start, context)
         }
     };
-    let mut response = answers::empty(StatusCode::ACCEPTED);
-    answers::header(&mut response, "location", &operation.result_url(context.base_url));
+    let mut response = responses::empty(StatusCode::ACCEPTED);
+    responses::header(&mut response, "location", &operation.result_url(context.base_url));
     Ok(response)
 }
 
@@ -127,7 +127,7 @@ fn mark(body: &mut Value, state: &str) {
 }
 
 impl ArmStore {
-    /// The group's body.
+    /// The body of a group, or the error that it does not exist.
     pub(super) fn existing_group(&self, id: &ArmId) -> Result<&Value, ArmError> {
         match self.stored(id) {
             Some(stored) => Ok(&stored.body),
@@ -135,7 +135,7 @@ impl ArmStore {
         }
     }
 
-    /// Refuses where the group is not there or on its way out.
+    /// Returns an error if the group does not exist or is being deleted.
     pub(super) fn writable_group(&self, id: &ArmId) -> Result<(), ArmError> {
         if etags::state(self.existing_group(id)?) != "Deleting" {
             return Ok(());
@@ -153,40 +153,40 @@ mod tests {
     use http::Method;
     use serde_json::json;
 
-    use crate::sandbox::arm::testing::{Driver, GROUP, network};
+    use crate::sandbox::arm::test_client::{GROUP, TestClient, network};
 
     #[test]
-    fn a_group_goes_by_location_only_and_takes_all_along() {
-        let mut driver = Driver::new();
-        driver.make_network();
-        assert_eq!(driver.put(GROUP, json!({"location": "westeurope"})).status, 200);
-        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 204);
-        let reply = driver.delete(GROUP);
+    fn deleting_a_group_needs_its_location_and_deletes_its_contents() {
+        let mut client = TestClient::new();
+        client.make_network();
+        assert_eq!(client.put(GROUP, json!({"location": "westeurope"})).status, 200);
+        assert_eq!(client.call(Method::HEAD, GROUP, &[], None).status, 204);
+        let reply = client.delete(GROUP);
         assert_eq!(reply.status, 202);
         assert!(reply.header("azure-asyncoperation").is_none());
         let url = reply.header("location").unwrap().to_owned();
         assert!(url.contains("/subscriptions/s/operationresults/eyJqb2JJZCI6"));
-        let refused = driver.put(&network("routeTables/t"), json!({"location": "westeurope"}));
+        let refused = client.put(&network("routeTables/t"), json!({"location": "westeurope"}));
         assert_eq!(refused.refusal(), (409, "ResourceGroupBeingDeleted"));
-        let first = driver.get(&url);
+        let first = client.get(&url);
         assert_eq!((first.status.as_u16(), first.header("location")), (202, Some(url.as_str())));
-        assert_eq!(driver.get(&url).status, 200);
-        assert_eq!(driver.call(Method::HEAD, GROUP, &[], None).status, 404);
-        let gone = driver.get(&network("virtualNetworks/v"));
-        assert_eq!(gone.refusal(), (404, "ResourceGroupNotFound"));
+        assert_eq!(client.get(&url).status, 200);
+        assert_eq!(client.call(Method::HEAD, GROUP, &[], None).status, 404);
+        let deleted = client.get(&network("virtualNetworks/v"));
+        assert_eq!(deleted.refusal(), (404, "ResourceGroupNotFound"));
     }
 
     #[test]
-    fn a_group_that_others_use_stays() {
-        let mut driver = Driver::new();
-        driver.make_network();
+    fn deleting_a_group_in_use_is_refused() {
+        let mut client = TestClient::new();
+        client.make_network();
         let other = "/subscriptions/s/resourceGroups/h";
-        driver.put(other, json!({"location": "westeurope"}));
+        client.put(other, json!({"location": "westeurope"}));
         let path = format!("{other}/providers/Microsoft.Network/networkInterfaces/i");
-        driver.make(&path, Driver::interface(None));
-        let url = driver.delete(GROUP).header("location").unwrap().to_owned();
-        driver.get(&url);
-        assert_eq!(driver.get(&url).refusal(), (409, "ResourceGroupDeletionBlocked"));
-        assert_eq!(driver.get(&network("virtualNetworks/v")).status, 200);
+        client.make(&path, TestClient::interface(None));
+        let url = client.delete(GROUP).header("location").unwrap().to_owned();
+        client.get(&url);
+        assert_eq!(client.get(&url).refusal(), (409, "ResourceGroupDeletionBlocked"));
+        assert_eq!(client.get(&network("virtualNetworks/v")).status, 200);
     }
 }

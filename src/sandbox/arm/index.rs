@@ -1,6 +1,6 @@
-//! Who refers to whom, and which address is whose.
+//! An index of references between objects, and of the addresses they hold.
 //!
-//! Kept beside the objects so that no write has to look at all of them.
+//! The index is stored beside the objects so that a write does not scan all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,16 +12,16 @@ use super::json;
 use super::kind::Kind;
 use crate::resource::ArmId;
 
-/// One object refers to another.
+/// A reference from one object to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Reference {
     pub(super) source: ArmId,
     pub(super) target: ArmId,
-    /// The address that the source holds in the target, where that is a subnet.
+    /// The address that the source holds in the target, if the target is a subnet.
     pub(super) address: Option<Ipv4Addr>,
 }
 
-/// The references of all objects, both ways.
+/// The references of all objects, in both directions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Index {
     by_type: BTreeMap<String, BTreeSet<String>>,
@@ -30,7 +30,7 @@ pub(super) struct Index {
     addresses: BTreeMap<String, BTreeMap<Ipv4Addr, ArmId>>,
 }
 
-/// The key of an id: two ids of one object have the same.
+/// The lookup key of an id. Ids that differ only in letter case have the same key.
 pub(super) fn key(id: &ArmId) -> String {
     id.as_str().to_ascii_lowercase()
 }
@@ -64,7 +64,7 @@ impl Index {
         self.forget(owner);
     }
 
-    /// Forgets what the owner refers to.
+    /// Removes all references that the owner makes.
     pub(super) fn forget(&mut self, owner: &str) {
         for reference in self.uses.remove(owner).unwrap_or_default() {
             let target = key(&reference.target);
@@ -86,7 +86,7 @@ impl Index {
         self.by_type.get(&resource_type.to_ascii_lowercase()).into_iter().flatten()
     }
 
-    /// All that refer to an object.
+    /// The references to an object.
     pub(super) fn users<'a>(&'a self, target: &ArmId) -> impl Iterator<Item = &'a ArmId> + use<'a> {
         self.users.get(&key(target)).into_iter().flat_map(BTreeMap::values)
     }
@@ -96,7 +96,7 @@ impl Index {
     }
 }
 
-/// What a body of a kind refers to.
+/// The references in a body of the given kind.
 pub(super) fn references(kind: Kind, id: &ArmId, body: &Value) -> Vec<Reference> {
     let mut found = Vec::new();
     let mut note = |source: &ArmId, value: &Value, pointer: &str, address: Option<Ipv4Addr>| {

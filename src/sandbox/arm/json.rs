@@ -1,23 +1,23 @@
-//! Small steps on JSON bodies.
+//! Helpers for JSON bodies.
 
 use serde_json::{Map, Value};
 
-/// The text at a pointer.
+/// The string at a pointer.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
-/// The elements at a pointer; none where there is no array.
+/// The elements of the array at a pointer; empty if there is no array.
 pub(super) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The elements at a pointer, to change them.
+/// The elements of the array at a pointer, mutable.
 pub(super) fn items_mut<'a>(value: &'a mut Value, pointer: &str) -> &'a mut [Value] {
     value.pointer_mut(pointer).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
 }
 
-/// The member of an object, null where it was absent; what was no object becomes one.
+/// The member of an object, inserted as null if absent. A value that is not an object becomes one.
 pub(super) fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
     if !value.is_object() {
         *value = Value::Object(Map::new());
@@ -25,45 +25,45 @@ pub(super) fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
     &mut value[name]
 }
 
-/// Sets the value at a path, making the objects on the way.
+/// Sets the value at a path and creates the objects on the way.
 pub(super) fn set(value: &mut Value, path: &[&str], new: Value) {
-    let mut place = value;
+    let mut slot = value;
     for segment in path {
-        place = member(place, segment);
+        slot = member(slot, segment);
     }
-    *place = new;
+    *slot = new;
 }
 
-/// Sets the value at a path unless there is one.
+/// Sets the value at a path unless it has a value.
 pub(super) fn fill(value: &mut Value, path: &[&str], new: Value) {
-    let mut place = value;
+    let mut slot = value;
     for segment in path {
-        place = member(place, segment);
+        slot = member(slot, segment);
     }
-    if place.is_null() {
-        *place = new;
+    if slot.is_null() {
+        *slot = new;
     }
 }
 
-/// Takes the value at a path away.
+/// Removes and returns the value at a path.
 pub(super) fn take(value: &mut Value, path: &[&str]) -> Option<Value> {
     let (last, front) = path.split_last()?;
-    let mut place = value;
+    let mut slot = value;
     for segment in front {
-        place = place.get_mut(*segment)?;
+        slot = slot.get_mut(*segment)?;
     }
-    place.as_object_mut()?.remove(*last)
+    slot.as_object_mut()?.remove(*last)
 }
 
-/// Carries the value at a path over from an older body.
-pub(super) fn carry(value: &mut Value, old: Option<&Value>, path: &[&str]) {
+/// Copies the value at a path from an older body.
+pub(super) fn copy_from(value: &mut Value, old: Option<&Value>, path: &[&str]) {
     let pointer = format!("/{}", path.join("/"));
     if let Some(kept) = old.and_then(|old| old.pointer(&pointer)) {
         fill(value, path, kept.clone());
     }
 }
 
-/// Azure reads a member that is null as one that is absent.
+/// Removes null members: Azure treats null as absent.
 pub(super) fn strip_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -75,7 +75,7 @@ pub(super) fn strip_nulls(value: &mut Value) {
     }
 }
 
-/// Lays a patch over a body: members of objects one by one, all else as a whole.
+/// Applies a merge patch: objects are merged member by member, other values are replaced.
 pub(super) fn merge(value: &mut Value, patch: &Value) {
     let Value::Object(members) = patch else {
         *value = patch.clone();

@@ -1,8 +1,8 @@
-//! The kinds of objects that the sandbox's ARM knows.
+//! The kinds of objects that the emulated ARM serves.
 
 use serde::{Deserialize, Serialize};
 
-/// A resource provider, as far as its operations differ from the others'.
+/// A resource provider, as far as the behaviour of its operations differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Provider {
     Network,
@@ -29,7 +29,7 @@ impl Provider {
     }
 }
 
-/// The kind of an object that stands in a resource group, or of the group.
+/// The kind of a resource group or of an object in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
     ResourceGroup,
@@ -42,7 +42,8 @@ pub(super) enum Kind {
     VirtualMachine,
     Disk,
     ManagedCluster,
-    /// Put there by the sandbox itself; shown in lists of a group and nowhere else.
+    /// A resource of another type that the sandbox added. It only appears in the lists of its
+    /// group.
     Foreign,
 }
 
@@ -60,7 +61,7 @@ impl Kind {
         Self::ManagedCluster,
     ];
 
-    /// Namespace and type, as paths are written.
+    /// Namespace and type as written in paths.
     pub(super) fn resource_type(self) -> &'static str {
         match self {
             Self::ResourceGroup => "Microsoft.Resources/resourceGroups",
@@ -77,7 +78,7 @@ impl Kind {
         }
     }
 
-    /// The type as bodies show it: AKS writes its own with another capital.
+    /// The type as shown in bodies: AKS capitalises its own differently.
     pub(super) fn shown_type(self) -> &'static str {
         match self {
             Self::ManagedCluster => "Microsoft.ContainerService/ManagedClusters",
@@ -100,7 +101,7 @@ impl Kind {
         }
     }
 
-    /// The children that live in the body of an object of this kind.
+    /// The children stored in the body of an object of this kind.
     pub(super) fn children(self) -> &'static [ChildKind] {
         match self {
             Self::VirtualNetwork => &[ChildKind::Subnet],
@@ -117,7 +118,7 @@ impl Kind {
     }
 }
 
-/// The kind of an object that lives in the body of another.
+/// The kind of a child, which is stored in the body of its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ChildKind {
     Subnet,
@@ -129,7 +130,7 @@ pub(super) enum ChildKind {
 }
 
 impl ChildKind {
-    /// How paths call it.
+    /// The segment in paths.
     pub(super) fn segment(self) -> &'static str {
         match self {
             Self::Subnet => "subnets",
@@ -141,7 +142,7 @@ impl ChildKind {
         }
     }
 
-    /// Where it stands in the parent's body.
+    /// The member of the parent's body that holds the children.
     pub(super) fn member(self) -> &'static str {
         match self {
             Self::AgentPool => "agentPoolProfiles",
@@ -153,7 +154,7 @@ impl ChildKind {
         format!("/properties/{}", self.member())
     }
 
-    /// Whether it can be written at its own URL.
+    /// Whether the child can be written at its own URL.
     pub(super) fn writable(self) -> bool {
         !matches!(self, Self::DefaultRule | Self::IpConfiguration)
     }

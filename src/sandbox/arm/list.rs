@@ -1,4 +1,4 @@
-//! Lists, page by page.
+//! Paginated lists.
 
 use std::ops::Bound;
 
@@ -11,43 +11,43 @@ use serde_json::{Map, Value, json};
 use super::errors::ArmError;
 use super::index::key;
 use super::kind::{ChildKind, Kind};
-use super::path::{ObjectPath, Scope};
-use super::request::Call;
-use super::{ArmContext, ArmStore, Stored, answers, json, render};
+use super::path::{ListScope, ObjectPath};
+use super::request::ArmRequest;
+use super::{ArmContext, ArmStore, StoredResource, json, render, responses};
 use crate::resource::ArmId;
 
-/// How many objects stand on a page.
-const PAGE: usize = 200;
+/// The number of objects on a page.
+const PAGE_SIZE: usize = 200;
 
-type Answer = Result<Response<Bytes>, ArmError>;
+type ArmResult = Result<Response<Bytes>, ArmError>;
 
 /// All objects of a kind in a group or a subscription.
 pub(super) fn collection(
     store: &mut ArmStore,
-    scope: &Scope,
+    scope: &ListScope,
     kind: Kind,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let front = front(store, scope)?;
-    let wanted = |stored: &Stored| stored.kind == kind;
-    // The type's own keys are few beside those of a whole subscription.
+    let wanted = |stored: &StoredResource| stored.kind == kind;
+    // The keys of one type are far fewer than those of the whole subscription.
     let keys = store.index.of_type(kind.resource_type()).filter(|key| key.starts_with(&front));
     let page = page(store, keys, call, wanted, |stored| render::object(store, stored))?;
     finish(store, page, call, context)
 }
 
-/// Everything in a group or a subscription, without properties.
+/// All resources in a group or a subscription, without properties.
 pub(super) fn resources(
     store: &mut ArmStore,
-    scope: &Scope,
-    call: &Call<'_>,
+    scope: &ListScope,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let front = front(store, scope)?;
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
     let wanted =
-        |stored: &Stored| stored.kind != Kind::ResourceGroup && filter.admits(&stored.body);
+        |stored: &StoredResource| stored.kind != Kind::ResourceGroup && filter.admits(&stored.body);
     let keys = store
         .objects
         .range(front.clone()..)
@@ -61,17 +61,17 @@ pub(super) fn resources(
 pub(super) fn groups(
     store: &mut ArmStore,
     subscription: &str,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
-    let scope = Scope { subscription: subscription.to_owned(), group: None };
+) -> ArmResult {
+    let scope = ListScope { subscription: subscription.to_owned(), group: None };
     let front = front(store, &scope)?;
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
     let keys = store
         .index
         .of_type(Kind::ResourceGroup.resource_type())
         .filter(|key| key.starts_with(&front));
-    let wanted = |stored: &Stored| filter.admits(&stored.body);
+    let wanted = |stored: &StoredResource| filter.admits(&stored.body);
     let page = page(store, keys, call, wanted, |stored| stored.body.clone())?;
     finish(store, page, call, context)
 }
@@ -82,7 +82,7 @@ pub(super) fn children(
     path: &ObjectPath,
     child: ChildKind,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.existing_group(&path.group)?;
     let Some(stored) = store.stored(&path.id) else {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
@@ -92,16 +92,16 @@ pub(super) fn children(
         .map(|value| render::child_body(store, &stored.id, child, value))
         .collect();
     store.step_object(&path.id, context);
-    Ok(answers::json(StatusCode::OK, &json!({"value": value})))
+    Ok(responses::json(StatusCode::OK, &json!({"value": value})))
 }
 
 struct Page {
     value: Vec<Value>,
-    shown: Vec<ArmId>,
+    rendered: Vec<ArmId>,
     next: Option<String>,
 }
 
-fn front(store: &ArmStore, scope: &Scope) -> Result<String, ArmError> {
+fn front(store: &ArmStore, scope: &ListScope) -> Result<String, ArmError> {
     match &scope.group {
         Some(group) => {
             store.existing_group(group)?;
@@ -114,15 +114,15 @@ fn front(store: &ArmStore, scope: &Scope) -> Result<String, ArmError> {
 fn page<'a>(
     store: &'a ArmStore,
     keys: impl Iterator<Item = &'a String>,
-    call: &Call<'_>,
-    wanted: impl Fn(&Stored) -> bool,
-    show: impl Fn(&Stored) -> Value,
+    call: &ArmRequest<'_>,
+    wanted: impl Fn(&StoredResource) -> bool,
+    show: impl Fn(&StoredResource) -> Value,
 ) -> Result<Page, ArmError> {
     let after = match call.parameter("$skiptoken") {
         Some(token) => Bound::Excluded(read_token(&token)?),
         None => Bound::Unbounded,
     };
-    let mut page = Page { value: Vec::new(), shown: Vec::new(), next: None };
+    let mut page = Page { value: Vec::new(), rendered: Vec::new(), next: None };
     let mut last = None;
     let rest = keys.filter(|key| match &after {
         Bound::Excluded(after) => *key > after,
@@ -130,12 +130,12 @@ fn page<'a>(
     });
     for key in rest {
         let Some(stored) = store.objects.get(key).filter(|stored| wanted(stored)) else { continue };
-        if page.value.len() == PAGE {
+        if page.value.len() == PAGE_SIZE {
             page.next = last.map(|last: &String| URL_SAFE_NO_PAD.encode(last));
             break;
         }
         page.value.push(show(stored));
-        page.shown.push(stored.id.clone());
+        page.rendered.push(stored.id.clone());
         last = Some(key);
     }
     Ok(page)
@@ -148,15 +148,15 @@ fn read_token(token: &str) -> Result<String, ArmError> {
         .ok_or_else(|| ArmError::bad("InvalidSkipToken", "The provided skip token is not valid."))
 }
 
-/// Being listed is being looked at: operations of what was shown go on.
+/// Builds the page. Listing an object advances its operation.
 fn finish(
     store: &mut ArmStore,
     page: Page,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     if !store.running.is_empty() {
-        for id in &page.shown {
+        for id in &page.rendered {
             store.step_object(id, context);
         }
     }
@@ -172,17 +172,18 @@ fn finish(
         let link = format!("{}{}?{}", context.base_url, call.path(), query.finish());
         json::set(&mut body, &["nextLink"], json!(link));
     }
-    Ok(answers::json(StatusCode::OK, &body))
+    Ok(responses::json(StatusCode::OK, &body))
 }
 
 fn summary(body: &Value) -> Value {
-    let shown = ["id", "name", "type", "location", "tags", "sku", "zones", "managedBy", "identity"];
+    let rendered =
+        ["id", "name", "type", "location", "tags", "sku", "zones", "managedBy", "identity"];
     let members =
-        shown.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
+        rendered.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
     Value::Object(members.collect::<Map<_, _>>())
 }
 
-/// The conditions of `$filter` that clients use.
+/// The `$filter` conditions that clients use.
 #[derive(Debug, Default)]
 struct Filter {
     tag_name: Option<String>,
@@ -228,21 +229,21 @@ impl Filter {
 mod tests {
     use serde_json::json;
 
-    use crate::sandbox::arm::testing::{BASE, Driver, GROUP, network};
+    use crate::sandbox::arm::test_client::{BASE, GROUP, TestClient, network};
 
     #[test]
-    fn long_lists_come_in_pages() {
-        let mut driver = Driver::new();
+    fn long_lists_are_paginated() {
+        let mut client = TestClient::new();
         for number in 0..450 {
             let tags = if number < 3 { json!({"side": "a"}) } else { json!({}) };
             let path = network(&format!("routeTables/t{number}"));
-            assert_eq!(driver.put(&path, json!({"location": "x", "tags": tags})).status, 201);
+            assert_eq!(client.put(&path, json!({"location": "x", "tags": tags})).status, 201);
         }
         let mut url =
             format!("{BASE}/subscriptions/s/providers/Microsoft.Network/routeTables?api-version=1");
         let mut seen = 0;
         loop {
-            let page = driver.get(&url).body;
+            let page = client.get(&url).body;
             seen += page["value"].as_array().unwrap().len();
             match page["nextLink"].as_str() {
                 Some(next) => url = next.to_owned(),
@@ -251,7 +252,7 @@ mod tests {
         }
         assert_eq!(seen, 450);
         let filter = "resources?$filter=tagName%20eq%20'side'%20and%20tagValue%20eq%20'a'";
-        let found = driver.get(&format!("{GROUP}/{filter}")).body;
+        let found = client.get(&format!("{GROUP}/{filter}")).body;
         assert_eq!(found["value"].as_array().unwrap().len(), 3);
         assert!(found["value"][0].get("properties").is_none());
     }

@@ -1,19 +1,18 @@
-//! Azure Resource Manager in memory.
+//! An in-memory emulation of Azure Resource Manager.
 //!
-//! It answers as the real one where a client could stumble: writes that go on
-//! after their answer, etags that change once more at the end, children that
-//! live in their parent's body, locks below one parent, ids in another letter
-//! case, refusals in ARM's shape. It waits for nothing and reads no clock.
+//! It reproduces the behaviour that clients depend on: writes that continue after the response,
+//! etags that change once more at the end of an operation, children stored in their parent's body,
+//! one write at a time below a parent, ids in a different letter case, errors in ARM's format. It
+//! never sleeps and reads no clock.
 //!
-//! Children (subnets, routes, rules, agent pools) are stored where the parent's
-//! body shows them, and nowhere else.
+//! Children (subnets, routes, rules, agent pools) are stored only in the body of their parent.
 
 mod aks;
 mod aks_network;
 mod aks_pools;
-mod answers;
 mod compute;
 mod credentials;
+mod deletion;
 mod dispatch;
 mod draft;
 mod errors;
@@ -26,11 +25,11 @@ mod list;
 mod network;
 mod operations;
 mod path;
-mod removal;
 mod render;
 mod request;
+mod responses;
 #[cfg(test)]
-mod testing;
+mod test_client;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,60 +39,60 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use errors::Failure;
+pub use errors::OperationFailure;
 
 use crate::resource::ArmId;
 use index::{Index, Reference, key};
 use kind::{ChildKind, Kind};
 use operations::Operation;
 
-/// The subscription that is always there.
+/// The subscription that always exists.
 pub const SUBSCRIPTION: &str = "5a6d0c1e-0000-4000-8000-000000000001";
 /// The tenant of every subscription.
 pub const TENANT: &str = "7e6a0c1e-0000-4000-8000-000000000002";
 
-/// Azure's objects and their running operations.
+/// The objects of Azure and their running operations.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArmStore {
-    objects: BTreeMap<String, Stored>,
+    objects: BTreeMap<String, StoredResource>,
     index: Index,
     operations: BTreeMap<String, Operation>,
-    /// The operation of each locked object.
+    /// The running operation of each locked object.
     running: BTreeMap<String, String>,
-    /// Ended operations, the oldest first.
+    /// Ended operations, oldest first.
     ended: VecDeque<String>,
-    planned_failures: BTreeMap<String, Failure>,
+    planned_failures: BTreeMap<String, OperationFailure>,
     custom_data: BTreeMap<String, String>,
     kubeconfigs: BTreeMap<String, String>,
     subscriptions: BTreeSet<String>,
     version: u64,
-    /// The keys of objects that changed since somebody last asked.
+    /// The keys of objects that changed since the last call of `take_touched`.
     #[serde(skip)]
     touched: BTreeSet<String>,
 }
 
-/// An object with its id in the letters of its creation.
+/// An object and its id in the letter case of its creation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stored {
+struct StoredResource {
     id: ArmId,
     kind: Kind,
     body: Value,
 }
 
-/// What one request brings along.
+/// The context of one request.
 pub struct ArmContext<'a> {
-    /// Where the service is reached, without a slash at the end.
+    /// The base URL of the service, without a trailing slash.
     pub base_url: &'a str,
     /// The time of the request.
     pub now: jiff::Timestamp,
-    /// How many seconds a client is told to wait before it polls again.
+    /// The `Retry-After` sent to clients, in seconds.
     pub pause: u32,
-    /// Makes GUIDs.
+    /// Generates GUIDs.
     pub guid: &'a mut dyn FnMut() -> String,
 }
 
 impl ArmStore {
-    /// Answers one request.
+    /// Handles one request.
     pub fn handle(
         &mut self,
         request: &http::Request<Bytes>,
@@ -103,28 +102,28 @@ impl ArmStore {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
-        // Operations end by being looked at: our own client need not wait even
-        // before its first look.
+        // Operations advance when they are read. This client need not wait even before its first
+        // poll.
         if response.headers().contains_key("azure-asyncoperation")
             || response.status() == http::StatusCode::ACCEPTED
         {
-            answers::header(&mut response, "retry-after", &context.pause.to_string());
+            responses::header(&mut response, "retry-after", &context.pause.to_string());
         }
         if request.method() == http::Method::HEAD {
             *response.body_mut() = Bytes::new();
         }
         let id = (context.guid)();
-        answers::header(&mut response, "x-ms-request-id", &id);
+        responses::header(&mut response, "x-ms-request-id", &id);
         response
     }
 
-    /// A number that grows with every change of an object.
+    /// A counter that increases with every change of an object.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// An object or a child as it is stored: without what is only drawn when it
-    /// is shown, such as the interfaces that a subnet lists.
+    /// An object or child as stored, without the fields that are computed when it is shown, such as
+    /// the interfaces that a subnet lists.
     pub fn get(&self, id: &ArmId) -> Option<&Value> {
         if let Some(stored) = self.objects.get(&key(id)) {
             return Some(&stored.body);
@@ -133,8 +132,8 @@ impl ArmStore {
         find_child(&parent.body, child, id.name())
     }
 
-    /// All objects of a type, such as `Microsoft.Compute/virtualMachines`;
-    /// children are found in their parents' bodies.
+    /// All objects of a type, such as `Microsoft.Compute/virtualMachines`. Children are found in
+    /// the bodies of their parents.
     pub fn list(&self, resource_type: &str) -> impl Iterator<Item = (&ArmId, &Value)> + use<'_> {
         self.index
             .of_type(resource_type)
@@ -142,10 +141,10 @@ impl ArmStore {
             .map(|stored| (&stored.id, &stored.body))
     }
 
-    /// Puts an object or a child as it is, past all checks and operations.
+    /// Inserts an object or child unchanged, bypassing validation and operations.
     ///
-    /// A type that the service does not serve is kept and shown in the lists of
-    /// its group. A child whose parent is not there is not kept.
+    /// A type that the emulation does not serve is stored and shown in the lists of its group. A
+    /// child whose parent does not exist is not stored.
     pub fn upsert(&mut self, id: &ArmId, body: Value, guid: &mut dyn FnMut() -> String) {
         if let Some((parent, child)) = self.child_of(id) {
             let (owner, name) = (parent.id.clone(), id.name().to_owned());
@@ -161,11 +160,10 @@ impl ArmStore {
         });
         let mut body = draft::name(kind, id, body);
         etags::stamp(kind, &mut body, guid);
-        self.place(id.clone(), kind, body);
+        self.insert_object(id.clone(), kind, body);
     }
 
-    /// Changes an object or a child, past all checks and operations. Says
-    /// whether it was there.
+    /// Changes an object or child, bypassing validation and operations. Returns whether it existed.
     pub fn modify(
         &mut self,
         id: &ArmId,
@@ -176,7 +174,8 @@ impl ArmStore {
             Some(owner) => owner,
             None => return false,
         };
-        let Some(Stored { id: cased, kind, mut body }) = self.objects.get(&key(&owner)).cloned()
+        let Some(StoredResource { id: cased, kind, mut body }) =
+            self.objects.get(&key(&owner)).cloned()
         else {
             return false;
         };
@@ -190,21 +189,21 @@ impl ArmStore {
             let Some(value) = found else { return false };
             change(value);
         }
-        // What was put into the body by hand gets its id and type, too.
+        // Children inserted directly into the body get their id and type, too.
         let mut body = draft::name(kind, &cased, body);
         etags::stamp(kind, &mut body, guid);
-        self.place(cased, kind, body);
+        self.insert_object(cased, kind, body);
         true
     }
 
-    /// Takes an object or a child away at once, with all that a group holds and
-    /// what goes with a VM. Says whether it was there.
+    /// Deletes an object or child at once, with the contents of a group and the resources that a VM
+    /// deletes with itself. Returns whether it existed.
     pub fn remove(&mut self, id: &ArmId, guid: &mut dyn FnMut() -> String) -> bool {
         if self.get(id).is_none() {
             return false;
         }
         if self.objects.contains_key(&key(id)) {
-            compute::delete_along(self, id, guid);
+            compute::delete_with_vm(self, id, guid);
             self.drop_tree(id);
         } else {
             self.drop_child(id);
@@ -212,67 +211,68 @@ impl ArmStore {
         true
     }
 
-    /// The cloud-init of a VM, decoded; no answer ever shows it.
+    /// The decoded cloud-init of a VM, which no response contains.
     pub fn custom_data(&self, vm: &ArmId) -> Option<&str> {
         self.custom_data.get(&key(vm)).map(String::as_str)
     }
 
-    /// What `listClusterUserCredential` and its sibling answer for a cluster.
+    /// Sets the kubeconfig that `listClusterUserCredential` and `listClusterAdminCredential` return
+    /// for a cluster.
     pub fn set_kubeconfig(&mut self, cluster: &ArmId, kubeconfig: String) {
         self.kubeconfigs.insert(key(cluster), kubeconfig);
     }
 
-    /// Lets the next operation on an object or a child end as failed.
-    pub fn fail_next(&mut self, id: &ArmId, failure: Failure) {
+    /// Makes the next operation on an object or child fail.
+    pub fn fail_next(&mut self, id: &ArmId, failure: OperationFailure) {
         self.planned_failures.insert(key(id), failure);
     }
 
-    /// Gives an address of a subnet to something that is no interface of the
-    /// store, such as a node of AKS. Everything the holder had before is given up.
-    pub fn occupy(&mut self, subnet: &ArmId, address: Ipv4Addr, holder: &ArmId) {
-        self.vacate(holder);
+    /// Assigns an address of a subnet to a holder that is not an interface in the store, such as an
+    /// AKS node. The holder's previous addresses are released.
+    pub fn reserve_address(&mut self, subnet: &ArmId, address: Ipv4Addr, holder: &ArmId) {
+        self.release_addresses(holder);
         let reference =
             Reference { source: holder.clone(), target: subnet.clone(), address: Some(address) };
         self.index.refer(&key(holder), vec![reference]);
     }
 
-    /// Gives up the addresses of a holder.
-    pub fn vacate(&mut self, holder: &ArmId) {
+    /// Releases the addresses of a holder.
+    pub fn release_addresses(&mut self, holder: &ArmId) {
         self.index.forget(&key(holder));
     }
 
-    /// Who holds an address of a subnet.
+    /// The holder of an address in a subnet.
     pub fn holder(&self, subnet: &ArmId, address: Ipv4Addr) -> Option<&ArmId> {
         self.index.holder(subnet, address)
     }
 
-    fn place(&mut self, id: ArmId, kind: Kind, body: Value) {
+    fn insert_object(&mut self, id: ArmId, kind: Kind, body: Value) {
         let owner = key(&id);
         let resource_type = type_of(kind, &id);
         self.index.remove(&owner, &resource_type);
         self.index.insert(&owner, &resource_type, index::references(kind, &id, &body));
-        self.objects.insert(owner.clone(), Stored { id, kind, body });
+        self.objects.insert(owner.clone(), StoredResource { id, kind, body });
         self.touch(owner);
     }
 
-    /// Notes that an object changed.
+    /// Marks an object as changed.
     fn touch(&mut self, key: String) {
         self.version += 1;
         self.touched.insert(key);
     }
 
-    /// The ids, in small letters, of objects that changed or went since this
-    /// was last asked; nothing is known of before the store was loaded.
+    /// The lower-case ids of objects that changed or were deleted since the last call. Changes
+    /// before the store was loaded are not included.
     pub(in crate::sandbox) fn take_touched(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.touched)
     }
 
-    /// The id of an object in the letters of its creation.
+    /// The id of an object in the letter case of its creation.
     pub(in crate::sandbox) fn id_as_created(&self, id: &ArmId) -> Option<&ArmId> {
         self.stored(id).map(|stored| &stored.id)
     }
 
-    /// All that refer to an object; children under their own ids.
+    /// The references to an object. References from children appear under the ids of the children.
     pub(in crate::sandbox) fn users<'a>(
         &'a self,
         target: &ArmId,
@@ -280,18 +280,18 @@ impl ArmStore {
         self.index.users(target)
     }
 
-    fn stored(&self, id: &ArmId) -> Option<&Stored> {
+    fn stored(&self, id: &ArmId) -> Option<&StoredResource> {
         self.objects.get(&key(id))
     }
 
-    fn child_of(&self, id: &ArmId) -> Option<(&Stored, ChildKind)> {
+    fn child_of(&self, id: &ArmId) -> Option<(&StoredResource, ChildKind)> {
         let parent = self.objects.get(&key(&id.parent()?))?;
         let resource_type = id.resource_type()?;
         let child = parent.kind.child(resource_type.rsplit('/').next()?)?;
         Some((parent, child))
     }
 
-    /// The object that is locked by a write to the given one: itself or its parent.
+    /// The object that a write to the given id locks: the object itself or its parent.
     fn owner_of(&self, id: &ArmId) -> Option<ArmId> {
         match self.objects.get(&key(id)) {
             Some(stored) => Some(stored.id.clone()),

@@ -1,9 +1,8 @@
-//! Long-running operations and the URLs that tell of them.
+//! Long-running operations and their status URLs.
 //!
-//! They end by being looked at, not by time: the sandbox has no clock of its
-//! own, and a test must not wait. Every look at an object — a poll, a GET, a
-//! list, even a refused write — brings its operation one step on, so nothing
-//! stays locked behind a client that went away.
+//! Operations end by being read, not by time: the sandbox has no clock of its own, and a test must
+//! not wait. Every access to an object (a poll, a GET, a list, even a refused write) advances its
+//! operation by one step, so nothing stays locked when a client goes away.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -11,23 +10,23 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::errors::{ArmError, Failure};
+use super::errors::{ArmError, OperationFailure};
 use super::index::key;
 use super::kind::{Kind, Provider};
-use super::path::Face;
-use super::{ArmContext, ArmStore, answers};
+use super::path::OperationUrl;
+use super::{ArmContext, ArmStore, responses};
 use crate::resource::ArmId;
 
-/// How many ended operations can still be asked for.
-const REMEMBERED: usize = 512;
+/// The number of ended operations whose status remains available.
+const MAX_ENDED_OPERATIONS: usize = 512;
 
-/// What an operation does when it ends.
+/// The effect of an operation when it ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Work {
+pub(super) enum OperationEffect {
     Write,
     Delete,
-    /// It only computes this.
-    Answer(Value),
+    /// It returns a computed value.
+    Value(Value),
 }
 
 /// A running or ended operation.
@@ -38,44 +37,44 @@ pub(super) struct Operation {
     pub(super) subscription: String,
     pub(super) location: String,
     pub(super) api_version: String,
-    /// The object that is locked meanwhile.
+    /// The object that is locked while the operation runs.
     pub(super) owner: ArmId,
-    /// The object or the child that was written.
+    /// The object or child that is written.
     pub(super) target: ArmId,
-    pub(super) work: Work,
+    pub(super) effect: OperationEffect,
     pub(super) steps_left: u32,
     pub(super) started: Timestamp,
     pub(super) ended: Option<Timestamp>,
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<OperationFailure>,
 }
 
 impl Operation {
-    /// The part of the URL behind `?`.
+    /// The query part of the operation's URL.
     ///
-    /// The network's carries a signature of more than three kilobytes, which
-    /// must come back as it was given.
+    /// URLs of the network provider carry a signature of more than three kilobytes, which the
+    /// client must send back unchanged.
     fn query(&self) -> String {
         match self.provider {
             Provider::Network => format!(
                 "api-version={}&t={}&c={}&s={}&h={}",
                 self.api_version,
                 self.started.as_microsecond(),
-                filler(&self.id, 'c', 3000),
-                filler(&self.id, 's', 342),
-                filler(&self.id, 'h', 43),
+                fake_signature(&self.id, 'c', 3000),
+                fake_signature(&self.id, 's', 342),
+                fake_signature(&self.id, 'h', 43),
             ),
-            // AKS answers with a version of its own, whatever it was asked with.
+            // AKS returns its own API version, independent of the request's.
             Provider::ContainerService => "api-version=2017-08-31".to_owned(),
             Provider::Compute | Provider::Resources => format!("api-version={}", self.api_version),
         }
     }
 
-    /// Where its status is.
+    /// The status URL.
     pub(super) fn status_url(&self, base: &str) -> String {
-        format!("{}/operations/{}?{}", self.place(base), self.id, self.query())
+        format!("{}/operations/{}?{}", self.base_url(base), self.id, self.query())
     }
 
-    /// Where its result is.
+    /// The result URL.
     pub(super) fn result_url(&self, base: &str) -> String {
         match self.provider {
             Provider::Resources => format!(
@@ -85,18 +84,23 @@ impl Operation {
                 self.query()
             ),
             Provider::Compute => {
-                format!("{}/operations/{}?monitor=true&{}", self.place(base), self.id, self.query())
+                format!(
+                    "{}/operations/{}?monitor=true&{}",
+                    self.base_url(base),
+                    self.id,
+                    self.query()
+                )
             }
             Provider::Network => {
-                format!("{}/operationResults/{}?{}", self.place(base), self.id, self.query())
+                format!("{}/operationResults/{}?{}", self.base_url(base), self.id, self.query())
             }
             Provider::ContainerService => {
-                format!("{}/operationresults/{}?{}", self.place(base), self.id, self.query())
+                format!("{}/operationresults/{}?{}", self.base_url(base), self.id, self.query())
             }
         }
     }
 
-    fn place(&self, base: &str) -> String {
+    fn base_url(&self, base: &str) -> String {
         format!(
             "{base}/subscriptions/{}/providers/{}/locations/{}",
             self.subscription,
@@ -115,7 +119,7 @@ impl Operation {
         if self.provider != Provider::Network {
             body["startTime"] = json!(self.started.to_string());
             body["name"] = match self.provider {
-                Provider::ContainerService => json!(swapped(&self.id)),
+                Provider::ContainerService => json!(swap_guid_bytes(&self.id)),
                 _ => json!(self.id),
             };
             if let Some(ended) = self.ended {
@@ -128,7 +132,7 @@ impl Operation {
         body
     }
 
-    /// What Azure calls it when another write has to wait for it.
+    /// The name of the operation in Azure's error for a write that must wait for it.
     pub(super) fn verb(&self) -> String {
         let resource_type = self.target.resource_type().unwrap_or_default();
         let last = resource_type.rsplit('/').next().unwrap_or_default();
@@ -137,36 +141,40 @@ impl Operation {
         let mut letters = singular.chars();
         let first = letters.next().map(|letter| letter.to_ascii_uppercase());
         let name: String = first.into_iter().chain(letters).collect();
-        let action = if self.work == Work::Delete { "Delete" } else { "Put" };
+        let action = if self.effect == OperationEffect::Delete { "Delete" } else { "Put" };
         format!("{action}{name}Operation")
     }
 }
 
-/// What starts an operation.
-pub(super) struct Start<'a> {
+/// The parameters of a new operation.
+pub(super) struct OperationStart<'a> {
     pub(super) kind: Kind,
     pub(super) subscription: &'a str,
     pub(super) location: &'a str,
     pub(super) api_version: &'a str,
     pub(super) owner: &'a ArmId,
     pub(super) target: &'a ArmId,
-    pub(super) work: Work,
+    pub(super) effect: OperationEffect,
 }
 
 impl ArmStore {
     /// Starts an operation and locks its object.
-    pub(super) fn begin(&mut self, start: Start<'_>, context: &mut ArmContext<'_>) -> Operation {
+    pub(super) fn begin(
+        &mut self,
+        start: OperationStart<'_>,
+        context: &mut ArmContext<'_>,
+    ) -> Operation {
         let provider = start.kind.provider();
         let id = operation_id(start.kind, start.location, context);
-        let steps_left = match (&start.work, provider) {
-            (Work::Write, Provider::Network) | (Work::Answer(_), _) => 1,
+        let steps_left = match (&start.effect, provider) {
+            (OperationEffect::Write, Provider::Network) | (OperationEffect::Value(_), _) => 1,
             _ => 2,
         };
-        let failure = match start.work {
-            Work::Answer(_) => None,
+        let failure = match start.effect {
+            OperationEffect::Value(_) => None,
             _ => self.planned_failures.remove(&key(start.target)),
         };
-        let locks = !matches!(start.work, Work::Answer(_));
+        let locks = !matches!(start.effect, OperationEffect::Value(_));
         let operation = Operation {
             id: id.clone(),
             provider,
@@ -175,7 +183,7 @@ impl ArmStore {
             api_version: start.api_version.to_owned(),
             owner: start.owner.clone(),
             target: start.target.clone(),
-            work: start.work,
+            effect: start.effect,
             steps_left,
             started: context.now,
             ended: None,
@@ -188,12 +196,12 @@ impl ArmStore {
         operation
     }
 
-    /// The operation that an object is in.
+    /// The running operation of an object.
     pub(super) fn running(&self, owner: &ArmId) -> Option<&Operation> {
         self.operations.get(self.running.get(&key(owner))?)
     }
 
-    /// Brings the operation of an object one step on.
+    /// Advances the operation of an object by one step.
     pub(super) fn step_object(&mut self, owner: &ArmId, context: &mut ArmContext<'_>) {
         if let Some(id) = self.running.get(&key(owner)).cloned() {
             self.step(&id, context);
@@ -216,27 +224,27 @@ impl ArmStore {
             self.running.remove(&owner);
         }
         self.remember(id);
-        match operation.work {
-            Work::Write => self.end_write(&operation, context),
-            Work::Delete => self.end_delete(&operation, context),
-            Work::Answer(_) => {}
+        match operation.effect {
+            OperationEffect::Write => self.end_write(&operation, context),
+            OperationEffect::Delete => self.end_delete(&operation, context),
+            OperationEffect::Value(_) => {}
         }
     }
 
     fn remember(&mut self, id: &str) {
         self.ended.push_back(id.to_owned());
-        if self.ended.len() > REMEMBERED
+        if self.ended.len() > MAX_ENDED_OPERATIONS
             && let Some(oldest) = self.ended.pop_front()
         {
             self.operations.remove(&oldest);
         }
     }
 
-    /// Answers a poll.
+    /// Handles a poll.
     pub(super) fn poll(
         &mut self,
         id: &str,
-        face: Face,
+        url: OperationUrl,
         query: &str,
         context: &mut ArmContext<'_>,
     ) -> Result<Response<Bytes>, ArmError> {
@@ -249,14 +257,14 @@ impl ArmStore {
         }
         self.step(id, context);
         let Some(operation) = self.operations.get(id) else {
-            return Ok(answers::empty(StatusCode::NO_CONTENT));
+            return Ok(responses::empty(StatusCode::NO_CONTENT));
         };
-        let face = if query.contains("monitor=true") { Face::Result } else { face };
-        let mut response = match face {
-            Face::Status => answers::json(StatusCode::OK, &operation.status_body()),
-            Face::Result => result(operation, context.base_url),
+        let url = if query.contains("monitor=true") { OperationUrl::Result } else { url };
+        let mut response = match url {
+            OperationUrl::Status => responses::json(StatusCode::OK, &operation.status_body()),
+            OperationUrl::Result => result(operation, context.base_url),
         };
-        answers::header(&mut response, "retry-after", &context.pause.to_string());
+        responses::header(&mut response, "retry-after", &context.pause.to_string());
         Ok(response)
     }
 }
@@ -264,23 +272,24 @@ impl ArmStore {
 fn result(operation: &Operation, base: &str) -> Response<Bytes> {
     let url = operation.result_url(base);
     if operation.ended.is_none() {
-        let mut response = answers::empty(StatusCode::ACCEPTED);
-        answers::header(&mut response, "location", &url);
+        let mut response = responses::empty(StatusCode::ACCEPTED);
+        responses::header(&mut response, "location", &url);
         return response;
     }
     if let Some(failure) = &operation.failure {
-        return answers::json(StatusCode::CONFLICT, &json!({"error": failure.body()}));
+        return responses::json(StatusCode::CONFLICT, &json!({"error": failure.body()}));
     }
-    match (&operation.work, operation.provider) {
-        (Work::Answer(value), _) => {
-            // The result still names a Location: having one does not mean to go on.
-            let mut response = answers::json(StatusCode::OK, value);
-            answers::header(&mut response, "location", &url);
+    match (&operation.effect, operation.provider) {
+        (OperationEffect::Value(value), _) => {
+            // The result also has a Location header, which does not mean that the operation
+            // continues.
+            let mut response = responses::json(StatusCode::OK, value);
+            responses::header(&mut response, "location", &url);
             response
         }
-        (_, Provider::Resources) => answers::empty(StatusCode::OK),
-        (_, Provider::Compute) => answers::empty(StatusCode::OK),
-        _ => answers::empty(StatusCode::NO_CONTENT),
+        (_, Provider::Resources) => responses::empty(StatusCode::OK),
+        (_, Provider::Compute) => responses::empty(StatusCode::OK),
+        _ => responses::empty(StatusCode::NO_CONTENT),
     }
 }
 
@@ -299,8 +308,8 @@ fn operation_id(kind: Kind, location: &str, context: &mut ArmContext<'_>) -> Str
     URL_SAFE_NO_PAD.encode(job.to_string())
 }
 
-/// A GUID whose first three groups are read in the other byte order.
-fn swapped(guid: &str) -> String {
+/// A GUID whose first three groups are in the opposite byte order.
+fn swap_guid_bytes(guid: &str) -> String {
     let groups = guid.split('-').enumerate().map(|(index, group)| {
         if index > 2 || !group.is_ascii() {
             return group.to_owned();
@@ -312,15 +321,16 @@ fn swapped(guid: &str) -> String {
     groups.collect::<Vec<_>>().join("-")
 }
 
-/// Letters that look like a signature and are the same for the same seed.
-fn filler(seed: &str, salt: char, length: usize) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Characters that look like a signature. They are a function of seed and salt.
+fn fake_signature(seed: &str, salt: char, length: usize) -> String {
+    const SIGNATURE_ALPHABET: &[u8] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut state = seed.bytes().fold(salt as u64 | 1, |state, byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        char::from(LETTERS[(state >> 58) as usize])
+        char::from(SIGNATURE_ALPHABET[(state >> 58) as usize])
     };
     (0..length).map(|_| next()).collect()
 }
@@ -330,30 +340,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aks_reads_the_first_groups_in_the_other_order() {
+    fn aks_swaps_the_byte_order_of_guids() {
         assert_eq!(
-            swapped("31afdd8f-b6bb-4c9d-a359-0123456789ab"),
+            swap_guid_bytes("31afdd8f-b6bb-4c9d-a359-0123456789ab"),
             "8fddaf31-bbb6-9d4c-a359-0123456789ab"
         );
     }
 
     #[test]
-    fn who_polls_is_told_how_long_to_wait() {
-        use crate::sandbox::arm::testing::{Driver, network};
+    fn polls_return_retry_after() {
+        use crate::sandbox::arm::test_client::{TestClient, network};
 
-        let mut driver = Driver::new();
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        driver.make(&path, json!({"location": "westeurope"}));
-        driver.pause = 7;
-        let url = driver.delete(&path).header("azure-asyncoperation").unwrap().to_owned();
-        let polled = driver.get(&url);
+        client.make(&path, json!({"location": "westeurope"}));
+        client.pause = 7;
+        let url = client.delete(&path).header("azure-asyncoperation").unwrap().to_owned();
+        let polled = client.get(&url);
         assert_eq!(polled.body["status"], "InProgress");
         assert_eq!(polled.header("retry-after"), Some("7"));
     }
 
     #[test]
-    fn a_filler_is_stable() {
-        assert_eq!(filler("a", 'c', 40), filler("a", 'c', 40));
-        assert_ne!(filler("a", 'c', 40), filler("b", 'c', 40));
+    fn a_fake_signature_is_stable() {
+        assert_eq!(fake_signature("a", 'c', 40), fake_signature("a", 'c', 40));
+        assert_ne!(fake_signature("a", 'c', 40), fake_signature("b", 'c', 40));
     }
 }

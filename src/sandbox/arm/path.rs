@@ -1,11 +1,11 @@
-//! What a URL points at.
+//! Parses URL paths.
 
 use super::kind::{ChildKind, Kind, Provider};
 use crate::resource::ArmId;
 
-/// What a request is about.
+/// The target of a request.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum ArmTarget {
     Token,
     OpenIdConfiguration {
         tenant: String,
@@ -21,10 +21,10 @@ pub(super) enum Target {
         subscription: String,
     },
     Group(ArmId),
-    /// Everything in a group or a subscription, without its properties.
-    Resources(Scope),
+    /// All resources in a group or a subscription, without properties.
+    Resources(ListScope),
     Collection {
-        scope: Scope,
+        scope: ListScope,
         kind: Kind,
     },
     Object(ObjectPath),
@@ -43,13 +43,13 @@ pub(super) enum Target {
     },
     Operation {
         id: String,
-        face: Face,
+        url: OperationUrl,
     },
 }
 
-/// A subscription, or one group in it.
+/// A subscription, or one of its groups.
 #[derive(Debug, Clone)]
-pub(super) struct Scope {
+pub(super) struct ListScope {
     pub(super) subscription: String,
     pub(super) group: Option<ArmId>,
 }
@@ -63,7 +63,7 @@ pub(super) struct ObjectPath {
     pub(super) id: ArmId,
 }
 
-/// A POST on an object.
+/// A POST action on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     UserCredential,
@@ -71,22 +71,22 @@ pub(super) enum Action {
     EffectiveRoutes,
 }
 
-/// The two URLs of an operation: its status, and its result.
+/// The two URLs of an operation: status and result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
+pub(super) enum OperationUrl {
     Status,
     Result,
 }
 
-/// Why a path is nothing.
+/// Why a path is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PathError {
     UnknownPath,
     UnknownType(String),
 }
 
-impl Target {
-    /// Reads a path, whatever the letter case of its fixed segments.
+impl ArmTarget {
+    /// Parses a path. The letter case of fixed segments is ignored.
     pub(super) fn parse(path: &str) -> Result<Self, PathError> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let folded: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
@@ -112,30 +112,30 @@ fn below_subscription(
     subscription: &str,
     segments: &[&str],
     folded: &[&str],
-) -> Result<Target, PathError> {
+) -> Result<ArmTarget, PathError> {
     let subscription = subscription.to_owned();
     match folded {
-        ["resourcegroups"] => Ok(Target::Groups { subscription }),
-        ["resources"] => Ok(Target::Resources(Scope { subscription, group: None })),
+        ["resourcegroups"] => Ok(ArmTarget::Groups { subscription }),
+        ["resources"] => Ok(ArmTarget::Resources(ListScope { subscription, group: None })),
         ["operationresults", _] => {
-            Ok(Target::Operation { id: segments[1].to_owned(), face: Face::Result })
+            Ok(ArmTarget::Operation { id: segments[1].to_owned(), url: OperationUrl::Result })
         }
         ["providers", _] => match Provider::parse(segments[1]) {
-            Some(provider) => Ok(Target::Registration { subscription, provider }),
+            Some(provider) => Ok(ArmTarget::Registration { subscription, provider }),
             None => Err(PathError::UnknownType(segments[1].to_owned())),
         },
         ["providers", _, "locations", _, "operations", _] => {
-            Ok(Target::Operation { id: segments[5].to_owned(), face: Face::Status })
+            Ok(ArmTarget::Operation { id: segments[5].to_owned(), url: OperationUrl::Status })
         }
         ["providers", _, "locations", _, "operationresults", _] => {
-            Ok(Target::Operation { id: segments[5].to_owned(), face: Face::Result })
+            Ok(ArmTarget::Operation { id: segments[5].to_owned(), url: OperationUrl::Result })
         }
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
-            Ok(Target::Collection { scope: Scope { subscription, group: None }, kind })
+            Ok(ArmTarget::Collection { scope: ListScope { subscription, group: None }, kind })
         }
         ["resourcegroups", _] => {
-            Ok(Target::Group(ArmId::resource_group(&subscription, segments[1])))
+            Ok(ArmTarget::Group(ArmId::resource_group(&subscription, segments[1])))
         }
         ["resourcegroups", _, ..] => {
             let group = ArmId::resource_group(&subscription, segments[1]);
@@ -150,12 +150,15 @@ fn below_group(
     group: ArmId,
     segments: &[&str],
     folded: &[&str],
-) -> Result<Target, PathError> {
+) -> Result<ArmTarget, PathError> {
     match folded {
-        ["resources"] => Ok(Target::Resources(Scope { subscription, group: Some(group) })),
+        ["resources"] => Ok(ArmTarget::Resources(ListScope { subscription, group: Some(group) })),
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
-            Ok(Target::Collection { scope: Scope { subscription, group: Some(group) }, kind })
+            Ok(ArmTarget::Collection {
+                scope: ListScope { subscription, group: Some(group) },
+                kind,
+            })
         }
         ["providers", _, _, _, ..] => {
             let kind = kind(segments[1], segments[2])?;
@@ -166,22 +169,22 @@ fn below_group(
     }
 }
 
-fn below_object(object: ObjectPath, segments: &[&str]) -> Result<Target, PathError> {
+fn below_object(object: ObjectPath, segments: &[&str]) -> Result<ArmTarget, PathError> {
     let Some((first, rest)) = segments.split_first() else {
-        return Ok(Target::Object(object));
+        return Ok(ArmTarget::Object(object));
     };
     if let Some(child) = object.kind.child(first) {
         return match rest {
-            [] => Ok(Target::Children { object, child }),
+            [] => Ok(ArmTarget::Children { object, child }),
             [name] => {
                 let id = object.id.child(child.segment(), name);
-                Ok(Target::Child { object, child, id })
+                Ok(ArmTarget::Child { object, child, id })
             }
             _ => Err(PathError::UnknownPath),
         };
     }
     match (Action::parse(object.kind, first), rest) {
-        (Some(action), []) => Ok(Target::Action { object, action }),
+        (Some(action), []) => Ok(ArmTarget::Action { object, action }),
         _ => Err(PathError::UnknownType(format!("{}/{first}", object.kind.resource_type()))),
     }
 }
@@ -210,10 +213,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_read_in_any_letter_case() {
+    fn paths_are_case_insensitive() {
         let subnet = "/subscriptions/S/resourcegroups/G/PROVIDERS/microsoft.network/\
                       VirtualNetworks/v/Subnets/n";
-        let Ok(Target::Child { object, child, id }) = Target::parse(subnet) else {
+        let Ok(ArmTarget::Child { object, child, id }) = ArmTarget::parse(subnet) else {
             panic!("a subnet is a child");
         };
         assert_eq!(object.kind, Kind::VirtualNetwork);
@@ -222,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_apart() {
+    fn unknown_paths_and_types_are_distinguished() {
         let unknown = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/oracles/o";
         assert_eq!(
-            Target::parse(unknown).err(),
+            ArmTarget::parse(unknown).err(),
             Some(PathError::UnknownType("Microsoft.Network/oracles".to_owned()))
         );
-        assert_eq!(Target::parse("/nowhere").err(), Some(PathError::UnknownPath));
+        assert_eq!(ArmTarget::parse("/nowhere").err(), Some(PathError::UnknownPath));
     }
 }

@@ -1,13 +1,13 @@
-//! What a GET shows beyond what is stored: who refers to the object.
+//! The fields that a GET computes: the objects that refer to the shown object.
 
 use serde_json::{Value, json};
 
 use super::kind::{ChildKind, Kind};
-use super::{ArmStore, Stored, find_child, json};
+use super::{ArmStore, StoredResource, find_child, json};
 use crate::resource::ArmId;
 
-/// An object as it is shown.
-pub(super) fn object(store: &ArmStore, stored: &Stored) -> Value {
+/// An object as shown to clients.
+pub(super) fn object(store: &ArmStore, stored: &StoredResource) -> Value {
     let mut body = stored.body.clone();
     match stored.kind {
         Kind::VirtualNetwork => {
@@ -28,14 +28,14 @@ pub(super) fn object(store: &ArmStore, stored: &Stored) -> Value {
     body
 }
 
-/// A child as it is shown at its own URL.
+/// A child as shown at its own URL.
 pub(super) fn child(store: &ArmStore, id: &ArmId) -> Option<Value> {
     let (parent, child) = store.child_of(id)?;
     let value = find_child(&parent.body, child, id.name())?;
     Some(child_body(store, &parent.id, child, value))
 }
 
-/// A child's body from its form in the parent.
+/// The body of a child, built from its form in the parent.
 pub(super) fn child_body(
     store: &ArmStore,
     parent: &ArmId,
@@ -51,7 +51,7 @@ pub(super) fn child_body(
     body
 }
 
-/// A pool is flat in its cluster and has `properties` by itself.
+/// Converts a pool from its flat form in the cluster to its own form with `properties`.
 fn pool(cluster: &ArmId, mut properties: Value) -> Value {
     let name = json::take(&mut properties, &["name"]).unwrap_or_default();
     let id = cluster.child("agentPools", name.as_str().unwrap_or_default());

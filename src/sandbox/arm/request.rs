@@ -1,4 +1,4 @@
-//! A request, read once.
+//! A parsed request.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::errors::ArmError;
 use super::json;
 
-/// What a request says besides its path.
+/// The parts of a request other than its path.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct ArmRequest<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     pub(super) api_version: String,
@@ -17,7 +17,7 @@ pub(super) struct Call<'a> {
     body: &'a Bytes,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ArmRequest<'a> {
     pub(super) fn new(request: &'a Request<Bytes>) -> Self {
         let mut call = Self {
             method: request.method(),
@@ -38,14 +38,14 @@ impl<'a> Call<'a> {
         self.uri.query().unwrap_or_default()
     }
 
-    /// A parameter of the query, decoded.
+    /// A decoded query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query().as_bytes())
             .find(|(present, _)| present.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.into_owned())
     }
 
-    /// The body without its nulls.
+    /// The body without null members.
     pub(super) fn json(&self) -> Result<Value, ArmError> {
         let mut value: Value = serde_json::from_slice(self.body).map_err(|error| {
             let message = format!(

@@ -8,21 +8,21 @@ use super::draft::{self, Draft};
 use super::errors::ArmError;
 use super::index::{self, key};
 use super::kind::{ChildKind, Kind, Provider};
-use super::operations::{Operation, Start, Work};
+use super::operations::{Operation, OperationEffect, OperationStart};
 use super::path::ObjectPath;
-use super::request::Call;
-use super::{ArmContext, ArmStore, aks, answers, compute, etags, find_child, json, render};
+use super::request::ArmRequest;
+use super::{ArmContext, ArmStore, aks, compute, etags, find_child, json, render, responses};
 use crate::resource::ArmId;
 
-type Answer = Result<Response<Bytes>, ArmError>;
+type ArmResult = Result<Response<Bytes>, ArmError>;
 
 /// PUT of a whole object.
 pub(super) fn put(
     store: &mut ArmStore,
     path: &ObjectPath,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.writable_group(&path.group)?;
     let body = call.json()?;
     let old = store.stored(&path.id).map(|stored| stored.body.clone());
@@ -38,9 +38,9 @@ pub(super) fn put_child(
     path: &ObjectPath,
     child: ChildKind,
     id: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.writable_group(&path.group)?;
     let body = call.json()?;
     let Some(parent) = store.stored(&path.id) else {
@@ -54,13 +54,13 @@ pub(super) fn put_child(
     write(store, &Write { path, child: Some((child, id)), call }, Some(old), whole, context)
 }
 
-/// PATCH of the tags; of a VM, of anything.
+/// PATCH of the tags; for VMs, of any member.
 pub(super) fn patch(
     store: &mut ArmStore,
     path: &ObjectPath,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.writable_group(&path.group)?;
     let mut patch = call.json()?;
     let Some(stored) = store.stored(&path.id) else {
@@ -79,14 +79,14 @@ pub(super) fn patch(
         return write(store, &Write { path, child: None, call }, old, body, context);
     }
     store.modify(&path.id, |stored| *stored = body, context.guid);
-    let shown = store.stored(&path.id).map(|stored| render::object(store, stored));
-    Ok(answers::json(StatusCode::OK, &shown.unwrap_or_default()))
+    let rendered = store.stored(&path.id).map(|stored| render::object(store, stored));
+    Ok(responses::json(StatusCode::OK, &rendered.unwrap_or_default()))
 }
 
 struct Write<'a> {
     path: &'a ObjectPath,
     child: Option<(ChildKind, &'a ArmId)>,
-    call: &'a Call<'a>,
+    call: &'a ArmRequest<'a>,
 }
 
 impl Write<'_> {
@@ -94,7 +94,7 @@ impl Write<'_> {
         self.child.map_or(&self.path.id, |(_, id)| id)
     }
 
-    /// Whether there is something at the target yet.
+    /// Whether the write creates its target.
     fn creates(&self, old: Option<&Value>) -> bool {
         match (self.child, old) {
             (_, None) => true,
@@ -110,7 +110,7 @@ fn write(
     old: Option<Value>,
     mut body: Value,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let kind = write.path.kind;
     let id = store.stored(&write.path.id).map_or_else(|| write.path.id.clone(), |s| s.id.clone());
     let custom_data = compute::take_custom_data(store, kind, &id, old.is_some(), &mut body)?;
@@ -127,9 +127,9 @@ fn write(
     let creates = write.creates(old.as_ref());
     let state = state_while_written(kind, creates);
     etags::set_state(kind, &mut body, state, write.child.map(|(_, id)| id.name()));
-    etags::keep(kind, &mut body, old.as_ref());
+    etags::preserve(kind, &mut body, old.as_ref());
     etags::stamp(kind, &mut body, context.guid);
-    store.place(id.clone(), kind, body);
+    store.insert_object(id.clone(), kind, body);
     if let Some(custom_data) = custom_data {
         store.custom_data.insert(key(&id), custom_data);
     }
@@ -138,14 +138,14 @@ fn write(
     }
     let location = location(store, &id);
     let operation = store.begin(
-        Start {
+        OperationStart {
             kind,
             subscription: &write.path.subscription,
             location: &location,
             api_version: &write.call.api_version,
             owner: &id,
             target: write.target(),
-            work: Work::Write,
+            effect: OperationEffect::Write,
         },
         context,
     );
@@ -159,18 +159,22 @@ fn accepted(
     operation: &Operation,
     context: &ArmContext<'_>,
 ) -> Response<Bytes> {
-    let shown = match write.child {
+    let rendered = match write.child {
         Some((_, id)) => render::child(store, id),
         None => store.stored(&write.path.id).map(|stored| render::object(store, stored)),
     };
     let status = if creates { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = answers::json(status, &shown.unwrap_or_default());
-    answers::header(&mut response, "azure-asyncoperation", &operation.status_url(context.base_url));
-    answers::header(&mut response, "azure-asyncnotification", "Enabled");
+    let mut response = responses::json(status, &rendered.unwrap_or_default());
+    responses::header(
+        &mut response,
+        "azure-asyncoperation",
+        &operation.status_url(context.base_url),
+    );
+    responses::header(&mut response, "azure-asyncnotification", "Enabled");
     response
 }
 
-/// An interface is done at once, yet has an operation to poll.
+/// An interface is `Succeeded` at once, although it has an operation to poll.
 fn state_while_written(kind: Kind, creates: bool) -> &'static str {
     match kind.provider() {
         _ if kind == Kind::NetworkInterface => "Succeeded",
@@ -198,7 +202,7 @@ fn check_location(path: &ObjectPath, body: &Value, old: Option<&Value>) -> Resul
     Err(ArmError::conflict("InvalidResourceLocation", message))
 }
 
-/// Everything that a body refers to must be there and at rest.
+/// Returns an error unless every referenced object exists and has no running operation.
 fn check_references(
     store: &mut ArmStore,
     kind: Kind,
@@ -234,8 +238,8 @@ pub(super) fn location(store: &ArmStore, id: &ArmId) -> String {
 }
 
 impl ArmStore {
-    /// One write at a time below one parent, and none to a table while a subnet
-    /// that uses it is written.
+    /// Returns an error if another write below the same parent is running, or if the target is a
+    /// route table and a subnet that uses it is being written.
     pub(super) fn refuse_while_busy(
         &mut self,
         kind: Kind,
@@ -259,7 +263,8 @@ impl ArmStore {
 
     fn busy(&self, kind: Kind, id: &ArmId) -> Option<ArmId> {
         if let Some(operation) = self.running(id) {
-            let locks = kind != Kind::NetworkInterface || operation.work == Work::Delete;
+            let locks =
+                kind != Kind::NetworkInterface || operation.effect == OperationEffect::Delete;
             return locks.then(|| id.clone());
         }
         if !matches!(kind, Kind::RouteTable | Kind::NetworkSecurityGroup) {
@@ -271,7 +276,7 @@ impl ArmStore {
         self.owner_of(user).filter(|owner| self.running(owner).is_some())
     }
 
-    /// Ends a write: the state becomes final and the etag changes once more.
+    /// Completes a write: the state becomes final and the etag changes once more.
     pub(super) fn end_write(&mut self, operation: &Operation, context: &mut ArmContext<'_>) {
         let owner = key(&operation.owner);
         let Some(stored) = self.objects.get_mut(&owner) else { return };
@@ -293,7 +298,7 @@ impl ArmStore {
     }
 }
 
-/// The body of a new object that the service itself makes.
-pub(super) fn made(location: &str, properties: Value) -> Value {
+/// The body of a resource that the service itself creates.
+pub(super) fn new_resource_body(location: &str, properties: Value) -> Value {
     json!({"location": location, "properties": properties})
 }

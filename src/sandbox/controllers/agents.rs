@@ -1,30 +1,30 @@
-//! The agents that AKS sends to every node with its label: Cilium makes a
-//! CiliumNode, without pod CIDRs.
+//! Emulates the DaemonSets that AKS runs on every labelled node: the Cilium agent creates a
+//! CiliumNode without pod CIDRs.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::cluster::{CILIUM_NODE, CLUSTER_LABEL, Cluster, NODE, label, name, owner};
+use super::cluster::{CILIUM_NODE, CLUSTER_LABEL, ClusterObjects, NODE, label, name, owner};
 use super::nodes::{cilium_node, internal_ip};
 use super::reconciled::Since;
 use crate::sandbox::kubernetes::KubernetesStore;
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
-pub(super) fn reconcile(world: &mut World, since: Since, now: Timestamp) {
-    let Some(store) = &mut world.kubernetes else { return };
-    for named in concerned(store, since) {
-        bring(&mut Cluster::new(store, now), &named);
+pub(super) fn reconcile(sandbox: &mut SandboxState, since: Since, now: Timestamp) {
+    let Some(store) = &mut sandbox.kubernetes else { return };
+    for named in affected(store, since) {
+        add_cilium_node(&mut ClusterObjects::new(store, now), &named);
     }
 }
 
-/// The Nodes that are new or have another CiliumNode.
-fn concerned(store: &KubernetesStore, since: Since) -> BTreeSet<String> {
+/// The Nodes that are new or whose CiliumNode changed.
+fn affected(store: &KubernetesStore, since: Since) -> BTreeSet<String> {
     let kinds = [NODE, CILIUM_NODE];
-    let news: Option<Vec<_>> = kinds.iter().map(|kind| since.news(store, *kind)).collect();
-    match news {
-        Some(news) => {
-            let last = news.iter().flatten().filter_map(|news| news.last());
+    let deltas: Option<Vec<_>> = kinds.iter().map(|kind| since.deltas(store, *kind)).collect();
+    match deltas {
+        Some(deltas) => {
+            let last = deltas.iter().flatten().filter_map(|deltas| deltas.last());
             last.map(|object| name(object).to_owned()).collect()
         }
         None => {
@@ -34,7 +34,7 @@ fn concerned(store: &KubernetesStore, since: Since) -> BTreeSet<String> {
     }
 }
 
-fn bring(cluster: &mut Cluster<'_>, named: &str) {
+fn add_cilium_node(cluster: &mut ClusterObjects<'_>, named: &str) {
     let known = cluster.store.get(CILIUM_NODE.0, CILIUM_NODE.1, None, named).is_some();
     let Some(node) = cluster.node(named) else {
         if known {

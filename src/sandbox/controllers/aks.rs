@@ -1,70 +1,70 @@
-//! An AKS cluster brings an API server and nodes.
+//! Creates the API server and the nodes of an AKS cluster.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::certificates;
-use super::cluster::{Cluster, NODE, POOL_LABEL, define_kinds, label};
+use super::cluster::{ClusterObjects, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
-use super::nodes::{ClusterFacts, Pool, scale, scale_set_number};
+use super::nodes::{ClusterFacts, NodePool, scale, scale_set_number};
 use super::reconciled::Since;
 use super::services;
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;
-use crate::sandbox::world::{ClusterAccess, World};
+use crate::sandbox::state::{ClusterAccess, SandboxState};
 
 const MANAGED_CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
-/// Where the API server is reached while nothing serves it.
+/// The API server's URL while the sandbox is not served over HTTP.
 const IN_MEMORY: &str = "https://kubernetes.sandbox";
 
-pub(super) fn reconcile(world: &mut World, now: Timestamp) {
-    let first = world.arm.list(MANAGED_CLUSTERS).next();
+pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
+    let first = sandbox.arm.list(MANAGED_CLUSTERS).next();
     let Some((id, cluster)) = first.map(|(id, cluster)| (id.clone(), cluster.clone())) else {
-        world.kubernetes = None;
-        world.cluster_access = None;
+        sandbox.kubernetes = None;
+        sandbox.cluster_access = None;
         return;
     };
-    if world.cluster_access.as_ref().is_some_and(|access| access.cluster != id) {
-        world.kubernetes = None;
-        world.cluster_access = None;
+    if sandbox.cluster_access.as_ref().is_some_and(|access| access.cluster != id) {
+        sandbox.kubernetes = None;
+        sandbox.cluster_access = None;
     }
     if !succeeded(&cluster) {
         return;
     }
     let facts = facts(&id, &cluster);
     let Some(facts) = facts else { return };
-    start(world, &id, &facts, now);
-    give_kubeconfig(world, &id, &cluster);
-    let scaled = world.reconciled.cluster.as_ref() == Some(&cluster) && !pools_changed(world);
-    if let (Some(store), false) = (&mut world.kubernetes, scaled) {
-        let objects = &mut Cluster::new(store, now);
+    start(sandbox, &id, &facts, now);
+    write_kubeconfig(sandbox, &id, &cluster);
+    let scaled = sandbox.reconciled.cluster.as_ref() == Some(&cluster) && !pools_changed(sandbox);
+    if let (Some(store), false) = (&mut sandbox.kubernetes, scaled) {
+        let objects = &mut ClusterObjects::new(store, now);
         scale(objects, &facts, &pools(&cluster));
-        services::bring(objects, &facts);
-        world.reconciled.cluster = Some(cluster);
+        services::create_core_services(objects, &facts);
+        sandbox.reconciled.cluster = Some(cluster);
     }
 }
 
-/// Whether a node of a pool came, went or changed.
-fn pools_changed(world: &World) -> bool {
-    let store = world.kubernetes.as_ref();
-    let news = store.and_then(|store| Since::of(world).news(store, NODE));
-    news.is_none_or(|news| {
-        let mut last = news.iter().flat_map(|news| [&news.before, &news.after]).flatten();
+/// Whether a node of a pool was added, deleted or changed.
+fn pools_changed(sandbox: &SandboxState) -> bool {
+    let store = sandbox.kubernetes.as_ref();
+    let deltas = store.and_then(|store| Since::last_reconcile(sandbox).deltas(store, NODE));
+    deltas.is_none_or(|deltas| {
+        let mut last = deltas.iter().flat_map(|deltas| [&deltas.before, &deltas.after]).flatten();
         last.any(|node| label(node, POOL_LABEL).is_some())
     })
 }
 
-fn start(world: &mut World, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
-    if world.kubernetes.is_some() {
+fn start(sandbox: &mut SandboxState, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
+    if sandbox.kubernetes.is_some() {
         return;
     }
     let mut store = KubernetesStore::new(&facts.version);
-    define_kinds(&mut Cluster::new(&mut store, now));
-    world.kubernetes = Some(store);
-    let (high, low) = (world.entropy.next_number(), world.entropy.next_number());
-    world.cluster_access = Some(ClusterAccess {
+    define_kinds(&mut ClusterObjects::new(&mut store, now));
+    sandbox.kubernetes = Some(store);
+    let (high, low) = (sandbox.entropy.next_number(), sandbox.entropy.next_number());
+    sandbox.cluster_access = Some(ClusterAccess {
         cluster: id.clone(),
-        instance: world.entropy.next_guid(),
+        instance: sandbox.entropy.next_guid(),
         token: format!("{high:016x}{low:016x}"),
         kubeconfig: String::new(),
     });
@@ -98,7 +98,7 @@ fn facts(id: &ArmId, cluster: &Value) -> Option<ClusterFacts> {
     })
 }
 
-/// A version with a patch, which AKS picks where it is left out.
+/// A version with a patch release, which AKS selects if it is omitted.
 fn full_version(version: &str) -> String {
     match version.split('.').count() {
         2 => format!("{version}.0"),
@@ -106,17 +106,17 @@ fn full_version(version: &str) -> String {
     }
 }
 
-fn pools(cluster: &Value) -> Vec<Pool> {
+fn pools(cluster: &Value) -> Vec<NodePool> {
     let profiles = cluster.pointer("/properties/agentPoolProfiles").and_then(Value::as_array);
     profiles.into_iter().flatten().filter_map(pool).collect()
 }
 
-/// A pool as it is. The autoscaler's bounds count when a pool is written; in
-/// between Azure may take a machine back, and no autoscaler acts here.
-fn pool(profile: &Value) -> Option<Pool> {
+/// The specification of a pool. The autoscaler's bounds are checked when a pool is written.
+/// Afterwards Azure may remove a machine, and no autoscaler runs in the sandbox.
+fn pool(profile: &Value) -> Option<NodePool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
-    Some(Pool {
+    Some(NodePool {
         name: profile["name"].as_str()?.to_owned(),
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),
         vm_size: profile["vmSize"].as_str().unwrap_or_default().to_owned(),
@@ -124,14 +124,14 @@ fn pool(profile: &Value) -> Option<Pool> {
     })
 }
 
-/// Writes the kubeconfig that Azure gives out; it follows the faces, which get
-/// other ports with each start.
-fn give_kubeconfig(world: &mut World, id: &ArmId, cluster: &Value) {
-    let Some(access) = &mut world.cluster_access else { return };
+/// Writes the kubeconfig that Azure returns. It follows the endpoints, whose ports change with each
+/// start.
+fn write_kubeconfig(sandbox: &mut SandboxState, id: &ArmId, cluster: &Value) {
+    let Some(access) = &mut sandbox.cluster_access else { return };
     let fqdn = text(cluster, "/properties/fqdn").unwrap_or("kubernetes.sandbox");
-    let served = Some(world.endpoints.kubernetes.as_str()).filter(|url| !url.is_empty());
+    let served = Some(sandbox.endpoints.kubernetes.as_str()).filter(|url| !url.is_empty());
     let server = served.unwrap_or(IN_MEMORY);
-    let authority = world.endpoints.certificate.as_deref();
+    let authority = sandbox.endpoints.certificate.as_deref();
     let key = format!("{server} {fqdn} {} {}", access.token, authority.unwrap_or_default());
     let key = crate::sandbox::hosts::step::digest(&key);
     if access.kubeconfig == key {
@@ -139,14 +139,14 @@ fn give_kubeconfig(world: &mut World, id: &ArmId, cluster: &Value) {
     }
     let own = || certificates::authority(&access.instance);
     let pem = authority.map_or_else(own, str::to_owned);
-    world.arm.set_kubeconfig(id, kubeconfig(id.name(), server, fqdn, &pem, &access.token));
+    sandbox.arm.set_kubeconfig(id, kubeconfig(id.name(), server, fqdn, &pem, &access.token));
     access.kubeconfig = key;
 }
 
 fn kubeconfig(name: &str, server: &str, fqdn: &str, authority: &str, token: &str) -> String {
     use base64::Engine as _;
     let authority = base64::engine::general_purpose::STANDARD.encode(authority);
-    // The faces are on loopback, and the name is what tells whose they are.
+    // The endpoints are on loopback. The server name identifies the cluster.
     let trust =
         format!("    certificate-authority-data: {authority}\n    tls-server-name: {fqdn}\n");
     format!(

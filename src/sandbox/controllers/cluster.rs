@@ -1,10 +1,10 @@
-//! The cluster's objects, as its own controllers see them.
+//! Access of controllers to the cluster's objects.
 
 use serde_json::{Value, json};
 
 use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectName};
 
-/// What the controllers of the sandbox's cluster write as.
+/// The field manager of the sandbox's controllers.
 const MANAGER: &str = "kube-controller-manager";
 
 /// The group and version of Node.
@@ -13,18 +13,18 @@ pub(crate) const NODE: (&str, &str) = ("v1", "Node");
 pub(crate) const NETWORK_CONFIG: (&str, &str) = ("acn.azure.com/v1alpha", "NodeNetworkConfig");
 /// The group and version of CiliumNode.
 pub(crate) const CILIUM_NODE: (&str, &str) = ("cilium.io/v2", "CiliumNode");
-/// The label that brings AKS's DaemonSets to a node.
+/// The label that selects the nodes of AKS's DaemonSets.
 pub(crate) const CLUSTER_LABEL: &str = "kubernetes.azure.com/cluster";
 /// The label with a node's pool.
 pub(crate) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 
-/// The cluster's objects at one time.
-pub(crate) struct Cluster<'a> {
+/// The cluster's objects and the current time.
+pub(crate) struct ClusterObjects<'a> {
     pub(crate) store: &'a mut KubernetesStore,
     pub(crate) now: String,
 }
 
-impl<'a> Cluster<'a> {
+impl<'a> ClusterObjects<'a> {
     pub(crate) fn new(store: &'a mut KubernetesStore, now: jiff::Timestamp) -> Self {
         Self { store, now: seconds(now) }
     }
@@ -45,7 +45,7 @@ impl<'a> Cluster<'a> {
         self.store.list(kind.0, kind.1, None).into_iter().cloned().collect()
     }
 
-    /// Stores an object, unless it is there just so already.
+    /// Stores an object unless an identical one is stored.
     pub(crate) fn put(&mut self, object: Value) {
         let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
         let text = |key: &str| object[key].as_str().unwrap_or_default();
@@ -53,11 +53,11 @@ impl<'a> Cluster<'a> {
         if known == Some(&object) {
             return;
         }
-        // Objects of the controllers' own making are of kinds that the server knows.
+        // Controllers create only objects of kinds that the server serves.
         let _stored = self.store.put(object, MANAGER, &self.now);
     }
 
-    /// Stores an object only if there is none of its name.
+    /// Stores an object unless one of its name exists.
     pub(crate) fn put_new(&mut self, object: Value) {
         let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
         let text = |key: &str| object[key].as_str().unwrap_or_default();
@@ -71,7 +71,7 @@ impl<'a> Cluster<'a> {
         self.store.delete(&ObjectName { api_version, kind, namespace, name }, &self.now);
     }
 
-    /// Removes a node and what lives and dies with it.
+    /// Deletes a node and the objects that belong to it.
     pub(crate) fn delete_node(&mut self, name: &str) {
         self.delete(CILIUM_NODE, None, name);
         self.delete(NETWORK_CONFIG, Some("kube-system"), name);
@@ -79,10 +79,10 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// A time as Kubernetes writes it, without fractions.
+/// A timestamp in Kubernetes' format, without fractions.
 pub(crate) fn seconds(time: jiff::Timestamp) -> String {
-    let whole = jiff::Timestamp::from_second(time.as_second()).unwrap_or(time);
-    whole.to_string()
+    let complete_sandbox = jiff::Timestamp::from_second(time.as_second()).unwrap_or(time);
+    complete_sandbox.to_string()
 }
 
 pub(crate) fn name(object: &Value) -> &str {
@@ -112,8 +112,8 @@ pub(crate) fn is_ready(node: &Value) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// Serves the kinds that AKS brings.
-pub(crate) fn define_kinds(cluster: &mut Cluster<'_>) {
+/// Registers the custom resources that AKS installs.
+pub(crate) fn define_kinds(cluster: &mut ClusterObjects<'_>) {
     let network_config = CustomResource {
         group: "acn.azure.com",
         version: "v1alpha",
@@ -131,7 +131,7 @@ pub(crate) fn define_kinds(cluster: &mut Cluster<'_>) {
         status: true,
     };
     for resource in [network_config, cilium_node] {
-        // A server that was just started knows CustomResourceDefinitions.
+        // Every API server serves CustomResourceDefinitions.
         let _served = cluster.store.register_custom_resource(&resource, &cluster.now);
     }
 }

@@ -1,5 +1,5 @@
-//! A worker's kubelet: it asks for a certificate, registers its Node and keeps
-//! the Node's state in line with its host.
+//! Emulates a worker's kubelet: it requests a certificate, registers its Node and reports the state
+//! of its host.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::certificates;
-use super::cluster::{Cluster, NODE, POOL_LABEL, label, name};
+use super::cluster::{ClusterObjects, NODE, POOL_LABEL, label, name};
 use super::nodes::{ready, status};
 use super::reconciled::{Since, follow};
 use super::signer::{
@@ -17,26 +17,31 @@ use super::signer::{
 };
 use crate::sandbox::hosts::{ClientCertificate, Host, Hosts, KubeletFile, Touched};
 use crate::sandbox::kubernetes::KubernetesStore;
+use crate::sandbox::state::SandboxState;
 use crate::sandbox::tokens;
-use crate::sandbox::world::World;
 
-/// What a kubelet without a certificate waits for.
-const AWAITED: [(&str, &str); 4] = [REQUEST, SECRET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING];
+/// The kinds of objects that a kubelet without a certificate depends on.
+const DEPENDENCY_KINDS: [(&str, &str); 4] = [REQUEST, SECRET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING];
 const SECRET: (&str, &str) = ("v1", "Secret");
 
-pub(super) fn reconcile(world: &mut World, touched: &Touched, since: Since, now: Timestamp) {
-    let World { kubernetes, cluster_access, hosts, reconciled, .. } = world;
+pub(super) fn reconcile(
+    sandbox: &mut SandboxState,
+    touched: &Touched,
+    since: Since,
+    now: Timestamp,
+) {
+    let SandboxState { kubernetes, cluster_access, hosts, reconciled, .. } = sandbox;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else { return };
-    let names = concerned(store, hosts, &reconciled.waiting, touched, since);
-    let cluster = &mut Cluster::new(store, now);
+    let names = affected(store, hosts, &reconciled.waiting, touched, since);
+    let cluster = &mut ClusterObjects::new(store, now);
     for name in &names {
-        if let Some(host) = hosts.for_settling(name) {
-            ask(cluster, host, &access.instance, now);
+        if let Some(host) = hosts.get_mut_untracked(name) {
+            request_certificate(cluster, host, &access.instance, now);
         }
     }
     signer::reconcile(cluster, &access.instance, since, now);
     for name in &names {
-        if let Some(host) = hosts.for_settling(name) {
+        if let Some(host) = hosts.get_mut_untracked(name) {
             take_certificate(cluster, host, &access.instance);
             register(cluster, host);
         }
@@ -50,48 +55,48 @@ pub(super) fn reconcile(world: &mut World, touched: &Touched, since: Since, now:
     });
 }
 
-/// The hosts whose kubelets may have something to do, and Nodes by their names:
-/// those that were touched, those of changed Nodes, and all that wait for a
-/// certificate where something changed that they wait for.
-fn concerned(
+/// The names of hosts and Nodes to reconcile: touched hosts, hosts of changed Nodes, and all hosts
+/// that wait for a certificate if an object that they depend on changed.
+fn affected(
     store: &KubernetesStore,
     hosts: &Hosts,
     waiting: &BTreeSet<String>,
     touched: &Touched,
     since: Since,
 ) -> BTreeSet<String> {
-    let news = since.news(store, NODE);
-    let (Touched::Some(touched), Some(nodes)) = (touched, news) else {
+    let deltas = since.deltas(store, NODE);
+    let (Touched::Some(touched), Some(nodes)) = (touched, deltas) else {
         let nodes = store.list(NODE.0, NODE.1, None).into_iter();
         return nodes.map(|node| name(node).to_owned()).chain(hosts.keys().cloned()).collect();
     };
     let mut names = touched.clone();
-    let nodes = nodes.iter().filter_map(|news| news.last());
+    let nodes = nodes.iter().filter_map(|deltas| deltas.last());
     let of_workers = nodes.filter(|node| label(node, POOL_LABEL).is_none());
     names.extend(of_workers.map(|node| host_of(hosts, name(node)).to_owned()));
-    let awaited =
-        AWAITED.iter().any(|kind| since.news(store, *kind).is_none_or(|it| !it.is_empty()));
+    let awaited = DEPENDENCY_KINDS
+        .iter()
+        .any(|kind| since.deltas(store, *kind).is_none_or(|it| !it.is_empty()));
     if awaited {
         names.extend(waiting.iter().cloned());
     }
     names
 }
 
-/// Whether the host's kubelet goes by that name.
+/// Whether the host's kubelet uses the Node name.
 fn is_named(host: &Host, node: &str) -> bool {
     host.worker.configuration.as_ref().is_some_and(|it| it.node_name == node)
 }
 
-/// The host of a Node; where there is none, the Node's own name.
+/// The name of a Node's host, or the Node's own name if it has no host.
 fn host_of<'a>(hosts: &'a Hosts, node: &'a str) -> &'a str {
-    // Nearly always a host goes by one name.
+    // Node names nearly always equal host names.
     if hosts.get(node).is_some_and(|host| is_named(host, node)) {
         return node;
     }
     hosts.values().find(|host| is_named(host, node)).map_or(node, |host| &host.name)
 }
 
-/// The Node of a host; a name that is no host's is that of a Node.
+/// The Node name of a host. A name without a host is itself a Node name.
 fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
     match hosts.get(name) {
         Some(host) => Some(host.worker.configuration.as_ref()?.node_name.clone()),
@@ -99,9 +104,14 @@ fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
     }
 }
 
-/// A kubelet without a certificate of this cluster asks for one, with its
-/// bootstrap token.
-fn ask(cluster: &mut Cluster<'_>, host: &mut Host, instance: &str, now: Timestamp) {
+/// Requests a certificate with the bootstrap token, if the kubelet has no certificate of this
+/// cluster.
+fn request_certificate(
+    cluster: &mut ClusterObjects<'_>,
+    host: &mut Host,
+    instance: &str,
+    now: Timestamp,
+) {
     let works = host.kubelet_works();
     let worker = &mut host.worker;
     let Some(configuration) = &worker.configuration else { return };
@@ -144,7 +154,7 @@ fn ask(cluster: &mut Cluster<'_>, host: &mut Host, instance: &str, now: Timestam
     worker.request = Some(name);
 }
 
-fn take_certificate(cluster: &Cluster<'_>, host: &mut Host, instance: &str) {
+fn take_certificate(cluster: &ClusterObjects<'_>, host: &mut Host, instance: &str) {
     if !host.kubelet_works() {
         return;
     }
@@ -160,9 +170,9 @@ fn take_certificate(cluster: &Cluster<'_>, host: &mut Host, instance: &str) {
     }
 }
 
-/// A kubelet registers once after each start; a Node that is deleted under it
-/// stays away until then.
-fn register(cluster: &mut Cluster<'_>, host: &mut Host) {
+/// A kubelet registers once after each start. If its Node is deleted, the Node stays absent until
+/// the next start.
+fn register(cluster: &mut ClusterObjects<'_>, host: &mut Host) {
     let Some(configuration) = &host.worker.configuration else { return };
     let identified = host.worker.certificate.is_some() && host.kubelet_works();
     if !identified || host.worker.registered {
@@ -214,7 +224,8 @@ fn parse(taint: &str) -> Option<Value> {
     Some(parsed)
 }
 
-/// The condition Ready as the kubelet, or in its silence the controller, sees it.
+/// The Ready condition that the kubelet reports, or that the node controller sets for an
+/// unreachable host.
 fn state(host: &Host, now: &str) -> Value {
     if !host.kubelet_works() || host.worker.certificate.is_none() {
         return ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
@@ -228,8 +239,8 @@ fn state(host: &Host, now: &str) -> Value {
     ready("True", "KubeletReady", "kubelet is posting ready status", now)
 }
 
-/// Writes down how a worker's Node is; a Node whose host is gone is silent.
-fn report(cluster: &mut Cluster<'_>, hosts: &Hosts, node_name: &str) {
+/// Updates the status of a worker's Node. A Node without a host is unreachable.
+fn report(cluster: &mut ClusterObjects<'_>, hosts: &Hosts, node_name: &str) {
     let Some(mut node) = cluster.node(node_name).cloned() else { return };
     if label(&node, POOL_LABEL).is_some() {
         return;
@@ -247,7 +258,7 @@ fn report(cluster: &mut Cluster<'_>, hosts: &Hosts, node_name: &str) {
     cluster.put(node);
 }
 
-/// The kubelet tells its version and address; labels and taints stay as they are.
+/// Updates version and address. Labels and taints stay unchanged.
 fn refresh(node: &mut Value, host: &Host) {
     if let (true, Some(version)) = (host.kubelet_works(), host.worker.kubelet) {
         node["status"]["nodeInfo"]["kubeletVersion"] = json!(format!("v{version}"));
@@ -266,7 +277,7 @@ fn refresh(node: &mut Value, host: &Host) {
     }
 }
 
-/// Times change only with the state, so that a quiet world stays quiet.
+/// Timestamps change only with the status, so that an unchanged sandbox stays byte-identical.
 fn replace_condition(node: &mut Value, new: Value) {
     let same = |old: &Value| {
         ["type", "status", "reason", "message"].iter().all(|key| old[*key] == new[*key])

@@ -1,4 +1,4 @@
-//! A VM boots and becomes a host; a VM that goes takes its host along.
+//! Boots VMs as hosts, and removes the hosts of deleted VMs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -10,22 +10,22 @@ use serde_json::Value;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
 use crate::sandbox::arm::ArmStore;
-use crate::sandbox::hosts::change::Outside;
+use crate::sandbox::hosts::change::HostEnvironment;
 use crate::sandbox::hosts::{Host, HostKind};
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
-/// What stands before the line of cloud-init that tells a machine who it is.
+/// The prefix of the cloud-init line that describes the machine.
 pub(crate) const MACHINE_LINE: &str = "# stargate-machine:";
 const VIRTUAL_MACHINES: &str = "Microsoft.Compute/virtualMachines";
 
-/// Who a machine is, by its cloud-init.
+/// The description of a machine in its cloud-init.
 #[derive(Debug, Clone, Deserialize)]
-struct Machine {
+struct MachineDescription {
     hostname: String,
     role: MachineRole,
     #[serde(default)]
     auth_key: Option<String>,
-    /// Whether its cloud-init switches forwarding on.
+    /// Whether the cloud-init enables IP forwarding.
     #[serde(default)]
     ip_forwarding: bool,
 }
@@ -33,35 +33,35 @@ struct Machine {
 const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 const PUBLIC_ADDRESSES: &str = "Microsoft.Network/publicIPAddresses";
 
-/// The VMs of which there are machines, and those that wait for becoming one.
+/// VMs that booted, and VMs that wait for boot.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Machines {
-    /// The names of their hosts.
+pub(super) struct BootedMachines {
+    /// Host names by VM.
     booted: BTreeMap<ArmId, String>,
-    /// Their name was taken, or they had no address.
+    /// VMs whose host name is taken or that have no address.
     waiting: BTreeSet<ArmId>,
 }
 
-pub(super) fn reconcile(world: &mut World, now: Timestamp) {
-    // Machines follow from nothing but Azure's objects.
-    if world.reconciled.azure == Some(world.arm.version()) {
+pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
+    // Machines depend only on Azure's objects.
+    if sandbox.reconciled.azure == Some(sandbox.arm.version()) {
         return;
     }
-    let concerned = concerned(world);
-    for id in &concerned {
-        remove_lost(world, id, now);
+    let affected = affected(sandbox);
+    for id in &affected {
+        remove_lost(sandbox, id, now);
     }
-    for id in concerned.iter().chain(&std::mem::take(&mut world.reconciled.machines.waiting)) {
-        boot(world, id, now);
+    for id in affected.iter().chain(&std::mem::take(&mut sandbox.reconciled.machines.waiting)) {
+        boot(sandbox, id, now);
     }
-    for id in &concerned {
-        publish(world, id);
+    for id in &affected {
+        publish(sandbox, id);
     }
 }
 
-/// The VMs that changed, or something that they have their addresses from.
-fn concerned(world: &mut World) -> BTreeSet<ArmId> {
-    let World { arm, hosts, reconciled, .. } = world;
+/// The VMs that changed, or whose address depends on a changed object.
+fn affected(sandbox: &mut SandboxState) -> BTreeSet<ArmId> {
+    let SandboxState { arm, hosts, reconciled, .. } = sandbox;
     let touched = arm.take_touched();
     if reconciled.azure.is_some() {
         let mut found = BTreeSet::new();
@@ -77,7 +77,7 @@ fn concerned(world: &mut World) -> BTreeSet<ArmId> {
     all.chain(reconciled.machines.booted.keys()).cloned().collect()
 }
 
-/// The VMs behind a VM, an interface or a public address.
+/// Adds the VMs that use a VM, an interface or a public address.
 fn add_machines(arm: &ArmStore, id: &ArmId, found: &mut BTreeSet<ArmId>) {
     let resource_type = id.resource_type().unwrap_or_default();
     if resource_type.eq_ignore_ascii_case(VIRTUAL_MACHINES) {
@@ -86,15 +86,15 @@ fn add_machines(arm: &ArmStore, id: &ArmId, found: &mut BTreeSet<ArmId>) {
     let leads_on = |kind: &str| resource_type.eq_ignore_ascii_case(kind);
     if leads_on(INTERFACES) || leads_on(PUBLIC_ADDRESSES) {
         for user in arm.users(id) {
-            // An address is used by a part of an interface.
-            let whole = user.parent().filter(|parent| arm.get(parent).is_some());
-            add_machines(arm, &whole.unwrap_or_else(|| user.clone()), found);
+            // The user of an address is an IP configuration of an interface.
+            let complete_sandbox = user.parent().filter(|parent| arm.get(parent).is_some());
+            add_machines(arm, &complete_sandbox.unwrap_or_else(|| user.clone()), found);
         }
     }
 }
 
-fn remove_lost(world: &mut World, id: &ArmId, now: Timestamp) {
-    let World { arm, hosts, tailnet, reconciled, .. } = world;
+fn remove_lost(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
+    let SandboxState { arm, hosts, tailnet, reconciled, .. } = sandbox;
     let Some(name) = reconciled.machines.booted.get(id) else { return };
     let lost = match hosts.get(name).map(|host| &host.kind) {
         Some(HostKind::Vm { instance: known, .. }) => {
@@ -113,9 +113,9 @@ fn remove_lost(world: &mut World, id: &ArmId, now: Timestamp) {
     reconciled.machines.booted.remove(id);
 }
 
-/// Gives a machine the public address that its interface has.
-fn publish(world: &mut World, id: &ArmId) {
-    let World { arm, hosts, reconciled, .. } = world;
+/// Copies the public address of the interface to the host.
+fn publish(sandbox: &mut SandboxState, id: &ArmId) {
+    let SandboxState { arm, hosts, reconciled, .. } = sandbox;
     let Some(name) = reconciled.machines.booted.get(id) else { return };
     let address = interface(arm, id).and_then(|interface| public_address(arm, interface));
     if hosts.get(name).is_some_and(|host| host.public_ip != address)
@@ -125,26 +125,31 @@ fn publish(world: &mut World, id: &ArmId) {
     }
 }
 
-/// Makes a host of a VM that Azure has finished with, unless there is one.
-fn boot(world: &mut World, id: &ArmId, now: Timestamp) {
-    let machine = world.arm.get(id).filter(|machine| succeeded(machine));
+/// Creates the host of a provisioned VM unless it exists.
+fn boot(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
+    let machine = sandbox.arm.get(id).filter(|machine| succeeded(machine));
     let Some(instance) = machine.map(instance) else { return };
-    if world.reconciled.machines.booted.contains_key(id) {
+    if sandbox.reconciled.machines.booted.contains_key(id) {
         return;
     }
-    match start(world, id, instance, now) {
-        Some(name) => drop(world.reconciled.machines.booted.insert(id.clone(), name)),
-        None => drop(world.reconciled.machines.waiting.insert(id.clone())),
+    match start(sandbox, id, instance, now) {
+        Some(name) => drop(sandbox.reconciled.machines.booted.insert(id.clone(), name)),
+        None => drop(sandbox.reconciled.machines.waiting.insert(id.clone())),
     }
 }
 
-fn start(world: &mut World, id: &ArmId, instance: String, now: Timestamp) -> Option<String> {
-    let id = &world.arm.id_as_created(id)?.clone();
-    let address = interface(&world.arm, id).and_then(private_address)?;
-    let machine = world.arm.custom_data(id).and_then(read_machine);
+fn start(
+    sandbox: &mut SandboxState,
+    id: &ArmId,
+    instance: String,
+    now: Timestamp,
+) -> Option<String> {
+    let id = &sandbox.arm.id_as_created(id)?.clone();
+    let address = interface(&sandbox.arm, id).and_then(private_address)?;
+    let machine = sandbox.arm.custom_data(id).and_then(read_machine);
     let name = machine.as_ref().map_or_else(|| id.name().to_owned(), |it| it.hostname.clone());
     let role = machine.as_ref().map_or(MachineRole::Worker, |machine| machine.role);
-    if world.hosts.contains_key(&name) {
+    if sandbox.hosts.contains_key(&name) {
         return None;
     }
     let kind = HostKind::Vm { id: id.clone(), instance };
@@ -152,21 +157,21 @@ fn start(world: &mut World, id: &ArmId, instance: String, now: Timestamp) -> Opt
     if let Some(machine) = machine {
         host.kernel.ip_forwarding = machine.ip_forwarding;
         if let Some(key) = machine.auth_key {
-            let World { tailnet, entropy, .. } = world;
-            // A key that is not good leaves a host that is logged out.
-            let _joined = host.join_tailnet(&key, &mut Outside { tailnet, entropy, now });
+            let SandboxState { tailnet, entropy, .. } = sandbox;
+            // With an invalid key the host stays logged out.
+            let _joined = host.join_tailnet(&key, &mut HostEnvironment { tailnet, entropy, now });
         }
     }
-    world.hosts.insert(host);
+    sandbox.hosts.insert(host);
     Some(name)
 }
 
-fn read_machine(custom_data: &str) -> Option<Machine> {
+fn read_machine(custom_data: &str) -> Option<MachineDescription> {
     let line = custom_data.lines().find_map(|line| line.trim().strip_prefix(MACHINE_LINE))?;
     serde_json::from_str(line.trim()).ok()
 }
 
-/// Whether Azure has finished with an object.
+/// Whether the provisioning state of an object is `Succeeded`.
 pub(super) fn succeeded(object: &Value) -> bool {
     object.pointer("/properties/provisioningState").and_then(Value::as_str) == Some("Succeeded")
 }

@@ -1,9 +1,7 @@
-//! What follows from what: the consequences that the real clouds draw by
-//! themselves, drawn after every change.
+//! Controllers: they emulate what the real clouds do asynchronously, and run after every change.
 //!
-//! Each part brings its own corner of the world in line, so that settling twice
-//! is settling once. It looks at what is new since the last time and at what
-//! depends on that; in a world that was just loaded, everything is new.
+//! Each controller reconciles its own part of the sandbox and is idempotent. It examines what
+//! changed since the last run, and what depends on that. After a load everything counts as changed.
 
 mod agents;
 mod aks;
@@ -20,23 +18,23 @@ mod workloads;
 
 use jiff::Timestamp;
 
-pub use reconciled::Reconciled;
+pub use reconciled::ReconciledVersions;
 
-use super::world::World;
+use super::state::SandboxState;
 use reconciled::Since;
 
-/// Draws the consequences of whatever was changed.
-pub fn reconcile(world: &mut World, now: Timestamp) {
-    machines::reconcile(world, now);
-    let touched = world.hosts.take_touched();
-    aks::reconcile(world, now);
-    let since = Since::of(world);
-    kubelet::reconcile(world, &touched, since, now);
-    agents::reconcile(world, since, now);
-    services::reconcile(world, since, now);
-    workloads::reconcile(world, since, now);
-    tailnet::reconcile(world, &touched, now);
-    reconciled::note(world);
+/// Runs all controllers.
+pub fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
+    machines::reconcile(sandbox, now);
+    let touched = sandbox.hosts.take_touched();
+    aks::reconcile(sandbox, now);
+    let since = Since::last_reconcile(sandbox);
+    kubelet::reconcile(sandbox, &touched, since, now);
+    agents::reconcile(sandbox, since, now);
+    services::reconcile(sandbox, since, now);
+    workloads::reconcile(sandbox, since, now);
+    tailnet::reconcile(sandbox, &touched, now);
+    reconciled::note(sandbox);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! AKS's own nodes and the pod CIDRs that Azure gives them.
+//! AKS's own nodes and the pod CIDRs that Azure assigns to them.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cluster::{
-    CILIUM_NODE, CLUSTER_LABEL, Cluster, NETWORK_CONFIG, NODE, POOL_LABEL, label, name, owner,
+    CILIUM_NODE, CLUSTER_LABEL, ClusterObjects, NETWORK_CONFIG, NODE, POOL_LABEL, label, name,
+    owner,
 };
 
-/// The first address that AKS gives to a node of its default VNet.
+/// The first address that AKS assigns to a node in its default virtual network.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 224, 0, 4);
 /// The prefix length of a node's pod CIDR.
 const POD_PREFIX: u8 = 24;
 
-/// What the nodes of a cluster have in common.
+/// Facts shared by the nodes of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterFacts {
     pub(crate) node_group: String,
@@ -25,13 +26,13 @@ pub(crate) struct ClusterFacts {
     pub(crate) pod_cidr: Ipv4Net,
     pub(crate) service_cidr: Ipv4Net,
     pub(crate) dns_service_ip: Ipv4Addr,
-    /// The number in the names of its scale sets.
+    /// The number in the names of the cluster's scale sets.
     pub(crate) number: String,
 }
 
-/// A node pool as it should be.
+/// The specification of a node pool.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub(crate) struct NodePool {
     pub(crate) name: String,
     pub(crate) mode: String,
     pub(crate) vm_size: String,
@@ -45,8 +46,8 @@ pub(crate) fn scale_set_number(seed: &str) -> String {
     format!("{:08}", number % 100_000_000)
 }
 
-/// Brings the nodes of all pools to their counts; scale-in takes the newest.
-pub(crate) fn scale(cluster: &mut Cluster<'_>, facts: &ClusterFacts, pools: &[Pool]) {
+/// Scales all pools to their counts. Scale-in removes the newest nodes.
+pub(crate) fn scale(cluster: &mut ClusterObjects<'_>, facts: &ClusterFacts, pools: &[NodePool]) {
     let nodes = pool_nodes(cluster);
     let mut missing = Vec::new();
     for node in &nodes {
@@ -76,7 +77,7 @@ pub(crate) fn scale(cluster: &mut Cluster<'_>, facts: &ClusterFacts, pools: &[Po
 }
 
 /// The nodes of AKS's own pools.
-fn pool_nodes(cluster: &Cluster<'_>) -> Vec<Value> {
+fn pool_nodes(cluster: &ClusterObjects<'_>) -> Vec<Value> {
     let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
     nodes.filter(|node| label(node, POOL_LABEL).is_some()).cloned().collect()
 }
@@ -86,9 +87,9 @@ fn index(name: &str) -> Option<u64> {
     u64::from_str_radix(digits, 36).ok()
 }
 
-/// The lowest free ranges, in another order than the nodes' own: neighbours
-/// change places, as seen on a real cluster.
-fn free_ranges(cluster: &Cluster<'_>, pod_cidr: Ipv4Net, count: usize) -> Vec<Ipv4Net> {
+/// The lowest free ranges, in a different order than the nodes': neighbours are swapped, as
+/// observed on a real cluster.
+fn free_ranges(cluster: &ClusterObjects<'_>, pod_cidr: Ipv4Net, count: usize) -> Vec<Ipv4Net> {
     if count == 0 {
         return Vec::new();
     }
@@ -108,8 +109,8 @@ pub(crate) fn network_config_range(config: &Value) -> Option<Ipv4Net> {
     config.pointer("/status/networkContainers/0/primaryIP")?.as_str()?.parse().ok()
 }
 
-/// The pod CIDR of a node: Azure's, else the one written on the Node.
-pub(crate) fn pod_range(cluster: &Cluster<'_>, node: &Value) -> Option<Ipv4Net> {
+/// The pod CIDR of a node: the one in its NodeNetworkConfig, or else the one in the Node's spec.
+pub(crate) fn pod_range(cluster: &ClusterObjects<'_>, node: &Value) -> Option<Ipv4Net> {
     let azure = cluster.network_config(name(node)).and_then(network_config_range);
     azure.or_else(|| node.pointer("/spec/podCIDR")?.as_str()?.parse().ok())
 }
@@ -120,7 +121,7 @@ pub(crate) fn internal_ip(node: &Value) -> Option<Ipv4Addr> {
     internal["address"].as_str()?.parse().ok()
 }
 
-fn free_address(cluster: &Cluster<'_>) -> Ipv4Addr {
+fn free_address(cluster: &ClusterObjects<'_>) -> Ipv4Addr {
     let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
     let taken: BTreeSet<Ipv4Addr> = nodes.filter_map(internal_ip).collect();
     let mut address = u32::from(FIRST_ADDRESS);
@@ -131,9 +132,9 @@ fn free_address(cluster: &Cluster<'_>) -> Ipv4Addr {
 }
 
 fn add(
-    cluster: &mut Cluster<'_>,
+    cluster: &mut ClusterObjects<'_>,
     facts: &ClusterFacts,
-    pool: &Pool,
+    pool: &NodePool,
     index: u64,
     address: Ipv4Addr,
     range: Ipv4Net,
@@ -190,7 +191,7 @@ fn add(
     cluster.put_new(cilium_node(&node_name, &address.to_string(), &owners));
 }
 
-/// The CiliumNode as the agent makes it in delegated mode: without pod CIDRs.
+/// A CiliumNode as the agent creates it in delegated IPAM mode: without pod CIDRs.
 pub(super) fn cilium_node(name: &str, address: &str, owners: &Value) -> Value {
     json!({
         "apiVersion": CILIUM_NODE.0,
@@ -204,7 +205,7 @@ pub(super) fn cilium_node(name: &str, address: &str, owners: &Value) -> Value {
     })
 }
 
-/// The status of a node that is well.
+/// The status of a healthy node.
 pub(super) fn status(name: &str, address: Ipv4Addr, version: &str, pods: u32, now: &str) -> Value {
     json!({
         "addresses": [
@@ -229,7 +230,7 @@ pub(super) fn status(name: &str, address: Ipv4Addr, version: &str, pods: u32, no
     })
 }
 
-/// The condition Ready.
+/// A Ready condition.
 pub(super) fn ready(status: &str, reason: &str, message: &str, now: &str) -> Value {
     json!({
         "type": "Ready",

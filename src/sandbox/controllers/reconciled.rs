@@ -1,63 +1,63 @@
-//! Up to where consequences are drawn, and what is new since.
+//! Records what has been reconciled, and finds what changed since.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::machines::Machines;
+use super::machines::BootedMachines;
 use crate::sandbox::hosts::{Host, Hosts, Touched};
-use crate::sandbox::kubernetes::{KubernetesStore, ObjectNews};
-use crate::sandbox::world::World;
+use crate::sandbox::kubernetes::{KubernetesStore, ObjectDelta};
+use crate::sandbox::state::SandboxState;
 
-/// What the last settling saw. A world that was just loaded has none, and is
-/// settled as a whole.
+/// The versions at the end of the last reconciliation. They are empty after a load, so everything
+/// is reconciled.
 #[derive(Debug, Clone, Default)]
-pub struct Reconciled {
-    /// The version of Azure's objects.
+pub struct ReconciledVersions {
+    /// The version of the ARM store.
     pub(super) azure: Option<u64>,
-    /// What VMs became.
-    pub(super) machines: Machines,
-    /// The AKS cluster whose nodes were scaled.
+    /// The VMs and their hosts.
+    pub(super) machines: BootedMachines,
+    /// The AKS cluster whose nodes were scaled last.
     pub(super) cluster: Option<Value>,
-    /// The identity of the API server and the version of its objects.
+    /// The instance of the API server and the version of its store.
     kubernetes: Option<(String, u64)>,
-    /// Kubelets that have no certificate yet.
+    /// Hosts whose kubelets have no certificate yet.
     pub(super) waiting: BTreeSet<String>,
-    /// Machines with Tailscale.
+    /// Hosts with Tailscale.
     pub(super) members: BTreeSet<String>,
 }
 
-/// From where on the cluster's objects are news.
+/// The resource version after which changes of the cluster's objects are unreconciled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Since(Option<u64>);
 
 impl Since {
-    /// What is new in this world.
-    pub(super) fn of(world: &World) -> Self {
-        let instance = world.cluster_access.as_ref().map(|access| access.instance.as_str());
-        let seen = world.reconciled.kubernetes.as_ref();
-        Self(seen.filter(|(of, _)| Some(of.as_str()) == instance).map(|(_, version)| *version))
+    /// The changes in this state that are not reconciled yet.
+    pub(super) fn last_reconcile(sandbox: &SandboxState) -> Self {
+        let instance = sandbox.cluster_access.as_ref().map(|access| access.instance.as_str());
+        let last = sandbox.reconciled.kubernetes.as_ref();
+        Self(last.filter(|(of, _)| Some(of.as_str()) == instance).map(|(_, version)| *version))
     }
 
-    /// The changed objects of a kind, or nothing if all may have changed.
-    pub(super) fn news(
+    /// The changed objects of a kind, or `None` if all of them may have changed.
+    pub(super) fn deltas(
         self,
         store: &KubernetesStore,
         kind: (&str, &str),
-    ) -> Option<Vec<ObjectNews>> {
-        store.news(kind, self.0?)
+    ) -> Option<Vec<ObjectDelta>> {
+        store.deltas(kind, self.0?)
     }
 }
 
-/// Notes that all consequences of the world as it is are drawn.
-pub(super) fn note(world: &mut World) {
-    let version = world.kubernetes.as_ref().map(KubernetesStore::resource_version);
-    let instance = world.cluster_access.as_ref().map(|access| access.instance.clone());
-    world.reconciled.azure = Some(world.arm.version());
-    world.reconciled.kubernetes = instance.zip(version);
+/// Records that the current state is reconciled.
+pub(super) fn note(sandbox: &mut SandboxState) {
+    let version = sandbox.kubernetes.as_ref().map(KubernetesStore::resource_version);
+    let instance = sandbox.cluster_access.as_ref().map(|access| access.instance.clone());
+    sandbox.reconciled.azure = Some(sandbox.arm.version());
+    sandbox.reconciled.kubernetes = instance.zip(version);
 }
 
-/// Brings a list of machines up to date with those that were touched.
+/// Updates a set of host names with the hosts that were touched.
 pub(super) fn follow(
     list: &mut BTreeSet<String>,
     hosts: &Hosts,

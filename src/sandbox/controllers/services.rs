@@ -1,7 +1,7 @@
-//! The services that every cluster has, and what stands behind services.
+//! The services of every cluster, and the EndpointSlices of all services.
 //!
-//! Slices are brought up to date when somebody looks at them: a thousand pods
-//! that come one after another would else be counted a million times.
+//! Slices are updated when they are read: updating them for each of a thousand new pods would count
+//! a million pods.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -11,29 +11,28 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cluster::{Cluster, POOL_LABEL, label, name, owner};
+use super::cluster::{ClusterObjects, POOL_LABEL, label, name, owner};
 use super::nodes::{ClusterFacts, internal_ip, pod_range};
 use super::reconciled::Since;
 use crate::net::prefix;
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
 const SERVICE: (&str, &str) = ("v1", "Service");
 const POD: (&str, &str) = ("v1", "Pod");
 const SLICE: (&str, &str) = ("discovery.k8s.io/v1", "EndpointSlice");
-/// The label of a slice that names its service.
+/// The label that holds a slice's service name.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
-/// How many endpoints a slice holds.
-const PER_SLICE: usize = 100;
-/// Where the API server is for the cluster's own pods: outside of its network.
+/// The maximum number of endpoints in a slice.
+const MAX_ENDPOINTS_PER_SLICE: usize = 100;
+/// The address of the API server for the cluster's pods, outside the cluster's network.
 const API_SERVER: &str = "203.0.113.17";
-/// How many addresses at the beginning are not given out unasked.
-const LEFT_FREE: u64 = 256;
-/// On how many nodes the cluster's DNS runs.
+/// The number of addresses at the start of the range that are not assigned automatically.
+const RESERVED_ADDRESSES: u64 = 256;
+/// The number of nodes that run the cluster's DNS.
 const DNS_PODS: usize = 2;
 
-/// Brings the API server's service, and the DNS with its pods on the first
-/// nodes of AKS's own.
-pub(super) fn bring(cluster: &mut Cluster<'_>, facts: &ClusterFacts) {
+/// Creates the API server's service, and the DNS service with its pods on the first AKS nodes.
+pub(super) fn create_core_services(cluster: &mut ClusterObjects<'_>, facts: &ClusterFacts) {
     if let Some(address) = prefix::host(&facts.service_cidr, 1) {
         let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 443 }]);
         let spec = json!({ "clusterIP": address, "clusterIPs": [address], "ports": ports });
@@ -68,13 +67,13 @@ pub(super) fn bring(cluster: &mut Cluster<'_>, facts: &ClusterFacts) {
     }
 }
 
-/// Gives a service that came without an address one, as the API server does.
-pub(super) fn reconcile(world: &mut World, since: Since, now: Timestamp) {
-    let Some(range) = service_range(world) else { return };
-    let Some(store) = &mut world.kubernetes else { return };
-    let new: Vec<Value> = match since.news(store, SERVICE) {
-        Some(news) => {
-            let after = news.iter().filter_map(|news| news.after.as_deref());
+/// Assigns cluster IPs to services without one, as the API server does.
+pub(super) fn reconcile(sandbox: &mut SandboxState, since: Since, now: Timestamp) {
+    let Some(range) = service_range(sandbox) else { return };
+    let Some(store) = &mut sandbox.kubernetes else { return };
+    let new: Vec<Value> = match since.deltas(store, SERVICE) {
+        Some(deltas) => {
+            let after = deltas.iter().filter_map(|deltas| deltas.after.as_deref());
             after.filter(|it| lacks_address(it)).cloned().collect()
         }
         None => {
@@ -82,7 +81,7 @@ pub(super) fn reconcile(world: &mut World, since: Since, now: Timestamp) {
             all.filter(|it| lacks_address(it)).cloned().collect()
         }
     };
-    let cluster = &mut Cluster::new(store, now);
+    let cluster = &mut ClusterObjects::new(store, now);
     for mut service in new {
         let Some(address) = free_address(cluster, range, &service) else { continue };
         service["spec"]["clusterIP"] = json!(address);
@@ -96,14 +95,14 @@ fn lacks_address(service: &Value) -> bool {
         && service["spec"]["type"] != "ExternalName"
 }
 
-fn service_range(world: &World) -> Option<Ipv4Net> {
-    let (_, cluster) = world.arm.list("Microsoft.ContainerService/managedClusters").next()?;
+fn service_range(sandbox: &SandboxState) -> Option<Ipv4Net> {
+    let (_, cluster) = sandbox.arm.list("Microsoft.ContainerService/managedClusters").next()?;
     cluster.pointer("/properties/networkProfile/serviceCidr")?.as_str()?.parse().ok()
 }
 
-/// An address that looks random and follows from the service's name; the lowest
-/// ones are left to those that ask for them.
-fn free_address(cluster: &Cluster<'_>, range: Ipv4Net, service: &Value) -> Option<Ipv4Addr> {
+/// An address derived from the service's name. The lowest addresses are reserved for explicit
+/// requests.
+fn free_address(cluster: &ClusterObjects<'_>, range: Ipv4Net, service: &Value) -> Option<Ipv4Addr> {
     let taken: BTreeSet<String> = cluster
         .all(SERVICE)
         .iter()
@@ -112,8 +111,8 @@ fn free_address(cluster: &Cluster<'_>, range: Ipv4Net, service: &Value) -> Optio
     let namespace = service["metadata"]["namespace"].as_str().unwrap_or_default();
     let digest = Sha256::digest(format!("{namespace}/{}", name(service)));
     let first = digest.iter().take(4).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
-    let room = prefix::size(&range).checked_sub(LEFT_FREE + 1).filter(|room| *room > 0)?;
-    let mut offsets = (0..room).map(|step| LEFT_FREE + (first + step) % room);
+    let room = prefix::size(&range).checked_sub(RESERVED_ADDRESSES + 1).filter(|room| *room > 0)?;
+    let mut offsets = (0..room).map(|step| RESERVED_ADDRESSES + (first + step) % room);
     offsets.find_map(|offset| {
         let address = prefix::host(&range, offset)?;
         (!taken.contains(&address.to_string())).then_some(address)
@@ -131,8 +130,8 @@ fn service(namespace: &str, name: &str, mut spec: Value) -> Value {
     })
 }
 
-fn dns_pod(cluster: &Cluster<'_>, node: &Value) -> Option<Value> {
-    // No pod of a DaemonSet has one so high.
+fn dns_pod(cluster: &ClusterObjects<'_>, node: &Value) -> Option<Value> {
+    // No pod of a DaemonSet has an address that high.
     let address = prefix::host(&pod_range(cluster, node)?, 240)?;
     let host = internal_ip(node)?;
     Some(json!({
@@ -159,10 +158,10 @@ fn dns_pod(cluster: &Cluster<'_>, node: &Value) -> Option<Value> {
     }))
 }
 
-/// Writes the slices of every service that selects pods.
-pub(in crate::sandbox) fn refresh(world: &mut World, now: Timestamp) {
-    let Some(store) = &mut world.kubernetes else { return };
-    let cluster = &mut Cluster::new(store, now);
+/// Updates the EndpointSlices of every service that has a selector.
+pub(in crate::sandbox) fn refresh(sandbox: &mut SandboxState, now: Timestamp) {
+    let Some(store) = &mut sandbox.kubernetes else { return };
+    let cluster = &mut ClusterObjects::new(store, now);
     let mut wanted: Vec<Value> = Vec::new();
     for service in cluster.all(SERVICE) {
         if service["spec"]["selector"].is_object() {
@@ -183,7 +182,7 @@ pub(in crate::sandbox) fn refresh(world: &mut World, now: Timestamp) {
     }
 }
 
-fn slices(cluster: &Cluster<'_>, service: &Value) -> Vec<Value> {
+fn slices(cluster: &ClusterObjects<'_>, service: &Value) -> Vec<Value> {
     let namespace = service["metadata"]["namespace"].as_str().unwrap_or_default();
     let selector = service["spec"]["selector"].as_object();
     let chosen = |pod: &&Value| {
@@ -195,7 +194,7 @@ fn slices(cluster: &Cluster<'_>, service: &Value) -> Vec<Value> {
     let endpoints: Vec<Value> = pods.map(endpoint).collect();
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let ports: Vec<Value> = ports.map(port).collect();
-    let mut parts: Vec<&[Value]> = endpoints.chunks(PER_SLICE).collect();
+    let mut parts: Vec<&[Value]> = endpoints.chunks(MAX_ENDPOINTS_PER_SLICE).collect();
     if parts.is_empty() {
         parts.push(&[]);
     }
@@ -242,7 +241,7 @@ fn port(port: &Value) -> Value {
     json!({ "name": name, "port": number, "protocol": protocol })
 }
 
-/// Five letters that follow from a text.
+/// Five characters derived from a text.
 fn suffix(seed: &str) -> String {
     let digest = Sha256::digest(seed.as_bytes());
     let letter = |byte: &u8| char::from_digit(10 + u32::from(*byte) % 26, 36).unwrap_or('x');

@@ -1,10 +1,10 @@
-//! The cluster's signer of kubelet client certificates, and its own approver.
+//! The signer of kubelet client certificates, and the approver of certificate requests.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::certificates;
-use super::cluster::{Cluster, name};
+use super::cluster::{ClusterObjects, name};
 use super::reconciled::Since;
 use crate::sandbox::kubernetes::{Attributes, UserInfo};
 
@@ -14,11 +14,17 @@ pub(super) const CLUSTER_ROLE_BINDING: (&str, &str) =
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding");
 pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
-/// Approves what the bindings let approve by itself, and issues what is approved.
-pub(super) fn reconcile(cluster: &mut Cluster<'_>, instance: &str, since: Since, now: Timestamp) {
-    let requests = concerned(cluster, since);
+/// Approves the requests that role bindings allow to be approved automatically, and issues
+/// certificates for approved requests.
+pub(super) fn reconcile(
+    cluster: &mut ClusterObjects<'_>,
+    instance: &str,
+    since: Since,
+    now: Timestamp,
+) {
+    let requests = affected(cluster, since);
     if !requests.is_empty() {
-        forget_old(cluster, now);
+        delete_old_requests(cluster, now);
     }
     for mut request in requests {
         let is_there = cluster.store.get(REQUEST.0, REQUEST.1, None, name(&request)).is_some();
@@ -38,8 +44,8 @@ pub(super) fn reconcile(cluster: &mut Cluster<'_>, instance: &str, since: Since,
         }
         let issued = request.pointer("/status/certificate").is_some();
         if condition(&request, "Approved").is_some() && !issued {
-            let asked = request["spec"]["request"].as_str().unwrap_or_default();
-            if let Some(certificate) = certificates::issue(instance, asked) {
+            let requested = request["spec"]["request"].as_str().unwrap_or_default();
+            if let Some(certificate) = certificates::issue(instance, requested) {
                 request["status"]["certificate"] = json!(certificate);
             }
         }
@@ -47,9 +53,9 @@ pub(super) fn reconcile(cluster: &mut Cluster<'_>, instance: &str, since: Since,
     }
 }
 
-/// The cluster's cleaner deletes requests an hour after they were decided about,
-/// and a day after they were made where nobody has.
-fn forget_old(cluster: &mut Cluster<'_>, now: Timestamp) {
+/// Deletes requests as the cleaner of kube-controller-manager does: an hour after a decision, or a
+/// day after creation without one.
+fn delete_old_requests(cluster: &mut ClusterObjects<'_>, now: Timestamp) {
     let before = |hours: i64| {
         let limit = now.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(now);
         limit.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -68,38 +74,38 @@ fn forget_old(cluster: &mut Cluster<'_>, now: Timestamp) {
     }
 }
 
-/// The requests that are new, or all where others may approve themselves now.
-fn concerned(cluster: &Cluster<'_>, since: Since) -> Vec<Value> {
-    let same = |kind| since.news(cluster.store, kind).is_some_and(|news| news.is_empty());
-    match since.news(cluster.store, REQUEST) {
-        Some(news) if same(CLUSTER_ROLE) && same(CLUSTER_ROLE_BINDING) => {
-            news.into_iter().filter_map(|news| Some((*news.after?).clone())).collect()
+/// The new requests, or all requests if a changed binding may allow more automatic approvals.
+fn affected(cluster: &ClusterObjects<'_>, since: Since) -> Vec<Value> {
+    let same = |kind| since.deltas(cluster.store, kind).is_some_and(|deltas| deltas.is_empty());
+    match since.deltas(cluster.store, REQUEST) {
+        Some(deltas) if same(CLUSTER_ROLE) && same(CLUSTER_ROLE_BINDING) => {
+            deltas.into_iter().filter_map(|deltas| Some((*deltas.after?).clone())).collect()
         }
         _ => cluster.all(REQUEST),
     }
 }
 
-/// A condition that is set on a request.
+/// The condition of the given type on a request.
 pub(super) fn condition<'a>(request: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = request.pointer("/status/conditions")?.as_array()?;
     conditions.iter().find(|condition| condition["type"] == kind)
 }
 
-fn approves_itself(cluster: &Cluster<'_>, request: &Value) -> bool {
+fn approves_itself(cluster: &ClusterObjects<'_>, request: &Value) -> bool {
     let user = &request["spec"];
     let groups = user["groups"].as_array().cloned().unwrap_or_default();
     let requester = UserInfo {
         name: user["username"].as_str().unwrap_or_default().to_owned(),
         groups: groups.iter().filter_map(|group| group.as_str().map(str::to_owned)).collect(),
     };
-    let asked = request["spec"]["request"].as_str().unwrap_or_default();
-    let node = certificates::requested_node(asked);
+    let requested = request["spec"]["request"].as_str().unwrap_or_default();
+    let node = certificates::requested_node(requested);
     let own = node.is_some_and(|node| requester.name == format!("system:node:{node}"));
     may_create(cluster, &requester, if own { "selfnodeclient" } else { "nodeclient" })
 }
 
-/// Whether a user may create requests, or such as approve themselves.
-pub(super) fn may_create(cluster: &Cluster<'_>, user: &UserInfo, subresource: &str) -> bool {
+/// Whether a user may create requests, or requests that are approved automatically.
+pub(super) fn may_create(cluster: &ClusterObjects<'_>, user: &UserInfo, subresource: &str) -> bool {
     let attributes = Attributes {
         verb: "create".to_owned(),
         group: "certificates.k8s.io".to_owned(),
@@ -110,7 +116,7 @@ pub(super) fn may_create(cluster: &Cluster<'_>, user: &UserInfo, subresource: &s
     cluster.store.authorize(user, &attributes).is_some()
 }
 
-/// The name of a stored request whose certificate was issued.
+/// Whether the certificate of a stored request was issued.
 pub(super) fn is_issued(request: &Value) -> bool {
     !name(request).is_empty() && request.pointer("/status/certificate").is_some()
 }

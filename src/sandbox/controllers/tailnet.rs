@@ -1,21 +1,21 @@
-//! Hosts keep the control plane informed, and learn when it forgot them.
+//! Hosts report to Tailscale's control plane, and log out when their device is deleted.
 
 use jiff::Timestamp;
 
 use super::reconciled::follow;
 use crate::sandbox::hosts::Touched;
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
-pub(super) fn reconcile(world: &mut World, touched: &Touched, now: Timestamp) {
-    let World { hosts, tailnet, reconciled, .. } = world;
+pub(super) fn reconcile(sandbox: &mut SandboxState, touched: &Touched, now: Timestamp) {
+    let SandboxState { hosts, tailnet, reconciled, .. } = sandbox;
     follow(&mut reconciled.members, hosts, touched, |host| host.tailscale.is_some());
     for name in &reconciled.members {
-        let Some(host) = hosts.for_settling(name) else { continue };
+        let Some(host) = hosts.get_mut_untracked(name) else { continue };
         let powered_on = host.powered_on;
         let Some(tailscale) = &mut host.tailscale else { continue };
         let Some(device) = &tailscale.device else { continue };
         let Some(known) = tailnet.device(device) else {
-            // Its device was deleted: the host is asked to log in again.
+            // The device was deleted, so the host must log in again.
             tailscale.device = None;
             tailscale.address = None;
             continue;

@@ -1,4 +1,4 @@
-//! DaemonSets get a pod on every node that they match.
+//! The DaemonSet controller: creates a pod on every matching node.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,89 +8,89 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cluster::{Cluster, NETWORK_CONFIG, NODE, is_ready, name, owner};
+use super::cluster::{ClusterObjects, NETWORK_CONFIG, NODE, is_ready, name, owner};
 use super::nodes::{internal_ip, pod_range};
 use super::reconciled::Since;
-use crate::sandbox::kubernetes::ObjectNews;
-use crate::sandbox::world::World;
+use crate::sandbox::kubernetes::ObjectDelta;
+use crate::sandbox::state::SandboxState;
 
 const DAEMON_SET: (&str, &str) = ("apps/v1", "DaemonSet");
 const POD: (&str, &str) = ("v1", "Pod");
 
-pub(super) fn reconcile(world: &mut World, since: Since, now: Timestamp) {
-    let Some(store) = &mut world.kubernetes else { return };
+pub(super) fn reconcile(sandbox: &mut SandboxState, since: Since, now: Timestamp) {
+    let Some(store) = &mut sandbox.kubernetes else { return };
     let sets = store.list(DAEMON_SET.0, DAEMON_SET.1, None).len();
     if sets == 0 && store.list(POD.0, POD.1, None).is_empty() {
         return;
     }
-    let cluster = &mut Cluster::new(store, now);
-    match News::since(cluster, since) {
-        Some(news) => follow(cluster, news),
-        None => everything(cluster),
+    let cluster = &mut ClusterObjects::new(store, now);
+    match WorkloadDeltas::since(cluster, since) {
+        Some(deltas) => follow(cluster, deltas),
+        None => reconcile_all(cluster),
     }
 }
 
-fn everything(cluster: &mut Cluster<'_>) {
+fn reconcile_all(cluster: &mut ClusterObjects<'_>) {
     for pod in cluster.all(POD) {
         remove_from_lost_node(cluster, &pod);
     }
     let nodes = cluster.nodes();
     for set in cluster.all(DAEMON_SET) {
-        spread(cluster, set, &nodes);
+        update_pods(cluster, set, &nodes);
     }
 }
 
-/// What is new of all that pods follow from.
-struct News {
-    /// Nodes that came, went or changed, or whose pods may have.
-    nodes: Vec<ObjectNews>,
-    pods: Vec<ObjectNews>,
-    /// The names and namespaces of changed sets.
+/// Changed objects that pods depend on.
+struct WorkloadDeltas {
+    /// Nodes that were added, deleted or changed, or whose pods may have changed.
+    nodes: Vec<ObjectDelta>,
+    pods: Vec<ObjectDelta>,
+    /// Namespaces and names of changed DaemonSets.
     sets: BTreeSet<(Option<String>, String)>,
 }
 
-impl News {
-    fn since(cluster: &Cluster<'_>, since: Since) -> Option<Self> {
+impl WorkloadDeltas {
+    fn since(cluster: &ClusterObjects<'_>, since: Since) -> Option<Self> {
         let store = &cluster.store;
-        let mut nodes = since.news(store, NODE)?;
-        let pods = since.news(store, POD)?;
-        let changed = since.news(store, DAEMON_SET)?;
-        let ranges = since.news(store, NETWORK_CONFIG)?;
-        let seen: BTreeSet<String> =
-            nodes.iter().filter_map(|news| Some(name(news.last()?).to_owned())).collect();
-        let of_pods = pods.iter().filter_map(|news| place(news.last()?));
-        let of_ranges = ranges.iter().filter_map(|news| Some(name(news.last()?)));
+        let mut nodes = since.deltas(store, NODE)?;
+        let pods = since.deltas(store, POD)?;
+        let changed = since.deltas(store, DAEMON_SET)?;
+        let ranges = since.deltas(store, NETWORK_CONFIG)?;
+        let with_deltas: BTreeSet<String> =
+            nodes.iter().filter_map(|deltas| Some(name(deltas.last()?).to_owned())).collect();
+        let of_pods = pods.iter().filter_map(|deltas| node_name(deltas.last()?));
+        let of_ranges = ranges.iter().filter_map(|deltas| Some(name(deltas.last()?)));
         let others: BTreeSet<&str> =
-            of_pods.chain(of_ranges).filter(|name| !seen.contains(*name)).collect();
+            of_pods.chain(of_ranges).filter(|name| !with_deltas.contains(*name)).collect();
         for other in others {
             let Some(node) = cluster.node(other).cloned().map(Arc::new) else { continue };
-            nodes.push(ObjectNews { before: Some(Arc::clone(&node)), after: Some(node) });
+            nodes.push(ObjectDelta { before: Some(Arc::clone(&node)), after: Some(node) });
         }
-        let sets = changed.iter().filter_map(|news| news.last()).map(identity).collect();
+        let sets = changed.iter().filter_map(|deltas| deltas.last()).map(identity).collect();
         Some(Self { nodes, pods, sets })
     }
 }
 
-fn follow(cluster: &mut Cluster<'_>, news: News) {
-    for pod in news.pods.iter().filter_map(|news| news.after.as_deref()) {
+fn follow(cluster: &mut ClusterObjects<'_>, deltas: WorkloadDeltas) {
+    for pod in deltas.pods.iter().filter_map(|deltas| deltas.after.as_deref()) {
         remove_from_lost_node(cluster, pod);
     }
-    if news.nodes.iter().any(|node| node.after.is_none()) {
+    if deltas.nodes.iter().any(|node| node.after.is_none()) {
         for pod in cluster.all(POD) {
             remove_from_lost_node(cluster, &pod);
         }
     }
-    if news.nodes.is_empty() && news.sets.is_empty() {
+    if deltas.nodes.is_empty() && deltas.sets.is_empty() {
         return;
     }
     for set in cluster.all(DAEMON_SET) {
-        match counted(&set) {
-            Some(count) if !news.sets.contains(&identity(&set)) => {
-                adjust(cluster, set, count, &news.nodes);
+        match counts_of(&set) {
+            Some(count) if !deltas.sets.contains(&identity(&set)) => {
+                reconcile_pods(cluster, set, count, &deltas.nodes);
             }
             _ => {
                 let nodes = cluster.nodes();
-                spread(cluster, set, &nodes);
+                update_pods(cluster, set, &nodes);
             }
         }
     }
@@ -104,65 +104,71 @@ fn namespace(object: &Value) -> Option<&str> {
     object.pointer("/metadata/namespace").and_then(Value::as_str)
 }
 
-/// The node that a pod is on.
-fn place(pod: &Value) -> Option<&str> {
+/// The name of the node that a pod runs on.
+fn node_name(pod: &Value) -> Option<&str> {
     pod.pointer("/spec/nodeName").and_then(Value::as_str)
 }
 
-fn remove_from_lost_node(cluster: &mut Cluster<'_>, pod: &Value) {
-    if place(pod).is_some_and(|place| cluster.node(place).is_none()) {
+fn remove_from_lost_node(cluster: &mut ClusterObjects<'_>, pod: &Value) {
+    if node_name(pod).is_some_and(|node_name| cluster.node(node_name).is_none()) {
         cluster.delete(POD, namespace(pod), name(pod));
     }
 }
 
-/// On how many nodes a set wants to be, and on how many of them its pod is ready.
+/// The desired number of nodes of a DaemonSet, and the number of its ready pods.
 #[derive(Debug, Clone, Copy, Default)]
-struct Count {
+struct PodCounts {
     desired: i64,
     ready: i64,
 }
 
-impl Count {
+impl PodCounts {
     fn of(set: &Value, node: &Value) -> Self {
         let desired = matches(set, node);
         Self { desired: i64::from(desired), ready: i64::from(desired && is_ready(node)) }
     }
 }
 
-/// What a set's status says.
-fn counted(set: &Value) -> Option<Count> {
+/// The counts in a DaemonSet's status.
+fn counts_of(set: &Value) -> Option<PodCounts> {
     let number = |key: &str| set["status"][key].as_i64();
-    Some(Count { desired: number("desiredNumberScheduled")?, ready: number("numberReady")? })
+    Some(PodCounts { desired: number("desiredNumberScheduled")?, ready: number("numberReady")? })
 }
 
-/// Brings a set's pods to nodes that changed, and counts them anew.
-fn adjust(cluster: &mut Cluster<'_>, set: Value, mut count: Count, nodes: &[ObjectNews]) {
+/// Adds and removes the pods of a DaemonSet on changed nodes, and updates its counts.
+fn reconcile_pods(
+    cluster: &mut ClusterObjects<'_>,
+    set: Value,
+    mut count: PodCounts,
+    nodes: &[ObjectDelta],
+) {
     if is_leaving(&set) {
         return;
     }
-    for news in nodes {
-        let of = |node: Option<&Value>| node.map(|node| Count::of(&set, node)).unwrap_or_default();
-        let (before, after) = (of(news.before.as_deref()), of(news.after.as_deref()));
+    for deltas in nodes {
+        let of =
+            |node: Option<&Value>| node.map(|node| PodCounts::of(&set, node)).unwrap_or_default();
+        let (before, after) = (of(deltas.before.as_deref()), of(deltas.after.as_deref()));
         count.desired += after.desired - before.desired;
         count.ready += after.ready - before.ready;
-        if let (Some(node), 1) = (&news.after, after.desired)
+        if let (Some(node), 1) = (&deltas.after, after.desired)
             && let Some(pod) = pod(cluster, &set, node)
         {
             cluster.put(pod);
         }
     }
-    tell(cluster, set, count);
+    write_counts(cluster, set, count);
 }
 
 fn is_leaving(set: &Value) -> bool {
     set.pointer("/metadata/deletionTimestamp").is_some()
 }
 
-fn spread(cluster: &mut Cluster<'_>, set: Value, nodes: &[Value]) {
+fn update_pods(cluster: &mut ClusterObjects<'_>, set: Value, nodes: &[Value]) {
     if is_leaving(&set) {
         return;
     }
-    let mut count = Count::default();
+    let mut count = PodCounts::default();
     for node in nodes.iter().filter(|node| matches(&set, node)) {
         count.desired += 1;
         count.ready += i64::from(is_ready(node));
@@ -170,11 +176,11 @@ fn spread(cluster: &mut Cluster<'_>, set: Value, nodes: &[Value]) {
             cluster.put(pod);
         }
     }
-    tell(cluster, set, count);
+    write_counts(cluster, set, count);
 }
 
-fn tell(cluster: &mut Cluster<'_>, mut set: Value, count: Count) {
-    let Count { desired, ready } = count;
+fn write_counts(cluster: &mut ClusterObjects<'_>, mut set: Value, count: PodCounts) {
+    let PodCounts { desired, ready } = count;
     set["status"] = json!({
         "currentNumberScheduled": desired,
         "desiredNumberScheduled": desired,
@@ -210,9 +216,9 @@ fn tolerated(tolerations: &Value, taint: &Value) -> bool {
     })
 }
 
-/// The pod of a DaemonSet on a node. Its name and address follow from both, so
-/// that settling again finds the same pod.
-fn pod(cluster: &Cluster<'_>, set: &Value, node: &Value) -> Option<Value> {
+/// The pod of a DaemonSet on a node. Name and address are derived from both, so that reconciling is
+/// idempotent.
+fn pod(cluster: &ClusterObjects<'_>, set: &Value, node: &Value) -> Option<Value> {
     let namespace = set.pointer("/metadata/namespace").and_then(Value::as_str)?;
     let seed = format!("{namespace}/{}/{}", name(set), name(node));
     let digest = Sha256::digest(seed.as_bytes());

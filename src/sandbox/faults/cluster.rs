@@ -1,61 +1,67 @@
-//! Faults of the cluster's objects.
+//! Faults of Kubernetes objects.
 
 use serde_json::{Value, json};
 
-use super::{FaultError, Strike};
+use super::{FaultError, Injection};
 use crate::sandbox::controllers::cluster::{
-    CILIUM_NODE, Cluster, NETWORK_CONFIG, POOL_LABEL, label, name,
+    CILIUM_NODE, ClusterObjects, NETWORK_CONFIG, POOL_LABEL, label, name,
 };
 use crate::sandbox::controllers::nodes::network_config_range;
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
 const SERVER: (&str, &str) = ("stargate.io/v1alpha1", "Server");
 
 type Outcome = Result<String, FaultError>;
 
-fn cluster<'a>(world: &'a mut World, strike: Strike<'_>) -> Result<Cluster<'a>, FaultError> {
-    let store = world.kubernetes.as_mut().ok_or_else(|| strike.nothing())?;
-    Ok(Cluster::new(store, strike.now))
+fn cluster<'a>(
+    sandbox: &'a mut SandboxState,
+    injection: Injection<'_>,
+) -> Result<ClusterObjects<'a>, FaultError> {
+    let store = sandbox.kubernetes.as_mut().ok_or_else(|| injection.no_target())?;
+    Ok(ClusterObjects::new(store, injection.now))
 }
 
-pub(super) fn cilium_node_empty(world: &mut World, strike: Strike<'_>) -> Outcome {
-    let mut cluster = cluster(world, strike)?;
+pub(super) fn cilium_node_empty(sandbox: &mut SandboxState, injection: Injection<'_>) -> Outcome {
+    let mut cluster = cluster(sandbox, injection)?;
     let filled = |node: &Value| {
         let ranges = node.pointer("/spec/ipam/podCIDRs").and_then(Value::as_array);
         ranges.is_some_and(|ranges| !ranges.is_empty())
     };
     let nodes = cluster.all(CILIUM_NODE).into_iter().filter(filled);
     let (node, mut object) =
-        strike.choose(nodes.map(|node| (name(&node).to_owned(), node)).collect())?;
+        injection.choose(nodes.map(|node| (name(&node).to_owned(), node)).collect())?;
     object["spec"]["ipam"]["podCIDRs"] = json!([]);
     cluster.put(object);
-    Ok(format!("CiliumNode {node} has no pod CIDRs"))
+    Ok(format!("removed the pod CIDRs of CiliumNode {node}"))
 }
 
-pub(super) fn server_router_hostname(world: &mut World, strike: Strike<'_>) -> Outcome {
-    let mut cluster = cluster(world, strike)?;
+pub(super) fn server_router_hostname(
+    sandbox: &mut SandboxState,
+    injection: Injection<'_>,
+) -> Outcome {
+    let mut cluster = cluster(sandbox, injection)?;
     let servers = cluster.all(SERVER).into_iter();
     let (server, mut object) =
-        strike.choose(servers.map(|server| (name(&server).to_owned(), server)).collect())?;
+        injection.choose(servers.map(|server| (name(&server).to_owned(), server)).collect())?;
     let hostname = format!("{server}-router");
     object["spec"]["routerIP"] = json!(hostname);
     cluster.put(object);
-    Ok(format!("Server {server} names {hostname} as its router's address"))
+    Ok(format!("set the router address of Server {server} to the host name {hostname}"))
 }
 
-pub(super) fn pod_cidr_collision(world: &mut World, strike: Strike<'_>) -> Outcome {
-    let mut cluster = cluster(world, strike)?;
+pub(super) fn pod_cidr_collision(sandbox: &mut SandboxState, injection: Injection<'_>) -> Outcome {
+    let mut cluster = cluster(sandbox, injection)?;
     let nodes = cluster.nodes();
     let worker = nodes.iter().find_map(|node| {
         let range = node.pointer("/spec/podCIDR").and_then(Value::as_str)?;
         label(node, POOL_LABEL).is_none().then(|| (name(node).to_owned(), range.to_owned()))
     });
-    let (worker, range) = worker.ok_or_else(|| strike.nothing())?;
+    let (worker, range) = worker.ok_or_else(|| injection.no_target())?;
     let configs = cluster.all(NETWORK_CONFIG).into_iter();
     let given = configs.filter(|config| network_config_range(config).is_some());
     let (node, mut object) =
-        strike.choose(given.map(|config| (name(&config).to_owned(), config)).collect())?;
+        injection.choose(given.map(|config| (name(&config).to_owned(), config)).collect())?;
     object["status"]["networkContainers"][0]["primaryIP"] = json!(range);
     cluster.put(object);
-    Ok(format!("{node} was given {range}, the pod CIDR of {worker}"))
+    Ok(format!("assigned {range}, the pod CIDR of {worker}, to {node}"))
 }

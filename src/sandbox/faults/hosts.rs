@@ -1,23 +1,26 @@
-//! Faults of machines.
+//! Faults of hosts.
 
-use super::{Fault, FaultError, Strike};
+use super::{Fault, FaultError, Injection};
 use crate::resource::azure::MachineRole;
 use crate::sandbox::hosts::{CNI_FILE, Host};
-use crate::sandbox::world::World;
+use crate::sandbox::state::SandboxState;
 
-/// Strikes the first host on which the fault would change something.
-pub(super) fn strike(world: &mut World, strike: Strike<'_>) -> Result<String, FaultError> {
-    let breakable = |host: &&Host| breaks(&mut (*host).clone(), strike.fault).is_some();
+/// Injects the fault into the first host that it changes.
+pub(super) fn inject(
+    sandbox: &mut SandboxState,
+    injection: Injection<'_>,
+) -> Result<String, FaultError> {
+    let breakable = |host: &&Host| apply_fault(&mut (*host).clone(), injection.fault).is_some();
     let candidates =
-        world.hosts.values().filter(breakable).map(|host| (host.name.clone(), ())).collect();
-    let (name, ()) = strike.choose(candidates)?;
-    let host = world.hosts.get_mut(&name).ok_or_else(|| strike.nothing())?;
-    let what = breaks(host, strike.fault).ok_or_else(|| strike.nothing())?;
+        sandbox.hosts.values().filter(breakable).map(|host| (host.name.clone(), ())).collect();
+    let (name, ()) = injection.choose(candidates)?;
+    let host = sandbox.hosts.get_mut(&name).ok_or_else(|| injection.no_target())?;
+    let what = apply_fault(host, injection.fault).ok_or_else(|| injection.no_target())?;
     Ok(format!("{name}: {what}"))
 }
 
-/// Breaks a host and says how; nothing if there is nothing to break.
-fn breaks(host: &mut Host, fault: Fault) -> Option<String> {
+/// Injects the fault into a host and returns a description, or `None` if it would change nothing.
+fn apply_fault(host: &mut Host, fault: Fault) -> Option<String> {
     let router = host.role == MachineRole::Router;
     match fault {
         Fault::CniConfigMissing => {
@@ -29,24 +32,24 @@ fn breaks(host: &mut Host, fault: Fault) -> Option<String> {
             Some(format!("deleted the kernel route to {destination}"))
         }
         Fault::ForwardingOff if router => {
-            clear(&mut host.kernel.ip_forwarding, "the kernel no longer forwards")
+            clear(&mut host.kernel.ip_forwarding, "disabled IP forwarding in the kernel")
         }
         Fault::MasqueradeMissing => {
-            clear(&mut host.firewall.masquerade, "the masquerade on tailscale0 is gone")
+            clear(&mut host.firewall.masquerade, "removed the masquerade rule on tailscale0")
         }
         Fault::MssClampMissing => {
-            clear(&mut host.firewall.mss_clamp, "the clamp of the segment size is gone")
+            clear(&mut host.firewall.mss_clamp, "removed the MSS clamping rule")
         }
-        Fault::WorkerNotReady => clear(&mut host.worker.kubelet_active, "the kubelet was stopped"),
+        Fault::WorkerNotReady => clear(&mut host.worker.kubelet_active, "stopped the kubelet"),
         Fault::AcceptRoutesOff => clear(
             &mut host.tailscale.as_mut()?.accept_routes,
-            "routes of other routers are no longer taken up",
+            "disabled the acceptance of other routers' routes",
         ),
         Fault::WorkerFirewall if !router && !host.drops_pods => {
             host.drops_pods = true;
-            Some("a firewall drops what others ask of its pods".to_owned())
+            Some("added a firewall that drops connections to its pods".to_owned())
         }
-        Fault::RouterOffline if router => clear(&mut host.powered_on, "it was powered off"),
+        Fault::RouterOffline if router => clear(&mut host.powered_on, "powered it off"),
         _ => None,
     }
 }

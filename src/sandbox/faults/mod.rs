@@ -1,4 +1,4 @@
-//! What goes wrong in real networks, done to the world as an outsider would.
+//! Faults that occur in real networks, injected into the sandbox from outside of stargate.
 
 mod azure;
 mod cluster;
@@ -11,12 +11,12 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::controllers;
-use super::world::World;
+use super::state::SandboxState;
 use crate::provider::http::Api;
 
 macro_rules! faults {
     ($($variant:ident = $name:literal, $description:literal;)*) => {
-        /// Something that goes wrong.
+        /// A fault.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Fault {
             $(#[doc = $description] $variant,)*
@@ -26,14 +26,14 @@ macro_rules! faults {
             /// Every fault.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Its name, as users write it.
+            /// The id, as users write it.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            /// What it does, in one sentence.
+            /// What the fault does, in one sentence.
             pub fn description(self) -> &'static str {
                 match self {
                     $(Self::$variant => $description,)*
@@ -44,33 +44,33 @@ macro_rules! faults {
 }
 
 faults! {
-    RouteMissing = "route-missing", "A datacenter's route is removed from `stargate-workers-rt`.";
-    RouteWrongHop = "route-wrong-hop", "A route of `stargate-workers-rt` points at another next hop.";
-    RouteStale = "route-stale", "`stargate-router-rt` keeps a route for an AKS node that is long gone.";
-    RouterTableDetached = "router-table-detached", "`stargate-router-rt` is taken off the router subnet.";
-    NicForwardingOff = "nic-forwarding-off", "IP forwarding is switched off on a router's interface in Azure.";
-    DcRouteMissing = "dc-route-missing", "A worker's pod route is removed from its datacenter's route table.";
-    TailnetRouteUnapproved = "tailnet-route-unapproved", "The tailnet no longer accepts a prefix that a router offers.";
-    TailnetBroadRoute = "tailnet-broad-route", "The AKS router offers the whole pod CIDR, which captures the workers' own traffic.";
-    CiliumNodeEmpty = "cilium-node-empty", "A worker's CiliumNode loses its pod CIDRs.";
-    ServerRouterIpHostname = "server-router-ip-hostname", "A Server names its router by host name instead of address.";
-    CniConfigMissing = "cni-config-missing", "The CNI configuration of a worker is deleted.";
-    KernelRouteMissing = "kernel-route-missing", "A kernel route of a router is deleted.";
-    ForwardingOff = "forwarding-off", "A router's kernel no longer forwards.";
-    MasqueradeMissing = "masquerade-missing", "A router's masquerade on tailscale0 is gone.";
-    AksScaleOut = "aks-scale-out", "A node pool gains a node.";
-    AksScaleIn = "aks-scale-in", "A node pool loses its newest node.";
-    AksPodCidrCollision = "aks-pod-cidr-collision", "Azure gives an AKS node the pod CIDR of a worker.";
-    WorkerNotReady = "worker-not-ready", "The kubelet of a worker stops.";
-    WorkerVmDeleted = "worker-vm-deleted", "Somebody deletes a worker's VM.";
-    NsgDeny = "nsg-deny", "A rule that drops everything is put before all others of a router's security group.";
-    AcceptRoutesOff = "accept-routes-off", "A router no longer takes up others' routes.";
-    MssClampMissing = "mss-clamp-missing", "A router's clamp of the segment size is gone.";
+    RouteMissing = "route-missing", "A datacenter's route is missing from `stargate-workers-rt`.";
+    RouteWrongHop = "route-wrong-hop", "A route of `stargate-workers-rt` has the wrong next hop.";
+    RouteStale = "route-stale", "`stargate-router-rt` has a route for an AKS node that no longer exists.";
+    RouterTableDetached = "router-table-detached", "`stargate-router-rt` is detached from the router subnet.";
+    NicForwardingOff = "nic-forwarding-off", "IP forwarding is disabled on a router's network interface in Azure.";
+    DcRouteMissing = "dc-route-missing", "A worker's pod route is missing from its datacenter's route table.";
+    TailnetRouteUnapproved = "tailnet-route-unapproved", "A prefix that a router advertises is not approved in the tailnet.";
+    TailnetBroadRoute = "tailnet-broad-route", "The AKS router advertises the whole pod CIDR, which captures the workers' own traffic.";
+    CiliumNodeEmpty = "cilium-node-empty", "A worker's CiliumNode has no pod CIDRs.";
+    ServerRouterIpHostname = "server-router-ip-hostname", "A Server names its router by host name instead of by address.";
+    CniConfigMissing = "cni-config-missing", "A worker's CNI configuration is missing.";
+    KernelRouteMissing = "kernel-route-missing", "A kernel route of a router is missing.";
+    ForwardingOff = "forwarding-off", "IP forwarding is disabled in a router's kernel.";
+    MasqueradeMissing = "masquerade-missing", "A router's masquerade rule on tailscale0 is missing.";
+    AksScaleOut = "aks-scale-out", "A node pool is scaled out by one node.";
+    AksScaleIn = "aks-scale-in", "A node pool is scaled in by its newest node.";
+    AksPodCidrCollision = "aks-pod-cidr-collision", "Azure assigns the pod CIDR of a worker to an AKS node.";
+    WorkerNotReady = "worker-not-ready", "A worker's kubelet is stopped.";
+    WorkerVmDeleted = "worker-vm-deleted", "A worker's VM is deleted.";
+    NsgDeny = "nsg-deny", "A router's security group has a rule of the highest priority that denies all inbound traffic.";
+    AcceptRoutesOff = "accept-routes-off", "A router does not accept the routes of other routers.";
+    MssClampMissing = "mss-clamp-missing", "A router's MSS clamping rule is missing.";
     RouterOffline = "router-offline", "A router is powered off.";
-    TagRemoved = "tag-removed", "Our tags are stripped from `stargate-workers-rt`.";
-    ForeignObject = "foreign-object", "A router subnet's security group is replaced by somebody else's of the same name.";
-    WorkerFirewall = "worker-firewall", "A firewall that stargate does not read drops what others ask of a worker's pods.";
-    SourceDown = "source-down", "A service answers 503: azure, tailscale (unless said otherwise) or kubernetes; `none` ends it.";
+    TagRemoved = "tag-removed", "stargate's ownership tags are missing from `stargate-workers-rt`.";
+    ForeignObject = "foreign-object", "A router subnet's security group is replaced with one of the same name that stargate does not own.";
+    WorkerFirewall = "worker-firewall", "A firewall that stargate cannot read drops connections to a worker's pods.";
+    SourceDown = "source-down", "A service answers 503: azure, tailscale (the default) or kubernetes; `none` restores all services.";
 }
 
 impl fmt::Display for Fault {
@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// There is no fault of this name.
+/// No fault has this id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no fault `{0}`")]
 pub struct UnknownFault(pub String);
@@ -93,50 +93,50 @@ impl FromStr for Fault {
     }
 }
 
-/// A fault could not be injected.
+/// Why a fault could not be injected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    /// The target is not one that the fault can strike.
-    #[error("there is no `{target}` to break; there is {}", candidates.join(", "))]
+    /// The fault cannot be injected into this target.
+    #[error("`{target}` is not a target of this fault; the targets are {}", candidates.join(", "))]
     UnknownTarget {
-        /// What was asked for.
+        /// The requested target.
         target: String,
-        /// What the fault can strike.
+        /// The possible targets.
         candidates: Vec<String>,
     },
-    /// The world has nothing that the fault can strike.
-    #[error("the world has nothing that `{0}` could break yet")]
-    NothingThere(&'static str),
+    /// The sandbox contains no target for the fault.
+    #[error("the sandbox has no target for `{0}` yet")]
+    NoTarget(&'static str),
 }
 
-/// Injects a fault and says what was done. Without a target it strikes the
-/// first by name.
+/// Injects a fault and returns a description of what was done. Without a target, the first
+/// candidate by name is used.
 pub fn inject(
-    world: &mut World,
+    sandbox: &mut SandboxState,
     fault: Fault,
     target: Option<&str>,
     now: Timestamp,
 ) -> Result<String, FaultError> {
-    let strike = Strike { fault, target, now };
+    let injection = Injection { fault, target, now };
     let done = match fault {
-        Fault::RouteMissing => azure::route_missing(world, strike),
-        Fault::RouteWrongHop => azure::route_wrong_hop(world, strike),
-        Fault::RouteStale => azure::route_stale(world, strike),
-        Fault::RouterTableDetached => azure::router_table_detached(world, strike),
-        Fault::NicForwardingOff => azure::interface_forwarding_off(world, strike),
-        Fault::DcRouteMissing => azure::datacenter_route_missing(world, strike),
-        Fault::NsgDeny => azure::deny_all(world, strike),
-        Fault::TagRemoved => azure::tags_removed(world, strike),
-        Fault::ForeignObject => azure::foreign_object(world, strike),
-        Fault::WorkerVmDeleted => azure::worker_vm_deleted(world, strike),
-        Fault::AksScaleOut => azure::scale(world, strike, 1),
-        Fault::AksScaleIn => azure::scale(world, strike, -1),
-        Fault::TailnetRouteUnapproved => tailnet::route_unapproved(world, strike),
-        Fault::TailnetBroadRoute => tailnet::broad_route(world, strike),
-        Fault::CiliumNodeEmpty => cluster::cilium_node_empty(world, strike),
-        Fault::ServerRouterIpHostname => cluster::server_router_hostname(world, strike),
-        Fault::AksPodCidrCollision => cluster::pod_cidr_collision(world, strike),
-        Fault::SourceDown => source_down(world, strike),
+        Fault::RouteMissing => azure::route_missing(sandbox, injection),
+        Fault::RouteWrongHop => azure::route_wrong_hop(sandbox, injection),
+        Fault::RouteStale => azure::route_stale(sandbox, injection),
+        Fault::RouterTableDetached => azure::router_table_detached(sandbox, injection),
+        Fault::NicForwardingOff => azure::interface_forwarding_off(sandbox, injection),
+        Fault::DcRouteMissing => azure::datacenter_route_missing(sandbox, injection),
+        Fault::NsgDeny => azure::security_group_deny(sandbox, injection),
+        Fault::TagRemoved => azure::tags_removed(sandbox, injection),
+        Fault::ForeignObject => azure::foreign_object(sandbox, injection),
+        Fault::WorkerVmDeleted => azure::worker_vm_deleted(sandbox, injection),
+        Fault::AksScaleOut => azure::scale(sandbox, injection, 1),
+        Fault::AksScaleIn => azure::scale(sandbox, injection, -1),
+        Fault::TailnetRouteUnapproved => tailnet::route_unapproved(sandbox, injection),
+        Fault::TailnetBroadRoute => tailnet::broad_route(sandbox, injection),
+        Fault::CiliumNodeEmpty => cluster::cilium_node_empty(sandbox, injection),
+        Fault::ServerRouterIpHostname => cluster::server_router_hostname(sandbox, injection),
+        Fault::AksPodCidrCollision => cluster::pod_cidr_collision(sandbox, injection),
+        Fault::SourceDown => source_down(sandbox, injection),
         Fault::CniConfigMissing
         | Fault::KernelRouteMissing
         | Fault::ForwardingOff
@@ -145,35 +145,35 @@ pub fn inject(
         | Fault::AcceptRoutesOff
         | Fault::MssClampMissing
         | Fault::RouterOffline
-        | Fault::WorkerFirewall => hosts::strike(world, strike),
+        | Fault::WorkerFirewall => hosts::inject(sandbox, injection),
     }?;
-    controllers::reconcile(world, now);
+    controllers::reconcile(sandbox, now);
     Ok(done)
 }
 
-/// What is injected, where and when.
+/// The fault, its target and the time.
 #[derive(Debug, Clone, Copy)]
-struct Strike<'a> {
+struct Injection<'a> {
     fault: Fault,
     target: Option<&'a str>,
     now: Timestamp,
 }
 
-impl Strike<'_> {
-    fn nothing(&self) -> FaultError {
-        FaultError::NothingThere(self.fault.as_str())
+impl Injection<'_> {
+    fn no_target(&self) -> FaultError {
+        FaultError::NoTarget(self.fault.as_str())
     }
 
-    /// The candidate that is asked for, else the first by name.
+    /// The requested candidate, or else the first by name.
     fn choose<T>(&self, candidates: Vec<(String, T)>) -> Result<(String, T), FaultError> {
         let mut candidates = candidates;
         candidates.sort_by(|(one, _), (other, _)| one.cmp(other));
         let names: Vec<String> = candidates.iter().map(|(name, _)| name.clone()).collect();
         let Some(target) = self.target else {
-            return candidates.into_iter().next().ok_or_else(|| self.nothing());
+            return candidates.into_iter().next().ok_or_else(|| self.no_target());
         };
         if names.is_empty() {
-            return Err(self.nothing());
+            return Err(self.no_target());
         }
         candidates.into_iter().find(|(name, _)| name == target).ok_or_else(|| {
             FaultError::UnknownTarget { target: target.to_owned(), candidates: names }
@@ -181,15 +181,15 @@ impl Strike<'_> {
     }
 }
 
-fn source_down(world: &mut World, strike: Strike<'_>) -> Result<String, FaultError> {
-    if strike.target == Some("none") {
-        world.down.clear();
+fn source_down(sandbox: &mut SandboxState, injection: Injection<'_>) -> Result<String, FaultError> {
+    if injection.target == Some("none") {
+        sandbox.down.clear();
         return Ok("all services answer again".to_owned());
     }
-    let target = Some(strike.target.unwrap_or(Api::Tailscale.as_str()));
+    let target = Some(injection.target.unwrap_or(Api::Tailscale.as_str()));
     let candidates = Api::ALL.into_iter().map(|api| (api.to_string(), api)).collect();
-    let (name, api) = Strike { target, ..strike }.choose(candidates)?;
-    world.down.insert(api);
+    let (name, api) = Injection { target, ..injection }.choose(candidates)?;
+    sandbox.down.insert(api);
     Ok(format!("{name} answers 503"))
 }
 

@@ -1,31 +1,31 @@
-//! Changes of a router.
+//! Configuration changes of a router.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Firewall, Host, MAIN_TABLE, RULE_PRIORITY, Rule, Tailscale};
 use crate::provider::host::RouterChange;
+use crate::sandbox::state::Entropy;
 use crate::sandbox::tailnet::{Enrolment, TailnetStore};
-use crate::sandbox::world::Entropy;
 
-/// What a change of a host may touch beyond the host itself.
-pub struct Outside<'a> {
+/// The parts of the sandbox other than the host that a change may modify.
+pub struct HostEnvironment<'a> {
     /// The tailnet, for joining it.
     pub tailnet: &'a mut TailnetStore,
-    /// For the address of a new device.
+    /// The source of the new device's address.
     pub entropy: &'a mut Entropy,
-    /// The time.
+    /// The current time.
     pub now: jiff::Timestamp,
 }
 
 impl Host {
-    /// Changes a router; the words say why it could not be done.
+    /// Changes a router. The error says why the change failed.
     pub fn change_router(
         &mut self,
         change: &RouterChange,
-        outside: &mut Outside<'_>,
+        environment: &mut HostEnvironment<'_>,
     ) -> Result<(), String> {
         self.work_milliseconds += change_milliseconds(change);
-        self.kernel.persistent |= is_kept(change);
+        self.kernel.persistent |= survives_reboot(change);
         match change {
             RouterChange::Sysctls { ip_forwarding, reverse_path_filter, send_redirects } => {
                 self.kernel.ip_forwarding = *ip_forwarding;
@@ -46,15 +46,19 @@ impl Host {
                 self.logged_in()?.advertised_routes = prefixes.clone();
             }
             RouterChange::JoinTailnet { auth_key } => {
-                return self.join_tailnet(auth_key.expose(), outside);
+                return self.join_tailnet(auth_key.expose(), environment);
             }
-            RouterChange::Remove => self.remove_router(outside),
+            RouterChange::Remove => self.remove_router(environment),
         }
         Ok(())
     }
 
-    /// Installs Tailscale and redeems a key, unless it is logged in already.
-    pub fn join_tailnet(&mut self, key: &str, outside: &mut Outside<'_>) -> Result<(), String> {
+    /// Installs Tailscale and logs in with a key, unless the host is logged in.
+    pub fn join_tailnet(
+        &mut self,
+        key: &str,
+        environment: &mut HostEnvironment<'_>,
+    ) -> Result<(), String> {
         let tailscale = self
             .tailscale
             .get_or_insert_with(|| Tailscale { snat_subnet_routes: true, ..Tailscale::default() });
@@ -62,11 +66,11 @@ impl Host {
             return Ok(());
         }
         let enrolment = Enrolment { hostname: &self.name, auth_key: key };
-        let device = outside
+        let device = environment
             .tailnet
-            .enrol(&enrolment, outside.now, outside.entropy)
+            .enrol(&enrolment, environment.now, environment.entropy)
             .ok_or("backend error: invalid key: API key does not exist")?;
-        tailscale.address = outside.tailnet.device(&device).map(|device| device.address);
+        tailscale.address = environment.tailnet.device(&device).map(|device| device.address);
         tailscale.device = Some(device);
         Ok(())
     }
@@ -88,11 +92,11 @@ impl Host {
         }));
     }
 
-    /// Logging out leaves the device in the list, offline.
-    fn remove_router(&mut self, outside: &mut Outside<'_>) {
+    /// Logging out leaves the device in the tailnet, offline.
+    fn remove_router(&mut self, environment: &mut HostEnvironment<'_>) {
         let device = self.tailscale.take().and_then(|tailscale| tailscale.device);
         if let Some(device) = device {
-            outside.tailnet.report(&device, false, &BTreeSet::new(), outside.now);
+            environment.tailnet.report(&device, false, &BTreeSet::new(), environment.now);
         }
         self.firewall = Firewall::default();
         self.set_local_prefixes(&BTreeSet::new());
@@ -102,8 +106,8 @@ impl Host {
     }
 }
 
-/// Whether a change is written to the host's disk as well as done.
-fn is_kept(change: &RouterChange) -> bool {
+/// Whether a change survives a reboot.
+fn survives_reboot(change: &RouterChange) -> bool {
     matches!(
         change,
         RouterChange::Sysctls { .. }
@@ -122,7 +126,7 @@ fn change_milliseconds(change: &RouterChange) -> u64 {
     }
 }
 
-/// A change in one word, for logs and fault injection.
+/// The name of a change, for logs and fault injection.
 pub fn change_name(change: &RouterChange) -> &'static str {
     match change {
         RouterChange::Sysctls { .. } => "sysctls",

@@ -1,7 +1,7 @@
-//! Machines: what is on their disks and in their kernels.
+//! Emulated hosts: their disks and kernels.
 
 pub mod change;
-mod kept;
+mod collection;
 mod probe;
 pub mod step;
 
@@ -17,73 +17,72 @@ use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
 
-pub use kept::{Hosts, Touched};
+pub use collection::{Hosts, Touched};
 
-/// The kernel's table that routes are in unless said otherwise.
+/// The kernel's main routing table.
 pub const MAIN_TABLE: u32 = 254;
-/// The priority of our rules, before Tailscale's 5270.
+/// The priority of stargate's rules. They precede Tailscale's at 5270.
 pub const RULE_PRIORITY: u32 = 5_200;
-/// The name of our CNI configuration; it sorts before `05-cilium.conflist`.
+/// The name of stargate's CNI configuration. It sorts before `05-cilium.conflist`.
 pub const CNI_FILE: &str = "00-stargate.conflist";
 /// The kernel modules that a worker needs.
 pub const WORKER_MODULES: [&str; 2] = ["br_netfilter", "overlay"];
 
-/// A machine.
+/// A host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Host {
-    /// What it calls itself.
+    /// The host name.
     pub name: String,
-    /// Its address in its own network.
+    /// The private address.
     pub ip: Ipv4Addr,
-    /// Its public address, where it has one.
+    /// The public address, if it has one.
     pub public_ip: Option<Ipv4Addr>,
-    /// The name or address under which its site lets SSH in from outside.
+    /// The name or address under which the firewall of its site forwards SSH to it.
     #[serde(default)]
     pub outside: Option<String>,
     /// Whether it runs.
     pub powered_on: bool,
-    /// Where it comes from.
+    /// Its origin.
     pub kind: HostKind,
-    /// What it is for.
+    /// Its role.
     pub role: MachineRole,
     /// Sysctls, routes and rules.
     pub kernel: Kernel,
-    /// Masquerade and clamp.
+    /// Masquerading and MSS clamping.
     pub firewall: Firewall,
-    /// Tailscale, where it is installed.
+    /// The state of Tailscale, if it is installed.
     pub tailscale: Option<Tailscale>,
-    /// What makes it a worker.
+    /// The state of a worker's software.
     pub worker: WorkerState,
-    /// Whether a firewall, of which nobody tells stargate, drops what others
-    /// ask of its pods.
+    /// Whether a firewall that stargate does not see drops packets to its pods.
     #[serde(default)]
     pub drops_pods: bool,
-    /// How often it was restarted.
+    /// The number of boots.
     #[serde(default)]
     pub boots: u32,
-    /// How long the work on it would have taken, in milliseconds.
+    /// How long the changes so far would have taken on a real host, in milliseconds.
     pub work_milliseconds: u64,
 }
 
-/// Where a machine comes from.
+/// The origin of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKind {
-    /// An Azure VM.
+    /// A VM in Azure.
     Vm {
-        /// The VM.
+        /// The id of the VM.
         id: ArmId,
-        /// The identity of this very VM: another of the same name has another.
+        /// The unique id of the VM: a later VM of the same name has a different one.
         instance: String,
     },
-    /// A machine that was there before.
+    /// A machine that existed before stargate.
     Existing {
-        /// Its hardware address.
+        /// The MAC address.
         mac: Option<String>,
     },
 }
 
-/// What the kernel is told.
+/// The configuration of the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
     /// `net.ipv4.ip_forward`.
@@ -96,12 +95,12 @@ pub struct Kernel {
     pub swap_off: bool,
     /// Loaded modules.
     pub modules: BTreeSet<String>,
-    /// Routes that somebody added.
+    /// Routes that were added to the kernel's own.
     pub routes: Vec<Route>,
-    /// Rules that somebody added.
+    /// Rules that were added to the kernel's own.
     pub rules: Vec<Rule>,
-    /// Whether a router's settings are back after a reboot. Worlds from before this
-    /// was kept have them back.
+    /// Whether a router's settings survive a reboot. Defaults to true for states that were saved
+    /// before this field existed.
     #[serde(default = "always")]
     pub persistent: bool,
 }
@@ -113,52 +112,52 @@ fn always() -> bool {
 /// A kernel route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// Where packets want to go.
+    /// The destination prefix.
     pub destination: Ipv4Net,
-    /// Where they are sent.
+    /// The next hop.
     pub via: KernelRoute,
-    /// The table.
+    /// The routing table.
     pub table: u32,
-    /// The protocol number: who added it.
+    /// The routing protocol number, which identifies the program that added the route.
     pub protocol: u8,
 }
 
-/// A rule: these destinations are looked up in that table.
+/// A rule that looks up destinations in a prefix in a routing table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The lower is asked first.
+    /// The priority; lower values are evaluated first.
     pub priority: u32,
-    /// Destinations.
+    /// The destination prefix.
     pub destination: Ipv4Net,
-    /// The table.
+    /// The routing table.
     pub table: u32,
 }
 
-/// What the firewall does to forwarded packets.
+/// What the firewall does with forwarded packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firewall {
-    /// Our masquerade on tailscale0.
+    /// Whether stargate's masquerading on tailscale0 is active.
     pub masquerade: bool,
-    /// Our clamp of the segment size, both ways.
+    /// Whether stargate's MSS clamping is active in both directions.
     pub mss_clamp: bool,
 }
 
-/// Tailscale on a machine.
+/// The state of Tailscale on a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tailscale {
-    /// Its device, while it is logged in.
+    /// The device id while it is logged in.
     pub device: Option<String>,
-    /// Its address in the tailnet, while it is logged in.
+    /// The address in the tailnet while it is logged in.
     pub address: Option<Ipv4Addr>,
-    /// Whether it takes up others' routes.
+    /// Whether it accepts routes of other devices.
     pub accept_routes: bool,
-    /// Whether it hides sources of what leaves the tailnet.
+    /// Whether it applies SNAT to traffic that leaves the tailnet.
     pub snat_subnet_routes: bool,
-    /// What it offers.
+    /// The prefixes that it advertises.
     pub advertised_routes: BTreeSet<Ipv4Net>,
 }
 
-/// What makes a machine a worker.
+/// The software and configuration of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerState {
     /// The version of containerd.
@@ -169,23 +168,23 @@ pub struct WorkerState {
     pub kubelet: Option<KubernetesVersion>,
     /// Whether the kubelet runs.
     pub kubelet_active: bool,
-    /// Whether the CNI plugins are there.
+    /// Whether the CNI plugins are installed.
     pub cni_plugins: bool,
-    /// CNI configurations by name, with their subnets.
+    /// Pod subnets by name of the CNI configuration.
     pub cni_files: BTreeMap<String, Ipv4Net>,
-    /// The digest of the cluster's CA.
+    /// The digest of the cluster's CA certificate.
     pub cluster_ca_digest: Option<String>,
     /// The kubelet's configuration.
     pub configuration: Option<KubeletFile>,
     /// The bootstrap kubeconfig.
     pub bootstrap: Option<BootstrapFile>,
-    /// The request that the kubelet waits on.
+    /// The certificate request that the kubelet waits for.
     pub request: Option<String>,
     /// The client certificate that the cluster issued.
     pub certificate: Option<ClientCertificate>,
     /// Whether the kubelet has registered its Node since its start.
     pub registered: bool,
-    /// The stamp file.
+    /// The content of the stamp file.
     pub stamp: Option<String>,
 }
 
@@ -204,16 +203,16 @@ pub struct KubeletFile {
     pub taints: BTreeSet<String>,
     /// The provider id.
     pub provider_id: String,
-    /// The most pods.
+    /// The maximum number of pods.
     pub max_pods: u32,
-    /// The digest that the probe answers.
+    /// The digest that a probe reports.
     pub digest: String,
 }
 
 /// The bootstrap kubeconfig on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootstrapFile {
-    /// The API server.
+    /// The URL of the API server.
     pub server: String,
     /// The bootstrap token.
     pub token: String,
@@ -222,14 +221,14 @@ pub struct BootstrapFile {
 /// A client certificate of a kubelet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientCertificate {
-    /// The Node that it is for.
+    /// The Node that the certificate is for.
     pub node_name: String,
-    /// The cluster that issued it: another cluster does not know it.
+    /// The cluster that issued the certificate. Other clusters do not accept it.
     pub cluster: String,
 }
 
 impl Host {
-    /// A machine as it comes: it runs, and nobody set anything up.
+    /// A running host without any configuration.
     pub fn bare(name: &str, ip: Ipv4Addr, kind: HostKind, role: MachineRole) -> Self {
         Self {
             name: name.to_owned(),
@@ -249,14 +248,14 @@ impl Host {
         }
     }
 
-    /// The identity of its boot, in the form that Linux gives it.
+    /// The id of the current boot, in the format of Linux.
     pub fn boot_id(&self) -> String {
         let digest = step::digest(&format!("{} {} {}", self.name, self.ip, self.boots));
         let part = |from: usize, to: usize| digest.get(from..to).unwrap_or_default();
         [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
     }
 
-    /// Restarts it: what is enabled comes up again.
+    /// Reboots the host: enabled units and persistent settings are active afterwards.
     pub fn reboot(&mut self) {
         self.boots += 1;
         let worker = &mut self.worker;
@@ -265,26 +264,26 @@ impl Host {
         worker.registered = false;
     }
 
-    /// Whether it is logged in to the tailnet and runs.
+    /// Whether the host runs and is logged in to the tailnet.
     pub fn in_tailnet(&self) -> bool {
         self.powered_on && self.tailscale.as_ref().is_some_and(|it| it.device.is_some())
     }
 
-    /// The CNI configuration that containerd takes: the first by name.
+    /// The CNI configuration that containerd uses: the first by name.
     pub fn cni_chosen(&self) -> Option<(&String, &Ipv4Net)> {
         self.worker.cni_files.first_key_value()
     }
 
-    /// Routes of our protocol number in table main.
+    /// Routes with stargate's protocol number in table main.
     pub fn our_routes(&self) -> BTreeMap<Ipv4Net, KernelRoute> {
         let ours = |route: &&Route| route.protocol == ROUTE_PROTOCOL && route.table == MAIN_TABLE;
         self.kernel.routes.iter().filter(ours).map(|it| (it.destination, it.via)).collect()
     }
 
-    /// Routes of others in table main, by prefix and metric.
+    /// Routes with other protocol numbers in table main, by prefix and metric.
     pub fn routes_of_others(&self) -> BTreeMap<(Ipv4Net, u32), String> {
         let theirs = |it: &&Route| it.protocol != ROUTE_PROTOCOL && it.table == MAIN_TABLE;
-        let shown = |it: &Route| {
+        let rendered = |it: &Route| {
             let way = match it.via {
                 KernelRoute::Tunnel => "dev tailscale0".to_owned(),
                 KernelRoute::Via(hop) => format!("via {hop}"),
@@ -293,10 +292,10 @@ impl Host {
             let text = format!("{} {way} proto {}", it.destination, it.protocol);
             ((it.destination, it.via.metric()), text)
         };
-        self.kernel.routes.iter().filter(theirs).map(shown).collect()
+        self.kernel.routes.iter().filter(theirs).map(rendered).collect()
     }
 
-    /// Makes the routes of our protocol number exactly these.
+    /// Replaces the routes with stargate's protocol number.
     pub fn set_our_routes(&mut self, routes: &BTreeMap<Ipv4Net, KernelRoute>) {
         self.kernel.routes.retain(|route| route.protocol != ROUTE_PROTOCOL);
         self.kernel.routes.extend(routes.iter().map(|(destination, via)| Route {
@@ -307,13 +306,13 @@ impl Host {
         }));
     }
 
-    /// Prefixes that a rule of ours sends to table main.
+    /// Prefixes that stargate's rules look up in table main.
     pub fn local_prefixes(&self) -> BTreeSet<Ipv4Net> {
         let ours = |rule: &&Rule| rule.priority == RULE_PRIORITY && rule.table == MAIN_TABLE;
         self.kernel.rules.iter().filter(ours).map(|rule| rule.destination).collect()
     }
 
-    /// Whether a kubelet can do its work: it and the runtime run, with an identity.
+    /// Whether kubelet and container runtime run and the kubelet has an identity.
     pub fn kubelet_works(&self) -> bool {
         let worker = &self.worker;
         self.powered_on

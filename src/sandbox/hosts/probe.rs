@@ -1,4 +1,4 @@
-//! What a look at a machine tells.
+//! Probes of hosts.
 
 use super::Host;
 use crate::provider::host::{RouterProbe, TailscaleProbe, WorkerProbe};
@@ -7,7 +7,7 @@ use crate::resource::host::WorkerHost;
 use super::CNI_FILE;
 
 impl Host {
-    /// A look at a router.
+    /// Probes a router.
     pub fn probe_router(&self) -> RouterProbe {
         RouterProbe {
             hostname: self.name.clone(),
@@ -30,7 +30,7 @@ impl Host {
         }
     }
 
-    /// A look at a worker.
+    /// Probes a worker.
     pub fn probe_worker(&self) -> WorkerProbe {
         let worker = &self.worker;
         WorkerProbe {

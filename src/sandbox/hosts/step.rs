@@ -1,15 +1,15 @@
-//! Steps of a worker's bootstrap.
+//! Bootstrap steps of a worker.
 
 use sha2::{Digest, Sha256};
 
 use super::{BootstrapFile, CNI_FILE, Host, KubeletFile, WORKER_MODULES, WorkerState};
 use crate::provider::host::{KubeletConfiguration, WorkerStep};
 
-/// The containerd that the sandbox's package archive has.
+/// The version of containerd in the sandbox's package archive.
 const CONTAINERD: &str = "1.7.34";
 
 impl Host {
-    /// Does a step; the words say why it could not be done.
+    /// Applies a step. The error says why the step failed.
     pub fn apply_worker_step(&mut self, step: &WorkerStep) -> Result<(), String> {
         self.work_milliseconds += step_milliseconds(step);
         let worker = &mut self.worker;
@@ -65,7 +65,7 @@ impl Host {
             return Err("kubelet: running with swap on is not supported".to_owned());
         }
         worker.kubelet_active = true;
-        // A start asks anew, should the last request have been denied or lost.
+        // A start makes a new request, in case the last one was denied or lost.
         worker.request = None;
         worker.registered = false;
         Ok(())
@@ -87,13 +87,12 @@ impl From<&KubeletConfiguration> for KubeletFile {
     }
 }
 
-/// The SHA-256 of a text, in hexadecimal.
+/// The SHA-256 digest of a text, in hexadecimal.
 pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How long a step takes on a machine, in milliseconds: as on real ones, with
-/// packages from a mirror nearby.
+/// How long a step takes, in milliseconds: as on real hosts, with packages from a nearby mirror.
 pub fn step_milliseconds(step: &WorkerStep) -> u64 {
     match step {
         WorkerStep::ContainerRuntime(_) => 40_000,
@@ -106,7 +105,7 @@ pub fn step_milliseconds(step: &WorkerStep) -> u64 {
     }
 }
 
-/// A step in one word, for logs and fault injection.
+/// The name of a step, for logs and fault injection.
 pub fn step_name(step: &WorkerStep) -> &'static str {
     match step {
         WorkerStep::Kernel => "kernel",

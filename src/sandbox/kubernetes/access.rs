@@ -1,31 +1,32 @@
-//! Whether a user may make a request at all.
+//! Authorisation of requests.
 
 use serde_json::{Value, json};
 
 use super::definition::{CORE, qualified};
 use super::path::{ResourcePath, Verb};
 use super::rbac::{Attributes, UserInfo};
-use super::status::{ApiError, Reason};
+use super::status::{StatusError, StatusReason};
 use super::store::KubernetesStore;
 
 const NODES: &str = "system:nodes";
 const NODE_PREFIX: &str = "system:node:";
 const NODE_ROLE: &str = "system:node";
 
-/// The node that a user is, if it is one.
+/// The node name of a node's user.
 pub(super) fn node_of(user: &UserInfo) -> Option<&str> {
     let is_node = user.groups.iter().any(|group| group == NODES);
     user.name.strip_prefix(NODE_PREFIX).filter(|_| is_node)
 }
 
 impl KubernetesStore {
-    /// Refuses what the user may not do, before anything is looked at.
+    /// Returns an error if the user may not make the request. This is checked before anything is
+    /// looked up.
     pub(super) fn check_access(
         &self,
         user: &UserInfo,
         path: &ResourcePath,
         verb: Verb,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), StatusError> {
         let attributes = Attributes {
             verb: verb.word().to_owned(),
             group: path.group.clone(),
@@ -42,8 +43,8 @@ impl KubernetesStore {
         Err(forbidden(user, &attributes))
     }
 
-    /// What every node may, by the role that no binding gives: of Nodes its own
-    /// alone, and no Secret or ConfigMap that no pod of it needs.
+    /// Permissions of every node, beyond its role bindings: its own Node only, and no Secret or
+    /// ConfigMap that none of its pods needs.
     fn node_may(&self, node: &str, attributes: &Attributes) -> bool {
         if attributes.group == CORE {
             let elsewhere = !attributes.name.is_empty() && attributes.name != node;
@@ -57,7 +58,7 @@ impl KubernetesStore {
     }
 }
 
-fn forbidden(user: &UserInfo, attributes: &Attributes) -> ApiError {
+fn forbidden(user: &UserInfo, attributes: &Attributes) -> StatusError {
     let Attributes { verb, group, resource, subresource, namespace, name, .. } = attributes;
     let object = match name.as_str() {
         "" => qualified(resource, group),
@@ -81,5 +82,5 @@ fn forbidden(user: &UserInfo, attributes: &Attributes) -> ApiError {
             details[field] = Value::from(value.as_str());
         }
     }
-    ApiError { details: Box::new(details), ..ApiError::new(Reason::Forbidden, message) }
+    StatusError { details: Box::new(details), ..StatusError::new(StatusReason::Forbidden, message) }
 }

@@ -1,17 +1,17 @@
-//! What a kubelet may write, though it may write: its own Node without labels
-//! that would draw others' work to it, and requests for its own name.
+//! The NodeRestriction admission plugin: a kubelet writes only its own Node, without labels that
+//! would attract other workloads, and requests certificates only for its own name.
 
 use serde_json::{Map, Value};
 
 use super::access::node_of;
 use super::definition::{CERTIFICATES, CORE, Definition};
 use super::rbac::UserInfo;
-use super::status::ApiError;
+use super::status::StatusError;
 use super::value::{at, name, text};
 use crate::sandbox::controllers::certificates::requested_node;
 
-/// Labels of Kubernetes' own that a kubelet sets.
-const KUBELETS_LABELS: [&str; 11] = [
+/// Kubernetes' own labels that a kubelet may set.
+const KUBELET_LABELS: [&str; 11] = [
     "kubernetes.io/hostname",
     "kubernetes.io/os",
     "kubernetes.io/arch",
@@ -25,18 +25,18 @@ const KUBELETS_LABELS: [&str; 11] = [
     "beta.kubernetes.io/instance-type",
 ];
 
-/// Checks what a node is about to write; `old` is what stands there.
+/// Checks a write of a node; `old` is the stored object.
 pub(super) fn check(
     definition: &Definition,
     user: &UserInfo,
     old: Option<&Value>,
     new: &Value,
-) -> Result<(), ApiError> {
+) -> Result<(), StatusError> {
     let Some(node) = node_of(user) else { return Ok(()) };
-    let refused = |detail: String| Err(ApiError::forbidden(definition, name(new), &detail));
+    let refused = |detail: String| Err(StatusError::forbidden(definition, name(new), &detail));
     if definition.is(CERTIFICATES, "certificatesigningrequests") && old.is_none() {
-        let asked = text(new, &["spec", "request"]).and_then(requested_node);
-        return match asked.as_deref() == Some(node) || !is_kubelets_signer(new) {
+        let requested = text(new, &["spec", "request"]).and_then(requested_node);
+        return match requested.as_deref() == Some(node) || !is_kubelet_signer(new) {
             true => Ok(()),
             false => refused(format!("can only create a node CSR with CN=system:node:{node}")),
         };
@@ -63,7 +63,7 @@ pub(super) fn check(
     }
 }
 
-fn is_kubelets_signer(request: &Value) -> bool {
+fn is_kubelet_signer(request: &Value) -> bool {
     let signer = text(request, &["spec", "signerName"]).unwrap_or_default();
     matches!(
         signer,
@@ -71,7 +71,7 @@ fn is_kubelets_signer(request: &Value) -> bool {
     )
 }
 
-/// The labels that change and that are not a node's to change.
+/// The changed labels that a node may not change.
 fn forbidden_labels(old: Option<&Value>, new: &Value) -> Vec<String> {
     let nothing = Map::new();
     let labels = |object: Option<&Value>| {
@@ -82,7 +82,7 @@ fn forbidden_labels(old: Option<&Value>, new: &Value) -> Vec<String> {
     let mut changed: Vec<String> = before
         .keys()
         .chain(after.keys())
-        .filter(|key| before.get(*key) != after.get(*key) && !is_a_nodes(key))
+        .filter(|key| before.get(*key) != after.get(*key) && !is_node_label(key))
         .cloned()
         .collect();
     changed.sort_unstable();
@@ -90,7 +90,7 @@ fn forbidden_labels(old: Option<&Value>, new: &Value) -> Vec<String> {
     changed
 }
 
-fn is_a_nodes(label: &str) -> bool {
+fn is_node_label(label: &str) -> bool {
     let domain = label.split_once('/').map_or("", |(domain, _)| domain);
     let below = |parent: &str| {
         domain == parent || domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
@@ -99,7 +99,7 @@ fn is_a_nodes(label: &str) -> bool {
         return false;
     }
     let free = !below("kubernetes.io") && !below("k8s.io");
-    free || KUBELETS_LABELS.contains(&label)
+    free || KUBELET_LABELS.contains(&label)
         || below("kubelet.kubernetes.io")
         || below("node.kubernetes.io")
 }
@@ -109,11 +109,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nodes_labels_are_told_from_others() {
+    fn labels_that_a_node_may_set_are_recognised() {
         for label in
             ["tier", "kubernetes.azure.com/managed", "kubernetes.io/os", "node.kubernetes.io/x"]
         {
-            assert!(is_a_nodes(label), "{label}");
+            assert!(is_node_label(label), "{label}");
         }
         for label in [
             "node-role.kubernetes.io/worker",
@@ -121,7 +121,7 @@ mod tests {
             "a.node-restriction.kubernetes.io/a",
             "k8s.io/a",
         ] {
-            assert!(!is_a_nodes(label), "{label}");
+            assert!(!is_node_label(label), "{label}");
         }
     }
 }

@@ -1,31 +1,31 @@
-//! Server-side apply: an object put together from what several managers want.
+//! Server-side apply: merges the configurations of several field managers.
 
 use serde_json::{Map, Value};
 
 use super::compare::{compare, owned, set_of};
 use super::definition::Definition;
 use super::fields::FieldSet;
-use super::managers::{self, Manager, Operation, Writer};
+use super::managers::{self, Manager, ManagerOperation, Writer};
 use super::path::Subresource;
-use super::status::{ApiError, Cause, Reason};
+use super::status::{StatusCause, StatusError, StatusReason};
 use super::structure::{ListKind, Structure, element};
 use super::value::fields;
 
-/// Applies a configuration onto the live object (or onto nothing).
+/// Applies a configuration to the live object, or creates the object.
 pub(super) fn apply(
     definition: &Definition,
     live: Option<&Value>,
     mut config: Value,
     writer: &Writer<'_>,
     force: bool,
-) -> Result<Value, ApiError> {
+) -> Result<Value, StatusError> {
     restrict(definition, writer.subresource, &mut config);
     let structure = Structure::of(definition);
     let nothing = Value::Object(Map::new());
     let base = live.unwrap_or(&nothing);
     let wanted = owned(set_of(&config, structure));
     let mut managers = managers::read(base);
-    let mut own = writer.entry(definition, Operation::Apply);
+    let mut own = writer.entry(definition, ManagerOperation::Apply);
     let place = managers.iter().position(|manager| manager.is(&own));
     let previous = place.map(|place| managers.remove(place));
 
@@ -34,9 +34,9 @@ pub(super) fn apply(
         kept.union(&manager.fields);
     }
     let merged = merge(base, &config, structure);
-    let gone =
+    let removed =
         previous.as_ref().map(|previous| previous.fields.difference(&kept)).unwrap_or_default();
-    let mut result = prune(&merged, &gone, Some(&kept), structure).unwrap_or(merged);
+    let mut result = prune(&merged, &removed, Some(&kept), structure).unwrap_or(merged);
 
     let comparison = compare(base, &result, structure);
     if live.is_some() && !force {
@@ -58,7 +58,7 @@ pub(super) fn apply(
     Ok(result)
 }
 
-/// Leaves in a configuration only what its door lets through.
+/// Keeps only the part of a configuration that its endpoint may write.
 fn restrict(definition: &Definition, subresource: Option<Subresource>, config: &mut Value) {
     let map = fields(config);
     match subresource {
@@ -79,7 +79,7 @@ fn restrict(definition: &Definition, subresource: Option<Subresource>, config: &
     });
 }
 
-/// Lays a configuration over a live value.
+/// Merges a configuration into a live value.
 fn merge<'a>(live: &'a Value, config: &'a Value, structure: Structure<'a>) -> Value {
     match (live, config) {
         (Value::Object(below), Value::Object(above)) if !structure.map_is_atomic() => {
@@ -115,8 +115,8 @@ fn merge_lists<'a>(
         None => item.clone(),
     };
     let named = |item: &Value| config.iter().any(|it| same(it, item));
-    // The configuration gives the order of its items; what only the live list has keeps
-    // its place among them.
+    // The configuration determines the order of its items. Items that only the live list has keep
+    // their place among them.
     let mut rest = live;
     let mut result = Vec::with_capacity(live.len() + config.len());
     for (place, item) in config.iter().enumerate() {
@@ -137,16 +137,16 @@ fn merge_lists<'a>(
     result
 }
 
-/// Takes away what the manager no longer wants and nobody else holds. None when
-/// nothing is left to keep.
+/// Removes fields that the manager no longer applies and no other manager owns. Returns `None` if
+/// nothing is left.
 fn prune<'a>(
     value: &'a Value,
-    gone: &FieldSet,
+    removed: &FieldSet,
     kept: Option<&FieldSet>,
     structure: Structure<'a>,
 ) -> Option<Value> {
     let held = kept.is_some_and(|kept| !kept.is_empty());
-    if gone.member && !held {
+    if removed.member && !held {
         return None;
     }
     let below = |element: &str| kept.and_then(|kept| kept.children.get(element));
@@ -155,8 +155,8 @@ fn prune<'a>(
             let mut result = Map::new();
             for (field, child) in map {
                 let name = format!("f:{field}");
-                let rest = match gone.children.get(&name) {
-                    Some(gone) => prune(child, gone, below(&name), structure.field(field)),
+                let rest = match removed.children.get(&name) {
+                    Some(removed) => prune(child, removed, below(&name), structure.field(field)),
                     None => Some(child.clone()),
                 };
                 if let Some(rest) = rest {
@@ -171,8 +171,8 @@ fn prune<'a>(
                 .iter()
                 .filter_map(|item| {
                     let name = element(item, &kind);
-                    match gone.children.get(&name) {
-                        Some(gone) => prune(item, gone, below(&name), structure.item()),
+                    match removed.children.get(&name) {
+                        Some(removed) => prune(item, removed, below(&name), structure.item()),
                         None => Some(item.clone()),
                     }
                 })
@@ -183,21 +183,21 @@ fn prune<'a>(
     }
 }
 
-fn check_conflicts(managers: &[Manager], changed: &FieldSet) -> Result<(), ApiError> {
+fn check_conflicts(managers: &[Manager], changed: &FieldSet) -> Result<(), StatusError> {
     let mut causes = Vec::new();
     let mut sentences = Vec::new();
     for manager in managers {
         let paths = manager.fields.intersection(changed).paths();
-        let sentence = format!("conflict with {}", manager.shown());
+        let sentence = format!("conflict with {}", manager.rendered());
         for path in &paths {
-            causes.push(Cause::new("FieldManagerConflict", path, sentence.clone()));
+            causes.push(StatusCause::new("FieldManagerConflict", path, sentence.clone()));
         }
         match paths.as_slice() {
             [] => {}
             [only] => sentences.push(format!("{sentence}: {only}")),
             several => {
                 let lines = several.join("\n- ");
-                sentences.push(format!("conflicts with {}:\n- {lines}", manager.shown()));
+                sentences.push(format!("conflicts with {}:\n- {lines}", manager.rendered()));
             }
         }
     }
@@ -207,5 +207,5 @@ fn check_conflicts(managers: &[Manager], changed: &FieldSet) -> Result<(), ApiEr
     let plural = if causes.len() == 1 { "" } else { "s" };
     let message =
         format!("Apply failed with {} conflict{plural}: {}", causes.len(), sentences.join("\n"));
-    Err(ApiError::new(Reason::Conflict, message).with_causes(&causes))
+    Err(StatusError::new(StatusReason::Conflict, message).with_causes(&causes))
 }

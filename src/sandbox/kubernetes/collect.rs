@@ -1,25 +1,25 @@
-//! How objects go: finalizers, what they own, and what lives inside them.
+//! Deletion: finalizers, garbage collection and contents of namespaces.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::definition::{CORE, Definition, EXTENSIONS, Scope};
-use super::owned::owners;
+use super::definition::{CORE, Definition, EXTENSIONS, ResourceScope};
+use super::owner_index::owners;
 use super::path::Propagation;
 use super::store::KubernetesStore;
 use super::value::{at, items, metadata, name, namespace, nested, text};
 
-/// How a deletion went.
+/// The result of a deletion.
 #[derive(Debug, Clone)]
 pub(super) enum Deletion {
     Removed(Arc<Value>),
-    /// Finalizers or contents hold it back.
+    /// Finalizers or contents delay the deletion.
     Pending(Arc<Value>),
 }
 
 impl KubernetesStore {
-    /// Deletes an object, as far as it may go yet.
+    /// Deletes an object, unless finalizers or contents delay that.
     pub(super) fn remove(
         &mut self,
         definition: &Definition,
@@ -36,7 +36,7 @@ impl KubernetesStore {
             Propagation::Background => {}
         }
         self.empty(definition, &object, now);
-        // What was emptied may have gone with its last content.
+        // The object may have been deleted together with its last content.
         let Some(object) = self.find(definition, place, named).map(Arc::clone) else {
             return Some(Deletion::Removed(object));
         };
@@ -48,7 +48,7 @@ impl KubernetesStore {
         Some(Deletion::Removed(removed.unwrap_or(object)))
     }
 
-    /// Writes down that an object is to go.
+    /// Sets the deletion timestamp of an object.
     fn mark(&mut self, definition: &Definition, object: &Arc<Value>, now: &str) -> Arc<Value> {
         if at(object, &["metadata", "deletionTimestamp"]).is_some() {
             return Arc::clone(object);
@@ -63,7 +63,7 @@ impl KubernetesStore {
         self.commit(definition, marked)
     }
 
-    /// Takes the object out and then what hung on it.
+    /// Removes the object from the store and then deletes its dependents.
     pub(super) fn finish(
         &mut self,
         definition: &Definition,
@@ -71,7 +71,7 @@ impl KubernetesStore {
         named: &str,
         now: &str,
     ) -> Option<Arc<Value>> {
-        let place = place.filter(|_| definition.scope == Scope::Namespaced);
+        let place = place.filter(|_| definition.scope == ResourceScope::Namespaced);
         let removed = self.erase(&definition.qualified_resource(), place, named)?;
         let uid = text(&removed, &["metadata", "uid"]).unwrap_or_default();
         self.collect(uid, now);
@@ -79,7 +79,7 @@ impl KubernetesStore {
         Some(removed)
     }
 
-    /// A namespace or CRD that waited for its last content can go now.
+    /// Deletes a terminating namespace or CRD whose last content is deleted.
     fn reconcile(&mut self, definition: &Definition, place: Option<&str>, now: &str) {
         let above = [
             (self.definition(CORE, "v1", "namespaces"), place.map(str::to_owned)),
@@ -99,7 +99,7 @@ impl KubernetesStore {
         }
     }
 
-    /// What lives inside a namespace or a CRD: definition, namespace and name.
+    /// The contents of a namespace or CRD: definition, namespace and name.
     fn contents(
         &self,
         definition: &Definition,
@@ -107,7 +107,8 @@ impl KubernetesStore {
     ) -> Vec<(Definition, Option<String>, String)> {
         let inside = if definition.is(CORE, "namespaces") {
             let definitions = self.definitions();
-            let namespaced = definitions.into_iter().filter(|it| it.scope == Scope::Namespaced);
+            let namespaced =
+                definitions.into_iter().filter(|it| it.scope == ResourceScope::Namespaced);
             namespaced.map(|it| (it, Some(name(object)))).collect()
         } else if definition.is(EXTENSIONS, "customresourcedefinitions") {
             let custom = self.custom_definitions();
@@ -138,11 +139,12 @@ impl KubernetesStore {
         }
     }
 
-    /// The objects that name this owner.
+    /// The objects that have this owner.
     fn owned_by(&mut self, uid: &str) -> Vec<(Definition, Arc<Value>)> {
-        let places = self.owned.places(&self.objects, uid);
-        let stored =
-            places.iter().filter_map(|(collection, key)| self.objects.get(collection)?.get(key));
+        let dependents = self.by_owner.dependents(&self.objects, uid);
+        let stored = dependents
+            .iter()
+            .filter_map(|(collection, key)| self.objects.get(collection)?.get(key));
         stored
             .filter_map(|stored| {
                 let api_version = text(&stored.0, &["apiVersion"]).unwrap_or_default();
@@ -153,7 +155,8 @@ impl KubernetesStore {
             .collect()
     }
 
-    /// Deletes what nobody owns any more; what has another owner only forgets this one.
+    /// Deletes the objects whose last owner is gone. Objects with another owner lose the owner
+    /// reference.
     fn collect(&mut self, uid: &str, now: &str) {
         if uid.is_empty() {
             return;

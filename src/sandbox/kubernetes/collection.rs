@@ -1,4 +1,4 @@
-//! Requests about many objects: lists, watches, and deletions.
+//! Requests for collections: list, watch and delete.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -6,16 +6,16 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::collect::Deletion;
-use super::handle::Call;
+use super::handle::ResourceRequest;
 use super::path::Propagation;
-use super::status::{ApiError, Reason, respond, respond_bytes};
+use super::status::{StatusError, StatusReason, respond, respond_bytes};
 use super::store::KubernetesStore;
 use super::value::{at, name, namespace, text};
-use super::view::Page;
+use super::view::ListMetadata;
 use super::watch::{Selection, WatchRequest};
-use super::write::Written;
+use super::write::WriteOutcome;
 
-fn selection(call: &Call<'_>) -> Result<Selection, ApiError> {
+fn selection(call: &ResourceRequest<'_>) -> Result<Selection, StatusError> {
     let mut fields = call.parameters.fields.clone();
     if call.definition.is_custom() {
         fields.check_custom()?;
@@ -31,7 +31,7 @@ fn selection(call: &Call<'_>) -> Result<Selection, ApiError> {
     })
 }
 
-/// Where a list goes on: the version it began at and the key it goes on from.
+/// Decodes a continue token: the version of the list and the key to continue from.
 fn read_token(token: &str) -> Option<(u64, String)> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let token: Value = serde_json::from_slice(&bytes).ok()?;
@@ -44,15 +44,18 @@ fn write_token(version: u64, start: &str) -> String {
 }
 
 impl KubernetesStore {
-    pub(super) fn answer_list(&self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    pub(super) fn answer_list(
+        &self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         let selection = selection(call)?;
         let (version, start) = match &call.parameters.token {
             Some(token) => {
                 let (version, start) = read_token(token)
-                    .ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
+                    .ok_or_else(|| StatusError::bad_request("continue key is not valid"))?;
                 if version < self.horizon() {
-                    return Err(ApiError::new(
-                        Reason::Expired,
+                    return Err(StatusError::new(
+                        StatusReason::Expired,
                         "The provided continue parameter is too old to display a consistent list result.",
                     ));
                 }
@@ -67,7 +70,7 @@ impl KubernetesStore {
         let limit = call.parameters.limit.unwrap_or(usize::MAX);
         let objects: Vec<&Value> =
             matching.by_ref().take(limit).map(|(_, object)| &**object).collect();
-        let mut page = Page { resource_version: version, ..Page::default() };
+        let mut page = ListMetadata { resource_version: version, ..ListMetadata::default() };
         if let Some((next, _)) = matching.next() {
             page.token = Some(write_token(version, next));
             page.remaining = Some(matching.count() + 1);
@@ -76,7 +79,10 @@ impl KubernetesStore {
         Ok(respond_bytes(StatusCode::OK, "application/json", body))
     }
 
-    pub(super) fn begin_watch(&self, call: &Call<'_>) -> Result<WatchRequest, ApiError> {
+    pub(super) fn begin_watch(
+        &self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<WatchRequest, StatusError> {
         let parameters = &call.parameters;
         let position = match parameters.resource_version.as_deref() {
             None | Some("0") => None,
@@ -86,14 +92,14 @@ impl KubernetesStore {
                     "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing \
                      {version:?}: invalid syntax"
                 );
-                ApiError::new(Reason::InternalError, message)
+                StatusError::new(StatusReason::InternalError, message)
             })?),
         };
         Ok(WatchRequest {
             selection: selection(call)?,
             view: call.view.clone(),
             position,
-            told: position.unwrap_or_default(),
+            last_sent: position.unwrap_or_default(),
             bookmarks: parameters.bookmarks,
             initial_bookmark: parameters.bookmarks && parameters.send_initial_events,
             timeout_seconds: parameters.timeout_seconds,
@@ -101,9 +107,12 @@ impl KubernetesStore {
         })
     }
 
-    pub(super) fn answer_delete(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    pub(super) fn answer_delete(
+        &mut self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         if call.path.subresource.is_some() {
-            return Err(ApiError::method_not_allowed());
+            return Err(StatusError::method_not_allowed());
         }
         let options = DeleteOptions::of(call)?;
         let live = std::sync::Arc::clone(self.live(call)?);
@@ -115,9 +124,9 @@ impl KubernetesStore {
             self.remove(&call.definition, place, named, options.propagation, call.now)
         };
         match deletion {
-            None => Err(ApiError::not_found(&call.definition, call.name())),
+            None => Err(StatusError::not_found(&call.definition, call.name())),
             Some(Deletion::Pending(object)) => {
-                Ok(call.show(StatusCode::OK, &Written { object, warnings: Vec::new() }))
+                Ok(call.show(StatusCode::OK, &WriteOutcome { object, warnings: Vec::new() }))
             }
             Some(Deletion::Removed(object)) => {
                 let definition = &call.definition;
@@ -133,8 +142,8 @@ impl KubernetesStore {
 
     pub(super) fn answer_delete_collection(
         &mut self,
-        call: &Call<'_>,
-    ) -> Result<Response<Bytes>, ApiError> {
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         let options = DeleteOptions::of(call)?;
         let selection = selection(call)?;
         let objects: Vec<Value> = self.select(&selection).cloned().collect();
@@ -144,14 +153,15 @@ impl KubernetesStore {
                 self.remove(&call.definition, place, named, options.propagation, call.now);
             }
         }
-        let page = Page { resource_version: self.resource_version, ..Page::default() };
-        let shown: Vec<&Value> = objects.iter().collect();
-        let body = call.view.list(&call.definition, &shown, &page);
+        let page =
+            ListMetadata { resource_version: self.resource_version, ..ListMetadata::default() };
+        let rendered: Vec<&Value> = objects.iter().collect();
+        let body = call.view.list(&call.definition, &rendered, &page);
         Ok(respond_bytes(StatusCode::OK, "application/json", body))
     }
 }
 
-/// What a deletion asks for, in its query or in its body.
+/// The options of a deletion, from its query or its body.
 struct DeleteOptions {
     propagation: Propagation,
     dry_run: bool,
@@ -160,20 +170,20 @@ struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    fn of(call: &Call<'_>) -> Result<Self, ApiError> {
+    fn of(call: &ResourceRequest<'_>) -> Result<Self, StatusError> {
         let body = if call.body.is_empty() { Value::Null } else { call.json()? };
         let word = |path: &[&str]| text(&body, path).map(str::to_owned);
-        let asked = text(&body, &["propagationPolicy"]).map(Propagation::parse).transpose()?;
+        let requested = text(&body, &["propagationPolicy"]).map(Propagation::parse).transpose()?;
         let dry = at(&body, &["dryRun"]).is_some_and(|it| *it == json!(["All"]));
         Ok(Self {
-            propagation: asked.or(call.parameters.propagation).unwrap_or_default(),
+            propagation: requested.or(call.parameters.propagation).unwrap_or_default(),
             dry_run: dry || call.parameters.dry_run,
             uid: word(&["preconditions", "uid"]),
             resource_version: word(&["preconditions", "resourceVersion"]),
         })
     }
 
-    fn check(&self, call: &Call<'_>, live: &Value) -> Result<(), ApiError> {
+    fn check(&self, call: &ResourceRequest<'_>, live: &Value) -> Result<(), StatusError> {
         for (word, wanted, field) in [
             ("UID", &self.uid, "uid"),
             ("ResourceVersion", &self.resource_version, "resourceVersion"),
@@ -183,7 +193,7 @@ impl DeleteOptions {
                 let detail = format!(
                     "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}"
                 );
-                return Err(ApiError::conflict(&call.definition, call.name(), &detail));
+                return Err(StatusError::conflict(&call.definition, call.name(), &detail));
             }
         }
         Ok(())

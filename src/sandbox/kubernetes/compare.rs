@@ -1,11 +1,11 @@
-//! Which fields an object has, and which differ between two.
+//! Computes the fields of an object and the differences between two objects.
 
 use serde_json::Value;
 
 use super::fields::FieldSet;
 use super::structure::{ListKind, Structure, element};
 
-/// The fields a value sets.
+/// The fields that a value sets.
 pub(super) fn set_of<'a>(value: &'a Value, structure: Structure<'a>) -> FieldSet {
     let mut set = FieldSet::default();
     match value {
@@ -29,7 +29,7 @@ pub(super) fn set_of<'a>(value: &'a Value, structure: Structure<'a>) -> FieldSet
     set
 }
 
-/// The fields in both whose values differ.
+/// The fields that both have with different values.
 fn modified<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> FieldSet {
     let mut set = FieldSet::default();
     if old == new {
@@ -66,15 +66,15 @@ fn modified<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> Fie
     set
 }
 
-/// How one object became another.
+/// The difference between two objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comparison {
-    /// Added, or given another value.
+    /// Fields that were added or whose value changed.
     pub(super) changed: FieldSet,
     pub(super) removed: FieldSet,
 }
 
-/// Compares two objects; what the server itself keeps in metadata does not count.
+/// Compares two objects, without the metadata that the server maintains.
 pub(super) fn compare<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> Comparison {
     let before = owned(set_of(old, structure));
     let after = owned(set_of(new, structure));
@@ -83,7 +83,7 @@ pub(super) fn compare<'a>(old: &'a Value, new: &'a Value, structure: Structure<'
     Comparison { changed, removed: before.difference(&after) }
 }
 
-/// Takes out of a set what no manager can own.
+/// Removes the fields that no manager can own.
 pub(super) fn owned(mut set: FieldSet) -> FieldSet {
     const SERVER: &[&str] = &[
         "f:name",
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_told_by_field_and_by_key() {
+    fn changes_are_found_by_field_and_by_key() {
         let old = json!({"spec": {"a": 1, "b": 2, "containers": [{"name": "x", "image": "1"}]}});
         let new = json!({"spec": {"a": 1, "c": 3, "containers": [{"name": "x", "image": "2"}]}});
         let comparison = compare(&old, &new, Structure::Root(None));

@@ -1,4 +1,4 @@
-//! What resources there are: the built-in ones and those that CRDs bring.
+//! The served resources: built-in ones and those of CRDs.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::value::{at, items, text, texts};
 
-/// Reads a value as its typed self and writes it again: wrong types are found,
-/// unknown fields and nulls fall away, as in a server that decodes into structs.
+/// Decodes a value into its Rust type and encodes it again. This detects wrong types and drops
+/// unknown fields and nulls, as a server does that decodes into structs.
 fn typed<T: Serialize + DeserializeOwned>(value: Value) -> Result<Value, String> {
     let typed: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let mut value = serde_json::to_value(typed).map_err(|error| error.to_string())?;
@@ -21,7 +21,7 @@ fn typed<T: Serialize + DeserializeOwned>(value: Value) -> Result<Value, String>
     Ok(value)
 }
 
-/// A bound of a schema is a fraction by its type, and `1` where it is written.
+/// The bounds of a schema have a floating-point type and are written as integers where possible.
 fn write_whole_numbers(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(write_whole_numbers),
@@ -40,21 +40,21 @@ fn untyped(value: Value) -> Result<Value, String> {
     Ok(value)
 }
 
-/// Whether objects live inside a namespace.
+/// Whether objects are namespaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum ResourceScope {
     Cluster,
     Namespaced,
 }
 
-/// What a built-in resource has besides its main body.
+/// What a built-in resource has besides its main endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Traits {
-    /// A `status` subresource.
+    /// Whether it has the `status` subresource.
     pub(super) status: bool,
-    /// A generation that counts the changes of its specification.
+    /// Whether it has a generation that counts changes of its spec.
     pub(super) generation: bool,
-    /// Objects are kept; a review is answered and forgotten.
+    /// Whether objects are stored. A review is answered and not stored.
     pub(super) stored: bool,
 }
 
@@ -63,13 +63,13 @@ const STATUS: Traits = Traits { status: true, ..PLAIN };
 const WORKLOAD: Traits = Traits { status: true, generation: true, stored: true };
 const REVIEW: Traits = Traits { stored: false, ..PLAIN };
 
-/// A resource every server has.
+/// A resource that every server has.
 #[derive(Debug)]
 pub(super) struct BuiltIn {
     pub(super) group: &'static str,
     pub(super) plural: &'static str,
     pub(super) kind: &'static str,
-    pub(super) scope: Scope,
+    pub(super) scope: ResourceScope,
     pub(super) short: &'static [&'static str],
     pub(super) traits: Traits,
     pub(super) normalise: fn(Value) -> Result<Value, String>,
@@ -78,7 +78,7 @@ pub(super) struct BuiltIn {
 type Row = (
     &'static str,
     &'static str,
-    Scope,
+    ResourceScope,
     &'static [&'static str],
     Traits,
     fn(Value) -> Result<Value, String>,
@@ -89,7 +89,7 @@ const fn row(group: &'static str, row: Row) -> BuiltIn {
     BuiltIn { group, plural, kind, scope, short, traits, normalise }
 }
 
-use Scope::{Cluster, Namespaced};
+use ResourceScope::{Cluster, Namespaced};
 
 pub(super) const CORE: &str = "";
 pub(super) const APPS: &str = "apps";
@@ -129,15 +129,15 @@ pub(super) static BUILT_IN: &[BuiltIn] = &[
     row(EXTENSIONS, ("customresourcedefinitions", "CustomResourceDefinition", Cluster, &["crd", "crds"], WORKLOAD, typed::<extensions::CustomResourceDefinition>)),
 ];
 
-/// Where a definition comes from.
+/// The origin of a definition.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     BuiltIn(&'static BuiltIn),
-    /// The CRD and the place of the version in its list.
+    /// The CRD and the index of the version in its list.
     Custom(Arc<Value>, usize),
 }
 
-/// One resource at one version.
+/// One resource in one version.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
     pub(super) group: String,
@@ -146,7 +146,7 @@ pub(super) struct Definition {
     pub(super) singular: String,
     pub(super) kind: String,
     pub(super) short: Vec<String>,
-    pub(super) scope: Scope,
+    pub(super) scope: ResourceScope,
     pub(super) traits: Traits,
     pub(super) origin: Origin,
 }
@@ -166,12 +166,12 @@ impl Definition {
         }
     }
 
-    /// Every served version of a CRD.
+    /// The served versions of a CRD.
     pub(super) fn custom(crd: &Arc<Value>) -> Vec<Self> {
         let names = |field: &str| text(crd, &["spec", "names", field]).unwrap_or_default();
         let scope = match text(crd, &["spec", "scope"]) {
-            Some("Namespaced") => Scope::Namespaced,
-            _ => Scope::Cluster,
+            Some("Namespaced") => ResourceScope::Namespaced,
+            _ => ResourceScope::Cluster,
         };
         let served =
             |version: &&(usize, &Value)| version.1.get("served") == Some(&Value::Bool(true));
@@ -202,7 +202,7 @@ impl Definition {
             .collect()
     }
 
-    /// The name of the collection the objects are kept under, all versions alike.
+    /// The name of the collection that stores the objects, the same for all versions.
     pub(super) fn qualified_resource(&self) -> String {
         qualified(&self.plural, &self.group)
     }
@@ -219,7 +219,7 @@ impl Definition {
         }
     }
 
-    /// The CRD's description of this version.
+    /// The CRD's entry for this version.
     pub(super) fn custom_version(&self) -> Option<&Value> {
         match &self.origin {
             Origin::BuiltIn(_) => None,
@@ -227,7 +227,7 @@ impl Definition {
         }
     }
 
-    /// The structural schema, if a CRD gave one.
+    /// The structural schema of a CRD, if it has one.
     pub(super) fn schema(&self) -> Option<&Value> {
         at(self.custom_version()?, &["schema", "openAPIV3Schema"])
     }
@@ -241,7 +241,7 @@ impl Definition {
     }
 }
 
-/// `servers.stargate.io`, or `nodes` alone for the core group.
+/// `servers.stargate.io`, or only `nodes` for the core group.
 pub(super) fn qualified(word: &str, group: &str) -> String {
     if group.is_empty() { word.to_owned() } else { format!("{word}.{group}") }
 }

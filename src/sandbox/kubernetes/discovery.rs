@@ -1,9 +1,9 @@
-//! What a client finds out first: versions, groups and resources.
+//! Discovery: versions, groups and resources.
 
 use serde_json::{Value, json};
 
-use super::definition::{APPS, CERTIFICATES, CORE, Definition, Origin, POLICY, Scope};
-use super::status::ApiError;
+use super::definition::{APPS, CERTIFICATES, CORE, Definition, Origin, POLICY, ResourceScope};
+use super::status::StatusError;
 use super::store::KubernetesStore;
 use super::value::texts;
 
@@ -39,7 +39,7 @@ impl KubernetesStore {
         json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
     }
 
-    pub(super) fn group(&self, group: &str) -> Result<Value, ApiError> {
+    pub(super) fn group(&self, group: &str) -> Result<Value, StatusError> {
         let mut versions: Vec<String> = Vec::new();
         for definition in self.definitions().into_iter().filter(|it| it.group == group) {
             if !versions.contains(&definition.version) {
@@ -52,19 +52,19 @@ impl KubernetesStore {
                 |version| json!({"groupVersion": format!("{group}/{version}"), "version": version}),
             )
             .collect();
-        let preferred = versions.first().cloned().ok_or_else(ApiError::unknown_path)?;
+        let preferred = versions.first().cloned().ok_or_else(StatusError::unknown_path)?;
         Ok(json!({"kind": "APIGroup", "apiVersion": "v1", "name": group,
             "versions": versions, "preferredVersion": preferred}))
     }
 
-    pub(super) fn resources(&self, group: &str, version: &str) -> Result<Value, ApiError> {
+    pub(super) fn resources(&self, group: &str, version: &str) -> Result<Value, StatusError> {
         let found: Vec<Definition> = self
             .definitions()
             .into_iter()
             .filter(|it| it.group == group && it.version == version)
             .collect();
         if found.is_empty() {
-            return Err(ApiError::unknown_path());
+            return Err(StatusError::unknown_path());
         }
         let named =
             if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -74,7 +74,7 @@ impl KubernetesStore {
     }
 }
 
-/// The words that stand for several resources, such as `all`.
+/// The categories of a resource, such as `all`.
 fn categories(definition: &Definition) -> Vec<&str> {
     let named = match &definition.origin {
         Origin::Custom(crd, _) => return texts(crd, &["spec", "names", "categories"]),
@@ -87,7 +87,7 @@ fn categories(definition: &Definition) -> Vec<&str> {
 }
 
 fn described(definition: &Definition) -> Vec<Value> {
-    let namespaced = definition.scope == Scope::Namespaced;
+    let namespaced = definition.scope == ResourceScope::Namespaced;
     let verbs: &[&str] = if definition.traits.stored {
         &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
     } else {

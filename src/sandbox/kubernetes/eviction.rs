@@ -1,22 +1,25 @@
-//! Evictions, and the budgets that forbid them.
+//! Evictions and PodDisruptionBudgets.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::definition::{CORE, POLICY, qualified};
-use super::handle::Call;
+use super::handle::ResourceRequest;
 use super::path::Propagation;
 use super::selector::LabelSelector;
-use super::status::{ApiError, Cause, Reason, respond};
+use super::status::{StatusCause, StatusError, StatusReason, respond};
 use super::store::KubernetesStore;
 use super::value::{at, items, name, text};
 
 const FORBIDDEN: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
 
 impl KubernetesStore {
-    /// Takes a pod away, unless a budget needs it.
-    pub(super) fn evict(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    /// Evicts a pod, unless a budget forbids it.
+    pub(super) fn evict(
+        &mut self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         let pod = self.live(call)?;
         self.check_budgets(pod, call.place())?;
         let dry_run = call.parameters.dry_run
@@ -31,14 +34,14 @@ impl KubernetesStore {
         Ok(respond(StatusCode::CREATED, &status))
     }
 
-    /// A pod that does not run, or is not ready, is no budget's.
-    fn check_budgets(&self, pod: &Value, place: Option<&str>) -> Result<(), ApiError> {
+    /// Budgets do not protect a pod that is not running or not ready.
+    fn check_budgets(&self, pod: &Value, place: Option<&str>) -> Result<(), StatusError> {
         if text(pod, &["status", "phase"]) != Some("Running") || !is_ready(pod) {
             return Ok(());
         }
         let budgets = self.scan(&qualified("poddisruptionbudgets", POLICY), place, None);
         for (_, budget) in budgets {
-            // An empty selector is for every pod, none for no pod.
+            // An empty selector selects every pod, an absent one selects none.
             let Some(selector) = at(budget, &["spec", "selector"]) else { continue };
             let selector = LabelSelector::of(selector);
             if !selector.matches(pod) {
@@ -51,12 +54,12 @@ impl KubernetesStore {
             let healthy = pods.iter().filter(|(_, it)| is_ready(it)).count();
             let needed = needed(budget, pods.len());
             if healthy <= needed {
-                let (name, reason) = (name(budget), Reason::TooManyRequests);
-                let told = format!(
+                let (name, reason) = (name(budget), StatusReason::TooManyRequests);
+                let message = format!(
                     "The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"
                 );
-                let cause = Cause::new("DisruptionBudget", "", told);
-                return Err(ApiError::new(reason, FORBIDDEN).with_causes(&[cause]));
+                let cause = StatusCause::new("DisruptionBudget", "", message);
+                return Err(StatusError::new(reason, FORBIDDEN).with_causes(&[cause]));
             }
         }
         Ok(())
@@ -68,7 +71,7 @@ fn is_ready(pod: &Value) -> bool {
     items(pod, &["status", "conditions"]).iter().any(ready)
 }
 
-/// How many pods a budget needs of those that it is for.
+/// The minimum number of healthy pods that a budget requires, of all that it selects.
 fn needed(budget: &Value, all: usize) -> usize {
     let amount = |field: &str| {
         let value = at(budget, &["spec", field])?;
@@ -96,7 +99,7 @@ mod tests {
         })
     }
 
-    fn answer(spec: &Value, pods: &[(&str, bool)], evicted: &str) -> Result<(), ApiError> {
+    fn answer(spec: &Value, pods: &[(&str, bool)], evicted: &str) -> Result<(), StatusError> {
         let mut store = KubernetesStore::new("1.33.5");
         let mut all = vec![json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_keeps_as_many_healthy_pods_as_it_says() {
+    fn a_budget_keeps_its_number_of_healthy_pods() {
         let selector = json!({ "matchLabels": { "app": "shop" } });
         let with = |field: &str, value: Value| json!({ "selector": selector, field: value });
         let two = [("a", true), ("b", true)];
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reads_as_the_real_one() {
+    fn the_error_equals_the_real_server_s() {
         let spec = json!({ "selector": {}, "minAvailable": 1 });
         let status = answer(&spec, &[("a", true)], "a").unwrap_err().to_status();
         assert_eq!((&status["code"], &status["reason"]), (&json!(429), &json!("TooManyRequests")));

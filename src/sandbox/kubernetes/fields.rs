@@ -1,14 +1,14 @@
-//! Sets of fields, as `managedFields` holds them (`fieldsV1`).
+//! Sets of fields in the format of `managedFields` (`fieldsV1`).
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// A tree of fields. An element is written as in `fieldsV1`: `f:name` a field,
-/// `k:{..}` a list item by its keys, `v:..` an item of a set.
+/// A tree of fields. The keys are those of `fieldsV1`: `f:name` for a field, `k:{..}` for a list
+/// item by its keys, `v:..` for an item of a set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FieldSet {
-    /// Whether the place itself belongs to the set.
+    /// Whether this node itself belongs to the set.
     pub(super) member: bool,
     pub(super) children: BTreeMap<String, FieldSet>,
 }
@@ -22,7 +22,7 @@ impl FieldSet {
         !self.member && self.children.values().all(Self::is_empty)
     }
 
-    /// Reads `fieldsV1`.
+    /// Parses `fieldsV1`.
     pub(super) fn read(value: &Value) -> Self {
         let mut set = Self::default();
         let Some(map) = value.as_object() else { return set };
@@ -31,7 +31,7 @@ impl FieldSet {
                 set.member = true;
             } else {
                 let mut child = Self::read(below);
-                // An empty object marks the end of a path, which is a member.
+                // An empty object ends a path and is a member.
                 child.member |= child.children.is_empty();
                 set.children.insert(element.clone(), child);
             }
@@ -86,7 +86,7 @@ impl FieldSet {
         result
     }
 
-    /// Takes a place and all below it out of the set.
+    /// Removes a field and everything below it from the set.
     pub(super) fn remove(&mut self, path: &[&str]) {
         match path {
             [] => *self = Self::default(),
@@ -104,7 +104,7 @@ impl FieldSet {
         }
     }
 
-    /// The paths of all members, as conflicts name them: `.spec.ports[port=1]`.
+    /// The paths of all members in the format of conflicts: `.spec.ports[port=1]`.
     pub(super) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect(&mut String::new(), &mut paths);
@@ -117,14 +117,14 @@ impl FieldSet {
         }
         for (element, child) in &self.children {
             let length = here.len();
-            here.push_str(&shown(element));
+            here.push_str(&rendered(element));
             child.collect(here, paths);
             here.truncate(length);
         }
     }
 }
 
-fn shown(element: &str) -> String {
+fn rendered(element: &str) -> String {
     if let Some(field) = element.strip_prefix("f:") {
         return format!(".{field}");
     }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_sets_are_read_again() {
+    fn field_sets_round_trip() {
         let written = json!({"f:metadata": {"f:labels": {".": {}, "f:a": {}}},
             "f:spec": {"f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:image": {}}}}});
         let set = FieldSet::read(&written);

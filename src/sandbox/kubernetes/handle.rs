@@ -1,4 +1,4 @@
-//! One request, one answer.
+//! Handles one request.
 
 use std::sync::Arc;
 
@@ -6,43 +6,43 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::Value;
 
-use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, Scope};
+use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, ResourceScope};
 use super::managers::Writer;
-use super::path::{self, Parameters, ResourcePath, Subresource, Target, Verb};
+use super::path::{self, Parameters, RequestTarget, ResourcePath, Subresource, Verb};
 use super::rbac::UserInfo;
-use super::status::{ApiError, Reason, respond, respond_bytes};
+use super::status::{StatusError, StatusReason, respond, respond_bytes};
 use super::store::KubernetesStore;
 use super::value::text;
 use super::view::View;
 use super::watch::WatchRequest;
-use super::write::{Circumstances, Written};
+use super::write::{WriteContext, WriteOutcome};
 
-/// The answer to a request.
+/// The response to a request.
 #[derive(Debug)]
-pub enum Reply {
-    /// All of it.
+pub enum KubernetesResponse {
+    /// A complete response.
     Complete(Response<Bytes>),
-    /// A stream of lines: ask [`KubernetesStore::watch_events`] for them.
+    /// A stream of lines, obtained with [`KubernetesStore::watch_events`].
     Watch(Box<WatchRequest>),
-    /// What the pod answers that it is passed on to.
+    /// A request to be proxied to a pod.
     Proxied(Proxied),
 }
 
-/// A request that is passed on to a pod.
+/// A request that is proxied to a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxied {
     /// The pod's namespace.
     pub namespace: String,
     /// The pod.
     pub pod: String,
-    /// The port.
+    /// The port, if the request names one.
     pub port: u16,
-    /// What the pod is asked for.
+    /// The path of the proxied request.
     pub path: String,
 }
 
-/// A request about a resource, read.
-pub(super) struct Call<'a> {
+/// A parsed request for a resource.
+pub(super) struct ResourceRequest<'a> {
     pub(super) definition: Definition,
     pub(super) path: ResourcePath,
     pub(super) parameters: Parameters,
@@ -54,7 +54,7 @@ pub(super) struct Call<'a> {
     pub(super) now: &'a str,
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     pub(super) fn name(&self) -> &str {
         self.path.name.as_deref().unwrap_or_default()
     }
@@ -63,8 +63,8 @@ impl Call<'_> {
         self.path.namespace.as_deref()
     }
 
-    pub(super) fn circumstances(&self, applied: bool) -> Circumstances<'_> {
-        Circumstances {
+    pub(super) fn write_context(&self, applied: bool) -> WriteContext<'_> {
+        WriteContext {
             definition: &self.definition,
             writer: Writer {
                 manager: &self.manager,
@@ -78,18 +78,18 @@ impl Call<'_> {
         }
     }
 
-    pub(super) fn json(&self) -> Result<Value, ApiError> {
+    pub(super) fn json(&self) -> Result<Value, StatusError> {
         if self.media.contains("protobuf") {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json";
             return super::protobuf::read(self.body)
-                .ok_or_else(|| ApiError::new(Reason::UnsupportedMediaType, message));
+                .ok_or_else(|| StatusError::new(StatusReason::UnsupportedMediaType, message));
         }
         serde_json::from_slice(self.body).map_err(|error| {
-            ApiError::bad_request(format!("the object provided is unrecognized: {error}"))
+            StatusError::bad_request(format!("the object provided is unrecognized: {error}"))
         })
     }
 
-    pub(super) fn show(&self, code: StatusCode, written: &Written) -> Response<Bytes> {
+    pub(super) fn show(&self, code: StatusCode, written: &WriteOutcome) -> Response<Bytes> {
         let mut response = respond(code, &self.view.one(&self.definition, &written.object));
         for warning in &written.warnings {
             let text = format!("299 - \"{}\"", warning.replace('"', "\\\""));
@@ -102,9 +102,15 @@ impl Call<'_> {
 }
 
 impl KubernetesStore {
-    /// Answers one request of a user. `now` is the time, in RFC 3339.
-    pub fn handle(&mut self, request: &Request<Bytes>, user: &UserInfo, now: &str) -> Reply {
-        self.answer(request, user, now).unwrap_or_else(|error| Reply::Complete(error.to_response()))
+    /// Handles one request of a user. `now` is the time, in RFC 3339.
+    pub fn handle(
+        &mut self,
+        request: &Request<Bytes>,
+        user: &UserInfo,
+        now: &str,
+    ) -> KubernetesResponse {
+        self.answer(request, user, now)
+            .unwrap_or_else(|error| KubernetesResponse::Complete(error.to_response()))
     }
 
     fn answer(
@@ -112,24 +118,24 @@ impl KubernetesStore {
         request: &Request<Bytes>,
         user: &UserInfo,
         now: &str,
-    ) -> Result<Reply, ApiError> {
+    ) -> Result<KubernetesResponse, StatusError> {
         let target = path::parse(request.uri().path())?;
-        let Target::Object(path) = target else {
+        let RequestTarget::Object(path) = target else {
             if request.method() != Method::GET {
-                return Err(ApiError::method_not_allowed());
+                return Err(StatusError::method_not_allowed());
             }
-            return self.answer_discovery(&target).map(Reply::Complete);
+            return self.answer_discovery(&target).map(KubernetesResponse::Complete);
         };
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
         let verb = Verb::of(request.method(), path.name.is_some(), parameters.watch)
-            .ok_or_else(ApiError::method_not_allowed)?;
+            .ok_or_else(StatusError::method_not_allowed)?;
         self.check_access(user, &path, verb)?;
         let definition = self
             .definition(&path.group, &path.version, &path.plural)
             .ok_or_else(|| unknown(&path))?;
         check_path(&definition, &path)?;
         if path.subresource == Some(Subresource::Proxy) {
-            return self.pass_on(&definition, path).map(Reply::Proxied);
+            return self.proxy(&definition, path).map(KubernetesResponse::Proxied);
         }
         let word = |name: header::HeaderName| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -139,7 +145,7 @@ impl KubernetesStore {
             "" => "unknown".to_owned(),
             agent => agent.to_owned(),
         });
-        let call = Call {
+        let call = ResourceRequest {
             definition,
             path,
             parameters,
@@ -153,16 +159,18 @@ impl KubernetesStore {
         self.dispatch(verb, &call)
     }
 
-    fn answer_discovery(&self, target: &Target) -> Result<Response<Bytes>, ApiError> {
+    fn answer_discovery(&self, target: &RequestTarget) -> Result<Response<Bytes>, StatusError> {
         let body = match target {
-            Target::Version => self.version(),
-            Target::CoreVersions => Self::core_versions(),
-            Target::Groups => self.groups(),
-            Target::Group(group) => self.group(group)?,
-            Target::Resources { group, version } => self.resources(group, version)?,
-            Target::Descriptions => self.described_groups(),
-            Target::Description { group, version } => self.described_group(group, version)?,
-            Target::Health | Target::Object(_) => {
+            RequestTarget::Version => self.version(),
+            RequestTarget::CoreVersions => Self::core_versions(),
+            RequestTarget::Groups => self.groups(),
+            RequestTarget::Group(group) => self.group(group)?,
+            RequestTarget::Resources { group, version } => self.resources(group, version)?,
+            RequestTarget::Descriptions => self.described_groups(),
+            RequestTarget::Description { group, version } => {
+                self.described_group(group, version)?
+            }
+            RequestTarget::Health | RequestTarget::Object(_) => {
                 return Ok(respond_bytes(
                     StatusCode::OK,
                     "text/plain; charset=utf-8",
@@ -173,13 +181,13 @@ impl KubernetesStore {
         Ok(respond(StatusCode::OK, &body))
     }
 
-    /// A pod's name may be followed by its port; else its first one is meant.
-    fn pass_on(&self, definition: &Definition, path: ResourcePath) -> Result<Proxied, ApiError> {
+    /// The name of the pod may be followed by a port. The default is the pod's first port.
+    fn proxy(&self, definition: &Definition, path: ResourcePath) -> Result<Proxied, StatusError> {
         let name = path.name.unwrap_or_default();
         let (pod, port) = name.split_once(':').unwrap_or((&name, ""));
         let object = self
             .find(definition, path.namespace.as_deref(), pod)
-            .ok_or_else(|| ApiError::not_found(definition, pod))?;
+            .ok_or_else(|| StatusError::not_found(definition, pod))?;
         let first = object.pointer("/spec/containers/0/ports/0/containerPort");
         let first = first.and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
         let port = port.parse().ok().or(first).unwrap_or(80);
@@ -187,21 +195,27 @@ impl KubernetesStore {
         Ok(Proxied { namespace, pod: pod.to_owned(), port, path: path.rest })
     }
 
-    fn dispatch(&mut self, verb: Verb, call: &Call<'_>) -> Result<Reply, ApiError> {
+    fn dispatch(
+        &mut self,
+        verb: Verb,
+        call: &ResourceRequest<'_>,
+    ) -> Result<KubernetesResponse, StatusError> {
         if !call.definition.traits.stored {
             return match verb {
                 Verb::Create => {
                     let answer = self.review(&call.definition, call.user, &call.json()?);
-                    Ok(Reply::Complete(respond(StatusCode::CREATED, &answer)))
+                    Ok(KubernetesResponse::Complete(respond(StatusCode::CREATED, &answer)))
                 }
-                _ => Err(ApiError::method_not_allowed()),
+                _ => Err(StatusError::method_not_allowed()),
             };
         }
         let response = match verb {
-            Verb::Watch => return self.begin_watch(call).map(|it| Reply::Watch(Box::new(it))),
+            Verb::Watch => {
+                return self.begin_watch(call).map(|it| KubernetesResponse::Watch(Box::new(it)));
+            }
             Verb::Get => {
                 let object = Arc::clone(self.live(call)?);
-                call.show(StatusCode::OK, &Written { object, warnings: Vec::new() })
+                call.show(StatusCode::OK, &WriteOutcome { object, warnings: Vec::new() })
             }
             Verb::List => self.answer_list(call)?,
             Verb::Create => self.answer_create(call)?,
@@ -210,57 +224,63 @@ impl KubernetesStore {
             Verb::Delete => self.answer_delete(call)?,
             Verb::DeleteCollection => self.answer_delete_collection(call)?,
         };
-        Ok(Reply::Complete(response))
+        Ok(KubernetesResponse::Complete(response))
     }
 
-    /// The object the path names.
-    pub(super) fn live(&self, call: &Call<'_>) -> Result<&Arc<Value>, ApiError> {
+    /// The stored object that the path names.
+    pub(super) fn live(&self, call: &ResourceRequest<'_>) -> Result<&Arc<Value>, StatusError> {
         self.find(&call.definition, call.place(), call.name())
-            .ok_or_else(|| ApiError::not_found(&call.definition, call.name()))
+            .ok_or_else(|| StatusError::not_found(&call.definition, call.name()))
     }
 
-    fn answer_create(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    fn answer_create(
+        &mut self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         match (&call.path.name, call.path.subresource) {
             (None, None) => {}
             (Some(_), Some(Subresource::Eviction)) => return self.evict(call),
-            _ => return Err(ApiError::method_not_allowed()),
+            _ => return Err(StatusError::method_not_allowed()),
         }
         let object = call.json()?;
-        let written = self.create(&call.circumstances(false), call.place(), object)?;
+        let written = self.create(&call.write_context(false), call.place(), object)?;
         Ok(call.show(StatusCode::CREATED, &written))
     }
 
-    fn answer_update(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    fn answer_update(
+        &mut self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         let old = Arc::clone(self.live(call)?);
         let object = call.json()?;
         let version = text(&object, &["metadata", "resourceVersion"]).unwrap_or_default();
         if call.definition.is_custom() && version.is_empty() {
-            let cause = super::status::Cause::invalid(
+            let cause = super::status::StatusCause::invalid(
                 "metadata.resourceVersion",
                 &Value::from(0),
                 "must be specified for an update",
             );
-            return Err(ApiError::invalid(&call.definition, call.name(), &[cause]));
+            return Err(StatusError::invalid(&call.definition, call.name(), &[cause]));
         }
-        let written = self.update(&call.circumstances(false), &old, object)?;
+        let written = self.update(&call.write_context(false), &old, object)?;
         Ok(call.show(StatusCode::OK, &written))
     }
 }
 
-/// Groups of Kubernetes' own say that a resource is none of theirs; for others
-/// nobody speaks.
-fn unknown(path: &ResourcePath) -> ApiError {
+/// For an unknown resource, Kubernetes' own groups return a Status. Other groups return 404 with
+/// plain text.
+fn unknown(path: &ResourcePath) -> StatusError {
     match BUILT_IN.iter().any(|it| it.group == path.group) {
-        true => ApiError::unknown_path(),
-        false => ApiError::no_such_page(),
+        true => StatusError::unknown_path(),
+        false => StatusError::no_such_page(),
     }
 }
 
-/// Refuses paths that no object of the resource can have.
-fn check_path(definition: &Definition, path: &ResourcePath) -> Result<(), ApiError> {
+/// Returns an error for paths that no object of the resource can have.
+fn check_path(definition: &Definition, path: &ResourcePath) -> Result<(), StatusError> {
     let fits = match definition.scope {
-        Scope::Cluster => path.namespace.is_none(),
-        Scope::Namespaced => path.namespace.is_some() || path.name.is_none(),
+        ResourceScope::Cluster => path.namespace.is_none(),
+        ResourceScope::Namespaced => path.namespace.is_some() || path.name.is_none(),
     };
     let part = match path.subresource {
         None => true,
@@ -268,5 +288,5 @@ fn check_path(definition: &Definition, path: &ResourcePath) -> Result<(), ApiErr
         Some(Subresource::Approval) => definition.group == CERTIFICATES,
         Some(Subresource::Eviction | Subresource::Proxy) => definition.is(CORE, "pods"),
     };
-    if fits && part { Ok(()) } else { Err(ApiError::unknown_path()) }
+    if fits && part { Ok(()) } else { Err(StatusError::unknown_path()) }
 }

@@ -1,10 +1,10 @@
-//! What every cluster has from its first moment.
+//! The initial objects of every cluster.
 
 use serde_json::{Value, json};
 
 use super::store::KubernetesStore;
 
-const BIRTH: &str = "1970-01-01T00:00:00Z";
+const CREATION_TIME: &str = "1970-01-01T00:00:00Z";
 const CSR: &str = "certificates.k8s.io";
 const REQUESTS: &str = "certificatesigningrequests";
 
@@ -78,7 +78,7 @@ fn binding(role: &str, group: &str) -> Value {
     })
 }
 
-/// Fills an empty store.
+/// Adds the initial objects to an empty store.
 pub(super) fn fill(store: &mut KubernetesStore) {
     let mut objects: Vec<Value> = ["default", "kube-system", "kube-public", "kube-node-lease"]
         .iter()
@@ -104,7 +104,7 @@ pub(super) fn fill(store: &mut KubernetesStore) {
     objects.push(binding("system:discovery", "system:authenticated"));
     objects.push(binding("system:basic-user", "system:authenticated"));
     for object in objects {
-        // These are the server's own and of kinds it knows.
-        let _known = store.put(object, "kube-apiserver", BIRTH);
+        // These objects are of built-in kinds.
+        let _known = store.put(object, "kube-apiserver", CREATION_TIME);
     }
 }

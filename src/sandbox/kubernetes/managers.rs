@@ -1,4 +1,4 @@
-//! `metadata.managedFields`: who set which fields.
+//! `metadata.managedFields`: which manager owns which fields.
 
 use serde_json::{Value, json};
 
@@ -11,12 +11,12 @@ use super::value::{items, metadata, text};
 
 /// How a manager set its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(super) enum ManagerOperation {
     Apply,
     Update,
 }
 
-impl Operation {
+impl ManagerOperation {
     fn word(self) -> &'static str {
         match self {
             Self::Apply => "Apply",
@@ -29,7 +29,7 @@ impl Operation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manager {
     pub(super) name: String,
-    pub(super) operation: Operation,
+    pub(super) operation: ManagerOperation,
     pub(super) subresource: String,
     pub(super) api_version: String,
     pub(super) time: String,
@@ -40,8 +40,8 @@ impl Manager {
     fn read(entry: &Value) -> Option<Self> {
         let word = |field: &str| text(entry, &[field]).unwrap_or_default().to_owned();
         let operation = match text(entry, &["operation"])? {
-            "Apply" => Operation::Apply,
-            _ => Operation::Update,
+            "Apply" => ManagerOperation::Apply,
+            _ => ManagerOperation::Update,
         };
         Some(Self {
             name: word("manager"),
@@ -68,20 +68,20 @@ impl Manager {
         entry
     }
 
-    /// Whether both stand for the same writer doing the same thing.
+    /// Whether both entries have the same manager, operation and subresource.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.name == other.name
             && self.operation == other.operation
             && self.subresource == other.subresource
     }
 
-    /// How a conflict names it.
-    pub(super) fn shown(&self) -> String {
+    /// The manager in the format of conflicts.
+    pub(super) fn rendered(&self) -> String {
         let mut words = format!("{:?}", self.name);
         if !self.subresource.is_empty() {
             words.push_str(&format!(" with subresource {:?}", self.subresource));
         }
-        if self.operation == Operation::Update {
+        if self.operation == ManagerOperation::Update {
             words.push_str(&format!(" using {}", self.api_version));
             if !self.time.is_empty() {
                 words.push_str(&format!(" at {}", self.time));
@@ -91,7 +91,7 @@ impl Manager {
     }
 }
 
-/// Who writes, when, and through which door.
+/// The manager, time and endpoint of a write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Writer<'a> {
     pub(super) manager: &'a str,
@@ -100,7 +100,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    pub(super) fn entry(&self, definition: &Definition, operation: Operation) -> Manager {
+    pub(super) fn entry(&self, definition: &Definition, operation: ManagerOperation) -> Manager {
         Manager {
             name: self.manager.to_owned(),
             operation,
@@ -126,8 +126,8 @@ pub(super) fn write(object: &mut Value, managers: &[Manager]) {
     }
 }
 
-/// Notes that the writer made `new` out of `old`: it owns what it changed, and
-/// nobody owns any more what it took away.
+/// Records a change from `old` to `new`: the writer owns the fields that it changed, and no manager
+/// owns the fields that it removed.
 pub(super) fn track_update(
     definition: &Definition,
     old: Option<&Value>,
@@ -137,7 +137,7 @@ pub(super) fn track_update(
     let nothing = Value::Object(serde_json::Map::new());
     let comparison = compare(old.unwrap_or(&nothing), new, Structure::of(definition));
     let mut managers = old.map(read).unwrap_or_default();
-    let own = writer.entry(definition, Operation::Update);
+    let own = writer.entry(definition, ManagerOperation::Update);
     for manager in &mut managers {
         manager.fields = manager.fields.difference(&comparison.removed);
         if !manager.is(&own) {

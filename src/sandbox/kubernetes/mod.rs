@@ -1,14 +1,12 @@
-//! A Kubernetes API server in memory, for real clients.
+//! An in-memory Kubernetes API server for real clients.
 //!
-//! [`KubernetesStore`] is data and a function from request to answer: no clock, no
-//! sockets. Whoever serves it brings the time and the user, and streams the lines of
-//! a watch for as long as the client stays.
+//! [`KubernetesStore`] is data and a function from request to response, without clock and sockets.
+//! Its caller provides the time and the user, and streams the lines of a watch for as long as the
+//! client stays connected.
 //!
-//! It does what the real server does where clients can tell: versions and conflicts,
-//! server-side apply with field ownership, finalizers and garbage collection,
-//! structural schemas, watches, discovery, tables. What controllers would do is left
-//! to the world around it, which reaches in through [`KubernetesStore::put`] and its
-//! neighbours.
+//! It implements the behaviour that clients observe: versions and conflicts, server-side apply with
+//! field ownership, finalizers and garbage collection, structural schemas, watches, discovery,
+//! tables. The sandbox's controllers act through [`KubernetesStore::put`] and its siblings.
 
 mod access;
 mod admission;
@@ -17,15 +15,16 @@ mod collect;
 mod collection;
 mod compare;
 mod definition;
+mod deltas;
 mod discovery;
 mod eviction;
 mod fields;
 mod handle;
 mod initial;
 mod managers;
-mod news;
+mod objects;
 mod openapi;
-mod owned;
+mod owner_index;
 mod patch;
 mod patching;
 mod path;
@@ -44,16 +43,15 @@ mod validate;
 mod value;
 mod view;
 mod watch;
-mod world;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Proxied, Reply};
-pub(in crate::sandbox) use news::ObjectNews;
+pub(in crate::sandbox) use deltas::ObjectDelta;
+pub use handle::{KubernetesResponse, Proxied};
+pub use objects::{CustomResource, ObjectName};
 pub use rbac::{Attributes, UserInfo};
-pub use status::{ApiError, Cause, Reason};
+pub use status::{StatusCause, StatusError, StatusReason};
 pub use store::KubernetesStore;
 pub use watch::{ChangeKind, ObjectChange, WatchRequest};
-pub use world::{CustomResource, ObjectName};

@@ -1,23 +1,23 @@
-//! The description of the API that clients read before they write.
+//! The OpenAPI description that clients read before they write.
 //!
-//! It tells which resources there are, that a server checks their fields itself,
-//! and the schemas of CRDs. Built-in kinds are described as objects that may hold
-//! anything: clients bring their own types for those.
+//! It lists the resources, says that the server validates fields, and contains the schemas of CRDs.
+//! Built-in kinds are described as objects with arbitrary content, because clients have their own
+//! types for those.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::definition::{CORE, Definition, Scope};
-use super::status::ApiError;
+use super::definition::{CORE, Definition, ResourceScope};
+use super::status::StatusError;
 use super::store::KubernetesStore;
 
-/// What a patch may be written as. Strategic merge patches are taken too, but a
-/// client that reads of them here looks for merge keys in the schema.
+/// The media types of patches. Strategic merge patches are accepted too, but a client that finds
+/// them here looks for merge keys in the schema.
 const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 impl KubernetesStore {
-    /// Where the description of each group and version is.
+    /// The URLs of the descriptions of each group and version.
     pub(super) fn described_groups(&self) -> Value {
         let mut definitions = self.definitions();
         definitions.sort_by(|a, b| (&a.group, &a.version).cmp(&(&b.group, &b.version)));
@@ -28,7 +28,7 @@ impl KubernetesStore {
                 let (group, version) = (&definition.group, &definition.version);
                 let described = self.described_group(group, version).unwrap_or_default();
                 let root = root(group, version);
-                // As long as the digest is the same, a client keeps what it has.
+                // A client keeps its copy while the digest is unchanged.
                 let url = format!("/openapi/v3/{root}?hash={}", digest(&described));
                 (root, json!({"serverRelativeURL": url}))
             })
@@ -36,8 +36,8 @@ impl KubernetesStore {
         json!({"paths": paths})
     }
 
-    /// The description of one group at one version.
-    pub(super) fn described_group(&self, group: &str, version: &str) -> Result<Value, ApiError> {
+    /// The description of a group in one version.
+    pub(super) fn described_group(&self, group: &str, version: &str) -> Result<Value, StatusError> {
         let mut paths = Map::new();
         let mut schemas = Map::new();
         let definitions = self.definitions().into_iter();
@@ -46,7 +46,7 @@ impl KubernetesStore {
             schemas.insert(schema_name(&definition), schema(&definition));
         }
         if paths.is_empty() {
-            return Err(ApiError::unknown_path());
+            return Err(StatusError::unknown_path());
         }
         Ok(json!({
             "openapi": "3.0.0",
@@ -82,8 +82,8 @@ fn kind_of(definition: &Definition) -> Value {
 fn add_paths(definition: &Definition, paths: &mut Map<String, Value>) {
     let root = root(&definition.group, &definition.version);
     let place = match definition.scope {
-        Scope::Cluster => "",
-        Scope::Namespaced => "namespaces/{namespace}/",
+        ResourceScope::Cluster => "",
+        ResourceScope::Namespaced => "namespaces/{namespace}/",
     };
     let all = format!("/{root}/{place}{}", definition.plural);
     if !definition.traits.stored {

@@ -1,8 +1,8 @@
-//! The three patches that know no managers: merge, strategic merge and JSON patch.
+//! The three patch formats without field ownership: merge, strategic merge and JSON patch.
 
 use serde_json::{Map, Value};
 
-use super::status::{ApiError, Reason};
+use super::status::{StatusError, StatusReason};
 use super::structure::{ListKind, Structure, element};
 
 /// The media type of a patch.
@@ -15,14 +15,14 @@ pub(super) enum PatchKind {
 }
 
 impl PatchKind {
-    pub(super) fn parse(media: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(media: &str) -> Result<Self, StatusError> {
         match media.split(';').next().unwrap_or_default().trim() {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic),
             "application/json-patch+json" => Ok(Self::Json),
             "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::Apply),
-            other => Err(ApiError::new(
-                Reason::UnsupportedMediaType,
+            other => Err(StatusError::new(
+                StatusReason::UnsupportedMediaType,
                 format!("the body of the request was in an unknown format: {other}"),
             )),
         }
@@ -45,7 +45,7 @@ pub(super) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Strategic merge: like a merge patch, but lists with keys are merged item by item.
+/// Strategic merge: like a merge patch, but lists with merge keys are merged item by item.
 pub(super) fn strategic<'a>(
     target: &'a Value,
     patch: &'a Value,
@@ -64,7 +64,7 @@ pub(super) fn strategic<'a>(
         if let Some(list) = field.strip_prefix("$deleteFromPrimitiveList/") {
             drop_scalars(result.get_mut(list), change);
         } else if field.starts_with('$') {
-            // Directives about order and keys have no value of their own.
+            // Directives about order and keys carry no value.
         } else if change.is_null() || directive(change) == Some("delete") {
             result.remove(field);
         } else {
@@ -84,9 +84,9 @@ fn directive(value: &Value) -> Option<&str> {
     value.get("$patch").and_then(Value::as_str)
 }
 
-fn drop_scalars(list: Option<&mut Value>, gone: &Value) {
-    if let (Some(Value::Array(list)), Value::Array(gone)) = (list, gone) {
-        list.retain(|item| !gone.contains(item));
+fn drop_scalars(list: Option<&mut Value>, removed: &Value) {
+    if let (Some(Value::Array(list)), Value::Array(removed)) = (list, removed) {
+        list.retain(|item| !removed.contains(item));
     }
 }
 
@@ -125,19 +125,19 @@ fn list_position(list: &[Value], name: &str, kind: &ListKind) -> Option<usize> {
 }
 
 /// JSON patch, RFC 6902.
-pub(super) fn json(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
+pub(super) fn json(target: &mut Value, patch: &Value) -> Result<(), StatusError> {
     let operations = patch
         .as_array()
-        .ok_or_else(|| ApiError::bad_request("a JSON patch is a list of operations"))?;
+        .ok_or_else(|| StatusError::bad_request("a JSON patch is a list of operations"))?;
     operations.iter().try_for_each(|operation| step(target, operation))
 }
 
-fn step(target: &mut Value, operation: &Value) -> Result<(), ApiError> {
+fn step(target: &mut Value, operation: &Value) -> Result<(), StatusError> {
     let word = |field: &str| {
         operation
             .get(field)
             .and_then(Value::as_str)
-            .ok_or_else(|| ApiError::bad_request(format!("a patch operation lacks {field:?}")))
+            .ok_or_else(|| StatusError::bad_request(format!("a patch operation lacks {field:?}")))
     };
     let given = || operation.get("value").cloned().unwrap_or(Value::Null);
     let path = word("path")?;
@@ -161,33 +161,33 @@ fn step(target: &mut Value, operation: &Value) -> Result<(), ApiError> {
         }
         "test" if target.pointer(path) == Some(&given()) => Ok(()),
         "test" => Err(unprocessable(format!("testing value {path} failed"))),
-        other => Err(ApiError::bad_request(format!("unknown patch operation {other:?}"))),
+        other => Err(StatusError::bad_request(format!("unknown patch operation {other:?}"))),
     }
 }
 
-fn unprocessable(detail: String) -> ApiError {
-    ApiError::new(
-        Reason::Invalid,
+fn unprocessable(detail: String) -> StatusError {
+    StatusError::new(
+        StatusReason::Invalid,
         format!("the server rejected our request due to an error in our request: {detail}"),
     )
 }
 
-fn missing(operation: &str, path: &str) -> ApiError {
+fn missing(operation: &str, path: &str) -> StatusError {
     unprocessable(format!("{operation} operation does not apply: doc is missing path: {path}"))
 }
 
-/// The container and the unescaped last piece of a pointer.
+/// The container and the unescaped last segment of a pointer.
 fn split<'a>(
     target: &'a mut Value,
     path: &str,
     operation: &str,
-) -> Result<(&'a mut Value, String), ApiError> {
+) -> Result<(&'a mut Value, String), StatusError> {
     let (above, last) = path.rsplit_once('/').ok_or_else(|| missing(operation, path))?;
     let container = target.pointer_mut(above).ok_or_else(|| missing(operation, path))?;
     Ok((container, last.replace("~1", "/").replace("~0", "~")))
 }
 
-fn add(target: &mut Value, path: &str, value: Value) -> Result<(), ApiError> {
+fn add(target: &mut Value, path: &str, value: Value) -> Result<(), StatusError> {
     if path.is_empty() {
         *target = value;
         return Ok(());
@@ -207,7 +207,7 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), ApiError> {
     }
 }
 
-fn remove(target: &mut Value, path: &str) -> Result<Value, ApiError> {
+fn remove(target: &mut Value, path: &str) -> Result<Value, StatusError> {
     let removed = match split(target, path, "remove")? {
         (Value::Object(map), field) => map.remove(&field),
         (Value::Array(list), place) => {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_patch_walks_and_tests() {
+    fn a_json_patch_tests_and_changes_values() {
         let mut object = json!({"a": {"b/c": [1, 2]}});
         let patch = json!([
             {"op": "test", "path": "/a/b~1c/0", "value": 1},
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_patch_removes_by_null() {
+    fn a_null_in_a_merge_patch_removes_a_field() {
         let mut object = json!({"a": {"b": 1, "c": 2}});
         merge(&mut object, &json!({"a": {"b": null, "d": {"e": null}}}));
         assert_eq!(object, json!({"a": {"c": 2, "d": {}}}));

@@ -1,4 +1,4 @@
-//! PATCH requests, of all four kinds.
+//! PATCH requests of all four formats.
 
 use std::sync::Arc;
 
@@ -7,17 +7,20 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::apply::apply;
-use super::handle::Call;
+use super::handle::ResourceRequest;
 use super::patch::{self, PatchKind};
 use super::schema;
-use super::status::{ApiError, Cause, Reason};
+use super::status::{StatusCause, StatusError, StatusReason};
 use super::store::KubernetesStore;
 use super::structure::Structure;
 use super::value::{metadata, name, text};
 use super::write::{address, check_configuration, check_identity};
 
 impl KubernetesStore {
-    pub(super) fn answer_patch(&mut self, call: &Call<'_>) -> Result<Response<Bytes>, ApiError> {
+    pub(super) fn answer_patch(
+        &mut self,
+        call: &ResourceRequest<'_>,
+    ) -> Result<Response<Bytes>, StatusError> {
         let kind = PatchKind::parse(call.media)?;
         let body = call.json()?;
         if kind == PatchKind::Apply {
@@ -26,8 +29,8 @@ impl KubernetesStore {
         let old = Arc::clone(self.live(call)?);
         let object = match kind {
             PatchKind::Strategic if call.definition.is_custom() => {
-                return Err(ApiError::new(
-                    Reason::UnsupportedMediaType,
+                return Err(StatusError::new(
+                    StatusReason::UnsupportedMediaType,
                     "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
                 ));
             }
@@ -43,20 +46,20 @@ impl KubernetesStore {
                 object
             }
         };
-        let shown = object.to_string();
-        let written = self.update(&call.circumstances(false), &old, object);
-        let written = written.map_err(|error| of_patch(error, &shown))?;
+        let rendered = object.to_string();
+        let written = self.update(&call.write_context(false), &old, object);
+        let written = written.map_err(|error| patch_error(error, &rendered))?;
         Ok(call.show(StatusCode::OK, &written))
     }
 
     fn answer_apply(
         &mut self,
-        call: &Call<'_>,
+        call: &ResourceRequest<'_>,
         mut config: Value,
-    ) -> Result<Response<Bytes>, ApiError> {
+    ) -> Result<Response<Bytes>, StatusError> {
         if call.parameters.field_manager.is_none() {
-            return Err(ApiError::new(
-                Reason::Invalid,
+            return Err(StatusError::new(
+                StatusReason::Invalid,
                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
             ));
         }
@@ -66,7 +69,7 @@ impl KubernetesStore {
             metadata(&mut config).insert("name".to_owned(), Value::from(call.name()));
         }
         check_fields(call, &config)?;
-        let how = call.circumstances(true);
+        let how = call.write_context(true);
         let force = call.parameters.force;
         let live = self.find(&call.definition, call.place(), call.name()).map(Arc::clone);
         match live {
@@ -77,7 +80,7 @@ impl KubernetesStore {
                 Ok(call.show(StatusCode::OK, &written))
             }
             None if call.path.subresource.is_some() => {
-                Err(ApiError::not_found(&call.definition, call.name()))
+                Err(StatusError::not_found(&call.definition, call.name()))
             }
             None => {
                 check_new(call, &config)?;
@@ -89,25 +92,25 @@ impl KubernetesStore {
     }
 }
 
-/// What is no good once it is patched is the patch's fault.
-fn of_patch(error: ApiError, patched: &str) -> ApiError {
+/// Blames the patch for an object that is invalid after the patch.
+fn patch_error(error: StatusError, patched: &str) -> StatusError {
     let Some((_, detail)) = error.message.split_once(": strict decoding error: ") else {
         return error;
     };
     let detail = format!("strict decoding error: {detail}");
-    let cause = Cause::invalid("patch", &Value::from(patched), &detail);
+    let cause = StatusCause::invalid("patch", &Value::from(patched), &detail);
     let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
-    ApiError::new(Reason::Invalid, message).with_causes(&[cause])
+    StatusError::new(StatusReason::Invalid, message).with_causes(&[cause])
 }
 
-fn check_new(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {
+fn check_new(call: &ResourceRequest<'_>, config: &Value) -> Result<(), StatusError> {
     let set = |field: &str| text(config, &["metadata", field]).is_some_and(|it| !it.is_empty());
     if set("uid") || set("resourceVersion") {
         let detail = "the object does not exist: a uid or resourceVersion was given to apply to";
-        return Err(ApiError::conflict(&call.definition, call.name(), detail));
+        return Err(StatusError::conflict(&call.definition, call.name(), detail));
     }
     if name(config) != call.name() {
-        return Err(ApiError::bad_request(format!(
+        return Err(StatusError::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
             name(config),
             call.name()
@@ -116,13 +119,13 @@ fn check_new(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Nobody can own a field that the schema does not have.
-fn check_fields(call: &Call<'_>, config: &Value) -> Result<(), ApiError> {
+/// Returns an error for fields that are not in the schema: no manager can own them.
+fn check_fields(call: &ResourceRequest<'_>, config: &Value) -> Result<(), StatusError> {
     let Some(schema) = call.definition.schema() else { return Ok(()) };
     match schema::prune(schema, &mut config.clone()).first() {
         None => Ok(()),
-        Some(field) => Err(ApiError::new(
-            Reason::InternalError,
+        Some(field) => Err(StatusError::new(
+            StatusReason::InternalError,
             format!(
                 "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
                 call.place().unwrap_or_default(),

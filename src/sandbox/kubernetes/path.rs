@@ -1,14 +1,14 @@
-//! From a request line to a typed target.
+//! Parses the path and query of a request.
 
 use http::Method;
 use url::form_urlencoded;
 
 use super::selector::{FieldSelector, LabelSelector};
-use super::status::ApiError;
+use super::status::StatusError;
 
-/// What a path points at.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum RequestTarget {
     Version,
     Health,
     CoreVersions,
@@ -18,7 +18,7 @@ pub(super) enum Target {
         group: String,
         version: String,
     },
-    /// The index of the API's description, or the part of one group.
+    /// The index of the OpenAPI description, or the part for one group.
     Descriptions,
     Description {
         group: String,
@@ -57,7 +57,7 @@ impl Subresource {
     }
 }
 
-/// A resource, and perhaps one object of it.
+/// A resource, or one object of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ResourcePath {
     pub(super) group: String,
@@ -66,11 +66,11 @@ pub(super) struct ResourcePath {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) subresource: Option<Subresource>,
-    /// What a proxy is asked for.
+    /// The path of a proxied request.
     pub(super) rest: String,
 }
 
-/// What is to be done.
+/// The verb of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
@@ -84,7 +84,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// As roles write it.
+    /// The verb as written in roles.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -98,7 +98,7 @@ impl Verb {
         }
     }
 
-    /// The verb of a method on one object or on a collection.
+    /// The verb for an HTTP method on one object or on a collection.
     pub(super) fn of(method: &Method, named: bool, watch: bool) -> Option<Self> {
         match (method.as_str(), named) {
             ("GET", _) if watch => Some(Self::Watch),
@@ -114,9 +114,9 @@ impl Verb {
     }
 }
 
-/// Undoes percent-encoding; names such as `system:node` come encoded.
+/// Decodes percent-encoding: clients encode names such as `system:node`.
 fn decode(segment: &str) -> String {
-    // A plus sign is itself in a path and a space only in a query.
+    // A plus sign stands for itself in a path, and for a space only in a query.
     let query = format!("segment={}", segment.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(query.as_bytes())
         .next()
@@ -124,43 +124,45 @@ fn decode(segment: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Reads a path.
-pub(super) fn parse(path: &str) -> Result<Target, ApiError> {
+/// Parses a path.
+pub(super) fn parse(path: &str) -> Result<RequestTarget, StatusError> {
     let segments: Vec<String> =
         path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["version"] => Ok(Target::Version),
-        ["healthz" | "readyz" | "livez", ..] => Ok(Target::Health),
-        ["openapi", "v3"] => Ok(Target::Descriptions),
+        ["version"] => Ok(RequestTarget::Version),
+        ["healthz" | "readyz" | "livez", ..] => Ok(RequestTarget::Health),
+        ["openapi", "v3"] => Ok(RequestTarget::Descriptions),
         ["openapi", "v3", "api", version] => Ok(description("", version)),
         ["openapi", "v3", "apis", group, version] => Ok(description(group, version)),
-        ["api"] => Ok(Target::CoreVersions),
-        ["apis"] => Ok(Target::Groups),
-        ["apis", group] => Ok(Target::Group((*group).to_owned())),
+        ["api"] => Ok(RequestTarget::CoreVersions),
+        ["apis"] => Ok(RequestTarget::Groups),
+        ["apis", group] => Ok(RequestTarget::Group((*group).to_owned())),
         ["api", version] => Ok(resources("", version)),
         ["apis", group, version] => Ok(resources(group, version)),
-        ["api", version, rest @ ..] => resource("", version, rest).map(Target::Object),
-        ["apis", group, version, rest @ ..] => resource(group, version, rest).map(Target::Object),
-        _ => Err(ApiError::no_such_page()),
+        ["api", version, rest @ ..] => resource("", version, rest).map(RequestTarget::Object),
+        ["apis", group, version, rest @ ..] => {
+            resource(group, version, rest).map(RequestTarget::Object)
+        }
+        _ => Err(StatusError::no_such_page()),
     }
 }
 
-fn resources(group: &str, version: &str) -> Target {
-    Target::Resources { group: group.to_owned(), version: version.to_owned() }
+fn resources(group: &str, version: &str) -> RequestTarget {
+    RequestTarget::Resources { group: group.to_owned(), version: version.to_owned() }
 }
 
-fn description(group: &str, version: &str) -> Target {
-    Target::Description { group: group.to_owned(), version: version.to_owned() }
+fn description(group: &str, version: &str) -> RequestTarget {
+    RequestTarget::Description { group: group.to_owned(), version: version.to_owned() }
 }
 
-fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, ApiError> {
+fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, StatusError> {
     let mut path = ResourcePath {
         group: group.to_owned(),
         version: version.to_owned(),
         ..ResourcePath::default()
     };
-    // `namespaces/x/status` is about the namespace itself, `namespaces/x/pods` is not.
+    // `namespaces/x/status` addresses the namespace itself, `namespaces/x/pods` does not.
     let rest = match rest {
         ["namespaces", namespace, plural, more @ ..] if Subresource::parse(plural).is_none() => {
             path.namespace = Some((*namespace).to_owned());
@@ -171,14 +173,14 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, A
             path.plural = (*plural).to_owned();
             more
         }
-        [] => return Err(ApiError::unknown_path()),
+        [] => return Err(StatusError::unknown_path()),
     };
     match rest {
         [] => {}
         [name] => path.name = Some((*name).to_owned()),
         [name, part] => {
             path.name = Some((*name).to_owned());
-            let part = Subresource::parse(part).ok_or_else(ApiError::unknown_path)?;
+            let part = Subresource::parse(part).ok_or_else(StatusError::unknown_path)?;
             path.subresource = Some(part);
         }
         [name, "proxy", rest @ ..] => {
@@ -186,12 +188,12 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Result<ResourcePath, A
             path.subresource = Some(Subresource::Proxy);
             path.rest = format!("/{}", rest.join("/"));
         }
-        _ => return Err(ApiError::unknown_path()),
+        _ => return Err(StatusError::unknown_path()),
     }
     Ok(path)
 }
 
-/// What to do about fields a schema does not know.
+/// How fields that are not in the schema are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum FieldValidation {
     Ignore,
@@ -200,7 +202,7 @@ pub(super) enum FieldValidation {
     Strict,
 }
 
-/// What becomes of the objects that an object owns.
+/// How dependents of a deleted object are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Propagation {
     #[default]
@@ -210,12 +212,12 @@ pub(super) enum Propagation {
 }
 
 impl Propagation {
-    pub(super) fn parse(word: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(word: &str) -> Result<Self, StatusError> {
         match word {
             "Background" => Ok(Self::Background),
             "Foreground" => Ok(Self::Foreground),
             "Orphan" => Ok(Self::Orphan),
-            other => Err(ApiError::bad_request(format!("invalid propagationPolicy: {other:?}"))),
+            other => Err(StatusError::bad_request(format!("invalid propagationPolicy: {other:?}"))),
         }
     }
 }
@@ -240,8 +242,8 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Reads a query; what no endpoint knows is ignored, as servers do.
-    pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
+    /// Parses a query. Unknown parameters are ignored, as real servers do.
+    pub(super) fn parse(query: &str) -> Result<Self, StatusError> {
         let mut parameters = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             parameters.set(&key, &value)?;
@@ -249,9 +251,9 @@ impl Parameters {
         Ok(parameters)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StatusError> {
         match key {
-            "watch" => self.watch = truth(value),
+            "watch" => self.watch = boolean(value),
             "labelSelector" => self.labels = LabelSelector::parse(value)?,
             "fieldSelector" => self.fields = FieldSelector::parse(value)?,
             "limit" => self.limit = number(key, value)?.filter(|&limit| limit > 0),
@@ -260,13 +262,13 @@ impl Parameters {
             "timeoutSeconds" => {
                 self.timeout_seconds = number(key, value)?.map(|seconds| seconds as u64);
             }
-            "allowWatchBookmarks" => self.bookmarks = truth(value),
-            "sendInitialEvents" => self.send_initial_events = truth(value),
+            "allowWatchBookmarks" => self.bookmarks = boolean(value),
+            "sendInitialEvents" => self.send_initial_events = boolean(value),
             "fieldManager" => self.field_manager = filled(value),
-            "force" => self.force = truth(value),
+            "force" => self.force = boolean(value),
             "dryRun" if value == "All" => self.dry_run = true,
             "dryRun" if !value.is_empty() => {
-                return Err(ApiError::bad_request(format!("invalid dryRun value {value:?}")));
+                return Err(StatusError::bad_request(format!("invalid dryRun value {value:?}")));
             }
             "fieldValidation" => self.field_validation = validation(value)?,
             "propagationPolicy" => self.propagation = Some(Propagation::parse(value)?),
@@ -276,7 +278,7 @@ impl Parameters {
     }
 }
 
-fn truth(value: &str) -> bool {
+fn boolean(value: &str) -> bool {
     matches!(value, "" | "true" | "1" | "True" | "TRUE" | "t")
 }
 
@@ -284,20 +286,20 @@ fn filled(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-fn number(key: &str, value: &str) -> Result<Option<usize>, ApiError> {
+fn number(key: &str, value: &str) -> Result<Option<usize>, StatusError> {
     if value.is_empty() {
         return Ok(None);
     }
-    let wrong = |_| ApiError::bad_request(format!("{key}: {value:?} is not a number"));
+    let wrong = |_| StatusError::bad_request(format!("{key}: {value:?} is not a number"));
     value.parse().map(Some).map_err(wrong)
 }
 
-fn validation(value: &str) -> Result<FieldValidation, ApiError> {
+fn validation(value: &str) -> Result<FieldValidation, StatusError> {
     match value {
         "Ignore" => Ok(FieldValidation::Ignore),
         "" | "Warn" => Ok(FieldValidation::Warn),
         "Strict" => Ok(FieldValidation::Strict),
-        other => Err(ApiError::bad_request(format!("invalid fieldValidation: {other:?}"))),
+        other => Err(StatusError::bad_request(format!("invalid fieldValidation: {other:?}"))),
     }
 }
 
@@ -307,13 +309,13 @@ mod tests {
 
     fn object(path: &str) -> ResourcePath {
         match parse(path).unwrap() {
-            Target::Object(path) => path,
+            RequestTarget::Object(path) => path,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_namespace_is_an_object_and_a_place() {
+    fn a_namespace_is_an_object_and_contains_objects() {
         assert_eq!(object("/api/v1/namespaces/shop").name.as_deref(), Some("shop"));
         let status = object("/api/v1/namespaces/shop/status");
         assert_eq!(status.plural, "namespaces");

@@ -1,5 +1,5 @@
-//! What a server makes of an object before it stores it: known fields only, and
-//! the defaults that controllers and clients lean on.
+//! Prepares an object for the store: drops unknown fields and sets the defaults that controllers
+//! and clients rely on.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -7,22 +7,22 @@ use serde_json::{Map, Value, json};
 use super::definition::{APPS, CORE, Definition, EXTENSIONS, Origin, RBAC};
 use super::path::FieldValidation;
 use super::schema;
-use super::status::ApiError;
+use super::status::StatusError;
 use super::value::{at, default_to, fields, items, metadata, name, nested, text};
 
-/// Makes an object ready, or says why it cannot be read. Answers with warnings.
+/// Prepares an object and returns warnings. The error says why the object cannot be decoded.
 pub(super) fn prepare(
     definition: &Definition,
     object: &mut Value,
     validation: FieldValidation,
     now: &str,
-) -> Result<Vec<String>, ApiError> {
+) -> Result<Vec<String>, StatusError> {
     match &definition.origin {
         Origin::BuiltIn(source) => {
             let read = (source.normalise)(std::mem::take(object));
             *object = read.map_err(|error| {
                 let (kind, version) = (&definition.kind, &definition.version);
-                ApiError::bad_request(format!(
+                StatusError::bad_request(format!(
                     "{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"
                 ))
             })?;
@@ -37,7 +37,7 @@ fn prepare_custom(
     definition: &Definition,
     object: &mut Value,
     validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
+) -> Result<Vec<String>, StatusError> {
     let Some(schema) = definition.schema() else { return Ok(Vec::new()) };
     let unknown: Vec<String> = schema::prune(schema, object)
         .iter()
@@ -45,7 +45,7 @@ fn prepare_custom(
         .collect();
     schema::default(schema, object);
     match validation {
-        FieldValidation::Strict if !unknown.is_empty() => Err(ApiError::bad_request(format!(
+        FieldValidation::Strict if !unknown.is_empty() => Err(StatusError::bad_request(format!(
             "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
             definition.kind,
             definition.version,
@@ -67,7 +67,7 @@ fn default_built_in(definition: &Definition, object: &mut Value, now: &str) {
             default_to(nested(object, "spec"), "restartPolicy", "Always");
         }
         (CORE, "nodes") => {
-            // The list begins with the single field, which otherwise follows it.
+            // The list starts with the value of the single field.
             let spec = nested(object, "spec");
             let first = spec.get("podCIDRs").and_then(|list| list.get(0)).cloned();
             match (spec.get("podCIDR").filter(|it| **it != "").cloned(), first) {
@@ -95,7 +95,7 @@ fn default_namespace(object: &mut Value) {
     default_to(nested(object, "status"), "phase", "Active");
 }
 
-/// `stringData` is for writing only and ends up in `data`.
+/// `stringData` is write-only and is merged into `data`.
 fn default_secret(object: &mut Value) {
     let map = fields(object);
     default_to(map, "type", "Opaque");
@@ -124,15 +124,15 @@ fn default_service(object: &mut Value) {
 
 fn default_binding(object: &mut Value) {
     default_to(nested(object, "roleRef"), "apiGroup", RBAC);
-    let Some(Value::Array(subjects)) = fields(object).get_mut("subjects") else { return };
-    for subject in subjects.iter_mut() {
+    let Some(Value::Array(rbac_subjects)) = fields(object).get_mut("subjects") else { return };
+    for subject in rbac_subjects.iter_mut() {
         if text(subject, &["kind"]) != Some("ServiceAccount") {
             default_to(fields(subject), "apiGroup", RBAC);
         }
     }
 }
 
-/// A CRD is established the moment it is there: nothing else could want its names.
+/// A CRD is established as soon as it is stored: no other CRD can claim its names.
 fn establish(crd: &mut Value, now: &str) {
     let kind = text(crd, &["spec", "names", "kind"]).unwrap_or_default().to_owned();
     if let Some(Value::Object(names)) = nested(crd, "spec").get_mut("names") {

@@ -1,39 +1,38 @@
-//! Bodies in protobuf, for the few kinds that `kubectl` sends so without being asked:
-//! `create`, `drain`, `certificate approve` and `auth`. Answers are JSON all the same,
-//! which those clients accept.
+//! Decodes protobuf bodies of the few kinds that `kubectl` sends in this format: `create`, `drain`,
+//! `certificate approve` and `auth`. Responses are JSON, which those clients accept.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+enum WireType {
     Text,
     Bytes,
     Integer,
-    Truth,
+    Boolean,
     Time,
     Message(&'static [Field]),
-    /// A map from texts to this.
-    Map(&'static Shape),
-    /// A list of these.
-    Many(&'static Shape),
+    /// A map from strings to this type.
+    Map(&'static WireType),
+    /// A list of this type.
+    List(&'static WireType),
 }
 
-/// A field's number, its name in JSON and what it holds.
-type Field = (u64, &'static str, Shape);
+/// A field's number, its JSON name and its type.
+type Field = (u64, &'static str, WireType);
 
-use Shape::{Bytes, Integer, Many, Message, Text, Time, Truth};
+use WireType::{Boolean, Bytes, Integer, List, Message, Text, Time};
 
-const TEXTS: Shape = Shape::Map(&Text);
+const TEXTS: WireType = WireType::Map(&Text);
 const OWNER: &[Field] = &[
     (1, "kind", Text),
     (3, "name", Text),
     (4, "uid", Text),
     (5, "apiVersion", Text),
-    (6, "controller", Truth),
-    (7, "blockOwnerDeletion", Truth),
+    (6, "controller", Boolean),
+    (7, "blockOwnerDeletion", Boolean),
 ];
 const METADATA: Field = (
     1,
@@ -47,11 +46,11 @@ const METADATA: Field = (
         (7, "generation", Integer),
         (11, "labels", TEXTS),
         (12, "annotations", TEXTS),
-        (13, "ownerReferences", Many(&Message(OWNER))),
-        (14, "finalizers", Many(&Text)),
+        (13, "ownerReferences", List(&Message(OWNER))),
+        (14, "finalizers", List(&Text)),
     ]),
 );
-const RESOURCE: Shape = Message(&[
+const RESOURCE: WireType = Message(&[
     (1, "namespace", Text),
     (2, "verb", Text),
     (3, "group", Text),
@@ -60,13 +59,13 @@ const RESOURCE: Shape = Message(&[
     (6, "subresource", Text),
     (7, "name", Text),
 ]);
-const PATH: Shape = Message(&[(1, "path", Text), (2, "verb", Text)]);
+const PATH: WireType = Message(&[(1, "path", Text), (2, "verb", Text)]);
 const REVIEW: &[Field] = &[(1, "resourceAttributes", RESOURCE), (2, "nonResourceAttributes", PATH)];
 const SUBJECT_REVIEW: &[Field] = &[
     (1, "resourceAttributes", RESOURCE),
     (2, "nonResourceAttributes", PATH),
     (3, "user", Text),
-    (4, "groups", Many(&Text)),
+    (4, "groups", List(&Text)),
 ];
 const CONDITION: &[Field] = &[
     (1, "type", Text),
@@ -79,14 +78,14 @@ const CONDITION: &[Field] = &[
 const REQUEST: &[Field] = &[
     (1, "request", Bytes),
     (2, "username", Text),
-    (4, "groups", Many(&Text)),
-    (5, "usages", Many(&Text)),
+    (4, "groups", List(&Text)),
+    (5, "usages", List(&Text)),
     (7, "signerName", Text),
     (8, "expirationSeconds", Integer),
 ];
 const REQUEST_STATUS: &[Field] =
-    &[(1, "conditions", Many(&Message(CONDITION))), (2, "certificate", Bytes)];
-const DELETION: &[Field] = &[(4, "propagationPolicy", Text), (5, "dryRun", Many(&Text))];
+    &[(1, "conditions", List(&Message(CONDITION))), (2, "certificate", Bytes)];
+const DELETION: &[Field] = &[(4, "propagationPolicy", Text), (5, "dryRun", List(&Text))];
 
 fn message(kind: &str) -> Option<&'static [Field]> {
     Some(match kind {
@@ -94,7 +93,7 @@ fn message(kind: &str) -> Option<&'static [Field]> {
         "ConfigMap" => &[METADATA, (2, "data", TEXTS)],
         "Secret" => &[
             METADATA,
-            (2, "data", Shape::Map(&Bytes)),
+            (2, "data", WireType::Map(&Bytes)),
             (3, "type", Text),
             (4, "stringData", TEXTS),
         ],
@@ -109,7 +108,7 @@ fn message(kind: &str) -> Option<&'static [Field]> {
     })
 }
 
-/// Reads a body; none when it is damaged or of a kind not known here.
+/// Decodes a body. Returns `None` if it is damaged or of an unsupported kind.
 pub(super) fn read(body: &[u8]) -> Option<Value> {
     let envelope: &[Field] =
         &[(1, "type", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "raw", Bytes)];
@@ -122,7 +121,7 @@ pub(super) fn read(body: &[u8]) -> Option<Value> {
     Some(Value::Object(fields))
 }
 
-/// A number and what follows it.
+/// Decodes a number and returns the remaining bytes.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0_u64;
     for (place, byte) in bytes.iter().enumerate().take(10) {
@@ -134,7 +133,7 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// The payload of one field, and what follows it.
+/// The payload of one field and the remaining bytes.
 fn payload(wire: u64, bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     match wire {
         0 => varint(bytes).map(|(number, rest)| (number, &bytes[..0], rest)),
@@ -159,18 +158,18 @@ fn object(mut bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
             continue;
         };
         match shape {
-            Many(item) => {
+            List(item) => {
                 let list = map.entry(*name).or_insert_with(|| Value::Array(Vec::new()));
                 list.as_array_mut()?.push(value(number, inner, **item)?);
             }
-            Shape::Map(item) => {
+            WireType::Map(item) => {
                 let pair = object(inner, &[(1, "key", Text), (2, "value", **item)])?;
                 let key = pair.get("key").and_then(Value::as_str).unwrap_or_default();
                 let value = pair.get("value").cloned().unwrap_or_else(|| Value::from(""));
                 let below = map.entry(*name).or_insert_with(|| Value::Object(Map::new()));
                 below.as_object_mut()?.insert(key.to_owned(), value);
             }
-            // Empty texts stand for absent ones here.
+            // In protobuf an empty string stands for an absent one.
             Text if inner.is_empty() => {}
             shape => {
                 map.insert((*name).to_owned(), value(number, inner, *shape)?);
@@ -180,19 +179,19 @@ fn object(mut bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
     Some(map)
 }
 
-fn value(number: u64, inner: &[u8], shape: Shape) -> Option<Value> {
+fn value(number: u64, inner: &[u8], shape: WireType) -> Option<Value> {
     Some(match shape {
         Text => Value::from(std::str::from_utf8(inner).ok()?),
         Bytes => Value::from(STANDARD.encode(inner)),
         Integer => Value::from(number),
-        Truth => Value::from(number != 0),
+        Boolean => Value::from(number != 0),
         Time => {
             let time = object(inner, &[(1, "seconds", Integer)])?;
             let seconds = time.get("seconds").and_then(Value::as_i64).unwrap_or_default();
             Value::from(Timestamp::from_second(seconds).ok()?.to_string())
         }
         Message(fields) => Value::Object(object(inner, fields)?),
-        Many(_) | Shape::Map(_) => return None,
+        List(_) | WireType::Map(_) => return None,
     })
 }
 
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enveloped_object_is_read() {
+    fn an_object_in_a_protobuf_envelope_is_decoded() {
         let label = field(11, &[field(1, b"a"), field(2, b"b")].concat());
         let raw = field(1, &[field(1, b"shop"), label].concat());
         let kind = field(1, &[field(1, b"v1"), field(2, b"Namespace")].concat());
@@ -218,7 +217,7 @@ mod tests {
             "metadata": {"name": "shop", "labels": {"a": "b"}}});
         assert_eq!(read(&body), Some(wanted));
         for length in 0..body.len() - 2 {
-            // Whatever is cut off, nothing breaks.
+            // Truncation at any length must not panic.
             let _cut = read(&body[..length]);
         }
         assert_eq!(read(b"{}"), None);

@@ -1,4 +1,4 @@
-//! Whether a user may: the stored roles and bindings, evaluated.
+//! RBAC authorisation with the stored roles and bindings.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::definition::qualified;
 use super::store::KubernetesStore;
 use super::value::{items, text, texts};
 
-/// Who asks.
+/// The user of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserInfo {
     /// The user's name.
@@ -15,29 +15,29 @@ pub struct UserInfo {
     pub groups: Vec<String>,
 }
 
-/// What is asked for.
+/// The attributes of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// `get`, `list`, `create` and their like.
+    /// `get`, `list`, `create` and so on.
     pub verb: String,
-    /// The resource's group; empty for core.
+    /// The API group of the resource; empty for the core group.
     pub group: String,
-    /// The plural of the resource.
+    /// The plural name of the resource.
     pub resource: String,
-    /// The part of the object, empty for all of it.
+    /// The subresource; empty for the object itself.
     pub subresource: String,
-    /// The namespace, empty for the whole cluster.
+    /// The namespace; empty for all namespaces.
     pub namespace: String,
-    /// The object's name, empty for any.
+    /// The name of the object; empty for all objects.
     pub name: String,
-    /// A path that is not a resource; empty when it is one.
+    /// The path of a non-resource request; empty for a resource.
     pub path: String,
 }
 
 const ROLES: &str = "rbac.authorization.k8s.io";
 
 impl KubernetesStore {
-    /// Whether the stored roles let the user do that, and by which binding.
+    /// Whether the stored roles allow the request, and the binding that does.
     #[must_use]
     pub fn authorize(&self, user: &UserInfo, attributes: &Attributes) -> Option<String> {
         if user.groups.iter().any(|group| group == "system:masters") {
@@ -58,8 +58,8 @@ impl KubernetesStore {
     ) -> Option<String> {
         let bindings = self.scan(&qualified(plural, ROLES), namespace, None);
         bindings.map(|(_, binding)| binding).find_map(|binding| {
-            let subjects = items(binding, &["subjects"]);
-            if !subjects.iter().any(|subject| is_subject(subject, user, namespace)) {
+            let rbac_subjects = items(binding, &["subjects"]);
+            if !rbac_subjects.iter().any(|subject| is_subject(subject, user, namespace)) {
                 return None;
             }
             let role = self.role(binding, namespace)?;
@@ -71,7 +71,7 @@ impl KubernetesStore {
         })
     }
 
-    /// Whether a role of the whole cluster lets its holders do that.
+    /// Whether a ClusterRole allows the request.
     pub(super) fn role_allows(&self, role: &str, attributes: &Attributes) -> bool {
         let roles = self.objects.get(&qualified("clusterroles", ROLES));
         let role = roles.and_then(|roles| roles.get(&super::store::key(None, role)));

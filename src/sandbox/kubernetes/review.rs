@@ -1,4 +1,4 @@
-//! Questions that are answered and not kept: may this user, and who am I.
+//! Reviews, which are answered and not stored: access of a user, and identity of the requester.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ impl KubernetesStore {
         let status = if definition.group == AUTHENTICATION {
             json!({"userInfo": {"username": user.name, "groups": user.groups}})
         } else {
-            let asked = if definition.plural == "selfsubjectaccessreviews" {
+            let requested = if definition.plural == "selfsubjectaccessreviews" {
                 user.clone()
             } else {
                 UserInfo {
@@ -24,7 +24,7 @@ impl KubernetesStore {
                         .collect(),
                 }
             };
-            match self.authorize(&asked, &attributes(body)) {
+            match self.authorize(&requested, &attributes(body)) {
                 Some(reason) => json!({"allowed": true, "reason": reason}),
                 None => json!({"allowed": false}),
             }
@@ -41,9 +41,10 @@ impl KubernetesStore {
 
 fn attributes(body: &Value) -> Attributes {
     let paths = at(body, &["spec", "nonResourceAttributes"]);
-    let asked = paths.or_else(|| at(body, &["spec", "resourceAttributes"]));
-    let word =
-        |field: &str| asked.and_then(|asked| text(asked, &[field])).unwrap_or_default().to_owned();
+    let requested = paths.or_else(|| at(body, &["spec", "resourceAttributes"]));
+    let word = |field: &str| {
+        requested.and_then(|requested| text(requested, &[field])).unwrap_or_default().to_owned()
+    };
     Attributes {
         verb: word("verb"),
         group: word("group"),

@@ -1,17 +1,16 @@
-//! Structural schemas of CRDs: unknown fields fall away, defaults come in, and the
-//! rest is checked.
+//! Structural schemas of CRDs: pruning, defaulting and validation.
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::status::Cause;
+use super::status::StatusCause;
 use super::value::{items, text};
 
 fn flag(schema: &Value, name: &str) -> bool {
     schema.get(name).and_then(Value::as_bool) == Some(true)
 }
 
-/// Takes away the fields a schema does not know and tells their paths.
+/// Removes the fields that are not in the schema and returns their paths.
 pub(super) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
     let mut unknown = Vec::new();
     if let Value::Object(map) = object {
@@ -62,7 +61,7 @@ fn prune_value(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<
     }
 }
 
-/// Fills in the defaults a schema gives.
+/// Sets the default values of a schema.
 pub(super) fn default(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -95,8 +94,8 @@ fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// Checks a value against a schema.
-pub(super) fn validate(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+/// Validates a value against a schema.
+pub(super) fn validate(schema: &Value, value: &Value, path: &str, causes: &mut Vec<StatusCause>) {
     if value.is_null() && flag(schema, "nullable") {
         return;
     }
@@ -113,7 +112,7 @@ pub(super) fn validate(schema: &Value, value: &Value, path: &str, causes: &mut V
     }
 }
 
-fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) -> bool {
+fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<StatusCause>) -> bool {
     if flag(schema, "x-kubernetes-int-or-string") {
         return value.is_string() || value.is_i64() || value.is_u64();
     }
@@ -131,17 +130,17 @@ fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>
     if !fits {
         let message =
             format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
-        causes.push(Cause::new("FieldValueTypeInvalid", path, message));
+        causes.push(StatusCause::new("FieldValueTypeInvalid", path, message));
     }
     fits
 }
 
-fn check_enumeration(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+fn check_enumeration(schema: &Value, value: &Value, path: &str, causes: &mut Vec<StatusCause>) {
     let allowed = items(schema, &["enum"]);
     if !allowed.is_empty() && !allowed.contains(value) {
         let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
         let message = format!("Unsupported value: {value}: supported values: {}", words.join(", "));
-        causes.push(Cause::new("FieldValueNotSupported", path, message));
+        causes.push(StatusCause::new("FieldValueNotSupported", path, message));
     }
 }
 
@@ -149,11 +148,15 @@ fn bound(schema: &Value, name: &str) -> Option<usize> {
     schema.get(name).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
 }
 
-fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<Cause>) {
+fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<StatusCause>) {
     let length = value.chars().count();
-    let shown = Value::from(value);
+    let rendered = Value::from(value);
     let mut refuse = |detail: String| {
-        causes.push(Cause::invalid(path, &shown, &format!("{path} in body should {detail}")));
+        causes.push(StatusCause::invalid(
+            path,
+            &rendered,
+            &format!("{path} in body should {detail}"),
+        ));
     };
     if let Some(least) = bound(schema, "minLength").filter(|&least| length < least) {
         refuse(format!("be at least {least} chars long"));
@@ -165,21 +168,26 @@ fn check_text(schema: &Value, value: &str, path: &str, causes: &mut Vec<Cause>) 
     }
     if let Some(most) = bound(schema, "maxLength").filter(|&most| length > most) {
         let message = format!("Too long: may not be more than {most} bytes");
-        causes.push(Cause::new("FieldValueTooLong", path, message));
+        causes.push(StatusCause::new("FieldValueTooLong", path, message));
     }
     let is_time = text(schema, &["format"]) == Some("date-time");
     if is_time && value.parse::<jiff::Timestamp>().is_err() {
-        let message =
-            format!("Invalid value: {shown}: {path} in body must be of type date-time: {shown}");
-        causes.push(Cause::new("FieldValueTypeInvalid", path, message));
+        let message = format!(
+            "Invalid value: {rendered}: {path} in body must be of type date-time: {rendered}"
+        );
+        causes.push(StatusCause::new("FieldValueTypeInvalid", path, message));
     }
 }
 
-fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<StatusCause>) {
     let number = value.as_f64().unwrap_or_default();
     let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
     let mut refuse = |detail: String| {
-        causes.push(Cause::invalid(path, value, &format!("{path} in body should be {detail}")));
+        causes.push(StatusCause::invalid(
+            path,
+            value,
+            &format!("{path} in body should be {detail}"),
+        ));
     };
     if let Some(least) = limit("minimum").filter(|&least| number < least) {
         refuse(format!("greater than or equal to {least}"));
@@ -189,26 +197,26 @@ fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Caus
     }
 }
 
-fn check_list(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+fn check_list(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<StatusCause>) {
     let length = Value::from(list.len());
     if let Some(least) = bound(schema, "minItems").filter(|&least| list.len() < least) {
         let detail = format!("{path} in body should have at least {least} items");
-        causes.push(Cause::invalid(path, &length, &detail));
+        causes.push(StatusCause::invalid(path, &length, &detail));
     }
     if let Some(most) = bound(schema, "maxItems").filter(|&most| list.len() > most) {
         let message = format!("Too many: {length}: must have at most {most} items");
-        causes.push(Cause::new("FieldValueTooMany", path, message));
+        causes.push(StatusCause::new("FieldValueTooMany", path, message));
     }
     if let Some(below) = schema.get("items") {
         for (place, item) in list.iter().enumerate() {
             validate(below, item, &format!("{path}[{place}]"), causes);
         }
     }
-    check_twins(schema, list, path, causes);
+    check_unique(schema, list, path, causes);
 }
 
-/// No two items of a set are the same, and no two of a map have the same keys.
-fn check_twins(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+/// Checks that items of a set, and keys of a keyed list, are unique.
+fn check_unique(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<StatusCause>) {
     let identity = |item: &Value| match text(schema, &["x-kubernetes-list-type"]) {
         Some("set") => Some(item.clone()),
         Some("map") => {
@@ -222,15 +230,19 @@ fn check_twins(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Caus
         let Some(own) = identity(item) else { return };
         if list[..place].iter().any(|earlier| identity(earlier).as_ref() == Some(&own)) {
             let message = format!("Duplicate value: {own}");
-            causes.push(Cause::new("FieldValueDuplicate", &format!("{path}[{place}]"), message));
+            causes.push(StatusCause::new(
+                "FieldValueDuplicate",
+                &format!("{path}[{place}]"),
+                message,
+            ));
         }
     }
 }
 
-fn check_map(schema: &Value, map: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
+fn check_map(schema: &Value, map: &Map<String, Value>, path: &str, causes: &mut Vec<StatusCause>) {
     for field in items(schema, &["required"]).iter().filter_map(Value::as_str) {
         if !map.contains_key(field) {
-            causes.push(Cause::required(&join(path, field), ""));
+            causes.push(StatusCause::required(&join(path, field), ""));
         }
     }
     for (field, value) in map {
@@ -263,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_checked() {
+    fn each_schema_rule_is_checked() {
         assert!(
             causes(&json!({"name": "ab", "size": 1, "kind": "a", "tags": {"x": "y"}})).is_empty()
         );
@@ -280,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_fall_and_defaults_come() {
+    fn unknown_fields_are_pruned_and_defaults_set() {
         let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
             "properties": {"a": {"type": "integer", "default": 4},
                 "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}});

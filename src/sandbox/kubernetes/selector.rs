@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::status::ApiError;
+use super::status::StatusError;
 use super::value::{at, items, text, texts};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,19 +13,19 @@ enum Condition {
     Absent,
 }
 
-/// `a=b,c in (d,e),!f`: all must hold.
+/// `a=b,c in (d,e),!f`: all requirements must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LabelSelector {
     requirements: Vec<(String, Condition)>,
 }
 
 impl LabelSelector {
-    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StatusError> {
         let requirements = split(text).into_iter().map(requirement).collect::<Result<_, _>>()?;
         Ok(Self { requirements })
     }
 
-    /// As an object writes it: an empty one is for everything.
+    /// Reads the selector of an object. An empty one matches everything.
     pub(super) fn of(selector: &Value) -> Self {
         let labels = at(selector, &["matchLabels"]).and_then(Value::as_object);
         let mut requirements: Vec<_> = labels
@@ -68,7 +68,7 @@ impl LabelSelector {
     }
 }
 
-/// Splits at the commas that are outside parentheses.
+/// Splits at commas outside of parentheses.
 fn split(text: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     text.split(|letter| {
@@ -84,7 +84,7 @@ fn split(text: &str) -> Vec<&str> {
     .collect()
 }
 
-fn requirement(text: &str) -> Result<(String, Condition), ApiError> {
+fn requirement(text: &str) -> Result<(String, Condition), StatusError> {
     if let Some(key) = text.strip_prefix('!') {
         return keyed(key, Condition::Absent);
     }
@@ -108,7 +108,7 @@ fn requirement(text: &str) -> Result<(String, Condition), ApiError> {
     }
 }
 
-fn keyed(key: &str, condition: Condition) -> Result<(String, Condition), ApiError> {
+fn keyed(key: &str, condition: Condition) -> Result<(String, Condition), StatusError> {
     let key = key.trim();
     if key.is_empty() || key.contains(char::is_whitespace) {
         return Err(unreadable(key));
@@ -116,23 +116,23 @@ fn keyed(key: &str, condition: Condition) -> Result<(String, Condition), ApiErro
     Ok((key.to_owned(), condition))
 }
 
-fn unreadable(text: &str) -> ApiError {
-    ApiError::bad_request(format!("unable to parse requirement: {text:?}"))
+fn unreadable(text: &str) -> StatusError {
+    StatusError::bad_request(format!("unable to parse requirement: {text:?}"))
 }
 
-/// `spec.nodeName=x,metadata.name!=y`: all must hold.
+/// `spec.nodeName=x,metadata.name!=y`: all requirements must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FieldSelector {
     requirements: Vec<(String, bool, String)>,
 }
 
 impl FieldSelector {
-    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StatusError> {
         let requirements = split(text)
             .into_iter()
             .map(|part| {
                 let (key, value) = part.split_once('=').ok_or_else(|| {
-                    ApiError::bad_request(format!("invalid field selector: {part:?}"))
+                    StatusError::bad_request(format!("invalid field selector: {part:?}"))
                 })?;
                 let value = value.trim_start_matches('=').to_owned();
                 Ok(match key.strip_suffix('!') {
@@ -140,16 +140,16 @@ impl FieldSelector {
                     None => (key.to_owned(), true, value),
                 })
             })
-            .collect::<Result<_, ApiError>>()?;
+            .collect::<Result<_, StatusError>>()?;
         Ok(Self { requirements })
     }
 
-    /// A custom resource can be selected by its name and namespace only.
-    pub(super) fn check_custom(&self) -> Result<(), ApiError> {
+    /// Custom resources can be selected by name and namespace only.
+    pub(super) fn check_custom(&self) -> Result<(), StatusError> {
         let known = |key: &str| matches!(key, "metadata.name" | "metadata.namespace");
         match self.requirements.iter().find(|(key, ..)| !known(key)) {
             Some((key, ..)) => {
-                Err(ApiError::bad_request(format!("field label not supported: {key}")))
+                Err(StatusError::bad_request(format!("field label not supported: {key}")))
             }
             None => Ok(()),
         }
@@ -167,7 +167,7 @@ impl FieldSelector {
         })
     }
 
-    /// The one name asked for, if that is what is asked: lists need not look further.
+    /// The selected name, if the selector selects a single name: a list then needs no scan.
     pub(super) fn with_name(mut self, name: &str) -> Self {
         self.requirements.push(("metadata.name".to_owned(), true, name.to_owned()));
         self

@@ -1,4 +1,4 @@
-//! Errors in the shape clients know: `meta/v1` Status.
+//! Errors in the format that clients know: `meta/v1` Status.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
@@ -7,37 +7,37 @@ use serde_json::{Value, json};
 
 use super::definition::Definition;
 
-/// Why a request was refused, in the words of the API conventions.
+/// The reason of an error, with the names of the API conventions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The request itself makes no sense.
+pub enum StatusReason {
+    /// The request is malformed.
     BadRequest,
-    /// The request is understood and refused.
+    /// The user may not make the request.
     Forbidden,
-    /// No such object, or no such resource in a group of Kubernetes' own.
+    /// The object does not exist, or a group of Kubernetes' own has no such resource.
     NotFound,
-    /// No such path; the answer is no Status but a line of text.
+    /// The path does not exist. The response is a line of text instead of a Status.
     NoSuchPage,
-    /// An object of that name is there.
+    /// An object of that name exists.
     AlreadyExists,
-    /// The object has changed since, or another manager owns the field.
+    /// The object changed, or another manager owns the field.
     Conflict,
-    /// The asked version is older than what is remembered.
+    /// The requested version is older than the change log.
     Expired,
-    /// The object breaks its rules.
+    /// The object is invalid.
     Invalid,
-    /// Not now: a budget forbids it.
+    /// A budget forbids the request at this time.
     TooManyRequests,
-    /// The body's media type is not understood.
+    /// The media type of the body is not supported.
     UnsupportedMediaType,
-    /// The resource does not have that verb.
+    /// The resource does not support the verb.
     MethodNotAllowed,
-    /// The server could not do its part, and has no word for why.
+    /// Another error of the server.
     InternalError,
 }
 
-impl Reason {
-    /// The word that goes into `status.reason`.
+impl StatusReason {
+    /// The value of `status.reason`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Reason {
         }
     }
 
-    /// The HTTP status that goes with it.
+    /// The HTTP status code.
     #[must_use]
     pub fn code(self) -> StatusCode {
         match self {
@@ -73,18 +73,18 @@ impl Reason {
     }
 }
 
-/// One reason among several, tied to a field.
+/// One cause of an error, for one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cause {
-    /// `FieldValueInvalid`, `FieldManagerConflict` and their like.
+pub struct StatusCause {
+    /// `FieldValueInvalid`, `FieldManagerConflict` and so on.
     pub reason: &'static str,
-    /// The sentence.
+    /// The message for users.
     pub message: String,
-    /// The field's path.
+    /// The path of the field.
     pub field: String,
 }
 
-impl Cause {
+impl StatusCause {
     pub(super) fn new(reason: &'static str, field: &str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), field: field.to_owned() }
     }
@@ -108,43 +108,43 @@ impl Cause {
     }
 }
 
-/// A refused request.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub struct ApiError {
-    /// The machine's word for it.
-    pub reason: Reason,
-    /// The human's sentence.
+pub struct StatusError {
+    /// The machine-readable reason.
+    pub reason: StatusReason,
+    /// The message for users.
     pub message: String,
     /// `status.details`, an object or null.
     pub details: Box<Value>,
 }
 
-impl ApiError {
-    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+impl StatusError {
+    pub(super) fn new(reason: StatusReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), details: Box::new(Value::Null) }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(Reason::BadRequest, message)
+        Self::new(StatusReason::BadRequest, message)
     }
 
     pub(super) fn unknown_path() -> Self {
-        Self::new(Reason::NotFound, "the server could not find the requested resource")
+        Self::new(StatusReason::NotFound, "the server could not find the requested resource")
     }
 
     pub(super) fn no_such_page() -> Self {
-        Self::new(Reason::NoSuchPage, "404 page not found")
+        Self::new(StatusReason::NoSuchPage, "404 page not found")
     }
 
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
-            Reason::MethodNotAllowed,
+            StatusReason::MethodNotAllowed,
             "the server does not allow this method on the requested resource",
         )
     }
 
-    fn about(reason: Reason, definition: &Definition, name: &str, message: String) -> Self {
+    fn about(reason: StatusReason, definition: &Definition, name: &str, message: String) -> Self {
         Self {
             reason,
             message,
@@ -156,25 +156,25 @@ impl ApiError {
 
     pub(super) fn not_found(definition: &Definition, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", definition.qualified_resource());
-        Self::about(Reason::NotFound, definition, name, message)
+        Self::about(StatusReason::NotFound, definition, name, message)
     }
 
     pub(super) fn already_exists(definition: &Definition, name: &str) -> Self {
         let resource = definition.qualified_resource();
         let message = format!("{resource} \"{name}\" already exists");
-        Self::about(Reason::AlreadyExists, definition, name, message)
+        Self::about(StatusReason::AlreadyExists, definition, name, message)
     }
 
     pub(super) fn forbidden(definition: &Definition, name: &str, detail: &str) -> Self {
         let resource = definition.qualified_resource();
         let message = format!("{resource} \"{name}\" is forbidden: {detail}");
-        Self::about(Reason::Forbidden, definition, name, message)
+        Self::about(StatusReason::Forbidden, definition, name, message)
     }
 
     pub(super) fn conflict(definition: &Definition, name: &str, detail: &str) -> Self {
         let resource = definition.qualified_resource();
         let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {detail}");
-        Self::about(Reason::Conflict, definition, name, message)
+        Self::about(StatusReason::Conflict, definition, name, message)
     }
 
     pub(super) fn modified(definition: &Definition, name: &str) -> Self {
@@ -185,7 +185,7 @@ impl ApiError {
         )
     }
 
-    pub(super) fn invalid(definition: &Definition, name: &str, causes: &[Cause]) -> Self {
+    pub(super) fn invalid(definition: &Definition, name: &str, causes: &[StatusCause]) -> Self {
         let sentences: Vec<String> =
             causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let detail = match sentences.as_slice() {
@@ -194,7 +194,7 @@ impl ApiError {
         };
         let kind = definition.qualified_kind();
         Self {
-            reason: Reason::Invalid,
+            reason: StatusReason::Invalid,
             message: format!("{kind} \"{name}\" is invalid: {detail}"),
             details: Box::new(json!({
                 "name": name, "group": definition.group, "kind": definition.kind, "causes": causes,
@@ -202,12 +202,12 @@ impl ApiError {
         }
     }
 
-    pub(super) fn with_causes(mut self, causes: &[Cause]) -> Self {
+    pub(super) fn with_causes(mut self, causes: &[StatusCause]) -> Self {
         self.details = Box::new(json!({"causes": causes}));
         self
     }
 
-    /// The `meta/v1` Status that says this.
+    /// The error as a `meta/v1` Status.
     #[must_use]
     pub fn to_status(&self) -> Value {
         let mut status = json!({
@@ -228,7 +228,7 @@ impl ApiError {
     }
 
     pub(super) fn to_response(&self) -> Response<Bytes> {
-        if self.reason == Reason::NoSuchPage {
+        if self.reason == StatusReason::NoSuchPage {
             let line = Bytes::from(format!("{}\n", self.message));
             return respond_bytes(self.reason.code(), "text/plain; charset=utf-8", line);
         }
@@ -236,26 +236,26 @@ impl ApiError {
     }
 }
 
-/// Turns collected causes into a verdict.
+/// Returns an error if there are causes.
 pub(super) fn verdict(
     definition: &Definition,
     name: &str,
-    causes: &[Cause],
-) -> Result<(), ApiError> {
-    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(definition, name, causes)) }
+    causes: &[StatusCause],
+) -> Result<(), StatusError> {
+    if causes.is_empty() { Ok(()) } else { Err(StatusError::invalid(definition, name, causes)) }
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub(super) fn respond<T: Serialize + ?Sized>(code: StatusCode, body: &T) -> Response<Bytes> {
     respond_bytes(code, "application/json", encode(body))
 }
 
-/// Serialises what is known to be serialisable: values with string keys.
+/// Serialises a value with string keys, which cannot fail.
 pub(super) fn encode<T: Serialize + ?Sized>(body: &T) -> Bytes {
     serde_json::to_vec(body).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
-/// An answer with a given media type.
+/// A response of the given media type.
 pub(super) fn respond_bytes(code: StatusCode, media: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = code;

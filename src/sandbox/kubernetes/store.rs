@@ -1,4 +1,4 @@
-//! The objects, their versions and the memory of their changes.
+//! The objects, their versions and the log of their changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,56 +7,56 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::definition::{BUILT_IN, CORE, Definition, EXTENSIONS, Scope};
-use super::owned::Owned;
+use super::definition::{BUILT_IN, CORE, Definition, EXTENSIONS, ResourceScope};
+use super::owner_index::OwnerIndex;
 use super::value::{metadata, name, namespace};
 
-/// How many changes are remembered for watches.
-pub(super) const REMEMBERED: usize = 4_096;
+/// The length of the change log for watches.
+pub(super) const MAX_CHANGES: usize = 4_096;
 
-/// An object, shared with the changes that tell of it.
+/// An object, shared with the entries of the change log.
 #[derive(Debug, Clone)]
-pub(super) struct Stored(pub(super) Arc<Value>);
+pub(super) struct StoredObject(pub(super) Arc<Value>);
 
-impl Serialize for Stored {
+impl Serialize for StoredObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Stored {
+impl<'de> Deserialize<'de> for StoredObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Value::deserialize(deserializer).map(|value| Self(Arc::new(value)))
     }
 }
 
-/// One change: there was something before, there is something after, or both.
+/// One change: an object existed before, exists after, or both.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) resource_version: u64,
     pub(super) collection: String,
     pub(super) before: Option<Arc<Value>>,
     pub(super) after: Option<Arc<Value>>,
-    /// What the change is told with: of a removed object its last state, at the
-    /// version of the removal.
-    pub(super) told: Arc<Value>,
+    /// The object that watches receive: for a deletion, the last state at the version of the
+    /// deletion.
+    pub(super) emitted: Arc<Value>,
 }
 
-/// The state of an API server. Serialises to JSON; the memory of changes is not
-/// part of that, so a watch from before a restart is told to begin anew.
+/// The state of an API server. It serialises to JSON without the change log, so a watch from before
+/// a restart must start again.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 pub struct KubernetesStore {
     pub(super) server_version: String,
     pub(super) resource_version: u64,
     identities: u64,
-    pub(super) objects: BTreeMap<String, BTreeMap<String, Stored>>,
+    pub(super) objects: BTreeMap<String, BTreeMap<String, StoredObject>>,
     #[serde(skip)]
     pub(super) changes: VecDeque<Change>,
     #[serde(skip)]
-    pub(super) owned: Owned,
+    pub(super) by_owner: OwnerIndex,
 }
 
-/// The key of an object in its collection; all of a namespace lie side by side.
+/// The key of an object in its collection. Objects of a namespace are adjacent.
 pub(super) fn key(namespace: Option<&str>, name: &str) -> String {
     match namespace {
         Some(namespace) => format!("{namespace}/{name}"),
@@ -65,7 +65,7 @@ pub(super) fn key(namespace: Option<&str>, name: &str) -> String {
 }
 
 impl KubernetesStore {
-    /// A server that has just started, with what every cluster has.
+    /// A new server with the initial objects of every cluster.
     #[must_use]
     pub fn new(server_version: &str) -> Self {
         let mut store = Self { server_version: server_version.to_owned(), ..Self::default() };
@@ -79,13 +79,13 @@ impl KubernetesStore {
         self.resource_version
     }
 
-    /// The version before which nothing is remembered.
+    /// The version at which the change log starts.
     pub(super) fn horizon(&self) -> u64 {
         self.resource_version.saturating_sub(self.changes.len() as u64)
     }
 
-    /// An identity no other object of this store has.
-    pub(super) fn fresh_uid(&mut self, seed: &str) -> String {
+    /// A uid that is unique in this store.
+    pub(super) fn new_uid(&mut self, seed: &str) -> String {
         self.identities += 1;
         let digest = Sha256::digest(format!("{seed}/{}", self.identities));
         let mut bytes = [0_u8; 16];
@@ -98,7 +98,7 @@ impl KubernetesStore {
         crds.into_iter().flat_map(BTreeMap::values).flat_map(|crd| Definition::custom(&crd.0))
     }
 
-    /// Every resource that is served.
+    /// All served resources.
     pub(super) fn definitions(&self) -> Vec<Definition> {
         let built_in = BUILT_IN.iter().map(Definition::built_in);
         built_in.chain(self.custom_definitions()).collect()
@@ -137,8 +137,8 @@ impl KubernetesStore {
         collection.get(&key(namespace, name)).map(|stored| &stored.0)
     }
 
-    /// The objects of a collection, of one namespace or of all, in the order of their keys
-    /// from a given key on.
+    /// The objects of a collection, in one namespace or in all, ordered by key and starting at the
+    /// given key.
     pub(super) fn scan<'a>(
         &'a self,
         collection: &str,
@@ -155,27 +155,28 @@ impl KubernetesStore {
             .map(|(key, stored)| (key.as_str(), &stored.0))
     }
 
-    /// Stores an object at a new version and tells of it.
+    /// Stores an object with a new version and logs the change.
     pub(super) fn commit(&mut self, definition: &Definition, mut object: Value) -> Arc<Value> {
         self.resource_version += 1;
         let version = self.resource_version.to_string();
         metadata(&mut object).insert("resourceVersion".to_owned(), Value::from(version));
         let place = match definition.scope {
-            Scope::Namespaced => namespace(&object),
-            Scope::Cluster => None,
+            ResourceScope::Namespaced => namespace(&object),
+            ResourceScope::Cluster => None,
         };
         let key = key(place, name(&object));
         let collection = definition.qualified_resource();
         let after = Arc::new(object);
         let objects = self.objects.entry(collection.clone()).or_default();
-        let before = objects.insert(key.clone(), Stored(Arc::clone(&after))).map(|stored| stored.0);
-        self.owned.note((&collection, &key), before.as_deref(), Some(&after));
-        let told = Arc::clone(&after);
-        self.remember(collection, before, Some(after), Arc::clone(&told));
-        told
+        let before =
+            objects.insert(key.clone(), StoredObject(Arc::clone(&after))).map(|stored| stored.0);
+        self.by_owner.note((&collection, &key), before.as_deref(), Some(&after));
+        let emitted = Arc::clone(&after);
+        self.remember(collection, before, Some(after), Arc::clone(&emitted));
+        emitted
     }
 
-    /// Takes an object away and tells of it.
+    /// Deletes an object and logs the change.
     pub(super) fn erase(
         &mut self,
         collection: &str,
@@ -184,14 +185,14 @@ impl KubernetesStore {
     ) -> Option<Arc<Value>> {
         let key = key(namespace, name);
         let before = self.objects.get_mut(collection)?.remove(&key)?.0;
-        self.owned.note((collection, &key), Some(&before), None);
+        self.by_owner.note((collection, &key), Some(&before), None);
         self.resource_version += 1;
-        let mut told = (*before).clone();
+        let mut emitted = (*before).clone();
         let version = self.resource_version.to_string();
-        metadata(&mut told).insert("resourceVersion".to_owned(), Value::from(version));
-        let told = Arc::new(told);
-        self.remember(collection.to_owned(), Some(before), None, Arc::clone(&told));
-        Some(told)
+        metadata(&mut emitted).insert("resourceVersion".to_owned(), Value::from(version));
+        let emitted = Arc::new(emitted);
+        self.remember(collection.to_owned(), Some(before), None, Arc::clone(&emitted));
+        Some(emitted)
     }
 
     fn remember(
@@ -199,11 +200,11 @@ impl KubernetesStore {
         collection: String,
         before: Option<Arc<Value>>,
         after: Option<Arc<Value>>,
-        told: Arc<Value>,
+        emitted: Arc<Value>,
     ) {
         let resource_version = self.resource_version;
-        self.changes.push_back(Change { resource_version, collection, before, after, told });
-        while self.changes.len() > REMEMBERED {
+        self.changes.push_back(Change { resource_version, collection, before, after, emitted });
+        while self.changes.len() > MAX_CHANGES {
             self.changes.pop_front();
         }
     }

@@ -1,34 +1,34 @@
-//! What the pieces of an object are: which lists are merged by key, which maps and
-//! lists are one value. From a CRD's schema, or from a table of well-known fields.
+//! The structure of objects: which lists are merged by key, and which maps and lists are atomic. It
+//! comes from a CRD's schema or from a table of well-known fields.
 
 use serde_json::{Map, Value};
 
 use super::definition::Definition;
 use super::value::{at, texts};
 
-/// How a list is put together from several managers' wishes.
+/// How a list is merged from the configurations of several managers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListKind {
-    /// One value: who sets it, sets all of it.
+    /// One value: the manager that sets it owns all of it.
     Atomic,
     /// A set of scalars.
     Set,
-    /// Items told apart by these fields.
+    /// Items identified by these fields.
     Keyed(Vec<String>),
 }
 
-/// The structure at one place of an object.
+/// The structure of a part of an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Structure<'a> {
-    /// The top of an object, whose metadata is well known and whose rest may have a schema.
+    /// The root of an object. Its metadata is well known, and the rest may have a schema.
     Root(Option<&'a Value>),
-    /// A place that a CRD's schema describes.
+    /// A part with a CRD's schema.
     Schema(&'a Value),
-    /// A place known by the field that holds it and the field above.
+    /// A part identified by its field and the field above.
     Known { field: &'a str, above: &'a str },
 }
 
-/// Fields of built-in objects that hold a map which is one value.
+/// Fields of built-in objects that hold an atomic map.
 const ATOMIC_MAPS: &[&str] = &[
     "nodeSelector",
     "selector",
@@ -67,7 +67,7 @@ impl<'a> Structure<'a> {
         Self::Root(definition.schema())
     }
 
-    /// The structure of a field of the map here.
+    /// The structure of a field of this map.
     pub(super) fn field(self, name: &'a str) -> Self {
         match self {
             Self::Root(Some(schema)) if name != "metadata" => Self::property(schema, name),
@@ -84,7 +84,7 @@ impl<'a> Structure<'a> {
         Self::Schema(below.unwrap_or(&NOTHING))
     }
 
-    /// The structure of an item of the list here.
+    /// The structure of an item of this list.
     pub(super) fn item(self) -> Self {
         match self {
             Self::Schema(schema) => Self::Schema(schema.get("items").unwrap_or(schema)),
@@ -121,7 +121,7 @@ impl<'a> Structure<'a> {
         }
     }
 
-    /// The kind of this very list: one whose items lack their keys is one value.
+    /// The kind of this list. A list whose items lack the keys is atomic.
     pub(super) fn list_kind_of(self, lists: &[&[Value]]) -> ListKind {
         let kind = self.list_kind();
         let fits = |item: &Value| match &kind {
@@ -148,13 +148,13 @@ fn known_list(field: &str, above: &str) -> ListKind {
     }
 }
 
-/// The element that names an item of a keyed list, as in `fieldsV1`.
+/// The key of an item in a keyed list, in the format of `fieldsV1`.
 pub(super) fn key_element(item: &Value, keys: &[String]) -> String {
     let pairs: Map<String, Value> = keys
         .iter()
         .filter_map(|key| match (item.get(key), key.as_str()) {
             (Some(value), _) => Some((key.clone(), value.clone())),
-            // The one key that servers fill in before they compare.
+            // The one key that servers default before they compare.
             (None, "protocol") => Some((key.clone(), Value::from("TCP"))),
             (None, _) => None,
         })
@@ -162,7 +162,7 @@ pub(super) fn key_element(item: &Value, keys: &[String]) -> String {
     format!("k:{}", Value::Object(pairs))
 }
 
-/// The element that names an item of a list of this kind.
+/// The key of an item in a list of this kind.
 pub(super) fn element(item: &Value, kind: &ListKind) -> String {
     match kind {
         ListKind::Keyed(keys) => key_element(item, keys),

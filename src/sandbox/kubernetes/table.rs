@@ -1,4 +1,4 @@
-//! Tables: what `kubectl get` prints.
+//! Tables, as printed by `kubectl get`.
 
 mod columns;
 
@@ -10,7 +10,7 @@ use super::value::{name, text};
 use super::view::partial;
 use columns::{Cell, Column, columns};
 
-/// The largest two units, as kubectl writes ages.
+/// The age in its largest two units, in kubectl's format.
 fn age(from: &str, now: &str) -> Option<String> {
     let (from, now): (Timestamp, Timestamp) = (from.parse().ok()?, now.parse().ok()?);
     let seconds = (now.as_second() - from.as_second()).max(0);
@@ -57,7 +57,7 @@ fn cell(column: &Column, object: &Value, now: &str) -> Value {
     }
 }
 
-/// The table of some objects.
+/// Renders objects as a table.
 pub(super) fn render(
     definition: &Definition,
     objects: &[&Value],
@@ -90,12 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_short() {
+    fn ages_have_at_most_two_units() {
         let born = "2026-01-01T00:00:00Z";
-        let shown = |now: &str| age(born, now).unwrap();
-        assert_eq!(shown("2026-01-01T00:01:30Z"), "90s");
-        assert_eq!(shown("2026-01-01T00:05:30Z"), "5m30s");
-        assert_eq!(shown("2026-01-01T05:00:00Z"), "5h");
-        assert_eq!(shown("2026-01-04T03:00:00Z"), "3d3h");
+        let rendered = |now: &str| age(born, now).unwrap();
+        assert_eq!(rendered("2026-01-01T00:01:30Z"), "90s");
+        assert_eq!(rendered("2026-01-01T00:05:30Z"), "5m30s");
+        assert_eq!(rendered("2026-01-01T05:00:00Z"), "5h");
+        assert_eq!(rendered("2026-01-04T03:00:00Z"), "3d3h");
     }
 }

@@ -1,14 +1,13 @@
-//! The one rule that stargate's own definitions have beside their schemas: that
-//! a part of an object never changes once it is there.
+//! The one validation rule that stargate's CRDs use beside their schemas: immutability of a field.
 
 use serde_json::Value;
 
-use super::status::Cause;
+use super::status::StatusCause;
 use super::value::{items, text};
 
-/// The rule, as a definition writes it.
+/// The rule, as a CRD writes it.
 const UNCHANGED: &str = "self == oldSelf";
-/// Whatever is wrong in one of these ways keeps the rules from being looked at.
+/// Causes of these kinds prevent the evaluation of rules.
 const BLOCKING: [&str; 5] = [
     "FieldValueNotSupported",
     "FieldValueRequired",
@@ -17,16 +16,21 @@ const BLOCKING: [&str; 5] = [
     "FieldValueTypeInvalid",
 ];
 
-/// Checks the rules of a schema, or says that they were not checked: `causes`
-/// are what is wrong with the object by its schema.
-pub(super) fn check(schema: &Value, old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
+/// Evaluates the rules of a schema, or reports that they were not evaluated; `causes` are the
+/// schema's violations.
+pub(super) fn check(
+    schema: &Value,
+    old: Option<&Value>,
+    new: &Value,
+    causes: &mut Vec<StatusCause>,
+) {
     if !has_rules(schema) {
         return;
     }
     if causes.iter().any(|cause| BLOCKING.contains(&cause.reason)) {
-        let told = "some validation rules were not checked because the object was invalid; \
+        let message = "some validation rules were not checked because the object was invalid; \
                     correct the existing errors to complete validation";
-        causes.push(Cause::invalid("<nil>", &Value::from("null"), told));
+        causes.push(StatusCause::invalid("<nil>", &Value::from("null"), message));
     } else if let Some(old) = old {
         unchanged(schema, old, new, "", causes);
     }
@@ -39,12 +43,12 @@ fn has_rules(schema: &Value) -> bool {
         || below.filter_map(Value::as_object).flat_map(|map| map.values()).any(has_rules)
 }
 
-fn unchanged(schema: &Value, old: &Value, new: &Value, path: &str, causes: &mut Vec<Cause>) {
+fn unchanged(schema: &Value, old: &Value, new: &Value, path: &str, causes: &mut Vec<StatusCause>) {
     for rule in items(schema, &["x-kubernetes-validations"]) {
         if text(rule, &["rule"]) == Some(UNCHANGED) && old != new {
-            let told = text(rule, &["message"]).unwrap_or("failed rule: self == oldSelf");
+            let message = text(rule, &["message"]).unwrap_or("failed rule: self == oldSelf");
             let kind = text(schema, &["type"]).unwrap_or_default();
-            causes.push(Cause::invalid(path, &Value::from(kind), told));
+            causes.push(StatusCause::invalid(path, &Value::from(kind), message));
         }
     }
     let properties = schema.get("properties").and_then(Value::as_object);

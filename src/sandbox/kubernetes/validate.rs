@@ -1,10 +1,10 @@
-//! The rules of names, of metadata, and of the few kinds whose rules matter here.
+//! Validation of names, of metadata, and of the few kinds whose rules matter here.
 
 use serde_json::{Map, Value};
 
 use super::definition::{CORE, Definition, EXTENSIONS, RBAC};
 use super::schema;
-use super::status::{ApiError, Cause, verdict};
+use super::status::{StatusCause, StatusError, verdict};
 use super::transitions;
 use super::value::{at, items, name, text};
 
@@ -25,14 +25,14 @@ fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-fn check_name(definition: &Definition, name: &str) -> Vec<Cause> {
+fn check_name(definition: &Definition, name: &str) -> Vec<StatusCause> {
     let field = "metadata.name";
     if name.is_empty() {
-        return vec![Cause::required(field, "name or generateName is required")];
+        return vec![StatusCause::required(field, "name or generateName is required")];
     }
     let label = definition.is(CORE, "namespaces") || definition.is(CORE, "services");
     let (fits, rule) = if definition.group == RBAC {
-        // Roles such as `system:node` only have to fit into a path.
+        // Names of roles, such as `system:node`, need only be valid in a path.
         let fits = !name.contains(['/', '%']) && name != "." && name != "..";
         (fits, "may not contain '/' or '%'")
     } else if label {
@@ -40,10 +40,10 @@ fn check_name(definition: &Definition, name: &str) -> Vec<Cause> {
     } else {
         (is_subdomain(name), SUBDOMAIN)
     };
-    if fits { Vec::new() } else { vec![Cause::invalid(field, &Value::from(name), rule)] }
+    if fits { Vec::new() } else { vec![StatusCause::invalid(field, &Value::from(name), rule)] }
 }
 
-/// A label's value, and the part of a key after its prefix.
+/// Whether a text is a valid label value or name part of a label key.
 fn is_qualified(text: &str) -> bool {
     let edge = |letter: Option<char>| letter.is_some_and(|it| it.is_ascii_alphanumeric());
     text.len() <= 63
@@ -52,31 +52,31 @@ fn is_qualified(text: &str) -> bool {
         && edge(text.chars().last())
 }
 
-fn check_labels(object: &Value) -> Vec<Cause> {
+fn check_labels(object: &Value) -> Vec<StatusCause> {
     let labels = at(object, &["metadata", "labels"]).and_then(Value::as_object);
     let mut causes = Vec::new();
     for (key, value) in labels.into_iter().flatten() {
         let (prefix, rest) = key.split_once('/').unwrap_or(("a", key));
         if !is_subdomain(prefix) || !is_qualified(rest) {
-            causes.push(Cause::invalid(
+            causes.push(StatusCause::invalid(
                 "metadata.labels",
                 &Value::from(key.as_str()),
                 "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
             ));
         }
         if value.as_str().is_none_or(|value| !value.is_empty() && !is_qualified(value)) {
-            causes.push(Cause::invalid("metadata.labels", value, LABEL_VALUE));
+            causes.push(StatusCause::invalid("metadata.labels", value, LABEL_VALUE));
         }
     }
     causes
 }
 
-/// Checks an object as it is about to be stored.
+/// Validates an object before it is stored.
 pub(super) fn object(
     definition: &Definition,
     old: Option<&Value>,
     new: &Value,
-) -> Result<(), ApiError> {
+) -> Result<(), StatusError> {
     let mut causes = check_name(definition, name(new));
     causes.extend(check_labels(new));
     if let Some(schema) = definition.schema() {
@@ -95,8 +95,8 @@ pub(super) fn object(
     verdict(definition, name(new), &causes)
 }
 
-fn check_schema(schema: &Value, object: &Value, causes: &mut Vec<Cause>) {
-    // Metadata has rules of its own; a schema's word on it is not asked.
+fn check_schema(schema: &Value, object: &Value, causes: &mut Vec<StatusCause>) {
+    // Metadata has its own rules, so the schema is not applied to it.
     let mut body: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
     body.remove("metadata");
     body.insert("metadata".to_owned(), Value::Object(Map::new()));
@@ -107,18 +107,18 @@ fn check_schema(schema: &Value, object: &Value, causes: &mut Vec<Cause>) {
     schema::validate(&schema, &Value::Object(body), "", causes);
 }
 
-fn check_crd(crd: &Value) -> Vec<Cause> {
+fn check_crd(crd: &Value) -> Vec<StatusCause> {
     let mut causes = Vec::new();
     for field in ["group", "scope"] {
         if text(crd, &["spec", field]).is_none_or(str::is_empty) {
-            causes.push(Cause::required(&format!("spec.{field}"), ""));
+            causes.push(StatusCause::required(&format!("spec.{field}"), ""));
         }
     }
     let plural = text(crd, &["spec", "names", "plural"]).unwrap_or_default();
     let group = text(crd, &["spec", "group"]).unwrap_or_default();
     if name(crd) != format!("{plural}.{group}") {
         let rule = "must be spec.names.plural+\".\"+spec.group";
-        causes.push(Cause::invalid("metadata.name", &Value::from(name(crd)), rule));
+        causes.push(StatusCause::invalid("metadata.name", &Value::from(name(crd)), rule));
     }
     let storage = items(crd, &["spec", "versions"])
         .iter()
@@ -127,12 +127,12 @@ fn check_crd(crd: &Value) -> Vec<Cause> {
     if storage != 1 {
         let versions = at(crd, &["spec", "versions"]).cloned().unwrap_or(Value::Null);
         let rule = "must have exactly one version marked as storage version";
-        causes.push(Cause::invalid("spec.versions", &versions, rule));
+        causes.push(StatusCause::invalid("spec.versions", &versions, rule));
     }
     causes
 }
 
-fn check_change(definition: &Definition, old: &Value, new: &Value) -> Vec<Cause> {
+fn check_change(definition: &Definition, old: &Value, new: &Value) -> Vec<StatusCause> {
     match (definition.group.as_str(), definition.plural.as_str()) {
         (CORE, "nodes") => check_node_change(old, new),
         (RBAC, "rolebindings" | "clusterrolebindings") => {
@@ -146,18 +146,18 @@ fn check_change(definition: &Definition, old: &Value, new: &Value) -> Vec<Cause>
     }
 }
 
-fn frozen(old: &Value, new: &Value, path: &[&str], rule: &str) -> Vec<Cause> {
+fn frozen(old: &Value, new: &Value, path: &[&str], rule: &str) -> Vec<StatusCause> {
     let changed = at(old, path).is_some() && at(old, path) != at(new, path);
     let value = at(new, path).unwrap_or(&Value::Null);
-    changed.then(|| Cause::invalid(&path.join("."), value, rule)).into_iter().collect()
+    changed.then(|| StatusCause::invalid(&path.join("."), value, rule)).into_iter().collect()
 }
 
-fn check_node(node: &Value) -> Vec<Cause> {
+fn check_node(node: &Value) -> Vec<StatusCause> {
     let mut causes = Vec::new();
     for (place, range) in items(node, &["spec", "podCIDRs"]).iter().enumerate() {
         if range.as_str().is_none_or(|range| range.parse::<ipnet::IpNet>().is_err()) {
             let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            causes.push(Cause::invalid(&format!("spec.podCIDRs[{place}]"), range, rule));
+            causes.push(StatusCause::invalid(&format!("spec.podCIDRs[{place}]"), range, rule));
         }
     }
     for (place, taint) in items(node, &["spec", "taints"]).iter().enumerate() {
@@ -165,22 +165,22 @@ fn check_node(node: &Value) -> Vec<Cause> {
         if !TAINT_EFFECTS.contains(&effect) {
             let words = TAINT_EFFECTS.map(|word| format!("{word:?}")).join(", ");
             let message = format!("Unsupported value: {effect:?}: supported values: {words}");
-            // Real servers look for taints where they once were.
+            // Real servers report taints under the path of a former field.
             let field = format!("metadata.taints[{place}].effect");
-            causes.push(Cause::new("FieldValueNotSupported", &field, message));
+            causes.push(StatusCause::new("FieldValueNotSupported", &field, message));
         }
     }
     causes
 }
 
-/// What identifies a node's place in the network is set once. The singular of
-/// the ranges follows the plural, which is the one that is complained about.
-fn check_node_change(old: &Value, new: &Value) -> Vec<Cause> {
+/// The fields that identify a node in the network are immutable. The singular range follows the
+/// plural one, which the error names.
+fn check_node_change(old: &Value, new: &Value) -> Vec<StatusCause> {
     let mut causes = Vec::new();
     let ranges = |node| items(node, &["spec", "podCIDRs"]);
     let mut once = |field: &str, what: &str| {
         let rule = format!("node updates may not change {what} except from \"\" to valid");
-        causes.push(Cause::forbidden(field, &rule));
+        causes.push(StatusCause::forbidden(field, &rule));
     };
     if !ranges(old).is_empty() && ranges(old) != ranges(new) {
         once("spec.podCIDRs", "podCIDR");

@@ -1,8 +1,8 @@
-//! Small readings and writings of JSON objects, which are what the store holds.
+//! Helpers to read and write JSON objects.
 
 use serde_json::{Map, Value};
 
-/// The text at a path, or nothing.
+/// The string at a path.
 pub(super) fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     at(value, path).and_then(Value::as_str)
 }
@@ -12,49 +12,49 @@ pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |here, field| here.get(field))
 }
 
-/// The items of the list at a path; none when there is no list.
+/// The items of the list at a path; empty if there is no list.
 pub(super) fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The text items of the list at a path.
+/// The strings of the list at a path.
 pub(super) fn texts<'a>(value: &'a Value, path: &[&str]) -> Vec<&'a str> {
     items(value, path).iter().filter_map(Value::as_str).collect()
 }
 
-/// The object below, made one if it is anything else.
+/// The value as an object. Any other value is replaced by an empty object.
 pub(super) fn fields(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
     match value {
         Value::Object(map) => map,
-        // The line above has just made it an object.
+        // The line above made it an object.
         _ => unreachable!("the value was made an object"),
     }
 }
 
-/// The object under a field, made if it is missing.
+/// The object in a field, created if it is missing.
 pub(super) fn nested<'a>(value: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {
     fields(fields(value).entry(field).or_insert(Value::Null))
 }
 
-/// The object's metadata, made if it is missing.
+/// The metadata of an object, created if it is missing.
 pub(super) fn metadata(value: &mut Value) -> &mut Map<String, Value> {
     nested(value, "metadata")
 }
 
-/// The object's name, empty if it has none.
+/// The name of an object; empty if it has none.
 pub(super) fn name(value: &Value) -> &str {
     text(value, &["metadata", "name"]).unwrap_or_default()
 }
 
-/// The object's namespace.
+/// The namespace of an object.
 pub(super) fn namespace(value: &Value) -> Option<&str> {
     text(value, &["metadata", "namespace"]).filter(|namespace| !namespace.is_empty())
 }
 
-/// Sets a field, or takes it away when there is nothing to set.
+/// Sets a field, or removes it if there is no value.
 pub(super) fn assign(map: &mut Map<String, Value>, field: &str, value: Option<Value>) {
     match value {
         Some(value) => {
@@ -66,8 +66,8 @@ pub(super) fn assign(map: &mut Map<String, Value>, field: &str, value: Option<Va
     }
 }
 
-/// Copies a field from one object onto another, or its absence.
-pub(super) fn carry(from: &Value, onto: &mut Map<String, Value>, field: &str) {
+/// Copies a field, or its absence, to another object.
+pub(super) fn copy_field(from: &Value, onto: &mut Map<String, Value>, field: &str) {
     assign(onto, field, from.get(field).cloned());
 }
 

@@ -1,4 +1,4 @@
-//! How objects are shown: whole, their metadata alone, or as rows of a table.
+//! Representations of objects: complete, metadata only, or table.
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -10,24 +10,24 @@ use super::status::encode;
 use super::table;
 use super::value::{at, text};
 
-/// What the client accepts.
+/// The representation that the client accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum View {
-    Whole,
+    Complete,
     Metadata,
-    /// With the time that ages are counted to.
+    /// A table, with the time that ages are computed for.
     Table(String),
 }
 
-/// What a list says of itself.
+/// The metadata of a list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Page {
+pub(super) struct ListMetadata {
     pub(super) resource_version: u64,
     pub(super) token: Option<String>,
     pub(super) remaining: Option<usize>,
 }
 
-impl Page {
+impl ListMetadata {
     fn metadata(&self) -> Value {
         let mut map = Map::new();
         let version = Value::from(self.resource_version.to_string());
@@ -54,7 +54,7 @@ struct List<'a> {
 impl View {
     pub(super) fn of(headers: &HeaderMap, now: &str) -> Self {
         let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        // The first that is understood, as the client put them in its order.
+        // The first supported media type in the client's order of preference.
         for wish in accepted.unwrap_or_default().split(',') {
             if wish.contains("as=Table") && wish.contains("json") {
                 return Self::Table(now.to_owned());
@@ -66,13 +66,13 @@ impl View {
                 break;
             }
         }
-        Self::Whole
+        Self::Complete
     }
 
-    /// One object.
+    /// Renders one object.
     pub(super) fn one(&self, definition: &Definition, object: &Value) -> Value {
         match self {
-            Self::Whole => versioned(definition, object).unwrap_or_else(|| object.clone()),
+            Self::Complete => versioned(definition, object).unwrap_or_else(|| object.clone()),
             Self::Metadata => partial(object),
             Self::Table(now) => {
                 let version = text(object, &["metadata", "resourceVersion"]).unwrap_or_default();
@@ -82,8 +82,13 @@ impl View {
         }
     }
 
-    /// A list, as bytes: large ones are written without being copied first.
-    pub(super) fn list(&self, definition: &Definition, objects: &[&Value], page: &Page) -> Bytes {
+    /// Renders a list. Objects are serialised without copies, because lists may be large.
+    pub(super) fn list(
+        &self,
+        definition: &Definition,
+        objects: &[&Value],
+        page: &ListMetadata,
+    ) -> Bytes {
         match self {
             Self::Table(now) => encode(&table::render(definition, objects, page.metadata(), now)),
             Self::Metadata => encode(&json!({
@@ -92,7 +97,7 @@ impl View {
                 "metadata": page.metadata(),
                 "items": objects.iter().map(|object| partial(object)).collect::<Vec<_>>(),
             })),
-            Self::Whole => {
+            Self::Complete => {
                 let moved: Option<Vec<Value>> =
                     objects.iter().map(|object| versioned(definition, object)).collect();
                 let moved_references: Option<Vec<&Value>> =
@@ -115,7 +120,7 @@ fn list_kind(definition: &Definition) -> String {
     format!("{}List", definition.kind)
 }
 
-/// The object at the version asked for, if that is not the one it was written at.
+/// The object in the requested version, if that differs from the stored one.
 fn versioned(definition: &Definition, object: &Value) -> Option<Value> {
     let wanted = definition.api_version();
     if text(object, &["apiVersion"]) == Some(wanted.as_str()) {

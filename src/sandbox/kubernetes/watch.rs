@@ -1,4 +1,4 @@
-//! Watches: what changed since a version, told line by line.
+//! Watches: changes since a version, as a stream of lines.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -6,38 +6,38 @@ use serde_json::{Value, json};
 
 use super::definition::Definition;
 use super::selector::{FieldSelector, LabelSelector};
-use super::status::{ApiError, Reason};
+use super::status::{StatusError, StatusReason};
 use super::store::{Change, KubernetesStore};
 use super::value::namespace;
 use super::view::View;
 
-/// After how many versions without news a watcher is told where it stands.
-const BOOKMARK_DISTANCE: u64 = 512;
+/// After this many versions without an event, the watch sends a bookmark.
+const BOOKMARK_INTERVAL: u64 = 512;
 
-/// What happened to an object.
+/// The type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChangeKind {
-    /// It is there now, or begins to match.
+    /// The object exists now, or begins to match.
     Added,
-    /// It is another now.
+    /// The object changed.
     Modified,
-    /// It is gone, or no longer matches.
+    /// The object was deleted, or no longer matches.
     Deleted,
 }
 
-/// One change to an object.
+/// One change of an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ObjectChange<'a> {
-    /// What happened.
+    /// The type of the change.
     pub kind: ChangeKind,
-    /// The object after the change; its last state if it is gone.
+    /// The object after the change, or the last state of a deleted object.
     pub object: &'a Value,
     /// The version of the change.
     pub resource_version: u64,
 }
 
-/// Which objects a list or a watch is about.
+/// The objects that a list or a watch selects.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) definition: Definition,
@@ -62,19 +62,19 @@ impl Selection {
             (true, false) => ChangeKind::Deleted,
         };
         let resource_version = change.resource_version;
-        Some(ObjectChange { kind, object: &change.told, resource_version })
+        Some(ObjectChange { kind, object: &change.emitted, resource_version })
     }
 }
 
-/// A watch in progress: the caller asks again and again and streams the answers.
+/// A running watch: the caller polls it and streams the lines.
 #[derive(Debug, Clone)]
 pub struct WatchRequest {
     pub(super) selection: Selection,
     pub(super) view: View,
-    /// Everything up to this version has been told; nothing yet if there is none.
+    /// All changes up to this version were sent; `None` if nothing was sent.
     pub(super) position: Option<u64>,
     /// The version of the last line.
-    pub(super) told: u64,
+    pub(super) last_sent: u64,
     pub(super) bookmarks: bool,
     pub(super) initial_bookmark: bool,
     pub(super) timeout_seconds: Option<u64>,
@@ -82,13 +82,13 @@ pub struct WatchRequest {
 }
 
 impl WatchRequest {
-    /// How long the client wants to be told.
+    /// The timeout that the client requested.
     #[must_use]
     pub fn timeout_seconds(&self) -> Option<u64> {
         self.timeout_seconds
     }
 
-    /// Whether the last line has been told, an error: the stream is to be closed.
+    /// Whether the last line was an error, after which the stream must be closed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.finished
@@ -100,7 +100,7 @@ impl WatchRequest {
     }
 
     fn bookmark(&mut self, version: u64, initial: bool) -> Bytes {
-        self.told = version;
+        self.last_sent = version;
         let definition = &self.selection.definition;
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if let (Value::Object(map), true) = (&mut metadata, initial) {
@@ -120,7 +120,7 @@ fn line(event: &Value) -> Bytes {
 }
 
 impl KubernetesStore {
-    /// The lines that are new since the last call; often none.
+    /// The new lines since the last call; often none.
     pub fn watch_events(&self, request: &mut WatchRequest) -> Vec<Bytes> {
         if request.finished {
             return Vec::new();
@@ -130,26 +130,26 @@ impl KubernetesStore {
             request.finished = true;
             let horizon = self.horizon();
             let message = format!("too old resource version: {position} ({horizon})");
-            let status = ApiError::new(Reason::Expired, message).to_status();
+            let status = StatusError::new(StatusReason::Expired, message).to_status();
             return vec![line(&json!({"type": "ERROR", "object": status}))];
         }
         let mut lines = Vec::new();
         let changes: Vec<_> = self.changes_after(position, &request.selection).collect();
         for change in changes {
             lines.push(request.line(change.kind, change.object));
-            request.told = change.resource_version;
+            request.last_sent = change.resource_version;
         }
         request.position = Some(position.max(self.resource_version));
-        if request.bookmarks && self.resource_version >= request.told + BOOKMARK_DISTANCE {
+        if request.bookmarks && self.resource_version >= request.last_sent + BOOKMARK_INTERVAL {
             lines.push(request.bookmark(self.resource_version, false));
         }
         lines
     }
 
-    /// Tells a watcher where it stands: what a server does before it ends a watch.
+    /// Sends a bookmark with the current version, as a server does before it ends a watch.
     pub fn watch_bookmark(&self, request: &mut WatchRequest) -> Option<Bytes> {
         let due = request.bookmarks && !request.finished;
-        let position = request.position.filter(|&position| due && position > request.told)?;
+        let position = request.position.filter(|&position| due && position > request.last_sent)?;
         Some(request.bookmark(position, false))
     }
 
@@ -159,14 +159,14 @@ impl KubernetesStore {
             .map(|object| request.line(ChangeKind::Added, object))
             .collect();
         request.position = Some(self.resource_version);
-        request.told = self.resource_version;
+        request.last_sent = self.resource_version;
         if request.initial_bookmark {
             lines.push(request.bookmark(self.resource_version, true));
         }
         lines
     }
 
-    /// The objects of a selection in the order of their keys.
+    /// The selected objects, ordered by key.
     pub(super) fn select<'a>(&'a self, selection: &Selection) -> impl Iterator<Item = &'a Value> {
         let collection = selection.definition.qualified_resource();
         self.scan(&collection, selection.namespace.as_deref(), None)
@@ -188,8 +188,8 @@ impl KubernetesStore {
             .filter_map(|change| selection.translate(change))
     }
 
-    /// The changes to one kind since a version. None when they are no longer
-    /// remembered, and for a kind that is not served.
+    /// The changes of a kind since a version. Returns `None` if the change log does not reach back
+    /// that far, and for kinds that are not served.
     #[must_use]
     pub fn events_since(
         &self,

@@ -1,4 +1,4 @@
-//! The world as packets find it, put in order once for many of them.
+//! An index of everything that forwards packets, built once for many of them.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,14 +11,14 @@ use crate::resource::ArmId;
 use crate::sandbox::controllers::cluster::{NETWORK_CONFIG, NODE, POOL_LABEL, label, name};
 use crate::sandbox::controllers::nodes::{internal_ip, network_config_range};
 use crate::sandbox::hosts::{Host, HostKind};
+use crate::sandbox::state::SandboxState;
 use crate::sandbox::tailnet::Device;
-use crate::sandbox::world::World;
 
 const CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
 const NETWORKS: &str = "Microsoft.Network/virtualNetworks";
 const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 
-/// Everything that carries packets.
+/// Everything that forwards packets.
 pub(super) struct Fabric<'a> {
     pub(super) machines: BTreeMap<&'a str, &'a Host>,
     pub(super) aks: BTreeMap<&'a str, AksNode>,
@@ -27,7 +27,7 @@ pub(super) struct Fabric<'a> {
     pub(super) now: Timestamp,
 }
 
-/// One of AKS's own nodes: nobody looks into it, and the fabric carries its pods.
+/// One of AKS's own nodes. Its inside is not modelled, and the fabric routes to its pods.
 pub(super) struct AksNode {
     pub(super) address: Ipv4Addr,
     pub(super) pods: Option<Ipv4Net>,
@@ -39,29 +39,29 @@ pub(super) struct Network {
     pub(super) interfaces: BTreeMap<Ipv4Addr, Interface>,
 }
 
-/// An interface with what its subnet does to it.
+/// An interface, with the routes and rules of its subnet.
 #[derive(Default)]
 pub(super) struct Interface {
-    /// The machine or node that it is of.
+    /// The host or AKS node that the interface belongs to.
     pub(super) owner: String,
     pub(super) forwarding: bool,
-    pub(super) routes: Vec<(Ipv4Net, Hop)>,
-    /// The rules of each security group before it.
+    pub(super) routes: Vec<(Ipv4Net, FabricHop)>,
+    /// The rules of each security group that applies to the interface.
     pub(super) groups: Vec<Vec<Value>>,
 }
 
-/// Where a route of the fabric leads.
+/// The next hop of a route in the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hop {
+pub(super) enum FabricHop {
     Appliance(Ipv4Addr),
-    Within,
-    Out,
-    Nowhere,
+    VnetLocal,
+    Internet,
+    Blackhole,
 }
 
 impl<'a> Fabric<'a> {
-    pub(super) fn of(world: &'a World, now: Timestamp) -> Self {
-        let machines = world.hosts.values().map(|host| (host.name.as_str(), host)).collect();
+    pub(super) fn of(sandbox: &'a SandboxState, now: Timestamp) -> Self {
+        let machines = sandbox.hosts.values().map(|host| (host.name.as_str(), host)).collect();
         let offered = |device: &'a Device| {
             let both = device.enabled_routes.intersection(&device.advertised_routes);
             let four = both.filter_map(|route| match route {
@@ -72,19 +72,19 @@ impl<'a> Fabric<'a> {
         };
         let mut fabric = Self {
             machines,
-            aks: aks_nodes(world),
+            aks: aks_nodes(sandbox),
             networks: Vec::new(),
-            devices: world.tailnet.devices().map(offered).collect(),
+            devices: sandbox.tailnet.devices().map(offered).collect(),
             now,
         };
-        for (id, network) in world.arm.list(NETWORKS) {
-            let network = fabric.network(world, id, network);
+        for (id, network) in sandbox.arm.list(NETWORKS) {
+            let network = fabric.network(sandbox, id, network);
             fabric.networks.push(network);
         }
         fabric
     }
 
-    fn network(&self, world: &World, id: &ArmId, body: &Value) -> Network {
+    fn network(&self, sandbox: &SandboxState, id: &ArmId, body: &Value) -> Network {
         let prefixes = body.pointer("/properties/addressSpace/addressPrefixes");
         let mut network = Network { space: prefixes_of(prefixes), interfaces: BTreeMap::new() };
         let subnets = body.pointer("/properties/subnets").and_then(Value::as_array);
@@ -93,7 +93,7 @@ impl<'a> Fabric<'a> {
             else {
                 continue;
             };
-            for machine in world.arm.list(INTERFACES).map(|(_, body)| body) {
+            for machine in sandbox.arm.list(INTERFACES).map(|(_, body)| body) {
                 let place = "/properties/ipConfigurations/0/properties";
                 let at = |field: &str| machine.pointer(&format!("{place}/{field}"))?.as_str();
                 if at("subnet/id").map(ArmId::new).as_ref() != Some(&subnet_id) {
@@ -102,17 +102,17 @@ impl<'a> Fabric<'a> {
                 let Some(address) = at("privateIPAddress").and_then(|it| it.parse().ok()) else {
                     continue;
                 };
-                let mut interface = behind(world, subnet);
-                interface.owner = self.owner_of(world, machine);
+                let mut interface = subnet_interface(sandbox, subnet);
+                interface.owner = self.owner_of(sandbox, machine);
                 interface.forwarding = machine["properties"]["enableIPForwarding"] == true;
-                interface.groups.extend(group(world, machine));
+                interface.groups.extend(group(sandbox, machine));
                 network.interfaces.insert(address, interface);
             }
             let range: Option<Ipv4Net> = text(subnet, "/properties/addressPrefix");
-            for (name, node) in self.aks.iter().filter(|_| holds_nodes(world, id)) {
+            for (name, node) in self.aks.iter().filter(|_| holds_nodes(sandbox, id)) {
                 if range.is_some_and(|range| range.contains(&node.address)) {
-                    let mut interface = behind(world, subnet);
-                    // AKS's own group is not the user's, and lets pods pass.
+                    let mut interface = subnet_interface(sandbox, subnet);
+                    // AKS manages this group, which allows traffic of pods.
                     interface.groups.clear();
                     interface.owner = (*name).to_owned();
                     network.interfaces.insert(node.address, interface);
@@ -122,11 +122,11 @@ impl<'a> Fabric<'a> {
         network
     }
 
-    /// The machine whose VM has the interface.
-    fn owner_of(&self, world: &World, interface: &Value) -> String {
+    /// The host whose VM has the interface.
+    fn owner_of(&self, sandbox: &SandboxState, interface: &Value) -> String {
         let id = interface["id"].as_str().map(ArmId::new);
         let has = |vm: &ArmId| {
-            let interfaces = world.arm.get(vm)?.pointer("/properties/networkProfile")?;
+            let interfaces = sandbox.arm.get(vm)?.pointer("/properties/networkProfile")?;
             let first = interfaces.pointer("/networkInterfaces/0/id")?.as_str()?;
             Some(Some(ArmId::new(first)) == id)
         };
@@ -138,8 +138,8 @@ impl<'a> Fabric<'a> {
     }
 }
 
-fn aks_nodes(world: &World) -> BTreeMap<&str, AksNode> {
-    let Some(store) = &world.kubernetes else { return BTreeMap::new() };
+fn aks_nodes(sandbox: &SandboxState) -> BTreeMap<&str, AksNode> {
+    let Some(store) = &sandbox.kubernetes else { return BTreeMap::new() };
     let nodes = store.list(NODE.0, NODE.1, None).into_iter();
     let own = nodes.filter(|node| label(node, POOL_LABEL).is_some());
     own.filter_map(|node| {
@@ -150,10 +150,10 @@ fn aks_nodes(world: &World) -> BTreeMap<&str, AksNode> {
     .collect()
 }
 
-/// Whether AKS's nodes stand in a network: the one of their pools, or else the
-/// one that AKS made beside them.
-fn holds_nodes(world: &World, network: &ArmId) -> bool {
-    world.arm.list(CLUSTERS).any(|(_, cluster)| {
+/// Whether a network contains AKS's nodes: the pools' own network, or else the one that AKS
+/// created.
+fn holds_nodes(sandbox: &SandboxState, network: &ArmId) -> bool {
+    sandbox.arm.list(CLUSTERS).any(|(_, cluster)| {
         let subnet: Option<String> = text(cluster, "/properties/agentPoolProfiles/0/vnetSubnetID");
         let group: Option<String> = text(cluster, "/properties/nodeResourceGroup");
         match subnet {
@@ -165,31 +165,33 @@ fn holds_nodes(world: &World, network: &ArmId) -> bool {
     })
 }
 
-/// What a subnet does to an interface on it.
-fn behind(world: &World, subnet: &Value) -> Interface {
+/// The routes and rules that a subnet gives to its interfaces.
+fn subnet_interface(sandbox: &SandboxState, subnet: &Value) -> Interface {
     let table = text(subnet, "/properties/routeTable/id").map(|id: String| ArmId::new(id));
-    let table = table.and_then(|id| world.arm.get(&id));
+    let table = table.and_then(|id| sandbox.arm.get(&id));
     let routes = table.and_then(|table| table.pointer("/properties/routes")?.as_array());
     let route = |route: &Value| {
         let hop = match route.pointer("/properties/nextHopType")?.as_str()? {
-            "VirtualAppliance" => Hop::Appliance(text(route, "/properties/nextHopIpAddress")?),
-            "VnetLocal" => Hop::Within,
-            "Internet" | "VirtualNetworkGateway" => Hop::Out,
-            _ => Hop::Nowhere,
+            "VirtualAppliance" => {
+                FabricHop::Appliance(text(route, "/properties/nextHopIpAddress")?)
+            }
+            "VnetLocal" => FabricHop::VnetLocal,
+            "Internet" | "VirtualNetworkGateway" => FabricHop::Internet,
+            _ => FabricHop::Blackhole,
         };
         Some((text(route, "/properties/addressPrefix")?, hop))
     };
     Interface {
         routes: routes.into_iter().flatten().filter_map(route).collect(),
-        groups: group(world, subnet).into_iter().collect(),
+        groups: group(sandbox, subnet).into_iter().collect(),
         ..Interface::default()
     }
 }
 
-/// The rules of the group that a subnet or an interface points at.
-fn group(world: &World, body: &Value) -> Option<Vec<Value>> {
+/// The rules of the security group that a subnet or an interface refers to.
+fn group(sandbox: &SandboxState, body: &Value) -> Option<Vec<Value>> {
     let id: String = text(body, "/properties/networkSecurityGroup/id")?;
-    let group = world.arm.get(&ArmId::new(id))?;
+    let group = sandbox.arm.get(&ArmId::new(id))?;
     let mut rules = group.pointer("/properties/securityRules")?.as_array()?.clone();
     rules.sort_by_key(|rule| rule.pointer("/properties/priority").and_then(Value::as_u64));
     Some(rules)

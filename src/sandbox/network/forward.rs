@@ -1,28 +1,29 @@
-//! A packet, carried from machine to machine.
+//! Forwards a packet from host to host.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
-use super::fabric::{Fabric, Hop, Interface, Network};
+use super::fabric::{Fabric, FabricHop, Interface, Network};
 use crate::resource::host::KernelRoute;
 use crate::sandbox::hosts::{CNI_FILE, Host, HostKind, MAIN_TABLE};
 use crate::sandbox::tailnet::Device;
 
-/// A packet that came so far goes round.
+/// A packet with more hops than this is in a loop.
 const MAX_HOPS: usize = 32;
 /// The priority of Tailscale's rules.
 const TAILSCALE_RULE: u32 = 5_270;
-/// What Azure drops unless the user or the address space says otherwise.
-const NOWHERE: [Ipv4Net; 4] = [
+/// Prefixes that Azure drops unless a user-defined route or the address space contains the
+/// destination.
+const BLACKHOLE_PREFIXES: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
     Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
 
-/// A pod, and where it lives.
+/// A pod and its node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pod<'a> {
     pub(super) node: &'a str,
@@ -34,51 +35,51 @@ struct Packet {
     source: Ipv4Addr,
     destination: Ipv4Addr,
     port: u16,
-    is_answer: bool,
+    is_reply: bool,
 }
 
-/// By which way a packet came into a machine, or leaves it.
+/// The link by which a packet enters or leaves a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Inside,
+enum Link {
+    Local,
     Network,
     Tailnet,
 }
 
-/// What machines and security groups remember of the packets that they passed.
+/// The connection tracking state of hosts and security groups.
 #[derive(Debug, Default)]
-struct Memory<'a> {
-    /// Machine, source before, source after, destination.
-    hidden: Vec<(&'a str, Ipv4Addr, Ipv4Addr, Ipv4Addr)>,
-    /// Interface, source, destination.
+struct ConnectionState<'a> {
+    /// Host, source before, source after, destination.
+    translations: Vec<(&'a str, Ipv4Addr, Ipv4Addr, Ipv4Addr)>,
+    /// Interface address, source, destination.
     flows: Vec<(Ipv4Addr, Ipv4Addr, Ipv4Addr)>,
 }
 
 impl<'a> Fabric<'a> {
-    /// Whether a connection from a pod to another's port comes about.
+    /// Whether a pod can connect to a port of another pod.
     pub(super) fn connects(&'a self, from: Pod<'a>, to: Pod<'a>, port: u16) -> bool {
-        if !self.lives(from) || !self.lives(to) {
+        if !self.has_pod_network(from) || !self.has_pod_network(to) {
             return false;
         }
-        let mut memory = Memory::default();
-        let asked =
-            Packet { source: from.address, destination: to.address, port, is_answer: false };
-        let Some((host, arrived)) = self.forward(from.node, asked, &mut memory) else {
+        let mut connections = ConnectionState::default();
+        let requested =
+            Packet { source: from.address, destination: to.address, port, is_reply: false };
+        let Some((host, arrived)) = self.forward(from.node, requested, &mut connections) else {
             return false;
         };
         if host != to.node {
             return false;
         }
         let (source, destination) = (arrived.destination, arrived.source);
-        let answer = Packet { source, destination, port, is_answer: true };
-        let back = self.forward(host, answer, &mut memory);
+        let answer = Packet { source, destination, port, is_reply: true };
+        let back = self.forward(host, answer, &mut connections);
         back.is_some_and(|(host, packet)| host == from.node && packet.destination == from.address)
     }
 
-    /// Whether the pod's node gives pods their network.
-    fn lives(&self, pod: Pod<'_>) -> bool {
+    /// Whether the pod's node provides its pod network.
+    fn has_pod_network(&self, pod: Pod<'_>) -> bool {
         match self.machines.get(pod.node) {
-            Some(host) => pods_of(host).is_some_and(|range| range.contains(&pod.address)),
+            Some(host) => pod_cidr_of(host).is_some_and(|range| range.contains(&pod.address)),
             None => self.aks.contains_key(pod.node),
         }
     }
@@ -87,106 +88,105 @@ impl<'a> Fabric<'a> {
         &'a self,
         from: &'a str,
         mut packet: Packet,
-        memory: &mut Memory<'a>,
+        connections: &mut ConnectionState<'a>,
     ) -> Option<(&'a str, Packet)> {
-        let (mut at, mut entered) = (from, Way::Inside);
+        let (mut at, mut entered) = (from, Link::Local);
         for _ in 0..MAX_HOPS {
             let next = match self.machines.get(at) {
-                Some(host) => self.through_machine(host, entered, &mut packet, memory)?,
-                None => self.through_aks_node(at, &packet, memory)?,
+                Some(host) => self.through_machine(host, entered, &mut packet, connections)?,
+                None => self.through_aks_node(at, &packet, connections)?,
             };
             match next {
                 None => return Some((at, packet)),
-                Some((host, way)) => (at, entered) = (host, way),
+                Some((host, link)) => (at, entered) = (host, link),
             }
         }
         None
     }
 
-    /// Nothing but pods and its own address; everything else is the fabric's.
+    /// The node delivers to its pods and its own address. The fabric forwards everything else.
     fn through_aks_node(
         &'a self,
         name: &'a str,
         packet: &Packet,
-        memory: &mut Memory<'a>,
-    ) -> Option<Option<(&'a str, Way)>> {
+        connections: &mut ConnectionState<'a>,
+    ) -> Option<Option<(&'a str, Link)>> {
         let node = self.aks.get(name)?;
         let to = packet.destination;
         if to == node.address || node.pods.is_some_and(|pods| pods.contains(&to)) {
             return Some(None);
         }
-        self.over_fabric(node.address, packet, memory).map(Some)
+        self.over_fabric(node.address, packet, connections).map(Some)
     }
 
     fn through_machine(
         &'a self,
         host: &'a Host,
-        entered: Way,
+        entered: Link,
         packet: &mut Packet,
-        memory: &mut Memory<'a>,
-    ) -> Option<Option<(&'a str, Way)>> {
+        connections: &mut ConnectionState<'a>,
+    ) -> Option<Option<(&'a str, Link)>> {
         if !host.powered_on {
             return None;
         }
-        let known = memory.hidden.iter().find(|(name, _, shown, to)| {
-            *name == host.name && *shown == packet.destination && *to == packet.source
+        let known = connections.translations.iter().find(|(name, _, translated_source, to)| {
+            *name == host.name && *translated_source == packet.destination && *to == packet.source
         });
         let is_known = known.is_some();
         packet.destination = known.map_or(packet.destination, |known| known.1);
         let strict = host.kernel.reverse_path_filter;
-        if entered != Way::Inside && strict != 0 {
-            let (way, _) = self.route(host, packet.source)?;
-            if strict == 1 && way != entered {
+        if entered != Link::Local && strict != 0 {
+            let (link, _) = self.route(host, packet.source)?;
+            if strict == 1 && link != entered {
                 return None;
             }
         }
         if is_own(host, packet.destination) {
             return Some(None);
         }
-        if let Some(range) = pods_of(host)
+        if let Some(range) = pod_cidr_of(host)
             && range.contains(&packet.destination)
         {
-            return (!host.drops_pods || packet.is_answer || entered == Way::Inside)
-                .then_some(None);
+            return (!host.drops_pods || packet.is_reply || entered == Link::Local).then_some(None);
         }
-        if entered != Way::Inside && !host.kernel.ip_forwarding {
+        if entered != Link::Local && !host.kernel.ip_forwarding {
             return None;
         }
-        let (way, neighbour) = self.route(host, packet.destination)?;
+        let (link, neighbour) = self.route(host, packet.destination)?;
         let before = packet.source;
         if !is_known {
-            packet.source = shown(host, entered, way).unwrap_or(before);
-            memory.hidden.push((&host.name, before, packet.source, packet.destination));
+            packet.source = translated_source(host, entered, link).unwrap_or(before);
+            connections.translations.push((&host.name, before, packet.source, packet.destination));
         }
-        match way {
-            Way::Inside => None,
-            Way::Tailnet => self.over_tailnet(host, packet),
-            Way::Network => match host.kind {
-                HostKind::Vm { .. } => self.over_fabric(host.ip, packet, memory),
+        match link {
+            Link::Local => None,
+            Link::Tailnet => self.over_tailnet(host, packet),
+            Link::Network => match host.kind {
+                HostKind::Vm { .. } => self.over_fabric(host.ip, packet, connections),
                 HostKind::Existing { .. } => self.over_lan(neighbour),
             },
         }
         .map(Some)
     }
 
-    /// What a machine's rules and tables say of an address.
-    fn route(&self, host: &Host, to: Ipv4Addr) -> Option<(Way, Ipv4Addr)> {
+    /// Looks up a destination in the rules and tables of a host.
+    fn route(&self, host: &Host, to: Ipv4Addr) -> Option<(Link, Ipv4Addr)> {
         let first = host.kernel.rules.iter().any(|rule| {
             rule.priority < TAILSCALE_RULE
                 && rule.table == MAIN_TABLE
                 && rule.destination.contains(&to)
         });
         if !first && self.peer(host, to).is_some() {
-            return Some((Way::Tailnet, to));
+            return Some((Link::Tailnet, to));
         }
         let routes = host.kernel.routes.iter().filter(|route| route.table == MAIN_TABLE);
         let fitting = routes.filter(|route| route.destination.contains(&to));
         let rank = |via: KernelRoute| u32::MAX - via.metric();
         match fitting.max_by_key(|route| (route.destination.prefix_len(), rank(route.via))) {
-            None => Some((Way::Network, to)),
+            None => Some((Link::Network, to)),
             Some(route) => match route.via {
-                KernelRoute::Tunnel => Some((Way::Tailnet, to)),
-                KernelRoute::Via(neighbour) => Some((Way::Network, neighbour)),
+                KernelRoute::Tunnel => Some((Link::Tailnet, to)),
+                KernelRoute::Via(neighbour) => Some((Link::Network, neighbour)),
                 KernelRoute::Unreachable => None,
             },
         }
@@ -198,23 +198,23 @@ impl<'a> Fabric<'a> {
         known.map(|(device, _)| *device).filter(|it| it.authorized && !it.is_expired(self.now))
     }
 
-    /// The other device that a machine's Tailscale takes an address for.
+    /// The device that Tailscale on a host sends packets for an address to.
     fn peer(&self, host: &Host, to: Ipv4Addr) -> Option<&'a Device> {
         let own = self.device(host)?;
         let accepts = host.tailscale.as_ref().is_some_and(|it| it.accept_routes);
         let others = self.devices.iter().filter(|(device, _)| {
             device.node_id != own.node_id && device.authorized && !device.is_expired(self.now)
         });
-        let fits = |(device, routes): &'_ (&'a Device, Vec<Ipv4Net>)| {
+        let longest_match = |(device, routes): &'_ (&'a Device, Vec<Ipv4Net>)| {
             let routes = routes.iter().filter(|route| accepts && route.contains(&to));
             let longest = routes.map(Ipv4Net::prefix_len).max();
             let own = (device.address == to).then_some(32);
             Some((own.max(longest)?, *device))
         };
-        others.filter_map(fits).max_by_key(|(length, _)| *length).map(|(_, device)| device)
+        others.filter_map(longest_match).max_by_key(|(length, _)| *length).map(|(_, device)| device)
     }
 
-    fn over_tailnet(&'a self, host: &Host, packet: &Packet) -> Option<(&'a str, Way)> {
+    fn over_tailnet(&'a self, host: &Host, packet: &Packet) -> Option<(&'a str, Link)> {
         let own = self.device(host).filter(|device| device.online)?;
         let peer = self.peer(host, packet.destination).filter(|device| device.online)?;
         let has = |host: &&&'a Host| {
@@ -222,67 +222,67 @@ impl<'a> Fabric<'a> {
         };
         let receiver = self.machines.values().find(has)?;
         let sender = self.peer(receiver, packet.source)?;
-        (sender.node_id == own.node_id).then_some((receiver.name.as_str(), Way::Tailnet))
+        (sender.node_id == own.node_id).then_some((receiver.name.as_str(), Link::Tailnet))
     }
 
-    fn over_lan(&'a self, neighbour: Ipv4Addr) -> Option<(&'a str, Way)> {
+    fn over_lan(&'a self, neighbour: Ipv4Addr) -> Option<(&'a str, Link)> {
         let there = |host: &&&'a Host| {
             host.ip == neighbour && matches!(host.kind, HostKind::Existing { .. })
         };
-        self.machines.values().find(there).map(|host| (host.name.as_str(), Way::Network))
+        self.machines.values().find(there).map(|host| (host.name.as_str(), Link::Network))
     }
 
     fn over_fabric(
         &'a self,
         from: Ipv4Addr,
         packet: &Packet,
-        memory: &mut Memory<'a>,
-    ) -> Option<(&'a str, Way)> {
+        connections: &mut ConnectionState<'a>,
+    ) -> Option<(&'a str, Link)> {
         let network = self.networks.iter().find(|it| it.interfaces.contains_key(&from))?;
         let sender = network.interfaces.get(&from)?;
-        if !self.is_own_of(from, sender, packet.source) && !sender.forwarding {
+        if !self.is_address_of(from, sender, packet.source) && !sender.forwarding {
             return None;
         }
-        passes(network, from, sender, "Outbound", packet, memory).then_some(())?;
+        allowed_by_groups(network, from, sender, "Outbound", packet, connections).then_some(())?;
         let to = match self.fabric_route(network, sender, packet.destination) {
-            Hop::Appliance(address) => address,
-            Hop::Within => packet.destination,
-            Hop::Out | Hop::Nowhere => return None,
+            FabricHop::Appliance(address) => address,
+            FabricHop::VnetLocal => packet.destination,
+            FabricHop::Internet | FabricHop::Blackhole => return None,
         };
         let receiver = network.interfaces.get(&to)?;
-        if !self.is_own_of(to, receiver, packet.destination) && !receiver.forwarding {
+        if !self.is_address_of(to, receiver, packet.destination) && !receiver.forwarding {
             return None;
         }
-        passes(network, to, receiver, "Inbound", packet, memory).then_some(())?;
-        Some((receiver.owner.as_str(), Way::Network))
+        allowed_by_groups(network, to, receiver, "Inbound", packet, connections).then_some(())?;
+        Some((receiver.owner.as_str(), Link::Network))
     }
 
-    /// Whether an address is that of an interface, or of a pod that the fabric
-    /// carries for it.
-    fn is_own_of(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
+    /// Whether an address belongs to an interface, or to a pod that the fabric routes to it.
+    fn is_address_of(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
         let node = self.aks.get(interface.owner.as_str());
         at == address || node.and_then(|node| node.pods).is_some_and(|it| it.contains(&address))
     }
 
-    /// The longest prefix; of equal ones the user's, then the overlay's.
-    fn fabric_route(&self, network: &Network, sender: &Interface, to: Ipv4Addr) -> Hop {
+    /// The longest matching prefix. Among equal ones a user-defined route precedes the overlay's.
+    fn fabric_route(&self, network: &Network, sender: &Interface, to: Ipv4Addr) -> FabricHop {
         let user = sender.routes.iter().map(|(prefix, hop)| (*prefix, 2, *hop));
         let in_overlay = self.aks.contains_key(sender.owner.as_str());
         let nodes = self.aks.values().filter(|_| in_overlay);
-        let overlay = nodes.filter_map(|it| Some((it.pods?, 1, Hop::Appliance(it.address))));
-        let own = network.space.iter().map(|prefix| (*prefix, 0, Hop::Within));
-        // What is of the address space is not dropped for being private.
-        let nowhere = NOWHERE.into_iter().filter(|prefix| !network.space.contains(prefix));
-        let nowhere = nowhere.map(|prefix| (prefix, 0, Hop::Nowhere));
-        let all = user.chain(overlay).chain(own).chain(nowhere);
+        let overlay = nodes.filter_map(|it| Some((it.pods?, 1, FabricHop::Appliance(it.address))));
+        let own = network.space.iter().map(|prefix| (*prefix, 0, FabricHop::VnetLocal));
+        // A private prefix inside the address space is not dropped.
+        let blackholes =
+            BLACKHOLE_PREFIXES.into_iter().filter(|prefix| !network.space.contains(prefix));
+        let blackholes = blackholes.map(|prefix| (prefix, 0, FabricHop::Blackhole));
+        let all = user.chain(overlay).chain(own).chain(blackholes);
         all.filter(|(prefix, _, _)| prefix.contains(&to))
             .max_by_key(|(prefix, rank, _)| (prefix.prefix_len(), *rank))
-            .map_or(Hop::Out, |(_, _, hop)| hop)
+            .map_or(FabricHop::Internet, |(_, _, hop)| hop)
     }
 }
 
-/// The range of a worker's pods, where our configuration is the one that counts.
-fn pods_of(host: &Host) -> Option<Ipv4Net> {
+/// The pod CIDR of a worker, if stargate's CNI configuration is the active one.
+fn pod_cidr_of(host: &Host) -> Option<Ipv4Net> {
     host.cni_chosen().filter(|(file, _)| *file == CNI_FILE).map(|(_, range)| *range)
 }
 
@@ -291,51 +291,51 @@ fn is_own(host: &Host, address: Ipv4Addr) -> bool {
     host.ip == address || tailnet == Some(address)
 }
 
-/// The address that a machine puts in place of a source.
-fn shown(host: &Host, entered: Way, left: Way) -> Option<Ipv4Addr> {
+/// The address that a host translates the source of a packet to.
+fn translated_source(host: &Host, entered: Link, left: Link) -> Option<Ipv4Addr> {
     let tailscale = host.tailscale.as_ref()?;
     match (entered, left) {
-        (_, Way::Tailnet) if host.firewall.masquerade => tailscale.address,
-        (Way::Tailnet, Way::Network) if tailscale.snat_subnet_routes => Some(host.ip),
+        (_, Link::Tailnet) if host.firewall.masquerade => tailscale.address,
+        (Link::Tailnet, Link::Network) if tailscale.snat_subnet_routes => Some(host.ip),
         _ => None,
     }
 }
 
-/// Whether the security groups at an interface let a packet pass.
-fn passes<'a>(
+/// Whether the security groups of an interface allow a packet.
+fn allowed_by_groups<'a>(
     network: &Network,
     at: Ipv4Addr,
     interface: &Interface,
     direction: &str,
     packet: &Packet,
-    memory: &mut Memory<'a>,
+    connections: &mut ConnectionState<'a>,
 ) -> bool {
     let Packet { source, destination, .. } = *packet;
-    if memory.flows.contains(&(at, destination, source)) {
+    if connections.flows.contains(&(at, destination, source)) {
         return true;
     }
     let inside = |address: Ipv4Addr| {
         let routed = interface.routes.iter().filter(|(prefix, _)| prefix.contains(&address));
         let routed = routed.max_by_key(|(prefix, _)| prefix.prefix_len());
         network.space.iter().any(|prefix| prefix.contains(&address))
-            || routed.is_some_and(|(_, hop)| *hop != Hop::Out)
+            || routed.is_some_and(|(_, hop)| *hop != FabricHop::Internet)
     };
     let passed = interface.groups.iter().all(|rules| {
         let mut rules = rules.iter().filter(|rule| rule["properties"]["direction"] == direction);
-        let rule = rules.find(|rule| fits(&rule["properties"], packet, &inside));
+        let rule = rules.find(|rule| rule_matches(&rule["properties"], packet, &inside));
         match rule {
             Some(rule) => rule["properties"]["access"] == "Allow",
-            // What Azure puts behind all others: within the virtual network.
+            // Azure's last rules: within the virtual network everything is allowed.
             None => inside(source) && inside(destination),
         }
     });
     if passed {
-        memory.flows.push((at, source, destination));
+        connections.flows.push((at, source, destination));
     }
     passed
 }
 
-fn fits(rule: &Value, packet: &Packet, inside: &dyn Fn(Ipv4Addr) -> bool) -> bool {
+fn rule_matches(rule: &Value, packet: &Packet, inside: &dyn Fn(Ipv4Addr) -> bool) -> bool {
     let all = |one: &str, many: &str| -> Vec<String> {
         let list = rule[many].as_array().into_iter().flatten().filter_map(Value::as_str);
         list.chain(rule[one].as_str()).map(str::to_owned).collect()

@@ -1,8 +1,8 @@
-//! Who really reaches whom in the world, and how Goldpinger tells of it.
+//! Simulates which pods reach each other, and what Goldpinger measures.
 //!
-//! Packets are carried by what the world itself holds (Azure's objects, the
-//! devices of the tailnet, the kernels of machines) and by nothing that
-//! stargate reads, plans or believes: what is measured here can contradict it.
+//! Packets are forwarded by the state of the sandbox alone (Azure's objects, the tailnet's devices,
+//! the hosts' kernels), independently of stargate's own model. A measurement can therefore
+//! contradict the model.
 
 mod fabric;
 mod forward;

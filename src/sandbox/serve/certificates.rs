@@ -1,5 +1,5 @@
-//! An authority for one run, and certificates for whatever name is asked for:
-//! the AKS cluster's name is not known before there is a cluster.
+//! A certificate authority for one run. It issues certificates on demand, because the name of an
+//! AKS cluster is not known before the cluster exists.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +16,11 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::clients::AnyCertificate;
+use super::client_certificates::AcceptAnyCertificate;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes certificates.
+/// A certificate authority.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -39,15 +39,15 @@ impl Authority {
         Ok(Self { issuer, pem, made: Mutex::default() })
     }
 
-    /// Its own certificate.
+    /// The authority's own certificate.
     pub(super) fn certificate(&self) -> &str {
         &self.pem
     }
 
-    /// A server's configuration that answers to every name.
+    /// A server configuration that accepts every server name.
     pub(super) fn server(authority: &Arc<Self>) -> Result<ServerConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
-        let clients = Arc::new(AnyCertificate(Arc::clone(&provider)));
+        let clients = Arc::new(AcceptAnyCertificate(Arc::clone(&provider)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients)
@@ -79,7 +79,7 @@ impl Authority {
 
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // A client that goes by an address names nobody.
+        // A client that connects to an address sends no server name.
         self.for_name(hello.server_name().unwrap_or("localhost")).ok()
     }
 }

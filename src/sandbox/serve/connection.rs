@@ -1,4 +1,4 @@
-//! Listeners and connections of one face.
+//! The listener and connections of one API.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,22 +16,26 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::GRACE;
+use super::SHUTDOWN_TIMEOUT;
 use crate::provider::http::Api;
-use crate::sandbox::identity::ShownCertificates;
-use crate::sandbox::shared::SharedWorld;
-use crate::sandbox::stream::{WorldBody, respond};
+use crate::sandbox::identity::PresentedCertificates;
+use crate::sandbox::shared::SharedSandbox;
+use crate::sandbox::stream::{ResponseBody, respond};
 
-/// What a listener serves.
+/// The API that a listener serves.
 #[derive(Clone)]
-pub(super) struct Face {
+pub(super) struct EndpointService {
     pub(super) api: Api,
-    pub(super) world: SharedWorld,
+    pub(super) sandbox: SharedSandbox,
     pub(super) acceptor: Option<TlsAcceptor>,
 }
 
-/// Accepts connections until it is told to stop, then lets them end.
-pub(super) async fn listen(listener: TcpListener, face: Face, mut stop: watch::Receiver<bool>) {
+/// Accepts connections until it is stopped, then lets them end.
+pub(super) async fn listen(
+    listener: TcpListener,
+    service: EndpointService,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -39,30 +43,31 @@ pub(super) async fn listen(listener: TcpListener, face: Face, mut stop: watch::R
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(accept(stream, face.clone(), stop.clone()));
+                    connections.spawn(accept(stream, service.clone(), stop.clone()));
                 }
-                // Out of file handles, say: it passes.
-                Err(_) => tokio::time::sleep(GRACE).await,
+                // Accepting fails temporarily, for example if there are no file handles left.
+                Err(_) => tokio::time::sleep(SHUTDOWN_TIMEOUT).await,
             },
         }
     }
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
-    let _in_time = tokio::time::timeout(GRACE, ended).await;
+    let _in_time = tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await;
 }
 
-async fn accept(stream: TcpStream, face: Face, stop: watch::Receiver<bool>) {
-    // Small answers go out at once; a failure only costs time.
+async fn accept(stream: TcpStream, service: EndpointService, stop: watch::Receiver<bool>) {
+    // Disables Nagle's algorithm for small responses. A failure only costs latency.
     let _set = stream.set_nodelay(true);
-    match &face.acceptor {
-        None => serve(stream, face, None, stop).await,
+    match &service.acceptor {
+        None => serve(stream, service, None, stop).await,
         Some(acceptor) => {
             let acceptor = acceptor.clone();
             if let Ok(stream) = acceptor.accept(stream).await {
-                let shown = stream.get_ref().1.peer_certificates();
-                let shown = shown.map(|all| all.iter().map(|it| it.clone().into_owned()).collect());
-                let shown = shown.map(|all| ShownCertificates(Arc::new(all)));
-                serve(stream, face, shown, stop).await;
+                let presented = stream.get_ref().1.peer_certificates();
+                let presented =
+                    presented.map(|all| all.iter().map(|it| it.clone().into_owned()).collect());
+                let presented = presented.map(|all| PresentedCertificates(Arc::new(all)));
+                serve(stream, service, presented, stop).await;
             }
         }
     }
@@ -70,30 +75,30 @@ async fn accept(stream: TcpStream, face: Face, stop: watch::Receiver<bool>) {
 
 async fn serve<S>(
     stream: S,
-    face: Face,
-    shown: Option<ShownCertificates>,
+    service: EndpointService,
+    presented: Option<PresentedCertificates>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(face.clone(), shown.clone(), request));
+    let service = service_fn(move |request| answer(service.clone(), presented.clone(), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ended = connection.as_mut() => return,
         _ = stop.changed() => connection.as_mut().graceful_shutdown(),
     }
-    let _in_time = tokio::time::timeout(GRACE, connection).await;
+    let _in_time = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await;
 }
 
 async fn answer(
-    face: Face,
-    shown: Option<ShownCertificates>,
+    service: EndpointService,
+    presented: Option<PresentedCertificates>,
     request: Request<Incoming>,
-) -> Result<Response<WorldBody>, Infallible> {
+) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
-    if let Some(shown) = shown {
-        parts.extensions.insert(shown);
+    if let Some(presented) = presented {
+        parts.extensions.insert(presented);
     }
     let Ok(body) = body.collect().await else {
         let mut broken = Response::new(Full::new(Bytes::new()).boxed_unsync());
@@ -101,6 +106,6 @@ async fn answer(
         return Ok(broken);
     };
     let request = Request::from_parts(parts, body.to_bytes());
-    let answer = face.world.handle(face.api, &request);
-    Ok(respond(&face.world, answer))
+    let answer = service.sandbox.handle(service.api, &request);
+    Ok(respond(&service.sandbox, answer))
 }

@@ -3,22 +3,22 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::{Api as Objects, PostParams, WatchEvent, WatchParams};
 
 use super::*;
-use crate::sandbox::test_sandbox::whole;
+use crate::sandbox::test_sandbox::complete_sandbox;
 use crate::sandbox::transport::kube_client;
 
 #[tokio::test]
 async fn a_client_in_the_same_process_reads_the_cluster() {
-    let world = SharedWorld::new(whole());
-    let nodes: Objects<Node> = Objects::all(kube_client(world));
+    let sandbox = SharedSandbox::new(complete_sandbox());
+    let nodes: Objects<Node> = Objects::all(kube_client(sandbox));
     assert_eq!(nodes.list(&Default::default()).await.unwrap().items.len(), 3);
 }
 
 #[tokio::test]
-async fn clients_outside_speak_tls_with_the_clusters_own_name() {
-    let world = SharedWorld::new(whole());
+async fn external_clients_use_tls_with_the_cluster_s_name() {
+    let sandbox = SharedSandbox::new(complete_sandbox());
     let options = ServeOptions { tls: true, ..ServeOptions::default() };
-    let server = Server::start(world.clone(), options).await.unwrap();
-    let token = world.read(|world| world.cluster_access.clone().unwrap().token);
+    let server = Server::start(sandbox.clone(), options).await.unwrap();
+    let token = sandbox.read(|sandbox| sandbox.cluster_access.clone().unwrap().token);
     let mut config = kube::Config::new(server.endpoints.kubernetes.parse().unwrap());
     config.root_cert = Some(vec![der(server.endpoints.certificate.as_deref().unwrap())]);
     config.tls_server_name = Some("aks-1234.hcp.canadacentral.azmk8s.io".to_owned());
@@ -35,7 +35,7 @@ async fn clients_outside_speak_tls_with_the_clusters_own_name() {
         other => panic!("{other:?}"),
     }
     server.stop().await;
-    assert!(world.read(|world| world.endpoints.kubernetes.is_empty()));
+    assert!(sandbox.read(|sandbox| sandbox.endpoints.kubernetes.is_empty()));
 }
 
 fn der(pem: &str) -> Vec<u8> {

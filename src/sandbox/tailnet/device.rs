@@ -1,4 +1,4 @@
-//! A device of the tailnet and how the API shows it.
+//! A device of the tailnet and its representation in the API.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,39 +8,39 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::sandbox::world::Entropy;
+use crate::sandbox::state::Entropy;
 
-/// How long a node key lasts unless its expiry is disabled.
+/// The lifetime of a node key, unless its expiry is disabled.
 const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(180 * 24);
 
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// The old id: a decimal number.
+    /// The legacy id, a decimal number.
     pub id: String,
     /// The id that the CLI shows.
     pub node_id: String,
-    /// Its unique DNS name.
+    /// The unique DNS name.
     pub name: String,
-    /// What the host calls itself; not unique.
+    /// The host name, which is not unique.
     pub hostname: String,
-    /// Its address in the tailnet.
+    /// The address in the tailnet.
     pub address: Ipv4Addr,
-    /// Its tags.
+    /// The tags.
     pub tags: Vec<String>,
-    /// Whether it may talk to others.
+    /// Whether it may communicate with other devices.
     pub authorized: bool,
-    /// Whether its host holds a connection to the control plane.
+    /// Whether its host is connected to the control plane.
     pub online: bool,
-    /// When it was last connected; absent while it is.
+    /// When it was last connected; absent while it is connected.
     pub last_seen: Option<Timestamp>,
-    /// When its key ends; kept while expiry is disabled.
+    /// When its key expires; kept while expiry is disabled.
     pub expires: Timestamp,
-    /// Whether the end of its key counts.
+    /// Whether key expiry is disabled.
     pub key_expiry_disabled: bool,
-    /// What its host offers.
+    /// The routes that its host advertises.
     pub advertised_routes: BTreeSet<IpNet>,
-    /// What the tailnet accepts from it, offered or not.
+    /// The routes that are approved, advertised or not.
     pub enabled_routes: BTreeSet<IpNet>,
 }
 
@@ -71,7 +71,7 @@ impl Device {
         }
     }
 
-    /// Whether its node key has ended.
+    /// Whether its node key has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         !self.key_expiry_disabled && self.expires <= now
     }
@@ -93,9 +93,9 @@ impl Device {
         })
     }
 
-    /// The device as the API shows it; only `fields=all` shows routes.
+    /// The device in the API's format. Routes are included only with `fields=all`.
     pub(super) fn show(&self, all_fields: bool) -> Value {
-        let mut shown = json!({
+        let mut rendered = json!({
             "id": self.id,
             "nodeId": self.node_id,
             "name": self.name,
@@ -105,7 +105,7 @@ impl Device {
             "os": "linux",
             "clientVersion": "1.92.3-tsandbox",
             "updateAvailable": false,
-            // The service leaves it empty for devices that are tagged.
+            // The service leaves it empty for tagged devices.
             "created": "",
             "connectedToControl": self.online,
             "expires": self.expires.to_string(),
@@ -120,18 +120,18 @@ impl Device {
             "tailnetLockError": "",
         });
         if !self.tags.is_empty() {
-            shown["tags"] = json!(self.tags);
+            rendered["tags"] = json!(self.tags);
         }
         if let Some(last_seen) = self.last_seen {
-            shown["lastSeen"] = json!(last_seen.to_string());
+            rendered["lastSeen"] = json!(last_seen.to_string());
         }
         if all_fields {
-            shown["advertisedRoutes"] = json!(self.advertised_routes);
-            shown["enabledRoutes"] = json!(self.enabled_routes);
-            shown["clientConnectivity"] = json!({ "endpoints": [], "derp": "" });
-            shown["sshEnabled"] = json!(false);
+            rendered["advertisedRoutes"] = json!(self.advertised_routes);
+            rendered["enabledRoutes"] = json!(self.enabled_routes);
+            rendered["clientConnectivity"] = json!({ "endpoints": [], "derp": "" });
+            rendered["sshEnabled"] = json!(false);
         }
-        shown
+        rendered
     }
 
     fn second_address(&self) -> String {

@@ -1,4 +1,4 @@
-//! The API v2 face of the tailnet.
+//! The Tailscale API v2.
 
 mod acl;
 mod devices;
@@ -11,27 +11,27 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::TailnetStore;
-use super::answer::{failure, json_answer};
-use crate::sandbox::world::Entropy;
+use super::response::{failure, json_answer};
+use crate::sandbox::state::Entropy;
 
-/// Who asks.
+/// The requester.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
-    /// The bearer of an API access token.
-    Person,
-    /// An OAuth client; the keys that it makes must be tagged.
-    Client,
+    /// A user with an API access token.
+    User,
+    /// An OAuth client. Keys that it creates must be tagged.
+    OAuthClient,
 }
 
-/// A request on its way through the face.
-struct Call<'a> {
+/// A request that is being handled.
+struct ApiRequest<'a> {
     request: &'a Request<Bytes>,
     caller: Caller,
     now: Timestamp,
     entropy: &'a mut Entropy,
 }
 
-impl Call<'_> {
+impl ApiRequest<'_> {
     fn body(&self) -> Option<Value> {
         serde_json::from_slice(self.request.body()).ok()
     }
@@ -47,7 +47,7 @@ impl Call<'_> {
 }
 
 impl TailnetStore {
-    /// Answers a request to the Tailscale API.
+    /// Handles a request to the Tailscale API.
     pub fn handle(
         &mut self,
         request: &Request<Bytes>,
@@ -57,14 +57,14 @@ impl TailnetStore {
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let Some(path) = path.strip_prefix("/api/v2/") else { return not_found() };
         if path == "oauth/token" {
-            return self.give_token(request, now, entropy);
+            return self.issue_token(request, now, entropy);
         }
         let Some(caller) = self.caller(request, now) else {
             return failure(StatusCode::UNAUTHORIZED, "API token invalid");
         };
         let segments: Vec<String> = path.split('/').map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let mut call = Call { request, caller, now, entropy };
+        let mut call = ApiRequest { request, caller, now, entropy };
         match (request.method(), &segments[..]) {
             (method, ["device", id, rest @ ..]) => self.device_call(&mut call, method, id, rest),
             (&Method::GET, ["tailnet", _, "devices"]) => self.list_devices(&call),
@@ -76,7 +76,7 @@ impl TailnetStore {
 }
 
 fn decoded(segment: &str) -> String {
-    // Ids and tailnet names need no more than this of percent-encoding.
+    // Ids and tailnet names need no other percent-encoding.
     segment.replace("%40", "@").replace("%2D", "-").replace("%2d", "-")
 }
 
@@ -84,11 +84,11 @@ fn not_found() -> Response<Bytes> {
     failure(StatusCode::NOT_FOUND, "not found")
 }
 
-fn done() -> Response<Bytes> {
+fn empty_response() -> Response<Bytes> {
     json_answer(StatusCode::OK, &json!({}))
 }
 
-fn bad_body() -> Response<Bytes> {
+fn invalid_body() -> Response<Bytes> {
     failure(StatusCode::BAD_REQUEST, "invalid request body")
 }
 

@@ -1,8 +1,8 @@
-//! HuJSON: JSON with comments and commas at the end.
+//! HuJSON: JSON with comments and trailing commas.
 
 use serde_json::Value;
 
-/// Reads HuJSON.
+/// Parses HuJSON.
 pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(&without_trailing_commas(&without_comments(text)))
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_last_commas_are_passed_over() {
+    fn comments_and_trailing_commas_are_ignored() {
         let text = r#"{
             // who may use the tag
             "a": ["x", /* two */ "y // no comment", ],

@@ -1,47 +1,52 @@
-//! Auth keys: shown once, good once.
+//! Auth keys: their secret is shown once.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The longest life of a key, which is also its life if none is asked for.
-pub(super) const MAX_LIFE: i64 = 90 * 24 * 3600;
+/// The maximum lifetime of a key, in seconds. It is also the default.
+pub(super) const MAX_LIFETIME_SECONDS: i64 = 90 * 24 * 3600;
 
-/// An auth key. The sandbox keeps only a digest of the secret.
+/// An auth key. The sandbox stores only a digest of the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthKey {
-    /// Its id, which is no secret.
+    /// The id, which is not secret.
     pub id: String,
     pub(super) digest: String,
-    /// What it is for, in words.
+    /// The description.
     pub description: String,
-    /// Tags of the devices that it brings in.
+    /// The tags of devices that use the key.
     pub tags: Vec<String>,
-    /// Whether it brings in more than one device.
+    /// Whether the key can register more than one device.
     pub reusable: bool,
-    /// Whether its devices vanish when they disconnect.
+    /// Whether devices are deleted when they disconnect.
     pub ephemeral: bool,
-    /// Whether its devices need no approval.
+    /// Whether devices need no approval.
     pub preauthorized: bool,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires: Timestamp,
-    /// When it was taken back.
+    /// When it was revoked.
     pub revoked: Option<Timestamp>,
-    /// Whether a device came in with it.
+    /// Whether a device was registered with it.
     pub used: bool,
 }
 
 impl AuthKey {
-    pub(super) fn asked(body: &Value, id: String, secret: &str, now: Timestamp) -> Option<Self> {
+    pub(super) fn from_request(
+        body: &Value,
+        id: String,
+        secret: &str,
+        now: Timestamp,
+    ) -> Option<Self> {
         let devices = body.pointer("/capabilities/devices")?;
         let create = &devices["create"];
         let is_set = |name: &str| create[name].as_bool().unwrap_or(false);
         let seconds = match body["expirySeconds"].as_i64() {
-            Some(seconds) if seconds > 0 => seconds.min(MAX_LIFE),
-            _ => MAX_LIFE,
+            Some(seconds) if seconds > 0 => seconds.min(MAX_LIFETIME_SECONDS),
+            _ => MAX_LIFETIME_SECONDS,
         };
         let tags = create["tags"].as_array().cloned().unwrap_or_default();
         Some(Self {
@@ -59,14 +64,14 @@ impl AuthKey {
         })
     }
 
-    /// Whether a device may come in with it.
+    /// Whether a device can be registered with it.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked.is_none() && now < self.expires && (self.reusable || !self.used)
     }
 
-    /// The key as the API shows it, never with its secret.
+    /// The key in the API's format, without its secret.
     pub(super) fn show(&self, now: Timestamp) -> Value {
-        let mut shown = json!({
+        let mut rendered = json!({
             "id": self.id,
             "keyType": "auth",
             "description": self.description,
@@ -83,13 +88,13 @@ impl AuthKey {
             }}},
         });
         if let Some(revoked) = self.revoked {
-            shown["revoked"] = json!(revoked.to_string());
+            rendered["revoked"] = json!(revoked.to_string());
         }
-        shown
+        rendered
     }
 }
 
-/// What is kept of a secret.
+/// The stored digest of a secret.
 pub(super) fn digest(secret: &str) -> String {
     Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,15 +1,15 @@
-//! The tailnet: devices, keys, the policy, and the API v2 face on them.
+//! The tailnet: devices, keys, the policy, and the API v2.
 //!
-//! What a device offers is set by its host, what the tailnet accepts from it by
-//! the API; the two lists never touch each other, save where the policy's
-//! `autoApprovers` accept a prefix at its first sight.
+//! The host of a device sets its advertised routes, and the API sets its approved routes. The two
+//! lists are independent, except that the policy's `autoApprovers` approve a prefix when it is
+//! advertised for the first time.
 
-mod answer;
 mod device;
 mod endpoint;
 pub mod hujson;
 mod key;
 mod policy;
+mod response;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,28 +21,28 @@ pub use device::Device;
 pub use key::AuthKey;
 pub use policy::Policy;
 
-use super::world::Entropy;
+use super::state::Entropy;
 
 /// The DNS name of the sandbox's tailnet.
 pub const TAILNET_DOMAIN: &str = "sandbox.ts.net";
 
-/// Everything that the tailnet's control plane knows.
+/// The state of the tailnet's control plane.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TailnetStore {
     /// Devices by their node id.
     devices: BTreeMap<String, Device>,
     keys: BTreeMap<String, AuthKey>,
     policy: Policy,
-    /// Digests of the access tokens given to OAuth clients, and their ends.
+    /// Expiry times of the access tokens of OAuth clients, by digest.
     tokens: BTreeMap<String, Timestamp>,
 }
 
-/// A host asks to join the tailnet.
+/// The request of a host to join the tailnet.
 #[derive(Debug, Clone)]
 pub struct Enrolment<'a> {
-    /// The host's name.
+    /// The host name.
     pub hostname: &'a str,
-    /// The key that it brings.
+    /// The auth key.
     pub auth_key: &'a str,
 }
 
@@ -57,13 +57,13 @@ impl TailnetStore {
         self.devices.get(id).or_else(|| self.devices().find(|device| device.id == id))
     }
 
-    /// A device by either of its ids, to change it.
+    /// A device by either of its ids, mutable.
     pub fn device_mut(&mut self, id: &str) -> Option<&mut Device> {
         let node_id = self.device(id)?.node_id.clone();
         self.devices.get_mut(&node_id)
     }
 
-    /// Takes a device away.
+    /// Deletes a device. Returns whether it existed.
     pub fn remove_device(&mut self, id: &str) -> bool {
         let node_id = self.device(id).map(|device| device.node_id.clone());
         node_id.is_some_and(|id| self.devices.remove(&id).is_some())
@@ -74,12 +74,12 @@ impl TailnetStore {
         &self.policy
     }
 
-    /// The policy, to change it.
+    /// The policy, mutable.
     pub fn policy_mut(&mut self) -> &mut Policy {
         &mut self.policy
     }
 
-    /// Redeems a key: a new device, or none if the key is not good for it.
+    /// Registers a device with a key. Returns `None` if the key is not valid.
     pub fn enrol(
         &mut self,
         enrolment: &Enrolment<'_>,
@@ -101,8 +101,8 @@ impl TailnetStore {
         Some(node_id)
     }
 
-    /// Takes note of what a device's host says; the policy may approve prefixes
-    /// that are offered for the first time.
+    /// Records the report of a device's host. The policy may approve prefixes that are advertised
+    /// for the first time.
     pub fn report(&mut self, id: &str, online: bool, offered: &BTreeSet<Ipv4Net>, now: Timestamp) {
         let Some(device) = self.devices.get(id) else { return };
         let offered: BTreeSet<IpNet> = offered.iter().map(|prefix| IpNet::V4(*prefix)).collect();

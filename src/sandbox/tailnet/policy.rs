@@ -1,4 +1,4 @@
-//! The policy file, kept byte for byte.
+//! The policy file, stored byte for byte.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{hujson, key};
 
-const FRESH: &str = r#"// The policy of the sandbox's tailnet.
+const INITIAL_POLICY: &str = r#"// The policy of the sandbox's tailnet.
 {
   // Who may give a tag to a device.
   "tagOwners": {
@@ -22,23 +22,23 @@ const FRESH: &str = r#"// The policy of the sandbox's tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     text: String,
-    /// Whether nobody has written it yet.
+    /// Whether it is still the initial policy.
     untouched: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { text: FRESH.to_owned(), untouched: true }
+        Self { text: INITIAL_POLICY.to_owned(), untouched: true }
     }
 }
 
 impl Policy {
-    /// The text, with its comments.
+    /// The text, with comments.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Its meaning.
+    /// The parsed policy.
     pub fn value(&self) -> Value {
         hujson::parse(&self.text).unwrap_or(Value::Null)
     }
@@ -48,12 +48,12 @@ impl Policy {
         format!("\"{}\"", key::digest(&self.text))
     }
 
-    /// Whether `If-Match` lets a write through.
+    /// Whether the `If-Match` header allows a write.
     pub(super) fn matches(&self, expected: &str) -> bool {
         expected == self.etag() || expected.trim_matches('"') == "ts-default" && self.untouched
     }
 
-    /// Writes the policy, if it is one.
+    /// Validates and writes the policy.
     pub fn write(&mut self, text: &str) -> Result<(), String> {
         Self::check(text)?;
         self.text = text.to_owned();
@@ -61,7 +61,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Looks whether a text is a policy.
+    /// Validates a policy.
     pub(super) fn check(text: &str) -> Result<(), String> {
         let value = hujson::parse(text).map_err(|error| format!("invalid policy: {error}"))?;
         if !value.is_object() {
@@ -79,12 +79,12 @@ impl Policy {
         }
     }
 
-    /// Whether a tag may be used at all.
+    /// Whether a tag has an owner and so may be used.
     pub fn owns_tag(&self, tag: &str) -> bool {
         self.value().pointer("/tagOwners").is_some_and(|owners| owners.get(tag).is_some())
     }
 
-    /// Adds an owner for a tag that has none, leaving all other text as it is.
+    /// Adds an owner for a tag without one. All other text stays unchanged.
     pub fn add_tag(&mut self, tag: &str) {
         if self.owns_tag(tag) {
             return;
@@ -106,7 +106,7 @@ impl Policy {
         }
     }
 
-    /// Whether `autoApprovers` accept a prefix from a device with these tags.
+    /// Whether `autoApprovers` approve a prefix for a device with these tags.
     pub fn approves(&self, prefix: &IpNet, tags: &[String]) -> bool {
         let value = self.value();
         let Some(routes) = value.pointer("/autoApprovers/routes").and_then(Value::as_object) else {

@@ -7,38 +7,38 @@ use std::process::{Child, Command, Output, Stdio};
 
 use stargate::provider::remote::HostScript;
 
-/// Makes the host out of the namespaces that it is run in; ends with a word, and
-/// keeps them until its standard input ends.
+/// Configures the namespaces that it runs in as a host, prints `ready`, and keeps them until its
+/// standard input ends.
 const SETUP: &str = include_str!("../tools/setup.sh");
 
-/// A host: gone, with all that was done on it, when this is dropped.
+/// A host. It is deleted with everything on it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Host {
     holder: Child,
-    /// Outside of it the same folder as `/run/stand-ins` inside.
-    stand_ins: tempfile::TempDir,
+    /// The folder that is mounted inside as `/run/stand-ins`.
+    stub_folder: tempfile::TempDir,
     name: String,
 }
 
 impl Host {
-    /// Makes a host; nothing, and a word about it, where that cannot be done.
+    /// Creates a host, or prints why that is not possible and returns `None`.
     pub(crate) fn new(name: &str) -> Option<Self> {
-        let stand_ins = tempfile::tempdir().unwrap();
+        let stub_folder = tempfile::tempdir().unwrap();
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/tools");
         let mut holder = Command::new("unshare")
             .args(["--net", "--mount", "--uts", "--propagation", "private", "--"])
             .args(["sh", "-c", SETUP, "setup", name])
-            .args([stand_ins.path(), tools.as_path()])
+            .args([stub_folder.path(), tools.as_path()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .ok()?;
         let mut word = String::new();
-        let mut said = std::io::BufReader::new(holder.stdout.take()?);
-        std::io::BufRead::read_line(&mut said, &mut word).unwrap();
+        let mut error = std::io::BufReader::new(holder.stdout.take()?);
+        std::io::BufRead::read_line(&mut error, &mut word).unwrap();
         if word.trim() == "ready" {
-            return Some(Self { holder, stand_ins, name: name.to_owned() });
+            return Some(Self { holder, stub_folder, name: name.to_owned() });
         }
         drop(holder.stdin.take());
         let output = holder.wait_with_output().unwrap();
@@ -47,8 +47,8 @@ impl Host {
         None
     }
 
-    /// Runs a script as the transport does: alone it comes over the standard
-    /// input, with something to read it is an argument.
+    /// Runs a script as the transport does: over the standard input if it needs no other input,
+    /// else as an argument.
     pub(crate) fn run(&self, script: &HostScript) -> Output {
         match &script.stdin {
             None => self.feed(&["sh", "-s"], &script.script),
@@ -57,42 +57,42 @@ impl Host {
     }
 
     /// Runs a script that must succeed.
-    pub(crate) fn must(&self, script: &HostScript) -> String {
+    pub(crate) fn run_ok(&self, script: &HostScript) -> String {
         let output = self.run(script);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}: {said}", script.label);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {error}", script.label);
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a script that must fail; what it said.
-    pub(crate) fn must_fail(&self, script: &HostScript) -> String {
+    /// Runs a script that must fail and returns its error output.
+    pub(crate) fn run_failing(&self, script: &HostScript) -> String {
         let output = self.run(script);
         assert!(!output.status.success(), "{} succeeded", script.label);
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// What somebody types on the host.
+    /// Runs a shell command on the host.
     pub(crate) fn sh(&self, text: &str) -> String {
         let output = self.feed(&["sh", "-euc", text], "");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}: {error}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Everything that the stand-ins were told since the last time.
-    pub(crate) fn told(&self) -> Vec<String> {
-        let log = self.stand_in("log");
+    /// The log of the stub programs since the last call.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        let log = self.stub_file("log");
         let text = fs::read_to_string(&log).unwrap_or_default();
         let _ = fs::remove_file(log);
         text.lines().map(str::to_owned).collect()
     }
 
-    /// A file by which a stand-in is told how to behave, or tells what it did.
-    pub(crate) fn stand_in(&self, name: &str) -> PathBuf {
-        self.stand_ins.path().join(name)
+    /// A file that configures a stub program or contains its log.
+    pub(crate) fn stub_file(&self, name: &str) -> PathBuf {
+        self.stub_folder.path().join(name)
     }
 
-    /// Every file that is not as the machine's own, and what it holds.
+    /// Every file that differs from the machine's, with its content.
     pub(crate) fn files(&self) -> String {
         self.sh("cd /etc && find . /var/lib/kubelet /opt/cni /var/cache/stargate -newer \
              /run/begin ! -type d -printf '%M %p %T@\\n' 2>/dev/null | LC_ALL=C sort")
@@ -102,7 +102,7 @@ impl Host {
         &self.name
     }
 
-    /// The process that keeps the host's namespaces.
+    /// The process that holds the host's namespaces.
     pub(crate) fn pid(&self) -> u32 {
         self.holder.id()
     }
@@ -139,7 +139,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Its standard input ends, so it does, and with it its namespaces.
+        // The process ends with its standard input, and the namespaces with the process.
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }

@@ -1,10 +1,8 @@
-//! The scripts for hosts, run by a real shell on a host that is made for it: a
-//! network, mount and host-name namespace of its own, with the machine's own `ip`,
-//! `nft` and `sysctl`, and stand-ins for Tailscale, systemd and package sources
-//! that note what they were told.
+//! Runs the scripts for hosts with a real shell on a temporary host: its own network, mount and
+//! host-name namespaces, with the machine's `ip`, `nft` and `sysctl`, and stub programs for
+//! Tailscale, systemd and package sources that log their arguments.
 //!
-//! Where such namespaces cannot be made (not root, or not Linux), the tests say
-//! SKIPPED and pass.
+//! If such namespaces cannot be created (not root, or not Linux), the tests print SKIPPED and pass.
 
 mod host;
 mod over_ssh;

@@ -1,5 +1,5 @@
-//! The same scripts as a run sends them: over SSH, to OpenSSH's server on a router
-//! and on a worker that is reached through it alone.
+//! Runs the same scripts as stargate does: over SSH, with OpenSSH's server on a router and on a
+//! worker that is reachable only through the router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,8 +28,8 @@ use super::host::Host;
 const SSHD: &str = "/usr/sbin/sshd";
 const WORKER: Ipv4Addr = Ipv4Addr::new(10, 50, 1, 5);
 
-/// A router that the test reaches by a port of loopback, a worker behind it, and
-/// the door to both.
+/// A router that the test reaches by a port on loopback, a worker behind it, and the client for
+/// both.
 struct Site {
     router: Host,
     worker: Host,
@@ -46,18 +46,18 @@ impl Drop for Site {
     }
 }
 
-/// What sshd needs to know, in the host's folder of stand-ins.
+/// Writes sshd's files into the host's folder for stub programs.
 fn prepare(host: &Host, authorized: &str) {
     let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
-    key.write_openssh_file(host.stand_in("host-key"), LineEnding::LF).unwrap();
-    fs::write(host.stand_in("authorized"), authorized).unwrap();
+    key.write_openssh_file(host.stub_file("host-key"), LineEnding::LF).unwrap();
+    fs::write(host.stub_file("authorized"), authorized).unwrap();
     let config = "HostKey /run/stand-ins/host-key\nAuthorizedKeysFile /run/stand-ins/authorized\n\
                   ListenAddress 0.0.0.0\nPidFile none\nStrictModes no\nUsePAM no\n\
                   PasswordAuthentication no\nPermitRootLogin prohibit-password\n";
-    fs::write(host.stand_in("sshd"), config).unwrap();
+    fs::write(host.stub_file("sshd"), config).unwrap();
 }
 
-/// Gives each connection to a port of loopback to an sshd inside of the host.
+/// Connects each connection to a port on loopback with an sshd inside of the host.
 fn relay(host: &Host) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -83,7 +83,7 @@ impl Site {
             return None;
         }
         let (router, worker) = (Host::new("dc1-router")?, Host::new("dc1-w1")?);
-        // One wire between the two; the worker has no other.
+        // The only link of the worker is the one to the router.
         worker.sh("ip link del eth0");
         router.sh(&format!("ip link set peer0 netns {}", worker.pid()));
         worker.sh(&format!(
@@ -155,16 +155,16 @@ async fn a_router_is_set_up_over_ssh() {
     let probe = hosts.probe_router(&target).await.unwrap();
     assert!(probe.ip_forwarding && probe.mss_clamp && !probe.masquerade && probe.persistent);
     assert_eq!((probe.kernel_routes, probe.local_prefixes), (routes, local));
-    // What fails on the host is told in its own words.
+    // A failure on the host is reported with its own error output.
     let settings = RouterChange::AdvertisedRoutes(BTreeSet::new());
     let error = hosts.change_router(&target, &settings).await.unwrap_err().to_string();
-    assert!(error.contains("dc1-router: offer routes to the tailnet failed"), "{error}");
+    assert!(error.contains("dc1-router: advertise routes to the tailnet failed"), "{error}");
     assert!(error.contains("stargate: Tailscale is not installed"), "{error}");
     hosts.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_reached_through_its_router_alone() {
+async fn a_worker_is_reached_only_through_its_router() {
     let Some(site) = Site::new() else { return };
     let (hosts, target) = (&site.hosts, site.worker());
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -206,15 +206,15 @@ async fn the_wrong_worker_and_a_changed_one_are_refused() {
     assert_eq!(error.to_string(), "the host at 10.50.1.5 calls itself dc1-w1, not dc1-w2");
     let error = hosts.apply_worker_step(&other, &WorkerStep::Kernel).await.unwrap_err();
     assert!(error.to_string().contains("nothing was done"), "{error}");
-    let told = site.worker.told();
-    assert!(!told.iter().any(|told| told.contains("swapoff")), "{told:?}");
-    // Set up anew by somebody else: another key under the same name.
+    let log_lines = site.worker.log_lines();
+    assert!(!log_lines.iter().any(|log_lines| log_lines.contains("swapoff")), "{log_lines:?}");
+    // Recreated by another party: a different key for the same name.
     let theirs = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
     let line = format!("dc1-w1 {}\n", theirs.public_key().to_openssh().unwrap());
     fs::write(site.home.path().join("known_hosts"), line).unwrap();
     let error = hosts.probe_worker(&site.worker()).await.unwrap_err();
     assert!(matches!(error, HostError::HostKeyChanged { .. }), "{error}");
-    // Made anew by stargate: it is met for the first time.
+    // Recreated by stargate: the new key is accepted.
     hosts.host_recreated("dc1-w1").await;
     hosts.probe_worker(&site.worker()).await.unwrap();
     hosts.close().await;

@@ -1,4 +1,4 @@
-//! A router, from a bare machine to one that stargate has left again.
+//! The life cycle of a router, from a bare machine to the removal of stargate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,12 +17,12 @@ fn prefix(text: &str) -> Ipv4Net {
     text.parse().unwrap()
 }
 
-fn look(host: &Host) -> RouterProbe {
-    parse_router_probe(host.name(), &host.must(&router_probe())).unwrap()
+fn probe(host: &Host) -> RouterProbe {
+    parse_router_probe(host.name(), &host.run_ok(&router_probe())).unwrap()
 }
 
 fn change(host: &Host, change: &RouterChange) {
-    host.must(&router_change("demo", change));
+    host.run_ok(&router_change("demo", change));
 }
 
 fn wanted_routes() -> BTreeMap<Ipv4Net, KernelRoute> {
@@ -40,7 +40,7 @@ fn local_prefixes() -> BTreeSet<Ipv4Net> {
     BTreeSet::from([prefix("10.50.0.0/16"), prefix("10.244.64.0/20"), prefix("10.50.9.9/32")])
 }
 
-/// What a datacenter's router is told, in the order in which it is told.
+/// The changes of a datacenter's router, in the order in which they are made.
 fn settings() -> Vec<RouterChange> {
     vec![
         RouterChange::Sysctls {
@@ -56,10 +56,10 @@ fn settings() -> Vec<RouterChange> {
     ]
 }
 
-/// A machine with Tailscale in its package source, and a key for it.
-fn machine() -> Option<Host> {
+/// A machine with Tailscale in its package source, and its signing key.
+fn bare_machine() -> Option<Host> {
     let host = Host::new("dc1-router")?;
-    let web = host.stand_in("web");
+    let web = host.stub_file("web");
     fs::create_dir(&web).unwrap();
     fs::write(web.join("jammy.noarmor.gpg"), format!("{TAILSCALE_KEY}\n")).unwrap();
     Some(host)
@@ -69,17 +69,17 @@ fn join(host: &Host) {
     change(host, &RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") });
 }
 
-/// A router that was set up.
+/// A configured router.
 fn router() -> Option<Host> {
-    let host = machine()?;
+    let host = bare_machine()?;
     join(&host);
     settings().iter().for_each(|one| change(&host, one));
-    host.told();
+    host.log_lines();
     Some(host)
 }
 
 fn assert_as_wanted(host: &Host) {
-    let probe = look(host);
+    let probe = probe(host);
     assert!(probe.ip_forwarding && !probe.send_redirects, "{probe:#?}");
     assert_eq!(probe.reverse_path_filter, 2);
     assert!(probe.masquerade && probe.mss_clamp, "{probe:#?}");
@@ -94,8 +94,8 @@ fn assert_as_wanted(host: &Host) {
 
 #[test]
 fn a_bare_machine_becomes_a_router() {
-    let Some(host) = machine() else { return };
-    let bare = look(&host);
+    let Some(host) = bare_machine() else { return };
+    let bare = probe(&host);
     assert!(!bare.ip_forwarding && !bare.masquerade && !bare.mss_clamp && !bare.persistent);
     assert!(bare.kernel_routes.is_empty() && bare.local_prefixes.is_empty());
     assert_eq!(bare.tailscale, None);
@@ -106,13 +106,13 @@ fn a_bare_machine_becomes_a_router() {
 }
 
 #[test]
-fn the_second_time_changes_nothing() {
+fn a_second_run_changes_nothing() {
     let Some(host) = router() else { return };
-    let (files, told) = (host.files(), host.told());
-    assert!(files.contains("stargate/router/apply") && told.is_empty());
+    let (files, log_lines) = (host.files(), host.log_lines());
+    assert!(files.contains("stargate/router/apply") && log_lines.is_empty());
     let kernel = "ip -4 route show table all proto 117; ip rule; ip -s link show eth0 | head -1";
     let before = host.sh(kernel);
-    // The kernel tells every change of a route or rule to whoever listens.
+    // The kernel reports every change of a route or rule.
     host.sh("ip -4 monitor route rule </dev/null >/run/heard 2>&1 &
              echo $! >/run/listener; /bin/sleep 0.3");
     for one in settings() {
@@ -123,12 +123,12 @@ fn the_second_time_changes_nothing() {
     assert_eq!(host.sh("cat /run/heard"), "");
     assert_eq!(host.sh(kernel), before);
     assert_eq!(host.files(), files);
-    assert!(!host.told().iter().any(|told| told.contains("daemon-reload")));
+    assert!(!host.log_lines().iter().any(|log_lines| log_lines.contains("daemon-reload")));
     assert_as_wanted(&host);
 }
 
 #[test]
-fn what_is_broken_by_hand_is_seen_and_mended() {
+fn manual_changes_are_detected_and_repaired() {
     let Some(host) = router() else { return };
     let broken = [
         ("sysctl", "echo 0 >/proc/sys/net/ipv4/ip_forward"),
@@ -158,21 +158,21 @@ fn what_is_broken_by_hand_is_seen_and_mended() {
         ("settings", "tailscale set --snat-subnet-routes=false"),
         ("offers", "tailscale set --advertise-routes=10.50.0.0/16,10.0.0.0/8"),
     ];
-    let whole = look(&host);
+    let whole = probe(&host);
     for (part, command) in broken {
         host.sh(command);
-        assert_ne!(look(&host), whole, "{command}");
+        assert_ne!(probe(&host), whole, "{command}");
         let place = ["sysctl", "firewall", "rules", "settings", "routes", "offers"]
             .iter()
             .position(|one| *one == part);
         change(&host, &settings()[place.unwrap()]);
-        let mended = look(&host);
-        assert_eq!(mended, whole, "{command}");
+        let repaired = probe(&host);
+        assert_eq!(repaired, whole, "{command}");
     }
 }
 
 #[test]
-fn routes_and_rules_of_others_stay() {
+fn foreign_routes_and_rules_are_kept() {
     let Some(host) = router() else { return };
     let theirs = "ip route show proto static; ip route show table 52; ip rule show | grep 4711; \
                   ip route show 10.78.0.0/16; nft list table ip other";
@@ -183,25 +183,25 @@ fn routes_and_rules_of_others_stay() {
              nft add table ip other; nft add chain ip other forward");
     let before = host.sh(theirs);
     settings().iter().for_each(|one| change(&host, one));
-    // In the way of one of ours: it is left alone, and the others are done.
+    // A foreign route conflicts with one of stargate's: it is kept, and the others are set.
     let mut routes = wanted_routes();
     routes.insert(prefix("10.77.0.0/16"), KernelRoute::Tunnel);
     routes.insert(prefix("10.76.0.0/16"), KernelRoute::Tunnel);
-    let said = host.must_fail(&router_change("demo", &RouterChange::KernelRoutes(routes)));
-    assert!(said.contains("somebody else's route is in the way"), "{said}");
-    assert!(said.contains("10.77.0.0/16 via 10.50.1.9"), "{said}");
-    assert!(look(&host).kernel_routes.contains_key(&prefix("10.76.0.0/16")));
+    let error = host.run_failing(&router_change("demo", &RouterChange::KernelRoutes(routes)));
+    assert!(error.contains("a foreign route conflicts"), "{error}");
+    assert!(error.contains("10.77.0.0/16 via 10.50.1.9"), "{error}");
+    assert!(probe(&host).kernel_routes.contains_key(&prefix("10.76.0.0/16")));
     assert_eq!(host.sh(theirs), before);
     change(&host, &RouterChange::Remove);
     assert_eq!(host.sh(theirs), before);
 }
 
 #[test]
-fn routes_come_back_with_the_device_and_after_a_boot() {
+fn routes_are_restored_with_the_device_and_after_a_boot() {
     let Some(host) = router() else { return };
-    // tailscaled is restarted: its device goes, and with it the routes.
+    // tailscaled is restarted: its device is deleted, and the routes with it.
     host.sh("ip link del tailscale0");
-    let probe = look(&host);
+    let probe = probe(&host);
     assert!(!probe.kernel_routes.contains_key(&prefix("10.244.1.0/24")));
     assert!(!probe.persistent);
     let run_unit =
@@ -209,12 +209,12 @@ fn routes_come_back_with_the_device_and_after_a_boot() {
     host.sh(run_unit);
     host.sh("ip link add tailscale0 type veth peer name tailnet0
              ip link set tailscale0 up; ip link set tailnet0 up");
-    let said = host.sh("sed -n s/WantedBy=//p /etc/systemd/system/stargate-router.service");
-    assert!(said.contains("sys-subsystem-net-devices-tailscale0.device"), "{said}");
-    assert!(said.contains("tailscaled.service") && said.contains("multi-user.target"), "{said}");
+    let error = host.sh("sed -n s/WantedBy=//p /etc/systemd/system/stargate-router.service");
+    assert!(error.contains("sys-subsystem-net-devices-tailscale0.device"), "{error}");
+    assert!(error.contains("tailscaled.service") && error.contains("multi-user.target"), "{error}");
     host.sh(run_unit);
     assert_as_wanted(&host);
-    // A boot leaves the files and nothing else.
+    // A boot keeps only the files.
     host.sh("ip route flush proto 117; ip rule flush protocol 117; nft flush ruleset
              echo 0 >/proc/sys/net/ipv4/ip_forward
              echo 1 >/proc/sys/net/ipv4/conf/eth0/send_redirects");
@@ -223,85 +223,88 @@ fn routes_come_back_with_the_device_and_after_a_boot() {
 }
 
 #[test]
-fn removal_leaves_nothing_of_ours() {
+fn removal_deletes_everything_of_stargate() {
     let Some(host) = router() else { return };
     change(&host, &RouterChange::Remove);
-    let probe = look(&host);
+    let probe = probe(&host);
     assert!(!probe.ip_forwarding && probe.send_redirects && !probe.masquerade);
     assert!(probe.kernel_routes.is_empty() && probe.local_prefixes.is_empty());
     assert_eq!(probe.tailscale, None, "we brought it");
     assert_eq!(host.sh("find /etc -path '*stargate*'"), "");
     assert_eq!(host.sh("ls -d /run/stargate* 2>/dev/null || true"), "");
     assert_eq!(host.sh("ip route show table all proto 117; nft list ruleset"), "");
-    let told = host.told();
-    assert!(told.contains(&"tailscale logout".to_owned()), "{told:?}");
-    assert!(told.contains(&"systemctl disable stargate-router.service".to_owned()), "{told:?}");
+    let log_lines = host.log_lines();
+    assert!(log_lines.contains(&"tailscale logout".to_owned()), "{log_lines:?}");
+    assert!(
+        log_lines.contains(&"systemctl disable stargate-router.service".to_owned()),
+        "{log_lines:?}"
+    );
     change(&host, &RouterChange::Remove);
 }
 
 #[test]
-fn a_key_is_roots_alone_and_is_gone_afterwards() {
-    let Some(host) = machine() else { return };
+fn a_key_is_readable_by_root_only_and_deleted_afterwards() {
+    let Some(host) = bare_machine() else { return };
     join(&host);
-    let state = host.stand_in("tailscale-state");
+    let state = host.stub_file("tailscale-state");
     assert_eq!(fs::read_to_string(state.join("key")).unwrap(), "tskey-auth-marked");
     assert_eq!(fs::read_to_string(state.join("key-mode")).unwrap(), "600 root\n700 root\n");
     assert_eq!(
         host.sh("grep -rl tskey-auth-marked /run/stargate* /etc /var 2>/dev/null || true"),
         ""
     );
-    let told = host.told().join("\n");
-    assert!(!told.contains("tskey-auth-marked"), "{told}");
-    assert!(told.contains("--hostname=dc1-router --timeout"), "{told}");
+    let log_lines = host.log_lines().join("\n");
+    assert!(!log_lines.contains("tskey-auth-marked"), "{log_lines}");
+    assert!(log_lines.contains("--hostname=dc1-router --timeout"), "{log_lines}");
     let list = host.sh("cat /etc/apt/sources.list.d/stargate-tailscale.list");
     assert!(list.starts_with("# Written by stargate for the topology demo."), "{list}");
     assert!(list.contains("https://pkgs.tailscale.com/stable/ubuntu jammy main"), "{list}");
 }
 
 #[test]
-fn a_refused_key_is_an_error_and_is_gone_too() {
-    let Some(host) = machine() else { return };
-    fs::write(host.stand_in("refuse-key"), "").unwrap();
+fn a_refused_key_is_an_error_and_deleted() {
+    let Some(host) = bare_machine() else { return };
+    fs::write(host.stub_file("refuse-key"), "").unwrap();
     let join = RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") };
-    let said = host.must_fail(&router_change("demo", &join));
-    assert!(said.contains("invalid key") && !said.contains("marked"), "{said}");
+    let error = host.run_failing(&router_change("demo", &join));
+    assert!(error.contains("invalid key") && !error.contains("marked"), "{error}");
     assert_eq!(host.sh("ls -d /run/stargate* 2>/dev/null || true"), "");
 }
 
 #[test]
 fn a_package_source_with_another_key_is_not_used() {
-    let Some(host) = machine() else { return };
+    let Some(host) = bare_machine() else { return };
     for keys in ["0123\n".to_owned(), format!("{TAILSCALE_KEY}\n0123\n"), String::new()] {
-        fs::write(host.stand_in("web/jammy.noarmor.gpg"), keys).unwrap();
+        fs::write(host.stub_file("web/jammy.noarmor.gpg"), keys).unwrap();
         let join = RouterChange::JoinTailnet { auth_key: Secret::new("key") };
-        let said = host.must_fail(&router_change("demo", &join));
-        assert!(said.contains("nothing was installed"), "{said}");
-        assert!(!host.told().iter().any(|told| told.contains("apt-get install")));
+        let error = host.run_failing(&router_change("demo", &join));
+        assert!(error.contains("nothing was installed"), "{error}");
+        assert!(!host.log_lines().iter().any(|log_lines| log_lines.contains("apt-get install")));
     }
 }
 
 #[test]
-fn files_of_others_are_left_alone() {
-    let Some(host) = machine() else { return };
+fn foreign_files_are_not_overwritten() {
+    let Some(host) = bare_machine() else { return };
     let sysctls = &settings()[0];
     host.sh("echo 'net.ipv4.ip_forward = 0' >/etc/sysctl.d/90-stargate.conf");
-    let said = host.must_fail(&router_change("demo", sysctls));
-    assert!(said.contains("was not written by stargate"), "{said}");
+    let error = host.run_failing(&router_change("demo", sysctls));
+    assert!(error.contains("was not written by stargate"), "{error}");
     assert_eq!(host.sh("cat /etc/sysctl.d/90-stargate.conf"), "net.ipv4.ip_forward = 0\n");
     host.sh("ln -sf /etc/passwd /etc/sysctl.d/90-stargate.conf");
-    let said = host.must_fail(&router_change("demo", sysctls));
-    assert!(said.contains("is not a plain file"), "{said}");
+    let error = host.run_failing(&router_change("demo", sysctls));
+    assert!(error.contains("is not a plain file"), "{error}");
     host.sh("rm -r /etc/sysctl.d/90-stargate.conf /etc/stargate");
-    host.must(&router_change("other\u{1b}[2J", sysctls));
-    let said = host.must_fail(&router_change("demo", sysctls));
-    assert!(said.contains("belongs to another topology"), "{said}");
-    assert!(!said.contains('\u{1b}'));
+    host.run_ok(&router_change("other\u{1b}[2J", sysctls));
+    let error = host.run_failing(&router_change("demo", sysctls));
+    assert!(error.contains("belongs to another topology"), "{error}");
+    assert!(!error.contains('\u{1b}'));
 }
 
 #[test]
-fn another_host_is_told_apart() {
-    let Some(host) = machine() else { return };
-    let answer = host.must(&router_probe());
+fn another_host_is_not_changed() {
+    let Some(host) = bare_machine() else { return };
+    let answer = host.run_ok(&router_probe());
     let error = parse_router_probe("dc2-router", &answer).unwrap_err();
     assert_eq!(error.to_string(), "the host there calls itself dc1-router, not dc2-router");
 }

@@ -1,4 +1,4 @@
-//! A worker, from a bare machine to one that stargate has reset.
+//! The life cycle of a worker, from a bare machine to a reset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,12 +20,12 @@ use super::host::Host;
 const KUBERNETES_KEY: &str = "DE15B14486CD377B9E876E1A234654DA9A296436";
 const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
-fn look(host: &Host) -> WorkerProbe {
-    parse_worker_probe(host.name(), &host.must(&worker_probe())).unwrap()
+fn probe(host: &Host) -> WorkerProbe {
+    parse_worker_probe(host.name(), &host.run_ok(&worker_probe())).unwrap()
 }
 
 fn step(host: &Host, step: &WorkerStep) {
-    host.must(&worker_step("demo", step));
+    host.run_ok(&worker_step("demo", step));
 }
 
 fn configuration() -> KubeletConfiguration {
@@ -64,9 +64,9 @@ fn steps() -> Vec<WorkerStep> {
     ]
 }
 
-fn machine() -> Option<Host> {
+fn bare_machine() -> Option<Host> {
     let host = Host::new("dc1-w1")?;
-    let web = host.stand_in("web");
+    let web = host.stub_file("web");
     fs::create_dir(&web).unwrap();
     fs::write(web.join("Release.key"), format!("{KUBERNETES_KEY}\n")).unwrap();
     host.sh("mkdir -p /etc/containerd; echo 'disabled_plugins = [\"cri\"]' >/etc/containerd/config.toml");
@@ -74,21 +74,21 @@ fn machine() -> Option<Host> {
 }
 
 fn worker() -> Option<Host> {
-    let host = machine()?;
+    let host = bare_machine()?;
     steps().iter().for_each(|one| step(&host, one));
-    host.told();
+    host.log_lines();
     Some(host)
 }
 
 #[test]
 fn a_bare_machine_becomes_a_worker() {
-    let Some(host) = machine() else { return };
-    let bare = look(&host);
+    let Some(host) = bare_machine() else { return };
+    let bare = probe(&host);
     assert_eq!((bare.kubelet_version, bare.container_runtime_version), (None, None));
     assert!(!bare.host.swap_off && !bare.host.ip_forwarding && bare.routes_persistent);
     assert_eq!(host.files().lines().count(), 1, "the package's config alone");
     steps().iter().for_each(|one| step(&host, one));
-    let probe = look(&host);
+    let probe = probe(&host);
     assert!(probe.host.swap_off && probe.host.ip_forwarding, "{probe:#?}");
     assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
     assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
@@ -103,32 +103,32 @@ fn a_bare_machine_becomes_a_worker() {
     assert!(probe.routes_persistent);
     assert_eq!(probe.host.stamp, Some(text_digest("the profile")));
     step(&host, &WorkerStep::RemoveBootstrapKubeconfig);
-    assert!(!look(&host).bootstrap_kubeconfig);
+    assert!(!probe(&host).bootstrap_kubeconfig);
 }
 
 #[test]
-fn the_second_time_changes_nothing() {
+fn a_second_run_changes_nothing() {
     let Some(host) = worker() else { return };
-    let before = (host.files(), look(&host));
+    let before = (host.files(), probe(&host));
     for one in steps() {
-        // Both begin with taking something away.
-        let anew = matches!(
+        // Both start with the removal of something.
+        let starts_with_removal = matches!(
             one,
             WorkerStep::KubeletConfiguration(_) | WorkerStep::BootstrapKubeconfig { .. }
         );
-        if !anew {
+        if !starts_with_removal {
             step(&host, &one);
         }
     }
     assert_eq!(host.files(), before.0);
-    assert_eq!(look(&host), before.1);
-    assert!(!host.told().iter().any(|told| told.contains("install")));
+    assert_eq!(probe(&host), before.1);
+    assert!(!host.log_lines().iter().any(|log_lines| log_lines.contains("install")));
     steps().iter().for_each(|one| step(&host, one));
-    assert_eq!(look(&host), before.1);
+    assert_eq!(probe(&host), before.1);
 }
 
 #[test]
-fn a_token_is_roots_alone() {
+fn a_token_is_readable_by_root_only() {
     let Some(host) = worker() else { return };
     let file = "/etc/stargate/worker/bootstrap-kubeconfig";
     assert_eq!(host.sh(&format!("stat -c '%a %U' {file}")), "600 root\n");
@@ -142,9 +142,9 @@ fn a_token_is_roots_alone() {
 }
 
 #[test]
-fn what_is_broken_by_hand_is_seen_and_mended() {
+fn manual_changes_are_detected_and_repaired() {
     let Some(host) = worker() else { return };
-    let whole = look(&host);
+    let whole = probe(&host);
     let broken = [
         (0, "echo 0 >/proc/sys/net/ipv4/ip_forward"),
         (0, "rm /etc/sysctl.d/90-stargate-worker.conf"),
@@ -166,16 +166,16 @@ fn what_is_broken_by_hand_is_seen_and_mended() {
     ];
     for (place, command) in broken {
         host.sh(command);
-        assert_ne!(look(&host), whole, "{command}");
+        assert_ne!(probe(&host), whole, "{command}");
         step(&host, &steps()[place]);
-        assert_eq!(look(&host), whole, "{command}");
+        assert_eq!(probe(&host), whole, "{command}");
     }
 }
 
 #[test]
-fn the_kubelet_is_told_what_it_shall_be() {
+fn the_kubelet_gets_its_configuration() {
     let Some(host) = worker() else { return };
-    // A kubelet that says how it was started.
+    // A kubelet that prints its arguments.
     host.sh("mv /run/stand-ins/bin/kubelet /run/stand-ins/bin/kubelet.real
              printf '#!/bin/sh\\nprintf \"%%s\\\\n\" \"$@\"\\n' >/run/stand-ins/bin/kubelet
              chmod 0755 /run/stand-ins/bin/kubelet");
@@ -194,37 +194,37 @@ fn the_kubelet_is_told_what_it_shall_be() {
 
 #[test]
 fn another_minor_of_containerd_gets_its_own_configuration() {
-    let Some(host) = machine() else { return };
-    fs::write(host.stand_in("containerd-version"), "v2.1.4").unwrap();
+    let Some(host) = bare_machine() else { return };
+    fs::write(host.stub_file("containerd-version"), "v2.1.4").unwrap();
     step(&host, &WorkerStep::ContainerRuntime(PackageSource::Upstream));
-    assert_eq!(look(&host).container_runtime_version.as_deref(), Some("2.1.4"));
+    assert_eq!(probe(&host).container_runtime_version.as_deref(), Some("2.1.4"));
     assert!(host.sh("cat /etc/containerd/config.toml").contains("version = 3"));
 }
 
 #[test]
-fn a_kubelet_that_is_there_is_taken_as_it_is() {
-    let Some(host) = machine() else { return };
-    fs::write(host.stand_in("kubelet-version"), "1.33.7").unwrap();
+fn a_preinstalled_kubelet_is_accepted() {
+    let Some(host) = bare_machine() else { return };
+    fs::write(host.stub_file("kubelet-version"), "1.33.7").unwrap();
     host.sh("cp /run/stand-ins/packages/kubelet /run/stand-ins/bin/; rm /run/stand-ins/web/*");
-    host.told();
+    host.log_lines();
     step(&host, &steps()[3]);
-    assert_eq!(host.told(), ["apt-mark hold kubelet kubernetes-cni"]);
+    assert_eq!(host.log_lines(), ["apt-mark hold kubelet kubernetes-cni"]);
 }
 
-/// An archive such as a release of the CNI plugins, and its digest.
+/// An archive like a release of the CNI plugins, and its digest.
 fn archive(host: &Host) -> String {
     host.sh("mkdir -p /run/archive; cd /run/archive; echo a >host-local; echo b >loopback
              for name in amd64 arm64; do
                  tar -czf \"/run/stand-ins/web/cni-plugins-linux-$name-v9.9.9.tgz\" ./host-local ./loopback
              done");
     let name = "web/cni-plugins-linux-amd64-v9.9.9.tgz";
-    let bytes = fs::read(host.stand_in(name)).unwrap();
+    let bytes = fs::read(host.stub_file(name)).unwrap();
     Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
 fn plugins_are_installed_if_their_checksum_is_right() {
-    let Some(host) = machine() else { return };
+    let Some(host) = bare_machine() else { return };
     let digest = archive(&host);
     let release = CniRelease {
         version: "9.9.9".to_owned(),
@@ -237,24 +237,24 @@ fn plugins_are_installed_if_their_checksum_is_right() {
         digest_arm64: text_digest("x"),
         ..release.clone()
     };
-    let said = host.must_fail(&wrong.install("demo", PackageSource::Upstream));
-    assert!(said.contains("does not have the checksum"), "{said}");
+    let error = host.run_failing(&wrong.install("demo", PackageSource::Upstream));
+    assert!(error.contains("does not have the checksum"), "{error}");
     assert_eq!(host.sh("ls /opt/cni/bin"), "");
     if Command::new("uname").arg("-m").output().unwrap().stdout == b"x86_64\n" {
-        host.must(&release.install("demo", PackageSource::Upstream));
+        host.run_ok(&release.install("demo", PackageSource::Upstream));
         assert_eq!(
             host.sh("cat /opt/cni/bin/host-local; stat -c %a /opt/cni/bin/loopback"),
             "a\n755\n"
         );
-        // Right as they are, but not the release that workers get.
-        assert!(!look(&host).cni_plugins);
+        // Valid plugins, but not of the pinned release.
+        assert!(!probe(&host).cni_plugins);
         assert_eq!(host.sh("ls /var/cache/stargate"), "");
     }
 }
 
 #[test]
-fn a_site_without_a_way_out_is_only_checked() {
-    let Some(host) = machine() else { return };
+fn preinstalled_packages_are_only_checked() {
+    let Some(host) = bare_machine() else { return };
     let source = PackageSource::Preinstalled;
     let version = "1.33.7".parse().unwrap();
     let steps = [
@@ -264,70 +264,73 @@ fn a_site_without_a_way_out_is_only_checked() {
     ];
     let missing = |expected: &[&str; 3]| {
         for ((one, _), expected) in steps.iter().zip(expected) {
-            let said = host.must_fail(&worker_step("demo", one));
-            assert!(said.contains(expected), "{said}");
+            let error = host.run_failing(&worker_step("demo", one));
+            assert!(error.contains(expected), "{error}");
         }
     };
     missing(&[steps[0].1, steps[1].1, steps[2].1]);
-    // Somebody brings them, and two are not the right ones.
-    fs::write(host.stand_in("kubelet-version"), "1.33.6").unwrap();
+    // The plugins are preinstalled, and two programs have the wrong version.
+    fs::write(host.stub_file("kubelet-version"), "1.33.6").unwrap();
     host.sh("cp /run/stand-ins/packages/kubelet /run/stand-ins/packages/containerd /run/stand-ins/bin/; mkdir -p /opt/cni/bin
              for plugin in host-local loopback; do
                  printf '#!/bin/sh\\necho CNI %s plugin v1.1.1 >&2\\n' \"$plugin\" >/opt/cni/bin/$plugin
                  chmod 0755 /opt/cni/bin/$plugin
              done");
-    missing(&["runc is not installed", "the kubelet is 1.33.6", "says it is version 1.1.1"]);
-    fs::write(host.stand_in("kubelet-version"), "1.33.7").unwrap();
+    missing(&["runc is not installed", "the kubelet is 1.33.6", "reports version 1.1.1"]);
+    fs::write(host.stub_file("kubelet-version"), "1.33.7").unwrap();
     host.sh("cp /run/stand-ins/packages/runc /run/stand-ins/bin/; sed -i s/1.1.1/1.10.0/ /opt/cni/bin/*");
     steps.iter().for_each(|(one, _)| step(&host, one));
-    let probe = look(&host);
+    let probe = probe(&host);
     assert!(probe.cni_plugins && probe.kubelet_version == Some(version), "{probe:#?}");
-    let told = host.told();
-    assert!(!told.iter().any(|told| told.contains("apt") || told.contains("curl")), "{told:?}");
+    let log_lines = host.log_lines();
+    assert!(
+        !log_lines.iter().any(|log_lines| log_lines.contains("apt") || log_lines.contains("curl")),
+        "{log_lines:?}"
+    );
     step(&host, &WorkerStep::Reset);
     assert_eq!(host.sh("ls /opt/cni/bin"), "host-local\nloopback\n", "they are the site's");
 }
 
 #[test]
-fn another_host_is_left_alone() {
-    let Some(host) = machine() else { return };
+fn another_host_is_not_changed() {
+    let Some(host) = bare_machine() else { return };
     let reset = worker_step("demo", &WorkerStep::Kernel);
-    let said = host.must_fail(&reset.clone().only_on("dc1-w2"));
-    assert!(said.contains("calls itself dc1-w1, not dc1-w2; nothing was done"), "{said}");
-    assert!(host.told().is_empty());
-    host.must(&reset.only_on("DC1-w1"));
+    let error = host.run_failing(&reset.clone().only_on("dc1-w2"));
+    assert!(error.contains("calls itself dc1-w1, not dc1-w2; nothing was done"), "{error}");
+    assert!(host.log_lines().is_empty());
+    host.run_ok(&reset.only_on("DC1-w1"));
 }
 
 #[test]
-fn a_kubelet_that_does_not_stay_says_why() {
+fn a_kubelet_that_exits_is_an_error() {
     let Some(host) = worker() else { return };
-    fs::write(host.stand_in("broken-kubelet"), "").unwrap();
-    let said = host.must_fail(&worker_step("demo", &WorkerStep::Start));
-    assert!(said.contains("the kubelet does not start"), "{said}");
+    fs::write(host.stub_file("broken-kubelet"), "").unwrap();
+    let error = host.run_failing(&worker_step("demo", &WorkerStep::Start));
+    assert!(error.contains("the kubelet does not start"), "{error}");
 }
 
 #[test]
 fn a_foreign_kubelet_is_recognised() {
-    let Some(host) = machine() else { return };
+    let Some(host) = bare_machine() else { return };
     host.sh("mkdir -p /etc/kubernetes/pki /var/lib/kubelet/pki
              echo ca >/etc/kubernetes/pki/ca.crt; echo x >/etc/kubernetes/kubelet.conf
              openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 \
                  -subj /CN=x -keyout /dev/null -out /var/lib/kubelet/pki/kubelet-client-current.pem \
                  2>/dev/null");
-    let probe = look(&host);
+    let probe = probe(&host);
     assert!(probe.client_certificate);
     assert_eq!(probe.cluster_ca_digest, Some(text_digest("ca\n")));
-    // Nothing of ours is there, so a reset leaves everything.
+    // Without stargate's files a reset changes nothing.
     step(&host, &WorkerStep::Reset);
-    assert!(look(&host).client_certificate);
+    assert!(probe(&host).client_certificate);
 }
 
 #[test]
-fn a_reset_leaves_nothing_of_ours() {
+fn a_reset_deletes_everything_of_stargate() {
     let Some(host) = worker() else { return };
     host.sh("mkdir -p /var/lib/kubelet/pki /var/lib/cni/networks/cilium; echo x >/var/lib/kubelet/kubeconfig");
     step(&host, &WorkerStep::Reset);
-    let probe = look(&host);
+    let probe = probe(&host);
     assert_eq!((probe.kubelet_version, probe.container_runtime_version), (None, None));
     assert!(probe.modules.is_empty() && probe.host.kernel_routes.is_empty());
     assert!(!probe.bootstrap_kubeconfig && !probe.host.kubelet_active);

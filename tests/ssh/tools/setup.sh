@@ -1,10 +1,10 @@
-# setup NAME STAND_INS TOOLS: a host out of fresh namespaces. Everything that the
-# scripts write to is in memory and goes with them.
+# setup NAME STAND_INS TOOLS: configures fresh namespaces as a host. All folders that
+# the scripts write to are in memory.
 set -eu
 name=$1 stand_ins=$2 tools=$3
 for command in ip nft sysctl mount nsenter awk; do
     command -v "$command" >/dev/null || {
-        echo "there is no $command" >&2
+        echo "$command is missing" >&2
         exit 1
     }
 done
@@ -16,9 +16,9 @@ mkdir -p /run/stand-ins/bin
 cp "$tools"/bin/* /run/stand-ins/bin/
 cp -r "$tools/packages" /run/stand-ins/
 chmod 0755 /run/stand-ins/bin/* /run/stand-ins/packages/*
-# Where whoever comes over SSH finds them.
+# The first folder in the path of commands over SSH.
 mount --bind /run/stand-ins/bin /usr/local/sbin
-# A copy instead of an overlay, which not every kernel lets be stacked.
+# A copy instead of an overlay, because not every kernel supports nested overlays.
 cp -a /etc /run/memory/etc
 rm -rf /run/memory/etc/systemd/system /run/memory/etc/stargate /run/memory/etc/cni \
     /run/memory/etc/containerd

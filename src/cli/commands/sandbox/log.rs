@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::Format;
 use crate::render::text::counted;
-use crate::sandbox::log::{Entry, RequestLog, Run};
+use crate::sandbox::log::{CommandRecord, RequestLog, RequestRecord};
 
 /// The version of the format of `sandbox log --format json`.
 const FORMAT_VERSION: &str = "2.0";
 
 /// The requests of the last command that used the sandbox, or of all commands.
 pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
-    let runs: Vec<&Run> = match all {
+    let runs: Vec<&CommandRecord> = match all {
         true => log.runs().collect(),
         false => log.last_run().into_iter().collect(),
     };
@@ -25,7 +25,7 @@ pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
     }
 }
 
-fn to_json(runs: &[&Run]) -> Value {
+fn to_json(runs: &[&CommandRecord]) -> Value {
     let (reads, writes) = sums(runs);
     let shown: Vec<Value> = runs
         .iter()
@@ -46,11 +46,11 @@ fn to_json(runs: &[&Run]) -> Value {
     json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": shown })
 }
 
-fn sums(runs: &[&Run]) -> (u64, u64) {
+fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
     (runs.iter().map(|run| run.reads()).sum(), runs.iter().map(|run| run.writes()).sum())
 }
 
-fn to_text(run: &Run) -> String {
+fn to_text(run: &CommandRecord) -> String {
     let began = run.began.strftime("%Y-%m-%d %H:%M:%S UTC");
     let mut text = format!("{began}  {}\n", run.command);
     if !run.asks {
@@ -78,7 +78,7 @@ fn to_text(run: &Run) -> String {
     text
 }
 
-fn line(entry: &Entry) -> String {
+fn line(entry: &RequestRecord) -> String {
     // Writes are marked.
     let mark = if entry.write { '*' } else { ' ' };
     format!(

@@ -1,4 +1,4 @@
-//! What `nft -j list table inet stargate` says.
+//! Parses the output of `nft -j list table inet stargate`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,34 +7,34 @@ use serde_json::Value;
 
 use super::super::{TUNNEL_DEVICE, files};
 
-/// The answer of nft; see `libnftables-json(5)`.
+/// The output of nft; see `libnftables-json(5)`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Ruleset {
     nftables: Vec<Value>,
 }
 
-/// What our table does.
+/// The functions of stargate's table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Firewall {
     pub(super) masquerade: bool,
     pub(super) mss_clamp: bool,
 }
 
-/// What a rule does to packets of the tunnel.
+/// The effect of a rule on packets of the tunnel.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Effect {
+enum RuleEffect {
     Masquerade,
-    /// The family and the side of the tunnel.
+    /// The family, and the direction relative to the tunnel.
     Clamp(String, String),
 }
 
 impl Ruleset {
-    /// What the table does. A rule that asks for more than ours do, or stands in a
-    /// chain that sees other packets, does not count.
+    /// The functions of the table. A rule with more conditions than stargate's, or in a chain that
+    /// sees other packets, does not count.
     pub(super) fn firewall(&self) -> Firewall {
         let chains: BTreeMap<&str, (&str, &str)> =
             self.nftables.iter().filter_map(|item| base_chain(&item["chain"])).collect();
-        let effects: BTreeSet<Effect> = self
+        let effects: BTreeSet<RuleEffect> = self
             .nftables
             .iter()
             .map(|item| &item["rule"])
@@ -42,10 +42,10 @@ impl Ruleset {
             .collect();
         let clamps = ["ipv4", "ipv6"].iter().all(|family| {
             ["oifname", "iifname"].iter().all(|side| {
-                effects.contains(&Effect::Clamp((*family).to_owned(), (*side).to_owned()))
+                effects.contains(&RuleEffect::Clamp((*family).to_owned(), (*side).to_owned()))
             })
         });
-        Firewall { masquerade: effects.contains(&Effect::Masquerade), mss_clamp: clamps }
+        Firewall { masquerade: effects.contains(&RuleEffect::Masquerade), mss_clamp: clamps }
     }
 }
 
@@ -53,7 +53,7 @@ fn base_chain(chain: &Value) -> Option<(&str, (&str, &str))> {
     Some((chain["name"].as_str()?, (chain["type"].as_str()?, chain["hook"].as_str()?)))
 }
 
-fn effect(rule: &Value, chain: (&str, &str)) -> Option<Effect> {
+fn effect(rule: &Value, chain: (&str, &str)) -> Option<RuleEffect> {
     let (mut side, mut family, mut limit, mut set) = (None, None, None, None);
     let mut masquerade = false;
     for expression in rule["expr"].as_array()? {
@@ -77,11 +77,11 @@ fn effect(rule: &Value, chain: (&str, &str)) -> Option<Effect> {
         }
     }
     match (chain, side?, family?) {
-        (("nat", "postrouting"), "oifname", "ipv4") if masquerade => Some(Effect::Masquerade),
+        (("nat", "postrouting"), "oifname", "ipv4") if masquerade => Some(RuleEffect::Masquerade),
         (("filter", "forward"), side, family) => {
             let size = files::segment_size(family);
             let clamps = set == Some(size) && limit.is_none_or(|limit| limit == size);
-            clamps.then(|| Effect::Clamp(family.to_owned(), side.to_owned()))
+            clamps.then(|| RuleEffect::Clamp(family.to_owned(), side.to_owned()))
         }
         _ => None,
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_counts_where_it_sees_the_packets() {
+    fn a_rule_counts_only_in_the_right_chain() {
         assert!(ruleset(json!([masquerade("source")])).firewall().masquerade);
         assert!(!ruleset(json!([masquerade("unused")])).firewall().masquerade);
         assert!(!ruleset(json!([masquerade("segment")])).firewall().masquerade);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_firewall() {
+    fn invalid_output_is_no_firewall() {
         for rule in [json!(7), json!({"chain": 7}), json!({"chain": "source", "expr": [1, {}]})] {
             assert_eq!(ruleset(json!([rule])).firewall(), Firewall::default());
         }

@@ -1,4 +1,4 @@
-//! Routers: what is done on them.
+//! The scripts for routers.
 
 mod firewall;
 pub(super) mod probe;
@@ -8,7 +8,7 @@ use super::script::Script;
 use super::{HostScript, TUNNEL_DEVICE};
 use crate::provider::host::RouterChange;
 
-/// Where a router keeps what stargate wrote.
+/// The folder of stargate's files on a router.
 pub(super) const FOLDER: &str = "/etc/stargate/router";
 const UNIT: &str = "stargate-router.service";
 const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate.conf";
@@ -17,14 +17,14 @@ const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate.conf";
 /// <https://tailscale.com/kb/1485/install-clients>.
 const TAILSCALE_KEY: &str = "2596A99EAAB33821893C0A79458CA832957F5868";
 
-/// The unit that sets everything up again whenever it may have been lost.
+/// The unit that restores the configuration whenever it may have been lost.
 fn unit() -> String {
     let device = format!("sys-subsystem-net-devices-{TUNNEL_DEVICE}.device");
     let wanted_by = format!("multi-user.target tailscaled.service nftables.service {device}");
     files::unit(FOLDER, &wanted_by)
 }
 
-/// A change of a router as a script.
+/// The script for a change of a router.
 pub(super) fn change(topology: &str, change: &RouterChange) -> HostScript {
     match change {
         RouterChange::Sysctls { ip_forwarding, reverse_path_filter, send_redirects } => {
@@ -45,29 +45,29 @@ pub(super) fn change(topology: &str, change: &RouterChange) -> HostScript {
             Script::change("set Tailscale's settings", topology)
                 .value("first", &format!("--accept-routes={accept_routes}"))
                 .value("second", &format!("--snat-subnet-routes={snat_subnet_routes}"))
-                .runs(include_str!("../sh/router_tailscale.sh"))
+                .build(include_str!("../sh/router_tailscale.sh"))
         }
         RouterChange::AdvertisedRoutes(prefixes) => {
             let prefixes: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
-            Script::change("offer routes to the tailnet", topology)
+            Script::change("advertise routes to the tailnet", topology)
                 .value("first", &format!("--advertise-routes={}", prefixes.join(",")))
                 .value("second", "")
-                .runs(include_str!("../sh/router_tailscale.sh"))
+                .build(include_str!("../sh/router_tailscale.sh"))
         }
         RouterChange::JoinTailnet { auth_key } => Script::change("join the tailnet", topology)
             .with_packages()
             .value("folder", FOLDER)
             .value("key_fingerprint", TAILSCALE_KEY)
-            .reads(auth_key.clone())
-            .runs(include_str!("../sh/router_join.sh")),
-        RouterChange::Remove => Script::change("clean the router", topology)
+            .with_stdin(auth_key.clone())
+            .build(include_str!("../sh/router_join.sh")),
+        RouterChange::Remove => Script::change("clean up the router", topology)
             .with_packages()
             .value("folder", FOLDER)
-            .runs(include_str!("../sh/router_remove.sh")),
+            .build(include_str!("../sh/router_remove.sh")),
     }
 }
 
-/// One part of what `apply` brings to the kernel.
+/// A change of one part of the kernel's configuration.
 fn setting(topology: &str, label: &'static str, part: &str, content: &str) -> HostScript {
     let file = match part {
         "sysctls" => SYSCTL_FILE.to_owned(),
@@ -77,10 +77,10 @@ fn setting(topology: &str, label: &'static str, part: &str, content: &str) -> Ho
     apply_part(Script::change(label, topology), FOLDER, UNIT, &unit(), part)
         .value("file", &file)
         .value("content", content)
-        .runs(include_str!("../sh/settings.sh"))
+        .build(include_str!("../sh/settings.sh"))
 }
 
-/// What `settings.sh` needs to know besides the file that it writes.
+/// The variables of `settings.sh` other than the file that it writes.
 pub(super) fn apply_part(
     script: Script,
     folder: &str,
@@ -109,8 +109,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The values and the work of a script, without the tools between them.
-    fn shown(script: &HostScript) -> String {
+    /// The values and the body of a script, without the tools between them.
+    fn rendered(script: &HostScript) -> String {
         let values = script.script.split("# Tools of all scripts").next().unwrap();
         let values = values.split("apply='").next().unwrap();
         format!(
@@ -142,7 +142,7 @@ mod tests {
             RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") },
             RouterChange::Remove,
         ];
-        let all: Vec<String> = changes.iter().map(|one| shown(&change("demo", one))).collect();
+        let all: Vec<String> = changes.iter().map(|one| rendered(&change("demo", one))).collect();
         assert!(!all.concat().contains("tskey-auth-marked"));
         insta::assert_snapshot!(all.join("\n"));
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topology_s_name_cannot_leave_its_line() {
+    fn a_topology_name_cannot_end_its_line() {
         let script = change("demo\nrm -rf /\u{1b}[2J'; id; '", &RouterChange::Remove).script;
         assert!(script.contains("demorm -rf /[2J'\\''; id; '\\''."), "{script}");
         assert!(!script.contains('\u{1b}'));

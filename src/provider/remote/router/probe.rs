@@ -1,4 +1,4 @@
-//! A look at a router.
+//! The probe of a router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,27 +7,27 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::answer::{Answer, ProbeError};
 use super::super::files;
-use super::super::kernel::{Kernel, kernel_routes, routes_of_others};
+use super::super::kernel::{KernelState, kernel_routes, routes_of_others};
+use super::super::output::{ProbeError, ProbeOutput};
 use super::super::script::Script;
 use super::super::{HostScript, RULE_PRIORITY};
 use super::firewall::{Firewall, Ruleset};
 use crate::provider::host::{RouterProbe, TailscaleProbe};
 use crate::resource::ownership::ROUTE_PROTOCOL;
 
-/// The script of the look; it changes nothing.
+/// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
-    Script::look("look at the router").runs(include_str!("../sh/router_probe.sh"))
+    Script::probe_script("probe the router").build(include_str!("../sh/router_probe.sh"))
 }
 
-/// What the look found.
+/// Parses the output.
 pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProbe, ProbeError> {
-    let answer = Answer::read(hostname, stdout)?;
-    let settings = Settings::of(answer.text("settings")?.unwrap_or_default())?;
-    let routes = kernel_routes(&answer)?;
-    let rules = local_prefixes(&answer)?;
-    let firewall = answer.json::<Ruleset>("firewall")?;
+    let output = ProbeOutput::read(hostname, stdout)?;
+    let settings = Settings::of(output.text("settings")?.unwrap_or_default())?;
+    let routes = kernel_routes(&output)?;
+    let rules = local_prefixes(&output)?;
+    let firewall = output.json::<Ruleset>("firewall")?;
     let firewall = firewall.map_or_else(Firewall::default, |ruleset| ruleset.firewall());
     let mut probe = RouterProbe {
         hostname: hostname.to_owned(),
@@ -38,26 +38,26 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
         mss_clamp: firewall.mss_clamp,
         local_prefixes: rules.known,
         kernel_routes: routes.known,
-        routes_of_others: routes_of_others(&answer)?,
+        routes_of_others: routes_of_others(&output)?,
         persistent: false,
-        tailscale: tailscale(&answer)?,
+        tailscale: tailscale(&output)?,
     };
-    probe.persistent = !routes.odd && !rules.odd && comes_back(&answer, &probe);
+    probe.persistent = !routes.unexpected && !rules.unexpected && is_persistent(&output, &probe);
     Ok(probe)
 }
 
-/// Whether the files say what the kernel does, and something will read them.
-fn comes_back(answer: &Answer, probe: &RouterProbe) -> bool {
+/// Whether the files match the kernel, and the unit that restores them is enabled.
+fn is_persistent(output: &ProbeOutput, probe: &RouterProbe) -> bool {
     let sysctls =
         files::router_sysctls(probe.ip_forwarding, probe.reverse_path_filter, probe.send_redirects);
     let firewall = files::firewall(probe.masquerade, probe.mss_clamp);
-    answer.file_says("sysctls_file", &sysctls)
-        && answer.file_says("firewall_file", &firewall)
-        && answer.file_says_or_lacks("rules_file", &files::rules(&probe.local_prefixes))
-        && answer.file_says_or_lacks("routes_file", &files::routes(&probe.kernel_routes))
-        && answer.file_says("apply", files::APPLY)
-        && answer.file_says("unit", &super::unit())
-        && answer.line("unit_enabled") == Ok("enabled")
+    output.file_has_content("sysctls_file", &sysctls)
+        && output.file_has_content("firewall_file", &firewall)
+        && output.file_has_content_or_is_absent("rules_file", &files::rules(&probe.local_prefixes))
+        && output.file_has_content_or_is_absent("routes_file", &files::routes(&probe.kernel_routes))
+        && output.file_has_content("apply", files::APPLY)
+        && output.file_has_content("unit", &super::unit())
+        && output.line("unit_enabled") == Ok("enabled")
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Settings {
                 ProbeError::Part { part: "sysctls", reason: format!("{name} is not among them") }
             })
         };
-        // The loopback device sends no redirects, whatever it is told.
+        // The loopback device never sends redirects.
         let redirects = values.iter().any(|(name, value)| {
             name.ends_with("/send_redirects") && !name.starts_with("conf/lo/") && *value != "0"
         });
@@ -106,7 +106,7 @@ impl Rule {
         self.protocol.as_deref() == Some(&ROUTE_PROTOCOL.to_string())
     }
 
-    /// The prefix, of a rule as we make them.
+    /// The prefix, if the rule has stargate's form.
     fn prefix(&self) -> Option<Ipv4Net> {
         let plain = self.priority == RULE_PRIORITY
             && self.table.as_deref() == Some("main")
@@ -116,22 +116,22 @@ impl Rule {
     }
 }
 
-fn local_prefixes(answer: &Answer) -> Result<Kernel<BTreeSet<Ipv4Net>>, ProbeError> {
-    let rules: Option<Vec<Value>> = answer.json("rules")?;
+fn local_prefixes(output: &ProbeOutput) -> Result<KernelState<BTreeSet<Ipv4Net>>, ProbeError> {
+    let rules: Option<Vec<Value>> = output.json("rules")?;
     let rules = rules.ok_or(ProbeError::Lacks("ip"))?;
-    let mut found: Kernel<BTreeSet<Ipv4Net>> = Kernel::default();
-    // Rules of others may look like anything.
+    let mut found: KernelState<BTreeSet<Ipv4Net>> = KernelState::default();
+    // Rules of others may have any form.
     for rule in rules.into_iter().filter_map(|rule| serde_json::from_value::<Rule>(rule).ok()) {
         match (rule.is_ours(), rule.prefix()) {
             (false, _) => {}
-            (true, Some(prefix)) => found.odd |= !found.known.insert(prefix),
-            (true, None) => found.odd = true,
+            (true, Some(prefix)) => found.unexpected |= !found.known.insert(prefix),
+            (true, None) => found.unexpected = true,
         }
     }
     Ok(found)
 }
 
-/// Of `tailscale status --json` (`ipn/ipnstate`).
+/// A part of `tailscale status --json` (`ipn/ipnstate`).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Status {
@@ -141,7 +141,7 @@ struct Status {
     addresses: Option<Vec<IpAddr>>,
 }
 
-/// Of `tailscale debug prefs` (`ipn/prefs.go`).
+/// A part of `tailscale debug prefs` (`ipn/prefs.go`).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Preferences {
@@ -152,20 +152,20 @@ struct Preferences {
     advertise_routes: Option<Vec<IpNet>>,
 }
 
-fn tailscale(answer: &Answer) -> Result<Option<TailscaleProbe>, ProbeError> {
-    if !answer.has("tailscale_status") {
+fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError> {
+    if !output.has("tailscale_status") {
         return Ok(None);
     }
-    let status: Option<Status> = answer.json("tailscale_status")?;
-    let settings: Option<Preferences> = answer.json("tailscale_settings")?;
+    let status: Option<Status> = output.json("tailscale_status")?;
+    let settings: Option<Preferences> = output.json("tailscale_settings")?;
     let addresses = status.iter().filter_map(|status| status.addresses.as_ref()).flatten();
     let ipv4 = |address: &IpAddr| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     };
     let offered = settings.iter().filter_map(|settings| settings.advertise_routes.as_ref());
-    // An exit node offers the default routes besides; `tailscale set` leaves them
-    // alone, and so do we.
+    // An exit node also advertises the default routes; `tailscale set` leaves them unchanged, and
+    // so does stargate.
     let prefix = |prefix: &IpNet| match prefix {
         IpNet::V4(prefix) if prefix.prefix_len() > 0 => Some(*prefix),
         _ => None,

@@ -1,6 +1,6 @@
 
-# part NAME COMMAND...: what a command prints, as base64; null where there is no
-# such command. That it failed shows in its printing nothing of use.
+# part NAME COMMAND...: the output of a command as base64; null if the command does
+# not exist. A failed command shows as output without useful content.
 part() {
     name=$1
     shift
@@ -9,14 +9,14 @@ part() {
         return 0
     fi
     case $(command -v "$1") in
-    # A command that hangs must not take the probe with it.
+    # A command that hangs must not block the probe.
     /*) have timeout && set -- timeout 20 "$@" ;;
     esac
     printf ',"%s":"%s"' "$name" \
         "$("$@" 2>/dev/null </dev/null | head -c "$most" | base64 | tr -d '\n')"
 }
 
-# content NAME FILE: what a file holds; null where it is not there.
+# content NAME FILE: the content of a file as base64; null if it does not exist.
 content() {
     if [ -f "$2" ]; then
         part "$1" head -c 4000000 "$2"

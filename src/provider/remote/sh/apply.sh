@@ -1,7 +1,7 @@
-# Brings the kernel to what the files beside this one say. With arguments it does
-# these parts and stops at the first failure; without, as at boot, it does all of
-# them and goes on after one. It touches routes and rules of protocol 117 and the
-# table `inet stargate`, and nobody else's.
+# Configures the kernel from the files next to this one. With arguments it configures
+# these parts and stops at the first failure. Without arguments, as at boot, it
+# configures all parts and continues after a failure. It changes only routes and rules
+# of protocol 117 and the table `inet stargate`.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
 LC_ALL=C
@@ -10,7 +10,7 @@ state=${0%/*}
 sysctl_file=/etc/sysctl.d/90-stargate.conf
 strict=''
 
-# Two of us at once would undo each other's work; the folder itself is the lock.
+# Serialises concurrent runs, which would undo each other's work. The folder is the lock.
 if command -v flock >/dev/null 2>&1; then
     exec 9<"$state"
     flock -w 60 9 || exit 1
@@ -28,7 +28,7 @@ sysctls() {
     sysctl -q -p "$sysctl_file" || return 1
     redirects=$(sed -n 's/^net\.ipv4\.conf\.all\.send_redirects *= *//p' "$sysctl_file")
     [ -n "$redirects" ] || return 0
-    # A redirect is sent where `all` or the interface itself says so.
+    # A redirect is sent if either `all` or the interface enables it.
     for setting in /proc/sys/net/ipv4/conf/*/send_redirects; do
         printf '%s\n' "$redirects" 2>/dev/null >"$setting" || [ ! -e "$setting" ] || return 1
     done
@@ -39,7 +39,7 @@ firewall() {
     nft -f "$state/firewall.nft"
 }
 
-# run FILE: each line by `ip`; says which of them failed.
+# run FILE: runs each line with `ip`, and reports those that fail.
 run() {
     [ -s "$1" ] || return 0
     ip -4 -force -batch "$1" 2>"$scratch/errors" && return 0
@@ -59,8 +59,8 @@ run() {
 rules() {
     [ -f "$state/rules" ] || return 0
     ip -4 -o rule show >"$scratch/rules" || return 1
-    # What is missing comes before what is too much goes: no packet shall find
-    # neither.
+    # Missing rules are added before superfluous ones are deleted, so that every
+    # packet always matches one of them.
     awk '
         function whole(prefix) { return prefix ~ /\// ? prefix : prefix "/32" }
         /^#/ || NF == 0 { next }
@@ -157,7 +157,7 @@ routes() {
                 print "route replace " way " table main proto 117"
             }
             for (i = 1; i <= gone; i++) {
-                # The first of the same prefix and metric was replaced in its place.
+                # The first route of the same prefix and metric was replaced in place.
                 if (place[i] != "" && !(place[i] in present)) {
                     present[place[i]] = 1
                     continue
@@ -170,12 +170,12 @@ routes() {
     outcome=0
     run "$scratch/batch" || outcome=1
     while read -r line; do
-        say "somebody else's route is in the way and was left alone: $line"
+        say "a foreign route conflicts and was kept: $line"
         outcome=1
     done <"$scratch/taken"
-    # At boot the device comes later, and with it this program again.
+    # At boot the device appears later, which starts this program again.
     if [ -s "$scratch/waiting" ] && [ -n "$strict" ]; then
-        say 'there is no device tailscale0: does tailscaled run, and is it logged in?'
+        say 'the device tailscale0 does not exist: is tailscaled running and logged in?'
         outcome=1
     fi
     return "$outcome"
@@ -187,7 +187,7 @@ if [ "$#" -gt 0 ]; then
         case $part in
         sysctls | firewall | rules | routes) "$part" || exit 1 ;;
         *)
-            say "$part is no part of this program"
+            say "unknown part: $part"
             exit 64
             ;;
         esac

@@ -5,7 +5,7 @@ apt_get() {
         -o Dpkg::Options::=--force-confold "$@" >/dev/null || fail "apt-get $* failed"
 }
 
-# install_packages NAME...: from the distribution's own archive.
+# install_packages NAME...: installs packages from the distribution's archive.
 install_packages() {
     if have apt-get; then
         apt_get update
@@ -31,7 +31,7 @@ fetch() {
     fi
 }
 
-# check_key FILE FINGERPRINT: the file holds that one key and no other.
+# check_key FILE FINGERPRINT: fails unless the file contains exactly that key.
 check_key() {
     have gpg || install_packages gpg
     (umask 077 && mkdir -p "$scratch/gpg")
@@ -42,8 +42,8 @@ check_key() {
     fi
 }
 
-# add_source NAME KEY_URL FINGERPRINT EXTENSION LINE: a package source whose
-# packages must be signed by that very key. LINE has @KEY@ for where it lies.
+# add_source NAME KEY_URL FINGERPRINT EXTENSION LINE: adds a package source whose
+# packages must be signed by that key. @KEY@ in LINE stands for the path of the key.
 add_source() {
     have apt-get || fail "$1 must be installed, and this script knows apt-get only"
     make_scratch
@@ -67,7 +67,7 @@ drop_source() {
     fi
 }
 
-# note_installed FOLDER NAME: we brought it, so we take it away again.
+# note_installed FOLDER NAME: records an installed package, so that it is removed later.
 note_installed() {
     mkdir -p "$1"
     if ! installed_by_us "$1" "$2"; then

@@ -1,5 +1,5 @@
 
-# The name of the distribution and its release, as the package source spells them.
+# The names of the distribution and its release, in the spelling of the package source.
 read_release() {
     # shellcheck source=/dev/null
     . /etc/os-release
@@ -30,7 +30,7 @@ state_of_tailscale() {
 main() {
     make_scratch
     have tailscale || install_tailscale
-    have tailscale || fail 'Tailscale was installed and is not there'
+    have tailscale || fail 'the tailscale command is missing after the installation'
     have systemctl || fail 'this host has no systemd'
     systemctl enable --now tailscaled >/dev/null 2>&1 || fail 'tailscaled does not start'
     tries=0
@@ -42,9 +42,9 @@ main() {
     if [ "$(state_of_tailscale)" = Running ]; then
         return 0
     fi
-    # The folder is root's alone and lies in memory; it goes with this script.
+    # The folder is in memory, readable by root only, and deleted when the script ends.
     (umask 077 && cat >"$scratch/auth-key")
     name=$(uname -n)
     tailscale up --auth-key="file:$scratch/auth-key" --hostname="${name%%.*}" --timeout=90s ||
-        fail 'the host does not join the tailnet'
+        fail 'the host cannot join the tailnet'
 }

@@ -3,7 +3,7 @@ restore_sysctls() {
     if [ ! -f "$folder/sysctls.before" ]; then
         return 0
     fi
-    sysctl -q -p "$folder/sysctls.before" || fail 'the sysctls cannot be set back'
+    sysctl -q -p "$folder/sysctls.before" || fail 'the sysctls cannot be restored'
     redirects=$(sed -n 's/^net\.ipv4\.conf\.default\.send_redirects = //p' "$folder/sysctls.before")
     for setting in /proc/sys/net/ipv4/conf/*/send_redirects; do
         case $setting in
@@ -13,7 +13,7 @@ restore_sysctls() {
     done
 }
 
-# Empties what the kernel has of ours, by the program that filled it.
+# Removes stargate's configuration from the kernel, with the program that set it.
 empty_kernel() {
     if have nft && nft list table inet stargate >/dev/null 2>&1; then
         nft delete table inet stargate
@@ -25,8 +25,8 @@ empty_kernel() {
     fi
 }
 
-# This very connection may come through the tailnet, so that leaving it is the
-# last thing, and is done by somebody else a moment after we have gone.
+# This connection may run through the tailnet. Leaving it is therefore the last
+# action, and runs in another process after the connection is closed.
 leave_tailnet() {
     work='tailscale logout'
     if installed_by_us "$folder" tailscale; then
@@ -47,7 +47,7 @@ main() {
     drop /etc/sysctl.d/90-stargate.conf
     restore_sysctls
     if have tailscale; then
-        # Defaults, so that the next one to join here finds none of our settings.
+        # Restores the defaults for a later login on this host.
         tailscale set --advertise-routes= --accept-routes=false --snat-subnet-routes=true \
             >/dev/null 2>&1 || true
         leave_tailnet

@@ -1,6 +1,6 @@
 
-# What the sysctls were before us, for the day on which we go.
-remember_sysctls() {
+# Saves the original sysctls, to restore them when the router is removed.
+save_sysctls() {
     if [ -f "$folder/sysctls.before" ]; then
         return 0
     fi
@@ -15,7 +15,7 @@ remember_sysctls() {
 
 main() {
     if [ "$part_name" = sysctls ]; then
-        remember_sysctls
+        save_sysctls
     fi
     if [ "$part_name" = firewall ] && ! have nft; then
         install_packages nftables

@@ -1,4 +1,4 @@
-# Tools of all scripts; none of them does anything by being read.
+# Tools of all scripts; only definitions, without side effects.
 set -eu
 umask 022
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -12,7 +12,7 @@ clean_up() {
     fi
 }
 trap clean_up EXIT
-# Whoever listened may be gone: the last words fail then, and cleaning up must not.
+# After the client has disconnected, writing fails, but the cleanup must still run.
 trap 'exit 1' HUP INT PIPE TERM
 
 fail() {
@@ -24,8 +24,8 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# check_host: this is the host that was meant; names are compared without their
-# domain and by letters of one size. Where none was meant, any is right.
+# check_host: fails unless this is the expected host. Names are compared without
+# their domain and case-insensitively. Without an expected host, any is accepted.
 check_host() {
     found=$(uname -n | tr '[:upper:]' '[:lower:]')
     case ${only_on:-} in
@@ -34,7 +34,7 @@ check_host() {
     esac
 }
 
-# A folder of our own that goes with the script, in memory and root's alone.
+# Creates a folder in memory, accessible by root only and deleted when the script ends.
 make_scratch() {
     if [ -z "$scratch" ]; then
         scratch=$(mktemp -d /run/stargate.XXXXXX)

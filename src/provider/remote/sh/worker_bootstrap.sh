@@ -1,7 +1,7 @@
 
 main() {
     mkdir -p "$folder"
-    # mktemp makes it root's alone before anything is in it.
+    # mktemp makes it readable by root only before it has any content.
     part=$(mktemp "$folder/bootstrap-kubeconfig.XXXXXX")
     if cat >"$part" && [ -s "$part" ] && mv -f "$part" "$folder/bootstrap-kubeconfig"; then
         return 0

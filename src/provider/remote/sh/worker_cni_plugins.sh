@@ -4,22 +4,22 @@ has_digest() {
     printf '%s  %s\n' "$2" "$1" | sha256sum -c --status 2>/dev/null
 }
 
-# note WHAT: the plugins as they are now, and where they came from.
+# note ORIGIN: records the digests of the plugins and their origin.
 note() {
     put 0644 "$folder/cni-plugins" "$1
 $(sha256sum /opt/cni/bin/host-local /opt/cni/bin/loopback)
 "
 }
 
-# check_preinstalled: the site's own plugins are not older than the pinned ones.
+# check_preinstalled: fails if preinstalled plugins are older than the pinned release.
 check_preinstalled() {
     for plugin in host-local loopback; do
         file=/opt/cni/bin/$plugin
-        [ -x "$file" ] || fail "$file is not there, and the profile brings no packages"
+        [ -x "$file" ] || fail "$file is missing, and the profile installs no packages"
         found=$("$file" --version 2>&1 </dev/null | sed -n 's/.* v\([0-9.]*\).*/\1/p' | head -n 1)
         lower=$(printf '%s\n%s\n' "$found" "$version" | sort -V | head -n 1)
         if [ -z "$found" ] || [ "$lower" != "$version" ]; then
-            fail "$file says it is version ${found:-nothing}, and must be $version or newer"
+            fail "$file reports version ${found:-nothing}, and must be $version or newer"
         fi
     done
     note "$noted_as_there"
@@ -34,13 +34,13 @@ main() {
     case $(uname -m) in
     x86_64) architecture=amd64 digest=$digest_amd64 ;;
     aarch64) architecture=arm64 digest=$digest_arm64 ;;
-    *) fail "there are no CNI plugins for $(uname -m)" ;;
+    *) fail "the CNI plugins are not available for $(uname -m)" ;;
     esac
     mkdir -p /var/cache/stargate /opt/cni/bin
-    # On disk: it is more than the memory behind /run may hold.
+    # On disk, because it may exceed the memory behind /run.
     scratch=$(mktemp -d /var/cache/stargate/XXXXXX)
     name=cni-plugins-linux-$architecture-v$version.tgz
-    # A site without a way out puts the archive here itself.
+    # Sites without internet access provide the archive here.
     archive=/var/cache/stargate/$name
     if ! has_digest "$archive" "$digest"; then
         archive=$scratch/$name

@@ -1,7 +1,7 @@
 
 main() {
     mkdir -p "$folder"
-    # The digest comes last: without it nothing of this counts as done.
+    # The digest is written last: without it the configuration counts as incomplete.
     rm -f "$folder/kubelet.digest"
     put 0644 "$folder/kubelet.yaml" "$configuration"
     put 0644 "$folder/kubelet" "$command"

@@ -1,5 +1,5 @@
 
-# A line of fstab that turns swap on, commented out in a way that `Reset` knows.
+# Comments out the fstab lines that enable swap, in a form that `Reset` recognises.
 comment_swap() {
     swap='^([^#[:space:]][^[:space:]]*[[:space:]]+[^[:space:]]+[[:space:]]+swap([[:space:]].*)?)$'
     if [ ! -f /etc/fstab ] || ! grep -q -E "$swap" /etc/fstab; then
@@ -13,7 +13,7 @@ comment_swap() {
 
 main() {
     mkdir -p "$folder"
-    swapoff -a || fail 'swap cannot be turned off'
+    swapoff -a || fail 'swap cannot be disabled'
     comment_swap
     put 0644 "$modules_file" "$modules"
     for module in overlay br_netfilter; do

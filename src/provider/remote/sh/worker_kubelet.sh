@@ -11,7 +11,7 @@ main() {
     if [ -n "$preinstalled" ]; then
         found=$(kubelet_version)
         [ "$found" = "$version" ] ||
-            fail "the kubelet is ${found:-not installed}, it must be $version, and the profile brings no packages"
+            fail "the kubelet is ${found:-not installed}, it must be $version, and the profile installs no packages"
         return 0
     fi
     if [ "$(kubelet_version)" != "$version" ]; then
@@ -21,7 +21,7 @@ main() {
         have kubelet || note_installed "$folder" kubelet
         apt-mark unhold kubelet kubernetes-cni >/dev/null 2>&1 || true
         apt_get install --no-install-recommends --allow-downgrades "kubelet=$version-*"
-        # The package starts it; without a configuration it has nothing to do.
+        # The package starts the kubelet, which has no configuration yet.
         if [ ! -f "$folder/kubelet.digest" ]; then
             systemctl disable --now kubelet >/dev/null 2>&1 || true
         fi

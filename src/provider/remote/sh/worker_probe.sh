@@ -10,7 +10,7 @@ modules() {
     fi
 }
 
-# Swap that is on, or will be after the next boot.
+# Swap that is enabled now, or will be after the next boot.
 swap() {
     sed 1d /proc/swaps
     if [ -f /etc/fstab ]; then
@@ -18,7 +18,7 @@ swap() {
     fi
 }
 
-# The cluster's CA: ours, or that of a kubelet that somebody else set up.
+# The cluster's CA: the one that stargate wrote, or that of a foreign kubelet.
 cluster_ca() {
     for file in "$folder/ca.crt" /etc/kubernetes/pki/ca.crt; do
         if [ -f "$file" ]; then
@@ -28,7 +28,7 @@ cluster_ca() {
     done
 }
 
-# A client certificate that is still good, and the kubeconfig that goes with it.
+# Whether there is a valid client certificate with its kubeconfig.
 certificate() {
     pem=/var/lib/kubelet/pki/kubelet-client-current.pem
     if [ ! -f "$pem" ] || { [ ! -f /var/lib/kubelet/kubeconfig ] && [ ! -f /etc/kubernetes/kubelet.conf ]; }; then
@@ -50,7 +50,7 @@ kubelet_sum() {
         /etc/systemd/system/kubelet.service.d/90-stargate.conf | sha256sum
 }
 
-# The configuration that containerd takes: the first by name.
+# The configuration that containerd uses: the first by name.
 chosen() {
     for file in /etc/cni/net.d/*; do
         case $file in

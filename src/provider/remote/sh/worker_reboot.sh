@@ -1,6 +1,6 @@
 
-# A moment later, so that this very connection can say that it was begun. Asked
-# again after the boot it does nothing.
+# Reboots with a delay, so that this connection can report success. Running it again
+# after the boot does nothing.
 main() {
     if [ "$(cat /proc/sys/kernel/random/boot_id)" != "$from_boot" ]; then
         return 0

@@ -1,5 +1,5 @@
 
-# Pods outlive the kubelet, and a runtime that is restarted takes them up again.
+# Pods outlive the kubelet, and a restarted runtime resumes them.
 end_pods() {
     if ! have ctr; then
         return 0
@@ -20,11 +20,11 @@ end_pods() {
 forget_kubelet() {
     awk '$2 ~ "^/var/lib/kubelet/" { print $2 }' /proc/mounts | sort -r |
         while read -r mounted; do
-            # The kernel writes spaces in paths as \040.
+            # The kernel escapes spaces in paths as \040.
             umount "$(printf '%b' "$mounted")" >/dev/null 2>&1 || true
         done
     if awk '$2 ~ "^/var/lib/kubelet/" { found = 1 } END { exit !found }' /proc/mounts; then
-        fail 'something is still mounted below /var/lib/kubelet'
+        fail '/var/lib/kubelet still has mounts'
     fi
     rm -rf /var/lib/kubelet/pki /var/lib/kubelet/kubeconfig /var/lib/kubelet/pods \
         /var/lib/kubelet/cpu_manager_state /var/lib/kubelet/memory_manager_state \
@@ -34,7 +34,7 @@ forget_kubelet() {
         /var/lib/kubelet/allocated_pods_state
 }
 
-# What Cilium leaves in the kernel, by the names that only it gives.
+# Deletes what Cilium left in the kernel, identified by its naming scheme.
 forget_cilium() {
     for link in cilium_host cilium_net cilium_vxlan lxc_health; do
         ip link delete "$link" >/dev/null 2>&1 || true
@@ -54,7 +54,7 @@ forget_cilium() {
 forget_cni() {
     rm -f "/etc/cni/net.d/$cni_file"
     rm -rf /var/lib/cni/networks/cilium
-    # Plugins that were there before us stay.
+    # Preinstalled plugins are kept.
     if [ -f "$folder/cni-plugins" ] && ! grep -q -x preinstalled "$folder/cni-plugins" &&
         sed '1,2d' "$folder/cni-plugins" | sha256sum -c --status 2>/dev/null; then
         rm -f /opt/cni/bin/host-local /opt/cni/bin/loopback
@@ -106,7 +106,7 @@ main() {
     if [ ! -d "$folder" ]; then
         return 0
     fi
-    # A kubelet without our drop-in is somebody else's.
+    # A kubelet without stargate's drop-in is foreign.
     if [ -f /etc/systemd/system/kubelet.service.d/90-stargate.conf ]; then
         systemctl disable --now kubelet >/dev/null 2>&1 || true
         end_pods

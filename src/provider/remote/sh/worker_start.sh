@@ -1,5 +1,5 @@
 
-# stays_active UNIT: it runs, and still does a moment later.
+# stays_active UNIT: fails unless the unit is active, now and after a delay.
 stays_active() {
     tries=0
     lasting=0
@@ -12,7 +12,7 @@ stays_active() {
         tries=$((tries + 1))
         if [ "$tries" -gt 45 ]; then
             journalctl -u "$1" -n 15 --no-pager -o cat 2>/dev/null | cut -c 1-300 >&2 || true
-            fail "$1 does not stay running"
+            fail "$1 starts but does not keep running"
         fi
         sleep 1
     done

@@ -1,5 +1,5 @@
 
-# claim PATH: dies where a file is not ours to overwrite.
+# claim PATH: fails if a file may not be overwritten.
 claim() {
     if [ ! -e "$1" ] && [ ! -L "$1" ]; then
         return 0
@@ -16,8 +16,8 @@ claim() {
     esac
 }
 
-# write MODE PATH CONTENT: the file as a whole or not at all, with its mode from
-# the beginning. What is there already is left as it is. `changed` says which.
+# write MODE PATH CONTENT: atomically writes a file, which has its mode from the
+# beginning. An identical file is not written. `changed` is set if it was written.
 write() {
     changed=''
     mkdir -p "${2%/*}"
@@ -34,7 +34,8 @@ write() {
     fail "$2 cannot be written"
 }
 
-# put MODE PATH CONTENT: likewise, with our first line, and only over our own.
+# put MODE PATH CONTENT: the same, with stargate's first line, and overwriting only
+# files that have it.
 put() {
     claim "$2"
     write "$1" "$2" "$header
@@ -53,7 +54,7 @@ enable_unit() {
     fi
 }
 
-# drop_unit NAME: takes a unit of ours away.
+# drop_unit NAME: removes one of stargate's units.
 drop_unit() {
     if [ -f "/etc/systemd/system/$1" ]; then
         claim "/etc/systemd/system/$1"
@@ -63,7 +64,7 @@ drop_unit() {
     fi
 }
 
-# drop PATH: takes a file of ours away.
+# drop PATH: deletes one of stargate's files.
 drop() {
     claim "$1"
     rm -f "$1"

@@ -1,4 +1,4 @@
-//! CNI: the plugins that we bring, and the configuration that uses them.
+//! CNI: the plugins that stargate installs, and their configuration.
 
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use super::super::HostScript;
 use crate::resource::settings::PackageSource;
 
-/// What is noted in the place of an archive's digest where none was unpacked.
+/// Recorded in place of an archive's digest if the plugins were preinstalled.
 pub(super) const PREINSTALLED: &str = "preinstalled";
 
-/// A release of the CNI plugins, by its archives' digests.
+/// A release of the CNI plugins, with the digests of its archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CniRelease {
     /// The version, without its `v`.
     pub version: String,
-    /// Where releases are, without the version.
+    /// The base URL of releases, without the version.
     pub source: String,
     /// SHA-256 of the archive for x86_64, in hexadecimal.
     pub digest_amd64: String,
@@ -23,8 +23,8 @@ pub struct CniRelease {
 }
 
 impl CniRelease {
-    /// The release that workers get: the one that AKS's own nodes have as a
-    /// tarball. The digests are those of the release page.
+    /// The release that workers get: the one that AKS's own nodes install from a tarball. The
+    /// digests are those of the release page.
     pub fn pinned() -> Self {
         let digest_amd64 = "b8e811578fb66023f90d2e238d80cec3bdfca4b44049af74c374d4fae0f9c090";
         let digest_arm64 = "01e0e22acc7f7004e4588c1fe1871cc86d7ab562cd858e1761c4641d89ebfaa4";
@@ -36,8 +36,7 @@ impl CniRelease {
         }
     }
 
-    /// The script that installs it, or, of plugins that are there already, checks
-    /// that they are no older.
+    /// The script that installs it, or checks that preinstalled plugins are not older.
     pub fn install(&self, topology: &str, source: PackageSource) -> HostScript {
         super::packages(super::begin("install the CNI plugins", topology), source)
             .value("noted_as_there", PREINSTALLED)
@@ -45,7 +44,7 @@ impl CniRelease {
             .value("source", &self.source)
             .value("digest_amd64", &self.digest_amd64)
             .value("digest_arm64", &self.digest_arm64)
-            .runs(include_str!("../sh/worker_cni_plugins.sh"))
+            .build(include_str!("../sh/worker_cni_plugins.sh"))
     }
 
     /// The digest for an architecture as `uname -m` names it.
@@ -54,8 +53,8 @@ impl CniRelease {
     }
 }
 
-/// Our configuration: Cilium's plugin, with addresses from the worker's own range
-/// instead of Azure's agent, which has none for a machine that is not Azure's.
+/// Stargate's configuration: Cilium's plugin with addresses from the worker's own range. Azure's
+/// IPAM agent has no addresses for machines outside of Azure.
 pub(super) fn conflist(subnet: Ipv4Net) -> String {
     format!("{:#}\n", configuration(subnet))
 }
@@ -72,7 +71,7 @@ fn configuration(subnet: Ipv4Net) -> Value {
     })
 }
 
-/// The subnet of a configuration that is exactly ours.
+/// The subnet, if the configuration is exactly stargate's.
 pub(super) fn subnet_of(text: &str) -> Option<Ipv4Net> {
     let found: Value = serde_json::from_str(text).ok()?;
     let subnet = found["plugins"][0]["ipam"]["ranges"][0][0]["subnet"].as_str()?;
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subnet_comes_back_and_a_changed_file_has_none() {
+    fn a_subnet_is_read_back_and_an_edited_file_has_none() {
         let subnet: Ipv4Net = "10.244.200.0/24".parse().unwrap();
         let text = conflist(subnet);
         assert_eq!(subnet_of(&text), Some(subnet));

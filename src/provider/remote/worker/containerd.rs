@@ -1,7 +1,7 @@
-//! containerd's configuration.
+//! The configuration of containerd.
 
-/// The image of the container that holds a pod's namespaces; Microsoft's registry
-/// gives it to anybody.
+/// The image of the container that holds a pod's namespaces. Microsoft's registry serves it without
+/// authentication.
 macro_rules! pause_image {
     () => {
         "mcr.microsoft.com/oss/v2/kubernetes/pause:3.10.2"
@@ -35,8 +35,8 @@ pub(super) const VERSION_1: &str = concat!(
 "#
 );
 
-/// For containerd 2.x, whose format and names are new. Its folders of CNI are
-/// those of version 1 by default; the key that names them changed in 2.1.
+/// For containerd 2.x, whose format and names differ. Its default CNI folders are those of version
+/// 1; the key that names them changed in 2.1.
 pub(super) const VERSION_2: &str = concat!(
     r#"version = 3
 

@@ -1,4 +1,4 @@
-//! The kubelet's configuration, unit and credentials, as text.
+//! The kubelet's configuration, unit and credentials.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::provider::host::KubeletConfiguration;
 use crate::provider::secret::Secret;
 use crate::resource::digest::text_digest;
 
-/// Keys of Kubernetes's own that a kubelet may give its Node
+/// Kubernetes' own label keys that a kubelet may set on its Node
 /// (`k8s.io/kubelet/pkg/apis/well_known_labels.go`).
-const WELL_KNOWN: [&str; 10] = [
+const KUBELET_LABELS: [&str; 10] = [
     "kubernetes.io/hostname",
     "kubernetes.io/os",
     "kubernetes.io/arch",
@@ -44,20 +44,20 @@ KillMode=process
 WantedBy=multi-user.target
 ";
 
-/// Ours wins over the drop-in of another package, such as kubeadm's.
+/// Takes precedence over the drop-in of another package, such as kubeadm's.
 const DROP_IN: &str = "[Service]
 ExecStart=
 ExecStart=/bin/sh /etc/stargate/worker/kubelet
 ";
 
-/// The script that writes it all.
+/// The script that writes all of the configuration.
 pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostScript {
     let (configuration, command) = (configuration(wanted), command(wanted));
     let header = files::header(topology);
     let written: String =
         [&configuration, &command, UNIT, DROP_IN].map(|body| format!("{header}\n{body}")).concat();
-    // What was asked for, and what it became on disk: together they tell a file
-    // that somebody edited.
+    // The digests of the specification and of the written files: together they detect an edited
+    // file.
     let digest = format!("{} {}", wanted.digest, text_digest(&written));
     super::begin("configure the kubelet", topology)
         .value("configuration", &configuration)
@@ -65,10 +65,10 @@ pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostSc
         .value("unit", UNIT)
         .value("drop_in", DROP_IN)
         .value("digest", &digest)
-        .runs(include_str!("../sh/worker_configuration.sh"))
+        .build(include_str!("../sh/worker_configuration.sh"))
 }
 
-/// JSON is YAML too, and no value can leave its place in it.
+/// JSON is valid YAML, and serialisation escapes every value.
 fn configuration(wanted: &KubeletConfiguration) -> String {
     let taints: Vec<Value> = wanted.taints.iter().map(|taint| taint_of(taint)).collect();
     let value = json!({
@@ -97,15 +97,15 @@ fn configuration(wanted: &KubeletConfiguration) -> String {
     format!("{value:#}\n")
 }
 
-/// `key=value:Effect`, the value being optional.
+/// Parses `key=value:Effect`. The value is optional.
 fn taint_of(taint: &str) -> Value {
     let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
     let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
     json!({ "key": key, "value": value, "effect": effect })
 }
 
-/// The program that the unit runs: a shell has one way of quoting, and systemd
-/// another.
+/// The program that the unit runs. It is a shell script because systemd's quoting differs from a
+/// shell's.
 fn command(wanted: &KubeletConfiguration) -> String {
     let labels: Vec<String> =
         own_labels(&wanted.labels).map(|(name, value)| format!("{name}={value}")).collect();
@@ -127,20 +127,20 @@ fn command(wanted: &KubeletConfiguration) -> String {
     )
 }
 
-/// Labels that a kubelet may give its own Node; one more and it does not start.
-/// The others come from the cluster's side once the Node is there.
+/// The labels that a kubelet may set on its own Node. It does not start with any other label.
+/// Stargate sets the others through the API once the Node exists.
 fn own_labels(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
     labels.iter().filter(|(name, _)| {
         let domain = name.split_once('/').map_or("", |(domain, _)| domain);
         let below = |zone: &str| domain == zone || domain.ends_with(&format!(".{zone}"));
         let reserved = below("kubernetes.io") || below("k8s.io");
         let allowed = below("kubelet.kubernetes.io") || below("node.kubernetes.io");
-        !reserved || allowed || WELL_KNOWN.contains(&name.as_str())
+        !reserved || allowed || KUBELET_LABELS.contains(&name.as_str())
     })
 }
 
-/// The kubeconfig with which the kubelet asks for its certificate; what it writes
-/// for itself afterwards takes the server and the CA from it.
+/// The kubeconfig with which the kubelet requests its certificate. The kubeconfig that it then
+/// writes has the same server and CA.
 pub(super) fn bootstrap_kubeconfig(server: &str, token: &Secret) -> Secret {
     let value = json!({
         "apiVersion": "v1",
@@ -159,7 +159,7 @@ pub(super) fn bootstrap_kubeconfig(server: &str, token: &Secret) -> Secret {
     Secret::new(format!("{value:#}\n"))
 }
 
-/// The digest of what was asked for, where what lies on disk still is that.
+/// The digest of the specification, if the files on disk are unchanged.
 pub(super) fn digest_on_disk(noted: &str, sum: &str) -> Option<String> {
     let (digest, written) = noted.trim_end().split_once(' ')?;
     let sum = sum.split_whitespace().next()?;
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kubelet_gives_itself_only_what_it_may() {
+    fn a_kubelet_sets_only_allowed_labels() {
         let names = [
             ("kubernetes.azure.com/managed", true),
             ("stargate.io/topology", true),

@@ -1,4 +1,4 @@
-//! Workers: what is done on them.
+//! The scripts for workers.
 
 mod cni;
 mod containerd;
@@ -16,7 +16,7 @@ use crate::resource::version::KubernetesVersion;
 
 pub use cni::CniRelease;
 
-/// Where a worker keeps what stargate wrote.
+/// The folder of stargate's files on a worker.
 const FOLDER: &str = "/etc/stargate/worker";
 const UNIT: &str = "stargate-worker.service";
 const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate-worker.conf";
@@ -26,12 +26,12 @@ const MODULES_FILE: &str = "/etc/modules-load.d/stargate.conf";
 /// every minor version.
 const KUBERNETES_KEY: &str = "DE15B14486CD377B9E876E1A234654DA9A296436";
 
-/// Modules that a worker needs, for `modules-load.d`.
+/// The modules that a worker needs, for `modules-load.d`.
 const MODULES: &str = "overlay\nbr_netfilter\n";
 
-/// The worker's sysctls: forwarding between pods, what `protectKernelDefaults` of
-/// the kubelet asks for, and room for many pods' watches. The path filter is off
-/// because Cilium sets it where it wants it, and `all` would win over that.
+/// The worker's sysctls: forwarding between pods, the values that the kubelet's
+/// `protectKernelDefaults` requires, and limits for the watches of many pods. The path filter is
+/// off because Cilium sets it per interface, and `all` would take precedence.
 const SYSCTLS: &str = "net.ipv4.ip_forward = 1\n\
     net.ipv4.conf.all.rp_filter = 0\n\
     net.bridge.bridge-nf-call-iptables = 1\n\
@@ -44,7 +44,7 @@ const SYSCTLS: &str = "net.ipv4.ip_forward = 1\n\
     fs.inotify.max_user_watches = 1048576\n\
     fs.inotify.max_user_instances = 1024\n";
 
-/// The unit that brings the routes back after a boot.
+/// The unit that restores the routes after a boot.
 fn unit() -> String {
     files::unit(FOLDER, "multi-user.target")
 }
@@ -53,25 +53,25 @@ fn begin(label: &'static str, topology: &str) -> Script {
     Script::change(label, topology).value("folder", FOLDER)
 }
 
-/// A step of the bootstrap as a script.
+/// The script for a bootstrap step.
 pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
     match step {
         WorkerStep::Kernel => kernel_files(begin("set up the kernel", topology))
             .value("modules", MODULES)
             .value("sysctls", SYSCTLS)
-            .runs(include_str!("../sh/worker_kernel.sh")),
+            .build(include_str!("../sh/worker_kernel.sh")),
         WorkerStep::KernelRoutes(routes) => {
             let script = Script::change("set the worker's kernel routes", topology);
             apply_part(script, FOLDER, UNIT, &unit(), "routes")
                 .value("file", &format!("{FOLDER}/routes"))
                 .value("content", &files::routes(routes))
-                .runs(include_str!("../sh/settings.sh"))
+                .build(include_str!("../sh/settings.sh"))
         }
         WorkerStep::ContainerRuntime(source) => {
             packages(begin("install containerd", topology), *source)
                 .value("config_1", containerd::VERSION_1)
                 .value("config_2", containerd::VERSION_2)
-                .runs(include_str!("../sh/worker_containerd.sh"))
+                .build(include_str!("../sh/worker_containerd.sh"))
         }
         WorkerStep::Kubelet(version, source) => install_kubelet(topology, *version, *source),
         WorkerStep::CniPlugins(source) => CniRelease::pinned().install(topology, *source),
@@ -80,8 +80,8 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
         }
         WorkerStep::BootstrapKubeconfig { server, token } => {
             begin("write the bootstrap kubeconfig", topology)
-                .reads(kubelet::bootstrap_kubeconfig(server, token))
-                .runs(include_str!("../sh/worker_bootstrap.sh"))
+                .with_stdin(kubelet::bootstrap_kubeconfig(server, token))
+                .build(include_str!("../sh/worker_bootstrap.sh"))
         }
         WorkerStep::KubeletConfiguration(wanted) => kubelet::configure(topology, wanted),
         WorkerStep::CniConfiguration { subnet } => {
@@ -89,21 +89,21 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
             write_file(topology, "write the CNI configuration", &file, &cni::conflist(*subnet))
         }
         WorkerStep::Start => begin("start containerd and the kubelet", topology)
-            .within(Duration::from_secs(180))
-            .runs(include_str!("../sh/worker_start.sh")),
+            .with_timeout(Duration::from_secs(180))
+            .build(include_str!("../sh/worker_start.sh")),
         WorkerStep::RemoveBootstrapKubeconfig => begin("remove the bootstrap kubeconfig", topology)
-            .runs(include_str!("../sh/worker_forget.sh")),
+            .build(include_str!("../sh/worker_forget.sh")),
         WorkerStep::Stamp { digest } => {
             let content = format!("{}\n{digest}\n", files::header(topology));
             write_file(topology, "write the stamp", &format!("{FOLDER}/stamp"), &content)
         }
         WorkerStep::Reboot { from_boot } => begin("reboot the worker", topology)
             .value("from_boot", from_boot)
-            .runs(include_str!("../sh/worker_reboot.sh")),
+            .build(include_str!("../sh/worker_reboot.sh")),
         WorkerStep::Reset => kernel_files(begin("reset the worker", topology))
             .with_packages()
             .value("cni_file", CNI_FILE)
-            .runs(include_str!("../sh/worker_reset.sh")),
+            .build(include_str!("../sh/worker_reset.sh")),
     }
 }
 
@@ -116,16 +116,16 @@ fn write_file(topology: &str, label: &'static str, file: &str, content: &str) ->
         .value("mode", "0644")
         .value("file", file)
         .value("content", content)
-        .runs(include_str!("../sh/worker_file.sh"))
+        .build(include_str!("../sh/worker_file.sh"))
 }
 
-/// Tells a script whether it may fetch anything.
+/// Sets whether a script may install packages.
 fn packages(script: Script, source: PackageSource) -> Script {
     let preinstalled = if source == PackageSource::Preinstalled { "yes" } else { "" };
     script.with_packages().value("preinstalled", preinstalled)
 }
 
-/// Exactly this version; one that is there already is taken as it is.
+/// Installs exactly this version. A preinstalled one is accepted as it is.
 fn install_kubelet(
     topology: &str,
     version: KubernetesVersion,
@@ -136,7 +136,7 @@ fn install_kubelet(
         .value("version", &version.to_string())
         .value("source", &format!("https://pkgs.k8s.io/core:/stable:/v{major}.{minor}/deb"))
         .value("key_fingerprint", KUBERNETES_KEY)
-        .runs(include_str!("../sh/worker_kubelet.sh"))
+        .build(include_str!("../sh/worker_kubelet.sh"))
 }
 
 #[cfg(test)]

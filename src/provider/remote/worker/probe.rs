@@ -1,13 +1,13 @@
-//! A look at a worker.
+//! The probe of a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
 use super::super::HostScript;
-use super::super::answer::{Answer, ProbeError};
 use super::super::files;
-use super::super::kernel::{Kernel, kernel_routes};
+use super::super::kernel::{KernelState, kernel_routes};
+use super::super::output::{ProbeError, ProbeOutput};
 use super::super::script::Script;
 use super::{CniRelease, MODULES, SYSCTLS, cni, containerd, kubelet};
 use crate::provider::host::WorkerProbe;
@@ -15,40 +15,40 @@ use crate::provider::printable::line as printable;
 use crate::resource::host::{KernelRoute, WorkerHost};
 use crate::resource::version::KubernetesVersion;
 
-/// The script of the look; it changes nothing.
+/// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
-    Script::look("look at the worker").runs(include_str!("../sh/worker_probe.sh"))
+    Script::probe_script("probe the worker").build(include_str!("../sh/worker_probe.sh"))
 }
 
-/// What the look found.
+/// Parses the output.
 pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProbe, ProbeError> {
-    let answer = Answer::read(hostname, stdout)?;
-    let architecture = printable(answer.line("architecture")?);
-    let routes = kernel_routes(&answer)?;
-    let routes_persistent = routes_come_back(&answer, &routes);
-    let says_yes = |part| Ok::<_, ProbeError>(answer.line(part)? == "yes");
+    let output = ProbeOutput::read(hostname, stdout)?;
+    let architecture = printable(output.line("architecture")?);
+    let routes = kernel_routes(&output)?;
+    let routes_persistent = routes_are_persistent(&output, &routes);
+    let says_yes = |part| Ok::<_, ProbeError>(output.line(part)? == "yes");
     Ok(WorkerProbe {
         hostname: hostname.to_owned(),
-        modules: modules(&answer)?,
-        container_runtime_version: container_runtime(&answer)?,
-        kubelet_version: kubelet_version(&answer)?,
-        cni_plugins: cni_plugins(&answer, &architecture)?,
-        cluster_ca_digest: first_word(answer.line("cluster_ca")?),
-        kubelet_configuration_digest: kubelet_digest(&answer)?,
+        modules: modules(&output)?,
+        container_runtime_version: container_runtime(&output)?,
+        kubelet_version: kubelet_version(&output)?,
+        cni_plugins: cni_plugins(&output, &architecture)?,
+        cluster_ca_digest: first_word(output.line("cluster_ca")?),
+        kubelet_configuration_digest: kubelet_digest(&output)?,
         client_certificate: says_yes("certificate")?,
         bootstrap_kubeconfig: says_yes("bootstrap")?,
         routes_persistent,
-        boot_id: printable(answer.line("boot_id")?),
+        boot_id: printable(output.line("boot_id")?),
         host: WorkerHost {
-            cni_configuration: answer.text("cni_file")?.and_then(cni::subnet_of),
-            cni_chosen: non_empty(printable(answer.line("cni_chosen")?)),
-            ip_forwarding: answer.line("forwarding")? == "1"
-                && answer.file_says("sysctls_file", SYSCTLS),
-            swap_off: answer.line("swap")?.is_empty(),
-            container_runtime_active: answer.line("containerd_active")? == "active",
-            kubelet_active: answer.line("kubelet_active")? == "active",
+            cni_configuration: output.text("cni_file")?.and_then(cni::subnet_of),
+            cni_chosen: non_empty(printable(output.line("cni_chosen")?)),
+            ip_forwarding: output.line("forwarding")? == "1"
+                && output.file_has_content("sysctls_file", SYSCTLS),
+            swap_off: output.line("swap")?.is_empty(),
+            container_runtime_active: output.line("containerd_active")? == "active",
+            kubelet_active: output.line("kubelet_active")? == "active",
             kernel_routes: routes.known,
-            stamp: stamp(&answer)?,
+            stamp: stamp(&output)?,
         },
         architecture,
     })
@@ -62,60 +62,63 @@ fn first_word(line: &str) -> Option<String> {
     line.split_whitespace().next().map(printable)
 }
 
-/// Modules that are there now and after the next boot.
-fn modules(answer: &Answer) -> Result<BTreeSet<String>, ProbeError> {
-    if !answer.file_says("modules_file", MODULES) {
+/// Modules that are loaded, and will be after the next boot.
+fn modules(output: &ProbeOutput) -> Result<BTreeSet<String>, ProbeError> {
+    if !output.file_has_content("modules_file", MODULES) {
         return Ok(BTreeSet::new());
     }
-    let found = answer.text("modules")?.unwrap_or_default();
+    let found = output.text("modules")?.unwrap_or_default();
     let known = |line: &&str| MODULES.lines().any(|module| module == *line);
     Ok(found.lines().filter(known).map(str::to_owned).collect())
 }
 
-/// `containerd github.com/containerd/containerd v1.7.34 …`, where its configuration
-/// is ours: one that nobody configured is none yet.
-fn container_runtime(answer: &Answer) -> Result<Option<String>, ProbeError> {
-    let words = answer.line("containerd")?.split_whitespace().nth(2);
+/// `containerd github.com/containerd/containerd v1.7.34 …`, if its configuration is stargate's.
+/// Without that it does not count as installed.
+fn container_runtime(output: &ProbeOutput) -> Result<Option<String>, ProbeError> {
+    let words = output.line("containerd")?.split_whitespace().nth(2);
     let Some(version) = words.map(|word| word.trim_start_matches('v')) else { return Ok(None) };
-    let configured = answer.file_says("containerd_file", containerd::of_version(version));
+    let configured = output.file_has_content("containerd_file", containerd::of_version(version));
     Ok(configured.then(|| printable(version)))
 }
 
 /// `Kubernetes v1.33.7`.
-fn kubelet_version(answer: &Answer) -> Result<Option<KubernetesVersion>, ProbeError> {
-    let line = answer.line("kubelet")?;
+fn kubelet_version(output: &ProbeOutput) -> Result<Option<KubernetesVersion>, ProbeError> {
+    let line = output.line("kubelet")?;
     Ok(line.strip_prefix("Kubernetes ").and_then(|version| version.parse().ok()))
 }
 
-/// The noted archive is the pinned one, or the site's own plugins were checked, and
-/// the plugins still are what they were then.
-fn cni_plugins(answer: &Answer, architecture: &str) -> Result<bool, ProbeError> {
-    let noted = answer.text("cni_plugins")?.and_then(files::body).unwrap_or_default();
+/// Whether the installed archive is the pinned one, or the preinstalled plugins were checked, and
+/// the plugins are unchanged since.
+fn cni_plugins(output: &ProbeOutput, architecture: &str) -> Result<bool, ProbeError> {
+    let noted = output.text("cni_plugins")?.and_then(files::body).unwrap_or_default();
     let Some((archive, sums)) = noted.split_once('\n') else { return Ok(false) };
-    let found = answer.text("cni_sums")?.unwrap_or_default();
+    let found = output.text("cni_sums")?.unwrap_or_default();
     let pinned = CniRelease::pinned();
     let known = [pinned.digest(architecture), cni::PREINSTALLED].contains(&archive);
     Ok(known && !sums.is_empty() && sums == found)
 }
 
-fn kubelet_digest(answer: &Answer) -> Result<Option<String>, ProbeError> {
-    let noted = answer.text("kubelet_digest")?.and_then(files::body).unwrap_or_default();
-    Ok(kubelet::digest_on_disk(noted, answer.line("kubelet_sum")?).map(|digest| printable(&digest)))
+fn kubelet_digest(output: &ProbeOutput) -> Result<Option<String>, ProbeError> {
+    let noted = output.text("kubelet_digest")?.and_then(files::body).unwrap_or_default();
+    Ok(kubelet::digest_on_disk(noted, output.line("kubelet_sum")?).map(|digest| printable(&digest)))
 }
 
-fn stamp(answer: &Answer) -> Result<Option<String>, ProbeError> {
-    let text = answer.text("stamp")?.and_then(files::body);
+fn stamp(output: &ProbeOutput) -> Result<Option<String>, ProbeError> {
+    let text = output.text("stamp")?.and_then(files::body);
     Ok(text.and_then(|text| text.lines().next()).map(printable))
 }
 
-/// Whether the files say what the kernel does, and something will read them.
-fn routes_come_back(answer: &Answer, routes: &Kernel<BTreeMap<Ipv4Net, KernelRoute>>) -> bool {
+/// Whether the files match the kernel, and the unit that restores them is enabled.
+fn routes_are_persistent(
+    output: &ProbeOutput,
+    routes: &KernelState<BTreeMap<Ipv4Net, KernelRoute>>,
+) -> bool {
     let text = files::routes(&routes.known);
     let read = text.is_empty()
-        || (answer.file_says("apply", files::APPLY)
-            && answer.file_says("unit", &super::unit())
-            && answer.line("unit_enabled") == Ok("enabled"));
-    !routes.odd && read && answer.file_says_or_lacks("routes_file", &text)
+        || (output.file_has_content("apply", files::APPLY)
+            && output.file_has_content("unit", &super::unit())
+            && output.line("unit_enabled") == Ok("enabled"));
+    !routes.unexpected && read && output.file_has_content_or_is_absent("routes_file", &text)
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ fn configuration() -> KubeletConfiguration {
     }
 }
 
-/// The values of a script, without the tools and the work behind them.
-fn shown(script: &HostScript) -> String {
+/// The values of a script, without the tools and the body.
+fn rendered(script: &HostScript) -> String {
     let values = script.script.split("# Tools of all scripts").next().unwrap();
     let values = values.split("apply='").next().unwrap();
     let (label, timeout, stdin) = (script.label, script.timeout, &script.stdin);
@@ -51,7 +51,7 @@ fn scripts_read_well() {
         WorkerStep::Reboot { from_boot: "0c2f5a1e-7d41-4c0b-9c0e-1f2a3b4c5d6e".to_owned() },
         WorkerStep::Reset,
     ];
-    let all: Vec<String> = steps.iter().map(|one| shown(&step("demo", one))).collect();
+    let all: Vec<String> = steps.iter().map(|one| rendered(&step("demo", one))).collect();
     assert!(!all.concat().contains("0123456789abcdef"));
     insta::assert_snapshot!(all.join("\n"));
 }

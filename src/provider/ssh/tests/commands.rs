@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::relay::Relay;
 use super::server::TestServer;
-use super::{Home, eventually, hello, odd, target};
+use super::{Home, hello, special, target, wait_until};
 use crate::diagnostics::Failure;
 use crate::provider::remote::quote;
 use crate::provider::secret::Secret;
@@ -20,7 +20,7 @@ async fn lone() -> (Home, TestServer, SshShell) {
 }
 
 #[tokio::test]
-async fn output_error_and_status_come_apart() {
+async fn output_error_and_status_are_separate() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
     let command = RemoteCommand::script("both", "echo out; echo err >&2; exit 7");
@@ -29,12 +29,12 @@ async fn output_error_and_status_come_apart() {
     assert_eq!(output.exit, Exit::Code(7));
     let error = output.checked(&host, &command).unwrap_err().to_string();
     assert_eq!(error, "router: both failed with exit status 7: err");
-    let output = shell.run(&host, &odd("signal")).await.unwrap();
+    let output = shell.run(&host, &special("signal")).await.unwrap();
     assert_eq!(output.exit, Exit::Signal("TERM".to_owned()));
 }
 
 #[tokio::test]
-async fn an_input_arrives_whole_and_is_no_argument() {
+async fn an_input_arrives_completely_and_is_no_argument() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
     let content = vec![b'm'; 3_000_000];
@@ -50,9 +50,9 @@ async fn an_input_arrives_whole_and_is_no_argument() {
 }
 
 #[tokio::test]
-async fn an_input_that_nobody_reads_holds_nothing_up() {
+async fn an_unread_input_does_not_block() {
     let (_home, server, shell) = lone().await;
-    let command = odd("deaf").stdin(vec![0; 8_000_000]);
+    let command = special("deaf").stdin(vec![0; 8_000_000]);
     let output = shell.run(&target("router", server.port), &command).await.unwrap();
     assert!(output.succeeded());
     let output = shell.run(&target("router", server.port), &hello()).await.unwrap();
@@ -60,7 +60,7 @@ async fn an_input_that_nobody_reads_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_large_input_arrives_whole() {
+async fn a_large_input_arrives_completely() {
     let (home, server, shell) = lone().await;
     let path = home.path("it's a file");
     let script = format!("cat > {}", quote(path.to_str().unwrap()));
@@ -73,7 +73,7 @@ async fn a_large_input_arrives_whole() {
 #[tokio::test]
 async fn twenty_commands_share_a_connection_and_the_allowed_sessions() {
     let home = Home::new();
-    let server = TestServer::with(&home.key, |manners| manners.max_sessions = 3).await;
+    let server = TestServer::with(&home.key, |behaviour| behaviour.max_sessions = 3).await;
     let relay = Relay::to(server.port).await;
     let shell = SshShell::new(home.settings());
     let host = target("router", relay.port);
@@ -87,9 +87,9 @@ async fn twenty_commands_share_a_connection_and_the_allowed_sessions() {
 }
 
 #[tokio::test]
-async fn a_host_without_any_session_is_told_as_such() {
+async fn a_host_without_sessions_is_reported() {
     let home = Home::new();
-    let server = TestServer::with(&home.key, |manners| manners.max_sessions = 0).await;
+    let server = TestServer::with(&home.key, |behaviour| behaviour.max_sessions = 0).await;
     let shell = SshShell::new(home.settings());
     let error = shell.run(&target("router", server.port), &hello()).await.unwrap_err();
     assert!(matches!(error, SshError::NotRun { .. }), "{error}");
@@ -97,12 +97,12 @@ async fn a_host_without_any_session_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_refused_command_and_one_without_a_status_are_told_apart() {
+async fn a_refused_command_and_a_missing_status_are_distinguished() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
-    let error = shell.run(&host, &odd("refuse")).await.unwrap_err();
+    let error = shell.run(&host, &special("refuse")).await.unwrap_err();
     assert!(matches!(error, SshError::NotRun { .. }), "{error}");
-    let error = shell.run(&host, &odd("vanish")).await.unwrap_err();
+    let error = shell.run(&host, &special("vanish")).await.unwrap_err();
     assert!(matches!(error, SshError::Lost { .. }), "{error}");
     let nul = RemoteCommand::program("nul", ["\0"]);
     let error = shell.run(&host, &nul).await.unwrap_err();
@@ -110,12 +110,12 @@ async fn a_refused_command_and_one_without_a_status_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_host_that_prints_without_end_is_broken_off() {
+async fn endless_output_is_aborted() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
-    let error = shell.run(&host, &odd("flood")).await.unwrap_err();
+    let error = shell.run(&host, &special("flood")).await.unwrap_err();
     assert!(matches!(error, SshError::TooMuchOutput { limit: 1_048_576, .. }), "{error}");
-    eventually("the close", || server.log().closed == 1).await;
+    wait_until("the close", || server.log().closed == 1).await;
     assert!(server.log().flooded < 32 * 1024 * 1024, "{}", server.log().flooded);
 }
 
@@ -130,28 +130,28 @@ async fn every_byte_up_to_the_limit_is_kept() {
 }
 
 #[tokio::test]
-async fn a_command_that_takes_too_long_is_ended() {
+async fn a_command_is_ended_after_its_timeout() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
-    let command = odd("hang").within(Duration::from_millis(150));
+    let command = special("hang").within(Duration::from_millis(150));
     let began = Instant::now();
     let error = shell.run(&host, &command).await.unwrap_err();
     assert_eq!(error.to_string(), "router: odd hang had not ended after 0.15 s");
     assert!(began.elapsed() < Duration::from_secs(10));
-    eventually("the end", || (server.log().signals, server.log().closed) == (1, 1)).await;
+    wait_until("the end", || (server.log().signals, server.log().closed) == (1, 1)).await;
     assert_eq!(shell.run(&host, &hello()).await.unwrap().text(), "hello\n");
 }
 
 #[tokio::test]
-async fn a_command_that_nobody_waits_for_is_ended() {
+async fn a_cancelled_command_is_ended() {
     let (_home, server, shell) = lone().await;
     let host = target("router", server.port);
     let running = {
         let (shell, host) = (shell.clone(), host.clone());
-        tokio::spawn(async move { shell.run(&host, &odd("hang")).await })
+        tokio::spawn(async move { shell.run(&host, &special("hang")).await })
     };
-    eventually("the start", || server.log().lines.len() == 1).await;
+    wait_until("the start", || server.log().lines.len() == 1).await;
     running.abort();
-    eventually("the end", || (server.log().signals, server.log().closed) == (1, 1)).await;
+    wait_until("the end", || (server.log().signals, server.log().closed) == (1, 1)).await;
     assert_eq!(shell.connections(), 1);
 }

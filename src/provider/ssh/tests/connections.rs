@@ -1,4 +1,4 @@
-//! The way to a host: through others, through a proxy, and when it breaks.
+//! Connections to a host: through jump hosts, through a proxy, and after a failure.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::relay::Relay;
 use super::server::TestServer;
-use super::{Home, behind, eventually, hello, odd, target};
+use super::{Home, behind, hello, special, target, wait_until};
 use crate::provider::host::{HostAddress, HostError};
 use crate::provider::ssh::socks::SocksProxy;
 use crate::provider::ssh::{RemoteCommand, Shell, SshError, SshShell};
@@ -36,7 +36,7 @@ async fn workers_are_reached_through_one_connection_to_their_router() {
 }
 
 #[tokio::test]
-async fn a_way_may_have_several_jumps() {
+async fn several_jump_hosts_are_supported() {
     let home = Home::new();
     let servers = [
         TestServer::start(&home.key).await,
@@ -53,26 +53,26 @@ async fn a_way_may_have_several_jumps() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_router_is_told_as_one() {
+async fn a_fault_of_the_router_is_reported_for_the_router() {
     let home = Home::new();
     let closed = closed_port().await;
     let shell = SshShell::new(home.settings());
     let worker = behind(&target("router", closed), target("worker", 22));
     let error = HostError::from(shell.run(&worker, &hello()).await.unwrap_err());
     assert!(matches!(&error, HostError::Unreachable { hostname, .. } if hostname == "worker"));
-    let shown = error.to_string();
-    assert!(shown.contains("router cannot be reached at 127.0.0.1"), "{shown}");
-    assert!(shown.contains("connection refused"), "{shown}");
+    let rendered = error.to_string();
+    assert!(rendered.contains("router cannot be reached at 127.0.0.1"), "{rendered}");
+    assert!(rendered.contains("connection refused"), "{rendered}");
 
     let router = TestServer::start(&home.key).await;
     let worker = behind(&target("router", router.port), target("worker", closed));
-    let shown = shell.run(&worker, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("the host on the way does not reach it"), "{shown}");
+    let rendered = shell.run(&worker, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("the host on the way does not reach it"), "{rendered}");
 
-    let strict = TestServer::with(&home.key, |manners| manners.forwards = false).await;
+    let strict = TestServer::with(&home.key, |behaviour| behaviour.forwards = false).await;
     let worker = behind(&target("strict", strict.port), target("worker", closed));
-    let shown = shell.run(&worker, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("AllowTcpForwarding"), "{shown}");
+    let rendered = shell.run(&worker, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("AllowTcpForwarding"), "{rendered}");
 }
 
 #[tokio::test]
@@ -93,12 +93,12 @@ async fn names_and_addresses_go_through_a_proxy() {
     assert_eq!(proxy.wanted(), expected);
     drop(proxy);
     let away = target("away", server.port);
-    let shown = shell.run(&away, &hello()).await.unwrap_err().to_string();
-    assert!(shown.contains("through the proxy at 127.0.0.1"), "{shown}");
+    let rendered = shell.run(&away, &hello()).await.unwrap_err().to_string();
+    assert!(rendered.contains("through the proxy at 127.0.0.1"), "{rendered}");
 }
 
 #[tokio::test]
-async fn a_connection_that_was_cut_is_made_anew() {
+async fn a_cut_connection_is_opened_again() {
     let home = Home::new();
     let server = TestServer::start(&home.key).await;
     let relay = Relay::to(server.port).await;
@@ -107,9 +107,9 @@ async fn a_connection_that_was_cut_is_made_anew() {
     shell.run(&host, &hello()).await.unwrap();
     let running = {
         let (shell, host) = (shell.clone(), host.clone());
-        tokio::spawn(async move { shell.run(&host, &odd("hang")).await })
+        tokio::spawn(async move { shell.run(&host, &special("hang")).await })
     };
-    eventually("the start", || server.log().lines.len() == 2).await;
+    wait_until("the start", || server.log().lines.len() == 2).await;
     relay.cut();
     let error = running.await.unwrap().unwrap_err();
     assert!(matches!(error, SshError::Lost { .. }), "{error}");
@@ -118,7 +118,7 @@ async fn a_connection_that_was_cut_is_made_anew() {
 }
 
 #[tokio::test]
-async fn workers_come_back_with_their_router() {
+async fn workers_reconnect_with_their_router() {
     let home = Home::new();
     let router = TestServer::start(&home.key).await;
     let relay = Relay::to(router.port).await;
@@ -132,7 +132,7 @@ async fn workers_come_back_with_their_router() {
 }
 
 #[tokio::test]
-async fn a_host_that_falls_silent_is_noticed() {
+async fn an_unresponsive_host_is_detected() {
     let home = Home::new();
     let server = TestServer::start(&home.key).await;
     let relay = Relay::to(server.port).await;
@@ -142,12 +142,12 @@ async fn a_host_that_falls_silent_is_noticed() {
     let host = target("router", relay.port);
     let running = {
         let (shell, host) = (shell.clone(), host.clone());
-        tokio::spawn(async move { shell.run(&host, &odd("hang")).await })
+        tokio::spawn(async move { shell.run(&host, &special("hang")).await })
     };
-    eventually("the start", || server.log().lines.len() == 1).await;
+    wait_until("the start", || server.log().lines.len() == 1).await;
     relay.freeze();
-    let shown = running.await.unwrap().unwrap_err().to_string();
-    assert_eq!(shown, "the connection to router broke: it no longer answers");
+    let rendered = running.await.unwrap().unwrap_err().to_string();
+    assert_eq!(rendered, "the connection to router broke: it no longer answers");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn idle_connections_are_closed() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_a_host() {
+async fn connecting_has_a_timeout() {
     let home = Home::new();
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = home.settings();
@@ -174,8 +174,8 @@ async fn nobody_waits_for_ever_for_a_host() {
     let command = hello();
     let errors = join_all((0..10).map(|_| shell.run(&host, &command))).await;
     for error in errors {
-        let shown = error.unwrap_err().to_string();
-        assert!(shown.contains("did not answer within 0.15 s"), "{shown}");
+        let rendered = error.unwrap_err().to_string();
+        assert!(rendered.contains("did not answer within 0.15 s"), "{rendered}");
     }
     assert!(began.elapsed() < Duration::from_millis(1400), "one after another");
     let closed = closed_port().await;
@@ -188,9 +188,9 @@ async fn nobody_waits_for_ever_for_a_host() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_a_login() {
+async fn the_login_has_a_timeout() {
     let home = Home::new();
-    let server = TestServer::with(&home.key, |manners| manners.silent_login = true).await;
+    let server = TestServer::with(&home.key, |behaviour| behaviour.silent_login = true).await;
     let mut settings = home.settings();
     settings.login_within = Duration::from_millis(150);
     let shell = SshShell::new(settings);

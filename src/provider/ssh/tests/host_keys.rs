@@ -1,4 +1,4 @@
-//! Which hosts are talked to.
+//! Trust in host keys.
 
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, PublicKeyBase64, key::safe_rng};
 
@@ -31,13 +31,13 @@ impl Case {
         target("router", self.server.port)
     }
 
-    /// Connects anew, with whatever the files hold now.
+    /// Opens a new connection, with the current content of the files.
     async fn connect(&self, host: &HostTarget) -> Result<(), HostKeyError> {
         let offered = self.server.log().offered.len();
         match SshShell::new(self.home.settings()).run(host, &hello()).await {
             Ok(_) => Ok(()),
             Err(SshError::HostKey(error)) => {
-                assert_eq!(self.server.log().offered.len(), offered, "it was told who we are");
+                assert_eq!(self.server.log().offered.len(), offered, "no key was offered to it");
                 Err(error)
             }
             Err(other) => panic!("{other}"),
@@ -66,7 +66,7 @@ async fn an_unknown_host_is_refused_where_keys_must_be_known() {
 }
 
 #[tokio::test]
-async fn a_first_key_is_noted_and_known_from_then_on() {
+async fn a_first_key_is_recorded_and_known_afterwards() {
     let case = Case::new().await;
     case.connect(&case.lenient()).await.unwrap();
     let noted = std::fs::read_to_string(case.home.known_hosts()).unwrap();
@@ -77,18 +77,18 @@ async fn a_first_key_is_noted_and_known_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_changed_key_stops_that_host() {
+async fn a_changed_key_is_refused() {
     let case = Case::new().await;
     let old = new_key();
     case.home.write_known_hosts(&format!("# mine\n{}", line("router", &old)));
     for host in [case.strict(), case.lenient()] {
         let error = case.connect(&host).await.unwrap_err();
         assert!(matches!(error, HostKeyError::Changed { .. }), "{error}");
-        let shown = error.to_string();
+        let rendered = error.to_string();
         let old = fingerprint(&old.public_key().public_key_bytes());
         let place = format!("{} line 2", case.home.known_hosts().display());
         for part in [&old, &case.fingerprint(), &place] {
-            assert!(shown.contains(part), "{shown}");
+            assert!(rendered.contains(part), "{rendered}");
         }
         let error = HostError::from(SshError::from(error));
         assert_eq!(Failure::from(&error).code, Code::HostKeyChanged);
@@ -107,19 +107,19 @@ async fn a_key_of_another_kind_is_a_changed_key() {
 }
 
 #[tokio::test]
-async fn a_host_is_asked_for_the_kind_of_key_that_is_known() {
+async fn known_kinds_of_keys_are_requested_first() {
     let home = Home::new();
     let curve = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
     let known = PrivateKey::random(&mut safe_rng(), curve).unwrap();
     let keys = vec![new_key(), known.clone()];
-    let server = TestServer::with(&home.key, |manners| manners.host_keys = keys).await;
+    let server = TestServer::with(&home.key, |behaviour| behaviour.host_keys = keys).await;
     home.write_known_hosts(&line("router", &known));
     let case = Case { home, server };
     case.connect(&case.strict()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_never_taken() {
+async fn a_revoked_key_is_never_accepted() {
     let case = Case::new().await;
     let key = case.server.line("router");
     case.home.write_known_hosts(&format!("{key}@revoked * {}", key.trim_start_matches("router ")));
@@ -155,7 +155,7 @@ async fn a_pin_decides_alone() {
 }
 
 #[tokio::test]
-async fn a_host_is_known_by_name_address_and_from_the_machines_file() {
+async fn a_host_is_found_by_name_by_address_and_in_the_system_file() {
     for name in ["router", "[127.0.0.1]:PORT", "[router]:PORT", "rou*,!other", "x,router"] {
         let case = Case::new().await;
         let name = name.replace("PORT", &case.server.port.to_string());
@@ -168,7 +168,7 @@ async fn a_host_is_known_by_name_address_and_from_the_machines_file() {
 }
 
 #[tokio::test]
-async fn an_address_behind_a_router_allows_and_does_not_refuse() {
+async fn an_address_behind_a_router_accepts_and_never_refuses() {
     let home = Home::new();
     let router = TestServer::start(&home.key).await;
     let case = Case { server: TestServer::start(&home.key).await, home };
@@ -181,7 +181,7 @@ async fn an_address_behind_a_router_allows_and_does_not_refuse() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_no_empty_files() {
+async fn unreadable_files_are_errors() {
     let case = Case::new().await;
     std::fs::create_dir_all(case.home.known_hosts()).unwrap();
     let error = case.connect(&case.lenient()).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn files_that_cannot_be_used_are_no_empty_files() {
 
 #[cfg(not(feature = "ssh-rsa"))]
 #[tokio::test]
-async fn a_host_known_by_an_rsa_key_alone_is_not_taken_for_a_new_one() {
+async fn a_host_with_only_an_rsa_key_is_not_accepted_as_new() {
     let case = Case::new().await;
     case.home.write_known_hosts("router ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQA=\n");
     let error = case.connect(&case.lenient()).await.unwrap_err();

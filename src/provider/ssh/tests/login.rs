@@ -1,4 +1,4 @@
-//! Whose keys are tried, and in which order.
+//! The keys that are tried, and their order.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,32 +29,35 @@ async fn a_refusal_lists_what_was_tried() {
     settings.key_files = files.map(|name| home.path(name)).to_vec();
     let error = log_in(settings, &server).await.unwrap_err();
     assert!(matches!(error, SshError::Login { .. }), "{error}");
-    let shown = error.to_string();
+    let rendered = error.to_string();
     assert!(
-        shown.starts_with("router does not let root in; tried: the agent at /nowhere"),
-        "{shown}"
+        rendered.starts_with("router does not let root in; tried: the agent at /nowhere"),
+        "{rendered}"
     );
-    assert_eq!(shown.matches(": refused").count(), 2, "{shown}");
-    assert!(shown.contains("no key that can be read") && shown.contains("SHA256:"), "{shown}");
+    assert_eq!(rendered.matches(": refused").count(), 2, "{rendered}");
+    assert!(
+        rendered.contains("no key that can be read") && rendered.contains("SHA256:"),
+        "{rendered}"
+    );
     let error = HostError::from(error);
     assert_eq!(Failure::from(&error).code, Code::LoginRefused);
     assert!(Failure::from(&error).remedy.contains("authorized_keys"));
 }
 
 #[tokio::test]
-async fn without_any_key_there_is_nothing_to_try() {
+async fn a_login_without_keys_is_an_error() {
     let home = Home::new();
     let server = TestServer::start(&home.key).await;
     let mut settings = home.settings();
     settings.key_files.clear();
-    let shown = log_in(settings, &server).await.unwrap_err().to_string();
-    assert!(shown.contains("neither an agent nor a key file"), "{shown}");
+    let rendered = log_in(settings, &server).await.unwrap_err().to_string();
+    assert!(rendered.contains("neither an agent nor a key file"), "{rendered}");
 }
 
 #[tokio::test]
-async fn a_host_that_has_seen_enough_keys_is_quoted() {
+async fn the_host_s_message_after_too_many_keys_is_quoted() {
     let home = Home::new();
-    let server = TestServer::with(&home.key, |manners| manners.max_attempts = 2).await;
+    let server = TestServer::with(&home.key, |behaviour| behaviour.max_attempts = 2).await;
     let mut settings = home.settings();
     settings.key_files.clear();
     for number in 0..4 {
@@ -69,16 +72,16 @@ async fn a_host_that_has_seen_enough_keys_is_quoted() {
 }
 
 #[derive(Debug)]
-struct Asking(AtomicUsize);
+struct PassphrasePrompt(AtomicUsize);
 
-impl PassphraseSource for Asking {
+impl PassphraseSource for PassphrasePrompt {
     fn passphrase(&self, _key_file: &Path) -> Option<Secret> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Some(Secret::new("marked"))
     }
 }
 
-/// A locked key by `ssh-keygen`; `None` where there is none.
+/// Creates a locked key with `ssh-keygen`; `None` if it is not installed.
 fn locked(path: &Path) -> Option<()> {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-a", "1", "-N", "marked", "-f"])
@@ -88,15 +91,15 @@ fn locked(path: &Path) -> Option<()> {
 }
 
 #[tokio::test]
-async fn a_passphrase_is_asked_for_only_where_the_key_opens_the_door() {
+async fn a_passphrase_is_requested_only_for_an_accepted_key() {
     let home = Home::new();
     let (right, wrong) = (home.path("right"), home.path("wrong"));
     let (Some(()), Some(())) = (locked(&right), locked(&wrong)) else {
         return println!("skipped: there is no ssh-keygen");
     };
     let public = russh::keys::load_public_key(home.path("right.pub")).unwrap();
-    let server = TestServer::with(&home.key, |manners| manners.users = vec![public]).await;
-    let source = Arc::new(Asking(AtomicUsize::new(0)));
+    let server = TestServer::with(&home.key, |behaviour| behaviour.users = vec![public]).await;
+    let source = Arc::new(PassphrasePrompt(AtomicUsize::new(0)));
     let mut settings = home.settings();
     settings.passphrases = source.clone();
     settings.key_files = vec![wrong, right];
@@ -104,7 +107,7 @@ async fn a_passphrase_is_asked_for_only_where_the_key_opens_the_door() {
     assert_eq!(source.0.load(Ordering::SeqCst), 1);
 }
 
-/// A real agent, ended with the test.
+/// A real agent, which ends with the test.
 struct Agent {
     child: Child,
     socket: PathBuf,
@@ -128,7 +131,7 @@ impl Agent {
             .spawn()
             .ok()?;
         let agent = Self { child, socket };
-        super::eventually("the agent", || agent.socket.exists()).await;
+        super::wait_until("the agent", || agent.socket.exists()).await;
         Some(agent)
     }
 
@@ -146,7 +149,7 @@ impl Agent {
 }
 
 #[tokio::test]
-async fn an_agents_keys_open_the_door() {
+async fn an_agents_keys_are_accepted() {
     let home = Home::new();
     let Some(agent) = Agent::start(&home).await else {
         return println!("skipped: there is no ssh-agent");
@@ -155,8 +158,8 @@ async fn an_agents_keys_open_the_door() {
     let mut settings = home.settings();
     settings.key_files.clear();
     settings.agent = Some(agent.socket.clone());
-    let shown = log_in(settings.clone(), &server).await.unwrap_err().to_string();
-    assert!(shown.contains("no key to try"), "{shown}");
+    let rendered = log_in(settings.clone(), &server).await.unwrap_err().to_string();
+    assert!(rendered.contains("no key to try"), "{rendered}");
     write_key(&home.path("wrong"), &new_key());
     agent.add(&home.path("wrong"));
     agent.add(&home.path("id"));
@@ -165,7 +168,7 @@ async fn an_agents_keys_open_the_door() {
 }
 
 #[tokio::test]
-async fn the_likeliest_of_an_agents_keys_comes_first() {
+async fn the_most_likely_agent_key_is_tried_first() {
     let home = Home::new();
     let Some(agent) = Agent::start(&home).await else {
         return println!("skipped: there is no ssh-agent");
@@ -181,7 +184,7 @@ async fn the_likeliest_of_an_agents_keys_comes_first() {
     preferring.key_files.clear();
     preferring.agent = Some(agent.socket.clone());
     preferring.preferred_key = Some(public.clone());
-    // The private half is in the agent alone, and the public one on disk.
+    // The private key is only in the agent, and the public one on disk.
     std::fs::remove_file(home.path("id")).unwrap();
     std::fs::write(home.path("id.pub"), public).unwrap();
     let mut naming = home.settings();

@@ -1,4 +1,4 @@
-//! The real client against servers of its own protocol on loopback.
+//! Tests of the real client against SSH servers on loopback.
 
 mod commands;
 mod connections;
@@ -47,7 +47,7 @@ impl Home {
         std::fs::write(self.known_hosts(), text).unwrap();
     }
 
-    /// Settings that do not wait long, with the one key.
+    /// Settings with short timeouts and the one key.
     fn settings(&self) -> SshSettings {
         let files = KnownHostFiles::new(self.known_hosts(), vec![self.path("machine")]);
         let mut settings = SshSettings::new(files);
@@ -65,7 +65,7 @@ fn write_key(path: &Path, key: &PrivateKey) {
     key.write_openssh_file(path, LineEnding::LF).unwrap();
 }
 
-/// A host on loopback that may be trusted at first sight.
+/// A host on loopback whose first key is accepted.
 fn target(hostname: &str, port: u16) -> HostTarget {
     HostTarget {
         hostname: hostname.to_owned(),
@@ -82,8 +82,8 @@ fn behind(jump: &HostTarget, target: HostTarget) -> HostTarget {
     HostTarget { jump: Some(Box::new(jump.clone())), ..target }
 }
 
-/// A command that the test's server has its own idea about.
-fn odd(what: &str) -> RemoteCommand {
+/// A command with a special meaning for the test server.
+fn special(what: &str) -> RemoteCommand {
     RemoteCommand::program(format!("odd {what}"), [format!("odd-{what}")])
 }
 
@@ -91,8 +91,8 @@ fn hello() -> RemoteCommand {
     RemoteCommand::program("hello", ["echo", "hello"])
 }
 
-/// Waits for something that comes about by itself.
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
+/// Waits until a condition holds.
+async fn wait_until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..1000 {
         if holds() {
             return;

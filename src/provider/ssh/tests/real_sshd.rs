@@ -1,4 +1,4 @@
-//! The same against OpenSSH's server, where there is one.
+//! Tests against OpenSSH's server, if it is installed.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -7,15 +7,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use russh::keys::PublicKeyBase64;
 
-use super::{Home, behind, eventually, new_key, target, write_key};
+use super::{Home, behind, new_key, target, wait_until, write_key};
 use crate::provider::host::HostTarget;
 use crate::provider::ssh::host_keys::fingerprint;
 use crate::provider::ssh::{Exit, RemoteCommand, Shell, SshError, SshShell};
 
-/// Another place than the usual one to look for sshd.
+/// The environment variable with an alternative path of sshd.
 const VARIABLE: &str = "STARGATE_TEST_SSHD";
 
-/// An sshd of our own, ended with the test.
+/// An sshd of the test's own, which ends with the test.
 struct Sshd {
     child: Child,
     port: u16,
@@ -34,7 +34,7 @@ fn user() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// What an sshd that root starts needs and may be missing.
+/// The path of sshd, or which of its prerequisites is missing.
 fn is_usable() -> Result<PathBuf, &'static str> {
     let path = std::env::var_os(VARIABLE).map_or_else(|| "/usr/sbin/sshd".into(), PathBuf::from);
     if !path.exists() {
@@ -71,7 +71,7 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .map_err(|_| "sshd does not start")?;
-        eventually("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        wait_until("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
         let fingerprint = fingerprint(&key.public_key().public_key_bytes());
         Ok(Self { child, port, fingerprint })
     }
@@ -111,7 +111,7 @@ async fn openssh_runs_commands() {
 }
 
 #[tokio::test]
-async fn openssh_ends_what_nobody_waits_for() {
+async fn openssh_ends_a_cancelled_command() {
     let home = Home::new();
     let sshd = match Sshd::start(&home, "sshd", "").await {
         Ok(sshd) => sshd,
@@ -128,14 +128,14 @@ async fn openssh_ends_what_nobody_waits_for() {
     let error = shell.run(&host, &command).await.unwrap_err();
     assert!(matches!(error, SshError::TimedOut { .. }), "{error}");
     let read = || std::fs::read_to_string(&ran).unwrap_or_default();
-    eventually("the end", || read() == "ended\n").await;
+    wait_until("the end", || read() == "ended\n").await;
     let flood = RemoteCommand::script("flood", "yes");
     let error = shell.run(&host, &flood).await.unwrap_err();
     assert!(matches!(error, SshError::TooMuchOutput { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn openssh_leads_on_to_the_next_host() {
+async fn openssh_forwards_to_the_next_host() {
     let home = Home::new();
     let (router, worker) =
         match (Sshd::start(&home, "router", "").await, Sshd::start(&home, "worker", "").await) {

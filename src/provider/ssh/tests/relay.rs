@@ -1,5 +1,5 @@
-//! A wire between client and server that can be counted, cut and frozen, and
-//! that can be a SOCKS5 proxy.
+//! A TCP relay between client and server that can count, cut and freeze connections, and can be a
+//! SOCKS5 proxy.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ pub(super) struct Relay {
 #[derive(Default)]
 struct State {
     wires: Mutex<Vec<JoinHandle<()>>>,
-    /// Where a proxy was asked to go.
+    /// The destinations that the proxy was asked for.
     wanted: Mutex<Vec<(String, u16)>>,
 }
 
@@ -31,12 +31,12 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// A wire to a port.
+    /// A relay to a port.
     pub(super) async fn to(port: u16) -> Self {
         Self::start(Some(port)).await
     }
 
-    /// A SOCKS5 proxy that takes every name for loopback.
+    /// A SOCKS5 proxy that resolves every name to loopback.
     pub(super) async fn proxy() -> Self {
         Self::start(None).await
     }
@@ -60,7 +60,7 @@ impl Relay {
                     let ice = async { watched.changed().await.is_ok() };
                     tokio::select! {
                         _ = copy_bidirectional(&mut near, &mut far) => {}
-                        // The wires stay open, and nothing moves on them.
+                        // The connections stay open, without any traffic.
                         _ = ice => std::future::pending().await,
                     }
                 });
@@ -70,7 +70,7 @@ impl Relay {
         Self { port: own, state, frozen, task }
     }
 
-    /// How often somebody has connected.
+    /// The number of connections so far.
     pub(super) fn connections(&self) -> usize {
         self.state.wires.lock().unwrap().len()
     }
@@ -82,12 +82,12 @@ impl Relay {
         }
     }
 
-    /// Lets nothing through any more, without a word to anybody.
+    /// Stops all traffic without closing connections.
     pub(super) fn freeze(&self) {
         self.frozen.send(true).unwrap();
     }
 
-    /// Where a proxy was asked to go.
+    /// The destinations that the proxy was asked for.
     pub(super) fn wanted(&self) -> Vec<(String, u16)> {
         self.state.wanted.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! An SSH server on loopback. It runs commands here, save for a few odd ones.
+//! An SSH server on loopback. It runs commands locally, except for a few special ones.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -17,22 +17,22 @@ use tokio::task::JoinHandle;
 
 use super::new_key;
 
-/// How a server behaves.
+/// The behaviour of a server.
 #[derive(Clone)]
-pub(super) struct Manners {
+pub(super) struct ServerBehaviour {
     pub(super) host_keys: Vec<PrivateKey>,
     /// The keys that may log in.
     pub(super) users: Vec<PublicKey>,
-    /// How many sessions a connection may have.
+    /// The maximum number of sessions of a connection.
     pub(super) max_sessions: usize,
     pub(super) forwards: bool,
-    /// Never answers to a login.
+    /// Whether it never responds to logins.
     pub(super) silent_login: bool,
-    /// How many keys may be tried.
+    /// The maximum number of keys that may be tried.
     pub(super) max_attempts: usize,
 }
 
-/// What happened on a server.
+/// The events of a server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Log {
     pub(super) lines: Vec<String>,
@@ -62,8 +62,8 @@ impl TestServer {
         Self::with(user, |_| {}).await
     }
 
-    pub(super) async fn with(user: &PrivateKey, change: impl FnOnce(&mut Manners)) -> Self {
-        let mut manners = Manners {
+    pub(super) async fn with(user: &PrivateKey, change: impl FnOnce(&mut ServerBehaviour)) -> Self {
+        let mut behaviour = ServerBehaviour {
             host_keys: vec![new_key()],
             users: vec![user.public_key().clone()],
             max_sessions: 10,
@@ -71,24 +71,24 @@ impl TestServer {
             silent_login: false,
             max_attempts: 6,
         };
-        change(&mut manners);
+        change(&mut behaviour);
         let config = Arc::new(Config {
-            keys: manners.host_keys.clone(),
+            keys: behaviour.host_keys.clone(),
             auth_rejection_time: Duration::ZERO,
-            max_auth_attempts: manners.max_attempts,
+            max_auth_attempts: behaviour.max_attempts,
             methods: MethodSet::from(&[russh::MethodKind::PublicKey][..]),
             ..Config::default()
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let log = Arc::<Mutex<Log>>::default();
-        let host_key = manners.host_keys[0].clone();
+        let host_key = behaviour.host_keys[0].clone();
         let shared = Arc::clone(&log);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let guest = Guest {
-                    manners: manners.clone(),
+                let guest = ServerConnection {
+                    behaviour: behaviour.clone(),
                     log: Arc::clone(&shared),
                     open: Arc::default(),
                     running: HashMap::new(),
@@ -104,7 +104,7 @@ impl TestServer {
         Self { port, log, host_key, task }
     }
 
-    /// What has happened so far.
+    /// The events so far.
     pub(super) fn log(&self) -> Log {
         self.log.lock().unwrap().clone()
     }
@@ -116,24 +116,24 @@ impl TestServer {
 }
 
 /// One connection.
-struct Guest {
-    manners: Manners,
+struct ServerConnection {
+    behaviour: ServerBehaviour,
     log: Arc<Mutex<Log>>,
-    /// The channels that are open.
+    /// The open channels.
     open: Arc<Mutex<HashSet<ChannelId>>>,
-    /// The command line of each channel, and what it was sent.
+    /// The command line and input of each channel.
     running: HashMap<ChannelId, (String, Vec<u8>)>,
 }
 
-impl Guest {
+impl ServerConnection {
     fn log(&self) -> std::sync::MutexGuard<'_, Log> {
         self.log.lock().unwrap()
     }
 
-    /// Does what an odd command asks for; whether it was one.
-    fn is_odd(&self, line: &str, channel: ChannelId, session: &mut Session) -> bool {
-        let Some((_, odd)) = line.split_once("'odd-") else { return false };
-        match odd.trim_end_matches('\'') {
+    /// Executes a special command; returns whether it was one.
+    fn run_special(&self, line: &str, channel: ChannelId, session: &mut Session) -> bool {
+        let Some((_, special)) = line.split_once("'odd-") else { return false };
+        match special.trim_end_matches('\'') {
             "hang" => {}
             "vanish" => session.close(channel).unwrap(),
             "signal" => {
@@ -168,7 +168,7 @@ async fn flood(handle: Handle, channel: ChannelId, log: Arc<Mutex<Log>>) {
     }
 }
 
-/// Runs a line as sshd would, and tells what came of it.
+/// Runs a command line as sshd would, and sends its output and exit status.
 async fn run(line: String, stdin: Vec<u8>, channel: ChannelId, handle: &Handle) {
     let ran = tokio::task::spawn_blocking(move || {
         let mut child = Command::new("sh")
@@ -194,7 +194,7 @@ async fn run(line: String, stdin: Vec<u8>, channel: ChannelId, handle: &Handle) 
     let _ = handle.eof(channel).await;
 }
 
-impl Handler for Guest {
+impl Handler for ServerConnection {
     type Error = russh::Error;
 
     async fn auth_publickey_offered(
@@ -204,10 +204,10 @@ impl Handler for Guest {
     ) -> Result<Auth, Self::Error> {
         self.log().offered.push(offer.public_key.clone());
         let known = |key: &PublicKey| key.key_data() == offer.public_key.key_data();
-        if self.manners.silent_login {
+        if self.behaviour.silent_login {
             std::future::pending::<()>().await;
         }
-        Ok(if self.manners.users.iter().any(known) { Auth::Accept } else { Auth::reject() })
+        Ok(if self.behaviour.users.iter().any(known) { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(
@@ -227,7 +227,7 @@ impl Handler for Guest {
     ) -> Result<(), Self::Error> {
         let full = {
             let (mut open, mut log) = (self.open.lock().unwrap(), self.log());
-            let full = open.len() >= self.manners.max_sessions;
+            let full = open.len() >= self.behaviour.max_sessions;
             if !full {
                 open.insert(channel.id());
             }
@@ -251,7 +251,7 @@ impl Handler for Guest {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if !self.manners.forwards {
+        if !self.behaviour.forwards {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         }
@@ -281,7 +281,7 @@ impl Handler for Guest {
             return session.channel_failure(channel);
         }
         session.channel_success(channel)?;
-        if !self.is_odd(&line, channel, session) {
+        if !self.run_special(&line, channel, session) {
             self.running.insert(channel, (line, Vec::new()));
         }
         Ok(())
@@ -308,7 +308,7 @@ impl Handler for Guest {
             let (open, handle) = (Arc::clone(&self.open), session.handle());
             tokio::spawn(async move {
                 run(line, stdin, channel, &handle).await;
-                // Nobody tells of an end that came from here.
+                // The client does not expect a notification for an end that it caused.
                 open.lock().unwrap().remove(&channel);
                 let _ = handle.close(channel).await;
             });

@@ -1,15 +1,15 @@
-//! The routes that hold for an interface: Azure's own, and its subnet's table.
+//! The effective routes of an interface: Azure's system routes and the route table of its subnet.
 
 use serde_json::{Value, json};
 
 use super::super::{ArmStore, json};
 use crate::resource::ArmId;
 
-/// What Azure drops unless a route of the user says otherwise; Tailscale's
-/// range is among it.
-const NOWHERE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+/// Prefixes that Azure drops unless a user-defined route matches. They include Tailscale's range.
+const BLACKHOLE_PREFIXES: [&str; 4] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 
-/// The table as `effectiveRouteTable` answers it.
+/// The table in the format of `effectiveRouteTable`.
 pub(in super::super) fn table(store: &ArmStore, interface: &ArmId) -> Value {
     let subnet = store
         .get(interface)
@@ -29,7 +29,7 @@ pub(in super::super) fn table(store: &ArmStore, interface: &ArmId) -> Value {
     let overridden = |prefix: &str| {
         user.iter().any(|route| json::text(route, "/properties/addressPrefix") == Some(prefix))
     };
-    let nowhere = NOWHERE.iter().filter(|prefix| !space.contains(prefix));
+    let nowhere = BLACKHOLE_PREFIXES.iter().filter(|prefix| !space.contains(prefix));
     let system = space
         .iter()
         .map(|prefix| (*prefix, "VnetLocal"))

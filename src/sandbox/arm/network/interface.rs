@@ -11,10 +11,10 @@ use super::super::{ArmContext, json};
 use super::virtual_network;
 use crate::resource::ArmId;
 
-/// The first addresses of a subnet, which Azure keeps for itself.
-const RESERVED: u32 = 4;
+/// The number of addresses at the start of a subnet that Azure reserves.
+const RESERVED_ADDRESSES: u32 = 4;
 
-/// Checks an interface, gives it its addresses and adds what the service adds.
+/// Validates an interface, assigns its addresses and adds the fields that the service fills in.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -57,11 +57,11 @@ fn add_defaults(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_
     json::fill(body, &["properties", "dnsSettings", "dnsServers"], json!([]));
     json::fill(body, &["properties", "dnsSettings", "appliedDnsServers"], json!([]));
     let suffix = ["properties", "dnsSettings", "internalDomainNameSuffix"];
-    json::carry(body, draft.old, &suffix);
+    json::copy_from(body, draft.old, &suffix);
     let guid = (context.guid)().replace('-', "");
     let made = format!("{}.ax.internal.cloudapp.net", guid.get(..26).unwrap_or(&guid));
     json::fill(body, &suffix, json!(made));
-    // These come with a VM and are nobody's to write.
+    // The service sets these when a VM is attached; clients cannot write them.
     for member in ["macAddress", "virtualMachine", "primary"] {
         json::take(body, &["properties", member]);
         if let Some(kept) = draft.old.and_then(|old| old.pointer(&format!("/properties/{member}")))
@@ -87,7 +87,7 @@ fn check_public_ip(draft: &Draft<'_>, id: &ArmId, configuration: &Value) -> Resu
     }
 }
 
-/// The address of a configuration: the one asked for, the one it had, or the first free one.
+/// The address of an IP configuration: the requested one, its previous one, or the first free one.
 fn address(draft: &Draft<'_>, id: &ArmId, configuration: &Value) -> Result<Ipv4Addr, ArmError> {
     let Some(subnet) = json::text(configuration, "/properties/subnet/id").map(ArmId::new) else {
         let message = format!("IP configuration {id} does not refer to a subnet.");
@@ -96,11 +96,11 @@ fn address(draft: &Draft<'_>, id: &ArmId, configuration: &Value) -> Result<Ipv4A
     let Some(prefix) = draft.store.get(&subnet).and_then(virtual_network::prefix) else {
         return Err(ArmError::invalid_reference(subnet.as_str(), id.as_str()));
     };
-    let asked = json::text(configuration, "/properties/privateIPAddress");
+    let requested = json::text(configuration, "/properties/privateIPAddress");
     let is_static = json::text(configuration, "/properties/privateIPAllocationMethod")
         .is_some_and(|method| method.eq_ignore_ascii_case("Static"));
     if is_static {
-        return check_static(draft, id, &subnet, prefix, asked.unwrap_or_default());
+        return check_static(draft, id, &subnet, prefix, requested.unwrap_or_default());
     }
     let present = old_address(draft, id.name()).filter(|address| {
         draft.store.index.holder(&subnet, *address).is_some_and(|holder| holder == id)
@@ -123,18 +123,18 @@ fn check_static(
     id: &ArmId,
     subnet: &ArmId,
     prefix: Ipv4Net,
-    asked: &str,
+    requested: &str,
 ) -> Result<Ipv4Addr, ArmError> {
-    let address = asked.parse::<Ipv4Addr>().ok().filter(|address| prefix.contains(address));
+    let address = requested.parse::<Ipv4Addr>().ok().filter(|address| prefix.contains(address));
     let Some(address) = address else {
         let message = format!(
-            "Private static IP address {asked} does not belong to the range of subnet prefix \
+            "Private static IP address {requested} does not belong to the range of subnet prefix \
              {prefix} of {subnet}."
         );
         return Err(ArmError::bad("PrivateIPAddressNotInSubnet", message));
     };
     let offset = u32::from(address) - u32::from(prefix.network());
-    if offset < RESERVED || address == prefix.broadcast() {
+    if offset < RESERVED_ADDRESSES || address == prefix.broadcast() {
         let message = format!(
             "Private static IP address {address} falls within reserved IP range of subnet \
              prefix {prefix}."
@@ -158,26 +158,27 @@ fn check_static(
     }
 }
 
-/// What Azure gives out, in its order: the fourth address is the first.
+/// The addresses that Azure assigns, in ascending order. The fourth address of the prefix is the
+/// first.
 fn usable(prefix: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
-    let first = u32::from(prefix.network()) + RESERVED;
+    let first = u32::from(prefix.network()) + RESERVED_ADDRESSES;
     (first..u32::from(prefix.broadcast())).map(Ipv4Addr::from)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::sandbox::arm::testing::{Driver, id, network};
+    use crate::sandbox::arm::test_client::{TestClient, id, network};
 
     #[test]
-    fn addresses_are_given_out_and_held() {
-        let mut driver = Driver::new();
-        driver.make_network();
-        let first = driver.put(&network("networkInterfaces/a"), Driver::interface(None));
+    fn addresses_are_assigned_and_kept() {
+        let mut client = TestClient::new();
+        client.make_network();
+        let first = client.put(&network("networkInterfaces/a"), TestClient::interface(None));
         assert_eq!((first.status.as_u16(), first.state()), (201, "Succeeded"));
         assert!(first.header("azure-asyncoperation").is_some());
         let properties = &first.body["properties"]["ipConfigurations"][0]["properties"];
         assert_eq!(properties["privateIPAddress"], "10.1.1.4");
-        driver.store.occupy(
+        client.store.reserve_address(
             &id(&network("virtualNetworks/v/subnets/n")),
             "10.1.1.9".parse().unwrap(),
             &id("/node/0"),
@@ -189,17 +190,17 @@ mod tests {
             ("10.1.1.255", "PrivateIPAddressInReservedRange"),
             ("10.1.2.4", "PrivateIPAddressNotInSubnet"),
         ] {
-            let body = Driver::interface(Some(address));
-            let refused = driver.put(&network("networkInterfaces/b"), body);
+            let body = TestClient::interface(Some(address));
+            let refused = client.put(&network("networkInterfaces/b"), body);
             assert_eq!(refused.refusal(), (400, code), "{address}");
         }
-        // A repeat keeps the address, and so does the etag outlive the operation.
+        // A repeated PUT keeps the address, and the etag survives the operation.
         let again =
-            driver.put(&network("networkInterfaces/a"), Driver::interface(Some("10.1.1.4")));
+            client.put(&network("networkInterfaces/a"), TestClient::interface(Some("10.1.1.4")));
         assert_eq!(again.status, 200);
-        driver.follow(&again);
-        let shown = driver.get(&network("networkInterfaces/a"));
-        assert_eq!(shown.body["etag"], again.body["etag"]);
-        assert_eq!(shown.header("etag"), again.body["etag"].as_str());
+        client.follow(&again);
+        let rendered = client.get(&network("networkInterfaces/a"));
+        assert_eq!(rendered.body["etag"], again.body["etag"]);
+        assert_eq!(rendered.header("etag"), again.body["etag"].as_str());
     }
 }

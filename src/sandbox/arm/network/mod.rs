@@ -1,4 +1,4 @@
-//! What the network provider checks and adds, kind by kind.
+//! Validation and defaults of the network provider, by kind.
 
 pub(super) mod effective_routes;
 pub(super) mod interface;
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::draft::Draft;
 use super::{ArmContext, json};
 
-/// The GUID that an object of the network keeps for its life.
+/// Adds the GUID that a network object keeps for its lifetime.
 fn add_resource_guid(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
-    json::carry(body, draft.old, &["properties", "resourceGuid"]);
+    json::copy_from(body, draft.old, &["properties", "resourceGuid"]);
     if body.pointer("/properties/resourceGuid").is_none_or(Value::is_null) {
         json::set(body, &["properties", "resourceGuid"], json!((context.guid)()));
     }

@@ -7,7 +7,7 @@ use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
 use crate::resource::ArmId;
 
-/// Checks a gateway and adds what the service adds.
+/// Validates a NAT gateway and adds the fields that the service fills in.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,

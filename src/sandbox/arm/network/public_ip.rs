@@ -6,17 +6,17 @@ use super::super::draft::Draft;
 use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
 
-/// Adds what the service adds; a static address is there at once.
+/// Adds the fields that the service fills in. A static address is assigned at once.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
     context: &mut ArmContext<'_>,
 ) -> Result<(), ArmError> {
     super::add_resource_guid(draft, body, context);
-    json::carry(body, draft.old, &["sku", "name"]);
+    json::copy_from(body, draft.old, &["sku", "name"]);
     json::fill(body, &["sku", "name"], json!("Basic"));
     json::fill(body, &["sku", "tier"], json!("Regional"));
-    json::carry(body, draft.old, &["properties", "publicIPAllocationMethod"]);
+    json::copy_from(body, draft.old, &["properties", "publicIPAllocationMethod"]);
     let defaults = [
         ("publicIPAllocationMethod", json!("Dynamic")),
         ("publicIPAddressVersion", json!("IPv4")),
@@ -26,8 +26,8 @@ pub(in super::super) fn complete(
     for (name, value) in defaults {
         json::fill(body, &["properties", name], value);
     }
-    for told_by_users in ["ipConfiguration", "natGateway", "ipAddress"] {
-        json::take(body, &["properties", told_by_users]);
+    for computed_from_references in ["ipConfiguration", "natGateway", "ipAddress"] {
+        json::take(body, &["properties", computed_from_references]);
     }
     let is_static = json::text(body, "/properties/publicIPAllocationMethod")
         .is_some_and(|method| method.eq_ignore_ascii_case("Static"));
@@ -45,7 +45,7 @@ pub(in super::super) fn complete(
     Ok(())
 }
 
-/// An address of a range that Azure has, from random digits.
+/// An address of a range that Azure owns, derived from random digits.
 fn new_address(guid: &str) -> String {
     let digits =
         guid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));

@@ -9,13 +9,13 @@ use super::super::draft::Draft;
 use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
 
-/// Azure takes no more routes in one table.
+/// Azure's limit of routes per table.
 const MAX_ROUTES: usize = 400;
 
-const HOPS: [&str; 5] =
+const NEXT_HOP_TYPES: [&str; 5] =
     ["VirtualAppliance", "VnetLocal", "Internet", "VirtualNetworkGateway", "None"];
 
-/// Checks a table and adds what the service adds.
+/// Validates a route table and adds the fields that the service fills in.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -24,7 +24,7 @@ pub(in super::super) fn complete(
     super::add_resource_guid(draft, body, context);
     json::fill(body, &["properties", "disableBgpRoutePropagation"], json!(false));
     json::fill(body, &["properties", "routes"], json!([]));
-    // Who uses the table is told by the users.
+    // The subnets that use the table are computed when it is shown.
     json::take(body, &["properties", "subnets"]);
     let routes = json::items_mut(body, "/properties/routes");
     if routes.len() > MAX_ROUTES {
@@ -35,11 +35,11 @@ pub(in super::super) fn complete(
         );
         return Err(ArmError::bad("TooManyRoutesInRouteTable", message));
     }
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
     for route in routes {
         let name = json::text(route, "/name").unwrap_or_default().to_owned();
         let prefix = check_route(&name, route)?;
-        if let Some(other) = seen.insert(prefix.clone(), name.clone()) {
+        if let Some(other) = known.insert(prefix.clone(), name.clone()) {
             let message = format!(
                 "Route {name} and route {other} have the same address prefix {prefix}. Routes of \
                  a table cannot have the same address prefix."
@@ -59,7 +59,7 @@ fn check_route(name: &str, route: &Value) -> Result<String, ArmError> {
         return Err(ArmError::bad("InvalidAddressPrefixFormat", message));
     }
     let hop = json::text(route, "/properties/nextHopType").unwrap_or_default();
-    if !HOPS.contains(&hop) {
+    if !NEXT_HOP_TYPES.contains(&hop) {
         let message = format!("The next hop type '{hop}' of route {name} is not valid.");
         return Err(ArmError::bad("InvalidRequestFormat", message));
     }
@@ -84,7 +84,7 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::sandbox::arm::testing::{Driver, network};
+    use crate::sandbox::arm::test_client::{TestClient, network};
 
     fn route(name: &str, prefix: &str) -> Value {
         json!({"name": name, "properties": {
@@ -98,53 +98,53 @@ mod tests {
     }
 
     #[test]
-    fn a_route_changes_the_etag_of_its_table_and_shares_it() {
-        let mut driver = Driver::new();
+    fn a_route_shares_the_etag_of_its_table() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        let made = driver.put(&path, table(&[]));
+        let made = client.put(&path, table(&[]));
         assert_eq!((made.status.as_u16(), made.state()), (201, "Updating"));
         assert!(made.header("location").is_none() && made.header("etag").is_none());
-        driver.follow(&made);
-        let shown = driver.get(&path);
-        assert_ne!(shown.body["etag"], made.body["etag"]);
-        assert_eq!(shown.state(), "Succeeded");
-        let child = driver.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
+        client.follow(&made);
+        let rendered = client.get(&path);
+        assert_ne!(rendered.body["etag"], made.body["etag"]);
+        assert_eq!(rendered.state(), "Succeeded");
+        let child = client.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
         assert_eq!(child["properties"]["hasBgpOverride"], false);
-        let after = driver.get(&path.to_lowercase()).body;
+        let after = client.get(&path.to_lowercase()).body;
         assert_eq!(after["etag"], child["etag"]);
-        assert_ne!(after["etag"], shown.body["etag"]);
+        assert_ne!(after["etag"], rendered.body["etag"]);
         assert_eq!(after["id"], json!(path));
     }
 
     #[test]
-    fn a_write_of_the_whole_loses_the_tags_that_it_omits() {
-        let mut driver = Driver::new();
+    fn a_put_removes_the_tags_that_it_omits() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        driver.make(&path, json!({"location": "westeurope", "tags": {"a": "b"}}));
-        let child = driver.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
+        client.make(&path, json!({"location": "westeurope", "tags": {"a": "b"}}));
+        let child = client.make(&format!("{path}/routes/r"), route("r", "10.2.0.0/16"));
         assert_eq!(child["name"], "r");
-        assert_eq!(driver.get(&path).body["tags"]["a"], "b");
-        assert!(driver.make(&path, table(&[])).get("tags").is_none());
+        assert_eq!(client.get(&path).body["tags"]["a"], "b");
+        assert!(client.make(&path, table(&[])).get("tags").is_none());
     }
 
     #[test]
-    fn conditions_hold() {
-        let mut driver = Driver::new();
+    fn conditional_headers_are_evaluated() {
+        let mut client = TestClient::new();
         let path = network("routeTables/t");
-        driver.make(&path, table(&[]));
-        let etag = driver.get(&path).body["etag"].as_str().unwrap().to_owned();
-        let put = |driver: &mut Driver, name, value: &str| {
-            driver.call(Method::PUT, &path, &[(name, value)], Some(table(&[])))
+        client.make(&path, table(&[]));
+        let etag = client.get(&path).body["etag"].as_str().unwrap().to_owned();
+        let put = |client: &mut TestClient, name, value: &str| {
+            client.call(Method::PUT, &path, &[(name, value)], Some(table(&[])))
         };
-        let stale = put(&mut driver, "if-match", "W/\"old\"");
+        let stale = put(&mut client, "if-match", "W/\"old\"");
         assert_eq!(stale.refusal(), (412, "PreconditionFailed"));
         assert_eq!(stale.body["error"]["details"][0]["code"], "PreconditionFailedEtagMismatch");
-        assert_eq!(put(&mut driver, "if-none-match", "*").status, 412);
-        assert_eq!(put(&mut driver, "if-match", &etag).status, 200);
+        assert_eq!(put(&mut client, "if-none-match", "*").status, 412);
+        assert_eq!(put(&mut client, "if-match", &etag).status, 200);
     }
 
     #[test]
-    fn routes_that_cannot_be_are_refused() {
+    fn invalid_routes_are_refused() {
         let many: Vec<Value> = (0..401)
             .map(|n| route(&format!("r{n}"), &format!("10.{}.{}.0/24", n / 256, n % 256)))
             .collect();
@@ -157,30 +157,30 @@ mod tests {
             (vec![route("a", "10.0.0.1/8")], "InvalidAddressPrefixFormat"),
             (vec![no_hop], "InvalidNextHopIpAddress"),
         ];
-        let mut driver = Driver::new();
+        let mut client = TestClient::new();
         for (routes, code) in cases {
-            let reply = driver.put(&network("routeTables/t"), table(&routes));
+            let reply = client.put(&network("routeTables/t"), table(&routes));
             assert_eq!(reply.refusal(), (400, code));
         }
     }
 
     #[test]
-    fn effective_routes_come_by_location_and_keep_it() {
-        let mut driver = Driver::new();
-        let network_path = driver.make_network();
+    fn effective_routes_are_polled_by_location() {
+        let mut client = TestClient::new();
+        let network_path = client.make_network();
         let path = network("routeTables/t");
-        driver.make(&path, table(&[route("r", "100.64.0.0/10")]));
-        driver.make(
+        client.make(&path, table(&[route("r", "100.64.0.0/10")]));
+        client.make(
             &format!("{network_path}/subnets/n"),
             json!({"properties": {"addressPrefix": "10.1.1.0/24", "routeTable": {"id": path}}}),
         );
-        driver.put(&network("networkInterfaces/i"), Driver::interface(None));
-        let asked = network("networkInterfaces/i/effectiveRouteTable");
-        let reply = driver.call(Method::POST, &asked, &[], None);
+        client.put(&network("networkInterfaces/i"), TestClient::interface(None));
+        let requested = network("networkInterfaces/i/effectiveRouteTable");
+        let reply = client.call(Method::POST, &requested, &[], None);
         assert_eq!(reply.status, 202);
         assert!(reply.header("azure-asyncoperation").is_none());
         let url = reply.header("location").unwrap().to_owned();
-        let result = driver.get(&url);
+        let result = client.get(&url);
         assert_eq!((result.status.as_u16(), result.header("location")), (200, Some(url.as_str())));
         let states: Vec<(&str, &str, &str)> = result.body["value"]
             .as_array()

@@ -8,8 +8,8 @@ use super::super::draft::Draft;
 use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
 
-/// The rules that every group has: name, priority, access, direction, source, destination.
-const DEFAULTS: [(&str, u16, &str, &str, &str, &str); 6] = [
+/// The default rules of every group: name, priority, access, direction, source, destination.
+const DEFAULT_RULES: [(&str, u16, &str, &str, &str, &str); 6] = [
     ("AllowVnetInBound", 65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork"),
     ("AllowAzureLoadBalancerInBound", 65001, "Allow", "Inbound", "AzureLoadBalancer", "*"),
     ("DenyAllInBound", 65500, "Deny", "Inbound", "*", "*"),
@@ -18,7 +18,7 @@ const DEFAULTS: [(&str, u16, &str, &str, &str, &str); 6] = [
     ("DenyAllOutBound", 65500, "Deny", "Outbound", "*", "*"),
 ];
 
-/// Checks a group and adds what the service adds.
+/// Validates a security group and adds the fields that the service fills in.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -27,14 +27,14 @@ pub(in super::super) fn complete(
     super::add_resource_guid(draft, body, context);
     json::fill(body, &["properties", "securityRules"], json!([]));
     json::set(body, &["properties", "defaultSecurityRules"], defaults(draft));
-    for told_by_users in ["subnets", "networkInterfaces"] {
-        json::take(body, &["properties", told_by_users]);
+    for computed_from_references in ["subnets", "networkInterfaces"] {
+        json::take(body, &["properties", computed_from_references]);
     }
-    let mut seen: BTreeMap<(String, u64), String> = BTreeMap::new();
+    let mut known: BTreeMap<(String, u64), String> = BTreeMap::new();
     for rule in json::items_mut(body, "/properties/securityRules") {
         let name = json::text(rule, "/name").unwrap_or_default().to_owned();
-        let place = check_rule(&name, rule)?;
-        if let Some(other) = seen.insert(place, name.clone()) {
+        let priority = check_rule(&name, rule)?;
+        if let Some(other) = known.insert(priority, name.clone()) {
             let message = format!(
                 "Security rule {name} conflicts with rule {other}. Rules cannot have the same \
                  Priority and Direction. To learn more, see aka.ms/nsgrules."
@@ -96,7 +96,7 @@ fn check_rule(name: &str, rule: &Value) -> Result<(String, u64), ArmError> {
 }
 
 fn defaults(draft: &Draft<'_>) -> Value {
-    let rules = DEFAULTS.map(|(name, priority, access, direction, source, destination)| {
+    let rules = DEFAULT_RULES.map(|(name, priority, access, direction, source, destination)| {
         json!({
             "id": draft.id.child("defaultSecurityRules", name),
             "name": name,
@@ -118,7 +118,7 @@ fn defaults(draft: &Draft<'_>) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::sandbox::arm::testing::{Driver, network};
+    use crate::sandbox::arm::test_client::{TestClient, network};
 
     fn rule(name: &str, priority: u16) -> Value {
         json!({"name": name, "properties": {
@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_checked_and_filled_up() {
-        let mut driver = Driver::new();
+    fn rules_are_validated_and_completed() {
+        let mut client = TestClient::new();
         let path = network("networkSecurityGroups/s");
         let body = |rules: Value| json!({"location": "x", "properties": {"securityRules": rules}});
         for (rules, code) in [
@@ -138,12 +138,12 @@ mod tests {
             (json!([rule("a", 99)]), "SecurityRuleInvalidPriority"),
             (json!([{"name": "a"}]), "SecurityRuleInvalid"),
         ] {
-            assert_eq!(driver.put(&path, body(rules)).refusal(), (400, code));
+            assert_eq!(client.put(&path, body(rules)).refusal(), (400, code));
         }
-        let made = driver.make(&path, body(json!([rule("a", 100)])));
+        let made = client.make(&path, body(json!([rule("a", 100)])));
         assert_eq!(made["properties"]["defaultSecurityRules"].as_array().unwrap().len(), 6);
-        let shown = driver.get(&format!("{path}/securityRules/a")).body;
-        assert_eq!(shown["properties"]["sourceAddressPrefixes"], json!([]));
-        assert_eq!(shown["etag"], made["etag"]);
+        let rendered = client.get(&format!("{path}/securityRules/a")).body;
+        assert_eq!(rendered["properties"]["sourceAddressPrefixes"], json!([]));
+        assert_eq!(rendered["etag"], made["etag"]);
     }
 }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::super::draft::Draft;
 use super::super::errors::ArmError;
-use super::super::{ArmContext, find_child, json, kind, removal};
+use super::super::{ArmContext, deletion, find_child, json, kind};
 
-/// Checks a network and adds what the service adds.
+/// Validates a virtual network and adds the fields that the service fills in.
 pub(in super::super) fn complete(
     draft: &Draft<'_>,
     body: &mut Value,
@@ -55,12 +55,12 @@ fn address_space(draft: &Draft<'_>, body: &Value) -> Result<Vec<Ipv4Net>, ArmErr
 }
 
 fn complete_subnet(draft: &Draft<'_>, name: &str, subnet: &mut Value) -> Result<Ipv4Net, ArmError> {
-    // The default changed with the versions of 2022.
+    // The default changed with the API versions of 2022.
     let policies = if draft.api_version < "2022" { "Enabled" } else { "Disabled" };
     json::fill(subnet, &["properties", "delegations"], json!([]));
     json::fill(subnet, &["properties", "privateEndpointNetworkPolicies"], json!(policies));
     json::fill(subnet, &["properties", "privateLinkServiceNetworkPolicies"], json!("Enabled"));
-    // Who stands in the subnet is told by the interfaces.
+    // The IP configurations in the subnet are computed when it is shown.
     json::take(subnet, &["properties", "ipConfigurations"]);
     let prefix = prefix(subnet).ok_or_else(|| {
         let message = format!("The address prefix of subnet {name} is not valid.");
@@ -73,7 +73,7 @@ fn complete_subnet(draft: &Draft<'_>, name: &str, subnet: &mut Value) -> Result<
     Ok(prefix)
 }
 
-/// The range of a subnet, which clients write as one or as a list.
+/// The prefix of a subnet, which clients write as a string or as a list.
 pub(in super::super) fn prefix(subnet: &Value) -> Option<Ipv4Net> {
     json::text(subnet, "/properties/addressPrefix")
         .or_else(|| json::text(subnet, "/properties/addressPrefixes/0"))?
@@ -81,14 +81,14 @@ pub(in super::super) fn prefix(subnet: &Value) -> Option<Ipv4Net> {
         .ok()
 }
 
-/// A write of the whole deletes what it leaves out, unless that is in use.
+/// A PUT deletes the subnets that it omits, and is refused if one of them is in use.
 fn keep_used_subnets(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
     let old = draft.old.map_or(&[][..], |old| json::items(old, "/properties/subnets"));
     for subnet in old {
         let name = json::text(subnet, "/name").unwrap_or_default();
         let id = draft.id.child("subnets", name);
         let Some(new) = find_child(body, kind::ChildKind::Subnet, name) else {
-            removal::refuse_subnet(draft.store, &id)?;
+            deletion::refuse_subnet(draft.store, &id)?;
             continue;
         };
         if prefix(new) != prefix(subnet)
@@ -106,18 +106,18 @@ fn keep_used_subnets(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
 mod tests {
     use serde_json::json;
 
-    use crate::sandbox::arm::testing::{Driver, network};
+    use crate::sandbox::arm::test_client::{TestClient, network};
 
     #[test]
-    fn a_subnet_must_fit_and_not_overlap() {
-        let mut driver = Driver::new();
-        let path = driver.make_network();
+    fn a_subnet_must_be_inside_the_address_space_and_not_overlap() {
+        let mut client = TestClient::new();
+        let path = client.make_network();
         for (prefix, code) in [
             ("10.1.1.128/25", "NetcfgSubnetRangesOverlap"),
             ("10.2.0.0/24", "NetcfgInvalidSubnet"),
             ("10.1.2.1/24", "InvalidCIDRNotation"),
         ] {
-            let reply = driver.put(
+            let reply = client.put(
                 &format!("{path}/subnets/m"),
                 json!({"properties": {"addressPrefix": prefix}}),
             );
@@ -126,73 +126,73 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_the_whole_deletes_what_it_omits_unless_in_use() {
-        let mut driver = Driver::new();
-        let path = driver.make_network();
-        driver.make(
+    fn a_put_deletes_omitted_subnets_unless_in_use() {
+        let mut client = TestClient::new();
+        let path = client.make_network();
+        client.make(
             &format!("{path}/subnets/m"),
             json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
         );
-        let nic = driver.put(&network("networkInterfaces/i"), Driver::interface(None));
+        let nic = client.put(&network("networkInterfaces/i"), TestClient::interface(None));
         assert_eq!(nic.status, 201);
         let whole = |subnets| {
             json!({"location": "westeurope", "properties": {
                 "addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}, "subnets": subnets,
             }})
         };
-        let refused = driver.put(&path, whole(json!([])));
+        let refused = client.put(&path, whole(json!([])));
         assert_eq!(refused.refusal(), (400, "InUseSubnetCannotBeDeleted"));
         let kept = json!([{"name": "n", "properties": {"addressPrefix": "10.1.1.0/24"}}]);
-        let body = driver.make(&path, whole(kept));
+        let body = client.make(&path, whole(kept));
         assert_eq!(body["properties"]["subnets"].as_array().unwrap().len(), 1);
-        assert_eq!(driver.get(&format!("{path}/subnets/m")).status, 404);
-        let shown = &body["properties"]["subnets"][0]["properties"]["ipConfigurations"][0]["id"];
-        assert_eq!(shown, &json!(network("networkInterfaces/i/ipConfigurations/c")));
-        let refused = driver.delete(&format!("{path}/subnets/n"));
+        assert_eq!(client.get(&format!("{path}/subnets/m")).status, 404);
+        let rendered = &body["properties"]["subnets"][0]["properties"]["ipConfigurations"][0]["id"];
+        assert_eq!(rendered, &json!(network("networkInterfaces/i/ipConfigurations/c")));
+        let refused = client.delete(&format!("{path}/subnets/n"));
         assert_eq!(refused.refusal(), (400, "InUseSubnetCannotBeDeleted"));
-        driver.destroy(&network("networkInterfaces/i"));
-        driver.destroy(&format!("{path}/subnets/n"));
+        client.destroy(&network("networkInterfaces/i"));
+        client.destroy(&format!("{path}/subnets/n"));
     }
 
     #[test]
-    fn writes_below_one_parent_wait_for_each_other() {
-        let mut driver = Driver::new();
-        let path = driver.make_network();
-        let first = driver.put(
+    fn writes_below_one_parent_are_serialised() {
+        let mut client = TestClient::new();
+        let path = client.make_network();
+        let first = client.put(
             &format!("{path}/subnets/a"),
             json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
         );
         assert_eq!((first.status.as_u16(), first.state()), (201, "Updating"));
         let second = json!({"properties": {"addressPrefix": "10.1.3.0/24"}});
-        let refused = driver.put(&format!("{path}/subnets/b"), second.clone());
+        let refused = client.put(&format!("{path}/subnets/b"), second.clone());
         assert_eq!(refused.refusal(), (409, "AnotherOperationInProgress"));
-        // The refusal was a look: the first write has ended.
-        assert_eq!(driver.put(&format!("{path}/subnets/b"), second).status, 201);
+        // The refused request advanced the first write to its end.
+        assert_eq!(client.put(&format!("{path}/subnets/b"), second).status, 201);
     }
 
     #[test]
-    fn a_reference_must_be_there_and_at_rest() {
-        let mut driver = Driver::new();
-        let path = driver.make_network();
+    fn a_referenced_object_must_exist_and_be_idle() {
+        let mut client = TestClient::new();
+        let path = client.make_network();
         let table = network("routeTables/t");
         let subnet = json!({"properties": {
             "addressPrefix": "10.1.1.0/24", "routeTable": {"id": table},
         }});
-        let missing = driver.put(&format!("{path}/subnets/n"), subnet.clone());
+        let missing = client.put(&format!("{path}/subnets/n"), subnet.clone());
         assert_eq!(missing.refusal(), (400, "InvalidResourceReference"));
-        assert_eq!(driver.put(&table, json!({"location": "westeurope"})).status, 201);
-        let early = driver.put(&format!("{path}/subnets/n"), subnet.clone());
+        assert_eq!(client.put(&table, json!({"location": "westeurope"})).status, 201);
+        let early = client.put(&format!("{path}/subnets/n"), subnet.clone());
         assert_eq!(early.refusal(), (429, "RetryableError"));
         let detail = &early.body["error"]["details"][0];
         assert_eq!(detail["code"], "ReferencedResourceNotProvisioned");
         assert!(detail["message"].as_str().unwrap().contains("PutRouteTableOperation"));
-        assert_eq!(driver.put(&format!("{path}/subnets/n"), subnet).status, 200);
-        let busy = driver.put(&table, json!({"location": "westeurope"}));
+        assert_eq!(client.put(&format!("{path}/subnets/n"), subnet).status, 200);
+        let busy = client.put(&table, json!({"location": "westeurope"}));
         assert_eq!(busy.refusal(), (409, "AnotherOperationInProgress"));
-        let used = driver.delete(&table);
+        let used = client.delete(&table);
         assert_eq!(used.refusal(), (400, "InUseRouteTableCannotBeDeleted"));
         assert_eq!(
-            driver.get(&table).body["properties"]["subnets"][0]["id"],
+            client.get(&table).body["properties"]["subnets"][0]["id"],
             format!("{path}/subnets/n")
         );
     }

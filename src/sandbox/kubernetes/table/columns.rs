@@ -1,4 +1,4 @@
-//! Which columns a resource has: those of a CRD, or those of the real server.
+//! The columns of a resource: those of the CRD, or those of the real server.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use super::super::value::{at, items, text};
 
 const NONE: &str = "<none>";
 
-/// How a cell is made from an object.
+/// How the value of a cell is computed.
 #[derive(Debug, Clone)]
 pub(super) enum Cell {
     Name,
     Age,
-    /// A dotted path, as CRDs give it.
+    /// A JSONPath, as CRDs write it.
     Path(String),
     With(fn(&Value) -> Value),
 }
@@ -23,7 +23,7 @@ pub(super) struct Column {
     pub(super) title: String,
     pub(super) kind: String,
     pub(super) cell: Cell,
-    /// Above zero: only for those who ask for a wide table.
+    /// Columns above zero are shown in wide tables only.
     pub(super) priority: u64,
 }
 
@@ -51,7 +51,7 @@ fn wide(column: Column) -> Column {
     Column { priority: 1, ..column }
 }
 
-/// The columns of a resource, in their order.
+/// The columns of a resource, in order.
 pub(super) fn columns(definition: &Definition) -> Vec<Column> {
     let mut columns = vec![column("Name", Cell::Name)];
     let printed = definition
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_told_by_both_kinds_of_labels() {
+    fn node_roles_come_from_both_kinds_of_labels() {
         let node = |labels: Value| node_roles(&json!({"metadata": {"labels": labels}}));
         assert_eq!(node(json!({"kubernetes.io/role": "agent"})), "agent");
         let both = json!({"node-role.kubernetes.io/edge": "", "kubernetes.io/role": "agent"});
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_table_of_nodes_tells_their_addresses() {
+    fn a_wide_table_of_nodes_shows_their_addresses() {
         let wide: Vec<String> = nodes()
             .into_iter()
             .filter(|column| column.priority > 0)
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_count_what_there_is() {
+    fn cells_contain_counts() {
         let pod = json!({"spec": {"containers": [{}, {}]}, "status": {"containerStatuses": [
             {"ready": true, "restartCount": 2}, {"ready": false, "restartCount": 1}]}});
         assert_eq!((ready_containers(&pod), restarts(&pod)), (json!("1/2"), json!("3")));

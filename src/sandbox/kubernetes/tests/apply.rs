@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
-async fn a_crd_applied_by_the_client_serves_its_resource() {
+async fn an_applied_crd_serves_its_resource() {
     let store = Arc::new(Mutex::new(KubernetesStore::new("1.33.5")));
     let client = client(&store);
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -24,7 +24,7 @@ async fn a_crd_applied_by_the_client_serves_its_resource() {
 }
 
 #[tokio::test]
-async fn another_managers_field_is_a_conflict_until_forced() {
+async fn applying_another_managers_field_conflicts_unless_forced() {
     let store = shared();
     let client = client(&store);
     let api = servers(&client);
@@ -44,7 +44,7 @@ async fn another_managers_field_is_a_conflict_until_forced() {
     let made = api.patch("edge", &forced, &Patch::Apply(wish)).await.unwrap();
     assert_eq!(made.data["spec"]["size"], 2);
     assert_eq!(made.metadata.generation, Some(2));
-    // Now it is the other way round, and what both want both own.
+    // Now in the opposite direction: both managers own the fields that both apply.
     let error = apply(&api, "one", "edge", json!({"size": 3})).await.unwrap_err();
     assert!(error.to_string().contains("conflict with \"two\""), "{error}");
     apply(&api, "two", "edge", json!({"size": 2})).await.unwrap();
@@ -53,7 +53,7 @@ async fn another_managers_field_is_a_conflict_until_forced() {
 }
 
 #[tokio::test]
-async fn an_update_takes_fields_over_and_apply_says_so() {
+async fn an_update_takes_over_fields_and_a_later_apply_conflicts() {
     let store = shared();
     let client = client(&store);
     let api = servers(&client);
@@ -68,7 +68,7 @@ async fn an_update_takes_fields_over_and_apply_says_so() {
 }
 
 #[tokio::test]
-async fn a_trial_leaves_nothing_behind() {
+async fn a_dry_run_stores_nothing() {
     let store = shared();
     let before = store.lock().unwrap().resource_version();
     let client = client(&store);
@@ -80,7 +80,7 @@ async fn a_trial_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn keyed_lists_are_shared_item_by_item() {
+async fn ownership_of_keyed_lists_is_per_item() {
     let store = shared();
     let client = client(&store);
     let api = servers(&client);
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sole_owner_gets_exactly_what_it_wants(
+    fn a_sole_owner_gets_exactly_its_configuration(
         specs in prop::collection::vec(specification(), 1..5),
     ) {
         let mut store = store();

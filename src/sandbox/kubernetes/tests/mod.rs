@@ -1,4 +1,4 @@
-//! The real client against the store, in one process.
+//! Tests with the real client against the store, in one process.
 
 mod apply;
 mod objects;
@@ -17,7 +17,7 @@ use kube::client::Body;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::{KubernetesStore, Reply, UserInfo};
+use super::{KubernetesResponse, KubernetesStore, UserInfo};
 
 pub(super) const NOW: &str = "2026-03-01T12:00:00Z";
 
@@ -27,7 +27,7 @@ pub(super) fn user() -> UserInfo {
     UserInfo { name: "tester".to_owned(), groups: vec!["system:masters".to_owned()] }
 }
 
-/// A client whose requests the store answers; a watch ends after what is known.
+/// A client of the store. A watch ends after the known changes.
 pub(super) fn client(store: &Shared) -> kube::Client {
     let store = Arc::clone(store);
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -38,9 +38,13 @@ pub(super) fn client(store: &Shared) -> kube::Client {
             let request = Request::from_parts(parts, body);
             let mut store = store.lock().unwrap();
             let response = match store.handle(&request, &user(), NOW) {
-                Reply::Complete(response) => response.map(|bytes| Full::new(bytes).boxed_unsync()),
-                Reply::Watch(mut watch) => streamed(store.watch_events(&mut watch)),
-                Reply::Proxied(asked) => panic!("there are no pods: {asked:?}"),
+                KubernetesResponse::Complete(response) => {
+                    response.map(|bytes| Full::new(bytes).boxed_unsync())
+                }
+                KubernetesResponse::Watch(mut watch) => streamed(store.watch_events(&mut watch)),
+                KubernetesResponse::Proxied(requested) => {
+                    panic!("there are no pods: {requested:?}")
+                }
             };
             Ok::<_, kube::Error>(response)
         }
@@ -120,7 +124,7 @@ pub(super) async fn apply(
     api.patch(name, &PatchParams::apply(manager), &Patch::Apply(patch)).await
 }
 
-/// One request without a client: for what clients would hide.
+/// Sends one request without a client, which would hide details of the response.
 pub(super) fn send(
     store: &mut KubernetesStore,
     method: &str,
@@ -136,12 +140,12 @@ pub(super) fn send(
         .body(bytes)
         .unwrap();
     match store.handle(&request, &user(), NOW) {
-        Reply::Complete(response) => {
+        KubernetesResponse::Complete(response) => {
             let value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
             (response.status().as_u16(), value)
         }
-        Reply::Watch(watch) => panic!("a watch: {watch:?}"),
-        Reply::Proxied(asked) => panic!("there are no pods: {asked:?}"),
+        KubernetesResponse::Watch(watch) => panic!("a watch: {watch:?}"),
+        KubernetesResponse::Proxied(requested) => panic!("there are no pods: {requested:?}"),
     }
 }
 

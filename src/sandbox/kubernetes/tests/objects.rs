@@ -14,7 +14,7 @@ fn map(name: &str, tier: &str) -> ConfigMap {
 }
 
 #[tokio::test]
-async fn objects_are_made_listed_changed_and_deleted() {
+async fn objects_are_created_listed_changed_and_deleted() {
     let client = client(&shared());
     let api: Api<ConfigMap> = Api::default_namespaced(client);
     for (name, tier) in [("a", "edge"), ("b", "edge"), ("c", "core")] {
@@ -46,7 +46,7 @@ async fn objects_are_made_listed_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_an_object_owns_goes_with_it_and_finalizers_hold() {
+async fn dependents_are_deleted_and_finalizers_delay_deletion() {
     let store = shared();
     let client = client(&store);
     let api: Api<ConfigMap> = Api::default_namespaced(client);
@@ -73,7 +73,7 @@ async fn what_an_object_owns_goes_with_it_and_finalizers_hold() {
 }
 
 #[tokio::test]
-async fn a_namespace_takes_its_contents_along() {
+async fn deleting_a_namespace_deletes_its_contents() {
     let client = client(&shared());
     let spaces: Api<Namespace> = Api::all(client.clone());
     let wish = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
@@ -88,7 +88,7 @@ async fn a_namespace_takes_its_contents_along() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_what_changed() {
+async fn a_watch_reports_changes() {
     let store = shared();
     let client = client(&store);
     let api: Api<ConfigMap> = Api::default_namespaced(client);
@@ -98,20 +98,20 @@ async fn a_watch_tells_what_changed() {
     let leave = Patch::Merge(json!({"metadata": {"labels": {"tier": "core"}}}));
     api.patch("a", &PatchParams::default(), &leave).await.unwrap();
     let params = WatchParams::default().labels("tier=edge");
-    let told: Vec<WatchEvent<ConfigMap>> =
+    let events: Vec<WatchEvent<ConfigMap>> =
         api.watch(&params, &begin).await.unwrap().try_collect().await.unwrap();
-    assert!(matches!(told[0], WatchEvent::Added(_)), "{told:?}");
-    assert!(matches!(told[1], WatchEvent::Deleted(_)), "{told:?}");
+    assert!(matches!(events[0], WatchEvent::Added(_)), "{events:?}");
+    assert!(matches!(events[1], WatchEvent::Deleted(_)), "{events:?}");
     let all: Vec<WatchEvent<ConfigMap>> =
         api.watch(&WatchParams::default(), "0").await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.iter().filter(|it| matches!(it, WatchEvent::Added(_))).count(), 2);
-    // A store that was put away and taken out again has forgotten its changes.
+    // A store that was serialised and loaded again has an empty change log.
     let kept = serde_json::to_string(&*store.lock().unwrap()).unwrap();
     *store.lock().unwrap() = serde_json::from_str(&kept).unwrap();
-    let gone: Vec<WatchEvent<ConfigMap>> =
+    let events: Vec<WatchEvent<ConfigMap>> =
         api.watch(&params, &begin).await.unwrap().try_collect().await.unwrap();
-    assert!(matches!(&gone[0], WatchEvent::Error(status) if status.code == 410), "{gone:?}");
-    assert_eq!(gone.len(), 1);
+    assert!(matches!(&events[0], WatchEvent::Error(status) if status.code == 410), "{events:?}");
+    assert_eq!(events.len(), 1);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn pods_are_selected_by_node_and_evicted() {
 }
 
 #[tokio::test]
-async fn a_node_keeps_its_place_and_its_status_has_its_own_door() {
+async fn node_addressing_is_immutable_and_status_is_a_subresource() {
     let client = client(&shared());
     let api: Api<Node> = Api::all(client.clone());
     let node = json!({"metadata": {"name": "w1"}, "spec": {"podCIDR": "10.1.0.0/24"},
@@ -142,7 +142,7 @@ async fn a_node_keeps_its_place_and_its_status_has_its_own_door() {
     let params = PatchParams::default();
     let other = Patch::Merge(json!({"spec": {"podCIDR": "10.2.0.0/24"}}));
     let kube::Error::Api(refused) = api.patch("w1", &params, &other).await.unwrap_err() else {
-        panic!("not the server's word")
+        panic!("set by a client")
     };
     assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
     assert!(refused.message.contains("may not change podCIDR"), "{refused:?}");

@@ -11,7 +11,7 @@ fn causes(status: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_schema_is_kept_to() {
+fn schemas_are_enforced() {
     let mut store = store();
     let wrong = server("edge", json!({"size": -1}));
     let (code, status) = send(&mut store, "POST", SERVERS, JSON, &wrong);
@@ -29,7 +29,7 @@ fn a_schema_is_kept_to() {
 }
 
 #[test]
-fn status_and_specification_have_their_own_doors() {
+fn status_and_spec_have_separate_endpoints() {
     let mut store = store();
     let mut object = server("edge", json!({"hostname": "edge"}));
     object["status"] = json!({"phase": "Up"});
@@ -46,28 +46,28 @@ fn status_and_specification_have_their_own_doors() {
 }
 
 #[test]
-fn reviews_are_answered_from_the_stored_roles() {
+fn access_reviews_use_the_stored_roles() {
     let mut store = store();
     let binding = json!({"metadata": {"name": "bootstrap"},
         "roleRef": {"kind": "ClusterRole", "name": "system:node-bootstrapper"},
         "subjects": [{"kind": "Group", "name": "system:bootstrappers"}]});
     let uri = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     assert_eq!(send(&mut store, "POST", uri, JSON, &binding).0, 201);
-    let mut asked = |verb: &str, groups: &[&str]| {
+    let mut requested = |verb: &str, groups: &[&str]| {
         let review = json!({"spec": {"user": "x", "groups": groups, "resourceAttributes": {
             "verb": verb, "group": "certificates.k8s.io",
             "resource": "certificatesigningrequests"}}});
         let uri = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
         send(&mut store, "POST", uri, JSON, &review).1["status"]["allowed"] == json!(true)
     };
-    assert!(asked("create", &["system:bootstrappers"]));
-    assert!(!asked("delete", &["system:bootstrappers"]));
-    assert!(!asked("create", &["others"]));
-    assert!(asked("delete", &["system:masters"]));
+    assert!(requested("create", &["system:bootstrappers"]));
+    assert!(!requested("delete", &["system:bootstrappers"]));
+    assert!(!requested("create", &["others"]));
+    assert!(requested("delete", &["system:masters"]));
 }
 
 #[test]
-fn a_certificate_request_carries_its_asker_and_is_approved() {
+fn a_certificate_request_records_its_requester_and_is_approved() {
     let mut store = store();
     let uri = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
     let request = json!({"metadata": {"name": "csr-1"}, "spec": {"request": "YQ==",
@@ -80,7 +80,7 @@ fn a_certificate_request_carries_its_asker_and_is_approved() {
 }
 
 #[test]
-fn discovery_names_what_is_served() {
+fn discovery_lists_the_served_resources() {
     let mut store = store();
     assert_eq!(get(&mut store, "/version").1["gitVersion"], "v1.33.5");
     let groups = get(&mut store, "/apis").1;
@@ -95,7 +95,7 @@ fn discovery_names_what_is_served() {
 }
 
 #[test]
-fn the_description_tells_clients_that_fields_are_checked_here() {
+fn the_openapi_description_announces_field_validation() {
     let mut store = store();
     let index = get(&mut store, "/openapi/v3").1;
     let url = |store: &mut KubernetesStore, root: &str| {
@@ -114,7 +114,7 @@ fn the_description_tells_clients_that_fields_are_checked_here() {
     let schema = &described["components"]["schemas"]["io.stargate.v1alpha1.Server"];
     assert_eq!(schema["properties"]["spec"]["required"], json!(["hostname"]));
     assert_eq!(schema["properties"]["kind"]["type"], "string");
-    // An object changes nothing in it; a schema does.
+    // Objects do not change the digest; a schema does.
     send(&mut store, "POST", SERVERS, JSON, &server("a", json!({"hostname": "a"})));
     assert_eq!(url(&mut store, "apis/stargate.io/v1alpha1"), before);
     let path = format!("{CRDS}/servers.stargate.io");
@@ -125,15 +125,15 @@ fn the_description_tells_clients_that_fields_are_checked_here() {
 }
 
 #[test]
-fn a_version_is_written_with_one_letter_in_front() {
+fn the_server_version_has_a_v_prefix() {
     for version in ["1.33.5", "v1.33.5"] {
-        let told = get(&mut KubernetesStore::new(version), "/version").1;
-        assert_eq!((&told["major"], &told["gitVersion"]), (&json!("1"), &json!("v1.33.5")));
+        let found = get(&mut KubernetesStore::new(version), "/version").1;
+        assert_eq!((&found["major"], &found["gitVersion"]), (&json!("1"), &json!("v1.33.5")));
     }
 }
 
 #[test]
-fn the_world_reaches_in() {
+fn objects_can_be_written_without_http() {
     let mut store = store();
     let resource = CustomResource {
         group: "cilium.io",
@@ -149,7 +149,7 @@ fn the_world_reaches_in() {
     store.put(node.clone(), "agent", NOW).unwrap();
     let version = store.resource_version();
     store.put(node, "agent", NOW).unwrap();
-    assert_eq!(store.resource_version(), version, "the same again is no change");
+    assert_eq!(store.resource_version(), version, "an identical write changes nothing");
     let object =
         ObjectName { api_version: "cilium.io/v2", kind: "CiliumNode", namespace: None, name: "w1" };
     assert!(store.modify(&object, "agent", NOW, |it| it["spec"]["any"]["thing"] = json!(2)));
@@ -157,8 +157,8 @@ fn the_world_reaches_in() {
     assert_eq!((code, &seen["spec"]["any"]["thing"]), (200, &json!(2)));
     assert_eq!(store.list("cilium.io/v2", "CiliumNode", None).len(), 1);
     assert!(store.delete(&object, NOW));
-    let told = store.events_since("cilium.io/v2", "CiliumNode", version).unwrap();
-    assert_eq!(told.len(), 2);
+    let found = store.events_since("cilium.io/v2", "CiliumNode", version).unwrap();
+    assert_eq!(found.len(), 2);
 }
 
 #[test]
@@ -170,13 +170,15 @@ fn tables_have_the_columns_of_the_resource() {
         .header(header::ACCEPT, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
         .body(Bytes::new())
         .unwrap();
-    let Reply::Complete(response) = store.handle(&request, &user(), NOW) else { panic!("a watch") };
+    let KubernetesResponse::Complete(response) = store.handle(&request, &user(), NOW) else {
+        panic!("a watch")
+    };
     let table: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(table["rows"][0]["cells"], json!(["edge", "host-1"]));
 }
 
 #[test]
-fn a_large_store_is_written_read_and_listed() {
+fn a_large_store_is_serialised_and_listed() {
     let mut store = store();
     for number in 0..1_100 {
         let node = json!({"apiVersion": "v1", "kind": "Node",
@@ -203,7 +205,7 @@ fn a_large_store_is_written_read_and_listed() {
 }
 
 #[test]
-fn deletions_heed_their_preconditions_and_collections_go_together() {
+fn deletions_check_preconditions_and_collections_are_deleted_together() {
     let mut store = store();
     for name in ["a", "b"] {
         send(&mut store, "POST", SERVERS, JSON, &server(name, json!({"hostname": name})));
@@ -219,7 +221,7 @@ fn deletions_heed_their_preconditions_and_collections_go_together() {
     let (code, list) = send(&mut store, "DELETE", SERVERS, JSON, &Value::Null);
     assert_eq!((code, list["items"].as_array().unwrap().len()), (200, 2));
     assert_eq!(get(&mut store, SERVERS).1["items"].as_array().unwrap().len(), 1);
-    // The definition goes once its last object has gone.
+    // The definition is deleted together with its last object.
     let crd = format!("{CRDS}/servers.stargate.io");
     send(&mut store, "DELETE", &crd, JSON, &Value::Null);
     assert_eq!(get(&mut store, &crd).0, 200);

@@ -1,17 +1,17 @@
-//! The policy file: read, write, check.
+//! The policy file: read, write, validate.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use serde_json::json;
 
-use super::super::answer::{answer, failure, json_answer};
+use super::super::response::{answer, failure, json_answer};
 use super::super::{Policy, TailnetStore};
-use super::{Call, done, not_found};
+use super::{ApiRequest, empty_response, not_found};
 
 impl TailnetStore {
     pub(super) fn acl_call(
         &mut self,
-        call: &Call<'_>,
+        call: &ApiRequest<'_>,
         method: &Method,
         rest: &[&str],
     ) -> Response<Bytes> {
@@ -23,18 +23,18 @@ impl TailnetStore {
         }
     }
 
-    fn show_policy(&self, call: &Call<'_>) -> Response<Bytes> {
+    fn show_policy(&self, call: &ApiRequest<'_>) -> Response<Bytes> {
         let as_json = call.header(header::ACCEPT).is_some_and(|kind| kind.contains("/json"));
-        let shown = if as_json {
+        let rendered = if as_json {
             json_answer(StatusCode::OK, &self.policy().value())
         } else {
             let text = Bytes::copy_from_slice(self.policy().text().as_bytes());
             answer(StatusCode::OK, "application/hujson", text)
         };
-        self.with_etag(shown)
+        self.with_etag(rendered)
     }
 
-    fn write_policy(&mut self, call: &Call<'_>) -> Response<Bytes> {
+    fn write_policy(&mut self, call: &ApiRequest<'_>) -> Response<Bytes> {
         let expected = call.header(header::IF_MATCH);
         if expected.is_some_and(|expected| !self.policy().matches(expected)) {
             let message = "precondition failed, invalid old hash";
@@ -55,14 +55,14 @@ impl TailnetStore {
     }
 }
 
-/// An invalid policy is found by its message: the status is 200 either way.
-fn check_policy(call: &Call<'_>) -> Response<Bytes> {
+/// Validates a policy. The status is 200 either way; an invalid policy is reported by a message.
+fn check_policy(call: &ApiRequest<'_>) -> Response<Bytes> {
     let text = String::from_utf8_lossy(call.request.body());
     if text.trim_start().starts_with('[') {
-        return done();
+        return empty_response();
     }
     match Policy::check(&text) {
-        Ok(()) => done(),
+        Ok(()) => empty_response(),
         Err(message) => json_answer(StatusCode::OK, &json!({ "message": message })),
     }
 }

@@ -1,31 +1,31 @@
-//! Devices: list, read, routes, tags, approval, removal.
+//! Devices: list, get, routes, tags, authorisation, deletion.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::answer::{failure, json_answer};
+use super::super::response::{failure, json_answer};
 use super::super::{Device, TailnetStore};
-use super::{Call, bad_body, done, not_found, strings};
+use super::{ApiRequest, empty_response, invalid_body, not_found, strings};
 
 impl TailnetStore {
-    pub(super) fn list_devices(&self, call: &Call<'_>) -> Response<Bytes> {
+    pub(super) fn list_devices(&self, call: &ApiRequest<'_>) -> Response<Bytes> {
         let query = call.query();
         let all = query.iter().any(|(key, value)| key == "fields" && value == "all");
         let filters: Vec<&(String, String)> =
             query.iter().filter(|(key, _)| key != "fields").collect();
-        let shown: Vec<Value> = self
+        let rendered: Vec<Value> = self
             .devices()
             .map(|device| device.show(all))
             .filter(|device| filters.iter().all(|(key, value)| matches(device, key, value)))
             .collect();
-        json_answer(StatusCode::OK, &json!({ "devices": shown }))
+        json_answer(StatusCode::OK, &json!({ "devices": rendered }))
     }
 
     pub(super) fn device_call(
         &mut self,
-        call: &mut Call<'_>,
+        call: &mut ApiRequest<'_>,
         method: &Method,
         id: &str,
         rest: &[&str],
@@ -35,7 +35,7 @@ impl TailnetStore {
         let tags = strings(body.as_ref().and_then(|body| body.get("tags")));
         let unknown = tags.iter().flatten().find(|tag| !allowed(tag)).cloned();
         if (method, rest) == (&Method::DELETE, &[]) {
-            return if self.remove_device(id) { done() } else { not_found() };
+            return if self.remove_device(id) { empty_response() } else { not_found() };
         }
         let Some(device) = self.device_mut(id) else { return not_found() };
         match (method, rest) {
@@ -50,9 +50,9 @@ impl TailnetStore {
                 (Some(tags), None) => {
                     device.key_expiry_disabled |= !tags.is_empty();
                     device.tags = tags;
-                    done()
+                    empty_response()
                 }
-                (None, None) => bad_body(),
+                (None, None) => invalid_body(),
             },
             (&Method::POST, ["key"]) => {
                 set_flag(&mut device.key_expiry_disabled, body.as_ref(), "keyExpiryDisabled")
@@ -63,7 +63,7 @@ impl TailnetStore {
             (&Method::POST, ["expire"]) => {
                 device.expires = call.now;
                 device.key_expiry_disabled = false;
-                done()
+                empty_response()
             }
             _ => not_found(),
         }
@@ -76,7 +76,9 @@ pub(super) fn tag_refused(tag: &str) -> Response<Bytes> {
 }
 
 fn enable_routes(device: &mut Device, body: Option<&Value>) -> Response<Bytes> {
-    let Some(routes) = strings(body.and_then(|body| body.get("routes"))) else { return bad_body() };
+    let Some(routes) = strings(body.and_then(|body| body.get("routes"))) else {
+        return invalid_body();
+    };
     let parsed: Result<_, String> = routes
         .iter()
         .map(|route| match route.parse::<IpNet>() {
@@ -94,9 +96,9 @@ fn enable_routes(device: &mut Device, body: Option<&Value>) -> Response<Bytes> {
 }
 
 fn set_flag(flag: &mut bool, body: Option<&Value>, name: &str) -> Response<Bytes> {
-    let Some(wanted) = body.and_then(|body| body[name].as_bool()) else { return bad_body() };
+    let Some(wanted) = body.and_then(|body| body[name].as_bool()) else { return invalid_body() };
     *flag = wanted;
-    done()
+    empty_response()
 }
 
 fn matches(device: &Value, key: &str, wanted: &str) -> bool {

@@ -1,23 +1,23 @@
-//! Auth keys: made, listed, taken back.
+//! Auth keys: create, list, revoke.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::answer::{failure, json_answer};
+use super::super::response::{failure, json_answer};
 use super::super::{AuthKey, TailnetStore};
 use super::devices::tag_refused;
-use super::{Call, Caller, bad_body, done, not_found};
+use super::{ApiRequest, Caller, empty_response, invalid_body, not_found};
 
 impl TailnetStore {
     pub(super) fn key_call(
         &mut self,
-        call: &mut Call<'_>,
+        call: &mut ApiRequest<'_>,
         method: &Method,
         rest: &[&str],
     ) -> Response<Bytes> {
         match (method, rest) {
-            (&Method::POST, []) => self.make_key(call),
+            (&Method::POST, []) => self.create_key(call),
             (&Method::GET, []) => {
                 let valid = self.keys.values().filter(|key| key.is_valid(call.now));
                 let ids: Vec<Value> = valid.map(|key| json!({ "id": key.id })).collect();
@@ -30,7 +30,7 @@ impl TailnetStore {
             (&Method::DELETE, [id]) => match self.keys.get_mut(*id) {
                 Some(key) => {
                     key.revoked.get_or_insert(call.now);
-                    done()
+                    empty_response()
                 }
                 None => not_found(),
             },
@@ -38,27 +38,27 @@ impl TailnetStore {
         }
     }
 
-    fn make_key(&mut self, call: &mut Call<'_>) -> Response<Bytes> {
-        let Some(body) = call.body() else { return bad_body() };
+    fn create_key(&mut self, call: &mut ApiRequest<'_>) -> Response<Bytes> {
+        let Some(body) = call.body() else { return invalid_body() };
         let id = format!("k{:011x}CNTRL", call.entropy.next_number() >> 20);
         let random = (call.entropy.next_number(), call.entropy.next_number());
         let secret = format!("tskey-auth-{id}-{:016x}{:016x}", random.0, random.1);
-        let Some(key) = AuthKey::asked(&body, id.clone(), &secret, call.now) else {
+        let Some(key) = AuthKey::from_request(&body, id.clone(), &secret, call.now) else {
             return failure(StatusCode::BAD_REQUEST, "capabilities.devices is required");
         };
         if key.description.chars().count() > 50 {
             return failure(StatusCode::BAD_REQUEST, "description must be at most 50 characters");
         }
-        if call.caller == Caller::Client && key.tags.is_empty() {
+        if call.caller == Caller::OAuthClient && key.tags.is_empty() {
             let message = "keys made by an OAuth client must have tags";
             return failure(StatusCode::BAD_REQUEST, message);
         }
         if let Some(tag) = key.tags.iter().find(|tag| !self.policy().owns_tag(tag)) {
             return tag_refused(tag);
         }
-        let mut shown = key.show(call.now);
-        shown["key"] = json!(secret);
+        let mut rendered = key.show(call.now);
+        rendered["key"] = json!(secret);
         self.keys.insert(id, key);
-        json_answer(StatusCode::OK, &shown)
+        json_answer(StatusCode::OK, &rendered)
     }
 }

@@ -1,4 +1,4 @@
-//! Credentials: API access tokens, and OAuth clients that fetch a token.
+//! Credentials: API access tokens, and OAuth clients that request a token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,17 +7,17 @@ use http::{Request, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::super::{TailnetStore, answer::json_answer, key::digest};
+use super::super::{TailnetStore, key::digest, response::json_answer};
 use super::Caller;
-use crate::sandbox::world::Entropy;
+use crate::sandbox::state::Entropy;
 
-/// The one credential that the sandbox refuses, for whoever wants to see that.
-const REFUSED: &str = "refused";
-/// What the tokens of OAuth clients begin with.
+/// The one credential that the sandbox refuses, to demonstrate the error.
+const REFUSED_TOKEN: &str = "refused";
+/// The prefix of OAuth clients' tokens.
 const TOKEN_PREFIX: &str = "tskey-sandbox-token-";
 
 impl TailnetStore {
-    pub(super) fn give_token(
+    pub(super) fn issue_token(
         &mut self,
         request: &Request<Bytes>,
         now: Timestamp,
@@ -28,7 +28,7 @@ impl TailnetStore {
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         let basic = credential(request);
         let secret = field("client_secret").cloned().or(basic);
-        let refused = |secret: &String| secret.is_empty() || secret == REFUSED;
+        let refused = |secret: &String| secret.is_empty() || secret == REFUSED_TOKEN;
         if request.method() != http::Method::POST || secret.as_ref().is_none_or(refused) {
             let body = json!({
                 "error": "invalid_client",
@@ -51,18 +51,18 @@ impl TailnetStore {
 
     pub(super) fn caller(&self, request: &Request<Bytes>, now: Timestamp) -> Option<Caller> {
         let token = credential(request)?;
-        if token.is_empty() || token == REFUSED {
+        if token.is_empty() || token == REFUSED_TOKEN {
             return None;
         }
         if !token.starts_with(TOKEN_PREFIX) {
-            return Some(Caller::Person);
+            return Some(Caller::User);
         }
-        self.tokens.get(&digest(&token)).filter(|end| **end > now).map(|_| Caller::Client)
+        self.tokens.get(&digest(&token)).filter(|end| **end > now).map(|_| Caller::OAuthClient)
     }
 }
 
-/// The token of a request: a bearer's, or the user name of Basic, where the
-/// password is blank. A token endpoint's Basic has the secret in the password.
+/// The token of a request: a bearer token, or the user name of Basic authentication if the password
+/// is empty. At the token endpoint, the password of Basic authentication is the client secret.
 fn credential(request: &Request<Bytes>) -> Option<String> {
     let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, value) = header.split_once(' ')?;

@@ -1,8 +1,8 @@
-use super::super::super::test_answer::TestAnswer;
+use super::super::super::test_probe_output::TestProbeOutput;
 use super::*;
 use crate::resource::host::KernelRoute;
 
-/// As iproute2 6.1, nftables 1.0.6 and Tailscale print it.
+/// As printed by iproute2 6.1, nftables 1.0.6 and Tailscale.
 const ROUTES: &str = r#"[{"type":"unreachable","dst":"10.244.0.0/16","metric":1000000,"flags":[]},
     {"dst":"10.244.1.0/24","dev":"tailscale0","scope":"link","flags":["linkdown"]},
     {"dst":"10.244.65.0/24","gateway":"10.50.1.5","dev":"eth0","flags":[]},
@@ -49,9 +49,9 @@ fn firewall_json() -> String {
     .to_string()
 }
 
-/// A router as stargate leaves it.
-fn configured() -> TestAnswer {
-    TestAnswer::of("dc1-router")
+/// A fully configured router.
+fn configured() -> TestProbeOutput {
+    TestProbeOutput::of("dc1-router")
         .with("settings", SETTINGS)
         .with("routes", ROUTES)
         .with("rules", RULES)
@@ -71,13 +71,13 @@ fn configured() -> TestAnswer {
         .with_file("apply", files::APPLY)
 }
 
-fn seen(answer: &TestAnswer) -> RouterProbe {
-    parse("dc1-router", &answer.line()).unwrap()
+fn parsed(output: &TestProbeOutput) -> RouterProbe {
+    parse("dc1-router", &output.line()).unwrap()
 }
 
 #[test]
 fn a_configured_router_is_read() {
-    let probe = seen(&configured());
+    let probe = parsed(&configured());
     let prefix = |text: &str| text.parse::<Ipv4Net>().unwrap();
     assert_eq!(probe.hostname, "dc1-router");
     assert!(probe.ip_forwarding && !probe.send_redirects && probe.persistent);
@@ -96,15 +96,15 @@ fn a_configured_router_is_read() {
 }
 
 #[test]
-fn routes_of_others_are_shown_as_ip_shows_them() {
+fn foreign_routes_are_formatted_like_ip_s_output() {
     let table = r#"[{"dst":"default","gateway":"10.50.0.1","dev":"eth0","protocol":"dhcp","metric":100,"flags":[]},
         {"dst":"10.50.0.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.50.0.4","flags":[]},
         {"type":"unreachable","dst":"10.77.0.0/16","protocol":"static","metric":1000000,"flags":[]},
         {"dst":"10.244.65.0/24","gateway":"10.50.1.5","dev":"eth0","protocol":"117","flags":[]}]"#;
-    let probe = seen(&configured().with("main_table", table));
-    let shown: Vec<&str> = probe.routes_of_others.values().map(String::as_str).collect();
+    let probe = parsed(&configured().with("main_table", table));
+    let rendered: Vec<&str> = probe.routes_of_others.values().map(String::as_str).collect();
     assert_eq!(
-        shown,
+        rendered,
         [
             "default via 10.50.0.1 dev eth0 proto dhcp metric 100",
             "10.50.0.0/24 dev eth0 proto kernel",
@@ -117,24 +117,24 @@ fn routes_of_others_are_shown_as_ip_shows_them() {
 
 #[test]
 fn a_bare_host_is_read() {
-    let answer = TestAnswer::of("dc1-router")
+    let output = TestProbeOutput::of("dc1-router")
         .with("settings", "ip_forward 0\nconf/all/rp_filter 1\nconf/eth0/send_redirects 1\n")
         .with("routes", "[]")
         .with("rules", r#"[{"priority":0,"src":"all","table":"local"}]"#)
         .without("firewall")
         .without("tailscale_status");
-    let probe = seen(&answer);
+    let probe = parsed(&output);
     assert!(!probe.ip_forwarding && probe.send_redirects && !probe.persistent);
     assert_eq!((probe.masquerade, probe.mss_clamp, probe.tailscale), (false, false, None));
     assert!(probe.kernel_routes.is_empty() && probe.local_prefixes.is_empty());
-    // Without the table nft prints nothing, and without the daemon Tailscale does.
-    let silent = answer.with("firewall", "").with("tailscale_status", "");
-    let tailscale = seen(&silent).tailscale.unwrap();
+    // Without the table nft prints nothing, and so does Tailscale without the daemon.
+    let silent = output.with("firewall", "").with("tailscale_status", "");
+    let tailscale = parsed(&silent).tailscale.unwrap();
     assert!(!tailscale.running && tailscale.advertised_routes.is_empty());
 }
 
 #[test]
-fn what_would_not_come_back_is_seen() {
+fn missing_persistence_is_detected() {
     let lost = [
         configured().with("unit_enabled", "disabled\n"),
         configured().without("unit"),
@@ -143,65 +143,65 @@ fn what_would_not_come_back_is_seen() {
         configured().with_file("firewall_file", &files::firewall(false, true)),
         configured().without("rules_file"),
         configured().with_file("routes_file", "10.244.0.0/16 unreachable\n"),
-        // Of ours, and not as we make it.
+        // Stargate's protocol number, but not stargate's form.
         configured().with("routes", &ROUTES.replace("1000000", "5")),
         configured().with("routes", &ROUTES.replace("[{", r#"[{"dst":"10.0.0.0/8","dev":"x"},{"#)),
         configured().with("rules", &RULES.replace("5200", "5300")),
     ];
-    for answer in lost {
-        assert!(!seen(&answer).persistent, "{answer:?}");
+    for output in lost {
+        assert!(!parsed(&output).persistent, "{output:?}");
     }
 }
 
 #[test]
-fn one_rule_less_in_the_firewall_is_a_clamp_less() {
+fn a_missing_firewall_rule_disables_mss_clamping() {
     for (from, to) in [("1240", "1460"), ("iifname", "oifname"), ("tailscale0", "eth0")] {
-        let probe = seen(&configured().with("firewall", &firewall_json().replacen(from, to, 9)));
+        let probe = parsed(&configured().with("firewall", &firewall_json().replacen(from, to, 9)));
         assert!(!probe.mss_clamp, "{from} {to}");
     }
 }
 
 #[test]
-fn a_lower_metric_wins_and_is_odd() {
+fn a_lower_metric_wins_and_is_unexpected() {
     let twice = r#"[{"dst":"10.1.0.0/16","dev":"tailscale0"},
         {"type":"unreachable","dst":"10.1.0.0/16","metric":1000000}]"#;
-    let probe = seen(&configured().with("routes", twice));
+    let probe = parsed(&configured().with("routes", twice));
     assert_eq!(probe.kernel_routes[&"10.1.0.0/16".parse().unwrap()], KernelRoute::Tunnel);
     assert!(!probe.persistent);
 }
 
 #[test]
-fn another_host_s_answer_is_refused() {
-    for (name, shown) in [
+fn output_of_another_host_is_refused() {
+    for (name, rendered) in [
         ("dc2-router", "dc2-router"),
         ("", ""),
         ("dc1-router-2", "dc1-router-2"),
         ("\u{1b}[2Jdc1-router", "\\u{1b}[2Jdc1-router"),
     ] {
-        let error = parse("dc1-router", &TestAnswer::of(name).line()).unwrap_err();
+        let error = parse("dc1-router", &TestProbeOutput::of(name).line()).unwrap_err();
         let expected =
-            ProbeError::OtherHost { expected: "dc1-router".to_owned(), found: shown.to_owned() };
+            ProbeError::OtherHost { expected: "dc1-router".to_owned(), found: rendered.to_owned() };
         assert_eq!(error, expected);
     }
-    let long = parse("dc1-router", &TestAnswer::of(&"x".repeat(100_000)).line()).unwrap_err();
+    let long = parse("dc1-router", &TestProbeOutput::of(&"x".repeat(100_000)).line()).unwrap_err();
     assert!(long.to_string().len() < 200, "{long}");
 }
 
 #[test]
-fn a_name_may_come_with_its_domain() {
+fn the_host_name_may_include_its_domain() {
     let parts = configured().with("hostname", "DC1-Router.example.com\n");
     assert_eq!(parse("dc1-router", &parts.line()).unwrap().hostname, "dc1-router");
     assert!(parse("dc1-router.example.org", &parts.line()).is_err());
 }
 
 #[test]
-fn a_greeting_around_the_answer_does_not_matter() {
+fn output_of_login_scripts_is_ignored() {
     let text = format!("Welcome!\n\n{}bye\n", configured().line());
     assert!(parse("dc1-router", &text).is_ok());
 }
 
 #[test]
-fn hostile_answers_are_errors_that_can_be_printed() {
+fn hostile_output_gives_printable_errors() {
     let line = configured().line();
     let answers = [
         String::new(),
@@ -224,8 +224,8 @@ fn hostile_answers_are_errors_that_can_be_printed() {
         configured().with("firewall", "{\"nftables\":\"\u{1b}[31m\"}").line(),
         format!("{{\"stargate-probe\":1,{}", "[".repeat(100_000)),
     ];
-    for answer in answers {
-        let error = parse("dc1-router", &answer).unwrap_err().to_string();
+    for output in answers {
+        let error = parse("dc1-router", &output).unwrap_err().to_string();
         assert!(!error.contains(char::is_control), "{error:?}");
         assert!(error.len() < 300, "{error}");
     }

@@ -1,4 +1,4 @@
-use super::super::super::test_answer::TestAnswer;
+use super::super::super::test_probe_output::TestProbeOutput;
 use super::super::UNIT;
 use super::*;
 use crate::resource::digest::text_digest;
@@ -7,10 +7,10 @@ const ROUTES: &str = r#"[{"dst":"10.244.0.0/16","gateway":"10.60.0.2","dev":"eth
 const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const SUMS: &str = "aa  /opt/cni/bin/host-local\nbb  /opt/cni/bin/loopback\n";
 
-/// A worker as stargate leaves it.
-fn joined() -> TestAnswer {
+/// A fully configured worker.
+fn joined() -> TestProbeOutput {
     let pinned = CniRelease::pinned().digest_amd64;
-    TestAnswer::of("dc1-w1")
+    TestProbeOutput::of("dc1-w1")
         .with("architecture", "x86_64\n")
         .with("forwarding", "1\n")
         .with("modules", "overlay\nbr_netfilter\n")
@@ -39,13 +39,13 @@ fn joined() -> TestAnswer {
         .with("unit_enabled", "enabled\n")
 }
 
-fn seen(answer: &TestAnswer) -> WorkerProbe {
-    parse("dc1-w1", &answer.line()).unwrap()
+fn parsed(output: &TestProbeOutput) -> WorkerProbe {
+    parse("dc1-w1", &output.line()).unwrap()
 }
 
 #[test]
 fn a_joined_worker_is_read() {
-    let probe = seen(&joined());
+    let probe = parsed(&joined());
     assert_eq!(probe.architecture, "x86_64");
     assert_eq!(probe.modules.len(), 2);
     assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
@@ -65,7 +65,7 @@ fn a_joined_worker_is_read() {
 
 #[test]
 fn a_bare_machine_is_read() {
-    let bare = TestAnswer::of("dc1-w1.example.com")
+    let bare = TestProbeOutput::of("dc1-w1.example.com")
         .with("architecture", "aarch64\n")
         .with("forwarding", "0\n")
         .with("swap", "/swapfile file 2097148 0 -2\n")
@@ -73,23 +73,23 @@ fn a_bare_machine_is_read() {
         .without("containerd")
         .without("kubelet")
         .without("stamp");
-    let probe = seen(&bare);
+    let probe = parsed(&bare);
     assert_eq!(probe.architecture, "aarch64");
     assert!(probe.modules.is_empty() && !probe.cni_plugins && !probe.client_certificate);
     assert_eq!((probe.container_runtime_version, probe.kubelet_version), (None, None));
     assert_eq!((probe.cluster_ca_digest, probe.kubelet_configuration_digest), (None, None));
     assert!(!probe.host.ip_forwarding && !probe.host.swap_off);
     assert_eq!((probe.host.stamp, probe.host.cni_chosen), (None, None));
-    assert!(probe.routes_persistent, "there are none to lose");
+    assert!(probe.routes_persistent, "no routes to restore");
 }
 
-/// Whether something of a joined worker is no longer what it was.
-fn differs(answer: &TestAnswer) -> bool {
-    seen(answer) != seen(&joined())
+/// Whether the probe differs from that of a joined worker.
+fn differs(output: &TestProbeOutput) -> bool {
+    parsed(output) != parsed(&joined())
 }
 
 #[test]
-fn what_somebody_broke_is_seen() {
+fn manual_changes_are_detected() {
     let broken = [
         ("forwarding", "0\n"),
         ("modules", "overlay\n"),
@@ -121,28 +121,28 @@ fn what_somebody_broke_is_seen() {
 }
 
 #[test]
-fn another_worker_s_answer_is_refused() {
+fn output_of_another_worker_is_refused() {
     let other = parse("dc1-w2", &joined().line()).unwrap_err();
     assert_eq!(other.to_string(), "the host there calls itself dc1-w1, not dc1-w2");
 }
 
 #[test]
-fn what_a_host_says_can_be_printed() {
+fn output_of_a_host_is_printable() {
     let hostile = "\u{1b}[2J\u{7}\u{202e}x\n";
-    let answer = ["architecture", "containerd", "cni_chosen", "cluster_ca"]
+    let output = ["architecture", "containerd", "cni_chosen", "cluster_ca"]
         .iter()
-        .fold(joined(), |answer, part| answer.with(part, hostile))
+        .fold(joined(), |output, part| output.with(part, hostile))
         .with_file("stamp", hostile)
         .with_file("kubelet_digest", &format!("{} 0123\n", hostile.trim_end()));
-    let probe = seen(&answer);
-    let shown = [
+    let probe = parsed(&output);
+    let rendered = [
         Some(probe.architecture),
         probe.cluster_ca_digest,
         probe.kubelet_configuration_digest,
         probe.host.cni_chosen,
         probe.host.stamp,
     ];
-    for text in shown.into_iter().flatten() {
+    for text in rendered.into_iter().flatten() {
         assert!(!text.contains(char::is_control), "{text:?}");
     }
     assert_eq!(UNIT, "stargate-worker.service", "as the probe's script has it");

@@ -1,4 +1,4 @@
-//! What became of objects since a version, for the controllers of the world.
+//! Changes of objects since a version, for the sandbox's controllers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use serde_json::Value;
 use super::store::KubernetesStore;
 use super::value::{name, namespace};
 
-/// What became of one object: it was there before, it is there now, or both.
+/// The change of one object between two versions: it existed before, it exists now, or both.
 #[derive(Debug, Clone)]
-pub(in crate::sandbox) struct ObjectNews {
-    /// It, as it was at the version asked from.
+pub(in crate::sandbox) struct ObjectDelta {
+    /// The object at the start version.
     pub(in crate::sandbox) before: Option<Arc<Value>>,
-    /// It, as it is.
+    /// The current object.
     pub(in crate::sandbox) after: Option<Arc<Value>>,
 }
 
-impl ObjectNews {
-    /// The object, as it was last seen.
+impl ObjectDelta {
+    /// The last state of the object.
     pub(in crate::sandbox) fn last(&self) -> Option<&Value> {
         self.after.as_deref().or(self.before.as_deref())
     }
 }
 
 impl KubernetesStore {
-    /// The objects of a kind that changed since a version, or nothing if that
-    /// is so long ago that it is not remembered.
-    pub(in crate::sandbox) fn news(
+    /// The objects of a kind that changed since a version, or `None` if the change log does not
+    /// reach back that far.
+    pub(in crate::sandbox) fn deltas(
         &self,
         kind: (&str, &str),
         since: u64,
-    ) -> Option<Vec<ObjectNews>> {
+    ) -> Option<Vec<ObjectDelta>> {
         if since < self.horizon() {
             return None;
         }
@@ -40,14 +40,15 @@ impl KubernetesStore {
         };
         let collection = definition.qualified_resource();
         let recent = self.changes.iter().rev().take_while(|it| it.resource_version > since);
-        let mut news: BTreeMap<(Option<&str>, &str), ObjectNews> = BTreeMap::new();
+        let mut deltas: BTreeMap<(Option<&str>, &str), ObjectDelta> = BTreeMap::new();
         for change in recent.filter(|change| change.collection == collection) {
             let before = change.before.clone();
-            news.entry((namespace(&change.told), name(&change.told)))
+            deltas
+                .entry((namespace(&change.emitted), name(&change.emitted)))
                 .and_modify(|later| later.before.clone_from(&before))
-                .or_insert_with(|| ObjectNews { before, after: change.after.clone() });
+                .or_insert_with(|| ObjectDelta { before, after: change.after.clone() });
         }
-        Some(news.into_values().collect())
+        Some(deltas.into_values().collect())
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn several_changes_of_an_object_are_one_piece_of_news() {
+    fn several_changes_of_an_object_are_one_delta() {
         let mut store = KubernetesStore::new("v1.33.5");
         store.put(node("a", "10.0.0.0/24"), "test", NOW).unwrap();
         store.put(node("b", "10.0.1.0/24"), "test", NOW).unwrap();
@@ -76,19 +77,19 @@ mod tests {
         store.put(node("a", "10.0.2.0/24"), "test", NOW).unwrap();
         store.put(node("a", "10.0.3.0/24"), "test", NOW).unwrap();
         store.put(node("c", "10.0.4.0/24"), "test", NOW).unwrap();
-        let gone = super::super::ObjectName {
+        let deleted = super::super::ObjectName {
             api_version: "v1",
             kind: "Node",
             namespace: None,
             name: "b",
         };
-        store.delete(&gone, NOW);
+        store.delete(&deleted, NOW);
         let ranges = |object: &Option<Arc<Value>>| {
             object.as_ref().map(|object| object["spec"]["podCIDR"].as_str().unwrap().to_owned())
         };
-        let news: Vec<_> = store.news(NODE, since).unwrap();
+        let deltas: Vec<_> = store.deltas(NODE, since).unwrap();
         let seen: Vec<_> =
-            news.iter().map(|one| (ranges(&one.before), ranges(&one.after))).collect();
+            deltas.iter().map(|one| (ranges(&one.before), ranges(&one.after))).collect();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             seen,
@@ -98,16 +99,16 @@ mod tests {
                 (None, some("10.0.4.0/24")),
             ]
         );
-        assert!(store.news(("v1", "Secret"), since).unwrap().is_empty());
-        assert!(store.news(NODE, store.resource_version()).unwrap().is_empty());
+        assert!(store.deltas(("v1", "Secret"), since).unwrap().is_empty());
+        assert!(store.deltas(NODE, store.resource_version()).unwrap().is_empty());
     }
 
     #[test]
-    fn what_is_forgotten_is_not_taken_for_no_news() {
+    fn a_truncated_change_log_is_reported() {
         let mut store = KubernetesStore::new("v1.33.5");
         store.put(node("a", "10.0.0.0/24"), "test", NOW).unwrap();
         let text = serde_json::to_string(&store).unwrap();
         let loaded: KubernetesStore = serde_json::from_str(&text).unwrap();
-        assert!(loaded.news(NODE, 0).is_none());
+        assert!(loaded.deltas(NODE, 0).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Noting the first key of a host.
+//! Records the first key of a host.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use russh::keys::{PublicKey, PublicKeyBase64};
 
-use super::{Finding, HostKeyError, Judge, KnownHostFiles, kind_of};
+use super::{HostKeyError, HostKeyVerifier, KeyStatus, KnownHostFiles, kind_of};
 
-impl Judge {
-    /// Notes the key in the user's file, unless another one was noted while the
-    /// connection was being made.
-    pub(super) async fn remember(&self, presented: &PublicKey) -> Result<(), HostKeyError> {
+impl HostKeyVerifier {
+    /// Adds the key to the user's file, unless another one was added while the connection was being
+    /// established.
+    pub(super) async fn record(&self, presented: &PublicKey) -> Result<(), HostKeyError> {
         let _writing = self.files.writing.lock().await;
-        if let Finding::Known = self.compare(&self.read().await?, presented)? {
+        if let KeyStatus::Known = self.compare(&self.read().await?, presented)? {
             return Ok(());
         }
         let line =
@@ -29,18 +29,18 @@ impl Judge {
 }
 
 impl KnownHostFiles {
-    /// Takes out of the user's file what was noted of a host: lines of its name
-    /// alone, as [`Judge::remember`] writes them. Whatever else names it stays.
+    /// Removes the lines that [`HostKeyVerifier::record`] added for a host from the user's file:
+    /// those with its name alone. Other lines that name the host are kept.
     pub(crate) async fn forget(&self, hostname: &str) -> std::io::Result<()> {
         let _writing = self.writing.lock().await;
         let (path, hostname) = (self.user.clone(), hostname.to_owned());
-        let taken = tokio::task::spawn_blocking(move || take_out(&path, &hostname)).await;
+        let taken = tokio::task::spawn_blocking(move || remove_lines(&path, &hostname)).await;
         taken.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     }
 }
 
-/// Puts the file without a host's lines in the place of the old one, as a whole.
-fn take_out(path: &Path, hostname: &str) -> std::io::Result<()> {
+/// Atomically replaces the file by one without a host's lines.
+fn remove_lines(path: &Path, hostname: &str) -> std::io::Result<()> {
     let before = match std::fs::read(path) {
         Ok(before) => before,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -53,7 +53,7 @@ fn take_out(path: &Path, hostname: &str) -> std::io::Result<()> {
     if !lines().any(is_of_host) {
         return Ok(());
     }
-    // Behind a link the file itself is replaced, and the link stays.
+    // If the path is a symbolic link, its target is replaced and the link is kept.
     let path = std::fs::canonicalize(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let kept: Vec<u8> = lines().filter(|line| !is_of_host(line)).flatten().copied().collect();
@@ -69,8 +69,7 @@ fn take_out(path: &Path, hostname: &str) -> std::io::Result<()> {
     written.inspect_err(|_| drop(std::fs::remove_file(&part)))
 }
 
-/// Adds a line by one write at the end, which neither cuts a line of another
-/// program in two nor loses one.
+/// Appends a line with one write, so that lines of concurrent writers are neither split nor lost.
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_goes_to_the_end_of_a_file_of_ones_own() {
+    fn a_line_is_appended_to_the_users_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".ssh/known_hosts");
         append(&path, "one\n").unwrap();
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_is_gone_is_forgotten_and_nobody_else() {
+    async fn only_the_keys_of_a_deleted_machine_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("known_hosts");
         let files = KnownHostFiles::new(path.clone(), Vec::new());

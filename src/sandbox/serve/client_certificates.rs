@@ -1,4 +1,4 @@
-//! Clients that may show a certificate.
+//! Optional client certificates.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Asks for a certificate and takes any whose key the client has. Whether the
-/// cluster issued it is asked with each request: a real API server, too, lets
-/// strangers connect and answers them 401.
+/// Requests a client certificate and accepts any whose key the client has. Whether the cluster
+/// issued it is checked with each request: a real API server, too, lets unknown clients connect and
+/// returns 401.
 #[derive(Debug)]
-pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
+pub(super) struct AcceptAnyCertificate(pub(super) Arc<CryptoProvider>);
 
-impl ClientCertVerifier for AnyCertificate {
+impl ClientCertVerifier for AcceptAnyCertificate {
     fn client_auth_mandatory(&self) -> bool {
         false
     }

@@ -1,9 +1,9 @@
-//! The sandbox's one world.
+//! The state of the sandbox.
 //!
-//! It holds four parts that know nothing of each other; [`super::controllers`]
-//! draws the consequences between them (a VM boots and joins the tailnet, an
-//! AKS cluster brings nodes) after every change. Nothing in here waits or reads
-//! a clock: the time comes with each request.
+//! It has independent parts for Azure, the tailnet, the cluster and the hosts.
+//! [`super::controllers`] connect them after every change: a VM boots and joins the tailnet, an AKS
+//! cluster gets nodes. The state neither sleeps nor reads a clock: the time is a parameter of each
+//! request.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::arm::ArmStore;
-use super::controllers::Reconciled;
+use super::controllers::ReconciledVersions;
 use super::hosts::{Host, HostKind, Hosts};
 use super::kubernetes::KubernetesStore;
 use super::log::RequestLog;
@@ -24,40 +24,39 @@ use crate::resource::azure::MachineRole;
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::TailnetTag;
 
-/// Everything that exists in the sandbox.
+/// The complete state of a sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct World {
+pub struct SandboxState {
     /// Azure's objects and their running operations.
     pub arm: ArmStore,
     /// Devices, keys and the policy of the tailnet.
     pub tailnet: TailnetStore,
-    /// The cluster's API server, once an AKS cluster is there.
+    /// The cluster's API server, if there is an AKS cluster.
     pub kubernetes: Option<KubernetesStore>,
-    /// How the cluster is got into, while there is one.
+    /// The credentials of the cluster, if there is one.
     #[serde(default)]
     pub cluster_access: Option<ClusterAccess>,
-    /// All machines by host name: VMs that booted, and those that were there before.
+    /// All hosts by name: booted VMs, and machines that existed before stargate.
     pub hosts: Hosts,
-    /// The requests that the world got.
+    /// The log of requests.
     pub log: RequestLog,
     /// Services that answer 503 (the fault `source-down`).
     pub down: BTreeSet<Api>,
-    /// Where the three faces are reached; empty while nothing serves them.
+    /// The URLs of the three APIs; empty while they are not served over HTTP.
     #[serde(skip)]
     pub endpoints: Endpoints,
-    /// How many seconds Azure tells a client to wait before it polls again. Our
-    /// own client takes none at its word; others read none as none given, and
-    /// wait for as long as they please.
+    /// The `Retry-After` that Azure sends, in seconds. stargate's own client polls at once if it is
+    /// 0. Other clients ignore 0 and wait for their default interval.
     #[serde(skip)]
     pub pause: u32,
-    /// Makes names and ids that look random and are the same in every run.
+    /// Generates names and ids that look random and are the same in every run.
     pub entropy: Entropy,
-    /// Up to where consequences are drawn.
+    /// What has been reconciled.
     #[serde(skip)]
-    pub(super) reconciled: Reconciled,
+    pub(super) reconciled: ReconciledVersions,
 }
 
-/// The base URLs of the faces, without a slash at the end.
+/// The base URLs of the APIs, without a trailing slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Azure Resource Manager.
@@ -66,31 +65,31 @@ pub struct Endpoints {
     pub tailscale: String,
     /// The cluster's API server.
     pub kubernetes: String,
-    /// The certificate in PEM, where the faces speak TLS.
+    /// The certificate in PEM, if the APIs use TLS.
     pub certificate: Option<String>,
 }
 
-/// How the cluster is got into.
+/// The credentials of the cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClusterAccess {
-    /// The AKS cluster.
+    /// The id of the AKS cluster.
     pub cluster: ArmId,
-    /// The identity of this very cluster: another of the same name has another.
+    /// The unique id of the cluster: a later cluster of the same name has a different one.
     pub instance: String,
     /// The bearer token of `clusterUser`.
     pub token: String,
-    /// The digest of what the kubeconfig was made of.
+    /// The digest of the facts that the kubeconfig was made of.
     pub kubeconfig: String,
 }
 
-/// A stream of numbers that looks random and replays from its seed.
+/// A reproducible pseudo-random sequence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entropy {
     state: u64,
 }
 
 impl Entropy {
-    /// Starts the stream.
+    /// Starts a sequence with a seed.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -112,8 +111,8 @@ impl Entropy {
     }
 }
 
-impl World {
-    /// An empty world.
+impl SandboxState {
+    /// An empty sandbox.
     pub fn new(seed: u64) -> Self {
         Self {
             arm: ArmStore::default(),
@@ -126,17 +125,17 @@ impl World {
             endpoints: Endpoints::default(),
             pause: 0,
             entropy: Entropy::new(seed),
-            reconciled: Reconciled::default(),
+            reconciled: ReconciledVersions::default(),
         }
     }
 
-    /// Gives a tag an owner in the policy, as an administrator of a real
-    /// tailnet does before stargate may use it.
+    /// Adds an owner for a tag to the policy, as the administrator of a real tailnet does before
+    /// stargate can use it.
     pub fn seed_tag(&mut self, tag: &TailnetTag) {
         self.tailnet.policy_mut().add_tag(tag.as_str());
     }
 
-    /// Puts a machine that was there before stargate, unless it is known.
+    /// Adds a machine that existed before stargate, unless it is already there.
     pub fn seed_machine(&mut self, hostname: &str, ip: Ipv4Addr, mac: Option<&str>, router: bool) {
         let role = if router { MachineRole::Router } else { MachineRole::Worker };
         let kind = HostKind::Existing { mac: mac.map(str::to_owned) };
@@ -145,16 +144,15 @@ impl World {
         }
     }
 
-    /// Lets SSH reach a machine from outside under a name or an address, as the
-    /// firewall of its site does.
+    /// Makes a host reachable by SSH from outside under a name or an address, as the firewall of
+    /// its site does.
     pub fn seed_ssh_address(&mut self, hostname: &str, address: &str) {
         if let Some(host) = self.hosts.get_mut(hostname) {
             host.outside = Some(address.to_owned());
         }
     }
 
-    /// Puts in what a topology expects to find: an owner for its tag, and the
-    /// machines that were there before stargate.
+    /// Adds what a topology expects to exist: an owner for its tag, and its existing machines.
     pub fn seed(&mut self, topology: &Topology) {
         self.seed_tag(&topology.tailnet.tag);
         let datacenters = topology.datacenters.iter();
@@ -172,15 +170,15 @@ impl World {
         }
     }
 
-    /// Answers one request to one of the faces and draws the consequences.
+    /// Handles a request to one of the APIs and runs the controllers.
     ///
-    /// The URI may be absolute or only a path with its query.
+    /// The URI may be absolute, or a path with a query.
     pub fn handle(
         &mut self,
         api: Api,
         request: &http::Request<Bytes>,
         now: Timestamp,
-    ) -> super::Answer {
+    ) -> super::ApiResponse {
         super::dispatch::handle(self, api, request, now)
     }
 }

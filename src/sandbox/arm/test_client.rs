@@ -1,4 +1,4 @@
-//! Drives requests in tests.
+//! A test client for the emulated ARM.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -10,28 +10,28 @@ use crate::resource::ArmId;
 pub(super) const BASE: &str = "https://arm.test";
 pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/g";
 
-/// A store with one group, and a client of it.
-pub(super) struct Driver {
+/// A store with one resource group, and a client for it.
+pub(super) struct TestClient {
     pub(super) store: ArmStore,
-    /// What a client is told to wait.
+    /// The `Retry-After` that the store sends, in seconds.
     pub(super) pause: u32,
     count: u64,
 }
 
-/// An answer, read.
+/// A parsed response.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct TestResponse {
     pub(super) status: StatusCode,
     pub(super) headers: http::HeaderMap,
     pub(super) body: Value,
 }
 
-impl Reply {
+impl TestResponse {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Status and code of a refusal.
+    /// Status and error code of an error response.
     pub(super) fn refusal(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["error"]["code"].as_str().unwrap_or_default())
     }
@@ -41,15 +41,15 @@ impl Reply {
     }
 }
 
-impl Driver {
+impl TestClient {
     pub(super) fn new() -> Self {
-        let mut driver = Self { store: ArmStore::default(), count: 0, pause: 0 };
-        let reply = driver.put(GROUP, json!({"location": "West Europe"}));
+        let mut client = Self { store: ArmStore::default(), count: 0, pause: 0 };
+        let reply = client.put(GROUP, json!({"location": "West Europe"}));
         assert_eq!(reply.status, 201);
-        driver
+        client
     }
 
-    pub(super) fn send(&mut self, request: Request<Bytes>) -> Reply {
+    pub(super) fn send(&mut self, request: Request<Bytes>) -> TestResponse {
         let count = &mut self.count;
         let mut guid = || {
             *count += 1;
@@ -66,7 +66,7 @@ impl Driver {
             true => Value::Null,
             false => serde_json::from_slice(&body).unwrap(),
         };
-        Reply { status: parts.status, headers: parts.headers, body }
+        TestResponse { status: parts.status, headers: parts.headers, body }
     }
 
     pub(super) fn call(
@@ -75,7 +75,7 @@ impl Driver {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<Value>,
-    ) -> Reply {
+    ) -> TestResponse {
         let mark = if path.contains('?') { "&" } else { "?" };
         let version = if path.contains("api-version") {
             String::new()
@@ -93,20 +93,20 @@ impl Driver {
         self.send(request.body(body).unwrap())
     }
 
-    pub(super) fn get(&mut self, path: &str) -> Reply {
+    pub(super) fn get(&mut self, path: &str) -> TestResponse {
         self.call(Method::GET, path, &[], None)
     }
 
-    pub(super) fn put(&mut self, path: &str, body: Value) -> Reply {
+    pub(super) fn put(&mut self, path: &str, body: Value) -> TestResponse {
         self.call(Method::PUT, path, &[], Some(body))
     }
 
-    pub(super) fn delete(&mut self, path: &str) -> Reply {
+    pub(super) fn delete(&mut self, path: &str) -> TestResponse {
         self.call(Method::DELETE, path, &[], None)
     }
 
-    /// Follows an answer to its end and says how it ended.
-    pub(super) fn follow(&mut self, reply: &Reply) -> Reply {
+    /// Polls an operation to its end and returns the final response.
+    pub(super) fn follow(&mut self, reply: &TestResponse) -> TestResponse {
         let url = reply.header("azure-asyncoperation").unwrap().to_owned();
         for _ in 0..5 {
             let polled = self.get(&url);
@@ -119,7 +119,7 @@ impl Driver {
         panic!("the operation does not end");
     }
 
-    /// PUT to the end.
+    /// Sends a PUT and waits for the end of its operation.
     pub(super) fn make(&mut self, path: &str, body: Value) -> Value {
         let reply = self.put(path, body);
         assert!(reply.status.is_success(), "{path}: {}", reply.body);
@@ -127,7 +127,7 @@ impl Driver {
         self.get(path).body
     }
 
-    /// DELETE to the end.
+    /// Sends a DELETE and waits for the end of its operation.
     pub(super) fn destroy(&mut self, path: &str) {
         let reply = self.delete(path);
         assert_eq!(reply.status, 202, "{path}: {}", reply.body);
@@ -135,7 +135,7 @@ impl Driver {
         assert_eq!(self.get(path).status, 404);
     }
 
-    /// A network 10.1.0.0/16 `v` with the subnet 10.1.1.0/24 `n`.
+    /// Creates the network `v` (10.1.0.0/16) with the subnet `n` (10.1.1.0/24).
     pub(super) fn make_network(&mut self) -> String {
         let path = network("virtualNetworks/v");
         self.make(
@@ -148,7 +148,7 @@ impl Driver {
         path
     }
 
-    /// An interface in `n`, with a static address where one is given.
+    /// An interface in `n`, with a static address if one is given.
     pub(super) fn interface(address: Option<&str>) -> Value {
         let subnet = network("virtualNetworks/v/subnets/n");
         let mut properties = json!({"subnet": {"id": subnet}});
@@ -161,7 +161,7 @@ impl Driver {
         }})
     }
 
-    /// A VM on the interface of that name.
+    /// A VM with the interface of the given name.
     pub(super) fn machine(interface: &str) -> Value {
         json!({"location": "westeurope", "properties": {
             "hardwareProfile": {"vmSize": "Standard_B2s"},
@@ -194,7 +194,7 @@ pub(super) fn cluster(rest: &str) -> String {
     format!("{GROUP}/providers/Microsoft.ContainerService/managedClusters/{rest}")
 }
 
-/// An id from a path.
+/// Parses an id from a path.
 pub(super) fn id(path: &str) -> ArmId {
     ArmId::new(path)
 }

@@ -1,32 +1,32 @@
-//! Answers of probes, made up.
+//! Builds the output of probes for tests.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a probe of a host prints.
+/// The output of a probe of a host.
 #[derive(Debug, Clone)]
-pub(super) struct TestAnswer(BTreeMap<String, Option<String>>);
+pub(super) struct TestProbeOutput(BTreeMap<String, Option<String>>);
 
-impl TestAnswer {
+impl TestProbeOutput {
     pub(super) fn of(hostname: &str) -> Self {
         Self(BTreeMap::new()).with("hostname", &format!("{hostname}\n"))
     }
 
-    /// A command that printed this, or a file that holds it.
+    /// Sets the output of a command or the content of a file.
     pub(super) fn with(mut self, part: &str, text: &str) -> Self {
         self.0.insert(part.to_owned(), Some(STANDARD.encode(text)));
         self
     }
 
-    /// A file of ours.
+    /// Sets a file of stargate's.
     pub(super) fn with_file(self, part: &str, body: &str) -> Self {
         let header = super::files::header("demo");
         self.with(part, &format!("{header}\n{body}"))
     }
 
-    /// A command that is not there.
+    /// Removes a command.
     pub(super) fn without(mut self, part: &str) -> Self {
         self.0.insert(part.to_owned(), None);
         self

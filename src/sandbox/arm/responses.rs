@@ -1,11 +1,11 @@
-//! Answers as bytes.
+//! Builders of HTTP responses.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
-/// An answer with a body.
+/// A response with a JSON body.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
@@ -14,14 +14,14 @@ pub(super) fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     response
 }
 
-/// An answer without one.
+/// A response without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
 }
 
-/// Adds a header; a value that no header can carry is left out.
+/// Adds a header. A value that is not a valid header value is omitted.
 pub(super) fn header(response: &mut Response<Bytes>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(HeaderName::from_static(name), value);

@@ -1,34 +1,34 @@
-//! DELETE, and what goes along with an object.
+//! DELETE, and the resources that are deleted with an object.
 
 use std::ops::Bound;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::errors::{ArmError, Failure};
+use super::errors::{ArmError, OperationFailure};
 use super::index::key;
 use super::kind::{ChildKind, Kind};
-use super::operations::{Operation, Start, Work};
+use super::operations::{Operation, OperationEffect, OperationStart};
 use super::path::ObjectPath;
-use super::request::Call;
+use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, aks_pools, answers, compute, etags, find_child, is_named, json, type_of,
-    write,
+    ArmContext, ArmStore, aks_pools, compute, etags, find_child, is_named, json, responses,
+    type_of, write,
 };
 use crate::resource::ArmId;
 
-type Answer = Result<Response<Bytes>, ArmError>;
+type ArmResult = Result<Response<Bytes>, ArmError>;
 
 /// DELETE of an object.
 pub(super) fn delete(
     store: &mut ArmStore,
     path: &ObjectPath,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.writable_group(&path.group)?;
     let Some(stored) = store.stored(&path.id) else {
-        return Ok(answers::empty(StatusCode::NO_CONTENT));
+        return Ok(responses::empty(StatusCode::NO_CONTENT));
     };
     etags::check(call.headers, &path.id, Some(&stored.body))?;
     if let Some(operation) = store.running(&path.id).filter(|running| is_delete(running, &path.id))
@@ -45,12 +45,12 @@ pub(super) fn delete_child(
     store: &mut ArmStore,
     path: &ObjectPath,
     id: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     store.writable_group(&path.group)?;
     let Some(child) = store.get(id) else {
-        return Ok(answers::empty(StatusCode::NO_CONTENT));
+        return Ok(responses::empty(StatusCode::NO_CONTENT));
     };
     etags::check(call.headers, id, Some(child))?;
     if let Some(operation) = store.running(&path.id).filter(|running| is_delete(running, id)) {
@@ -68,16 +68,16 @@ pub(super) fn delete_child(
 }
 
 fn is_delete(operation: &Operation, target: &ArmId) -> bool {
-    operation.work == Work::Delete && operation.target == *target
+    operation.effect == OperationEffect::Delete && operation.target == *target
 }
 
 fn begin(
     store: &mut ArmStore,
     path: &ObjectPath,
     target: &ArmId,
-    call: &Call<'_>,
+    call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
-) -> Answer {
+) -> ArmResult {
     let location = write::location(store, &path.id);
     if let Some(stored) = store.objects.get_mut(&key(&path.id)) {
         let only = (*target != path.id).then(|| target.name());
@@ -91,27 +91,31 @@ fn begin(
         }
         store.touch(key(&path.id));
     }
-    let start = Start {
+    let start = OperationStart {
         kind: path.kind,
         subscription: &path.subscription,
         location: &location,
         api_version: &call.api_version,
         owner: &path.id,
         target,
-        work: Work::Delete,
+        effect: OperationEffect::Delete,
     };
     let operation = store.begin(start, context);
     Ok(accepted(&operation, context))
 }
 
 fn accepted(operation: &Operation, context: &ArmContext<'_>) -> Response<Bytes> {
-    let mut response = answers::empty(StatusCode::ACCEPTED);
-    answers::header(&mut response, "azure-asyncoperation", &operation.status_url(context.base_url));
-    answers::header(&mut response, "location", &operation.result_url(context.base_url));
+    let mut response = responses::empty(StatusCode::ACCEPTED);
+    responses::header(
+        &mut response,
+        "azure-asyncoperation",
+        &operation.status_url(context.base_url),
+    );
+    responses::header(&mut response, "location", &operation.result_url(context.base_url));
     response
 }
 
-/// Refuses to delete what others still use.
+/// Returns an error if other objects still refer to the object.
 fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<(), ArmError> {
     if kind == Kind::VirtualNetwork {
         let subnets =
@@ -161,7 +165,7 @@ fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<(), ArmErro
     Err(ArmError::bad(code, message))
 }
 
-/// Refuses to delete a subnet that something stands in.
+/// Returns an error if interfaces or other objects use the subnet.
 pub(super) fn refuse_subnet(store: &ArmStore, id: &ArmId) -> Result<(), ArmError> {
     let Some(user) = store.index.users(id).next() else { return Ok(()) };
     let message = format!(
@@ -173,7 +177,7 @@ pub(super) fn refuse_subnet(store: &ArmStore, id: &ArmId) -> Result<(), ArmError
 }
 
 impl ArmStore {
-    /// Ends a deletion: only now is the object gone.
+    /// Completes a deletion: the object exists until now.
     pub(super) fn end_delete(&mut self, operation: &Operation, context: &mut ArmContext<'_>) {
         let target = &operation.target;
         let blocked = self.blocked_by(target);
@@ -191,7 +195,7 @@ impl ArmStore {
             return;
         }
         if self.objects.contains_key(&key(target)) {
-            compute::delete_along(self, target, context.guid);
+            compute::delete_with_vm(self, target, context.guid);
             self.drop_tree(target);
             return;
         }
@@ -202,8 +206,8 @@ impl ArmStore {
         }
     }
 
-    /// A group does not go while something elsewhere uses what is in it.
-    fn blocked_by(&self, target: &ArmId) -> Option<Failure> {
+    /// The failure that blocks the deletion of a group while objects outside it use its contents.
+    fn blocked_by(&self, target: &ArmId) -> Option<OperationFailure> {
         if self.stored(target)?.kind != Kind::ResourceGroup {
             return None;
         }
@@ -223,7 +227,7 @@ impl ArmStore {
                 .find_map(|id| self.index.users(&id).find(|user| outside(user)).cloned())
                 .map(|user| (stored.id.clone(), user))
         })?;
-        Some(Failure {
+        Some(OperationFailure {
             code: "ResourceGroupDeletionBlocked".to_owned(),
             message: format!(
                 "Deletion of resource group '{}' failed as resource {used} is still used by \
@@ -243,7 +247,7 @@ impl ArmStore {
             .take_while(move |key| key.starts_with(&front))
     }
 
-    /// The front of the keys in the node resource group of a cluster.
+    /// The key prefix of the objects in a cluster's node resource group.
     fn node_group_of(&self, cluster: &str) -> Option<String> {
         let stored = self.objects.get(cluster)?;
         if stored.kind != Kind::ManagedCluster {
@@ -254,7 +258,7 @@ impl ArmStore {
         Some(format!("{}/", key(&group)))
     }
 
-    /// Takes an object away with everything below it, and what AKS made for it.
+    /// Deletes an object with everything below it and the resources that AKS created for it.
     pub(super) fn drop_tree(&mut self, id: &ArmId) {
         let mut keys: Vec<String> = self.keys_below(id).cloned().collect();
         keys.push(key(id));
@@ -280,7 +284,7 @@ impl ArmStore {
         }
     }
 
-    /// Takes a child out of its parent's body.
+    /// Removes a child from the body of its parent.
     pub(super) fn drop_child(&mut self, id: &ArmId) {
         let Some((parent, child)) = self.child_of(id) else { return };
         let (parent, kind, mut body) = (parent.id.clone(), parent.kind, parent.body.clone());
@@ -290,7 +294,7 @@ impl ArmStore {
         if let Some(serde_json::Value::Array(values)) = body.pointer_mut(&child.pointer()) {
             values.retain(|value| !is_named(value, id.name()));
         }
-        self.place(parent, kind, body);
+        self.insert_object(parent, kind, body);
     }
 }
 
@@ -298,24 +302,24 @@ impl ArmStore {
 mod tests {
     use serde_json::json;
 
-    use crate::sandbox::arm::testing::{Driver, network};
+    use crate::sandbox::arm::test_client::{TestClient, network};
 
     #[test]
-    fn what_is_in_use_stays() {
-        let mut driver = Driver::new();
-        let path = driver.make_network();
+    fn deleting_an_object_in_use_is_refused() {
+        let mut client = TestClient::new();
+        let path = client.make_network();
         let [security, address, gateway] =
             ["networkSecurityGroups/s", "publicIPAddresses/p", "natGateways/g"].map(network);
-        driver.make(&security, json!({"location": "westeurope"}));
-        let made = driver.make(
+        client.make(&security, json!({"location": "westeurope"}));
+        let made = client.make(
             &address,
             json!({"location": "westeurope", "sku": {"name": "Standard"},
                 "properties": {"publicIPAllocationMethod": "Static"}}),
         );
         assert!(made["properties"]["ipAddress"].as_str().unwrap().starts_with("20."));
         let addresses = json!({"publicIpAddresses": [{"id": address}]});
-        driver.make(&gateway, json!({"location": "westeurope", "properties": addresses}));
-        driver.make(
+        client.make(&gateway, json!({"location": "westeurope", "properties": addresses}));
+        client.make(
             &format!("{path}/subnets/n"),
             json!({"properties": {
                 "addressPrefix": "10.1.1.0/24",
@@ -327,16 +331,16 @@ mod tests {
             (&address, "PublicIPAddressCannotBeDeleted"),
             (&gateway, "InUseNatGatewayCannotBeDeleted"),
         ] {
-            assert_eq!(driver.delete(path).refusal(), (400, code));
+            assert_eq!(client.delete(path).refusal(), (400, code));
         }
-        let mut interface = Driver::interface(None);
+        let mut interface = TestClient::interface(None);
         interface["properties"]["ipConfigurations"][0]["properties"]["publicIPAddress"] =
             json!({"id": address});
-        let refused = driver.put(&network("networkInterfaces/i"), interface);
+        let refused = client.put(&network("networkInterfaces/i"), interface);
         assert_eq!(refused.refusal(), (400, "PublicIPAddressInUse"));
-        driver.destroy(&path);
+        client.destroy(&path);
         for path in [&security, &gateway, &address] {
-            driver.destroy(path);
+            client.destroy(path);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All machines, and which of them somebody may have changed.
+//! The collection of hosts, which records the hosts that may have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Host;
 
-/// The machines of a world by host name.
+/// The hosts by name.
 ///
-/// Whoever takes one to change it leaves its name here, so that what follows
-/// from a change need be drawn for that machine alone.
+/// The collection records the name of every host that is accessed mutably, so that controllers
+/// reconcile only those.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Hosts {
@@ -19,13 +19,13 @@ pub struct Hosts {
     touched: Touched,
 }
 
-/// Which machines may have changed.
+/// The hosts that may have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Touched {
-    /// Nobody has looked yet: any of them.
+    /// All hosts, after a load.
     #[default]
     All,
-    /// Those of these names, some of which may be gone, and the Nodes of those.
+    /// The hosts with these names, some of which may be deleted, and their Nodes.
     Some(BTreeSet<String>),
 }
 
@@ -38,20 +38,20 @@ impl Touched {
 }
 
 impl Hosts {
-    /// A machine, to be changed.
+    /// A host, mutable and recorded as touched.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Host> {
         let host = self.machines.get_mut(name)?;
         self.touched.note(name);
         Some(host)
     }
 
-    /// Puts a machine in the place of whatever has its name.
+    /// Inserts a host, replacing a host of the same name.
     pub fn insert(&mut self, host: Host) {
         self.touched.note(&host.name);
         self.machines.insert(host.name.clone(), host);
     }
 
-    /// Takes a machine away.
+    /// Removes a host.
     pub fn remove(&mut self, name: &str) -> Option<Host> {
         let host = self.machines.remove(name)?;
         self.touched.note(name);
@@ -61,12 +61,12 @@ impl Hosts {
         Some(host)
     }
 
-    /// A machine, for those who draw the consequences of its change.
-    pub(in crate::sandbox) fn for_settling(&mut self, name: &str) -> Option<&mut Host> {
+    /// A host, mutable and not recorded as touched: for controllers.
+    pub(in crate::sandbox) fn get_mut_untracked(&mut self, name: &str) -> Option<&mut Host> {
         self.machines.get_mut(name)
     }
 
-    /// Which machines may have changed since this was last asked.
+    /// The hosts that may have changed since the last call.
     pub(in crate::sandbox) fn take_touched(&mut self) -> Touched {
         std::mem::replace(&mut self.touched, Touched::Some(BTreeSet::new()))
     }

@@ -1,6 +1,5 @@
-//! A network in which everybody reaches everybody: two AKS nodes and their router
-//! in a fabric, a datacenter's router and two workers in another, and a bare-metal
-//! datacenter's on a LAN.
+//! The specification of a healthy network: two AKS nodes and their router in a fabric, a
+//! datacenter's router and two workers in another, and a bare-metal datacenter on a LAN.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -18,7 +17,7 @@ use stargate::dataplane::security::SecurityGroup;
 use stargate::dataplane::tunnel::{Member, Offers, PeerPrefix, TAILSCALE_MTU, Tunnel};
 use stargate::dataplane::{Fact, Network, Origin, PrefixTable};
 
-/// Nothing here asks where a fact was read.
+/// Provenance does not matter here.
 pub(crate) const ORIGIN: Origin = Origin(0);
 pub(crate) const NODE_A: usize = 0;
 pub(crate) const NODE_B: usize = 1;
@@ -27,7 +26,7 @@ pub(crate) const AZURE_ROUTER: usize = 3;
 pub(crate) const METAL_ROUTER: usize = 6;
 pub(crate) const ROUTERS: [usize; 3] = [CLUSTER_ROUTER, AZURE_ROUTER, METAL_ROUTER];
 
-/// What a host is called, where it is, and what it has.
+/// The name, segment, address and pods of a host.
 #[derive(Debug)]
 pub(crate) struct Description {
     pub(crate) name: &'static str,
@@ -67,10 +66,10 @@ pub(crate) const HOSTS: [Description; 9] = [
     node("worker-4", 2, "10.60.1.6", "10.244.82.0/24"),
 ];
 
-/// Who may have whose range of pods instead of its own.
+/// Which hosts may claim the pod CIDR of another host.
 pub(crate) const CLAIMS: [(usize, usize); 2] = [(5, 4), (NODE_B, 7)];
 
-/// What each router serves to the others.
+/// The prefixes that each router serves.
 const SERVED: [(usize, &[&str]); 3] = [
     (CLUSTER_ROUTER, &["10.224.0.0/16", "10.237.0.0/24", "10.244.0.0/24", "10.244.1.0/24"]),
     (AZURE_ROUTER, &["10.50.0.0/16", "10.244.64.0/20"]),
@@ -92,7 +91,7 @@ pub(crate) fn known<T>(value: T) -> Fact<T> {
 pub(crate) fn value<T>(fact: &mut Fact<T>) -> &mut T {
     match fact {
         Fact::Known { value, .. } => value,
-        Fact::Unknown { .. } => panic!("everything is known here"),
+        Fact::Unknown { .. } => panic!("every fact is known here"),
     }
 }
 
@@ -101,21 +100,21 @@ pub(crate) fn pod(host: usize) -> Ipv4Addr {
     stargate::net::prefix::host(&net(HOSTS[host].pods.unwrap()), 10).unwrap()
 }
 
-/// The elements, each of which can be broken, and from which both the model and
-/// the namespaces are made.
+/// The elements of a network, each of which can have faults. Both the model and the namespaces are
+/// built from it.
 #[derive(Debug, Clone)]
-pub(crate) struct World {
+pub(crate) struct NetworkSpec {
     pub(crate) hosts: Vec<Host>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) members: BTreeMap<HostId, Member>,
-    /// Members that are gone, whatever others know of them.
+    /// Members that left the tailnet, although peers may still know them.
     pub(crate) left: BTreeSet<HostId>,
-    /// Routes that the kernel has beside those that the model was told of, to the
-    /// same prefixes with a higher metric.
+    /// Routes that the kernel has in addition to the model's: to the same prefixes with a higher
+    /// metric.
     pub(crate) shadowed: Vec<(usize, TableId, Ipv4Net, KernelRoute)>,
 }
 
-pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> World {
+pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
     let hosts = HOSTS.iter().enumerate().map(|(id, description)| Host {
         name: description.name.to_owned(),
         runs: known(true),
@@ -140,15 +139,15 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> World {
         };
         (HostId(router), member)
     };
-    let mut world = World {
+    let mut spec = NetworkSpec {
         hosts: hosts.collect(),
         segments: vec![cluster(), azure(), metal()],
         members: SERVED.into_iter().map(member).collect(),
         left: BTreeSet::new(),
         shadowed: Vec::new(),
     };
-    world.take_up_prefixes();
-    world
+    spec.recompute_tailnet_routes();
+    spec
 }
 
 fn subnet(name: &str, routes: &[(&str, &str)]) -> Subnet {
@@ -162,7 +161,7 @@ fn subnet(name: &str, routes: &[(&str, &str)]) -> Subnet {
     }
 }
 
-/// The interfaces of a segment's hosts; routers are in the second subnet.
+/// The interfaces of a segment's hosts. Routers are in the second subnet.
 fn interfaces(segment: usize, in_overlay: bool) -> BTreeMap<Ipv4Addr, Interface> {
     let here = HOSTS.iter().enumerate().filter(|(_, host)| host.segment == segment);
     here.map(|(id, host)| {
@@ -195,7 +194,7 @@ fn cluster() -> Segment {
     }))
 }
 
-/// The pods of a segment's workers behind the workers' addresses.
+/// The pod CIDRs of a segment's workers, with the workers' addresses.
 fn to_workers(segment: usize) -> Vec<(&'static str, &'static str)> {
     let here = HOSTS.iter().filter(|host| host.segment == segment);
     here.filter_map(|host| Some((host.pods?, host.address))).collect()
@@ -278,24 +277,24 @@ fn router_kernel(id: usize, mut main: KernelTable, masquerade: bool, local_rules
     kernel.sort_rules();
     kernel.reverse_path_filter = ReversePathFilter::Loose;
     if masquerade {
-        kernel.translations = vec![hidden(None, Leaving::Tunnel), from_tunnel()];
+        kernel.translations = vec![masquerade_rule(None, Leaving::Tunnel), from_tunnel()];
     }
     kernel
 }
 
-/// What Tailscale hides.
+/// Tailscale's masquerading of packets from the tunnel.
 pub(crate) fn from_tunnel() -> Translation {
-    hidden(Some(Port::Tunnel), Leaving::Segments)
+    masquerade_rule(Some(Port::Tunnel), Leaving::Segments)
 }
 
-pub(crate) fn hidden(entering: Option<Port>, leaving: Leaving) -> Translation {
+pub(crate) fn masquerade_rule(entering: Option<Port>, leaving: Leaving) -> Translation {
     Translation { entering, leaving, sources: Ipv4Net::default(), except: Vec::new() }
 }
 
-impl World {
-    /// What the tailnet makes of what is offered and approved, in the tunnel and
+impl NetworkSpec {
+    /// Recomputes what the tailnet derives from advertised and approved routes, in the tunnel and
     /// in table 52.
-    pub(crate) fn take_up_prefixes(&mut self) {
+    pub(crate) fn recompute_tailnet_routes(&mut self) {
         self.members = self.tunnel().of_tailnet().members;
         for id in ROUTERS {
             let peers = self.peers(id).iter();
@@ -304,14 +303,14 @@ impl World {
         }
     }
 
-    /// Where the route with the lower metric is gone, the model would have to be
-    /// told of the other one.
-    pub(crate) fn drop_bare_shadows(&mut self) {
+    /// Removes additional routes whose preferred route is gone: the kernel would use them, and the
+    /// model does not know them.
+    pub(crate) fn remove_unshadowed_routes(&mut self) {
         let hosts = &self.hosts;
-        self.shadowed.retain(|(host, table, prefix, hidden)| {
+        self.shadowed.retain(|(host, table, prefix, backup)| {
             let kernel = hosts[*host].kernel.read().unwrap();
-            let shown = kernel.tables.get(table).and_then(|table| table.get(prefix));
-            shown.is_some_and(|shown| shown.metric < hidden.metric)
+            let preferred = kernel.tables.get(table).and_then(|table| table.get(prefix));
+            preferred.is_some_and(|preferred| preferred.metric < backup.metric)
         });
     }
 
@@ -320,7 +319,7 @@ impl World {
         Tunnel { name: "tailnet".to_owned(), mtu: TAILSCALE_MTU, members }
     }
 
-    /// What the model is told.
+    /// The network as the model sees it.
     pub(crate) fn network(&self) -> Network {
         let mut tunnel = self.tunnel();
         tunnel.members.retain(|id, _| !self.left.contains(id));
@@ -342,7 +341,7 @@ impl World {
     pub(crate) fn fabric(&mut self, segment: usize) -> &mut Fabric {
         match &mut self.segments[segment] {
             Segment::Fabric(fabric) => fabric,
-            Segment::Lan(_) => panic!("it is a fabric"),
+            Segment::Lan(_) => panic!("the segment is a fabric"),
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The store as the rest of the sandbox's world sees it: objects, without HTTP.
+//! Access to the store's objects without HTTP, for the rest of the sandbox.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::collect::Deletion;
-use super::definition::{Definition, Scope};
+use super::definition::{Definition, ResourceScope};
 use super::managers::{self, Writer};
 use super::path::Propagation;
-use super::status::ApiError;
+use super::status::StatusError;
 use super::store::KubernetesStore;
-use super::value::{at, carry, default_to, items, metadata, name, namespace, text};
+use super::value::{at, copy_field, default_to, items, metadata, name, namespace, text};
 
 impl KubernetesStore {
-    /// One object.
+    /// Returns one object.
     #[must_use]
     pub fn get(
         &self,
@@ -23,36 +23,42 @@ impl KubernetesStore {
         name: &str,
     ) -> Option<&Value> {
         let definition = self.definition_of_kind(api_version, kind)?;
-        self.find(&definition, placed(&definition, namespace), name).map(|object| &**object)
+        self.find(&definition, namespace_in_scope(&definition, namespace), name)
+            .map(|object| &**object)
     }
 
-    /// The objects of a kind, of one namespace or of all, in the order of their names.
+    /// The objects of a kind, in one namespace or in all, ordered by name.
     #[must_use]
     pub fn list(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Vec<&Value> {
         let Some(definition) = self.definition_of_kind(api_version, kind) else {
             return Vec::new();
         };
-        let place = placed(&definition, namespace);
+        let place = namespace_in_scope(&definition, namespace);
         let objects = self.scan(&definition.qualified_resource(), place, None);
         objects.map(|(_, object)| &**object).collect()
     }
 
-    /// Creates or replaces an object, all of it: status too. The world's own word is
-    /// not checked, but the fields it changes are its manager's from then on.
+    /// Creates or replaces an object including its status. It bypasses validation, but the manager
+    /// owns the fields that it changes.
     ///
     /// # Errors
     ///
-    /// When the object's kind is not served or it has no name.
-    pub fn put(&mut self, mut object: Value, manager: &str, now: &str) -> Result<&Value, ApiError> {
+    /// The kind of the object is not served, or the object has no name.
+    pub fn put(
+        &mut self,
+        mut object: Value,
+        manager: &str,
+        now: &str,
+    ) -> Result<&Value, StatusError> {
         let api_version = text(&object, &["apiVersion"]).unwrap_or_default();
         let kind = text(&object, &["kind"]).unwrap_or_default();
         let definition = self.definition_of_kind(api_version, kind).ok_or_else(|| {
-            ApiError::bad_request(format!("no resource serves kind {kind:?} in {api_version:?}"))
+            StatusError::bad_request(format!("no resource serves kind {kind:?} in {api_version:?}"))
         })?;
         let named = name(&object).to_owned();
-        let place = placed(&definition, namespace(&object)).map(str::to_owned);
-        if named.is_empty() || (definition.scope == Scope::Namespaced && place.is_none()) {
-            return Err(ApiError::bad_request("an object needs a name and its namespace"));
+        let place = namespace_in_scope(&definition, namespace(&object)).map(str::to_owned);
+        if named.is_empty() || (definition.scope == ResourceScope::Namespaced && place.is_none()) {
+            return Err(StatusError::bad_request("an object needs a name and its namespace"));
         }
         let old = self.find(&definition, place.as_deref(), &named).map(Arc::clone);
         self.inherit(&definition, old.as_deref(), &mut object, now);
@@ -62,7 +68,7 @@ impl KubernetesStore {
             self.commit(&definition, object);
         }
         let stored = self.find(&definition, place.as_deref(), &named);
-        stored.map(|object| &**object).ok_or_else(|| ApiError::not_found(&definition, &named))
+        stored.map(|object| &**object).ok_or_else(|| StatusError::not_found(&definition, &named))
     }
 
     fn inherit(
@@ -76,12 +82,12 @@ impl KubernetesStore {
             for field in
                 ["uid", "creationTimestamp", "resourceVersion", "generation", "managedFields"]
             {
-                carry(&old["metadata"], metadata(object), field);
+                copy_field(&old["metadata"], metadata(object), field);
             }
             super::write::count_generation(definition, old, object);
             return;
         }
-        let uid = self.fresh_uid(name(object));
+        let uid = self.new_uid(name(object));
         let map = metadata(object);
         map.remove("managedFields");
         map.insert("uid".to_owned(), Value::from(uid));
@@ -91,7 +97,7 @@ impl KubernetesStore {
         }
     }
 
-    /// Changes an object in place. Answers whether there is one.
+    /// Changes an object in place. Returns whether it exists.
     pub fn modify(
         &mut self,
         object: &ObjectName<'_>,
@@ -111,19 +117,18 @@ impl KubernetesStore {
         kept
     }
 
-    /// Deletes an object and what it owns. Answers whether it is gone: finalizers may
-    /// hold it back.
+    /// Deletes an object and its dependents. Returns whether it is gone: finalizers may delay the
+    /// deletion.
     pub fn delete(&mut self, object: &ObjectName<'_>, now: &str) -> bool {
         let Some(definition) = self.definition_of_kind(object.api_version, object.kind) else {
             return false;
         };
-        let place = placed(&definition, object.namespace);
+        let place = namespace_in_scope(&definition, object.namespace);
         let deletion = self.remove(&definition, place, object.name, Propagation::default(), now);
         matches!(deletion, Some(Deletion::Removed(_)))
     }
 
-    /// Serves a custom resource whose objects may hold anything: for the CRDs that a
-    /// managed cluster brings.
+    /// Serves a custom resource without a schema, such as those that a managed cluster installs.
     ///
     /// # Errors
     ///
@@ -132,45 +137,45 @@ impl KubernetesStore {
         &mut self,
         resource: &CustomResource<'_>,
         now: &str,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), StatusError> {
         let mut crd = resource.definition();
-        let definition = Self::crd_definition().ok_or_else(ApiError::unknown_path)?;
+        let definition = Self::crd_definition().ok_or_else(StatusError::unknown_path)?;
         super::prepare::prepare(&definition, &mut crd, super::path::FieldValidation::Ignore, now)?;
         self.put(crd, "kube-apiserver", now).map(|_| ())
     }
 }
 
-fn placed<'a>(definition: &Definition, namespace: Option<&'a str>) -> Option<&'a str> {
-    namespace.filter(|_| definition.scope == Scope::Namespaced)
+fn namespace_in_scope<'a>(definition: &Definition, namespace: Option<&'a str>) -> Option<&'a str> {
+    namespace.filter(|_| definition.scope == ResourceScope::Namespaced)
 }
 
-/// Which object is meant.
+/// The identity of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectName<'a> {
     /// `v1`, `stargate.io/v1alpha1`.
     pub api_version: &'a str,
     /// The kind, such as `Node`.
     pub kind: &'a str,
-    /// Where it lives; none for what belongs to the whole cluster.
+    /// The namespace; `None` for cluster-scoped objects.
     pub namespace: Option<&'a str>,
-    /// Its name.
+    /// The name.
     pub name: &'a str,
 }
 
-/// A custom resource without a schema of its own.
+/// A custom resource without a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CustomResource<'a> {
     /// The API group.
     pub group: &'a str,
-    /// The one served version.
+    /// The only served version.
     pub version: &'a str,
     /// The kind.
     pub kind: &'a str,
-    /// The name in paths.
+    /// The plural name, used in paths.
     pub plural: &'a str,
-    /// Whether objects live in namespaces.
+    /// Whether objects are namespaced.
     pub namespaced: bool,
-    /// Whether status is a subresource.
+    /// Whether it has the status subresource.
     pub status: bool,
 }
 

@@ -1,22 +1,22 @@
-//! Which objects each owner has.
+//! An index of objects by owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::store::Stored;
+use super::store::StoredObject;
 use super::value::{items, text};
 
-/// The collection of an object and its key in it.
-type Place = (String, String);
+/// The collection of an object and its key in the collection.
+type StoredKey = (String, String);
 
-/// The objects by the identity of their owners, from the first time that
-/// somebody asks: a store that was just loaded has not looked yet.
+/// Objects by the uid of their owner. The index is built at the first use, and is absent after a
+/// load.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Owned(Option<BTreeMap<String, BTreeSet<Place>>>);
+pub(super) struct OwnerIndex(Option<BTreeMap<String, BTreeSet<StoredKey>>>);
 
-impl Owned {
-    /// Notes that an object came, changed or went.
+impl OwnerIndex {
+    /// Updates the index for an object that was created, changed or deleted.
     pub(super) fn note(
         &mut self,
         (collection, key): (&str, &str),
@@ -24,26 +24,26 @@ impl Owned {
         after: Option<&Value>,
     ) {
         let Some(index) = &mut self.0 else { return };
-        let place = || (collection.to_owned(), key.to_owned());
+        let key = || (collection.to_owned(), key.to_owned());
         for owner in before.map(owners).unwrap_or_default() {
-            if let Some(places) = index.get_mut(owner) {
-                places.remove(&place());
-                if places.is_empty() {
+            if let Some(dependents) = index.get_mut(owner) {
+                dependents.remove(&key());
+                if dependents.is_empty() {
                     index.remove(owner);
                 }
             }
         }
         for owner in after.map(owners).unwrap_or_default() {
-            index.entry(owner.to_owned()).or_default().insert(place());
+            index.entry(owner.to_owned()).or_default().insert(key());
         }
     }
 
-    /// Where the objects of an owner are, in the order of their collections.
-    pub(super) fn places(
+    /// The objects of an owner, ordered by collection.
+    pub(super) fn dependents(
         &mut self,
-        objects: &BTreeMap<String, BTreeMap<String, Stored>>,
+        objects: &BTreeMap<String, BTreeMap<String, StoredObject>>,
         owner: &str,
-    ) -> Vec<Place> {
+    ) -> Vec<StoredKey> {
         if self.0.is_none() {
             self.0 = Some(BTreeMap::new());
             for (collection, objects) in objects {
@@ -52,12 +52,12 @@ impl Owned {
                 }
             }
         }
-        let places = self.0.as_ref().and_then(|index| index.get(owner));
-        places.into_iter().flatten().cloned().collect()
+        let dependents = self.0.as_ref().and_then(|index| index.get(owner));
+        dependents.into_iter().flatten().cloned().collect()
     }
 }
 
-/// The identities of an object's owners.
+/// The uids of an object's owners.
 pub(super) fn owners(object: &Value) -> Vec<&str> {
     items(object, &["metadata", "ownerReferences"])
         .iter()

@@ -1,5 +1,5 @@
-//! What a probe answered: one line of JSON whose values are base64, so that
-//! nothing a command prints can break it.
+//! The output of a probe: one line of JSON with base64 values, so that no output of a command can
+//! break it.
 
 use std::collections::BTreeMap;
 
@@ -11,52 +11,52 @@ use super::MAX_OUTPUT;
 use super::files;
 use crate::provider::printable::line as printable;
 
-/// What the line begins with.
+/// The start of the line.
 const BEGIN: &str = "{\"stargate-probe\":1,";
 
-/// A probe's answer cannot be used.
+/// Why the output of a probe is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// There is more of it than any probe prints.
+    /// The output is longer than any probe's.
     #[error("it answered {bytes} bytes, more than any probe prints")]
     TooLong {
-        /// How many bytes came.
+        /// The length of the output in bytes.
         bytes: usize,
     },
-    /// There is no line that a probe prints.
+    /// The output has no line in a probe's format.
     #[error("it did not answer the probe: {0}")]
     NoAnswer(String),
-    /// Another host answers there.
+    /// Another host answered.
     #[error("the host there calls itself {found}, not {expected}")]
     OtherHost {
-        /// The host that was meant.
+        /// The expected host name.
         expected: String,
-        /// What it calls itself, safe to print.
+        /// The host's own name, safe to print.
         found: String,
     },
-    /// The host lacks a command without which nothing can be told.
+    /// The host lacks a command that the probe needs.
     #[error("it has no `{0}`")]
     Lacks(&'static str),
-    /// One part of the answer makes no sense.
+    /// One part of the output is invalid.
     #[error("its {part} cannot be understood: {reason}")]
     Part {
-        /// Which part.
+        /// The name of the part.
         part: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A probe's answer.
+/// The output of a probe.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProbeOutput {
     parts: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-impl Answer {
-    /// Reads the answer of the host of this name.
+impl ProbeOutput {
+    /// Parses the output of a probe on the host of this name.
     ///
-    /// Lines around it are somebody's greeting.
+    /// Other lines are ignored, because login scripts may print them.
     pub(super) fn read(target_hostname: &str, stdout: &str) -> Result<Self, ProbeError> {
         if stdout.len() > MAX_OUTPUT {
             return Err(ProbeError::TooLong { bytes: stdout.len() });
@@ -72,12 +72,12 @@ impl Answer {
                 return Err(ProbeError::NoAnswer(printable(first.unwrap_or("nothing came"))));
             }
         };
-        let answer = Self { parts: decode(line)? };
-        answer.check_name(target_hostname)?;
-        Ok(answer)
+        let output = Self { parts: decode(line)? };
+        output.check_name(target_hostname)?;
+        Ok(output)
     }
 
-    /// A name may come with its domain, which the topology's names do not have.
+    /// The host's name may include its domain. Names in the topology do not.
     fn check_name(&self, expected: &str) -> Result<(), ProbeError> {
         let found = self.text("hostname")?.unwrap_or_default();
         let found = found.trim_end_matches('\n');
@@ -92,7 +92,7 @@ impl Answer {
         Err(ProbeError::OtherHost { expected, found })
     }
 
-    /// What a command printed or a file holds; nothing where neither is there.
+    /// The output of a command or the content of a file; `None` if it does not exist.
     pub(super) fn text(&self, part: &'static str) -> Result<Option<&str>, ProbeError> {
         let Some(Some(bytes)) = self.parts.get(part) else { return Ok(None) };
         let text = std::str::from_utf8(bytes)
@@ -105,7 +105,7 @@ impl Answer {
         Ok(self.text(part)?.and_then(|text| text.lines().next()).unwrap_or_default().trim())
     }
 
-    /// A part as JSON; nothing where its command is not there or printed nothing.
+    /// A part as JSON; `None` if its command does not exist or printed nothing.
     pub(super) fn json<T: DeserializeOwned>(
         &self,
         part: &'static str,
@@ -119,19 +119,19 @@ impl Answer {
             .map_err(|error| ProbeError::Part { part, reason: printable(&error.to_string()) })
     }
 
-    /// Whether the command of a part is on the host.
+    /// Whether the command of a part exists on the host.
     pub(super) fn has(&self, part: &str) -> bool {
         matches!(self.parts.get(part), Some(Some(_)))
     }
 
-    /// Whether a file of ours is there and says exactly this.
-    pub(super) fn file_says(&self, part: &'static str, expected: &str) -> bool {
+    /// Whether a file of stargate's exists with exactly this content.
+    pub(super) fn file_has_content(&self, part: &'static str, expected: &str) -> bool {
         self.text(part).ok().flatten().and_then(files::body) == Some(expected)
     }
 
-    /// Whether a file of ours says this, or is not there and need not be.
-    pub(super) fn file_says_or_lacks(&self, part: &'static str, expected: &str) -> bool {
-        (expected.is_empty() && !self.has(part)) || self.file_says(part, expected)
+    /// Whether a file of stargate's has this content, or does not exist and is not needed.
+    pub(super) fn file_has_content_or_is_absent(&self, part: &'static str, expected: &str) -> bool {
+        (expected.is_empty() && !self.has(part)) || self.file_has_content(part, expected)
     }
 }
 

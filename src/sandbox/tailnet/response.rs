@@ -1,20 +1,20 @@
-//! Answers in the API's shape.
+//! Responses in the format of the API.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
-/// A JSON answer.
+/// A JSON response.
 pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Bytes> {
     answer(status, "application/json", Bytes::from(body.to_string()))
 }
 
-/// An error in the API's shape.
+/// An error in the format of the API.
 pub(super) fn failure(status: StatusCode, message: impl Into<String>) -> Response<Bytes> {
     json_answer(status, &json!({ "message": message.into() }))
 }
 
-/// An answer of any type.
+/// A response with any content type.
 pub(super) fn answer(
     status: StatusCode,
     content_type: &'static str,
