@@ -30,7 +30,7 @@ use stargate::provider::secret::Secret;
 use stargate::provider::settings::{CALL_TIMEOUT, ClientSettings};
 use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::Owner;
-use stargate::sandbox::Answer;
+use stargate::sandbox::ApiResponse;
 
 use crate::answers::{ask_for_first_page, distort};
 use crate::deployment::{Deployment, EXAMPLE, removals};
@@ -138,8 +138,8 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
                 ask_for_first_page(fault, &mut request);
             }
             let answer = match sandbox.handle(api, &request) {
-                Answer::Complete(answer) => answer,
-                Answer::Watch(_) => Response::new(Bytes::new()),
+                ApiResponse::Complete(answer) => answer,
+                ApiResponse::Watch(_) => Response::new(Bytes::new()),
             };
             Ok::<_, hyper::Error>(match fault {
                 Some(fault) => broken(fault, api, &asked, answer, proxy.struck()).await,

@@ -246,10 +246,10 @@ fn a_join_resumes_after_a_failure_at_any_step() {
             }
             let failed = failures(&applied).join("\n");
             assert!(
-                failed.contains(&format!("{SICK} ")) && failed.contains("10.60.1.5"),
+                failed.contains(&format!("{FAULTY} ")) && failed.contains("10.60.1.5"),
                 "{failed}"
             );
-            assert!(!failed.contains(&format!("worker/attic/{WELL}: Failed")), "{failed}");
+            assert!(!failed.contains(&format!("worker/attic/{HEALTHY}: Failed")), "{failed}");
             let others = lab.deployment.plan().await;
             assert!(!summary(&others).contains(HEALTHY), "round {round}: {}", summary(&others));
             assert_no_token(lab);

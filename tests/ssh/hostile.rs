@@ -48,7 +48,7 @@ fn a_worker_with_another_host_name_is_not_changed() {
             lab.machines.sh(FAULTY, &format!("printf '{name}' >/proc/sys/kernel/hostname"));
             let why = ["calls itself", rendered];
             assert_only_healthy_is_repaired(lab, &why, async |lab| {
-                lab.machines.sh(FAULTY, &format!("hostname {SICK}"));
+                lab.machines.sh(FAULTY, &format!("hostname {FAULTY}"));
             })
             .await;
         }

@@ -13,7 +13,7 @@ use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicK
 use tokio::net::UnixStream;
 
 use super::error::SshError;
-use super::handler::{Client, DisconnectReason, protocol_message};
+use super::handler::{Client, CloseReason, protocol_message};
 use super::host_keys::fingerprint;
 use super::identity::{KeyFile, KeyState};
 use super::settings::SshSettings;
@@ -25,7 +25,7 @@ pub(super) struct Login<'a> {
     pub(super) target: &'a HostTarget,
     pub(super) settings: &'a SshSettings,
     pub(super) key_files: &'a [KeyFile],
-    pub(super) ending: &'a DisconnectReason,
+    pub(super) ending: &'a CloseReason,
     /// The attempts and their results, for troubleshooting.
     pub(super) tried: Vec<String>,
     /// The keys that the host has refused.

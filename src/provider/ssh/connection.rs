@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::authenticate::Login;
 use super::dial::dial;
 use super::error::SshError;
-use super::handler::{Client, ClientError, DisconnectReason, protocol_message};
+use super::handler::{Client, ClientError, CloseReason, protocol_message};
 use super::host_keys::HostKeyVerifier;
 use super::identity::KeyFile;
 use super::settings::SshSettings;
@@ -38,7 +38,7 @@ const WINDOW_BYTES: u32 = 1024 * 1024;
 /// An authenticated connection.
 pub(super) struct Connection {
     handle: Handle<Client>,
-    ending: DisconnectReason,
+    ending: CloseReason,
     /// One permit for each command that may run concurrently.
     sessions: Arc<Semaphore>,
     width: AtomicUsize,
@@ -65,7 +65,7 @@ impl Connection {
     ) -> Result<Self, SshError> {
         let verifier = HostKeyVerifier::of(target, &settings.known_hosts).await?;
         let config = Arc::new(config(settings, &verifier)?);
-        let ending = DisconnectReason::default();
+        let ending = CloseReason::default();
         let client = Client { verifier, ending: ending.clone() };
         let made = async {
             match &jump {

@@ -10,9 +10,9 @@ use crate::provider::printable;
 
 /// Why a connection ended, for its remaining users.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DisconnectReason(Arc<Mutex<Option<String>>>);
+pub(super) struct CloseReason(Arc<Mutex<Option<String>>>);
 
-impl DisconnectReason {
+impl CloseReason {
     fn note(&self, reason: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
@@ -27,7 +27,7 @@ impl DisconnectReason {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) verifier: HostKeyVerifier,
-    pub(super) ending: DisconnectReason,
+    pub(super) ending: CloseReason,
 }
 
 /// Why a connection failed.

@@ -88,20 +88,20 @@ fn a_bare_machine_becomes_a_worker() {
     assert!(!bare.host.swap_off && !bare.host.ip_forwarding && bare.routes_persistent);
     assert_eq!(host.files().lines().count(), 1, "the package's config alone");
     steps().iter().for_each(|one| step(&host, one));
-    let probe = probe(&host);
-    assert!(probe.host.swap_off && probe.host.ip_forwarding, "{probe:#?}");
-    assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
-    assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
-    assert_eq!(probe.cluster_ca_digest, Some(text_digest(CA)));
-    assert_eq!(probe.kubelet_configuration_digest, Some(configuration().digest));
-    assert!(probe.bootstrap_kubeconfig && !probe.client_certificate);
-    assert_eq!(probe.host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
-    assert_eq!(probe.host.cni_chosen.as_deref(), Some(CNI_FILE));
+    let probed = probe(&host);
+    assert!(probed.host.swap_off && probed.host.ip_forwarding, "{probed:#?}");
+    assert_eq!(probed.container_runtime_version.as_deref(), Some("1.7.34"));
+    assert_eq!(probed.kubelet_version, Some("1.33.7".parse().unwrap()));
+    assert_eq!(probed.cluster_ca_digest, Some(text_digest(CA)));
+    assert_eq!(probed.kubelet_configuration_digest, Some(configuration().digest));
+    assert!(probed.bootstrap_kubeconfig && !probed.client_certificate);
+    assert_eq!(probed.host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
+    assert_eq!(probed.host.cni_chosen.as_deref(), Some(CNI_FILE));
     assert_eq!(CNI_FILE, bootstrap::CNI_CONFIGURATION_NAME);
-    assert!(probe.host.container_runtime_active && probe.host.kubelet_active);
-    assert_eq!(probe.host.kernel_routes, routes());
-    assert!(probe.routes_persistent);
-    assert_eq!(probe.host.stamp, Some(text_digest("the profile")));
+    assert!(probed.host.container_runtime_active && probed.host.kubelet_active);
+    assert_eq!(probed.host.kernel_routes, routes());
+    assert!(probed.routes_persistent);
+    assert_eq!(probed.host.stamp, Some(text_digest("the profile")));
     step(&host, &WorkerStep::RemoveBootstrapKubeconfig);
     assert!(!probe(&host).bootstrap_kubeconfig);
 }
@@ -280,8 +280,8 @@ fn preinstalled_packages_are_only_checked() {
     fs::write(host.stub_file("kubelet-version"), "1.33.7").unwrap();
     host.sh("cp /run/stand-ins/packages/runc /run/stand-ins/bin/; sed -i s/1.1.1/1.10.0/ /opt/cni/bin/*");
     steps.iter().for_each(|(one, _)| step(&host, one));
-    let probe = probe(&host);
-    assert!(probe.cni_plugins && probe.kubelet_version == Some(version), "{probe:#?}");
+    let probed = probe(&host);
+    assert!(probed.cni_plugins && probed.kubelet_version == Some(version), "{probed:#?}");
     let log_lines = host.log_lines();
     assert!(
         !log_lines.iter().any(|log_lines| log_lines.contains("apt") || log_lines.contains("curl")),
@@ -317,9 +317,9 @@ fn a_foreign_kubelet_is_recognised() {
              openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 \
                  -subj /CN=x -keyout /dev/null -out /var/lib/kubelet/pki/kubelet-client-current.pem \
                  2>/dev/null");
-    let probe = probe(&host);
-    assert!(probe.client_certificate);
-    assert_eq!(probe.cluster_ca_digest, Some(text_digest("ca\n")));
+    let probed = probe(&host);
+    assert!(probed.client_certificate);
+    assert_eq!(probed.cluster_ca_digest, Some(text_digest("ca\n")));
     // Without stargate's files a reset changes nothing.
     step(&host, &WorkerStep::Reset);
     assert!(probe(&host).client_certificate);
@@ -330,10 +330,10 @@ fn a_reset_deletes_everything_of_stargate() {
     let Some(host) = worker() else { return };
     host.sh("mkdir -p /var/lib/kubelet/pki /var/lib/cni/networks/cilium; echo x >/var/lib/kubelet/kubeconfig");
     step(&host, &WorkerStep::Reset);
-    let probe = probe(&host);
-    assert_eq!((probe.kubelet_version, probe.container_runtime_version), (None, None));
-    assert!(probe.modules.is_empty() && probe.host.kernel_routes.is_empty());
-    assert!(!probe.bootstrap_kubeconfig && !probe.host.kubelet_active);
+    let probed = probe(&host);
+    assert_eq!((probed.kubelet_version, probed.container_runtime_version), (None, None));
+    assert!(probed.modules.is_empty() && probed.host.kernel_routes.is_empty());
+    assert!(!probed.bootstrap_kubeconfig && !probed.host.kubelet_active);
     assert_eq!(
         host.sh("find /etc -path '*stargate*'; ls -A /var/lib/kubelet /etc/cni/net.d"),
         "/etc/cni/net.d:\n\n/var/lib/kubelet:\n"
