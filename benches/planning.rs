@@ -28,10 +28,10 @@
 //! - *all to create*: the cluster's facts are known and nothing else exists.
 //! - *all to delete*: nothing is wanted and everything is there.
 //!
-//! A time is that of `plan::plan`, which the commands call too, until the plan is
-//! there: desired state, order and reachability included. It is the median of several runs after one that does not count; what it
-//! takes to give the memory of both back is left out. The last column is the
-//! slope of the time over the size, both as logarithms: 1 is linear.
+//! A time is that of `plan::plan`, which the commands call too: preflight checks,
+//! desired state, changes, order and reachability. It is the median of several
+//! runs after one that does not count; freeing the memory is left out. The last
+//! column is the slope of the time over the size, both as logarithms: 1 is linear.
 //!
 //! `cargo bench --bench planning -- create` runs the cases of that name only.
 

@@ -13,16 +13,16 @@
 //! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |
 //! | [`refresh`] | reads live state into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
-//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it |
+//! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it; cargo feature `sandbox` |
 //! | [`provider`] | clients of Azure, the tailnet, the cluster and the hosts |
 //! | — *the pure half* — | no async, no I/O, no clock |
 //! | [`plan`] | desired state and inventory in, plan out |
 //! | [`connectivity`] | builds the data plane of a state; knows states only, and no plan |
 //! | [`desired`] | topology and facts in, resources and their dependencies out |
+//! | [`topology`] | the file, its loading with spans, its lints |
 //! | [`dataplane`] | forwards a packet through tables; says which hop drops it |
 //! | [`inventory`] | objects, facts, gaps and sources: what was observed |
-//! | [`resource`] | ids, typed values, ownership |
-//! | [`topology`] | the file, its loading with spans, its lints |
+//! | [`resource`] | ids, the table of kinds, typed values, names, ownership |
 //! | [`diagnostics`] | codes, spans, remedies |
 //! | [`net`] | prefixes and their allocation |
 //!
@@ -44,5 +44,6 @@ pub mod provider;
 pub mod refresh;
 pub mod render;
 pub mod resource;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod topology;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::resource::Address;
 
@@ -77,12 +78,7 @@ pub enum Outcome {
         reason: String,
     },
     /// It failed.
-    Failed {
-        /// What was being done and what was found.
-        reason: String,
-        /// What to do.
-        remedy: String,
-    },
+    Failed(Failure),
     /// It was not begun, because a step that it depends on did not end well.
     Skipped {
         /// That step.
@@ -95,6 +91,12 @@ pub enum Outcome {
         /// How many, or which one.
         reason: String,
     },
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl Outcome {

@@ -13,6 +13,7 @@ use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
 use super::{Iteration, effects, replaced};
+use crate::diagnostics::{Code, Failure};
 use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
@@ -40,6 +41,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         kept: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
+    let mut is_stopping = false;
     loop {
         while running.len() < WIDTH && !iteration.stop.is_set() {
             let Some(step) = state.steps.take_next() else { break };
@@ -47,8 +49,17 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
             let is_kept = state.kept.contains(&step.0);
             running.push(work.run_step(change, step, is_kept));
         }
-        let Some((step, outcome)) = running.next().await else { break };
-        state.ended(&work, step, outcome);
+        tokio::select! {
+            biased;
+            () = iteration.stop.requested(), if !is_stopping => {
+                iteration.reporter.event(&Event::Stopping);
+                is_stopping = true;
+            }
+            ended = running.next() => match ended {
+                Some((step, outcome)) => state.ended(&work, step, outcome),
+                None => break,
+            },
+        }
     }
     for (address, _) in state.steps.take_rest() {
         work.finish(&address, Outcome::NotStarted, &mut state.outcomes);
@@ -61,7 +72,7 @@ struct State {
     steps: Steps,
     waves: Waves,
     outcomes: BTreeMap<Address, Outcome>,
-    /// Replacements that somebody did already.
+    /// Replacements that were done before.
     kept: BTreeSet<Address>,
 }
 
@@ -121,7 +132,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Tells how a change ended that was not carried out.
+    /// Reports how a change ended that was not made.
     fn finish(
         &self,
         address: &Address,
@@ -145,7 +156,7 @@ impl Work<'_> {
         let iteration = self.iteration;
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
-        // It waited for its locks, and somebody may have asked to stop since.
+        // It waited for its locks, and may have been asked to stop since.
         if iteration.stop.is_set() {
             return (step, Outcome::NotStarted);
         }
@@ -199,8 +210,8 @@ fn came_by_itself(change: &Change) -> bool {
     change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
-/// Takes away what is to be made anew. `UpToDate` says that it was made anew
-/// before, and stays.
+/// Deletes what is to be replaced. `UpToDate` says that it was replaced before,
+/// and stays.
 async fn tear_down(
     iteration: &Iteration<'_>,
     changes: &BTreeMap<&Address, &Change>,
@@ -241,7 +252,7 @@ pub(super) async fn read(
     };
     read_one(iteration.readers, cluster, target.as_ref(), iteration.settings, change)
         .await
-        .map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+        .map_err(Outcome::Failed)
 }
 
 /// Reads back until what was written is to be seen: lists and devices lag.
@@ -260,12 +271,12 @@ async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, O
             }
         };
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} was written, but {differs}", change.address),
-                remedy: "run the same command again; if it stays so, another program writes the \
-                         object too"
-                    .to_owned(),
-            });
+            return Err(Outcome::Failed(Failure::new(
+                Code::StepNotVerified,
+                format!("{} was written, but {differs}", change.address),
+                "run the same command again; if the result is the same, another program writes \
+                 the object too",
+            )));
         }
         tokio::time::sleep(read_back_poll(change)).await;
     }

@@ -1,4 +1,4 @@
-//! Is the object still as the plan saw it?
+//! Whether an object still is as the plan saw it.
 
 use crate::inventory::Observed;
 use crate::plan::diff;
@@ -12,12 +12,12 @@ pub(super) enum GuardVerdict {
     Act,
     /// Nothing is left to do.
     UpToDate,
-    /// Somebody changed the object since.
+    /// The object changed after the plan was made.
     Stale(String),
 }
 
 /// Compares the object as it is with what the plan relied on. Only this
-/// object counts: what else changed in the world makes no plan stale.
+/// object counts: other changes make no plan stale.
 pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict {
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,
@@ -47,8 +47,8 @@ pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
     })
 }
 
-/// A worker's Node looks well whatever somebody broke on the host: where the
-/// plan has seen the host, the Node alone does not tell that it was mended.
+/// A worker's Node can be Ready although its host is misconfigured: if the plan
+/// has read the host, the Node alone does not prove that it was fixed.
 fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
     match (before, current) {
         (Some(Resource::Worker(before)), Resource::Worker(current)) => {
@@ -61,7 +61,7 @@ fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
 fn created_meanwhile(change: &Change, current: &Observed) -> GuardVerdict {
     if current.ownership == Ownership::Foreign {
         return GuardVerdict::Stale(
-            "an object without our mark was put there meanwhile".to_owned(),
+            "an object that the topology does not own was created there".to_owned(),
         );
     }
     if is_as_wanted(change, current) {
@@ -72,11 +72,11 @@ fn created_meanwhile(change: &Change, current: &Observed) -> GuardVerdict {
     if current.resource.kind().facts().appears_by_itself {
         return GuardVerdict::Act;
     }
-    GuardVerdict::Stale("it was made meanwhile, and differs".to_owned())
+    GuardVerdict::Stale("it was created after the plan was made, and differs".to_owned())
 }
 
-/// Whether a machine is connected at the moment, or how far its making is,
-/// says nothing of what somebody did to it.
+/// Whether a machine is connected at the moment, and how far its provisioning is,
+/// is no change that anyone made.
 fn is_passing(field: &diff::FieldChange) -> bool {
     ["online", "ready", "provisioning"].iter().any(|passing| field.path.0 == [*passing])
 }
@@ -87,6 +87,8 @@ fn unchanged(change: &Change, current: &Observed) -> GuardVerdict {
     let moved = moved.iter().find(|field| !is_passing(field));
     match moved {
         None => GuardVerdict::Act,
-        Some(field) => GuardVerdict::Stale(format!("its field {} was changed since", field.path)),
+        Some(field) => {
+            GuardVerdict::Stale(format!("its field {} changed after the plan was made", field.path))
+        }
     }
 }

@@ -25,31 +25,32 @@ pub struct Applied {
     pub rounds: u32,
     /// How it ended.
     pub ending: ApplyStatus,
-    /// What is left to do, as the last look at the world has it.
+    /// What is left to do, by the last plan.
     pub remaining: Option<Plan>,
 }
 
 /// How an apply ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApplyStatus {
-    /// The world matches the topology.
+    /// Live state matches the topology.
     Converged,
-    /// Steps failed, or a later round found what nobody approved.
+    /// Steps failed, or a later plan holds changes that were not approved.
     Partial {
         /// The code of the reason.
         code: Code,
         /// Why it stopped.
         reason: String,
     },
-    /// The world had moved on under the plan.
+    /// Objects changed after the plan was made.
     Stale,
     /// What is left is blocked.
     Blocked,
-    /// Somebody asked it to stop.
+    /// It was asked to stop.
     Interrupted,
 }
 
-/// Executes a plan and goes on until the world matches the topology.
+/// Executes a plan, and makes and executes plans until live state matches the
+/// topology.
 ///
 /// What the first plan deferred was approved with it; what a later round finds
 /// beyond that is asked about through `approve`.
@@ -80,8 +81,7 @@ pub async fn apply(
             if !approve(&planned.plan) {
                 applied.ending = ApplyStatus::Partial {
                     code: Code::PartlyApplied,
-                    reason: "a later look at the world found changes that were not approved"
-                        .to_owned(),
+                    reason: "a later plan holds changes that were not approved".to_owned(),
                 };
                 break;
             }
@@ -96,7 +96,11 @@ pub async fn apply(
             applied.ending = ending;
             break;
         }
-        planned = context.pipeline.run().await;
+        let Some(next) = next_plan(context).await else {
+            applied.ending = ApplyStatus::Interrupted;
+            break;
+        };
+        planned = next;
         if !progressed && !planned.plan.changes.is_empty() {
             let code = Code::NoProgress;
             let reason = no_progress(&planned.plan);
@@ -108,7 +112,16 @@ pub async fn apply(
     applied
 }
 
-/// No round cuts pods off from each other that nobody said may be.
+/// The next plan, or `None` as soon as it is asked to stop.
+async fn next_plan(context: &ApplyContext<'_>) -> Option<Planned> {
+    tokio::select! {
+        biased;
+        () = context.stop.requested() => None,
+        planned = context.pipeline.run() => Some(planned),
+    }
+}
+
+/// A plan may lose pairs of pods only if the user allowed it.
 fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
     let found = &plan.reachability;
     let reason = || match found.told_losses().first() {
@@ -152,15 +165,18 @@ fn ends_before_iteration(
         return Some(if rounds == 0 {
             ApplyStatus::Blocked
         } else {
-            ApplyStatus::Partial { code: finding.code, reason: finding.message.clone() }
+            ApplyStatus::Partial {
+                code: finding.failure.code,
+                reason: finding.failure.message.clone(),
+            }
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => ApplyStatus::Partial {
-                code: gap.code,
-                reason: format!("{} could not be read: {}", gap.source, gap.reason),
+                code: gap.failure.code,
+                reason: format!("{} could not be read: {}", gap.source, gap.failure.message),
             },
             (None, false, _) => ApplyStatus::Blocked,
             (None, true, Some(deferred)) => ApplyStatus::Partial {
@@ -181,7 +197,7 @@ fn ends_after_iteration(
     outcomes: &BTreeMap<Address, Outcome>,
 ) -> Option<ApplyStatus> {
     let stale = outcomes.values().any(|it| matches!(it, Outcome::GuardFailed { .. }));
-    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed { .. }));
+    let failed = outcomes.iter().find(|(_, it)| matches!(it, Outcome::Failed(_)));
     if context.stop.is_set() {
         return Some(ApplyStatus::Interrupted);
     }

@@ -1,5 +1,5 @@
-//! Was a replacement done already, by an earlier run of the same plan or by
-//! somebody who applies at the same time? Then it is not done once more.
+//! Whether a replacement was done already, by an earlier run of the same plan or
+//! by another apply at the same time. Then it is not done again.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) async fn already(
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
 ) -> Result<bool, Outcome> {
-    // Who asks for it by name wants it whatever there is.
+    // A replacement that the user asked for by name is done in any case.
     if change.requested {
         return Ok(false);
     }

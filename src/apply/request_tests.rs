@@ -1,5 +1,7 @@
 //! What a plan of a world that matches its topology asks for.
 
+#![cfg(feature = "sandbox")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 

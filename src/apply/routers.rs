@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use tokio::sync::Mutex;
 
 use super::Iteration;
+use crate::diagnostics::Failure;
 use crate::plan::{HostLocation, HostRoute};
 use crate::provider::host::HostTarget;
-use crate::refresh::{ReadError, find_device, targets};
+use crate::refresh::{find_device, targets};
 
 /// The tailnet addresses of the routers that were asked for in this iteration.
 /// All workers of a datacenter are reached through one of them, and Tailscale may
@@ -23,7 +24,7 @@ impl RouterAddresses {
         &self,
         iteration: &Iteration<'_>,
         route: &HostRoute,
-    ) -> Result<Option<HostTarget>, ReadError> {
+    ) -> Result<Option<HostTarget>, Failure> {
         let first = route.first_hop();
         let mut addresses = BTreeMap::new();
         if matches!(first.location, HostLocation::Tailnet { .. }) {
@@ -37,7 +38,7 @@ impl RouterAddresses {
         &self,
         iteration: &Iteration<'_>,
         router: &str,
-    ) -> Result<Option<Ipv4Addr>, ReadError> {
+    ) -> Result<Option<Ipv4Addr>, Failure> {
         // Held while asking: others that need the address wait for this answer.
         let mut known = self.0.lock().await;
         if let Some(address) = known.get(router) {

@@ -48,7 +48,7 @@ impl Waves {
         let (Some(rollout), Some(wave)) = (self.rollout, self.left.remove(address)) else {
             return Turn::Nothing;
         };
-        let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::GuardFailed { .. });
+        let failed = matches!(outcome, Outcome::Failed(_) | Outcome::GuardFailed { .. });
         self.failed += u32::from(failed);
         if failed && let Some(reason) = self.stops(rollout, wave, address) {
             return Turn::Stop(reason);
@@ -82,6 +82,7 @@ impl Waves {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::{Code, Failure};
     use crate::resource::{Kind, Side};
 
     fn address(name: &str) -> Address {
@@ -99,7 +100,7 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        Outcome::Failed { reason: "it broke".to_owned(), remedy: String::new() }
+        Outcome::Failed(Failure::new(Code::StepFailed, "it broke", ""))
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Progress;
 use super::error::LeaveError;
 use super::step::{Stage, StepEvent};
+use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::{ClusterError, NodeFacts};
 use crate::provider::read_write::ClusterWrite;
 
@@ -61,16 +62,17 @@ async fn evict(
     if report.remaining.is_empty() {
         return Ok(report.evicted);
     }
-    let mut reason =
-        format!("pods do not go in {} seconds: {}", within.as_secs(), report.remaining.join(", "));
+    let mut message = format!(
+        "these pods are still running after {} seconds: {}",
+        within.as_secs(),
+        report.remaining.join(", ")
+    );
     if !report.budgets.is_empty() {
-        reason.push_str(&format!("; disruption budgets hold {}", report.budgets.join(", ")));
+        let budgets = report.budgets.join(", ");
+        message.push_str(&format!("; PodDisruptionBudgets do not allow the eviction of {budgets}"));
     }
-    Err(LeaveError {
-        hostname: name.to_owned(),
-        reason,
-        remedy: "look at their disruption budgets, delete them, or give them more time with \
-                 `[rollout] drain_seconds`; then run again"
-            .to_owned(),
-    })
+    let remedy = "check `kubectl get poddisruptionbudgets -A`, delete the pods, or raise \
+                  `[rollout] drain_seconds`; then run the same command again";
+    let failure = Failure::new(Code::DrainBlocked, message, remedy);
+    Err(LeaveError { hostname: name.to_owned(), failure })
 }

@@ -1,122 +1,159 @@
-//! Why a worker could not join or leave.
+//! Why a worker could not join, leave or restart.
 
-use super::step::Step;
+use super::step::{Stage, Step};
+use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::{ClusterError, Refusal};
 use crate::provider::host::HostError;
 
 /// A join failed at a step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{hostname} did not join, at the step {step}: {reason}")]
+#[error("worker {hostname} did not join, step {step}: {failure}")]
 pub struct JoinError {
     /// The step.
     pub step: Step,
     /// The worker.
     pub hostname: String,
-    /// What kind of failure it is, with its source.
-    pub failure: JoinFailure,
-    /// What happened; never a secret.
-    pub reason: String,
-    /// What mends it.
-    pub remedy: String,
+    /// What callers decide on.
+    pub cause: JoinCause,
+    /// Why, and what to do; never a secret.
+    pub failure: Box<Failure>,
 }
 
-/// The kind of a join's failure.
+/// The causes of a failed join.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JoinFailure {
-    /// The host could not be worked on.
+pub enum JoinCause {
+    /// Work on the host failed.
     Host(Box<HostError>),
-    /// The cluster could not be worked with.
+    /// A request to the cluster failed.
     Cluster(Box<ClusterError>),
-    /// A value that can be set once is another one: the Node must be replaced.
+    /// The Node has another value in a field that can be set only once.
     MustBeReplaced,
-    /// The host is not the one that is meant, or belongs to another cluster.
+    /// The host has another name, or belongs to another cluster.
     WrongHost,
     /// A certificate request was not the worker's.
     Refused(Box<Refusal>),
-    /// The step was done, and a second look does not find it.
+    /// The step ran, and its result was not found afterwards.
     NotProven,
-    /// What was waited for did not come.
+    /// What the step waits for did not happen in time.
     TimedOut,
+}
+
+impl JoinCause {
+    /// The code of a cause that no client reported.
+    fn code(&self) -> Code {
+        match self {
+            Self::Host(_) | Self::Cluster(_) => Code::StepFailed,
+            Self::MustBeReplaced => Code::NodeMustBeReplaced,
+            Self::WrongHost => Code::WrongHost,
+            Self::Refused(_) => Code::CertificateRefused,
+            Self::NotProven => Code::StepNotVerified,
+            Self::TimedOut => Code::StepTimedOut,
+        }
+    }
 }
 
 impl JoinError {
     pub(super) fn new(
         step: Step,
         hostname: &str,
-        failure: JoinFailure,
-        reason: impl Into<String>,
+        cause: JoinCause,
+        message: impl AsRef<str>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            step,
-            hostname: hostname.to_owned(),
-            failure,
-            reason: reason.into(),
-            remedy: remedy.into(),
-        }
+        let failure = Box::new(Failure::new(cause.code(), message, remedy));
+        Self { step, hostname: hostname.to_owned(), cause, failure }
     }
 
     pub(super) fn host(step: Step, hostname: &str, error: HostError) -> Self {
-        let remedy = host_remedy(&error).unwrap_or_else(|| step.remedy().to_owned());
-        let reason = error.to_string();
-        Self::new(step, hostname, JoinFailure::Host(Box::new(error)), reason, remedy)
+        let failure = Box::new(of_host(&error, step.remedy()));
+        let cause = JoinCause::Host(Box::new(error));
+        Self { step, hostname: hostname.to_owned(), cause, failure }
     }
 
     pub(super) fn cluster(step: Step, hostname: &str, error: ClusterError) -> Self {
-        let remedy = cluster_remedy(&error).unwrap_or(step.remedy());
-        let reason = error.to_string();
-        Self::new(step, hostname, JoinFailure::Cluster(Box::new(error)), reason, remedy)
+        let failure = Box::new(of_cluster(&error, step.remedy()));
+        let cause = JoinCause::Cluster(Box::new(error));
+        Self { step, hostname: hostname.to_owned(), cause, failure }
     }
 
-    /// Whether only a replacement of the Node helps.
+    /// True if only a replacement of the Node helps.
     pub fn must_be_replaced(&self) -> bool {
-        self.failure == JoinFailure::MustBeReplaced
+        self.cause == JoinCause::MustBeReplaced
     }
 }
 
-/// A worker could not be taken out.
+/// A worker could not be removed from the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{hostname} did not leave: {reason}")]
+#[error("worker {hostname} did not leave: {failure}")]
 pub struct LeaveError {
     /// The worker.
     pub hostname: String,
-    /// What happened.
-    pub reason: String,
-    /// What mends it.
-    pub remedy: String,
+    /// Why, and what to do.
+    pub failure: Failure,
 }
 
 impl LeaveError {
     pub(super) fn host(hostname: &str, error: &HostError) -> Self {
-        let remedy = host_remedy(error).unwrap_or_else(|| {
-            "look at `journalctl -u kubelet -u containerd` on the worker".to_owned()
-        });
-        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy }
+        let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
+        Self { hostname: hostname.to_owned(), failure: of_host(error, remedy) }
     }
 
     pub(super) fn cluster(hostname: &str, error: &ClusterError) -> Self {
-        let remedy = cluster_remedy(error).unwrap_or("look at the object in the cluster");
-        Self { hostname: hostname.to_owned(), reason: error.to_string(), remedy: remedy.to_owned() }
+        let remedy = "look at the object with `kubectl describe`, then run the same command again";
+        Self { hostname: hostname.to_owned(), failure: of_cluster(error, remedy) }
     }
 }
 
-fn host_remedy(error: &HostError) -> Option<String> {
+/// A worker was not rebooted, or did not come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("worker {hostname} was not rebooted, stage {stage}: {failure}")]
+pub struct RebootError {
+    /// The worker.
+    pub hostname: String,
+    /// The stage that failed.
+    pub stage: Stage,
+    /// Why, and what to do.
+    pub failure: Failure,
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        Self { message: error.to_string(), ..*error.failure }
+    }
+}
+
+impl From<LeaveError> for Failure {
+    fn from(error: LeaveError) -> Self {
+        Self { message: error.to_string(), ..error.failure }
+    }
+}
+
+impl From<RebootError> for Failure {
+    fn from(error: RebootError) -> Self {
+        Self { message: error.to_string(), ..error.failure }
+    }
+}
+
+/// The failure of a host. A command that failed is explained by what it was for.
+fn of_host(error: &HostError, remedy: &str) -> Failure {
+    let failure = Failure::from(error);
     match error {
-        HostError::Unreachable { .. } | HostError::Lost { .. } => Some(
-            "check that the worker and its datacenter's router run and that SSH reaches them"
-                .to_owned(),
+        HostError::Unreachable { .. } | HostError::Lost { .. } => failure.with_remedy(
+            "check that the worker and its datacenter's router run and that SSH reaches them",
         ),
-        refused if refused.is_refused() => Some(refused.remedy()),
-        _ => None,
+        HostError::Failed { remedy: None, .. } => failure.with_remedy(remedy),
+        _ => failure,
     }
 }
 
-fn cluster_remedy(error: &ClusterError) -> Option<&'static str> {
-    if error.is_unavailable() {
-        Some("check that the API server answers, then run apply again")
-    } else if error.is_refused() {
-        Some("use a credential that may do that, as the cluster's user credential can")
-    } else {
-        None
+/// The failure of the cluster. A request that it rejected is explained by what
+/// the request was for.
+fn of_cluster(error: &ClusterError, remedy: &str) -> Failure {
+    let failure = Failure::from(error);
+    match failure.code {
+        Code::InvalidRequest | Code::ApiError | Code::UnexpectedAnswer => {
+            failure.with_remedy(remedy)
+        }
+        _ => failure,
     }
 }

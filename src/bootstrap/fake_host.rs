@@ -206,11 +206,7 @@ impl FakeHost {
 }
 
 fn failed(target: &HostTarget, doing: &str) -> HostError {
-    HostError::Failed {
-        hostname: target.hostname.clone(),
-        doing: doing.to_owned(),
-        reason: "as told".to_owned(),
-    }
+    HostError::failed(&target.hostname, doing, "as told")
 }
 
 #[async_trait]

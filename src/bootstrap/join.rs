@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::proof::{Evidence, check_set_once};
 use super::record::{Records, Subject};
 use super::step::{Step, StepEvent};
@@ -11,7 +11,7 @@ use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTAT
 use crate::provider::host::{WorkerProbe, WorkerStep};
 use crate::topology::names::WorkerName;
 
-/// How often a write of the Node is tried that others write meanwhile.
+/// Attempts to write a Node that other writers change at the same time.
 const NODE_WRITES: usize = 5;
 
 /// What a join did.
@@ -50,7 +50,7 @@ pub async fn join(
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
     if let Err(error) = run.steps(&mut records).await {
         run.clean_up().await;
-        let told = format!("{}: {}; {}", error.step, error.reason, error.remedy);
+        let told = format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
         records.end(Err(told)).await;
         return Err(error);
     }
@@ -188,7 +188,7 @@ impl Run<'_> {
 
     fn not_proven(&self, step: Step, reason: &str) -> JoinError {
         let name = &self.context.desired.name;
-        JoinError::new(step, name, JoinFailure::NotProven, reason, step.remedy())
+        JoinError::new(step, name, JoinCause::NotProven, reason, step.remedy())
     }
 
     fn worker(&self) -> WorkerName {
@@ -214,7 +214,7 @@ impl Run<'_> {
     async fn certificate(&mut self) -> Result<(), JoinError> {
         let step = Step::ApproveCertificate;
         let Some(token) = &self.token else {
-            return Err(self.not_proven(step, "there is no token of this run"));
+            return Err(self.not_proven(step, "this run created no bootstrap token"));
         };
         self.probe = self.context.certificate(&token.id).await?;
         Ok(())
@@ -238,7 +238,7 @@ impl Run<'_> {
         if self.evidence().proves(step) {
             Ok(())
         } else {
-            Err(self.not_proven(step, "it was set and does not show"))
+            Err(self.not_proven(step, "it was set, and the Node does not have it"))
         }
     }
 
@@ -251,7 +251,7 @@ impl Run<'_> {
         for _ in 0..NODE_WRITES {
             let node = cluster.node(&desired.name).await.map_err(&failed)?;
             let Some(node) = node else {
-                return Err(self.not_proven(step, "its Node is gone"));
+                return Err(self.not_proven(step, "its Node does not exist"));
             };
             let written =
                 cluster.set_node_labels_and_taints(&node, &desired.labels, &desired.taints).await;
@@ -264,7 +264,7 @@ impl Run<'_> {
                 Err(error) => return Err(failed(error)),
             }
         }
-        Err(self.not_proven(step, "others kept writing its Node"))
+        Err(self.not_proven(step, "other writers kept changing its Node"))
     }
 
     async fn node_ready(&mut self) -> Result<(), JoinError> {
@@ -281,9 +281,9 @@ impl Run<'_> {
         Err(JoinError::new(
             step,
             &self.context.desired.name,
-            JoinFailure::NotProven,
-            format!("the container runtime chose the CNI configuration {chosen}, not ours"),
-            "remove files from /etc/cni/net.d that sort before ours",
+            JoinCause::NotProven,
+            format!("the container runtime uses the CNI configuration {chosen}, not stargate's"),
+            "remove the files in /etc/cni/net.d that sort before 00-stargate.conflist",
         ))
     }
 
@@ -297,7 +297,7 @@ impl Run<'_> {
         if self.evidence().proves(step) {
             Ok(())
         } else {
-            Err(self.not_proven(step, "the bootstrap kubeconfig is still there"))
+            Err(self.not_proven(step, "the bootstrap kubeconfig still exists"))
         }
     }
 
@@ -316,8 +316,8 @@ impl Run<'_> {
         self.host_step(step, &WorkerStep::Stamp { digest }).await
     }
 
-    /// Says on the Node that all was done. It comes last of all, after the
-    /// records: whoever is cut off before it does the rest anew.
+    /// Records on the Node that the join is complete. It comes last, after the
+    /// records: a join that is cut off before it is repeated from there.
     async fn attest(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
         let digest = desired.profile_digest.as_str();
@@ -343,8 +343,10 @@ impl Run<'_> {
         }
         let work = WorkerStep::RemoveBootstrapKubeconfig;
         if let Err(error) = self.host_step(Step::RemoveToken, &work).await {
-            let reason = error.reason;
-            (self.progress)(StepEvent::Warning(format!("a used-up token is left: {reason}")));
+            let reason = error.failure.message;
+            (self.progress)(StepEvent::Warning(format!(
+                "the bootstrap kubeconfig was not removed: {reason}"
+            )));
         }
     }
 }

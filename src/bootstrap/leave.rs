@@ -26,9 +26,9 @@ pub enum HostFate {
 /// What taking a worker out works with.
 #[derive(Clone)]
 pub struct LeaveContext<'a> {
-    /// The door to hosts.
+    /// The client of the hosts.
     pub hosts: &'a dyn HostWrite,
-    /// The door to the cluster.
+    /// The client of the cluster.
     pub cluster: &'a dyn ClusterWrite,
     /// The worker.
     pub worker: WorkerName,
@@ -38,7 +38,7 @@ pub struct LeaveContext<'a> {
     pub fate: HostFate,
     /// How long pods have to go.
     pub drain_within: Duration,
-    /// What it comes back as, where it is to be made anew.
+    /// What it rejoins as, if it is reprovisioned.
     pub comes_back: Option<ComesBack>,
     /// The current time.
     pub now: &'a Now<'a>,
@@ -93,7 +93,7 @@ pub async fn leave(
         kind: OperationKind::Repave,
         now: context.now,
     };
-    let message = "the worker is taken out, to be made anew";
+    let message = "the worker leaves the cluster and is reprovisioned";
     let records = Records::begin(subject, progress, None, message).await;
     match stages(context, progress).await {
         Ok(mut report) => {
@@ -101,7 +101,7 @@ pub async fn leave(
             Ok(report)
         }
         Err(error) => {
-            records.end(Err(format!("{}; {}", error.reason, error.remedy))).await;
+            records.end(Err(format!("{}; {}", error.failure.message, error.failure.remedy))).await;
             Err(error)
         }
     }
@@ -138,7 +138,7 @@ async fn stages(
 async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     let status = ServerStatus {
         state: ServerState::Leaving,
-        message: "the worker is taken out of the cluster".to_owned(),
+        message: "the worker leaves the cluster".to_owned(),
         current_os: None,
         applied_profile: None,
         updated: (context.now)(),
@@ -151,8 +151,8 @@ async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     }
 }
 
-/// The records of whoever is gone would pile up. A cluster that does not know
-/// them has none.
+/// Deletes the records of a worker that has left. A cluster without the CRD has
+/// none.
 async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     match context.cluster.forget_operations(&context.worker).await {
         Err(error) if !error.is_not_found() => {
@@ -167,7 +167,7 @@ async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result
     match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
         (Ok(()), _) => Ok(true),
         (Err(error), HostFate::GoesAway) => {
-            warnings.push(format!("the host was not reset, and is going away: {error}"));
+            warnings.push(format!("the host was not reset, and its machine is deleted: {error}"));
             Ok(false)
         }
         (Err(error), HostFate::Stays) => Err(LeaveError::host(context.worker.as_str(), &error)),

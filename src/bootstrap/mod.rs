@@ -30,10 +30,10 @@ use crate::resource::host::{KernelRoute, Worker};
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
-pub use error::{JoinError, JoinFailure, LeaveError};
+pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
-pub use reboot::{RebootContext, RebootError, reboot};
+pub use reboot::{RebootContext, reboot};
 pub use step::{Stage, Step, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
@@ -43,15 +43,15 @@ pub const CNI_CONFIGURATION_NAME: &str = "00-stargate.conflist";
 /// Hears of steps as they happen.
 pub type Progress<'a> = dyn Fn(StepEvent) + Send + Sync + 'a;
 
-/// The current time, from whoever knows it.
+/// A clock.
 pub type Now<'a> = dyn Fn() -> Timestamp + Send + Sync + 'a;
 
 /// What a join works with.
 #[derive(Clone)]
 pub struct JoinContext<'a> {
-    /// The door to hosts.
+    /// The client of the hosts.
     pub hosts: &'a dyn HostWrite,
-    /// The door to the cluster.
+    /// The client of the cluster.
     pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,
@@ -63,8 +63,7 @@ pub struct JoinContext<'a> {
     pub profile: ProfileName,
     /// What is recorded as being done.
     pub operation: OperationKind,
-    /// The record that this is the second half of: a worker that is made anew
-    /// has left under it.
+    /// The record to continue: that of the leave, if the worker is reprovisioned.
     pub continues: Option<OperationRecord>,
     /// The current time.
     pub now: &'a Now<'a>,
@@ -87,7 +86,7 @@ pub struct WorkerSettings {
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
 }
 
-/// What the kubelet of a worker is told, with the digest of it all.
+/// The configuration of a worker's kubelet, with its digest.
 pub fn kubelet_configuration(desired: &Worker, settings: &WorkerSettings) -> KubeletConfiguration {
     let digest = canonical_digest(&json!({
         "nodeName": desired.name,

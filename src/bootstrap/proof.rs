@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::step::Step;
 use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
 use crate::desired::digest::text_digest;
@@ -125,16 +125,16 @@ impl Evidence<'_> {
         let (name, probe) = (&self.desired.name, self.probe);
         let step = Step::OperatingSystem;
         let (reason, remedy) = if probe.hostname != *name {
-            (format!("the host calls itself {}", probe.hostname), step.remedy())
+            (format!("the host has the name {}", probe.hostname), step.remedy())
         } else if self.belongs_to_another_cluster() {
             (
-                "its kubelet holds a certificate of another cluster".to_owned(),
-                "take it out of that cluster, or repave it, which resets the host first",
+                "its kubelet has a certificate of another cluster".to_owned(),
+                "remove it from that cluster, or run `stargate repave`, which resets the host first",
             )
         } else {
             (format!("its architecture is {}", probe.architecture), step.remedy())
         };
-        JoinError::new(step, name, JoinFailure::WrongHost, reason, remedy)
+        JoinError::new(step, name, JoinCause::WrongHost, reason, remedy)
     }
 }
 
@@ -148,17 +148,23 @@ pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Resu
     let reason = match (pod_cidr, provider_id) {
         (None, None) => return Ok(()),
         (Some(pod_cidr), _) => {
-            format!("its Node has the pod CIDR {pod_cidr} and shall have {}", desired.pod_cidr)
+            format!(
+                "its Node has the pod CIDR {pod_cidr}, and the topology asks for {}",
+                desired.pod_cidr
+            )
         }
         (None, Some(id)) => {
-            format!("its Node has the provider id {id} and shall have {}", desired.provider_id)
+            format!(
+                "its Node has the provider id {id}, and the topology asks for {}",
+                desired.provider_id
+            )
         }
     };
     Err(JoinError::new(
         Step::PodCidr,
         &desired.name,
-        JoinFailure::MustBeReplaced,
+        JoinCause::MustBeReplaced,
         reason,
-        "repave the worker: Kubernetes takes this value once, so the Node must be replaced",
+        "run `stargate repave`: Kubernetes does not change this value, so the Node must be replaced",
     ))
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::error::LeaveError;
+use super::error::{LeaveError, RebootError};
 use super::record::{Records, Subject};
 use super::step::{Stage, StepEvent};
 use super::waiting::POLL;
 use super::{Now, Progress, drain};
+use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::{ClusterError, NodeFacts, OperationKind};
 use crate::provider::host::{HostError, HostTarget, WorkerStep};
 use crate::provider::read_write::{ClusterWrite, HostWrite};
@@ -23,9 +24,9 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 /// What a reboot works with.
 #[derive(Clone)]
 pub struct RebootContext<'a> {
-    /// The door to hosts.
+    /// The client of the hosts.
     pub hosts: &'a dyn HostWrite,
-    /// The door to the cluster.
+    /// The client of the cluster.
     pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,
@@ -39,20 +40,6 @@ pub struct RebootContext<'a> {
     pub drain_within: Duration,
     /// The current time.
     pub now: &'a Now<'a>,
-}
-
-/// A worker was not rebooted, or did not come back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{hostname} was not rebooted, at the stage {stage}: {reason}")]
-pub struct RebootError {
-    /// The worker.
-    pub hostname: String,
-    /// Where it failed.
-    pub stage: Stage,
-    /// What happened.
-    pub reason: String,
-    /// What mends it.
-    pub remedy: String,
 }
 
 /// Cordons and drains a worker, restarts its machine, waits until machine and
@@ -77,7 +64,7 @@ pub async fn reboot(
     let mut records = Records::begin(subject, progress, None, "the pods leave the worker").await;
     let outcome = stages(context, &mut records, progress).await;
     let told = outcome.as_ref().map(|()| "the worker is back and Ready");
-    records.end(told.map_err(|error| format!("{}: {}", error.stage, error.reason))).await;
+    records.end(told.map_err(|error| format!("{}: {}", error.stage, error.failure.message))).await;
     outcome
 }
 
@@ -90,19 +77,18 @@ async fn stages(
     let probe = context.hosts.probe_worker(&context.target).await;
     let probe = probe.map_err(|error| context.host(Stage::Cordon, &error))?;
     if probe.hostname != name {
-        let reason = format!("the host calls itself {}", probe.hostname);
-        let remedy = "check the worker's address and host name in the topology";
-        return Err(context.failed(Stage::Cordon, reason, remedy));
+        let message = format!("the host has the name {}", probe.hostname);
+        let remedy = "correct the worker's address or host name in the topology";
+        return Err(context.failed(Stage::Cordon, Code::WrongHost, &message, remedy));
     }
     let node = context.cluster.node(name).await;
     let node = node.map_err(|error| context.cluster_failed(Stage::Cordon, &error))?;
     let node = node.ok_or_else(|| {
-        context.failed(Stage::Cordon, "its Node is gone", "run `stargate apply` first")
+        let remedy = "run `stargate apply` first";
+        context.failed(Stage::Cordon, Code::ObjectMissing, "its Node does not exist", remedy)
     })?;
     let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
-    drained.map_err(|LeaveError { reason, remedy, .. }| {
-        context.failed(Stage::Drain, reason, &remedy)
-    })?;
+    drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
     records.reaches("the machine restarts").await;
     progress(StepEvent::Begins(Stage::Restart));
     let boot = context.restart(probe.boot_id).await?;
@@ -116,19 +102,20 @@ async fn stages(
 }
 
 impl RebootContext<'_> {
-    fn failed(&self, stage: Stage, reason: impl Into<String>, remedy: &str) -> RebootError {
-        let hostname = self.worker.to_string();
-        RebootError { hostname, stage, reason: reason.into(), remedy: remedy.to_owned() }
+    fn at(&self, stage: Stage, failure: Failure) -> RebootError {
+        RebootError { hostname: self.worker.to_string(), stage, failure }
+    }
+
+    fn failed(&self, stage: Stage, code: Code, message: &str, remedy: &str) -> RebootError {
+        self.at(stage, Failure::new(code, message, remedy))
     }
 
     fn host(&self, stage: Stage, error: &HostError) -> RebootError {
-        let LeaveError { reason, remedy, .. } = LeaveError::host(self.worker.as_str(), error);
-        self.failed(stage, reason, &remedy)
+        self.at(stage, LeaveError::host(self.worker.as_str(), error).failure)
     }
 
     fn cluster_failed(&self, stage: Stage, error: &ClusterError) -> RebootError {
-        let LeaveError { reason, remedy, .. } = LeaveError::cluster(self.worker.as_str(), error);
-        self.failed(stage, reason, &remedy)
+        self.at(stage, LeaveError::cluster(self.worker.as_str(), error).failure)
     }
 
     /// Restarts the machine, and answers the identity of its new boot. A
@@ -141,7 +128,7 @@ impl RebootContext<'_> {
             Err(error) => return Err(self.host(stage, &error)),
         }
         let deadline = Instant::now() + BACK_WITHIN;
-        let mut last = "it still is as it was before".to_owned();
+        let mut last = "it did not shut down".to_owned();
         while Instant::now() < deadline {
             match self.hosts.probe_worker(&self.target).await {
                 Ok(probe) if probe.boot_id != from_boot => return Ok(probe.boot_id),
@@ -151,12 +138,10 @@ impl RebootContext<'_> {
             }
             sleep(POLL).await;
         }
-        let reason = format!("it is not back after {} minutes: {last}", BACK_WITHIN.as_secs() / 60);
-        Err(self.failed(
-            stage,
-            reason,
-            "look at the machine's console; once it runs, `stargate reboot` goes on",
-        ))
+        let minutes = BACK_WITHIN.as_secs() / 60;
+        let message = format!("the machine is not back after {minutes} minutes: {last}");
+        let remedy = "look at the machine's console; once it runs, run `stargate reboot` again";
+        Err(self.failed(stage, Code::StepTimedOut, &message, remedy))
     }
 
     /// Waits until the kubelet of the new boot says that it is Ready: what the
@@ -176,12 +161,11 @@ impl RebootContext<'_> {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let planned_because_of =
-                    seen.and_then(|node| node.not_ready_because).unwrap_or_default();
-                let reason =
-                    format!("its Node is not Ready after five minutes: {planned_because_of}");
+                let condition = seen.and_then(|node| node.not_ready_because).unwrap_or_default();
+                let message = format!("its Node is not Ready after five minutes: {condition}");
+                let message = message.trim_end_matches(": ");
                 let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
-                return Err(self.failed(stage, reason.trim_end_matches(": "), remedy));
+                return Err(self.failed(stage, Code::StepTimedOut, message, remedy));
             }
             sleep(POLL).await;
         }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// One step of a worker's way into the cluster.
+/// One step of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// The host is the one that is meant, and one that can be worked with.
+    /// The host has the expected name and a supported architecture.
     OperatingSystem,
     /// Swap off, modules and sysctls.
     KernelSettings,
@@ -37,7 +37,7 @@ pub enum Step {
     NodeReady,
     /// No token and no bootstrap kubeconfig is left.
     RemoveToken,
-    /// Host and Node say which profile was applied.
+    /// Host and Node record the digest of the applied profile.
     Stamp,
 }
 
@@ -86,18 +86,18 @@ impl Step {
         }
     }
 
-    /// What mends the step where it failed by itself.
+    /// What to do if the step failed.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::OperatingSystem => {
-                "check the worker's address and host name in the topology, and that it runs a \
-                 64-bit Linux"
+                "correct the worker's address or host name in the topology, and check that it runs \
+                 a 64-bit Linux (`uname -m`)"
             }
             Self::KernelSettings => {
-                "look whether the kernel has the modules overlay and br_netfilter, and what turns \
-                 swap on"
+                "check that the kernel has the modules overlay and br_netfilter (`modinfo`), and \
+                 what enables swap (`swapon --show`, /etc/fstab)"
             }
-            Self::KernelRoutes => "look at `ip route` on the worker for routes of somebody else",
+            Self::KernelRoutes => "check `ip route` on the worker for routes of another program",
             Self::ContainerRuntime | Self::Kubelet | Self::CniPlugins => {
                 "check that the worker reaches the package sources (DNS, egress, proxy) and has \
                  free disk space"
@@ -106,31 +106,34 @@ impl Step {
                 "check that the login user may use sudo and that the disk is writable"
             }
             Self::BootstrapCredentials => {
-                "check that your credential may create Secrets in kube-system"
+                "check `kubectl auth can-i create secrets -n kube-system`"
             }
             Self::Start => "look at `journalctl -u kubelet -u containerd` on the worker",
             Self::ApproveCertificate => {
-                "look at `journalctl -u kubelet` on the worker: it must reach the API server, and \
-                 its clock must be right"
+                "look at `journalctl -u kubelet` on the worker: the worker must reach the API \
+                 server, and its clock must be right (`timedatectl`)"
             }
             Self::PodCidr => {
-                "look at `journalctl -u kubelet` on the worker for a refused registration"
+                "look at `journalctl -u kubelet` on the worker: the API server may have refused its \
+                 registration"
             }
-            Self::NodeLabels => "check that no admission webhook refuses labels of the Node",
+            Self::NodeLabels => {
+                "check that no admission webhook refuses labels of the Node: `kubectl get \
+                 validatingwebhookconfigurations`"
+            }
             Self::NodeReady => {
-                "look at the Cilium pod of the worker and at its Node's conditions: \
-                 `kubectl describe node`"
+                "look at the conditions of the Node with `kubectl describe node`, and at the \
+                 worker's Cilium pod"
             }
             Self::RemoveToken => {
-                "check that your credential may delete Secrets in kube-system; the token ends by \
-                 itself within the hour"
+                "check `kubectl auth can-i delete secrets -n kube-system`; the token expires within \
+                 an hour"
             }
-            Self::Stamp => "run apply again",
+            Self::Stamp => "run `stargate apply` again",
         }
     }
 
-    /// Whether it may take long enough for somebody who looks at the record to
-    /// want to know of it.
+    /// Whether it may take long enough to be written into the worker's record.
     pub(super) fn takes_long(self) -> bool {
         matches!(
             self,
@@ -143,7 +146,7 @@ impl Step {
         )
     }
 
-    /// Whether what runs on the host must start anew after this step.
+    /// Whether containerd and the kubelet must be restarted after this step.
     pub(super) fn needs_restart(self) -> bool {
         matches!(
             self,
@@ -163,22 +166,22 @@ impl fmt::Display for Step {
     }
 }
 
-/// A stage of what is done to a worker besides bringing it in.
+/// A stage of a leave or a reboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// No new pods come.
+    /// New pods are not scheduled.
     Cordon,
-    /// Its pods go.
+    /// Its pods are evicted.
     Drain,
-    /// What stargate put on the host is taken away.
+    /// Everything that stargate installed on the host is removed.
     Reset,
-    /// Its Node goes.
+    /// Its Node is deleted.
     Removal,
     /// The machine restarts.
     Restart,
     /// Its Node is Ready again.
     Ready,
-    /// New pods come again.
+    /// New pods are scheduled again.
     Uncordon,
 }
 
@@ -216,6 +219,6 @@ pub enum StepEvent {
     Begins(Stage),
     /// A stage of other work ended well.
     Ended(Stage),
-    /// Something went wrong that does not stop the work.
+    /// Something failed that does not stop the work.
     Warning(String),
 }

@@ -132,7 +132,7 @@ async fn an_interrupted_join_goes_on_where_it_stopped() {
         let context = context(&host, &door);
         host.state.lock().unwrap().fail = Some(fails);
         let error = join(&context, &|_| {}).await.unwrap_err();
-        assert!(matches!(error.failure, JoinFailure::Host(_)), "{error:?}");
+        assert!(matches!(error.cause, JoinCause::Host(_)), "{error:?}");
         assert_eq!(tokens(&server), 0, "{fails}: a token is left");
         assert_eq!(operation_phase(&server), "Failed");
         host.state.lock().unwrap().fail = None;
@@ -148,7 +148,7 @@ async fn a_request_for_another_name_is_refused_and_the_token_goes() {
     let (server, host, door) = world();
     host.state.lock().unwrap().asks_for = "system:node:dc1-w2";
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
-    assert!(matches!(error.failure, JoinFailure::Refused(_)), "{error:?}");
+    assert!(matches!(error.cause, JoinCause::Refused(_)), "{error:?}");
     assert_eq!(error.step, Step::ApproveCertificate);
     assert_eq!(tokens(&server), 0);
     assert!(!host.state.lock().unwrap().probe.bootstrap_kubeconfig);
@@ -162,8 +162,8 @@ async fn a_node_that_never_becomes_ready_is_told_with_its_reason() {
     host.state.lock().unwrap().ready = false;
     let before = tokio::time::Instant::now();
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
-    assert_eq!((error.step, &error.failure), (Step::NodeReady, &JoinFailure::TimedOut));
-    assert!(error.reason.contains("no Cilium"), "{}", error.reason);
+    assert_eq!((error.step, &error.cause), (Step::NodeReady, &JoinCause::TimedOut));
+    assert!(error.failure.message.contains("no Cilium"), "{}", error.failure.message);
     assert!(before.elapsed() >= Duration::from_secs(300));
 }
 
@@ -184,7 +184,7 @@ async fn another_host_is_not_touched() {
     let (_, host, door) = world();
     host.state.lock().unwrap().probe.hostname = "somebody-else".to_owned();
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
-    assert_eq!(error.failure, JoinFailure::WrongHost);
+    assert_eq!(error.cause, JoinCause::WrongHost);
     assert!(host.take_steps().is_empty());
 }
 
@@ -204,7 +204,7 @@ async fn a_worker_leaves_even_when_its_machine_is_gone() {
     };
     host.state.lock().unwrap().unreachable = true;
     let error = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap_err();
-    assert!(error.remedy.contains("SSH"), "{error:?}");
+    assert!(error.failure.remedy.contains("SSH"), "{error:?}");
     assert!(server.get(NODE).is_some(), "a host that still runs would register again");
     let report = leave(&leaving(HostFate::GoesAway), &|_| {}).await.unwrap();
     assert_eq!((report.reset, report.warnings.len()), (false, 1));
@@ -254,7 +254,7 @@ async fn a_machine_that_does_not_come_back_is_told_and_stays_cordoned() {
     host.state.lock().unwrap().comes_back = false;
     let error = reboot(&rebooting(&host, &door), &|_| {}).await.unwrap_err();
     assert_eq!(error.stage, Stage::Restart);
-    assert!(error.reason.contains("not back after 15 minutes"), "{error}");
+    assert!(error.failure.message.contains("not back after 15 minutes"), "{error}");
     assert_eq!(server.get(NODE).unwrap()["spec"]["unschedulable"], true);
     assert_eq!(server.get(SERVER).unwrap()["status"]["state"], "error");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::JoinContext;
-use super::error::{JoinError, JoinFailure};
+use super::error::{JoinCause, JoinError};
 use super::proof::check_set_once;
 use super::step::Step;
 use crate::provider::cluster::{Approval, ClusterError, NodeFacts};
@@ -18,12 +18,12 @@ const REGISTERED_WITHIN: Duration = Duration::from_secs(120);
 const READY_WITHIN: Duration = Duration::from_secs(300);
 
 impl JoinContext<'_> {
-    fn timed_out(&self, step: Step, reason: impl Into<String>) -> JoinError {
-        JoinError::new(step, &self.desired.name, JoinFailure::TimedOut, reason, step.remedy())
+    fn timed_out(&self, step: Step, reason: impl AsRef<str>) -> JoinError {
+        JoinError::new(step, &self.desired.name, JoinCause::TimedOut, reason, step.remedy())
     }
 
-    /// An answer of the cluster, where one that may be better in a while is
-    /// none; the deadline of whoever waits ends that.
+    /// An answer of the cluster; `None` if the API server is unavailable for now.
+    /// The caller's deadline ends the wait.
     fn tolerate<T>(
         &self,
         step: Step,
@@ -60,9 +60,9 @@ impl JoinContext<'_> {
             }
             if Instant::now() >= deadline {
                 let reason = if approved {
-                    "its certificate request is approved, and no certificate came in two minutes"
+                    "its certificate request was approved, and it got no certificate within two minutes"
                 } else {
-                    "its kubelet asked for no certificate in two minutes"
+                    "its kubelet did not request a certificate within two minutes"
                 };
                 return Err(self.timed_out(step, reason));
             }
@@ -75,10 +75,10 @@ impl JoinContext<'_> {
         JoinError::new(
             Step::ApproveCertificate,
             &self.desired.name,
-            JoinFailure::Refused(Box::new(refusal)),
+            JoinCause::Refused(Box::new(refusal)),
             reason,
-            "somebody else has used the worker's token, or the kubelet's host name is another \
-             one: look who made the request, then repave the worker",
+            "check who made the request with `kubectl get csr`: another machine may have used the \
+             worker's token, or the kubelet has another host name; then run `stargate repave`",
         )
     }
 
@@ -93,7 +93,7 @@ impl JoinContext<'_> {
                 return Ok(node);
             }
             if Instant::now() >= deadline {
-                return Err(self.timed_out(step, "its Node did not appear in two minutes"));
+                return Err(self.timed_out(step, "its Node did not appear within two minutes"));
             }
             sleep(POLL).await;
         }
@@ -122,9 +122,9 @@ impl JoinContext<'_> {
 
 fn not_ready(node: Option<&NodeFacts>) -> String {
     match node {
-        None => "its Node is gone, or the API server does not answer".to_owned(),
+        None => "its Node does not exist, or the API server does not answer".to_owned(),
         Some(node) if node.ready => {
-            format!("its Node is Ready, but with the kubelet {}", node.kubelet_version)
+            format!("its Node is Ready with another kubelet version: {}", node.kubelet_version)
         }
         Some(node) => match &node.not_ready_because {
             Some(reason) => format!("its Node is not Ready after five minutes: {reason}"),

@@ -1,4 +1,4 @@
-//! The whole command line.
+//! Global options and the list of commands.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
 
-/// Plans, applies and checks an AKS cluster whose workers live in other
-/// datacenters, joined by Tailscale subnet routers.
+/// Plan, apply and check an AKS cluster with workers in remote datacenters.
 ///
-/// Exit codes: 0 done or nothing to do; 1 error; 2 changes or drift present;
-/// 3 applied in part; 4 the plan is stale; 5 blocked by a lint or a
-/// protection; 64 usage; 130 interrupted.
+/// Workers join the cluster as nodes; pods reach each other through Tailscale
+/// subnet routers.
+///
+/// Exit codes: 0 success or nothing to do; 1 error; 2 changes, drift or dropped
+/// packets found; 3 partially applied; 4 the plan is stale; 5 blocked; 64 invalid
+/// usage; 130 interrupted.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "stargate", version, propagate_version = true, max_term_width = 80)]
 pub(crate) struct Arguments {
@@ -21,11 +23,11 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The topology file
+    /// Path to the topology file
     #[arg(
         short = 'f',
         long,
@@ -35,29 +37,29 @@ pub(crate) struct Global {
         global = true
     )]
     pub(crate) topology: PathBuf,
-    /// Use the embedded world instead of real clouds, kept in DIR [default:
-    /// .stargate/sandbox beside the topology]
+    /// Use the sandbox instead of real services, with its state in DIR [default:
+    /// `.stargate/sandbox` next to the topology]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, global = true)]
+    #[arg(hide = !cfg!(feature = "sandbox"))]
     pub(crate) sandbox: Option<Option<PathBuf>>,
-    /// Tell nothing but data and errors
+    /// Print only data and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Tell more; twice for a log of requests. `STARGATE_LOG` sets filters
+    /// Print more detail; repeat to log requests. `STARGATE_LOG` sets log filters
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// Whether to use colours; `NO_COLOR` is obeyed
+    /// When to use colors; `NO_COLOR` disables them
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub(crate) color: ColorChoice,
-    /// The command that was given, such as `sandbox serve`: what the sandbox's
-    /// log calls its requests by
+    /// The command, such as `sandbox serve`, by which the sandbox logs its requests
     #[arg(skip)]
     pub(crate) command: String,
 }
 
-/// Whether to use colours.
+/// When to use colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// Where a terminal is.
+    /// If the output is a terminal.
     #[default]
     Auto,
     /// Always.
@@ -66,29 +68,29 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
-/// Text for people or JSON for machines.
+/// The format of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Human-readable text.
     #[default]
     Text,
-    /// For machines.
+    /// JSON.
     Json,
 }
 
-/// How a plan is shown.
+/// The format of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum PlanFormat {
-    /// For a terminal or a log.
+    /// Human-readable text.
     #[default]
     Text,
-    /// For machines; `stargate schema --plan` describes it.
+    /// JSON; `stargate schema --plan` prints its schema.
     Json,
-    /// For a comment on a pull request.
+    /// Markdown for a comment on a pull request.
     Markdown,
 }
 
-/// The commands; each one's help stands at its arguments.
+/// The commands; the arguments of each hold its help.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     Init(commands::init::InitArguments),
@@ -104,6 +106,7 @@ pub(crate) enum Command {
     Trace(commands::trace::TraceArguments),
     Check(commands::check::CheckArguments),
     Graph(commands::graph::GraphArguments),
+    #[cfg(feature = "sandbox")]
     Sandbox(commands::sandbox::SandboxArguments),
     Schema(commands::schema::SchemaArguments),
     Explain(commands::explain::ExplainArguments),
@@ -111,19 +114,18 @@ pub(crate) enum Command {
 }
 
 impl Global {
-    /// The folder of the embedded world, if it is to be used.
+    /// The folder of the sandbox, if `--sandbox` was given.
     pub(crate) fn sandbox_folder(&self) -> Option<PathBuf> {
-        let beside = || self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox");
-        self.sandbox.as_ref().map(|folder| folder.clone().unwrap_or_else(beside))
+        let default = || self.default_sandbox_folder();
+        self.sandbox.as_ref().map(|folder| folder.clone().unwrap_or_else(default))
     }
 
-    /// The folder of the embedded world, for commands that are about it alone.
-    pub(crate) fn sandbox_folder_or_default(&self) -> PathBuf {
-        let beside = || self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox");
-        self.sandbox_folder().unwrap_or_else(beside)
+    /// The folder of the sandbox if `--sandbox` names none.
+    pub(crate) fn default_sandbox_folder(&self) -> PathBuf {
+        self.topology.parent().unwrap_or(Path::new("")).join(".stargate/sandbox")
     }
 
-    /// The topology file as messages name it.
+    /// The path of the topology file for messages.
     pub(crate) fn topology_name(&self) -> String {
         self.topology.display().to_string()
     }

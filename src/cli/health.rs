@@ -1,4 +1,4 @@
-//! The table of `status`, out of one look at the world.
+//! Computes the table of `status` from one refresh.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, Work
 use crate::resource::host::Worker;
 use crate::resource::{Address, Kind, Resource};
 
-/// One row for the cluster, each router and each worker. Of workers the last
-/// Operation is told, by their names.
+/// One row for the cluster, each router and each worker. `operations` has the
+/// most recent Operation of each worker by name.
 pub(crate) fn status(
     planned: &Planned,
     operations: &BTreeMap<String, PastOperation>,
 ) -> StatusTable {
     let shown = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
-    let rows = planned
+    let resources = planned
         .plan
         .desired()
         .iter()
@@ -35,7 +35,7 @@ pub(crate) fn status(
             };
             let (health, detail) = health(planned, address, observed, worker.as_ref());
             StatusRow {
-                kind: word(address.kind).to_owned(),
+                kind: kind_name(address.kind).to_owned(),
                 name: address.name.clone(),
                 health,
                 detail,
@@ -43,11 +43,11 @@ pub(crate) fn status(
             }
         })
         .collect();
-    StatusTable { rows, reachability: None }
+    StatusTable { resources, reachability: None }
 }
 
-/// What people call it.
-fn word(kind: Kind) -> &'static str {
+/// The name of a kind in the table.
+fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::ManagedCluster => "cluster",
         Kind::TailnetDevice => "router",
@@ -60,14 +60,14 @@ fn worker(
     observed: Option<&Resource>,
     operation: Option<&PastOperation>,
 ) -> WorkerStatus {
-    let seen = match observed {
-        Some(Resource::Worker(seen)) => Some(seen),
+    let live = match observed {
+        Some(Resource::Worker(live)) => Some(live),
         _ => None,
     };
     WorkerStatus {
-        node_ready: seen.map(|seen| seen.ready),
-        kubelet: seen.map(|seen| seen.kubelet_version.to_string()),
-        profile_applied: seen.map(|seen| seen.profile_digest == wanted.profile_digest),
+        node_ready: live.map(|live| live.ready),
+        kubelet_version: live.map(|live| live.kubelet_version.to_string()),
+        profile_applied: live.map(|live| live.profile_digest == wanted.profile_digest),
         last_operation: operation.map(|past| OperationStatus {
             kind: past.kind.clone(),
             phase: past.phase.clone(),
@@ -86,23 +86,28 @@ fn health(
 ) -> (Health, String) {
     let operation = worker.and_then(|worker| worker.last_operation.as_ref());
     let gap = planned.observation.inventory.gap_for(address.kind, None);
-    let is_at_work = operation.is_some_and(|operation| operation.phase == "Running");
-    let unwell = if is_at_work { Health::Progressing } else { Health::Degraded };
+    let is_running = operation.is_some_and(|operation| operation.phase == "Running");
+    let unhealthy = if is_running { Health::Progressing } else { Health::Degraded };
     match (observed, gap) {
         (None, Some(gap)) => (Health::Unknown, format!("{} could not be read", gap.source)),
-        (None, None) if is_at_work => (Health::Progressing, "no Node yet".to_owned()),
-        (None, None) => (Health::Missing, "not there yet".to_owned()),
+        (None, None) if is_running => {
+            (Health::Progressing, "the Node does not exist yet".to_owned())
+        }
+        (None, None) => (Health::Missing, "does not exist".to_owned()),
         (Some(Resource::TailnetDevice(device)), _) if !device.online => {
             (Health::Degraded, "not connected to the tailnet".to_owned())
         }
         (Some(Resource::Worker(worker)), _) if !worker.ready => {
-            (unwell, "its Node is not Ready".to_owned())
+            (unhealthy, "Node is not Ready".to_owned())
         }
         (Some(resource), _) => {
             let changes = &planned.plan.changes;
             match changes.iter().find(|change| change.address == *address) {
-                Some(change) => (unwell, format!("is to be {}", change.action.participle())),
-                None if is_at_work => (Health::Progressing, summary(resource)),
+                Some(change) => (
+                    unhealthy,
+                    format!("differs from the topology: to be {}", change.action.participle()),
+                ),
+                None if is_running => (Health::Progressing, summary(resource)),
                 None => (Health::Healthy, summary(resource)),
             }
         }

@@ -1,19 +1,19 @@
-//! Signals that end a run: Ctrl-C, SIGTERM, and SIGHUP of a terminal that closed.
+//! Signals that interrupt a command: SIGINT, SIGTERM and SIGHUP.
 
 use super::error::CliError;
 use super::exit;
 use crate::apply::StopSignal;
 
-/// Listens from now on. The first signal asks to stop: what only reads ends at
-/// once, and an apply lets running steps finish. The second ends the process.
+/// Starts to listen. On the first signal, read-only work ends at once and an apply
+/// waits for running steps. The second signal ends the process.
 pub(crate) fn watch() -> Result<StopSignal, CliError> {
     let mut signals = Signals::listen()
-        .map_err(|error| CliError::new(format!("signals cannot be listened to: {error}")))?;
+        .map_err(|error| CliError::new(format!("could not install signal handlers: {error}")))?;
     let stop = StopSignal::default();
-    let asked = stop.clone();
+    let signal = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        asked.stop();
+        signal.stop();
         signals.next().await;
         std::process::exit(i32::from(exit::INTERRUPTED));
     });

@@ -1,11 +1,13 @@
-//! The log for those who look for a fault: to stderr, and off by default.
+//! The diagnostic log on stderr, off by default.
 
 use tracing_subscriber::EnvFilter;
 
-/// The variable that sets filters, as in `stargate=trace`.
+use super::safe_output::LogWriter;
+
+/// The environment variable with log filters, such as `stargate=trace`.
 const VARIABLE: &str = "STARGATE_LOG";
 
-/// Sets up the log by the variable, else by how often `-v` was given.
+/// Starts the log by the environment variable, else by the number of `-v` flags.
 pub(crate) fn start(verbose: u8, coloured: bool) {
     let level = match verbose {
         0 => "off",
@@ -14,10 +16,10 @@ pub(crate) fn start(verbose: u8, coloured: bool) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
-    // A second start, as in a test, leaves the first log as it is.
+    // A second start, as in tests, keeps the first log.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(coloured)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter(std::io::stderr()))
         .try_init();
 }

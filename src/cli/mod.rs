@@ -1,4 +1,4 @@
-//! Arguments, one file a command.
+//! The command line: arguments, output channels, and one file for each command.
 
 mod arguments;
 mod commands;
@@ -8,6 +8,8 @@ mod health;
 mod interrupt;
 mod logging;
 mod overview;
+mod safe_output;
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
 mod session;
 mod ssh_access;
@@ -31,7 +33,7 @@ use crate::render::Style;
 use arguments::{Arguments, Command};
 use session::reading;
 
-/// Runs the program: parses the command line, runs the command, tells an error.
+/// Parses the command line, runs the command and prints its error.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
@@ -43,14 +45,14 @@ pub fn main() -> ExitCode {
             }))
         }
         Err(error) => {
-            // Where neither channel can be written, the exit code still tells.
+            // If the message cannot be written, the exit code remains.
             let _ = error.print();
-            ExitCode::from(exit::of_parser(error.kind()))
+            ExitCode::from(exit::from_parser(error.kind()))
         }
     }
 }
 
-/// The command line's definition, for completions and manuals.
+/// The definition of the command line, for completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
@@ -67,6 +69,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     let global = &arguments.global;
+    sandbox_state::check(global)?;
     match &arguments.command {
         Command::Init(_) => commands::init::run(global, ui),
         Command::Validate(validate) => commands::validate::run(validate, global, ui),
@@ -98,11 +101,12 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Graph(graph) => wait(reading(global, ui, async |session| {
             commands::graph::run(graph, session, ui).await
         })),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => wait(commands::sandbox::run(sandbox, global, ui)),
     }
 }
 
-/// Runs a command that talks to the world.
+/// Runs an asynchronous command.
 fn wait(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! The table of `routes`, out of one look at the world.
+//! Computes the table of `routes` from one refresh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ use crate::render::table::{Cell, RouteRow, RoutesTable};
 use crate::resource::{Kind, ObjectKey, Pending, Resource};
 use crate::topology::model::{Site, Topology};
 
-/// A station on a packet's way that must know a prefix.
+/// A layer of routing that must have a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
     Azure,
@@ -23,14 +23,14 @@ enum Layer {
     Kernel,
 }
 
-/// Whose tables hold each prefix, and where those send it.
+/// The tables that have each prefix, and their next hops.
 #[derive(Debug, Default)]
-struct Holders(BTreeMap<(Layer, Ipv4Net), BTreeMap<String, String>>);
+struct PrefixTables(BTreeMap<(Layer, Ipv4Net), BTreeMap<String, String>>);
 
-impl Holders {
-    fn note(&mut self, name: &str, resource: &Resource) {
+impl PrefixTables {
+    fn add(&mut self, name: &str, resource: &Resource) {
         let plain = |prefix: &Ipv4Net| (*prefix, String::new());
-        let (layer, held): (_, Vec<(Ipv4Net, String)>) = match resource {
+        let (layer, prefixes): (_, Vec<(Ipv4Net, String)>) = match resource {
             Resource::RouteTable(table) => (Layer::Azure, hops(&table.routes)),
             Resource::RouterHost(host) => (Layer::Kernel, hops(&host.kernel_routes)),
             Resource::AdvertisedRoutes(set) => (Layer::Advertised, members(&set.prefixes)),
@@ -40,7 +40,7 @@ impl Holders {
             }
             _ => return,
         };
-        for (prefix, hop) in held {
+        for (prefix, hop) in prefixes {
             self.0.entry((layer, prefix)).or_default().insert(name.to_owned(), hop);
         }
     }
@@ -59,56 +59,54 @@ fn members(set: &Pending<BTreeSet<Ipv4Net>>) -> Vec<(Ipv4Net, String)> {
     set.known().into_iter().flatten().map(|prefix| (*prefix, String::new())).collect()
 }
 
-/// What should hold each prefix, and what was seen to.
+/// The desired and the live tables.
 struct Tables<'a> {
-    wanted: Holders,
-    seen: Holders,
+    desired: PrefixTables,
+    live: PrefixTables,
     inventory: &'a Inventory,
 }
 
 impl<'a> Tables<'a> {
     fn of(planned: &'a Planned) -> Self {
         let inventory = &planned.observation.inventory;
-        let (mut wanted, mut seen) = (Holders::default(), Holders::default());
+        let (mut desired, mut live) = (PrefixTables::default(), PrefixTables::default());
         for resource in planned.plan.desired().iter() {
-            wanted.note(&resource.address.name, &resource.resource);
+            desired.add(&resource.address.name, &resource.resource);
         }
         for (key, observed) in inventory.iter() {
-            seen.note(key.name(), &observed.resource);
+            live.add(key.name(), &observed.resource);
         }
-        Self { wanted, seen, inventory }
+        Self { desired, live, inventory }
     }
 
-    /// What a layer knows of a prefix; `expected` tells whether it should know
-    /// it, where what it should hold is not known to the last prefix yet.
+    /// The state of a prefix in a layer. `expected` tells whether the layer needs the
+    /// prefix while its desired content is still pending.
     fn cell(&self, layer: Layer, prefix: Ipv4Net, expected: bool) -> Cell {
-        let seen: BTreeMap<_, _> = self.seen.of(layer, prefix).collect();
-        let (mut lacking, mut wrong) = (Vec::new(), Vec::new());
-        for (name, hop) in self.wanted.of(layer, prefix) {
-            match seen.get(name) {
-                None => lacking.push(name.clone()),
+        let live: BTreeMap<_, _> = self.live.of(layer, prefix).collect();
+        let (mut missing, mut wrong) = (Vec::new(), Vec::new());
+        for (name, hop) in self.desired.of(layer, prefix) {
+            match live.get(name) {
+                None => missing.push(name.clone()),
                 Some(other) if *other != hop => wrong.push(name.clone()),
                 Some(_) => {}
             }
         }
-        let hidden = |name: &String| self.is_hidden(layer, name);
-        if !lacking.is_empty() {
-            return match lacking.iter().all(hidden) {
+        let unread = |name: &String| self.is_unread(layer, name);
+        if !missing.is_empty() {
+            return match missing.iter().all(unread) {
                 true => Cell::Unknown,
-                false => Cell::Missing(lacking.join(", ")),
+                false => Cell::Missing(missing),
             };
         }
-        match (wrong.is_empty(), seen.is_empty()) {
-            (false, _) => Cell::Wrong(wrong.join(", ")),
-            (true, false) => {
-                Cell::Present(seen.into_keys().cloned().collect::<Vec<_>>().join(", "))
-            }
-            (true, true) if expected => Cell::Missing(String::new()),
+        match (wrong.is_empty(), live.is_empty()) {
+            (false, _) => Cell::Wrong(wrong),
+            (true, false) => Cell::Present(live.into_keys().cloned().collect()),
+            (true, true) if expected => Cell::Missing(Vec::new()),
             (true, true) => Cell::NotApplicable,
         }
     }
 
-    fn is_hidden(&self, layer: Layer, name: &str) -> bool {
+    fn is_unread(&self, layer: Layer, name: &str) -> bool {
         let (kind, key) = match layer {
             Layer::Azure => (Kind::RouteTable, None),
             Layer::Advertised => (Kind::AdvertisedRoutes, None),
@@ -120,20 +118,20 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// One row a prefix: who has it, and which layer holds it.
+/// One row for each routed prefix.
 pub(crate) fn routes(topology: &Topology, planned: &Planned) -> RoutesTable {
     let tables = Tables::of(planned);
     let mut owners = owners(topology, planned);
-    // Broad routes belong to nobody, and are missed all the same.
-    for (_, prefix) in tables.wanted.0.keys() {
+    // Aggregate routes have no owner but are part of the tables.
+    for (_, prefix) in tables.desired.0.keys() {
         owners.entry(*prefix).or_insert_with(|| PrefixOwner {
-            name: broad(topology, planned, *prefix).to_owned(),
+            name: aggregate_name(topology, planned, *prefix).to_owned(),
             is_worker: false,
             is_advertised: false,
             is_in_tables: false,
         });
     }
-    let rows = owners
+    let routes = owners
         .into_iter()
         .map(|(prefix, owner)| RouteRow {
             prefix: prefix.to_string(),
@@ -145,16 +143,16 @@ pub(crate) fn routes(topology: &Topology, planned: &Planned) -> RoutesTable {
             owner: owner.name,
         })
         .collect();
-    RoutesTable { rows }
+    RoutesTable { routes }
 }
 
-/// What a broad prefix stands for.
-fn broad(topology: &Topology, planned: &Planned, prefix: Ipv4Net) -> &'static str {
+/// The name of an aggregate prefix.
+fn aggregate_name(topology: &Topology, planned: &Planned, prefix: Ipv4Net) -> &'static str {
     let cluster = planned.observation.facts.cluster.as_ref();
     match prefix {
-        TAILNET_RANGE => "the tailnet's addresses",
-        prefix if prefix == topology.cluster.pod_cidr => "all pods",
-        prefix if cluster.is_some_and(|it| it.address_prefixes.contains(&prefix)) => "the AKS VNet",
+        TAILNET_RANGE => "tailnet addresses",
+        prefix if prefix == topology.cluster.pod_cidr => "cluster pod CIDR",
+        prefix if cluster.is_some_and(|it| it.address_prefixes.contains(&prefix)) => "AKS VNet",
         _ => "",
     }
 }
@@ -163,7 +161,7 @@ struct PrefixOwner {
     name: String,
     is_worker: bool,
     is_advertised: bool,
-    /// Whether a route table names it; what is in the VNet itself needs none.
+    /// Whether route tables need it; a VNet routes its own subnets without.
     is_in_tables: bool,
 }
 
@@ -173,12 +171,12 @@ impl PrefixOwner {
     }
 }
 
-/// Every prefix that is routed, and whose it is.
+/// Every routed prefix and its owner.
 fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwner> {
     let mut owners = BTreeMap::new();
     let facts = &planned.observation.facts;
     for subnet in facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
-        let name = format!("{} of the AKS nodes", subnet.id.name());
+        let name = format!("AKS node subnet {}", subnet.id.name());
         let owner = PrefixOwner { is_in_tables: false, ..PrefixOwner::new(name) };
         owners.insert(subnet.prefix, owner);
     }
@@ -191,7 +189,7 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
         let name = |what: &str| format!("{} {what}", datacenter.name);
         owners.insert(datacenter.network(), PrefixOwner::new(name("network")));
         if let Some(pool) = datacenter.pod_pool {
-            owners.insert(pool, PrefixOwner::new(name("pods")));
+            owners.insert(pool, PrefixOwner::new(name("pod pool")));
         }
         for worker in &datacenter.workers {
             let Some(place) = allocation.place(&worker.name) else { continue };
@@ -201,7 +199,7 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
                 PrefixOwner {
                     is_worker: true,
                     is_advertised: outside,
-                    // Without a fabric its own routers alone lead to a worker.
+                    // A site without Azure route tables routes to workers by itself.
                     is_in_tables: outside || matches!(datacenter.site, Site::Azure(_)),
                     ..PrefixOwner::new(worker.name.to_string())
                 },

@@ -1,17 +1,117 @@
-//! The embedded world from its folder, with what a topology expects to be there.
+//! Opens and serves the state of the sandbox.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::apply::StopSignal;
 use crate::diagnostics::Code;
+use crate::provider::azure::ArmClient;
+use crate::provider::clients::{Clients, KubeconfigConnector};
+use crate::provider::credentials::{StaticToken, TailnetCredentials};
+use crate::provider::http::RequestCount;
+use crate::provider::limits::Limits;
+use crate::provider::retry::RetryingHosts;
+use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
+use crate::provider::tailnet::TailnetClient;
 use crate::sandbox::SharedWorld;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
 use crate::sandbox::serve::{ServeOptions, Server};
+use crate::sandbox::world::Endpoints;
+use crate::topology::load::Loaded;
 use crate::topology::model::Topology;
+use crate::topology::names::SubscriptionId;
 
+use super::arguments::Global;
 use super::error::CliError;
+use super::session::{ReadSession, WriteSession, public_key, transport};
 
-/// Opens the world; a topology's tag has an owner in it, and its machines that
-/// were there before us are there.
+/// The public key of the sandbox's machines, where there is no key file.
+const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlU2FuZGJveEtleU5vdEZvclVzZUFueVdo sandbox";
+
+/// The sandbox's servers, and what saves its state, while a command uses it.
+pub(crate) struct Sandbox {
+    server: Server,
+    saver: Saver,
+}
+
+impl Sandbox {
+    /// Stops the servers and saves the state.
+    pub(crate) async fn close(self) -> Result<(), CliError> {
+        self.server.stop().await;
+        self.saver.close().await.map_err(|error| of_folder(&error))
+    }
+}
+
+/// Accepts `--sandbox` for every command: this build contains the sandbox.
+pub(crate) fn check(_: &Global) -> Result<(), CliError> {
+    Ok(())
+}
+
+/// Opens the sandbox for a topology, with the real clients pointed at it.
+pub(crate) async fn session(
+    loaded: Loaded,
+    folder: &Path,
+    command: &str,
+    stop: StopSignal,
+) -> Result<WriteSession, CliError> {
+    let (world, saver) = open(folder, Some(&loaded.topology))?;
+    world.change(|world, now| world.log.begin(command, now));
+    let server = serve(&world, false, folder).await?;
+    let clients = clients(&loaded.topology, &server.endpoints, world)?;
+    let written = loaded.topology.azure.subscription.clone();
+    let reads = ReadSession {
+        clients: clients.read_only(),
+        subscription: written
+            .unwrap_or_else(|| SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION)),
+        ssh_public_key: public_key(&loaded.topology).unwrap_or_else(|_| PUBLIC_KEY.to_owned()),
+        loaded,
+        sandbox: Some(Sandbox { server, saver }),
+        stop,
+    };
+    Ok(WriteSession { reads, clients })
+}
+
+/// The real clients, pointed at the sandbox's endpoints. The sandbox has no rate
+/// limits, so neither have they.
+fn clients(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    world: SharedWorld,
+) -> Result<Clients, CliError> {
+    let requests = RequestCount::default();
+    let transport = transport()?;
+    let token = Arc::new(StaticToken(Secret::new("sandbox")));
+    Ok(Clients {
+        kubeconfig: None,
+        azure: Arc::new(ArmClient::new(
+            transport.clone(),
+            &endpoints.azure,
+            token,
+            Limits::unlimited(),
+            requests.clone(),
+        )),
+        tailnet: Arc::new(TailnetClient::new(
+            transport,
+            &endpoints.tailscale,
+            &topology.tailnet.name,
+            TailnetCredentials::ApiKey(Secret::new("sandbox")),
+            Limits::unlimited(),
+            requests.clone(),
+        )),
+        cluster: Arc::new(KubeconfigConnector {
+            limits: Limits::unlimited(),
+            requests: requests.clone(),
+            settings: ClientSettings::default(),
+        }),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(world))),
+        requests,
+    })
+}
+
+/// Opens the sandbox. With a topology, the sandbox gets what the topology presumes:
+/// an owner for its device tag and its existing machines.
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,
@@ -26,7 +126,7 @@ pub(crate) fn open(
     Ok((world, saver))
 }
 
-/// Opens the world's faces on loopback.
+/// Serves the emulated APIs on loopback.
 pub(crate) async fn serve(
     world: &SharedWorld,
     tls: bool,
@@ -36,21 +136,24 @@ pub(crate) async fn serve(
     let options = ServeOptions { tls, certificate_path, ports: [0; 3] };
     let started = Server::start(world.clone(), options).await;
     started.map_err(|error| {
-        CliError::new(format!("the sandbox cannot be served: {error}"))
-            .hint("it listens on 127.0.0.1 only; check that loopback is up")
+        CliError::new(format!("could not serve the sandbox: {error}"))
+            .hint("the sandbox listens on 127.0.0.1; check that the loopback interface is up")
     })
 }
 
-/// A folder's refusal as an error of the command line.
+/// Converts an error of the sandbox folder.
 pub(crate) fn of_folder(error: &FolderError) -> CliError {
     let (code, hint) = match error {
         FolderError::Damaged { .. } => {
-            (Code::SandboxDamaged, "`stargate sandbox reset` begins a new world in that folder")
+            (Code::SandboxDamaged, "`stargate sandbox reset` deletes the state in this folder")
         }
-        FolderError::InUse { .. } => {
-            (Code::SandboxInUse, "end the other process, or use another folder: `--sandbox=DIR`")
+        FolderError::InUse { .. } => (
+            Code::SandboxInUse,
+            "stop the other process, or use another folder with `--sandbox=DIR`",
+        ),
+        FolderError::Io { .. } => {
+            (Code::Unreadable, "check the owner of the folder and the free space")
         }
-        FolderError::Io { .. } => (Code::Unreadable, "check the folder's owner and its free space"),
     };
     CliError::coded(code, error.to_string()).hint(hint)
 }

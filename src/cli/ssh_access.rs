@@ -1,4 +1,4 @@
-//! How this user reaches the hosts of a topology.
+//! SSH settings from the topology and the environment.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::provider::ssh::{SshSettings, SshShell};
 use crate::provider::ssh_hosts::SshHosts;
 use crate::topology::model::{HostKeyPolicy, PublicKeySource, Topology};
 
-/// The door to the topology's hosts. No connection is made yet.
+/// A client for the hosts of the topology. Connects on first use.
 pub(super) fn hosts(
     topology: &Topology,
     folder: &Path,
@@ -21,16 +21,16 @@ pub(super) fn hosts(
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Arc<dyn HostWrite>, CliError> {
     let settings = settings(topology, folder, public_key, lookup)?;
-    let noted = match topology.ssh.host_keys {
+    let record_in = match topology.ssh.host_keys {
         HostKeyPolicy::AcceptNew => Some(settings.known_hosts.clone()),
         HostKeyPolicy::KnownHosts => None,
     };
     let shell = Arc::new(SshShell::new(settings));
-    let hosts = SshHosts::new(shell, topology.name.as_str(), noted);
+    let hosts = SshHosts::new(shell, topology.name.as_str(), record_in);
     Ok(Arc::new(RetryingHosts::new(Arc::new(hosts))))
 }
 
-/// What the environment says, and the topology where the environment is silent.
+/// Settings from the environment, completed by the topology.
 fn settings(
     topology: &Topology,
     folder: &Path,
@@ -39,7 +39,7 @@ fn settings(
 ) -> Result<SshSettings, CliError> {
     let mut settings = SshSettings::from_environment(lookup).map_err(|error| {
         CliError::coded(Code::InvalidSsh, error.to_string())
-            .hint("name a SOCKS5 proxy, as in `socks5://localhost:1055`, or `none`")
+            .hint("set the URL of a SOCKS5 proxy, such as `socks5://localhost:1055`, or `none`")
     })?;
     let home = PathBuf::from(lookup("HOME").unwrap_or_else(|| "/".to_owned()));
     let path = |text: &str| match text.strip_prefix("~/") {
@@ -50,21 +50,21 @@ fn settings(
     if lookup(KEY_VARIABLE).is_none() {
         let mut files: Vec<PathBuf> =
             topology.ssh.identity_files.iter().map(|text| path(text)).collect();
-        files.extend(private_half(&topology.ssh.public_key, &path));
+        files.extend(private_key_file(&topology.ssh.public_key, &path));
         files.append(&mut settings.key_files);
         files.dedup();
         settings.key_files = files;
     }
     if let Some(own) = &topology.ssh.known_hosts {
-        let usual = settings.known_hosts;
-        let others = std::iter::once(usual.user).chain(usual.machine).collect();
+        let default = settings.known_hosts;
+        let others = std::iter::once(default.user).chain(default.machine).collect();
         settings.known_hosts = KnownHostFiles::new(path(own), others);
     }
     Ok(settings)
 }
 
-/// The file beside the public key, if there is one: new machines know that key.
-fn private_half(key: &PublicKeySource, path: &dyn Fn(&str) -> PathBuf) -> Option<PathBuf> {
+/// The private key next to the public key file, if it exists.
+fn private_key_file(key: &PublicKeySource, path: &dyn Fn(&str) -> PathBuf) -> Option<PathBuf> {
     let PublicKeySource::File(file) = key else { return None };
     let private = path(file.strip_suffix(".pub")?);
     private.exists().then_some(private)
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_topology_names_comes_first() {
+    fn files_of_the_topology_come_first() {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         for name in ["id_ed25519", "site"] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_environment_is_the_only_one() {
+    fn a_key_from_the_environment_replaces_all_others() {
         let home = tempfile::tempdir().unwrap();
         let topology = topology("identity_files = [\"keys/deploy\"]");
         let settings = of(&topology, home.path(), Some("/run/key"));

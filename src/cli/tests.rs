@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::arguments::Global;
 use super::session::ReadSession;
-use super::ui::testing::user;
+use super::ui::testing::buffered;
 use super::*;
 use crate::diagnostics::Code;
 
@@ -14,9 +14,9 @@ fn global(line: &str) -> Global {
     parsed(line).expect("a command line").global
 }
 
-/// Runs a command line; tells the exit code, stdout and stderr.
+/// Runs a command line; returns the exit code, stdout and stderr.
 fn ran(line: &str) -> (u8, String, String) {
-    let (ui, out, err) = user(None, false);
+    let (ui, out, err) = buffered(None, false);
     let arguments = parsed(line).expect("a command line");
     let code = run(&arguments, &ui).unwrap_or_else(|error| {
         ui.error(&error);
@@ -40,20 +40,20 @@ fn commands_that_change_nothing_cannot_write() {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_is_valid() {
     command().debug_assert();
 }
 
 #[test]
-fn every_command_says_what_it_does() {
+fn every_command_has_help() {
     for command in command().get_subcommands() {
         assert!(command.get_about().is_some(), "{}", command.get_name());
     }
 }
 
 #[test]
-fn mistakes_of_usage_have_an_exit_code_of_their_own() {
-    let code = |line| exit::of_parser(parsed(line).expect_err("no command to run").kind());
+fn invalid_usage_has_its_own_exit_code() {
+    let code = |line| exit::from_parser(parsed(line).expect_err("no command to run").kind());
     assert_eq!(code("stargate --help"), exit::DONE);
     assert_eq!(code("stargate plan --help"), exit::DONE);
     assert_eq!(code("stargate --version"), exit::DONE);
@@ -71,7 +71,7 @@ fn mistakes_of_usage_have_an_exit_code_of_their_own() {
 }
 
 #[test]
-fn the_exit_codes_are_what_is_documented() {
+fn exit_codes_match_the_documentation() {
     let codes = [
         exit::DONE,
         exit::ERROR,
@@ -86,24 +86,24 @@ fn the_exit_codes_are_what_is_documented() {
 }
 
 #[test]
-fn the_sandbox_is_beside_the_topology() {
+fn the_sandbox_is_next_to_the_topology() {
     let folder = |line| global(line).sandbox_folder();
     assert_eq!(folder("stargate plan"), None);
-    let beside = Some(Path::new("lab/.stargate/sandbox").to_owned());
-    assert_eq!(folder("stargate plan -f lab/stargate.toml --sandbox"), beside);
-    assert_eq!(folder("stargate --sandbox -f lab/stargate.toml plan"), beside);
-    assert_eq!(folder("stargate plan --sandbox=world"), Some(Path::new("world").to_owned()));
+    let default = Some(Path::new("lab/.stargate/sandbox").to_owned());
+    assert_eq!(folder("stargate plan -f lab/stargate.toml --sandbox"), default);
+    assert_eq!(folder("stargate --sandbox -f lab/stargate.toml plan"), default);
+    assert_eq!(folder("stargate plan --sandbox=state"), Some(Path::new("state").to_owned()));
     assert_eq!(folder("stargate --sandbox plan"), Some(Path::new(".stargate/sandbox").to_owned()));
 }
 
 #[test]
-fn a_newcomer_gets_a_topology_that_is_valid() {
+fn init_writes_a_valid_topology() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("stargate.toml").display().to_string();
     assert_eq!(ran(&format!("stargate init -f {file}")).0, exit::DONE);
     let (code, _, err) = ran(&format!("stargate init -f {file}"));
     assert_eq!(code, exit::ERROR);
-    assert!(err.contains("is there already"), "{err}");
+    assert!(err.contains("already exists"), "{err}");
     let (code, out, err) = ran(&format!("stargate validate -f {file}"));
     assert_eq!(code, exit::DONE, "{err}");
     assert!(out.contains("is valid: "), "{out}");
@@ -113,7 +113,7 @@ fn a_newcomer_gets_a_topology_that_is_valid() {
 }
 
 #[test]
-fn a_file_that_is_no_topology_is_told_with_a_code() {
+fn an_unusable_topology_is_an_error_with_a_code() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = folder.path().join("missing.toml");
     let binary = folder.path().join("binary.toml");
@@ -121,8 +121,8 @@ fn a_file_that_is_no_topology_is_told_with_a_code() {
     std::fs::write(&binary, b"a = \"\xff\"").expect("a file");
     std::fs::write(&large, vec![b'#'; 10 * 1024 * 1024]).expect("a file");
     let cases = [
-        (missing.as_path(), Code::Unreadable, "there is no file"),
-        (folder.path(), Code::Unreadable, "is a folder"),
+        (missing.as_path(), Code::Unreadable, "not found"),
+        (folder.path(), Code::Unreadable, "is a directory"),
         (&binary, Code::NotUtf8, "has 1 error"),
         (&large, Code::TooLarge, "has 10485760 bytes"),
     ];
@@ -156,10 +156,11 @@ fn schemas_and_completions_are_data() {
     }
 }
 
+#[cfg(feature = "sandbox")]
 #[test]
-fn the_log_is_that_of_the_last_command_that_asked() {
+fn the_log_shows_the_last_command_with_requests() {
     let folder = tempfile::tempdir().expect("a folder");
-    let sandbox = format!("--sandbox={}", folder.path().join("world").display());
+    let sandbox = format!("--sandbox={}", folder.path().join("state").display());
     let (code, out, _) = ran(&format!("stargate sandbox log {sandbox}"));
     assert_eq!((code, out.as_str()), (exit::DONE, "No command has used this sandbox yet.\n"));
     let plan = format!("stargate plan -f examples/aks-e2e/stargate.toml {sandbox}");

@@ -1,4 +1,4 @@
-//! The topology file, from the disk.
+//! Reads and loads the topology file.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -8,27 +8,27 @@ use crate::diagnostics::{Code, Diagnostics, Severity};
 use crate::render::Style;
 use crate::render::diagnostic;
 use crate::render::text::counted;
-use crate::topology::load::{Loaded, SIZE_LIMIT, load_bytes};
+use crate::topology::load::{Loaded, MAX_SIZE, load_bytes};
 
 use super::arguments::Global;
 use super::error::CliError;
 use super::ui::Ui;
 
-/// Reads the file, as far as a topology can be long.
+/// Reads the file, up to the maximum size of a topology.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let about = file.metadata().map_err(|error| unreadable(path, &error))?;
-    if about.is_file() && about.len() > SIZE_LIMIT as u64 {
+    if about.is_file() && about.len() > MAX_SIZE as u64 {
         return Err(too_large(path, about.len()));
     }
     let mut bytes = Vec::new();
-    // A pipe has no length, so the limit is held here too.
-    let limit = SIZE_LIMIT as u64 + 1;
+    // A pipe has no length: enforce the limit while reading.
+    let limit = MAX_SIZE as u64 + 1;
     file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     Ok(bytes)
 }
 
-/// Loads the topology; tells warnings, and everything that is wrong with it.
+/// Loads the topology; prints its warnings, or all its errors.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     let bytes = read(&global.topology)?;
     let coloured = ui.status_style() == Style::Coloured;
@@ -48,21 +48,23 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
     }
 }
 
-/// The last word on a file that is wrong.
+/// The final error for an invalid file.
 fn summary(found: &Diagnostics) -> CliError {
     let errors = found.list.iter().filter(|one| one.severity == Severity::Error);
     let first = errors.clone().next().map(|one| one.code);
     let message = format!("`{}` has {}", found.file_name, counted(errors.count(), "error"));
     let error = CliError::new(message);
     match first {
-        Some(code) => error.hint(format!("`stargate explain {code}` tells more about the first")),
+        Some(code) => {
+            error.hint(format!("run `stargate explain {code}` for details of the first one"))
+        }
         None => error,
     }
 }
 
 fn too_large(path: &Path, size: u64) -> CliError {
     let path = path.display();
-    let message = format!("`{path}` has {size} bytes, and a topology at most {SIZE_LIMIT}");
+    let message = format!("`{path}` has {size} bytes; the maximum for a topology is {MAX_SIZE}");
     CliError::coded(Code::TooLarge, message).hint("check that `-f` names a topology")
 }
 
@@ -70,15 +72,15 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
     let shown = path.display();
     let (message, hint) = match error.kind() {
         ErrorKind::NotFound => (
-            format!("there is no file `{shown}`"),
-            "`stargate init` writes one to start from; `-f FILE` names another",
+            format!("file `{shown}` not found"),
+            "`stargate init` writes one to start from; `-f FILE` selects another path",
         ),
         ErrorKind::IsADirectory => (
-            format!("`{shown}` is a folder"),
-            "name the file in it, as in `-f FOLDER/stargate.toml`",
+            format!("`{shown}` is a directory"),
+            "pass the path of the file, such as `-f DIR/stargate.toml`",
         ),
         ErrorKind::PermissionDenied => {
-            (format!("`{shown}` may not be read"), "check its owner and its mode")
+            (format!("permission denied: `{shown}`"), "check the owner and mode of the file")
         }
         _ => (format!("`{shown}` cannot be read: {error}"), "check that `-f` names a topology"),
     };

@@ -1,4 +1,4 @@
-//! The channels to the user: data on stdout, everything else on stderr.
+//! Output channels and prompts: data on stdout, everything else on stderr.
 
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +9,12 @@ use crate::render::{Role, Style};
 
 use super::arguments::{ColorChoice, Global};
 use super::error::CliError;
+use super::safe_output::printable;
 
 /// A channel that several tasks write to.
 type Channel = Mutex<Box<dyn Write + Send>>;
 
-/// Where a command reads and writes.
+/// The input and output of a command.
 pub struct Ui {
     out: Channel,
     err: Channel,
@@ -25,7 +26,7 @@ pub struct Ui {
     terminals: Terminals,
 }
 
-/// Which channels have a person at the other end.
+/// Which channels are terminals.
 #[derive(Debug, Clone, Copy)]
 struct Terminals {
     input: bool,
@@ -49,27 +50,27 @@ impl Ui {
         }
     }
 
-    /// The style of what goes to stdout.
+    /// The style of stdout.
     pub fn style(&self) -> Style {
         self.out_style
     }
 
-    /// The style of what goes to stderr.
+    /// The style of stderr.
     pub fn status_style(&self) -> Style {
         self.err_style
     }
 
-    /// How often `-v` was given.
+    /// The number of `-v` flags.
     pub fn verbosity(&self) -> u8 {
         self.verbose
     }
 
-    /// Whether only data and errors are wanted.
+    /// Whether `--quiet` was given.
     pub fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether bars can be drawn: a terminal shows them, and they are wanted.
+    /// Whether to draw progress bars: stderr is a terminal and not quiet.
     pub fn draws_bars(&self) -> bool {
         self.terminals.err && !self.quiet
     }
@@ -78,54 +79,54 @@ impl Ui {
     ///
     /// # Errors
     ///
-    /// Stdout cannot be written, other than because its reader has seen enough.
+    /// Stdout cannot be written for a reason other than a closed pipe.
     pub fn data(&self, text: &str) -> Result<(), CliError> {
         match write(&self.out, text) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(CliError::new(format!("stdout cannot be written: {error}"))
-                    .hint("look at the disk or the program that stdout leads to"))
+                Err(CliError::new(format!("could not write to stdout: {error}"))
+                    .hint("check the disk or the program that stdout is connected to"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Says how things go; `--quiet` keeps it back.
+    /// Prints a status message unless `--quiet` is set.
     pub fn status(&self, text: &str) {
         if !self.quiet {
-            self.tell(&format!("{text}\n"));
+            self.print(&format!("{text}\n"));
         }
     }
 
-    /// Says what only `-v` wants to know.
+    /// Prints a detail if `-v` is set.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
             let text = self.err_style.paint(Role::Quiet, text);
-            self.tell(&format!("{text}\n"));
+            self.print(&format!("{text}\n"));
         }
     }
 
-    /// Warns; `--quiet` keeps it back.
+    /// Prints a warning unless `--quiet` is set.
     pub fn warn(&self, text: &str) {
         let word = self.err_style.paint(Role::Warning, "warning");
         self.status(&format!("{word}: {text}"));
     }
 
-    /// Tells an error, always.
+    /// Prints an error.
     pub fn error(&self, error: &CliError) {
-        self.tell(&error.render(self.err_style));
+        self.print(&error.render(self.err_style, self.verbose > 0));
     }
 
-    /// Writes a report that was rendered already to stderr, always.
+    /// Prints a rendered report to stderr.
     pub fn report(&self, text: &str) {
-        self.tell(text);
+        self.print(text);
     }
 
-    /// Asks for approval: only the word `yes` is one. `None` if a signal came
+    /// Asks for approval, which only the answer `yes` gives. `None` if a signal came
     /// before the answer.
     ///
     /// # Errors
     ///
-    /// There is no terminal to ask at, or it cannot be read.
+    /// Stdin is not a terminal or cannot be read.
     pub async fn approve(
         &self,
         question: &str,
@@ -138,20 +139,22 @@ impl Ui {
         if !self.terminals.input {
             return Err(CliError::coded(
                 Code::ApprovalNeeded,
-                "approval is needed, and there is no terminal to ask at",
+                "this command needs approval, and stdin is not a terminal",
             )
-            .hint("look at the plan, then pass `--yes`")
-            .hint("or save it with `stargate plan --out FILE`, and apply that file"));
+            .hint("review the plan, then pass `--yes`")
+            .hint(
+                "or save the plan with `stargate plan --out FILE`, then run `stargate apply FILE`",
+            ));
         }
-        self.tell(&format!("{question}\nOnly `yes` is taken for an answer: "));
+        self.print(&format!("{question}\nOnly `yes` will be accepted to approve: "));
         let answer = tokio::select! {
             biased;
             () = stop.requested() => return Ok(None),
             answer = self.read_line() => answer,
         };
         let answer = answer.map_err(|error| {
-            CliError::coded(Code::ApprovalNeeded, format!("the answer cannot be read: {error}"))
-                .hint("pass `--yes` where nobody can answer")
+            CliError::coded(Code::ApprovalNeeded, format!("could not read the answer: {error}"))
+                .hint("pass `--yes` to approve without a prompt")
         })?;
         Ok(Some(answer.trim() == "yes"))
     }
@@ -165,25 +168,25 @@ impl Ui {
             let mut line = String::new();
             let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
             let read = input.read_line(&mut line).map(|_| line);
-            // Nobody waits for the line if a signal came first.
+            // After a signal, the line is discarded.
             drop(sender.send(read));
         });
         line.await.unwrap_or_else(|_| Err(ErrorKind::UnexpectedEof.into()))
     }
 
-    fn tell(&self, text: &str) {
-        // Where stderr is gone, nobody can be told that it is.
+    fn print(&self, text: &str) {
+        // A failed write to stderr cannot be reported anywhere.
         let _ = write(&self.err, text);
     }
 }
 
 fn write(channel: &Channel, text: &str) -> io::Result<()> {
     let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
-    channel.write_all(text.as_bytes())?;
+    channel.write_all(printable(text).as_bytes())?;
     channel.flush()
 }
 
-/// The user's word first, then `NO_COLOR` and its relatives, then the channel.
+/// `--color` first, then `NO_COLOR` and related variables, then the channel.
 fn style(choice: ColorChoice, channel: &impl anstream::stream::RawStream) -> Style {
     match choice {
         ColorChoice::Always => Style::Coloured,
@@ -196,13 +199,13 @@ fn style(choice: ColorChoice, channel: &impl anstream::stream::RawStream) -> Sty
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! A user made of bytes.
+    //! A [`Ui`] on buffers.
 
     use std::sync::Arc;
 
     use super::*;
 
-    /// Bytes that are looked at after they were written.
+    /// A shared buffer.
     #[derive(Clone, Default)]
     pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -222,8 +225,8 @@ pub(crate) mod testing {
         }
     }
 
-    /// A user with an answer, or one who is not there.
-    pub(crate) fn user(answer: Option<&str>, quiet: bool) -> (Ui, Shared, Shared) {
+    /// A [`Ui`] whose user answers prompts, or without a terminal.
+    pub(crate) fn buffered(answer: Option<&str>, quiet: bool) -> (Ui, Shared, Shared) {
         let (out, err) = (Shared::default(), Shared::default());
         let input = io::Cursor::new(answer.unwrap_or_default().to_owned());
         let ui = Ui {
@@ -242,23 +245,23 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::user;
+    use super::testing::buffered;
     use super::*;
     use crate::cli::exit;
 
     async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
-        user(answer, false).0.approve("Apply?", yes, &StopSignal::default()).await
+        buffered(answer, false).0.approve("Apply?", yes, &StopSignal::default()).await
     }
 
     #[tokio::test]
-    async fn only_yes_is_a_yes() {
+    async fn only_yes_approves() {
         for (answer, is_approved) in [("yes\n", true), ("y\n", false), ("", false), ("no\n", false)]
         {
             assert_eq!(approved(Some(answer), false).await, Ok(Some(is_approved)));
         }
     }
 
-    /// A terminal at which nobody types.
+    /// An input that never returns.
     struct Silence;
 
     impl io::Read for Silence {
@@ -270,25 +273,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_signal_ends_the_question() {
-        let (mut ui, _, _) = user(Some(""), false);
+    async fn a_signal_ends_the_prompt() {
+        let (mut ui, _, _) = buffered(Some(""), false);
         ui.input = Arc::new(Mutex::new(Box::new(io::BufReader::new(Silence))));
         let stop = StopSignal::default();
-        let asked = stop.clone();
-        tokio::spawn(async move { asked.stop() });
+        let signal = stop.clone();
+        tokio::spawn(async move { signal.stop() });
         assert_eq!(ui.approve("Apply?", false, &stop).await, Ok(None));
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error_and_never_a_hang() {
-        let error = approved(None, false).await.expect_err("nobody answers");
+    async fn a_prompt_without_a_terminal_is_an_error() {
+        let error = approved(None, false).await.expect_err("no terminal");
         assert_eq!((error.code, error.exit), (Some(Code::ApprovalNeeded), exit::ERROR));
         assert_eq!(approved(None, true).await, Ok(Some(true)));
     }
 
     #[test]
-    fn quiet_keeps_back_all_but_data_and_errors() {
-        let (ui, out, err) = user(None, true);
+    fn quiet_prints_only_data_and_errors() {
+        let (ui, out, err) = buffered(None, true);
         ui.status("status");
         ui.warn("warning");
         ui.data("data").expect("stdout");

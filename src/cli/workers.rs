@@ -1,4 +1,4 @@
-//! Workers that the command line names.
+//! Resolves the workers that a command line names.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,10 @@ use crate::topology::names::WorkerName;
 use super::error::CliError;
 use super::exit;
 
-/// The named workers, each of which the topology must have.
+/// A request for the named workers.
+///
+/// # Errors
+/// The topology has no worker of one of the names.
 pub(crate) fn named(
     topology: &Topology,
     names: &[String],

@@ -5,69 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::discriminant;
 use std::net::Ipv4Addr;
 
-use jiff::Timestamp;
-
 use super::{PathModel, addresses};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, RoundTrip, Verdict, trace_round_trip};
+use crate::inventory::{Measurement, Pinged, Pinger};
 use crate::resource::Address;
-
-/// A pod that pings others, as the cluster's API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pinger {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The node that it is on.
-    pub node: String,
-    /// Its address, once it has one.
-    pub address: Option<Ipv4Addr>,
-    /// The port that it answers at.
-    pub port: u16,
-    /// Whether it is ready to answer.
-    pub ready: bool,
-}
-
-/// What came of a ping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pinged {
-    /// It was answered.
-    Reached,
-    /// It was not.
-    Failed(Failure),
-}
-
-/// Why a ping was not answered, as far as it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
-    /// No answer came in time.
-    TimedOut,
-    /// The connection was refused or broken off.
-    Refused,
-    /// Somebody on the way said that there is none.
-    NoRoute,
-    /// Anything else.
-    Other,
-}
-
-/// What Goldpinger measured.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Measurement {
-    /// The pod that was asked for all of it.
-    pub asked: String,
-    /// The port that was pinged.
-    pub port: u16,
-    /// The pods of Goldpinger's, by the cluster's API.
-    pub pods: Vec<Pinger>,
-    /// Each pair, by the asking and the asked address.
-    pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), Pinged>,
-    /// Pods that gave the asked one no answer, so that what they measured is
-    /// not known.
-    pub silent: BTreeSet<Ipv4Addr>,
-    /// When the oldest of the pings was sent.
-    pub oldest: Option<Timestamp>,
-}
 
 /// What was measured, beside what the tables say.
 #[derive(Debug, Clone, Default)]

@@ -39,15 +39,10 @@ use crate::topology::model::Topology;
 pub(crate) use incremental::{IncrementalModel, Watched};
 pub use invariants::{BEYOND, Breach, Rule, Unchecked, Why, breaches, unchecked};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
-pub use measured::{
-    Comparison, Difference, Failure, Measurement, Pinged, Pinger, Stranger, by_nearness,
-};
+pub use measured::{Comparison, Difference, Stranger, by_nearness};
 pub use projected_state::{ObjectValue, ProjectedState};
 pub use provenance::{Provenance, ProvenanceTable, addresses, provenance};
-pub use service::{
-    Carried, Endpoint, NoPort, Readiness, Service, ServicePort, Target, is_pod, is_service,
-    translates,
-};
+pub use service::{NoPort, Target, is_pod, is_service, translates};
 
 /// What was observed, and what the topology makes of it.
 #[derive(Debug, Clone, Copy)]

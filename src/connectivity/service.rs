@@ -7,73 +7,8 @@ use std::net::Ipv4Addr;
 
 use super::{PathModel, Sources};
 use crate::dataplane::{End, Protocol};
+use crate::inventory::{Carried, Endpoint, Readiness, Service, ServicePort};
 use crate::topology::names::WorkerName;
-
-/// A service, with what stands behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The address that was asked for.
-    pub address: Ipv4Addr,
-    /// Its ports.
-    pub ports: Vec<ServicePort>,
-    /// Whether only endpoints on the asking node serve it
-    /// (`internalTrafficPolicy: Local`).
-    pub local_only: bool,
-    /// What stands behind it, ready or not.
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// What a port carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carried {
-    /// Connections.
-    Tcp,
-    /// Datagrams.
-    Udp,
-    /// Something that no walk sends.
-    Other,
-}
-
-/// A port of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServicePort {
-    /// Its name, empty where there is only one.
-    pub name: String,
-    /// What it carries.
-    pub carried: Carried,
-    /// Its number.
-    pub number: u16,
-}
-
-/// A pod or machine behind a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// The number at it of each of the service's ports, by the ports' names.
-    pub ports: Vec<(String, u16)>,
-    /// Whether it takes what is asked.
-    pub readiness: Readiness,
-    /// The node that it is on.
-    pub node: Option<String>,
-    /// The pod, where it is one.
-    pub pod: Option<String>,
-}
-
-/// Whether an endpoint takes what is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// It does.
-    Ready,
-    /// It is about to go, and does until then; asked only where none is ready.
-    Leaving,
-    /// It does not.
-    NotReady,
-}
 
 /// Where a question to a service goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

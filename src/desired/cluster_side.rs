@@ -80,7 +80,7 @@ impl Context<'_> {
     }
 }
 
-/// The resource group and the AKS cluster, unless the cluster is somebody else's.
+/// The resource group and the AKS cluster, unless the cluster is `existing`.
 pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
     let cluster = &context.topology.cluster;
     if cluster.existing {

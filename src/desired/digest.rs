@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+pub use crate::resource::digest::text_digest;
 use crate::topology::model::Profile;
 
 /// The digest of what a profile means for one worker.
@@ -34,11 +34,6 @@ pub fn canonical_digest(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
     text_digest(&text)
-}
-
-/// SHA-256 of a text, in hexadecimal.
-pub fn text_digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Sorts keys itself: whether `serde_json` keeps insertion order is a feature

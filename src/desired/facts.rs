@@ -1,4 +1,4 @@
-//! What must be known of the world before resources can be spelt out.
+//! Facts of live state that desired resources are computed from.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ pub struct Facts {
     pub cluster: Option<ClusterFacts>,
     /// AKS's own nodes, those whose pod CIDR is known.
     pub nodes: Vec<AksNode>,
-    /// AKS's own nodes whose pod CIDR Azure has not told yet.
+    /// AKS nodes whose pod CIDR is unknown so far.
     pub untold_nodes: Vec<UntoldNode>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
@@ -54,7 +54,7 @@ pub struct ClusterFacts {
     pub fqdn: String,
     /// Whether the API server has no public address.
     pub private: bool,
-    /// Whether nobody but AKS may change its node resource group.
+    /// Whether only AKS may change its node resource group.
     pub node_group_locked: bool,
     /// Whether Azure CNI overlay and Cilium are in use.
     pub overlay_with_cilium: bool,

@@ -8,7 +8,7 @@ use crate::resource::ownership::TOPOLOGY_LABEL;
 use crate::topology::model::Profile;
 use crate::topology::names::{DatacenterName, ResourceGroupName, TopologyName, WorkerName};
 
-/// Tells Azure's cloud controllers that the Node is none of theirs.
+/// Keeps Azure's cloud controllers away from the Node.
 pub const MANAGED_LABEL: &str = "kubernetes.azure.com/managed";
 /// Keeps the Node out of the backends of Azure's load balancers.
 pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -26,7 +26,7 @@ pub fn all_names() -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// The most pods on a Node, whatever room its range has: what AKS allows.
+/// The most pods on a Node, however large its range: what AKS allows.
 const MAX_PODS: u32 = 250;
 
 /// The longest value that a label may have.

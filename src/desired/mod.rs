@@ -1,4 +1,4 @@
-//! Topology × facts → the complete resources that should exist, and their edges.
+//! Topology × facts → the complete resources that should exist, and their dependencies.
 //!
 //! One function a part of the network; read together they are its wiring
 //! diagram. What a fact is missing for is [`Pending`](crate::resource::Pending)
@@ -31,7 +31,7 @@ use ipnet::Ipv4Net;
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::DatacenterName;
 
-/// Spells out every resource that the topology asks for.
+/// Every resource that the topology asks for, with its dependencies.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Security rules: what may pass into which subnet, spelt out.
+//! Security rules: explicitly, what may pass into which subnet.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn router_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
     rules
 }
 
-/// Pods, nodes and datacenters may pass in and out whatever the protocol.
+/// Pods, nodes and datacenters may pass in and out with any protocol.
 fn forwarded_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
     let prefixes = forwarded_prefixes(context);
     let rule = |priority, direction| SecurityRule {

@@ -71,7 +71,7 @@ impl DesiredSet {
         self.resources.len()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty()
     }

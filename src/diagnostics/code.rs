@@ -1,4 +1,4 @@
-//! The stable codes of everything that stargate can complain about.
+//! The stable codes of errors and warnings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ mod apply;
 mod file;
 mod live;
 mod names;
+mod refusals;
 mod sandbox;
 mod services;
 
@@ -31,7 +32,7 @@ pub enum Code {
     WrongType,
     /// SG0107: a required key is missing.
     MissingKey,
-    /// SG0108: the value is none of the choices.
+    /// SG0108: the value is not one of the choices.
     UnknownValue,
     /// SG0109: the number is out of bounds.
     OutOfBounds,
@@ -143,19 +144,19 @@ pub enum Code {
     PrivateApiServer,
     /// SG0406: the tailnet's policy has no owner for the tag.
     TagOwnersMissing,
-    /// SG0407: two devices of the tailnet serve the same prefix.
+    /// SG0407: two devices of the tailnet advertise the same prefix.
     PrefixTwoOwners,
-    /// SG0408: the kubelet's version does not fit the live server.
+    /// SG0408: the kubelet's version does not fit the live API server.
     LiveVersionSkew,
     /// SG0409: a source could not be read.
     SourceGap,
     /// SG0410: the cluster's network settings do not fit.
     ClusterUnfit,
-    /// SG0411: the kubeconfig leads to another cluster.
+    /// SG0411: the kubeconfig is of another cluster.
     KubeconfigServer,
     /// SG0412: the existing cluster was not found.
     ExistingClusterMissing,
-    /// SG0501: an object without our mark stands in the way.
+    /// SG0501: an object that the topology does not own has the same name.
     WithoutMark,
     /// SG0502: the change is blocked by `protect = true`.
     Protected,
@@ -165,9 +166,9 @@ pub enum Code {
     StalePlan,
     /// SG0505: the saved plan is damaged.
     PlanTruncated,
-    /// SG0506: the saved plan is of another version of stargate.
+    /// SG0506: another version of stargate made the saved plan.
     PlanVersion,
-    /// SG0507: the saved plan is of another topology.
+    /// SG0507: the saved plan was made from another topology.
     PlanTopology,
     /// SG0508: approval is needed and there is no terminal.
     ApprovalNeeded,
@@ -179,14 +180,24 @@ pub enum Code {
     StepFailed,
     /// SG0512: the plan was applied in part.
     PartlyApplied,
-    /// SG0513: the plan would cut pods off from each other.
+    /// SG0513: the plan would break reachability between pods.
     ReachabilityLost,
-    /// SG0514: too many workers failed, and the rest was not begun.
+    /// SG0514: the rollout stopped because workers failed.
     RolloutStopped,
-    /// SG0515: the worker cannot be repaved or rebooted as things are.
+    /// SG0515: the worker cannot be repaved or rebooted now.
     WorkerNotWorkedOn,
     /// SG0516: the topology has no such worker.
     UnknownWorker,
+    /// SG0517: the Node must be replaced.
+    NodeMustBeReplaced,
+    /// SG0518: a certificate request was not approved.
+    CertificateRefused,
+    /// SG0519: a step ran and its effect was not found afterwards.
+    StepNotVerified,
+    /// SG0520: a step waited too long.
+    StepTimedOut,
+    /// SG0521: a worker could not be drained.
+    DrainBlocked,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.
@@ -199,33 +210,83 @@ pub enum Code {
     KubeconfigMissing,
     /// SG0606: a service answered with an error.
     ApiError,
-    /// SG0607: a service asked to slow down for too long.
+    /// SG0607: a service limits the request rate.
     Throttled,
     /// SG0608: a host's key has changed.
     HostKeyChanged,
     /// SG0609: a host's key cannot be trusted.
     HostKeyUntrusted,
-    /// SG0610: a host does not let us in.
+    /// SG0610: a host does not accept the login.
     LoginRefused,
-    /// SG0611: another host answers.
+    /// SG0611: a host of another name answers.
     WrongHost,
-    /// SG0612: somebody else's kernel route stands in the way.
+    /// SG0612: a foreign kernel route conflicts with a router's route.
     ForeignKernelRoute,
-    /// SG0613: Goldpinger is not there.
+    /// SG0613: Goldpinger is not running.
     GoldpingerMissing,
-    /// SG0614: Goldpinger may not be asked.
+    /// SG0614: the credentials do not allow to query Goldpinger.
     GoldpingerRefused,
-    /// SG0615: Goldpinger gives no usable answer.
+    /// SG0615: Goldpinger's answer cannot be used.
     GoldpingerUnusable,
     /// SG0616: the services could not be read.
     ServiceUnread,
+    /// SG0617: a service could not be reached.
+    ServiceUnreachable,
+    /// SG0618: a service has a fault of its own.
+    ServiceUnavailable,
+    /// SG0619: a service answered with something unexpected.
+    UnexpectedAnswer,
+    /// SG0620: a service rejected a request as invalid.
+    InvalidRequest,
+    /// SG0621: an object does not exist.
+    ObjectMissing,
+    /// SG0622: a request conflicts with the state of an object.
+    Conflict,
+    /// SG0623: an object changed after it was read.
+    ChangedSinceRead,
+    /// SG0624: another operation is in progress.
+    OperationInProgress,
+    /// SG0625: an object is still in use.
+    ObjectInUse,
+    /// SG0626: a management lock forbids the change.
+    ManagementLock,
+    /// SG0627: Azure Policy forbids the change.
+    PolicyDenied,
+    /// SG0628: a deny assignment forbids the change.
+    DenyAssignment,
+    /// SG0629: a resource provider is not registered.
+    ProviderNotRegistered,
+    /// SG0630: a quota is used up.
+    QuotaExceeded,
+    /// SG0631: the VM size is not available.
+    SkuUnavailable,
+    /// SG0632: the subscription cannot be used.
+    SubscriptionUnusable,
+    /// SG0633: AKS does not support the Kubernetes version.
+    VersionUnsupported,
+    /// SG0634: the Kubernetes API server refused the credentials.
+    ClusterRefused,
+    /// SG0635: an admission webhook refused the request.
+    AdmissionRefused,
+    /// SG0636: another field manager owns a field.
+    FieldConflict,
+    /// SG0637: a host cannot be reached by SSH.
+    HostUnreachable,
+    /// SG0638: the connection to a host broke.
+    ConnectionLost,
+    /// SG0639: a command failed on a host.
+    HostCommandFailed,
+    /// SG0640: an operation ended in failure.
+    OperationFailed,
+    /// SG0641: an object could not be understood.
+    ObjectUnreadable,
     /// SG0701: the sandbox's folder is damaged.
     SandboxDamaged,
     /// SG0702: the sandbox's folder is in use.
     SandboxInUse,
     /// SG0703: there is no such fault.
     UnknownFault,
-    /// SG0704: there is no such target in the sandbox.
+    /// SG0704: the sandbox has no such target.
     UnknownTarget,
 }
 
@@ -237,18 +298,19 @@ struct Entry {
     explanation: &'static str,
 }
 
-/// The entries of each hundred, in the order of the enum.
-const GROUPS: [&[Entry]; 7] = [
+/// The entries of each file, in the order of the enum.
+const GROUPS: [&[Entry]; 8] = [
     file::ENTRIES,
     names::ENTRIES,
     addresses::ENTRIES,
     live::ENTRIES,
     apply::ENTRIES,
     services::ENTRIES,
+    refusals::ENTRIES,
     sandbox::ENTRIES,
 ];
 
-/// There is no such code.
+/// The text is not a code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no code `{0}`; codes read like `SG0303`")]
 pub struct UnknownCode(pub String);
@@ -259,12 +321,12 @@ impl Code {
         self.entry().text
     }
 
-    /// What it is about, in a few words.
+    /// The title, in a few words.
     pub fn title(self) -> &'static str {
         self.entry().title
     }
 
-    /// What it means, why it matters, and how to mend it.
+    /// What it means, why it matters, and what to do.
     pub fn explanation(self) -> &'static str {
         self.entry().explanation
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a topology, where, and how to mend it.
+//! What is wrong with a topology, where, and what to do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use super::code::Code;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Nothing can be planned before it is mended.
+    /// Nothing can be planned until it is corrected.
     Error,
-    /// It works, and may not be what was meant.
+    /// It works, but may not be intended.
     Warning,
 }
 
-/// A place in the file and what is to be seen there.
+/// A range of the file and a note about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The bytes of the file.
     pub span: Span,
-    /// What is to be seen there.
+    /// The note.
     pub text: String,
 }
 
@@ -38,9 +38,9 @@ pub struct Diagnostic {
     pub message: String,
     /// Where it is wrong; absent only for what has no place in the file.
     pub primary: Option<Label>,
-    /// What else has to do with it.
+    /// Other ranges that are involved.
     pub secondary: Vec<Label>,
-    /// How to mend it.
+    /// What to do.
     pub remedy: String,
 }
 
@@ -62,21 +62,21 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// Says where it is wrong.
+    /// Sets the range that is wrong.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.primary = Some(Label { span, text: text.into() });
         self
     }
 
-    /// Says what else has to do with it.
+    /// Adds another range that is involved.
     #[must_use]
     pub fn with(mut self, span: Span, text: impl Into<String>) -> Self {
         self.secondary.push(Label { span, text: text.into() });
         self
     }
 
-    /// Says how to mend it.
+    /// Sets the remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
@@ -114,7 +114,7 @@ pub(crate) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// The candidate most like `word`, if one is like it at all.
+/// The candidate most similar to `word`, if one is similar enough.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()

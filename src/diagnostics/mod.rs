@@ -1,13 +1,18 @@
-//! What stargate has to say to the person who must act: stable codes, places in
-//! the topology file, remedies.
+//! What stargate reports to the person who must act: stable codes, failures
+//! with their causes, places in the topology file, remedies.
 
 mod code;
 mod diagnostic;
+mod failure;
+pub mod redact;
+pub mod service_text;
 
 use std::ops::Range;
 
 pub use code::{Code, UnknownCode};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, closest};
+pub use failure::Failure;
+pub use service_text::ServiceText;
 
 /// A range of bytes in the topology file.
 pub type Span = Range<usize>;

@@ -1,15 +1,21 @@
 //! What was observed.
 
+mod measurement;
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostics::Code;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Service, Side};
+use crate::diagnostics::Failure;
+use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Side};
 
-/// The world as far as it could be read.
+pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
+pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
+
+/// Live state, as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
@@ -49,12 +55,12 @@ pub enum Source {
 
 impl Source {
     /// Where the objects of a service are read; on a host, of that name.
-    pub fn of(service: &Service, host: &str) -> Self {
+    pub fn of(service: &resource::Service, host: &str) -> Self {
         match service {
-            Service::Azure(_) | Service::AzureProperty(_) => Self::Azure,
-            Service::Tailnet => Self::Tailscale,
-            Service::Kubernetes(_) => Self::Kubernetes,
-            Service::Host => Self::Host(host.to_owned()),
+            resource::Service::Azure(_) | resource::Service::AzureProperty(_) => Self::Azure,
+            resource::Service::Tailnet => Self::Tailscale,
+            resource::Service::Kubernetes(_) => Self::Kubernetes,
+            resource::Service::Host => Self::Host(host.to_owned()),
         }
     }
 }
@@ -75,14 +81,10 @@ impl fmt::Display for Source {
 pub struct Gap {
     /// Which one.
     pub source: Source,
-    /// What went wrong.
-    pub reason: String,
-    /// The stable code of the reason.
-    pub code: Code,
-    /// What to do about it.
-    pub remedy: String,
-    /// Whether something else in the plan explains it (a router that is
-    /// offline cannot be looked at).
+    /// Why it could not be read.
+    pub failure: Failure,
+    /// True if something else in the plan explains it: a router that is offline
+    /// cannot be probed.
     pub explained: bool,
 }
 
@@ -145,10 +147,10 @@ impl Inventory {
 fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
     match (&kind.facts().service, key) {
         // A router is reached by its address in the tailnet.
-        (Service::Host, Some(ObjectKey::Host(name))) => {
+        (resource::Service::Host, Some(ObjectKey::Host(name))) => {
             vec![Source::Tailscale, Source::Host(name.clone())]
         }
-        (Service::Host, _) => vec![Source::Tailscale],
+        (resource::Service::Host, _) => vec![Source::Tailscale],
         (service, _) => vec![Source::of(service, "")],
     }
 }

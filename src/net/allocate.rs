@@ -1,9 +1,9 @@
-//! Who gets which prefix or address: a pure function of what is written and
-//! what the live world holds.
+//! Allocates prefixes and addresses, as a pure function of the topology and the live
+//! state.
 //!
-//! Written values come first, then what is held, then the lowest free slot in
-//! the order of the claims. A claim inserted in the middle therefore moves
-//! nobody who holds something already.
+//! Values of the topology take precedence, then values of the live state, then the
+//! lowest free slots in the order of the claims. Inserting a claim therefore never
+//! changes the value of an existing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,34 +12,34 @@ use ipnet::Ipv4Net;
 
 use super::prefix;
 
-/// What one owner has a right to.
+/// The claim of one owner to a prefix or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim<K, V> {
-    /// Who claims.
+    /// The owner.
     pub owner: K,
-    /// The value that the topology writes: always honoured.
+    /// The value in the topology; always allocated.
     pub written: Option<V>,
-    /// The value that the live world holds: honoured while it fits and is free.
+    /// The value in the live state; allocated if it fits and is free.
     pub held: Option<V>,
 }
 
-/// There is no free slot left for an owner.
+/// No free slot is left for an owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pool} has no free slot left for {owner}")]
 pub struct PoolExhausted<K: std::fmt::Display> {
-    /// The first owner that went away empty.
+    /// The first owner without a slot.
     pub owner: K,
     /// The pool or subnet.
     pub pool: Ipv4Net,
 }
 
-/// Gives every owner a prefix of the pool.
+/// Allocates a prefix of the pool to every owner.
 ///
-/// Written prefixes may lie outside of the pool and have any length; what they
-/// cover of the pool is not given to others.
+/// Written prefixes may be outside the pool and have any length; the parts of the
+/// pool that they cover are not allocated to others.
 ///
 /// # Errors
-/// When the pool has no free prefix left for an owner.
+/// The pool has no free prefix left for an owner.
 pub fn allocate_prefixes<K: Ord + Clone + std::fmt::Display>(
     pool: Ipv4Net,
     prefix_length: u8,
@@ -60,20 +60,20 @@ pub fn allocate_prefixes<K: Ord + Clone + std::fmt::Display>(
     slots.allocate(BTreeSet::new(), wanted)
 }
 
-/// Gives every owner an address of the subnet.
+/// Allocates an address of the subnet to every owner.
 ///
-/// Reserved are what Azure keeps (the first four and the last) and the
-/// addresses passed in, such as the router's.
+/// The addresses that Azure reserves (the first four and the last) and those in
+/// `reserved`, such as the router's, are not allocated.
 ///
 /// # Errors
-/// When the subnet has no free address left for an owner.
+/// The subnet has no free address left for an owner.
 pub fn allocate_addresses<K: Ord + Clone + std::fmt::Display>(
     subnet: Ipv4Net,
     reserved: &BTreeSet<Ipv4Addr>,
     wanted: &[Claim<K, Ipv4Addr>],
 ) -> Result<BTreeMap<K, Ipv4Addr>, PoolExhausted<K>> {
     let size = prefix::size(&subnet);
-    let kept = (0..4.min(size)).chain(size.checked_sub(1));
+    let azure = (0..4.min(size)).chain(size.checked_sub(1));
     let others = reserved.iter().filter_map(|address| prefix::offset(&subnet, *address));
     let slots = Slots {
         pool: subnet,
@@ -82,10 +82,10 @@ pub fn allocate_addresses<K: Ord + Clone + std::fmt::Display>(
         slot: &|index| prefix::host(&subnet, index),
         fits: &|value: &Ipv4Addr| subnet.contains(value),
     };
-    slots.allocate(kept.chain(others).collect(), wanted)
+    slots.allocate(azure.chain(others).collect(), wanted)
 }
 
-/// Which slots of a pool a prefix covers.
+/// The slots of a pool that a prefix covers.
 fn covered_slots(pool: &Ipv4Net, slot_size: u64, value: &Ipv4Net) -> Option<std::ops::Range<u64>> {
     if value.contains(pool) {
         return Some(0..prefix::size(pool) / slot_size);
@@ -95,7 +95,7 @@ fn covered_slots(pool: &Ipv4Net, slot_size: u64, value: &Ipv4Net) -> Option<std:
     Some(start / slot_size..end.div_ceil(slot_size))
 }
 
-/// A pool as numbered slots.
+/// A pool of numbered slots.
 struct Slots<'a, V> {
     pool: Ipv4Net,
     count: u64,
@@ -110,46 +110,46 @@ impl<V: Copy> Slots<'_, V> {
         mut taken: BTreeSet<u64>,
         wanted: &[Claim<K, V>],
     ) -> Result<BTreeMap<K, V>, PoolExhausted<K>> {
-        let mut given = BTreeMap::new();
+        let mut allocated = BTreeMap::new();
         for (claim, written) in wanted.iter().filter_map(|claim| Some((claim, claim.written?))) {
             taken.extend((self.covered)(&written).unwrap_or_default());
-            given.insert(claim.owner.clone(), written);
+            allocated.insert(claim.owner.clone(), written);
         }
-        self.honour_held(&mut taken, &mut given, wanted);
-        self.fill(&taken, &mut given, wanted)?;
-        Ok(given)
+        self.keep_held(&mut taken, &mut allocated, wanted);
+        self.fill(&taken, &mut allocated, wanted)?;
+        Ok(allocated)
     }
 
-    fn honour_held<K: Ord + Clone>(
+    fn keep_held<K: Ord + Clone>(
         &self,
         taken: &mut BTreeSet<u64>,
-        given: &mut BTreeMap<K, V>,
+        allocated: &mut BTreeMap<K, V>,
         wanted: &[Claim<K, V>],
     ) {
         for claim in wanted.iter().filter(|claim| claim.written.is_none()) {
             let Some(held) = claim.held.filter(|held| (self.fits)(held)) else { continue };
             let mut covered = (self.covered)(&held).unwrap_or_default();
             if covered.all(|slot| taken.insert(slot)) {
-                given.insert(claim.owner.clone(), held);
+                allocated.insert(claim.owner.clone(), held);
             }
         }
     }
 
-    /// The lowest free slot only ever rises, so one pass over the slots is enough.
+    /// The lowest free slot never decreases, so one pass over the slots is enough.
     fn fill<K: Ord + Clone + std::fmt::Display>(
         &self,
         taken: &BTreeSet<u64>,
-        given: &mut BTreeMap<K, V>,
+        allocated: &mut BTreeMap<K, V>,
         wanted: &[Claim<K, V>],
     ) -> Result<(), PoolExhausted<K>> {
         let mut free = (0..self.count).filter(|slot| !taken.contains(slot));
         for claim in wanted {
-            if given.contains_key(&claim.owner) {
+            if allocated.contains_key(&claim.owner) {
                 continue;
             }
             let value = free.next().and_then(self.slot);
             let exhausted = || PoolExhausted { owner: claim.owner.clone(), pool: self.pool };
-            given.insert(claim.owner.clone(), value.ok_or_else(exhausted)?);
+            allocated.insert(claim.owner.clone(), value.ok_or_else(exhausted)?);
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn written_then_held_then_lowest_free() {
+    fn written_values_precede_held_values_and_free_slots() {
         let wanted = [
             claim(1, None, None),
             claim(2, None, Some(net("10.0.0.0/24"))),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exhausted_pool_names_who_went_away_empty() {
+    fn an_exhausted_pool_names_the_first_owner_without_a_slot() {
         let wanted: Vec<_> = (0..5).map(|owner| claim(owner, None, None)).collect();
         let error = allocate_prefixes(net("10.0.0.0/22"), 24, &wanted).unwrap_err();
         assert_eq!(error.owner, 4);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_leave_out_what_azure_and_the_router_keep() {
+    fn reserved_addresses_are_not_allocated() {
         let reserved = BTreeSet::from([Ipv4Addr::new(10, 0, 0, 4)]);
         let wanted = [claim(1, None, None), claim(2, None, None)];
         let given = allocate_addresses(net("10.0.0.0/29"), &reserved, &wanted).unwrap();
@@ -201,7 +201,7 @@ mod tests {
         assert!(allocate_addresses(net("10.0.0.0/29"), &reserved, &more).is_err());
     }
 
-    /// Claims with distinct written slots of a /16, some held ones, in any order.
+    /// Claims in any order, with distinct written and some held slots of a /16.
     fn claims() -> impl Strategy<Value = Vec<Claim<u32, Ipv4Net>>> {
         prop::collection::btree_map(0_u32..100, (any::<bool>(), prop::option::of(0_u8..40)), 0..40)
             .prop_map(|entries| {
@@ -221,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_shares_and_everybody_is_served(wanted in claims()) {
+        fn every_claim_gets_a_distinct_prefix(wanted in claims()) {
             let given = allocate_prefixes(net("10.0.0.0/16"), 24, &wanted).unwrap();
             prop_assert_eq!(given.len(), wanted.len());
             let distinct: BTreeSet<_> = given.values().collect();
@@ -229,7 +229,7 @@ mod tests {
         }
 
         #[test]
-        fn inserting_a_claim_moves_nobody(wanted in claims(), place in any::<prop::sample::Index>()) {
+        fn inserting_a_claim_changes_no_other(wanted in claims(), place in any::<prop::sample::Index>()) {
             let before = allocate_prefixes(net("10.0.0.0/16"), 24, &wanted).unwrap();
             let mut after: Vec<_> = wanted
                 .iter()

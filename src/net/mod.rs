@@ -1,4 +1,4 @@
-//! Prefixes and their allocation.
+//! IPv4 prefixes and their allocation.
 
 pub mod allocate;
 pub mod prefix;

@@ -1,47 +1,47 @@
-//! What can be asked of IPv4 prefixes.
+//! Operations on IPv4 prefixes.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// The range that Tailscale gives addresses from (100.64.0.0/10).
+/// The prefix of Tailscale addresses (100.64.0.0/10).
 pub const TAILNET_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 
-/// The VNet that AKS makes unless it is given one (10.224.0.0/12).
+/// The prefix of the VNet that AKS creates by default (10.224.0.0/12).
 pub const AKS_DEFAULT_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 224, 0, 0), 12);
 
-/// Whether two prefixes share an address. Prefixes nest or are apart, so one of
-/// them then contains the other.
+/// Whether two prefixes overlap. Prefixes are nested or disjoint, so one of them then
+/// contains the other.
 pub fn overlaps(one: &Ipv4Net, other: &Ipv4Net) -> bool {
     one.contains(other) || other.contains(one)
 }
 
-/// How many addresses a prefix has.
+/// The number of addresses in a prefix.
 pub fn size(prefix: &Ipv4Net) -> u64 {
     1 << (32 - prefix.prefix_len())
 }
 
-/// The address with the given offset, if the prefix has it.
+/// The address at an offset, if it is in the prefix.
 pub fn host(prefix: &Ipv4Net, offset: u64) -> Option<Ipv4Addr> {
     let offset = u32::try_from(offset).ok().filter(|_| offset < size(prefix))?;
     Some(Ipv4Addr::from(u32::from(prefix.network()) + offset))
 }
 
-/// The offset of an address in a prefix, if it lies in it.
+/// The offset of an address in a prefix, if it is in the prefix.
 pub fn offset(prefix: &Ipv4Net, address: Ipv4Addr) -> Option<u64> {
     prefix
         .contains(&address)
         .then(|| u64::from(u32::from(address)) - u64::from(u32::from(prefix.network())))
 }
 
-/// The prefix of the given length that lies `steps` of its size after `first`.
+/// The prefix of the same length that follows `first` after `steps` prefixes.
 pub fn following(first: &Ipv4Net, steps: u32) -> Option<Ipv4Net> {
     let start = u64::from(u32::from(first.network())) + u64::from(steps) * size(first);
     let start = u32::try_from(start).ok()?;
     Ipv4Net::new(Ipv4Addr::from(start), first.prefix_len()).ok()
 }
 
-/// What is left of a prefix without another, in order and as few as possible.
+/// The difference of two prefixes, as the smallest sorted list.
 pub fn subtract(from: &Ipv4Net, hole: &Ipv4Net) -> Vec<Ipv4Net> {
     if hole.contains(from) {
         return Vec::new();
@@ -51,24 +51,24 @@ pub fn subtract(from: &Ipv4Net, hole: &Ipv4Net) -> Vec<Ipv4Net> {
     }
     match from.subnets(from.prefix_len() + 1) {
         Ok(halves) => halves.flat_map(|half| subtract(&half, hole)).collect(),
-        // A single address has no halves; it is either the hole or apart from it.
+        // A /32 cannot be split; it was either equal to the hole or disjoint.
         Err(_) => Vec::new(),
     }
 }
 
-/// The same addresses in as few prefixes as possible, in order.
+/// The same addresses as the smallest sorted list of prefixes.
 pub fn aggregate(prefixes: &[Ipv4Net]) -> Vec<Ipv4Net> {
     let mut merged = Ipv4Net::aggregate(&prefixes.to_vec());
     merged.sort();
     merged
 }
 
-/// Whether Azure keeps an address of a subnet for itself: the first four and the last.
+/// Whether Azure reserves an address of a subnet: the first four and the last.
 pub fn reserved_by_azure(subnet: &Ipv4Net, address: Ipv4Addr) -> bool {
     offset(subnet, address).is_some_and(|offset| offset < 4 || offset + 1 == size(subnet))
 }
 
-/// The address that a router takes in a subnet of its own: the first that Azure gives out.
+/// The address of a router in its subnet: the first that Azure does not reserve.
 pub fn router_address(subnet: &Ipv4Net) -> Option<Ipv4Addr> {
     host(subnet, 4).filter(|address| !reserved_by_azure(subnet, *address))
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn azure_keeps_five_addresses() {
+    fn azure_reserves_five_addresses() {
         let subnet = net("10.50.1.0/29");
         let free: Vec<u64> = (0..8)
             .filter(|at| host(&subnet, *at).is_some_and(|ip| !reserved_by_azure(&subnet, ip)))
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn following_prefixes_end_with_the_address_space() {
+    fn following_prefixes_end_at_the_last_address() {
         assert_eq!(following(&net("10.0.0.0/24"), 3), Some(net("10.0.3.0/24")));
         assert_eq!(following(&net("255.255.255.0/24"), 1), None);
     }

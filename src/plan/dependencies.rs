@@ -1,4 +1,4 @@
-//! What comes before what.
+//! Dependencies between the changes of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::{Action, Change};
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
 
 /// Fills in the edges between changes and says what each one interrupts.
-pub(super) fn connect(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
+pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     let index = Index::new(input, verdicts.values().filter_map(change_of));
     let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
     let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
@@ -63,14 +63,14 @@ struct Index<'a> {
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
-    places: Claims<'a>,
+    claims: Claims<'a>,
 }
 
 impl<'a> Index<'a> {
     fn new(input: Comparison<'a>, changes: impl Iterator<Item = &'a Change>) -> Self {
         let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
-            places: Claims::of(&changes),
+            claims: Claims::of(&changes),
             changes,
             by_address: BTreeMap::new(),
             residents: BTreeMap::new(),
@@ -112,7 +112,7 @@ impl<'a> Index<'a> {
 
     fn edges(&self, input: Comparison<'_>, change: &Change) -> Edges {
         let mut edges = Edges::default();
-        let (leaving, moving) = self.places.taken_for(change);
+        let (leaving, moving) = self.claims.taken_for(change);
         edges.depends_on.extend(leaving);
         edges.create_after_destroy_of.extend(moving);
         match change.action {
@@ -132,7 +132,7 @@ impl<'a> Index<'a> {
             Action::Create => edges.create_after_destroy_of.extend(self.resting_on(change)),
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
-        edges.depends_on.extend(self.before_making(input, change));
+        edges.depends_on.extend(self.before_creation(input, change));
         edges
     }
 
@@ -150,7 +150,7 @@ impl<'a> Index<'a> {
     }
 
     /// Creations, updates and replacements follow what they depend on.
-    fn before_making(&self, input: Comparison<'_>, change: &Change) -> BTreeSet<Address> {
+    fn before_creation(&self, input: Comparison<'_>, change: &Change) -> BTreeSet<Address> {
         let desired = input.desired.get(&change.address);
         let mut edges: BTreeSet<Address> = desired
             .into_iter()
@@ -164,7 +164,7 @@ impl<'a> Index<'a> {
         edges
     }
 
-    /// A deletion follows whatever still points at the object or is in it.
+    /// A deletion follows the changes of what points at the object or is in it.
     fn before_deletion(&self, change: &Change) -> BTreeSet<Address> {
         let mut edges = BTreeSet::new();
         match &change.key {
@@ -287,7 +287,7 @@ pub(super) fn mark_consequences(input: Comparison<'_>, verdicts: &mut ResourceDe
     }
 }
 
-/// The made-anew resource that a changed resource lives in, if there is one;
+/// The created or replaced resource that a changed resource is in, if there is one;
 /// else, for what is replaced, the replaced one that it points at.
 fn cause(
     input: Comparison<'_>,
@@ -299,8 +299,9 @@ fn cause(
         Some(ResourceDecision::Change(change)) => Some(change.action),
         _ => None,
     };
-    let anew = |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
-    if let Some(home) = desired.contained_in.iter().find(anew) {
+    let is_created =
+        |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.contained_in.iter().find(is_created) {
         return Some(home.clone());
     }
     let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };

@@ -11,9 +11,9 @@ use crate::resource::{Kind, Resource};
 pub struct FieldChange {
     /// The way to the field, as in `node_pools.nodepool1.vm_size`.
     pub path: FieldPath,
-    /// The value now; absent where there is none.
+    /// The value now, if there is one.
     pub before: Option<Value>,
-    /// The value wanted; absent where there is to be none.
+    /// The value wanted, if there is to be one.
     pub after: Option<Value>,
     /// Whether the value is known only after another resource exists.
     pub pending: bool,
@@ -42,7 +42,7 @@ impl std::fmt::Display for FieldPath {
 
 /// What differs between the observed and the desired value.
 ///
-/// A field that nobody looked at differs from nothing.
+/// A field that was not read differs from nothing.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     if before == after || same_as_far_as_seen(before, after) {
         return Vec::new();
@@ -53,8 +53,8 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     changes
 }
 
-/// Whether nothing differs but what nobody looked at: nearly every worker of a
-/// plan that is not deep.
+/// Whether nothing differs but what was not read: nearly every worker of a plan
+/// that is not deep.
 fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let Worker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
@@ -71,7 +71,7 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), side };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
-    // That what is made shall be ready, or what goes was, is no news.
+    // That a new object becomes ready, or that a deleted one was, goes without saying.
     changes.retain(|change| change.path.0 != ["provisioning"]);
     changes
 }

@@ -141,19 +141,28 @@ impl<'a> Sites<'a> {
         }
     }
 
+    /// A machine in Azure that the topology no longer names goes with its VM, and
+    /// nothing is done on it.
     fn router(&self, change: &Change) -> Execution {
-        match &change.address.side {
-            Side::Cluster => Execution::Router(RouterExecution {
+        let execution = match &change.address.side {
+            Side::Cluster => Some(RouterExecution {
                 route: HostRoute::cluster_router(self.topology),
                 is_existing: false,
             }),
-            Side::Datacenter(name) => match self.datacenters.get(name.as_str()) {
-                Some((datacenter, _)) => Execution::Router(RouterExecution {
+            Side::Datacenter(name) => {
+                self.datacenters.get(name.as_str()).map(|(datacenter, _)| RouterExecution {
                     route: HostRoute::datacenter_router(self.topology, datacenter),
                     is_existing: is_existing(datacenter),
-                }),
-                None => Execution::Api,
-            },
+                })
+            }
+        };
+        match execution {
+            Some(execution)
+                if execution.is_existing || execution.route.hostname == change.address.name =>
+            {
+                Execution::Router(execution)
+            }
+            _ => Execution::Api,
         }
     }
 

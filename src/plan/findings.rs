@@ -2,22 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostics::Code;
+use crate::diagnostics::Failure;
 use crate::resource::Address;
 
 /// Something that the user should know, or must settle first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Its stable code.
-    pub code: Code,
     /// How bad it is.
     pub severity: Severity,
     /// The resource that it is about, if it is about one.
     pub address: Option<Address>,
-    /// What was found.
-    pub message: String,
-    /// What to do.
-    pub remedy: String,
+    /// What was found, and what to do.
+    pub failure: Failure,
+}
+
+impl Finding {
+    /// A finding about no single resource.
+    pub fn new(severity: Severity, failure: Failure) -> Self {
+        Self { severity, address: None, failure }
+    }
 }
 
 /// How bad a finding is.

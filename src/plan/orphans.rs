@@ -1,4 +1,4 @@
-//! What carries our mark and is no longer asked for.
+//! Objects that the topology owns and no longer lists.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,8 @@ use super::{Action, Change};
 use crate::inventory::Observed;
 use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};
 
-/// Adds a deletion for each object of ours that no desired resource claims.
-pub(super) fn delete_what_nothing_asks_for(
-    input: Comparison<'_>,
-    verdicts: &mut ResourceDecisions,
-) {
+/// Deletes each object that the topology owns and that no desired resource claims.
+pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
@@ -26,11 +23,11 @@ pub(super) fn delete_what_nothing_asks_for(
         }
         let mut address = Address::new(kind, Side::from(side), key.name());
         // Two of one name in two places would share an address.
-        if verdicts.contains_key(&address) {
+        if decisions.contains_key(&address) {
             address.name = place_and_name(key);
         }
-        let verdict = deletion(&address, key, observed);
-        verdicts.insert(address, verdict);
+        let decision = deletion(&address, key, observed);
+        decisions.insert(address, decision);
     }
 }
 

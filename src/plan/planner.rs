@@ -14,7 +14,7 @@ use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
@@ -44,45 +44,45 @@ pub(super) struct Comparison<'a> {
     pub(super) requests: &'a BTreeMap<Api, u64>,
 }
 
-/// What is to be made of one resource.
+/// What the plan does about one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ResourceDecision {
-    /// It is as it should be.
+    /// It matches.
     Unchanged,
     /// Its source could not be read.
     Hidden(Gap),
-    /// It is to be changed.
+    /// It changes.
     Change(Box<Change>),
-    /// It cannot be spelt out yet.
+    /// Its value cannot be known yet.
     Deferred(Deferred),
-    /// It must not be changed.
+    /// It must not change.
     Blocked(Blocked),
 }
 
-/// A verdict for each resource.
+/// A decision for each resource.
 pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
-    let mut verdicts = compare_each(input);
-    worker_request::repave(input, &mut verdicts);
-    propagation::replace_what_brings_the_absent(input, &mut verdicts);
-    propagation::keep_the_homes_of_the_deferred(input, &mut verdicts);
-    propagation::replace_what_rests_on_the_replaced(input, &mut verdicts);
-    orphans::delete_what_nothing_asks_for(input, &mut verdicts);
-    let kept = protection::protect(input, &mut verdicts);
+    let mut decisions = compare_each(input);
+    worker_request::repave(input, &mut decisions);
+    propagation::replace_creators(input, &mut decisions);
+    propagation::defer_containers(input, &mut decisions);
+    propagation::replace_dependents(input, &mut decisions);
+    orphans::delete(input, &mut decisions);
+    let retained = protection::protect(input, &mut decisions);
     loop {
-        propagation::hold_back_what_depends_on_the_held_back(input, &mut verdicts);
-        if !protection::keep_what_the_kept_rests_on(input, &kept, &mut verdicts) {
+        propagation::block_dependents(input, &mut decisions);
+        if !protection::retain_references(input, &retained, &mut decisions) {
             break;
         }
     }
-    worker_request::reboot(input, &mut verdicts);
-    dependencies::connect(input, &mut verdicts);
-    dependencies::mark_consequences(input, &mut verdicts);
-    worker_request::leave_the_rest(input, &mut verdicts);
-    assemble(input, verdicts)
+    worker_request::reboot(input, &mut decisions);
+    dependencies::add(input, &mut decisions);
+    dependencies::mark_consequences(input, &mut decisions);
+    worker_request::restrict(input, &mut decisions);
+    assemble(input, decisions)
 }
 
 fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
@@ -97,7 +97,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
-    // What an unread source would have told is not to come: it is only hidden.
+    // What an unread source would have shown will not become known in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
         return ResourceDecision::Hidden(gap.clone());
     }
@@ -113,8 +113,8 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
 }
 
-/// The gap in what a pending value would have been read from. A cluster's
-/// ranges come from Azure, those of its nodes from the cluster itself.
+/// The gap in the source that a pending value would have been read from. A
+/// cluster's ranges come from Azure, those of its nodes from the cluster itself.
 fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
     let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
     let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
@@ -155,9 +155,7 @@ fn foreign(
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
@@ -184,7 +182,7 @@ fn differing(
     change(desired, Some(observed), action)
 }
 
-/// A router that is not connected cannot be mended from here.
+/// A router that is not connected to the tailnet cannot be changed.
 fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
     let Resource::TailnetDevice(device) = &desired.resource else { return None };
     fields.iter().find(|field| field.path.0 == ["online"])?;
@@ -192,20 +190,22 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::RouterOffline,
-        reason: format!("router {} is not connected to the tailnet", device.hostname),
-        remedy: format!(
-            "start the machine, or on it run `systemctl restart tailscaled` and \
-             `tailscale status`; if it is lost, delete the VM and apply: {} is then made anew",
-            device.hostname
+        failure: Failure::new(
+            Code::RouterOffline,
+            format!("router {} is not connected to the tailnet", device.hostname),
+            format!(
+                "start the machine, or on it run `systemctl restart tailscaled` and \
+                 `tailscale status`; if it is lost, delete the VM and apply: {} is then recreated",
+                device.hostname
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
-/// A route of somebody else stands where a router needs one. Whoever put it there
-/// may need it, and would put it there again.
+/// Another program's route stands where a router needs one. It may be needed, and
+/// the program would add it again.
 fn occupied(
     input: Comparison<'_>,
     desired: &DesiredResource,
@@ -223,15 +223,17 @@ fn occupied(
         address: desired.address.clone(),
         action: Action::Update,
         fields: fields.to_vec(),
-        code: Code::ForeignKernelRoute,
-        reason: format!(
-            "{} has routes of somebody else where it needs its own: {}",
-            router.hostname,
-            in_the_way.join("; ")
-        ),
-        remedy: format!(
-            "find out who put them there (`ip route show {first}` on it tells the protocol), \
-             remove them at their source, and apply again"
+        failure: Failure::new(
+            Code::ForeignKernelRoute,
+            format!(
+                "{} has routes of somebody else where it needs its own: {}",
+                router.hostname,
+                in_the_way.join("; ")
+            ),
+            format!(
+                "find out who put them there (`ip route show {first}` on it tells the protocol), \
+                 remove them at their source, and apply again"
+            ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -259,7 +261,7 @@ fn deferred(
     }
 }
 
-/// A change of a resource, without its edges yet.
+/// A change of a resource, without its dependencies yet.
 pub(super) fn change(
     desired: &DesiredResource,
     observed: Option<&Observed>,
@@ -276,7 +278,7 @@ pub(super) fn change(
     ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
 }
 
-fn assemble(input: Comparison<'_>, verdicts: ResourceDecisions) -> PlanContents {
+fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents {
     let mut plan = PlanContents {
         topology: input.settings.owner.topology.to_string(),
         settings: input.settings.clone(),
@@ -285,14 +287,14 @@ fn assemble(input: Comparison<'_>, verdicts: ResourceDecisions) -> PlanContents 
         deferred: Vec::new(),
         blocked: Vec::new(),
         findings: input.findings.to_vec(),
-        gaps: gaps(input, &verdicts),
+        gaps: gaps(input, &decisions),
         unchanged: 0,
         rollout: None,
         cost: Cost::default(),
         reachability: Default::default(),
     };
-    for verdict in verdicts.into_values() {
-        match verdict {
+    for decision in decisions.into_values() {
+        match decision {
             ResourceDecision::Unchanged => plan.unchanged += 1,
             ResourceDecision::Hidden(_) => {}
             ResourceDecision::Change(change) => plan.changes.push(*change),
@@ -307,12 +309,12 @@ fn assemble(input: Comparison<'_>, verdicts: ResourceDecisions) -> PlanContents 
     plan
 }
 
-/// A router that is offline explains why its host could not be looked at.
-fn gaps(input: Comparison<'_>, verdicts: &ResourceDecisions) -> Vec<Gap> {
-    let offline: BTreeSet<&str> = verdicts
+/// A router that is offline explains why its host could not be read.
+fn gaps(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Gap> {
+    let offline: BTreeSet<&str> = decisions
         .iter()
-        .filter(|(address, verdict)| {
-            address.kind == Kind::TailnetDevice && !matches!(verdict, ResourceDecision::Unchanged)
+        .filter(|(address, decision)| {
+            address.kind == Kind::TailnetDevice && !matches!(decision, ResourceDecision::Unchanged)
         })
         .map(|(address, _)| address.name.as_str())
         .collect();

@@ -10,7 +10,7 @@ use super::preflight::{TailnetFacts, live_lints};
 use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
 use crate::connectivity::Sources;
 use crate::desired::{self, AllocationError, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
 use crate::topology::model::Topology;
@@ -59,10 +59,11 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     findings.extend(live_lints(input.topology, input.facts, input.tailnet));
     let desired = desired_state(input.topology, input.facts, &mut findings);
-    if has_errors(&findings) && !input.options.destroy {
-        return without_changes(input, findings, desired);
-    }
-    let mut plan = compare_states(input, findings, desired);
+    let mut plan = if has_errors(&findings) && !input.options.destroy {
+        without_changes(input, findings, desired)
+    } else {
+        compare_states(input, findings, desired)
+    };
     assess_reachability(input, &mut plan);
     plan
 }
@@ -77,13 +78,8 @@ fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>
 }
 
 fn allocation_failed(error: &AllocationError) -> Finding {
-    Finding {
-        code: Code::LivePodOverlap,
-        severity: Severity::Error,
-        address: None,
-        message: error.to_string(),
-        remedy: "enlarge the pool or the network, or remove workers".to_owned(),
-    }
+    let remedy = "enlarge the pool or the network, or remove workers";
+    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
 }
 
 fn has_errors(findings: &[Finding]) -> bool {
@@ -132,18 +128,17 @@ fn compare_states(
 /// out what the plan does to reachability. Deleting everything loses every pair,
 /// as it is meant to.
 fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
-    if input.options.destroy || plan.changes.is_empty() {
-        return;
+    if !input.options.destroy && !plan.changes.is_empty() {
+        let observed = Sources {
+            topology: input.topology,
+            facts: input.facts,
+            desired: &plan.desired,
+            inventory: input.inventory,
+        };
+        let Assessment { waits, reachability } = assess(Projection { observed, plan });
+        plan.contents.wait_for(waits);
+        plan.contents.reachability = reachability;
     }
-    let observed = Sources {
-        topology: input.topology,
-        facts: input.facts,
-        desired: &plan.desired,
-        inventory: input.inventory,
-    };
-    let Assessment { waits, reachability } = assess(Projection { observed, plan });
-    plan.contents.wait_for(waits);
-    plan.contents.reachability = reachability;
     plan.contents.reachability.loss_allowed = input.options.allow_loss;
 }
 

@@ -9,7 +9,7 @@ use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
 use crate::desired::{Allocation, allocate};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::net::prefix::overlaps;
 use crate::topology::model::Topology;
 
@@ -40,7 +40,7 @@ pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) ->
 }
 
 fn error(code: Code, message: String, remedy: impl Into<String>) -> Finding {
-    Finding { code, severity: Severity::Error, address: None, message, remedy: remedy.into() }
+    Finding::new(Severity::Error, Failure::new(code, message, remedy))
 }
 
 fn router_subnet(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {

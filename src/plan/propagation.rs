@@ -1,4 +1,4 @@
-//! What follows from a verdict for other resources.
+//! What a decision about one resource means for others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,166 +6,161 @@ use super::dependencies::references;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
-/// A resource that comes with another one and is missing can only be had by
-/// making the other one anew: a router whose auth key lapsed unused is one.
-pub(super) fn replace_what_brings_the_absent(
-    input: Comparison<'_>,
-    verdicts: &mut ResourceDecisions,
-) {
+/// Replaces a resource whose creation brings about another one that is missing. A
+/// router's device, for example, appears only when its machine boots with a fresh
+/// auth key.
+pub(super) fn replace_creators(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     for desired in input.desired.iter() {
-        let Some(bringer) = &desired.created_by else { continue };
+        let Some(creator) = &desired.created_by else { continue };
         let absent = matches!(
-            verdicts.get(&desired.address),
+            decisions.get(&desired.address),
             Some(ResourceDecision::Change(change)) if change.action == Action::Create
         );
-        let bringer_stays = match verdicts.get(bringer) {
+        let creator_stays = match decisions.get(creator) {
             Some(ResourceDecision::Unchanged) => true,
             Some(ResourceDecision::Change(change)) => change.action == Action::Update,
             _ => false,
         };
-        let on_its_way = input
+        let is_booting = input
             .desired
-            .get(bringer)
-            .and_then(|bringer| bringer.key.as_ref())
+            .get(creator)
+            .and_then(|creator| creator.key.as_ref())
             .is_some_and(|key| input.inventory.recently_created.contains(key));
-        if absent && bringer_stays && !on_its_way {
-            replace(input, bringer, verdicts);
+        if absent && creator_stays && !is_booting {
+            replace(input, creator, decisions);
         }
     }
 }
 
-/// What can be spelt out only later cannot be made anew with what it lives in.
-/// So that its home goes when all of it can come again, the home waits too, unless
-/// that is what is waited for.
-pub(super) fn keep_the_homes_of_the_deferred(
-    input: Comparison<'_>,
-    verdicts: &mut ResourceDecisions,
-) {
+/// Defers the replacement of a container while something in it is deferred: what
+/// is deferred could not be created again in the new container. A container that
+/// the deferred resource waits for is replaced all the same.
+pub(super) fn defer_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let mut waiting = Vec::new();
-    for (address, verdict) in verdicts.iter() {
-        let ResourceDecision::Deferred(deferred) = verdict else { continue };
+    for (address, decision) in decisions.iter() {
+        let ResourceDecision::Deferred(deferred) = decision else { continue };
         if deferred.action == Action::Create {
             continue;
         }
-        let homes = homes(input, address).into_iter().filter(|home| {
-            let inside =
-                |awaited: &Address| awaited == home || self::homes(input, awaited).contains(home);
-            is_replaced(verdicts.get(home)) && !deferred.waits_for.iter().any(inside)
+        let containers = containers(input, address).into_iter().filter(|container| {
+            let inside = |awaited: &Address| {
+                awaited == container || self::containers(input, awaited).contains(container)
+            };
+            is_replaced(decisions.get(container)) && !deferred.waits_for.iter().any(inside)
         });
-        waiting.extend(homes.map(|home| (home, deferred.waits_for.clone())));
+        waiting.extend(containers.map(|container| (container, deferred.waits_for.clone())));
     }
-    for (home, waits_for) in waiting {
-        if let Some(ResourceDecision::Change(change)) = verdicts.get(&home) {
+    for (container, waits_for) in waiting {
+        if let Some(ResourceDecision::Change(change)) = decisions.get(&container) {
             let deferred = Deferred {
-                address: home.clone(),
+                address: container.clone(),
                 action: change.action,
                 waits_for,
                 fields: change.fields().into_owned(),
                 planned_because_of: change.planned_because_of.clone(),
             };
-            verdicts.insert(home, ResourceDecision::Deferred(deferred));
+            decisions.insert(container, ResourceDecision::Deferred(deferred));
         }
     }
 }
 
-/// What a resource lives in, and what that lives in.
-fn homes(input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
+/// The containers of a resource, and theirs.
+fn containers(input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
     let mut found = BTreeSet::new();
     let mut open = vec![address.clone()];
     while let Some(address) = open.pop() {
         let Some(desired) = input.desired.get(&address) else { continue };
-        let new = desired.contained_in.iter().filter(|home| found.insert((*home).clone()));
+        let new =
+            desired.contained_in.iter().filter(|container| found.insert((*container).clone()));
         open.extend(new.cloned());
     }
     found
 }
 
-fn is_replaced(verdict: Option<&ResourceDecision>) -> bool {
-    matches!(verdict, Some(ResourceDecision::Change(change)) if change.action == Action::Replace)
+fn is_replaced(decision: Option<&ResourceDecision>) -> bool {
+    matches!(decision, Some(ResourceDecision::Change(change)) if change.action == Action::Replace)
 }
 
-/// What lives in something that is made anew is made anew with it, and so is
-/// what points at it: Azure deletes nothing that is pointed at.
-pub(super) fn replace_what_rests_on_the_replaced(
-    input: Comparison<'_>,
-    verdicts: &mut ResourceDecisions,
-) {
-    let mut anew: Vec<Address> = verdicts
+/// Replaces what is contained in a resource that is recreated, and what refers to
+/// it: Azure refuses to delete an object that another one refers to.
+pub(super) fn replace_dependents(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let mut recreated: Vec<Address> = decisions
         .iter()
-        .filter(|(_, verdict)| is_made_anew(verdict))
+        .filter(|(_, decision)| is_recreated(decision))
         .map(|(address, _)| address.clone())
         .collect();
-    if anew.is_empty() {
+    if recreated.is_empty() {
         return;
     }
-    let resting = Resting::of(input);
-    while let Some(home) = anew.pop() {
-        for resident in resting.on(input, &home, verdicts) {
-            if !verdicts.get(&resident.address).is_some_and(is_made_anew) {
-                replace(input, &resident.address, verdicts);
-                anew.push(resident.address.clone());
+    let dependents = Dependents::of(input);
+    while let Some(container) = recreated.pop() {
+        for dependent in dependents.on(input, &container, decisions) {
+            if !decisions.get(&dependent.address).is_some_and(is_recreated) {
+                replace(input, &dependent.address, decisions);
+                recreated.push(dependent.address.clone());
             }
         }
     }
 }
 
-/// Which resources that are there need another one to stay.
-struct Resting<'a> {
-    living_in: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
-    pointing_at: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
+/// Existing resources by what they cannot exist without.
+struct Dependents<'a> {
+    contained: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
+    referencing: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
 }
 
-impl<'a> Resting<'a> {
+impl<'a> Dependents<'a> {
     fn of(input: Comparison<'a>) -> Self {
-        let mut resting = Self { living_in: BTreeMap::new(), pointing_at: BTreeMap::new() };
+        let mut dependents = Self { contained: BTreeMap::new(), referencing: BTreeMap::new() };
         for desired in input.desired.iter() {
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
             let Some(observed) = observed else { continue };
-            for home in &desired.contained_in {
-                resting.living_in.entry(home).or_default().push(desired);
+            for container in &desired.contained_in {
+                dependents.contained.entry(container).or_default().push(desired);
             }
             for id in references(&observed.resource) {
-                resting.pointing_at.entry(id).or_default().push(desired);
+                dependents.referencing.entry(id).or_default().push(desired);
             }
         }
-        resting
+        dependents
     }
 
     fn on(
         &self,
         input: Comparison<'_>,
-        home: &Address,
-        verdicts: &ResourceDecisions,
+        container: &Address,
+        decisions: &ResourceDecisions,
     ) -> impl Iterator<Item = &'a DesiredResource> + use<'a> {
-        let mut found = self.living_in.get(home).cloned().unwrap_or_default();
+        let mut found = self.contained.get(container).cloned().unwrap_or_default();
         let goes = matches!(
-            verdicts.get(home),
+            decisions.get(container),
             Some(ResourceDecision::Change(change)) if change.action == Action::Replace
         );
-        if let Some(ObjectKey::Azure(id)) = input.desired.get(home).and_then(|it| it.key.as_ref())
+        if let Some(ObjectKey::Azure(id)) =
+            input.desired.get(container).and_then(|it| it.key.as_ref())
             && goes
         {
-            found.extend(self.pointing_at.get(id).into_iter().flatten().copied());
+            found.extend(self.referencing.get(id).into_iter().flatten().copied());
         }
         found.into_iter()
     }
 }
 
-fn is_made_anew(verdict: &ResourceDecision) -> bool {
+fn is_recreated(decision: &ResourceDecision) -> bool {
     matches!(
-        verdict,
+        decision,
         ResourceDecision::Change(change) if matches!(change.action, Action::Create | Action::Replace)
     )
 }
 
-fn replace(input: Comparison<'_>, address: &Address, verdicts: &mut ResourceDecisions) {
+fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDecisions) {
     let Some(desired) = input.desired.get(address) else { return };
-    let held = verdicts.get(address).is_some_and(|verdict| {
+    let held = decisions.get(address).is_some_and(|decision| {
         matches!(
-            verdict,
+            decision,
             ResourceDecision::Blocked(_)
                 | ResourceDecision::Deferred(_)
                 | ResourceDecision::Hidden(_)
@@ -174,26 +169,24 @@ fn replace(input: Comparison<'_>, address: &Address, verdicts: &mut ResourceDeci
     if held {
         // A device that is offline is replaced with its machine after all.
         let offline = matches!(
-            verdicts.get(address),
-            Some(ResourceDecision::Blocked(blocked)) if blocked.code == Code::RouterOffline
+            decisions.get(address),
+            Some(ResourceDecision::Blocked(blocked)) if blocked.failure.code == Code::RouterOffline
         );
         if !offline {
             return;
         }
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    verdicts.insert(address.clone(), change(desired, observed, Action::Replace));
+    decisions.insert(address.clone(), change(desired, observed, Action::Replace));
 }
 
-/// A change waits while what it depends on is hidden, deferred or blocked.
-pub(super) fn hold_back_what_depends_on_the_held_back(
-    input: Comparison<'_>,
-    verdicts: &mut ResourceDecisions,
-) {
-    let mut held: Vec<Address> = verdicts
+/// Blocks or defers a change while a resource that it depends on is hidden,
+/// deferred or blocked.
+pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let mut held: Vec<Address> = decisions
         .iter()
-        .filter(|(_, verdict)| {
-            !matches!(verdict, ResourceDecision::Unchanged | ResourceDecision::Change(_))
+        .filter(|(_, decision)| {
+            !matches!(decision, ResourceDecision::Unchanged | ResourceDecision::Change(_))
         })
         .map(|(address, _)| address.clone())
         .collect();
@@ -208,13 +201,13 @@ pub(super) fn hold_back_what_depends_on_the_held_back(
     }
     while let Some(address) = held.pop() {
         let Some(waiting) = dependants.get(&address) else { continue };
-        let Some(reason) = verdicts.get(&address).cloned() else { continue };
+        let Some(reason) = decisions.get(&address).cloned() else { continue };
         for dependant in waiting {
-            let Some(ResourceDecision::Change(change)) = verdicts.get(&dependant.address) else {
+            let Some(ResourceDecision::Change(change)) = decisions.get(&dependant.address) else {
                 continue;
             };
-            if let Some(verdict) = hold_back(&address, &reason, change) {
-                verdicts.insert(dependant.address.clone(), verdict);
+            if let Some(decision) = hold_back(&address, &reason, change) {
+                decisions.insert(dependant.address.clone(), decision);
                 held.push(dependant.address.clone());
             }
         }
@@ -226,31 +219,28 @@ fn hold_back(
     reason: &ResourceDecision,
     change: &super::Change,
 ) -> Option<ResourceDecision> {
-    let blocked = |code, reason: String, remedy: String| {
+    let blocked = |failure: Failure| {
         Some(ResourceDecision::Blocked(Blocked {
             address: change.address.clone(),
             action: change.action,
             fields: change.fields().into_owned(),
-            code,
-            reason,
-            remedy,
+            failure,
             caused_by: Some(on.clone()),
             planned_because_of: change.planned_because_of.clone(),
         }))
     };
     match reason {
         ResourceDecision::Unchanged | ResourceDecision::Change(_) => None,
-        // What exists was observed when its neighbour was not: an update that
-        // only reads the neighbour's name may go on, a creation may not.
+        // The object itself was read. An update that only needs the dependency's
+        // name may go on; a creation may not.
         ResourceDecision::Hidden(gap) => match change.action {
             Action::Update => None,
-            _ => blocked(
-                Code::SourceGap,
-                format!("it depends on {on}, and {} could not be read", gap.source),
-                gap.remedy.clone(),
-            ),
+            _ => {
+                let reason = format!("it depends on {on}, and {} could not be read", gap.source);
+                blocked(gap.failure.clone().within(reason))
+            }
         },
-        // What would only be made in something that is made anew later waits too.
+        // What would be created in a container that is replaced later waits too.
         ResourceDecision::Deferred(deferred)
             if deferred.action == Action::Create
                 || (deferred.action == Action::Replace
@@ -266,19 +256,19 @@ fn hold_back(
         }
         ResourceDecision::Deferred(_) => None,
         ResourceDecision::Blocked(held) => {
-            if held.code == Code::WithoutMark
+            if held.failure.code == Code::WithoutMark
                 && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
-                // The object is there, whoever's it is: what only points at it
-                // can be mended.
+                // The object exists, whoever owns it: what only refers to it can be
+                // updated.
                 return None;
             }
-            blocked(
-                held.code,
+            blocked(Failure::new(
+                held.failure.code,
                 format!("it depends on {on}, which is blocked"),
                 format!("settle {on} first"),
-            )
+            ))
         }
     }
 }

@@ -1,95 +1,91 @@
-//! What must stay, and what stays with it.
+//! Resources that must not be replaced or deleted, and what they need.
 
 use std::collections::BTreeMap;
 
 use super::dependencies::references;
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Blocked, Change};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource};
 
-/// Something that stays although it, or what it points at, should go.
+/// A resource that stays although it, or one that it refers to, should go.
 #[derive(Debug, Clone)]
 pub(super) struct Retained {
     key: ObjectKey,
-    /// Absent where it is somebody else's.
+    /// `None` if the topology does not own it.
     address: Option<Address>,
     code: Code,
 }
 
-/// Turns a replacement or deletion of something protected, of what holds
-/// something protected, or of a group with a stranger in it, into a report.
-pub(super) fn protect(input: Comparison<'_>, verdicts: &mut ResourceDecisions) -> Vec<Retained> {
-    let mut kept = Vec::new();
-    for (address, verdict) in verdicts.iter_mut() {
-        let ResourceDecision::Change(change) = verdict else { continue };
+/// Blocks the replacement or deletion of a protected resource, of a container of
+/// one, and of a resource group with objects that the topology does not own.
+pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
+    let mut retained = Vec::new();
+    for (address, decision) in decisions.iter_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
         if !matches!(change.action, Action::Replace | Action::Delete) {
             continue;
         }
         let blocked = holds_foreign(input, change).or_else(|| is_protected(input, change));
         let Some(blocked) = blocked else { continue };
         let (key, address) = (change.key.clone(), Some(address.clone()));
-        kept.push(Retained { key, address, code: blocked.code });
-        *verdict = ResourceDecision::Blocked(blocked);
+        retained.push(Retained { key, address, code: blocked.failure.code });
+        *decision = ResourceDecision::Blocked(blocked);
     }
-    kept
+    retained
 }
 
-/// Whoever deletes a resource group deletes all that is in it.
+/// Deleting a resource group deletes everything in it.
 fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {
         Action::Delete => "it holds",
         _ => "it would have to be replaced, and it holds",
     };
-    Some(Blocked {
-        reason: format!("{what} objects that are not this topology's: {}", contents.join(", ")),
-        remedy: "move or delete those objects, then run the same command again".to_owned(),
-        ..blocked(change, Code::GroupHoldsForeign)
-    })
+    let reason = format!("{what} objects that are not this topology's: {}", contents.join(", "));
+    let remedy = "move or delete those objects, then run the same command again";
+    Some(blocked(change, Failure::new(Code::GroupHoldsForeign, reason, remedy)))
 }
 
 fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let protected = input.protected.get(&change.address)?;
     let wish = format!("it would have to be {}", change.action.participle());
     let itself = *protected == change.address;
+    let reason = if itself {
+        format!("{wish}, and `protect = true` forbids that")
+    } else {
+        format!("{wish}, and it holds {protected}, which is protected")
+    };
+    let remedy = "undo the change of the topology that asks for it, or remove `protect = true`";
     Some(Blocked {
-        reason: if itself {
-            format!("{wish}, and `protect = true` forbids that")
-        } else {
-            format!("{wish}, and it holds {protected}, which is protected")
-        },
-        remedy: "undo the change of the topology that asks for it, or take `protect` away"
-            .to_owned(),
         caused_by: (!itself).then(|| protected.clone()),
-        ..blocked(change, Code::Protected)
+        ..blocked(change, Failure::new(Code::Protected, reason, remedy))
     })
 }
 
-fn blocked(change: &Change, code: Code) -> Blocked {
+fn blocked(change: &Change, failure: Failure) -> Blocked {
     Blocked {
         address: change.address.clone(),
         action: change.action,
         fields: change.fields().into_owned(),
-        code,
-        reason: String::new(),
-        remedy: String::new(),
+        failure,
         caused_by: None,
         planned_because_of: change.planned_because_of.clone(),
     }
 }
 
-/// Blocks the end of whatever something that stays points at or is in: Azure
-/// would refuse it, or take what stays along. Answers whether there was any.
-pub(super) fn keep_what_the_kept_rests_on(
+/// Blocks the replacement or deletion of what a retained resource refers to or is
+/// contained in: Azure would refuse it, or delete the retained resource too.
+/// Returns whether anything was blocked.
+pub(super) fn retain_references(
     input: Comparison<'_>,
-    kept: &[Retained],
-    verdicts: &mut ResourceDecisions,
+    retained: &[Retained],
+    decisions: &mut ResourceDecisions,
 ) -> bool {
     let mut ending: BTreeMap<ArmId, Address> = BTreeMap::new();
-    for (address, verdict) in verdicts.iter() {
-        let ResourceDecision::Change(change) = verdict else { continue };
+    for (address, decision) in decisions.iter() {
+        let ResourceDecision::Change(change) = decision else { continue };
         let ends = matches!(change.action, Action::Delete | Action::Replace);
         if let (true, ObjectKey::Azure(id)) = (ends, &change.key) {
             ending.insert(id.clone(), address.clone());
@@ -100,12 +96,12 @@ pub(super) fn keep_what_the_kept_rests_on(
     }
     let before = ending.len();
     let mut holders: Vec<Retained> =
-        kept.iter().cloned().chain(held_back(input, verdicts)).chain(foreign(input)).collect();
+        retained.iter().cloned().chain(held_back(input, decisions)).chain(foreign(input)).collect();
     while let Some(holder) = holders.pop() {
         let Some(observed) = input.inventory.get(&holder.key) else { continue };
         for id in rests_on(&holder.key, &observed.resource) {
             let Some(address) = ending.remove(&id) else { continue };
-            stay(&address, &holder, verdicts);
+            stay(&address, &holder, decisions);
             let key = ObjectKey::Azure(id);
             holders.push(Retained { key, address: Some(address), code: holder.code });
         }
@@ -113,15 +109,19 @@ pub(super) fn keep_what_the_kept_rests_on(
     ending.len() < before
 }
 
-fn held_back(input: Comparison<'_>, verdicts: &ResourceDecisions) -> Vec<Retained> {
-    let blocked = verdicts.values().filter_map(|verdict| match verdict {
+fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retained> {
+    let blocked = decisions.values().filter_map(|decision| match decision {
         ResourceDecision::Blocked(blocked) => Some(blocked),
         _ => None,
     });
     blocked
         .filter_map(|blocked| {
             let key = input.desired.get(&blocked.address)?.key.clone()?;
-            Some(Retained { key, address: Some(blocked.address.clone()), code: blocked.code })
+            Some(Retained {
+                key,
+                address: Some(blocked.address.clone()),
+                code: blocked.failure.code,
+            })
         })
         .collect()
 }
@@ -135,7 +135,7 @@ fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
     })
 }
 
-/// What an object points at, and what it is in.
+/// What an object refers to, and what contains it.
 fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     let mut found: Vec<ArmId> = references(resource).into_iter().cloned().collect();
     if let ObjectKey::Azure(id) = key {
@@ -144,9 +144,9 @@ fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     found
 }
 
-fn stay(address: &Address, holder: &Retained, verdicts: &mut ResourceDecisions) {
-    let Some(verdict) = verdicts.get_mut(address) else { return };
-    let ResourceDecision::Change(change) = verdict else { return };
+fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions) {
+    let Some(decision) = decisions.get_mut(address) else { return };
+    let ResourceDecision::Change(change) = decision else { return };
     let (name, remedy) = match (&holder.address, &holder.key) {
         (Some(holder), _) => (holder.to_string(), format!("settle {holder} first")),
         (None, ObjectKey::Azure(id)) => (
@@ -156,11 +156,10 @@ fn stay(address: &Address, holder: &Retained, verdicts: &mut ResourceDecisions) 
         (None, _) => return,
     };
     let participle = change.action.participle();
-    let kept = Blocked {
-        reason: format!("it would have to be {participle}, but {name} rests on it and stays"),
-        remedy,
+    let reason = format!("it would have to be {participle}, but {name} rests on it and stays");
+    let retained = Blocked {
         caused_by: holder.address.clone(),
-        ..blocked(change, holder.code)
+        ..blocked(change, Failure::new(holder.code, reason, remedy))
     };
-    *verdict = ResourceDecision::Blocked(kept);
+    *decision = ResourceDecision::Blocked(retained);
 }

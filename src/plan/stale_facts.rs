@@ -1,17 +1,17 @@
-//! What a plan itself makes untrue.
+//! Facts that a plan itself makes untrue.
 
 use super::{Action, Change, PlanContents};
 use crate::desired::Facts;
 use crate::inventory::Inventory;
 use crate::resource::Kind;
 
-/// Facts and inventory without what goes with the plan's replacements: the
-/// address of a router that joins the tailnet anew, or, with a cluster that is
-/// made anew, its network, its node resource group and all that it holds.
-/// Nothing where all of it stays.
+/// Facts and inventory without what the plan's replacements end: the tailnet
+/// address of a router that joins again; with a cluster that is replaced, its
+/// network, its node resource group and everything in it. `None` if all of it
+/// stays.
 ///
-/// What is spelt out from the rest waits for the new values, instead of being
-/// written with the old ones and once more.
+/// Values that are computed from the rest wait for the new facts, instead of being
+/// written twice.
 pub(super) fn surviving(
     facts: &Facts,
     inventory: &Inventory,

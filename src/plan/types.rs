@@ -12,12 +12,24 @@ use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
 use super::{ApplySettings, Execution, Finding, InWave, Rollout, Severity};
 use crate::desired::DesiredSet;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
 /// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
-/// read as its [`PlanContents`] and cannot be changed.
+/// read as its [`PlanContents`] and cannot be changed:
+///
+/// ```
+/// fn call(plan: &mut stargate::plan::Plan) -> usize {
+///     plan.changes.len()
+/// }
+/// ```
+///
+/// ```compile_fail,E0596
+/// fn call(plan: &mut stargate::plan::Plan) {
+///     plan.changes.clear()
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 #[must_use = "a plan changes nothing unless it is applied"]
@@ -77,15 +89,15 @@ pub struct PlanContents {
     /// does not hold them: they follow from its changes.
     #[serde(skip)]
     pub steps: StepGraph,
-    /// What cannot be spelt out before something else exists.
+    /// Resources whose values cannot be known before something else exists.
     pub deferred: Vec<Deferred>,
-    /// What is wanted and must not be done.
+    /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
-    /// What was found out about the world on the way.
+    /// What was found while live state was read and checked.
     pub findings: Vec<Finding>,
     /// Sources that could not be read.
     pub gaps: Vec<Gap>,
-    /// How many resources are as they should be.
+    /// How many resources match the topology.
     pub unchanged: usize,
     /// In which waves the changes reach the workers; absent where they change
     /// none.
@@ -99,16 +111,16 @@ pub struct PlanContents {
 }
 
 impl PlanContents {
-    /// Whether the world matches the topology, as far as it could be read.
+    /// Whether live state matches the topology, as far as it could be read.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
     }
 
-    /// How the world stands to the topology.
+    /// How live state compares with the topology.
     pub fn standing(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
-        let undecided = |blocked: &Blocked| blocked.code != Code::RouterOffline;
+        let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
             PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
@@ -122,7 +134,7 @@ impl PlanContents {
         }
     }
 
-    /// Lets changes wait for others as well, and sorts the changes again.
+    /// Makes changes depend on others as well, and orders the plan again.
     pub(super) fn wait_for(&mut self, waits: Vec<Wait>) {
         if waits.is_empty() {
             return;
@@ -144,6 +156,24 @@ impl PlanContents {
         self.cost = Cost::of(&self.changes, &self.steps, &self.cost.requests);
     }
 
+    /// The plan without its changes, and without what is deferred and blocked.
+    pub(super) fn without_lists(&self) -> Self {
+        Self {
+            topology: self.topology.clone(),
+            settings: self.settings.clone(),
+            changes: Vec::new(),
+            steps: StepGraph::default(),
+            deferred: Vec::new(),
+            blocked: Vec::new(),
+            findings: self.findings.clone(),
+            gaps: self.gaps.clone(),
+            unchanged: self.unchanged,
+            rollout: self.rollout,
+            cost: self.cost.clone(),
+            reachability: self.reachability.clone(),
+        }
+    }
+
     /// How many changes are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()
@@ -155,18 +185,18 @@ impl PlanContents {
     }
 }
 
-/// How the world stands to the topology, as far as a plan can tell.
+/// How live state compares with the topology, as far as a plan can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanStatus {
     /// It matches.
     Matches,
     /// It differs.
     Differs,
-    /// Something is wrong that no change mends, or that forbids all changes.
+    /// An error that no change fixes, or that forbids all changes.
     Wrong,
-    /// Something stands in the way that somebody must decide about.
+    /// A change is blocked until the user decides.
     Blocked,
-    /// A source could not be read, so nobody can tell.
+    /// A source could not be read, so the difference is unknown.
     Unknown,
 }
 
@@ -199,12 +229,12 @@ pub struct Change {
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,
-    /// What stops working meanwhile.
+    /// What stops working while it is made.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers have one.
     #[serde(default)]
     pub wave: Option<InWave>,
-    /// Whether somebody asked for it by name, though the topology need not.
+    /// Whether the user asked for it by name, whatever the topology says.
     #[serde(default)]
     pub requested: bool,
     /// What carrying it out needs beside its values.
@@ -256,9 +286,9 @@ impl Change {
         self
     }
 
-    /// Field by field. What comes or goes as a whole is spelt out of its value:
-    /// a plan that held both would be twice as large and twice as long in the
-    /// making.
+    /// Field by field. The fields of an object that is created or deleted are
+    /// computed from its value: a plan that held both would be twice as large and
+    /// take twice as long to make.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
             (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
@@ -272,17 +302,17 @@ impl Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It is made.
+    /// It is created.
     Create,
     /// Some of its fields are changed.
     Update,
-    /// It is deleted and made anew.
+    /// It is deleted and created again.
     Replace,
     /// It is deleted.
     Delete,
     /// It is marked as ours, and its fields set.
     Adopt,
-    /// It is restarted, and as it was before.
+    /// It is restarted, and does not change.
     Reboot,
 }
 
@@ -315,7 +345,7 @@ impl Action {
     }
 }
 
-/// A resource that cannot be spelt out yet.
+/// A resource whose value cannot be known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deferred {
     /// The resource.
@@ -330,7 +360,7 @@ pub struct Deferred {
     pub planned_because_of: String,
 }
 
-/// A change that is wanted and must not be made.
+/// A change that the topology asks for and that must not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
     /// The resource.
@@ -339,12 +369,8 @@ pub struct Blocked {
     pub action: Action,
     /// Field by field.
     pub fields: Vec<FieldChange>,
-    /// The code of the reason.
-    pub code: Code,
-    /// The reason.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
+    /// Why, and what to do.
+    pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,
     /// The rule of the topology that asks for it.

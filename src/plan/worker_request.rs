@@ -1,30 +1,30 @@
-//! Work on workers that somebody asks for by name, whether or not the topology
-//! asks for it too. It touches those workers and nothing else.
+//! Work on workers that the user names, whether or not they differ from the
+//! topology. It changes those workers and nothing else.
 
 use std::collections::BTreeSet;
 
 use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change};
 use crate::desired::DesiredResource;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Ownership, Resource};
 use crate::topology::names::WorkerName;
 
-/// What somebody asks for.
+/// Work that the user asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerRequest {
-    /// What is to be done.
+    /// The work.
     pub work: Work,
-    /// To whom.
+    /// The workers that it is done on.
     pub workers: BTreeSet<WorkerName>,
 }
 
-/// What is to be done to workers.
+/// A kind of work on workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// They are made anew.
+    /// Drain, reset and rejoin them.
     Repave,
-    /// They are restarted.
+    /// Drain and restart them.
     Reboot,
 }
 
@@ -57,33 +57,33 @@ fn planned_because_of(work: Work) -> String {
     format!("`{}` asks for it", work.command())
 }
 
-/// Has the named workers made anew, whatever state they are in.
-pub(super) fn repave(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
+/// Replaces the named workers, whatever their state.
+pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     for desired in named(input, Some(Work::Repave)) {
         let free = matches!(
-            verdicts.get(&desired.address),
+            decisions.get(&desired.address),
             Some(ResourceDecision::Unchanged | ResourceDecision::Change(_))
         );
         if !free {
             continue;
         }
         let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-        let mut verdict = change(desired, observed, Action::Replace);
-        if let ResourceDecision::Change(change) = &mut verdict {
+        let mut decision = change(desired, observed, Action::Replace);
+        if let ResourceDecision::Change(change) = &mut decision {
             change.planned_because_of = planned_because_of(Work::Repave);
             change.requested = true;
         }
-        verdicts.insert(desired.address.clone(), verdict);
+        decisions.insert(desired.address.clone(), decision);
     }
 }
 
-/// Has the named workers restarted.
-pub(super) fn reboot(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
+/// Restarts the named workers.
+pub(super) fn reboot(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     for desired in named(input, Some(Work::Reboot)) {
-        if matches!(verdicts.get(&desired.address), Some(ResourceDecision::Hidden(_))) {
+        if matches!(decisions.get(&desired.address), Some(ResourceDecision::Hidden(_))) {
             continue;
         }
-        verdicts.insert(desired.address.clone(), restart(input, desired));
+        decisions.insert(desired.address.clone(), restart(input, desired));
     }
 }
 
@@ -104,8 +104,8 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         let remedy = "take `protect` away for as long as it takes".to_owned();
         return blocked(desired, Action::Reboot, Code::Protected, reason, remedy);
     }
-    let mut verdict = change(desired, Some(observed), Action::Reboot);
-    if let ResourceDecision::Change(change) = &mut verdict {
+    let mut decision = change(desired, Some(observed), Action::Reboot);
+    if let ResourceDecision::Change(change) = &mut decision {
         change.planned_because_of = planned_because_of(Work::Reboot);
         change.requested = true;
         change.differences.clear();
@@ -115,10 +115,10 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
             desired.address.name
         ));
     }
-    verdict
+    decision
 }
 
-/// A worker as it is once it is back.
+/// A worker as it is once it has restarted.
 fn restarted(resource: Resource) -> Resource {
     match resource {
         Resource::Worker(mut worker) => {
@@ -140,52 +140,51 @@ fn blocked(
         address: desired.address.clone(),
         action,
         fields: Vec::new(),
-        code,
-        reason,
-        remedy,
+        failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
 }
 
-/// Takes everything out of the plan that is neither a named worker nor lives in
-/// one. What such a worker rests on must be there.
-pub(super) fn leave_the_rest(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
+/// Removes everything from the plan that is neither a named worker nor contained
+/// in one. Blocks a worker whose dependencies do not exist.
+pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let Some(worker_request) = input.worker_request else { return };
-    let mut kept = BTreeSet::new();
+    let mut retained = BTreeSet::new();
     for desired in named(input, None) {
-        let lacking = lacking(desired, verdicts);
-        match (verdicts.get(&desired.address), lacking) {
+        let lacking = lacking(desired, decisions);
+        match (decisions.get(&desired.address), lacking) {
             (Some(ResourceDecision::Change(change)), Some(lacking))
                 if worker_request.work == Work::Repave =>
             {
                 let reason = format!("it rests on {lacking}, which is not there as it should be");
-                let verdict = held_up(desired, change.action, reason);
-                verdicts.insert(desired.address.clone(), verdict);
+                let decision = held_up(desired, change.action, reason);
+                decisions.insert(desired.address.clone(), decision);
             }
             (Some(ResourceDecision::Deferred(deferred)), _) => {
                 let reason = "what it rests on is not there yet".to_owned();
-                let verdict = held_up(desired, deferred.action, reason);
-                verdicts.insert(desired.address.clone(), verdict);
+                let decision = held_up(desired, deferred.action, reason);
+                decisions.insert(desired.address.clone(), decision);
             }
             _ => {}
         }
-        kept.insert(desired.address.clone());
+        retained.insert(desired.address.clone());
     }
     let goes_on =
-        |address: &Address| matches!(verdicts.get(address), Some(ResourceDecision::Change(_)));
+        |address: &Address| matches!(decisions.get(address), Some(ResourceDecision::Change(_)));
     if worker_request.work == Work::Repave {
-        let residents = input
-            .desired
-            .iter()
-            .filter(|it| it.contained_in.iter().any(|home| kept.contains(home) && goes_on(home)));
-        let residents: Vec<Address> = residents.map(|it| it.address.clone()).collect();
-        kept.extend(residents);
+        let dependents = input.desired.iter().filter(|it| {
+            it.contained_in
+                .iter()
+                .any(|container| retained.contains(container) && goes_on(container))
+        });
+        let dependents: Vec<Address> = dependents.map(|it| it.address.clone()).collect();
+        retained.extend(dependents);
     }
-    verdicts.retain(|address, _| kept.contains(address));
-    for verdict in verdicts.values_mut() {
-        if let ResourceDecision::Change(change) = verdict {
-            forget_others(change, &kept);
+    decisions.retain(|address, _| retained.contains(address));
+    for decision in decisions.values_mut() {
+        if let ResourceDecision::Change(change) = decision {
+            retain_edges(change, &retained);
         }
     }
 }
@@ -195,13 +194,13 @@ fn held_up(desired: &DesiredResource, action: Action, reason: String) -> Resourc
     blocked(desired, action, Code::WorkerNotWorkedOn, reason, remedy)
 }
 
-/// Something that a worker depends on and that is not there. What only differs
-/// in a field does not stop it.
-fn lacking(desired: &DesiredResource, verdicts: &ResourceDecisions) -> Option<Address> {
+/// A dependency of a worker that does not exist. One that only differs in a field
+/// does not stop the work.
+fn lacking(desired: &DesiredResource, decisions: &ResourceDecisions) -> Option<Address> {
     let mut all = desired.depends_on.iter().chain(&desired.contained_in);
     let is_lacking = |address: &&Address| {
         matches!(
-            verdicts.get(address),
+            decisions.get(address),
             Some(ResourceDecision::Change(change)) if matches!(
                 change.action,
                 Action::Create | Action::Replace | Action::Adopt
@@ -211,10 +210,10 @@ fn lacking(desired: &DesiredResource, verdicts: &ResourceDecisions) -> Option<Ad
     all.find(is_lacking).cloned()
 }
 
-fn forget_others(change: &mut Change, kept: &BTreeSet<Address>) {
+fn retain_edges(change: &mut Change, retained: &BTreeSet<Address>) {
     for edges in
         [&mut change.depends_on, &mut change.destroy_after, &mut change.create_after_destroy_of]
     {
-        edges.retain(|address| kept.contains(address));
+        edges.retain(|address| retained.contains(address));
     }
 }

@@ -10,7 +10,7 @@ use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
 use super::error::ApiError;
 use super::read_write::{ClusterRead, ClusterWrite};
 use super::secret::Secret;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{ArmId, Owner};
 
 /// A client that reads the cluster, and the credentials that it was made with.
@@ -45,20 +45,21 @@ impl ClusterCredentials {
     }
 }
 
-/// The cluster's API server cannot be worked with.
+/// The cluster's API server cannot be used. `Failure::from` gives the code and
+/// the remedy of its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// Azure did not give credentials.
-    #[error("Azure gave no credentials for the cluster: {0}")]
-    Credentials(Box<ApiError>),
-    /// What it gave cannot be used.
-    #[error("{0}")]
+    /// Azure did not return credentials.
+    #[error("cannot get the credentials of the cluster from Azure")]
+    Credentials(#[source] Box<ApiError>),
+    /// The credentials cannot be used.
+    #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// What it gave is no kubeconfig.
-    #[error("Azure's answer holds no kubeconfig")]
+    /// Azure's answer has no kubeconfig.
+    #[error("cannot get the credentials of the cluster: Azure's answer has no kubeconfig")]
     NoKubeconfig,
-    /// The kubeconfig leads to another cluster.
-    #[error("the kubeconfig leads to {found}, and the cluster is {expected}")]
+    /// The kubeconfig is of another cluster.
+    #[error("the server of the kubeconfig is {found}, and the cluster's is {expected}")]
     OtherCluster {
         /// The server in the kubeconfig.
         found: String,
@@ -67,44 +68,41 @@ pub enum AccessError {
     },
 }
 
-impl AccessError {
-    /// The stable code.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Credentials(error) => match error.stable_code() {
-                Code::ApiError => Code::SourceGap,
-                code => code,
-            },
-            Self::Cluster(_) => Code::SourceGap,
-            Self::NoKubeconfig => Code::KubeconfigMissing,
-            Self::OtherCluster { .. } => Code::KubeconfigServer,
-        }
-    }
-
-    /// What to do.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Credentials(error) => error.remedy(),
-            Self::Cluster(_) => {
-                "check that this machine reaches the cluster's API server".to_owned()
+impl From<&AccessError> for Failure {
+    fn from(error: &AccessError) -> Self {
+        match error {
+            AccessError::Credentials(cause) => {
+                let answered = cause.status().map(|status| format!("status {status}"));
+                let code = cause.code().filter(|code| !code.is_empty()).map(str::to_owned);
+                let summary: Vec<String> = answered.into_iter().chain(code).collect();
+                let message = match summary.is_empty() {
+                    true => format!("{error}: {cause}"),
+                    false => format!("{error}: {}", summary.join(" ")),
+                };
+                Self::from(&**cause).within(message)
             }
-            Self::NoKubeconfig => {
-                "the identity needs the role `Azure Kubernetes Service Cluster User`".to_owned()
-            }
-            Self::OtherCluster { .. } => {
-                "unset KUBECONFIG to use the credentials that Azure gives, or run \
-                 `az aks get-credentials` for the cluster of the topology"
-                    .to_owned()
-            }
+            AccessError::Cluster(error) => Self::from(error),
+            AccessError::NoKubeconfig => Self::new(
+                Code::KubeconfigMissing,
+                error.to_string(),
+                "assign the identity the role `Azure Kubernetes Service Cluster User`, or set \
+                 KUBECONFIG",
+            ),
+            AccessError::OtherCluster { .. } => Self::new(
+                Code::KubeconfigServer,
+                error.to_string(),
+                "unset KUBECONFIG to use the credentials that Azure returns, or run `az aks \
+                 get-credentials` for the cluster of the topology",
+            ),
         }
     }
 }
 
-/// Asks Azure for the cluster's credentials and makes a client that reads.
+/// Gets the cluster's credentials from Azure and makes a client that reads.
 ///
 /// # Errors
 ///
-/// Azure refused, or its answer leads elsewhere than to the cluster's own name.
+/// Azure refused, or the kubeconfig names another server than the cluster's.
 pub async fn open(
     clients: &ReadClients,
     cluster: &ArmId,
@@ -141,8 +139,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A kubeconfig that was copied from elsewhere would have us work on another
-/// cluster.
+/// With a kubeconfig of another cluster, stargate would change that one.
 fn check_server(server: &KubeconfigServer, fqdn: &str) -> Result<(), AccessError> {
     let name = server.tls_server_name.as_deref().unwrap_or(&server.host);
     if name.eq_ignore_ascii_case(fqdn) {

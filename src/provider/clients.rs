@@ -5,12 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::cluster::{ClusterClient, ClusterError, client_from_kubeconfig};
-use super::http::RequestCount;
+use super::http::{Api, RequestCount};
+use super::limits::Limits;
 use super::read_write::{
     AzureRead, AzureWrite, ClusterRead, ClusterWrite, HostRead, HostWrite, TailnetRead,
     TailnetWrite,
 };
+use super::request_policy::RequestPolicy;
 use super::secret::Secret;
+use super::settings::ClientSettings;
 use crate::resource::Owner;
 
 /// The clients that a plan is applied with.
@@ -100,8 +103,12 @@ impl ReadConnector {
 /// Connects to the server that the kubeconfig names.
 #[derive(Debug, Clone, Default)]
 pub struct KubeconfigConnector {
+    /// The budget of requests.
+    pub limits: Limits,
     /// Where requests are counted.
     pub requests: RequestCount,
+    /// Timeouts and limits.
+    pub settings: ClientSettings,
 }
 
 #[async_trait]
@@ -111,7 +118,10 @@ impl ClusterConnector for KubeconfigConnector {
         kubeconfig: &str,
         owner: Owner,
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
-        let client = client_from_kubeconfig(kubeconfig, self.requests.clone()).await?;
-        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
+        let (limits, count) = (self.limits.clone(), self.requests.clone());
+        let policy = RequestPolicy::new(Api::Kubernetes, limits, count, self.settings);
+        let client = client_from_kubeconfig(kubeconfig, policy).await?;
+        let client = ClusterClient::new(client, owner, self.requests.clone());
+        Ok(Arc::new(client.with_settings(self.settings)))
     }
 }

@@ -1,4 +1,4 @@
-//! Who we are to each service, by the ecosystem's own names.
+//! Credentials for each service, from the usual environment variables.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +18,20 @@ use super::secret::Secret;
 /// Looks up a variable of the environment.
 pub type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
-/// A token is renewed this long before it lapses.
+/// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(300);
-/// Where credentials come from unless the environment holds some.
+/// The origin of credentials if the environment has none.
 const AZURE_CLI: &str = "the Azure CLI's login";
 const ARM_SCOPE: &str = "https://management.azure.com/.default";
 
-/// Gives the token that a request carries.
+/// A source of bearer tokens.
 #[async_trait]
 pub trait TokenSource: Send + Sync + fmt::Debug {
-    /// A token that is valid for minutes to come.
+    /// A token that is valid for at least some minutes.
+    ///
+    /// # Errors
+    ///
+    /// Credentials are missing, or the identity provider did not accept them.
     async fn token(&self) -> Result<Secret, ApiError>;
 }
 
@@ -42,17 +46,17 @@ impl TokenSource for StaticToken {
     }
 }
 
-/// A token and how long it may be used; fetched anew when that time is over.
+/// A token and the end of its use; after it, a new token is fetched.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCache(Mutex<Option<(Secret, Instant)>>);
 
 impl TokenCache {
-    /// The token that is there, or a new one: `fetch` gives it with its lifetime.
+    /// The cached token, or a new one: `fetch` returns it with its lifetime.
     pub(crate) async fn get<F>(&self, fetch: F) -> Result<Secret, ApiError>
     where
         F: Future<Output = Result<(Secret, Duration), ApiError>>,
     {
-        // Held while fetching: callers that come together ask once.
+        // Held while fetching, so that concurrent callers send one request.
         let mut cached = self.0.lock().await;
         if let Some((token, until)) = cached.as_ref()
             && Instant::now() < *until
@@ -60,7 +64,7 @@ impl TokenCache {
             return Ok(token.clone());
         }
         let (token, lifetime) = fetch.await?;
-        // A lifetime within the margin would mean to fetch for every request.
+        // A lifetime shorter than the margin would fetch a token for every request.
         let usable = lifetime.checked_sub(MARGIN).unwrap_or(lifetime / 2);
         *cached = Some((token.clone(), Instant::now() + usable));
         Ok(token)
@@ -82,7 +86,7 @@ impl fmt::Debug for AzureTokens {
 
 impl AzureTokens {
     /// A service principal's secret or a workload identity from `AZURE_*`, else
-    /// whoever is logged in to the Azure CLI.
+    /// the login of the Azure CLI.
     pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, ApiError> {
         install_cryptography();
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
@@ -149,13 +153,13 @@ impl TokenSource for AzureTokens {
 fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, ApiError> {
     value.ok_or_else(|| ApiError::Credentials {
         api: Api::Azure,
-        reason: format!("{beside} is set and {name} is not"),
+        reason: format!("{beside} is set, and {name} is not"),
         refused: false,
-        remedy: format!("set {name} too, or unset {beside} to use the login of `az login`"),
+        remedy: format!("set {name}, or unset {beside} to use the login of `az login`"),
     })
 }
 
-/// Nobody who is not logged in to the Azure CLI was refused anything.
+/// Without a login of the Azure CLI, credentials are missing rather than refused.
 fn no_token(error: &azure_core::Error, origin: &str) -> ApiError {
     ApiError::Credentials {
         api: Api::Azure,
@@ -167,7 +171,7 @@ fn no_token(error: &azure_core::Error, origin: &str) -> ApiError {
     }
 }
 
-/// How the Tailscale API knows us.
+/// Credentials for the Tailscale API.
 #[derive(Debug, Clone)]
 pub enum TailnetCredentials {
     /// An API access token.
@@ -194,7 +198,7 @@ impl TailnetCredentials {
             .map(|(id, secret)| Self::OAuthClient { id, secret: Secret::new(secret) })
             .ok_or_else(|| ApiError::Credentials {
                 api: Api::Tailscale,
-                reason: "no credentials are set".to_owned(),
+                reason: "TAILSCALE_API_KEY and TAILSCALE_CLIENT_ID are not set".to_owned(),
                 refused: false,
                 remedy: "set TAILSCALE_API_KEY, or TAILSCALE_CLIENT_ID and \
                          TAILSCALE_CLIENT_SECRET of an OAuth client with the scopes auth_keys, \
@@ -211,6 +215,7 @@ mod tests {
     use azure_core::credentials::{AccessToken, TokenRequestOptions};
 
     use super::*;
+    use crate::diagnostics::Failure;
 
     #[derive(Debug, Default)]
     struct Counting(AtomicU64);
@@ -251,7 +256,11 @@ mod tests {
         let all = azure(&["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]).unwrap();
         assert_eq!(all.origin(), "AZURE_CLIENT_SECRET");
         let error = azure(&["AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID"]).unwrap_err();
-        assert!(error.remedy().contains("AZURE_TENANT_ID"), "{}", error.remedy());
+        assert!(
+            Failure::from(&error).remedy.contains("AZURE_TENANT_ID"),
+            "{}",
+            Failure::from(&error).remedy
+        );
         assert!(error.is_refused());
     }
 
@@ -264,6 +273,6 @@ mod tests {
         let found = TailnetCredentials::from_environment(&key).unwrap();
         assert!(!format!("{found:?}").contains("tskey-marked"));
         let error = TailnetCredentials::from_environment(&|_| None).unwrap_err();
-        assert!(error.remedy().contains("TAILSCALE_API_KEY"));
+        assert!(Failure::from(&error).remedy.contains("TAILSCALE_API_KEY"));
     }
 }

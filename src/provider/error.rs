@@ -1,111 +1,119 @@
-//! What can go wrong between stargate and a service, and what mends it.
+//! Errors of requests to Azure and Tailscale; [`super::refusal`] explains them.
 
 use std::fmt;
 
 use serde_json::Value;
 
 use super::http::{Api, TransportError};
-use crate::diagnostics::Code;
 
-/// A call to a service did not do what it was made for.
+/// A request to a service failed. `Failure::from` gives it a code and a remedy.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// The service answered, and the answer is a refusal.
-    #[error("{doing}: {api} answered {status}{}: {message}{}", Coded(code), Listed(details))]
+    /// The service answered with an error status.
+    #[error("{doing}: {api} answered {status}{}", Answered { code, message, details })]
     Answer {
         /// The service.
         api: Api,
         /// The HTTP status.
         status: u16,
-        /// The service's own code, empty where it gave none.
+        /// The service's own code, empty if the answer has none.
         code: String,
-        /// The service's words.
+        /// The service's message.
         message: String,
-        /// Causes below the first one.
+        /// Nested causes, the outermost first.
         details: Vec<Detail>,
-        /// What was asked, as in `PUT route table stargate-workers-rt`.
+        /// The request, as in `PUT route table stargate-workers-rt`.
         doing: String,
     },
-    /// There was no answer, however often it was tried.
+    /// The service did not answer, after all attempts.
     #[error("{doing}: {api}: {source}")]
     Transport {
         /// The service.
         api: Api,
-        /// What was asked.
+        /// The request.
         doing: String,
-        /// What went wrong on the wire.
+        /// The error of the connection.
         source: TransportError,
     },
-    /// There is nothing to prove who we are with, or it was not taken.
-    #[error("{api}: {reason}")]
+    /// Credentials are missing, or the identity provider did not accept them.
+    #[error("cannot authenticate to {api}: {reason}")]
     Credentials {
         /// The service.
         api: Api,
         /// What is missing or was refused.
         reason: String,
-        /// Whether there was something, and it was not taken.
+        /// True if credentials were found and were not accepted.
         refused: bool,
         /// What the user can do.
         remedy: String,
     },
-    /// The answer is not what the service promises.
-    #[error("{doing}: {api} answered something unexpected: {reason}")]
+    /// The answer does not follow the documented API.
+    #[error("{doing}: {api} answered with something unexpected: {reason}")]
     Malformed {
         /// The service.
         api: Api,
-        /// What was asked.
+        /// The request.
         doing: String,
-        /// What is odd about it.
+        /// What is wrong with the answer.
         reason: String,
     },
-    /// The request was taken, and the work it started failed.
-    #[error("{doing}: the operation ended as {status}: {code}: {message}{}", Listed(details))]
+    /// The request was accepted, and its long-running operation failed.
+    #[error("{doing}: the operation ended as {status}{}", Answered { code, message, details })]
     Operation {
         /// The service.
         api: Api,
-        /// What was asked.
+        /// The request.
         doing: String,
         /// `Failed`, `Canceled` or `TimedOut`.
         status: String,
         /// The service's own code.
         code: String,
-        /// The service's words.
+        /// The service's message.
         message: String,
-        /// Causes below the first one.
+        /// Nested causes, the outermost first.
         details: Vec<Detail>,
     },
 }
 
-/// One cause among several.
+/// A cause nested in a service's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
-    /// The service's own code.
+    /// The service's own code, or the user that Tailscale names.
     pub code: String,
-    /// The service's words.
+    /// The service's message.
     pub message: String,
 }
 
-/// A service's own code, where it gave one.
-struct Coded<'a>(&'a str);
-
-impl fmt::Display for Coded<'_> {
+impl fmt::Display for Detail {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(formatter, " {}", self.0) }
+        match (self.code.as_str(), self.message.as_str()) {
+            ("", text) | (text, "") => formatter.write_str(text),
+            (code, message) => write!(formatter, "{code}: {message}"),
+        }
     }
 }
 
-struct Listed<'a>(&'a [Detail]);
+/// Code, message and the first nested cause; the others are the failure's source.
+struct Answered<'a> {
+    code: &'a str,
+    message: &'a str,
+    details: &'a [Detail],
+}
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for Answered<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|detail| write!(formatter, "; {}: {}", detail.code, detail.message))
+        if !self.code.is_empty() {
+            write!(formatter, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(formatter, ": {}", self.message)?;
+        }
+        self.details.first().map_or(Ok(()), |detail| write!(formatter, "; {detail}"))
     }
 }
 
 impl ApiError {
-    /// The HTTP status of a refusal.
+    /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Answer { status, .. } => Some(*status),
@@ -113,7 +121,7 @@ impl ApiError {
         }
     }
 
-    /// The service's own code, where it gave one.
+    /// The service's own code, if it gave one.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Answer { code, .. } | Self::Operation { code, .. } => Some(code),
@@ -121,80 +129,40 @@ impl ApiError {
         }
     }
 
-    /// Whether the object is not there.
+    /// True if the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 
-    /// Whether the object is in another state than the request needs.
+    /// True if the state of the object does not allow the request.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409) && !self.is_precondition_failed()
     }
 
-    /// Whether somebody changed the object since it was read.
+    /// True if the object changed after it was read.
     ///
-    /// AKS says so with 409 and a code of its own.
+    /// AKS answers 409 with the code `EtagMismatch`, other services 412.
     pub fn is_precondition_failed(&self) -> bool {
         self.status() == Some(412)
             || (self.status() == Some(409) && self.code() == Some("EtagMismatch"))
     }
 
-    /// Whether the service asked for patience for longer than we had.
+    /// True if the service still throttled the request after all attempts.
     pub fn is_throttled(&self) -> bool {
         self.status() == Some(429)
     }
 
-    /// The stable code that the user reads.
-    pub fn stable_code(&self) -> Code {
-        match self {
-            Self::Credentials { api: Api::Tailscale, refused: false, .. } => {
-                Code::TailscaleCredentialsMissing
-            }
-            Self::Credentials { refused: false, .. } => Code::AzureCredentialsMissing,
-            Self::Credentials { api, refused: true, .. }
-            | Self::Answer { api, status: 401 | 403, .. } => match api {
-                Api::Azure => Code::AzureRefused,
-                Api::Tailscale => Code::TailscaleRefused,
-                Api::Kubernetes => Code::ApiError,
-            },
-            Self::Answer { status: 429, .. } => Code::Throttled,
-            _ => Code::ApiError,
-        }
-    }
-
-    /// Whether the credentials do not suffice.
+    /// True if the credentials are missing, not accepted or not sufficient.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Credentials { .. }) || matches!(self.status(), Some(401 | 403))
     }
 
-    /// Whether the service is away: it answers 503, or nothing at all.
+    /// True if the service is down: it answers 503, or does not answer.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Transport { .. }) || self.status() == Some(503)
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Credentials { remedy, .. } => remedy.clone(),
-            Self::Answer { api, status: 401 | 403, .. } => refused_remedy(*api).to_owned(),
-            Self::Answer { status: 429, .. } => {
-                "wait a few minutes: the service limits how often it may be asked".to_owned()
-            }
-            Self::Answer { status: 500.., .. } => {
-                "wait a while and run it again: the service is in trouble itself".to_owned()
-            }
-            Self::Answer { code, .. } | Self::Operation { code, .. } => code_remedy(code),
-            Self::Transport { source, .. } => {
-                format!("check that {} can be reached from here, then run it again", source.host)
-            }
-            Self::Malformed { .. } => {
-                "run it again; if it persists, a proxy may be answering in the service's place"
-                    .to_owned()
-            }
-        }
-    }
-
-    /// Reads a refusal off an answer's body, whatever shape the service chose.
+    /// Reads an error answer, in any of the shapes of [`ServiceError::parse`].
     pub fn from_answer(api: Api, doing: &str, status: u16, body: &[u8]) -> Self {
         let parsed = ServiceError::parse(body);
         Self::Answer {
@@ -208,53 +176,24 @@ impl ApiError {
     }
 }
 
-fn refused_remedy(api: Api) -> &'static str {
-    match api {
-        Api::Azure => {
-            "log in again (`az login`), or give the identity the roles Contributor and \
-             Azure Kubernetes Service Cluster User on the subscription"
-        }
-        Api::Tailscale => {
-            "use an API key, or an OAuth client with the scopes auth_keys, devices:core and \
-             devices:routes that carries the topology's tag"
-        }
-        Api::Kubernetes => "use a kubeconfig whose user may administer the cluster",
-    }
-}
+/// How deep causes may be nested; ARM's template deployments use three levels.
+const MAX_DEPTH: usize = 8;
 
-fn code_remedy(code: &str) -> String {
-    let remedy = match code {
-        "ResourceGroupBeingDeleted" => "wait until the resource group is gone, then apply again",
-        "AnotherOperationInProgress" | "OperationNotAllowed" => {
-            "wait until the other operation has ended, then apply again"
-        }
-        "EtagMismatch" => "plan again: somebody changed the object in the meantime",
-        "QuotaExceeded" | "SkuNotAvailable" => {
-            "choose another VM size or region, or have the quota raised"
-        }
-        "InUseSubnetCannotBeDeleted" | "NicInUse" | "InUseRouteTableCannotBeDeleted" => {
-            "remove what still uses the object, then apply again"
-        }
-        "ScopeLocked" => "remove the management lock, or leave the object to its owner",
-        _ => "apply again: what was done stays done, and the rest is planned anew",
-    };
-    remedy.to_owned()
-}
-
-/// A refusal as services write it.
+/// The body of an error answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceError {
-    /// The service's own code, empty where it gave none.
+    /// The service's own code, empty if the body has none.
     pub code: String,
-    /// The service's words.
+    /// The service's message.
     pub message: String,
-    /// Causes below the first one.
+    /// Nested causes, the outermost first.
     pub details: Vec<Detail>,
 }
 
 impl ServiceError {
-    /// Understands ARM's `error` object, the same unwrapped (AKS), Tailscale's
-    /// `message` and `data`, RFC 6749's `error`, and keeps other text as it is.
+    /// Reads ARM's `error` object, the same without the wrapper (AKS), Tailscale's
+    /// `message` and `data`, and RFC 6749's `error`. Any other text, such as the
+    /// page of a proxy, becomes the message.
     pub fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_value(&value),
@@ -270,7 +209,8 @@ impl ServiceError {
         let code = text(error, "code").or_else(|| text(value, "error")).unwrap_or_default();
         let message =
             text(error, "message").or_else(|| text(value, "error_description")).unwrap_or_default();
-        let mut details: Vec<Detail> = list(error, "details").map(detail).collect();
+        let mut details = Vec::new();
+        nested(error, MAX_DEPTH, &mut details);
         details.extend(list(value, "data").flat_map(tailnet_details));
         Self { code, message, details }
     }
@@ -284,10 +224,22 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn detail(value: &Value) -> Detail {
-    Detail {
-        code: text(value, "code").unwrap_or_default(),
-        message: text(value, "message").unwrap_or_default(),
+/// The causes below an error of ARM. Compute nests them in `details`, others in
+/// `innererror`, and template deployments several levels deep.
+fn nested(error: &Value, depth: usize, found: &mut Vec<Detail>) {
+    if depth == 0 {
+        return;
+    }
+    let inner = error.get("innererror").into_iter();
+    for cause in list(error, "details").chain(inner) {
+        let detail = Detail {
+            code: text(cause, "code").unwrap_or_default(),
+            message: text(cause, "message").unwrap_or_default(),
+        };
+        if !(detail.code.is_empty() && detail.message.is_empty()) {
+            found.push(detail);
+        }
+        nested(cause, depth - 1, found);
     }
 }
 
@@ -299,11 +251,11 @@ fn tailnet_details(entry: &Value) -> Vec<Detail> {
         .collect()
 }
 
-/// A proxy's error page can be long; its beginning says what there is to say.
+/// A proxy's error page can be long; its beginning is enough to recognise it.
 fn shortened(text: &str) -> String {
-    const LONGEST: usize = 300;
+    const MAX_CHARS: usize = 300;
     let trimmed = text.trim();
-    match trimmed.char_indices().nth(LONGEST) {
+    match trimmed.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &trimmed[..end]),
         None => trimmed.to_owned(),
     }
@@ -338,7 +290,17 @@ mod tests {
         );
         assert!(error.is_precondition_failed());
         assert!(!error.is_conflict());
-        assert!(error.remedy().contains("plan again"));
+    }
+
+    #[test]
+    fn nested_causes_are_read_at_every_level() {
+        let parsed = ServiceError::parse(
+            br#"{"error":{"code":"InvalidTemplateDeployment","message":"m","details":[
+            {"code":"PreflightFailed","message":"n","details":[{"code":"QuotaExceeded","message":"o"}]}],
+            "innererror":{"code":"Inner","message":"p"}}}"#,
+        );
+        let codes: Vec<_> = parsed.details.iter().map(|detail| detail.code.as_str()).collect();
+        assert_eq!(codes, ["PreflightFailed", "QuotaExceeded", "Inner"]);
     }
 
     #[test]

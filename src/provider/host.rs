@@ -12,8 +12,8 @@ pub use super::host_error::HostError;
 pub use super::read_write::{HostRead, HostWrite};
 use super::secret::Secret;
 use crate::resource::host::{KernelRoute, WorkerHost};
-use crate::topology::model::{HostKeyPolicy, PackageSource};
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::{HostKeyPolicy, PackageSource};
+use crate::resource::version::KubernetesVersion;
 
 /// A host and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

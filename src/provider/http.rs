@@ -1,12 +1,14 @@
-//! The one seam between stargate and the wire.
+//! The interface between the clients of Azure and Tailscale and the network.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::diagnostics::ServiceText;
 pub use crate::resource::Api;
 
 /// Sends a request and waits for the whole answer.
@@ -22,14 +24,77 @@ pub trait Transport: Send + Sync + fmt::Debug {
     ) -> Result<http::Response<Bytes>, TransportError>;
 }
 
-/// A request got no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("no answer from {host}: {reason}")]
+/// A request got no answer that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no answer from {host}: {fault}")]
 pub struct TransportError {
     /// The host and port that were asked.
     pub host: String,
-    /// What went wrong, in words of the library that noticed.
-    pub reason: String,
+    /// What went wrong.
+    pub fault: TransportFault,
+}
+
+impl TransportError {
+    /// The connection was not made or broke off, for a reason in words.
+    pub fn lost(host: impl Into<String>, reason: impl AsRef<str>) -> Self {
+        let reason = ServiceText::message(reason.as_ref());
+        Self { host: host.into(), fault: TransportFault::Lost { reason } }
+    }
+
+    /// Whether another attempt may succeed.
+    pub fn is_transient(&self) -> bool {
+        !matches!(self.fault, TransportFault::TooLarge { .. } | TransportFault::BadRequest { .. })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportFault {
+    /// The connection was not made or broke off.
+    #[error("{reason}")]
+    Lost {
+        /// What went wrong, in words of the library that noticed.
+        reason: ServiceText,
+    },
+    /// The answer did not come in time.
+    #[error("{what} within {} s", after.as_secs_f32())]
+    TimedOut {
+        /// What did not happen, as in `no byte`.
+        what: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The answer is larger than any that the service should give.
+    #[error("the answer is larger than {} MiB", limit >> 20)]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The request cannot be sent as it is.
+    #[error("the request cannot be sent: {reason}")]
+    BadRequest {
+        /// What is wrong with it.
+        reason: ServiceText,
+    },
+}
+
+impl TransportFault {
+    /// Nothing came for so long.
+    pub fn idle(after: Duration) -> Self {
+        Self::TimedOut { what: "no byte", after }
+    }
+
+    /// A library's error with its causes: the outermost one alone says next to nothing.
+    pub fn lost(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        Self::Lost { reason: ServiceText::message(&text) }
+    }
 }
 
 /// Counts requests by API, shared by all clients of a run.

@@ -1,36 +1,20 @@
-//! One request and its answer, with the patience that services ask for.
+//! Calls to an API over a [`Transport`], under the API's request policy.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::{ApiError, ServiceError};
-use super::http::{Api, RequestCount, Transport, TransportError};
-use super::limits::{CallClass, Limits};
-
-const READ_RETRIES: u32 = 5;
-/// Another operation on the same parent can take minutes to end.
-const WRITE_RETRIES: u32 = 8;
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const MAX_DELAY: Duration = Duration::from_secs(30);
-/// Who asks for more than this is not throttling but closed.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// A service that says `Retry-After: 0` still gets a moment.
-const MIN_DELAY: Duration = Duration::from_millis(10);
-
-/// What may be done again when an answer leaves doubts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryClass {
-    /// It changes nothing, whatever its method.
-    Read,
-    /// Doing it twice is doing it once.
-    Idempotent,
-    /// It makes something new each time: again only if nothing was done.
-    Once,
-}
+use super::http::{Api, Transport, TransportError, TransportFault};
+pub use super::request_policy::RetryClass;
+pub(crate) use super::request_policy::retry_after;
+use super::request_policy::{RequestKind, RequestPolicy};
+use crate::diagnostics::ServiceText;
+use crate::diagnostics::service_text::{Breaks, make_safe, safe_refusal};
 
 /// One call.
 pub struct Call {
@@ -51,11 +35,7 @@ pub struct Call {
 impl Call {
     /// A call without headers and body that may be repeated as its method allows.
     pub fn new(method: Method, url: impl Into<String>, doing: impl Into<String>) -> Self {
-        let repeat = match method {
-            Method::GET | Method::HEAD => RetryClass::Read,
-            Method::PUT | Method::DELETE => RetryClass::Idempotent,
-            _ => RetryClass::Once,
-        };
+        let repeat = RetryClass::of(&method);
         Self {
             method,
             url: url.into(),
@@ -85,211 +65,143 @@ impl Call {
     }
 }
 
-/// Sends calls to one service under its budget.
+/// Sends calls to one API.
 #[derive(Debug)]
 pub struct HttpClient {
-    api: Api,
     transport: Arc<dyn Transport>,
-    limits: Limits,
-    count: RequestCount,
-    /// Spreads delays without a source of chance, so that runs can be replayed.
-    spread: AtomicU64,
+    policy: RequestPolicy,
 }
 
 impl HttpClient {
-    /// Calls to that service go over this transport.
-    pub fn new(
-        api: Api,
-        transport: Arc<dyn Transport>,
-        limits: Limits,
-        count: RequestCount,
-    ) -> Self {
-        Self { api, transport, limits, count, spread: AtomicU64::new(0) }
+    /// Calls go over this transport under this policy.
+    pub fn new(transport: Arc<dyn Transport>, policy: RequestPolicy) -> Self {
+        Self { transport, policy }
     }
 
-    /// The service.
+    /// The API.
     pub fn api(&self) -> Api {
-        self.api
+        self.policy.api()
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &RequestPolicy {
+        &self.policy
+    }
+
+    /// Replaces the policy.
+    pub fn set_policy(&mut self, policy: RequestPolicy) {
+        self.policy = policy;
     }
 
     /// Sends a call, again where that is safe and promising, and returns the
     /// last answer whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer in time, or it is larger than the limits allow.
     pub async fn send(&self, call: &Call) -> Result<http::Response<Bytes>, ApiError> {
-        let class = CallClass::of(&call.method);
-        let retries = if call.repeat == RetryClass::Read { READ_RETRIES } else { WRITE_RETRIES };
-        let mut attempt = 0;
-        loop {
-            let outcome = self.send_once(call, class).await?;
-            let delay = match self.delay(call, &outcome, attempt) {
-                Some(delay) if attempt < retries => delay.max(MIN_DELAY),
-                _ => return self.conclude(call, outcome),
-            };
-            if was_throttled(&outcome) {
-                self.limits.pause(self.api, class, delay);
-            }
-            tracing::debug!(doing = call.doing, attempt, ?delay, "trying again");
-            tokio::time::sleep(delay).await;
-            attempt += 1;
-        }
-    }
-
-    async fn send_once(&self, call: &Call, class: CallClass) -> Result<Outcome, ApiError> {
-        self.limits.acquire(self.api, class).await;
-        let mut request = http::Request::new(call.body.clone());
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = call.url.parse().map_err(|error| ApiError::Malformed {
-            api: self.api,
-            doing: call.doing.clone(),
-            reason: format!("the address of the request is none: {error}"),
+        let uri: http::Uri = call.url.parse().map_err(|error| {
+            self.malformed(&call.doing, &format!("the URL of the request is invalid: {error}"))
         })?;
-        *request.headers_mut() = call.headers.clone();
-        self.count.add(self.api);
-        Ok(self.transport.send(request).await)
-    }
-
-    fn conclude(&self, call: &Call, outcome: Outcome) -> Result<http::Response<Bytes>, ApiError> {
-        outcome.map_err(|source| ApiError::Transport {
-            api: self.api,
-            doing: call.doing.clone(),
-            source,
-        })
-    }
-
-    /// How long to wait before the call may be sent again; nothing if it may not.
-    fn delay(&self, call: &Call, outcome: &Outcome, attempt: u32) -> Option<Duration> {
-        let answer = match outcome {
-            Ok(answer) if may_retry(call.repeat, answer) => answer,
-            Err(_) if call.repeat != RetryClass::Once => return Some(self.backoff(attempt)),
-            _ => return None,
+        let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let kind = RequestKind {
+            method: &call.method,
+            retry: call.repeat,
+            host: &host,
+            doing: &call.doing,
         };
-        match asked_delay(answer) {
-            Some(asked) if asked > MAX_RETRY_AFTER => None,
-            Some(asked) => Some(asked),
-            None => Some(self.backoff(attempt)),
+        let send = || {
+            let mut request = http::Request::new(call.body.clone());
+            *request.method_mut() = call.method.clone();
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = call.headers.clone();
+            self.transport.send(request)
+        };
+        let outcome = self.policy.run(kind, &AtomicU32::new(0), send).await;
+        outcome.map_err(|source| self.no_answer(&call.doing, source))
+    }
+
+    fn no_answer(&self, doing: &str, source: TransportError) -> ApiError {
+        match source.fault {
+            TransportFault::TooLarge { .. } | TransportFault::BadRequest { .. } => {
+                self.malformed(doing, &source.fault.to_string())
+            }
+            _ => ApiError::Transport { api: self.api(), doing: doing.to_owned(), source },
         }
     }
 
-    /// Twice as long each time, spread over the upper half so that callers
-    /// that failed together do not come back together.
-    fn backoff(&self, attempt: u32) -> Duration {
-        let full = FIRST_DELAY.saturating_mul(1 << attempt.min(10)).min(MAX_DELAY);
-        let turn = self.spread.fetch_add(1, Ordering::Relaxed);
-        // Multiples of the golden ratio fill an interval evenly.
-        let part = (turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32;
-        full / 2 + full * part / 512
+    /// An answer that is not what the service promises.
+    pub fn malformed(&self, doing: &str, reason: &str) -> ApiError {
+        malformed(self.api(), doing, reason)
+    }
+
+    /// A refusal as an error, its text made safe to print.
+    pub fn refusal(&self, doing: &str, answer: &http::Response<Bytes>) -> ApiError {
+        let body = safe_refusal(answer.body());
+        ApiError::from_answer(self.api(), doing, answer.status().as_u16(), &body)
     }
 }
 
-type Outcome = Result<http::Response<Bytes>, TransportError>;
-
-fn was_throttled(outcome: &Outcome) -> bool {
-    outcome.as_ref().is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS)
+/// An answer that is not what a service promises.
+pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> ApiError {
+    let reason = ServiceText::message(reason).into();
+    ApiError::Malformed { api, doing: doing.to_owned(), reason }
 }
 
-fn may_retry(repeat: RetryClass, answer: &http::Response<Bytes>) -> bool {
-    match (answer.status().as_u16(), repeat) {
-        (429 | 503, _) => true,
-        (500 | 502 | 504, RetryClass::Read) => true,
-        (409, RetryClass::Idempotent) => {
-            ServiceError::parse(answer.body()).code == "AnotherOperationInProgress"
-        }
-        _ => false,
+/// Reads a JSON object off a body, exactly as the service sent it.
+///
+/// # Errors
+///
+/// It is no JSON, no object, or an error with a status of success.
+pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, ApiError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| malformed(api, doing, &format!("the answer is no JSON: {error}")))?;
+    let Some(fields) = value.as_object() else {
+        let what = kind_of(&value);
+        return Err(malformed(api, doing, &format!("the answer is {what}, not an object")));
+    };
+    let is_error = fields.get("error").is_some_and(|error| !error.is_null());
+    if is_error && !fields.contains_key("id") && !fields.contains_key("status") {
+        let error = ServiceError::parse(&safe_refusal(body));
+        let reason = format!("the answer is an error: {} {}", error.code, error.message);
+        return Err(malformed(api, doing, &reason));
     }
+    Ok(value)
 }
 
-/// How long the service asks to wait: by header, or in words.
-fn asked_delay(answer: &http::Response<Bytes>) -> Option<Duration> {
-    retry_after(answer.headers())
-        .or_else(|| delay_in_words(&String::from_utf8_lossy(answer.body())))
+/// Reads a JSON object off a body and makes its text safe to print.
+///
+/// # Errors
+///
+/// As [`raw_object`].
+pub(super) fn object(api: Api, body: &[u8], doing: &str) -> Result<Value, ApiError> {
+    let mut value = raw_object(api, body, doing)?;
+    make_safe(&mut value, Breaks::Escape);
+    Ok(value)
 }
 
-/// The header `Retry-After` in seconds.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).max(MIN_DELAY))
+/// Reads a typed value off a body; its text is safe to print.
+///
+/// # Errors
+///
+/// As [`raw_object`], or a field is missing or of another type.
+pub(super) fn typed<T: DeserializeOwned>(
+    api: Api,
+    body: &[u8],
+    doing: &str,
+) -> Result<T, ApiError> {
+    let value = object(api, body, doing)?;
+    serde_json::from_value(value).map_err(|error| malformed(api, doing, &error.to_string()))
 }
 
-/// Network answers `The call can be retried in 14 seconds.` and sets no header.
-fn delay_in_words(body: &str) -> Option<Duration> {
-    let (_, rest) = body.split_once("can be retried in ")?;
-    let (number, _) = rest.split_once(" second")?;
-    number.parse().ok().map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::provider::scripted::{Scripted, Step};
-
-    fn exchange(steps: Vec<Step>) -> (HttpClient, Arc<Scripted>) {
-        let transport = Arc::new(Scripted::new(steps));
-        let limits = Limits::published();
-        let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&transport);
-        (HttpClient::new(Api::Azure, seam, limits, RequestCount::default()), transport)
-    }
-
-    fn call(method: Method) -> Call {
-        Call::new(method, "http://arm.test/x", "touch x")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn retry_after_is_obeyed_to_the_second() {
-        let (exchange, script) = exchange(vec![
-            Step::new("PUT", "/x").answer(429, json!({})).header("retry-after", "23"),
-            Step::new("PUT", "/x").answer(200, json!({})),
-        ]);
-        let start = Instant::now();
-        let answer = exchange.send(&call(Method::PUT)).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(start.elapsed().as_secs(), 23);
-        assert_eq!(exchange.count.by_api()[&Api::Azure], 2);
-        script.assert_finished();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_delay_in_words_is_obeyed() {
-        let body = json!({"error": {"code": "RetryableError", "message": "…", "details": [
-            {"code": "x", "message": "The call can be retried in 14 seconds."}]}});
-        let (exchange, _) = exchange(vec![
-            Step::new("PUT", "/x").answer(429, body),
-            Step::new("PUT", "/x").answer(200, json!({})),
-        ]);
-        let start = Instant::now();
-        exchange.send(&call(Method::PUT)).await.unwrap();
-        assert_eq!(start.elapsed().as_secs(), 14);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
-        let dropped = || Step::new("*", "/x").dropped();
-        let (exchange, _) =
-            exchange(vec![dropped(), Step::new("PUT", "/x").answer(200, json!({})), dropped()]);
-        assert!(exchange.send(&call(Method::PUT)).await.is_ok());
-        let error = exchange.send(&call(Method::POST)).await.unwrap_err();
-        assert!(error.is_unavailable());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_another_operation_makes_a_conflict_worth_a_retry() {
-        let code = |code: &str| json!({"error": {"code": code, "message": "…"}});
-        let (exchange, script) = exchange(vec![
-            Step::new("PUT", "/x").answer(409, code("AnotherOperationInProgress")),
-            Step::new("PUT", "/x").answer(409, code("ResourceGroupBeingDeleted")),
-        ]);
-        let answer = exchange.send(&call(Method::PUT)).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::CONFLICT);
-        script.assert_finished();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_ends() {
-        let down = || Step::new("GET", "/x").answer(503, json!({}));
-        let (exchange, script) = exchange((0..6).map(|_| down()).collect());
-        let answer = exchange.send(&call(Method::GET)).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        script.assert_finished();
+/// What a JSON value is, in words.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
     }
 }

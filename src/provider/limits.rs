@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::http::Api;
 
-/// What a call does, as budgets tell calls apart.
+/// What a request does: budgets distinguish these classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallClass {
     /// It changes nothing.
@@ -82,7 +82,7 @@ impl Limits {
         limits
     }
 
-    /// No budgets at all, for worlds that are our own.
+    /// No budgets at all, for the sandbox and for tests.
     pub fn unlimited() -> Self {
         Self::default()
     }
@@ -95,14 +95,14 @@ impl Limits {
         }
     }
 
-    /// Waits until a call may go out.
+    /// Waits until the budget allows a call.
     pub async fn acquire(&self, api: Api, class: CallClass) {
         if let Some(bucket) = self.buckets.get(&(api, class)) {
             bucket.acquire().await;
         }
     }
 
-    /// Holds back all calls of a class: the service asked for it.
+    /// Holds back all calls of a class, because the service asked for a pause.
     pub fn pause(&self, api: Api, class: CallClass, time: Duration) {
         if let Some(bucket) = self.buckets.get(&(api, class)) {
             bucket.pause(time);

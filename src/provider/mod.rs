@@ -1,10 +1,13 @@
-//! The doors to the outside: Azure, the tailnet, the cluster, the hosts.
+//! Clients of the services: Azure, Tailscale, the cluster, the hosts.
 //!
-//! Everything but hosts speaks HTTP through one seam, [`http::Transport`]. The
-//! real clients stand on top of it, so that a test or a simulation replaces the
-//! wire and nothing else. Hosts are spoken to over SSH, through [`ssh::Shell`].
+//! Each API has one [`request_policy::RequestPolicy`], which holds its budget,
+//! timeouts, retries and limits. The clients of Azure and Tailscale send HTTP
+//! through [`http::Transport`], the client of the cluster through
+//! [`kube::Client`]; tests and the sandbox replace what is below. Hosts are
+//! reached over SSH, through [`ssh::Shell`].
 
 pub mod access;
+mod answer_body;
 pub mod azure;
 pub mod clients;
 pub mod cluster;
@@ -15,14 +18,18 @@ pub mod host_error;
 pub mod http;
 pub mod http_client;
 pub mod limits;
+mod listing;
 pub mod printable;
 pub mod read_write;
+mod refusal;
 pub mod remote;
+pub mod request_policy;
 pub mod reqwest_transport;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;
+pub mod settings;
 pub mod ssh;
 pub mod ssh_hosts;
 pub mod tailnet;

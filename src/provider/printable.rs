@@ -1,30 +1,22 @@
-//! What others wrote, made safe for a terminal and a log.
+//! Short forms of hosts' text for a line of a message.
+
+use crate::diagnostics::ServiceText;
 
 /// The most characters of a foreign text that a line shows.
 const SHOWN: usize = 80;
 
-/// The text as a part of a line: no character that moves a cursor or hides
-/// another one, and not for ever.
+/// The text as a part of a line, cut after 80 characters.
 pub fn line(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut shown: String = text.chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
-    shown
+    ServiceText::line(&shown).into()
 }
 
-/// Likewise a text of several lines, whole.
+/// A text of several lines, whole.
 pub fn text(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\'' | '"' | '\\' => shown.push(character),
-            '\r' => {}
-            '\t' => shown.push(' '),
-            other => shown.extend(other.escape_debug()),
-        }
-    }
-    shown
+    ServiceText::lines(text).into()
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::http::{Transport, TransportError};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than any service takes for an answer: long work is polled, not waited for.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(100);
+use super::answer_body::BodyCollector;
+use super::http::{Transport, TransportError, TransportFault};
+use super::settings::ClientSettings;
+use crate::diagnostics::ServiceText;
 
 /// Sends requests over the network.
 #[derive(Debug, Clone)]
@@ -18,6 +17,7 @@ pub struct ReqwestTransport {
     outside: reqwest::Client,
     /// Never asks a proxy: what listens on this machine is not behind one.
     loopback: reqwest::Client,
+    settings: ClientSettings,
 }
 
 /// The transport cannot be set up.
@@ -34,11 +34,28 @@ pub fn install_cryptography() {
 impl ReqwestTransport {
     /// Sets up a transport that trusts the machine's certificates and, where
     /// given, those in `extra_roots` (PEM).
+    ///
+    /// # Errors
+    ///
+    /// The certificates cannot be read.
     pub fn new(extra_roots: Option<&str>) -> Result<Self, TransportSetupError> {
+        Self::with_settings(extra_roots, ClientSettings::default())
+    }
+
+    /// The same with other timeouts and limits.
+    ///
+    /// # Errors
+    ///
+    /// The certificates cannot be read.
+    pub fn with_settings(
+        extra_roots: Option<&str>,
+        settings: ClientSettings,
+    ) -> Result<Self, TransportSetupError> {
         install_cryptography();
-        let outside = client(reqwest::Client::builder(), extra_roots)?;
-        let loopback = client(reqwest::Client::builder().no_proxy(), extra_roots)?;
-        Ok(Self { outside, loopback })
+        let builder = || reqwest::Client::builder().connect_timeout(settings.connect_timeout);
+        let outside = client(builder(), extra_roots)?;
+        let loopback = client(builder().no_proxy(), extra_roots)?;
+        Ok(Self { outside, loopback, settings })
     }
 
     fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
@@ -50,10 +67,9 @@ fn client(
     builder: reqwest::ClientBuilder,
     extra_roots: Option<&str>,
 ) -> Result<reqwest::Client, TransportSetupError> {
-    let broken = |error: reqwest::Error| TransportSetupError(describe(&error));
+    let broken =
+        |error: reqwest::Error| TransportSetupError(TransportFault::lost(&error).to_string());
     let mut builder = builder
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
         // A redirect would carry a token to where it was not meant to go.
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("stargate/", env!("CARGO_PKG_VERSION")));
@@ -79,7 +95,7 @@ impl Transport for ReqwestTransport {
         let uri = request.uri().clone();
         let method = request.method().clone();
         let started = Instant::now();
-        let answer = exchange(self.client_for(&uri), request).await;
+        let answer = exchange(self.client_for(&uri), request, &self.settings).await;
         // Path only: a query can hold a signature, headers and bodies secrets.
         let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
         tracing::debug!(
@@ -90,9 +106,9 @@ impl Transport for ReqwestTransport {
             milliseconds = started.elapsed().as_millis(),
             "request"
         );
-        answer.map_err(|reason| TransportError {
+        answer.map_err(|fault| TransportError {
             host: uri.authority().map(ToString::to_string).unwrap_or_default(),
-            reason,
+            fault,
         })
     }
 }
@@ -100,38 +116,48 @@ impl Transport for ReqwestTransport {
 async fn exchange(
     client: &reqwest::Client,
     request: http::Request<Bytes>,
-) -> Result<http::Response<Bytes>, String> {
+    settings: &ClientSettings,
+) -> Result<http::Response<Bytes>, TransportFault> {
     let (parts, body) = request.into_parts();
-    let answer = client
+    let idle = settings.idle_timeout_of(&parts.method);
+    let sent = client
         .request(parts.method, parts.uri.to_string())
         .headers(parts.headers)
         .body(body)
-        .send()
-        .await
-        .map_err(|error| describe(&error.without_url()))?;
-    let status = answer.status();
-    let headers = answer.headers().clone();
-    let body = answer.bytes().await.map_err(|error| describe(&error.without_url()))?;
-    let mut response = http::Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
+        .send();
+    let mut answer = within(idle, sent).await?;
+    let mut response = http::Response::new(());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    // Chunks come decompressed: the limit holds for what is unfolded, and
+    // nothing of the compressed form is kept.
+    let mut body = BodyCollector::new(settings.max_body_bytes);
+    while let Some(chunk) = within(idle, answer.chunk()).await? {
+        body.push(chunk)?;
+    }
+    Ok(response.map(|()| body.finish()))
 }
 
-/// The error and its causes: the outermost one alone says next to nothing.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+/// A step of an exchange, in which a byte must come in time.
+async fn within<T>(
+    idle: Duration,
+    step: impl Future<Output = reqwest::Result<T>>,
+) -> Result<T, TransportFault> {
+    match tokio::time::timeout(idle, step).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if error.is_builder() => {
+            let reason = ServiceText::message(&error.without_url().to_string());
+            Err(TransportFault::BadRequest { reason })
+        }
+        Ok(Err(error)) => Err(TransportFault::lost(&error.without_url())),
+        Err(_) => Err(TransportFault::idle(idle)),
     }
-    text
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -150,16 +176,22 @@ mod tests {
     async fn an_answer_comes_back_whole_and_silence_is_an_error() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let answerer = axum::Router::new()
-            .fallback(|| async { (http::StatusCode::CONFLICT, [("x-marked", "yes")], "body") });
-        let server = tokio::spawn(async move { axum::serve(listener, answerer).await });
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let head = "HTTP/1.1 409 Conflict\r\nx-marked: yes\r\ncontent-length: 4\r\n\r\n";
+            connection.write_all(format!("{head}body").as_bytes()).await.unwrap();
+        });
         let transport = ReqwestTransport::new(None).unwrap();
         let request = || http::Request::get(format!("http://{address}/x")).body(Bytes::new());
         let answer = transport.send(request().unwrap()).await.unwrap();
         assert_eq!(answer.status(), http::StatusCode::CONFLICT);
         assert_eq!(answer.headers()["x-marked"], "yes");
         assert_eq!(answer.body().as_ref(), b"body");
-        server.abort();
+        server.await.unwrap();
         let silent = http::Request::get("http://127.0.0.1:1/x").body(Bytes::new()).unwrap();
         let error = transport.send(silent).await.unwrap_err();
         assert_eq!(error.host, "127.0.0.1:1");

@@ -1,4 +1,4 @@
-//! A door to hosts that does not give up at the first broken connection.
+//! A client of hosts that repeats work after a broken connection.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::host::{
 const DELAYS: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
 
-/// Tries again where a connection broke. Every piece of work may be repeated:
-/// it says what is to be so, not what is to be done. A host that cannot be
-/// reached at all is not waited for.
+/// Repeats work after a connection broke. All work may be repeated, because it
+/// states the result and not the way. A host that cannot be reached at all is
+/// not waited for.
 #[derive(Debug, Clone)]
 pub struct RetryingHosts {
-    door: Arc<dyn HostWrite>,
+    client: Arc<dyn HostWrite>,
 }
 
 impl RetryingHosts {
-    /// The patient form of a door.
-    pub fn new(door: Arc<dyn HostWrite>) -> Self {
-        Self { door }
+    /// Repeats the work of a client.
+    pub fn new(client: Arc<dyn HostWrite>) -> Self {
+        Self { client }
     }
 }
 
-async fn patiently<T, F>(mut work: impl FnMut() -> F) -> Result<T, HostError>
+async fn repeat_when_lost<T, F>(mut work: impl FnMut() -> F) -> Result<T, HostError>
 where
     F: Future<Output = Result<T, HostError>>,
 {
@@ -45,15 +45,15 @@ where
 #[async_trait]
 impl HostRead for RetryingHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        patiently(|| self.door.probe_router(target)).await
+        repeat_when_lost(|| self.client.probe_router(target)).await
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        patiently(|| self.door.probe_worker(target)).await
+        repeat_when_lost(|| self.client.probe_worker(target)).await
     }
 
     async fn close(&self) {
-        self.door.close().await;
+        self.client.close().await;
     }
 }
 
@@ -64,7 +64,7 @@ impl HostWrite for RetryingHosts {
         target: &HostTarget,
         change: &RouterChange,
     ) -> Result<(), HostError> {
-        patiently(|| self.door.change_router(target, change)).await
+        repeat_when_lost(|| self.client.change_router(target, change)).await
     }
 
     async fn apply_worker_step(
@@ -72,10 +72,10 @@ impl HostWrite for RetryingHosts {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError> {
-        patiently(|| self.door.apply_worker_step(target, step)).await
+        repeat_when_lost(|| self.client.apply_worker_step(target, step)).await
     }
 
     async fn host_recreated(&self, hostname: &str) {
-        self.door.host_recreated(hostname).await;
+        self.client.host_recreated(hostname).await;
     }
 }

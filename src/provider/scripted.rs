@@ -105,6 +105,6 @@ impl Transport for Scripted {
         let step = step.unwrap_or_else(|| panic!("not in the script: {asked}"));
         assert!(step.method == "*" || step.method == method, "{asked}, not {}", step.method);
         assert!(path.starts_with(&step.path), "{asked}, not {}", step.path);
-        step.answer.ok_or(TransportError { host: "test".into(), reason: "dropped".into() })
+        step.answer.ok_or_else(|| TransportError::lost("test", "dropped"))
     }
 }

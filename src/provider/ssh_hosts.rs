@@ -127,7 +127,7 @@ fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
         ProbeError::OtherHost { found, .. } => {
             HostError::WrongHost { hostname, address: target.address.clone(), found }
         }
-        other => HostError::Failed { hostname, doing: doing.to_owned(), reason: other.to_string() },
+        other => HostError::failed(&hostname, doing, other.to_string()),
     }
 }
 

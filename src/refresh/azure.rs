@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::cluster::cluster_id;
+use super::single::unreadable;
 use super::{Observation, Scope, groups};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::azure::codec;
@@ -70,7 +71,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.refusal(Source::Azure, &error);
+            observation.gap(Source::Azure, error);
             return;
         }
     };
@@ -92,8 +93,8 @@ pub(super) fn note(
     observation.facts.cluster = cluster;
 }
 
-/// Whose an object is. A cluster that the topology calls existing is somebody
-/// else's, and so is its group: whatever marks they bear, nobody takes them away.
+/// The ownership of an object. A cluster with `existing = true` and its resource
+/// group are foreign whatever their tags say, so that they are never deleted.
 fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
     let cluster = cluster_id(scope);
     let is_cluster_s = |id: ArmId| {
@@ -135,11 +136,7 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
     match codec::decode_any(&resource_type, value) {
         Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
         // An object that cannot be read must not look absent.
-        Some(Err(error)) => observation.gap(
-            Source::Azure,
-            &error,
-            "report the object's JSON: this version of stargate does not understand it",
-        ),
+        Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
         None => {}
     }
 }
@@ -174,15 +171,13 @@ fn find_cluster(
         .find(|value| id_of(value).is_some_and(|id| id == wanted));
     let Some(cluster) = cluster else {
         if scope.topology.cluster.existing {
-            observation.findings.push(Finding {
-                code: Code::ExistingClusterMissing,
-                severity: Severity::Error,
-                address: None,
-                message: format!("there is no AKS cluster {wanted}"),
-                remedy: "check [cluster] name and resource_group and the subscription, or take \
-                         `existing = true` away to have the cluster made"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::ExistingClusterMissing,
+                format!("the AKS cluster {wanted} does not exist"),
+                "correct [cluster] name, resource_group or the subscription (`az aks list -o \
+                 table` shows the clusters), or remove `existing = true` to create the cluster",
+            );
+            observation.findings.push(Finding::new(Severity::Error, failure));
         }
         return None;
     };
@@ -251,8 +246,8 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     })
 }
 
-/// Subnets take no tags: they belong to whoever owns the VNet, or, in the AKS
-/// VNet, the table or security group that they point at.
+/// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
+/// the route table or security group that they refer to.
 fn note_subnets(
     answers: &Answers,
     scope: &Scope<'_>,

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::{Observation, Scope};
 use crate::desired::DesiredSet;
 use crate::desired::facts::{AksNode, UntoldNode};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, ManagedNodeFields, Severity};
 use crate::provider::access::{self, ClusterAccess};
@@ -23,8 +23,6 @@ use crate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Resource};
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
-
-const UNREACHABLE: &str = "check that this machine reaches the cluster's API server";
 
 /// What the cluster answered.
 struct Answers {
@@ -45,13 +43,13 @@ pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
 /// Reads the cluster, if there is one.
 pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
     let Some(facts) = &observation.facts.cluster else {
-        // Without Azure nobody knows whether there is a cluster.
+        // Without Azure it is unknown whether the cluster exists.
         if observation.inventory.gap_sources().contains(&Source::Azure) {
-            observation.gap(
-                Source::Kubernetes,
-                &"its credentials come from Azure, which could not be read",
-                "mend the access to Azure first",
-            );
+            let cause = observation.inventory.gap_at(&Source::Azure);
+            let message = "the cluster's credentials come from Azure, which could not be read";
+            if let Some(failure) = cause.map(|gap| gap.failure.clone().within(message)) {
+                observation.gap(Source::Kubernetes, failure);
+            }
         }
         return;
     };
@@ -59,8 +57,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
     let access = match access::open(clients, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {
-            let remedy = error.remedy();
-            observation.coded_gap(Source::Kubernetes, error.code(), &error, remedy);
+            observation.gap(Source::Kubernetes, &error);
             return;
         }
     };
@@ -70,7 +67,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
             observation.access = Some(access);
         }
         Err(error) => {
-            observation.gap(Source::Kubernetes, &error, UNREACHABLE);
+            observation.gap(Source::Kubernetes, error);
         }
     }
 }
@@ -116,16 +113,15 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
         }
     }
     if answers.approves_by_itself {
-        observation.findings.push(Finding {
-            code: Code::ClusterUnfit,
-            severity: Severity::Warning,
-            address: None,
-            message: "the cluster approves certificates of the bootstrap group by itself"
-                .to_owned(),
-            remedy: "remove the binding of `system:certificates.k8s.io:\
-                     certificatesigningrequests:nodeclient`: stargate approves each worker's own"
-                .to_owned(),
-        });
+        let failure = Failure::new(
+            Code::ClusterUnfit,
+            "the cluster approves every client certificate request of the group \
+             system:bootstrappers",
+            "delete the ClusterRoleBinding to `system:certificates.k8s.io:\
+             certificatesigningrequests:nodeclient`: stargate itself approves the request of each \
+             worker",
+        );
+        observation.findings.push(Finding::new(Severity::Warning, failure));
     }
 }
 
@@ -164,7 +160,7 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
     }
 }
 
-/// The worker that a Node tells of. What the Node carries beyond what stargate
+/// The worker that a Node represents. What the Node has beyond what stargate
 /// sets (labels of the kubelet, taints of controllers) is left out.
 pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Worker> {
     let unset = Ipv4Net::default();
@@ -211,14 +207,13 @@ fn note_aks_node(
         (address, _) => {
             let name = node.name.clone();
             observation.facts.untold_nodes.push(UntoldNode { name, address });
-            observation.findings.push(Finding {
-                code: Code::SourceGap,
-                severity: Severity::Warning,
-                address: None,
-                message: format!("the pod range of AKS node {} is not known yet", node.name),
-                remedy: "wait until Azure has given it one, then run the same command again"
-                    .to_owned(),
-            });
+            let failure = Failure::new(
+                Code::SourceGap,
+                format!("the pod CIDR of AKS node {} is not known yet", node.name),
+                "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then run \
+                 the same command again",
+            );
+            observation.findings.push(Finding::new(Severity::Warning, failure));
         }
     }
 }
@@ -274,7 +269,7 @@ impl Observation {
                     }
                 }
             }
-            Err(error) => self.gap(Source::Kubernetes, &error, UNREACHABLE),
+            Err(error) => self.gap(Source::Kubernetes, error),
         }
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 
 use super::{Clock, Observation, Scope, targets};
-use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
@@ -57,9 +56,7 @@ pub(super) async fn read(
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
     observation.inventory.note_gap(crate::inventory::Gap {
         source: Source::Host(name.to_owned()),
-        reason: error.to_string(),
-        code: error.code().unwrap_or(Code::SourceGap),
-        remedy: error.remedy(),
+        failure: error.into(),
         explained,
     });
 }

@@ -1,30 +1,30 @@
-//! What really gets through, as Goldpinger measured it.
+//! Measured reachability between pods, as Goldpinger reports it.
 
-use crate::connectivity::{Measurement, Pinger};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::{Measurement, Pinger};
 use crate::provider::cluster::MeasureError;
 use crate::provider::read_write::ClusterRead;
 
-/// How many pods are asked before it is given up.
+/// How many pods are queried before the measurement fails.
 const MAX_ASKED: usize = 3;
 
-/// Why there is no measurement.
+/// Why there is no measurement. `Failure::from` gives it a code and a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unmeasured {
-    /// Goldpinger is not there.
-    #[error("there is no pod of Goldpinger's{}", place(namespace.as_deref()))]
+    /// The cluster has no Goldpinger pod.
+    #[error("the cluster has no Goldpinger pod{}", place(namespace.as_deref()))]
     NotThere {
-        /// The one namespace that was looked at.
+        /// The namespace that was searched; all of them if absent.
         namespace: Option<String>,
     },
-    /// None of its pods is ready.
-    #[error("none of Goldpinger's {0} pods is ready")]
+    /// No Goldpinger pod is ready.
+    #[error("none of the {0} Goldpinger pods is ready")]
     NotReady(usize),
-    /// Its answer could not be had.
+    /// Goldpinger's answer could not be read.
     #[error("{0}")]
     Failed(#[from] MeasureError),
-    /// The cluster itself could not be read.
-    #[error("the cluster could not be read, so that nobody can be asked in it")]
+    /// The cluster could not be read.
+    #[error("cannot query Goldpinger: the cluster could not be read")]
     NoCluster,
 }
 
@@ -32,54 +32,50 @@ fn place(namespace: Option<&str>) -> String {
     namespace.map(|it| format!(" in the namespace {it}")).unwrap_or_default()
 }
 
-impl Unmeasured {
-    /// The stable code.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::NotThere { .. } | Self::NotReady(_) => Code::GoldpingerMissing,
-            Self::Failed(MeasureError::Refused(_)) => Code::GoldpingerRefused,
-            Self::Failed(MeasureError::Cluster(_)) | Self::NoCluster => Code::SourceGap,
-            Self::Failed(_) => Code::GoldpingerUnusable,
-        }
-    }
-
-    /// What to do.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::NotThere { .. } => {
-                "`stargate apply` installs it where `[network] goldpinger` is not false; one of \
-                 your own needs the label `app=goldpinger`"
+impl From<&Unmeasured> for Failure {
+    fn from(error: &Unmeasured) -> Self {
+        let (code, remedy) = match error {
+            Unmeasured::NotThere { .. } => (
+                Code::GoldpingerMissing,
+                "run `stargate apply`, which installs it unless `[network] goldpinger` is false; \
+                 label a Goldpinger of your own `app=goldpinger`",
+            ),
+            Unmeasured::NotReady(_) => (
+                Code::GoldpingerMissing,
+                "`kubectl describe pods -A -l app=goldpinger` shows why; if pods cannot reach the \
+                 API server, `stargate trace` shows which hop drops their packets",
+            ),
+            Unmeasured::Failed(MeasureError::Cluster(error)) => return error.into(),
+            Unmeasured::NoCluster => {
+                (Code::SourceGap, "`stargate plan` shows why the cluster could not be read")
             }
-            Self::NotReady(_) => {
-                "`kubectl describe pods -A -l app=goldpinger` tells why; where no pod gets through \
-                 to the API server, `stargate trace` tells what drops it"
-            }
-            Self::Failed(MeasureError::Refused(_)) => {
-                "give the credential `list` on pods and `get` on pods/proxy, in the namespace of \
-                 Goldpinger; the role Azure Kubernetes Service Cluster Admin has both"
-            }
-            Self::Failed(MeasureError::NoAnswer { .. }) => {
-                "run it again; if it stays so, look at the pod's log, and at konnectivity-agent in \
-                 kube-system, through which the API server reaches pods"
-            }
-            Self::Failed(MeasureError::TooLong { .. } | MeasureError::Nonsense { .. }) => {
-                "look at who carries the label `app=goldpinger`; `--namespace` chooses one \
-                 namespace"
-            }
-            Self::Failed(MeasureError::Cluster(_)) | Self::NoCluster => {
-                "check that this machine reaches the cluster's API server"
-            }
-        }
-        .to_owned()
+            Unmeasured::Failed(MeasureError::Refused(_)) => (
+                Code::GoldpingerRefused,
+                "grant the credentials `list` on pods and `get` on pods/proxy in Goldpinger's \
+                 namespace; the role Azure Kubernetes Service Cluster Admin has both",
+            ),
+            Unmeasured::Failed(MeasureError::NoAnswer { .. }) => (
+                Code::GoldpingerUnusable,
+                "run the same command again; if the pod still does not answer, look at its log, and \
+                 at konnectivity-agent in kube-system, through which the API server reaches pods",
+            ),
+            Unmeasured::Failed(MeasureError::TooLong { .. } | MeasureError::Nonsense { .. }) => (
+                Code::GoldpingerUnusable,
+                "check which pods have the label `app=goldpinger`; `--namespace` selects one \
+                 namespace",
+            ),
+        };
+        Self::new(code, error.to_string(), remedy)
     }
 }
 
-/// Asks Goldpinger's pods, one after another until one answers. `order` puts
-/// those first that are asked first.
+/// Queries Goldpinger's pods one after another until one answers, in the order
+/// that `order` sorts them into.
 ///
 /// # Errors
 ///
-/// It is not there, nobody may ask it, or it answers nothing of use.
+/// There is no ready Goldpinger pod, the credentials do not allow the query, or
+/// the answer cannot be used.
 pub async fn measure(
     client: &dyn ClusterRead,
     namespace: Option<&str>,

@@ -1,4 +1,4 @@
-//! Reads the world into an inventory, by lists; writes nothing.
+//! Reads live state into an inventory, by lists; writes nothing.
 
 mod azure;
 pub(crate) mod cluster;
@@ -15,20 +15,19 @@ use jiff::Timestamp;
 
 use crate::desired::Facts;
 use crate::desired::facts::Held;
-use crate::diagnostics::Code;
+use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::preflight::TailnetFacts;
 use crate::plan::{Finding, ManagedNodeFields, PlanOptions};
 use crate::provider::access::ClusterAccess;
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::LiveManifest;
-use crate::provider::error::ApiError;
 use crate::resource::{ObjectKey, Owner, Side};
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::{SubscriptionId, WorkerName};
 
-pub(crate) use single::find_device;
-pub use single::{Current, ReadError, read_one};
+pub use single::{Current, read_one};
+pub(crate) use single::{find_device, no_cluster};
 
 /// What is looked for, and how closely.
 #[derive(Debug, Clone)]
@@ -147,28 +146,10 @@ async fn timed<T>(answer: impl Future<Output = T>, now: &Clock) -> (T, Timestamp
 }
 
 impl Observation {
-    fn gap(&mut self, source: Source, reason: &dyn std::fmt::Display, remedy: impl Into<String>) {
-        self.coded_gap(source, Code::SourceGap, reason, remedy);
-    }
-
-    /// A service that refused: its code says whether credentials are the matter.
-    fn refusal(&mut self, source: Source, error: &ApiError) {
-        let code = match error.stable_code() {
-            Code::ApiError => Code::SourceGap,
-            code => code,
-        };
-        self.coded_gap(source, code, error, error.remedy());
-    }
-
-    fn coded_gap(
-        &mut self,
-        source: Source,
-        code: Code,
-        reason: &dyn std::fmt::Display,
-        remedy: impl Into<String>,
-    ) {
-        let (reason, remedy) = (reason.to_string(), remedy.into());
-        self.inventory.note_gap(Gap { source, reason, code, remedy, explained: false });
+    /// Records that a source could not be read.
+    fn gap(&mut self, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory.note_gap(Gap { source, failure, explained: false });
     }
 
     fn held(&mut self, worker: &str) -> &mut Held {

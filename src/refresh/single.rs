@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::{cluster, hosts};
+use crate::diagnostics::service_text::{Breaks, make_safe};
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
 use crate::plan::{ApplySettings, Change};
-use crate::provider::azure::codec;
+use crate::provider::azure::{api_version, codec};
 use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
@@ -14,23 +16,6 @@ use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
-
-/// An object could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct ReadError {
-    /// What was asked and what came back.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl ReadError {
-    /// An error with its remedy.
-    pub fn new(error: &dyn std::fmt::Display, remedy: impl Into<String>) -> Self {
-        Self { reason: error.to_string(), remedy: remedy.into() }
-    }
-}
 
 /// An object as it is now, and the body that Azure sent for it.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +37,7 @@ pub async fn read_one(
     target: Option<&HostTarget>,
     settings: &ApplySettings,
     change: &Change,
-) -> Result<Current, ReadError> {
+) -> Result<Current, Failure> {
     match &change.key {
         ObjectKey::Azure(id) => azure(clients, &settings.owner, id, change).await,
         ObjectKey::AzureAssociation(id) => association(clients, id).await,
@@ -69,17 +54,18 @@ async fn azure(
     owner: &Owner,
     id: &ArmId,
     change: &Change,
-) -> Result<Current, ReadError> {
-    let body =
-        clients.azure.get(id).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+) -> Result<Current, Failure> {
+    let body = clients.azure.get(id).await?;
     let Some(body) = body else { return Ok(Current::default()) };
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
-    let Some(decoded) = codec::decode_any(&resource_type, &body) else {
+    // Written back as it came; everything that may be printed is made safe.
+    let mut safe = body.clone();
+    make_safe(&mut safe, Breaks::Escape);
+    let Some(decoded) = codec::decode_any(&resource_type, &safe) else {
         return Ok(Current::default());
     };
-    let resource =
-        decoded.map_err(|error| ReadError::new(&error, "look at the object in the portal"))?;
+    let resource = decoded.map_err(|error| unreadable(id, &error))?;
     let ownership = if resource.kind().facts().marked {
         codec::ownership(&body, owner)
     } else {
@@ -88,12 +74,10 @@ async fn azure(
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }
 
-async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, ReadError> {
-    let body =
-        clients.azure.get(subnet).await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, Failure> {
+    let body = clients.azure.get(subnet).await?;
     let Some(body) = body else { return Ok(Current::default()) };
-    let value = codec::association::decode(&body)
-        .map_err(|error| ReadError::new(&error, "look at the subnet in the portal"))?;
+    let value = codec::association::decode(&body).map_err(|error| unreadable(subnet, &error))?;
     let observed = Observed {
         resource: Resource::RouteTableAssociation(value),
         ownership: Ownership::Inherited,
@@ -106,9 +90,8 @@ pub(crate) async fn find_device(
     clients: &ReadClients,
     owner: &Owner,
     name: &str,
-) -> Result<Option<TailnetDevice>, ReadError> {
-    let devices =
-        clients.tailnet.devices().await.map_err(|error| ReadError::new(&error, error.remedy()))?;
+) -> Result<Option<TailnetDevice>, Failure> {
+    let devices = clients.tailnet.devices().await?;
     let tag = owner.tag.as_str();
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
@@ -124,7 +107,7 @@ async fn device(
     owner: &Owner,
     name: &str,
     change: &Change,
-) -> Result<Current, ReadError> {
+) -> Result<Current, Failure> {
     let Some(device) = find_device(clients, owner, name).await? else {
         return Ok(Current::default());
     };
@@ -148,16 +131,12 @@ async fn kubernetes(
     client: Option<&dyn ClusterRead>,
     settings: &ApplySettings,
     change: &Change,
-) -> Result<Current, ReadError> {
-    let remedy = "check that this machine reaches the cluster's API server";
-    let Some(client) = client else {
-        return Err(ReadError::new(&"there is no way to the cluster yet", remedy));
-    };
-    let failed = |error: &dyn std::fmt::Display| ReadError::new(error, remedy);
+) -> Result<Current, Failure> {
+    let Some(client) = client else { return Err(no_cluster()) };
     let resource = change.after.as_ref().or(change.before.as_ref());
     let observed = match resource {
         Some(Resource::Worker(worker)) => {
-            let node = client.node(&worker.name).await.map_err(|error| failed(&error))?;
+            let node = client.node(&worker.name).await?;
             node.and_then(|node| {
                 Some(Observed {
                     resource: Resource::Worker(cluster::worker(&node, &settings.managed)?),
@@ -165,17 +144,13 @@ async fn kubernetes(
                 })
             })
         }
-        Some(Resource::CiliumNode(wanted)) => client
-            .cilium_node(&wanted.name)
-            .await
-            .map_err(|error| failed(&error))?
-            .map(|pod_cidrs| Observed {
+        Some(Resource::CiliumNode(wanted)) => {
+            client.cilium_node(&wanted.name).await?.map(|pod_cidrs| Observed {
                 resource: Resource::CiliumNode(CiliumNode { name: wanted.name.clone(), pod_cidrs }),
                 ownership: Ownership::Inherited,
-            }),
-        Some(Resource::Manifest(manifest)) => {
-            manifest_now(client, manifest).await.map_err(|error| failed(&error))?
+            })
         }
+        Some(Resource::Manifest(manifest)) => manifest_now(client, manifest).await?,
         _ => None,
     };
     Ok(Current { observed, body: None })
@@ -192,13 +167,27 @@ async fn manifest_now(
     }))
 }
 
-async fn router(clients: &ReadClients, target: Option<&HostTarget>) -> Result<Current, ReadError> {
+async fn router(clients: &ReadClients, target: Option<&HostTarget>) -> Result<Current, Failure> {
     let Some(target) = target else { return Ok(Current::default()) };
-    let probe = clients.hosts.probe_router(target).await;
-    let probe = probe.map_err(|error| ReadError::new(&error, error.remedy()))?;
+    let probe = clients.hosts.probe_router(target).await?;
     let observed = Observed {
         resource: Resource::RouterHost(hosts::router_host(probe)),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: None })
+}
+
+/// The failure of a step on a cluster that has no client yet.
+pub(crate) fn no_cluster() -> Failure {
+    Failure::new(
+        Code::StepFailed,
+        "the cluster has no usable credentials yet",
+        "run the same command again once the cluster exists",
+    )
+}
+
+/// The failure of an object that Azure returned and this version cannot read.
+pub(super) fn unreadable(id: &ArmId, error: &codec::DecodeError) -> Failure {
+    let message = format!("cannot read {}: {error}", api_version::describe(id));
+    Failure { message, ..Failure::from(error) }
 }

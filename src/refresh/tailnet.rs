@@ -35,7 +35,7 @@ pub(super) fn note(
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
-            observation.refusal(Source::Tailscale, &error);
+            observation.gap(Source::Tailscale, error);
             return BTreeMap::new();
         }
     };

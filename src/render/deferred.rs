@@ -1,33 +1,33 @@
-//! What is deferred, in groups that can be read.
+//! Deferred resources, grouped by what they wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::Deferred;
 use crate::resource::Address;
 
-/// Resources that wait for the same.
+/// Resources that wait for the same resources.
 pub(super) struct Group<'a> {
-    /// What of the plan or of the world they wait for in the end.
+    /// The resources they wait for, other deferred resources left out.
     pub(super) roots: Vec<&'a Address>,
-    /// The resources; those alike, of one kind, side and action, together.
-    pub(super) alike: Vec<Vec<&'a Deferred>>,
+    /// The resources; those of one kind, site and action together.
+    pub(super) similar: Vec<Vec<&'a Deferred>>,
 }
 
 impl Group<'_> {
-    /// What they wait for, in words.
+    /// What they wait for, as text.
     pub(super) fn roots(&self, quote: &str) -> String {
         let names = self.roots.iter().map(|root| format!("{quote}{root}{quote}"));
         let names = names.collect::<Vec<_>>().join(" and ");
         if names.is_empty() {
-            "until more is known".to_owned()
+            "waiting for values that are not known yet".to_owned()
         } else {
-            format!("until {names} can be read")
+            format!("waiting for {names}")
         }
     }
 }
 
-/// The groups, those that wait for least first. Most of what is deferred waits
-/// for something that is deferred itself; what that comes to is what counts.
+/// The groups, those that wait for the fewest resources first. Most deferred
+/// resources wait for other deferred resources; only the roots are reported.
 pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
     let waits: BTreeMap<&Address, &[Address]> =
         deferred.iter().map(|one| (&one.address, one.waits_for.as_slice())).collect();
@@ -35,20 +35,20 @@ pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
     for one in deferred {
         let roots = roots(&waits, &one.address);
         let group = groups.entry((roots.len(), roots.into_iter().collect())).or_default();
-        match group.iter_mut().find(|known| is_alike(known, one)) {
+        match group.iter_mut().find(|known| is_similar(known, one)) {
             Some(known) => known.push(one),
             None => group.push(vec![one]),
         }
     }
-    groups.into_iter().map(|((_, roots), alike)| Group { roots, alike }).collect()
+    groups.into_iter().map(|((_, roots), similar)| Group { roots, similar }).collect()
 }
 
-fn is_alike(known: &[&Deferred], one: &Deferred) -> bool {
-    let likeness = |one: &Deferred| (one.address.kind, one.address.side.clone(), one.action);
-    known.first().is_some_and(|first| likeness(first) == likeness(one))
+fn is_similar(known: &[&Deferred], one: &Deferred) -> bool {
+    let criteria = |one: &Deferred| (one.address.kind, one.address.side.clone(), one.action);
+    known.first().is_some_and(|first| criteria(first) == criteria(one))
 }
 
-/// What a resource waits for through others that are deferred themselves.
+/// What a resource waits for, directly or through other deferred resources.
 fn roots<'a>(
     waits: &BTreeMap<&'a Address, &'a [Address]>,
     address: &'a Address,

@@ -1,21 +1,24 @@
-//! How findings are shown: as rustc shows them, or as JSON.
+//! Renders diagnostics as rustc does, or as JSON.
 
 use std::borrow::Cow;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use super::redact::redact;
+use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Label, Severity};
 
-/// The width that a report keeps to.
+/// The version of the format of `validate --format json`.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// The maximum width of a report in columns.
 const WIDTH: usize = 80;
 
-/// Renders every finding, coloured or plain, with a blank line between two.
+/// Renders every diagnostic, with a blank line between two.
 pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(WIDTH);
-    // Masked as a whole: a secret may run over several lines of a snippet.
+    // The whole text is masked: a secret may span several lines of a snippet.
     let text = redact(text);
     let reports = list.iter().map(|found| {
         let found = redacted(found);
@@ -25,12 +28,12 @@ pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) 
     reports.map(|report| report + "\n").collect::<Vec<_>>().join("\n")
 }
 
-/// Renders why a topology could not be loaded.
+/// Renders all diagnostics of a topology that could not be loaded.
 pub fn render_all(diagnostics: &Diagnostics, coloured: bool) -> String {
     render(&diagnostics.file_name, &diagnostics.text, &diagnostics.list, coloured)
 }
 
-/// The finding without secrets that its words took from the file.
+/// The diagnostic with secrets from the file masked.
 fn redacted(found: &Diagnostic) -> Diagnostic {
     let label =
         |label: &Label| Label { span: label.span.clone(), text: redact(&label.text).into_owned() };
@@ -60,26 +63,26 @@ fn report<'a>(file_name: &'a str, text: &'a str, found: &'a Diagnostic) -> [Grou
     [group.element(Level::HELP.message(found.remedy.as_str()))]
 }
 
-/// A finding as a machine reads it.
+/// A diagnostic as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiagnosticJson<'a> {
     /// The stable code.
     pub code: Code,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong.
+    /// The message.
     pub message: Cow<'a, str>,
-    /// The file, as the user gave it.
+    /// The path of the file as given on the command line.
     pub file: &'a str,
-    /// The line, from 1; absent for what has no place in the file.
+    /// The line, counted from 1; null if the diagnostic has no location.
     pub line: Option<usize>,
-    /// The column in characters, from 1.
+    /// The column in characters, counted from 1.
     pub column: Option<usize>,
-    /// How to mend it.
+    /// The remedy.
     pub remedy: Cow<'a, str>,
 }
 
-/// The findings as a machine reads them.
+/// Converts diagnostics to JSON.
 pub fn to_json<'a>(
     file_name: &'a str,
     text: &str,
@@ -100,7 +103,7 @@ pub fn to_json<'a>(
     list.iter().map(convert).collect()
 }
 
-/// The line and the column, in characters and from 1, of a byte of the text.
+/// The line and column of a byte offset, counted from 1; columns in characters.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     let before = &text[..offset.unwrap_or(0)];

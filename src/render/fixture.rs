@@ -1,10 +1,10 @@
-//! Plans made by hand, for the snapshots of the renderers.
+//! Hand-written plans for the snapshots of the renderers.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
@@ -87,7 +87,7 @@ pub(super) fn machine(name: &str, octet: usize) -> Change {
             field(&["tags"], Value::Null, json!({"role": "worker"})),
         ],
     );
-    change.planned_because_of = "[[datacenters.dc1.workers]] asks for a machine".to_owned();
+    change.planned_because_of = "[[datacenters.dc1.workers]] lists worker-1".to_owned();
     change
 }
 
@@ -111,7 +111,7 @@ fn table() -> Change {
             ),
         ],
     );
-    change.planned_because_of = "every datacenter has a route on the AKS side".to_owned();
+    change.planned_because_of = "AKS nodes route each datacenter to the AKS router".to_owned();
     change.caused_by = Some(address("virtual-machine/dc1/worker-1"));
     change
 }
@@ -130,10 +130,11 @@ fn blocked() -> Vec<Blocked> {
         address: address(text),
         action: Action::Delete,
         fields: Vec::new(),
-        code: Code::Protected,
-        reason: "the datacenter has `protect = true`, so nothing that holds state is deleted"
-            .into(),
-        remedy: "set `protect = false` in [datacenters.dc2] and plan again".into(),
+        failure: Failure::new(
+            Code::Protected,
+            "the datacenter has `protect = true`",
+            "set `protect = false` in [datacenters.dc2] and plan again",
+        ),
         caused_by: caused_by.map(address),
         planned_because_of: "[datacenters.dc2] is no longer in the topology".into(),
     };
@@ -143,14 +144,14 @@ fn blocked() -> Vec<Blocked> {
     ]
 }
 
-/// One of each thing that a plan can say.
+/// A plan with every kind of content.
 pub(super) fn everything() -> Plan {
     let deferred = |text: &str| Deferred {
         address: address(text),
         action: Action::Create,
         waits_for: vec![address("managed-cluster/cluster/lab")],
         fields: Vec::new(),
-        planned_because_of: "the AKS VNet is made by AKS".into(),
+        planned_because_of: "AKS creates the VNet".into(),
     };
     let mut adopted = change(
         "resource-group/dc1/lab-dc1",
@@ -167,17 +168,22 @@ pub(super) fn everything() -> Plan {
         ],
         blocked: blocked(),
         findings: vec![Finding {
-            code: Code::RouterOffline,
             severity: Severity::Warning,
             address: Some(address("tailnet-device/dc1/lab-router")),
-            message: "the tailnet has not seen the router for 12 minutes".into(),
-            remedy: "check that the machine runs".into(),
+            failure: Failure::new(
+                Code::RouterOffline,
+                "the router has been offline for 12 minutes",
+                "check that the machine is running",
+            ),
         }],
         gaps: vec![Gap {
             source: Source::Azure,
-            reason: "403 for the resource group `lab-dc1`: the principal may not read it.".into(),
-            code: Code::AzureRefused,
-            remedy: "give the principal the role Reader".into(),
+            failure: Failure::new(
+                Code::AzureRefused,
+                "403 for the resource group `lab-dc1`: the principal may not read it.",
+                "give the principal the role Reader",
+            )
+            .caused_by("AuthorizationFailed: the client does not have authorization"),
             explained: false,
         }],
         cost: Cost {
@@ -209,12 +215,12 @@ pub(super) fn everything() -> Plan {
     .into()
 }
 
-/// Workers that are all alike.
+/// A plan that creates similar workers.
 pub(super) fn many_workers(count: usize) -> Plan {
     plan((1..=count).map(|number| machine(&format!("worker-{number}"), number)).collect())
 }
 
-/// Changes no two of which are alike.
+/// A plan in which no two changes are similar.
 pub(super) fn many_kinds(count: usize) -> Plan {
     let one = |number: usize| {
         let key = format!("route-{number}");

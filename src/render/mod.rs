@@ -1,4 +1,4 @@
-//! How a plan, a report or an event is shown.
+//! Renders plans, reports and events as text, JSON, markdown and graphs.
 
 pub mod apply_events;
 pub mod connectivity;
@@ -8,11 +8,11 @@ pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
+mod markdown;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;
 mod purpose;
-pub mod redact;
 pub mod rollout_json;
 pub mod style;
 pub mod table;

@@ -1,7 +1,7 @@
-//! A plan for machines, in a format with a version and a schema.
+//! A plan as JSON, in a format with a version and a schema.
 //!
-//! Within one major version fields are only added; readers ignore what they do
-//! not know and refuse a greater major version.
+//! Within one major version fields are only added. Readers ignore unknown fields
+//! and refuse a greater major version.
 
 use std::collections::BTreeMap;
 
@@ -21,204 +21,204 @@ use super::connectivity::reachability::ReachabilityJson;
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::rollout_json::RolloutJson;
 
-/// The version of the format.
-pub const FORMAT_VERSION: &str = "1.0";
+/// The version of the format of `plan --format json` and `drift --format json`.
+pub const FORMAT_VERSION: &str = "2.0";
 
-/// A plan as a machine reads it.
+/// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(title = "A stargate plan")]
 pub struct PlanJson {
     /// The version of this format, `major.minor`.
     pub format_version: String,
-    /// What the plan is for.
+    /// The command that the plan was made for.
     pub purpose: Purpose,
-    /// The topology's name.
+    /// The name of the topology.
     pub topology: String,
-    /// How many of what.
+    /// Counts of changes and resources.
     pub summary: SummaryJson,
-    /// The changes, in an order in which they can be made one after another.
+    /// The changes, ordered so that dependencies come first.
     pub changes: Vec<ChangeJson>,
-    /// What cannot be spelt out before something else exists.
+    /// Resources that can be planned only after others exist.
     pub deferred: Vec<DeferredJson>,
-    /// What is wanted and must not be done.
+    /// Changes that must not be made.
     pub blocked: Vec<BlockedJson>,
-    /// What was found out about the world on the way.
+    /// Warnings and errors about the live state.
     pub findings: Vec<FindingJson>,
     /// Sources that could not be read.
     pub gaps: Vec<GapJson>,
-    /// In which waves the changes reach the workers, or null where they change none.
+    /// The waves in which workers change; null if no worker changes.
     pub rollout: Option<RolloutJson>,
-    /// What the plan costs.
+    /// Requests and the estimated duration.
     pub cost: CostJson,
-    /// What becomes of the pairs of nodes' pods.
+    /// The effect on reachability between the pods of nodes.
     pub reachability: ReachabilityJson,
-    /// Who reaches whom before anything is mended; drift alone tells it.
+    /// The current reachability; only in the output of `drift`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reached_now: Option<ReachabilityReportJson>,
+    pub current_reachability: Option<ReachabilityReportJson>,
 }
 
-/// How many of what.
+/// Counts of changes and resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SummaryJson {
     /// Resources to create.
     pub add: usize,
     /// Resources to change in place.
     pub change: usize,
-    /// Resources to delete and make anew.
+    /// Resources to replace.
     pub replace: usize,
     /// Resources to delete.
     pub destroy: usize,
-    /// Resources to take over.
+    /// Resources to adopt.
     pub adopt: usize,
     /// Workers to restart.
     pub reboot: usize,
-    /// Resources that wait for others.
+    /// Deferred resources.
     pub deferred: usize,
-    /// Changes that must not be made.
+    /// Blocked changes.
     pub blocked: usize,
-    /// Resources that are as they should be.
+    /// Resources without a change.
     pub unchanged: usize,
 }
 
-/// What is done to a resource.
+/// The action of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActionJson {
-    /// It is made.
+    /// The resource is created.
     Create,
-    /// Some of its fields are changed.
+    /// The resource is updated in place.
     Update,
-    /// It is deleted and made anew.
+    /// The resource is deleted and created again.
     Replace,
-    /// It is deleted.
+    /// The resource is deleted.
     Delete,
-    /// It is marked as ours, and its fields set.
+    /// The topology takes ownership of the resource and sets its fields.
     Adopt,
-    /// It is restarted, and as it was before.
+    /// The worker is restarted.
     Reboot,
 }
 
 /// One change of one resource.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ChangeJson {
-    /// The address, `kind/side/name`.
+    /// The address, `kind/site/name`.
     pub address: String,
-    /// What it is.
+    /// The kind of the resource.
     pub kind: String,
-    /// `cluster`, or a datacenter's name.
-    pub side: String,
-    /// Its name within the side.
+    /// `cluster`, or the name of a datacenter.
+    pub site: String,
+    /// The name, unique within kind and site.
     pub name: String,
-    /// What is done.
+    /// The action.
     pub action: ActionJson,
-    /// Field by field.
+    /// The fields that differ.
     pub fields: Vec<FieldJson>,
-    /// Addresses whose changes come first.
+    /// The addresses of resources whose changes come first.
     pub depends_on: Vec<String>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,
-    /// The change that this one only follows from.
+    /// The address of the resource whose change causes this one.
     pub caused_by: Option<String>,
-    /// What stops working meanwhile.
-    pub interrupts: Option<String>,
-    /// The wave that a worker is in, from 1 on, or null.
+    /// What stops working during the change.
+    pub disruption: Option<String>,
+    /// The wave of a worker, counted from 1; null for other resources.
     pub wave: Option<u32>,
 }
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FieldJson {
-    /// The keys that lead to the field.
+    /// The keys of the path to the field.
     pub path: Vec<String>,
-    /// The value now, or null.
+    /// The current value, or null.
     pub before: Option<Value>,
-    /// The value wanted, or null; null too while it is pending.
+    /// The desired value, or null; also null while it is pending.
     pub after: Option<Value>,
-    /// Whether the value is known only after another resource exists.
+    /// Whether the value is known only after the apply.
     pub pending: bool,
-    /// Whether the object must be replaced for it.
+    /// Whether the change forces a replacement of the resource.
     pub forces_replacement: bool,
 }
 
-/// A resource that cannot be spelt out yet.
+/// A resource that can be planned only after others exist.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeferredJson {
     /// The address.
     pub address: String,
-    /// What will be done, as far as it is known.
+    /// The action, as far as it is known.
     pub action: ActionJson,
-    /// Addresses that must exist first.
+    /// The addresses of resources that must exist first.
     pub waits_for: Vec<String>,
-    /// Fields that are known already, and those that are pending.
+    /// Known and pending fields.
     pub fields: Vec<FieldJson>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,
 }
 
-/// A change that is wanted and must not be made.
+/// A change that must not be made.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct BlockedJson {
     /// The address.
     pub address: String,
-    /// What would be done.
+    /// The action that is blocked.
     pub action: ActionJson,
-    /// Field by field.
+    /// The fields that differ.
     pub fields: Vec<FieldJson>,
     /// The stable code of the reason.
     pub code: String,
     /// The reason.
     pub reason: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
-    /// The blocked resource that this one only waits for.
+    /// The address of the blocked resource that this change depends on.
     pub caused_by: Option<String>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,
 }
 
-/// Something that the user should know, or must settle first.
+/// A warning or an error about the live state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingJson {
     /// The stable code.
     pub code: String,
     /// `warning` or `error`.
     pub severity: String,
-    /// The resource that it is about.
+    /// The address of the resource, if there is one.
     pub address: Option<String>,
-    /// What was found.
+    /// The message.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// A source that could not be read. Nothing that it would have shown is
-/// planned for deletion.
+/// A source that could not be read. Resources that only this source shows are
+/// not planned for deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GapJson {
-    /// Which one.
+    /// The source.
     pub source: String,
-    /// What went wrong.
+    /// Why it could not be read.
     pub reason: String,
     /// The stable code of the reason.
     pub code: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
-    /// Whether something else in the plan explains it.
+    /// Whether another finding of the plan explains the gap.
     pub explained: bool,
 }
 
-/// Requests and time.
+/// Requests and the estimated duration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CostJson {
-    /// Requests that reading the world took.
-    pub requests: RequestsJson,
-    /// Requests that applying will take at the least.
+    /// Requests that the refresh took.
+    pub refresh_requests: RequestsJson,
+    /// The minimum number of requests that the apply takes.
     pub apply_requests: RequestsJson,
-    /// Writes among them.
+    /// The writes among them.
     pub apply_writes: RequestsJson,
-    /// The chain of changes that takes longest.
+    /// The addresses along the chain of changes that takes longest.
     pub critical_path: Vec<String>,
-    /// How long that chain is estimated to take.
+    /// The estimated duration of that chain, in seconds.
     pub estimated_seconds: u64,
 }
 
@@ -233,7 +233,7 @@ pub struct RequestsJson {
     pub kubernetes: u64,
 }
 
-/// The plan as a machine reads it.
+/// Converts a plan.
 pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
     PlanJson {
         format_version: FORMAT_VERSION.to_owned(),
@@ -248,7 +248,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         rollout: plan.rollout.map(|it| RolloutJson::of(it, &plan.changes)),
         cost: cost(&plan.cost),
         reachability: ReachabilityJson::of(&plan.reachability),
-        reached_now: None,
+        current_reachability: None,
     }
 }
 
@@ -288,14 +288,14 @@ fn change(change: &Change) -> ChangeJson {
     ChangeJson {
         address: change.address.to_string(),
         kind: change.address.kind.to_string(),
-        side: change.address.side.to_string(),
+        site: change.address.side.to_string(),
         name: change.address.name.clone(),
         action: change.action.into(),
         fields: change.fields().iter().map(field).collect(),
         depends_on: texts(&change.depends_on),
         planned_because_of: change.planned_because_of.clone(),
         caused_by: change.caused_by.as_ref().map(ToString::to_string),
-        interrupts: change.interrupts.clone(),
+        disruption: change.interrupts.clone(),
         wave: change.wave.map(|wave| wave.number),
     }
 }
@@ -325,9 +325,9 @@ fn blocked(blocked: &Blocked) -> BlockedJson {
         address: blocked.address.to_string(),
         action: blocked.action.into(),
         fields: blocked.fields.iter().map(field).collect(),
-        code: blocked.code.to_string(),
-        reason: blocked.reason.clone(),
-        remedy: blocked.remedy.clone(),
+        code: blocked.failure.code.to_string(),
+        reason: blocked.failure.message.clone(),
+        remedy: blocked.failure.remedy.clone(),
         caused_by: blocked.caused_by.as_ref().map(ToString::to_string),
         planned_because_of: blocked.planned_because_of.clone(),
     }
@@ -339,27 +339,27 @@ fn finding(finding: &Finding) -> FindingJson {
         Severity::Error => "error",
     };
     FindingJson {
-        code: finding.code.to_string(),
+        code: finding.failure.code.to_string(),
         severity: severity.to_owned(),
         address: finding.address.as_ref().map(ToString::to_string),
-        message: finding.message.clone(),
-        remedy: finding.remedy.clone(),
+        message: finding.failure.message.clone(),
+        remedy: finding.failure.remedy.clone(),
     }
 }
 
 fn gap(gap: &Gap) -> GapJson {
     GapJson {
         source: gap.source.to_string(),
-        reason: gap.reason.clone(),
-        code: gap.code.to_string(),
-        remedy: gap.remedy.clone(),
+        reason: gap.failure.message.clone(),
+        code: gap.failure.code.to_string(),
+        remedy: gap.failure.remedy.clone(),
         explained: gap.explained,
     }
 }
 
 fn cost(cost: &Cost) -> CostJson {
     CostJson {
-        requests: requests(&cost.requests),
+        refresh_requests: requests(&cost.requests),
         apply_requests: requests(&cost.apply_requests),
         apply_writes: requests(&cost.apply_writes),
         critical_path: texts(&cost.critical_path),

@@ -1,5 +1,5 @@
-//! A plan as a comment on a pull request: a short table, the rest folded, and
-//! never longer than such a comment may be.
+//! A plan as a comment on a pull request: a summary table, details folded, and
+//! truncated to the maximum size of a comment.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,37 @@ use crate::resource::Side;
 
 use super::connectivity::reachability_report::ReachabilityReportText;
 use super::deferred::{Group, groups};
-use super::plan_text::{Folded, Options, body_lines, fold, last_line, pairs_by_fate};
+use super::markdown::{code, escape, fence};
+use super::plan_text::{Folded, Options, body_lines, count_pairs, fold, last_line};
 use super::text::{counted, cut};
 use super::{Purpose, Style};
 
-/// The greatest size in bytes; GitHub takes 65,536 characters.
-pub const SIZE_LIMIT: usize = 60_000;
+/// The maximum size in bytes; GitHub accepts 65,536 characters.
+pub const MAX_SIZE: usize = 60_000;
 
-/// What is kept free for the words that say that something was cut.
+/// Bytes reserved for the note that the comment was truncated.
 const RESERVE: usize = 400;
 
-/// What the parts above the changes take at most.
-const HEAD_LIMIT: usize = SIZE_LIMIT / 3;
+/// The maximum size in bytes of the parts above the changes.
+const MAX_HEAD_SIZE: usize = MAX_SIZE / 3;
 
-/// How many deferred resources are named for one that they wait for.
-const DEFERRED_SHOWN: usize = 12;
+/// Deferred resources named in one group.
+const MAX_DEFERRED: usize = 12;
 
-/// Renders a plan as markdown of at most [`SIZE_LIMIT`] bytes.
+/// Renders a plan as markdown of at most [`MAX_SIZE`] bytes.
 pub fn render(plan: &Plan, purpose: Purpose) -> String {
     rendered(plan, purpose, &reachability(plan))
 }
 
-/// Renders how the world differs, and who reaches whom now.
-pub fn render_drift(plan: &Plan, ways: ReachabilityReportText<'_>) -> String {
-    let lines = ways.in_short(Style::Plain);
+/// Renders the drift of a topology and the current reachability.
+pub fn render_drift(plan: &Plan, report: ReachabilityReportText<'_>) -> String {
+    let lines = report.summary_lines(Style::Plain);
     let text = match lines.split_first() {
         None => String::new(),
         Some((summary, [])) => format!("{}\n\n", escape(summary)),
-        Some((summary, facts)) => {
-            format!("{}\n\n```text\n{}\n```\n\n", escape(summary), facts.join("\n"))
+        Some((summary, causes)) => {
+            let fence = fence(causes.iter().map(String::as_str));
+            format!("{}\n\n{fence}text\n{}\n{fence}\n\n", escape(summary), causes.join("\n"))
         }
     };
     rendered(plan, Purpose::Drift, &text)
@@ -49,19 +51,19 @@ fn rendered(plan: &Plan, purpose: Purpose, reachability: &str) -> String {
     if !plan.is_empty() {
         page.text.push_str(&summary(plan));
     }
-    page.push(reachability, HEAD_LIMIT);
+    page.push(reachability, MAX_HEAD_SIZE);
     page.notes(plan);
     page.changes(plan, purpose);
     page.text
 }
 
-/// The text that grows towards its limit.
+/// The text so far, which stays below its maximum size.
 struct Comment {
     text: String,
 }
 
 impl Comment {
-    /// Adds what fits below the limit; says whether it fitted.
+    /// Adds the part if it fits below the limit; returns whether it did.
     fn push(&mut self, part: &str, limit: usize) -> bool {
         let fits = self.text.len() + part.len() <= limit;
         if fits {
@@ -70,11 +72,11 @@ impl Comment {
         fits
     }
 
-    /// Blocked, deferred, findings and gaps: what a reader must not miss.
+    /// Blocked and deferred changes, findings and gaps.
     fn notes(&mut self, plan: &Plan) {
         let notes = notes(plan);
         for (index, note) in notes.iter().enumerate() {
-            if !self.push(&format!("- {note}\n"), HEAD_LIMIT) {
+            if !self.push(&format!("- {note}\n"), MAX_HEAD_SIZE) {
                 let left = counted(notes.len() - index, "more note");
                 self.text.push_str(&format!("- … and {left}\n"));
                 break;
@@ -86,64 +88,66 @@ impl Comment {
     }
 
     fn changes(&mut self, plan: &Plan, purpose: Purpose) {
-        let mut sides: BTreeMap<&Side, Vec<Folded<'_>>> = BTreeMap::new();
+        let mut sites: BTreeMap<&Side, Vec<Folded<'_>>> = BTreeMap::new();
         for folded in fold(&plan.changes, false) {
-            sides.entry(&folded.change.address.side).or_default().push(folded);
+            sites.entry(&folded.change.address.side).or_default().push(folded);
         }
         let mut left = plan.changes.len();
-        for (side, group) in sides {
+        for (site, group) in sites {
             let count: usize = group.iter().map(Folded::count).sum();
-            let (shown, complete) = self.side(side, count, &group, purpose);
+            let (shown, complete) = self.site(site, count, &group, purpose);
             left -= shown;
             if !complete {
                 let left = counted(left, "more change");
                 self.text.push_str(&format!(
-                    "\n… and {left}, too long for a comment; `stargate plan` shows them all.\n"
+                    "\n… and {left}, truncated to the size of a comment; run `stargate plan` to see all.\n"
                 ));
                 return;
             }
         }
     }
 
-    /// Adds one folded block; says how many changes it shows, and whether all.
-    fn side(
+    /// Adds the changes of one site; returns how many it shows, and whether that is all.
+    fn site(
         &mut self,
-        side: &Side,
+        site: &Side,
         count: usize,
         group: &[Folded<'_>],
         purpose: Purpose,
     ) -> (usize, bool) {
+        let blocks: Vec<String> = group.iter().map(|folded| block(folded, purpose)).collect();
+        let fence = fence(blocks.iter().map(String::as_str));
         let open = format!(
-            "<details><summary>{}: {}</summary>\n\n```diff\n",
-            escape(&side.to_string()),
+            "<details><summary>{}: {}</summary>\n\n{fence}diff\n",
+            escape(&site.to_string()),
             counted(count, "change")
         );
-        const CLOSE: &str = "```\n\n</details>\n\n";
-        let limit = SIZE_LIMIT - RESERVE - CLOSE.len();
+        let close = format!("{fence}\n\n</details>\n\n");
+        let limit = MAX_SIZE.saturating_sub(RESERVE + close.len());
         if !self.push(&open, limit) {
             return (0, false);
         }
         let mut shown = 0;
-        for folded in group {
-            if !self.push(&block(folded, purpose), limit) {
-                self.text.push_str(CLOSE);
+        for (folded, block) in group.iter().zip(&blocks) {
+            if !self.push(block, limit) {
+                self.text.push_str(&close);
                 return (shown, false);
             }
             shown += folded.count();
         }
-        self.text.push_str(CLOSE);
+        self.text.push_str(&close);
         (shown, true)
     }
 }
 
 fn title(plan: &Plan, purpose: Purpose) -> String {
-    let topology = escape(&plan.topology);
+    let topology = code(&plan.topology);
     match purpose {
-        Purpose::Plan => format!("Plan for `{topology}`"),
-        Purpose::Drift => format!("Drift of `{topology}`"),
-        Purpose::Destroy => format!("Destruction of `{topology}`"),
-        Purpose::Repave => format!("Repave of workers of `{topology}`"),
-        Purpose::Reboot => format!("Reboot of workers of `{topology}`"),
+        Purpose::Plan => format!("Plan for {topology}"),
+        Purpose::Drift => format!("Drift of {topology}"),
+        Purpose::Destroy => format!("Destroy plan for {topology}"),
+        Purpose::Repave => format!("Repave plan for workers of {topology}"),
+        Purpose::Reboot => format!("Reboot plan for workers of {topology}"),
     }
 }
 
@@ -177,72 +181,78 @@ fn notes(plan: &Plan) -> Vec<String> {
             canary => format!("{canary} first, then "),
         };
         notes.push(format!(
-            "**rollout**: {} in {}, {first}{} side by side",
+            "**rollout**: {} in {}: {first}up to {} in parallel",
             counted(workers, "worker"),
             counted(rollout.waves as usize, "wave"),
             rollout.width
         ));
     }
     for one in plan.blocked.iter().filter(|one| one.caused_by.is_none()) {
-        let text = with_help(&one.reason, &one.remedy);
-        notes.push(format!("**blocked** `{}` ({}): {text}", one.address, one.code));
+        let text = with_help(&one.failure.message, &one.failure.remedy);
+        let address = code(&one.address.to_string());
+        notes.push(format!("**blocked** {address} ({}): {text}", one.failure.code));
     }
     for finding in &plan.findings {
         let word = match finding.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = with_help(&finding.message, &finding.remedy);
-        notes.push(format!("**{word}** ({}): {text}", finding.code));
+        let text = with_help(&finding.failure.message, &finding.failure.remedy);
+        notes.push(format!("**{word}** ({}): {text}", finding.failure.code));
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
-            "**not read** {}: {} Nothing that it would have shown is planned for deletion.",
+            "**not read** {}: {} Resources that only this source shows are not planned for \
+             deletion.",
             escape(&gap.source.to_string()),
-            prose(&gap.reason)
+            prose(&gap.failure.message)
         ));
     }
     notes.extend(deferred(plan));
     notes
 }
 
-/// What is deferred, by what it waits for in the end.
+/// Deferred resources, grouped by what they wait for.
 fn deferred(plan: &Plan) -> Vec<String> {
     let note = |group: Group<'_>| {
-        let line = |alike: &Vec<&Deferred>| match alike.len() {
-            1 => format!("`{}`", alike[0].address),
-            count => format!("`{}` and {}", alike[0].address, counted(count - 1, "other")),
+        let line = |similar: &Vec<&Deferred>| match similar.len() {
+            1 => code(&similar[0].address.to_string()),
+            count => {
+                let first = code(&similar[0].address.to_string());
+                format!("{first} and {}", counted(count - 1, "other"))
+            }
         };
-        let shown: Vec<String> = group.alike.iter().take(DEFERRED_SHOWN).map(line).collect();
-        let hidden: usize = group.alike.iter().skip(DEFERRED_SHOWN).map(Vec::len).sum();
+        let shown: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
+        let hidden: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         let more = if hidden > 0 { format!("; and {hidden} more") } else { String::new() };
-        format!("**deferred** {}: {}{more}", group.roots("`"), shown.join(", "))
+        format!("**deferred**, {}: {}{more}", group.roots("`"), shown.join(", "))
     };
     groups(&plan.deferred).into_iter().map(note).collect()
 }
 
-/// What becomes of the pairs of pods, and why some are lost.
+/// The effect on reachability between the pods of nodes.
 fn reachability(plan: &Plan) -> String {
     let found = &plan.reachability;
     if found.pairs() == 0 {
         return String::new();
     }
-    let mut text = format!("Reachability: {}\n\n", pairs_by_fate(found));
+    let mut text = format!("Reachability: {}\n\n", count_pairs(found));
     for loss in &found.losses {
         let (from, to) = (escape(&loss.example.0), escape(&loss.example.1));
         let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
-        let resource = loss.resource.as_ref().map(|it| format!(", for `{it}`"));
+        let resource =
+            loss.resource.as_ref().map(|it| format!(", because of {}", code(&it.to_string())));
         let resource = resource.unwrap_or_default();
-        text.push_str(&format!("- **loses** {pairs}, such as {from} to {to}{resource}\n"));
+        text.push_str(&format!("- **loses** {pairs}, for example {from} to {to}{resource}\n"));
     }
-    for interruption in found.told_interruptions() {
-        text.push_str(&format!("- {}\n", escape(&interruption)));
+    for disruption in found.told_interruptions() {
+        text.push_str(&format!("- {}\n", escape(&disruption)));
     }
     for unexamined in &found.unexamined {
         text.push_str(&format!("- {}\n", escape(&unexamined.sentence())));
     }
     if found.is_refused() {
-        text.push_str("- **refused**: allow it with `--allow-loss`\n");
+        text.push_str("- **refused**: permit the loss with `--allow-loss`\n");
     }
     let (losses, disruptions) = (&found.losses, &found.disruptions);
     if !(losses.is_empty() && disruptions.is_empty() && found.unexamined.is_empty()) {
@@ -251,14 +261,14 @@ fn reachability(plan: &Plan) -> String {
     text
 }
 
-/// One change in a `diff` block, whose first column decides the colour.
+/// One change in a `diff` block, where the first column sets the colour.
 fn block(folded: &Folded<'_>, purpose: Purpose) -> String {
     let Folded { change, .. } = folded;
-    let mut text = format!("{} {}{}\n", sign(change), change.address, words(change));
-    let options = Options { style: Style::Plain, purpose, full: false };
+    let mut text = format!("{} {}{}\n", sign(change), change.address, action_note(change));
+    let options = Options { style: Style::Plain, purpose, full: false, verbose: false };
     for line in body_lines(change, options) {
-        // Two columns of the terminal's indent are enough, but never none: a
-        // sign of a list would colour a line, and a fence would end the block.
+        // Two columns less than on a terminal, but never none: a list's sign
+        // would colour the line, and a fence would end the block.
         text.push_str(line.strip_prefix("  ").unwrap_or(&line));
         text.push('\n');
     }
@@ -276,30 +286,24 @@ fn sign(change: &Change) -> &'static str {
     }
 }
 
-/// What the sign alone does not tell.
-fn words(change: &Change) -> String {
+/// The action where the sign is ambiguous.
+fn action_note(change: &Change) -> String {
     match change.action {
         Action::Create | Action::Delete => String::new(),
         action => format!(" ({})", action.participle()),
     }
 }
 
-/// What is wrong, and what to do.
+/// A problem and its remedy.
 fn with_help(text: &str, remedy: &str) -> String {
     let text = prose(text);
     if remedy.is_empty() { text } else { format!("{text} Help: {}", prose(remedy)) }
 }
 
-/// A sentence on one line, ended.
+/// A sentence on one line, with a full stop.
 fn prose(text: &str) -> String {
     let text = escape(text.trim());
     if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { text + "." }
-}
-
-/// Text that can be neither a tag nor a line of its own.
-fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -318,10 +322,10 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_never_too_long() {
+    fn a_comment_never_exceeds_its_maximum_size() {
         let text = render(&fixture::many_kinds(4_000), Purpose::Plan);
-        assert!(text.len() <= SIZE_LIMIT, "{}", text.len());
-        assert!(text.contains("too long for a comment"), "it says that it was cut");
+        assert!(text.len() <= MAX_SIZE, "{}", text.len());
+        assert!(text.contains("truncated to the size of a comment"), "the comment is truncated");
         let fences = text.lines().filter(|line| line.starts_with("```")).count();
         assert_eq!(fences % 2, 0, "every block is closed");
         assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());

@@ -1,22 +1,22 @@
-//! What a plan is shown for.
+//! The purpose of a plan: which command it is rendered for.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What a plan is shown for; the renderers differ only in their headings.
+/// The command that a plan is rendered for. It selects headings and summaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// To be applied.
+    /// `plan` and `apply`: make the infrastructure match the topology.
     #[default]
     Plan,
-    /// To tell how the world differs; nothing is to be applied.
+    /// `drift`: report differences; nothing is applied.
     Drift,
-    /// To take everything away.
+    /// `destroy`: delete everything that the topology owns.
     Destroy,
-    /// To make workers anew that were asked for by name.
+    /// `repave`: reprovision the named workers.
     Repave,
-    /// To restart workers that were asked for by name.
+    /// `reboot`: restart the named workers.
     Reboot,
 }
 
@@ -24,26 +24,28 @@ impl Purpose {
     /// The line above the changes.
     pub fn heading(self, topology: &str) -> String {
         match self {
-            Self::Plan => format!("Changes that make the world match the topology `{topology}`:"),
-            Self::Drift => format!("The world differs from the topology `{topology}`:"),
-            Self::Destroy => format!("Everything of the topology `{topology}` goes away:"),
-            Self::Repave => format!("Workers of the topology `{topology}` are made anew:"),
-            Self::Reboot => format!("Workers of the topology `{topology}` are rebooted:"),
+            Self::Plan => {
+                format!("Changes to make the infrastructure match the topology `{topology}`:")
+            }
+            Self::Drift => format!("The infrastructure differs from the topology `{topology}`:"),
+            Self::Destroy => format!("Resources of the topology `{topology}` to destroy:"),
+            Self::Repave => format!("Workers of the topology `{topology}` to repave:"),
+            Self::Reboot => format!("Workers of the topology `{topology}` to reboot:"),
         }
     }
 
-    /// The last line where there is nothing.
-    pub fn nothing(self) -> &'static str {
+    /// The last line of a plan without changes.
+    pub fn no_changes(self) -> &'static str {
         match self {
-            Self::Plan => "No changes. The world matches the topology.",
-            Self::Drift => "No drift. The world matches the topology.",
-            Self::Destroy => "Nothing to destroy. Nothing of the topology is left.",
-            Self::Repave | Self::Reboot => "Nothing to do to these workers.",
+            Self::Plan => "No changes. The infrastructure matches the topology.",
+            Self::Drift => "No drift. The infrastructure matches the topology.",
+            Self::Destroy => "No changes. No resources of the topology exist.",
+            Self::Repave | Self::Reboot => "No changes. There is nothing to do on these workers.",
         }
     }
 
-    /// The word in front of the sum.
-    pub fn sum(self) -> &'static str {
+    /// The word in front of the counts in the last line.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Plan | Self::Destroy | Self::Repave | Self::Reboot => "Plan",
             Self::Drift => "Drift",

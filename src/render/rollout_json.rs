@@ -1,4 +1,4 @@
-//! The waves of a plan, for machines.
+//! The waves of a plan, as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,15 +6,14 @@ use serde::Serialize;
 use crate::plan::{Change, Rollout};
 use crate::resource::Address;
 
-/// In which waves changes reach the workers. A wave begins when the one before
-/// has ended.
+/// The waves in which workers change. A wave starts after the previous one ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RolloutJson {
-    /// How many workers the first wave has, which must all succeed; 0 for none.
+    /// The size of the first wave, all of which must succeed; 0 for no such wave.
     pub canary: u32,
-    /// How many workers a later wave has at the most.
+    /// The maximum size of later waves.
     pub width: u32,
-    /// How many workers may fail before the rest is held back.
+    /// The number of failed workers above which the rollout halts.
     pub max_failures: u32,
     /// The addresses of the workers of each wave.
     pub waves: Vec<Vec<String>>,

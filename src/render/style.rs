@@ -1,4 +1,4 @@
-//! Colours by meaning, and none where they are not wanted.
+//! Colours by meaning.
 
 use std::fmt::Display;
 
@@ -6,29 +6,29 @@ use anstyle::{AnsiColor, Effects, Style as Escape};
 
 use crate::plan::Action;
 
-/// What a piece of text means; the colour follows from it.
+/// The meaning of a piece of text, which selects its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A change of that action, and its sign.
     Action(Action),
     /// A title.
     Title,
-    /// What went wrong.
+    /// An error.
     Error,
-    /// What may go wrong.
+    /// A warning.
     Warning,
-    /// What to do.
+    /// A remedy.
     Help,
-    /// What went well.
+    /// A good result.
     Good,
-    /// What may be skipped when reading.
+    /// Secondary detail.
     Quiet,
 }
 
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Style {
-    /// No escapes at all: logs, files and snapshots.
+    /// No escapes.
     #[default]
     Plain,
     /// ANSI escapes.
@@ -36,12 +36,12 @@ pub enum Style {
 }
 
 impl Style {
-    /// The style for a channel that takes colours or does not.
+    /// [`Style::Coloured`] if `coloured`, else [`Style::Plain`].
     pub fn coloured(coloured: bool) -> Self {
         if coloured { Self::Coloured } else { Self::Plain }
     }
 
-    /// Gives the text the colour of its meaning.
+    /// Colours the text by its role.
     pub fn paint(self, role: Role, text: impl Display) -> String {
         match self {
             Self::Plain => text.to_string(),

@@ -1,4 +1,4 @@
-//! Tables of routes and of health, for people and for machines.
+//! The tables of `routes` and `status`, as text and JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,25 +6,28 @@ use serde::Serialize;
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::text::width;
 
-/// What one station on a packet's way knows of a prefix.
+/// The version of the formats of `routes --format json` and `status --format json`.
+pub const FORMAT_VERSION: &str = "2.0";
+
+/// Whether one layer of routing has a prefix, with the names of its tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", tag = "state", content = "text")]
+#[serde(rename_all = "kebab-case", tag = "state", content = "tables")]
 pub enum Cell {
-    /// It is there.
-    Present(String),
-    /// It should be there and is not, by whose tables lack it.
-    Missing(String),
-    /// It is there and leads elsewhere, by whose tables say so.
-    Wrong(String),
-    /// Nothing is to be there.
+    /// The tables have it.
+    Present(Vec<String>),
+    /// The tables lack it although they should have it.
+    Missing(Vec<String>),
+    /// The tables have it with another next hop.
+    Wrong(Vec<String>),
+    /// The layer does not need it.
     NotApplicable,
-    /// Nobody could look.
+    /// The layer could not be read.
     Unknown,
 }
 
 impl Cell {
-    /// A word: a row of names would fit no terminal.
-    fn shown(&self) -> &'static str {
+    /// The state in one word; the names of tables would not fit the width.
+    fn word(&self) -> &'static str {
         match self {
             Self::Present(_) => "yes",
             Self::Missing(_) => "MISSING",
@@ -35,49 +38,49 @@ impl Cell {
     }
 }
 
-/// One prefix, and every table that must hold it.
+/// One prefix and its state in each layer of routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RouteRow {
     /// The prefix.
     pub prefix: String,
-    /// Whose it is.
+    /// The node, datacenter or network that the prefix belongs to.
     pub owner: String,
-    /// The route table in Azure.
+    /// Azure's route tables.
     pub azure: Cell,
-    /// What the router offers to the tailnet.
+    /// The prefixes that routers advertise.
     pub advertised: Cell,
-    /// What the tailnet accepts.
+    /// The prefixes that the tailnet has approved.
     pub approved: Cell,
     /// The worker's CiliumNode.
     pub cilium_node: Cell,
-    /// The routers' kernels.
+    /// The routers' kernel routes.
     pub kernel: Cell,
 }
 
 /// The routes of a topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoutesTable {
-    /// One row a prefix.
-    pub rows: Vec<RouteRow>,
+    /// One row for each prefix.
+    pub routes: Vec<RouteRow>,
 }
 
-/// How a resource is.
+/// The health of a resource, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 pub enum Health {
-    /// It is as it should be.
+    /// The resource matches the topology and works.
     Healthy,
-    /// It is on its way there.
+    /// An operation on the resource is running.
     Progressing,
-    /// It is not there.
+    /// The resource does not exist.
     Missing,
-    /// It is there and does not do what it should.
+    /// The resource exists but differs from the topology or does not work.
     Degraded,
-    /// Nobody could look.
+    /// The resource could not be read.
     Unknown,
 }
 
 impl Health {
-    /// The word.
+    /// The name of the variant.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
@@ -89,68 +92,68 @@ impl Health {
     }
 }
 
-/// One resource and how it is.
+/// One resource and its health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusRow {
-    /// What it is.
+    /// `cluster`, `router` or `worker`.
     pub kind: String,
-    /// Its name.
+    /// The name of the resource.
     pub name: String,
-    /// How it is.
+    /// The health.
     pub health: Health,
-    /// Why.
+    /// Why the resource has this health, or its main facts.
     pub detail: String,
-    /// What more there is to say of a worker.
+    /// Details of a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerStatus>,
 }
 
-/// What there is to say of a worker.
+/// Details of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WorkerStatus {
-    /// Whether its Node is Ready; null where there is none.
+    /// Whether the Node is Ready; null without a Node.
     pub node_ready: Option<bool>,
-    /// The version of its kubelet.
-    pub kubelet: Option<String>,
-    /// Whether the profile that the topology has is the one that was applied.
+    /// The version of the kubelet.
+    pub kubelet_version: Option<String>,
+    /// Whether the applied profile is the one of the topology.
     pub profile_applied: Option<bool>,
-    /// The last work on it.
+    /// The most recent operation.
     pub last_operation: Option<OperationStatus>,
 }
 
-/// A piece of work on a worker.
+/// An operation on a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OperationStatus {
     /// `join`, `repave` or `reboot`.
     pub kind: String,
     /// `Running`, `Succeeded` or `Failed`.
     pub phase: String,
-    /// The step it is at, or how it ended.
+    /// The current step, or the result.
     pub message: String,
-    /// When it began.
+    /// The start time (RFC 3339).
     pub started: Option<String>,
-    /// When it ended.
+    /// The end time (RFC 3339).
     pub completed: Option<String>,
 }
 
 impl OperationStatus {
-    /// In a few words; how well it went needs none where it went well.
-    pub fn in_words(&self) -> String {
+    /// The operation and its state as text.
+    pub fn summary(&self) -> String {
         match self.phase.as_str() {
             "Succeeded" => format!("{} succeeded", self.kind),
             "Running" => format!("{} running: {}", self.kind, self.message),
             "Failed" => format!("{} failed: {}", self.kind, self.message),
-            _ => format!("{} not begun", self.kind),
+            _ => format!("{} not started", self.kind),
         }
     }
 }
 
-/// The health of a topology.
+/// The health of the resources of a topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusTable {
-    /// One row a resource.
-    pub rows: Vec<StatusRow>,
-    /// Who reaches whom now.
+    /// One row for each resource.
+    pub resources: Vec<StatusRow>,
+    /// The current reachability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reachability: Option<ReachabilityReportJson>,
 }
@@ -161,11 +164,11 @@ impl RoutesTable {
         let row = |row: &RouteRow| {
             let layers =
                 [&row.azure, &row.advertised, &row.approved, &row.cilium_node, &row.kernel];
-            let words = layers.into_iter().map(|cell| cell.shown().to_owned());
+            let words = layers.into_iter().map(|cell| cell.word().to_owned());
             std::iter::once(row.prefix.clone()).chain(words).chain([row.owner.clone()]).collect()
         };
         let head = ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUMNODE", "KERNEL", "OWNER"];
-        text(&head, self.rows.iter().map(row).collect())
+        text(&head, self.routes.iter().map(row).collect())
     }
 
     /// The table as JSON text.
@@ -175,9 +178,9 @@ impl RoutesTable {
 }
 
 impl StatusTable {
-    /// The worst health of all; the better one of two unknowns is no better.
+    /// The worst health of all resources; [`Health::Healthy`] without resources.
     pub fn worst(&self) -> Health {
-        self.rows.iter().map(|row| row.health).max().unwrap_or(Health::Healthy)
+        self.resources.iter().map(|row| row.health).max().unwrap_or(Health::Healthy)
     }
 
     /// The table as text.
@@ -186,8 +189,8 @@ impl StatusTable {
             vec![row.kind.clone(), row.name.clone(), row.health.as_str().into(), row.detail.clone()]
         };
         let mut all =
-            text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.rows.iter().map(row).collect());
-        let workers: Vec<Vec<String>> = self.rows.iter().filter_map(worker_row).collect();
+            text(&["KIND", "NAME", "HEALTH", "DETAIL"], self.resources.iter().map(row).collect());
+        let workers: Vec<Vec<String>> = self.resources.iter().filter_map(worker_row).collect();
         if !workers.is_empty() {
             let head = ["WORKER", "NODE", "KUBELET", "PROFILE", "LAST OPERATION"];
             all.push('\n');
@@ -202,7 +205,7 @@ impl StatusTable {
     }
 }
 
-/// What a worker's own line says; none where there is nothing of it yet.
+/// The row of a worker; `None` for a worker without Node and operation.
 fn worker_row(row: &StatusRow) -> Option<Vec<String>> {
     let worker = row.worker.as_ref()?;
     if worker.node_ready.is_none() && worker.last_operation.is_none() {
@@ -216,14 +219,13 @@ fn worker_row(row: &StatusRow) -> Option<Vec<String>> {
     Some(vec![
         row.name.clone(),
         word(worker.node_ready, "Ready", "NotReady"),
-        worker.kubelet.clone().unwrap_or_else(|| "-".to_owned()),
+        worker.kubelet_version.clone().unwrap_or_else(|| "-".to_owned()),
         word(worker.profile_applied, "applied", "differs"),
-        worker.last_operation.as_ref().map_or_else(|| "-".to_owned(), OperationStatus::in_words),
+        worker.last_operation.as_ref().map_or_else(|| "-".to_owned(), OperationStatus::summary),
     ])
 }
 
-/// Aligned columns without lines, which every log can hold and every tool cut:
-/// a row is a line, whatever its last column holds.
+/// Aligned columns without rules; each row is one line.
 fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
     let widths: Vec<usize> = (0..head.len())
@@ -244,7 +246,7 @@ fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
 
 fn json(table: &impl Serialize) -> String {
     let mut value = serde_json::to_value(table).unwrap_or_default();
-    value["format_version"] = "1.0".into();
+    value["format_version"] = FORMAT_VERSION.into();
     format!("{value:#}\n")
 }
 
@@ -254,20 +256,20 @@ mod tests {
     use crate::render::text::WIDTH;
 
     fn routes() -> RoutesTable {
-        let present = || Cell::Present("lab-router".into());
+        let present = || Cell::Present(vec!["lab-router".into()]);
         let row = |prefix: &str, owner: &str, advertised, approved| RouteRow {
             prefix: prefix.into(),
             owner: owner.into(),
-            azure: Cell::Present("stargate-workers-rt".into()),
+            azure: Cell::Present(vec!["stargate-workers-rt".into()]),
             advertised,
             approved,
             cilium_node: Cell::NotApplicable,
             kernel: Cell::Unknown,
         };
-        let missing = || Cell::Missing("lab-router".into());
+        let missing = || Cell::Missing(vec!["lab-router".into()]);
         let nothing = || Cell::NotApplicable;
         RoutesTable {
-            rows: vec![
+            routes: vec![
                 row("10.50.0.0/16", "dc1 network", present(), present()),
                 row("10.51.0.0/16", "dc2 network", present(), missing()),
                 row("10.52.0.0/16", "dc3 network", missing(), present()),
@@ -277,9 +279,9 @@ mod tests {
         }
     }
 
-    /// Only the name of an owner, in the last column, may reach beyond it.
+    /// Only the last column, the owner, may exceed the width.
     #[test]
-    fn routes_keep_to_the_width() {
+    fn routes_fit_the_width() {
         let text = routes().to_text();
         let owner = text.lines().next().and_then(|head| head.find("OWNER")).unwrap();
         assert!(owner + "dc1 network".len() <= WIDTH, "{text}");
@@ -295,7 +297,7 @@ mod tests {
             detail: "10.50.1.5, pods 10.244.65.0/24".into(),
             worker: (name != "worker-3").then(|| WorkerStatus {
                 node_ready: Some(health == Health::Healthy),
-                kubelet: Some("1.33.7".into()),
+                kubelet_version: Some("1.33.7".into()),
                 profile_applied: Some(true),
                 last_operation: Some(OperationStatus {
                     kind: "reboot".into(),
@@ -306,15 +308,15 @@ mod tests {
                 }),
             }),
         };
-        let rows = vec![
+        let resources = vec![
             row("worker-1", Health::Healthy),
             row("stargate-worker-22", Health::Degraded),
             row("worker-3", Health::Missing),
         ];
-        let table = StatusTable { rows, reachability: None };
+        let table = StatusTable { resources, reachability: None };
         assert_eq!(table.worst(), Health::Degraded);
         assert_eq!(StatusTable::default().worst(), Health::Healthy);
         insta::assert_snapshot!(table.to_text());
-        assert!(table.to_json().contains("\"format_version\": \"1.0\""));
+        assert!(table.to_json().contains("\"format_version\": \"2.0\""));
     }
 }

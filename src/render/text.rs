@@ -1,16 +1,16 @@
-//! Lines that keep to the width of a terminal.
+//! Text layout: width, truncation, wrapping, counts and durations.
 
 use std::time::Duration;
 
-/// The width that text keeps to, on a terminal and in a log alike.
+/// The maximum width of text in columns, on a terminal and in a log alike.
 pub const WIDTH: usize = 80;
 
-/// How many columns a text takes, escapes not counted since it has none yet.
+/// The width of a text without escapes, in columns.
 pub fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Cuts a text to a width, with an ellipsis where something is missing.
+/// Truncates a text to a width, with an ellipsis at the end.
 pub fn cut(text: &str, to: usize) -> String {
     if width(text) <= to {
         return text.to_owned();
@@ -20,7 +20,7 @@ pub fn cut(text: &str, to: usize) -> String {
 }
 
 /// Breaks a text between words. The first line begins with `first`, the others
-/// with `rest`; a word that is too long for any line stands alone on its own.
+/// with `rest`; a word that exceeds the width gets a line of its own.
 pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
@@ -45,7 +45,7 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time that passed, as people say it.
+/// A duration, such as `1.2 s` or `3 min 4 s`.
 pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds >= 60 {
@@ -54,7 +54,7 @@ pub fn elapsed(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// A time that is only estimated.
+/// An estimated duration, such as `about 3 min`.
 pub fn estimated(seconds: u64) -> String {
     match seconds {
         0..=90 => format!("about {seconds} s"),

@@ -1,15 +1,15 @@
-//! How one value of a field is written.
+//! The text form of a field's value.
 
 use serde_json::Value;
 
-/// Stands for a value that another resource brings.
+/// Placeholder for a pending value.
 pub(super) const KNOWN_AFTER_APPLY: &str = "(known after apply)";
 
-/// Stands for a value that is not there.
+/// Placeholder for an absent value.
 pub(super) const NONE: &str = "(none)";
 
-/// The value on one line: texts in quotes, lists in brackets, and words for
-/// what is not known.
+/// The value on one line: strings in quotes, lists in brackets, placeholders
+/// for pending and unobserved values.
 pub(super) fn one_line(value: Option<&Value>) -> String {
     let Some(value) = value else { return NONE.to_owned() };
     match value {
@@ -19,13 +19,12 @@ pub(super) fn one_line(value: Option<&Value>) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::Object(map) if map.contains_key("$after") => KNOWN_AFTER_APPLY.to_owned(),
-        Value::Object(map) if map.contains_key("$unobserved") => "(not looked at)".to_owned(),
+        Value::Object(map) if map.contains_key("$unobserved") => "(not observed)".to_owned(),
         Value::Object(map) => {
             let entry = |(key, value)| format!("{key}: {}", one_line(Some(value)));
             format!("{{{}}}", map.iter().map(entry).collect::<Vec<_>>().join(", "))
         }
-        // Escapes of control characters come with the JSON form, so that no
-        // value can play tricks on a terminal.
+        // The JSON form escapes control characters.
         other => other.to_string(),
     }
 }

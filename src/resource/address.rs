@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use crate::topology::names::DatacenterName;
+use crate::resource::names::DatacenterName;
 
 /// Names one resource within a topology, as in
 /// `route-table/cluster/stargate-workers-rt`.

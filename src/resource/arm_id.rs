@@ -45,7 +45,7 @@ impl ArmId {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The segment behind the given one, whatever its case.
+    /// The segment behind the given one, in any letter case.
     pub fn segment(&self, key: &str) -> Option<&str> {
         let mut segments = self.0.split('/');
         segments.find(|segment| segment.eq_ignore_ascii_case(key))?;

@@ -1,4 +1,4 @@
-//! What stargate makes in Azure.
+//! Values of Azure.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, ArmId, Pending, Reference};
-use crate::topology::model::NodePoolScale;
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::NodePoolScale;
+use crate::resource::version::KubernetesVersion;
 
 /// How far Azure has come with what takes it minutes to make.
 ///
@@ -66,7 +66,7 @@ pub struct NodePool {
     /// The size of its machines.
     pub vm_size: String,
     /// A fixed count, or the autoscaler's bounds; in the latter case the
-    /// present count is nobody's drift.
+    /// present count is no drift.
     pub scale: NodePoolScale,
 }
 
@@ -110,7 +110,7 @@ impl Subnet {
 pub struct RouteTableAssociation {
     /// The subnet.
     pub subnet: Pending<ArmId>,
-    /// The table on it; absent where there is none.
+    /// The table on it, if it has one.
     pub route_table: Option<ArmId>,
 }
 
@@ -129,7 +129,7 @@ impl RouteTableAssociation {
 pub struct NatGateway {
     /// The region.
     pub location: String,
-    /// The address that it shows to the world.
+    /// The source address of what leaves through it.
     pub public_ip: ArmId,
 }
 

@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Observable, Pending};
-use crate::topology::model::SourceAddresses;
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::SourceAddresses;
+use crate::resource::version::KubernetesVersion;
 
 /// A router's configuration, all of it surviving a reboot and a restart of
 /// tailscaled.

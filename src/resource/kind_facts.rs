@@ -167,7 +167,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// So many, whatever the change.
+    /// So many for any change.
     pub const fn once(count: u64) -> Self {
         Self { count, each_phase: false }
     }

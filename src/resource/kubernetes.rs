@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::{Address, Kind};
 
+/// The group that bootstrap tokens authenticate into.
+pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
+
 macro_rules! manifest_kinds {
     ($($variant:ident),* $(,)?) => {
         /// The kinds of objects that are applied whole.

@@ -1,5 +1,5 @@
-//! What can exist: the address of each object, its typed value, and how
-//! ownership is told on each kind.
+//! Resources: addresses, the table of kinds, typed values, and the marks of
+//! ownership.
 //!
 //! The same struct serves as the desired value and as the observed one. A
 //! decoder fills it from what a service answered and leaves out what stargate
@@ -12,14 +12,18 @@ pub mod arm_id;
 pub mod arm_type;
 pub mod azure;
 pub mod custom_resources;
+pub mod digest;
 pub mod host;
 mod kind;
 mod kind_facts;
 pub mod kubernetes;
+pub mod names;
 pub mod ownership;
 pub mod pending;
 pub mod restarts;
+pub mod settings;
 pub mod tailnet;
+pub mod version;
 
 use serde::{Deserialize, Serialize};
 

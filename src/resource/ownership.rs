@@ -1,8 +1,8 @@
-//! How an object tells whose it is.
+//! The marks of ownership on objects.
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::names::{TailnetTag, TopologyName};
+use crate::resource::names::{TailnetTag, TopologyName};
 
 use super::Side;
 
@@ -23,7 +23,7 @@ pub const SIDE_LABEL: &str = "stargate.io/side";
 /// The route protocol number of our kernel routes; unassigned in iproute2.
 pub const ROUTE_PROTOCOL: u8 = 117;
 
-/// Whose mark is looked for and written.
+/// The owner whose mark is looked for and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The topology.
@@ -43,7 +43,8 @@ pub enum Ownership {
     },
     /// It carries no mark, or another's.
     Foreign,
-    /// It can carry no mark; it belongs to whoever owns what it hangs on.
+    /// It can carry no mark; it belongs to the owner of what contains it or of
+    /// what it points at.
     Inherited,
 }
 

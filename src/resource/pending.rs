@@ -53,20 +53,20 @@ impl<T> Pending<T> {
     }
 }
 
-/// An observed value that only a closer look can tell.
+/// An observed value that takes a read of its own, over SSH to a host.
 ///
 /// `Unobserved` is equal to nothing and differs from nothing: the diff leaves
 /// the field out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Observable<T> {
-    /// Nobody looked.
+    /// The field was not read.
     Unobserved(Unobserved),
     /// What was seen, or what is wanted.
     Seen(T),
 }
 
-/// The marker of a field that nobody looked at.
+/// The marker of a field that was not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unobserved {
     /// Always true; it makes the marker an object in JSON.
@@ -75,12 +75,12 @@ pub struct Unobserved {
 }
 
 impl<T> Observable<T> {
-    /// A field that nobody looked at.
+    /// A field that was not read.
     pub fn unobserved() -> Self {
         Self::Unobserved(Unobserved { unobserved: true })
     }
 
-    /// What was seen, if anybody looked.
+    /// What was seen, if the field was read.
     pub fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(value) => Some(value),

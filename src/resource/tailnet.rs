@@ -1,4 +1,4 @@
-//! What stargate keeps in the tailnet.
+//! Values of the tailnet.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub struct Device {
     pub hostname: String,
     /// Whether it is authorised.
     pub authorized: bool,
-    /// Whether it is connected; nothing from here can mend that.
+    /// Whether it is connected. No API call can change that.
     pub online: bool,
 }
 

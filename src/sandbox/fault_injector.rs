@@ -4,6 +4,7 @@
 //! none. An [`FaultInjector`] decides before and after each whether it happens
 //! and whether its answer arrives, which is all that a network or a kill can do.
 
+use crate::provider::host::HostError;
 use crate::provider::http::Api;
 
 /// One call of a door.
@@ -53,6 +54,17 @@ pub enum Disposition {
         /// Seconds for the header `Retry-After`.
         retry_after: Option<u64>,
     },
+    /// It never arrives; instead this answer is returned, as JSON (a host fails
+    /// with the status).
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+    /// It never arrives; instead the host's client returns this error (a request
+    /// is lost).
+    Fail(HostError),
 }
 
 /// What becomes of an answer on its way back.

@@ -85,7 +85,8 @@ impl SharedWorld {
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
             Disposition::Lose => return Err(lost(target)),
-            Disposition::Refuse { status, .. } => {
+            Disposition::Fail(error) => return Err(error),
+            Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
                 return Err(failed(target, doing, format!("exit status {status}")));
             }
         }
@@ -149,7 +150,7 @@ fn lost(target: &HostTarget) -> HostError {
 }
 
 fn failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
-    HostError::Failed { hostname: target.hostname.clone(), doing: doing.to_owned(), reason }
+    HostError::failed(&target.hostname, doing, reason)
 }
 
 #[cfg(test)]

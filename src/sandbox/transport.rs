@@ -35,10 +35,10 @@ impl Transport for InMemory {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let Some(api) = api_of(&self.world, &request) else {
-            return Err(TransportError { host, reason: "no such host in the sandbox".to_owned() });
+            return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
         let answer = answer(&self.world, api, &request)
-            .map_err(|reason| TransportError { host, reason: reason.to_owned() })?;
+            .map_err(|reason| TransportError::lost(host, reason))?;
         Ok(match answer {
             Answer::Complete(response) => response,
             // Nobody reads on here: the first lines are the whole answer.
@@ -79,7 +79,10 @@ fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Ans
     };
     match fault_injector.before(&effect) {
         Disposition::Pass => {}
-        Disposition::Lose => return Err("connection reset by peer"),
+        Disposition::Lose | Disposition::Fail(_) => return Err("connection reset by peer"),
+        Disposition::Answer { status, body } => {
+            return Ok(Answer::Complete(injected(status, body)));
+        }
         Disposition::Refuse { status, retry_after } => {
             return Ok(Answer::Complete(refusal(api, status, retry_after)));
         }
@@ -89,6 +92,13 @@ fn answer(world: &SharedWorld, api: Api, request: &Request<Bytes>) -> Result<Ans
         Delivery::Deliver => Ok(answer),
         Delivery::Lose => Err("connection closed before the answer arrived"),
     }
+}
+
+fn injected(status: u16, body: String) -> Response<Bytes> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = json_answer(status, &json!(null));
+    *response.body_mut() = Bytes::from(body);
+    response
 }
 
 fn refusal(api: Api, status: u16, retry_after: Option<u64>) -> Response<Bytes> {

@@ -1,7 +1,7 @@
-//! The topology file as it is written: the format, and the source of its schema.
+//! The format of the topology file, and the source of its JSON schema.
 //!
-//! These types hold texts and their places; [`super::load`] checks them and
-//! makes a [`super::model::Topology`] of them.
+//! These types hold unchecked values with their spans; [`super::load`] checks them
+//! and converts them to a [`super::model::Topology`].
 
 use std::collections::BTreeMap;
 
@@ -11,33 +11,33 @@ use serde::Deserialize;
 use super::located::{AddressText, CidrText, Located, MacText, NamePattern, VersionText};
 use super::model::{ContainerRuntime, HostKeyPolicy, PackageSource, SourceAddresses};
 
-/// A table of the file whose keys are names that the user chooses.
+/// A table whose keys are names that the user chooses.
 pub type Named<T> = BTreeMap<Located<String>, T>;
 
-/// The whole topology: one AKS cluster and the datacenters joined to it.
+/// One AKS cluster and the datacenters joined to it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A stargate topology")]
 pub struct TopologyFile {
-    /// What the topology is called.
+    /// The identity of the topology.
     pub stargate: StargateSection,
-    /// Azure's subscription and region.
+    /// The Azure subscription and region.
     pub azure: AzureSection,
-    /// The tailnet that joins the sites.
+    /// The tailnet that connects the sites.
     #[serde(default)]
     pub tailnet: TailnetSection,
-    /// How hosts are reached.
+    /// SSH access to hosts.
     #[serde(default)]
     pub ssh: SshSection,
     /// The AKS cluster and its router.
     pub cluster: ClusterSection,
-    /// Choices that hold for the whole network.
+    /// Network settings of all sites.
     #[serde(default)]
     pub network: NetworkSection,
-    /// How changes reach the workers.
+    /// How changes are rolled out to workers.
     #[serde(default)]
     pub rollout: RolloutSection,
-    /// How workers are provisioned: `[profiles.<name>]`.
+    /// Provisioning profiles of workers: `[profiles.<name>]`.
     #[serde(default)]
     pub profiles: Named<ProfileSection>,
     /// The remote datacenters: `[datacenters.<name>]`.
@@ -45,57 +45,58 @@ pub struct TopologyFile {
     pub datacenters: Named<DatacenterSection>,
 }
 
-/// What the topology is called.
+/// The identity of the topology.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StargateSection {
-    /// The topology's name. Every object that stargate makes carries it, and what
-    /// carries it belongs to this file: choose one that no other topology has.
+    /// The name of the topology, recorded on every object that stargate creates as
+    /// its owner. Choose a name that no other topology has.
     pub name: Located<String>,
 }
 
-/// Azure's subscription and region.
+/// The Azure subscription and region.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AzureSection {
-    /// The subscription's id (a GUID). Without it, `AZURE_SUBSCRIPTION_ID` decides.
+    /// The subscription ID (a GUID). The default is `AZURE_SUBSCRIPTION_ID`.
     pub subscription: Option<Located<String>>,
     /// The region, such as `canadacentral`.
     pub location: Located<String>,
 }
 
-/// The tailnet that joins the sites.
+/// The tailnet that connects the sites.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TailnetSection {
-    /// The tailnet; `-`, the default, is the one of the credential.
+    /// The name of the tailnet. The default, `-`, is the tailnet of the credential.
     pub name: Option<Located<String>>,
-    /// The tag of the routers' devices, unique to this topology. The default is
-    /// `tag:stargate-<name>`. The tailnet's policy must name an owner for it.
+    /// The tag of the router devices, unique to this topology. The default is
+    /// `tag:stargate-<name>`. The tailnet policy must define an owner for the tag.
     pub tag: Option<Located<String>>,
 }
 
-/// How hosts are reached.
+/// SSH access to hosts.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SshSection {
-    /// The login user, who may use `sudo` without a password; `ubuntu` by default.
+    /// The login user, who can use `sudo` without a password. The default is
+    /// `ubuntu`.
     pub user: Option<Located<String>>,
-    /// The port of sshd; 22 by default.
+    /// The port of sshd. The default is 22.
     #[schemars(range(min = 1))]
     pub port: Option<Located<u16>>,
-    /// The public key given to new machines: a path (`~` is the home folder), or
-    /// the key itself. `~/.ssh/id_ed25519.pub` by default.
+    /// The public key installed on new machines: a path (`~` is the home directory)
+    /// or the key itself. The default is `~/.ssh/id_ed25519.pub`.
     pub public_key: Option<Located<String>>,
-    /// Files of private keys to log in with, tried before the private half of
-    /// `public_key` and those that are usual. A path begins at the topology's
-    /// folder; `~` is the home folder.
+    /// Private key files to log in with, tried before the private key of `public_key`
+    /// and the default key files. Paths are relative to the topology file; `~` is the
+    /// home directory.
     #[serde(default)]
     pub identity_files: Vec<Located<String>>,
-    /// A known_hosts file of the topology's own, where first keys are noted; a path
-    /// like those above. The user's own file by default.
+    /// The known_hosts file that new host keys are recorded in, relative to the
+    /// topology file. The default is the file of the user.
     pub known_hosts: Option<Located<String>>,
-    /// What to do about a host key that is not known yet; `accept-new` by default.
+    /// How to handle unknown host keys. The default is `accept-new`.
     pub host_keys: Option<HostKeyPolicy>,
 }
 
@@ -103,45 +104,45 @@ pub struct SshSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSection {
-    /// The cluster is there already: read it and never write it. The router's
-    /// subnet, the route tables and their associations are still made.
+    /// The cluster exists: read it and never modify it. The router subnet, route
+    /// tables and their associations are still created.
     #[serde(default)]
     pub existing: bool,
-    /// The cluster's name.
+    /// The name of the cluster.
     pub name: Located<String>,
-    /// The resource group that holds the cluster object.
+    /// The resource group of the cluster.
     pub resource_group: Located<String>,
-    /// The version of the control plane, such as `1.33.5`.
+    /// The Kubernetes version of the control plane, such as `1.33.5`.
     pub kubernetes_version: Located<VersionText>,
-    /// The range of all pods, AKS's own and the workers'.
+    /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Located<CidrText>,
-    /// The range of service addresses. It is neither routed nor advertised.
+    /// The prefix of service addresses. It is neither routed nor advertised.
     pub service_cidr: Located<CidrText>,
-    /// AKS's own nodes: `[cluster.node_pools.<name>]`. At least one, unless the
-    /// cluster is there already.
+    /// The AKS node pools: `[cluster.node_pools.<name>]`. At least one is required
+    /// unless the cluster exists.
     #[serde(default)]
     pub node_pools: Named<NodePoolSection>,
     /// The subnet router in the AKS VNet.
     pub router: ClusterRouterSection,
-    /// Keep the cluster from being replaced or deleted.
+    /// Prevent the cluster from being replaced or deleted.
     #[serde(default)]
     pub protect: bool,
 }
 
-/// A pool of AKS's own nodes: either `count`, or `min` and `max`.
+/// An AKS node pool, with either `count` or `min` and `max`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodePoolSection {
-    /// Hold the pool at this many nodes; another count is drift.
+    /// The fixed number of nodes; any other number is drift.
     #[schemars(range(max = 1000))]
     pub count: Option<Located<u32>>,
-    /// The least number of nodes, where the autoscaler decides.
+    /// The minimum number of nodes for the autoscaler.
     #[schemars(range(max = 1000))]
     pub min: Option<Located<u32>>,
-    /// The greatest number of nodes, where the autoscaler decides.
+    /// The maximum number of nodes for the autoscaler.
     #[schemars(range(max = 1000))]
     pub max: Option<Located<u32>>,
-    /// The size of its machines, such as `Standard_D2s_v5`.
+    /// The VM size, such as `Standard_D2s_v5`.
     pub vm_size: Located<String>,
 }
 
@@ -149,104 +150,109 @@ pub struct NodePoolSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterRouterSection {
-    /// Its host name, VM name and device name.
+    /// The host name, VM name and tailnet device name.
     pub name: Located<String>,
-    /// A subnet of its own in the AKS VNet, outside the nodes' subnets. The
-    /// router takes the `.4` of it.
+    /// The router subnet in the AKS VNet, outside the node subnets. The router gets
+    /// the fourth address.
     pub subnet_cidr: Located<CidrText>,
-    /// The size of its VM, such as `Standard_D2s_v5`.
+    /// The VM size, such as `Standard_D2s_v5`.
     pub vm_size: Located<String>,
-    /// Keep it from being replaced or deleted.
+    /// Prevent the router from being replaced or deleted.
     #[serde(default)]
     pub protect: bool,
 }
 
-/// Choices that hold for the whole network.
+/// Network settings of all sites.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSection {
-    /// Whether routers hide or keep the addresses of pods; `masquerade` by default.
+    /// Whether routers translate the source addresses of pods. The default is
+    /// `masquerade`.
     pub source_addresses: Option<SourceAddresses>,
-    /// Install the DaemonSet that adds kernel routes on AKS nodes; off by default.
+    /// Install a DaemonSet that adds kernel routes on AKS nodes. The default is
+    /// `false`.
     pub route_manager: Option<bool>,
-    /// Install Goldpinger, which measures the mesh of pods; on by default.
+    /// Install Goldpinger, which measures connectivity between pods. The default is
+    /// `true`.
     pub goldpinger: Option<bool>,
 }
 
-/// How changes reach the workers: one or a few first, then many side by side,
-/// wave after wave. It holds for joins, for changes of a profile, for replaced
-/// workers, and for `stargate repave` and `stargate reboot`.
+/// How changes are rolled out to workers: first a canary wave, then waves of workers
+/// in parallel. Applies to joins, profile changes and replacements, and to
+/// `stargate repave` and `stargate reboot`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutSection {
-    /// How many workers go first, as the first wave; if one of them fails, no
-    /// other wave begins. 1 by default; 0 lets all waves be alike.
+    /// The number of workers in the first wave. If one of them fails, no other wave
+    /// starts. The default is 1; 0 disables the canary wave.
     #[schemars(range(max = 64))]
     pub canary: Option<Located<u32>>,
-    /// How many workers each later wave has; 32 by default.
+    /// The number of workers in each later wave. The default is 32.
     #[schemars(range(min = 1, max = 64))]
     pub width: Option<Located<u32>>,
-    /// How many workers may fail in all: after one more, what has not begun is
-    /// not begun. 3 by default.
+    /// The number of failed workers above which no further worker is started. The
+    /// default is 3.
     #[schemars(range(max = 5000))]
     pub max_failures: Option<Located<u32>>,
-    /// How many seconds the pods of a worker have to leave it; 300 by default.
+    /// The time limit for draining a worker, in seconds. The default is 300.
     #[schemars(range(min = 1, max = 86400))]
     pub drain_seconds: Option<Located<u32>>,
 }
 
-/// How workers are provisioned.
+/// A provisioning profile of workers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSection {
-    /// The exact version of the kubelet, such as `1.33.7`: not newer than the
-    /// control plane's minor version, and at most three minors older.
+    /// The exact kubelet version, such as `1.33.7`. Its minor version must not be
+    /// newer than the control plane's, and at most three minor versions older.
     pub kubernetes_version: Located<VersionText>,
-    /// The container runtime; containerd is the default and the only one so far.
+    /// The container runtime. The default is `containerd`, the only one supported.
     pub container_runtime: Option<ContainerRuntime>,
-    /// Where the kubelet, the container runtime and the CNI plugins come from:
-    /// `upstream` installs pinned versions from the projects' own sources and is the
-    /// default; with `preinstalled` they are there already and only checked.
+    /// The source of the kubelet, the container runtime and the CNI plugins.
+    /// `upstream`, the default, installs pinned versions from the projects'
+    /// repositories; `preinstalled` only checks the installed versions.
     pub packages: Option<PackageSource>,
-    /// Set the label that brings AKS's managed Cilium to the worker; on by default.
+    /// Set the label that schedules AKS's managed Cilium on the worker. The default
+    /// is `true`.
     pub managed_cilium: Option<bool>,
-    /// Labels of the Node beyond those that stargate sets.
+    /// Additional labels of the Node.
     #[serde(default)]
     pub labels: Named<Located<String>>,
-    /// Taints of the Node, as in `key=value:NoSchedule`.
+    /// Taints of the Node, such as `key=value:NoSchedule`.
     #[serde(default)]
     pub taints: Vec<Located<String>>,
-    /// The most pods on a worker; without it, it follows from the pod CIDR.
+    /// The maximum number of pods on a worker. The default follows from the size of
+    /// the pod CIDR.
     #[schemars(range(min = 1, max = 4000))]
     pub max_pods: Option<Located<u32>>,
 }
 
-/// A remote datacenter. It has exactly one of the tables `azure` and `existing`.
+/// A remote datacenter, with exactly one of the tables `azure` and `existing`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatacenterSection {
-    /// The range that its workers' pod CIDRs come from, a part of the cluster's
-    /// `pod_cidr`. Leave it out only where every worker has a `pod_cidr`.
+    /// The prefix from which workers get their pod CIDRs, within the `pod_cidr` of
+    /// the cluster. Required unless every worker has a `pod_cidr`.
     pub pod_pool: Option<Located<CidrText>>,
-    /// The prefix length of one worker's pod CIDR; 24 by default.
+    /// The prefix length of a worker's pod CIDR. The default is 24.
     #[schemars(range(min = 20, max = 26))]
     pub pod_prefix_length: Option<Located<u8>>,
-    /// The profile of its workers, one of `[profiles]`.
+    /// The profile of the workers, one of `[profiles]`.
     pub profile: Located<String>,
-    /// VMs in Azure stand in for machines.
+    /// A datacenter of Azure VMs.
     pub azure: Option<Located<AzureSiteSection>>,
-    /// Machines that are there already, reached over SSH.
+    /// A datacenter of existing machines, reached over SSH.
     pub existing: Option<Located<ExistingSiteSection>>,
     /// Local virtual machines; reserved, not supported yet.
     pub qemu: Option<Located<QemuSection>>,
-    /// The datacenter's subnet router.
+    /// The subnet router of the datacenter.
     pub router: DatacenterRouterSection,
-    /// Its workers, one `[[datacenters.<name>.workers]]` each.
+    /// The workers, one `[[datacenters.<name>.workers]]` each.
     #[serde(default)]
     pub workers: Vec<WorkerSection>,
-    /// Many workers of one make at once.
+    /// A range of similar workers.
     pub worker_range: Option<Located<WorkerRangeSection>>,
-    /// Keep its stateful objects from being replaced or deleted.
+    /// Prevent stateful resources of the datacenter from being replaced or deleted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -255,25 +261,25 @@ pub struct DatacenterSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AzureSiteSection {
-    /// Its resource group, which stargate makes and which is its own.
+    /// The resource group, which stargate creates for this datacenter alone.
     pub resource_group: Located<String>,
-    /// Its region; the cluster's by default.
+    /// The region. The default is the region of the cluster.
     pub location: Option<Located<String>>,
-    /// The address space of its VNet.
+    /// The address space of the VNet.
     pub vnet_cidr: Located<CidrText>,
-    /// The workers' subnet.
+    /// The prefix of the worker subnet.
     pub subnet_cidr: Located<CidrText>,
-    /// The router's subnet; the router takes the `.4` of it.
+    /// The prefix of the router subnet. The router gets the fourth address.
     pub router_subnet_cidr: Located<CidrText>,
-    /// The size of its VMs, unless a machine has its own.
+    /// The default VM size of the datacenter.
     pub vm_size: Located<String>,
 }
 
-/// A datacenter of machines that are there already.
+/// A datacenter of existing machines.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExistingSiteSection {
-    /// The network that its machines are in.
+    /// The prefix of the network of the machines.
     pub network_cidr: Located<CidrText>,
 }
 
@@ -281,22 +287,22 @@ pub struct ExistingSiteSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct QemuSection {}
 
-/// A datacenter's subnet router.
+/// The subnet router of a datacenter.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatacenterRouterSection {
-    /// Its host name and device name.
+    /// The host name and tailnet device name.
     pub name: Located<String>,
-    /// Its address in the datacenter (kind `existing` only, and required there).
+    /// The address in the datacenter (kind `existing` only; required).
     pub ip: Option<Located<AddressText>>,
-    /// Where SSH reaches it before it is in the tailnet: a host name or an
-    /// address (kind `existing` only; its `ip` unless said otherwise).
+    /// The host name or address for SSH before the router joins the tailnet (kind
+    /// `existing` only). The default is `ip`.
     pub ssh_address: Option<Located<String>>,
-    /// Pin its host key, as in `ssh-ed25519 AAAA…` or `SHA256:…`.
+    /// The pinned SSH host key, such as `ssh-ed25519 AAAA…` or `SHA256:…`.
     pub host_key: Option<Located<String>>,
-    /// Its VM size (kind `azure` only); the datacenter's by default.
+    /// The VM size (kind `azure` only). The default is that of the datacenter.
     pub vm_size: Option<Located<String>>,
-    /// Keep it from being replaced or deleted.
+    /// Prevent the router from being replaced or deleted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -305,45 +311,47 @@ pub struct DatacenterRouterSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerSection {
-    /// Its host name and Node name.
+    /// The host name and Node name.
     pub name: Located<String>,
-    /// Its address; without it the lowest free one (required for kind `existing`).
+    /// The address (required for kind `existing`). The default is the lowest free
+    /// address of the subnet.
     pub ip: Option<Located<AddressText>>,
-    /// Its pod CIDR; without it the lowest free one of the datacenter's pool.
+    /// The pod CIDR. The default is the lowest free prefix of `pod_pool`.
     pub pod_cidr: Option<Located<CidrText>>,
-    /// Its hardware address (required for kind `existing`).
+    /// The MAC address (required for kind `existing`).
     pub mac: Option<Located<MacText>>,
-    /// Pin its host key, as in `ssh-ed25519 AAAA…` or `SHA256:…`.
+    /// The pinned SSH host key, such as `ssh-ed25519 AAAA…` or `SHA256:…`.
     pub host_key: Option<Located<String>>,
-    /// Its VM size (kind `azure` only); the datacenter's by default.
+    /// The VM size (kind `azure` only). The default is that of the datacenter.
     pub vm_size: Option<Located<String>>,
-    /// Its profile; the datacenter's by default.
+    /// The profile. The default is that of the datacenter.
     pub profile: Option<Located<String>>,
-    /// Keep it from being replaced, deleted or rebooted.
+    /// Prevent the worker from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }
 
-/// Many workers of one make, numbered from 1.
+/// Similar workers, numbered from 1.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerRangeSection {
-    /// The pattern of their names: `{:03}` stands for the number in three digits,
-    /// `{}` for the bare number.
+    /// The pattern of the names: `{:03}` is the number with three digits, `{}`
+    /// without padding.
     pub name: Located<NamePattern>,
-    /// How many there are.
+    /// The number of workers.
     #[schemars(range(min = 1, max = 5000))]
     pub count: Located<u32>,
-    /// The address of the first; the others follow (required for kind `existing`).
+    /// The address of the first worker; the others follow (required for kind
+    /// `existing`).
     pub first_ip: Option<Located<AddressText>>,
-    /// The pod CIDR of the first; the others follow. Without it they come from
-    /// the datacenter's pool.
+    /// The pod CIDR of the first worker; the others follow. By default they come from
+    /// `pod_pool`.
     pub first_pod_cidr: Option<Located<CidrText>>,
-    /// Their VM size (kind `azure` only); the datacenter's by default.
+    /// The VM size (kind `azure` only). The default is that of the datacenter.
     pub vm_size: Option<Located<String>>,
-    /// Their profile; the datacenter's by default.
+    /// The profile. The default is that of the datacenter.
     pub profile: Option<Located<String>>,
-    /// Keep them from being replaced, deleted or rebooted.
+    /// Prevent the workers from being replaced, deleted or rebooted.
     #[serde(default)]
     pub protect: bool,
 }

@@ -1,7 +1,7 @@
-//! What can be told about a topology without looking at the world.
+//! Lints that need no live state.
 //!
-//! Each lint walks the topology once, or sorts and sweeps: thousands of workers
-//! are checked in milliseconds.
+//! Each lint runs in linear time, or sorts and sweeps: thousands of workers are
+//! checked in milliseconds.
 
 mod addresses;
 mod duplicates;
@@ -14,10 +14,10 @@ use super::model::{Datacenter, Topology, Worker};
 use super::spans::{DatacenterSpans, TopologySpans, WorkerSpans};
 use crate::diagnostics::Diagnostic;
 
-pub use limits::{NODES_PER_CLUSTER, ROUTES_PER_TABLE};
-pub use overlaps::{AKS_NODE_SUBNET, REFUSED_RANGES};
+pub use limits::{MAX_NODES_PER_CLUSTER, MAX_ROUTES_PER_TABLE};
+pub use overlaps::{AKS_NODE_SUBNET, AKS_RESERVED_RANGES};
 
-/// Runs every lint that needs no live facts.
+/// Runs every lint.
 pub fn check(topology: &Topology, spans: &TopologySpans, found: &mut Vec<Diagnostic>) {
     let context = Context { topology, spans };
     overlaps::check(&context, found);
@@ -28,7 +28,7 @@ pub fn check(topology: &Topology, spans: &TopologySpans, found: &mut Vec<Diagnos
     versions::check(&context, found);
 }
 
-/// A topology and its places.
+/// A topology and its spans.
 struct Context<'a> {
     topology: &'a Topology,
     spans: &'a TopologySpans,
@@ -39,10 +39,10 @@ impl<'a> Context<'a> {
         self.topology.datacenters.iter().zip(&self.spans.datacenters)
     }
 
-    /// The most nodes that AKS's own pools can come to have.
-    fn greatest_nodes(&self) -> u64 {
+    /// The maximum number of AKS nodes.
+    fn max_nodes(&self) -> u64 {
         let pools = self.topology.cluster.node_pools.values();
-        pools.map(|pool| u64::from(pool.scale.greatest())).sum()
+        pools.map(|pool| u64::from(pool.scale.max_nodes())).sum()
     }
 }
 

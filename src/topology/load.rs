@@ -1,4 +1,4 @@
-//! From text to a checked topology, or to everything that is wrong with it.
+//! Loads and checks a topology, and reports all its errors.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use super::spans::TopologySpans;
 use super::{check, lints, schema, shape};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 
-/// The greatest size of a file: far above any topology, far below a mistake.
-pub const SIZE_LIMIT: usize = 1024 * 1024;
+/// The maximum size of a topology file in bytes.
+pub const MAX_SIZE: usize = 1024 * 1024;
 
-/// A topology that was checked, and what goes with it.
+/// A checked topology with its file's metadata.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What the user wants.
+    /// The topology.
     pub topology: Topology,
-    /// What may not be as it was meant.
+    /// Warnings.
     pub warnings: Vec<Diagnostic>,
     /// The SHA-256 of the text, in hexadecimal.
     pub digest: String,
-    /// Where the file says what, for findings that come later.
+    /// The spans of values, for later diagnostics.
     pub spans: TopologySpans,
 }
 
 /// Loads a topology from the bytes of a file.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors and warnings.
 pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Loaded, Diagnostics> {
-    if bytes.len() > SIZE_LIMIT {
+    if bytes.len() > MAX_SIZE {
         return Err(fail(file_name, "", vec![too_large(bytes.len())]));
     }
     match std::str::from_utf8(bytes) {
@@ -45,9 +45,9 @@ pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Loaded, Diagnostics> 
 /// Loads a topology from its text.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the file.
+/// All errors and warnings, in the order of the file.
 pub fn load_text(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
-    if text.len() > SIZE_LIMIT {
+    if text.len() > MAX_SIZE {
         return Err(fail(file_name, "", vec![too_large(text.len())]));
     }
     let mut found = Vec::new();
@@ -63,7 +63,7 @@ pub fn load_text(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
     }
 }
 
-/// The file as its types, with every mistake of its shape found.
+/// Parses the file and reports every deviation from the schema.
 fn read(text: &str, found: &mut Vec<Diagnostic>) -> Option<TopologyFile> {
     let mut document = match DeTable::parse(text) {
         Ok(document) => document,
@@ -79,7 +79,7 @@ fn read(text: &str, found: &mut Vec<Diagnostic>) -> Option<TopologyFile> {
     found.extend(shape::check(&mut document, schema::schema()));
     match TopologyFile::deserialize(toml::de::Deserializer::from(document)) {
         Ok(file) => Some(file),
-        // What the walk reported already needs no second report.
+        // The schema check has reported the cause.
         Err(_) if !found.is_empty() => None,
         Err(error) => {
             found.push(syntax(&error, text));
@@ -93,7 +93,7 @@ fn fail(file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Diagnostics {
     Diagnostics { file_name: file_name.to_owned(), text: Arc::from(text), list }
 }
 
-/// In the order of the file.
+/// Sorts by position in the file.
 fn sort(list: &mut [Diagnostic]) {
     list.sort_by_key(|one| (one.primary.as_ref().map_or(0, |label| label.span.start), one.code));
 }
@@ -103,28 +103,28 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
     let end = span.end.min(text.len());
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
     Diagnostic::error(Code::Syntax, format!("not valid TOML: {message}"))
-        .at(span.start.min(end)..end, "the structure breaks here")
-        .remedy("mend the line; texts stand in quotes, tables in brackets, and each key once")
+        .at(span.start.min(end)..end, "invalid here")
+        .remedy("correct the line: quote strings, put table names in brackets, and define each key once")
 }
 
 fn empty(text: &str) -> Diagnostic {
-    Diagnostic::error(Code::EmptyFile, "the file holds no topology")
-        .at(0..0, if text.is_empty() { "nothing here" } else { "nothing but comments" })
-        .remedy("start from `stargate init`, which writes a commented topology")
+    Diagnostic::error(Code::EmptyFile, "the file is empty")
+        .at(0..0, if text.is_empty() { "no content" } else { "only comments" })
+        .remedy("`stargate init` writes a commented topology to start from")
 }
 
 fn too_large(size: usize) -> Diagnostic {
-    let message = format!("the file has {size} bytes, and a topology at most {SIZE_LIMIT}");
+    let message = format!("the file has {size} bytes; the maximum is {MAX_SIZE}");
     Diagnostic::error(Code::TooLarge, message).remedy(
-        "check that `-f` names a topology; `worker_range` describes many workers in a few lines",
+        "check the path given with `-f`; use `worker_range` to define many workers in a few lines",
     )
 }
 
-/// The bytes up to the first bad one are text, and place the finding.
+/// The valid text before the first invalid byte locates the error.
 fn not_utf8(file_name: &str, bytes: &[u8], valid: usize) -> Diagnostics {
     let text = String::from_utf8_lossy(&bytes[..valid]);
     let found = Diagnostic::error(Code::NotUtf8, format!("byte {valid} of the file is not UTF-8"))
-        .at(valid..valid, "the text ends here")
-        .remedy("save the file as UTF-8, or check that `-f` names a topology");
+        .at(valid..valid, "invalid byte here")
+        .remedy("save the file as UTF-8, or check the path given with `-f`");
     fail(file_name, &text, vec![found])
 }

@@ -1,4 +1,4 @@
-//! A value together with the place in the file where it stands.
+//! Values with their span in the file.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::diagnostics::Span;
 
-/// A value and its place in the file. In the schema it is the bare value.
+/// A value and its span. The schema has the bare value.
 #[derive(Debug, Clone)]
 pub struct Located<T> {
-    /// The value itself.
+    /// The value.
     pub value: T,
-    /// Where the file says it.
+    /// The span of the value in the file.
     pub span: Span,
 }
 
@@ -26,7 +26,7 @@ impl<T> Deref for Located<T> {
     }
 }
 
-// A place is no part of a value's identity: as a key of a map, only the text counts.
+// Equality ignores the span, so that the value can be a key of a map.
 impl<T: PartialEq> PartialEq for Located<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -109,14 +109,14 @@ macro_rules! text_types {
 }
 
 text_types! {
-    /// An IPv4 prefix as the file writes it; the loader checks it.
+    /// An unchecked IPv4 prefix.
     CidrText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$", "10.50.0.0/16";
-    /// An IPv4 address as the file writes it.
+    /// An unchecked IPv4 address.
     AddressText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", "10.50.1.5";
-    /// A hardware address as the file writes it.
+    /// An unchecked MAC address.
     MacText = r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
-    /// A Kubernetes version as the file writes it.
+    /// An unchecked Kubernetes version.
     VersionText = r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
-    /// A name pattern with the place of a number in it.
+    /// A pattern for names with a placeholder for a number.
     NamePattern = r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
 }

@@ -1,4 +1,4 @@
-//! The topology file: its format, its loading with spans, its lints.
+//! The topology file: its format, loading with spans, and lints.
 
 mod check;
 pub mod file;
@@ -6,8 +6,8 @@ pub mod lints;
 pub mod load;
 pub mod located;
 pub mod model;
-pub mod names;
 pub mod schema;
 mod shape;
 pub mod spans;
-pub mod version;
+
+pub use crate::resource::{names, version};

@@ -1,7 +1,7 @@
-//! The topology once it is checked: what the rest of stargate works with.
+//! The checked topology.
 //!
-//! Nothing in here can be wrong by itself: prefixes have no host bits, names
-//! are legal, references point at something. [`super::load`] makes it.
+//! Every value is valid: prefixes have no host bits, names are legal, references
+//! resolve. [`super::load`] creates it.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,178 +15,142 @@ use super::names::{
     RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
 };
 use super::version::KubernetesVersion;
+pub use crate::resource::settings::{HostKeyPolicy, NodePoolScale, PackageSource, SourceAddresses};
 
-/// What the user wants.
+/// The desired configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// The name that every object carries as its mark of ownership.
+    /// The name, recorded as owner on every object.
     pub name: TopologyName,
-    /// Azure's subscription and region.
+    /// The Azure subscription and region.
     pub azure: Azure,
-    /// The tailnet and the tag of our devices in it.
+    /// The tailnet and the tag of the routers in it.
     pub tailnet: Tailnet,
-    /// How hosts are reached.
+    /// SSH access to hosts.
     pub ssh: Ssh,
     /// The AKS cluster and its router.
     pub cluster: Cluster,
-    /// Choices that hold for the whole network.
+    /// Network settings of all sites.
     pub network: Network,
-    /// How changes reach the workers.
+    /// How changes are rolled out to workers.
     pub rollout: Rollout,
-    /// How workers are provisioned, by name.
+    /// The provisioning profiles by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
     pub datacenters: Vec<Datacenter>,
 }
 
-/// Azure's subscription and region.
+/// The Azure subscription and region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Azure {
-    /// Absent where the file leaves it to `AZURE_SUBSCRIPTION_ID`.
+    /// The subscription; `None` if `AZURE_SUBSCRIPTION_ID` sets it.
     pub subscription: Option<SubscriptionId>,
-    /// The region of everything on the cluster's side.
+    /// The region of all resources of the cluster site.
     pub location: Location,
 }
 
-/// The tailnet and the tag of our devices in it.
+/// The tailnet and the tag of the routers in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tailnet {
-    /// `-` stands for the tailnet of the credential.
+    /// The name; `-` is the tailnet of the credential.
     pub name: String,
-    /// The tag that marks a device as this topology's.
+    /// The tag of devices that the topology owns.
     pub tag: TailnetTag,
 }
 
-/// How hosts are reached.
+/// SSH access to hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
-    /// The login user, who may use `sudo` without a password.
+    /// The login user, who can use `sudo` without a password.
     pub user: String,
     /// The port of sshd.
     pub port: u16,
-    /// The public key given to new machines: a path or the key itself.
+    /// The public key installed on new machines.
     pub public_key: PublicKeySource,
-    /// Private keys to log in with, before those that are usual.
+    /// Private key files tried before the default ones.
     pub identity_files: Vec<String>,
-    /// A known_hosts file of the topology's own.
+    /// The known_hosts file, if not the user's.
     pub known_hosts: Option<String>,
-    /// What to do about a host key that is not known yet.
+    /// How to handle unknown host keys.
     pub host_keys: HostKeyPolicy,
 }
 
-/// Where the public key comes from.
+/// The source of the public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKeySource {
-    /// A file, `~` standing for the home folder.
+    /// A path; `~` is the home directory.
     File(String),
-    /// The key itself, as in `ssh-ed25519 AAAA… comment`.
+    /// The key itself, such as `ssh-ed25519 AAAA… comment`.
     Inline(String),
-}
-
-/// What to do about a host key that is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostKeyPolicy {
-    /// Accept and remember the first key seen; refuse a changed one.
-    AcceptNew,
-    /// Accept only what known_hosts or the topology's pins hold.
-    KnownHosts,
 }
 
 /// The AKS cluster and its router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Read it and never write it; our subnet, tables and associations are still made.
+    /// The cluster exists and is never modified; the router subnet, route tables and
+    /// associations are still created.
     pub existing: bool,
-    /// The cluster's name.
+    /// The name of the cluster.
     pub name: ClusterName,
-    /// The resource group that holds the cluster object.
+    /// The resource group of the cluster.
     pub resource_group: ResourceGroupName,
-    /// The version of the control plane.
+    /// The Kubernetes version of the control plane.
     pub kubernetes_version: KubernetesVersion,
-    /// The range of all pods, AKS's own and the workers'.
+    /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Ipv4Net,
-    /// The range of service addresses; neither routed nor advertised.
+    /// The prefix of service addresses; neither routed nor advertised.
     pub service_cidr: Ipv4Net,
     /// The node pools by name; empty only for an existing cluster.
     pub node_pools: BTreeMap<NodePoolName, NodePool>,
     /// The router in the AKS VNet.
     pub router: ClusterRouter,
-    /// Keep the cluster from being replaced or deleted.
+    /// Prevent the cluster from being replaced or deleted.
     pub protect: bool,
 }
 
 /// One AKS node pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePool {
-    /// How many nodes it has, or may have.
+    /// The number of nodes.
     pub scale: NodePoolScale,
-    /// The size of its machines.
+    /// The VM size.
     pub vm_size: VmSize,
-}
-
-/// How many nodes a pool has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NodePoolScale {
-    /// Held at this count: another one is drift.
-    Fixed {
-        /// The number of nodes.
-        count: u32,
-    },
-    /// Left to the autoscaler between two bounds.
-    Autoscaled {
-        /// The least number of nodes.
-        min: u32,
-        /// The greatest number of nodes.
-        max: u32,
-    },
-}
-
-impl NodePoolScale {
-    /// The most nodes that the pool can come to have.
-    pub fn greatest(self) -> u32 {
-        match self {
-            Self::Fixed { count } => count,
-            Self::Autoscaled { max, .. } => max,
-        }
-    }
 }
 
 /// The router in the AKS VNet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterRouter {
-    /// Its host name.
+    /// The host name.
     pub name: RouterName,
-    /// Its own subnet in the AKS VNet; the router takes the `.4` of it.
+    /// The router subnet in the AKS VNet; the router has the fourth address.
     pub subnet_cidr: Ipv4Net,
-    /// The size of its VM.
+    /// The VM size.
     pub vm_size: VmSize,
-    /// Keep it from being replaced or deleted.
+    /// Prevent it from being replaced or deleted.
     pub protect: bool,
 }
 
-/// Choices that hold for the whole network.
+/// Network settings of all sites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Whether routers hide or keep the addresses of pods.
+    /// Whether routers translate the source addresses of pods.
     pub source_addresses: SourceAddresses,
-    /// Install the DaemonSet that adds kernel routes on AKS nodes.
+    /// Install a DaemonSet that adds kernel routes on AKS nodes.
     pub route_manager: bool,
-    /// Install Goldpinger, which measures the mesh of pods.
+    /// Install Goldpinger, which measures connectivity between pods.
     pub goldpinger: bool,
 }
 
-/// How changes reach the workers: wave after wave.
+/// How changes are rolled out to workers, in waves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollout {
-    /// How many workers the first wave has, which must all succeed; 0 for none.
+    /// The size of the first wave, all of which must succeed; 0 for no such wave.
     pub canary: u32,
-    /// How many workers each later wave has.
+    /// The size of later waves.
     pub width: u32,
-    /// How many workers may fail before the rest is held back.
+    /// The number of failed workers above which the rollout halts.
     pub max_failures: u32,
-    /// How long the pods of a worker have to leave it.
+    /// The time limit for draining a worker.
     pub drain_within: Duration,
 }
 
@@ -196,32 +160,22 @@ impl Default for Rollout {
     }
 }
 
-/// Whether routers hide or keep the addresses of what they forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceAddresses {
-    /// Both our masquerade on tailscale0 and Tailscale's own SNAT are on.
-    Masquerade,
-    /// Both are off: a pod sees the other pod's own address.
-    Preserve,
-}
-
-/// How a worker is provisioned.
+/// A provisioning profile of workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The exact version of the kubelet.
+    /// The exact kubelet version.
     pub kubernetes_version: KubernetesVersion,
-    /// The container runtime; containerd is the only one so far.
+    /// The container runtime.
     pub container_runtime: ContainerRuntime,
-    /// Where the kubelet, the container runtime and the CNI plugins come from.
+    /// The source of the kubelet, the container runtime and the CNI plugins.
     pub packages: PackageSource,
-    /// Set the label that brings AKS's managed Cilium to the worker.
+    /// Set the label that schedules AKS's managed Cilium on the worker.
     pub managed_cilium: bool,
-    /// Labels beyond those that stargate sets.
+    /// Additional labels of the Node.
     pub labels: BTreeMap<String, String>,
-    /// Taints, as in `key=value:NoSchedule`.
+    /// Taints of the Node, such as `key=value:NoSchedule`.
     pub taints: Vec<String>,
-    /// The most pods on a worker; absent, it follows from the pod CIDR.
+    /// The maximum number of pods; `None` if it follows from the pod CIDR.
     pub max_pods: Option<u32>,
 }
 
@@ -233,41 +187,31 @@ pub enum ContainerRuntime {
     Containerd,
 }
 
-/// Where a worker's packages come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PackageSource {
-    /// From the projects' own sources, pinned by keys, versions and checksums.
-    Upstream,
-    /// They are there already; only their versions are checked, and nothing is
-    /// fetched. For sites without a way out.
-    Preinstalled,
-}
-
+/// A provisioning profile of workers.
 /// A remote datacenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datacenter {
-    /// Its key in the file.
+    /// The key in the file.
     pub name: DatacenterName,
-    /// Where its machines come from.
+    /// The kind of its machines.
     pub site: Site,
-    /// The range that its workers' pod CIDRs come from. Absent only where every
-    /// worker has a pod CIDR written.
+    /// The prefix from which workers get their pod CIDRs; `None` only if every worker
+    /// has one set.
     pub pod_pool: Option<Ipv4Net>,
-    /// The prefix length of one worker's pod CIDR, 24 unless written.
+    /// The prefix length of a worker's pod CIDR.
     pub pod_prefix_length: u8,
-    /// The profile of its workers.
+    /// The default profile of its workers.
     pub profile: ProfileName,
-    /// Its router.
+    /// The subnet router.
     pub router: DatacenterRouter,
-    /// Its workers in file order, ranges already spelt out.
+    /// The workers in file order, ranges expanded.
     pub workers: Vec<Worker>,
-    /// Keep its stateful objects from being replaced or deleted.
+    /// Prevent stateful resources of the datacenter from being replaced or deleted.
     pub protect: bool,
 }
 
 impl Datacenter {
-    /// The whole network of the datacenter's machines.
+    /// The prefix of the network of the machines.
     pub fn network(&self) -> Ipv4Net {
         match &self.site {
             Site::Azure(azure) => azure.vnet_cidr,
@@ -276,74 +220,74 @@ impl Datacenter {
     }
 }
 
-/// Where a datacenter's machines come from.
+/// The kind of a datacenter's machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {
-    /// VMs in an Azure resource group of its own stand in for machines.
+    /// Azure VMs in a resource group of their own.
     Azure(AzureSite),
-    /// Machines that are there already, reached over SSH.
+    /// Existing machines, reached over SSH.
     Existing(ExistingSite),
 }
 
-/// A datacenter of VMs.
+/// A datacenter of Azure VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AzureSite {
-    /// Its resource group, which stargate makes.
+    /// The resource group, which stargate creates.
     pub resource_group: ResourceGroupName,
-    /// Its region, the cluster's unless written.
+    /// The region.
     pub location: Location,
-    /// The address space of its VNet.
+    /// The address space of the VNet.
     pub vnet_cidr: Ipv4Net,
-    /// The workers' subnet.
+    /// The prefix of the worker subnet.
     pub subnet_cidr: Ipv4Net,
-    /// The router's subnet; the router takes the `.4` of it.
+    /// The prefix of the router subnet; the router has the fourth address.
     pub router_subnet_cidr: Ipv4Net,
-    /// The size of its VMs, unless a machine has its own.
+    /// The default VM size.
     pub vm_size: VmSize,
 }
 
-/// A datacenter of machines that are there already.
+/// A datacenter of existing machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingSite {
-    /// The network that its machines are in.
+    /// The prefix of the network of the machines.
     pub network_cidr: Ipv4Net,
 }
 
-/// A datacenter's router.
+/// The subnet router of a datacenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatacenterRouter {
-    /// Its host name.
+    /// The host name.
     pub name: RouterName,
-    /// Its address in the datacenter: `.4` of its subnet for kind `azure`, as
-    /// written for kind `existing`.
+    /// The address in the datacenter: the fourth address of the subnet for kind
+    /// `azure`, as set for kind `existing`.
     pub ip: Ipv4Addr,
-    /// Where SSH reaches it before it is in the tailnet (kind `existing` only).
+    /// The host name or address for SSH before it joins the tailnet (kind `existing`).
     pub ssh_address: Option<String>,
-    /// Its host key, where the topology pins it.
+    /// The pinned SSH host key.
     pub host_key: Option<String>,
-    /// Its VM size (kind `azure` only).
+    /// The VM size, if not the datacenter's (kind `azure`).
     pub vm_size: Option<VmSize>,
-    /// Keep it from being replaced or deleted.
+    /// Prevent it from being replaced or deleted.
     pub protect: bool,
 }
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
-    /// Its host name and Node name.
+    /// The host name and Node name.
     pub name: WorkerName,
-    /// Its address, where written; else the first free one of its subnet.
+    /// The address, if set; else the lowest free address is allocated.
     pub ip: Option<Ipv4Addr>,
-    /// Its pod CIDR, where written; else the first free one of the pool.
+    /// The pod CIDR, if set; else the lowest free prefix is allocated.
     pub pod_cidr: Option<Ipv4Net>,
-    /// Its hardware address (required for kind `existing`).
+    /// The MAC address (kind `existing`).
     pub mac: Option<String>,
-    /// Its host key, where the topology pins it.
+    /// The pinned SSH host key.
     pub host_key: Option<String>,
-    /// Its VM size (kind `azure` only).
+    /// The VM size, if not the datacenter's (kind `azure`).
     pub vm_size: Option<VmSize>,
-    /// Its profile, the datacenter's unless written.
+    /// The profile.
     pub profile: ProfileName,
-    /// Keep it from being replaced or deleted.
+    /// Prevent it from being replaced or deleted.
     pub protect: bool,
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::file::TopologyFile;
 
-/// The schema, made once.
+/// The schema, generated on first use.
 pub fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     SCHEMA.get_or_init(|| {
@@ -18,6 +18,6 @@ pub fn schema() -> &'static Value {
 
 /// The text of `schema/stargate.schema.json`.
 pub fn schema_text() -> String {
-    // A `Value` always serialises with this alternate form.
+    // The alternate form of a `Value` is indented JSON.
     format!("{:#}\n", schema())
 }

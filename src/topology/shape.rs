@@ -1,9 +1,8 @@
-//! Whether the parsed text has the shape of the schema: known keys, the right
-//! types, nothing missing.
+//! Checks the parsed file against the schema: known keys, types, required keys.
 //!
-//! serde would stop at the first mistake. This walk finds them all, and mends
-//! the tree where it can (a misspelt key, a key too many), so that the checks
-//! of the values still run and report in the same pass.
+//! serde stops at the first error. This check reports all of them, and corrects
+//! the document where it can (misspelt and unknown keys), so that the values can
+//! still be checked in the same run.
 
 use serde_json::Value as Schema;
 use toml::Spanned;
@@ -12,10 +11,10 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, closest};
 
-/// Walks a document along its schema and returns what does not fit.
+/// Returns all deviations of a document from its schema.
 pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {
     let mut walk = Walk { root: schema, found: Vec::new() };
-    // The whole document is no place to point at; its first line is.
+    // Errors about the whole document point to its first line.
     walk.table(document.get_mut(), schema, 0..0, "the file");
     walk.found
 }
@@ -26,7 +25,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Follows references and leaves out the `null` of optional values.
+    /// Follows references and drops the `null` of optional values.
     fn resolve(&self, schema: &'a Schema) -> &'a Schema {
         if let Some(reference) = schema["$ref"].as_str() {
             let target = reference.strip_prefix('#').and_then(|path| self.root.pointer(path));
@@ -37,7 +36,7 @@ impl<'a> Walk<'a> {
         real.map_or(schema, |real| self.resolve(real))
     }
 
-    /// Whether the value may stay; what may not was reported.
+    /// Returns whether the value is valid; reports errors.
     fn value(&mut self, value: &mut Spanned<DeValue<'_>>, schema: &'a Schema, key: &str) -> bool {
         let schema = self.resolve(schema);
         let span = value.span();
@@ -74,7 +73,7 @@ impl<'a> Walk<'a> {
     ) -> bool {
         let known = &schema["properties"];
         if schema["additionalProperties"] == false {
-            self.mend_unknown_keys(table, known);
+            self.correct_unknown_keys(table, known);
         }
         let others = &schema["additionalProperties"];
         let others = if others.is_object() {
@@ -98,10 +97,10 @@ impl<'a> Walk<'a> {
         complete
     }
 
-    /// Reports unknown keys. One that is nearly a known key takes its place, or
-    /// joins what is there, so that its value is still checked and the known key
-    /// is not missed too.
-    fn mend_unknown_keys(&mut self, table: &mut DeTable<'_>, known: &'a Schema) {
+    /// Reports unknown keys. A key similar to a known one is renamed to it or merged
+    /// with it, so that its value is still checked and the known key does not count as
+    /// missing.
+    fn correct_unknown_keys(&mut self, table: &mut DeTable<'_>, known: &'a Schema) {
         let Some(properties) = known.as_object() else { return };
         let unknown: Vec<_> = table
             .keys()
@@ -115,7 +114,7 @@ impl<'a> Walk<'a> {
             let Some(value) = table.remove(name.as_str()) else { continue };
             let Some(proposal) = proposal else { continue };
             match table.get_mut(proposal) {
-                Some(present) => join(present.get_mut(), value.into_inner()),
+                Some(present) => merge(present.get_mut(), value.into_inner()),
                 None => {
                     table.insert(Spanned::new(key.span(), proposal.to_owned().into()), value);
                 }
@@ -142,15 +141,15 @@ impl<'a> Walk<'a> {
     }
 
     fn bounds(&mut self, number: Option<i64>, schema: &Schema, span: Span, key: &str) -> bool {
-        let least = schema["minimum"].as_i64().unwrap_or(0);
-        let greatest = schema["maximum"].as_i64().unwrap_or(i64::from(u32::MAX));
-        if number.is_some_and(|number| (least..=greatest).contains(&number)) {
+        let minimum = schema["minimum"].as_i64().unwrap_or(0);
+        let maximum = schema["maximum"].as_i64().unwrap_or(i64::from(u32::MAX));
+        if number.is_some_and(|number| (minimum..=maximum).contains(&number)) {
             return true;
         }
         self.found.push(
-            Diagnostic::error(Code::OutOfBounds, format!("`{key}` is out of bounds"))
-                .at(span, format!("not between {least} and {greatest}"))
-                .remedy(format!("write a whole number from {least} to {greatest}")),
+            Diagnostic::error(Code::OutOfBounds, format!("`{key}` is out of range"))
+                .at(span, format!("not between {minimum} and {maximum}"))
+                .remedy(format!("set an integer from {minimum} to {maximum}")),
         );
         false
     }
@@ -162,11 +161,11 @@ impl<'a> Walk<'a> {
         }
         let list = choices.iter().map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(" or ");
         let remedy = match closest(text, choices) {
-            Some(proposal) => format!("did you mean \"{proposal}\"? `{key}` is {list}"),
-            None => format!("write {list}"),
+            Some(proposal) => format!("did you mean \"{proposal}\"? Valid values are {list}"),
+            None => format!("set {list}"),
         };
         self.found.push(
-            Diagnostic::error(Code::UnknownValue, format!("`{key}` cannot be \"{text}\""))
+            Diagnostic::error(Code::UnknownValue, format!("invalid value \"{text}\" for `{key}`"))
                 .at(span, format!("expected {list}"))
                 .remedy(remedy),
         );
@@ -174,14 +173,14 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Adds what a misspelt table holds to the table that was meant, which `[a.b]`
-/// may have begun already; what both hold stays as it is.
-fn join<'a>(into: &mut DeValue<'a>, from: DeValue<'a>) {
+/// Merges a misspelt table into the intended one, which `[a.b]` may have created
+/// before. Existing values take precedence.
+fn merge<'a>(into: &mut DeValue<'a>, from: DeValue<'a>) {
     match (into, from) {
         (DeValue::Table(into), DeValue::Table(from)) => {
             for (key, value) in from {
                 match into.get_mut(key.get_ref().as_ref()) {
-                    Some(present) => join(present.get_mut(), value.into_inner()),
+                    Some(present) => merge(present.get_mut(), value.into_inner()),
                     None => {
                         into.insert(key, value);
                     }
@@ -205,11 +204,11 @@ fn unknown_key<'a>(
         Some(proposal) => format!("did you mean `{proposal}`?"),
         None => {
             let list = known.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-            format!("remove it; the keys of this table are {list}")
+            format!("remove the key; valid keys of this table are {list}")
         }
     };
     Diagnostic::error(Code::UnknownKey, format!("unknown key `{name}`"))
-        .at(span, "this key means nothing here")
+        .at(span, "unknown key")
         .remedy(remedy)
 }
 
@@ -220,12 +219,12 @@ fn missing_key(name: &str, place: &str, about: &str, span: Span) -> Diagnostic {
     } else {
         format!("add `{name}`: {}", lower_first(&about))
     };
-    Diagnostic::error(Code::MissingKey, format!("`{name}` is missing in {place}"))
-        .at(span, format!("`{name}` is expected here"))
+    Diagnostic::error(Code::MissingKey, format!("missing key `{name}` in {place}"))
+        .at(span, format!("`{name}` is required here"))
         .remedy(remedy)
 }
 
-/// A sentence's first letter in small, unless the word is an abbreviation.
+/// The text with a lowercase first letter, unless the first word is an abbreviation.
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
@@ -239,10 +238,10 @@ fn lower_first(text: &str) -> String {
 fn wrong_type(key: &str, expected: &str, found: &str, span: Span) -> Diagnostic {
     let (noun, example) = match expected {
         "string" => ("a string", "put the value in quotes"),
-        "integer" => ("a whole number", "write a whole number without quotes"),
-        "boolean" => ("a boolean", "write true or false without quotes"),
-        "array" => ("an array", "write a list in brackets, or one `[[…]]` table each"),
-        _ => ("a table", "write it as a table with a `[…]` header of its own"),
+        "integer" => ("an integer", "write an integer without quotes"),
+        "boolean" => ("a boolean", "write `true` or `false` without quotes"),
+        "array" => ("an array", "write a list in brackets, or one `[[…]]` table for each item"),
+        _ => ("a table", "write a table with a `[…]` header"),
     };
     Diagnostic::error(
         Code::WrongType,
@@ -263,7 +262,7 @@ fn expected_type(schema: &Schema) -> &str {
         Schema::Array(names) => {
             names.iter().filter_map(Schema::as_str).find(|name| *name != "null").unwrap_or("string")
         }
-        // A choice of constants has no type of its own.
+        // An enumeration of constants has no type.
         _ => "string",
     }
 }

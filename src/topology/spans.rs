@@ -1,20 +1,20 @@
-//! Where the file says what: for diagnostics that come after loading.
+//! The spans of values in the file, for diagnostics after loading.
 
 use std::collections::BTreeMap;
 
 use super::names::{DatacenterName, NodePoolName, ProfileName, WorkerName};
 use crate::diagnostics::Span;
 
-/// The places of a topology's values.
+/// The spans of a topology's values.
 #[derive(Debug, Clone, Default)]
 pub struct TopologySpans {
     /// `stargate.name`.
     pub name: Span,
-    /// The cluster's values.
+    /// The values of the cluster.
     pub cluster: ClusterSpans,
-    /// The tailnet's tag, where written.
+    /// The tag of the tailnet, if set.
     pub tag: Option<Span>,
-    /// The names of the profiles.
+    /// The profiles by name.
     pub profiles: BTreeMap<ProfileName, ProfileSpans>,
     /// The datacenters, in the order of the topology.
     pub datacenters: Vec<DatacenterSpans>,
@@ -22,81 +22,81 @@ pub struct TopologySpans {
     pub(super) by_worker: BTreeMap<WorkerName, (usize, usize)>,
 }
 
-/// The places of the cluster's values.
+/// The spans of the cluster's values.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterSpans {
-    /// Its name.
+    /// The name.
     pub name: Span,
-    /// Its resource group.
+    /// The resource group.
     pub resource_group: Span,
-    /// Its version.
+    /// The Kubernetes version.
     pub kubernetes_version: Span,
-    /// Its pod CIDR.
+    /// The pod CIDR.
     pub pod_cidr: Span,
-    /// Its service CIDR.
+    /// The service CIDR.
     pub service_cidr: Span,
-    /// The names of its node pools.
+    /// The node pools by name.
     pub node_pools: BTreeMap<NodePoolName, Span>,
-    /// Its router's name.
+    /// The name of the router.
     pub router_name: Span,
-    /// Its router's subnet.
+    /// The subnet of the router.
     pub router_subnet: Span,
 }
 
-/// The places of a profile's values.
+/// The spans of a profile's values.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileSpans {
-    /// Its key.
+    /// The key.
     pub name: Span,
-    /// Its kubelet's version.
+    /// The kubelet version.
     pub kubernetes_version: Span,
 }
 
-/// The places of a datacenter's values.
+/// The spans of a datacenter's values.
 #[derive(Debug, Clone, Default)]
 pub struct DatacenterSpans {
-    /// Its key.
+    /// The key.
     pub name: Span,
-    /// Its VNet's or network's prefix.
+    /// The prefix of the VNet or network.
     pub network: Span,
-    /// Its resource group (kind `azure`).
+    /// The resource group (kind `azure`).
     pub resource_group: Option<Span>,
-    /// Its workers' subnet (kind `azure`).
+    /// The worker subnet (kind `azure`).
     pub subnet: Option<Span>,
-    /// Its router's subnet (kind `azure`).
+    /// The router subnet (kind `azure`).
     pub router_subnet: Option<Span>,
-    /// Its pod pool, where written.
+    /// The pod pool, if set.
     pub pod_pool: Option<Span>,
-    /// Its profile.
+    /// The profile.
     pub profile: Span,
-    /// Its router's name.
+    /// The name of the router.
     pub router_name: Span,
-    /// Its router's address, where written.
+    /// The address of the router, if set.
     pub router_ip: Option<Span>,
-    /// Its workers, in the order of the topology.
+    /// The workers, in the order of the topology.
     pub workers: Vec<WorkerSpans>,
 }
 
-/// The places of a worker's values; for a worker out of a range, the range's.
+/// The spans of a worker's values; for a worker of a range, those of the range.
 #[derive(Debug, Clone, Default)]
 pub struct WorkerSpans {
-    /// Its name.
+    /// The name.
     pub name: Span,
-    /// Its address, where written.
+    /// The address, if set.
     pub ip: Option<Span>,
-    /// Its pod CIDR, where written.
+    /// The pod CIDR, if set.
     pub pod_cidr: Option<Span>,
-    /// Its hardware address, where written.
+    /// The MAC address, if set.
     pub mac: Option<Span>,
 }
 
 impl TopologySpans {
-    /// The places of a datacenter's values.
+    /// The spans of a datacenter's values.
     pub fn datacenter(&self, name: &DatacenterName) -> Option<&DatacenterSpans> {
         self.datacenters.get(*self.by_datacenter.get(name)?)
     }
 
-    /// The places of a worker's values.
+    /// The spans of a worker's values.
     pub fn worker(&self, name: &WorkerName) -> Option<&WorkerSpans> {
         let (datacenter, worker) = *self.by_worker.get(name)?;
         self.datacenters.get(datacenter)?.workers.get(worker)

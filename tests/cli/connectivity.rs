@@ -1,4 +1,4 @@
-//! Ways of packets, as people and machines read them.
+//! `trace`, `check`, `drift` and `status`: reachability as text and JSON.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use super::location::{Ran, TestFolder, too_wide};
 
 const WORKER: &str = "pod/stargate-aks-e2e-2-worker-1";
 
-/// Names and addresses that differ from world to world.
-fn steady(text: &str) -> String {
+/// Masks names, addresses and times that differ between runs.
+fn mask(text: &str) -> String {
     let number = regex::Regex::new("-[0-9]{8}").expect("a pattern");
     let tailnet = regex::Regex::new(r"100\.[0-9]+\.[0-9]+\.[0-9]+").expect("a pattern");
     let age = regex::Regex::new(r"[0-9]+\.[0-9] s ago").expect("a pattern");
@@ -21,52 +21,53 @@ fn steady(text: &str) -> String {
 
 fn json(ran: &Ran) -> Value {
     let value: Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert_eq!(value["format_version"], "1.0");
+    assert_eq!(value["format_version"], "2.0");
     value
 }
 
 #[test]
-fn a_way_there_and_back() {
+fn a_trace_forward_and_return() {
     let location = TestFolder::applied();
     let ran = location.run(&format!("trace --sandbox {WORKER} 10.244.1.10")).exits(0);
     assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
-    insta::assert_snapshot!("trace", steady(&ran.out));
+    insta::assert_snapshot!("trace", mask(&ran.out));
     let json = json(&location.run(&format!("trace --sandbox {WORKER} 10.224.0.4 --format json")));
     assert_eq!(json["outcome"], "reached");
-    assert_eq!(json["mtu"], 1_280);
-    assert!(json["there"]["hops"].as_array().expect("hops").len() > 8);
+    assert_eq!(json["path_mtu"], 1_280);
+    assert!(json["forward"]["hops"].as_array().expect("hops").len() > 8);
 }
 
 #[test]
-fn a_drop_with_its_mend() {
+fn a_drop_and_its_remedy() {
     let location = TestFolder::applied();
     location.run("sandbox break router-table-detached").exits(0);
     location.run("sandbox break cilium-node-empty").exits(0);
     let line = format!("trace --sandbox {WORKER} 10.244.1.10");
     let ran = location.run(&line).exits(2);
-    insta::assert_snapshot!("trace_of_a_drop", steady(&ran.out));
+    insta::assert_snapshot!("trace_of_a_drop", mask(&ran.out));
     let json = json(&location.run(&format!("{line} --format json")).exits(2));
-    let mending = &json["mending_resources"];
-    assert_eq!(mending[0], "subnet/cluster/stargate-aks-router-subnet");
+    assert_eq!(json["forward"]["delivered"], false);
+    assert!(json["return"].is_null());
+    assert_eq!(json["remedy_resources"][0], "subnet/cluster/stargate-aks-router-subnet");
     let planned = location.run(&format!("{line} --planned")).exits(0);
-    assert!(planned.out.contains("as it is after the plan"), "{}", planned.out);
+    assert!(planned.out.contains(", after the plan"), "{}", planned.out);
     assert!(!planned.out.contains("warning"), "{}", planned.out);
     location.run("apply --sandbox --yes").exits(0);
     location.run(&line).exits(0);
 }
 
 #[test]
-fn what_cannot_be_followed_is_told() {
+fn traces_that_cannot_be_followed_are_errors() {
     let location = TestFolder::applied();
-    let nobody = location.run("trace --sandbox nobody 10.244.1.10").exits(1);
-    assert!(nobody.err.contains("stargate-aks-e2e-2-worker-2"), "{}", nobody.err);
+    let unknown = location.run("trace --sandbox worker-9 10.244.1.10").exits(1);
+    assert!(unknown.err.contains("stargate-aks-e2e-2-worker-2"), "{}", unknown.err);
     location.run("sandbox break source-down tailscale").exits(0);
     let unknown = location.run(&format!("trace --sandbox {WORKER} 10.244.1.10")).exits(1);
     assert!(unknown.out.contains("could not be read"), "{}", unknown.out);
 }
 
 #[test]
-fn a_check_of_a_healthy_and_of_a_broken_world() {
+fn a_check_that_passes_and_one_that_fails() {
     let location = TestFolder::applied();
     let healthy = location.run("check --sandbox").exits(0);
     assert!(healthy.out.ends_with("24 pairs: 24 reached, 0 dropped, 0 unknown.\n"));
@@ -74,19 +75,21 @@ fn a_check_of_a_healthy_and_of_a_broken_world() {
     location.run("sandbox break mss-clamp-missing").exits(0);
     let broken = location.run("check --sandbox").exits(2);
     assert_eq!(too_wide(&broken.out), Vec::<&str>::new());
-    insta::assert_snapshot!("check", steady(&broken.out));
+    insta::assert_snapshot!("check", mask(&broken.out));
     let json = json(&location.run("check --sandbox --format json").exits(2));
-    assert_eq!((&json["health"], &json["dropped"]), (&"broken".into(), &8.into()));
-    assert_eq!(json["broken"].as_array().expect("a list").len(), 1);
+    assert_eq!((&json["status"], &json["dropped"]), (&"failed".into(), &8.into()));
+    assert_eq!(json["problems"].as_array().expect("a list").len(), 1);
+    assert_eq!(json["problems"][0]["direction"], "forward");
+    assert_eq!(json["violations"][0]["rule"], "mss-clamped");
 }
 
 #[test]
-fn drift_and_status_tell_what_is_broken_now() {
+fn drift_and_status_show_the_current_reachability() {
     let location = TestFolder::applied();
     let well = location.run("status --sandbox").exits(0);
-    assert!(well.out.ends_with("\nReachability: all 24 pairs are reached\n"), "{}", well.out);
+    assert!(well.out.ends_with("\nReachability: all 24 pairs reached\n"), "{}", well.out);
     let none = location.run("drift --sandbox").exits(0);
-    assert!(none.out.starts_with("Reachability: all 24 pairs are reached\n"), "{}", none.out);
+    assert!(none.out.starts_with("Reachability: all 24 pairs reached\n"), "{}", none.out);
     location.run("sandbox break nsg-deny").exits(0);
     location.run("sandbox break route-missing").exits(0);
     let drift = location.run("drift --sandbox").exits(2);
@@ -94,50 +97,50 @@ fn drift_and_status_tell_what_is_broken_now() {
     for ran in [&drift, &status] {
         assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
     }
-    insta::assert_snapshot!("drift_of_a_broken_world", steady(&drift.out));
-    insta::assert_snapshot!("status_of_a_broken_world", steady(&status.out));
+    insta::assert_snapshot!("drift_with_dropped_pairs", mask(&drift.out));
+    insta::assert_snapshot!("status_with_dropped_pairs", mask(&status.out));
     let drift = json(&location.run("drift --sandbox --format json").exits(2));
     let status = json(&location.run("status --sandbox --format json").exits(0));
-    for found in [&drift["reached_now"], &status["reachability"]] {
+    for found in [&drift["current_reachability"], &status["reachability"]] {
         let (reached, dropped) = (&found["reached"], &found["dropped"]);
         assert_eq!(reached.as_u64().zip(dropped.as_u64()).map(|(one, two)| one + two), Some(24));
-        for one in found["broken"].as_array().expect("a list") {
+        for one in found["problems"].as_array().expect("a list") {
             assert!(one["resources"][0].is_string() && one["remedy"].is_string(), "{one}");
         }
     }
     let comment = location.run("drift --sandbox --format markdown").exits(2).out;
-    assert!(comment.contains("of 24 pairs broken\n\n```text\nbroken: "), "{comment}");
+    assert!(comment.contains("of 24 pairs dropped\n\n```text\ndropped: "), "{comment}");
 }
 
 #[test]
-fn a_check_of_what_was_measured() {
+fn a_check_against_measurements() {
     let location = TestFolder::applied();
     let healthy = location.run("check --sandbox --live").exits(0);
     assert_eq!(too_wide(&healthy.out), Vec::<&str>::new());
-    insta::assert_snapshot!("live_check", steady(&healthy.out));
+    insta::assert_snapshot!("live_check", mask(&healthy.out));
     let said = json(&location.run("check --sandbox --live --format json").exits(0));
-    assert_eq!((&said["health"], &said["live"]["reached"]), (&"sound".into(), &16.into()));
+    assert_eq!((&said["status"], &said["live"]["reached"]), (&"passed".into(), &16.into()));
     location.run("sandbox break worker-firewall").exits(0);
     let broken = location.run("check --sandbox --live").exits(2);
     assert_eq!(too_wide(&broken.out), Vec::<&str>::new());
-    insta::assert_snapshot!("live_check_of_a_difference", steady(&broken.out));
+    insta::assert_snapshot!("live_check_with_mismatches", mask(&broken.out));
     let said = json(&location.run("check --sandbox --live --format json").exits(2));
-    let differences = said["live"]["differences"].as_array().expect("a list");
-    assert_eq!(differences.len(), 2, "{said:#}");
-    assert_eq!(differences[0]["measured"], "no answer in time");
-    assert_eq!(differences[0]["tables"], "reached and answered");
-    assert_eq!(said["live"]["silent"].as_array().expect("a list").len(), 1, "{said:#}");
-    // Without --live nobody is asked, and the tables alone are told of.
-    let tables = json(&location.run("check --sandbox --format json").exits(0));
-    assert!(tables.get("live").is_none());
+    let mismatches = said["live"]["mismatches"].as_array().expect("a list");
+    assert_eq!(mismatches.len(), 2, "{said:#}");
+    assert_eq!(mismatches[0]["measured"], "timed out");
+    assert_eq!(mismatches[0]["expected"], "reached");
+    assert_eq!(said["live"]["unresponsive_pods"].as_array().expect("a list").len(), 1, "{said:#}");
+    // Without --live nothing is measured.
+    let model = json(&location.run("check --sandbox --format json").exits(0));
+    assert!(model.get("live").is_none());
 }
 
 #[test]
-fn a_measurement_that_cannot_be_had() {
+fn measurements_that_are_not_available() {
     let location = TestFolder::applied();
     let ran = location.run("check --sandbox --live --namespace kube-system").exits(1);
     assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
-    insta::assert_snapshot!("live_check_without_goldpinger", steady(&ran.out));
+    insta::assert_snapshot!("live_check_without_goldpinger", mask(&ran.out));
     let said = json(
         &location.run("check --sandbox --live --namespace kube-system --format json").exits(1),
     );
@@ -149,49 +152,49 @@ fn a_measurement_that_cannot_be_had() {
 }
 
 #[test]
-fn a_way_to_a_service_goes_to_its_endpoints() {
+fn a_trace_to_a_service_goes_to_its_endpoints() {
     let location = TestFolder::applied();
     let line = format!("trace --sandbox {WORKER} 10.0.0.10 --protocol udp");
     let ran = location.run(&line).exits(0);
     assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
-    insta::assert_snapshot!("trace_to_a_service", steady(&ran.out));
+    insta::assert_snapshot!("trace_to_a_service", mask(&ran.out));
     let said = json(&location.run(&format!("{line} --format json")).exits(0));
     assert_eq!(said["service"]["name"], "kube-dns");
-    assert_eq!((&said["targets"], &said["reached"]), (&2.into(), &2.into()));
+    assert_eq!((&said["eligible_endpoints"], &said["reached_endpoints"]), (&2.into(), &2.into()));
     let first = &said["endpoints"][0]["trace"];
     assert_eq!((&first["outcome"], &first["protocol"]), (&"reached".into(), &"UDP port 53".into()));
-    // One of the two AKS nodes is left out: one endpoint of two is reached.
-    // Each takes the next prefix: the nodes' own, then the pods of one.
+    // Each fault withdraws one more prefix: the node subnet, then the pod CIDR of one
+    // node. One endpoint of two remains reachable.
     for _ in 0..2 {
         let fault = "sandbox break tailnet-route-unapproved stargate-aks-e2e-2-router";
         location.run(fault).exits(0);
     }
     let ran = location.run(&line).exits(2);
     assert_eq!(too_wide(&ran.out), Vec::<&str>::new());
-    insta::assert_snapshot!("trace_to_a_service_in_part", steady(&ran.out));
+    insta::assert_snapshot!("trace_to_a_service_in_part", mask(&ran.out));
     let said = json(&location.run(&format!("{line} --format json")).exits(2));
-    assert_eq!((&said["outcome"], &said["reached"]), (&"dropped".into(), &1.into()));
+    assert_eq!((&said["outcome"], &said["reached_endpoints"]), (&"dropped".into(), &1.into()));
     let planned = location.run(&format!("{line} --planned")).exits(0);
-    assert!(planned.out.contains("as it is after the plan"), "{}", planned.out);
+    assert!(planned.out.contains(", after the plan"), "{}", planned.out);
 }
 
 #[test]
-fn services_that_cannot_be_followed_are_told() {
+fn services_that_cannot_be_traced_are_errors() {
     let location = TestFolder::applied();
     let trace = |rest: &str| location.run(&format!("trace --sandbox {rest}"));
     let api = trace(&format!("{WORKER} 10.0.0.1")).exits(1);
     assert_eq!(too_wide(&api.out), Vec::<&str>::new());
     let words = api.out.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("the API server itself, which is not in the pods' network"), "{words}");
-    for (rest, words) in [
+    assert!(words.contains("the API server, which is outside the pod network"), "{words}");
+    for (rest, expected) in [
         (format!("{WORKER} 10.0.99.99"), "no service has it"),
         (format!("{WORKER} 10.0.0.10 --protocol icmp"), "answers no echo"),
         (format!("{WORKER} 10.0.0.10 --port 8080"), "has no such port"),
-        ("stargate-aks-e2e-2-dc-router 10.0.0.10".to_owned(), "is none of them"),
+        ("stargate-aks-e2e-2-dc-router 10.0.0.10".to_owned(), "is not such a node"),
     ] {
         let ran = trace(&rest).exits(1);
         let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains(words) && said.contains("help: "), "{rest}: {said}");
+        assert!(said.contains(expected) && said.contains("help: "), "{rest}: {said}");
         assert_eq!(ran.out, "");
     }
     location.run("sandbox break source-down kubernetes").exits(0);

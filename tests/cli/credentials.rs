@@ -1,8 +1,8 @@
-//! Real clouds without what they ask for. Nothing here reaches a network.
+//! Real services without credentials. These tests send no requests.
 
 use super::location::{EXAMPLE, Ran, TestFolder};
 
-/// Runs `plan` against the real clouds, with these variables and no way out.
+/// Runs `plan` against the real services, with these variables and unusable proxies.
 fn plan(location: &TestFolder, variables: &[(&str, &str)]) -> Ran {
     let mut command = location.command("plan");
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
@@ -14,7 +14,7 @@ fn plan(location: &TestFolder, variables: &[(&str, &str)]) -> Ran {
 const TAILSCALE: (&str, &str) = ("TAILSCALE_API_KEY", "tskey-api-marked");
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_credentials_are_named() {
     let location = TestFolder::new();
     let before = location.contents();
     plan(&location, &[]).fails(1, "SG0603", "TAILSCALE_API_KEY");
@@ -29,7 +29,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_subscription_is_needed() {
+fn a_subscription_is_required() {
     let topology: String = EXAMPLE
         .lines()
         .filter(|line| !line.starts_with("subscription"))
@@ -41,7 +41,7 @@ fn a_subscription_is_needed() {
 }
 
 #[test]
-fn a_public_key_is_needed() {
+fn a_public_key_is_required() {
     let location = TestFolder::new();
     plan(&location, &[TAILSCALE]).fails(1, "SG0115", "ssh-keygen");
 }

@@ -1,9 +1,9 @@
-//! Drawings.
+//! `stargate graph`.
 
 use super::location::TestFolder;
 
 #[test]
-fn a_graph_is_drawn_in_three_languages() {
+fn a_graph_has_three_formats() {
     let location = TestFolder::new();
     for (format, start) in [("dot", "digraph "), ("mermaid", "flowchart "), ("svg", "<svg ")] {
         let ran = location.run(&format!("graph --sandbox --format {format}")).exits(0);
@@ -13,7 +13,7 @@ fn a_graph_is_drawn_in_three_languages() {
 }
 
 #[test]
-fn a_picture_is_of_a_size_that_can_be_looked_at() {
+fn an_svg_has_a_readable_size() {
     let location = TestFolder::new();
     let svg = location.run("graph --sandbox --format svg").exits(0).out;
     let size = |name: &str| -> u32 {

@@ -1,4 +1,4 @@
-//! A folder with a topology in it, and the program run there.
+//! Temporary folders with a topology, and runs of the built program in them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// The topology of the examples.
+/// The topology of `examples/aks-e2e`.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 /// The built program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_stargate");
@@ -17,7 +17,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_stargate");
 /// A folder in which the program is run.
 pub(crate) struct TestFolder(TempDir);
 
-/// How a run of the program ended.
+/// The result of a run of the program.
 #[derive(Debug, Clone)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -26,29 +26,29 @@ pub(crate) struct Ran {
 }
 
 impl TestFolder {
-    /// A folder with nothing in it.
+    /// An empty folder.
     pub(crate) fn empty() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    /// A folder with the example's topology in it.
+    /// A folder with the example topology.
     pub(crate) fn new() -> Self {
         Self::with(EXAMPLE)
     }
 
-    /// A folder with a topology in it.
+    /// A folder with the given topology.
     pub(crate) fn with(topology: &str) -> Self {
         let location = Self::empty();
         location.write("stargate.toml", topology);
         location
     }
 
-    /// A folder whose sandbox the example was applied in, a copy for each test.
+    /// A folder with a copy of a sandbox to which the example was applied.
     pub(crate) fn applied() -> Self {
         let location = Self::new();
         fs::create_dir_all(location.sandbox()).expect("a folder");
         fs::copy(applied().0.join("world.json"), location.sandbox().join("world.json"))
-            .expect("the world's file");
+            .expect("the sandbox state");
         location
     }
 
@@ -70,7 +70,7 @@ impl TestFolder {
         fs::read_to_string(self.path(name)).expect("a file")
     }
 
-    /// The program with its arguments, and nothing in its environment but a home.
+    /// The program with arguments and an environment of `HOME` alone.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(PROGRAM);
         command.current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
@@ -82,7 +82,7 @@ impl TestFolder {
         Ran::of(&mut self.command(line))
     }
 
-    /// Every file and its content, but for the lock, which names whoever held it.
+    /// Every file with its content, except the lock, which names its last holder.
     pub(crate) fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.0.path(), &mut found);
@@ -102,14 +102,15 @@ impl Ran {
         }
     }
 
-    /// Ended as said.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
-    /// Ended with an error that has a code, the words and a remedy, and no data.
+    /// Asserts an error with this exit code, error code and text, with a remedy and
+    /// without data.
     #[track_caller]
     pub(crate) fn fails(self, exit: i32, code: &str, words: &str) -> Self {
         let ran = self.exits(exit);
@@ -125,13 +126,13 @@ impl Ran {
     }
 }
 
-/// Lines that are wider than a terminal and could be broken.
+/// Lines wider than 80 columns that could be wrapped.
 pub(crate) fn too_wide(text: &str) -> Vec<&str> {
     let is_wide = |line: &&str| line.chars().count() > 80 && line.split_whitespace().count() > 2;
     text.lines().filter(is_wide).collect()
 }
 
-/// The sandbox after the README's first command, and what that said.
+/// The sandbox after the README's first command, and the result of that run.
 pub(crate) fn applied() -> &'static (PathBuf, Ran) {
     static APPLIED: OnceLock<(TempDir, (PathBuf, Ran))> = OnceLock::new();
     let make = || {

@@ -1,5 +1,4 @@
-//! The program as its users run it: the built binary, a folder of its own for
-//! each test, an empty environment.
+//! The built program, run in a temporary folder with an empty environment.
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
@@ -10,6 +9,7 @@ mod graphs;
 mod location;
 mod losses;
 mod outputs;
+mod readme;
 mod sandbox_folder;
 mod saved_plans;
 mod secrets;

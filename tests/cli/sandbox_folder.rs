@@ -1,4 +1,4 @@
-//! The folder of the sandbox: damaged, in use, or no folder at all.
+//! Damaged, locked and unusable sandbox folders.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +24,7 @@ fn refused(location: &TestFolder, code: &str, words: &str) {
 }
 
 #[test]
-fn a_damaged_world_is_told_and_left_alone() {
+fn damaged_state_is_an_error_and_not_overwritten() {
     let location = TestFolder::applied();
     let world = location.read(".stargate/sandbox/world.json");
     let cut = &world[..world.len() / 2];
@@ -43,14 +43,14 @@ fn a_damaged_world_is_told_and_left_alone() {
 }
 
 #[test]
-fn a_file_in_place_of_the_folder_is_told() {
+fn a_file_in_place_of_the_folder_is_an_error() {
     let location = TestFolder::new();
     location.write(".stargate/sandbox", "a file");
     refused(&location, "SG0115", "cannot be used");
 }
 
 #[test]
-fn a_folder_in_place_of_the_world_is_told() {
+fn a_folder_in_place_of_the_state_file_is_an_error() {
     let location = TestFolder::new();
     location.write(".stargate/sandbox/world.json/file", "");
     refused(&location, "SG0115", "cannot be used");
@@ -58,7 +58,7 @@ fn a_folder_in_place_of_the_world_is_told() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_folder_that_cannot_be_made_is_told() {
+fn a_folder_that_cannot_be_created_is_an_error() {
     let location = TestFolder::new();
     let ran = location.run("plan --sandbox=/proc/stargate");
     ran.fails(1, "SG0115", "/proc/stargate cannot be used");
@@ -88,10 +88,10 @@ impl Drop for Serving {
 }
 
 #[test]
-fn a_world_that_another_process_works_with_is_left_alone() {
+fn a_locked_sandbox_is_not_modified() {
     let location = TestFolder::new();
     let serving = Serving::start(&location);
-    // What serving itself changes is saved a moment later.
+    // The server saves its own changes within a moment.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let before = location.contents();
     for line in ["plan --sandbox", "apply --sandbox --yes", "status --sandbox", "sandbox reset"] {
@@ -104,12 +104,12 @@ fn a_world_that_another_process_works_with_is_left_alone() {
 }
 
 #[test]
-fn faults_and_targets_that_are_not_there_are_told() {
+fn unknown_faults_and_targets_are_errors() {
     let location = TestFolder::applied();
     let ran = location.run("sandbox break route-mising");
     ran.fails(1, "SG0703", "route-mising");
-    let ran = location.run("sandbox break worker-not-ready nobody");
-    ran.fails(1, "SG0704", "nobody");
+    let ran = location.run("sandbox break worker-not-ready worker-9");
+    ran.fails(1, "SG0704", "worker-9");
     let new = TestFolder::new();
     new.run("sandbox break route-missing").fails(1, "SG0704", "apply the topology");
     let faults = location.run("sandbox faults").exits(0);

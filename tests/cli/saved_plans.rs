@@ -1,10 +1,10 @@
-//! A plan that was kept: it is applied as it is, or refused.
+//! Saved plans are applied exactly or refused.
 
 use serde_json::Value;
 
 use super::location::{EXAMPLE, TestFolder};
 
-/// A world that drifted, and a plan that mends it.
+/// A deployment with drift, and a saved plan to correct it.
 fn planned() -> TestFolder {
     let location = TestFolder::applied();
     location.run("sandbox break route-missing").exits(0);
@@ -12,7 +12,7 @@ fn planned() -> TestFolder {
     location
 }
 
-/// Puts a plan in place of the kept one; it must be refused, and nothing written.
+/// Replaces the saved plan; it must be refused without a change.
 #[track_caller]
 fn refused(location: &TestFolder, plan: impl AsRef<[u8]>, exit: i32, code: &str, words: &str) {
     location.write("plan.json", plan);
@@ -22,7 +22,7 @@ fn refused(location: &TestFolder, plan: impl AsRef<[u8]>, exit: i32, code: &str,
 }
 
 #[test]
-fn a_kept_plan_is_applied_once() {
+fn a_saved_plan_is_applied_once() {
     let location = planned();
     location.run("apply --sandbox plan.json").exits(0);
     location.run("plan --sandbox --detailed-exitcode").exits(0);
@@ -32,7 +32,7 @@ fn a_kept_plan_is_applied_once() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused() {
+fn invalid_plans_are_refused() {
     let location = planned();
     let plan = location.read("plan.json");
     for end in [0, 1, plan.len() / 3, plan.len() / 2, plan.len() - 3] {
@@ -74,11 +74,11 @@ fn a_plan_of_another_topology_is_refused() {
 }
 
 #[test]
-fn a_plan_that_the_world_has_left_behind_is_stale() {
+fn a_plan_is_stale_after_the_infrastructure_changed() {
     let location = planned();
     location.run("sandbox break route-wrong-hop").exits(0);
     let ran = location.run("apply --sandbox plan.json").exits(4);
-    assert!(ran.err.contains("SG0504") && ran.err.contains("make a new plan"), "{}", ran.err);
+    assert!(ran.err.contains("SG0504") && ran.err.contains("create a new plan"), "{}", ran.err);
     location.run("apply --sandbox --yes").exits(0);
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
@@ -101,14 +101,14 @@ fn an_error_found_since_stops_a_saved_plan() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_kept_is_told() {
+fn a_plan_that_cannot_be_saved_is_an_error() {
     let location = TestFolder::new();
     let ran = location.run("plan --sandbox --out nowhere/plan.json").exits(1);
-    assert!(ran.err.contains("cannot be written") && ran.err.contains("help: "), "{}", ran.err);
+    assert!(ran.err.contains("could not write") && ran.err.contains("help: "), "{}", ran.err);
 }
 
 #[test]
-fn what_is_not_ours_is_left_alone_unless_it_is_adopted() {
+fn foreign_objects_change_only_after_adoption() {
     let location = TestFolder::applied();
     location.run("sandbox break tag-removed").exits(0);
     let plan = location.run("plan --sandbox").exits(5);

@@ -1,20 +1,20 @@
-//! What must not be shown is shown nowhere.
+//! No output and no readable file contains a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use stargate::render::redact::redact;
+use stargate::diagnostics::redact::redact;
 
 use super::location::{Ran, TestFolder};
 use super::sandbox_folder::Serving;
 
-/// Words of the state's keys whose values are secrets.
+/// Parts of the names of keys whose values are secrets.
 const KEYS: [&str; 6] = ["token", "secret", "password", "private_key", "auth_key", "key_material"];
 
-/// Every secret that the world's state holds: by the names of the keys, and by
-/// what such values look like, wherever they stand.
+/// Every secret in the sandbox state, found by the names of keys and by the form of
+/// values.
 fn secrets(state: &Value, found: &mut BTreeMap<String, String>, path: &str) {
     match state {
         Value::Object(map) => {
@@ -27,20 +27,20 @@ fn secrets(state: &Value, found: &mut BTreeMap<String, String>, path: &str) {
                     }
                 }
                 // Keys of a map may be secrets themselves.
-                looks(key, found, &path);
+                find_by_form(key, found, &path);
                 secrets(value, found, &path);
             }
         }
         Value::Array(items) => {
             items.iter().for_each(|item| secrets(item, found, &format!("{path}/[]")));
         }
-        Value::String(text) => looks(text, found, path),
+        Value::String(text) => find_by_form(text, found, path),
         _ => {}
     }
 }
 
-/// Texts that are secrets by their looks.
-fn looks(text: &str, found: &mut BTreeMap<String, String>, path: &str) {
+/// Finds secrets by their form.
+fn find_by_form(text: &str, found: &mut BTreeMap<String, String>, path: &str) {
     let is_word =
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     for word in text.split(|letter| !is_word(letter)) {
@@ -65,7 +65,7 @@ fn secrets_of(location: &TestFolder) -> BTreeMap<String, String> {
 }
 
 #[track_caller]
-fn nowhere(secrets: &BTreeMap<String, String>, outputs: &[(String, String)]) {
+fn assert_absent(secrets: &BTreeMap<String, String>, outputs: &[(String, String)]) {
     let mut leaks = BTreeSet::new();
     for (name, text) in outputs {
         for (secret, path) in secrets {
@@ -77,12 +77,12 @@ fn nowhere(secrets: &BTreeMap<String, String>, outputs: &[(String, String)]) {
     assert!(leaks.is_empty(), "{leaks:#?}");
 }
 
-fn run_loudly(location: &TestFolder, line: &str) -> Ran {
+fn run_verbosely(location: &TestFolder, line: &str) -> Ran {
     let mut command = location.command(&format!("{line} -v -v -v"));
     Ran::of(command.env("STARGATE_LOG", "trace").env("RUST_LOG", "trace"))
 }
 
-/// Everything is told, and no secret is in it.
+/// Even the most verbose output contains no secret.
 #[test]
 fn an_apply_shows_no_secret() {
     let location = TestFolder::new();
@@ -106,7 +106,7 @@ fn an_apply_shows_no_secret() {
         "sandbox log --format json",
         "destroy --sandbox --yes",
     ] {
-        let ran = run_loudly(&location, line);
+        let ran = run_verbosely(&location, line);
         outputs.push((format!("stdout of `{line}`"), ran.out));
         outputs.push((format!("stderr of `{line}`"), ran.err));
         outputs.push((format!("the plan after `{line}`"), location.read("plan.json")));
@@ -117,9 +117,8 @@ fn an_apply_shows_no_secret() {
     let access = found.values().any(|path| path.contains("/cluster_access/"));
     assert!(keys >= 2 && access, "not every secret was found: {kinds:#?}");
     assert!(outputs.iter().any(|(_, text)| text.contains("TRACE")), "the log is off");
-    nowhere(&found, &outputs);
-    // Tokens of a bootstrap are gone from the state when it ends; by their looks
-    // they, and whatever else is a secret, are found all the same.
+    assert_absent(&found, &outputs);
+    // Bootstrap tokens are deleted from the state at the end; they are found by form.
     for (name, text) in &outputs {
         for (line, masked) in text.lines().zip(redact(text).lines()) {
             assert_eq!(line, masked, "{name} shows what looks like a secret");
@@ -129,7 +128,7 @@ fn an_apply_shows_no_secret() {
 
 #[test]
 #[cfg(unix)]
-fn only_the_owner_reads_what_holds_secrets() {
+fn only_the_owner_can_read_files_with_secrets() {
     use std::os::unix::fs::PermissionsExt;
 
     let location = TestFolder::applied();
@@ -147,14 +146,14 @@ fn only_the_owner_reads_what_holds_secrets() {
     }
     drop(serving);
     assert_eq!(holding, BTreeSet::from(["kubeconfig".into(), "world.json".into()]));
-    // A folder that stargate made itself keeps others out as a whole.
+    // A folder that stargate creates is closed to other users.
     let new = TestFolder::new();
     new.run("plan --sandbox").exits(0);
     let mode = fs::metadata(new.sandbox()).expect("a folder").permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
 
-/// What the environment holds goes into requests and nowhere else.
+/// Credentials from the environment appear only in requests.
 #[test]
 fn credentials_of_the_environment_are_not_shown() {
     let location = TestFolder::new();
@@ -171,11 +170,11 @@ fn credentials_of_the_environment_are_not_shown() {
         ("HTTP_PROXY", "http://127.0.0.1:1"),
     ];
     let mut command = location.command("plan -v -v -v");
-    // It would go on trying for a minute; what it says of itself comes at once.
+    // Retries would take a minute; the first log lines appear at once.
     let command = command.envs(variables).timeout(Duration::from_secs(10));
     let output = command.output().expect("the program runs");
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.contains("trying again"), "the log is off: {told}");
-    assert!(!told.contains("marked"), "{told}");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("trying again"), "the log is off: {text}");
+    assert!(!text.contains("marked"), "{text}");
 }

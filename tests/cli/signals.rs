@@ -1,8 +1,7 @@
-//! Signals: Ctrl-C, SIGTERM and SIGHUP end a run cleanly, and the next one
-//! continues.
+//! SIGINT, SIGTERM and SIGHUP end a command cleanly; the next apply continues.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use super::location::{EXAMPLE, PROGRAM, TestFolder};
@@ -14,8 +13,8 @@ fn send(signal: &str, child: &Child) {
     assert!(kill.expect("kill").success());
 }
 
-/// Running steps finish, the way to continue is printed, and the exit code is
-/// 130; the next apply does the rest.
+/// Running steps finish, the command to continue is printed, and the exit code is
+/// 130; the next apply makes the remaining changes.
 #[test]
 fn an_interrupted_apply_is_continued_by_the_next() {
     for signal in SIGNALS {
@@ -30,7 +29,7 @@ fn an_interrupted_apply_is_continued_by_the_next() {
         send(signal, &child);
         let rest: Vec<String> = messages.map_while(Result::ok).collect();
         assert_eq!(child.wait().expect("an end").code(), Some(130), "{signal}: {rest:#?}");
-        let resume = "interrupted; run the same command again to continue.";
+        let resume = " Run the same command again to continue.";
         assert!(rest.iter().any(|line| line.ends_with(resume)), "{signal}: {rest:#?}");
         location.run("plan --sandbox --detailed-exitcode").exits(2);
         location.run("apply --sandbox --yes").exits(0);
@@ -39,8 +38,8 @@ fn an_interrupted_apply_is_continued_by_the_next() {
 }
 
 /// Starts a command whose first request is accepted and never answered, and
-/// returns once it was sent.
-fn started(line: &str, location: &TestFolder) -> (Child, std::net::TcpStream) {
+/// returns once the request was sent.
+fn started(line: &str, location: &TestFolder) -> (Child, (TcpListener, TcpStream)) {
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", proxy.local_addr().expect("an address"));
     let mut command = Command::new(PROGRAM);
@@ -53,10 +52,10 @@ fn started(line: &str, location: &TestFolder) -> (Child, std::net::TcpStream) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program starts");
     let (connection, _) = proxy.accept().expect("a request");
-    (child, connection)
+    (child, (proxy, connection))
 }
 
-/// Before there is a plan nothing is to be finished: the run ends at once.
+/// Before a plan is made, the command ends at once.
 #[test]
 fn a_signal_before_the_plan_is_made_ends_the_run() {
     let key = r#"public_key = "ssh-ed25519 AAAA test""#;
@@ -65,14 +64,14 @@ fn a_signal_before_the_plan_is_made_ends_the_run() {
     for line in ["plan", "drift", "apply --yes", "destroy --yes"] {
         for signal in SIGNALS {
             let location = TestFolder::with(&text);
-            let (mut child, _connection) = started(line, &location);
+            let (mut child, _proxy) = started(line, &location);
             send(signal, &child);
             let mut messages = String::new();
             let mut err = child.stderr.take().expect("its messages");
             err.read_to_string(&mut messages).expect("text");
             let code = child.wait().expect("an end").code();
             assert_eq!(code, Some(130), "{line} {signal}: {messages}");
-            assert!(messages.contains("Interrupted"), "{line} {signal}: {messages}");
+            assert!(messages.to_lowercase().contains("interrupted"), "{line} {signal}: {messages}");
             let mut data = String::new();
             child.stdout.take().expect("stdout").read_to_string(&mut data).expect("text");
             assert_eq!(data, "", "{line} {signal}");

@@ -1,4 +1,4 @@
-//! A topology that is wrong: told whole, with places, and nothing done.
+//! An invalid topology: all errors are reported with locations, nothing is changed.
 
 use super::location::{EXAMPLE, TestFolder};
 
@@ -22,11 +22,11 @@ fn refused(location: &TestFolder, code: &str, words: &str) {
 }
 
 #[test]
-fn files_that_are_no_topology() {
+fn files_that_are_not_a_topology() {
     let location = TestFolder::empty();
     refused(&location, "SG0115", "`stargate init` writes one");
     location.write("stargate.toml", "");
-    refused(&location, "SG0102", "holds no topology");
+    refused(&location, "SG0102", "the file is empty");
     location.write("stargate.toml", b"name = \"\xff\"");
     refused(&location, "SG0101", "not UTF-8");
     location.write("stargate.toml", vec![b'#'; 10 * 1024 * 1024]);
@@ -35,11 +35,11 @@ fn files_that_are_no_topology() {
     refused(&location, "SG0104", "not valid TOML");
     let folder = TestFolder::empty();
     folder.write("stargate.toml/file", "");
-    refused(&folder, "SG0115", "is a folder");
+    refused(&folder, "SG0115", "is a directory");
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_error_is_reported_with_its_location() {
     let topology = EXAMPLE
         .replacen("location", "locatoin", 1)
         .replacen("\"10.50.1.0/24\"", "\"10.50.1.7/24\"", 1)
@@ -56,7 +56,7 @@ fn every_mistake_is_told_with_its_place() {
     assert_eq!((&report["valid"], json.err.as_str()), (&false.into(), ""));
 }
 
-/// A secret in the wrong place is not shown back.
+/// A secret in the topology is not printed.
 #[test]
 fn pasted_secrets_are_not_echoed() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nmarkedmarkedmarked\nmarkedmarked\n\
@@ -88,7 +88,7 @@ fn pasted_secrets_are_not_echoed() {
             );
         }
     }
-    // As a path it passes for one, and is not there to be read.
+    // It is accepted as a path and fails when it is read.
     let location = TestFolder::with(&EXAMPLE.replace(path, "\"tskey-api-marked\""));
     let mut command = location.command("plan");
     let ran = super::location::Ran::of(command.env("TAILSCALE_API_KEY", "tskey-api-marked"));

@@ -40,7 +40,7 @@ fn help_is_data_and_fits_a_terminal() {
 }
 
 #[test]
-fn mistakes_of_usage_are_told_apart() {
+fn invalid_usage_has_its_own_exit_code() {
     let location = TestFolder::new();
     for line in [
         "",
@@ -86,22 +86,22 @@ fn schemas_and_completions_are_data() {
 }
 
 #[test]
-fn colours_are_for_those_who_want_them() {
+fn colours_follow_the_environment() {
     let location = TestFolder::new();
     let plain = location.run("plan --sandbox").exits(0);
-    assert!(!plain.out.contains('\u{1b}'), "a pipe is no terminal");
+    assert!(!plain.out.contains('\u{1b}'), "a pipe is not a terminal");
     let forced = location.run("plan --sandbox --color always").exits(0);
     assert!(forced.out.contains("\u{1b}["));
     let mut command = location.command("plan --sandbox");
-    let asked = Ran::of(command.env("CLICOLOR_FORCE", "1")).exits(0);
-    assert!(asked.out.contains("\u{1b}["));
+    let forced = Ran::of(command.env("CLICOLOR_FORCE", "1")).exits(0);
+    assert!(forced.out.contains("\u{1b}["));
     let mut command = location.command("plan --sandbox");
     let none = Ran::of(command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).exits(0);
     assert_eq!(none.out, plain.out);
 }
 
 #[test]
-fn quiet_keeps_to_data_and_errors() {
+fn quiet_prints_only_data_and_errors() {
     let location = TestFolder::applied();
     location.run("sandbox break route-missing").exits(0);
     let ran = location.run("apply --sandbox --yes --quiet").exits(0);
@@ -109,7 +109,7 @@ fn quiet_keeps_to_data_and_errors() {
 }
 
 #[test]
-fn the_topology_can_be_named_by_the_environment() {
+fn the_environment_can_set_the_topology() {
     let location = TestFolder::new();
     location.write("lab/other.toml", super::location::EXAMPLE);
     let mut command = location.command("validate");

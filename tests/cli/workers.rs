@@ -1,4 +1,4 @@
-//! Work on workers by name, and what is told of it.
+//! `repave` and `reboot`.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::location::{TestFolder, too_wide};
 const FIRST: &str = "stargate-aks-e2e-2-worker-1";
 
 #[test]
-fn a_worker_that_nobody_knows_is_refused_with_the_nearest() {
+fn an_unknown_worker_is_an_error_with_a_suggestion() {
     let location = TestFolder::new();
     for command in ["repave", "reboot"] {
         let line = format!("{command} stargate-aks-e2e-2-worker-3 --sandbox --yes");
@@ -15,14 +15,14 @@ fn a_worker_that_nobody_knows_is_refused_with_the_nearest() {
             location.run(&line).fails(64, "SG0516", "has no worker `stargate-aks-e2e-2-worker-3`");
         assert!(ran.err.contains("did you mean `stargate-aks-e2e-2-worker-1`?"), "{}", ran.err);
         location.run(&format!("{command} --sandbox")).exits(64);
-        // Nothing is there yet to be worked on.
+        // The worker does not exist yet.
         let ran = location.run(&format!("{command} {FIRST} --sandbox --yes")).exits(5);
         assert!(ran.out.contains("SG0515"), "{}", ran.out);
     }
 }
 
 #[test]
-fn a_repave_and_a_reboot_are_shown_asked_about_and_told() {
+fn a_repave_and_a_reboot() {
     let location = TestFolder::applied();
     let asked = location.run(&format!("repave {FIRST} --sandbox")).exits(1);
     assert!(asked.err.contains("[SG0508]"), "{}", asked.err);
@@ -33,17 +33,17 @@ fn a_repave_and_a_reboot_are_shown_asked_about_and_told() {
         let line = format!("    worker/dc1/{FIRST}: {part} (");
         assert!(ran.err.contains(&line), "no `{line}` in:\n{}", ran.err);
     }
-    assert!(ran.err.ends_with("2 changes: the workers are made anew.\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("Repave complete: 2 changes made.\n"), "{}", ran.err);
     let ran = location.run(&format!("reboot {FIRST} stargate-aks-e2e-2-worker-2 --sandbox --yes"));
     let ran = ran.exits(0);
     insta::assert_snapshot!("reboot", ran.out);
-    assert!(ran.err.ends_with("2 changes: the workers are rebooted.\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("Reboot complete: 2 changes made.\n"), "{}", ran.err);
     location.run("plan --sandbox --detailed-exitcode").exits(0);
     let status = location.run("status --sandbox").exits(0).out;
     assert!(status.contains("Ready  1.33.7   applied  reboot succeeded"), "{status}");
     let status = location.run("status --sandbox --format json").exits(0).out;
     let status: Value = serde_json::from_str(&status).expect("JSON");
-    let rows = status["rows"].as_array().expect("rows");
+    let rows = status["resources"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["name"] == FIRST).expect("the worker");
     assert_eq!(row["worker"]["node_ready"], true);
     assert_eq!(row["worker"]["profile_applied"], true);
@@ -52,7 +52,7 @@ fn a_repave_and_a_reboot_are_shown_asked_about_and_told() {
 }
 
 #[test]
-fn the_parts_of_the_work_are_lines_of_json() {
+fn parts_of_a_reboot_are_json_events() {
     let location = TestFolder::applied();
     let ran = location.run(&format!("reboot {FIRST} --sandbox --yes --format json")).exits(0);
     let lines: Vec<Value> =
@@ -66,7 +66,7 @@ fn the_parts_of_the_work_are_lines_of_json() {
 }
 
 #[test]
-fn the_waves_of_a_plan_are_there_for_machines_and_people() {
+fn the_waves_of_a_plan_are_shown_in_every_format() {
     let location = TestFolder::applied();
     let profile = "kubernetes_version = \"1.33.7\"";
     let topology = location.read("stargate.toml");
@@ -84,8 +84,8 @@ fn the_waves_of_a_plan_are_there_for_machines_and_people() {
     };
     assert_eq!([wave(&workers[0]), wave(&workers[1])], [1, 2]);
     let text = location.run("plan --sandbox").exits(0).out;
-    assert!(text.contains("2 workers in 2 waves, one after the other"), "{text}");
+    assert!(text.contains("Rollout: 2 workers in 2 waves, one after the other;"), "{text}");
     let markdown = location.run("plan --sandbox --format markdown").exits(0).out;
-    let note = "**rollout**: 2 workers in 2 waves, 1 first, then 32 side by side";
+    let note = "**rollout**: 2 workers in 2 waves: 1 first, then up to 32 in parallel";
     assert!(markdown.contains(note), "{markdown}");
 }

@@ -225,7 +225,7 @@ fn mends_are_right(deployment: &Deployment, planned: &Planned, fault: Fault) {
                 let mended = question.walk(&model(deployment, planned, &moment)).unwrap();
                 assert!(mended.reached(), "{fault}: {changes:?}");
             }
-            Remedy::Decide(blocked) => assert!(!blocked.remedy.is_empty(), "{fault}"),
+            Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
             Remedy::Correct { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }

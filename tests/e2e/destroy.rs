@@ -110,7 +110,7 @@ async fn a_group_with_a_stranger_in_it_stays() {
     assert_eq!(applied.ending, ApplyStatus::Blocked);
     let remaining = applied.remaining.unwrap();
     let [blocked] = &remaining.blocked[..] else { panic!("{}", told(&remaining)) };
-    assert!(blocked.reason.contains("somebody-elses"), "{}", blocked.reason);
+    assert!(blocked.failure.message.contains("somebody-elses"), "{}", blocked.failure.message);
     let world = deployment.copy_of_world();
     assert!(world.arm.get(&stranger).is_some());
     let left = ours(&world, "stargate-aks-e2e-2");

@@ -104,8 +104,8 @@ async fn a_group_with_a_stranger_in_it_is_not_replaced() {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", told(&plan));
     let group = plan.blocked.iter().find(|it| it.address.kind == Kind::ResourceGroup).unwrap();
-    assert_eq!((group.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
-    assert!(group.reason.contains("somebody-elses"), "{}", group.reason);
+    assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert!(group.failure.message.contains("somebody-elses"), "{}", group.failure.message);
     deployment.apply(&RefreshOptions::default()).await;
     assert!(deployment.copy_of_world().arm.get(&stranger()).is_some());
     // Without the stranger it moves.

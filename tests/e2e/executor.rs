@@ -162,7 +162,7 @@ async fn a_failing_step_stops_what_depends_on_it_and_nothing_else() {
         assert!(matches!(applied.ending, ApplyStatus::Partial { .. }), "{:?}", applied.ending);
         for (address, outcome) in &applied.outcomes {
             let as_it_should = match outcome {
-                Outcome::Failed { .. } => address == failing,
+                Outcome::Failed(_) => address == failing,
                 Outcome::Skipped { because_of } => {
                     because_of == failing && depends.contains(address)
                 }
@@ -214,7 +214,7 @@ async fn a_replacement_that_cannot_be_taken_down_is_told_once() {
     let ended = ended(&events);
     assert!(ended.values().all(|outcomes| outcomes.len() == 1), "{ended:#?}");
     let failed: Vec<_> =
-        applied.outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed { .. })).collect();
+        applied.outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed(_))).collect();
     let [(address, _)] = failed[..] else { panic!("{failed:?}") };
     assert_eq!(address.kind, Kind::VirtualMachine);
     deployment.world.set_interceptor(None);

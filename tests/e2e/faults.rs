@@ -227,7 +227,11 @@ async fn lost_marks_wait_for_an_adoption() {
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", told(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
     assert_eq!(blocked.address.to_string(), address);
-    assert!(blocked.remedy.contains(&format!("--adopt {address}")), "{}", blocked.remedy);
+    assert!(
+        blocked.failure.remedy.contains(&format!("--adopt {address}")),
+        "{}",
+        blocked.failure.remedy
+    );
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
@@ -247,7 +251,7 @@ async fn what_somebody_else_put_there_is_left_alone() {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", told(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
-    assert!(blocked.remedy.contains("--adopt"), "{}", blocked.remedy);
+    assert!(blocked.failure.remedy.contains("--adopt"), "{}", blocked.failure.remedy);
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     let differing = differences(&foreign, &canonical_state(&deployment.copy_of_world()));
     assert_eq!(differing, Vec::<String>::new());
@@ -266,7 +270,7 @@ async fn a_router_that_is_off_is_for_its_owner_to_start() {
     assert_eq!(plan.standing(), PlanStatus::Differs, "{}", told(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
     assert_eq!(blocked.address.name, "stargate-aks-e2e-2-dc-router");
-    assert!(blocked.remedy.contains("start the machine"), "{}", blocked.remedy);
+    assert!(blocked.failure.remedy.contains("start the machine"), "{}", blocked.failure.remedy);
     assert!(plan.changes.is_empty() && plan.gaps.iter().all(|gap| gap.explained));
 }
 
@@ -277,8 +281,8 @@ async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", told(&plan));
     let [finding] = &plan.findings[..] else { panic!("{}", told(&plan)) };
     assert_eq!(finding.severity, Severity::Error);
-    assert!(finding.message.contains("10.244.65.0/24"), "{}", finding.message);
-    assert!(!finding.remedy.is_empty());
+    assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
+    assert!(!finding.failure.remedy.is_empty());
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
@@ -343,9 +347,9 @@ async fn a_kernel_route_of_somebody_else_blocks_its_router_alone() {
     deployment.strike(Fault::RouteMissing, None);
     let plan = deployment.plan().await;
     let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
-    assert_eq!(blocked.code, Code::ForeignKernelRoute);
-    assert!(blocked.reason.contains(&format!("{prefix} ")), "{}", blocked.reason);
-    assert!(blocked.reason.contains("proto 4"), "{}", blocked.reason);
+    assert_eq!(blocked.failure.code, Code::ForeignKernelRoute);
+    assert!(blocked.failure.message.contains(&format!("{prefix} ")), "{}", blocked.failure.message);
+    assert!(blocked.failure.message.contains("proto 4"), "{}", blocked.failure.message);
     let applied = deployment.apply(&RefreshOptions::default()).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked, "{}", failures(&applied).join("\n"));
     assert!(deployment.plan().await.changes.is_empty(), "the route table was mended");

@@ -14,13 +14,15 @@ use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
-use stargate::provider::cluster::{ClusterClient, ClusterError, CountLayer};
+use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
-use stargate::provider::http::RequestCount;
+use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
 use stargate::provider::read_write::ClusterWrite;
+use stargate::provider::request_policy::RequestPolicy;
 use stargate::provider::retry::RetryingHosts;
 use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::refresh::Scope;
 use stargate::resource::{Address, Owner};
@@ -263,7 +265,12 @@ impl ClusterConnector for PassThrough {
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.world.clone());
         let client = kube::client::ClientBuilder::new(service, "default")
-            .with_layer(&CountLayer(self.requests.clone()))
+            .with_layer(&RequestLayer::new(RequestPolicy::new(
+                Api::Kubernetes,
+                Limits::unlimited(),
+                self.requests.clone(),
+                ClientSettings::default(),
+            )))
             .build();
         Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
@@ -293,20 +300,23 @@ pub(crate) fn told(plan: &Plan) -> String {
         let fields: Vec<String> = blocked.fields.iter().map(|it| it.path.to_string()).collect();
         lines.push(format!(
             "! {} {} [{}] {}",
-            blocked.code,
+            blocked.failure.code,
             blocked.address,
             fields.join(", "),
-            blocked.reason
+            blocked.failure.message
         ));
     }
     for deferred in &plan.deferred {
         lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));
     }
     for finding in &plan.findings {
-        lines.push(format!("{:?} {} {}", finding.severity, finding.code, finding.message));
+        lines.push(format!(
+            "{:?} {} {}",
+            finding.severity, finding.failure.code, finding.failure.message
+        ));
     }
     for gap in &plan.gaps {
-        lines.push(format!("gap {} {} {}", gap.source, gap.reason, gap.explained));
+        lines.push(format!("gap {} {} {}", gap.source, gap.failure.message, gap.explained));
     }
     lines.join("\n")
 }

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use stargate::connectivity::{Comparison, Failure, Measurement, PathModel, Pinged, by_nearness};
-use stargate::diagnostics::Code;
+use stargate::connectivity::{Comparison, PathModel, by_nearness};
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Measurement, PingFailure, Pinged};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
@@ -86,7 +87,7 @@ async fn what_only_the_measurement_sees_is_a_difference() {
     // it measured is not known, since it did not answer the pod that was asked.
     assert_eq!(counts(&found), (9, 0, 0, 4, 3));
     assert!(found.is_broken());
-    let failed = Pinged::Failed(Failure::TimedOut);
+    let failed = Pinged::Failed(PingFailure::TimedOut);
     for difference in &found.differences {
         assert_eq!(difference.measured, failed);
         assert!(difference.round_trip.reached() && difference.resource.is_none());
@@ -145,10 +146,10 @@ async fn without_goldpinger_the_reason_is_told() {
     let planned = deployment.look(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerMissing);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerMissing);
     deployment.strike(Fault::SourceDown, Some("kubernetes"));
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::SourceGap, "{error}");
+    assert_eq!(Failure::from(&error).code, Code::ServiceUnavailable, "{error}");
     let planned = deployment.look(&RefreshOptions::default()).await;
     assert_eq!(ask(&planned, &model).await.unwrap_err(), Unmeasured::NoCluster);
 }
@@ -200,7 +201,7 @@ async fn a_pod_that_does_not_answer_is_passed_over() {
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
     deployment.world.set_interceptor(Some(Arc::new(Mute(all))));
     let error = ask(&planned, &model).await.unwrap_err();
-    assert_eq!(error.code(), Code::GoldpingerUnusable);
+    assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
     let text = format!("{} gave the API server no answer (status 503)", first.asked);
     assert_eq!(error.to_string(), text);
 }

@@ -23,9 +23,9 @@ fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::
 async fn refuses(deployment: &Deployment, code: Code) {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", told(&plan));
-    let found = plan.findings.iter().find(|finding| finding.code == code);
+    let found = plan.findings.iter().find(|finding| finding.failure.code == code);
     let found = found.unwrap_or_else(|| panic!("no {code}: {}", told(&plan)));
-    assert!(!found.remedy.is_empty());
+    assert!(!found.failure.remedy.is_empty());
     let writes = deployment.writes();
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
@@ -93,7 +93,7 @@ async fn somebody_else_s_route_table_on_the_nodes() {
     });
     let plan = deployment.plan().await;
     let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
-    assert_eq!(blocked.code, Code::ForeignRouteTable);
+    assert_eq!(blocked.failure.code, Code::ForeignRouteTable);
     assert_eq!(blocked.address.to_string(), "route-table-association/cluster/aks-subnet");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
 }
@@ -110,8 +110,8 @@ async fn a_kubeconfig_that_leads_elsewhere() {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", told(&plan));
     let gap = plan.unexplained_gaps().next().unwrap();
-    assert_eq!(gap.code, Code::KubeconfigServer);
-    assert!(gap.reason.contains("other.example"), "{}", gap.reason);
+    assert_eq!(gap.failure.code, Code::KubeconfigServer);
+    assert!(gap.failure.message.contains("other.example"), "{}", gap.failure.message);
     assert!(plan.changes.is_empty(), "{}", told(&plan));
 }
 
@@ -131,7 +131,7 @@ async fn an_object_of_our_name_in_the_cluster() {
     });
     let plan = deployment.plan().await;
     let [blocked] = &plan.blocked[..] else { panic!("{}", told(&plan)) };
-    assert_eq!(blocked.code, Code::WithoutMark);
+    assert_eq!(blocked.failure.code, Code::WithoutMark);
     assert_eq!(blocked.address.to_string(), "cluster-role/cluster/goldpinger");
     let address = blocked.address.to_string();
     assert_eq!(

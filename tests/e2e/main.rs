@@ -24,6 +24,7 @@ mod repeat;
 mod rollout;
 mod rules;
 mod saved_plans;
+mod service_errors;
 mod services;
 mod tokens;
 mod unreliable;

@@ -64,7 +64,7 @@ fn reason(applied: &Applied) -> &str {
 async fn nobody_follows_a_canary_that_fails() {
     let deployment = Deployment::of(&many_workers(9, "width = 4"), World::new(3));
     let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
-    assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed { .. })), 1);
+    assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed(_))), 1);
     assert_eq!(workers(&applied, held_back), 8);
     let expected =
         "worker/dc1/dc1-worker-001 goes first, and failed; 8 more workers were not begun";

@@ -22,7 +22,7 @@ fn kept(plan: &Plan) -> Plan {
     };
     let expected =
         Expected { stargate_version: "1", topology: &plan.topology, topology_digest: "digest" };
-    SavedPlan::from_text(&saved.to_text(), expected).unwrap().plan
+    SavedPlan::from_text(&saved.to_text().unwrap(), expected).unwrap().plan
 }
 
 /// Three things are broken on three services, and planned.

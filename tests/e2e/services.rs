@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use stargate::connectivity::{Carried, Readiness, Service, is_pod, is_service, translates};
+use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
+use stargate::inventory::{Carried, Readiness, Service};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
 use stargate::refresh::measure::measure;
 use stargate::render::Style;
 use stargate::render::connectivity::service::ServiceTrace;
-use stargate::render::connectivity::trace::Outcome;
+use stargate::render::connectivity::trace::TraceOutcome;
 use stargate::sandbox::World;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -122,14 +123,17 @@ async fn a_service_without_ready_endpoints_drops_what_is_asked() {
             changed: &BTreeSet::new(),
             planned: false,
         };
-        assert_eq!(trace.outcome(), Outcome::Dropped);
+        assert_eq!(trace.outcome(), TraceOutcome::Dropped);
         let text = trace.to_text(Style::Plain);
         assert!(text.lines().all(|line| line.len() <= 80) && text.contains("kubectl"), "{text}");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     dns.local_only = true;
     let text = told(&dns);
-    assert!(text.contains("none is ready on stargate-aks-e2e-2-worker-1."), "{text}");
+    assert!(
+        text.contains("none of its endpoints on stargate-aks-e2e-2-worker-1 is ready."),
+        "{text}"
+    );
     dns.local_only = false;
     dns.endpoints.iter_mut().for_each(|it| it.readiness = Readiness::NotReady);
     assert!(told(&dns).contains("none of its 2 endpoints is ready."));
@@ -168,8 +172,8 @@ async fn what_may_not_be_read_is_refused() {
     for forbidden in ["/api/v1/pods", "/proxy/"] {
         deployment.world.set_interceptor(Some(Arc::new(Forbids(forbidden))));
         let error = measure(door.as_ref(), None, |_| ()).await.unwrap_err();
-        assert_eq!(error.code(), Code::GoldpingerRefused, "{forbidden}: {error}");
-        assert!(error.remedy().contains("pods/proxy"));
+        assert_eq!(Failure::from(&error).code, Code::GoldpingerRefused, "{forbidden}: {error}");
+        assert!(Failure::from(&error).remedy.contains("pods/proxy"));
     }
     // Neither is asked for a plan.
     deployment.world.set_interceptor(Some(Arc::new(Forbids("/endpointslices"))));

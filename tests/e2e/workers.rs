@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stargate::apply::Applied;
 use stargate::apply::events::Outcome;
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, Work, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
@@ -170,7 +170,7 @@ async fn what_is_protected_or_not_there_is_not_worked_on() {
         for work in [Work::Repave, Work::Reboot] {
             let plan = deployment.look(&asking(work, &[FIRST])).await.plan;
             assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", told(&plan));
-            let codes: Vec<Code> = plan.blocked.iter().map(|it| it.code).collect();
+            let codes: Vec<Code> = plan.blocked.iter().map(|it| it.failure.code).collect();
             assert_eq!(codes, [code], "{work:?}: {}", told(&plan));
         }
     }
@@ -196,7 +196,7 @@ async fn a_drain_keeps_to_disruption_budgets_and_leaves_daemons_alone() {
     let begin = tokio::time::Instant::now();
     let (_, applied) = carry_out(&deployment, &asking(Work::Reboot, &[FIRST])).await;
     let outcome = applied.outcomes.values().next().unwrap();
-    let Outcome::Failed { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Failed(Failure { message: reason, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("default/shop-1; disruption budgets hold"), "{reason}");
     assert!(begin.elapsed() >= Duration::from_secs(300), "{:?}", begin.elapsed());
     assert_eq!(deployment.world.read(|world| world.hosts.get(FIRST).unwrap().boots), 0);

@@ -8,8 +8,11 @@ use kube::client::Body;
 use kube::config::{AuthInfo, Kubeconfig, NamedAuthInfo};
 use serde_json::{Value, json};
 use stargate::provider::cluster::{ClusterClient, client_from_kubeconfig};
-use stargate::provider::http::RequestCount;
+use stargate::provider::http::{Api, RequestCount};
+use stargate::provider::limits::Limits;
+use stargate::provider::request_policy::RequestPolicy;
 use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
 use stargate::resource::Owner;
 use stargate::topology::names::{TailnetTag, TopologyName};
 
@@ -67,7 +70,7 @@ pub(crate) fn text(value: &Value) -> &str {
 
 impl ApiServer {
     pub(crate) async fn connect(kubeconfig: &str) -> Self {
-        let client = client_from_kubeconfig(kubeconfig, RequestCount::default()).await.unwrap();
+        let client = client_from_kubeconfig(kubeconfig, policy()).await.unwrap();
         let owner = Owner {
             topology: TopologyName::new(TOPOLOGY),
             tag: TailnetTag::new("tag:stargate-lab"),
@@ -100,7 +103,7 @@ impl ApiServer {
         kubeconfig.auth_infos =
             vec![NamedAuthInfo { name: named, auth_info: Some(user), ..Default::default() }];
         let text = serde_json::to_string(&kubeconfig).unwrap();
-        Caller { client: client_from_kubeconfig(&text, RequestCount::default()).await.unwrap() }
+        Caller { client: client_from_kubeconfig(&text, policy()).await.unwrap() }
     }
 }
 
@@ -148,4 +151,10 @@ impl Caller {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+/// Counted nowhere and without a budget.
+fn policy() -> RequestPolicy {
+    let (count, settings) = (RequestCount::default(), ClientSettings::default());
+    RequestPolicy::new(Api::Kubernetes, Limits::unlimited(), count, settings)
 }

@@ -102,7 +102,7 @@ async fn somebody_elses_route_blocks(lab: &Lab) {
     let [blocked] = plan.blocked.as_slice() else { panic!("{}", told(&plan)) };
     assert_eq!((blocked.address.to_string().as_str(), plan.changes.len()), (HOST, 0));
     let shown = "10.244.129.0/24 via 10.60.1.6 dev eth0 proto static";
-    assert!(blocked.reason.contains(shown), "{}", blocked.reason);
+    assert!(blocked.failure.message.contains(shown), "{}", blocked.failure.message);
     let applied = lab.deployment.apply(&RefreshOptions::default()).await;
     assert_eq!(applied.ending, ApplyStatus::Blocked);
     lab.machines.sh(ROUTER, &format!("ip route del {ours} proto static"));

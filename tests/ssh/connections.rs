@@ -48,7 +48,9 @@ END";
 /// What a look at the hosts could not read, host by host.
 fn gaps(plan: &Plan) -> Vec<(String, String)> {
     let of_host = |gap: &stargate::inventory::Gap| match &gap.source {
-        Source::Host(name) => Some((name.clone(), format!("{}; {}", gap.reason, gap.remedy))),
+        Source::Host(name) => {
+            Some((name.clone(), format!("{}; {}", gap.failure.message, gap.failure.remedy)))
+        }
         _ => None,
     };
     plan.gaps.iter().filter_map(of_host).collect()

@@ -1,8 +1,8 @@
-//! Every kind of mistake is told with its code, its place and a remedy.
+//! Every kind of error is reported with its code, location and remedy.
 
 use stargate::diagnostics::{Code, Diagnostics, Severity};
 use stargate::render::diagnostic::{render_all, to_json};
-use stargate::topology::load::{SIZE_LIMIT, load_bytes, load_text};
+use stargate::topology::load::{MAX_SIZE, load_bytes, load_text};
 
 const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
@@ -20,7 +20,7 @@ fn existing(machines: &str) -> String {
     )
 }
 
-/// The findings of a text that must hold the code, whatever else it holds.
+/// The diagnostics of a text, which must include the code.
 #[track_caller]
 fn findings(text: &str, code: Code) -> Diagnostics {
     let found = match load_text("stargate.toml", text) {
@@ -42,7 +42,7 @@ fn findings(text: &str, code: Code) -> Diagnostics {
     found
 }
 
-/// Exactly this one finding.
+/// Asserts that the text has exactly this diagnostic.
 #[track_caller]
 fn only(text: &str, code: Code) {
     let found = findings(text, code);
@@ -50,12 +50,12 @@ fn only(text: &str, code: Code) {
 }
 
 #[test]
-fn bytes_that_are_no_topology() {
+fn files_that_are_not_a_topology() {
     let code = |bytes: &[u8]| load_bytes("stargate.toml", bytes).unwrap_err().list[0].code;
     assert_eq!(code(b"[stargate]\nname = \"\xff\""), Code::NotUtf8);
     assert_eq!(code(b""), Code::EmptyFile);
     assert_eq!(code(b"# nothing\n\n"), Code::EmptyFile);
-    assert_eq!(code(&vec![b'#'; SIZE_LIMIT + 1]), Code::TooLarge);
+    assert_eq!(code(&vec![b'#'; MAX_SIZE + 1]), Code::TooLarge);
     assert_eq!(code(&vec![b'#'; 10_000_000]), Code::TooLarge);
     assert_eq!(code(b"[stargate\nname"), Code::Syntax);
     assert_eq!(code(b"a = 1\na = 2"), Code::Syntax);
@@ -63,7 +63,7 @@ fn bytes_that_are_no_topology() {
 }
 
 #[test]
-fn single_mistakes_are_told_alone() {
+fn every_error_has_a_code() {
     let cases = [
         ("location = \"c", "locatoin = \"c", Code::UnknownKey),
         ("host_keys", "frobnicate", Code::UnknownKey),
@@ -130,19 +130,19 @@ fn single_mistakes_are_told_alone() {
 }
 
 #[test]
-fn one_mistake_makes_one_finding() {
+fn one_error_is_reported_once() {
     only(&edited("location = \"c", "locatoin = \"c"), Code::UnknownKey);
     only(&edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\""), Code::HostBits);
     only(&edited("10.237.0.0/24", "10.224.7.0/24"), Code::Overlap);
     only(&edited("10.244.66.0/24", "10.244.65.0/24"), Code::DuplicatePodCidr);
     only(
-        &edited("profile = \"azure-k8s-worker\"", "profile = \"nobody\"")
-            .replace("[profiles.azure-k8s-worker]", "[profiles.nobodi]"),
+        &edited("profile = \"azure-k8s-worker\"", "profile = \"special\"")
+            .replace("[profiles.azure-k8s-worker]", "[profiles.specail]"),
         Code::UnknownProfile,
     );
 }
 
-/// Each place that a network can be written at, and what it holds.
+/// Each key with a network, and its value.
 const PLACES: [(&str, &str); 6] = [
     ("pod_cidr = \"10.244.0.0/16\"", "10.244.0.0/16"),
     ("service_cidr = \"10.0.0.0/16\"", "10.0.0.0/16"),
@@ -157,11 +157,11 @@ const SECOND: &str = "\n[datacenters.dc2]\npod_pool = \"10.244.96.0/20\"\n\
     [datacenters.dc2.router]\nname = \"dc2-router\"\nip = \"10.70.0.4\"\n";
 
 #[test]
-fn networks_overlap_whichever_way_round() {
+fn overlaps_are_found_in_both_orders() {
     let good = format!("{GOOD}{SECOND}");
     for (place, mine) in PLACES {
         for (_, other) in PLACES.iter().filter(|(_, other)| *other != mine) {
-            // A pool in the pod CIDR is as it should be; all else is an overlap.
+            // Only the pool may be in the pod CIDR; everything else is an overlap.
             let pair = (mine, *other);
             if pair == ("10.244.64.0/20", "10.244.0.0/16") {
                 continue;
@@ -183,7 +183,7 @@ fn networks_overlap_whichever_way_round() {
 }
 
 #[test]
-fn ranges_that_belong_to_others_are_refused_both_ways_round() {
+fn reserved_ranges_are_refused_in_both_orders() {
     let good = format!("{GOOD}{SECOND}");
     let cases = [
         ("100.64.0.0/10", Code::TailnetRange),
@@ -205,7 +205,7 @@ fn ranges_that_belong_to_others_are_refused_both_ways_round() {
 }
 
 #[test]
-fn the_vnet_that_aks_makes_counts() {
+fn the_default_vnet_of_aks_is_checked() {
     for range in ["10.224.0.0/12", "10.230.0.0/16", "10.224.3.0/24", "10.192.0.0/10"] {
         findings(
             &edited("vnet_cidr = \"10.50.0.0/16\"", &format!("vnet_cidr = \"{range}\"")),
@@ -219,7 +219,7 @@ fn the_vnet_that_aks_makes_counts() {
     for range in ["10.224.0.0/16", "10.224.9.0/24", "10.224.0.0/15"] {
         findings(&edited("10.237.0.0/24", range), Code::Overlap);
     }
-    // An existing cluster's VNet is whatever it is.
+    // The VNet of an existing cluster is not known here.
     let text =
         edited("[cluster] ", "[cluster]\nexisting = true").replace("10.237.0.0/24", "10.99.0.0/24");
     assert!(load_text("stargate.toml", &text).is_ok());
@@ -272,7 +272,7 @@ fn range(count: u32, pool: &str, pods: &str, first: &str) -> String {
 }
 
 #[test]
-fn what_is_too_small_and_what_is_too_many() {
+fn sizes_and_limits_are_checked() {
     only(&range(17, "10.244.64.0/20", "10.244.0.0/16", ""), Code::PoolTooSmall);
     findings(&range(255, "10.244.64.0/20", "10.244.0.0/16", ""), Code::PodCidrTooSmall);
     findings(&range(398, "10.72.0.0/14", "10.64.0.0/12", ""), Code::TooManyRoutes);
@@ -302,7 +302,7 @@ fn what_is_too_small_and_what_is_too_many() {
 }
 
 #[test]
-fn one_run_shows_many_mistakes() {
+fn one_run_reports_many_errors() {
     let text = GOOD
         .replacen("location", "locatoin", 1)
         .replacen("\"masquerade\"", "\"masq\"", 1)
@@ -328,19 +328,19 @@ fn one_run_shows_many_mistakes() {
 }
 
 #[test]
-fn a_misspelt_key_reads_well() {
+fn the_report_of_a_misspelt_key() {
     let found = findings(&edited("location = \"c", "locatoin = \"c"), Code::UnknownKey);
     insta::assert_snapshot!("misspelt_key", render_all(&found, false));
 }
 
 #[test]
-fn an_overlap_reads_well() {
+fn the_report_of_an_overlap() {
     let text = edited("vnet_cidr = \"10.50.0.0/16\"", "vnet_cidr = \"10.244.0.0/17\"");
     insta::assert_snapshot!("overlap", render_all(&findings(&text, Code::Overlap), false));
 }
 
 #[test]
-fn host_bits_and_a_missing_key_read_well() {
+fn the_reports_of_host_bits_and_a_missing_key() {
     let text = edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\"");
     insta::assert_snapshot!("host_bits", render_all(&findings(&text, Code::HostBits), false));
     let text = edited("service_cidr = \"10.0.0.0/16\"", "");
@@ -348,7 +348,7 @@ fn host_bits_and_a_missing_key_read_well() {
 }
 
 #[test]
-fn four_thousand_workers_are_checked_at_once() {
+fn four_thousand_workers_are_checked_in_time() {
     let head = GOOD.split("[datacenters.dc1]").next().unwrap_or_default();
     let head = head.replace("10.244.0.0/16", "11.0.0.0/8");
     let sections = (0..40).map(|at| {
@@ -374,13 +374,13 @@ fn four_thousand_workers_are_checked_at_once() {
         4_000
     );
     assert_eq!(loaded.warnings, []);
-    // The goal is 150 ms when optimised; this bound only finds quadratic work.
+    // The goal is 150 ms in release builds; this bound detects quadratic work.
     assert!(elapsed.as_secs() < 5, "{elapsed:?}");
     println!("validated in {elapsed:?}");
 }
 
 #[test]
-fn a_file_cut_short_anywhere_is_told_and_rendered() {
+fn a_file_truncated_anywhere_is_reported_and_rendered() {
     let text = GOOD.replace("# workers", "# Arbeiter: \u{fc}ber\u{1f680}all").replace('\n', "\r\n");
     let ends = (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(3);
     for end in ends {

@@ -1,5 +1,5 @@
-//! One mistake is told once: a misspelt table does not set off what depends on
-//! it. And mistakes that take two places to make.
+//! One error is reported once: a misspelt table causes no further errors. Also
+//! errors that involve two places.
 
 use stargate::diagnostics::{Code, Diagnostics};
 use stargate::render::diagnostic::{render_all, to_json};
@@ -34,7 +34,7 @@ fn codes(text: &str) -> Vec<Code> {
 }
 
 #[test]
-fn a_misspelt_table_is_told_once() {
+fn a_misspelt_table_is_reported_once() {
     for (from, to) in [
         ("[cluster] ", "[clustr] "),
         ("[cluster.router]", "[clustr.router]"),
@@ -58,10 +58,10 @@ fn a_misspelt_table_is_told_once() {
 }
 
 #[test]
-fn what_a_misspelt_table_holds_is_still_checked() {
+fn the_content_of_a_misspelt_table_is_checked() {
     let text = edited("[cluster] ", "[clustr] ").replace("\"10.0.0.0/16\"", "\"10.0.0.1/16\"");
     assert_eq!(codes(&text), [Code::UnknownKey, Code::HostBits]);
-    // The second of two workers stands in a list of its own name.
+    // The second worker is in a misspelt list.
     let second = GOOD.rfind("[[datacenters.dc1.workers]]").unwrap();
     let tail = GOOD[second..].replace("workers]]", "wrokers]]").replace("10.50.1.6", "10.50.1.5");
     let text = format!("{}{tail}", &GOOD[..second]);
@@ -69,7 +69,7 @@ fn what_a_misspelt_table_holds_is_still_checked() {
 }
 
 #[test]
-fn names_that_somebody_does_not_take() {
+fn invalid_names() {
     let long = "a".repeat(64);
     for (from, to, code) in [
         (
@@ -101,13 +101,13 @@ fn names_that_somebody_does_not_take() {
 }
 
 #[test]
-fn a_table_written_twice_is_told() {
+fn a_duplicate_table_is_an_error() {
     for table in ["[datacenters.dc1]\n", "[cluster.node_pools.nodepool1]\n", "[azure]\n"] {
         assert_eq!(codes(&format!("{GOOD}{table}")), [Code::Syntax], "{table}");
     }
 }
 
-/// A second datacenter of VMs, apart from the first in everything.
+/// A second datacenter of VMs without conflicts with the first.
 const SECOND: &str = "\n[datacenters.dc2]\npod_pool = \"10.244.96.0/20\"\n\
     profile = \"azure-k8s-worker\"\n[datacenters.dc2.azure]\nresource_group = \"second\"\n\
     vnet_cidr = \"10.60.0.0/16\"\nsubnet_cidr = \"10.60.1.0/24\"\n\
@@ -116,7 +116,7 @@ const SECOND: &str = "\n[datacenters.dc2]\npod_pool = \"10.244.96.0/20\"\n\
     [[datacenters.dc2.workers]]\nname = \"second-worker\"\npod_cidr = \"10.244.97.0/24\"\n";
 
 #[test]
-fn two_datacenters_keep_apart() {
+fn two_datacenters_must_not_conflict() {
     let good = format!("{GOOD}{SECOND}");
     assert_eq!(codes(&good), []);
     for (from, to, code) in [
@@ -141,14 +141,14 @@ fn two_datacenters_keep_apart() {
 }
 
 #[test]
-fn a_profile_that_nobody_uses_is_a_warning() {
+fn an_unused_profile_is_a_warning() {
     let text = format!("{GOOD}\n[profiles.spare]\nkubernetes_version = \"1.33.5\"\n");
     assert_eq!(codes(&text), [Code::UnusedProfile]);
     assert!(load_text("stargate.toml", &text).is_ok());
 }
 
 #[test]
-fn a_secret_in_the_file_is_not_shown_back() {
+fn a_secret_in_the_file_is_not_printed() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nmarked\n-----END OPENSSH PRIVATE KEY-----";
     let pasted = format!("\"\"\"{key}\"\"\"");
     for text in [

@@ -1,4 +1,4 @@
-//! The topology file: mistakes and what is said of them, edits, the schema.
+//! The topology file: errors, follow-up errors and the schema.
 
 mod bad_input;
 mod follow_ups;

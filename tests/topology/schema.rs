@@ -1,4 +1,4 @@
-//! The schema is fresh, and it and the loader agree about the examples.
+//! The published schema is current, and schema and loader accept the examples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_schema_is_fresh() {
+fn the_published_schema_is_current() {
     let file = path("schema/stargate.schema.json");
     if std::env::var_os("STARGATE_UPDATE").is_some() {
         fs::write(&file, schema_text()).unwrap();
@@ -26,12 +26,12 @@ fn the_schema_is_fresh() {
     let written = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         written == schema_text(),
-        "schema/stargate.schema.json is stale; run: STARGATE_UPDATE=1 cargo test --test topology_schema"
+        "schema/stargate.schema.json is stale; run: STARGATE_UPDATE=1 cargo test --test topology"
     );
 }
 
 #[test]
-fn every_example_fits_the_schema() {
+fn every_example_matches_the_schema() {
     let validator = jsonschema::validator_for(schema()).unwrap();
     for name in EXAMPLES {
         let text = fs::read_to_string(path(name)).unwrap();
@@ -57,7 +57,7 @@ fn every_example_loads_without_a_warning() {
 }
 
 #[test]
-fn ranges_are_spelt_out_and_machines_found_again() {
+fn worker_ranges_are_expanded_with_spans() {
     let text = fs::read_to_string(path("examples/ten-datacenters/stargate.toml")).unwrap();
     let loaded = load_text("stargate.toml", &text).unwrap();
     let names: Vec<_> = loaded.topology.datacenters.iter().map(|one| one.name.as_str()).collect();

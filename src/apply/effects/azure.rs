@@ -6,6 +6,7 @@ use super::{failed, progress};
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::bootstrap::cloud_init;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
 use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::managed_cluster;
@@ -19,7 +20,7 @@ fn of_api(error: &ApiError) -> Outcome {
     if error.is_precondition_failed() {
         return Outcome::GuardFailed { reason: "it was changed at the same moment".to_owned() };
     }
-    failed(error, error.remedy())
+    failed(error)
 }
 
 /// Writes an object whole.
@@ -43,7 +44,10 @@ pub(super) async fn put(
     };
     let body = codec::encode_any(wanted, base, &marks, creation.as_ref());
     let Some(body) = body else { return Ok(()) };
-    let body = body.map_err(|error| failed(&error, "run the same command again"))?;
+    let body = body.map_err(|error| {
+        let remedy = "run the same command again: a later iteration knows the value";
+        failed(Failure::of(Code::StepFailed, &error, remedy))
+    })?;
     progress(iteration, change, "writing and waiting for Azure to finish");
     let arm = &iteration.clients.azure;
     let precondition = precondition(change, base);
@@ -146,7 +150,7 @@ pub(super) async fn delete(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), 
     iteration.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
 }
 
-/// Takes our table off a subnet that is not ours.
+/// Removes our route table from a subnet that the topology does not own.
 pub(super) async fn detach(
     iteration: &Iteration<'_>,
     subnet: &ArmId,

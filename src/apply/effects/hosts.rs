@@ -3,6 +3,7 @@
 use super::failed;
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change, Execution, HostRoute, RouterExecution};
 use crate::provider::host::{HostError, HostTarget, RouterChange};
 use crate::refresh::Current;
@@ -11,7 +12,7 @@ use crate::resource::tailnet::RouteSet;
 use crate::resource::{Pending, Resource};
 
 fn of_host(error: &HostError) -> Outcome {
-    failed(error, error.remedy())
+    failed(error)
 }
 
 /// How a change of a router is carried out.
@@ -32,7 +33,7 @@ pub(super) async fn resolve(
     route: &HostRoute,
 ) -> Result<Option<HostTarget>, Outcome> {
     let target = iteration.routers.resolve(iteration, route).await;
-    target.map_err(|error| Outcome::Failed { reason: error.reason, remedy: error.remedy })
+    target.map_err(Outcome::Failed)
 }
 
 /// The router that a change is about, if it can be reached already.
@@ -51,14 +52,15 @@ async fn reachable_router(
     change: &Change,
 ) -> Result<HostTarget, Outcome> {
     router_target(iteration, change).await?.ok_or_else(|| {
-        failed(
-            &format!("there is no way to router {} yet", change.address.name),
-            "it must join the tailnet first; run the same command again",
-        )
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("router {} cannot be reached yet", change.address.name),
+            "the router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
-/// Joins the tailnet on a machine that was there before us.
+/// Joins the tailnet on a machine that existed before.
 pub(super) async fn join_tailnet(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -74,12 +76,8 @@ pub(super) async fn join_tailnet(
     }
     let tag = iteration.settings.owner.tag.as_str();
     let description = format!("stargate {}", change.address.name);
-    let auth_key = iteration
-        .clients
-        .tailnet
-        .create_auth_key(tag, &description)
-        .await
-        .map_err(|error| failed(&error, error.remedy()))?;
+    let auth_key =
+        iteration.clients.tailnet.create_auth_key(tag, &description).await.map_err(failed)?;
     let join = RouterChange::JoinTailnet { auth_key };
     hosts.change_router(&target, &join).await.map_err(|error| of_host(&error))
 }
@@ -104,7 +102,7 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
-    // What would be lost at the next boot is written anew with the rest.
+    // What would be lost at the next boot is written again with the rest.
     let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
     let differs =
         |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
@@ -147,7 +145,7 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
     changes
 }
 
-/// Has a router offer exactly these prefixes.
+/// Makes a router advertise exactly these prefixes.
 pub(super) async fn advertise(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -160,7 +158,7 @@ pub(super) async fn advertise(
     changed.map_err(|error| of_host(&error))
 }
 
-/// Takes everything of ours off a router that stays.
+/// Removes everything of stargate from a router that stays.
 pub(super) async fn clean(iteration: &Iteration<'_>, change: &Change) -> Result<(), Outcome> {
     // A replaced machine takes its configuration along.
     if !is_existing(change) || change.action == Action::Replace {

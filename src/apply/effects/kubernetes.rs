@@ -8,36 +8,24 @@ use super::failed;
 use crate::apply::events::Outcome;
 use crate::apply::{ClusterWriter, Iteration};
 use crate::plan::Change;
-use crate::provider::cluster::ClusterError;
+use crate::refresh::no_cluster;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 
 /// How long Cilium's agent may take to make a worker's CiliumNode.
 const AGENT_WITHIN: Duration = Duration::from_secs(180);
 const AGENT_POLL: Duration = Duration::from_secs(2);
 
-/// The open door, or the reason why there is none.
+/// The client of the cluster.
+///
+/// # Errors
+///
+/// The cluster had no usable credentials when the iteration began.
 pub(super) fn access<'a>(iteration: &'a Iteration<'_>) -> Result<&'a ClusterWriter, Outcome> {
-    iteration
-        .cluster
-        .as_ref()
-        .ok_or_else(|| failed(&"there is no way to the cluster yet", "run the same command again"))
+    iteration.cluster.as_ref().ok_or_else(|| failed(no_cluster()))
 }
 
-pub(super) fn of_cluster(error: &ClusterError) -> Outcome {
-    let remedy = match error.conflicting_manager() {
-        Some(manager) => format!(
-            "`{manager}` holds the field: have it let go, or delete the object and apply again"
-        ),
-        None if error.is_refused() => {
-            "give the identity the role `Azure Kubernetes Service Cluster Admin`".to_owned()
-        }
-        None => "check the API server's health, then run the same command again".to_owned(),
-    };
-    failed(error, remedy)
-}
-
-/// Applies an object. It carries our mark or is made by us, so its fields are
-/// taken back from whoever changed them.
+/// Applies an object. The topology owns it, so its fields are taken back from any
+/// other field manager.
 pub(super) async fn apply(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -45,17 +33,14 @@ pub(super) async fn apply(
 ) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
     let applied = client.apply(manifest, &change.address.side, true).await;
-    applied.map(drop).map_err(|error| of_cluster(&error))
+    applied.map(drop).map_err(failed)
 }
 
 /// Deletes an object and waits until it is gone.
 pub(super) async fn delete(iteration: &Iteration<'_>, manifest: &Manifest) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
     let namespace = manifest.namespace.as_deref();
-    client
-        .delete(manifest.kind, namespace, &manifest.name)
-        .await
-        .map_err(|error| of_cluster(&error))
+    client.delete(manifest.kind, namespace, &manifest.name).await.map_err(failed)
 }
 
 /// Sets a worker's pod CIDRs, once Cilium's agent has made the object.
@@ -71,7 +56,7 @@ pub(super) async fn cilium_node(
             Err(error) if error.is_not_found() && Instant::now() < deadline => {
                 tokio::time::sleep(AGENT_POLL).await;
             }
-            Err(error) => return Err(of_cluster(&error)),
+            Err(error) => return Err(failed(error)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod workers;
 
 use super::Iteration;
 use super::events::{Event, Outcome};
+use crate::diagnostics::Failure;
 use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
@@ -32,12 +33,12 @@ pub(super) async fn make(
             workers::reboot(iteration, change, worker).await
         }
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
-        // All others stand in Azure, and are written alike.
+        // All others are objects in Azure and are written alike.
         _ => azure::put(iteration, change, wanted, current).await,
     }
 }
 
-/// Whether Azure still works on what somebody asked for before.
+/// Whether Azure still works on an earlier request.
 pub(super) fn is_being_made(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
@@ -97,8 +98,9 @@ pub(super) async fn router_target(
     }
 }
 
-fn failed(error: &dyn std::fmt::Display, remedy: impl Into<String>) -> Outcome {
-    Outcome::Failed { reason: error.to_string(), remedy: remedy.into() }
+/// The outcome of a step whose client failed.
+fn failed(error: impl Into<Failure>) -> Outcome {
+    Outcome::Failed(error.into())
 }
 
 fn progress(iteration: &Iteration<'_>, change: &Change, text: impl Into<String>) {

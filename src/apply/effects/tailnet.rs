@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{failed, hosts, progress};
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
+use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
 use crate::refresh::find_device;
 use crate::resource::tailnet::{Device, RouteSet};
@@ -15,12 +16,8 @@ use crate::resource::tailnet::{Device, RouteSet};
 const JOIN_WITHIN: Duration = Duration::from_secs(600);
 const JOIN_POLL: Duration = Duration::from_secs(5);
 
-fn of_read(error: crate::refresh::ReadError) -> Outcome {
-    Outcome::Failed { reason: error.reason, remedy: error.remedy }
-}
-
-/// A router's device comes with its machine: waits until it is there. On a
-/// machine that was there before us, it is made by joining.
+/// Waits until a router's device exists: it joins when its machine boots. A
+/// machine that existed before is made to join.
 pub(super) async fn await_device(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -33,41 +30,46 @@ pub(super) async fn await_device(
     loop {
         let found =
             find_device(iteration.readers, &iteration.settings.owner, &device.hostname).await;
-        if found.map_err(of_read)?.is_some_and(|device| device.online) {
+        if found.map_err(failed)?.is_some_and(|device| device.online) {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(Outcome::Failed {
-                reason: format!("{} did not join the tailnet in time", device.hostname),
-                remedy: "read /var/log/cloud-init-output.log on the machine; its key lapses \
-                         unused, and the next apply makes the machine anew"
-                    .to_owned(),
-            });
+            return Err(failed(Failure::new(
+                Code::StepTimedOut,
+                format!(
+                    "{} did not join the tailnet within {} minutes",
+                    device.hostname,
+                    JOIN_WITHIN.as_secs() / 60
+                ),
+                "read /var/log/cloud-init-output.log on the machine; the next `stargate apply` \
+                 replaces the machine, with a new auth key",
+            )));
         }
         tokio::time::sleep(JOIN_POLL).await;
     }
 }
 
-/// Has the tailnet accept exactly these prefixes from a router.
+/// Approves exactly these prefixes of a router.
 pub(super) async fn approve(iteration: &Iteration<'_>, routes: &RouteSet) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
     let device = find_device(iteration.readers, &iteration.settings.owner, &routes.hostname).await;
-    let Some(device) = device.map_err(of_read)? else {
-        return Err(failed(
-            &format!("{} is not in the tailnet", routes.hostname),
+    let Some(device) = device.map_err(failed)? else {
+        return Err(failed(Failure::new(
+            Code::RouterOffline,
+            format!("the tailnet has no device {}", routes.hostname),
             "run the same command again once the router has joined",
-        ));
+        )));
     };
     let answer = iteration.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
-    answer.map(drop).map_err(|error| failed(&error, error.remedy()))
+    answer.map(drop).map_err(failed)
 }
 
 /// Removes a device.
 pub(super) async fn delete_device(iteration: &Iteration<'_>, name: &str) -> Result<(), Outcome> {
     let device =
-        find_device(iteration.readers, &iteration.settings.owner, name).await.map_err(of_read)?;
+        find_device(iteration.readers, &iteration.settings.owner, name).await.map_err(failed)?;
     let Some(device) = device else { return Ok(()) };
     iteration.routers.forget(&device.hostname).await;
     let answer = iteration.clients.tailnet.delete_device(&device.node_id).await;
-    answer.map_err(|error| failed(&error, error.remedy()))
+    answer.map_err(failed)
 }

@@ -12,6 +12,7 @@ use crate::apply::{ClusterWriter, Iteration};
 use crate::bootstrap::{
     self, ComesBack, HostFate, JoinContext, LeaveContext, RebootContext, StepEvent, WorkerSettings,
 };
+use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::HostTarget;
@@ -24,16 +25,19 @@ fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
         Execution::Api | Execution::Router(_) => {
-            let problem = format!("the plan does not say how {} is reached", change.address);
-            Err(failed(&problem, "make the plan again"))
+            let message = format!("the plan does not say how {} is reached", change.address);
+            Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")))
         }
     }
 }
 
 fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
     execution(change)?.profile.as_ref().ok_or_else(|| {
-        let problem = format!("the plan holds no profile for {}", change.address);
-        failed(&problem, "name the worker and its profile in the topology, and plan again")
+        failed(Failure::new(
+            Code::UnknownProfile,
+            format!("the plan has no profile for {}", change.address),
+            "add the worker and its profile to the topology, then run `stargate plan` again",
+        ))
     })
 }
 
@@ -55,8 +59,11 @@ async fn reachable_worker(
     worker: &Worker,
 ) -> Result<HostTarget, Outcome> {
     worker_target(iteration, change, worker).await?.ok_or_else(|| {
-        let remedy = "its datacenter's router must join the tailnet first; run the command again";
-        failed(&format!("there is no way to worker {} yet", worker.name), remedy)
+        failed(Failure::new(
+            Code::HostUnreachable,
+            format!("worker {} cannot be reached yet", worker.name),
+            "its datacenter's router must join the tailnet first; then run the same command again",
+        ))
     })
 }
 
@@ -85,7 +92,7 @@ pub(super) async fn join(
     };
     let teller = ProgressSink::of(iteration, change);
     let joined = bootstrap::join(&context, &|event| teller.tell(event)).await;
-    joined.map(drop).map_err(|error| failed(&error, error.remedy.clone()))
+    joined.map(drop).map_err(failed)
 }
 
 fn settings(access: &ClusterWriter, worker: &Worker, profile: &WorkerProfile) -> WorkerSettings {
@@ -121,7 +128,7 @@ pub(super) async fn reboot(
     };
     let teller = ProgressSink::of(iteration, change);
     let rebooted = bootstrap::reboot(&context, &|event| teller.tell(event)).await;
-    rebooted.map_err(|error| failed(&error, error.remedy.clone()))
+    rebooted.map_err(failed)
 }
 
 /// Takes a worker out of the cluster.
@@ -151,7 +158,7 @@ pub(super) async fn leave(
     };
     let teller = ProgressSink::of(iteration, change);
     let left = bootstrap::leave(&context, &|event| teller.tell(event)).await;
-    let left = left.map_err(|error| failed(&error, error.remedy.clone()))?;
+    let left = left.map_err(failed)?;
     iteration.unfinished.put(left.operation);
     Ok(())
 }
@@ -164,7 +171,7 @@ fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     if execution.is_existing || alone { HostFate::Stays } else { HostFate::GoesAway }
 }
 
-/// Tells what happens to a worker as events, with how long each part took.
+/// Reports the steps on a worker as events, with how long each took.
 struct ProgressSink<'a> {
     iteration: &'a Iteration<'a>,
     change: &'a Change,

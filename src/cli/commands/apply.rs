@@ -15,7 +15,7 @@ use crate::cli::interrupt;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus, Severity};
@@ -24,52 +24,52 @@ use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter}
 use crate::resource::Address;
 use crate::topology::load::Loaded;
 
-/// Make the world match the topology
+/// Create, update and delete infrastructure to match the topology
 ///
-/// Plans, asks, and carries the plan out, round after round until nothing is
-/// left to do. Ctrl-C, SIGTERM and SIGHUP let running steps finish; the next apply
-/// continues. A second signal stops at once.
+/// Prints the plan, asks for approval and applies it, in iterations until no
+/// changes are left. Ctrl-C, SIGTERM and SIGHUP wait for running steps; the next
+/// apply continues. A second signal stops immediately.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
-    /// A plan that `stargate plan --out` kept: exactly this is applied
+    /// Apply exactly this plan, saved by `stargate plan --out`
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Take over an object that does not carry our mark; may be given often
+    /// Take ownership of an existing object; may be repeated
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) adopt: Vec<Address>,
-    /// Let the plan lose pairs of pods that reach each other now
+    /// Permit changes after which some pods no longer reach each other
     #[arg(long, conflicts_with = "plan")]
     pub(crate) allow_loss: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// How many reasons are told why pairs are lost.
+/// Causes of lost pairs that an error lists.
 const MAX_LOSSES: usize = 3;
 
-/// What is to be carried out, and how it is told.
+/// A plan to make or to apply, and how to report it.
 pub(crate) struct ApplyRequest {
-    /// What is asked of the plan.
+    /// The options of the plan.
     pub(crate) options: PlanOptions,
-    /// A plan that was saved.
+    /// The saved plan to apply, if there is one.
     pub(crate) saved: Option<SavedPlan>,
-    /// Do not ask.
+    /// Skip the approval prompt.
     pub(crate) yes: bool,
-    /// For whom the events are.
+    /// The format of events.
     pub(crate) format: Format,
-    /// Whether it builds or takes away.
+    /// The command.
     pub(crate) purpose: Purpose,
 }
 
 impl ApplyRequest {
-    /// A plan that is made now and asked about.
+    /// A request for a new plan, with a prompt.
     pub(crate) fn of(purpose: Purpose) -> Self {
         Self {
             options: PlanOptions::default(),
@@ -81,14 +81,14 @@ impl ApplyRequest {
     }
 }
 
-/// Plans, asks, and carries the plan out.
+/// Makes or loads the plan, asks for approval and applies it.
 pub(crate) async fn run(
     arguments: &ApplyArguments,
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
-    // A plan that is of no use is refused before any door is opened.
+    // An unusable plan is refused before any client is created.
     let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
     let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
     let request = ApplyRequest {
@@ -103,7 +103,7 @@ pub(crate) async fn run(
     code
 }
 
-/// A saved plan was made with options of its own.
+/// The options of a saved plan take precedence.
 fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions {
     let deep = arguments.deep;
     match saved {
@@ -130,7 +130,7 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
             Code::Unreadable,
             format!("the plan `{}` cannot be read: {error}", path.display()),
         )
-        .hint("make one with `stargate plan --out FILE`")
+        .hint("create one with `stargate plan --out FILE`")
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
@@ -142,7 +142,7 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
     Ok(Some(SavedPlan::from_text(&text, expected)?))
 }
 
-/// Plans, shows the plan, asks, and applies it.
+/// Makes the plan, shows it, asks for approval and applies it.
 pub(crate) async fn run_plan(
     session: &WriteSession,
     request: &ApplyRequest,
@@ -169,7 +169,9 @@ pub(crate) async fn run_plan(
     }
     match ui.approve(question(request.purpose), request.yes, &session.reads.stop).await? {
         Some(true) => {}
-        Some(false) => return Err(CliError::new("nothing was applied: it was not approved")),
+        Some(false) => {
+            return Err(CliError::new("the plan was not approved; no changes were made"));
+        }
         None => return Ok(interrupted_before(ui)),
     }
     let reporter = reporter(ui, request.format);
@@ -180,26 +182,25 @@ pub(crate) async fn run_plan(
         None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
         _ => apply(&context, planned, &refuse).await,
     };
-    tell(&applied, request, ui)
+    print_result(&applied, request, ui)
 }
 
 fn question(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::Destroy => "Destroy all of this?",
-        Purpose::Repave => "Make these workers anew?",
+        Purpose::Destroy => "Destroy these resources?",
+        Purpose::Repave => "Repave these workers?",
         Purpose::Reboot => "Reboot these workers?",
         _ => "Apply this plan?",
     }
 }
 
-/// A signal came while nothing was applied yet.
+/// Reports a signal that came before the first change.
 fn interrupted_before(ui: &Ui) -> u8 {
-    ui.status("Interrupted; nothing was applied. Run the same command again to continue.");
+    ui.status("Apply interrupted: no changes made. Run the same command again to continue.");
     exit::INTERRUPTED
 }
 
-/// What forbids all changes now also forbids those of a plan that was saved
-/// before.
+/// Refuses a saved plan if a new plan has errors.
 fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
     if request.options.destroy {
         return None;
@@ -208,33 +209,31 @@ fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
         fresh.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
     errors.peek()?;
     for finding in errors {
-        ui.error(
-            &CliError::coded(finding.code, finding.message.clone()).hint(finding.remedy.clone()),
-        );
+        ui.error(&CliError::from(finding.failure.clone()));
     }
-    ui.status("Nothing was applied: the saved plan was made before these errors.");
+    ui.status("No changes made: the saved plan does not take these errors into account.");
     Some(exit::BLOCKED)
 }
 
-/// Nobody loses pods' connections by surprise.
+/// Reports pairs that would be lost without permission.
 fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
     let error = CliError::coded(
         Code::ReachabilityLost,
-        format!("{pairs} of pods would no longer reach each other"),
+        format!("the plan makes {pairs} of nodes unreachable"),
     );
     let losses = plan.reachability.told_losses().into_iter().map(|loss| format!("the plan {loss}"));
     let error = losses.take(MAX_LOSSES).fold(error, CliError::hint);
     ui.error(
         &error
-            .hint("look at one of them with `stargate trace --planned`")
-            .hint("if that is meant, make the plan with `--allow-loss`"),
+            .hint("inspect a pair with `stargate trace --planned`")
+            .hint("to permit the loss, plan with `--allow-loss`"),
     );
     exit::BLOCKED
 }
 
-/// What a plan without changes comes to.
+/// The exit code of a plan that cannot or need not be applied.
 fn nothing_to_do(plan: &Plan) -> Option<u8> {
     let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
     if wrong {
@@ -261,46 +260,50 @@ fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
     }
 }
 
-fn participle(purpose: Purpose) -> &'static str {
+/// The name of the operation in the closing line.
+fn operation(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::Reboot => "rebooted",
-        _ => "made anew",
+        Purpose::Destroy => "Destroy",
+        Purpose::Repave => "Repave",
+        Purpose::Reboot => "Reboot",
+        Purpose::Plan | Purpose::Drift => "Apply",
     }
 }
 
-/// Tells how an apply ended.
-fn tell(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
+/// Prints the errors and the closing line.
+fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let (code, text) = match &applied.ending {
+    let (code, status, note) = match &applied.ending {
         ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
-            (exit::DONE, "nothing of the topology is left".to_owned())
+            (exit::DONE, "complete", " No resources of the topology remain.")
         }
-        ApplyStatus::Converged if request.options.worker_request.is_some() => {
-            (exit::DONE, format!("the workers are {}", participle(request.purpose)))
+        // Only the plan was applied; the rest of the infrastructure was not compared.
+        ApplyStatus::Converged
+            if request.options.worker_request.is_some() || applied.remaining.is_none() =>
+        {
+            (exit::DONE, "complete", "")
         }
-        // Exactly the plan was carried out; nobody looked at the rest.
-        ApplyStatus::Converged if applied.remaining.is_none() => {
-            (exit::DONE, "the plan is applied".to_owned())
+        ApplyStatus::Converged => {
+            (exit::DONE, "complete", " The infrastructure matches the topology.")
         }
-        ApplyStatus::Converged => (exit::DONE, "the world matches the topology".to_owned()),
-        ApplyStatus::Partial { .. } => (exit::PARTIAL, "applied in part".to_owned()),
-        ApplyStatus::Stale => {
-            (exit::STALE, "the plan is stale for what was changed meanwhile".to_owned())
+        ApplyStatus::Partial { .. } => (exit::PARTIAL, "incomplete", ""),
+        ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
+        ApplyStatus::Blocked => {
+            (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
         }
-        ApplyStatus::Blocked => (exit::BLOCKED, "what is left is blocked".to_owned()),
         ApplyStatus::Interrupted => {
-            (exit::INTERRUPTED, "interrupted; run the same command again to continue".to_owned())
+            (exit::INTERRUPTED, "interrupted", " Run the same command again to continue.")
         }
     };
     for (address, outcome) in &applied.outcomes {
         match outcome {
-            Outcome::Failed { reason, remedy } => ui.error(
-                &CliError::coded(Code::StepFailed, format!("{address}: {reason}"))
-                    .hint(remedy.clone()),
-            ),
+            Outcome::Failed(failure) => {
+                let message = format!("{address}: {failure}");
+                ui.error(&CliError::from(Failure { message, ..failure.clone() }));
+            }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
-                    .hint("make a new plan: it will see what changed"),
+                    .hint("create a new plan from the current state"),
             ),
             _ => {}
         }
@@ -308,11 +311,13 @@ fn tell(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliErr
     if let ApplyStatus::Partial { code, reason } = &applied.ending {
         ui.error(
             &CliError::coded(*code, reason.clone())
-                .hint("run the same command again: what was done stays done"),
+                .hint("run the same command again; it continues with the remaining changes"),
         );
     }
-    if request.format == Format::Text {
-        ui.status(&format!("{}: {text}.", crate::render::text::counted(done, "change")));
+    if request.format == Format::Text || applied.ending == ApplyStatus::Interrupted {
+        let changes = crate::render::text::counted(done, "change");
+        let operation = operation(request.purpose);
+        ui.status(&format!("{operation} {status}: {changes} made.{note}"));
     }
     Ok(code)
 }

@@ -11,34 +11,36 @@ use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
 use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, breaches};
 use crate::plan::{Plan, PlanOptions, Severity};
-use crate::render::connectivity::check::{Check, Health};
-use crate::render::connectivity::live::Live;
+use crate::render::connectivity::check::{CheckReport, CheckStatus};
+use crate::render::connectivity::live::LiveReport;
 
-/// Tell whether every pod reaches every pod, and what stands against it
+/// Check that every pod can reach every other pod
 ///
-/// Walks packets through every table, from each site to each, without sending
-/// one. Pairs that are broken stand together under the fact that breaks them.
-/// `--live` asks Goldpinger what it measured between its pods, and tells where
-/// that is not what the tables say. Exits with 0 where everything is reached
-/// and every rule holds, 2 where something is broken or the two differ, and 1
-/// where not everything could be read or measured.
+/// Traces packets between the pods of all nodes through a model of the live
+/// routing state, without sending any, and checks routing invariants. Dropped
+/// pairs are grouped by cause. `--live` compares the model with the pings that
+/// Goldpinger measured.
+///
+/// Exits with 0 if all pairs are reached and all rules hold, 2 if a packet is
+/// dropped, a rule is violated or a measurement differs, and 1 if not everything
+/// could be read or measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArguments {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Ask Goldpinger what really gets through, and hold it against the tables
+    /// Compare with the pings that Goldpinger measured
     #[arg(long)]
     pub(crate) live: bool,
-    /// Where Goldpinger is; anywhere unless given
+    /// Namespace of Goldpinger [default: all namespaces]
     #[arg(long, value_name = "NAMESPACE", requires = "live")]
     pub(crate) namespace: Option<String>,
 }
 
-/// Reads the world and walks through it.
+/// Reads the live state and checks it.
 pub(crate) async fn run(
     arguments: &CheckArguments,
     session: &ReadSession,
@@ -53,44 +55,45 @@ pub(crate) async fn run(
         true => Some(Measured::take(&planned, &ways.model, arguments.namespace.as_deref()).await),
         false => None,
     };
-    let live = measured.as_ref().map(|measured| measured.shown(&ways.model));
-    let (text, health) = tell(arguments, sources, &ways, live, ui);
+    let live = measured.as_ref().map(|measured| measured.report(&ways.model));
+    let (text, status) = render(arguments, sources, &ways, live, ui);
     ui.data(&text)?;
-    Ok(match health {
-        Health::Sound => exit::DONE,
-        Health::Broken => exit::CHANGES,
-        Health::Unknown => exit::ERROR,
+    Ok(match status {
+        CheckStatus::Passed => exit::DONE,
+        CheckStatus::Failed => exit::CHANGES,
+        CheckStatus::Unknown => exit::ERROR,
     })
 }
 
-fn tell(
+fn render(
     arguments: &CheckArguments,
     sources: Projection<'_>,
     ways: &ReachabilityReport,
-    live: Option<Live<'_>>,
+    live: Option<LiveReport<'_>>,
     ui: &Ui,
-) -> (String, Health) {
-    let check = Check {
-        ways,
+) -> (String, CheckStatus) {
+    let check = CheckReport {
+        reachability: ways,
         breaches: &breaches(sources, &ways.model, &IntermediateState::Observed),
         unchecked: &unchecked(sources.observed, &ways.model),
-        unread: &unread(sources.plan),
+        errors: &errors(sources.plan),
         live,
     };
     let text = match arguments.format {
         Format::Text => check.to_text(ui.style()),
         Format::Json => check.to_json(),
     };
-    (text, check.health())
+    (text, check.status())
 }
 
-/// What nobody could read, and errors: with one of them not even what should be
-/// there is known.
-fn unread(plan: &Plan) -> Vec<String> {
+/// Sources that could not be read and errors of the plan, which leave the desired
+/// state unknown.
+fn errors(plan: &Plan) -> Vec<String> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors = errors.map(|it| format!("[{}] {}; {}", it.code, it.message, it.remedy));
-    let told = |gap: &crate::inventory::Gap| {
-        format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy)
+    let errors = errors
+        .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
+    let gap = |gap: &crate::inventory::Gap| {
+        format!("{} could not be read: {}; {}", gap.source, gap.failure.message, gap.failure.remedy)
     };
-    plan.unexplained_gaps().map(told).chain(errors).collect()
+    plan.unexplained_gaps().map(gap).chain(errors).collect()
 }

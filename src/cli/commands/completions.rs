@@ -10,7 +10,7 @@ use crate::cli::ui::Ui;
 /// Print a completion script for a shell
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CompletionsArguments {
-    /// The shell
+    /// Target shell
     #[arg(value_enum, value_name = "SHELL")]
     pub(crate) shell: Shell,
 }

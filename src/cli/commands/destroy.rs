@@ -11,20 +11,20 @@ use crate::cli::ui::Ui;
 use crate::plan::PlanOptions;
 use crate::render::Purpose;
 
-/// Take away everything that carries the topology's mark
+/// Delete everything that the topology owns
 ///
-/// What does not carry it stays, and so does what is protected.
+/// Objects that the topology does not own and protected resources stay.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Plans that everything goes, asks, and carries it out.
+/// Plans the deletion of everything, asks for approval and applies the plan.
 pub(crate) async fn run(
     arguments: &DestroyArguments,
     global: &Global,

@@ -9,24 +9,24 @@ use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
-use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
+use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
 
-/// Tell how the world differs from the topology
+/// Show how the infrastructure differs from the topology
 ///
-/// Changes nothing and needs no right to. Tells too which pairs of pods and
-/// nodes are broken now, and for which fact. Exits with 2 where there is drift.
+/// Reads only and needs no write permissions. Also shows which pods cannot reach
+/// each other now, and why. Exits with 2 if there is drift.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DriftArguments {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: PlanFormat,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
 }
 
-/// Reads the world and shows how it differs.
+/// Reads the live state and shows the drift.
 pub(crate) async fn run(
     arguments: &DriftArguments,
     session: &ReadSession,
@@ -36,18 +36,22 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
-    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let shown = ui.data(&text(&planned.plan, &ways, arguments.format, ui));
     shown?;
     Ok(exit_code(&planned.plan))
 }
 
 fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
-    let shown = ReachabilityReportText { ways };
+    let shown = ReachabilityReportText { report: ways };
     match format {
         PlanFormat::Text => {
-            let options =
-                plan_text::Options { style: ui.style(), purpose: Purpose::Drift, full: false };
+            let options = plan_text::Options {
+                style: ui.style(),
+                purpose: Purpose::Drift,
+                full: false,
+                verbose: ui.verbosity() > 0,
+            };
             plan_text::render_drift(plan, shown, options)
         }
         PlanFormat::Json => drift_json::render(plan, shown),
@@ -55,7 +59,7 @@ fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> 
     }
 }
 
-/// Whoever could not look cannot say that there is no drift.
+/// An unread source may hide drift, so it is an error.
 fn exit_code(plan: &Plan) -> u8 {
     match plan.standing() {
         PlanStatus::Matches => exit::DONE,

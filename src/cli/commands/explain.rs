@@ -9,10 +9,10 @@ use crate::diagnostics::{Code, closest};
 use crate::render::Role;
 use crate::render::text::wrap;
 
-/// Tell what a code such as SG0303 means, and how to mend it
+/// Explain an error code such as SG0303
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code
+    /// Error code
     #[arg(value_name = "CODE")]
     pub(crate) code: String,
 }
@@ -30,7 +30,9 @@ fn unknown(text: &str, error: &crate::diagnostics::UnknownCode) -> CliError {
     let near = closest(&text.to_uppercase(), Code::ALL.into_iter().map(Code::as_str));
     let hint = match near {
         Some(code) => format!("did you mean `{code}`?"),
-        None => "a code stands in brackets behind the word `error` or `warning`".to_owned(),
+        None => {
+            "errors and warnings print their code in brackets, as in `error[SG0303]`".to_owned()
+        }
     };
     CliError::new(error.to_string()).hint(hint).exit(exit::USAGE)
 }

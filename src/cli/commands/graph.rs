@@ -13,27 +13,27 @@ use crate::plan::{Action, PlanOptions};
 use crate::render::graph::ResourceGraph;
 use crate::resource::Address;
 
-/// Draw the resources and what waits for what
+/// Print the graph of resources and their dependencies
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GraphArguments {
-    /// The language of the drawing
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: GraphFormat,
 }
 
-/// The language of a drawing.
+/// The format of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum GraphFormat {
-    /// For Graphviz.
+    /// DOT for Graphviz.
     #[default]
     Dot,
-    /// For GitHub and other readers of markdown.
+    /// Mermaid, for GitHub and other markdown viewers.
     Mermaid,
-    /// A picture.
+    /// SVG image.
     Svg,
 }
 
-/// Draws what the topology asks for.
+/// Prints the graph of the desired resources.
 pub(crate) async fn run(
     arguments: &GraphArguments,
     session: &ReadSession,

@@ -10,27 +10,27 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::ui::Ui;
 
-/// The commented topology that a newcomer starts from.
+/// The commented example topology.
 const EXAMPLE: &str = include_str!("../../../stargate.toml.example");
 
-/// Write a commented topology to start from
+/// Write a commented example topology
 ///
-/// Writes to `stargate.toml`, or to the file of `-f`. A file that is there
-/// already is left alone.
+/// Writes to `stargate.toml`, or to the path given with `-f`. Never overwrites a
+/// file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitArguments {}
 
-/// Writes the file, unless there is one.
+/// Writes the file unless it exists.
 pub(crate) fn run(global: &Global, ui: &Ui) -> Result<u8, CliError> {
     let name = global.topology_name();
     let opened = OpenOptions::new().write(true).create_new(true).open(&global.topology);
     let written = opened.and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => CliError::new(format!("`{name}` is there already"))
-            .hint("choose another file with `-f FILE`, or move this one away"),
-        _ => CliError::new(format!("`{name}` cannot be written: {error}"))
-            .hint("check that its folder exists and is yours"),
+        ErrorKind::AlreadyExists => CliError::new(format!("`{name}` already exists"))
+            .hint("choose another path with `-f FILE`, or move the existing file"),
+        _ => CliError::new(format!("could not write `{name}`: {error}"))
+            .hint("check that the directory exists and is writable"),
     })?;
-    ui.status(&format!("wrote {name}: change what is yours, then run `stargate validate`"));
+    ui.status(&format!("Wrote {name}. Edit it, then run `stargate validate`."));
     Ok(exit::DONE)
 }

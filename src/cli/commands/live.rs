@@ -1,19 +1,20 @@
-//! What `check --live` asks and compares.
+//! The measurements of `check --live`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::connectivity::{Comparison, Measurement, PathModel, by_nearness};
+use crate::connectivity::{Comparison, PathModel, by_nearness};
+use crate::inventory::Measurement;
 use crate::pipeline::Planned;
 use crate::refresh::measure::{Unmeasured, measure};
-use crate::render::connectivity::live::Live;
+use crate::render::connectivity::live::LiveReport;
 
-/// A measurement and how it compares, or why there is none.
+/// A measurement and its comparison with the model, or why it failed.
 pub(super) struct Measured(Result<(Measurement, Comparison), Unmeasured>);
 
 impl Measured {
-    /// Asks Goldpinger, through the door that the look at the world opened.
+    /// Reads the measurements of Goldpinger with the cluster client of the refresh.
     pub(super) async fn take(
         planned: &Planned,
         model: &PathModel,
@@ -30,14 +31,14 @@ impl Measured {
         }))
     }
 
-    /// How it is shown.
-    pub(super) fn shown<'a>(&'a self, model: &'a PathModel) -> Live<'a> {
+    /// The report of the comparison.
+    pub(super) fn report<'a>(&'a self, model: &'a PathModel) -> LiveReport<'a> {
         let outcome = self.0.as_ref().map(|(measurement, comparison)| (measurement, comparison));
         let oldest = outcome.ok().and_then(|(measurement, _)| measurement.oldest);
         let age = oldest.map(|oldest| {
             // The cluster's clock may be ahead of ours.
             Duration::try_from(Timestamp::now().duration_since(oldest)).unwrap_or_default()
         });
-        Live { model, outcome, age }
+        LiveReport { model, outcome, age }
     }
 }

@@ -13,8 +13,8 @@ pub(crate) mod plan;
 pub(crate) mod reboot;
 pub(crate) mod repave;
 pub(crate) mod routes;
+#[cfg(feature = "sandbox")]
 pub(crate) mod sandbox;
-mod sandbox_log;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod trace;

@@ -1,6 +1,7 @@
 //! `stargate plan`.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,33 +15,33 @@ use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
 
-/// Show what would be changed, and why
+/// Show the changes that apply would make
 ///
-/// Reads the world, compares it with the topology and changes nothing. The
-/// signs are `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
+/// Reads the live state and compares it with the topology. Changes are marked
+/// `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
-    /// Keep the plan in a file, for `stargate apply FILE`
+    /// Save the plan to a file, for `stargate apply FILE`
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: PlanFormat,
-    /// Exit with 2 where there are changes, as `terraform plan` does
+    /// Exit with 2 if there are changes, as `terraform plan` does
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Show every field of every change, and cut nothing
+    /// Show every field of every change, and truncate nothing
     #[arg(long)]
     pub(crate) full: bool,
-    /// Let the plan lose pairs of pods that reach each other now
+    /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
 }
 
-/// Reads the world and shows the plan.
+/// Makes the plan and shows it.
 pub(crate) async fn run(
     arguments: &PlanArguments,
     session: &ReadSession,
@@ -62,7 +63,7 @@ pub(crate) async fn run(
     Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
 }
 
-/// Shows a plan in one of its formats.
+/// Prints a plan in a format.
 pub(crate) fn show(
     ui: &Ui,
     plan: &Plan,
@@ -72,7 +73,11 @@ pub(crate) fn show(
 ) -> Result<(), CliError> {
     let text = match format {
         PlanFormat::Text => {
-            plan_text::render(plan, plan_text::Options { style: ui.style(), purpose, full })
+            let verbose = ui.verbosity() > 0;
+            plan_text::render(
+                plan,
+                plan_text::Options { style: ui.style(), purpose, full, verbose },
+            )
         }
         PlanFormat::Json => plan_json::render(plan, purpose),
         PlanFormat::Markdown => plan_markdown::render(plan, purpose),
@@ -80,7 +85,7 @@ pub(crate) fn show(
     ui.data(&text)
 }
 
-/// Keeps a plan in a file.
+/// Saves a plan to a file.
 fn keep(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError> {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
@@ -88,15 +93,20 @@ fn keep(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError>
         topology_digest: session.loaded.digest.clone(),
         adopt: BTreeSet::new(),
         destroy: false,
-        plan: plan.clone(),
+        plan,
     };
-    std::fs::write(path, saved.to_text()).map_err(|error| {
-        CliError::new(format!("`{}` cannot be written: {error}", path.display()))
-            .hint("check the folder's mode and its free space")
+    let written = std::fs::File::create(path).and_then(|file| {
+        let mut file = std::io::BufWriter::new(file);
+        saved.write(&mut file)?;
+        file.flush()
+    });
+    written.map_err(|error| {
+        CliError::new(format!("could not write `{}`: {error}", path.display()))
+            .hint("check the mode of the directory and the free space")
     })
 }
 
-/// A plan that is blocked, wrong or blind is no success.
+/// The exit code of a plan; blocked plans, errors and unread sources are failures.
 pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
     match plan.standing() {
         PlanStatus::Differs if detailed => exit::CHANGES,

@@ -13,26 +13,25 @@ use crate::cli::workers::named;
 use crate::plan::{PlanOptions, Work};
 use crate::render::Purpose;
 
-/// Restart workers: drain them, reboot them, wait until they are Ready
+/// Reboot workers: drain, restart and wait until Ready
 ///
-/// No new pods come to a worker and its pods are evicted, before its machine
-/// restarts; pods come again once its Node is Ready after the restart. A worker
-/// that somebody had cordoned stays cordoned. Several workers go in waves, as
-/// `[rollout]` in the topology has it.
+/// Cordons and drains each worker, restarts its machine and uncordons it once its
+/// Node is Ready. Workers that were cordoned before stay cordoned. Several
+/// workers are rebooted in waves, as set in `[rollout]`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RebootArguments {
-    /// Workers, by their names in the topology
+    /// Names of workers in the topology
     #[arg(value_name = "WORKER", required = true)]
     pub(crate) workers: Vec<String>,
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Plans for these workers, asks, and carries it out.
+/// Makes the plan for the workers, asks for approval and applies it.
 pub(crate) async fn run(
     arguments: &RebootArguments,
     global: &Global,

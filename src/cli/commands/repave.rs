@@ -13,27 +13,25 @@ use crate::cli::workers::named;
 use crate::plan::{PlanOptions, Work};
 use crate::render::Purpose;
 
-/// Make workers anew: drain them, reset them, join them again
+/// Reprovision workers: drain, reset and rejoin them
 ///
-/// The pods of each worker are evicted, what stargate put on its host is taken
-/// away, its Node is deleted, and the worker is brought to its profile and into
-/// the cluster as a new one. A machine in Azure stays; only what is on it is made
-/// anew. Nothing else is touched. Several workers go in waves, as `[rollout]` in
-/// the topology has it.
+/// Drains each worker, removes what stargate installed on its host, deletes its
+/// Node, then provisions the host by its profile and joins it again. The machine
+/// itself is kept. Several workers are repaved in waves, as set in `[rollout]`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RepaveArguments {
-    /// Workers, by their names in the topology
+    /// Names of workers in the topology
     #[arg(value_name = "WORKER", required = true)]
     pub(crate) workers: Vec<String>,
-    /// Do not ask
+    /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Lines for people, or a line of JSON for each event
+    /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Plans for these workers, asks, and carries it out.
+/// Makes the plan for the workers, asks for approval and applies it.
 pub(crate) async fn run(
     arguments: &RepaveArguments,
     global: &Global,

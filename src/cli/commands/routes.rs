@@ -10,21 +10,20 @@ use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::plan::PlanOptions;
 
-/// Show every prefix, and which tables on its way hold it
+/// Show every prefix and the routing tables that have it
 ///
-/// AZURE is the route tables, ADVERTISED what routers offer to the tailnet,
-/// APPROVED what it accepts, KERNEL the routers' own tables. A dash
-/// stands where nothing is to be, MISSING where something is, WRONG where it
-/// leads elsewhere, a question mark where nobody could look. `--format json`
-/// names the tables.
+/// AZURE are route tables, ADVERTISED and APPROVED the subnet routes of the
+/// tailnet, CILIUMNODE the pod CIDRs that Cilium knows, KERNEL the routes of the
+/// routers. Cells are `yes`, MISSING, WRONG (another next hop), `-` (not needed)
+/// or `?` (could not be read). `--format json` names the tables.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RoutesArguments {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Reads the world and lays its tables side by side.
+/// Reads the live state and prints the table.
 pub(crate) async fn run(
     arguments: &RoutesArguments,
     session: &ReadSession,

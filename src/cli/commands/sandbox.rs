@@ -1,11 +1,12 @@
 //! `stargate sandbox`.
 
-use std::path::Path;
+mod log;
+
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use clap::{Args, Subcommand};
 
-use super::sandbox_log;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
@@ -17,65 +18,66 @@ use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
 use crate::sandbox::serve::Server;
 
-/// Serve, look at, reset or break the embedded world
+/// Serve, inspect, break or reset the sandbox
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SandboxArguments {
     #[command(subcommand)]
     pub(crate) command: SandboxCommand,
 }
 
-/// What is done with the embedded world.
+/// The commands on the sandbox.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum SandboxCommand {
-    /// Open it to other clients, such as `az` and `kubectl`
+    /// Serve the emulated APIs to other clients, such as `az` and `kubectl`
     Serve {
-        /// Without TLS
+        /// Serve without TLS
         #[arg(long)]
         http: bool,
     },
-    /// Show the requests of the last command that used it
+    /// Show the requests of the last command that used the sandbox
     ///
-    /// Each command leaves its requests to the three APIs, whose queries, headers
-    /// and bodies are never kept. `sandbox break` asks nothing and leaves a mark.
+    /// The log has method, path and status of each request; queries, headers and
+    /// bodies are not recorded. `sandbox break` sends no requests and is logged
+    /// by name.
     Log {
-        /// Those of all commands, as far back as they are kept
+        /// Show the requests of all recorded commands
         #[arg(long)]
         all: bool,
-        /// How to show it
+        /// Output format
         #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
         format: Format,
     },
-    /// Forget everything in it
+    /// Delete the state of the sandbox
     Reset,
-    /// Inject a fault, so that drift and apply have something to find
+    /// Inject a fault
     Break {
-        /// Which one; `stargate sandbox faults` lists them
+        /// Name of the fault; `stargate sandbox faults` lists them
         #[arg(value_name = "FAULT")]
         fault: String,
-        /// What is hit, where there is a choice
+        /// Object that the fault affects, if there are several
         #[arg(value_name = "TARGET")]
         target: Option<String>,
     },
-    /// List the faults
+    /// List the faults that `break` can inject
     Faults,
 }
 
-/// Does one thing with the embedded world.
+/// Runs a command on the sandbox.
 pub(crate) async fn run(
     arguments: &SandboxArguments,
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let beside = || global.sandbox_folder_or_default();
+    let beside = || folder_of(global);
     match &arguments.command {
         SandboxCommand::Serve { http } => serve(global, ui, !http).await?,
         SandboxCommand::Log { all, format } => {
-            ui.data(&sandbox_log::text(&read_log(&beside())?, *all, *format))?;
+            ui.data(&log::text(&read_log(&beside())?, *all, *format))?;
         }
         SandboxCommand::Reset => {
             let folder = Folder::open(beside()).map_err(|e| sandbox_state::of_folder(&e))?;
             folder.reset().map_err(|error| sandbox_state::of_folder(&error))?;
-            ui.status("The sandbox is empty.");
+            ui.status("The sandbox was reset.");
         }
         SandboxCommand::Break { fault, target } => {
             inject(&beside(), fault, target.as_deref(), ui).await?;
@@ -89,9 +91,14 @@ pub(crate) async fn run(
     Ok(exit::DONE)
 }
 
-/// Serves until somebody interrupts or ends it.
+/// The folder of the sandbox, whether or not `--sandbox` is given.
+fn folder_of(global: &Global) -> PathBuf {
+    global.sandbox_folder().unwrap_or_else(|| global.default_sandbox_folder())
+}
+
+/// Serves until SIGINT or SIGTERM.
 async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
-    let folder = global.sandbox_folder_or_default();
+    let folder = folder_of(global);
     let topology = match global.topology.exists() {
         true => Some(topology::load_or_report(global, ui)?.topology),
         false => None,
@@ -114,10 +121,10 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     write_kubeconfig(&kubeconfig, &server, &world);
     ui.data(&format!("{answer}\n"))?;
     let mut changes = world.changes();
-    let mut ending = std::pin::pin!(asked_to_end());
+    let mut signal = std::pin::pin!(wait_for_signal());
     loop {
         tokio::select! {
-            () = &mut ending => break,
+            () = &mut signal => break,
             changed = changes.changed() => {
                 if changed.is_err() { break; }
                 write_kubeconfig(&kubeconfig, &server, &world);
@@ -128,9 +135,8 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     saver.close().await.map_err(|error| sandbox_state::of_folder(&error))
 }
 
-/// Waits for Ctrl-C, or for the signal by which a script or a service manager
-/// ends what it began: the world is to be kept either way.
-async fn asked_to_end() {
+/// Waits for SIGINT or SIGTERM; the state is saved after either.
+async fn wait_for_signal() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
@@ -147,17 +153,17 @@ async fn asked_to_end() {
             else => std::future::pending().await,
         }
     }
-    // Where nothing can be listened to, only the end of the process ends it.
+    // Without a signal handler, serve until the process is killed.
     #[cfg(not(unix))]
     if interrupted.await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Any bearer token opens the ARM and Tailscale faces.
+/// The emulated ARM and Tailscale APIs accept any bearer token.
 const SERVED_TOKEN: &str = "sandbox";
 
-/// The cluster's token is made with the cluster, so the file follows it.
+/// Writes the kubeconfig; the token changes when the cluster is created.
 fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
     let token = world.read(|world| world.cluster_access.as_ref().map(|it| it.token.clone()));
     let authority = server
@@ -186,7 +192,7 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedWorld) {
     }
 }
 
-/// Whoever else works with the folder may go on.
+/// Reads the log without locking the folder.
 fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
     let world = Folder::glance(folder).map_err(|error| sandbox_state::of_folder(&error))?;
     Ok(world.log)
@@ -195,7 +201,7 @@ fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
 async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Result<(), CliError> {
     let fault: Fault = fault.parse().map_err(|error| {
         CliError::coded(Code::UnknownFault, format!("{error}"))
-            .hint("`stargate sandbox faults` lists them")
+            .hint("`stargate sandbox faults` lists all faults")
     })?;
     let (world, saver) = sandbox_state::open(folder, None)?;
     let done = world.change(|world, now| {
@@ -208,7 +214,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
     saver.close().await.map_err(|error| sandbox_state::of_folder(&error))?;
     let done = done.map_err(|error| {
         CliError::coded(Code::UnknownTarget, format!("{error}"))
-            .hint("apply the topology in the sandbox first, or name another target")
+            .hint("apply the topology to the sandbox first, or name another target")
     })?;
     ui.status(&done);
     Ok(())

@@ -8,10 +8,10 @@ use crate::cli::ui::Ui;
 use crate::render::plan_json::plan_schema_text;
 use crate::topology::schema::schema_text;
 
-/// Print the JSON schema of the topology file
+/// Print the JSON Schema of the topology file
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SchemaArguments {
-    /// The schema of `plan --format json` instead
+    /// Print the schema of `plan --format json` instead
     #[arg(long)]
     pub(crate) plan: bool,
 }

@@ -12,18 +12,18 @@ use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::plan::PlanOptions;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
-use crate::render::connectivity::reachability_report::{MAX_FACTS, ReachabilityReportText};
+use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::table::StatusTable;
 
-/// Tell how cluster, routers and workers are, and who reaches whom
+/// Show the health of cluster, routers and workers, and the reachability
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Reads the world and tells how its parts are.
+/// Reads the live state and prints the health of its parts.
 pub(crate) async fn run(
     arguments: &StatusArguments,
     session: &ReadSession,
@@ -43,11 +43,11 @@ pub(crate) async fn run(
     };
     let table = health::status(&planned, &operations);
     let sources = planned.paths(&session.loaded.topology);
-    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_FACTS);
-    let shown = ReachabilityReportText { ways: &ways };
+    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_PROBLEMS);
+    let shown = ReachabilityReportText { report: &ways };
     let text = match arguments.format {
         Format::Text => {
-            let reachability = shown.in_short(ui.style());
+            let reachability = shown.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };
             let lines = reachability.into_iter().map(|line| line + "\n");
             table.to_text() + gap + &lines.collect::<String>()

@@ -13,66 +13,69 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::{Breach, Carried, PathModel, Service, is_service, usual};
+use crate::connectivity::{Breach, PathModel, is_service, usual};
 use crate::dataplane::{End, Protocol, RoundTrip};
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service};
 use crate::plan::PlanOptions;
 use crate::plan::impact::{
     IntermediateState, Projection, Question, breaches, find_remedy, path_model,
 };
-use crate::render::connectivity::trace::{Outcome, TraceReport};
+use crate::render::connectivity::trace::{TraceOutcome, TraceReport};
 use crate::resource::Address;
 
-/// The port that pods are asked at unless another is named.
-const USUAL_PORT: u16 = 8_080;
-/// How many names an error lists.
+/// The default destination port.
+const DEFAULT_PORT: u16 = 8_080;
+/// The maximum number of names in an error.
 const MAX_NAMES: usize = 8;
 
-/// Follow a packet through every table, and its answer back
+/// Trace a packet and its reply through every routing table
 ///
-/// Prints at each hop what was looked up, which entry matched and which
-/// resource holds it; where the packet is dropped, the fact that drops it and
-/// the change that mends it. Exits with 0 where the packet and its answer
-/// arrive, 2 where one of them is dropped, and 1 where a fact is missing.
+/// No packet is sent: the trace uses a model of the live state. Each hop shows
+/// the lookup, the entry that matched and the resource that holds it; a drop
+/// shows the cause and the change that fixes it.
+///
+/// Exits with 0 if packet and reply are delivered, 2 if one is dropped, and 1 if
+/// a required fact is unknown.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TraceArguments {
-    /// Who asks: a node, a worker or a router, `pod/NODE` for a pod on a node,
-    /// or an address that one of them has
+    /// Source: a node, worker or router, `pod/NODE` for a pod on a node, or an
+    /// address of one of them
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// Who is asked: the same, or any other address, a service's included
+    /// Destination: as above, or any other address, including one of a service
     #[arg(value_name = "TO")]
     pub(crate) to: String,
-    /// What is sent
+    /// Protocol
     #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
     pub(crate) protocol: SentProtocol,
-    /// The port that it goes to: 8080 unless given, and a service's only one
+    /// Destination port [default: 8080, or the only port of a service]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
-    /// Follow it as it will go once the plan is applied
+    /// Use the state after applying the plan instead of the live state
     #[arg(long)]
     pub(crate) planned: bool,
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
-    /// Look at the workers themselves too, over SSH
+    /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
 }
 
-/// What a packet carries.
+/// The protocol of the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum SentProtocol {
-    /// A connection.
+    /// TCP.
     #[default]
     Tcp,
-    /// A datagram.
+    /// UDP.
     Udp,
-    /// An echo.
+    /// ICMP echo.
     Icmp,
 }
 
-/// Reads the world and follows the packet.
+/// Reads the live state and traces the packet.
 pub(crate) async fn run(
     arguments: &TraceArguments,
     session: &ReadSession,
@@ -88,26 +91,26 @@ pub(crate) async fn run(
         }
         _ => None,
     };
-    let told = service.transpose().and_then(|service| {
-        let told = tell(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
-        told.map_err(|error| with_gaps(error, sources))
+    let result = service.transpose().and_then(|service| {
+        let result = render(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
+        result.map_err(|error| with_gaps(error, sources))
     });
-    let (text, outcome) = told?;
+    let (text, outcome) = result?;
     ui.data(&text)?;
     Ok(match outcome {
-        Outcome::Reached => exit::DONE,
-        Outcome::Dropped => exit::CHANGES,
-        Outcome::Unknown => exit::ERROR,
+        TraceOutcome::Reached => exit::DONE,
+        TraceOutcome::Dropped => exit::CHANGES,
+        TraceOutcome::Unknown => exit::ERROR,
     })
 }
 
-fn tell(
+fn render(
     arguments: &TraceArguments,
     sources: Projection<'_>,
     service: Option<&Service>,
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
-) -> Result<(String, Outcome), CliError> {
+) -> Result<(String, TraceOutcome), CliError> {
     let moment =
         if arguments.planned { IntermediateState::Planned } else { IntermediateState::Observed };
     let model = path_model(sources, &moment);
@@ -117,14 +120,22 @@ fn tell(
         read_at.iter().map(|(source, at)| (source.clone(), passed(at))).collect();
     let from = address(&model, &arguments.from)?;
     let Some(from) = model.network.end(from) else {
-        return Err(nobody(&model, &arguments.from));
+        return Err(unknown_host(&model, &arguments.from));
     };
     let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
     if let Some(service) = service {
         let read = (&ages, &changed);
-        return tell_of_service(arguments, sources, (&model, &moment), from, service, read, ui);
+        return render_service_trace(
+            arguments,
+            sources,
+            (&model, &moment),
+            from,
+            service,
+            read,
+            ui,
+        );
     }
-    let port = arguments.port.unwrap_or(USUAL_PORT);
+    let port = arguments.port.unwrap_or(DEFAULT_PORT);
     let protocol = match arguments.protocol {
         SentProtocol::Tcp => Protocol::Tcp(port),
         SentProtocol::Udp => Protocol::Udp(port),
@@ -134,7 +145,7 @@ fn tell(
     let question = Question { from: from.address, to, protocol };
     let trip = crate::dataplane::trace_round_trip(&model.network, from, to, protocol);
     let remedy = trip.broken().map(|_| find_remedy(sources, question));
-    let breaches = on_the_way(&breaches(sources, &model, &moment), &model, &trip);
+    let breaches = breaches_on_path(&breaches(sources, &model, &moment), &model, &trip);
     let trace = TraceReport {
         model: &model,
         from,
@@ -151,18 +162,21 @@ fn tell(
         Format::Text => trace.to_text(ui.style()),
         Format::Json => trace.to_json(),
     };
-    Ok((text, Outcome::of(&trip)))
+    Ok((text, TraceOutcome::of(&trip)))
 }
 
-/// Who is not known may be known to a source that could not be read.
+/// Adds the sources that could not be read, which may know the host.
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
-        error.hint(format!("{} could not be read: {}; {}", gap.source, gap.reason, gap.remedy))
+        error.hint(format!(
+            "{} could not be read: {}; {}",
+            gap.source, gap.failure.message, gap.failure.remedy
+        ))
     })
 }
 
-/// An address, a host's name, or a pod on a host.
+/// Resolves an address, the name of a host, or `pod/NAME`.
 fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -172,30 +186,32 @@ fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
         None => (false, text),
     };
     let host = model.network.hosts().find(|(_, host)| host.name == name);
-    let Some((_, host)) = host else { return Err(nobody(model, text)) };
+    let Some((_, host)) = host else { return Err(unknown_host(model, text)) };
     if !is_pod {
         let port = host.ports.first().map(|port| port.address);
-        return port.ok_or_else(|| nobody(model, text));
+        return port.ok_or_else(|| unknown_host(model, text));
     }
     let pods = host.pods.read().ok().and_then(|pods| pods.range());
     pods.map(|range| usual(&range)).ok_or_else(|| {
-        CliError::new(format!("nobody knows which addresses pods on `{name}` have"))
-            .hint("name a node of the cluster, or run it again with `--deep`")
+        CliError::new(format!("the pod CIDR of `{name}` is unknown"))
+            .hint("name a node of the cluster, or run the command again with `--deep`")
     })
 }
 
-fn nobody(model: &PathModel, text: &str) -> CliError {
+fn unknown_host(model: &PathModel, text: &str) -> CliError {
     let names: Vec<&str> = model.network.hosts().map(|(_, host)| host.name.as_str()).collect();
     let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
     let hint = match names.len() {
-        0 => "there is nothing yet: `stargate apply` makes it".to_owned(),
-        count if count > MAX_NAMES => format!("there are {shown} and {} more", count - MAX_NAMES),
-        _ => format!("there are {shown}; `pod/NAME` is a pod on one of them"),
+        0 => "no hosts exist yet: `stargate apply` creates them".to_owned(),
+        count if count > MAX_NAMES => {
+            format!("known hosts: {shown} and {} more", count - MAX_NAMES)
+        }
+        _ => format!("known hosts: {shown}; `pod/NAME` is a pod on one of them"),
     };
-    CliError::new(format!("no host of the topology is or has `{text}`")).hint(hint)
+    CliError::new(format!("no host of the topology has the name or address `{text}`")).hint(hint)
 }
 
-fn tell_of_service(
+fn render_service_trace(
     arguments: &TraceArguments,
     sources: Projection<'_>,
     (model, moment): (&PathModel, &IntermediateState),
@@ -203,7 +219,7 @@ fn tell_of_service(
     service: &Service,
     read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
     ui: &Ui,
-) -> Result<(String, Outcome), CliError> {
+) -> Result<(String, TraceOutcome), CliError> {
     let carried = match arguments.protocol {
         SentProtocol::Tcp => Some(Carried::Tcp),
         SentProtocol::Udp => Some(Carried::Udp),
@@ -218,8 +234,8 @@ fn tell_of_service(
     Ok((text, trace.outcome()))
 }
 
-/// Rules that do not hold at what the packet met, or at the workers at its ends.
-pub(super) fn on_the_way(all: &[Breach], model: &PathModel, trip: &RoundTrip) -> Vec<Breach> {
+/// Violated rules at hops of the path and at either end.
+pub(super) fn breaches_on_path(all: &[Breach], model: &PathModel, trip: &RoundTrip) -> Vec<Breach> {
     let walks = std::iter::once(&trip.forward).chain(trip.return_path.as_ref());
     let hops = walks.flat_map(|walk| &walk.hops);
     let met: BTreeSet<_> = hops

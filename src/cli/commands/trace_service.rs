@@ -4,35 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::trace::on_the_way;
+use super::trace::breaches_on_path;
 use crate::cli::error::CliError;
-use crate::connectivity::{
-    Carried, NoPort, PathModel, Service, ServicePort, Target, is_pod, translates,
-};
+use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
+use crate::inventory::{Carried, Service, ServicePort};
 use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, Projection, Question, Remedy, breaches, find_remedy};
-use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, fate};
+use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, outcome_key};
 use crate::resource::Address;
 
-/// Reads the service that has an address.
+/// Reads the service with an address.
 pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
     let Some(access) = planned.observation.cluster_access() else {
         return Err(CliError::coded(
             Code::ServiceUnread,
-            format!("{address} is a service's, and the cluster that knows it could not be read"),
+            format!("{address} is a service address, and the cluster could not be read"),
         )
-        .hint("`stargate plan` tells why, and what mends it"));
+        .hint("run `stargate plan` for the cause and the remedy"));
     };
     match access.client.service_at(address).await {
         Ok(Some(service)) => Ok(service),
         Ok(None) => Err(CliError::new(format!(
-            "{address} is of the services' range, and no service has it: what is sent there is \
-             dropped"
+            "{address} is in the service CIDR, but no service has it; packets to it are dropped"
         ))
-        .hint("`kubectl get services -A` lists those that are there")),
+        .hint("`kubectl get services -A` lists the services")),
         Err(error) if error.is_refused() => {
             Err(CliError::coded(Code::ServiceUnread, error.to_string()).hint(
                 "give the credential `list` on services and on endpointslices of discovery.k8s.io",
@@ -43,7 +41,7 @@ pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service
     }
 }
 
-/// The port that is meant.
+/// Selects the port of the service.
 pub(super) fn port(
     service: &Service,
     carried: Option<Carried>,
@@ -61,8 +59,8 @@ pub(super) fn port(
         let Service { namespace, name, .. } = service;
         let ports: Vec<String> = service.ports.iter().filter_map(named).collect();
         let hint = match ports.as_slice() {
-            [] => "it has no port that a packet could be sent to".to_owned(),
-            ports => format!("it has {}", ports.join(", ")),
+            [] => "the service has no TCP or UDP port".to_owned(),
+            ports => format!("the service has {}", ports.join(", ")),
         };
         CliError::new(format!("the service {namespace}/{name} {reason}")).hint(hint)
     })
@@ -77,7 +75,7 @@ fn named(port: &ServicePort) -> Option<String> {
     Some(format!("`--protocol {protocol} --port {}`", port.number))
 }
 
-/// Walks to every endpoint that may be chosen.
+/// Traces to every eligible endpoint.
 pub(super) fn follow<'a>(
     sources: Projection<'_>,
     model: &'a PathModel,
@@ -90,27 +88,27 @@ pub(super) fn follow<'a>(
     let node = model.network.name(from.host);
     if !translates(sources.observed, model, from) {
         return Err(CliError::new(format!(
-            "{} is the address of a service, which only nodes with the cluster's Cilium know, and \
-             {node} is none of them",
+            "{} is a service address, which only nodes with the cluster's Cilium translate; {node} \
+             is not such a node",
             service.address
         ))
-        .hint("trace it from a pod, or trace one of the service's endpoints"));
+        .hint("trace from a pod, or trace to one of the service's endpoints"));
     }
     let all = breaches(sources, model, moment);
-    // Endpoints that fare alike are mended alike, and a mend takes its time.
-    let mut mends: BTreeMap<String, Remedy> = BTreeMap::new();
+    // Endpoints with the same outcome have the same remedy, whose search is costly.
+    let mut remedies: BTreeMap<String, Remedy> = BTreeMap::new();
     let endpoint = |target: Target<'a>| {
         let to = target.endpoint.address;
         let round_trip = trace_round_trip(&model.network, from, to, target.protocol);
         let is_pod = is_pod(sources.observed, to);
         let question = Question { from: from.address, to, protocol: target.protocol };
-        // What is neither a pod nor a host is not the topology's to lead to.
+        // The topology does not route to other addresses.
         let is_ours = is_pod || model.network.owner_of(to).is_some();
         let remedy = round_trip.broken().filter(|_| is_ours).map(|_| {
-            let known = mends.entry(fate(model, &round_trip));
+            let known = remedies.entry(outcome_key(model, &round_trip));
             known.or_insert_with(|| find_remedy(sources, question)).clone()
         });
-        let breaches = on_the_way(&all, model, &round_trip);
+        let breaches = breaches_on_path(&all, model, &round_trip);
         EndpointTrace { target, is_pod, trip: round_trip, remedy, breaches }
     };
     let targets = service.targets(port, node).into_iter();

@@ -13,15 +13,15 @@ use crate::render::diagnostic;
 use crate::render::text::counted;
 use crate::topology::load::{Loaded, load_bytes};
 
-/// Check the topology file without looking at the world
+/// Check the topology file offline
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ValidateArguments {
-    /// How to show what is found
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Loads the file and tells what is wrong with it.
+/// Loads the file and prints its diagnostics.
 pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Result<u8, CliError> {
     match arguments.format {
         Format::Text => {
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Re
     }
 }
 
-/// The same for machines. What the file cannot even be read for stays an error.
+/// The diagnostics as JSON. An unreadable file is an error of the command.
 fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
     let file = topology::read(&global.topology)?;
     let name = global.topology_name();
@@ -47,7 +47,7 @@ fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
 
 fn report(name: &str, valid: bool, text: &str, list: &[Diagnostic]) -> String {
     let report = json!({
-        "format_version": "1.0",
+        "format_version": diagnostic::FORMAT_VERSION,
         "file": name,
         "valid": valid,
         "diagnostics": diagnostic::to_json(name, text, list),

@@ -26,7 +26,7 @@ impl Found<'_> {
             }
             match (self.state.resource(address), &desired.resource) {
                 (ProjectedFact::There(Resource::CiliumNode(node)), _) => {
-                    self.cilium_node(address, node)
+                    self.cilium_node(address, node);
                 }
                 (ProjectedFact::There(Resource::Manifest(server)), _) => {
                     self.server(sources, address, server);

@@ -30,10 +30,10 @@ pub enum Why {
 
 /// What no look at the world tells, by the number of the invariant.
 pub const BEYOND: [(u8, &str); 4] = [
-    (12, "when kubelets' certificates expire, and whether they are renewed"),
-    (13, "whether a second apply changes nothing (`stargate drift` tells)"),
-    (14, "what a destroy would leave (what is left over now is looked for)"),
-    (15, "secrets in logs, arguments of processes and files on hosts"),
+    (12, "when kubelet certificates expire, and whether they are renewed"),
+    (13, "whether a second apply changes nothing (see `stargate drift`)"),
+    (14, "what a destroy would leave behind (current orphans are checked)"),
+    (15, "secrets in logs, process arguments and files on hosts"),
 ];
 
 /// The rules that were not looked at, or not wholly, each with a reason.

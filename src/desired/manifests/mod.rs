@@ -14,15 +14,13 @@ use serde_json::{Value, json};
 
 use crate::resource::Pending;
 use crate::resource::custom_resources::{self, GROUP, NAMESPACE};
-use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::kubernetes::{BOOTSTRAP_GROUP, Manifest, ManifestKind};
 use crate::topology::model::{ContainerRuntime, Datacenter, Profile, Site};
 use crate::topology::names::{ProfileName, WorkerName};
 
 pub use goldpinger::{GOLDPINGER_NAMESPACE, goldpinger};
 pub use route_manager::{NAME as ROUTE_MANAGER, route_manager};
 
-/// The group that bootstrap tokens authenticate into.
-pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
 /// The binding that lets that group ask for certificates.
 pub const BOOTSTRAP_BINDING: &str = "stargate:node-bootstrapper";
 
@@ -65,7 +63,7 @@ pub fn bootstrap_rbac() -> Vec<Manifest> {
     vec![shared(ManifestKind::ClusterRoleBinding, BOOTSTRAP_BINDING, body)]
 }
 
-/// What a [`server`] manifest tells of a worker.
+/// The facts of a worker in a [`server`] manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerFacts<'a> {
     /// The worker's name.

@@ -66,8 +66,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::UnknownValue,
         text: "SG0108",
-        title: "the value is none of the choices",
-        explanation: "The key takes one of a few words, and this is none of them. The remedy lists them \
+        title: "the value is not one of the choices",
+        explanation: "The key accepts only a few words, and this is not one of them. The remedy lists them \
                       all and proposes the nearest. Words are written in small letters with hyphens.",
     },
     Entry {
@@ -101,7 +101,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the key does not fit the datacenter's kind",
         explanation: "Some keys make sense for one kind of datacenter only: VM sizes for `azure`, \
                       addresses for SSH of machines in `existing`. In the other kind the key would do \
-                      nothing, and whoever wrote it expects that it does. Remove it, or change the \
+                      nothing, and its author expects that it does. Remove it, or change the \
                       datacenter's kind.",
     },
     Entry {

@@ -133,8 +133,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0216",
         title: "the SSH settings cannot work",
         explanation: "The login user must be a legal Linux user name, and the public key a path or a key \
-                      as in `ssh-ed25519 AAAA…`. With wrong ones, machines are created that nobody can log \
-                      in to. The private half of a key never belongs in the topology.",
+                      as in `ssh-ed25519 AAAA…`. With wrong ones, stargate \
+                      creates machines that accept no login. The private half of a key never belongs in the topology.",
     },
     Entry {
         code: Code::NoNodePools,

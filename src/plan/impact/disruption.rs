@@ -42,7 +42,7 @@ impl Disruption {
         let during: Vec<String> = self.during.iter().map(ToString::to_string).collect();
         let (from, to) = &self.example;
         format!(
-            "interrupts {} {word} for {time}, {}, such as {from} to {to}, for {}",
+            "disrupts {} {word} for {time} ({}), for example {from} to {to}, because of {}",
             self.pairs,
             listed(sides.into_iter().collect()),
             listed(during),

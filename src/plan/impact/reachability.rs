@@ -103,14 +103,14 @@ impl Reachability {
         self.kept + self.gained + self.lost + self.broken + self.unknown
     }
 
-    /// What is lost and why, in words: `loses 4 pairs, such as …`.
+    /// What is lost and why, as text: `loses 4 pairs, for example …`.
     pub fn told_losses(&self) -> Vec<String> {
         let told = |loss: &Loss| {
             let (from, to) = &loss.example;
-            let resource = loss.resource.as_ref().map(|it| format!(", for {it}"));
+            let resource = loss.resource.as_ref().map(|it| format!(", because of {it}"));
             let noun = if loss.pairs == 1 { "pair" } else { "pairs" };
             let resource = resource.unwrap_or_default();
-            format!("loses {} {noun}, such as {from} to {to}{resource}", loss.pairs)
+            format!("loses {} {noun}, for example {from} to {to}{resource}", loss.pairs)
         };
         self.losses.iter().map(told).collect()
     }
@@ -121,7 +121,7 @@ impl Reachability {
         let mut told: Vec<String> = shown.map(Disruption::told).collect();
         let more = self.disruptions.len().saturating_sub(MAX_SHOWN);
         if more > 0 {
-            told.push(format!("interrupts others besides, for {more} more reasons"));
+            told.push(format!("and {more} more disruptions"));
         }
         told
     }

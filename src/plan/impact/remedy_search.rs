@@ -69,7 +69,7 @@ impl Question {
 pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
     let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
     if let Some(error) = errors.into_iter().next() {
-        let (message, remedy) = (error.message.clone(), error.remedy.clone());
+        let (message, remedy) = (error.failure.message.clone(), error.failure.remedy.clone());
         return Remedy::Correct { message, remedy };
     }
     let mut trials = Trials::new(sources, question);
@@ -211,8 +211,8 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     let of_host = || inventory.gap_at(&Source::Host(address.name.clone()));
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
-        let reason = format!("{} could not be read: {}", gap.source, gap.reason);
-        return Remedy::Read { reason, remedy: gap.remedy.clone() };
+        let reason = format!("{} could not be read: {}", gap.source, gap.failure);
+        return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {
         (Kind::Worker, _) => Remedy::LookAtHost(address.clone()),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use crate::desired::{DesiredResource, DesiredSet};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::planner::{Comparison, plan_changes};
 use crate::plan::{ApplySettings, Blocked, Change, Plan, WorkerRequest};
@@ -79,9 +79,7 @@ impl Case {
     pub(super) fn without(mut self, source: Source) -> Self {
         self.inventory.note_gap(Gap {
             source,
-            reason: "it does not answer".to_owned(),
-            code: Code::SourceGap,
-            remedy: "mend it".to_owned(),
+            failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
             explained: false,
         });
         self

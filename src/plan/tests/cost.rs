@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::case::{Case, after, device, inside, interface, machine, nothing_special, table};
+use crate::plan::StepGraph;
 use crate::plan::cost::Cost;
 use crate::resource::Api;
 
 #[test]
 fn nothing_to_do_costs_what_looking_cost() {
     let requests = BTreeMap::from([(Api::Azure, 12)]);
-    let cost = Cost::of(&[], &crate::plan::StepGraph::default(), &requests);
+    let cost = Cost::of(&[], &StepGraph::default(), &requests);
     assert_eq!(cost, Cost { requests, ..Cost::default() });
 }
 

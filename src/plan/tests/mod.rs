@@ -32,7 +32,10 @@ fn told(plan: &Plan) -> String {
         lines.push(format!("{glyph} {} [{}]", change.address, fields.join(", ")));
     }
     for blocked in &plan.blocked {
-        lines.push(format!("! {} {} {}", blocked.code, blocked.address, blocked.reason));
+        lines.push(format!(
+            "! {} {} {}",
+            blocked.failure.code, blocked.address, blocked.failure.message
+        ));
     }
     for deferred in &plan.deferred {
         lines.push(format!("? {} {:?}", deferred.address, deferred.waits_for));

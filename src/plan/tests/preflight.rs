@@ -55,8 +55,8 @@ fn lints(facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
 fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
     let found = lints(facts, tailnet);
     let [finding] = &found[..] else { panic!("{found:#?}") };
-    assert_eq!((finding.code, finding.severity), (code, Severity::Error));
-    assert!(!finding.remedy.is_empty());
+    assert_eq!((finding.failure.code, finding.severity), (code, Severity::Error));
+    assert!(!finding.failure.remedy.is_empty());
     finding.clone()
 }
 
@@ -76,7 +76,7 @@ fn the_router_s_subnet_must_be_free_unless_it_is_the_router_s_own() {
     };
     let tailnet = TailnetFacts::default();
     let finding = only(&subnet("theirs"), &tailnet, Code::LiveSubnetOverlap);
-    assert!(finding.message.contains("theirs"), "{}", finding.message);
+    assert!(finding.failure.message.contains("theirs"), "{}", finding.failure.message);
     assert_eq!(lints(&subnet("stargate-aks-router-subnet"), &tailnet), []);
 }
 
@@ -88,7 +88,7 @@ fn a_cluster_must_be_fit() {
     only(&with_cluster(|it| it.node_group_locked = true), &tailnet, Code::NodeGroupLocked);
     let old = with_cluster(|it| it.version = "1.32.9".parse().unwrap());
     let finding = only(&old, &tailnet, Code::LiveVersionSkew);
-    assert!(finding.message.contains("standard"), "{}", finding.message);
+    assert!(finding.failure.message.contains("standard"), "{}", finding.failure.message);
     let newer = with_cluster(|it| it.version = "1.36.0".parse().unwrap());
     assert_eq!(lints(&newer, &tailnet), []);
 }
@@ -106,7 +106,7 @@ fn no_aks_node_holds_a_worker_s_range() {
         let mut facts = all_facts(&topology());
         facts.nodes[0].pod_cidr = net(range);
         let finding = only(&facts, &TailnetFacts::default(), Code::LivePodOverlap);
-        assert!(finding.message.contains(range), "{}", finding.message);
+        assert!(finding.failure.message.contains(range), "{}", finding.failure.message);
     }
     for range in ["10.244.78.0/24", "10.244.80.0/24"] {
         let mut facts = all_facts(&topology());
@@ -122,7 +122,7 @@ fn the_tag_must_have_an_owner_where_the_policy_could_be_read() {
         ..TailnetFacts::default()
     };
     let finding = only(&no_facts(), &with(&["tag:other"]), Code::TagOwnersMissing);
-    assert!(finding.remedy.contains("tag:stargate-lab"), "{}", finding.remedy);
+    assert!(finding.failure.remedy.contains("tag:stargate-lab"), "{}", finding.failure.remedy);
     assert_eq!(lints(&no_facts(), &with(&["tag:stargate-lab"])), []);
 }
 

@@ -160,7 +160,7 @@ fn what_would_be_made_beside_a_gap_waits_and_what_is_there_is_mended() {
         .has("route-table/dc/old", table("10.1.0.0/16"));
     let plan = case.without(Source::Tailscale).plan();
     assert_eq!(done(&plan), ["~ route-table/dc/old"]);
-    assert_eq!(blocked(&plan, "route-table/dc/new").code, Code::SourceGap);
+    assert_eq!(blocked(&plan, "route-table/dc/new").failure.code, Code::SourceGap);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn what_depends_on_the_blocked_is_blocked_with_its_code() {
     assert!(plan.changes.is_empty());
     let last = blocked(&plan, "route-table/dc/c");
     assert_eq!(
-        (last.code, &last.caused_by),
+        (last.failure.code, &last.caused_by),
         (Code::WithoutMark, &Some(address("route-table/dc/b")))
     );
 }

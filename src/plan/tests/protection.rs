@@ -33,7 +33,11 @@ fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
     let plan = protected().plan_to_destroy();
     for home in [GROUP, SUBNET, NIC, MACHINE] {
         let blocked = blocked(&plan, home);
-        assert_eq!((blocked.code, blocked.action), (Code::Protected, Action::Delete), "{home}");
+        assert_eq!(
+            (blocked.failure.code, blocked.action),
+            (Code::Protected, Action::Delete),
+            "{home}"
+        );
         let itself = home == MACHINE;
         assert_eq!(blocked.caused_by, (!itself).then(|| address(MACHINE)), "{home}");
     }
@@ -55,8 +59,8 @@ fn what_the_protected_points_at_stays_and_the_rest_goes() {
     let plan = protected().plan_to_destroy();
     assert_eq!(done(&plan), ["- route-table/dc/unused"]);
     let table = blocked(&plan, TABLE);
-    assert_eq!((table.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
-    assert!(table.reason.contains("rests on it"), "{}", table.reason);
+    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
+    assert!(table.failure.message.contains("rests on it"), "{}", table.failure.message);
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let kept = with_stranger(Case::default().keeps(GROUP, group("here"), nothing_special));
     assert!(kept.plan().is_empty(), "as long as the group stays, it may hold what it likes");
     let plan = kept.plan_to_destroy();
-    assert_eq!(blocked(&plan, GROUP).code, Code::GroupHoldsForeign);
+    assert_eq!(blocked(&plan, GROUP).failure.code, Code::GroupHoldsForeign);
     let moved = kept.wants(GROUP, group("there"), nothing_special).keeps(
         TABLE,
         table("10.0.0.0/8"),
@@ -77,8 +81,8 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let plan = moved.plan();
     assert!(plan.changes.is_empty(), "{}", super::told(&plan));
     let group = blocked(&plan, GROUP);
-    assert_eq!((group.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
-    assert!(group.reason.contains("theirs"), "{}", group.reason);
+    assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert!(group.failure.message.contains("theirs"), "{}", group.failure.message);
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
 }
 
@@ -90,7 +94,7 @@ fn what_a_stranger_points_at_stays() {
         .has_with(NIC, interface(4), Ownership::Foreign);
     let plan = case.plan_to_destroy();
     assert!(plan.changes.is_empty(), "{}", super::told(&plan));
-    let reason = &blocked(&plan, SUBNET).reason;
+    let reason = &blocked(&plan, SUBNET).failure.message;
     assert!(reason.contains("nic, which is not this topology's"), "{reason}");
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(SUBNET)));
     // A subnet of another range would have to go as well.

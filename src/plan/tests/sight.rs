@@ -8,7 +8,7 @@ use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip, Verdict, trace_round_trip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::Plan;
 use crate::plan::impact::{IntermediateState, Projection, path_model};
@@ -67,9 +67,7 @@ impl Sight {
 pub(super) fn gap(source: Source) -> Gap {
     Gap {
         source,
-        reason: "it does not answer".to_owned(),
-        code: Code::SourceGap,
-        remedy: "mend it".to_owned(),
+        failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
         explained: false,
     }
 }

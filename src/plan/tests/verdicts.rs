@@ -60,8 +60,12 @@ fn what_bears_no_mark_is_reported_and_left_alone() {
             .plan();
         assert_eq!(done(&plan), Vec::<String>::new());
         let blocked = blocked(&plan, TABLE);
-        assert_eq!((blocked.code, blocked.action), (Code::WithoutMark, Action::Adopt));
-        assert!(blocked.remedy.contains("--adopt route-table/dc/table"), "{}", blocked.remedy);
+        assert_eq!((blocked.failure.code, blocked.action), (Code::WithoutMark, Action::Adopt));
+        assert!(
+            blocked.failure.remedy.contains("--adopt route-table/dc/table"),
+            "{}",
+            blocked.failure.remedy
+        );
         assert_eq!(plan.standing(), PlanStatus::Blocked);
     }
 }
@@ -97,8 +101,8 @@ fn the_table_of_somebody_else_on_a_subnet_has_a_word_of_its_own() {
         .has_with(name, association("/x/theirs"), Ownership::Foreign)
         .plan();
     let blocked = blocked(&plan, name);
-    assert_eq!(blocked.code, Code::ForeignRouteTable);
-    assert!(blocked.reason.contains("theirs"), "{}", blocked.reason);
+    assert_eq!(blocked.failure.code, Code::ForeignRouteTable);
+    assert!(blocked.failure.message.contains("theirs"), "{}", blocked.failure.message);
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn a_router_that_is_offline_is_for_its_owner_and_explains_its_host_s_gap() {
         .without(Source::Host("router".to_owned()))
         .without(Source::Host("other".to_owned()))
         .plan();
-    assert_eq!(blocked(&plan, name).code, Code::RouterOffline);
+    assert_eq!(blocked(&plan, name).failure.code, Code::RouterOffline);
     let unexplained: Vec<_> = plan.unexplained_gaps().map(|gap| gap.source.clone()).collect();
     assert_eq!(unexplained, [Source::Host("other".to_owned())]);
     let alone = Case::default().wants(name, device(true), nothing_special).has(name, device(false));

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use crate::desired::tests::generate::{aks_nodes, cluster_facts, no_facts};
 use crate::desired::{self, DesiredSet, Facts};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed, Source};
 use crate::plan::planner::{Comparison, plan_changes};
 use crate::plan::{Action, ApplySettings, Change, Plan, surviving};
@@ -124,9 +124,7 @@ impl World {
         for source in &worker_request.gaps {
             inventory.note_gap(Gap {
                 source: source.clone(),
-                reason: "it does not answer".to_owned(),
-                code: Code::SourceGap,
-                remedy: "mend it".to_owned(),
+                failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
                 explained: false,
             });
         }

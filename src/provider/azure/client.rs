@@ -9,12 +9,15 @@ use serde_json::Value;
 
 use super::api_version;
 use super::operation::{Pace, Progress, Tracking};
-use super::page::{Page, same_origin, same_service};
+use super::page::{Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::ApiError;
-use crate::provider::http::{Api, RequestCount, Transport};
-use crate::provider::http_client::{Call, HttpClient, RetryClass};
+use crate::provider::http::{Api, RequestCount, Transport, TransportError, TransportFault};
+use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
+use crate::provider::listing::Listing;
+use crate::provider::request_policy::RequestPolicy;
+use crate::provider::settings::ClientSettings;
 use crate::resource::ArmId;
 
 /// Looks at a deleted object that are granted before it counts as not deleted.
@@ -36,7 +39,7 @@ pub enum Precondition {
 
 /// A client of Azure Resource Manager.
 pub struct ArmClient {
-    exchange: HttpClient,
+    http: HttpClient,
     base_url: String,
     tokens: Arc<dyn TokenSource>,
 }
@@ -59,8 +62,16 @@ impl ArmClient {
         limits: Limits,
         count: RequestCount,
     ) -> Self {
-        let exchange = HttpClient::new(Api::Azure, transport, limits, count);
-        Self { exchange, base_url: base_url.trim_end_matches('/').to_owned(), tokens }
+        let policy = RequestPolicy::new(Api::Azure, limits, count, ClientSettings::default());
+        let http = HttpClient::new(transport, policy);
+        Self { http, base_url: base_url.trim_end_matches('/').to_owned(), tokens }
+    }
+
+    /// The client with other timeouts and limits.
+    #[must_use]
+    pub fn with_settings(mut self, settings: ClientSettings) -> Self {
+        self.http.set_policy(self.http.policy().with_settings(settings));
+        self
     }
 
     /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
@@ -70,23 +81,22 @@ impl ArmClient {
         check_path(path.split('?').next().unwrap_or_default(), &doing)?;
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut url = format!("{}{path}{joint}api-version={api_version}", self.base_url);
-        let mut objects = Vec::new();
+        let mut list = Listing::new(self.http.policy().settings(), identity);
         loop {
             let answer = self.call(Call::new(Method::GET, &url, &doing)).await?;
-            let page: Page = parse(successful(answer, &doing)?.body(), &doing)?;
-            let next = page.next().map(str::to_owned);
-            objects.extend(page.value);
-            match next {
-                None => return Ok(objects),
-                Some(link) if link != url && same_origin(&self.base_url, &link) => url = link,
-                Some(_) => {
-                    return Err(malformed(&doing, "the next page is at another service"));
-                }
+            let page = Page::read(self.successful(answer, &doing)?.body(), &doing)?;
+            list.add(page.value).map_err(|fault| malformed(&doing, &fault.to_string()))?;
+            let Some(link) = page.next else { return Ok(list.finish()) };
+            list.follow(&link).map_err(|fault| malformed(&doing, &fault.to_string()))?;
+            if !same_origin(&self.base_url, &link) {
+                return Err(malformed(&doing, "the next page is at another service"));
             }
+            url = link;
         }
     }
 
-    /// The object, or nothing where there is none.
+    /// The object exactly as Azure sent it, to be written back, or nothing where
+    /// there is none. Its text is not safe to print.
     pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
         let doing = format!("GET {}", api_version::describe(id));
         Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))
@@ -103,7 +113,7 @@ impl ArmClient {
         let doing = format!("PUT {}", api_version::describe(id));
         let call = Call::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
-        let answer = successful(answer, &doing)?;
+        let answer = self.successful(answer, &doing)?;
         let mut pace = Pace::new();
         self.follow(&answer, &doing, &mut pace).await?;
         self.wait_provisioned(id, &doing, &mut pace).await
@@ -131,7 +141,7 @@ impl ArmClient {
         if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::NO_CONTENT) {
             return Ok(());
         }
-        let answer = successful(answer, &doing)?;
+        let answer = self.successful(answer, &doing)?;
         let mut pace = Pace::new();
         let tracked = self.follow(&answer, &doing, &mut pace).await?;
         self.wait_deleted(id, &doing, &mut pace, tracked).await
@@ -156,7 +166,7 @@ impl ArmClient {
         if reads {
             call = call.repeat(RetryClass::Read);
         }
-        let answer = successful(self.call(call).await?, &doing)?;
+        let answer = self.successful(self.call(call).await?, &doing)?;
         if answer.status() != StatusCode::ACCEPTED {
             return parse_or_null(answer.body(), &doing);
         }
@@ -182,7 +192,7 @@ impl ArmClient {
         }
     }
 
-    /// Waits for the operation that an answer tells of, and says whether it told of one.
+    /// Waits for the operation that an answer announces; false where it announces none.
     async fn follow(
         &self,
         answer: &http::Response<Bytes>,
@@ -219,7 +229,7 @@ impl ArmClient {
                 // Old operations are forgotten; the object itself tells the rest.
                 return Ok(());
             }
-            let answer = successful(answer, doing)?;
+            let answer = self.successful(answer, doing)?;
             let progress = if answer.body().is_empty() {
                 Progress::of_location(&answer)
             } else {
@@ -248,7 +258,7 @@ impl ArmClient {
             if answer.status() == StatusCode::NOT_FOUND {
                 return Ok(http::Response::new(Bytes::new()));
             }
-            let answer = successful(answer, doing)?;
+            let answer = self.successful(answer, doing)?;
             if Progress::of_location(&answer).finished(doing)? {
                 return Ok(answer);
             }
@@ -293,7 +303,7 @@ impl ArmClient {
             if !ended {
                 progress.finished(doing)?;
             } else if progress != Progress::Running {
-                // It may have been left in failure before: that is no news.
+                // It may have been left in a failed state before the deletion.
                 looks += 1;
             }
             if looks >= LOOKS_AFTER_DELETE {
@@ -314,8 +324,21 @@ impl ArmClient {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let answer = successful(answer, doing)?;
-        Ok(Some((parse(answer.body(), doing)?, answer.headers().clone())))
+        let answer = self.successful(answer, doing)?;
+        let body = http_client::raw_object(Api::Azure, answer.body(), doing)?;
+        Ok(Some((body, answer.headers().clone())))
+    }
+
+    fn successful(
+        &self,
+        answer: http::Response<Bytes>,
+        doing: &str,
+    ) -> Result<http::Response<Bytes>, ApiError> {
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(self.http.refusal(doing, &answer))
+        }
     }
 
     fn tracked(&self, url: &str, doing: &str) -> Result<Call, ApiError> {
@@ -335,12 +358,17 @@ impl ArmClient {
     }
 
     async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, ApiError> {
-        let token = self.tokens.token().await?;
+        let after = self.http.policy().settings().call_timeout;
+        let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
+            let fault = TransportFault::TimedOut { what: "no token", after };
+            let source = TransportError { host: "the sign-in service".to_owned(), fault };
+            ApiError::Transport { api: Api::Azure, doing: call.doing.clone(), source }
+        })??;
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
             .map_err(|_| malformed(&call.doing, "the token holds characters that none may hold"))?;
         value.set_sensitive(true);
         call = call.header(header::AUTHORIZATION, value);
-        self.exchange.send(&call).await
+        self.http.send(&call).await
     }
 }
 
@@ -368,18 +396,8 @@ fn check_path(path: &str, doing: &str) -> Result<(), ApiError> {
     if sound { Ok(()) } else { Err(malformed(doing, "its id holds characters that none may hold")) }
 }
 
-fn successful(
-    answer: http::Response<Bytes>,
-    doing: &str,
-) -> Result<http::Response<Bytes>, ApiError> {
-    if answer.status().is_success() {
-        return Ok(answer);
-    }
-    Err(ApiError::from_answer(Api::Azure, doing, answer.status().as_u16(), answer.body()))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| malformed(doing, &error.to_string()))
+fn parse(body: &[u8], doing: &str) -> Result<Value, ApiError> {
+    http_client::object(Api::Azure, body, doing)
 }
 
 fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, ApiError> {
@@ -387,7 +405,7 @@ fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, ApiError> {
 }
 
 fn malformed(doing: &str, reason: &str) -> ApiError {
-    ApiError::Malformed { api: Api::Azure, doing: doing.to_owned(), reason: reason.to_owned() }
+    http_client::malformed(Api::Azure, doing, reason)
 }
 
 #[cfg(test)]

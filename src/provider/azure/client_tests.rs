@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::credentials::StaticToken;
 use crate::provider::scripted::{Scripted, Step};
 use crate::provider::secret::Secret;
@@ -164,7 +164,7 @@ async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
     client.delete(&group, Precondition::None).await.unwrap();
     let error = client.delete(&group, Precondition::None).await.unwrap_err();
     assert!(error.is_conflict());
-    assert!(error.remedy().contains("lock"));
+    assert!(Failure::from(&error).remedy.contains("lock"));
     script.assert_finished();
 }
 
@@ -196,15 +196,15 @@ async fn a_list_follows_its_pages_and_goes_nowhere_else() {
     let (client, script) = client(vec![
         Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
             200,
-            json!({"value": [1], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
+            json!({"value": [{"id": "/1"}], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
         ),
         Step::new("GET", "/subscriptions/s/x?page=2")
-            .answer(200, json!({"value": [2], "nextLink": ""})),
+            .answer(200, json!({"value": [{"id": "/2"}], "nextLink": ""})),
         Step::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
             .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
     ]);
     let all = client.list("/subscriptions/s/x", "v").await.unwrap();
-    assert_eq!(all, [json!(1), json!(2)]);
+    assert_eq!(all, [json!({"id": "/1"}), json!({"id": "/2"})]);
     assert!(client.list("/subscriptions/s/x?$filter=a", "v").await.is_err());
     script.assert_finished();
 }
@@ -229,8 +229,12 @@ async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
         let refusal = json!({"error": {"code": "AuthorizationFailed", "message": "no right"}});
         let (client, script) = client(vec![Step::new("GET", TABLE).answer(status, refusal)]);
         let error = client.get(&table()).await.unwrap_err();
-        assert_eq!(error.stable_code(), Code::AzureRefused);
-        assert!(error.remedy().contains("az login"), "{}", error.remedy());
+        assert_eq!(Failure::from(&error).code, Code::AzureRefused);
+        assert!(
+            Failure::from(&error).remedy.contains("az login"),
+            "{}",
+            Failure::from(&error).remedy
+        );
         assert!(!format!("{error} {error:?}").contains("marked-token"));
         script.assert_finished();
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::diagnostics::ServiceText;
 use crate::provider::error::{ApiError, ServiceError};
 use crate::provider::http::Api;
 use crate::provider::http_client::retry_after;
@@ -78,8 +79,8 @@ impl Progress {
         let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
         state.map_or(Self::Done, |state| {
             Self::of_status(state, || ServiceError {
-                code: format!("Provisioning{state}"),
-                message: format!("the resource is left in the state {state}"),
+                code: format!("Provisioning{}", ServiceText::line(state)),
+                message: format!("the resource is left in the state {}", ServiceText::line(state)),
                 details: Vec::new(),
             })
         })
@@ -98,7 +99,7 @@ impl Progress {
             Self::Ended { status, error } => Err(ApiError::Operation {
                 api: Api::Azure,
                 doing: doing.to_owned(),
-                status,
+                status: ServiceText::line(&status).into(),
                 code: error.code,
                 message: error.message,
                 details: error.details,

@@ -1,25 +1,56 @@
-//! Lists that come in pages.
+//! Pages of Azure's lists, and which links may be followed.
 
-use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-/// One page of a list.
-#[derive(Debug, Deserialize)]
+use crate::diagnostics::service_text::{Breaks, make_safe};
+use crate::provider::error::ApiError;
+use crate::provider::http::Api;
+use crate::provider::http_client::{kind_of, malformed, raw_object};
+
+/// One page of a list; its text is safe to print.
+#[derive(Debug)]
 pub(super) struct Page {
-    /// The objects.
-    #[serde(default)]
+    /// The objects, each with an id.
     pub(super) value: Vec<Value>,
-    /// Where the next page is; absent, null or empty on the last one.
-    #[serde(rename = "nextLink", default)]
-    next_link: Option<String>,
+    /// Where the next page is; none on the last one.
+    pub(super) next: Option<String>,
 }
 
 impl Page {
-    /// Where the next page is.
-    pub(super) fn next(&self) -> Option<&str> {
-        self.next_link.as_deref().filter(|link| !link.is_empty())
+    /// Reads a page.
+    ///
+    /// # Errors
+    ///
+    /// It has no array `value`, an entry is no object with an id, or the link
+    /// to the next page is not a string. None of these may pass for an empty
+    /// list: what a list lacks counts as absent.
+    pub(super) fn read(body: &[u8], doing: &str) -> Result<Self, ApiError> {
+        let broken = |reason: &str| malformed(Api::Azure, doing, reason);
+        let mut page = raw_object(Api::Azure, body, doing)?;
+        let next = match page.get_mut("nextLink").map(Value::take) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(link)) => Some(link).filter(|link| !link.is_empty()),
+            Some(_) => return Err(broken("`nextLink` is not a string")),
+        };
+        let mut value = match page.get_mut("value").map(Value::take) {
+            Some(Value::Array(value)) => value,
+            Some(other) => {
+                return Err(broken(&format!("`value` is {}, not an array", kind_of(&other))));
+            }
+            None => return Err(broken("the page of the list has no array `value`")),
+        };
+        if value.iter().any(|item| !item["id"].is_string()) {
+            return Err(broken("an entry of the list is not an object with an `id`"));
+        }
+        value.iter_mut().for_each(|item| make_safe(item, Breaks::Escape));
+        Ok(Self { value, next })
     }
+}
+
+/// What tells objects of a list apart: ids are the same in any letter case.
+pub(super) fn identity(item: &Value) -> Option<String> {
+    item["id"].as_str().map(str::to_ascii_lowercase)
 }
 
 /// Whether a link leads to the very service that gave it: the token goes along.
@@ -49,6 +80,28 @@ pub(super) fn same_service(base: &str, link: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_another_shape_is_an_error_and_never_an_empty_list() {
+        for body in [
+            "{}",
+            "[]",
+            "null",
+            "",
+            "<html>",
+            r#"{"value": {}}"#,
+            r#"{"value": null}"#,
+            r#"{"value": [null]}"#,
+            r#"{"value": [{"name": "no id"}]}"#,
+            r#"{"error": {"code": "AuthorizationFailed", "message": "no"}}"#,
+            r#"{"value": [], "nextLink": 7}"#,
+        ] {
+            let error = Page::read(body.as_bytes(), "GET /x").unwrap_err().to_string();
+            assert!(error.contains("GET /x") && error.contains("azure"), "{error}");
+        }
+        let page = Page::read(br#"{"value": [], "nextLink": ""}"#, "GET /x").unwrap();
+        assert!(page.value.is_empty() && page.next.is_none());
+    }
 
     #[test]
     fn a_token_stays_with_its_service() {

@@ -6,8 +6,8 @@ use super::certificate_request::{CertificateRefusal, check};
 use super::error::ClusterError;
 use super::request::{Collection, PatchKind, apis};
 use super::{ClusterClient, text_at};
-use crate::desired::manifests::BOOTSTRAP_GROUP;
-use crate::topology::names::WorkerName;
+use crate::resource::kubernetes::BOOTSTRAP_GROUP;
+use crate::resource::names::WorkerName;
 
 /// What a look at the certificate requests came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::prelude::FromDer;
 
+use crate::diagnostics::ServiceText;
+
 /// The signer of a kubelet's client certificate.
 pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 /// The group of every node.
@@ -65,7 +67,7 @@ pub(super) fn check(
 }
 
 fn malformed(reason: &dyn std::fmt::Display) -> CertificateRefusal {
-    CertificateRefusal::Malformed(reason.to_string())
+    CertificateRefusal::Malformed(ServiceText::message(&reason.to_string()).into())
 }
 
 fn check_usages(usages: &Value) -> Result<(), CertificateRefusal> {
@@ -100,7 +102,7 @@ fn check_subject(
     worker: &str,
 ) -> Result<(), CertificateRefusal> {
     let subject = &request.certification_request_info.subject;
-    let refused = || CertificateRefusal::Subject(subject.to_string());
+    let refused = || CertificateRefusal::Subject(ServiceText::line(&subject.to_string()).into());
     let (mut names, mut groups) = (Vec::new(), Vec::new());
     for attribute in subject.iter_attributes() {
         let value = attribute.as_str().map_err(|_| refused())?;

@@ -1,13 +1,12 @@
-//! Making a client out of a kubeconfig.
-
-use std::task::{Context, Poll};
+//! A client of the API server that a kubeconfig names.
 
 use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use tower::{Layer, Service};
 
 use super::error::{About, ClusterCause, ClusterError};
-use crate::provider::http::{Api, RequestCount};
+use super::request_layer::RequestLayer;
+use crate::provider::request_policy::RequestPolicy;
+use crate::provider::reqwest_transport::install_cryptography;
 
 /// The API server that a kubeconfig points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,28 +23,32 @@ pub struct KubeconfigServer {
     pub certificate_authority_data: Option<String>,
 }
 
-/// Builds a client for the current context of a kubeconfig, which counts the
-/// requests that it sends.
+/// Builds a client for the current context of a kubeconfig, whose requests are
+/// under a policy.
 ///
 /// # Errors
 ///
 /// The text is no kubeconfig, or what it refers to is not there.
 pub async fn client_from_kubeconfig(
     text: &str,
-    count: RequestCount,
+    policy: RequestPolicy,
 ) -> Result<kube::Client, ClusterError> {
     let about = About::new("read", "kubeconfig", "for the cluster");
     let other = |error: &dyn std::fmt::Display| about.malformed(error.to_string());
-    // A second installation fails, and means that one is there: all is well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_cryptography();
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| other(&error))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| other(&error))?;
-    // The door repeats requests itself; kube's own way can take half an hour.
+    // The policy repeats requests; kube's own way can take half an hour. It
+    // also ends reads: kube's timeout would count the idle time of connections
+    // that are kept for later.
     config.default_retry = false;
+    config.read_timeout = None;
+    config.connect_timeout = Some(policy.settings().connect_timeout);
+    config.write_timeout = Some(policy.settings().attempt_timeout);
     let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(&error))?;
-    Ok(builder.with_layer(&CountLayer(count)).build())
+    Ok(builder.with_layer(&RequestLayer::new(policy)).build())
 }
 
 /// The API server of a kubeconfig's current context, for the check that it is
@@ -82,46 +85,12 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
     })
 }
 
-/// Counts what goes through it.
-#[derive(Debug, Clone)]
-pub struct CountLayer(pub RequestCount);
-
-impl<S> Layer<S> for CountLayer {
-    type Service = CountService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        CountService { inner, count: self.0.clone() }
-    }
-}
-
-/// A service whose requests are counted.
-#[derive(Debug, Clone)]
-pub struct CountService<S> {
-    inner: S,
-    count: RequestCount,
-}
-
-impl<S, R> Service<R> for CountService<S>
-where
-    S: Service<R>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        self.count.add(Api::Kubernetes);
-        self.inner.call(request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::http::{Api, RequestCount};
+    use crate::provider::limits::Limits;
+    use crate::provider::settings::ClientSettings;
 
     const KUBECONFIG: &str = "
 apiVersion: v1
@@ -159,6 +128,8 @@ users:
 
     #[tokio::test]
     async fn a_client_comes_out_of_a_kubeconfig() {
-        assert!(client_from_kubeconfig(KUBECONFIG, RequestCount::default()).await.is_ok());
+        let (count, settings) = (RequestCount::default(), ClientSettings::default());
+        let policy = RequestPolicy::new(Api::Kubernetes, Limits::published(), count, settings);
+        assert!(client_from_kubeconfig(KUBECONFIG, policy).await.is_ok());
     }
 }

@@ -1,52 +1,57 @@
-//! What can go wrong with the cluster's API server.
+//! Errors of requests to the Kubernetes API server, with their codes and remedies.
 
-/// How an API server begins to say that an applied object has a field too many.
+use crate::diagnostics::{Code, Failure};
+
+/// The beginning of the API server's message about an unknown field in an apply.
 const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
 
-/// A request to the cluster failed.
+/// A request to the cluster failed. `Failure::from` gives it a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {doing} {kind} {name}: {reason}")]
 pub struct ClusterError {
     /// What was being done, as in `apply`.
     pub doing: &'static str,
     /// The kind of the object.
-    pub kind: String,
+    pub kind: Box<str>,
     /// Its name, with the namespace of a namespaced one.
-    pub name: String,
-    /// What kind of failure it is.
+    pub name: Box<str>,
+    /// What callers decide on.
     pub cause: ClusterCause,
-    /// What happened, in words; never a secret.
+    /// The stable code; finer than the cause.
+    pub code: Code,
+    /// The API server's message, or the error of the connection; never a secret.
     pub reason: String,
+    /// The causes that the API server lists, as `field: message`.
+    pub details: Box<[String]>,
 }
 
-/// The kind of a failure.
+/// The causes that callers tell apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterCause {
-    /// There is no such object, or no such API.
+    /// The object or its API does not exist.
     NotFound,
-    /// Another field manager holds a field.
+    /// Another field manager owns a field.
     FieldConflict {
         /// The other manager.
         manager: String,
     },
-    /// The object changed in the meantime, or exists already.
+    /// The object changed after it was read, or exists already.
     Conflict,
-    /// The API server gave no answer, or asked to come back later.
+    /// The API server did not answer, or is overloaded.
     Unavailable,
-    /// The credential may not do that.
+    /// The credentials do not allow the request.
     Refused,
-    /// The API server took the request for wrong, or answered what cannot be
-    /// understood.
+    /// The API server rejected the request, or its answer is not understood.
     Other,
 }
 
 impl ClusterError {
-    /// Whether the object or its API is not there.
+    /// True if the object or its API does not exist.
     pub fn is_not_found(&self) -> bool {
         self.cause == ClusterCause::NotFound
     }
 
-    /// The other field manager, where one holds a field.
+    /// The other field manager, if one owns a field.
     pub fn conflicting_manager(&self) -> Option<&str> {
         match &self.cause {
             ClusterCause::FieldConflict { manager } => Some(manager),
@@ -54,23 +59,74 @@ impl ClusterError {
         }
     }
 
-    /// Whether another writer was faster, or holds a field.
+    /// True if another writer was faster, or owns a field.
     pub fn is_conflict(&self) -> bool {
         matches!(self.cause, ClusterCause::Conflict | ClusterCause::FieldConflict { .. })
     }
 
-    /// Whether trying again later may help.
+    /// True if the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
         self.cause == ClusterCause::Unavailable
     }
 
-    /// Whether the credential may not do that.
+    /// True if the credentials do not allow the request.
     pub fn is_refused(&self) -> bool {
         self.cause == ClusterCause::Refused
     }
 }
 
-/// What a request is about, for its error.
+impl From<&ClusterError> for Failure {
+    fn from(error: &ClusterError) -> Self {
+        let failure = Self::new(error.code, error.to_string(), remedy(error));
+        error.details.iter().fold(failure, Self::caused_by)
+    }
+}
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        Self::from(&error)
+    }
+}
+
+fn remedy(error: &ClusterError) -> String {
+    let text = match error.code {
+        Code::FieldConflict => {
+            let manager = error.conflicting_manager().unwrap_or("the other manager");
+            return format!(
+                "remove the field from the configuration of `{manager}`, or delete the object and \
+                 run `stargate apply` again"
+            );
+        }
+        Code::ClusterRefused => {
+            "use a kubeconfig of a cluster administrator, or assign the identity the role `Azure \
+             Kubernetes Service RBAC Cluster Admin`; `kubectl auth can-i --list` shows what the \
+             credentials allow"
+        }
+        Code::AdmissionRefused => {
+            "add an exception for the object to the admission webhook or policy that the message \
+             names, then run `stargate apply` again"
+        }
+        Code::ObjectMissing | Code::ChangedSinceRead | Code::Conflict => {
+            "run `stargate plan` again: it reads the live state again"
+        }
+        Code::Throttled => "wait a few minutes, then run the same command again",
+        Code::ServiceUnreachable => {
+            "check that this machine reaches the cluster's API server: `kubectl get --raw /readyz`"
+        }
+        Code::ServiceUnavailable => {
+            "check the API server's health with `kubectl get --raw /readyz?verbose`, then run the \
+             same command again"
+        }
+        Code::InvalidRequest => {
+            "compare the object with its schema (`kubectl explain KIND`); an older stargate may \
+             have installed the CRD"
+        }
+        _ => "run the same command again; `-v` prints the causes",
+    };
+    text.to_owned()
+}
+
+/// The request that an error is about.
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) doing: &'static str,
@@ -83,54 +139,94 @@ impl About {
         Self { doing, kind: kind.to_owned(), name: name.to_owned() }
     }
 
-    /// An error of our own finding.
+    /// An error that stargate itself found.
     pub(super) fn error(&self, cause: ClusterCause, reason: impl Into<String>) -> ClusterError {
+        let code = match cause {
+            ClusterCause::NotFound => Code::ObjectMissing,
+            ClusterCause::FieldConflict { .. } => Code::FieldConflict,
+            ClusterCause::Conflict => Code::Conflict,
+            ClusterCause::Unavailable => Code::ServiceUnavailable,
+            ClusterCause::Refused => Code::ClusterRefused,
+            ClusterCause::Other => Code::UnexpectedAnswer,
+        };
+        self.coded(cause, code, reason)
+    }
+
+    fn coded(&self, cause: ClusterCause, code: Code, reason: impl Into<String>) -> ClusterError {
         ClusterError {
             doing: self.doing,
-            kind: self.kind.clone(),
-            name: self.name.clone(),
+            kind: self.kind.as_str().into(),
+            name: self.name.as_str().into(),
             cause,
+            code,
             reason: reason.into(),
+            details: Box::default(),
         }
     }
 
-    /// An answer that lacks what it must have.
+    /// An answer that lacks what the API promises.
     pub(super) fn malformed(&self, reason: impl Into<String>) -> ClusterError {
         self.error(ClusterCause::Other, reason)
     }
 
-    /// What kube reports, sorted.
+    /// An error of kube, classified.
     pub(super) fn failed(&self, error: &kube::Error) -> ClusterError {
-        let kube::Error::Api(status) = error else {
-            let cause = match error {
-                kube::Error::HyperError(_) | kube::Error::Service(_) => ClusterCause::Unavailable,
-                kube::Error::Auth(_) => ClusterCause::Refused,
-                _ => ClusterCause::Other,
-            };
-            return self.error(cause, chain(error));
+        let (cause, code) = match error {
+            kube::Error::Api(status) => return self.answered(status),
+            kube::Error::HyperError(_) | kube::Error::Service(_) => {
+                (ClusterCause::Unavailable, Code::ServiceUnreachable)
+            }
+            kube::Error::Auth(_) => (ClusterCause::Refused, Code::ClusterRefused),
+            _ => (ClusterCause::Other, Code::UnexpectedAnswer),
         };
-        let cause = match status.code {
-            404 => ClusterCause::NotFound,
-            401 | 403 => ClusterCause::Refused,
-            409 => field_conflict(status)
-                .map_or(ClusterCause::Conflict, |manager| ClusterCause::FieldConflict { manager }),
-            // An apply of a field that the API server does not know is answered
-            // 500, and stays wrong however often it is sent.
-            500 if status.message.starts_with(NOT_IN_SCHEMA) => ClusterCause::Other,
-            408 | 429 | 500 | 502..=504 => ClusterCause::Unavailable,
-            _ => ClusterCause::Other,
-        };
+        self.coded(cause, code, chain(error))
+    }
+
+    fn answered(&self, status: &kube::core::Status) -> ClusterError {
+        let (cause, code) = classify(status);
         let reason = if status.message.is_empty() {
             format!("the API server answered {}", status.code)
         } else {
             status.message.clone()
         };
-        self.error(cause, reason)
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let details = causes.map(|cause| match cause.field.as_str() {
+            "" => cause.message.clone(),
+            field => format!("{field}: {}", cause.message),
+        });
+        ClusterError { details: details.collect(), ..self.coded(cause, code, reason) }
     }
 }
 
-/// The error with those below it: the outermost alone says little more than
-/// "service error".
+fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
+    let admission = ["admission webhook", "ValidatingAdmissionPolicy", "admission policy"]
+        .iter()
+        .any(|words| status.message.contains(words));
+    match status.code {
+        404 => (ClusterCause::NotFound, Code::ObjectMissing),
+        401 => (ClusterCause::Refused, Code::ClusterRefused),
+        403 if !admission => (ClusterCause::Refused, Code::ClusterRefused),
+        403 => (ClusterCause::Refused, Code::AdmissionRefused),
+        400 | 422 if admission => (ClusterCause::Other, Code::AdmissionRefused),
+        409 => match field_conflict(status) {
+            Some(manager) => (ClusterCause::FieldConflict { manager }, Code::FieldConflict),
+            None if status.reason == "AlreadyExists" => (ClusterCause::Conflict, Code::Conflict),
+            None => (ClusterCause::Conflict, Code::ChangedSinceRead),
+        },
+        // An apply of a field that the API server does not know is answered 500,
+        // and fails however often it is sent.
+        500 if status.message.starts_with(NOT_IN_SCHEMA) => {
+            (ClusterCause::Other, Code::InvalidRequest)
+        }
+        429 => (ClusterCause::Unavailable, Code::Throttled),
+        408 | 500 | 502..=504 => (ClusterCause::Unavailable, Code::ServiceUnavailable),
+        400 | 413 | 415 | 422 => (ClusterCause::Other, Code::InvalidRequest),
+        _ => (ClusterCause::Other, Code::ApiError),
+    }
+}
+
+/// The error with its sources: kube's own message is little more than "service
+/// error".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -180,15 +276,19 @@ mod tests {
 
     #[test]
     fn statuses_are_told_apart() {
-        for (code, cause) in [
-            (404, ClusterCause::NotFound),
-            (403, ClusterCause::Refused),
-            (409, ClusterCause::Conflict),
-            (429, ClusterCause::Unavailable),
-            (422, ClusterCause::Other),
+        for (code, cause, stable) in [
+            (404, ClusterCause::NotFound, Code::ObjectMissing),
+            (401, ClusterCause::Refused, Code::ClusterRefused),
+            (403, ClusterCause::Refused, Code::ClusterRefused),
+            (409, ClusterCause::Conflict, Code::ChangedSinceRead),
+            (429, ClusterCause::Unavailable, Code::Throttled),
+            (503, ClusterCause::Unavailable, Code::ServiceUnavailable),
+            (422, ClusterCause::Other, Code::InvalidRequest),
+            (405, ClusterCause::Other, Code::ApiError),
         ] {
             let error = failed(serde_json::json!({ "status": "Failure", "code": code }));
-            assert_eq!(error.cause, cause, "{code}");
+            assert_eq!((&error.cause, error.code), (&cause, stable), "{code}");
+            assert!(!Failure::from(error).remedy.is_empty());
         }
         for (message, cause) in [
             ("etcdserver: request timed out", ClusterCause::Unavailable),
@@ -202,5 +302,29 @@ mod tests {
                 serde_json::json!({ "status": "Failure", "code": 500, "message": message });
             assert_eq!(failed(status).cause, cause, "{message}");
         }
+    }
+
+    #[test]
+    fn an_admission_webhook_and_an_existing_object_have_their_codes() {
+        let denied = failed(serde_json::json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "admission webhook \"validation.gatekeeper.sh\" denied the request: no tags",
+        }));
+        assert_eq!(denied.code, Code::AdmissionRefused);
+        let exists = failed(serde_json::json!({
+            "status": "Failure", "code": 409, "reason": "AlreadyExists", "message": "exists",
+        }));
+        assert_eq!(exists.code, Code::Conflict);
+    }
+
+    #[test]
+    fn the_causes_of_an_invalid_object_are_the_source() {
+        let error = failed(serde_json::json!({
+            "status": "Failure", "code": 422, "reason": "Invalid", "message": "is invalid",
+            "details": { "causes": [{
+                "reason": "FieldValueInvalid", "field": "spec.podCIDR", "message": "bad prefix",
+            }]},
+        }));
+        assert_eq!(Failure::from(error).source, ["spec.podCIDR: bad prefix"]);
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::ClusterClient;
 use crate::provider::http::RequestCount;
 use crate::resource::Owner;
-use crate::topology::names::{TailnetTag, TopologyName};
+use crate::resource::names::{TailnetTag, TopologyName};
 
 /// The objects by path, and the requests that were made.
 #[derive(Debug, Clone, Default)]

@@ -14,9 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{About, ClusterCause, ClusterError};
-use super::request::apis;
+use super::request::{apis, failed};
+use super::request_layer::Streamed;
 use super::{ClusterClient, text_at};
-use crate::connectivity::{Failure, Measurement, Pinged, Pinger};
+use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 
 /// The label that Goldpinger's manifests, ours and its own, put on its pods.
 const SELECTOR: &str = "app=goldpinger";
@@ -108,10 +109,11 @@ impl ClusterClient {
         let Pinger { namespace, name, port, .. } = asked;
         let about = About::new("ask through the proxy", "Pod", &format!("{namespace}/{name}"));
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
-        let request = http::Request::get(uri).body(Body::empty());
+        // Its length and its time are limited here, by the number of pods.
+        let request = http::Request::get(uri).extension(Streamed).body(Body::empty());
         let request = request.map_err(|error| about.malformed(error.to_string()))?;
         let sent = self.client.send(request).await;
-        let response = sent.map_err(|error| MeasureError::from(about.failed(&error)))?;
+        let response = sent.map_err(|error| MeasureError::from(failed(&about, error)))?;
         let status = response.status();
         if status.as_u16() == 401 || status.as_u16() == 403 {
             let reason = format!("the API server answered {}", status.as_u16());
@@ -248,13 +250,13 @@ impl PodResult {
         }
         let says = |words: &[&str]| words.iter().any(|word| self.error.contains(word));
         Pinged::Failed(if says(&["deadline exceeded", "timeout", "timed out"]) {
-            Failure::TimedOut
+            PingFailure::TimedOut
         } else if says(&["refused", "reset by peer", "EOF"]) {
-            Failure::Refused
+            PingFailure::Refused
         } else if says(&["no route to host", "unreachable"]) {
-            Failure::NoRoute
+            PingFailure::NoRoute
         } else {
-            Failure::Other
+            PingFailure::Other
         })
     }
 }

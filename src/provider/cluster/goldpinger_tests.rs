@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::provider::http::RequestCount;
 use crate::resource::Owner;
-use crate::topology::names::{TailnetTag, TopologyName};
+use crate::resource::names::{TailnetTag, TopologyName};
 
 fn pods() -> Vec<Pinger> {
     let pod = |name: &str, node: &str, address: &str| Pinger {
@@ -89,7 +89,7 @@ async fn every_nested_pair_is_read() {
     let measured = ask(200, answer().to_string()).await.unwrap();
     let expected = BTreeMap::from([
         (pair("10.244.0.5", "10.244.0.5"), Pinged::Reached),
-        (pair("10.244.0.5", "10.244.65.3"), Pinged::Failed(Failure::TimedOut)),
+        (pair("10.244.0.5", "10.244.65.3"), Pinged::Failed(PingFailure::TimedOut)),
     ]);
     assert_eq!(measured.pings, expected);
     assert_eq!(measured.silent, ["10.244.65.3".parse().unwrap()].into());
@@ -107,7 +107,7 @@ async fn older_answers_are_read_by_their_keys() {
     }});
     let measured = ask(200, body.to_string()).await.unwrap();
     assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.65.3")], Pinged::Reached);
-    let refused = Pinged::Failed(Failure::Refused);
+    let refused = Pinged::Failed(PingFailure::Refused);
     assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.0.5")], refused);
     assert_eq!(measured.oldest, None);
 }
@@ -115,11 +115,11 @@ async fn older_answers_are_read_by_their_keys() {
 #[test]
 fn words_of_the_network_library_are_sorted() {
     for (error, failure) in [
-        ("dial tcp 10.0.0.1:8080: i/o timeout", Failure::TimedOut),
-        ("dial tcp 10.0.0.1:8080: connect: connection refused", Failure::Refused),
-        ("read: connection reset by peer", Failure::Refused),
-        ("dial tcp 10.0.0.1:8080: connect: no route to host", Failure::NoRoute),
-        ("\u{1b}[31mhacked", Failure::Other),
+        ("dial tcp 10.0.0.1:8080: i/o timeout", PingFailure::TimedOut),
+        ("dial tcp 10.0.0.1:8080: connect: connection refused", PingFailure::Refused),
+        ("read: connection reset by peer", PingFailure::Refused),
+        ("dial tcp 10.0.0.1:8080: connect: no route to host", PingFailure::NoRoute),
+        ("\u{1b}[31mhacked", PingFailure::Other),
     ] {
         let ping =
             PodResult { ok: false, address: String::new(), time: None, error: error.to_owned() };
@@ -190,7 +190,8 @@ async fn pods_are_read_with_what_a_path_may_hold() {
     }]});
     let pods = door(200, list.to_string()).pingers(None).await.unwrap();
     let expected = Pinger {
-        namespace: "goldpinger".to_owned(),
+        // The control character is an escape already when it gets here.
+        namespace: "goldu1bpinger".to_owned(),
         name: "goldpinger-x....secrets".to_owned(),
         node: "one".to_owned(),
         address: None,

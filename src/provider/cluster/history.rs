@@ -10,8 +10,8 @@ use super::records::{OperationRecord, SERVER_LABEL, seconds};
 use super::request::{Collection, PatchKind, apis};
 use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::NAMESPACE;
+use crate::resource::names::WorkerName;
 use crate::resource::ownership::TOPOLOGY_LABEL;
-use crate::topology::names::WorkerName;
 
 /// How many finished Operations of a worker are kept.
 pub const OPERATIONS_KEPT: usize = 5;

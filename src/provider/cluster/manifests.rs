@@ -48,7 +48,7 @@ impl ClusterClient {
     ///
     /// The cluster did not answer, or refused.
     pub async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
-        let objects = self.collection(kind.api(), None).list_if_served().await?;
+        let objects = self.collection(kind.api(), None).keeping_breaks().list_if_served().await?;
         Ok(objects.iter().map(|object| self.live(kind, object)).collect())
     }
 
@@ -60,7 +60,12 @@ impl ClusterClient {
     /// The cluster did not answer, or refused.
     pub async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
         let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
-        let objects = match self.collection(kind.api(), None).list(Some(&selector), None).await {
+        let objects = match self
+            .collection(kind.api(), None)
+            .keeping_breaks()
+            .list(Some(&selector), None)
+            .await
+        {
             Err(error) if error.is_not_found() => Vec::new(),
             answer => answer?,
         };
@@ -78,7 +83,7 @@ impl ClusterClient {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<LiveManifest>, ClusterError> {
-        let object = self.collection(kind.api(), namespace).get(name).await?;
+        let object = self.collection(kind.api(), namespace).keeping_breaks().get(name).await?;
         Ok(object.map(|object| self.live(kind, &object)))
     }
 
@@ -97,7 +102,7 @@ impl ClusterClient {
         force: bool,
     ) -> Result<LiveManifest, ClusterError> {
         let api = manifest.kind.api();
-        let collection = self.collection(api, manifest.namespace.as_deref());
+        let collection = self.collection(api, manifest.namespace.as_deref()).keeping_breaks();
         let mut object = manifest.body.clone();
         if !object.is_object() {
             return Err(collection

@@ -1,7 +1,7 @@
-//! The door to the cluster's API server.
+//! The client of the cluster's API server.
 //!
-//! It stands on a [`kube::Client`] that is given from outside, so that the
-//! wire can be another one: the sandbox's, a test's, or one under a budget.
+//! It is built on a [`kube::Client`] that the caller provides, so that tests and
+//! the sandbox can replace the transport.
 
 mod approval;
 mod certificate_request;
@@ -16,6 +16,7 @@ mod networks;
 mod nodes;
 mod records;
 mod request;
+mod request_layer;
 mod services;
 mod shared_list;
 mod tokens;
@@ -25,15 +26,15 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde_json::Value;
 
+use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::provider::http::RequestCount;
+use crate::provider::settings::ClientSettings;
 use crate::resource::Owner;
 use crate::resource::kubernetes::Api;
 
 pub use approval::{Approval, Refusal};
 pub use certificate_request::CertificateRefusal;
-pub use client::{
-    CountLayer, CountService, KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig,
-};
+pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
 pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
 pub use goldpinger::MeasureError;
@@ -43,32 +44,43 @@ pub use nodes::{
     CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
 };
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
+pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
 
 use error::About;
 use request::Collection;
 use shared_list::SharedList;
 
-/// The door to the cluster.
+/// A client of the cluster's API server.
 #[derive(Clone)]
 pub struct ClusterClient {
     client: kube::Client,
     owner: Owner,
     count: RequestCount,
+    settings: ClientSettings,
     certificate_requests: Arc<SharedList>,
 }
 
 impl std::fmt::Debug for ClusterClient {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ClusterDoor").field("owner", &self.owner).finish_non_exhaustive()
+        formatter.debug_struct("ClusterClient").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
 impl ClusterClient {
-    /// Opens the door. The client counts its requests itself, into the same
-    /// count (see [`client_from_kubeconfig`] and [`CountLayer`]).
+    /// A client of the cluster. The requests of `client` are counted into
+    /// `count` by its own policy (see [`client_from_kubeconfig`] and
+    /// [`RequestLayer`]).
     pub fn new(client: kube::Client, owner: Owner, count: RequestCount) -> Self {
-        Self { client, owner, count, certificate_requests: Arc::default() }
+        let settings = ClientSettings::default();
+        Self { client, owner, count, settings, certificate_requests: Arc::default() }
+    }
+
+    /// The client with other limits for lists.
+    #[must_use]
+    pub fn with_settings(mut self, settings: ClientSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Whose mark is written and looked for.
@@ -88,11 +100,16 @@ impl ClusterClient {
     /// The cluster did not answer, or refused.
     pub async fn server_version(&self) -> Result<Info, ClusterError> {
         let about = About::new("read", "version", "of the API server");
-        self.client.apiserver_version().await.map_err(|error| about.failed(&error))
+        let request = http::Request::get("/version").body(Vec::new());
+        let request = request.map_err(|error| about.malformed(error.to_string()))?;
+        let mut version: Value =
+            self.client.request(request).await.map_err(|error| request::failed(&about, error))?;
+        make_safe(&mut version, Breaks::Escape);
+        serde_json::from_value(version).map_err(|error| request::malformed(&about, &error))
     }
 
     fn collection(&self, api: Api, namespace: Option<&str>) -> Collection {
-        Collection::new(&self.client, api, namespace)
+        Collection::new(&self.client, &self.settings, api, namespace)
     }
 }
 

@@ -7,8 +7,8 @@ use super::ClusterClient;
 use super::error::ClusterError;
 use super::request::{PatchKind, apis};
 use crate::resource::custom_resources::{GROUP, NAMESPACE, VERSION};
+use crate::resource::names::{ProfileName, WorkerName};
 use crate::resource::ownership::TOPOLOGY_LABEL;
-use crate::topology::names::{ProfileName, WorkerName};
 
 /// The label that names the worker whose record it is.
 pub(super) const SERVER_LABEL: &str = "stargate.io/server";

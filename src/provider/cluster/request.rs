@@ -1,25 +1,23 @@
-//! Requests to the API server, as JSON in and JSON out.
+//! Requests to the API server, JSON in and JSON out.
 //!
 //! Objects stay JSON here: what stargate does not know of an object must
 //! survive, and typed models would drop it.
-
-use std::time::Duration;
 
 use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::error::{About, ClusterError};
+use super::request_layer::Attempts;
+use crate::diagnostics::ServiceText;
+use crate::diagnostics::service_text::{Breaks, make_safe};
+use crate::provider::http::TransportError;
+use crate::provider::http_client::kind_of;
+use crate::provider::listing::Listing;
+use crate::provider::request_policy::RetryClass;
+use crate::provider::settings::ClientSettings;
 use crate::resource::kubernetes::Api;
 use crate::resource::ownership::FIELD_MANAGER;
-
-/// The pauses before a request is sent again.
-const DELAYS: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
 
 /// A request that could be put together, or why not.
 type Made = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
@@ -31,8 +29,10 @@ const PAGE: u32 = 500;
 #[derive(Clone)]
 pub(super) struct Collection {
     client: kube::Client,
+    settings: ClientSettings,
     api: Api,
     namespace: Option<String>,
+    breaks: Breaks,
 }
 
 /// APIs that stargate reads or writes beside the manifests.
@@ -95,8 +95,26 @@ pub(super) enum PatchKind {
 }
 
 impl Collection {
-    pub(super) fn new(client: &kube::Client, api: Api, namespace: Option<&str>) -> Self {
-        Self { client: client.clone(), api, namespace: namespace.map(str::to_owned) }
+    pub(super) fn new(
+        client: &kube::Client,
+        settings: &ClientSettings,
+        api: Api,
+        namespace: Option<&str>,
+    ) -> Self {
+        Self {
+            client: client.clone(),
+            settings: *settings,
+            api,
+            namespace: namespace.map(str::to_owned),
+            breaks: Breaks::Escape,
+        }
+    }
+
+    /// Keeps line feeds outside of `metadata` and `status`: descriptions and
+    /// scripts are compared with stargate's own.
+    pub(super) fn keeping_breaks(mut self) -> Self {
+        self.breaks = Breaks::Keep;
+        self
     }
 
     fn path(&self) -> String {
@@ -127,33 +145,39 @@ impl Collection {
     }
 
     async fn send(&self, about: &About, request: Made) -> Result<Value, ClusterError> {
-        let (outcome, _) = self.send_patiently(about, request).await;
-        outcome
+        self.send_as(about, request, RetryClass::Idempotent, &Attempts::default()).await
     }
 
-    /// Sends a request, again while the API server gives no answer or asks to
-    /// come back later; tells whether it was sent more than once. Every request
-    /// here may be repeated.
-    async fn send_patiently(
+    /// Sends a request; the layer below sends it again as its class allows and
+    /// counts how often.
+    async fn send_as(
         &self,
         about: &About,
         request: Made,
-    ) -> (Result<Value, ClusterError>, bool) {
-        let mut sent = 0;
-        loop {
-            let outcome = self.send_once(about, &request).await;
-            let again = outcome.as_ref().is_err_and(ClusterError::is_unavailable);
-            match DELAYS.get(sent).filter(|_| again) {
-                Some(delay) => tokio::time::sleep(*delay).await,
-                None => return (outcome, sent > 0),
-            }
-            sent += 1;
+        class: RetryClass,
+        attempts: &Attempts,
+    ) -> Result<Value, ClusterError> {
+        let mut request = request.map_err(|error| malformed(about, &error))?;
+        if request.method() != http::Method::GET {
+            request.extensions_mut().insert(class);
         }
+        request.extensions_mut().insert(attempts.clone());
+        let answer: Value =
+            self.client.request(request).await.map_err(|error| failed(about, error))?;
+        self.object(about, answer)
     }
 
-    async fn send_once(&self, about: &About, request: &Made) -> Result<Value, ClusterError> {
-        let request = request.as_ref().map_err(|error| about.malformed(error.to_string()))?;
-        self.client.request(request.clone()).await.map_err(|error| about.failed(&error))
+    /// The answer if it is an object, with its text safe to print.
+    fn object(&self, about: &About, mut answer: Value) -> Result<Value, ClusterError> {
+        let Some(fields) = answer.as_object_mut() else {
+            let reason = format!("the API server answered {}, not an object", kind_of(&answer));
+            return Err(about.malformed(reason));
+        };
+        for (name, field) in fields {
+            let strict = matches!(name.as_str(), "metadata" | "status");
+            make_safe(field, if strict { Breaks::Escape } else { self.breaks });
+        }
+        Ok(answer)
     }
 
     /// Every object that the selectors choose, page after page.
@@ -166,17 +190,34 @@ impl Collection {
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = labels.map(str::to_owned);
         params.field_selector = fields.map(str::to_owned);
-        let mut objects = Vec::new();
+        let mut list = Listing::new(&self.settings, identity);
         loop {
             let mut page = self.send(&about, self.requests().list(&params)).await?;
-            if let Value::Array(items) = page["items"].take() {
-                objects.extend(items);
-            }
+            let items = self.items(&about, page["items"].take())?;
+            list.add(items).map_err(|fault| malformed(&about, &fault))?;
             match page["metadata"]["continue"].as_str() {
-                Some(token) if !token.is_empty() => params = params.continue_token(token),
-                _ => return Ok(objects),
+                Some(token) if !token.is_empty() => {
+                    list.follow(token).map_err(|fault| malformed(&about, &fault))?;
+                    params = params.continue_token(token);
+                }
+                _ => return Ok(list.finish()),
             }
         }
+    }
+
+    /// The objects of a page. A page of another shape must not pass for an
+    /// empty one: what a list lacks counts as absent.
+    fn items(&self, about: &About, items: Value) -> Result<Vec<Value>, ClusterError> {
+        let Value::Array(items) = items else {
+            let what = kind_of(&items);
+            let reason = format!("`items` of the API server's answer is {what}, not an array");
+            return Err(about.malformed(reason));
+        };
+        let item = |item: Value| match identity(&item) {
+            Some(_) => self.object(about, item),
+            None => Err(about.malformed("an entry of the API server's list has no name")),
+        };
+        items.into_iter().map(item).collect()
     }
 
     /// Like [`Self::list`], and empty where the API itself is not there.
@@ -191,7 +232,7 @@ impl Collection {
     pub(super) async fn get(&self, name: &str) -> Result<Option<Value>, ClusterError> {
         let about = self.about("read", name);
         match self.send(&about, self.requests().get(name, &GetParams::default())).await {
-            Ok(object) => Ok(Some(object)),
+            Ok(object) => named(&about, object, name).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -201,10 +242,12 @@ impl Collection {
         let about = self.about("create", name);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false };
         let request = self.requests().create(&params, object.to_string().into_bytes());
-        let (outcome, repeated) = self.send_patiently(&about, request).await;
-        match outcome {
+        let attempts = Attempts::default();
+        match self.send_as(&about, request, RetryClass::Idempotent, &attempts).await {
             // The first one arrived, and only its answer did not.
-            Err(error) if repeated && error.is_conflict() => self.get(name).await?.ok_or(error),
+            Err(error) if attempts.repeated() && error.is_conflict() => {
+                self.get(name).await?.ok_or(error)
+            }
             outcome => outcome,
         }
     }
@@ -265,6 +308,52 @@ impl Collection {
         let body = object.to_string().into_bytes();
         let params = PostParams::default();
         let request = self.requests().create_subresource(subresource, name, &params, body);
-        self.send_once(&about, &request).await.map(|_| ())
+        let attempts = Attempts::default();
+        self.send_as(&about, request, RetryClass::Never, &attempts).await.map(|_| ())
     }
+}
+
+/// What tells objects of a list apart.
+fn identity(item: &Value) -> Option<String> {
+    let metadata = &item["metadata"];
+    let namespace = metadata["namespace"].as_str().unwrap_or_default();
+    Some(format!("{namespace}/{}", metadata["name"].as_str()?))
+}
+
+/// The object, if it is the one that was asked for.
+fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError> {
+    match &object["metadata"]["name"] {
+        Value::String(answered) if answered == name => Ok(object),
+        Value::String(answered) => {
+            Err(about.malformed(format!("the API server answered the object `{answered}`")))
+        }
+        _ => Err(about.malformed("the API server answered no object with a name")),
+    }
+}
+
+/// An answer that is not what an API server promises.
+pub(super) fn malformed(about: &About, reason: &dyn std::fmt::Display) -> ClusterError {
+    about.malformed(String::from(ServiceText::message(&reason.to_string())))
+}
+
+/// What kube reports, with text that is safe to print.
+pub(super) fn failed(about: &About, mut error: kube::Error) -> ClusterError {
+    if let kube::Error::Api(status) = &mut error {
+        for text in [&mut status.message, &mut status.reason] {
+            *text = ServiceText::message(text).into();
+        }
+        for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
+            cause.message = ServiceText::message(&cause.message).into();
+        }
+    }
+    let permanent = match &error {
+        kube::Error::Service(source) => source.downcast_ref::<TransportError>(),
+        _ => None,
+    };
+    if let Some(source) = permanent.filter(|source| !source.is_transient()) {
+        return malformed(about, source);
+    }
+    let mut failure = about.failed(&error);
+    failure.reason = ServiceText::message(&failure.reason).into();
+    failure
 }

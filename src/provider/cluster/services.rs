@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::ClusterError;
 use super::request::apis;
 use super::{ClusterClient, text_at};
-use crate::connectivity::{Carried, Endpoint, Readiness, Service, ServicePort};
+use crate::inventory::{Carried, Endpoint, Readiness, Service, ServicePort};
 
 /// The label of a slice that names its service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -132,6 +132,7 @@ mod tests {
 
     fn slice(endpoints: &Value) -> Value {
         json!({
+            "metadata": { "name": "till" },
             "addressType": "IPv4",
             "ports": [{ "name": "web", "port": 8_080, "protocol": "TCP" }],
             "endpoints": endpoints,
@@ -148,7 +149,9 @@ mod tests {
         });
         fake.put(path, slice(&json!([endpoint])));
         let twice = path.replace("till-a", "till-b");
-        fake.put(&twice, slice(&json!([endpoint])));
+        let mut other = slice(&json!([endpoint]));
+        other["metadata"]["name"] = json!("till-b");
+        fake.put(&twice, other);
         let found = fake.door().service_at("10.0.0.7".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("shop", "till"));
         assert!(found.local_only);

@@ -1,4 +1,4 @@
-//! One list for all that want it at the same time.
+//! One list for all callers that need it at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use tokio::sync::Mutex;
 
 use super::ClusterError;
 
-/// A list that many ask for at once, such as that of certificate requests while
-/// many workers join: each of them needs one object of it. Whoever asks while a
-/// list is under way takes the next, with all who asked meanwhile; nobody takes
-/// one that was begun before the question.
+/// A list that many tasks ask for at once, such as the certificate requests
+/// while many workers join: each task needs one object of it. A task that asks
+/// while a list is being read shares the next list with all other tasks that
+/// asked since. No task gets a list that was begun before it asked.
 #[derive(Debug, Default)]
 pub(super) struct SharedList {
     begun: AtomicU64,

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::fake::FakeServer;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::names::WorkerName;
 use crate::resource::{Ownership, Side};
-use crate::topology::names::WorkerName;
 
 #[tokio::test]
 async fn applying_adds_the_marks() {

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::error::{About, ClusterError};
 use super::request::{Collection, apis};
 use super::{ClusterClient, text_at};
-use crate::desired::manifests::BOOTSTRAP_GROUP;
 use crate::provider::secret::Secret;
+use crate::resource::kubernetes::BOOTSTRAP_GROUP;
+use crate::resource::names::WorkerName;
 use crate::resource::ownership::TOPOLOGY_LABEL;
-use crate::topology::names::WorkerName;
 
 /// The label that names the worker that a token is for.
 const WORKER_LABEL: &str = "stargate.io/bootstrap-token-for";

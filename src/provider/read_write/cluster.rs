@@ -10,14 +10,14 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-use crate::connectivity::{Measurement, Pinger, Service};
+use crate::inventory::{Measurement, Pinger, Service};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LiveManifest, MeasureError,
     NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
 use crate::resource::Side;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
-use crate::topology::names::WorkerName;
+use crate::resource::names::WorkerName;
 
 /// Reads the cluster.
 ///

@@ -8,7 +8,7 @@ use super::*;
 use crate::provider::host::KubeletConfiguration;
 use crate::provider::ssh::RemoteCommand;
 use crate::resource::host::KernelRoute;
-use crate::topology::model::PackageSource;
+use crate::resource::settings::PackageSource;
 
 fn routes() -> BTreeMap<ipnet::Ipv4Net, KernelRoute> {
     BTreeMap::from([("10.0.0.0/8".parse().unwrap(), KernelRoute::Tunnel)])

@@ -1,86 +1,87 @@
-//! What can go wrong between us and a host, and what mends it.
+//! Errors of SSH connections and of the commands run over them.
 
 use std::time::Duration;
 
 use super::command::{CommandError, Exit};
 use super::host_keys::HostKeyError;
+use crate::diagnostics::Failure;
 use crate::provider::host::{HostAddress, HostError, HostTarget};
 
 /// A command did not run to its end, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SshError {
-    /// No way to the host, or it does not answer.
-    #[error("{hostname} cannot be reached at {address} port {port}: {reason}")]
+    /// The connection to sshd failed.
+    #[error("cannot reach {hostname} at {address} port {port}: {reason}")]
     Unreachable {
         /// The host.
         hostname: String,
-        /// Where it was tried.
+        /// The address that was tried.
         address: HostAddress,
         /// The port of sshd.
         port: u16,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
-    /// The host on the way cannot be used.
-    #[error("{hostname} is reached through another host, and {source}")]
+    /// The jump host cannot be used.
+    #[error("cannot reach {hostname} through its jump host: {source}")]
     Jump {
-        /// The host that was to be reached.
+        /// The host behind it.
         hostname: String,
-        /// What is wrong with the one before it.
+        /// The error of the jump host.
         source: Box<SshError>,
     },
-    /// The host's key is not one to trust.
+    /// The host's key is not trusted.
     #[error(transparent)]
     HostKey(#[from] HostKeyError),
-    /// The host does not let us in.
-    #[error("{hostname} does not let {user} in; tried: {}", Tried(tried))]
+    /// sshd accepted none of the keys.
+    #[error("{hostname} does not accept the login of {user}; tried: {}", Tried(tried))]
     Login {
         /// The host.
         hostname: String,
         /// The login user.
         user: String,
-        /// What was tried, and what came of each.
+        /// Each key that was tried, with its result.
         tried: Vec<String>,
     },
-    /// The connection broke, and nobody knows how far the command came.
-    #[error("the connection to {hostname} broke: {reason}")]
+    /// The connection broke while a command ran: its effect is unknown.
+    #[error("lost the connection to {hostname}: {reason}")]
     Lost {
         /// The host.
         hostname: String,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
-    /// The command took too long and was ended.
-    #[error("{hostname}: {doing} had not ended after {} s", within.as_secs_f32())]
+    /// The command ran into its time limit and was ended.
+    #[error("{doing} on {hostname} timed out after {} s", within.as_secs_f32())]
     TimedOut {
         /// The host.
         hostname: String,
         /// The command's label.
         doing: String,
-        /// How long it was waited for.
+        /// The time limit.
         within: Duration,
     },
-    /// The command printed too much and was ended.
-    #[error("{hostname}: {doing} printed more than {limit} bytes and was broken off")]
+    /// The command printed more than its limit and was ended.
+    #[error("{doing} on {hostname} printed more than {limit} bytes and was stopped")]
     TooMuchOutput {
         /// The host.
         hostname: String,
         /// The command's label.
         doing: String,
-        /// What it may print, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The host does not run the command.
-    #[error("{hostname} does not run {doing}: {reason}")]
+    /// sshd did not start the command.
+    #[error("{hostname} did not start {doing}: {reason}")]
     NotRun {
         /// The host.
         hostname: String,
         /// The command's label.
         doing: String,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
-    /// The command cannot be put into words.
+    /// The command cannot be written as a shell command.
     #[error("{doing} on {hostname}: {source}")]
     Malformed {
         /// The host.
@@ -91,7 +92,7 @@ pub enum SshError {
         source: CommandError,
     },
     /// The command ran and failed.
-    #[error("{hostname}: {doing} failed with {exit}{}", Printed(printed))]
+    #[error("{doing} failed on {hostname} with {exit}{}", Printed(printed))]
     Command {
         /// The host.
         hostname: String,
@@ -109,7 +110,7 @@ struct Tried<'a>(&'a [String]);
 impl std::fmt::Display for Tried<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            [] => formatter.write_str("nothing, since there is neither an agent nor a key file"),
+            [] => formatter.write_str("nothing: there is no agent and no key file"),
             tried => formatter.write_str(&tried.join("; ")),
         }
     }
@@ -140,40 +141,44 @@ impl SshError {
         Self::Lost { hostname: hostname.to_owned(), reason: reason.into() }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::HostKey(error) => error.remedy(),
-            Self::Jump { source, .. } => source.remedy(),
+    /// What to do, where the cause has a remedy of its own.
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
             Self::Command { printed, .. } if printed.starts_with("sudo:") => {
                 "let the login user use sudo without a password, as in `USER ALL=(ALL) NOPASSWD: \
                  ALL`, or log in as root"
                     .to_owned()
             }
             Self::TimedOut { hostname, .. } => {
-                format!("look at what holds it up on {hostname}, then run the same command again")
+                format!("find out what delays it on {hostname}, then run the same command again")
             }
             Self::TooMuchOutput { hostname, .. } => {
                 format!(
-                    "look at what {hostname} prints; a login script may do it for every command"
+                    "check what {hostname} prints at login: a login script may print with every \
+                     command"
                 )
             }
             Self::NotRun { hostname, .. } => {
-                format!("look at the log of sshd on {hostname} and at its MaxSessions")
+                format!("look at the log of sshd on {hostname} and at its setting MaxSessions")
             }
-            Self::Malformed { .. } | Self::Command { .. } => {
-                "look at what it printed, then run the same command again".to_owned()
+            Self::Command { hostname, .. } => {
+                format!("correct the cause on {hostname}, then run the same command again")
             }
-            Self::Unreachable { .. } | Self::Lost { .. } | Self::Login { .. } => {
-                HostError::from(self.clone()).remedy()
-            }
-        }
+            _ => return None,
+        })
     }
 }
 
 impl From<SshError> for HostError {
     fn from(error: SshError) -> Self {
-        let reason = error.to_string();
+        let (text, remedy) = (error.to_string(), error.remedy());
+        let failed = |hostname, doing, reason, output| Self::Failed {
+            hostname,
+            doing,
+            reason,
+            output,
+            remedy,
+        };
         match error {
             SshError::Unreachable { hostname, address, port, reason } => {
                 Self::Unreachable { hostname, address, reason: format!("port {port}: {reason}") }
@@ -184,34 +189,47 @@ impl From<SshError> for HostError {
             }
             SshError::HostKey(found) => {
                 let (hostname, remedy) = (found.hostname().to_owned(), found.remedy());
-                Self::HostKeyUntrusted { hostname, reason, remedy }
+                Self::HostKeyUntrusted { hostname, reason: text, remedy }
             }
             SshError::Login { hostname, user, tried } => {
                 Self::LoginRefused { hostname, user, tried: Tried(&tried).to_string() }
             }
             SshError::Lost { hostname, reason } => Self::Lost { hostname, reason },
             SshError::TimedOut { hostname, doing, within } => {
-                let reason = format!("it had not ended after {} s", within.as_secs_f32());
-                Self::Failed { hostname, doing, reason }
+                let reason = format!("it timed out after {} s", within.as_secs_f32());
+                failed(hostname, doing, reason, String::new())
             }
             SshError::TooMuchOutput { hostname, doing, limit } => {
-                let reason = format!("it printed more than {limit} bytes and was broken off");
-                Self::Failed { hostname, doing, reason }
+                let reason = format!("it printed more than {limit} bytes and was stopped");
+                failed(hostname, doing, reason, String::new())
             }
             SshError::NotRun { hostname, doing, reason } => {
-                Self::Failed { hostname, doing, reason }
+                failed(hostname, doing, reason, String::new())
             }
             SshError::Malformed { hostname, doing, source } => {
-                Self::Failed { hostname, doing, reason: source.to_string() }
+                failed(hostname, doing, source.to_string(), String::new())
             }
             SshError::Command { hostname, doing, exit, printed } => {
-                Self::Failed { hostname, doing, reason: format!("{exit}{}", Printed(&printed)) }
+                let reason = format!("{exit}{}", Printed(last_line(&printed)));
+                let output = if printed.trim().contains('\n') { printed } else { String::new() };
+                failed(hostname, doing, reason, output)
             }
         }
     }
 }
 
-/// What a fault of the host on the way means for the one behind it.
+impl From<&SshError> for Failure {
+    fn from(error: &SshError) -> Self {
+        HostError::from(error.clone()).into()
+    }
+}
+
+/// Most programs print the reason of a failure last.
+fn last_line(printed: &str) -> &str {
+    printed.trim_end().lines().next_back().unwrap_or_default().trim()
+}
+
+/// What an error of the jump host means for the host behind it.
 fn behind(hostname: String, source: SshError) -> HostError {
     let reason = source.to_string();
     match HostError::from(source) {
@@ -219,7 +237,7 @@ fn behind(hostname: String, source: SshError) -> HostError {
             HostError::Unreachable { hostname, address, reason }
         }
         HostError::Lost { .. } => HostError::Lost { hostname, reason },
-        // Of keys and logins the host on the way is the one to look at.
+        // Keys and logins are to be corrected on the jump host.
         other => other,
     }
 }
@@ -244,8 +262,8 @@ mod tests {
         let source = Box::new(unreachable("dc1-router"));
         let error = SshError::Jump { hostname: "dc1-worker-1".to_owned(), source };
         let shown = HostError::from(error).to_string();
-        assert!(shown.starts_with("dc1-worker-1 cannot be reached"), "{shown}");
-        assert!(shown.contains("dc1-router cannot be reached at 100.64.0.7 port 22"), "{shown}");
+        assert!(shown.starts_with("cannot reach dc1-worker-1"), "{shown}");
+        assert!(shown.contains("cannot reach dc1-router at 100.64.0.7 port 22"), "{shown}");
     }
 
     #[test]
@@ -275,7 +293,7 @@ mod tests {
             exit: Exit::Code(1),
             printed: "sudo: a password is required".to_owned(),
         };
-        assert!(error.remedy().contains("NOPASSWD"));
+        assert!(Failure::from(&error).remedy.contains("NOPASSWD"));
         let shown = HostError::from(error).to_string();
         assert!(shown.contains("exit status 1: sudo: a password is required"), "{shown}");
     }

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::known_hosts::{KnownKey, keys_for, name_with_port};
 use crate::provider::host::HostTarget;
 use crate::provider::host_error::changed_key_remedy;
-use crate::topology::model::HostKeyPolicy;
+use crate::resource::settings::HostKeyPolicy;
 
 mod remembering;
 

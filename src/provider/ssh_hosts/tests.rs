@@ -5,7 +5,7 @@ use crate::provider::host::HostAddress;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, SshError};
-use crate::topology::model::HostKeyPolicy;
+use crate::resource::settings::HostKeyPolicy;
 
 /// A shell that says what it was told to say.
 #[derive(Debug, Default)]

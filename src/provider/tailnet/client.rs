@@ -11,17 +11,20 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use ipnet::Ipv4Net;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::{
     CreatedKey, Device, DeviceList, GrantedToken, Policy, PolicyBody, Routes, TailnetDevice,
 };
+use crate::diagnostics::service_text::safe_refusal;
 use crate::provider::credentials::{TailnetCredentials, TokenCache};
 use crate::provider::error::ApiError;
 use crate::provider::http::{Api, RequestCount, Transport};
-use crate::provider::http_client::{Call, HttpClient, RetryClass};
+use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
+use crate::provider::request_policy::RequestPolicy;
 use crate::provider::secret::Secret;
+use crate::provider::settings::ClientSettings;
 
 /// Tailscale's own service.
 pub const PUBLIC_SERVICE: &str = "https://api.tailscale.com";
@@ -31,7 +34,7 @@ const MAX_DESCRIPTION: usize = 50;
 
 /// A client of the Tailscale API for one tailnet.
 pub struct TailnetClient {
-    exchange: HttpClient,
+    http: HttpClient,
     base_url: String,
     tailnet: String,
     credentials: TailnetCredentials,
@@ -59,8 +62,9 @@ impl TailnetClient {
         limits: Limits,
         count: RequestCount,
     ) -> Self {
+        let policy = RequestPolicy::new(Api::Tailscale, limits, count, ClientSettings::default());
         Self {
-            exchange: HttpClient::new(Api::Tailscale, transport, limits, count),
+            http: HttpClient::new(transport, policy),
             base_url: base_url.trim_end_matches('/').to_owned(),
             tailnet: tailnet.into(),
             credentials,
@@ -68,20 +72,29 @@ impl TailnetClient {
         }
     }
 
+    /// The client with other timeouts and limits.
+    #[must_use]
+    pub fn with_settings(mut self, settings: ClientSettings) -> Self {
+        self.http.set_policy(self.http.policy().with_settings(settings));
+        self
+    }
+
     /// All devices with all their fields, in one request.
     pub async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError> {
         let path = self.tailnet_path("devices?fields=all")?;
         let call = Call::new(Method::GET, path, "GET devices of the tailnet");
+        let doing = call.doing.clone();
         let list: DeviceList = self.answer(call).await?;
-        Ok(list.devices.into_iter().map(TailnetDevice::from).collect())
+        list.devices.into_iter().map(|device| known(device, &doing)).collect()
     }
 
     /// One device, or nothing where there is none.
     pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, ApiError> {
         let url = self.device_path(id, "?fields=all")?;
         let call = Call::new(Method::GET, url, format!("GET device {id}"));
+        let doing = call.doing.clone();
         match self.answer::<Device>(call).await {
-            Ok(device) => Ok(Some(device.into())),
+            Ok(device) => known(device, &doing).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -98,7 +111,14 @@ impl TailnetClient {
         let call = Call::new(Method::POST, url, format!("POST routes of device {id}"))
             .json(&json!({ "routes": routes }))
             .repeat(RetryClass::Idempotent);
-        Ok(self.answer::<Routes>(call).await?.sets())
+        let doing = call.doing.clone();
+        let answer: Value = self.answer(call).await?;
+        if answer.get("enabledRoutes").is_none() {
+            return Err(malformed(&doing, "the answer has no `enabledRoutes`"));
+        }
+        let routes: Routes = serde_json::from_value(answer)
+            .map_err(|error| malformed(&doing, &error.to_string()))?;
+        Ok(routes.sets())
     }
 
     /// Makes a key with which one machine may join once within the hour.
@@ -114,7 +134,7 @@ impl TailnetClient {
         let url = self.tailnet_path("keys")?;
         let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
             .json(&body)
-            // A key too many is used by nobody and lapses within the hour.
+            // A superfluous key stays unused and expires within the hour.
             .repeat(RetryClass::Idempotent);
         Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
     }
@@ -157,7 +177,7 @@ impl TailnetClient {
     async fn send(&self, call: Call) -> Result<http::Response<Bytes>, ApiError> {
         let authorization = self.authorization(&call.doing).await?;
         let call = call.header(header::AUTHORIZATION, authorization);
-        successful(self.exchange.send(&call).await?, &call.doing)
+        self.successful(self.http.send(&call).await?, &call.doing)
     }
 
     async fn authorization(&self, doing: &str) -> Result<HeaderValue, ApiError> {
@@ -190,12 +210,31 @@ impl TailnetClient {
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         call.body = Bytes::from(form);
-        let answer = self.exchange.send(&call).await?;
+        let answer = self.http.send(&call).await?;
         if matches!(answer.status().as_u16(), 400 | 401 | 403) {
             return Err(refused_client(answer.body()));
         }
-        let granted: GrantedToken = parse(successful(answer, DOING)?.body(), DOING)?;
+        let granted: GrantedToken = parse(self.successful(answer, DOING)?.body(), DOING)?;
         Ok((Secret::new(granted.access_token), Duration::from_secs(granted.expires_in)))
+    }
+
+    fn successful(
+        &self,
+        answer: http::Response<Bytes>,
+        doing: &str,
+    ) -> Result<http::Response<Bytes>, ApiError> {
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            StatusCode::UNAUTHORIZED => Err(ApiError::Credentials {
+                api: Api::Tailscale,
+                reason: format!("{doing}: the credentials were not accepted"),
+                refused: true,
+                remedy: "make a new API key or OAuth client and set TAILSCALE_API_KEY, or \
+                         TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET"
+                    .to_owned(),
+            }),
+            _ => Err(self.http.refusal(doing, &answer)),
+        }
     }
 
     fn tailnet_path(&self, rest: &str) -> Result<String, ApiError> {
@@ -226,26 +265,17 @@ fn sound_description(text: &str) -> String {
     text.chars().map(sound).take(MAX_DESCRIPTION).collect()
 }
 
-fn successful(
-    answer: http::Response<Bytes>,
-    doing: &str,
-) -> Result<http::Response<Bytes>, ApiError> {
-    match answer.status() {
-        status if status.is_success() => Ok(answer),
-        StatusCode::UNAUTHORIZED => Err(ApiError::Credentials {
-            api: Api::Tailscale,
-            reason: format!("{doing}: the credentials were not accepted"),
-            refused: true,
-            remedy: "make a new API key or OAuth client and set TAILSCALE_API_KEY, or \
-                     TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET"
-                .to_owned(),
-        }),
-        status => Err(ApiError::from_answer(Api::Tailscale, doing, status.as_u16(), answer.body())),
+/// A device without an id could be neither told apart nor changed.
+fn known(device: Device, doing: &str) -> Result<TailnetDevice, ApiError> {
+    let device = TailnetDevice::from(device);
+    if device.node_id.is_empty() {
+        return Err(malformed(doing, "a device in the answer has no id"));
     }
+    Ok(device)
 }
 
 fn refused_client(body: &[u8]) -> ApiError {
-    let error = crate::provider::error::ServiceError::parse(body);
+    let error = crate::provider::error::ServiceError::parse(&safe_refusal(body));
     ApiError::Credentials {
         api: Api::Tailscale,
         reason: format!("the OAuth client was refused: {} {}", error.code, error.message),
@@ -257,11 +287,11 @@ fn refused_client(body: &[u8]) -> ApiError {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| malformed(doing, &error.to_string()))
+    http_client::typed(Api::Tailscale, body, doing)
 }
 
 fn malformed(doing: &str, reason: &str) -> ApiError {
-    ApiError::Malformed { api: Api::Tailscale, doing: doing.to_owned(), reason: reason.to_owned() }
+    http_client::malformed(Api::Tailscale, doing, reason)
 }
 
 #[cfg(test)]

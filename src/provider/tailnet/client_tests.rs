@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::scripted::{Scripted, Step};
 
 fn client(credentials: TailnetCredentials, steps: Vec<Step>) -> (TailnetClient, Arc<Scripted>) {
@@ -153,8 +153,8 @@ async fn the_policy_is_asked_for_without_comments() {
     assert_eq!(client.policy().await.unwrap(), Policy::default());
     for _ in 0..2 {
         let error = client.policy().await.unwrap_err();
-        assert!(error.is_refused() && !error.remedy().is_empty());
-        assert_eq!(error.stable_code(), Code::TailscaleRefused);
+        assert!(error.is_refused() && !Failure::from(&error).remedy.is_empty());
+        assert_eq!(Failure::from(&error).code, Code::TailscaleRefused);
     }
 }
 
@@ -169,6 +169,6 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
     );
     let error = client.devices().await.unwrap_err();
     assert!(matches!(error, ApiError::Credentials { .. }));
-    assert_eq!(error.stable_code(), Code::TailscaleRefused);
+    assert_eq!(Failure::from(&error).code, Code::TailscaleRefused);
     assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("marked"));
 }

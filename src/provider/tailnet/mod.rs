@@ -1,4 +1,4 @@
-//! The door to the tailnet.
+//! The client of the Tailscale API.
 
 pub mod client;
 pub mod model;

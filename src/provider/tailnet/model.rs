@@ -24,9 +24,9 @@ pub struct TailnetDevice {
     pub tags: BTreeSet<String>,
     /// Its addresses in the tailnet.
     pub addresses: Vec<Ipv4Addr>,
-    /// Prefixes that it offers; IPv6 is none of ours.
+    /// IPv4 prefixes that it advertises.
     pub advertised: BTreeSet<Ipv4Net>,
-    /// Prefixes that the tailnet accepts from it.
+    /// IPv4 prefixes that are approved in the tailnet.
     pub enabled: BTreeSet<Ipv4Net>,
     /// Whether it is connected.
     pub online: bool,
@@ -38,7 +38,7 @@ pub struct TailnetDevice {
 
 #[derive(Deserialize)]
 pub(super) struct DeviceList {
-    #[serde(default)]
+    /// Required: an answer without it must not pass for an empty tailnet.
     pub(super) devices: Vec<Device>,
 }
 

@@ -3,49 +3,135 @@
 use std::io::Write;
 use std::sync::Mutex;
 
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::apply::events::{Event, Reporter};
-use crate::plan::Plan;
+use crate::apply::events::{Event, Outcome, Reporter};
+use crate::diagnostics::Failure;
 
-use super::super::Purpose;
-use super::super::plan_json::{self, FORMAT_VERSION};
+use super::super::plan_json::ActionJson;
 use super::lock;
 
-/// Writes a line of JSON for each event. The first line says which version of
-/// the format follows; each line has a `type`.
+/// The version of the format of `apply --format json`.
+const FORMAT_VERSION: &str = "2.0";
+
+/// Writes a line of JSON for each event. The first line has the version of the
+/// format; each line has a `type`.
 #[derive(Debug)]
 pub struct JsonReporter<W> {
     out: Mutex<W>,
 }
 
+/// A line of the event stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "snake_case", tag = "type")]
+pub enum EventJson {
+    /// The first line.
+    Version {
+        /// The version of this format, `major.minor`.
+        format_version: &'static str,
+        /// The version of stargate.
+        stargate_version: &'static str,
+    },
+    /// An iteration starts to execute its plan.
+    IterationStarted {
+        /// Counted from 1.
+        iteration: u32,
+        /// The number of changes in its plan.
+        changes: usize,
+    },
+    /// A step starts.
+    StepStarted {
+        /// The address of the resource.
+        address: String,
+        /// The action.
+        action: ActionJson,
+    },
+    /// A running step reports its progress.
+    StepProgress {
+        /// The address of the resource.
+        address: String,
+        /// What the step is doing.
+        message: String,
+    },
+    /// A part of a step starts, such as the drain of a worker.
+    PartStarted {
+        /// The address of the resource.
+        address: String,
+        /// The name of the part.
+        part: String,
+    },
+    /// A part of a step succeeded.
+    PartFinished {
+        /// The address of the resource.
+        address: String,
+        /// The name of the part.
+        part: String,
+        /// The duration in milliseconds.
+        duration_ms: u64,
+    },
+    /// A step ended or was not started.
+    StepFinished {
+        /// The address of the resource.
+        address: String,
+        /// The action.
+        action: ActionJson,
+        /// The outcome.
+        outcome: OutcomeJson,
+        /// Why the step failed or was not started.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The stable code of a failed step.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// The remedy for a failed step.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
+        /// The address of the resource whose step failed before a skipped step.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failed_dependency: Option<String>,
+        /// The duration in milliseconds.
+        duration_ms: u64,
+    },
+    /// The apply was interrupted; running steps finish.
+    Stopping,
+}
+
+/// The outcome of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeJson {
+    /// The change was made and verified.
+    Done,
+    /// The resource already had the desired state.
+    UpToDate,
+    /// The resource changed after the plan was made.
+    GuardFailed,
+    /// The change failed.
+    Failed,
+    /// A dependency did not succeed.
+    Skipped,
+    /// The apply was interrupted before the step started.
+    NotStarted,
+    /// Too many workers failed before the step started.
+    RolloutHalted,
+}
+
 impl<W: Write> JsonReporter<W> {
-    /// A reporter onto a channel, which is stdout outside of tests. Writes the
-    /// first line.
+    /// A reporter that writes to `out`. Writes the first line.
     pub fn new(out: W) -> Self {
         let reporter = Self { out: Mutex::new(out) };
-        reporter.line(&json!({
-            "type": "version",
-            "format_version": FORMAT_VERSION,
-            "stargate": env!("CARGO_PKG_VERSION"),
-        }));
+        reporter.line(&EventJson::Version {
+            format_version: FORMAT_VERSION,
+            stargate_version: env!("CARGO_PKG_VERSION"),
+        });
         reporter
     }
 
-    /// Writes the plan of a round, which goes before its events.
-    pub fn plan(&self, plan: &Plan, purpose: Purpose) {
-        let plan = serde_json::to_value(plan_json::to_json(plan, purpose)).unwrap_or_default();
-        self.line(&json!({ "type": "plan", "plan": plan }));
-    }
-
-    /// Writes the last line: how it ended, as an exit code.
-    pub fn end(&self, exit_code: u8) {
-        self.line(&json!({ "type": "end", "exit_code": exit_code }));
-    }
-
-    fn line(&self, line: &Value) {
+    fn line(&self, event: &EventJson) {
         let mut out = lock(&self.out);
-        // A reader that went away must not stop an apply that it had started.
+        let line = serde_json::to_string(event).unwrap_or_default();
+        // A closed pipe must not stop the apply.
         let _ = writeln!(out, "{line}");
         let _ = out.flush();
     }
@@ -53,21 +139,65 @@ impl<W: Write> JsonReporter<W> {
 
 impl<W: Write + Send> Reporter for JsonReporter<W> {
     fn event(&self, event: &Event) {
-        self.line(&flat(event));
+        self.line(&EventJson::from(event));
     }
 }
 
-/// An event on one level: `type` tells which, and an outcome's own fields
-/// stand beside it.
-fn flat(event: &Event) -> Value {
-    let Ok(Value::Object(fields)) = serde_json::to_value(event) else { return Value::Null };
-    let mut line = Map::new();
-    for (name, value) in fields {
-        match (name.as_str(), value) {
-            ("event", value) => drop(line.insert("type".to_owned(), value)),
-            ("outcome", Value::Object(outcome)) => line.extend(outcome),
-            (_, value) => drop(line.insert(name, value)),
+impl From<&Event> for EventJson {
+    fn from(event: &Event) -> Self {
+        match event.clone() {
+            Event::RoundStarted { round, changes } => {
+                Self::IterationStarted { iteration: round, changes }
+            }
+            Event::StepStarted { address, action } => {
+                Self::StepStarted { address: address.to_string(), action: action.into() }
+            }
+            Event::StepProgress { address, text } => {
+                Self::StepProgress { address: address.to_string(), message: text }
+            }
+            Event::PartStarted { address, part } => {
+                Self::PartStarted { address: address.to_string(), part }
+            }
+            Event::PartFinished { address, part, milliseconds } => {
+                Self::PartFinished { address: address.to_string(), part, duration_ms: milliseconds }
+            }
+            Event::StepFinished { address, action, outcome, milliseconds } => {
+                let code = match &outcome {
+                    Outcome::Failed(failure) => Some(failure.code.to_string()),
+                    _ => None,
+                };
+                let (outcome, reason, remedy, dependency) = outcome_fields(outcome);
+                Self::StepFinished {
+                    address: address.to_string(),
+                    action: action.into(),
+                    outcome,
+                    reason,
+                    code,
+                    remedy,
+                    failed_dependency: dependency,
+                    duration_ms: milliseconds,
+                }
+            }
+            Event::Stopping => Self::Stopping,
         }
     }
-    Value::Object(line)
+}
+
+/// The outcome, the reason, the remedy and the failed dependency.
+type OutcomeFields = (OutcomeJson, Option<String>, Option<String>, Option<String>);
+
+fn outcome_fields(outcome: Outcome) -> OutcomeFields {
+    match outcome {
+        Outcome::Done => (OutcomeJson::Done, None, None, None),
+        Outcome::UpToDate => (OutcomeJson::UpToDate, None, None, None),
+        Outcome::GuardFailed { reason } => (OutcomeJson::GuardFailed, Some(reason), None, None),
+        Outcome::Failed(Failure { message, remedy, .. }) => {
+            (OutcomeJson::Failed, Some(message), Some(remedy), None)
+        }
+        Outcome::Skipped { because_of } => {
+            (OutcomeJson::Skipped, None, None, Some(because_of.to_string()))
+        }
+        Outcome::NotStarted => (OutcomeJson::NotStarted, None, None, None),
+        Outcome::RolloutHalted { reason } => (OutcomeJson::RolloutHalted, Some(reason), None, None),
+    }
 }

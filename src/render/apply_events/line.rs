@@ -1,26 +1,27 @@
-//! The words for one event.
+//! The text of one event.
 
 use std::time::Duration;
 
 use crate::apply::events::{Event, Outcome};
+use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::resource::Address;
 
 use super::super::style::{Role, Style};
 use super::super::text::{counted, elapsed};
 
-/// The lines for one event; none for what is not worth one.
+/// The lines for one event; none for progress unless `verbose`.
 pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
     match event {
         Event::RoundStarted { round: 1, changes } => {
-            vec![style.paint(Role::Title, counted(*changes, "change"))]
+            vec![style.paint(Role::Title, format!("Applying {}", counted(*changes, "change")))]
         }
         Event::RoundStarted { round, changes } => {
-            let text = format!("round {round}: {}", counted(*changes, "change"));
+            let text = format!("Iteration {round}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
         Event::StepStarted { address, action } if verbose => {
-            vec![style.paint(Role::Quiet, format!("{:>3} {address} begins", action.glyph()))]
+            vec![style.paint(Role::Quiet, format!("{:>3} {address} starting", action.glyph()))]
         }
         Event::StepProgress { address, text } if verbose => {
             vec![style.paint(Role::Quiet, format!("    {address}: {text}"))]
@@ -36,9 +37,10 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
         Event::StepFinished { address, action, outcome, milliseconds } => {
             finished(address, *action, outcome, Duration::from_millis(*milliseconds), style)
         }
-        Event::Stopping => vec![
-            style.paint(Role::Warning, "stopping: running steps finish; once more stops at once"),
-        ],
+        Event::Stopping => vec![style.paint(
+            Role::Warning,
+            "Stopping: waiting for running steps; interrupt again to stop immediately",
+        )],
     }
 }
 
@@ -59,19 +61,23 @@ fn finished(
     let quiet = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
     match outcome {
         Outcome::Done => good(format!("{address} {} ({})", action.participle(), elapsed(took))),
-        Outcome::UpToDate => good(format!("{address} was so already")),
+        Outcome::UpToDate => good(format!("{address} already up to date")),
         Outcome::GuardFailed { reason } => {
-            vec![bad(format!("{address} is not as it was when the plan was made: {reason}"))]
+            vec![bad(format!("{address} changed after the plan was made: {reason}"))]
         }
-        Outcome::Failed { reason, remedy } => {
-            let failed = bad(format!("{address} failed after {}: {reason}", elapsed(took)));
+        Outcome::Failed(failure) => {
+            let Failure { code, message, remedy, .. } = failure;
+            let took = elapsed(took);
+            let failed = bad(format!("{address} failed after {took}: [{code}] {message}"));
             let help = style.paint(Role::Help, format!("    help: {remedy}"));
             if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
         }
         Outcome::Skipped { because_of } => {
-            quiet(format!("{address} skipped, because {because_of} did not end well"))
+            quiet(format!("{address} skipped: {because_of} did not succeed"))
         }
-        Outcome::RolloutHalted { reason } => quiet(format!("{address} not begun: {reason}")),
-        Outcome::NotStarted => quiet(format!("{address} not begun")),
+        Outcome::RolloutHalted { reason } => {
+            quiet(format!("{address} not started, rollout halted: {reason}"))
+        }
+        Outcome::NotStarted => quiet(format!("{address} not started")),
     }
 }

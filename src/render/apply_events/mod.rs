@@ -1,7 +1,5 @@
-//! What happens during an apply, shown while it happens.
-//!
-//! Every reporter is fed by the same events: plain lines where nobody watches,
-//! bars on a terminal, lines of JSON for machines.
+//! Reporters for the events of an apply: plain lines for logs, progress bars on a
+//! terminal, and lines of JSON.
 
 mod json;
 mod line;
@@ -11,14 +9,13 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
-pub use json::JsonReporter;
+pub use json::{EventJson, JsonReporter, OutcomeJson};
 pub use plain::PlainReporter;
 pub use progress::ProgressReporter;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is behind a lock, whether or not a thread died with it: a reporter
-/// must not add a failure of its own.
+/// Locks, ignoring poisoning: a reporter must not add a failure of its own.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Plain lines, one after another.
+//! Plain lines.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use super::super::style::Style;
 use super::line::lines;
 use super::lock;
 
-/// Writes a line when something ended; with `verbose` also while it goes on.
+/// Writes a line for each finished step; with `verbose` also for its progress.
 #[derive(Debug)]
 pub struct PlainReporter<W> {
     out: Mutex<W>,
@@ -28,7 +28,7 @@ impl<W: Write + Send> Reporter for PlainReporter<W> {
     fn event(&self, event: &Event) {
         let mut out = lock(&self.out);
         for line in lines(event, self.style, self.verbose) {
-            // Nobody can be told that telling failed; the apply goes on.
+            // A failed write must not stop the apply.
             let _ = writeln!(out, "{line}");
         }
         let _ = out.flush();

@@ -1,4 +1,4 @@
-//! Bars on a terminal: one for the whole, and a line for each running step.
+//! Progress on a terminal: a bar for the iteration and a line for each running step.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,13 +14,13 @@ use super::super::text::cut;
 use super::line::lines;
 use super::lock;
 
-/// So many running steps have a line of their own; a terminal holds no more.
-const LINES: usize = 12;
+/// Running steps with a line of their own.
+const MAX_LINES: usize = 12;
 
-/// How often the ages of the steps are drawn anew.
-const TICK: Duration = Duration::from_millis(200);
+/// How often the durations are redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Draws bars, and prints above them what ended.
+/// Draws bars and prints finished steps above them.
 #[derive(Debug)]
 pub struct ProgressReporter {
     bars: MultiProgress,
@@ -30,8 +30,7 @@ pub struct ProgressReporter {
     verbose: bool,
 }
 
-/// What runs: so many steps as have a line, and those that wait for one with
-/// what they are at.
+/// The running steps: those with a line, and the progress of the others.
 #[derive(Debug, Default)]
 struct Running {
     shown: BTreeMap<Address, ProgressBar>,
@@ -53,16 +52,16 @@ impl ProgressReporter {
         Self { bars, overall, running: Mutex::default(), style, verbose }
     }
 
-    /// Takes the bars away, so that a question or a report can be written.
+    /// Removes the bars, so that a question or a report can be written.
     pub fn clear(&self) {
         *lock(&self.running) = Running::default();
-        // A terminal that is gone needs no clearing.
+        // A closed terminal needs no clearing.
         let _ = self.bars.clear();
     }
 
     fn start(&self, address: &Address) {
         let running = &mut *lock(&self.running);
-        if running.shown.len() < LINES {
+        if running.shown.len() < MAX_LINES {
             running.shown.insert(address.clone(), self.bar(address, String::new()));
         } else {
             running.waiting.insert(address.clone(), String::new());
@@ -75,11 +74,11 @@ impl ProgressReporter {
         bar.set_style(styled("{spinner} {prefix} {wide_msg} ({elapsed})"));
         bar.set_prefix(cut(&address.to_string(), 50));
         bar.set_message(at);
-        bar.enable_steady_tick(TICK);
+        bar.enable_steady_tick(REDRAW_INTERVAL);
         bar
     }
 
-    fn tell(&self, address: &Address, text: &str) {
+    fn update(&self, address: &Address, text: &str) {
         let running = &mut *lock(&self.running);
         if let Some(bar) = running.shown.get(address) {
             bar.set_message(text.to_owned());
@@ -88,7 +87,7 @@ impl ProgressReporter {
         }
     }
 
-    /// Takes a step's line away, and gives it to one that waits.
+    /// Removes the line of a step and gives it to a step without one.
     fn finish(&self, address: &Address) {
         let running = &mut *lock(&self.running);
         running.waiting.remove(address);
@@ -107,20 +106,20 @@ impl ProgressReporter {
         let stopping = if running.stopping { "stopping " } else { "" };
         let more = match running.waiting.len() {
             0 => String::new(),
-            count => format!("and {count} more at work "),
+            count => format!("{count} more running "),
         };
         self.overall.set_message(format!("{stopping}{more}"));
     }
 
     fn print(&self, event: &Event) {
         for line in lines(event, self.style, self.verbose) {
-            // As above: no terminal, nobody to tell.
+            // A failed write must not stop the apply.
             let _ = self.bars.println(line);
         }
     }
 }
 
-/// A template, or the library's own where it is wrong.
+/// A template, or the default one if it is invalid.
 fn styled(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .map(|style| style.progress_chars("=> "))
@@ -133,11 +132,11 @@ impl Reporter for ProgressReporter {
             Event::RoundStarted { changes, .. } => {
                 self.overall.set_length(*changes as u64);
                 self.overall.set_position(0);
-                self.overall.enable_steady_tick(TICK);
+                self.overall.enable_steady_tick(REDRAW_INTERVAL);
             }
             Event::StepStarted { address, .. } => self.start(address),
-            Event::StepProgress { address, text } => self.tell(address, text),
-            Event::PartStarted { address, part } => self.tell(address, part),
+            Event::StepProgress { address, text } => self.update(address, text),
+            Event::PartStarted { address, part } => self.update(address, part),
             Event::PartFinished { .. } => {}
             Event::StepFinished { address, .. } => self.finish(address),
             Event::Stopping => {

@@ -2,6 +2,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::*;
 use crate::apply::events::{Event, Outcome, Reporter};
+use crate::diagnostics::{Code, Failure};
 use crate::plan::Action;
 use crate::render::style::Style;
 
@@ -9,7 +10,7 @@ fn address(text: &str) -> crate::resource::Address {
     text.parse().expect("an address")
 }
 
-fn story() -> Vec<Event> {
+fn events() -> Vec<Event> {
     let table = address("route-table/cluster/lab-workers-rt");
     let worker = address("worker/dc1/lab-worker");
     let group = address("resource-group/dc1/lab-dc1");
@@ -17,7 +18,8 @@ fn story() -> Vec<Event> {
     let finished = |address: &crate::resource::Address, action, outcome, milliseconds| {
         Event::StepFinished { address: address.clone(), action, outcome, milliseconds }
     };
-    let failed = Outcome::Failed { reason: "403 from Azure".into(), remedy: "log in anew".into() };
+    let failed =
+        Outcome::Failed(Failure::new(Code::AzureRefused, "403 from Azure", "log in again"));
     vec![
         Event::RoundStarted { round: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },
@@ -42,29 +44,28 @@ fn story() -> Vec<Event> {
 
 #[test]
 fn plain_lines() {
-    let told = |verbose| {
+    let written = |verbose| {
         let mut out = Vec::new();
         let reporter = PlainReporter::new(&mut out, Style::Plain, verbose);
-        story().iter().for_each(|event| reporter.event(event));
+        events().iter().for_each(|event| reporter.event(event));
         String::from_utf8(out).expect("text")
     };
-    insta::assert_snapshot!("plain", told(false));
-    insta::assert_snapshot!("verbose", told(true));
+    insta::assert_snapshot!("plain", written(false));
+    insta::assert_snapshot!("verbose", written(true));
 }
 
 #[test]
 fn lines_of_json() {
     let mut out = Vec::new();
     let reporter = JsonReporter::new(&mut out);
-    story().iter().for_each(|event| reporter.event(event));
-    reporter.end(3);
+    events().iter().for_each(|event| reporter.event(event));
     let text = String::from_utf8(out).expect("text").replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text);
 }
 
 #[test]
-fn bars_take_every_event() {
+fn progress_accepts_every_event() {
     let reporter = ProgressReporter::onto(ProgressDrawTarget::hidden(), Style::Plain, true);
-    story().iter().for_each(|event| reporter.event(event));
+    events().iter().for_each(|event| reporter.event(event));
     reporter.clear();
 }

@@ -1,63 +1,69 @@
-//! Site against site, and what stands between them.
+//! The report of `stargate check`.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::live::{Live, LiveJson};
-use super::reachability_report::{ReachabilityReportJson, ReachabilityReportText, few};
+use super::live::{LiveReport, LiveReportJson};
+use super::reachability_report::{ReachabilityReportJson, ReachabilityReportText, abbreviate};
 use super::wording;
 use crate::connectivity::{BEYOND, Breach, Pairs, Rule, Unchecked};
 use crate::plan::impact::ReachabilityReport;
 use crate::render::style::{Role, Style};
-use crate::render::text::wrap;
+use crate::render::text::{counted, wrap};
 
-/// What a check tells.
+/// The result of `stargate check`.
 #[derive(Debug, Clone)]
-pub struct Check<'a> {
-    /// Who reaches whom, with a mend for each of the broken.
-    pub ways: &'a ReachabilityReport,
-    /// Rules that do not hold.
+pub struct CheckReport<'a> {
+    /// The current reachability, with a remedy for each problem.
+    pub reachability: &'a ReachabilityReport,
+    /// Violated rules.
     pub breaches: &'a [Breach],
-    /// Rules that were not looked at, or not wholly.
+    /// Rules that could not be checked, or only in part.
     pub unchecked: &'a [Unchecked],
-    /// Sources that could not be read, and why.
-    pub unread: &'a [String],
-    /// What was measured, where it was asked for.
-    pub live: Option<Live<'a>>,
+    /// Sources that could not be read, and errors that the planner found.
+    pub errors: &'a [String],
+    /// The comparison with Goldpinger's measurements (`--live`).
+    pub live: Option<LiveReport<'a>>,
 }
 
-/// How a check ended.
+/// The result of a check, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Health {
-    /// Every pair is reached, and every rule holds.
-    Sound,
-    /// Nothing broken was seen, and not everything could be.
+pub enum CheckStatus {
+    /// Every pair is reachable, and every rule holds.
+    Passed,
+    /// No failure was found, but not everything could be checked.
     Unknown,
-    /// Some pair is not reached, or some rule does not hold.
-    Broken,
+    /// A packet is dropped, or a rule is violated.
+    Failed,
 }
 
-/// A check for machines.
+/// The version of the format of `check --format json`.
+pub const FORMAT_VERSION: &str = "2.0";
+
+/// The result of `stargate check` as JSON.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct CheckJson {
+pub struct CheckReportJson {
     format_version: &'static str,
-    health: Health,
-    sites: Vec<CellJson>,
+    status: CheckStatus,
+    /// The number of pairs by source and destination site.
+    matrix: Vec<MatrixCellJson>,
     #[serde(flatten)]
-    ways: ReachabilityReportJson,
-    breaches: Vec<BreachJson>,
+    reachability: ReachabilityReportJson,
+    violations: Vec<ViolationJson>,
     rules: Vec<RuleJson>,
-    beyond: Vec<BeyondJson>,
-    unread: Vec<String>,
+    /// What `check` does not cover at all.
+    not_covered: Vec<NotCoveredJson>,
+    /// Sources that could not be read, and errors that the planner found.
+    errors: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<LiveJson>,
+    live: Option<LiveReportJson>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct CellJson {
+struct MatrixCellJson {
     from: String,
     to: String,
     reached: u64,
@@ -65,72 +71,77 @@ struct CellJson {
     unknown: u64,
 }
 
-/// How a rule stands, told of every rule.
+/// The result of one rule.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct RuleJson {
-    number: u8,
+    /// The number of the invariant that the rule belongs to.
+    invariant: u8,
     rule: &'static str,
-    /// Whether a breach was found.
-    broken: bool,
-    /// Why it was not looked at, or not wholly; a rule that is not broken holds
-    /// where nothing stands here.
-    not_looked_at: Vec<String>,
+    violated: bool,
+    /// Why the rule could not be checked, or only in part. The rule holds if it is
+    /// not violated and this list is empty.
+    not_checked: Vec<String>,
 }
 
-/// What no look at the world tells.
+/// A part of an invariant that `check` does not cover.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct BeyondJson {
-    number: u8,
-    what: &'static str,
+struct NotCoveredJson {
+    invariant: u8,
+    description: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct BreachJson {
-    number: u8,
+struct ViolationJson {
+    /// The number of the invariant that the rule belongs to.
+    invariant: u8,
     rule: &'static str,
-    problem: String,
+    /// What a violation of the rule means.
+    description: String,
+    /// The address of the resource that violates the rule.
     resource: String,
-    found: String,
+    /// What was found on the resource.
+    detail: String,
 }
 
-impl Check<'_> {
-    /// How it ended, what was measured included.
-    pub fn health(&self) -> Health {
-        let measured = self.live.as_ref().map_or(Health::Sound, Live::health);
-        self.health_of_tables().max(measured)
+impl CheckReport<'_> {
+    /// The result, measurements included.
+    pub fn status(&self) -> CheckStatus {
+        let measured = self.live.as_ref().map_or(CheckStatus::Passed, LiveReport::status);
+        self.model_status().max(measured)
     }
 
-    fn health_of_tables(&self) -> Health {
-        let total = self.ways.matrix.total();
+    /// The result by the model alone.
+    fn model_status(&self) -> CheckStatus {
+        let total = self.reachability.matrix.total();
         if total.dropped > 0 || !self.breaches.is_empty() {
-            Health::Broken
-        } else if total.unknown > 0 || !self.unread.is_empty() || total.reached == 0 {
-            Health::Unknown
+            CheckStatus::Failed
+        } else if total.unknown > 0 || !self.errors.is_empty() || total.reached == 0 {
+            CheckStatus::Unknown
         } else {
-            Health::Sound
+            CheckStatus::Passed
         }
     }
 
-    fn shown(&self) -> ReachabilityReportText<'_> {
-        ReachabilityReportText { ways: self.ways }
+    fn reachability_text(&self) -> ReachabilityReportText<'_> {
+        ReachabilityReportText { report: self.reachability }
     }
 
-    /// The check for people.
+    /// The result as text.
     pub fn to_text(&self, style: Style) -> String {
-        let mut lines = self.cells(style);
-        let shown = self.shown();
-        for (number, broken) in self.ways.matrix.broken.iter().enumerate() {
+        let mut lines = self.matrix_lines(style);
+        let text = self.reachability_text();
+        for (number, problem) in self.reachability.matrix.broken.iter().enumerate() {
             lines.push(String::new());
-            lines.extend(shown.broken(broken, self.ways.mends.get(number), style));
+            lines.extend(text.problem(problem, self.reachability.mends.get(number), style));
         }
-        for unread in &self.ways.unread {
+        for unread in &self.reachability.unread {
             lines.push(String::new());
-            lines.extend(shown.unread(unread, style));
+            lines.extend(text.unknown_nodes(unread, style));
         }
-        lines.extend(self.breach_lines(style));
-        for reason in self.unread {
+        lines.extend(self.violation_lines(style));
+        for error in self.errors {
             lines.push(String::new());
-            lines.extend(wrap(reason, "unknown: ", "         "));
+            lines.extend(wrap(error, "unknown: ", "         "));
         }
         lines.extend(self.unchecked_lines(style));
         lines.extend([String::new(), self.last_line(style)]);
@@ -141,10 +152,11 @@ impl Check<'_> {
         lines.join("\n") + "\n"
     }
 
-    fn cells(&self, style: Style) -> Vec<String> {
-        let shown = self.shown();
-        let site = |number| shown.site(number);
-        let width = (0..self.ways.model.sites.len()).map(|at| site(at).len()).max().unwrap_or(4);
+    fn matrix_lines(&self, style: Style) -> Vec<String> {
+        let text = self.reachability_text();
+        let site = |number| text.site(number);
+        let width =
+            (0..self.reachability.model.sites.len()).map(|at| site(at).len()).max().unwrap_or(4);
         let head = format!(
             "{:width$}  {:width$}  {:>8}  {:>8}  {:>8}",
             "FROM", "TO", "REACHED", "DROPPED", "UNKNOWN"
@@ -155,45 +167,48 @@ impl Check<'_> {
             format!("{from:width$}  {to:width$}  {reached:>8}  {dropped:>8}  {unknown:>8}")
         };
         let head = style.paint(Role::Title, head);
-        std::iter::once(head).chain(self.ways.matrix.cells.iter().map(row)).collect()
+        std::iter::once(head).chain(self.reachability.matrix.cells.iter().map(row)).collect()
     }
 
-    /// A rule that does not hold, with the resources that break it.
-    fn breach_lines(&self, style: Style) -> Vec<String> {
+    /// Violated rules, each with the resources that violate it.
+    fn violation_lines(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
-        for alike in self.breaches.chunk_by(|one, other| one.rule == other.rule) {
-            let Some(first) = alike.first() else { continue };
+        for group in self.breaches.chunk_by(|one, other| one.rule == other.rule) {
+            let Some(first) = group.first() else { continue };
             lines.push(String::new());
-            let text = format!("{}: {}", wording::rule_id(first.rule), wording::breach(first));
-            let wrapped = wrap(&text, "breach: ", "        ");
+            let text =
+                format!("{}: {}", wording::rule_id(first.rule), wording::describe_breach(first));
+            let wrapped = wrap(&text, "violation: ", "           ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)));
-            let names: Vec<String> = alike.iter().map(|it| it.address.to_string()).collect();
-            lines.extend(wrap(&format!("at {}", few(&names)), "        ", "        "));
+            let names: Vec<String> = group.iter().map(|it| it.address.to_string()).collect();
+            lines.extend(wrap(&abbreviate(&names), "resource:  ", "           "));
         }
         lines
     }
 
-    /// Rules that nobody could look at, and what nobody looks at here: neither
-    /// is known to hold.
+    /// Rules that could not be checked, and what `check` does not cover.
     fn unchecked_lines(&self, style: Style) -> Vec<String> {
         let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for one in self.unchecked {
-            by_reason.entry(wording::why(&one.why)).or_default().push(wording::rule_id(one.rule));
+            by_reason
+                .entry(wording::describe_unchecked(&one.why))
+                .or_default()
+                .push(wording::rule_id(one.rule));
         }
-        let unread = by_reason.into_iter().map(|(why, rules)| {
+        let unchecked = by_reason.into_iter().map(|(why, rules)| {
             let shown = if rules.len() == Rule::ALL.len() {
-                "any rule".to_owned()
+                "all rules".to_owned()
             } else {
                 rules.join(", ")
             };
             format!("{shown}: {why}")
         });
-        let beyond = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
-        let beyond = beyond.collect::<Vec<_>>().join("; ");
+        let not_covered = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
+        let not_covered = not_covered.collect::<Vec<_>>().join("; ");
         let mut lines = Vec::new();
-        for text in unread.chain([beyond]) {
+        for text in unchecked.chain([not_covered]) {
             lines.push(String::new());
-            let wrapped = wrap(&text, "not looked at: ", "               ");
+            let wrapped = wrap(&text, "not checked: ", "             ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Quiet, line)));
         }
         lines
@@ -202,55 +217,58 @@ impl Check<'_> {
     fn rule_json(&self, rule: Rule) -> RuleJson {
         let unchecked = self.unchecked.iter().filter(|it| it.rule == rule);
         RuleJson {
-            number: rule.number(),
+            invariant: rule.number(),
             rule: rule.as_str(),
-            broken: self.breaches.iter().any(|breach| breach.rule == rule),
-            not_looked_at: unchecked.map(|it| wording::why(&it.why)).collect(),
+            violated: self.breaches.iter().any(|breach| breach.rule == rule),
+            not_checked: unchecked.map(|it| wording::describe_unchecked(&it.why)).collect(),
         }
     }
 
     fn last_line(&self, style: Style) -> String {
-        let Pairs { reached, dropped, unknown } = self.ways.matrix.total();
+        let Pairs { reached, dropped, unknown } = self.reachability.matrix.total();
         let pairs = reached + dropped + unknown;
-        let breaches = match self.breaches.len() {
+        let violations = match self.breaches.len() {
             0 => String::new(),
-            1 => ", 1 rule broken".to_owned(),
-            count => format!(", {count} rules broken"),
+            count => format!(", {}", counted(count, "violation")),
         };
         let line = format!(
-            "{pairs} pairs: {reached} reached, {dropped} dropped, {unknown} unknown{breaches}."
+            "{pairs} pairs: {reached} reached, {dropped} dropped, {unknown} unknown{violations}."
         );
-        let role = if self.health_of_tables() == Health::Sound { Role::Good } else { Role::Error };
+        let role =
+            if self.model_status() == CheckStatus::Passed { Role::Good } else { Role::Error };
         style.paint(role, line)
     }
 
-    /// The check for machines.
+    /// The result as JSON.
     pub fn to_json(&self) -> String {
-        let shown = self.shown();
-        let cells = self.ways.matrix.cells.iter().map(|(place, pairs)| CellJson {
-            from: shown.site(place.0),
-            to: shown.site(place.1),
+        let text = self.reachability_text();
+        let matrix = self.reachability.matrix.cells.iter().map(|(place, pairs)| MatrixCellJson {
+            from: text.site(place.0),
+            to: text.site(place.1),
             reached: pairs.reached,
             dropped: pairs.dropped,
             unknown: pairs.unknown,
         });
-        let breaches = self.breaches.iter().map(|breach| BreachJson {
-            number: breach.rule.number(),
+        let violations = self.breaches.iter().map(|breach| ViolationJson {
+            invariant: breach.rule.number(),
             rule: breach.rule.as_str(),
-            problem: wording::rule(breach.rule).to_owned(),
+            description: wording::describe_violation(breach.rule).to_owned(),
             resource: breach.address.to_string(),
-            found: breach.found.clone(),
+            detail: breach.found.clone(),
         });
-        let json = CheckJson {
-            format_version: "1.0",
-            health: self.health(),
-            sites: cells.collect(),
-            ways: shown.to_json(),
-            breaches: breaches.collect(),
+        let json = CheckReportJson {
+            format_version: FORMAT_VERSION,
+            status: self.status(),
+            matrix: matrix.collect(),
+            reachability: text.to_json(),
+            violations: violations.collect(),
             rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
-            beyond: BEYOND.into_iter().map(|(number, what)| BeyondJson { number, what }).collect(),
-            unread: self.unread.to_vec(),
-            live: self.live.as_ref().map(Live::to_json),
+            not_covered: BEYOND
+                .into_iter()
+                .map(|(invariant, description)| NotCoveredJson { invariant, description })
+                .collect(),
+            errors: self.errors.to_vec(),
+            live: self.live.as_ref().map(LiveReport::to_json),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
     }

@@ -1,4 +1,4 @@
-//! What was measured, beside what the tables say.
+//! Goldpinger's measurements compared with the model (`check --live`).
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -7,34 +7,34 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::check::Health;
-use super::reachability_report::few;
-use super::trace::help;
+use super::check::CheckStatus;
+use super::reachability_report::{SitePairJson, abbreviate};
+use super::trace::{HostAddressJson, help};
 use super::wording::{self, Wording};
-use crate::connectivity::{
-    Comparison, Difference, Failure, Measurement, PathModel, Pinged, Pinger, Stranger,
-};
+use crate::connectivity::{Comparison, Difference, PathModel, Stranger};
 use crate::dataplane::{End, Verdict};
+use crate::diagnostics::Failure;
+use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
 use crate::refresh::measure::Unmeasured;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, elapsed, wrap};
 
-/// What a live check tells.
+/// The comparison of measured and expected reachability.
 #[derive(Debug, Clone)]
-pub struct Live<'a> {
+pub struct LiveReport<'a> {
     /// The network.
     pub model: &'a PathModel,
-    /// What was measured, and how it compares; or why there is nothing.
+    /// The measurements and their comparison with the model, or why there are none.
     pub outcome: Result<(&'a Measurement, &'a Comparison), &'a Unmeasured>,
-    /// How long ago the oldest ping was sent, where that is told.
+    /// The age of the oldest ping, if known.
     pub age: Option<Duration>,
 }
 
-/// A live check for machines.
+/// The comparison as JSON.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LiveJson {
-    health: Health,
-    /// Why nothing was measured.
+pub struct LiveReportJson {
+    status: CheckStatus,
+    /// Why there are no measurements.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorJson>,
     #[serde(flatten)]
@@ -50,41 +50,36 @@ struct ErrorJson {
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct MeasuredJson {
-    /// The pod that told of it.
-    asked: String,
-    oldest_ping_seconds: Option<u64>,
-    /// Pairs that are reached, measured and by the tables.
+    /// The Goldpinger pod that reported the measurements.
+    reported_by: String,
+    oldest_ping_age_seconds: Option<u64>,
+    /// Pairs that are reached as expected.
     reached: u64,
-    /// Pairs that are not, measured and by the tables.
+    /// Pairs that are not reached, as expected.
     dropped: u64,
-    /// Pairs of which the tables cannot tell.
-    undecided: u64,
+    /// Measured pairs whose expected result is unknown.
+    expected_unknown: u64,
     /// Those of them that were not reached.
-    undecided_failed: u64,
-    /// Pairs that nobody measured.
-    unmeasured: u64,
-    differences: Vec<DifferenceJson>,
-    strangers: Vec<StrangerJson>,
-    silent: Vec<PingerJson>,
-    nodes_without_pinger: Vec<String>,
+    expected_unknown_failed: u64,
+    /// Pairs without a measurement.
+    not_measured: u64,
+    mismatches: Vec<MismatchJson>,
+    unknown_addresses: Vec<UnknownAddressJson>,
+    /// Goldpinger pods that did not answer; their measurements are missing.
+    unresponsive_pods: Vec<PingerJson>,
+    nodes_without_goldpinger: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct DifferenceJson {
+struct MismatchJson {
     measured: String,
-    tables: String,
-    from: EndJson,
-    to: EndJson,
+    expected: String,
+    from: HostAddressJson,
+    to: HostAddressJson,
     pairs: u64,
-    sites: Vec<(String, String)>,
+    sites: Vec<SitePairJson>,
     resource: Option<String>,
     remedy: String,
-}
-
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-struct EndJson {
-    host: String,
-    address: Ipv4Addr,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -95,21 +90,21 @@ struct PingerJson {
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct StrangerJson {
+struct UnknownAddressJson {
     address: Ipv4Addr,
     pod: Option<PingerJson>,
-    /// The node whose address it is by the model.
-    taken_for: Option<String>,
+    /// The node that has the address according to the model.
+    model_node: Option<String>,
 }
 
-impl Live<'_> {
-    /// How it ended.
-    pub fn health(&self) -> Health {
+impl LiveReport<'_> {
+    /// The result of the comparison.
+    pub fn status(&self) -> CheckStatus {
         match self.outcome {
-            Err(_) => Health::Unknown,
-            Ok((_, found)) if found.is_broken() => Health::Broken,
-            Ok((_, found)) if found.has_gaps() => Health::Unknown,
-            Ok(_) => Health::Sound,
+            Err(_) => CheckStatus::Unknown,
+            Ok((_, found)) if found.is_broken() => CheckStatus::Failed,
+            Ok((_, found)) if found.has_gaps() => CheckStatus::Unknown,
+            Ok(_) => CheckStatus::Passed,
         }
     }
 
@@ -117,99 +112,101 @@ impl Live<'_> {
         self.model.network.name(end.host)
     }
 
-    fn sites(&self, sites: &BTreeSet<(usize, usize)>) -> Vec<(String, String)> {
+    fn sites(&self, sites: &BTreeSet<(usize, usize)>) -> Vec<SitePairJson> {
         let site = |at: usize| {
             self.model.sites.get(at).map_or_else(String::new, |site| site.side.to_string())
         };
-        sites.iter().map(|(from, to)| (site(*from), site(*to))).collect()
+        let pair = |&(from, to): &_| SitePairJson { from: site(from), to: site(to) };
+        sites.iter().map(pair).collect()
     }
 
-    /// The measurement for people.
+    /// The comparison as text.
     pub(super) fn lines(&self, style: Style) -> Vec<String> {
         let (measurement, found) = match self.outcome {
             Ok(outcome) => outcome,
-            Err(error) => return unmeasured(error, style),
+            Err(error) => return not_measured(error, style),
         };
         let oldest = match self.age {
             Some(age) => format!("; the oldest ping is {} old", elapsed(age)),
             None => String::new(),
         };
         let pods = counted(measurement.pods.len(), "pod");
-        let head = format!("Goldpinger's {pods}, as {} tells{oldest}.", measurement.asked);
+        let head = format!("Goldpinger: {pods}, reported by {}{oldest}.", measurement.asked);
         let mut lines = wrap(&head, "", "");
-        for difference in &found.differences {
+        for mismatch in &found.differences {
             lines.push(String::new());
-            lines.extend(self.difference(difference, style));
+            lines.extend(self.mismatch(mismatch, style));
         }
         lines.extend(self.gaps(measurement, found, style));
         lines.extend([String::new(), self.last_line(found, style)]);
         lines
     }
 
-    fn difference(&self, difference: &Difference, style: Style) -> Vec<String> {
-        let (from, to) = difference.example;
-        let pairs = counted(usize::try_from(difference.pairs).unwrap_or(usize::MAX), "pair");
+    fn mismatch(&self, mismatch: &Difference, style: Style) -> Vec<String> {
+        let (from, to) = mismatch.example;
+        let pairs = counted(usize::try_from(mismatch.pairs).unwrap_or(usize::MAX), "pair");
         let text = format!(
-            "{pairs}, as {} ({}) to {} ({}): measured, {}; by the tables, {}",
+            "{pairs}, for example {} ({}) to {} ({})",
             from.address,
             self.name(from),
             to.address,
             self.name(to),
-            pinged(difference.measured),
-            self.tables(difference),
         );
-        let mut lines: Vec<String> = wrap(&text, "differs: ", "         ")
+        let mut lines: Vec<String> = wrap(&text, "mismatch: ", "          ")
             .into_iter()
             .map(|line| style.paint(Role::Error, line))
             .collect();
-        let sites = self.sites(&difference.sites);
+        lines.push(format!("measured: {}", describe_ping(mismatch.measured)));
+        lines.extend(wrap(&self.expected(mismatch), "expected: ", "          "));
+        let sites = self.sites(&mismatch.sites).into_iter();
         let sites: Vec<String> =
-            sites.into_iter().map(|(from, to)| format!("{from} to {to}")).collect();
-        lines.extend(wrap(&format!("from {}", few(&sites)), "         ", "         "));
-        if let Some(resource) = &difference.resource {
-            lines.push(format!("fact:    {resource}"));
+            sites.map(|pair| format!("from {} to {}", pair.from, pair.to)).collect();
+        lines.extend(wrap(&abbreviate(&sites), "sites:    ", "          "));
+        if let Some(resource) = &mismatch.resource {
+            lines.push(format!("resource: {resource}"));
         }
-        lines.extend(help(remedy(difference), style));
+        lines.extend(help(remedy(mismatch), style));
         lines
     }
 
-    fn tables(&self, difference: &Difference) -> String {
-        match difference.round_trip.broken() {
-            None => match difference.round_trip.forward.verdict {
-                Verdict::Arrived(host) if host != difference.example.1.host => {
-                    format!("taken by {}", self.model.network.name(host))
+    /// The result according to the model.
+    fn expected(&self, mismatch: &Difference) -> String {
+        match mismatch.round_trip.broken() {
+            None => match mismatch.round_trip.forward.verdict {
+                Verdict::Arrived(host) if host != mismatch.example.1.host => {
+                    format!("delivered to {}", self.model.network.name(host))
                 }
-                _ => "reached and answered".to_owned(),
+                _ => "reached".to_owned(),
             },
-            Some((way, verdict)) => {
+            Some((direction, verdict)) => {
                 let wording = Wording { model: self.model };
-                format!("{}, {}", wording.verdict(verdict), wording::way(way))
+                format!("{} ({})", wording.verdict(verdict), wording::direction(direction))
             }
         }
     }
 
-    /// What nobody measured, or nobody can place.
+    /// Missing measurements and unknown addresses.
     fn gaps(&self, measurement: &Measurement, found: &Comparison, style: Style) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut notes = Vec::new();
         if !found.silent.is_empty() {
-            let names: Vec<String> = found.silent.iter().map(shown).collect();
+            let names: Vec<String> = found.silent.iter().map(describe_pod).collect();
             let text = format!(
-                "{} gave {} no answer: what they measured is not known",
-                few(&names),
+                "{} did not answer {}: the measurements of these pods are missing",
+                abbreviate(&names),
                 measurement.asked
             );
-            told.push(("silent: ", text));
+            notes.push(("unresponsive: ", text));
         }
-        told.extend(found.strangers.iter().map(|it| ("unknown: ", self.stranger(it))));
+        notes.extend(found.strangers.iter().map(|it| ("unknown: ", self.unknown_address(it))));
         if !found.without_pinger.is_empty() {
             let nodes = found.without_pinger.iter();
             let names: Vec<String> =
                 nodes.map(|id| self.model.network.name(*id).to_owned()).collect();
             let verb = if names.len() == 1 { "has" } else { "have" };
-            let text = format!("{} {verb} no pod of Goldpinger's that pings", few(&names));
-            told.push(("unmeasured: ", text));
+            let text = format!("{} {verb} no Goldpinger pod that pings", abbreviate(&names));
+            notes.push(("not measured: ", text));
         }
-        let lines = told.iter().flat_map(|(title, text)| {
+        let lines = notes.iter().flat_map(|(title, text)| {
             let wrapped = wrap(text, title, &" ".repeat(title.len()));
             std::iter::once(String::new())
                 .chain(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)))
@@ -217,65 +214,67 @@ impl Live<'_> {
         lines.collect()
     }
 
-    fn stranger(&self, stranger: &Stranger) -> String {
-        let address = stranger.address;
-        match (&stranger.pod, stranger.taken_for) {
+    fn unknown_address(&self, unknown: &Stranger) -> String {
+        let address = unknown.address;
+        match (&unknown.pod, unknown.taken_for) {
             (Some(pod), Some(other)) => format!(
-                "{} is on {}, and by what was read {address} is an address of {}",
+                "{} runs on {}, but {address} belongs to {} according to the state that was read",
                 pod.name,
                 pod.node,
                 self.model.network.name(other)
             ),
             (Some(pod), None) => {
-                format!(
-                    "{} on {} has {address}, which is no address of any node",
-                    pod.name, pod.node
-                )
+                format!("{} on {} has {address}, which belongs to no node", pod.name, pod.node)
             }
-            (None, _) => format!("{address} was pinged, and nobody has that address"),
+            (None, _) => format!("{address} was pinged but belongs to no node"),
         }
     }
 
     fn last_line(&self, found: &Comparison, style: Style) -> String {
-        let differ: u64 = found.differences.iter().map(|it| it.pairs).sum();
+        let mismatched: u64 = found.differences.iter().map(|it| it.pairs).sum();
         let mut line = format!(
-            "Measured: {} pairs agree ({} reached, {} not), {differ} differ",
+            "Measured: {} pairs as expected ({} reached, {} not), {mismatched} mismatched",
             found.reached + found.dropped,
             found.reached,
             found.dropped
         );
-        for (count, what) in [(found.undecided, "undecided"), (found.unmeasured, "not measured")] {
+        for (count, what) in
+            [(found.undecided, "with unknown expectation"), (found.unmeasured, "not measured")]
+        {
             if count > 0 {
                 line.push_str(&format!(", {count} {what}"));
             }
         }
         line.push('.');
-        let role = if self.health() == Health::Sound { Role::Good } else { Role::Error };
+        let role = if self.status() == CheckStatus::Passed { Role::Good } else { Role::Error };
         style.paint(role, line)
     }
 
-    /// The measurement for machines.
-    pub(super) fn to_json(&self) -> LiveJson {
-        let health = self.health();
+    /// The comparison as JSON.
+    pub(super) fn to_json(&self) -> LiveReportJson {
+        let status = self.status();
         match self.outcome {
             Err(error) => {
-                let (code, message) = (error.code().to_string(), error.to_string());
-                let error = Some(ErrorJson { code, message, remedy: error.remedy() });
-                LiveJson { health, error, measured: None }
+                let Failure { code, message, remedy, .. } = Failure::from(error);
+                let error = Some(ErrorJson { code: code.to_string(), message, remedy });
+                LiveReportJson { status, error, measured: None }
             }
             Ok((measurement, found)) => {
                 let measured = Some(self.measured_json(measurement, found));
-                LiveJson { health, error: None, measured }
+                LiveReportJson { status, error: None, measured }
             }
         }
     }
 
     fn measured_json(&self, measurement: &Measurement, found: &Comparison) -> MeasuredJson {
-        let end = |end: End| EndJson { host: self.name(end).to_owned(), address: end.address };
+        let end = |end: End| HostAddressJson {
+            host: Some(self.name(end).to_owned()),
+            address: end.address,
+        };
         let host = |id| self.model.network.name(id).to_owned();
-        let difference = |it: &Difference| DifferenceJson {
-            measured: pinged(it.measured).to_owned(),
-            tables: self.tables(it),
+        let mismatch = |it: &Difference| MismatchJson {
+            measured: describe_ping(it.measured).to_owned(),
+            expected: self.expected(it),
             from: end(it.example.0),
             to: end(it.example.1),
             pairs: it.pairs,
@@ -283,34 +282,35 @@ impl Live<'_> {
             resource: it.resource.as_ref().map(ToString::to_string),
             remedy: remedy(it).to_owned(),
         };
-        let stranger = |it: &Stranger| StrangerJson {
+        let unknown_address = |it: &Stranger| UnknownAddressJson {
             address: it.address,
             pod: it.pod.as_ref().map(pinger_json),
-            taken_for: it.taken_for.map(host),
+            model_node: it.taken_for.map(host),
         };
         MeasuredJson {
-            asked: measurement.asked.clone(),
-            oldest_ping_seconds: self.age.map(|age| age.as_secs()),
+            reported_by: measurement.asked.clone(),
+            oldest_ping_age_seconds: self.age.map(|age| age.as_secs()),
             reached: found.reached,
             dropped: found.dropped,
-            undecided: found.undecided,
-            undecided_failed: found.undecided_failed,
-            unmeasured: found.unmeasured,
-            differences: found.differences.iter().map(difference).collect(),
-            strangers: found.strangers.iter().map(stranger).collect(),
-            silent: found.silent.iter().map(pinger_json).collect(),
-            nodes_without_pinger: found.without_pinger.iter().map(|id| host(*id)).collect(),
+            expected_unknown: found.undecided,
+            expected_unknown_failed: found.undecided_failed,
+            not_measured: found.unmeasured,
+            mismatches: found.differences.iter().map(mismatch).collect(),
+            unknown_addresses: found.strangers.iter().map(unknown_address).collect(),
+            unresponsive_pods: found.silent.iter().map(pinger_json).collect(),
+            nodes_without_goldpinger: found.without_pinger.iter().map(|id| host(*id)).collect(),
         }
     }
 }
 
-fn unmeasured(error: &Unmeasured, style: Style) -> Vec<String> {
-    let title = format!("error[{}]: ", error.code());
-    let wrapped = wrap(&error.to_string(), &title, &" ".repeat(title.len()));
+fn not_measured(error: &Unmeasured, style: Style) -> Vec<String> {
+    let failure = Failure::from(error);
+    let title = format!("error[{}]: ", failure.code);
+    let wrapped = wrap(&failure.message, &title, &" ".repeat(title.len()));
     let mut lines: Vec<String> =
         wrapped.into_iter().map(|line| style.paint(Role::Error, line)).collect();
-    lines.extend(help(&error.remedy(), style));
-    lines.extend([String::new(), style.paint(Role::Error, "Nothing was measured.")]);
+    lines.extend(help(&failure.remedy, style));
+    lines.extend([String::new(), style.paint(Role::Error, "No measurements.")]);
     lines
 }
 
@@ -318,31 +318,31 @@ fn pinger_json(pod: &Pinger) -> PingerJson {
     PingerJson { pod: pod.name.clone(), node: pod.node.clone(), address: pod.address }
 }
 
-fn shown(pod: &Pinger) -> String {
+fn describe_pod(pod: &Pinger) -> String {
     format!("{} on {}", pod.name, pod.node)
 }
 
-/// What came of a ping, in words.
-fn pinged(pinged: Pinged) -> &'static str {
+/// The result of a ping as text.
+fn describe_ping(pinged: Pinged) -> &'static str {
     match pinged {
-        Pinged::Reached => "answered",
-        Pinged::Failed(Failure::TimedOut) => "no answer in time",
-        Pinged::Failed(Failure::Refused) => "refused, or broken off",
-        Pinged::Failed(Failure::NoRoute) => "no route to it",
-        Pinged::Failed(Failure::Other) => "not answered",
+        Pinged::Reached => "reached",
+        Pinged::Failed(PingFailure::TimedOut) => "timed out",
+        Pinged::Failed(PingFailure::Refused) => "connection refused or reset",
+        Pinged::Failed(PingFailure::NoRoute) => "no route to host",
+        Pinged::Failed(PingFailure::Other) => "failed",
     }
 }
 
-fn remedy(difference: &Difference) -> &'static str {
-    match difference.measured {
+fn remedy(mismatch: &Difference) -> &'static str {
+    match mismatch.measured {
         Pinged::Failed(_) => {
-            "if a change was just made, run it again in a minute; else something drops it that \
-             stargate does not read: the tailnet's access rules, a firewall, a network policy, \
-             or the pod itself"
+            "after a recent change, run the check again in a minute; otherwise something that \
+             stargate does not read drops the packets: tailnet access rules, a firewall, a \
+             network policy, or the pod itself"
         }
         Pinged::Reached => {
-            "if a change was just made, run it again in a minute; else there is a way round that \
-             stargate does not read, and the fact is wrong all the same"
+            "after a recent change, run the check again in a minute; otherwise the packets take a \
+             path that stargate does not read"
         }
     }
 }

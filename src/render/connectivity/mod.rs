@@ -1,4 +1,4 @@
-//! A packet's way, and the matrix of sites, for people and for machines.
+//! Renders traces, connectivity checks and reachability reports as text and JSON.
 
 pub mod check;
 pub mod live;

@@ -1,26 +1,26 @@
-//! What a plan does to who reaches whom, for machines.
+//! The effect of a plan on reachability, as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::plan::impact::{Between, Disruption, Loss, Reachability, Unexamined};
 
-/// What becomes of the pairs of nodes' pods.
+/// The effect of a plan on pairs of nodes, by the pods on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReachabilityJson {
-    /// Reached before and after.
+    /// Pairs reachable before and after.
     pub kept: u64,
-    /// Reached only after.
+    /// Pairs reachable only after the plan.
     pub gained: u64,
-    /// Reached only before.
+    /// Pairs reachable only before the plan.
     pub lost: u64,
-    /// Reached neither before nor after.
-    pub broken: u64,
-    /// A fact is missing, or is to come, before or after.
+    /// Pairs reachable neither before nor after.
+    pub unreachable: u64,
+    /// Pairs for which a fact is unknown before or after.
     pub unknown: u64,
-    /// Why pairs are lost.
+    /// The causes of lost pairs.
     pub losses: Vec<LossJson>,
-    /// Who is not reached for a time while the plan is carried out.
+    /// Pairs that are unreachable for a time during the apply.
     pub disruptions: Vec<DisruptionJson>,
     /// What of the states in between was not examined.
     pub unexamined: Vec<UnexaminedJson>,
@@ -48,37 +48,37 @@ impl UnexaminedJson {
     }
 }
 
-/// Pairs that are not reached for a time.
+/// Pairs that are unreachable for a time during the apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DisruptionJson {
-    /// How many at one time, at the most.
+    /// The maximum number of pairs at one time.
     pub pairs: u64,
-    /// The node that asks in one of them.
+    /// The source node of an example pair.
     pub from: String,
-    /// The node that is asked.
+    /// The destination node of the example pair.
     pub to: String,
-    /// From which side to which, and how many.
-    pub between: Vec<BetweenJson>,
-    /// The resources whose changes they come from.
-    pub during: Vec<String>,
-    /// How long, by the usual time of what is done meanwhile.
-    pub seconds: u64,
+    /// The number of pairs by source and destination site.
+    pub sites: Vec<SitePairsJson>,
+    /// The addresses of the resources whose changes cause the disruption.
+    pub caused_by: Vec<String>,
+    /// The estimated duration, in seconds.
+    pub estimated_seconds: u64,
 }
 
-/// Pairs of two sides.
+/// The number of pairs between two sites.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct BetweenJson {
-    /// The side that asks.
+pub struct SitePairsJson {
+    /// The source site.
     pub from: String,
-    /// The side that is asked.
+    /// The destination site.
     pub to: String,
-    /// How many pairs.
+    /// The number of pairs.
     pub pairs: u64,
 }
 
 impl DisruptionJson {
     fn of(found: &Disruption) -> Self {
-        let between = |one: &Between| BetweenJson {
+        let sites = |one: &Between| SitePairsJson {
             from: one.from.to_string(),
             to: one.to.to_string(),
             pairs: one.pairs,
@@ -87,28 +87,28 @@ impl DisruptionJson {
             pairs: found.pairs,
             from: found.example.0.clone(),
             to: found.example.1.clone(),
-            between: found.between.iter().map(between).collect(),
-            during: found.during.iter().map(ToString::to_string).collect(),
-            seconds: found.seconds,
+            sites: found.between.iter().map(sites).collect(),
+            caused_by: found.during.iter().map(ToString::to_string).collect(),
+            estimated_seconds: found.seconds,
         }
     }
 }
 
-/// Pairs that are lost for one reason.
+/// Pairs that are lost for one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LossJson {
-    /// How many.
+    /// The number of pairs.
     pub pairs: u64,
-    /// The node that asks in one of them.
+    /// The source node of an example pair.
     pub from: String,
-    /// The node that is asked.
+    /// The destination node of the example pair.
     pub to: String,
-    /// The resource whose fact will drop their packets.
+    /// The address of the resource that will drop the packets.
     pub resource: Option<String>,
 }
 
 impl ReachabilityJson {
-    /// The same for machines.
+    /// Converts the effect of a plan.
     pub(in crate::render) fn of(found: &Reachability) -> Self {
         let loss = |loss: &Loss| LossJson {
             pairs: loss.pairs,
@@ -120,7 +120,7 @@ impl ReachabilityJson {
             kept: found.kept,
             gained: found.gained,
             lost: found.lost,
-            broken: found.broken,
+            unreachable: found.broken,
             unknown: found.unknown,
             losses: found.losses.iter().map(loss).collect(),
             disruptions: found.disruptions.iter().map(DisruptionJson::of).collect(),

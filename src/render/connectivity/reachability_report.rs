@@ -1,5 +1,5 @@
-//! Who reaches whom now: pairs that are broken stand together under the fact
-//! that breaks them, in `check`, `drift` and `status` alike.
+//! The current reachability in `check`, `drift` and `status`: pairs that are not
+//! reachable, grouped by the fact that drops their packets.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,121 +12,130 @@ use crate::plan::impact::{ReachabilityReport, Remedy, UnreadNodes};
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, wrap};
 
-/// How many resources or sites are named of those that are broken alike.
+/// Names listed before `and N more`.
 const MAX_NAMED: usize = 3;
-/// How many facts are told where reachability is one matter among others.
-pub const MAX_FACTS: usize = 5;
+/// Problems shown in `drift` and `status`; `check` shows all.
+pub const MAX_PROBLEMS: usize = 5;
 
-/// Who reaches whom, for machines.
+/// The current reachability between pairs of nodes, by the pods on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReachabilityReportJson {
-    /// Pairs that are reached, and answered.
+    /// Pairs for which request and reply are delivered.
     pub reached: u64,
-    /// Pairs that are dropped on the way there or back.
+    /// Pairs for which the request or the reply is dropped.
     pub dropped: u64,
-    /// Pairs that depend on a fact that could not be read.
+    /// Pairs that depend on an unread fact.
     pub unknown: u64,
-    /// Pairs that are not reached, by the fact that stands against them.
-    pub broken: Vec<BrokenJson>,
-    /// Nodes whose pods nobody could read of.
-    pub unread_nodes: Vec<String>,
+    /// Dropped and unknown pairs, grouped by cause.
+    pub problems: Vec<ProblemJson>,
+    /// Nodes whose pod CIDR could not be read; their pairs are not counted.
+    pub nodes_with_unknown_pod_cidr: Vec<String>,
 }
 
-/// Pairs that one fact stands against.
+/// Pairs that are dropped or unknown for one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct BrokenJson {
-    /// Who asks in one of the pairs.
+pub struct ProblemJson {
+    /// The source address of an example pair.
     pub from: std::net::Ipv4Addr,
-    /// Who is asked in it.
+    /// The destination address of the example pair.
     pub to: std::net::Ipv4Addr,
-    /// `on the way there` or `on the way back`.
-    pub way: String,
-    /// Where it ends, and why.
+    /// `forward` or `return`.
+    pub direction: String,
+    /// The hop at which the packet ends, and the cause.
     pub verdict: String,
-    /// The resources that hold the facts, the most telling first.
+    /// The addresses of the resources that hold the facts, the most specific first.
     pub resources: Vec<String>,
-    /// How many pairs.
+    /// The number of pairs.
     pub pairs: u64,
-    /// From and to which sites.
-    pub sites: Vec<(String, String)>,
-    /// What mends it; null where nobody looked for it.
+    /// The source and destination sites.
+    pub sites: Vec<SitePairJson>,
+    /// What to do; null if no remedy was searched for.
     pub remedy: Option<String>,
 }
 
-/// Words about who reaches whom.
+/// A source and a destination site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SitePairJson {
+    /// The source site.
+    pub from: String,
+    /// The destination site.
+    pub to: String,
+}
+
+/// Renders a reachability report.
 #[derive(Debug, Clone, Copy)]
 pub struct ReachabilityReportText<'a> {
-    /// What is told.
-    pub ways: &'a ReachabilityReport,
+    /// The report.
+    pub report: &'a ReachabilityReport,
 }
 
 impl ReachabilityReportText<'_> {
-    /// What a site is called.
+    /// The name of a site.
     pub(super) fn site(&self, number: usize) -> String {
-        self.ways.model.sites.get(number).map_or(String::new(), |site| site.side.to_string())
+        self.report.model.sites.get(number).map_or(String::new(), |site| site.side.to_string())
     }
 
-    /// How many pairs are reached; nothing while there are none.
+    /// A summary of the pairs; `None` if there are none.
     pub fn summary(&self) -> Option<String> {
-        let Pairs { reached, dropped, unknown } = self.ways.matrix.total();
+        let Pairs { reached, dropped, unknown } = self.report.matrix.total();
         let pairs = reached + dropped + unknown;
         Some(match (pairs, dropped, unknown) {
             (0, ..) => return None,
-            (_, 0, 0) => format!("all {pairs} pairs are reached"),
+            (_, 0, 0) => format!("all {pairs} pairs reached"),
             (_, 0, _) => format!("{unknown} of {pairs} pairs unknown"),
-            (_, _, 0) => format!("{dropped} of {pairs} pairs broken"),
-            _ => format!("{dropped} of {pairs} pairs broken, {unknown} unknown"),
+            (_, _, 0) => format!("{dropped} of {pairs} pairs dropped"),
+            _ => format!("{dropped} of {pairs} pairs dropped, {unknown} unknown"),
         })
     }
 
-    /// The summary and the facts that break the most pairs, in a few lines.
-    pub fn in_short(&self, style: Style) -> Vec<String> {
+    /// The summary and the problems that affect the most pairs.
+    pub fn summary_lines(&self, style: Style) -> Vec<String> {
         let Some(summary) = self.summary() else { return Vec::new() };
-        let total = self.ways.matrix.total();
+        let total = self.report.matrix.total();
         let role = match (total.dropped, total.unknown) {
             (0, 0) => Role::Good,
             (0, _) => Role::Warning,
             _ => Role::Error,
         };
         let mut lines = vec![style.paint(role, format!("Reachability: {summary}"))];
-        let broken = &self.ways.matrix.broken;
-        for (number, one) in broken.iter().take(MAX_FACTS).enumerate() {
-            lines.extend(self.broken(one, self.ways.mends.get(number), style));
+        let problems = &self.report.matrix.broken;
+        for (number, problem) in problems.iter().take(MAX_PROBLEMS).enumerate() {
+            lines.extend(self.problem(problem, self.report.mends.get(number), style));
         }
-        let hidden = broken.len().saturating_sub(MAX_FACTS);
+        let hidden = problems.len().saturating_sub(MAX_PROBLEMS);
         if hidden > 0 {
-            lines.push(format!("and {hidden} more; `stargate check` tells all"));
+            lines.push(format!("and {hidden} more; run `stargate check` to see all"));
         }
-        for unread in &self.ways.unread {
-            lines.extend(self.unread(unread, style));
+        for unread in &self.report.unread {
+            lines.extend(self.unknown_nodes(unread, style));
         }
         lines
     }
 
-    /// Pairs that one fact stands against: how many, from where to where, at
-    /// which hop, why, by which resource, and what mends it.
-    pub fn broken(&self, broken: &Broken, remedy: Option<&Remedy>, style: Style) -> Vec<String> {
-        let Some((way, verdict)) = broken.trip.broken() else { return Vec::new() };
-        let wording = Wording { model: &self.ways.model };
-        let pairs = counted(usize::try_from(broken.pairs).unwrap_or(usize::MAX), "pair");
-        let (from, to) = (broken.example.0.address, broken.example.1.address);
-        let outcome = if matches!(verdict, Verdict::Dropped(_)) { "broken" } else { "unknown" };
+    /// Pairs that are dropped or unknown for one cause: how many, between which
+    /// sites, the hop, the cause, the resource and the remedy.
+    pub fn problem(&self, problem: &Broken, remedy: Option<&Remedy>, style: Style) -> Vec<String> {
+        let Some((direction, verdict)) = problem.trip.broken() else { return Vec::new() };
+        let wording = Wording { model: &self.report.model };
+        let pairs = counted(usize::try_from(problem.pairs).unwrap_or(usize::MAX), "pair");
+        let (from, to) = (problem.example.0.address, problem.example.1.address);
+        let outcome = if matches!(verdict, Verdict::Dropped(_)) { "dropped" } else { "unknown" };
         let text = format!(
-            "{pairs}, {}, as {from} to {to}: {}, {}",
-            self.between(broken),
+            "{pairs} {}, for example {from} to {to}: {} ({})",
+            self.site_pairs(problem),
             wording.verdict(verdict),
-            wording::way(way)
+            wording::direction(direction)
         );
         let indent = " ".repeat(outcome.len() + 2);
         let mut lines = wrap(&text, &format!("{outcome}: "), &indent);
         if let Some(first) = lines.first_mut() {
             *first = style.paint(Role::Error, first.as_str());
         }
-        // What could not be read is named by the verdict itself.
+        // The verdict itself names an unread fact.
         if let Verdict::Dropped(_) = verdict
-            && let Some(fact) = addresses(&self.ways.model, verdict).first()
+            && let Some(resource) = addresses(&self.report.model, verdict).first()
         {
-            lines.extend(wrap(&fact.to_string(), "fact: ", "      "));
+            lines.extend(wrap(&resource.to_string(), "resource: ", "          "));
         }
         if let Some(remedy) = remedy {
             lines.extend(help(&wording::describe_remedy(remedy), style));
@@ -134,54 +143,63 @@ impl ReachabilityReportText<'_> {
         lines
     }
 
-    fn between(&self, broken: &Broken) -> String {
-        let way = |it: &(usize, usize)| match it {
+    fn site_pairs(&self, problem: &Broken) -> String {
+        let pair = |it: &(usize, usize)| match it {
             (from, to) if from == to => format!("within {}", self.site(*from)),
-            (from, to) => format!("{} to {}", self.site(*from), self.site(*to)),
+            (from, to) => format!("from {} to {}", self.site(*from), self.site(*to)),
         };
-        let ways: Vec<String> = broken.sites.iter().map(way).collect();
-        few(&ways)
+        let pairs: Vec<String> = problem.sites.iter().map(pair).collect();
+        abbreviate(&pairs)
     }
 
-    /// Nodes whose pods nobody could read of, and what would tell.
-    pub fn unread(&self, unread: &UnreadNodes, style: Style) -> Vec<String> {
-        let text = format!("the pods of {}", few(&unread.names));
+    /// Nodes whose pod CIDR could not be read, and how to read it.
+    pub fn unknown_nodes(&self, unread: &UnreadNodes, style: Style) -> Vec<String> {
+        let text = format!("the pod CIDR of {} could not be read", abbreviate(&unread.names));
         let mut lines = wrap(&text, "unknown: ", "         ");
         lines.extend(help(&wording::describe_remedy(&unread.remedy), style));
         lines
     }
 
-    /// The same for machines.
+    /// Converts the report to JSON.
     pub fn to_json(self) -> ReachabilityReportJson {
-        let Pairs { reached, dropped, unknown } = self.ways.matrix.total();
-        let broken = self.ways.matrix.broken.iter().enumerate();
+        let Pairs { reached, dropped, unknown } = self.report.matrix.total();
+        let problems = self.report.matrix.broken.iter().enumerate();
         ReachabilityReportJson {
             reached,
             dropped,
             unknown,
-            broken: broken.filter_map(|(number, one)| self.broken_json(number, one)).collect(),
-            unread_nodes: self.ways.unread.iter().flat_map(|it| it.names.clone()).collect(),
+            problems: problems.filter_map(|(number, one)| self.problem_json(number, one)).collect(),
+            nodes_with_unknown_pod_cidr: self
+                .report
+                .unread
+                .iter()
+                .flat_map(|it| it.names.clone())
+                .collect(),
         }
     }
 
-    fn broken_json(&self, number: usize, broken: &Broken) -> Option<BrokenJson> {
-        let (way, verdict) = broken.trip.broken()?;
-        let resources = addresses(&self.ways.model, verdict);
-        Some(BrokenJson {
-            from: broken.example.0.address,
-            to: broken.example.1.address,
-            way: wording::way(way).to_owned(),
-            verdict: Wording { model: &self.ways.model }.verdict(verdict),
+    pub(super) fn site_pair(&self, (from, to): (usize, usize)) -> SitePairJson {
+        SitePairJson { from: self.site(from), to: self.site(to) }
+    }
+
+    fn problem_json(&self, number: usize, problem: &Broken) -> Option<ProblemJson> {
+        let (direction, verdict) = problem.trip.broken()?;
+        let resources = addresses(&self.report.model, verdict);
+        Some(ProblemJson {
+            from: problem.example.0.address,
+            to: problem.example.1.address,
+            direction: wording::direction(direction).to_owned(),
+            verdict: Wording { model: &self.report.model }.verdict(verdict),
             resources: resources.iter().map(ToString::to_string).collect(),
-            pairs: broken.pairs,
-            sites: broken.sites.iter().map(|it| (self.site(it.0), self.site(it.1))).collect(),
-            remedy: self.ways.mends.get(number).map(wording::describe_remedy),
+            pairs: problem.pairs,
+            sites: problem.sites.iter().map(|it| self.site_pair(*it)).collect(),
+            remedy: self.report.mends.get(number).map(wording::describe_remedy),
         })
     }
 }
 
-/// The first names, and how many more there are.
-pub(super) fn few(names: &[String]) -> String {
+/// The first names, then how many more there are.
+pub(super) fn abbreviate(names: &[String]) -> String {
     let shown = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_NAMED) {
         0 => shown,

@@ -1,4 +1,4 @@
-//! A question to a service: which endpoint gets it, and how each fares.
+//! A trace to a service: its endpoints and the path to each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -7,34 +7,35 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::trace::{Outcome, TraceJson, TraceReport, help};
+use super::trace::{FORMAT_VERSION, TraceOutcome, TraceReport, TraceReportJson, help};
 use super::wording;
-use crate::connectivity::{Breach, PathModel, Service, Target, addresses};
+use crate::connectivity::{Breach, PathModel, Target, addresses};
 use crate::dataplane::{End, Protocol, RoundTrip, Verdict};
+use crate::inventory::Service;
 use crate::inventory::Source;
 use crate::plan::impact::Remedy;
 use crate::render::style::{Role, Style};
 use crate::render::text::wrap;
 use crate::resource::Address;
 
-/// What a trace to a service tells.
+/// A trace to a service.
 #[derive(Debug, Clone)]
 pub struct ServiceTrace<'a> {
     /// The network.
     pub model: &'a PathModel,
-    /// Who asks, and on which node the address is translated.
+    /// The source, on whose node the service address is translated.
     pub from: End,
     /// The service.
     pub service: &'a Service,
-    /// What is asked of the service.
+    /// The protocol and port of the service.
     pub protocol: Protocol,
-    /// Where it goes: the endpoints that one of which is chosen.
+    /// The eligible endpoints, of which Cilium chooses one.
     pub endpoints: Vec<EndpointTrace<'a>>,
-    /// How long ago each source told its facts.
+    /// The age of the facts by source.
     pub ages: &'a BTreeMap<Source, Duration>,
-    /// What the plan changes: facts that nobody can have read yet.
+    /// Resources that the plan changes; with `planned` their facts have no age.
     pub changed: &'a BTreeSet<Address>,
-    /// Whether it is the world after the plan; the service is as it is now.
+    /// Whether the trace uses the planned state; the service itself is read live.
     pub planned: bool,
 }
 
@@ -43,36 +44,37 @@ pub struct ServiceTrace<'a> {
 pub struct EndpointTrace<'a> {
     /// The endpoint.
     pub target: Target<'a>,
-    /// Whether its address is one of the pods'.
+    /// Whether its address is in the pod network.
     pub is_pod: bool,
-    /// The walk to it.
+    /// The path to it and back.
     pub trip: RoundTrip,
-    /// What mends it, where it does not work.
+    /// The remedy, if the packet is dropped.
     pub remedy: Option<Remedy>,
-    /// Rules that do not hold on the way.
+    /// Violated rules at hops of the path.
     pub breaches: Vec<Breach>,
 }
 
-/// What tells trips apart that fare differently: where they end, and the facts
-/// that it is for.
-pub fn fate(model: &PathModel, trip: &RoundTrip) -> String {
+/// A key that is equal for round trips that end at the same place for the same
+/// facts.
+pub fn outcome_key(model: &PathModel, trip: &RoundTrip) -> String {
     match trip.broken() {
         None => String::new(),
-        Some((way, verdict)) => {
-            format!("{way:?} {} {:?}", kind(verdict), addresses(model, verdict))
+        Some((direction, verdict)) => {
+            format!("{direction:?} {} {:?}", kind(verdict), addresses(model, verdict))
         }
     }
 }
 
-/// A trace to a service for machines.
+/// A trace to a service as JSON.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServiceTraceJson {
     format_version: &'static str,
     service: ServiceJson,
-    outcome: Outcome,
-    /// How many endpoints may be chosen, and how many of them are reached.
-    targets: usize,
-    reached: usize,
+    outcome: TraceOutcome,
+    /// The number of ready endpoints that Cilium may choose.
+    eligible_endpoints: usize,
+    /// The number of those that are reached.
+    reached_endpoints: usize,
     endpoints: Vec<EndpointJson>,
 }
 
@@ -82,12 +84,12 @@ struct ServiceJson {
     name: String,
     address: Ipv4Addr,
     protocol: String,
-    /// The node on which an endpoint's address is put in its place.
+    /// The node that translates the service address to an endpoint.
     translated_on: String,
-    /// Whether only endpoints on that node are asked.
+    /// Whether only endpoints on that node are eligible.
     local_only: bool,
-    /// How many endpoints there are, ready or not.
-    endpoints: usize,
+    /// The number of endpoints, ready or not.
+    total_endpoints: usize,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -95,22 +97,21 @@ struct EndpointJson {
     address: Ipv4Addr,
     pod: Option<String>,
     node: Option<String>,
-    /// Whether it has an address of the pods' range.
-    is_pod: bool,
-    trace: TraceJson,
+    in_pod_network: bool,
+    trace: TraceReportJson,
 }
 
 impl ServiceTrace<'_> {
-    /// Any endpoint may be chosen, so that all of them must be reached; a
-    /// service without one drops what is asked of it.
-    pub fn outcome(&self) -> Outcome {
-        let outcomes = || self.endpoints.iter().map(|endpoint| Outcome::of(&endpoint.trip));
-        if self.endpoints.is_empty() || outcomes().any(|it| it == Outcome::Dropped) {
-            Outcome::Dropped
-        } else if outcomes().any(|it| it == Outcome::Unknown) {
-            Outcome::Unknown
+    /// [`TraceOutcome::Reached`] only if every eligible endpoint is reached, since
+    /// Cilium may choose any. A service without endpoints drops the packet.
+    pub fn outcome(&self) -> TraceOutcome {
+        let outcomes = || self.endpoints.iter().map(|endpoint| TraceOutcome::of(&endpoint.trip));
+        if self.endpoints.is_empty() || outcomes().any(|it| it == TraceOutcome::Dropped) {
+            TraceOutcome::Dropped
+        } else if outcomes().any(|it| it == TraceOutcome::Unknown) {
+            TraceOutcome::Unknown
         } else {
-            Outcome::Reached
+            TraceOutcome::Reached
         }
     }
 
@@ -122,21 +123,21 @@ impl ServiceTrace<'_> {
         self.model.network.name(self.from.host)
     }
 
-    /// The trace for people: every endpoint with its outcome, then the way to
-    /// one of each that fare alike.
+    /// The trace as text: every endpoint with its outcome, then the path to one
+    /// endpoint of each outcome.
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = self.head(style);
         lines.extend(self.summary(style));
-        let broken = self.endpoints.iter().any(|endpoint| !endpoint.trip.reached());
-        // Where some are not reached, the ways to these are looked for.
-        let told = |(first, _): &(&EndpointTrace<'_>, _)| !broken || !first.trip.reached();
-        for (first, others) in self.alike().into_iter().filter(told) {
+        let failed = self.endpoints.iter().any(|endpoint| !endpoint.trip.reached());
+        // If some endpoints are not reached, only the paths to these are of interest.
+        let shown = |(first, _): &(&EndpointTrace<'_>, _)| !failed || !first.trip.reached();
+        for (first, others) in self.by_outcome().into_iter().filter(shown) {
             let address = first.target.endpoint.address;
-            lines.extend([String::new(), style.paint(Role::Title, format!("To {address}"))]);
+            lines.extend([String::new(), style.paint(Role::Title, format!("Endpoint {address}"))]);
             lines.extend(self.trace(first).body(style));
             if !others.is_empty() {
                 let names: Vec<String> = others.iter().map(ToString::to_string).collect();
-                let text = format!("The same to {}.", names.join(", "));
+                let text = format!("Same result for {}.", names.join(", "));
                 lines.push(String::new());
                 lines.extend(wrap(&text, "", ""));
             }
@@ -148,31 +149,34 @@ impl ServiceTrace<'_> {
     fn head(&self, style: Style) -> Vec<String> {
         let Service { namespace, name, address, .. } = self.service;
         let protocol = wording::protocol(self.protocol);
-        let moment = if self.planned { ", as it is after the plan" } else { "" };
+        let state = if self.planned { ", after the plan" } else { "" };
         let from = format!("From {} ({})", self.from.address, self.node());
-        let to = format!("to   {address} (service {namespace}/{name}), {protocol}{moment}");
+        let to = format!("To   {address} (service {namespace}/{name}), {protocol}{state}");
         vec![style.paint(Role::Title, from), style.paint(Role::Title, to), String::new()]
     }
 
     fn summary(&self, style: Style) -> Vec<String> {
         let node = self.node();
-        let place = if self.service.local_only { " on that node itself" } else { "" };
-        let Some(first) = self.endpoints.first() else { return self.nobody(style) };
+        let place = if self.service.local_only { " on this node" } else { "" };
+        let Some(first) = self.endpoints.first() else { return self.no_endpoint(style) };
         let text = match self.endpoints.len() {
             1 => format!(
-                "Cilium on {node} puts its one ready endpoint{place} in its place: {}.",
-                self.shown(first)
+                "Cilium on {node} translates the service to its only ready endpoint{place}: {}.",
+                self.describe_endpoint(first)
             ),
             count => {
-                format!("Cilium on {node} puts one of {count} ready endpoints{place} in its place:")
+                format!(
+                    "Cilium on {node} translates the service to one of {count} ready \
+                     endpoints{place}:"
+                )
             }
         };
         let mut lines = wrap(&text, "", "");
         for endpoint in self.endpoints.iter().filter(|_| self.endpoints.len() > 1) {
-            let text = format!("{}: {}", self.shown(endpoint), outcome(&endpoint.trip));
-            let role = match Outcome::of(&endpoint.trip) {
-                Outcome::Reached => Role::Good,
-                Outcome::Dropped | Outcome::Unknown => Role::Error,
+            let text = format!("{}: {}", self.describe_endpoint(endpoint), outcome(&endpoint.trip));
+            let role = match TraceOutcome::of(&endpoint.trip) {
+                TraceOutcome::Reached => Role::Good,
+                TraceOutcome::Dropped | TraceOutcome::Unknown => Role::Error,
             };
             let wrapped = wrap(&text, "  ", "    ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(role, line)));
@@ -180,28 +184,28 @@ impl ServiceTrace<'_> {
         lines
     }
 
-    /// Why there is nobody to put in the service's place.
-    fn nobody(&self, style: Style) -> Vec<String> {
+    /// Why the service has no eligible endpoint.
+    fn no_endpoint(&self, style: Style) -> Vec<String> {
         let node = self.node();
         let Service { namespace, name, local_only, endpoints, .. } = self.service;
         let why = match (endpoints.len(), local_only) {
             (0, _) => "the service has no endpoint".to_owned(),
             (_, true) => format!(
-                "the service is for endpoints on the asking node alone \
-                 (internalTrafficPolicy: Local), and none is ready on {node}"
+                "the service has internalTrafficPolicy: Local, and none of its endpoints on {node} is \
+                 ready"
             ),
-            (1, false) => "its one endpoint is not ready".to_owned(),
+            (1, false) => "its only endpoint is not ready".to_owned(),
             (count, false) => format!("none of its {count} endpoints is ready"),
         };
-        let text = format!("Cilium on {node} drops it: {why}.");
+        let text = format!("Cilium on {node} drops the packet: {why}.");
         let mut lines: Vec<String> =
             wrap(&text, "", "").into_iter().map(|it| style.paint(Role::Error, it)).collect();
-        let text = format!("look at its pods: `kubectl describe service -n {namespace} {name}`");
+        let text = format!("inspect the service: `kubectl describe service -n {namespace} {name}`");
         lines.extend(help(&text, style));
         lines
     }
 
-    fn shown(&self, endpoint: &EndpointTrace<'_>) -> String {
+    fn describe_endpoint(&self, endpoint: &EndpointTrace<'_>) -> String {
         let at = endpoint.target.endpoint;
         let protocol = wording::protocol(endpoint.target.protocol);
         let Service { namespace, name, .. } = self.service;
@@ -209,20 +213,19 @@ impl ServiceTrace<'_> {
         let what = match &at.pod {
             Some(pod) => format!(", {pod}{}", node()),
             None if (namespace.as_str(), name.as_str()) == ("default", "kubernetes") => {
-                ", the API server itself, which is not in the pods' network".to_owned()
+                ", the API server, which is outside the pod network".to_owned()
             }
             None if endpoint.is_pod => node(),
-            None => ", which is not in the pods' network".to_owned(),
+            None => ", outside the pod network".to_owned(),
         };
         format!("{} {protocol}{what}", at.address)
     }
 
-    /// The endpoints by how they fare, the first of each with the addresses of
-    /// the others.
-    fn alike(&self) -> Vec<(&EndpointTrace<'_>, Vec<Ipv4Addr>)> {
+    /// The endpoints by outcome: the first of each, and the addresses of the others.
+    fn by_outcome(&self) -> Vec<(&EndpointTrace<'_>, Vec<Ipv4Addr>)> {
         let mut found: Vec<(String, &EndpointTrace<'_>, Vec<Ipv4Addr>)> = Vec::new();
         for endpoint in &self.endpoints {
-            let key = fate(self.model, &endpoint.trip);
+            let key = outcome_key(self.model, &endpoint.trip);
             match found.iter_mut().find(|known| known.0 == key) {
                 Some(known) => known.2.push(endpoint.target.endpoint.address),
                 None => found.push((key, endpoint, Vec::new())),
@@ -249,29 +252,29 @@ impl ServiceTrace<'_> {
     fn last_line(&self, style: Style) -> String {
         let (reached, all) = (self.reached(), self.endpoints.len());
         let (role, line) = match self.outcome() {
-            Outcome::Reached => (Role::Good, format!("{reached} of {all} endpoints reached.")),
-            Outcome::Dropped if all == 0 => (Role::Error, "Dropped.".to_owned()),
-            Outcome::Dropped => {
+            TraceOutcome::Reached => (Role::Good, format!("{reached} of {all} endpoints reached.")),
+            TraceOutcome::Dropped if all == 0 => (Role::Error, "Dropped.".to_owned()),
+            TraceOutcome::Dropped => {
                 (Role::Error, format!("Dropped: {reached} of {all} endpoints reached."))
             }
-            Outcome::Unknown => {
+            TraceOutcome::Unknown => {
                 (Role::Error, format!("Unknown: {reached} of {all} endpoints reached."))
             }
         };
         style.paint(role, line)
     }
 
-    /// The trace for machines.
+    /// The trace as JSON.
     pub fn to_json(&self) -> String {
         let endpoint = |it: &EndpointTrace<'_>| EndpointJson {
             address: it.target.endpoint.address,
             pod: it.target.endpoint.pod.clone(),
             node: it.target.endpoint.node.clone(),
-            is_pod: it.is_pod,
+            in_pod_network: it.is_pod,
             trace: self.trace(it).json(),
         };
         let json = ServiceTraceJson {
-            format_version: "1.0",
+            format_version: FORMAT_VERSION,
             service: ServiceJson {
                 namespace: self.service.namespace.clone(),
                 name: self.service.name.clone(),
@@ -279,22 +282,24 @@ impl ServiceTrace<'_> {
                 protocol: wording::protocol(self.protocol),
                 translated_on: self.node().to_owned(),
                 local_only: self.service.local_only,
-                endpoints: self.service.endpoints.len(),
+                total_endpoints: self.service.endpoints.len(),
             },
             outcome: self.outcome(),
-            targets: self.endpoints.len(),
-            reached: self.reached(),
+            eligible_endpoints: self.endpoints.len(),
+            reached_endpoints: self.reached(),
             endpoints: self.endpoints.iter().map(endpoint).collect(),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
     }
 }
 
-/// How a trip went, in a few words.
+/// The outcome of a round trip as text.
 fn outcome(trip: &RoundTrip) -> String {
     match trip.broken() {
-        None => "reached, and answered".to_owned(),
-        Some((way, verdict)) => format!("{} {}", kind(verdict), wording::way(way)),
+        None => "reached".to_owned(),
+        Some((direction, verdict)) => {
+            format!("{} ({})", kind(verdict), wording::direction(direction))
+        }
     }
 }
 
@@ -302,7 +307,7 @@ fn kind(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Arrived(_) => "reached",
         Verdict::Dropped(_) => "dropped",
-        Verdict::Left(_) => "leads out of what is known",
+        Verdict::Left(_) => "leaves the known network",
         Verdict::Unknown { .. } => "unknown",
     }
 }

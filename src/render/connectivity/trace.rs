@@ -1,4 +1,4 @@
-//! One packet's way there and back.
+//! The trace of one packet and its reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,45 +15,48 @@ use crate::render::style::{Role, Style};
 use crate::render::text::{WIDTH, elapsed, width, wrap};
 use crate::resource::Address;
 
-/// What a trace tells.
+/// The version of the format of `trace --format json`.
+pub const FORMAT_VERSION: &str = "2.0";
+
+/// The trace of one packet and its reply.
 #[derive(Debug, Clone)]
 pub struct TraceReport<'a> {
     /// The network.
     pub model: &'a PathModel,
-    /// Who asks.
+    /// The source.
     pub from: End,
-    /// Who is asked.
+    /// The destination address.
     pub to: std::net::Ipv4Addr,
-    /// What is asked.
+    /// The protocol and port.
     pub protocol: Protocol,
-    /// The walk.
+    /// The path of the packet and of its reply.
     pub trip: &'a RoundTrip,
-    /// What mends it, where it does not work.
+    /// The remedy, if the packet is dropped.
     pub remedy: Option<&'a Remedy>,
-    /// Rules that do not hold at one of the ends.
+    /// Violated rules at hops and at either end.
     pub breaches: &'a [Breach],
-    /// How long ago each source told its facts.
+    /// The age of the facts by source.
     pub ages: &'a BTreeMap<Source, Duration>,
-    /// What the plan changes: facts that nobody can have read yet.
+    /// Resources that the plan changes; with `planned` their facts have no age.
     pub changed: &'a BTreeSet<Address>,
-    /// Whether it is the world after the plan.
+    /// Whether the trace uses the planned state instead of the live state.
     pub planned: bool,
 }
 
-/// How a trace ended.
+/// The outcome of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// There and back.
+pub enum TraceOutcome {
+    /// Packet and reply are delivered.
     Reached,
-    /// Dropped on one of the ways.
+    /// The packet or its reply is dropped.
     Dropped,
-    /// A fact is missing, or the way leads out of what is known.
+    /// A fact is unknown, or the path leaves the known network.
     Unknown,
 }
 
-impl Outcome {
-    /// The outcome of a trip.
+impl TraceOutcome {
+    /// The outcome of a round trip.
     pub fn of(trip: &RoundTrip) -> Self {
         match trip.broken() {
             None => Self::Reached,
@@ -63,45 +66,55 @@ impl Outcome {
     }
 }
 
-/// A trace for machines.
+/// A trace as JSON.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct TraceJson {
+pub struct TraceReportJson {
     format_version: &'static str,
-    from: EndJson,
-    to: EndJson,
+    from: HostAddressJson,
+    to: HostAddressJson,
     protocol: String,
     planned: bool,
-    facts_age_seconds: u64,
-    outcome: Outcome,
-    there: WayJson,
-    back: Option<WayJson>,
-    mtu: u16,
-    unclamped: Vec<String>,
+    /// The age of the oldest source.
+    max_fact_age_seconds: u64,
+    outcome: TraceOutcome,
+    forward: PathJson,
+    /// The path of the reply; null if the packet is not delivered.
+    r#return: Option<PathJson>,
+    /// The size in bytes of the largest packet that the path carries.
+    path_mtu: u16,
+    /// Routers on the path that do not clamp the TCP MSS to the path MTU.
+    routers_without_mss_clamp: Vec<String>,
     remedy: Option<String>,
-    mending_resources: Vec<String>,
-    notes: Vec<String>,
+    /// The addresses of the resources that `stargate apply` changes as the remedy.
+    remedy_resources: Vec<String>,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct EndJson {
-    host: Option<String>,
-    address: std::net::Ipv4Addr,
+pub(super) struct HostAddressJson {
+    /// The host that has the address; null if it is unknown.
+    pub(super) host: Option<String>,
+    pub(super) address: std::net::Ipv4Addr,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct WayJson {
-    arrived: bool,
+struct PathJson {
+    delivered: bool,
     verdict: String,
     hops: Vec<HopJson>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct HopJson {
-    place: String,
+    /// The host, interface or tunnel endpoint.
+    location: String,
+    /// The lookup and the entry that matched.
     decision: String,
+    /// The address of the resource that holds the entry.
     resource: Option<String>,
+    /// The source that the entry was read from.
     source: Option<String>,
-    /// How long ago the source told it; null where the plan is to make it so.
+    /// The age of the entry; null if the plan changes it.
     fact_age_seconds: Option<u64>,
 }
 
@@ -110,28 +123,28 @@ impl TraceReport<'_> {
         Wording { model: self.model }
     }
 
-    fn end(&self, address: std::net::Ipv4Addr) -> EndJson {
+    fn end(&self, address: std::net::Ipv4Addr) -> HostAddressJson {
         let host = self.model.network.owner_of(address);
-        EndJson { host: host.map(|id| self.name(id).to_owned()), address }
+        HostAddressJson { host: host.map(|id| self.name(id).to_owned()), address }
     }
 
     fn name(&self, id: HostId) -> &str {
         self.model.network.name(id)
     }
 
-    /// The trace for people, in no more than 80 columns where words allow it.
+    /// The trace as text.
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = self.head(style);
         lines.extend(self.body(style));
         lines.join("\n") + "\n"
     }
 
-    /// Both ways and how they ended.
+    /// Both directions and the outcome.
     pub(super) fn body(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
-        self.walk("There", &self.trip.forward, style, &mut lines);
-        if let Some(back) = &self.trip.return_path {
-            self.walk("Back", back, style, &mut lines);
+        self.path_lines("Forward", &self.trip.forward, style, &mut lines);
+        if let Some(reply) = &self.trip.return_path {
+            self.path_lines("Return", reply, style, &mut lines);
         }
         self.tail(style, &mut lines);
         lines
@@ -143,32 +156,32 @@ impl TraceReport<'_> {
             end.host.map_or(address.to_string(), |host| format!("{address} ({host})"))
         };
         let protocol = wording::protocol(self.protocol);
-        let moment = if self.planned { ", as it is after the plan" } else { "" };
+        let state = if self.planned { ", after the plan" } else { "" };
         vec![
             style.paint(Role::Title, format!("From {}", shown(self.from.address))),
-            style.paint(Role::Title, format!("to   {}, {protocol}{moment}", shown(self.to))),
+            style.paint(Role::Title, format!("To   {}, {protocol}{state}", shown(self.to))),
         ]
     }
 
-    /// Hops of one place stand together under its name.
-    fn walk(
+    /// One direction, with the hops of one location under its name.
+    fn path_lines(
         &self,
         title: &str,
-        walk: &crate::dataplane::Trace,
+        path: &crate::dataplane::Trace,
         style: Style,
         lines: &mut Vec<String>,
     ) {
         lines.extend([String::new(), style.paint(Role::Title, title)]);
         let mut last = None;
-        for hop in &walk.hops {
+        for hop in &path.hops {
             if last != Some(hop.place) {
                 lines.push(format!("  {}", self.wording().place(hop.place)));
                 last = Some(hop.place);
             }
             lines.extend(self.hop(hop, style));
         }
-        if !walk.arrived() {
-            let verdict = self.wording().verdict(&walk.verdict);
+        if !path.arrived() {
+            let verdict = self.wording().verdict(&path.verdict);
             let wrapped = wrap(&verdict, "  ", "  ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Error, line)));
         }
@@ -176,26 +189,26 @@ impl TraceReport<'_> {
 
     fn hop(&self, hop: &Hop, style: Style) -> Vec<String> {
         let mut lines = wrap(&self.wording().decision(&hop.decision), "    ", "      ");
-        if let Some((address, source)) = self.wording().told(hop.origin) {
+        if let Some((address, source)) = self.wording().provenance(hop.origin) {
             let name = match source {
-                Source::Host(_) => "its host".to_owned(),
+                Source::Host(_) => "host".to_owned(),
                 source => source.to_string(),
             };
-            let told = match self.age(address, source) {
+            let age = match self.age(address, source) {
                 Some(age) => format!("({name}, {} ago)", elapsed(age)),
-                None => "(as planned)".to_owned(),
+                None => "(planned)".to_owned(),
             };
-            let line = format!("      {address} {told}");
-            let told = match width(&line) <= WIDTH {
+            let line = format!("      {address} {age}");
+            let provenance = match width(&line) <= WIDTH {
                 true => vec![line],
-                false => vec![format!("      {address}"), format!("        {told}")],
+                false => vec![format!("      {address}"), format!("        {age}")],
             };
-            lines.extend(told.into_iter().map(|line| style.paint(Role::Quiet, line)));
+            lines.extend(provenance.into_iter().map(|line| style.paint(Role::Quiet, line)));
         }
         lines
     }
 
-    /// How long ago a fact was told; nothing where the plan is to change it.
+    /// The age of a fact; `None` if the plan changes it.
     fn age(&self, address: &Address, source: &Source) -> Option<Duration> {
         let is_planned = self.planned && self.changed.contains(address);
         self.ages.get(source).copied().filter(|_| !is_planned)
@@ -205,101 +218,108 @@ impl TraceReport<'_> {
         lines.push(String::new());
         match self.trip.broken() {
             None => {
-                lines.push(style.paint(Role::Good, "Reached, and answered."));
+                lines.push(style.paint(Role::Good, "Reached: packet and reply are delivered."));
                 let mtu = self.trip.mtu();
-                lines.push(format!("A packet on this way may weigh {mtu} bytes."));
+                lines.push(format!("Path MTU: {mtu} bytes."));
             }
-            Some((way, verdict)) => {
+            Some((direction, verdict)) => {
                 let outcome = match verdict {
                     Verdict::Dropped(_) => "Dropped",
                     _ => "Unknown",
                 };
-                let line = format!("{outcome} {}.", wording::way(way));
+                let line = format!("{outcome} ({}).", wording::direction(direction));
                 lines.push(style.paint(Role::Error, line));
-                lines.extend(self.fact(verdict));
+                lines.extend(self.resource_lines(verdict));
             }
         }
         if let Some(remedy) = self.remedy {
             lines.extend(help(&wording::describe_remedy(remedy), style));
         }
-        for note in self.notes() {
-            let wrapped = wrap(&note, "warning: ", "         ");
+        for warning in self.warnings() {
+            let wrapped = wrap(&warning, "warning: ", "         ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)));
         }
     }
 
-    fn fact(&self, verdict: &Verdict) -> Vec<String> {
-        let facts = crate::connectivity::addresses(self.model, verdict);
-        let fact = facts.first().map(ToString::to_string);
-        fact.map_or_else(Vec::new, |fact| wrap(&fact, "fact: ", "      "))
+    /// The resource that drops the packet.
+    fn resource_lines(&self, verdict: &Verdict) -> Vec<String> {
+        let resources = crate::connectivity::addresses(self.model, verdict);
+        let resource = resources.first().map(ToString::to_string);
+        resource.map_or_else(Vec::new, |it| wrap(&it, "resource: ", "          "))
     }
 
-    /// What is not the reason of a drop and will be one day.
-    fn notes(&self) -> Vec<String> {
+    /// Problems on the path that do not drop this packet.
+    fn warnings(&self) -> Vec<String> {
         let unclamped = self.trip.unclamped.iter().map(|id| {
             let (name, mtu) = (self.name(*id), self.trip.mtu());
-            let alone = if self.trip.stalls(&self.model.network) {
-                "large packets stall"
+            let effect = if self.trip.stalls(&self.model.network) {
+                "connections stall on large packets"
             } else {
-                "only the other router's clamp keeps large packets going"
+                "large packets pass only because the other router clamps"
             };
-            format!("{name} does not clamp TCP's segments to {mtu} bytes: {alone}")
+            format!("{name} does not clamp the TCP MSS to a path MTU of {mtu} bytes: {effect}")
         });
-        let of = |breach: &Breach| format!("{} ({})", wording::breach(breach), breach.address);
-        unclamped.chain(self.breaches.iter().map(of)).collect()
+        let violation =
+            |breach: &Breach| format!("{} ({})", wording::describe_breach(breach), breach.address);
+        unclamped.chain(self.breaches.iter().map(violation)).collect()
     }
 
-    /// The trace for machines.
+    /// The trace as JSON text.
     pub fn to_json(&self) -> String {
         format!("{:#}\n", serde_json::to_value(self.json()).unwrap_or_default())
     }
 
-    pub(super) fn json(&self) -> TraceJson {
-        let applied = match self.remedy {
+    pub(super) fn json(&self) -> TraceReportJson {
+        let remedy_resources = match self.remedy {
             Some(Remedy::Apply(addresses)) => addresses.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),
         };
-        TraceJson {
-            format_version: "1.0",
+        TraceReportJson {
+            format_version: FORMAT_VERSION,
             from: self.end(self.from.address),
             to: self.end(self.to),
             protocol: wording::protocol(self.protocol),
             planned: self.planned,
-            facts_age_seconds: self.ages.values().max().map_or(0, Duration::as_secs),
-            outcome: Outcome::of(self.trip),
-            there: self.way(&self.trip.forward),
-            back: self.trip.return_path.as_ref().map(|back| self.way(back)),
-            mtu: self.trip.mtu(),
-            unclamped: self.trip.unclamped.iter().map(|id| self.name(*id).to_owned()).collect(),
+            max_fact_age_seconds: self.ages.values().max().map_or(0, Duration::as_secs),
+            outcome: TraceOutcome::of(self.trip),
+            forward: self.path(&self.trip.forward),
+            r#return: self.trip.return_path.as_ref().map(|reply| self.path(reply)),
+            path_mtu: self.trip.mtu(),
+            routers_without_mss_clamp: self
+                .trip
+                .unclamped
+                .iter()
+                .map(|id| self.name(*id).to_owned())
+                .collect(),
             remedy: self.remedy.map(wording::describe_remedy),
-            mending_resources: applied,
-            notes: self.notes(),
+            remedy_resources,
+            warnings: self.warnings(),
         }
     }
 
-    fn way(&self, walk: &crate::dataplane::Trace) -> WayJson {
+    fn path(&self, path: &crate::dataplane::Trace) -> PathJson {
         let wording = self.wording();
         let hop = |hop: &Hop| {
-            let told: Option<(&_, &Source)> = wording.told(hop.origin);
+            let provenance: Option<(&_, &Source)> = wording.provenance(hop.origin);
             HopJson {
-                place: wording.place(hop.place),
+                location: wording.place(hop.place),
                 decision: wording.decision(&hop.decision),
-                resource: told.map(|(address, _)| address.to_string()),
-                source: told.map(|(_, source)| source.to_string()),
-                fact_age_seconds: told
+                resource: provenance.map(|(address, _)| address.to_string()),
+                source: provenance.map(|(_, source)| source.to_string()),
+                fact_age_seconds: provenance
                     .and_then(|(address, source)| self.age(address, source))
                     .map(|age| age.as_secs()),
             }
         };
-        WayJson {
-            arrived: walk.arrived(),
-            verdict: wording.verdict(&walk.verdict),
-            hops: walk.hops.iter().map(hop).collect(),
+        PathJson {
+            delivered: path.arrived(),
+            verdict: wording.verdict(&path.verdict),
+            hops: path.hops.iter().map(hop).collect(),
         }
     }
 }
 
-/// What to do, under the sign that every command has for it.
+/// A remedy, labelled `help:` as in every command.
 pub(super) fn help(text: &str, style: Style) -> Vec<String> {
     let wrapped = wrap(text, "help: ", "      ");
     wrapped.into_iter().map(|line| style.paint(Role::Help, line)).collect()

@@ -1,4 +1,4 @@
-//! What happened to a packet, in words.
+//! The text for hops, causes of drops, remedies and rules.
 
 use crate::connectivity::{Breach, PathModel, Rule, Why};
 use crate::dataplane::fabric::{EffectiveRoute, FabricHop, RouteSource};
@@ -11,7 +11,7 @@ use crate::inventory::Source;
 use crate::plan::impact::Remedy;
 use crate::resource::Address;
 
-/// Words about one network.
+/// Describes hops of one network.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wording<'a> {
     pub(super) model: &'a PathModel,
@@ -22,7 +22,7 @@ impl Wording<'_> {
         self.model.network.name(id)
     }
 
-    /// Where something happened.
+    /// The location of a hop.
     pub(super) fn place(&self, place: Place) -> String {
         match place {
             Place::Host(id) => self.name(id).to_owned(),
@@ -30,208 +30,238 @@ impl Wording<'_> {
                 let name = self.model.network.segment(segment).map_or("", |it| it.name());
                 format!("{name}, interface {address}")
             }
-            Place::Tunnel(id) => {
-                format!("{}, at {}", self.model.network.tunnel().name, self.name(id))
-            }
+            Place::Tunnel(id) => format!("Tailscale on {}", self.name(id)),
         }
     }
 
-    /// What was looked up, and which entry matched.
+    /// The lookup and the entry that matched.
     pub(super) fn decision(&self, decision: &Decision) -> String {
         match decision {
             Decision::Routed(found) => kernel_route(found),
-            Decision::Translated { from, to } => format!("hides source {from} behind {to}"),
-            Decision::Restored { from, to } => format!("known connection: {from} is {to} again"),
-            Decision::Passed { rule } => format!("security rule {rule} lets it pass"),
-            Decision::Established => "it answers a flow that was let pass".to_owned(),
+            Decision::Translated { from, to } => format!("SNAT: source {from} -> {to}"),
+            Decision::Restored { from, to } => format!("reverse SNAT: destination {from} -> {to}"),
+            Decision::Passed { rule } => format!("allowed by security rule {rule}"),
+            Decision::Established => "allowed: reply to an established flow".to_owned(),
             Decision::Carried(route) => fabric_route(route),
-            Decision::HandedTo(neighbour) => format!("handed to {neighbour}"),
+            Decision::HandedTo(neighbour) => format!("sent to {neighbour}"),
             Decision::Tunnelled { owner, prefix } => {
-                format!("{prefix} is {}'s, which takes it", self.name(*owner))
+                format!("peer route {prefix} -> {}", self.name(*owner))
             }
-            Decision::Arrived => "arrived".to_owned(),
+            Decision::Arrived => "delivered".to_owned(),
         }
     }
 
-    /// Why it was dropped.
-    pub(super) fn cause(&self, cause: &Cause) -> String {
-        match cause {
-            Cause::NotRunning => "there is no machine, or it does not run".to_owned(),
-            Cause::NotForwarding => "the kernel forwards nothing (ip_forward is 0)".to_owned(),
-            Cause::ReversePath => "the kernel has no way back to the source (rp_filter)".to_owned(),
-            Cause::NoRoute => "no table has a route".to_owned(),
-            Cause::Unreachable(found) => format!("{}: it ends here", kernel_route(found)),
-            Cause::NoNeighbour(address) => format!("nobody on the network has {address}"),
+    /// Why a packet was dropped, to follow `dropped at PLACE`.
+    fn cause(&self, cause: &Cause) -> String {
+        let reason = match cause {
+            Cause::Denied { rule } => return format!(" by security rule {rule}"),
+            Cause::Nowhere(route) => return format!(" by the {}", drop_route(route)),
+            Cause::NotRunning => "the machine does not exist or is not running".to_owned(),
+            Cause::NotForwarding => {
+                "IP forwarding is disabled in the kernel (ip_forward = 0)".to_owned()
+            }
+            Cause::ReversePath => {
+                "the kernel has no route back to the source (rp_filter)".to_owned()
+            }
+            Cause::NoRoute => "no route matches".to_owned(),
+            Cause::Unreachable(found) => kernel_route(found),
+            Cause::NoNeighbour(address) => {
+                format!("no host on the network has the address {address}")
+            }
             Cause::SourceCheck => {
-                "IP forwarding is off: it sends only from its own address".to_owned()
+                "IP forwarding is disabled on the interface, and the source is another address"
+                    .to_owned()
             }
             Cause::DestinationCheck => {
-                "IP forwarding is off: it takes only what goes to its own address".to_owned()
+                "IP forwarding is disabled on the interface, and the destination is another address"
+                    .to_owned()
             }
-            Cause::Denied { rule } => format!("security rule {rule} drops it"),
-            Cause::Nowhere(route) => format!("{}: no route of a table fits", fabric_route(route)),
-            Cause::NobodyAt(address) => format!("the route leads to {address}, where nobody is"),
-            Cause::NoPeer(lacking) => format!("no peer for it: {}", self.lacking(*lacking)),
-            Cause::NotInTunnel => "it is not in the tailnet".to_owned(),
+            Cause::NobodyAt(address) => format!("no host has the next hop address {address}"),
+            Cause::NoPeer(lacking) => {
+                format!("no peer accepts the packet: {}", self.lacking(*lacking))
+            }
+            Cause::NotInTunnel => "the host is not in the tailnet".to_owned(),
             Cause::Offline(id) => format!("{} is not connected to the tailnet", self.name(*id)),
             Cause::SourceNotAllowed { lacking } => {
-                format!("the source is not the sender's: {}", self.lacking(*lacking))
+                format!("the source address is not allowed: {}", self.lacking(*lacking))
             }
             Cause::PodsNotPlumbed => {
-                "its pods get no addresses: our CNI configuration is not in use".to_owned()
+                "pods get no addresses: the CNI configuration of stargate is not in use".to_owned()
             }
-            Cause::Loop => "it goes round: this host has had the packet before".to_owned(),
-            Cause::Misdelivered => "the answer went to somebody who did not ask".to_owned(),
-        }
+            Cause::Loop => "routing loop: this host forwarded the packet before".to_owned(),
+            Cause::Misdelivered => {
+                "the reply was delivered to another host than the sender".to_owned()
+            }
+        };
+        format!(": {reason}")
     }
 
     fn lacking(&self, lacking: Lacking) -> String {
         match lacking {
-            Lacking::NotAccepted => "others' routes are not accepted here".to_owned(),
+            Lacking::NotAccepted => "this device does not accept subnet routes".to_owned(),
             Lacking::NotApproved(id) => {
-                format!("{} offers it, and the tailnet has not approved it", self.name(id))
+                format!(
+                    "{} advertises the prefix, but the tailnet has not approved it",
+                    self.name(id)
+                )
             }
             Lacking::NotOffered(id) => {
-                format!("it is approved for {}, which does not offer it", self.name(id))
+                format!("the prefix is approved for {}, which does not advertise it", self.name(id))
             }
-            Lacking::Nobody => "no router offers it".to_owned(),
+            Lacking::Nobody => "no router advertises the prefix".to_owned(),
         }
     }
 
-    /// How a way ended, where it did not arrive.
+    /// The end of a path.
     pub(super) fn verdict(&self, verdict: &Verdict) -> String {
         match verdict {
-            Verdict::Arrived(id) => format!("arrived at {}", self.name(*id)),
+            Verdict::Arrived(id) => format!("delivered to {}", self.name(*id)),
             Verdict::Dropped(Drop { place, cause, .. }) => {
-                format!("dropped at {}: {}", self.place(*place), self.cause(cause))
+                format!("dropped at {}{}", self.place(*place), self.cause(cause))
             }
             Verdict::Left(place) => {
-                format!("left by {} for what nobody here knows", self.place(*place))
+                format!("left the known network at {}", self.place(*place))
             }
             Verdict::Unknown { place, origin } => {
-                let fact = self.told(*origin).map_or(String::new(), |it| it.0.to_string());
+                let fact = self.provenance(*origin).map_or(String::new(), |it| it.0.to_string());
                 format!("unknown at {}: {fact} could not be read", self.place(*place))
             }
         }
     }
 
-    /// The resource that holds a fact, and who told of it.
-    pub(super) fn told(&self, origin: Origin) -> Option<(&Address, &Source)> {
-        self.model.provenance.get(origin).map(|told| (&told.address, &told.source))
+    /// The resource that holds a fact, and the source that it was read from.
+    pub(super) fn provenance(&self, origin: Origin) -> Option<(&Address, &Source)> {
+        self.model.provenance.get(origin).map(|found| (&found.address, &found.source))
     }
 }
 
 fn kernel_route(found: &Found) -> String {
     let table = match found.rule.table {
         TableId::MAIN => "main".to_owned(),
-        TableId::TAILSCALE => "52 (Tailscale's)".to_owned(),
+        TableId::TAILSCALE => "52 (Tailscale)".to_owned(),
         TableId(number) => number.to_string(),
     };
     let hop = match found.route.hop {
-        KernelHop::OnLink(_) => "onto its network".to_owned(),
+        KernelHop::OnLink(_) => "on-link".to_owned(),
         KernelHop::Via(_, neighbour) => format!("via {neighbour}"),
-        KernelHop::Tunnel => "into the tunnel".to_owned(),
+        KernelHop::Tunnel => "dev tailscale0".to_owned(),
         KernelHop::Unreachable => "unreachable".to_owned(),
-        KernelHop::Throw => "on to the next rule".to_owned(),
+        KernelHop::Throw => "throw".to_owned(),
     };
     let (rule, prefix) = (found.rule.priority, found.prefix);
     format!("rule {rule}, table {table}: {prefix} {hop}")
 }
 
+/// An effective route of Azure, with the next hop types that Azure names.
 fn fabric_route(route: &EffectiveRoute) -> String {
     let source = match route.source {
-        RouteSource::System => "Azure's own route",
-        RouteSource::Overlay => "AKS's overlay",
-        RouteSource::User => "route",
+        RouteSource::System => "system route",
+        RouteSource::Overlay => "overlay route",
+        RouteSource::User => "user-defined route",
     };
     let hop = match route.hop {
-        FabricHop::Appliance(address) => format!("to {address}"),
-        FabricHop::VirtualNetwork => "within the virtual network".to_owned(),
-        FabricHop::Internet => "to the internet".to_owned(),
-        FabricHop::Gateway => "to a gateway".to_owned(),
-        FabricHop::Nowhere => "leads nowhere".to_owned(),
+        FabricHop::Appliance(address) => address.to_string(),
+        FabricHop::VirtualNetwork => "virtual network".to_owned(),
+        FabricHop::Internet => "Internet".to_owned(),
+        FabricHop::Gateway => "virtual network gateway".to_owned(),
+        FabricHop::Nowhere => "None".to_owned(),
     };
-    format!("{source} {} {hop}", route.prefix)
+    format!("{source} {} -> {hop}", route.prefix)
 }
 
-/// What a packet carries.
+/// A route that drops. Azure's system routes apply where no other route matches.
+fn drop_route(route: &EffectiveRoute) -> String {
+    let text = fabric_route(route);
+    match route.source {
+        RouteSource::System => format!("{text}: no user-defined route matches"),
+        RouteSource::Overlay | RouteSource::User => text,
+    }
+}
+
+/// The protocol and port as text.
 pub(super) fn protocol(protocol: Protocol) -> String {
     match protocol {
-        Protocol::Icmp => "echo".to_owned(),
+        Protocol::Icmp => "ICMP echo".to_owned(),
         Protocol::Tcp(port) => format!("TCP port {port}"),
         Protocol::Udp(port) => format!("UDP port {port}"),
     }
 }
 
-/// Which of the two ways.
-pub(super) fn way(way: Direction) -> &'static str {
-    match way {
-        Direction::Forward => "on the way there",
-        Direction::Return => "on the way back",
+/// The direction as text and JSON have it.
+pub(super) fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Return => "return",
     }
 }
 
-/// What to do.
+/// A remedy as text.
 pub(super) fn describe_remedy(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Apply(addresses) => {
             let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            format!("`stargate apply` mends it; it changes {}", names.join(", "))
+            format!("run `stargate apply`, which changes {}", names.join(", "))
         }
-        Remedy::Decide(blocked) => format!("{}; {}", blocked.reason, blocked.remedy),
+        Remedy::Decide(blocked) => {
+            format!("{}; {}", blocked.failure.message, blocked.failure.remedy)
+        }
         Remedy::Wait(address) => {
-            format!("`stargate apply` goes on with {address} once what it waits for is there")
+            format!("`stargate apply` continues with {address} once its dependencies exist")
         }
         Remedy::Read { reason, remedy } => format!("{reason}; {remedy}"),
         Remedy::LookAtHost(address) => {
-            format!("nobody looked at {address} itself: run it again with `--deep`")
+            format!("{address} was not probed: run the command again with `--deep`")
         }
-        Remedy::LookAtHosts => "run it again with `--deep`, which looks at hosts".to_owned(),
+        Remedy::LookAtHosts => "run the command again with `--deep` to probe the hosts".to_owned(),
         Remedy::Correct { message, remedy } => format!("{message}; {remedy}"),
         Remedy::Write(edit) => edit.clone(),
     }
 }
 
-/// A rule that does not hold.
-pub(super) fn breach(breach: &Breach) -> String {
-    format!("{}: {}", rule(breach.rule), breach.found)
+/// A violated rule and what was found.
+pub(super) fn describe_breach(breach: &Breach) -> String {
+    format!("{}: {}", describe_violation(breach.rule), breach.found)
 }
 
-/// Why a rule was not looked at.
-pub(super) fn why(why: &Why) -> String {
+/// Why a rule was not checked.
+pub(super) fn describe_unchecked(why: &Why) -> String {
     match why {
         Why::Unread(source) => format!("{source} could not be read"),
-        Why::Vouched => "the workers' Nodes vouch for it; `--deep` looks at hosts".to_owned(),
-        Why::Nothing => "there is nothing yet".to_owned(),
+        Why::Vouched => {
+            "inferred from the workers' Nodes; use `--deep` to probe the hosts".to_owned()
+        }
+        Why::Nothing => "nothing exists yet".to_owned(),
     }
 }
 
-/// The number and the name of a rule, as the README has them.
+/// The number of the invariant and the name of the rule, as in the README.
 pub(super) fn rule_id(rule: Rule) -> String {
     format!("I{} {}", rule.number(), rule.as_str())
 }
 
-/// What must hold.
-pub(super) fn rule(rule: Rule) -> &'static str {
+/// What a violation of the rule means.
+pub(super) fn describe_violation(rule: Rule) -> &'static str {
     match rule {
-        Rule::CniConfigActive => "a worker's pods get no addresses of their range",
+        Rule::CniConfigActive => "pods of a worker get no addresses from its pod CIDR",
         Rule::ServerRouterAddressCurrent => "a Server names another router, or none",
-        Rule::NextHopExists => "a route leads to nobody",
-        Rule::NoStaleRoutes => "a route is for nobody's pods",
-        Rule::AdvertisedRoutesApproved => "what is offered is not what is approved",
-        Rule::CiliumNodePodCidrSet => "Cilium does not know a worker's pods",
-        Rule::IpForwardingEnabled => "an interface does not forward",
-        Rule::NoRouterHairpinInVnet => "neighbours take the way round",
-        Rule::SnatSymmetric => "sources are hidden by halves",
-        Rule::NoRouteManagerUnlessEnabled => "something of ours changes AKS's nodes",
-        Rule::NoOverlappingAdvertisements => "a router offers others' pods",
-        Rule::UnroutedPodsBlackholed => "what has no route goes on",
-        Rule::PodCidrsDisjoint => "two nodes have pods of one range",
-        Rule::MssClamped => "segment sizes are not clamped",
+        Rule::NextHopExists => "the next hop of a route does not exist",
+        Rule::NoStaleRoutes => "a route leads to pods that no node has",
+        Rule::AdvertisedRoutesApproved => "advertised and approved routes differ",
+        Rule::CiliumNodePodCidrSet => "a CiliumNode lacks the worker's pod CIDR",
+        Rule::IpForwardingEnabled => "IP forwarding is disabled on an interface",
+        Rule::NoRouterHairpinInVnet => {
+            "traffic within a virtual network hairpins through the router"
+        }
+        Rule::SnatSymmetric => "a router applies SNAT in one direction only",
+        Rule::NoRouteManagerUnlessEnabled => "the route manager runs although it is not enabled",
+        Rule::NoOverlappingAdvertisements => "a router advertises pods of another site",
+        Rule::UnroutedPodsBlackholed => "packets to unrouted pods are forwarded",
+        Rule::PodCidrsDisjoint => "two nodes have overlapping pod CIDRs",
+        Rule::MssClamped => "a router does not clamp the TCP MSS",
         Rule::WorkersReady => "a worker is not Ready",
-        Rule::NodesMatchSpec => "a Node is not as it should be",
-        Rule::KubeletPortReachable => "a kubelet is not reached",
-        Rule::NoOrphans => "something of ours is left over",
-        Rule::NoSecretsInCluster => "a secret is kept in the cluster",
+        Rule::NodesMatchSpec => "a Node does not match the topology",
+        Rule::KubeletPortReachable => "a kubelet is not reachable",
+        Rule::NoOrphans => "the topology no longer lists an object that it owns",
+        Rule::NoSecretsInCluster => "the cluster stores a secret",
     }
 }

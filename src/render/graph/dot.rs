@@ -1,4 +1,4 @@
-//! Graphviz's language.
+//! The DOT language of Graphviz.
 
 use super::{Drawing, colours, label};
 
@@ -8,8 +8,8 @@ pub(super) fn render(drawing: &Drawing) -> String {
         "  rankdir=LR;".to_owned(),
         "  node [shape=box, style=filled];".to_owned(),
     ];
-    for (side, places) in &drawing.sides {
-        let name = side.to_string();
+    for (site, places) in &drawing.sites {
+        let name = site.to_string();
         lines.push(format!("  subgraph {} {{", quoted(&format!("cluster_{name}"))));
         lines.push(format!("    label={};", quoted(&name)));
         for node in places.iter().filter_map(|place| drawing.nodes.get(*place)) {
@@ -29,7 +29,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A text of the language: only quotes and backslashes mean something in it.
+/// A quoted string; only quotes and backslashes need escapes.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,4 +1,4 @@
-//! Mermaid, which GitHub draws by itself.
+//! Mermaid, which GitHub renders in markdown.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use super::{Drawing, colours, label};
 pub(super) fn render(drawing: &Drawing) -> String {
     let mut lines = vec!["flowchart LR".to_owned()];
     let mut classes: BTreeMap<Action, Vec<&str>> = BTreeMap::new();
-    for (index, (side, places)) in drawing.sides.iter().enumerate() {
-        lines.push(format!("  subgraph s{index}[\"{}\"]", escaped(&side.to_string())));
+    for (index, (site, places)) in drawing.sites.iter().enumerate() {
+        lines.push(format!("  subgraph s{index}[\"{}\"]", escaped(&site.to_string())));
         for node in places.iter().filter_map(|place| drawing.nodes.get(*place)) {
             lines.push(format!("    {}[\"{}\"]", node.id, escaped(&label(node))));
             if let Some(action) = node.action {
@@ -31,11 +31,11 @@ pub(super) fn render(drawing: &Drawing) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A label: markup goes in as entities, which Mermaid writes with `#`.
+/// A label with markup escaped as Mermaid's `#` entities.
 fn escaped(text: &str) -> String {
     let escape = |(index, character): (usize, char)| match character {
         '"' | '#' | '&' | '<' | '>' | ';' | '`' | '\\' => format!("#{};", u32::from(character)),
-        // A label that begins with a sign and a space would be read as a list.
+        // Mermaid parses a label that begins with a sign and a space as a list.
         '+' | '-' | '~' if index == 0 => format!("#{};", u32::from(character)),
         character => character.to_string(),
     };

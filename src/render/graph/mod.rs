@@ -1,4 +1,4 @@
-//! The resources and what waits for what, as a picture.
+//! The graph of resources and their dependencies.
 
 mod dot;
 mod mermaid;
@@ -13,18 +13,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::Action;
 use crate::resource::{Address, Kind, Side};
 
-/// So many of one kind are drawn in a side; the others share a node.
-const DRAWN: usize = 6;
+/// The maximum number of nodes of one kind and site; further resources share a node.
+const MAX_NODES_PER_KIND: usize = 6;
 
-/// A resource, and what is done to it if the picture is about a plan.
+/// A resource and the planned action, if any.
 pub type Vertex = (Address, Option<Action>);
 
-/// Resources and the order between them.
+/// Resources and their dependencies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResourceGraph {
-    /// The resources.
+    /// The resources and their actions.
     pub nodes: Vec<Vertex>,
-    /// The first of each pair comes before the second.
+    /// Pairs of a resource and one that depends on it.
     pub edges: Vec<(Address, Address)>,
 }
 
@@ -39,13 +39,13 @@ impl ResourceGraph {
         mermaid::render(&Drawing::of(self))
     }
 
-    /// The graph as a picture.
+    /// The graph as SVG.
     pub fn to_svg(&self) -> String {
         svg::render(&Drawing::of(self))
     }
 }
 
-/// One node of a picture.
+/// One node of a drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
     id: String,
@@ -53,10 +53,10 @@ struct Node {
     action: Option<Action>,
 }
 
-/// What is drawn: the graph with what is many folded.
+/// The drawn graph, in which numerous resources share a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Drawing {
-    sides: BTreeMap<Side, Vec<usize>>,
+    sites: BTreeMap<Side, Vec<usize>>,
     nodes: Vec<Node>,
     edges: BTreeSet<(usize, usize)>,
 }
@@ -68,18 +68,19 @@ impl Drawing {
             groups.entry((&node.0.side, node.0.kind)).or_default().push(node);
         }
         let mut drawing =
-            Self { sides: BTreeMap::new(), nodes: Vec::new(), edges: BTreeSet::new() };
+            Self { sites: BTreeMap::new(), nodes: Vec::new(), edges: BTreeSet::new() };
         let mut places: BTreeMap<&Address, usize> = BTreeMap::new();
         for ((side, kind), group) in groups {
-            // One that is left over is drawn itself: a fold would not be shorter.
-            let drawn = if group.len() > DRAWN + 1 { DRAWN } else { group.len() };
+            // Folding a single resource would save nothing.
+            let drawn =
+                if group.len() > MAX_NODES_PER_KIND + 1 { MAX_NODES_PER_KIND } else { group.len() };
             for (address, action) in &group[..drawn] {
                 places.insert(address, drawing.add(side, address.to_string(), *action));
             }
             let folded = &group[drawn..];
             if !folded.is_empty() {
                 let label = format!("{kind}/{side}: … and {} more", folded.len());
-                // Only what happens to all of them may colour their node.
+                // The node has a colour only if all its resources share the action.
                 let first = folded.first().and_then(|(_, action)| *action);
                 let action = first.filter(|_| folded.iter().all(|(_, action)| *action == first));
                 let place = drawing.add(side, label, action);
@@ -91,19 +92,19 @@ impl Drawing {
             .iter()
             .filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?)));
         let edges = ends.filter(|(from, to)| from != to).collect();
-        drawing.edges = order::without_detours(drawing.nodes.len(), &edges);
+        drawing.edges = order::reduce(drawing.nodes.len(), &edges);
         drawing
     }
 
     fn add(&mut self, side: &Side, label: String, action: Option<Action>) -> usize {
         let place = self.nodes.len();
         self.nodes.push(Node { id: format!("n{place}"), label, action });
-        self.sides.entry(side.clone()).or_default().push(place);
+        self.sites.entry(side.clone()).or_default().push(place);
         place
     }
 }
 
-/// Fill and border of a node by what is done to it.
+/// Fill and border colour of a node by its action.
 fn colours(action: Option<Action>) -> (&'static str, &'static str) {
     match action {
         None => ("#f4f4f5", "#71717a"),
@@ -115,7 +116,7 @@ fn colours(action: Option<Action>) -> (&'static str, &'static str) {
     }
 }
 
-/// What stands in a node.
+/// The text of a node.
 fn label(node: &Node) -> String {
     match node.action {
         Some(action) => format!("{} {}", action.glyph(), node.label),

@@ -1,21 +1,21 @@
-//! What of the order between nodes needs drawing, and in which column each is.
+//! Transitive reduction of the graph, and the column of each node.
 
 use std::collections::BTreeSet;
 
 type Edges = BTreeSet<(usize, usize)>;
 
-/// The edges without those that a longer way says already.
-pub(super) fn without_detours(nodes: usize, edges: &Edges) -> Edges {
+/// The transitive reduction: the edges without those that a longer path implies.
+pub(super) fn reduce(nodes: usize, edges: &Edges) -> Edges {
     let next = neighbours(nodes, edges);
-    let is_detour = |from: usize, to: usize| {
+    let is_implied = |from: usize, to: usize| {
         let others = next[from].iter().copied().filter(|other| *other != to);
         others.into_iter().any(|other| reaches(&next, other, to, from))
     };
-    edges.iter().copied().filter(|(from, to)| !is_detour(*from, *to)).collect()
+    edges.iter().copied().filter(|(from, to)| !is_implied(*from, *to)).collect()
 }
 
-/// For each node the length of the longest way to it. Nodes that stand for many
-/// may come to wait for each other; such a circle is cut where it closes.
+/// For each node the length of the longest path to it. Folded nodes may depend on
+/// each other; such a cycle is cut where it closes.
 pub(super) fn depths(nodes: usize, edges: &Edges) -> Vec<usize> {
     let next = neighbours(nodes, edges);
     let mut waits: Vec<usize> = vec![0; nodes];
@@ -41,7 +41,7 @@ fn neighbours(nodes: usize, edges: &Edges) -> Vec<Vec<usize>> {
     next
 }
 
-/// Whether one node leads to another, other than through a third.
+/// Whether a path leads from one node to another, other than through a third.
 fn reaches(next: &[Vec<usize>], from: usize, to: usize, through: usize) -> bool {
     let (mut seen, mut open) = (BTreeSet::from([through]), vec![from]);
     while let Some(node) = open.pop() {
@@ -60,16 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_longer_way_says_it_all() {
+    fn implied_edges_are_removed() {
         let edges = Edges::from([(0, 1), (1, 2), (0, 2), (2, 3), (0, 3)]);
-        assert_eq!(without_detours(4, &edges), Edges::from([(0, 1), (1, 2), (2, 3)]));
+        assert_eq!(reduce(4, &edges), Edges::from([(0, 1), (1, 2), (2, 3)]));
         assert_eq!(depths(4, &edges), [0, 1, 2, 3]);
     }
 
     #[test]
-    fn a_circle_ends() {
+    fn cycles_terminate() {
         let edges = Edges::from([(0, 1), (1, 2), (2, 1)]);
-        assert_eq!(without_detours(3, &edges), edges);
+        assert_eq!(reduce(3, &edges), edges);
         assert_eq!(depths(3, &edges), [0, 1, 2]);
     }
 }

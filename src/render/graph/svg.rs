@@ -1,5 +1,5 @@
-//! A picture without Graphviz on the machine: a column for each step of the
-//! longest way, a lane for each side.
+//! SVG without Graphviz: a column for each step of the longest path, a lane for
+//! each site.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,20 +11,20 @@ const BOX_HEIGHT: usize = 38;
 const ROW: usize = 50;
 const GAP: usize = 56;
 const MARGIN: usize = 24;
-/// Above the first row of a lane, for its name.
+/// Height above the first row of a lane, for its name.
 const LANE_HEAD: usize = 34;
-/// A letter of the name, at 12 pixels; generous, since fonts differ.
+/// Width of a letter of the name at 12 pixels; generous, since fonts differ.
 const LETTER: usize = 7;
 
 const STYLE: &str = "text { font-family: system-ui, 'DejaVu Sans', sans-serif; fill: #18181b } \
     .kind { font-size: 10px; fill: #52525b } .name { font-size: 12px } \
-    .side { font-size: 13px; font-weight: bold } .lane { fill: #fafafa; stroke: #e4e4e7 } \
+    .site { font-size: 13px; font-weight: bold } .lane { fill: #fafafa; stroke: #e4e4e7 } \
     .edge { fill: none; stroke: #a1a1aa }";
 const ARROW: &str = "<marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" \
     markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\" \
     fill=\"#a1a1aa\"/></marker>";
 
-/// Where everything is.
+/// Positions of columns, nodes and lanes.
 struct Layout {
     /// The left edge and the width of each column.
     columns: Vec<(usize, usize)>,
@@ -51,7 +51,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
         let _ = writeln!(
             svg,
             "<rect class=\"lane\" x=\"{}\" y=\"{top}\" width=\"{inner}\" height=\"{height}\" \
-             rx=\"8\"/><text class=\"side\" x=\"{MARGIN}\" y=\"{baseline}\">{text}</text>",
+             rx=\"8\"/><text class=\"site\" x=\"{MARGIN}\" y=\"{baseline}\">{text}</text>",
             MARGIN / 2
         );
     }
@@ -80,17 +80,17 @@ impl Layout {
         let columns = columns.collect();
         let mut layout = Self { columns, places: vec![(0, 0); depths.len()], lanes: Vec::new() };
         let mut top = MARGIN / 2;
-        for (side, members) in &drawing.sides {
+        for (site, members) in &drawing.sites {
             let rows = layout.stack(drawing, members, &depths, top + LANE_HEAD);
             let height = LANE_HEAD + rows * ROW;
-            layout.lanes.push((side.to_string(), top, height));
+            layout.lanes.push((site.to_string(), top, height));
             top += height + MARGIN / 2;
         }
         layout
     }
 
-    /// Stacks the nodes of a lane, each column by where its ways come from, so
-    /// that few of them cross. Tells how many rows the lane has.
+    /// Stacks the nodes of a lane, each column by the height of its predecessors, so
+    /// that few edges cross. Returns the number of rows.
     fn stack(
         &mut self,
         drawing: &Drawing,
@@ -124,7 +124,7 @@ impl Layout {
         let (left, width) = self.columns[one];
         let (start, goal) = (left + width, self.columns[other].0);
         let (top, end) = (top + BOX_HEIGHT / 2, end + BOX_HEIGHT / 2);
-        // Bends only beside its ends: boxes in between are crossed straight.
+        // Bends only at the ends: the edge is straight where it crosses boxes.
         let (bend, back) = (start + GAP, goal.saturating_sub(GAP));
         format!(
             "<path class=\"edge\" marker-end=\"url(#arrow)\" \
@@ -135,7 +135,7 @@ impl Layout {
     fn node(&self, node: &Node, (column, top): (usize, usize)) -> String {
         let (left, width) = self.columns[column];
         let (fill, border) = colours(node.action);
-        let (kind, name) = words(node);
+        let (kind, name) = node_text(node);
         let (text, upper, lower) = (left + 8, top + 14, top + 30);
         format!(
             "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{BOX_HEIGHT}\" rx=\"5\" \
@@ -148,8 +148,8 @@ impl Layout {
     }
 }
 
-/// The kind, with what happens to it, and the name; the lane tells the side.
-fn words(node: &Node) -> (String, String) {
+/// The kind with its action, and the name; the lane shows the site.
+fn node_text(node: &Node) -> (String, String) {
     let mut parts = node.label.splitn(3, '/');
     let kind = parts.next().unwrap_or_default();
     let name = parts.nth(1).or_else(|| node.label.split(": ").nth(1)).unwrap_or(&node.label);
@@ -158,7 +158,7 @@ fn words(node: &Node) -> (String, String) {
 }
 
 fn box_width(node: &Node) -> usize {
-    let (kind, name) = words(node);
+    let (kind, name) = node_text(node);
     16 + LETTER * name.chars().count().max(kind.chars().count())
 }
 

@@ -55,11 +55,11 @@ fn mermaid() {
 fn many_workers_are_one_node() {
     let graph = lab(100);
     insta::assert_snapshot!(graph.to_mermaid());
-    assert_eq!(Drawing::of(&graph).nodes.len(), 2 + 2 * (DRAWN + 1));
+    assert_eq!(Drawing::of(&graph).nodes.len(), 2 + 2 * (MAX_NODES_PER_KIND + 1));
 }
 
 #[test]
-fn the_picture_holds_every_label() {
+fn the_svg_has_every_label() {
     for graph in [lab(2), lab(100)] {
         let svg = graph.to_svg();
         assert!(is_well_formed(&svg), "{svg}");

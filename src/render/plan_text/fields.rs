@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::{ChangeTag, DiffOp, group_diff_ops};
 
 use crate::plan::Action;
 use crate::plan::diff::FieldChange;
@@ -13,30 +14,30 @@ use super::super::text::{WIDTH, counted, width};
 use super::super::value::{KNOWN_AFTER_APPLY, one_line};
 use super::Page;
 
-/// How many lines the fields of a creation take at most.
-const CREATION_LINES: usize = 7;
+/// The maximum number of lines for the fields of a creation.
+const MAX_CREATION_LINES: usize = 7;
 
-/// How many lines a difference of lists or of texts takes at most.
-const DIFFERENCE_LINES: usize = 12;
+/// The maximum number of lines for a difference of lists or texts.
+const MAX_DIFFERENCE_LINES: usize = 12;
 
-/// Paths are aligned up to this width; a longer one stands out by itself.
-const PATH_WIDTH: usize = 26;
+/// Values are aligned behind paths up to this width.
+const MAX_PATH_WIDTH: usize = 26;
 
-/// What stands behind a field that costs the whole object.
+/// The note on a field whose change forces a replacement.
 const REPLACES: &str = "  # forces replacement";
 
 impl Page {
-    /// Adds the fields, fewer of them where the object is new or goes away.
+    /// Adds the fields; creations and deletions show fewer of them.
     pub(super) fn fields(&mut self, action: Action, fields: &[FieldChange]) {
         let full = self.options.full;
-        // Of what goes away the name says enough.
+        // The address of a deleted object says enough.
         if action == Action::Delete && !full {
             return;
         }
-        let limit = if action == Action::Create && !full { CREATION_LINES } else { usize::MAX };
+        let limit = if action == Action::Create && !full { MAX_CREATION_LINES } else { usize::MAX };
         let shown = if fields.len() > limit { limit - 1 } else { fields.len() };
         let widths = fields.iter().take(shown).map(|field| width(&field.path.to_string()));
-        let column = widths.filter(|width| *width <= PATH_WIDTH).max().unwrap_or(0) + 1;
+        let column = widths.filter(|width| *width <= MAX_PATH_WIDTH).max().unwrap_or(0) + 1;
         for field in fields.iter().take(shown) {
             match action {
                 Action::Create | Action::Delete => self.whole_field(field, column),
@@ -62,7 +63,7 @@ impl Page {
         self.cut_line(None, &format!("      {:column$} {value}", format!("{}:", field.path)));
     }
 
-    /// An Azure id by its end, which tells more than its beginning.
+    /// An Azure id without its common beginning.
     fn shortened<'a>(&self, value: &'a Value) -> Cow<'a, Value> {
         let id = value.as_str().filter(|text| text.starts_with("/subscriptions/"));
         let end = id.and_then(|id| {
@@ -90,7 +91,7 @@ impl Page {
             self.line(format!("      {path}{behind}"));
             return self.text_difference(old, new);
         }
-        // A value that the alignment alone pushes out stays on its line.
+        // Without the alignment, the value may still fit on the line.
         let close = format!("      {path} {before} -> {after}");
         for line in [line, close] {
             if width(&line) + width(behind) <= WIDTH || self.options.full {
@@ -112,11 +113,13 @@ impl Page {
         self.cut_line(Some(Role::Action(action)), &line);
     }
 
-    /// Which items go and which come; only a new order is shown whole.
+    /// Removed and added items; both lists in full where only the order differs.
     fn list_difference(&mut self, old: &[Value], new: &[Value]) {
-        let gone = old.iter().filter(|item| !new.contains(item)).map(|item| (Action::Delete, item));
-        let come = new.iter().filter(|item| !old.contains(item)).map(|item| (Action::Create, item));
-        let differing: Vec<_> = gone.chain(come).collect();
+        let removed =
+            old.iter().filter(|item| !new.contains(item)).map(|item| (Action::Delete, item));
+        let added =
+            new.iter().filter(|item| !old.contains(item)).map(|item| (Action::Create, item));
+        let differing: Vec<_> = removed.chain(added).collect();
         if differing.is_empty() {
             self.signed(Action::Delete, &one_line(Some(&Value::Array(old.to_vec()))));
             self.signed(Action::Create, &one_line(Some(&Value::Array(new.to_vec()))));
@@ -129,15 +132,16 @@ impl Page {
         self.left_out(differing.len() - shown, "item");
     }
 
-    /// The lines that differ, each hunk with one line around it.
+    /// A line diff with one line of context.
     fn text_difference(&mut self, old: &str, new: &str) {
-        let difference = TextDiff::from_lines(old, new);
+        let old: Vec<&str> = old.split_inclusive('\n').collect();
+        let new: Vec<&str> = new.split_inclusive('\n').collect();
         let mut lines = Vec::new();
-        for (index, group) in difference.grouped_ops(1).iter().enumerate() {
+        for (index, group) in group_diff_ops(difference(&old, &new), 1).iter().enumerate() {
             if index > 0 {
                 lines.push((None, "        …".to_owned()));
             }
-            for change in group.iter().flat_map(|operation| difference.iter_changes(operation)) {
+            for change in group.iter().flat_map(|operation| operation.iter_changes(&*old, &*new)) {
                 let (role, sign) = match change.tag() {
                     ChangeTag::Delete => (Some(Role::Action(Action::Delete)), '-'),
                     ChangeTag::Insert => (Some(Role::Action(Action::Create)), '+'),
@@ -155,7 +159,11 @@ impl Page {
     }
 
     fn differences_shown(&self, all: usize) -> usize {
-        if self.options.full || all <= DIFFERENCE_LINES { all } else { DIFFERENCE_LINES - 1 }
+        if self.options.full || all <= MAX_DIFFERENCE_LINES {
+            all
+        } else {
+            MAX_DIFFERENCE_LINES - 1
+        }
     }
 
     fn left_out(&mut self, count: usize, noun: &str) {
@@ -166,7 +174,15 @@ impl Page {
     }
 }
 
-/// A line without what could move a terminal's cursor.
+/// The edits that make the old lines the new ones. The crate's text API would do,
+/// but it instantiates each of its algorithms many times over.
+fn difference(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
+    let mut edits = Compact::new(Replace::new(Capture::new()), old, new);
+    let Ok(()) = myers::diff(&mut edits, old, 0..old.len(), new, 0..new.len());
+    edits.into_inner().into_inner().into_ops()
+}
+
+/// A line without control characters.
 fn printable(line: &str) -> String {
     let line = line.trim_end_matches(['\n', '\r']);
     let escape = |character: char| match character {

@@ -1,4 +1,4 @@
-//! Changes that are alike are shown once.
+//! Similar changes are shown once.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::{Action, Change};
 use crate::resource::{Kind, Side};
 
-/// So many alike are still shown one by one.
-const SHOWN_ONE_BY_ONE: usize = 3;
+/// Up to this many similar changes are shown one by one.
+const MAX_UNFOLDED: usize = 3;
 
-/// A change that is shown, and the names of others that are like it.
+/// A change that is shown, and the names of similar changes.
 pub(in crate::render) struct Folded<'a> {
     /// The one that is shown.
     pub(in crate::render) change: &'a Change,
@@ -18,24 +18,24 @@ pub(in crate::render) struct Folded<'a> {
 }
 
 impl Folded<'_> {
-    /// What is said of the others.
+    /// The line about the changes that are not shown.
     pub(in crate::render) fn more(&self) -> Option<String> {
         let (first, last) = (self.others.first()?, self.others.last()?);
-        Some(format!("and {} more like it ({first} … {last})", self.others.len()))
+        Some(format!("and {} similar changes ({first} … {last})", self.others.len()))
     }
 
-    /// How many changes it stands for.
+    /// The number of changes it represents.
     pub(in crate::render) fn count(&self) -> usize {
         1 + self.others.len()
     }
 }
 
-/// What must agree for two changes to be alike.
+/// What two similar changes have in common.
 ///
-/// New objects are alike when they have the same fields, since each has its own
-/// name and address in them; of a change the values must agree too.
+/// Creations are similar if they have the same fields, since the values contain
+/// names and addresses of their own. For updates the values must agree too.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Likeness<'a> {
+struct Similarity<'a> {
     kind: Kind,
     side: &'a Side,
     action: Action,
@@ -43,7 +43,7 @@ struct Likeness<'a> {
     interrupts: bool,
 }
 
-impl<'a> Likeness<'a> {
+impl<'a> Similarity<'a> {
     fn of(change: &'a Change) -> Self {
         let whole = matches!(change.action, Action::Create | Action::Delete);
         let field = |field: &FieldChange| {
@@ -63,16 +63,16 @@ impl<'a> Likeness<'a> {
     }
 }
 
-/// Folds what is alike into its first, in the order of the firsts.
+/// Folds similar changes into the first of them, in the order of the plan.
 pub(in crate::render) fn fold(changes: &[Change], full: bool) -> Vec<Folded<'_>> {
     let mut groups: Vec<Vec<&Change>> = Vec::new();
-    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
+    let mut known: BTreeMap<Similarity<'_>, usize> = BTreeMap::new();
     for change in changes {
         if full {
             groups.push(vec![change]);
             continue;
         }
-        let group = *known.entry(Likeness::of(change)).or_insert_with(|| {
+        let group = *known.entry(Similarity::of(change)).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
         });
@@ -82,7 +82,7 @@ pub(in crate::render) fn fold(changes: &[Change], full: bool) -> Vec<Folded<'_>>
 }
 
 fn fold_group(group: Vec<&Change>) -> Vec<Folded<'_>> {
-    if group.len() <= SHOWN_ONE_BY_ONE {
+    if group.len() <= MAX_UNFOLDED {
         return group.into_iter().map(|change| Folded { change, others: Vec::new() }).collect();
     }
     let others = group.iter().skip(1).map(|change| change.address.name.as_str()).collect();

@@ -15,30 +15,36 @@ use super::style::{Role, Style};
 use super::text::{WIDTH, cut, wrap};
 
 pub(super) use folding::{Folded, fold};
-pub(super) use sections::pairs_by_fate;
+pub(super) use sections::count_pairs;
 
-/// How a plan is shown.
+/// How a plan is rendered.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// With colours or without.
+    /// Coloured or plain.
     pub style: Style,
-    /// What the plan is for; it decides the headings.
+    /// The command that the plan is rendered for.
     pub purpose: Purpose,
-    /// Every field of every change, and nothing cut.
+    /// Show every field of every change, and truncate nothing.
     pub full: bool,
+    /// The chain of causes below each failure.
+    pub verbose: bool,
 }
 
-/// Renders a plan; the last line is its sum.
+/// Renders a plan; the last line counts its changes.
 pub fn render(plan: &Plan, options: Options) -> String {
     rendered(plan, options, None)
 }
 
-/// Renders how the world differs, and who reaches whom now.
-pub fn render_drift(plan: &Plan, ways: ReachabilityReportText<'_>, options: Options) -> String {
-    rendered(plan, options, Some(ways))
+/// Renders the drift of a topology and the current reachability.
+pub fn render_drift(
+    plan: &Plan,
+    reachability: ReachabilityReportText<'_>,
+    options: Options,
+) -> String {
+    rendered(plan, options, Some(reachability))
 }
 
-fn rendered(plan: &Plan, options: Options, now: Option<ReachabilityReportText<'_>>) -> String {
+fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportText<'_>>) -> String {
     let mut page = Page { options, lines: Vec::new() };
     page.changes(plan);
     page.rollout(plan);
@@ -46,38 +52,40 @@ fn rendered(plan: &Plan, options: Options, now: Option<ReachabilityReportText<'_
     page.blocked(&plan.blocked);
     page.findings(&plan.findings);
     page.gaps(plan);
-    // Whoever asks for drift wants to know how things are, not what mending costs.
+    // `drift` reports the current state; what an apply would cost is the plan's matter.
     if !plan.is_empty() && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);
     }
-    match now {
-        Some(ways) => page.reached_now(ways),
+    match current {
+        Some(report) => page.current_reachability(report),
         None => page.reachability(&plan.reachability),
     }
-    if let Some(text) = not_in_the_sum(plan) {
+    if let Some(text) = uncounted(plan) {
         page.line(text);
     }
     page.line(options.style.paint(Role::Title, last_line(plan, options.purpose)));
     page.lines.join("\n") + "\n"
 }
 
-/// The sum of a plan in one line.
+/// The last line of a plan: how many changes of each action it has.
 pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if plan.is_empty() {
         return match plan.standing() {
-            // A source that nobody could read may hide anything.
-            PlanStatus::Unknown => "No changes, as far as the world could be read.".to_owned(),
-            PlanStatus::Wrong => "Nothing is planned until that is mended.".to_owned(),
-            _ => purpose.nothing().to_owned(),
+            // An unread source may hide a difference.
+            PlanStatus::Unknown => {
+                "No changes found, but not all sources could be read.".to_owned()
+            }
+            PlanStatus::Wrong => "No plan: resolve the errors above and plan again.".to_owned(),
+            _ => purpose.no_changes().to_owned(),
         };
     }
     let rebooted = plan.count(Action::Reboot);
     if rebooted > 0 {
-        return format!("{}: {rebooted} to reboot.", purpose.sum());
+        return format!("{}: {rebooted} to reboot.", purpose.label());
     }
     let mut line = format!(
         "{}: {} to add, {} to change, {} to replace, {} to destroy",
-        purpose.sum(),
+        purpose.label(),
         plan.count(Action::Create),
         plan.count(Action::Update),
         plan.count(Action::Replace),
@@ -90,12 +98,12 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     line + "."
 }
 
-/// What the sum of the changes leaves out.
-fn not_in_the_sum(plan: &Plan) -> Option<String> {
+/// The resources that the last line does not count.
+fn uncounted(plan: &Plan) -> Option<String> {
     let parts = [(plan.deferred.len(), "deferred"), (plan.blocked.len(), "blocked")];
     let counts = parts.into_iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    (!words.is_empty()).then(|| format!("Not counted below: {}.", words.join(", ")))
+    (!words.is_empty()).then(|| format!("Not included in the plan's counts: {}.", words.join(", ")))
 }
 
 /// The lines of one change without its header, plain: for other renderers.
@@ -105,7 +113,7 @@ pub(super) fn body_lines(change: &Change, options: Options) -> Vec<String> {
     page.lines
 }
 
-/// The lines that accumulate.
+/// The lines rendered so far.
 struct Page {
     options: Options,
     lines: Vec<String>,
@@ -162,26 +170,21 @@ impl Page {
         self.rule(&change.planned_because_of);
         self.fields(change.action, &change.fields());
         if let Some(cause) = &change.caused_by {
-            self.wrapped(&format!("follows from {cause}"), "      ", "      ");
+            self.wrapped(&format!("caused by {cause}"), "      ", "      ");
         }
-        if let Some(interrupted) = &change.interrupts {
-            self.painted(
-                Role::Warning,
-                &format!("interrupts: {interrupted}"),
-                "      ",
-                "        ",
-            );
+        if let Some(disruption) = &change.interrupts {
+            self.painted(Role::Warning, &format!("disruption: {disruption}"), "      ", "        ");
         }
     }
 
-    /// The rule of the topology that asks for a change.
+    /// The rule of the topology that a change is planned for.
     fn rule(&mut self, planned_because_of: &str) {
         if !planned_because_of.is_empty() {
             self.painted(Role::Quiet, planned_because_of, "      # ", "      # ");
         }
     }
 
-    /// Adds a line that is cut to the width, unless everything was asked for.
+    /// Adds a line, truncated to the width unless `full` is set.
     fn cut_line(&mut self, role: Option<Role>, line: &str) {
         let line = if self.options.full { line.to_owned() } else { cut(line, WIDTH) };
         match role {

@@ -1,7 +1,8 @@
-//! What a plan says beyond its changes.
+//! The sections of a plan after its changes.
 
 use std::collections::BTreeMap;
 
+use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
 use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
@@ -13,28 +14,29 @@ use super::super::style::Role;
 use super::super::text::{counted, estimated};
 use super::Page;
 
-/// How many lines of deferred resources are listed below what they wait for.
-const DEFERRED_SHOWN: usize = 24;
+/// Lines of deferred resources in one group; `--full` lists all.
+const MAX_DEFERRED: usize = 24;
 
-/// How many waves are listed.
-const WAVES_SHOWN: usize = 6;
+/// Waves listed; `--full` lists all.
+const MAX_WAVES: usize = 6;
 
 impl Page {
-    /// In which waves the changes reach the workers.
+    /// The waves in which workers change.
     pub(super) fn rollout(&mut self, plan: &Plan) {
         let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) else { return };
         let waves = rollout.waves(&plan.changes);
         let workers = counted(waves.iter().map(Vec::len).sum(), "worker");
-        let stops = match rollout.canary {
-            0 => String::new(),
-            _ => "one failure in the first wave or ".to_owned(),
+        let canary = match rollout.canary {
+            0 => "",
+            _ => "a failure in the first wave, or ",
         };
         self.title(&format!(
-            "{workers} in {}, one after the other; {stops}more than {} in all stops the rest:",
+            "Rollout: {workers} in {}, one after the other; {canary}more than {} in total, \
+             halts the rollout:",
             counted(waves.len(), "wave"),
             counted(rollout.max_failures as usize, "failure"),
         ));
-        let shown = if self.options.full { waves.len() } else { WAVES_SHOWN };
+        let shown = if self.options.full { waves.len() } else { MAX_WAVES };
         for (number, wave) in waves.iter().take(shown).enumerate() {
             self.wave(number + 1, wave);
         }
@@ -58,16 +60,17 @@ impl Page {
         self.wrapped(&format!("{number}: {names}"), "  ", "     ");
     }
 
-    /// What cannot be spelt out yet, by what it waits for in the end.
+    /// Deferred resources, grouped by what they wait for.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
-        let (count, they) = match deferred.len() {
+        let count = match deferred.len() {
             0 => return,
-            1 => ("1 resource is".to_owned(), "it is"),
-            count => (format!("{count} resources are"), "they are"),
+            1 => "1 resource is".to_owned(),
+            count => format!("{count} resources are"),
         };
         self.title(&format!(
-            "{count} deferred: {they} spelt out in a later round of the apply, when values \
-             that only the real objects have are known. Approving the plan approves them."
+            "{count} deferred: some of their values are known only after other resources \
+             exist, so a later iteration of the apply plans them. Approving this plan approves \
+             them."
         ));
         self.blank();
         for group in deferred::groups(deferred) {
@@ -77,30 +80,29 @@ impl Page {
         }
     }
 
-    /// One line a resource where all are asked for, else a line for those alike.
+    /// One line a resource with `full`, else one line for similar resources.
     fn deferred_group(&mut self, group: &Group<'_>) {
         if self.options.full {
-            for one in group.alike.iter().flatten() {
+            for one in group.similar.iter().flatten() {
                 self.header(one.action, &one.address, "");
             }
             return;
         }
-        for alike in group.alike.iter().take(DEFERRED_SHOWN) {
-            let behind = match alike.len() {
+        for similar in group.similar.iter().take(MAX_DEFERRED) {
+            let behind = match similar.len() {
                 1 => String::new(),
                 count => format!(" and {}", counted(count - 1, "other")),
             };
-            self.header(alike[0].action, &alike[0].address, &behind);
+            self.header(similar[0].action, &similar[0].address, &behind);
         }
-        let hidden: usize = group.alike.iter().skip(DEFERRED_SHOWN).map(Vec::len).sum();
+        let hidden: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         if hidden > 0 {
-            let more = format!("and {}; `--full` lists them", counted(hidden, "other"));
+            let more = format!("and {} (use `--full` to list all)", counted(hidden, "other"));
             self.painted(Role::Quiet, &more, "      ", "      ");
         }
     }
 
-    /// What is wanted and must not be done. What only waits for another
-    /// blocked resource is named below it.
+    /// Blocked changes, then the changes that depend on them.
     pub(super) fn blocked(&mut self, blocked: &[Blocked]) {
         if blocked.is_empty() {
             return;
@@ -113,27 +115,27 @@ impl Page {
             self.fields(one.action, &one.fields);
             self.painted(
                 Role::Error,
-                &format!("{}: {}", one.code, one.reason),
+                &format!("{}: {}", one.failure.code, one.failure.message),
                 "      ",
                 "        ",
             );
-            self.help(&one.remedy, "      ");
+            self.causes(&one.failure, "      ");
             self.blank();
         }
-        let following: Vec<&Blocked> =
+        let dependents: Vec<&Blocked> =
             blocked.iter().filter(|one| one.caused_by.is_some()).collect();
-        for one in &following {
+        for one in &dependents {
             self.header(one.action, &one.address, "");
             if let Some(cause) = &one.caused_by {
-                self.wrapped(&format!("waits for {cause}, which is blocked"), "      ", "      ");
+                self.wrapped(&format!("depends on {cause}, which is blocked"), "      ", "      ");
             }
         }
-        if !following.is_empty() {
+        if !dependents.is_empty() {
             self.blank();
         }
     }
 
-    /// What was found out about the world on the way.
+    /// Warnings and errors about the live state.
     pub(super) fn findings(&mut self, findings: &[Finding]) {
         for finding in findings {
             let (role, word) = match finding.severity {
@@ -142,47 +144,48 @@ impl Page {
             };
             let about = finding.address.as_ref().map(|address| format!("{address}: "));
             let about = about.unwrap_or_default();
-            let text = format!("{word}[{}]: {about}{}", finding.code, finding.message);
+            let text =
+                format!("{word}[{}]: {about}{}", finding.failure.code, finding.failure.message);
             self.painted(role, &text, "", "  ");
-            self.help(&finding.remedy, "  ");
+            self.causes(&finding.failure, "  ");
             self.blank();
         }
     }
 
-    /// Sources that could not be read, and what that means.
+    /// Sources that could not be read, and what follows for the plan.
     pub(super) fn gaps(&mut self, plan: &Plan) {
         let mut any = false;
         for gap in plan.unexplained_gaps() {
             any = true;
-            let reason = gap.reason.trim_end_matches('.');
+            let reason = gap.failure.message.trim_end_matches('.');
             let text = format!(
-                "warning[{}]: {} could not be read: {reason}. Nothing that it would have shown is \
-                 planned for deletion.",
-                gap.code, gap.source
+                "warning[{}]: {} could not be read: {reason}. Resources that only this source shows \
+                 are not planned for deletion.",
+                gap.failure.code, gap.source
             );
             self.painted(Role::Warning, &text, "", "  ");
-            self.help(&gap.remedy, "  ");
+            self.causes(&gap.failure, "  ");
             self.blank();
         }
         if any {
             return;
         }
-        // What a finding explains already needs a word only, lest it look read.
+        // A finding explains these gaps; they are named so that they do not pass for read.
         let sources: Vec<String> = plan.gaps.iter().map(|gap| gap.source.to_string()).collect();
         if !sources.is_empty() {
-            self.painted(Role::Quiet, &format!("Not looked at: {}.", sources.join(", ")), "", "  ");
+            self.painted(Role::Quiet, &format!("Not read: {}.", sources.join(", ")), "", "  ");
             self.blank();
         }
     }
 
-    /// Requests and time.
+    /// Requests and the estimated duration.
     pub(super) fn cost(&mut self, cost: &Cost) {
         self.title("Cost:");
-        self.line(format!("  requests to read:  {}", by_api(&cost.requests, |_| None)));
+        self.line(format!("  requests to refresh: {}", by_api(&cost.requests, |_| None)));
         let writes = |api: Api| cost.apply_writes.get(&api).copied();
-        self.wrapped(&by_api(&cost.apply_requests, writes), "  requests to apply: ", "    ");
+        self.wrapped(&by_api(&cost.apply_requests, writes), "  requests to apply:   ", "    ");
         if !cost.critical_path.is_empty() {
-            let time = format!("longest chain, {}:", estimated(cost.seconds));
+            let time = format!("critical path, {}:", estimated(cost.seconds));
             self.line(format!("  {time}"));
             let names: Vec<String> = cost.critical_path.iter().map(ToString::to_string).collect();
             self.wrapped(&names.join(" -> "), "    ", "    ");
@@ -190,36 +193,47 @@ impl Page {
         self.blank();
     }
 
-    /// What becomes of the pairs of pods, and why some are lost.
+    /// The effect on reachability between the pods of nodes.
     pub(super) fn reachability(&mut self, found: &Reachability) {
         if found.pairs() == 0 {
             return;
         }
-        self.wrapped(&pairs_by_fate(found), "Reachability: ", "  ");
+        self.wrapped(&count_pairs(found), "Reachability: ", "  ");
         for loss in found.told_losses() {
             self.painted(Role::Warning, &loss, "  ", "    ");
         }
-        for interruption in found.told_interruptions() {
-            self.painted(Role::Warning, &interruption, "  ", "    ");
+        for disruption in found.told_interruptions() {
+            self.painted(Role::Warning, &disruption, "  ", "    ");
         }
         for unexamined in &found.unexamined {
             self.painted(Role::Warning, &unexamined.sentence(), "  ", "    ");
         }
         if found.is_refused() {
             self.help(
-                "look at it with `stargate trace --planned`; allow it with `--allow-loss`",
+                "inspect a pair with `stargate trace --planned`, or permit the loss with `--allow-loss`",
                 "  ",
             );
         }
         self.blank();
     }
 
-    /// Who reaches whom before anything is mended, and what stands against it.
-    pub(super) fn reached_now(&mut self, ways: ReachabilityReportText<'_>) {
-        let lines = ways.in_short(self.options.style);
+    /// The current reachability and the causes of dropped packets.
+    pub(super) fn current_reachability(&mut self, report: ReachabilityReportText<'_>) {
+        let lines = report.summary_lines(self.options.style);
         if !lines.is_empty() {
             self.lines.extend(lines);
             self.blank();
+        }
+    }
+
+    /// The remedy of a failure, and with `-v` its causes.
+    fn causes(&mut self, failure: &Failure, indent: &str) {
+        self.help(&failure.remedy, indent);
+        if self.options.verbose {
+            for cause in &failure.source {
+                let text = format!("caused by: {cause}");
+                self.painted(Role::Quiet, &text, indent, &format!("{indent}  "));
+            }
         }
     }
 
@@ -230,24 +244,24 @@ impl Page {
     }
 }
 
-/// How a plan's pairs fare, the usual fates always and the others where there are any.
-pub(in crate::render) fn pairs_by_fate(found: &Reachability) -> String {
+/// Counts of pairs by the effect of a plan; rare effects only where there are any.
+pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
     let Reachability { kept, gained, lost, broken, unknown, .. } = found;
     let pairs = found.pairs();
-    let mut text = format!("{pairs} pairs, {kept} kept, {gained} gained, {lost} lost");
-    for (count, fate) in [(broken, "still broken"), (unknown, "unknown")] {
+    let mut text = format!("{pairs} pairs ({kept} kept, {gained} gained, {lost} lost");
+    for (count, effect) in [(broken, "still unreachable"), (unknown, "unknown")] {
         if *count > 0 {
-            text.push_str(&format!(", {count} {fate}"));
+            text.push_str(&format!(", {count} {effect}"));
         }
     }
-    text
+    text + ")"
 }
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {
     let one = |(api, count): (&Api, &u64)| match writes(*api) {
-        Some(written) if written > 0 => format!("{api} {count} ({written} to write)"),
+        Some(written) if written > 0 => format!("{api} {count} ({written} writes)"),
         _ => format!("{api} {count}"),
     };
-    let asked: Vec<String> = requests.iter().filter(|(_, count)| **count > 0).map(one).collect();
-    if asked.is_empty() { "none".to_owned() } else { asked.join(", ") }
+    let counts: Vec<String> = requests.iter().filter(|(_, count)| **count > 0).map(one).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }

@@ -21,35 +21,38 @@ fn everything_in_full() {
 }
 
 #[test]
-fn workers_that_are_alike_are_folded() {
+fn similar_workers_are_folded() {
     insta::assert_snapshot!(plain(&fixture::many_workers(98)));
 }
 
 #[test]
 fn nothing() {
-    assert_eq!(plain(&fixture::nothing()), "No changes. The world matches the topology.\n");
+    assert_eq!(
+        plain(&fixture::nothing()),
+        "No changes. The infrastructure matches the topology.\n"
+    );
     let options = Options { purpose: Purpose::Drift, ..Options::default() };
     let drift = render(&fixture::nothing(), options);
-    assert_eq!(drift, "No drift. The world matches the topology.\n");
+    assert_eq!(drift, "No drift. The infrastructure matches the topology.\n");
 }
 
 #[test]
-fn what_could_not_be_read_is_not_called_a_match() {
+fn unread_sources_are_not_reported_as_a_match() {
     let gaps = fixture::everything().gaps.clone();
     let plan = PlanContents { gaps, ..fixture::contents(Vec::new()) }.into();
     insta::assert_snapshot!(plain(&plan));
 }
 
 #[test]
-fn what_is_wrong_is_not_called_a_match() {
+fn errors_are_not_reported_as_a_match() {
     let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::Severity::Error);
     let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
-    assert!(plain(&plan).ends_with("\nNothing is planned until that is mended.\n"));
+    assert!(plain(&plan).ends_with("\nNo plan: resolve the errors above and plan again.\n"));
 }
 
 #[test]
-fn the_last_line_names_adoptions_only_where_there_are_some() {
+fn the_last_line_counts_adoptions_only_if_there_are_any() {
     let line = last_line(&fixture::many_workers(2), Purpose::Plan);
     assert_eq!(line, "Plan: 2 to add, 0 to change, 0 to replace, 0 to destroy.");
     let line = last_line(&fixture::everything(), Purpose::Drift);
@@ -57,7 +60,7 @@ fn the_last_line_names_adoptions_only_where_there_are_some() {
 }
 
 #[test]
-fn lines_keep_to_the_width_unless_one_word_is_too_long() {
+fn lines_fit_the_width_unless_one_word_is_too_long() {
     for plan in [fixture::everything(), fixture::many_workers(98), fixture::many_kinds(20)] {
         for line in plain(&plan).lines() {
             let words = line.split_whitespace().count();
@@ -67,7 +70,7 @@ fn lines_keep_to_the_width_unless_one_word_is_too_long() {
 }
 
 #[test]
-fn colours_change_nothing_but_colours() {
+fn colours_only_add_escapes() {
     let plan = fixture::everything();
     let coloured = render(&plan, Options { style: Style::Coloured, ..Options::default() });
     assert_ne!(coloured, plain(&plan));

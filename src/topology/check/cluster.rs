@@ -1,4 +1,4 @@
-//! The cluster's section.
+//! Checks the section `[cluster]`.
 
 use std::collections::BTreeMap;
 
@@ -62,18 +62,18 @@ impl Checker<'_> {
             let vm_size = VmSize::new(&pool.vm_size.value);
             pools.insert(NodePoolName::new(&key.value), NodePool { scale, vm_size });
         }
-        let nodes: u32 = pools.values().map(|pool| pool.scale.greatest()).sum();
+        let nodes: u32 = pools.values().map(|pool| pool.scale.max_nodes()).sum();
         if nodes == 0 && !section.existing {
             self.found.push(
-                Diagnostic::error(Code::NoNodePools, "the cluster has no node of its own")
-                    .at(section.name.span.clone(), "AKS needs nodes for its system pods")
+                Diagnostic::error(Code::NoNodePools, "the cluster has no node pool with nodes")
+                    .at(section.name.span.clone(), "AKS needs nodes for system pods")
                     .remedy("add `[cluster.node_pools.<name>]` with `count = 2` and `vm_size`"),
             );
         }
         pools
     }
 
-    /// A conflict is reported and goes on as the greatest size that is written.
+    /// On a conflict, reports it and assumes the greatest number.
     fn scale(&mut self, key: &Located<String>, pool: &NodePoolSection) -> NodePoolScale {
         let value = |written: &Option<Located<u32>>| written.as_ref().map(|written| written.value);
         let (count, min, max) = (value(&pool.count), value(&pool.min), value(&pool.max));
@@ -85,16 +85,16 @@ impl Checker<'_> {
             _ => {}
         }
         let label = match (count, min, max) {
-            (None, Some(_), Some(_)) => "`min` is above `max`",
+            (None, Some(_), Some(_)) => "`min` is greater than `max`",
             (None, None, None) => "neither `count` nor `min` and `max`",
             (None, ..) => "only one of `min` and `max`",
             _ => "`count` together with `min` or `max`",
         };
-        let message = format!("the size of node pool `{}` is unclear", key.value);
+        let message = format!("invalid size of node pool `{}`", key.value);
         self.found.push(
-            Diagnostic::error(Code::ScaleConflict, message)
-                .at(key.span.clone(), label)
-                .remedy("write `count` alone, or `min` and `max` with `min` not above `max`"),
+            Diagnostic::error(Code::ScaleConflict, message).at(key.span.clone(), label).remedy(
+                "set either `count`, or both `min` and `max` with `min` not greater than `max`",
+            ),
         );
         NodePoolScale::Fixed { count: count.max(min).max(max).unwrap_or(1) }
     }

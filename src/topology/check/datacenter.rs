@@ -1,4 +1,4 @@
-//! A datacenter's section.
+//! Checks the sections `[datacenters.<name>]`.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use crate::topology::names::{
 };
 use crate::topology::spans::DatacenterSpans;
 
-/// What the checks of machines need to know of their datacenter.
+/// The kind of a datacenter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Azure,
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 type Checked = (Datacenter, DatacenterSpans);
 
 impl Checker<'_> {
-    /// In file order; `None` where one of them is too broken to go on.
+    /// The datacenters in file order; `None` if errors prevent further checks.
     pub(super) fn datacenters(
         &mut self,
         file: &TopologyFile,
@@ -53,8 +53,8 @@ impl Checker<'_> {
         let profile = ProfileName::new(&section.profile.value);
         let (workers, worker_spans) = self.workers(key, section, kind);
         let router = self.datacenter_router(section, kind, site.as_ref());
-        let mut places = spans(key, section)?;
-        places.workers = worker_spans;
+        let mut spans = spans(key, section)?;
+        spans.workers = worker_spans;
         let datacenter = Datacenter {
             name: DatacenterName::new(&key.value),
             site: site?,
@@ -65,7 +65,7 @@ impl Checker<'_> {
             workers,
             protect: section.protect,
         };
-        Some((datacenter, places))
+        Some((datacenter, spans))
     }
 
     fn kind(&mut self, key: &Located<String>, section: &DatacenterSection) -> Option<Kind> {
@@ -76,7 +76,7 @@ impl Checker<'_> {
                     "datacenters of kind `qemu` are not supported yet",
                 )
                 .at(qemu.span.clone(), "reserved for local virtual machines")
-                .remedy("start the machines yourself and use `existing`, or use `azure`"),
+                .remedy("use `azure`, or start the machines yourself and use `existing`"),
             );
         }
         match (&section.azure, &section.existing, &section.qemu) {
@@ -172,25 +172,25 @@ impl Checker<'_> {
         self.found.push(
             Diagnostic::error(
                 Code::KeyNotForKind,
-                format!("`{key}` does nothing in kind `{kind}`"),
+                format!("`{key}` is not valid for kind `{kind}`"),
             )
-            .at(span.clone(), format!("not a key for a machine of kind `{kind}`"))
-            .remedy(format!("remove `{key}`, or change the datacenter's kind")),
+            .at(span.clone(), format!("not valid for kind `{kind}`"))
+            .remedy(format!("remove `{key}`, or change the kind of the datacenter")),
         );
     }
 
     pub(super) fn missing_fact(&mut self, key: &str, machine: &Located<String>) {
-        let message = format!("`{}` exists already and needs `{key}`", machine.value);
+        let message = format!("existing machine `{}` needs `{key}`", machine.value);
         self.found.push(
             Diagnostic::error(Code::MissingMachineFact, message)
-                .at(machine.span.clone(), format!("this machine has no `{key}`"))
-                .remedy(format!("add `{key}` as the machine has it")),
+                .at(machine.span.clone(), format!("`{key}` is missing"))
+                .remedy(format!("add the `{key}` of the machine")),
         );
     }
 }
 
-/// A subnet too small for a router is reported by the lints; its first address
-/// stands in for the router's until then.
+/// The address of a router. A lint reports subnets that are too small; until then
+/// the network address is assumed.
 fn azure_router_address(site: &Site) -> Option<Ipv4Addr> {
     let Site::Azure(azure) = site else { return None };
     let subnet = &azure.router_subnet_cidr;

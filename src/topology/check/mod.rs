@@ -1,7 +1,7 @@
-//! Makes the checked types out of the file's texts, value by value.
+//! Converts the file to the checked topology, value by value.
 //!
-//! A value that is wrong is reported and, where something sensible can stand in
-//! for it, the rest goes on: one run shows as much as it can.
+//! An invalid value is reported and, where possible, replaced by a plausible one, so
+//! that one run reports as many errors as possible.
 
 mod cluster;
 mod datacenter;
@@ -21,7 +21,7 @@ use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyNa
 use super::spans::{ProfileSpans, TopologySpans};
 use crate::diagnostics::{Code, Diagnostic};
 
-/// The checked topology and its places; `None` where too much is wrong to go on.
+/// The checked topology and its spans; `None` if errors prevent further checks.
 pub(super) fn build(
     file: &TopologyFile,
     found: &mut Vec<Diagnostic>,
@@ -63,7 +63,7 @@ fn index(topology: &Topology, spans: &mut TopologySpans) {
     }
 }
 
-/// Collects what is wrong.
+/// Collects diagnostics.
 struct Checker<'a> {
     found: &'a mut Vec<Diagnostic>,
 }
@@ -77,13 +77,13 @@ fn network(file: &TopologyFile) -> Network {
 }
 
 fn rollout(file: &TopologyFile) -> Rollout {
-    let (section, usual) = (&file.rollout, Rollout::default());
+    let (section, default) = (&file.rollout, Rollout::default());
     let drain = section.drain_seconds.as_ref().map(|written| written.value.into());
     Rollout {
-        canary: section.canary.as_ref().map_or(usual.canary, |written| written.value),
-        width: section.width.as_ref().map_or(usual.width, |written| written.value),
-        max_failures: section.max_failures.as_ref().map_or(usual.max_failures, |it| it.value),
-        drain_within: drain.map_or(usual.drain_within, Duration::from_secs),
+        canary: section.canary.as_ref().map_or(default.canary, |written| written.value),
+        width: section.width.as_ref().map_or(default.width, |written| written.value),
+        max_failures: section.max_failures.as_ref().map_or(default.max_failures, |it| it.value),
+        drain_within: drain.map_or(default.drain_within, Duration::from_secs),
     }
 }
 
@@ -137,21 +137,21 @@ impl Checker<'_> {
     ) -> Option<(BTreeMap<ProfileName, Profile>, BTreeMap<ProfileName, ProfileSpans>)> {
         let mut profiles = BTreeMap::new();
         let mut spans = BTreeMap::new();
-        let mut whole = true;
+        let mut complete = true;
         for (key, section) in &file.profiles {
             self.host_name(key, "profile");
             let name = ProfileName::new(&key.value);
-            let places = ProfileSpans {
+            let profile_spans = ProfileSpans {
                 name: key.span.clone(),
                 kubernetes_version: section.kubernetes_version.span.clone(),
             };
-            spans.insert(name.clone(), places);
+            spans.insert(name.clone(), profile_spans);
             match self.profile(section) {
                 Some(profile) => drop(profiles.insert(name, profile)),
-                None => whole = false,
+                None => complete = false,
             }
         }
-        whole.then_some((profiles, spans))
+        complete.then_some((profiles, spans))
     }
 
     fn profile(&mut self, section: &ProfileSection) -> Option<Profile> {
@@ -162,9 +162,12 @@ impl Checker<'_> {
         let kubernetes_version = self.version(&section.kubernetes_version)?;
         if kubernetes_version.patch.is_none() {
             self.found.push(
-                Diagnostic::error(Code::InvalidVersion, "a profile's version needs a patch")
-                    .at(section.kubernetes_version.span.clone(), "which patch?")
-                    .remedy(format!("write it in full, such as \"{kubernetes_version}.0\"")),
+                Diagnostic::error(
+                    Code::InvalidVersion,
+                    "the version of a profile needs a patch version",
+                )
+                .at(section.kubernetes_version.span.clone(), "no patch version")
+                .remedy(format!("set the full version, such as \"{kubernetes_version}.0\"")),
             );
         }
         let labels = section.labels.iter();

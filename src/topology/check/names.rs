@@ -1,4 +1,4 @@
-//! Names, each by the rules of those who have to take it.
+//! Checks names by the rules of the services that use them.
 
 use super::Checker;
 use crate::diagnostics::{Code, Diagnostic};
@@ -8,7 +8,7 @@ fn lower_or_digit(one: char) -> bool {
     one.is_ascii_lowercase() || one.is_ascii_digit()
 }
 
-/// RFC 1123: what host names, Node names and device names have in common.
+/// A label of RFC 1123: valid as host name, Node name and device name.
 pub(super) fn is_host_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.chars().all(|one| lower_or_digit(one) || one == '-')
@@ -16,16 +16,17 @@ pub(super) fn is_host_name(text: &str) -> bool {
         && text.ends_with(lower_or_digit)
 }
 
-/// The nearest legal host name, for the remedy.
+/// The most similar legal host name, for the remedy.
 fn as_host_name(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
-    let mended: String =
+    let corrected: String =
         lower.chars().map(|one| if lower_or_digit(one) { one } else { '-' }).take(63).collect();
-    let mended = mended.trim_matches('-');
-    if mended.is_empty() { "a-name".to_owned() } else { mended.to_owned() }
+    let corrected = corrected.trim_matches('-');
+    if corrected.is_empty() { "a-name".to_owned() } else { corrected.to_owned() }
 }
 
-/// A part of a label's key, or its value: at most 63, alphanumeric at both ends.
+/// A label value or part of a label key: at most 63 characters, alphanumeric at both
+/// ends.
 fn is_label_part(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|one| one.is_ascii_alphanumeric() || "-_.".contains(one))
@@ -40,7 +41,7 @@ fn is_label_key(text: &str) -> bool {
     }
 }
 
-/// Prefixes whose labels a kubelet may not set, or that are ours.
+/// Prefixes of labels that a kubelet must not set or that stargate reserves.
 fn is_reserved_label(key: &str) -> bool {
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     ["kubernetes.io", "k8s.io", "stargate.io"]
@@ -54,11 +55,14 @@ impl Checker<'_> {
         if is_host_name(&written.value) {
             return;
         }
-        let message = format!("`{}` is not a legal name of a {what}", written.value);
+        let message = format!("invalid {what} name `{}`", written.value);
         self.found.push(
             Diagnostic::error(Code::IllegalName, message)
-                .at(written.span.clone(), "small letters, digits and hyphens, at most 63")
-                .remedy(format!("write \"{}\", for example", as_host_name(&written.value))),
+                .at(
+                    written.span.clone(),
+                    "expected at most 63 lowercase letters, digits and hyphens",
+                )
+                .remedy(format!("use \"{}\", for example", as_host_name(&written.value))),
         );
     }
 
@@ -66,11 +70,11 @@ impl Checker<'_> {
         if legal {
             return;
         }
-        let message = format!("Azure does not take `{}` as the name of a {what}", written.value);
+        let message = format!("invalid Azure {what} name `{}`", written.value);
         self.found.push(
             Diagnostic::error(Code::IllegalAzureName, message)
-                .at(written.span.clone(), "not a legal name")
-                .remedy(format!("a {what}'s name has {rule}")),
+                .at(written.span.clone(), "invalid name")
+                .remedy(format!("use {rule}")),
         );
     }
 
@@ -79,7 +83,7 @@ impl Checker<'_> {
         let legal = (1..=90).contains(&text.chars().count())
             && text.chars().all(|one| one.is_alphanumeric() || "_-.()".contains(one))
             && !text.ends_with('.');
-        let rule = "letters, digits and `_-.()`, at most 90, and no full stop at the end";
+        let rule = "at most 90 letters, digits and `_-.()`, without a full stop at the end";
         self.azure_name(written, legal, "resource group", rule);
     }
 
@@ -89,7 +93,7 @@ impl Checker<'_> {
             && text.chars().all(|one| one.is_ascii_alphanumeric() || "_-".contains(one))
             && text.starts_with(|one: char| one.is_ascii_alphanumeric())
             && text.ends_with(|one: char| one.is_ascii_alphanumeric());
-        let rule = "letters, digits, `_` and `-`, at most 63, a letter or digit at both ends";
+        let rule = "at most 63 letters, digits, `_` and `-`, with a letter or digit at both ends";
         self.azure_name(written, legal, "cluster", rule);
     }
 
@@ -98,11 +102,12 @@ impl Checker<'_> {
         let legal = (1..=12).contains(&text.len())
             && text.chars().all(lower_or_digit)
             && text.starts_with(|one: char| one.is_ascii_lowercase());
-        let rule = "small letters and digits, at most 12, a letter first";
+        let rule = "at most 12 lowercase letters and digits, starting with a letter";
         self.azure_name(written, legal, "node pool", rule);
     }
 
-    /// AKS names its node resource group after three names and takes at most 80.
+    /// AKS derives the name of the node resource group from three names, with a maximum
+    /// length of 80.
     pub(super) fn node_group_length(
         &mut self,
         group: &Located<String>,
@@ -111,21 +116,21 @@ impl Checker<'_> {
     ) {
         let name = format!("MC_{}_{cluster}_{region}", group.value);
         let legal = name.chars().count() <= 80;
-        let rule = "to leave room: `MC_<group>_<cluster>_<region>` may have at most 80 characters";
-        self.azure_name(group, legal, "cluster's resource group", rule);
+        let rule = "shorter names: `MC_<group>_<cluster>_<region>` can have at most 80 characters";
+        self.azure_name(group, legal, "cluster resource group", rule);
     }
 
     pub(super) fn region(&mut self, written: &Located<String>) {
         if !written.value.is_empty() && written.value.chars().all(lower_or_digit) {
             return;
         }
-        let mended: String =
+        let corrected: String =
             written.value.to_ascii_lowercase().chars().filter(|one| lower_or_digit(*one)).collect();
-        let mended = if mended.is_empty() { "canadacentral" } else { &mended };
+        let corrected = if corrected.is_empty() { "canadacentral" } else { &corrected };
         self.found.push(
-            Diagnostic::error(Code::IllegalRegion, format!("`{}` is no region", written.value))
-                .at(written.span.clone(), "small letters and digits only")
-                .remedy(format!("did you mean \"{mended}\"?")),
+            Diagnostic::error(Code::IllegalRegion, format!("invalid region `{}`", written.value))
+                .at(written.span.clone(), "expected lowercase letters and digits")
+                .remedy(format!("did you mean \"{corrected}\"?")),
         );
     }
 
@@ -138,9 +143,9 @@ impl Checker<'_> {
         });
         if !legal {
             self.found.push(
-                Diagnostic::error(Code::IllegalVmSize, format!("`{text}` is no VM size"))
-                    .at(written.span.clone(), "not the shape of a VM size")
-                    .remedy("write a size such as \"Standard_D2s_v5\""),
+                Diagnostic::error(Code::IllegalVmSize, format!("invalid VM size `{text}`"))
+                    .at(written.span.clone(), "not a VM size")
+                    .remedy("use a size such as \"Standard_D2s_v5\""),
             );
         }
     }
@@ -159,9 +164,12 @@ impl Checker<'_> {
             return;
         }
         self.found.push(
-            Diagnostic::error(Code::IllegalSubscription, "the subscription is not an id")
-                .at(written.span.clone(), "not a GUID")
-                .remedy("write what `az account show --query id` prints, or leave it out"),
+            Diagnostic::error(
+                Code::IllegalSubscription,
+                "the subscription is not a subscription ID",
+            )
+            .at(written.span.clone(), "not a GUID")
+            .remedy("use the output of `az account show --query id`, or remove the key"),
         );
     }
 
@@ -171,12 +179,12 @@ impl Checker<'_> {
                 && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-')
         });
         if !legal {
-            let message = format!("`{}` is not a tag", written.value);
+            let message = format!("invalid tag `{}`", written.value);
             self.found.push(
                 Diagnostic::error(Code::IllegalTag, message)
-                    .at(written.span.clone(), "a tag starts with `tag:` and a letter")
+                    .at(written.span.clone(), "expected `tag:` followed by a letter")
                     .remedy(format!(
-                        "write \"tag:stargate-{}\", for example",
+                        "use \"tag:stargate-{}\", for example",
                         as_host_name(topology)
                     )),
             );
@@ -188,11 +196,11 @@ impl Checker<'_> {
         if is_label_key(&key.value) && value_legal && !is_reserved_label(&key.value) {
             return;
         }
-        let message = format!("`{}={}` is not a label for a worker", key.value, value.value);
+        let message = format!("invalid label `{}={}`", key.value, value.value);
         self.found.push(
             Diagnostic::error(Code::InvalidLabel, message)
-                .at(key.span.clone(), "not legal, or reserved")
-                .remedy("write a key such as \"example.com/site\" and a value of at most 63 letters, digits and `-_.`"),
+                .at(key.span.clone(), "invalid or reserved")
+                .remedy("use a key such as \"example.com/site\" and a value of at most 63 letters, digits and `-_.`"),
         );
     }
 
@@ -206,9 +214,9 @@ impl Checker<'_> {
         });
         if !legal {
             self.found.push(
-                Diagnostic::error(Code::InvalidLabel, format!("`{text}` is not a taint"))
-                    .at(written.span.clone(), "expected key=value:Effect")
-                    .remedy("write a taint such as \"site=remote:NoSchedule\""),
+                Diagnostic::error(Code::InvalidLabel, format!("invalid taint `{text}`"))
+                    .at(written.span.clone(), "expected `key=value:Effect`")
+                    .remedy("use a taint such as \"site=remote:NoSchedule\""),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Texts that stand for values: prefixes, addresses, versions, keys.
+//! Checks prefixes, addresses, versions and keys.
 
 use std::net::Ipv4Addr;
 
@@ -10,8 +10,8 @@ use crate::topology::located::{AddressText, CidrText, Located, MacText, VersionT
 use crate::topology::model::PublicKeySource;
 use crate::topology::version::KubernetesVersion;
 
-/// The kinds of public keys that OpenSSH writes.
-const KEY_KINDS: [&str; 6] = [
+/// Public key types of OpenSSH.
+const KEY_TYPES: [&str; 6] = [
     "ssh-ed25519",
     "ssh-rsa",
     "ecdsa-sha2-nistp256",
@@ -21,7 +21,7 @@ const KEY_KINDS: [&str; 6] = [
 ];
 
 impl Checker<'_> {
-    /// A prefix; one with host bits is reported and goes on as the range around it.
+    /// A prefix. With host bits set, reports them and assumes the enclosing prefix.
     pub(super) fn cidr(&mut self, written: &Located<CidrText>) -> Option<Ipv4Net> {
         let text: &str = &written.value;
         let Ok(parsed) = text.parse::<Ipv4Net>() else {
@@ -30,11 +30,11 @@ impl Checker<'_> {
         };
         let corrected = parsed.trunc();
         if corrected != parsed {
-            let message = format!("`{parsed}` has bits set beyond its length");
+            let message = format!("prefix `{parsed}` has host bits set");
             self.found.push(
                 Diagnostic::error(Code::HostBits, message)
-                    .at(written.span.clone(), format!("the range begins at {}", corrected.addr()))
-                    .remedy(format!("write \"{corrected}\", if that is the range you mean")),
+                    .at(written.span.clone(), format!("the prefix starts at {}", corrected.addr()))
+                    .remedy(format!("use \"{corrected}\" if this is the intended prefix")),
             );
         }
         Some(corrected)
@@ -48,11 +48,11 @@ impl Checker<'_> {
         let text: &str = &written.value;
         let parsed = text.parse().ok();
         if parsed.is_none() {
-            let message = format!("`{text}` is not an IPv4 address");
+            let message = format!("invalid IPv4 address `{text}`");
             self.found.push(
                 Diagnostic::error(Code::InvalidAddress, message)
                     .at(written.span.clone(), "not an IPv4 address")
-                    .remedy("write four numbers from 0 to 255, such as \"10.50.1.5\""),
+                    .remedy("use an address such as \"10.50.1.5\""),
             );
         }
         parsed
@@ -63,11 +63,11 @@ impl Checker<'_> {
         let pairs: Vec<&str> = text.split(':').collect();
         let hexadecimal = |pair: &&str| pair.len() == 2 && u8::from_str_radix(pair, 16).is_ok();
         if pairs.len() != 6 || !pairs.iter().all(hexadecimal) {
-            let message = format!("`{text}` is not a hardware address");
+            let message = format!("invalid MAC address `{text}`");
             self.found.push(
                 Diagnostic::error(Code::InvalidMac, message)
-                    .at(written.span.clone(), "not a hardware address")
-                    .remedy("write six pairs of hexadecimal digits, such as \"52:54:00:12:34:56\""),
+                    .at(written.span.clone(), "not a MAC address")
+                    .remedy("use six pairs of hexadecimal digits, such as \"52:54:00:12:34:56\""),
             );
         }
         text.to_ascii_lowercase()
@@ -81,7 +81,7 @@ impl Checker<'_> {
                 self.found.push(
                     Diagnostic::error(Code::InvalidVersion, error.to_string())
                         .at(written.span.clone(), "not a version")
-                        .remedy("write major, minor and patch, such as \"1.33.5\""),
+                        .remedy("use major, minor and patch version, such as \"1.33.5\""),
                 );
                 None
             }
@@ -97,7 +97,6 @@ impl Checker<'_> {
         };
         let usable = match &source {
             PublicKeySource::Inline(key) => is_public_key(key),
-            // A private key in the topology would end up in version control.
             PublicKeySource::File(path) => !path.is_empty(),
         };
         if !usable {
@@ -107,21 +106,23 @@ impl Checker<'_> {
                     "`public_key` is neither a path nor a public key",
                 )
                 .at(written.span.clone(), "not a public key")
-                .remedy("write a path such as \"~/.ssh/id_ed25519.pub\", or the line in that file"),
+                .remedy(
+                    "use a path such as \"~/.ssh/id_ed25519.pub\", or the content of that file",
+                ),
             );
         }
         source
     }
 
-    /// A path to a file of keys, which is not looked at here.
+    /// A path to a key file, which is not read here.
     pub(super) fn path(&mut self, written: &Located<String>) -> String {
         let text = written.value.trim();
         if text.is_empty() || text.contains(char::is_control) || text.contains("-----") {
-            let problem = "this is no path to a file of keys";
+            let problem = "invalid path of a key file";
             self.found.push(
                 Diagnostic::error(Code::InvalidSsh, problem)
                     .at(written.span.clone(), "not a path")
-                    .remedy("write a path such as \"~/.ssh/id_ed25519\"; keys stay in their files"),
+                    .remedy("use a path such as \"~/.ssh/id_ed25519\"; do not paste a key"),
             );
         }
         text.to_owned()
@@ -136,9 +137,9 @@ impl Checker<'_> {
             && text.len() <= 32;
         if !legal {
             self.found.push(
-                Diagnostic::error(Code::InvalidSsh, format!("`{text}` is not a Linux user name"))
-                    .at(written.span.clone(), "nobody can log in with this name")
-                    .remedy("write the login user, such as \"ubuntu\""),
+                Diagnostic::error(Code::InvalidSsh, format!("invalid Linux user name `{text}`"))
+                    .at(written.span.clone(), "not a Linux user name")
+                    .remedy("use the name of the login user, such as \"ubuntu\""),
             );
         }
     }
@@ -149,10 +150,10 @@ impl Checker<'_> {
         let fingerprint = text.strip_prefix("SHA256:").is_some_and(|rest| rest.len() >= 43);
         if !fingerprint && !is_public_key(text) {
             self.found.push(
-                Diagnostic::error(Code::InvalidHostKey, "the pinned host key is no key")
+                Diagnostic::error(Code::InvalidHostKey, "invalid pinned host key")
                     .at(written.span.clone(), "neither a public key nor a fingerprint")
                     .remedy(
-                        "write \"ssh-ed25519 AAAA…\" as `ssh-keyscan` prints it, or \"SHA256:…\"",
+                        "use \"ssh-ed25519 AAAA…\" as printed by `ssh-keyscan`, or \"SHA256:…\"",
                     ),
             );
         }
@@ -162,17 +163,17 @@ impl Checker<'_> {
 
 fn is_public_key(text: &str) -> bool {
     let mut words = text.split_whitespace();
-    let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
+    let kind = words.next().is_some_and(|kind| KEY_TYPES.contains(&kind));
     kind && words.next().is_some_and(|body| body.starts_with("AAAA"))
 }
 
 fn invalid_cidr(text: &str) -> Diagnostic {
-    let found = Diagnostic::error(Code::InvalidCidr, format!("`{text}` is not an IPv4 prefix"));
+    let found = Diagnostic::error(Code::InvalidCidr, format!("invalid IPv4 prefix `{text}`"));
     match text.parse::<Ipv4Addr>() {
         Ok(address) => found.remedy(format!(
-            "add the length: \"{address}/32\" is one address, \"{}\" a network of 256",
+            "add a prefix length: \"{address}/32\" is one address, \"{}\" is 256 addresses",
             Ipv4Net::new(address, 24).map(|net| net.trunc()).unwrap_or_default(),
         )),
-        Err(_) => found.remedy("write an address, a slash and a length, such as \"10.50.0.0/16\""),
+        Err(_) => found.remedy("use an address and a prefix length, such as \"10.50.0.0/16\""),
     }
 }

@@ -1,4 +1,4 @@
-//! Workers, one by one or by the range.
+//! Checks workers and worker ranges.
 
 use std::net::Ipv4Addr;
 
@@ -30,9 +30,15 @@ impl Checker<'_> {
         }
         if workers.0.is_empty() {
             self.found.push(
-                Diagnostic::warning(Code::NoWorkers, format!("`{}` has no workers", key.value))
-                    .at(key.span.clone(), "a datacenter without workers")
-                    .remedy(format!("add `[[datacenters.{}.workers]]`, or leave it so", key.value)),
+                Diagnostic::warning(
+                    Code::NoWorkers,
+                    format!("datacenter `{}` has no workers", key.value),
+                )
+                .at(key.span.clone(), "no workers")
+                .remedy(format!(
+                    "add `[[datacenters.{}.workers]]`, or ignore this warning",
+                    key.value
+                )),
             );
         }
         workers
@@ -47,7 +53,7 @@ impl Checker<'_> {
         self.host_name(&section.name, "worker");
         self.optional_vm_size(section.vm_size.as_ref());
         if kind == Kind::Existing {
-            self.facts_of_existing(section);
+            self.check_existing_machine(section);
         }
         let worker = Worker {
             name: WorkerName::new(&section.name.value),
@@ -68,7 +74,7 @@ impl Checker<'_> {
         (worker, spans)
     }
 
-    fn facts_of_existing(&mut self, section: &WorkerSection) {
+    fn check_existing_machine(&mut self, section: &WorkerSection) {
         self.not_for(Kind::Existing, "vm_size", section.vm_size.as_ref().map(|size| &size.span));
         if section.ip.is_none() {
             self.missing_fact("ip", &section.name);
@@ -123,7 +129,7 @@ impl Checker<'_> {
     fn pattern<'a>(&mut self, section: &'a WorkerRangeSection) -> Option<Pattern<'a>> {
         let text: &str = &section.name.value;
         let pattern = Pattern::parse(text);
-        // The longest and the first name: the rest lies between them.
+        // If the first and the longest name are legal, so are all others.
         let legal = pattern.as_ref().is_some_and(|pattern| {
             is_host_name(&pattern.name(1)) && is_host_name(&pattern.name(section.count.value))
         });
@@ -131,17 +137,20 @@ impl Checker<'_> {
             return pattern;
         }
         self.found.push(
-            Diagnostic::error(Code::NamePatternInvalid, format!("`{text}` makes no legal names"))
-                .at(
-                    section.name.span.clone(),
-                    "one `{}` or `{:03}` among small letters, digits and hyphens",
-                )
-                .remedy("write a pattern such as \"dc2-worker-{:03}\""),
+            Diagnostic::error(
+                Code::NamePatternInvalid,
+                format!("name pattern `{text}` results in invalid names"),
+            )
+            .at(
+                section.name.span.clone(),
+                "expected one `{}` or `{:03}` and lowercase letters, digits and hyphens",
+            )
+            .remedy("use a pattern such as \"dc2-worker-{:03}\""),
         );
         None
     }
 
-    /// References to profiles, of datacenters and of workers.
+    /// Checks references to profiles.
     pub(super) fn profile_references(&mut self, file: &TopologyFile) {
         for section in file.datacenters.values() {
             self.profile_reference(&section.profile, file);
@@ -163,12 +172,9 @@ impl Checker<'_> {
             None => format!("add `[profiles.{}]`", written.value),
         };
         self.found.push(
-            Diagnostic::error(
-                Code::UnknownProfile,
-                format!("there is no profile `{}`", written.value),
-            )
-            .at(written.span.clone(), "not defined in `[profiles]`")
-            .remedy(remedy),
+            Diagnostic::error(Code::UnknownProfile, format!("unknown profile `{}`", written.value))
+                .at(written.span.clone(), "not defined in `[profiles]`")
+                .remedy(remedy),
         );
     }
 }
@@ -177,13 +183,13 @@ fn own_profile(written: Option<&Located<String>>, datacenter: &ProfileName) -> P
     written.map_or_else(|| datacenter.clone(), |written| ProfileName::new(&written.value))
 }
 
-/// A locally administered hardware address that follows from the machine's address.
+/// A locally administered MAC address derived from the address of the machine.
 fn derived_mac(ip: Ipv4Addr) -> String {
     let [a, b, c, d] = ip.octets();
     format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
-/// A name with the place of a number in it.
+/// A name with a placeholder for a number.
 struct Pattern<'a> {
     before: &'a str,
     after: &'a str,

@@ -1,4 +1,4 @@
-//! Subnets in their networks, machines in their subnets.
+//! Subnets within their networks, machines within their subnets.
 
 use std::net::Ipv4Addr;
 
@@ -13,21 +13,21 @@ use crate::topology::spans::DatacenterSpans;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let router = context.topology.cluster.router.subnet_cidr;
-    let place = &context.spans.cluster.router_subnet;
+    let span = &context.spans.cluster.router_subnet;
     if !overlaps::router_in_vnet(context) {
         found.push(
             Diagnostic::error(
                 Code::RouterSubnetOutsideVnet,
                 format!(
-                    "the router's subnet {router} is outside the AKS VNet {}",
+                    "the router subnet {router} is outside the AKS VNet {}",
                     prefix::AKS_DEFAULT_NETWORK
                 ),
             )
-            .at(place.clone(), "not in the VNet that AKS makes")
-            .remedy("choose a range of the VNet outside 10.224.0.0/16, such as \"10.237.0.0/24\""),
+            .at(span.clone(), "not in the VNet that AKS creates")
+            .remedy("choose a prefix of the VNet outside 10.224.0.0/16, such as \"10.237.0.0/24\""),
         );
     }
-    found.extend(too_small(&router, 1, place, "the router's subnet"));
+    found.extend(too_small(&router, 1, span, "the router subnet"));
     for (datacenter, spans) in context.datacenters() {
         if let Site::Azure(azure) = &datacenter.site {
             subnets(azure, datacenter, spans, found);
@@ -47,8 +47,8 @@ fn subnets(
 ) {
     let needed = datacenter.workers.len() as u64;
     let both = [
-        (azure.subnet_cidr, &spans.subnet, needed, "the workers' subnet"),
-        (azure.router_subnet_cidr, &spans.router_subnet, 1, "the router's subnet"),
+        (azure.subnet_cidr, &spans.subnet, needed, "the worker subnet"),
+        (azure.router_subnet_cidr, &spans.router_subnet, 1, "the router subnet"),
     ];
     for (subnet, span, needed, name) in both {
         let Some(span) = span else { continue };
@@ -58,9 +58,9 @@ fn subnets(
                     Code::SubnetOutsideNetwork,
                     format!("{name} {subnet} is outside the VNet {}", azure.vnet_cidr),
                 )
-                .at(span.clone(), "not a part of the VNet")
+                .at(span.clone(), "not in the VNet")
                 .with(spans.network.clone(), "the VNet is here")
-                .remedy(format!("choose a range of {}", azure.vnet_cidr)),
+                .remedy(format!("choose a prefix within {}", azure.vnet_cidr)),
             );
         }
         found.extend(too_small(&subnet, needed, span, name));
@@ -72,12 +72,12 @@ fn too_small(subnet: &Ipv4Net, needed: u64, span: &Span, name: &str) -> Option<D
     if free >= needed && subnet.prefix_len() <= 29 {
         return None;
     }
-    let message = format!("{name} {subnet} has room for {free} machines, and {needed} are wanted");
+    let message = format!("{name} {subnet} has {free} usable addresses for {needed} machines");
     let fitting = (2..=29).rev().find(|length| (1_u64 << (32 - length)) >= needed + 5).unwrap_or(2);
     Some(
         Diagnostic::error(Code::SubnetTooSmall, message)
-            .at(span.clone(), "too small; Azure keeps five addresses of each subnet")
-            .remedy(format!("choose a range of length /{fitting} or shorter")),
+            .at(span.clone(), "too small; Azure reserves five addresses of each subnet")
+            .remedy(format!("choose a prefix of length /{fitting} or shorter")),
     )
 }
 
@@ -89,7 +89,7 @@ fn machines(datacenter: &Datacenter, spans: &DatacenterSpans, found: &mut Vec<Di
     let mut last_outside: Option<Span> = None;
     for (worker, spans) in workers(datacenter, spans) {
         let (Some(ip), Some(span)) = (worker.ip, &spans.ip) else { continue };
-        // A range that runs out of its subnet is one mistake and not hundreds.
+        // A worker range that exceeds its subnet is reported once.
         if last_outside.as_ref() == Some(span) {
             continue;
         }
@@ -97,7 +97,7 @@ fn machines(datacenter: &Datacenter, spans: &DatacenterSpans, found: &mut Vec<Di
             found.push(one);
             last_outside = Some(span.clone());
         } else if azure && ip == datacenter.router.ip {
-            found.push(reserved(ip, "the router's", &subnet, span));
+            found.push(reserved(ip, "for the router", &subnet, span));
         }
     }
 }
@@ -108,21 +108,24 @@ fn misplaced(ip: Ipv4Addr, subnet: &Ipv4Net, azure: bool, span: &Span) -> Option
         return Some(
             Diagnostic::error(Code::AddressOutsideSubnet, message)
                 .at(span.clone(), format!("not in {subnet}"))
-                .remedy(format!("choose an address of {subnet}, such as \"{}\"", example(subnet))),
+                .remedy(format!(
+                    "choose an address within {subnet}, such as \"{}\"",
+                    example(subnet)
+                )),
         );
     }
     let edge = ip == subnet.network() || ip == subnet.broadcast();
     if azure && prefix::reserved_by_azure(subnet, ip) {
-        return Some(reserved(ip, "Azure's", subnet, span));
+        return Some(reserved(ip, "by Azure", subnet, span));
     }
     (!azure && edge && subnet.prefix_len() < 31)
-        .then(|| reserved(ip, "the network's or the broadcast's", subnet, span))
+        .then(|| reserved(ip, "as network or broadcast address", subnet, span))
 }
 
-fn reserved(ip: Ipv4Addr, whose: &str, subnet: &Ipv4Net, span: &Span) -> Diagnostic {
-    Diagnostic::error(Code::ReservedAddress, format!("{ip} is {whose} own address"))
+fn reserved(ip: Ipv4Addr, by: &str, subnet: &Ipv4Net, span: &Span) -> Diagnostic {
+    Diagnostic::error(Code::ReservedAddress, format!("{ip} is reserved {by}"))
         .at(span.clone(), "reserved")
-        .remedy(format!("choose another address of {subnet}, such as \"{}\"", example(subnet)))
+        .remedy(format!("choose another address within {subnet}, such as \"{}\"", example(subnet)))
 }
 
 fn example(subnet: &Ipv4Net) -> Ipv4Addr {

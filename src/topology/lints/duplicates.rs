@@ -1,4 +1,4 @@
-//! What may be there only once.
+//! Names and addresses that must be unique.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use crate::topology::model::Site;
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     names(context, found);
     resource_groups(context, found);
-    let mut macs = Seen::new(Code::DuplicateMac, "hardware address");
+    let mut macs = Seen::new(Code::DuplicateMac, "MAC address");
     for (datacenter, spans) in context.datacenters() {
         let mut addresses = Seen::new(Code::DuplicateAddress, "address");
         if let Some(span) = &spans.router_ip {
@@ -28,7 +28,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Workers and routers share the tailnet's and the hosts' namespace.
+/// Workers and routers share a namespace of host names.
 fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let mut seen = Seen::new(Code::DuplicateName, "name");
     let cluster = &context.topology.cluster.router;
@@ -41,7 +41,7 @@ fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A datacenter's group is deleted as a whole, so nothing else may live in it.
+/// The resource group of a datacenter is deleted as a whole, so it must not be shared.
 fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let mut seen = Seen::new(Code::DuplicateName, "resource group");
     let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
@@ -53,7 +53,7 @@ fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Values and where each was seen first.
+/// Values with the span of their first use.
 struct Seen<'a, T> {
     code: Code,
     what: &'static str,
@@ -71,10 +71,10 @@ impl<'a, T: Hash + Eq + std::fmt::Display> Seen<'a, T> {
             return;
         };
         found.push(
-            Diagnostic::error(self.code, format!("the {} `{value}` is taken already", self.what))
-                .at(span.clone(), "here again")
-                .with((*first).clone(), "first here")
-                .remedy(format!("give one of the two another {}", self.what)),
+            Diagnostic::error(self.code, format!("duplicate {} `{value}`", self.what))
+                .at(span.clone(), "used again here")
+                .with((*first).clone(), "first used here")
+                .remedy(format!("change the {} of one of them", self.what)),
         );
     }
 }

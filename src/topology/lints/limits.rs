@@ -1,28 +1,28 @@
-//! What the clouds count.
+//! Limits of Azure and AKS.
 
 use super::Context;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::{Datacenter, Site};
 
-/// Azure's limit of routes in a table.
-pub const ROUTES_PER_TABLE: u64 = 400;
-/// AKS's limit of nodes in a cluster, workers from elsewhere included.
-pub const NODES_PER_CLUSTER: u64 = 5_000;
-/// The routes of a worker subnet's table that are there for any number of
-/// workers: the tailnet, the AKS VNet and the pod CIDR.
+/// The maximum number of routes in an Azure route table.
+pub const MAX_ROUTES_PER_TABLE: u64 = 400;
+/// The maximum number of nodes in an AKS cluster, workers included.
+pub const MAX_NODES_PER_CLUSTER: u64 = 5_000;
+/// The routes of a worker subnet that do not depend on the number of workers: the
+/// tailnet, the AKS VNet and the pod CIDR.
 const FIXED_ROUTES: u64 = 3;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let datacenters = &context.topology.datacenters;
     let cluster = &context.spans.cluster;
-    let nodes = context.greatest_nodes();
+    let nodes = context.max_nodes();
     let workers: u64 = datacenters.iter().map(|one| one.workers.len() as u64).sum();
-    if nodes + workers > NODES_PER_CLUSTER {
-        let message = format!("{nodes} AKS nodes and {workers} workers are more than AKS takes");
+    if nodes + workers > MAX_NODES_PER_CLUSTER {
+        let message = format!("{nodes} AKS nodes and {workers} workers exceed the limit of AKS");
         found.push(
             Diagnostic::error(Code::TooManyNodes, message)
-                .at(cluster.name.clone(), format!("at most {NODES_PER_CLUSTER} nodes"))
+                .at(cluster.name.clone(), format!("the maximum is {MAX_NODES_PER_CLUSTER} nodes"))
                 .remedy("split the topology into several clusters"),
         );
     }
@@ -40,13 +40,13 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     if datacenters.is_empty() {
         found.push(
             Diagnostic::warning(Code::NoWorkers, "the topology has no datacenters")
-                .at(context.spans.name.clone(), "only the cluster would be made")
-                .remedy("add `[datacenters.<name>]`, or leave it so"),
+                .at(context.spans.name.clone(), "only the cluster would be created")
+                .remedy("add `[datacenters.<name>]`, or ignore this warning"),
         );
     }
 }
 
-/// The datacenter's network, its pool, and each worker outside of the pool.
+/// Routes to a datacenter: its network, its pod pool, and each worker outside the pool.
 fn routes_towards(datacenter: &Datacenter) -> u64 {
     let pool = datacenter.pod_pool;
     let in_pool = |pods| pool.is_some_and(|pool| pool.contains(&pods));
@@ -58,10 +58,10 @@ fn routes_towards(datacenter: &Datacenter) -> u64 {
 }
 
 fn too_many(table: &str, routes: u64, span: &Span) -> Option<Diagnostic> {
-    (routes > ROUTES_PER_TABLE).then(|| {
-        let message = format!("the route table {table} would hold {routes} routes");
+    (routes > MAX_ROUTES_PER_TABLE).then(|| {
+        let message = format!("the route table {table} would have {routes} routes");
         Diagnostic::error(Code::TooManyRoutes, message)
-            .at(span.clone(), format!("Azure takes {ROUTES_PER_TABLE} routes in a table"))
-            .remedy("give each datacenter a `pod_pool`, or have fewer machines in one place")
+            .at(span.clone(), format!("the maximum is {MAX_ROUTES_PER_TABLE} routes in a table"))
+            .remedy("set a `pod_pool` for each datacenter, or distribute the machines over more datacenters")
     })
 }

@@ -1,8 +1,8 @@
-//! Ranges that share addresses and must not.
+//! Overlapping prefixes.
 //!
-//! Prefixes nest or are apart. Sorted by their beginning, the broader first,
-//! the prefixes around one are those on a stack: a single sweep finds every
-//! overlap, whichever way round it is.
+//! Two prefixes are either nested or disjoint. Sorted by network address, the shorter
+//! prefix first, the prefixes that contain the current one are on a stack, so a
+//! single sweep finds every overlap.
 
 use ipnet::Ipv4Net;
 
@@ -16,21 +16,21 @@ const fn range(a: u8, b: u8, length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, 0, 0), length)
 }
 
-/// The nodes' subnet in the VNet that AKS makes.
+/// The node subnet in the VNet that AKS creates.
 pub const AKS_NODE_SUBNET: Ipv4Net = range(10, 224, 16);
-/// What AKS keeps for itself.
-pub const REFUSED_RANGES: [Ipv4Net; 4] = [
+/// Prefixes that AKS reserves.
+pub const AKS_RESERVED_RANGES: [Ipv4Net; 4] = [
     range(169, 254, 16),
     range(172, 30, 16),
     range(172, 31, 16),
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(192, 0, 2, 0), 24),
 ];
 
-/// What a range is for; datacenters by their place in the file. The order is
-/// that of equal ranges: what may contain something else comes first.
+/// The use of a prefix; datacenters by index. Equal prefixes are sorted by this
+/// order, in which a use precedes those that it may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Use {
-    Refused,
+    Reserved,
     Tailnet,
     AksVnet,
     AksNodes,
@@ -44,7 +44,7 @@ enum Use {
 }
 
 impl Use {
-    /// Whether a range of this use may contain one of that use.
+    /// Whether a prefix of this use may contain one of use `inner`.
     fn may_contain(self, inner: Self) -> bool {
         match (self, inner) {
             (Self::AksVnet, Self::AksNodes | Self::ClusterRouter)
@@ -78,8 +78,8 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The nearest range around this one that may not be there. What lies beyond a
-/// range that may contain it is that range's conflict, and reported there.
+/// The smallest enclosing prefix that conflicts. If the smallest one may contain this
+/// prefix, conflicts with larger ones are reported for that prefix.
 fn conflicting<'a>(around: &[&'a Range], inner: &Range) -> Option<&'a Range> {
     let nearest = around.last()?;
     let mut equals = around.iter().rev().take_while(|outer| outer.prefix == nearest.prefix);
@@ -90,21 +90,19 @@ fn conflicting<'a>(around: &[&'a Range], inner: &Range) -> Option<&'a Range> {
 }
 
 fn report(outer: &Range, inner: &Range) -> Option<Diagnostic> {
-    // A range of the file is the one to move; two of nature never meet.
+    // The diagnostic points to a prefix of the file; fixed prefixes never overlap.
     let (at, other) = match (&inner.span, &outer.span) {
         (Some(span), _) => (span, outer),
         (None, Some(span)) => (span, inner),
         (None, None) => return None,
     };
-    let mine = if std::ptr::eq(other, outer) { inner } else { outer };
+    let own = if std::ptr::eq(other, outer) { inner } else { outer };
     let code = code(outer.purpose, inner.purpose, outer.prefix == inner.prefix);
-    let message = format!("{} {} overlaps {} {}", mine.name, mine.prefix, other.name, other.prefix);
-    let found = Diagnostic::error(code, message)
-        .at(at.clone(), format!("shares addresses with {}", other.name))
-        .remedy(format!(
-            "move one of the two: {} must lie apart from {}",
-            mine.prefix, other.prefix
-        ));
+    let message = format!("{} {} overlaps {} {}", own.name, own.prefix, other.name, other.prefix);
+    let found =
+        Diagnostic::error(code, message).at(at.clone(), format!("overlaps {}", other.name)).remedy(
+            format!("change one of them: {} and {} must not overlap", own.prefix, other.prefix),
+        );
     Some(match &other.span {
         Some(span) if span != at => found.with(span.clone(), format!("{} is here", other.name)),
         _ => found,
@@ -113,7 +111,7 @@ fn report(outer: &Range, inner: &Range) -> Option<Diagnostic> {
 
 fn code(outer: Use, inner: Use, equal: bool) -> Code {
     match (outer, inner) {
-        (Use::Refused, _) | (_, Use::Refused) => Code::RefusedRange,
+        (Use::Reserved, _) | (_, Use::Reserved) => Code::RefusedRange,
         (Use::Tailnet, _) | (_, Use::Tailnet) => Code::TailnetRange,
         (Use::WorkerPods(_), Use::WorkerPods(_)) if equal => Code::DuplicatePodCidr,
         _ => Code::Overlap,
@@ -123,14 +121,14 @@ fn code(outer: Use, inner: Use, equal: bool) -> Code {
 fn collect(context: &Context<'_>) -> Vec<Range> {
     let mut ranges = fixed(context);
     let cluster = &context.topology.cluster;
-    let places = &context.spans.cluster;
+    let spans = &context.spans.cluster;
     let mut add = |prefix, purpose, name: String, span: &Span| {
         ranges.push(Range { prefix, purpose, name, span: Some(span.clone()) });
     };
-    let router = "the cluster router's subnet".to_owned();
-    add(cluster.router.subnet_cidr, Use::ClusterRouter, router, &places.router_subnet);
-    add(cluster.pod_cidr, Use::Pods, "the pod CIDR".to_owned(), &places.pod_cidr);
-    add(cluster.service_cidr, Use::Services, "the service CIDR".to_owned(), &places.service_cidr);
+    let router = "the cluster router subnet".to_owned();
+    add(cluster.router.subnet_cidr, Use::ClusterRouter, router, &spans.router_subnet);
+    add(cluster.pod_cidr, Use::Pods, "the pod CIDR".to_owned(), &spans.pod_cidr);
+    add(cluster.service_cidr, Use::Services, "the service CIDR".to_owned(), &spans.service_cidr);
     for (at, (datacenter, spans)) in context.datacenters().enumerate() {
         let name = &datacenter.name;
         add(datacenter.network(), Use::Network(at), format!("{name}'s network"), &spans.network);
@@ -156,23 +154,24 @@ fn collect(context: &Context<'_>) -> Vec<Range> {
     ranges
 }
 
-/// The ranges that are there without being written.
+/// Prefixes that are not in the file.
 fn fixed(context: &Context<'_>) -> Vec<Range> {
     let fixed =
         |prefix, purpose, name: &str| Range { prefix, purpose, name: name.to_owned(), span: None };
-    let mut ranges = vec![fixed(TAILNET_RANGE, Use::Tailnet, "Tailscale's range")];
-    ranges.extend(REFUSED_RANGES.map(|range| fixed(range, Use::Refused, "Azure's own range")));
-    // An existing cluster's VNet is whatever it is; the live lints look at it.
+    let mut ranges = vec![fixed(TAILNET_RANGE, Use::Tailnet, "the Tailscale range")];
+    ranges
+        .extend(AKS_RESERVED_RANGES.map(|range| fixed(range, Use::Reserved, "the reserved range")));
+    // The VNet of an existing cluster is checked against the live state instead.
     if !context.topology.cluster.existing {
         ranges.push(fixed(AKS_DEFAULT_NETWORK, Use::AksVnet, "the AKS VNet"));
-        ranges.push(fixed(AKS_NODE_SUBNET, Use::AksNodes, "the AKS nodes' subnet"));
+        ranges.push(fixed(AKS_NODE_SUBNET, Use::AksNodes, "the AKS node subnet"));
     }
     ranges
 }
 
-/// Whether the cluster's router has a place in the VNet that AKS makes.
+/// Whether the cluster router subnet is in the VNet that AKS creates.
 pub(super) fn router_in_vnet(context: &Context<'_>) -> bool {
     let subnet = &context.topology.cluster.router.subnet_cidr;
-    // One that only overlaps the VNet was reported as such.
+    // A partial overlap is reported as an overlap.
     context.topology.cluster.existing || prefix::overlaps(&AKS_DEFAULT_NETWORK, subnet)
 }

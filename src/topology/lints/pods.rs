@@ -1,4 +1,4 @@
-//! Pod CIDRs and pools: inside what they must be, and large enough.
+//! Location and size of pod CIDRs and pod pools.
 
 use ipnet::Ipv4Net;
 
@@ -9,15 +9,15 @@ use crate::net::prefix;
 use crate::topology::model::Datacenter;
 use crate::topology::spans::DatacenterSpans;
 
-/// What AKS gives each of its own nodes: a /24.
-const NODE_SHARE: u64 = 256;
+/// Addresses in the pod CIDR of an AKS node, a /24.
+const NODE_POD_ADDRESSES: u64 = 256;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     total(context, found);
     for (datacenter, spans) in context.datacenters() {
         if let (Some(pool), Some(span)) = (datacenter.pod_pool, &spans.pod_pool) {
             found.extend(outside_cluster(context, &pool, span, "the pool"));
-            found.extend(within_reach(context, &pool, span, "the pool"));
+            found.extend(near_aks_nodes(context, &pool, span, "the pool"));
             found.extend(pool_too_small(&pool, span, datacenter));
         }
         found.extend(missing_pool(datacenter, spans));
@@ -27,12 +27,12 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 
 fn total(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let cluster = &context.topology.cluster;
-    let nodes = context.greatest_nodes();
+    let nodes = context.max_nodes();
     let share = |datacenter: &Datacenter| {
         datacenter.workers.len() as u64 * (1_u64 << (32 - datacenter.pod_prefix_length))
     };
     let workers: u64 = context.topology.datacenters.iter().map(share).sum();
-    let needed = nodes * NODE_SHARE + workers;
+    let needed = nodes * NODE_POD_ADDRESSES + workers;
     if needed <= prefix::size(&cluster.pod_cidr) {
         return;
     }
@@ -41,7 +41,10 @@ fn total(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     found.push(
         Diagnostic::error(
             Code::PodCidrTooSmall,
-            format!("{} cannot hold {nodes} AKS nodes and {count} workers", cluster.pod_cidr),
+            format!(
+                "the pod CIDR {} is too small for {nodes} AKS nodes and {count} workers",
+                cluster.pod_cidr
+            ),
         )
         .at(context.spans.cluster.pod_cidr.clone(), "too small")
         .remedy(format!("choose a pod CIDR of length /{length} or shorter")),
@@ -58,33 +61,34 @@ fn outside_cluster(
     (!pods.contains(range)).then(|| {
         let message = format!("{what} {range} is outside the cluster's pod CIDR {pods}");
         Diagnostic::error(Code::PodRangeOutsideCluster, message)
-            .at(span.clone(), "not a part of the pod CIDR")
+            .at(span.clone(), "not in the pod CIDR")
             .with(context.spans.cluster.pod_cidr.clone(), "the pod CIDR is here")
-            .remedy(format!("choose a range of {pods}"))
+            .remedy(format!("choose a prefix within {pods}"))
     })
 }
 
-/// AKS allocates from the bottom of the pod CIDR.
-fn within_reach(
+/// AKS allocates prefixes from the start of the pod CIDR.
+fn near_aks_nodes(
     context: &Context<'_>,
     range: &Ipv4Net,
     span: &Span,
     what: &str,
 ) -> Option<Diagnostic> {
     let pods = &context.topology.cluster.pod_cidr;
-    let index = prefix::offset(pods, range.network())? / NODE_SHARE;
-    let greatest = context.greatest_nodes();
-    let safe = prefix::host(pods, 2 * greatest * NODE_SHARE);
+    let index = prefix::offset(pods, range.network())? / NODE_POD_ADDRESSES;
+    let max_nodes = context.max_nodes();
+    let safe = prefix::host(pods, 2 * max_nodes * NODE_POD_ADDRESSES);
     let remedy = match safe {
-        Some(safe) => format!("begin at {safe} or above"),
+        Some(safe) => format!("start at {safe} or above"),
         None => "choose a larger pod CIDR, or fewer AKS nodes".to_owned(),
     };
-    let about = format!("{greatest} AKS nodes take the pod CIDR's first {greatest} /24s");
-    let found = if index < greatest {
-        let message = format!("AKS's own nodes will take addresses of {what} {range}");
+    let about =
+        format!("up to {max_nodes} AKS nodes use the first {max_nodes} /24s of the pod CIDR");
+    let found = if index < max_nodes {
+        let message = format!("AKS nodes will use addresses of {what} {range}");
         Diagnostic::error(Code::PoolWithinReach, message)
-    } else if index < 2 * greatest {
-        let message = format!("AKS's own nodes may come to take addresses of {what} {range}");
+    } else if index < 2 * max_nodes {
+        let message = format!("AKS nodes may use addresses of {what} {range} after scaling");
         Diagnostic::warning(Code::PoolNearReach, message)
     } else {
         return None;
@@ -98,7 +102,7 @@ fn pool_too_small(pool: &Ipv4Net, span: &Span, datacenter: &Datacenter) -> Optio
         let message = format!("the pool {pool} is smaller than one worker's /{length}");
         return Some(
             Diagnostic::error(Code::PodPrefixLength, message)
-                .at(span.clone(), "no worker fits in")
+                .at(span.clone(), "too small for a worker")
                 .remedy("choose a larger pool, or a longer `pod_prefix_length`"),
         );
     }
@@ -110,7 +114,8 @@ fn pool_too_small(pool: &Ipv4Net, span: &Span, datacenter: &Datacenter) -> Optio
         return None;
     }
     let fitting = (0..=length).rev().find(|one| (1_u64 << (length - one)) >= needed).unwrap_or(0);
-    let message = format!("the pool {pool} has {slots} prefixes of /{length} for {needed} workers");
+    let message =
+        format!("the pool {pool} has {slots} prefixes of length /{length} for {needed} workers");
     Some(
         Diagnostic::error(Code::PoolTooSmall, message)
             .at(span.clone(), "too small")
@@ -120,15 +125,18 @@ fn pool_too_small(pool: &Ipv4Net, span: &Span, datacenter: &Datacenter) -> Optio
 
 fn missing_pool(datacenter: &Datacenter, spans: &DatacenterSpans) -> Option<Diagnostic> {
     let unwritten = workers(datacenter, spans).find(|(worker, _)| worker.pod_cidr.is_none());
-    let (worker, places) = unwritten.filter(|_| datacenter.pod_pool.is_none())?;
-    // A pod CIDR that is written and broken was reported as such.
-    if places.pod_cidr.is_some() {
+    let (worker, spans) = unwritten.filter(|_| datacenter.pod_pool.is_none())?;
+    // An invalid pod CIDR was reported before.
+    if spans.pod_cidr.is_some() {
         return None;
     }
-    let message = format!("`{}` has no pod CIDR and `{}` no pool", worker.name, datacenter.name);
+    let message = format!(
+        "worker `{}` has no `pod_cidr` and datacenter `{}` no `pod_pool`",
+        worker.name, datacenter.name
+    );
     Some(
         Diagnostic::error(Code::MissingPool, message)
-            .at(places.name.clone(), "no pod CIDR")
+            .at(spans.name.clone(), "no `pod_cidr`")
             .remedy(format!("add `pod_pool` to `[datacenters.{}]`", datacenter.name)),
     )
 }
@@ -139,10 +147,10 @@ fn written(
     spans: &DatacenterSpans,
     found: &mut Vec<Diagnostic>,
 ) {
-    // The many workers of a range share one place: one finding of a kind is enough.
+    // Workers of a range share a span: each problem is reported once.
     let mut last: Option<(Code, &Span)> = None;
-    for (worker, places) in workers(datacenter, spans) {
-        let (Some(pods), Some(span)) = (worker.pod_cidr, &places.pod_cidr) else { continue };
+    for (worker, spans) in workers(datacenter, spans) {
+        let (Some(pods), Some(span)) = (worker.pod_cidr, &spans.pod_cidr) else { continue };
         if let Some(one) = written_pods(context, datacenter, &pods, span) {
             let about = (one.code, span);
             if last != Some(about) {
@@ -161,11 +169,11 @@ fn written_pods(
 ) -> Option<Diagnostic> {
     let length = datacenter.pod_prefix_length;
     if pods.prefix_len() != length {
-        let message = format!("{pods} is not a /{length}, as the datacenter's pod CIDRs are");
+        let message = format!("the pod CIDR {pods} does not have length /{length}");
         return Some(
             Diagnostic::error(Code::PodPrefixLength, message)
                 .at(span.clone(), format!("expected a /{length}"))
-                .remedy(format!("write a /{length}, or set `pod_prefix_length`")),
+                .remedy(format!("use a prefix of length /{length}, or set `pod_prefix_length`")),
         );
     }
     if let Some(one) = outside_cluster(context, pods, span, "the pod CIDR") {
@@ -173,16 +181,18 @@ fn written_pods(
     }
     let pool = datacenter.pod_pool.filter(|pool| pool.contains(pods));
     match (pool, datacenter.pod_pool) {
-        // What holds for the pool was said of the pool.
+        // Problems of the pool are reported for the pool.
         (Some(_), _) => None,
-        (None, Some(pool)) => within_reach(context, pods, span, "the pod CIDR").or_else(|| {
+        (None, Some(pool)) => near_aks_nodes(context, pods, span, "the pod CIDR").or_else(|| {
             let message = format!("the pod CIDR {pods} is outside the datacenter's pool {pool}");
             Some(
                 Diagnostic::warning(Code::PodCidrOutsidePool, message)
-                    .at(span.clone(), "takes a route of its own in every table")
-                    .remedy(format!("choose a /{length} of {pool}, unless it has to stay")),
+                    .at(span.clone(), "needs a separate route in every route table")
+                    .remedy(format!(
+                        "choose a /{length} within {pool} unless this prefix is required"
+                    )),
             )
         }),
-        (None, None) => within_reach(context, pods, span, "the pod CIDR"),
+        (None, None) => near_aks_nodes(context, pods, span, "the pod CIDR"),
     }
 }

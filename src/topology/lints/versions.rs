@@ -1,4 +1,4 @@
-//! Kubelets and control plane, and profiles that nobody uses.
+//! Kubernetes version skew and unused profiles.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,22 @@ use crate::diagnostics::{Code, Diagnostic};
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let server = context.topology.cluster.kubernetes_version;
     let used = used_profiles(context);
-    // A profile that is misspelt where it is named is not unused.
+    // With an unknown reference, the profile may only be misspelt, not unused.
     let misspelt = found.iter().any(|one| one.code == Code::UnknownProfile);
     for (name, profile) in &context.topology.profiles {
         let Some(spans) = context.spans.profiles.get(name) else { continue };
         let kubelet = profile.kubernetes_version;
         if !kubelet.may_join(server) {
             let newer = (kubelet.major, kubelet.minor) > (server.major, server.minor);
-            let why = if newer { "newer than the cluster" } else { "more than three minors older" };
+            let why = if newer {
+                "newer than the cluster"
+            } else {
+                "more than three minor versions older"
+            };
             found.push(
                 Diagnostic::error(
                     Code::VersionSkew,
-                    format!("a kubelet {kubelet} cannot join a cluster of {server}"),
+                    format!("kubelet {kubelet} is not supported by control plane {server}"),
                 )
                 .at(spans.kubernetes_version.clone(), why)
                 .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
@@ -34,12 +38,9 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
         }
         if !misspelt && !used.contains(name) {
             found.push(
-                Diagnostic::warning(
-                    Code::UnusedProfile,
-                    format!("nobody uses the profile `{name}`"),
-                )
-                .at(spans.name.clone(), "not named by any datacenter or worker")
-                .remedy("name it with `profile = `, or remove it"),
+                Diagnostic::warning(Code::UnusedProfile, format!("unused profile `{name}`"))
+                    .at(spans.name.clone(), "no datacenter or worker uses this profile")
+                    .remedy("reference it with `profile`, or remove it"),
             );
         }
     }

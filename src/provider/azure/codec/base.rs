@@ -23,6 +23,51 @@ pub(super) fn read<T: DeserializeOwned>(
     })
 }
 
+/// Reads the part of an object at `path`, as in `properties.routes`; nothing where
+/// it is missing or null.
+///
+/// The models of whole objects contain each other, so that the code to read one of
+/// them is that for a hundred. Codecs therefore read the parts that they need.
+pub(super) fn read_part<T: DeserializeOwned>(
+    what: &'static str,
+    body: &Value,
+    path: &str,
+) -> Result<Option<T>, DecodeError> {
+    let Some(part) = part_at(what, body, path)? else { return Ok(None) };
+    read(what, part).map(Some).map_err(|error| DecodeError {
+        field: match error.field.as_str() {
+            "." => path.to_owned(),
+            below if below.starts_with('[') => format!("{path}{below}"),
+            below => format!("{path}.{below}"),
+        },
+        ..error
+    })
+}
+
+fn part_at<'a>(
+    what: &'static str,
+    body: &'a Value,
+    path: &str,
+) -> Result<Option<&'a Value>, DecodeError> {
+    let mut part = body;
+    let mut end = 0;
+    for name in path.split('.') {
+        let Some(fields) = part.as_object() else {
+            return Err(DecodeError {
+                what,
+                field: path[..end].trim_end_matches('.').to_owned(),
+                reason: "it is not an object".to_owned(),
+            });
+        };
+        part = fields.get(name).unwrap_or(&Value::Null);
+        if part.is_null() {
+            return Ok(None);
+        }
+        end += name.len() + 1;
+    }
+    Ok(Some(part))
+}
+
 /// Writes a model without the nulls that some of its fields leave behind.
 pub(super) fn write(model: &impl Serialize) -> Value {
     // The models have string keys only, so this cannot fail.
@@ -151,6 +196,26 @@ mod tests {
         let expected =
             json!({"a": {"b": 1, "c": [3]}, "tags": {"Managed-By": "stargate", "cost": "7"}});
         assert_eq!(lay_over(Some(&base), ours), expected);
+    }
+
+    #[test]
+    fn a_part_that_is_missing_or_null_is_none() {
+        let bodies = [json!({}), json!({"a": null}), json!({"a": {}}), json!({"a": {"b": null}})];
+        for body in bodies {
+            assert_eq!(read_part::<u8>("x", &body, "a.b"), Ok(None), "{body}");
+        }
+        assert_eq!(read_part("x", &json!({"a": {"b": 7}}), "a.b"), Ok(Some(7_u8)));
+    }
+
+    #[test]
+    fn an_error_names_the_path_from_the_object_down() {
+        let field = |body: Value| read_part::<Vec<u8>>("x", &body, "a.b").unwrap_err().field;
+        assert_eq!(field(json!({"a": {"b": "text"}})), "a.b");
+        assert_eq!(field(json!({"a": {"b": [1, "text"]}})), "a.b[1]");
+        assert_eq!(field(json!({"a": "text"})), "a");
+        let body = json!({"a": {"b": {"c": "text"}}});
+        let error = read_part::<std::collections::BTreeMap<String, u8>>("x", &body, "a.b");
+        assert_eq!(error.unwrap_err().field, "a.b.c");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::base::{lay_over, location, missing, prefix, provisioning, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{ManagedCluster, NodePool};
-use crate::topology::model::NodePoolScale;
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::NodePoolScale;
+use crate::resource::version::KubernetesVersion;
 
 const WHAT: &str = "AKS cluster";
 
@@ -85,7 +85,7 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
 fn version_of(text: Option<String>) -> Result<KubernetesVersion, DecodeError> {
     const FIELD: &str = "properties.kubernetesVersion";
     let text = text.ok_or_else(|| missing(WHAT, FIELD))?;
-    text.parse().map_err(|error: crate::topology::version::InvalidVersion| DecodeError {
+    text.parse().map_err(|error: crate::resource::version::InvalidVersion| DecodeError {
         what: WHAT,
         field: FIELD.to_owned(),
         reason: error.to_string(),

@@ -1,8 +1,8 @@
 //! Between Azure's JSON and the typed values, one file a kind.
 //!
 //! A decoder reads what stargate governs and nothing else. An encoder lays
-//! that over what is there (`base`), so that whatever a service or another
-//! tool added goes back as it came.
+//! that over what is there (`base`), so that what a service or another tool
+//! added goes back as it came.
 
 pub mod association;
 mod base;

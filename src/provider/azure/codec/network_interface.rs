@@ -1,9 +1,10 @@
 //! Network interfaces with one static private address.
 
 use azure_mgmt_network::package_2024_03::models;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::base::{address, lay_over, location, missing, read, reference, set_property, write};
+use super::base::{address, lay_over, location, missing, read, read_part, reference, set_property};
 use super::{DecodeError, EncodeError, Marks, known};
 use crate::resource::azure::NetworkInterface;
 use crate::resource::{ArmId, Pending};
@@ -12,13 +13,33 @@ const WHAT: &str = "network interface";
 /// The name of the one configuration on an interface that stargate makes.
 const CONFIGURATION: &str = "primary";
 
+/// A configuration, with the ids alone of the objects that it names: the model
+/// has them whole.
+#[derive(Deserialize)]
+struct Configuration {
+    properties: Option<ConfigurationProperties>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigurationProperties {
+    primary: Option<bool>,
+    #[serde(rename = "privateIPAddress")]
+    private_ip_address: Option<String>,
+    subnet: Option<models::SubResource>,
+    #[serde(rename = "publicIPAddress")]
+    public_ip_address: Option<models::SubResource>,
+}
+
 /// Reads what ARM answered.
 pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
-    let model: models::NetworkInterface = read(WHAT, body)?;
-    let properties = model.properties.unwrap_or_default();
-    let mut configurations: Vec<_> = properties
-        .ip_configurations
+    let resource: models::Resource = read(WHAT, body)?;
+    let forwarding: Option<bool> = read_part(WHAT, body, "properties.enableIPForwarding")?;
+    let configurations: Option<Vec<Configuration>> =
+        read_part(WHAT, body, "properties.ipConfigurations")?;
+    let mut configurations: Vec<_> = configurations
         .into_iter()
+        .flatten()
         .filter_map(|configuration| configuration.properties)
         .collect();
     // Stable: the first one counts where none calls itself primary.
@@ -29,13 +50,13 @@ pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
         .ok_or_else(|| missing(WHAT, "properties.ipConfigurations"))?;
     let private_ip = configuration.private_ip_address.as_deref();
     let private_ip = private_ip.ok_or_else(|| missing(WHAT, "privateIPAddress"))?;
-    let subnet = configuration.subnet.and_then(|subnet| subnet.sub_resource.id);
-    let public_ip = configuration.public_ip_address.and_then(|address| address.resource.id);
+    let subnet = configuration.subnet.and_then(|subnet| subnet.id);
+    let public_ip = configuration.public_ip_address.and_then(|address| address.id);
     Ok(NetworkInterface {
-        location: location(WHAT, model.resource.location.as_deref())?,
+        location: location(WHAT, resource.location.as_deref())?,
         subnet: Pending::Known(ArmId::new(subnet.ok_or_else(|| missing(WHAT, "subnet"))?)),
         private_ip: address(WHAT, "privateIPAddress", private_ip)?,
-        ip_forwarding: properties.enable_ip_forwarding.unwrap_or(false),
+        ip_forwarding: forwarding.unwrap_or(false),
         public_ip: public_ip.map(ArmId::new),
     })
 }
@@ -47,21 +68,15 @@ pub fn encode(
     marks: &Marks<'_>,
 ) -> Result<Value, EncodeError> {
     let there = base.and_then(|base| base.pointer("/properties/ipConfigurations/0"));
-    let model = models::NetworkInterface {
-        resource: models::Resource {
-            location: Some(interface.location.clone()),
-            tags: Some(marks.tags()),
-            ..Default::default()
-        },
-        properties: Some(models::NetworkInterfacePropertiesFormat {
-            enable_ip_forwarding: Some(interface.ip_forwarding),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
     let configuration = encode_configuration(interface, there)?;
-    let mut ours = write(&model);
-    ours["properties"]["ipConfigurations"] = json!([configuration]);
+    let ours = json!({
+        "location": interface.location,
+        "tags": marks.tags(),
+        "properties": {
+            "enableIPForwarding": interface.ip_forwarding,
+            "ipConfigurations": [configuration],
+        },
+    });
     Ok(lay_over(base, ours))
 }
 
@@ -69,25 +84,17 @@ fn encode_configuration(
     interface: &NetworkInterface,
     there: Option<&Value>,
 ) -> Result<Value, EncodeError> {
-    let subnet = models::Subnet {
-        sub_resource: models::SubResource {
-            id: Some(known(&interface.subnet, "subnet")?.as_str().to_owned()),
-        },
-        ..Default::default()
-    };
     let name = there.and_then(|there| there.get("name")).and_then(Value::as_str);
-    let model = models::NetworkInterfaceIpConfiguration {
-        name: Some(name.unwrap_or(CONFIGURATION).to_owned()),
-        properties: Some(models::NetworkInterfaceIpConfigurationPropertiesFormat {
-            private_ip_address: Some(interface.private_ip.to_string()),
-            private_ip_allocation_method: Some(models::IpAllocationMethod::Static),
-            subnet: Some(subnet),
-            primary: Some(true),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mut body = lay_over(there, write(&model));
+    let ours = json!({
+        "name": name.unwrap_or(CONFIGURATION),
+        "properties": {
+            "privateIPAddress": interface.private_ip,
+            "privateIPAllocationMethod": models::IpAllocationMethod::Static,
+            "subnet": reference(known(&interface.subnet, "subnet")?),
+            "primary": true,
+        },
+    });
+    let mut body = lay_over(there, ours);
     set_property(&mut body, "publicIPAddress", interface.public_ip.as_ref().map(reference));
     Ok(body)
 }

@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models;
 use models::security_rule_properties_format::Protocol;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, read, write};
+use super::base::{lay_over, location, read, read_part, write};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 
@@ -12,17 +12,16 @@ const WHAT: &str = "network security group";
 
 /// Reads what ARM answered.
 pub fn decode(body: &Value) -> Result<NetworkSecurityGroup, DecodeError> {
-    let model: models::NetworkSecurityGroup = read(WHAT, body)?;
-    let rules = model.properties.unwrap_or_default().security_rules;
+    let resource: models::Resource = read(WHAT, body)?;
+    let rules: Option<Vec<models::SecurityRule>> =
+        read_part(WHAT, body, "properties.securityRules")?;
     let rules = rules
         .into_iter()
+        .flatten()
         .filter_map(|rule| Some((rule.name?, rule.properties?)))
         .map(|(name, rule)| Ok((name, decode_rule(rule)?)))
         .collect::<Result<_, DecodeError>>()?;
-    Ok(NetworkSecurityGroup {
-        location: location(WHAT, model.resource.location.as_deref())?,
-        rules,
-    })
+    Ok(NetworkSecurityGroup { location: location(WHAT, resource.location.as_deref())?, rules })
 }
 
 fn decode_rule(rule: models::SecurityRulePropertiesFormat) -> Result<SecurityRule, DecodeError> {
@@ -81,17 +80,12 @@ fn apart(values: &[String]) -> (Option<String>, Vec<String>) {
 pub fn encode(group: &NetworkSecurityGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let rules: Vec<Value> =
         group.rules.iter().map(|(name, rule)| write(&encode_rule(name, rule))).collect();
-    let model = models::NetworkSecurityGroup {
-        resource: models::Resource {
-            location: Some(group.location.clone()),
-            tags: Some(marks.tags()),
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let mut ours = write(&model);
-    // The model leaves an empty list out, which would not empty the group.
-    ours["properties"] = json!({ "securityRules": rules });
+    // An empty list is written too: without it the group would keep its rules.
+    let ours = json!({
+        "location": group.location,
+        "tags": marks.tags(),
+        "properties": { "securityRules": rules },
+    });
     lay_over(base, ours)
 }
 

@@ -1,7 +1,7 @@
 //! Public IP addresses.
 
 use azure_mgmt_network::package_2024_03::models;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::base::{lay_over, location, read, write};
 use super::{DecodeError, Marks};
@@ -17,23 +17,18 @@ pub fn decode(body: &Value) -> Result<PublicIpAddress, DecodeError> {
 
 /// Writes what ARM takes.
 pub fn encode(address: &PublicIpAddress, base: Option<&Value>, marks: &Marks<'_>) -> Value {
-    let properties = models::PublicIpAddressPropertiesFormat {
-        public_ip_allocation_method: Some(models::IpAllocationMethod::Static),
-        public_ip_address_version: Some(models::IpVersion::IPv4),
+    let sku = models::PublicIpAddressSku {
+        name: Some(models::public_ip_address_sku::Name::Standard),
         ..Default::default()
     };
-    let model = models::PublicIpAddress {
-        resource: models::Resource {
-            location: Some(address.location.clone()),
-            tags: Some(marks.tags()),
-            ..Default::default()
+    let ours = json!({
+        "location": address.location,
+        "tags": marks.tags(),
+        "sku": write(&sku),
+        "properties": {
+            "publicIPAllocationMethod": models::IpAllocationMethod::Static,
+            "publicIPAddressVersion": models::IpVersion::IPv4,
         },
-        sku: Some(models::PublicIpAddressSku {
-            name: Some(models::public_ip_address_sku::Name::Standard),
-            ..Default::default()
-        }),
-        properties: Some(Box::new(properties)),
-        ..Default::default()
-    };
-    lay_over(base, write(&model))
+    });
+    lay_over(base, ours)
 }

@@ -6,7 +6,7 @@ use azure_mgmt_network::package_2024_03::models;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::base::{address, lay_over, location, missing, prefix, read, write};
+use super::base::{address, lay_over, location, missing, prefix, read, read_part, write};
 use super::{DecodeError, EncodeError, Marks, known};
 use crate::resource::Pending;
 use crate::resource::azure::{NextHop, RouteTable};
@@ -14,17 +14,18 @@ use crate::resource::azure::{NextHop, RouteTable};
 const WHAT: &str = "route table";
 
 /// Reads what ARM answered. A route is known by its prefix, not by its name;
-/// one to a service tag or an IPv6 prefix is none of ours.
+/// routes to a service tag or an IPv6 prefix are left out.
 pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
-    let model: models::RouteTable = read(WHAT, body)?;
-    let routes = model.properties.unwrap_or_default().routes;
+    let resource: models::Resource = read(WHAT, body)?;
+    let routes: Option<Vec<models::Route>> = read_part(WHAT, body, "properties.routes")?;
     let routes: BTreeMap<Ipv4Net, NextHop> = routes
         .iter()
+        .flatten()
         .filter_map(|route| route.properties.as_ref())
         .filter_map(|route| decode_route(route).transpose())
         .collect::<Result<_, _>>()?;
     Ok(RouteTable {
-        location: location(WHAT, model.resource.location.as_deref())?,
+        location: location(WHAT, resource.location.as_deref())?,
         routes: Pending::Known(routes),
     })
 }
@@ -72,17 +73,12 @@ pub fn encode(
             write(&encode_route(name, prefix, hop))
         })
         .collect();
-    let model = models::RouteTable {
-        resource: models::Resource {
-            location: Some(table.location.clone()),
-            tags: Some(marks.tags()),
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let mut ours = write(&model);
-    // The model leaves an empty list out, which would not empty the table.
-    ours["properties"] = json!({ "routes": routes });
+    // An empty list is written too: without it the table would keep its routes.
+    let ours = json!({
+        "location": table.location,
+        "tags": marks.tags(),
+        "properties": { "routes": routes },
+    });
     Ok(lay_over(base, ours))
 }
 

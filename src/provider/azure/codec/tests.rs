@@ -12,9 +12,9 @@ use serde_json::json;
 use super::*;
 use crate::provider::secret::Secret;
 use crate::resource::azure::*;
+use crate::resource::names::{TailnetTag, TopologyName};
+use crate::resource::settings::NodePoolScale;
 use crate::resource::{Owner, Ownership, Side};
-use crate::topology::model::NodePoolScale;
-use crate::topology::names::{TailnetTag, TopologyName};
 
 fn owner() -> Owner {
     Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }

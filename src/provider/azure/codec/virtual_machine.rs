@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, missing, provisioning, read, write};
+use super::base::{lay_over, location, missing, provisioning, read, read_part, write};
 use super::marks::tag;
 use super::{DecodeError, Marks};
 use crate::provider::secret::Secret;
@@ -39,23 +39,23 @@ impl MachineCreation {
 
 /// Reads what ARM answered. A machine without a role counts as a worker.
 pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
-    let model: models::VirtualMachine = read(WHAT, body)?;
-    let properties = model.properties.unwrap_or_default();
-    let size = properties.hardware_profile.and_then(|hardware| hardware.vm_size);
-    let size = size.map(|size| write(&size)).ok_or_else(|| missing(WHAT, "vmSize"))?;
-    let os = properties.os_profile.unwrap_or_default();
-    let keys = os.linux_configuration.and_then(|linux| linux.ssh).map(|ssh| ssh.public_keys);
+    let resource: models::Resource = read(WHAT, body)?;
+    let size: Option<String> = read_part(WHAT, body, "properties.hardwareProfile.vmSize")?;
+    let user: Option<String> = read_part(WHAT, body, "properties.osProfile.adminUsername")?;
+    let keys: Option<Vec<models::SshPublicKey>> =
+        read_part(WHAT, body, "properties.osProfile.linuxConfiguration.ssh.publicKeys")?;
     let key = keys.into_iter().flatten().find_map(|key| key.key_data).unwrap_or_default();
-    let interfaces = properties.network_profile.unwrap_or_default().network_interfaces;
-    let interface = interfaces.into_iter().find_map(|interface| interface.sub_resource.id);
+    let interfaces: Option<Vec<models::SubResource>> =
+        read_part(WHAT, body, "properties.networkProfile.networkInterfaces")?;
+    let interface = interfaces.into_iter().flatten().find_map(|interface| interface.id);
     let role = match tag(body, ROLE_TAG) {
         Some("router") => MachineRole::Router,
         _ => MachineRole::Worker,
     };
     Ok(VirtualMachine {
-        location: location(WHAT, Some(&model.resource.location))?,
-        vm_size: size.as_str().unwrap_or_default().to_owned(),
-        admin_user: os.admin_username.unwrap_or_default(),
+        location: location(WHAT, Some(&resource.location))?,
+        vm_size: size.ok_or_else(|| missing(WHAT, "vmSize"))?,
+        admin_user: user.unwrap_or_default(),
         ssh_public_key: key.trim().to_owned(),
         network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,
@@ -70,26 +70,23 @@ pub fn encode(
     marks: &Marks<'_>,
     creation: Option<&MachineCreation>,
 ) -> Value {
-    let mut resource = models::Resource::new(machine.location.clone());
     let mut tags = marks.tags();
     tags[ROLE_TAG] = json!(match machine.role {
         MachineRole::Router => "router",
         MachineRole::Worker => "worker",
     });
-    resource.tags = Some(tags);
     let creation = creation.filter(|_| base.is_none());
-    let mut model = models::VirtualMachine::new(resource);
-    model.properties = Some(models::VirtualMachineProperties {
-        hardware_profile: Some(models::HardwareProfile {
-            vm_size: Some(vm_size(&machine.vm_size)),
-            ..Default::default()
-        }),
-        storage_profile: creation.map(storage),
-        os_profile: Some(operating_system(machine, creation)),
-        network_profile: Some(network(machine)),
-        ..Default::default()
+    let ours = json!({
+        "location": machine.location,
+        "tags": tags,
+        "properties": {
+            "hardwareProfile": { "vmSize": machine.vm_size },
+            "storageProfile": creation.map(storage),
+            "osProfile": operating_system(machine, creation),
+            "networkProfile": { "networkInterfaces": [interface_reference(machine)] },
+        },
     });
-    lay_over(base.map(writable).as_ref(), write(&model))
+    lay_over(base.map(writable).as_ref(), write(&ours))
 }
 
 /// What is there, without what a PUT may not carry: extensions are children
@@ -103,11 +100,6 @@ fn writable(base: &Value) -> Value {
         properties.retain(|name, _| !NOT_FOR_WRITING.contains(&name.as_str()));
     }
     body
-}
-
-fn vm_size(text: &str) -> models::hardware_profile::VmSize {
-    use models::hardware_profile::VmSize;
-    text.parse().unwrap_or_else(|_| VmSize::UnknownValue(text.to_owned()))
 }
 
 fn storage(creation: &MachineCreation) -> models::StorageProfile {
@@ -152,18 +144,16 @@ fn operating_system(
     }
 }
 
-fn network(machine: &VirtualMachine) -> models::NetworkProfile {
-    models::NetworkProfile {
-        network_interfaces: vec![models::NetworkInterfaceReference {
-            sub_resource: models::SubResource {
-                id: Some(machine.network_interface.as_str().to_owned()),
-            },
-            // Its interface is an object of its own and outlives the machine.
-            properties: Some(models::NetworkInterfaceReferenceProperties {
-                primary: Some(true),
-                ..Default::default()
-            }),
-        }],
-        ..Default::default()
+/// The interface is an object of its own and outlives the machine: nothing says
+/// that it is deleted together with it.
+fn interface_reference(machine: &VirtualMachine) -> models::NetworkInterfaceReference {
+    models::NetworkInterfaceReference {
+        sub_resource: models::SubResource {
+            id: Some(machine.network_interface.as_str().to_owned()),
+        },
+        properties: Some(models::NetworkInterfaceReferenceProperties {
+            primary: Some(true),
+            ..Default::default()
+        }),
     }
 }

@@ -12,7 +12,7 @@ use crate::resource::azure::VirtualNetwork;
 
 const WHAT: &str = "virtual network";
 
-/// Reads what ARM answered; IPv6 ranges are none of ours.
+/// Reads what ARM answered, without IPv6 ranges.
 pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let space = body.pointer("/properties/addressSpace").cloned().unwrap_or_else(|| json!({}));

@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::super::HostScript;
-use crate::topology::model::PackageSource;
+use crate::resource::settings::PackageSource;
 
 /// What is noted in the place of an archive's digest where none was unpacked.
 pub(super) const PREINSTALLED: &str = "preinstalled";

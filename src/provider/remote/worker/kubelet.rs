@@ -8,9 +8,9 @@ use super::super::HostScript;
 use super::super::files;
 use super::super::quote::quote;
 use super::FOLDER;
-use crate::desired::digest::text_digest;
 use crate::provider::host::KubeletConfiguration;
 use crate::provider::secret::Secret;
+use crate::resource::digest::text_digest;
 
 /// Keys of Kubernetes's own that a kubelet may give its Node
 /// (`k8s.io/kubelet/pkg/apis/well_known_labels.go`).

@@ -11,8 +11,8 @@ use super::router::apply_part;
 use super::script::Script;
 use super::{CNI_FILE, HostScript, files};
 use crate::provider::host::WorkerStep;
-use crate::topology::model::PackageSource;
-use crate::topology::version::KubernetesVersion;
+use crate::resource::settings::PackageSource;
+use crate::resource::version::KubernetesVersion;
 
 pub use cni::CniRelease;
 

@@ -13,7 +13,7 @@ use super::{CniRelease, MODULES, SYSCTLS, cni, containerd, kubelet};
 use crate::provider::host::WorkerProbe;
 use crate::provider::printable::line as printable;
 use crate::resource::host::{KernelRoute, WorkerHost};
-use crate::topology::version::KubernetesVersion;
+use crate::resource::version::KubernetesVersion;
 
 /// The script of the look; it changes nothing.
 pub(in super::super) fn script() -> HostScript {

@@ -4,7 +4,7 @@ use super::*;
 use crate::provider::host::KubeletConfiguration;
 use crate::provider::secret::Secret;
 use crate::resource::host::KernelRoute;
-use crate::topology::model::PackageSource;
+use crate::resource::settings::PackageSource;
 
 fn configuration() -> KubeletConfiguration {
     KubeletConfiguration {

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use super::relay::Relay;
 use super::server::TestServer;
 use super::{Home, eventually, hello, odd, target};
+use crate::diagnostics::Failure;
 use crate::provider::remote::quote;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, RemoteCommand, Shell, SshError, SshShell};
@@ -92,7 +93,7 @@ async fn a_host_without_any_session_is_told_as_such() {
     let shell = SshShell::new(home.settings());
     let error = shell.run(&target("router", server.port), &hello()).await.unwrap_err();
     assert!(matches!(error, SshError::NotRun { .. }), "{error}");
-    assert!(error.remedy().contains("MaxSessions"));
+    assert!(Failure::from(&error).remedy.contains("MaxSessions"));
 }
 
 #[tokio::test]

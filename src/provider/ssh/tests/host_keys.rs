@@ -4,11 +4,11 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, PublicKeyBase64, key::safe_
 
 use super::server::TestServer;
 use super::{Home, behind, hello, new_key, target};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::host::{HostError, HostTarget};
 use crate::provider::ssh::host_keys::{HostKeyError, fingerprint};
 use crate::provider::ssh::{Shell, SshError, SshShell};
-use crate::topology::model::HostKeyPolicy;
+use crate::resource::settings::HostKeyPolicy;
 
 struct Case {
     home: Home,
@@ -62,7 +62,7 @@ async fn an_unknown_host_is_refused_where_keys_must_be_known() {
     assert!(error.remedy().contains("accept-new"));
     assert!(!case.home.known_hosts().exists());
     let error = HostError::from(SshError::from(error));
-    assert_eq!(error.code(), Some(Code::HostKeyUntrusted));
+    assert_eq!(Failure::from(&error).code, Code::HostKeyUntrusted);
 }
 
 #[tokio::test]
@@ -91,8 +91,8 @@ async fn a_changed_key_stops_that_host() {
             assert!(shown.contains(part), "{shown}");
         }
         let error = HostError::from(SshError::from(error));
-        assert_eq!(error.code(), Some(Code::HostKeyChanged));
-        assert!(error.remedy().contains(&place), "{}", error.remedy());
+        assert_eq!(Failure::from(&error).code, Code::HostKeyChanged);
+        assert!(Failure::from(&error).remedy.contains(&place), "{}", Failure::from(&error).remedy);
     }
 }
 

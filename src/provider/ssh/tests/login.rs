@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::server::TestServer;
 use super::{Home, hello, new_key, target, write_key};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::provider::host::HostError;
 use crate::provider::secret::Secret;
 use crate::provider::ssh::settings::PassphraseSource;
@@ -37,8 +37,8 @@ async fn a_refusal_lists_what_was_tried() {
     assert_eq!(shown.matches(": refused").count(), 2, "{shown}");
     assert!(shown.contains("no key that can be read") && shown.contains("SHA256:"), "{shown}");
     let error = HostError::from(error);
-    assert_eq!(error.code(), Some(Code::LoginRefused));
-    assert!(error.remedy().contains("authorized_keys"));
+    assert_eq!(Failure::from(&error).code, Code::LoginRefused);
+    assert!(Failure::from(&error).remedy.contains("authorized_keys"));
 }
 
 #[tokio::test]

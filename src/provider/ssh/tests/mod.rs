@@ -18,7 +18,7 @@ use russh::keys::{Algorithm, PrivateKey, key::safe_rng};
 use super::host_keys::KnownHostFiles;
 use super::{RemoteCommand, SshSettings};
 use crate::provider::host::{HostAddress, HostTarget};
-use crate::topology::model::HostKeyPolicy;
+use crate::resource::settings::HostKeyPolicy;
 
 /// A folder with a user's key and known_hosts.
 struct Home {

@@ -1,7 +1,7 @@
 use super::super::super::test_answer::TestAnswer;
 use super::super::UNIT;
 use super::*;
-use crate::desired::digest::text_digest;
+use crate::resource::digest::text_digest;
 
 const ROUTES: &str = r#"[{"dst":"10.244.0.0/16","gateway":"10.60.0.2","dev":"eth0","flags":[]}]"#;
 const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -1,0 +1,334 @@
+//! A plan in a file, until it is approved and applied.
+//!
+//! # The format
+//!
+//! A file is one JSON document, with one line for each item of a list:
+//!
+//! ```text
+//! {
+//! "saved_plan": {
+//! "adopt": […],              addresses of `--adopt`
+//! "blocked": [rows],
+//! "changes": [rows],
+//! "deferred": [rows],
+//! "destroy": false,
+//! "format_version": 2,
+//! "plan": {…},               everything else of the plan: findings, gaps, cost, …
+//! "stargate_version": "…",
+//! "texts": ["…"],            texts that occur more than once
+//! "topology_digest": "…"
+//! },
+//! "sha256": "…"              the digest of `saved_plan`
+//! }
+//! ```
+//!
+//! Most resources of a large plan are alike, so a row holds its address and what
+//! differs (see [`delta`]) from the last row of the same kind and side before it,
+//! else from the last of the same kind. The first row of a kind is whole. A text such as `@7/w-0001-nic` stands for text
+//! number 7 of `texts`, counted from 0, with `/w-0001-nic` behind it (see
+//! [`texts`]). Of a change with a value before and after, `after` is
+//! `{"~": …}`, the difference from `before`.
+//!
+//! `jq '.saved_plan.changes[].address' plan.json` lists what is changed;
+//! `stargate plan --format json` shows everything written out.
+//!
+//! The digest is that of the text between `"saved_plan":` and the comma behind
+//! it, without white space between tokens.
+
+mod delta;
+mod rows;
+mod seal;
+mod texts;
+
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::{Blocked, Change, Deferred, Plan, PlanContents, StepGraph};
+use crate::desired::DesiredSet;
+use crate::diagnostics::Code;
+use crate::resource::Address;
+use rows::{Item, Rows};
+use seal::{Digesting, Seal, TokenDigest};
+use texts::{Counts, Table};
+
+/// The version of the file's format; readers refuse any other.
+pub const FORMAT_VERSION: u32 = 3;
+
+/// A plan and what it was made from. What is only written can borrow its plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedPlan<P = Plan> {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The version of stargate that made it.
+    pub stargate_version: String,
+    /// The digest of the topology file.
+    pub topology_digest: String,
+    /// Objects that the plan takes over.
+    pub adopt: BTreeSet<Address>,
+    /// Whether it deletes everything.
+    pub destroy: bool,
+    /// The plan, with the facts that it relied on.
+    pub plan: P,
+}
+
+/// What a saved plan must agree with.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The version of this stargate.
+    pub stargate_version: &'a str,
+    /// The topology's name.
+    pub topology: &'a str,
+    /// The digest of the topology file.
+    pub topology_digest: &'a str,
+}
+
+/// A saved plan that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanFileError {
+    /// It is not whole.
+    #[error("the saved plan is truncated or damaged: {0}")]
+    Damaged(String),
+    /// Another version made it.
+    #[error("the saved plan was made by stargate {found}, and this is {expected}")]
+    OtherVersion {
+        /// The version in the file.
+        found: String,
+        /// This version.
+        expected: String,
+    },
+    /// It was made from another topology, or from an older state of this one.
+    #[error("the saved plan was made from another topology: {0}")]
+    OtherTopology(String),
+}
+
+impl PlanFileError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Damaged(_) => Code::PlanTruncated,
+            Self::OtherVersion { .. } => Code::PlanVersion,
+            Self::OtherTopology(_) => Code::PlanTopology,
+        }
+    }
+}
+
+impl<P: Borrow<Plan>> SavedPlan<P> {
+    /// Writes the file, a row at a time: see the module's documentation.
+    ///
+    /// # Errors
+    ///
+    /// The writer fails.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"{\n\"saved_plan\": ")?;
+        let mut body = Digesting::new(&mut *out);
+        self.write_body(&mut body)?;
+        let (out, digest) = body.finish();
+        write!(out, ",\n\"sha256\": \"{digest}\"\n}}\n")
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    ///
+    /// A value of the plan has no JSON form.
+    pub fn to_text(&self) -> io::Result<String> {
+        let mut text = Vec::new();
+        self.write(&mut text)?;
+        String::from_utf8(text).map_err(io::Error::other)
+    }
+
+    fn write_body(&self, out: &mut impl Write) -> io::Result<()> {
+        let plan = &self.plan.borrow().contents;
+        let table = count_texts(plan)?;
+        out.write_all(b"{\n")?;
+        member(out, "adopt", &self.adopt)?;
+        list(out, "blocked", &plan.blocked, &table)?;
+        list(out, "changes", &plan.changes, &table)?;
+        list(out, "deferred", &plan.deferred, &table)?;
+        member(out, "destroy", &self.destroy)?;
+        member(out, "format_version", &self.format_version)?;
+        member(out, "plan", &rest_of(plan)?)?;
+        member(out, "stargate_version", &self.stargate_version)?;
+        texts_member(out, table.texts())?;
+        write!(out, "\"topology_digest\": ")?;
+        serde_json::to_writer(&mut *out, &self.topology_digest)?;
+        out.write_all(b"\n}")
+    }
+}
+
+/// The texts that occur more than once in the rows.
+fn count_texts(plan: &PlanContents) -> io::Result<Table> {
+    let mut counts = Counts::default();
+    count_rows(&plan.blocked, &mut counts)?;
+    count_rows(&plan.changes, &mut counts)?;
+    count_rows(&plan.deferred, &mut counts)?;
+    Ok(counts.table())
+}
+
+fn count_rows<T: Item>(items: &[T], counts: &mut Counts) -> io::Result<()> {
+    each_row(items, |row| {
+        counts.add(&row);
+        Ok(())
+    })
+}
+
+fn each_row<T: Item>(
+    items: &[T],
+    mut visit: impl FnMut(Value) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut rows = Rows::default();
+    items.iter().try_for_each(|item| visit(rows.write(item)?))
+}
+
+fn member(out: &mut impl Write, name: &str, value: &impl Serialize) -> io::Result<()> {
+    write!(out, "\"{name}\": ")?;
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b",\n")
+}
+
+fn list<T: Item>(out: &mut impl Write, name: &str, items: &[T], table: &Table) -> io::Result<()> {
+    write!(out, "\"{name}\": [")?;
+    let mut comma = "\n";
+    each_row(items, |mut row| {
+        table.shorten(&mut row);
+        out.write_all(comma.as_bytes())?;
+        comma = ",\n";
+        Ok(serde_json::to_writer(&mut *out, &row)?)
+    })?;
+    out.write_all(b"],\n")
+}
+
+fn texts_member(out: &mut impl Write, texts: &[String]) -> io::Result<()> {
+    out.write_all(b"\"texts\": [")?;
+    for (at, text) in texts.iter().enumerate() {
+        out.write_all(if at == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, text)?;
+    }
+    out.write_all(b"],\n")
+}
+
+const LISTS: [&str; 3] = ["blocked", "changes", "deferred"];
+
+/// The plan without the lists that are written as rows.
+fn rest_of(plan: &PlanContents) -> io::Result<Value> {
+    let mut rest = serde_json::to_value(plan.without_lists())?;
+    if let Value::Object(members) = &mut rest {
+        members.retain(|name, _| !LISTS.contains(&name.as_str()));
+    }
+    Ok(rest)
+}
+
+/// The file's body as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    adopt: BTreeSet<Address>,
+    blocked: Vec<Value>,
+    changes: Vec<Value>,
+    deferred: Vec<Value>,
+    destroy: bool,
+    format_version: u32,
+    plan: Value,
+    stargate_version: String,
+    texts: Vec<String>,
+    topology_digest: String,
+}
+
+impl SavedPlan {
+    /// Reads a file's text and checks that it belongs here.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged, of another version, or of another topology.
+    pub fn from_text(text: &str, expected: Expected<'_>) -> Result<Self, PlanFileError> {
+        parse::<IgnoredAny>(text)?;
+        let body = seal::body_of(text).ok_or_else(|| damaged("it has no `saved_plan`"))?;
+        check_version(body, expected)?;
+        if parse::<Seal>(text)?.sha256 != Some(TokenDigest::of(body)) {
+            return Err(damaged("its digest does not fit its content"));
+        }
+        let saved = Self::from_body(parse(body)?)?;
+        check_topology(&saved, expected)?;
+        Ok(saved)
+    }
+
+    fn from_body(body: Body) -> Result<Self, PlanFileError> {
+        let table = Table::of(body.texts);
+        let mut rest = body.plan;
+        for name in LISTS {
+            rest[name] = Value::Array(Vec::new());
+        }
+        let mut plan: PlanContents =
+            serde_json::from_value(rest).map_err(|error| damaged(&error.to_string()))?;
+        plan.blocked = items::<Blocked>(body.blocked, &table)?;
+        plan.changes = items::<Change>(body.changes, &table)?;
+        // The file leaves out what follows from the changes.
+        plan.steps = StepGraph::of(&plan.changes);
+        plan.deferred = items::<Deferred>(body.deferred, &table)?;
+        Ok(Self {
+            format_version: body.format_version,
+            stargate_version: body.stargate_version,
+            topology_digest: body.topology_digest,
+            adopt: body.adopt,
+            destroy: body.destroy,
+            plan: Plan { contents: plan, desired: DesiredSet::default() },
+        })
+    }
+}
+
+fn items<T: Item>(rows: Vec<Value>, table: &Table) -> Result<Vec<T>, PlanFileError> {
+    let mut read = Rows::default();
+    let items = rows.into_iter().enumerate().map(|(at, mut row)| {
+        let item = table.lengthen(&mut row).and_then(|()| read.read(row));
+        item.ok_or_else(|| damaged(&format!("row {at} of a list cannot be read")))
+    });
+    items.collect()
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, PlanFileError> {
+    serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))
+}
+
+fn damaged(reason: &str) -> PlanFileError {
+    PlanFileError::Damaged(reason.to_owned())
+}
+
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: Option<Value>,
+    stargate_version: Option<Value>,
+}
+
+fn check_version(body: &str, expected: Expected<'_>) -> Result<(), PlanFileError> {
+    let Version { format_version, stargate_version } = parse(body)?;
+    let format = format_version.as_ref().and_then(Value::as_u64);
+    let version = stargate_version.as_ref().and_then(Value::as_str).unwrap_or("an unknown one");
+    if format == Some(u64::from(FORMAT_VERSION)) && version == expected.stargate_version {
+        return Ok(());
+    }
+    let format = format.map_or_else(|| "unknown".to_owned(), |format| format.to_string());
+    Err(PlanFileError::OtherVersion {
+        found: format!("{version} (format {format})"),
+        expected: format!("{} (format {FORMAT_VERSION})", expected.stargate_version),
+    })
+}
+
+fn check_topology(saved: &SavedPlan, expected: Expected<'_>) -> Result<(), PlanFileError> {
+    if saved.plan.topology != expected.topology {
+        return Err(PlanFileError::OtherTopology(format!(
+            "it is for `{}`, and the file describes `{}`",
+            saved.plan.topology, expected.topology
+        )));
+    }
+    if saved.topology_digest != expected.topology_digest {
+        return Err(PlanFileError::OtherTopology("the topology file was changed since".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! What an error of a service means for the user: its stable code and a remedy.
+//!
+//! ARM's status alone says little: a policy, a deny assignment and a missing
+//! role are all 403, a lock, a quota and a running operation all 409. The
+//! service's own code decides, the innermost first, and the status only if no
+//! code is known.
+
+use std::borrow::Cow;
+
+use super::azure::codec::DecodeError;
+use super::error::{ApiError, Detail};
+use super::http::Api;
+use crate::diagnostics::{Code, Failure};
+
+const APPLY_AGAIN: &str =
+    "run `stargate apply` again: completed changes stay in place, and the rest is planned again";
+const PLAN_AGAIN: &str = "run `stargate plan` again: it reads the live state again";
+const WAIT_FOR_OPERATION: &str =
+    "wait until the other operation has ended, then run `stargate apply` again";
+const WAIT_FOR_LIMIT: &str =
+    "wait a few minutes, then run the same command again: the service limits its request rate";
+
+/// Codes of Azure that mean the same, and what to do.
+struct Known {
+    names: &'static [&'static str],
+    code: Code,
+    remedy: &'static str,
+}
+
+/// The codes that stargate has a remedy for. The names are those of ARM's common
+/// error codes and of the resource providers of Network, Compute and AKS.
+const KNOWN: [Known; 16] = [
+    Known {
+        names: &["RequestDisallowedByPolicy", "RequestDisallowedByAzure"],
+        code: Code::PolicyDenied,
+        remedy: "ask the owner of the policy assignment for an exemption of the resource group: \
+                 `az policy exemption create`",
+    },
+    Known {
+        names: &["DenyAssignmentAuthorizationFailed"],
+        code: Code::DenyAssignment,
+        remedy: "roles cannot override a deny assignment; for an AKS node resource group run `az \
+                 aks update --nrg-lockdown-restriction-level Unrestricted`",
+    },
+    Known {
+        names: &["ScopeLocked"],
+        code: Code::ManagementLock,
+        remedy: "remove the management lock (`az lock list`), or leave the object to its owner",
+    },
+    Known {
+        names: &["MissingSubscriptionRegistration", "SubscriptionNotRegistered"],
+        code: Code::ProviderNotRegistered,
+        remedy: "run `az provider register --namespace NAMESPACE --wait` with the namespace in \
+                 the message, then apply again",
+    },
+    Known {
+        names: &[
+            "QuotaExceeded",
+            "ResourceQuotaExceeded",
+            "PublicIPCountLimitReached",
+            "ErrCode_InsufficientVCPUQuota",
+            "InsufficientVCPUQuota",
+        ],
+        code: Code::QuotaExceeded,
+        remedy: "request a higher quota (`az vm list-usage --location REGION` shows it), or \
+                 choose another VM size or region",
+    },
+    Known {
+        names: &[
+            "SkuNotAvailable",
+            "AllocationFailed",
+            "ZonalAllocationFailed",
+            "OverconstrainedAllocationRequest",
+            "OverconstrainedZonalAllocationRequest",
+            "VMSizeNotSupported",
+        ],
+        code: Code::SkuUnavailable,
+        remedy: "choose another VM size or region: `az vm list-skus --location REGION --size SIZE \
+                 --all` shows what is offered",
+    },
+    Known {
+        names: &[
+            "SubscriptionNotFound",
+            "InvalidSubscriptionId",
+            "InvalidAuthenticationTokenTenant",
+            "ReadOnlyDisabledSubscription",
+        ],
+        code: Code::SubscriptionUnusable,
+        remedy: "compare [azure] subscription with `az account list`; for a subscription of \
+                 another tenant run `az login --tenant TENANT`",
+    },
+    Known {
+        names: &["K8sVersionNotSupported", "AgentPoolK8sVersionNotSupported", "UpgradeNotAllowed"],
+        code: Code::VersionUnsupported,
+        remedy: "set [cluster] kubernetes_version to a version of `az aks get-versions --location \
+                 REGION`",
+    },
+    Known {
+        names: &["ResourceGroupBeingDeleted"],
+        code: Code::OperationInProgress,
+        remedy: "wait until the resource group is deleted, then run `stargate apply` again",
+    },
+    Known {
+        names: &[
+            "AnotherOperationInProgress",
+            "ReferencedResourceNotProvisioned",
+            "RetryableErrorDueToAnotherOperation",
+            "RetryableError",
+            "OperationPreempted",
+        ],
+        code: Code::OperationInProgress,
+        remedy: WAIT_FOR_OPERATION,
+    },
+    Known {
+        names: &["EtagMismatch", "PreconditionFailedEtagMismatch", "PreconditionFailed"],
+        code: Code::ChangedSinceRead,
+        remedy: PLAN_AGAIN,
+    },
+    Known {
+        names: &[
+            "InUseSubnetCannotBeDeleted",
+            "NicInUse",
+            "InUseRouteTableCannotBeDeleted",
+            "InUseNetworkSecurityGroupCannotBeDeleted",
+            "PublicIPAddressCannotBeDeleted",
+            "NetworkSecurityGroupInUseByVirtualMachineScaleSet",
+        ],
+        code: Code::ObjectInUse,
+        remedy: "delete or detach the object that the message names, then apply again",
+    },
+    Known {
+        names: &["AuthorizationFailed", "LinkedAuthorizationFailed"],
+        code: Code::AzureRefused,
+        remedy: AZURE_ROLES,
+    },
+    Known {
+        names: &[
+            "InvalidAuthenticationToken",
+            "ExpiredAuthenticationToken",
+            "AuthenticationFailed",
+        ],
+        code: Code::AzureRefused,
+        remedy: "log in again with `az login`, or renew the secret of the service principal",
+    },
+    Known {
+        names: &[
+            "SubscriptionRequestsThrottled",
+            "TooManyRequests",
+            "ResourceCollectionRequestsThrottled",
+        ],
+        code: Code::Throttled,
+        remedy: WAIT_FOR_LIMIT,
+    },
+    Known {
+        names: &[
+            "ResourceNotFound",
+            "NotFound",
+            "ResourceGroupNotFound",
+            "ParentResourceNotFound",
+            "InvalidResourceReference",
+        ],
+        code: Code::ObjectMissing,
+        remedy: PLAN_AGAIN,
+    },
+];
+
+const AZURE_ROLES: &str = "log in as another identity (`az login`), or assign this one the roles \
+                           Contributor and Azure Kubernetes Service Cluster User on the \
+                           subscription: `az role assignment create`";
+const TAILSCALE_SCOPES: &str = "use an API key, or an OAuth client with the scopes auth_keys, \
+                                devices:core and devices:routes that carries the topology's tag";
+const CLUSTER_ROLE: &str = "use a kubeconfig of a cluster administrator; `kubectl auth can-i \
+                            --list` shows what the credentials allow";
+
+impl From<&ApiError> for Failure {
+    fn from(error: &ApiError) -> Self {
+        let (code, remedy) = explain(error);
+        let failure = Self::new(code, error.to_string(), remedy);
+        match error {
+            ApiError::Answer { details, .. } | ApiError::Operation { details, .. } => {
+                let rest = details.iter().skip(1);
+                rest.fold(failure, |failure, detail| failure.caused_by(detail.to_string()))
+            }
+            ApiError::Transport { .. }
+            | ApiError::Credentials { .. }
+            | ApiError::Malformed { .. } => failure,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&DecodeError> for Failure {
+    fn from(error: &DecodeError) -> Self {
+        Self::new(
+            Code::ObjectUnreadable,
+            error.to_string(),
+            "update stargate, or report the object's JSON: `az resource show --ids ID`",
+        )
+    }
+}
+
+fn explain(error: &ApiError) -> (Code, Cow<'static, str>) {
+    match error {
+        ApiError::Credentials { api, refused, remedy, .. } => {
+            (credentials(*api, *refused), Cow::Owned(remedy.clone()))
+        }
+        ApiError::Transport { source, .. } => {
+            let remedy = format!(
+                "check that this machine reaches {}: DNS, proxy (`HTTPS_PROXY`) and firewall; then \
+                 run the same command again",
+                source.host
+            );
+            (Code::ServiceUnreachable, Cow::Owned(remedy))
+        }
+        ApiError::Malformed { .. } => (
+            Code::UnexpectedAnswer,
+            Cow::Borrowed(
+                "run the same command again; if the answer stays the same, a proxy may answer in \
+                 place of the service",
+            ),
+        ),
+        ApiError::Answer { api, status, code, message, details, .. } => {
+            let (code, remedy) = named(*api, code, message, details)
+                .unwrap_or_else(|| by_status(*api, *status, message));
+            (code, Cow::Borrowed(remedy))
+        }
+        ApiError::Operation { api, code, message, details, .. } => {
+            let (code, remedy) =
+                named(*api, code, message, details).unwrap_or((Code::OperationFailed, APPLY_AGAIN));
+            (code, Cow::Borrowed(remedy))
+        }
+    }
+}
+
+fn credentials(api: Api, refused: bool) -> Code {
+    match (api, refused) {
+        (Api::Tailscale, true) => Code::TailscaleRefused,
+        (Api::Tailscale, false) => Code::TailscaleCredentialsMissing,
+        (Api::Kubernetes, true) => Code::ClusterRefused,
+        (Api::Kubernetes, false) => Code::KubeconfigMissing,
+        (Api::Azure, true) => Code::AzureRefused,
+        (Api::Azure, false) => Code::AzureCredentialsMissing,
+    }
+}
+
+/// What the service's own codes mean, the innermost first.
+fn named(api: Api, code: &str, message: &str, details: &[Detail]) -> Option<(Code, &'static str)> {
+    if api != Api::Azure {
+        return None;
+    }
+    let inner = details.iter().rev().map(|detail| (detail.code.as_str(), detail.message.as_str()));
+    inner.chain([(code, message)]).find_map(|(code, message)| of_azure(code, message))
+}
+
+fn of_azure(code: &str, message: &str) -> Option<(Code, &'static str)> {
+    // Compute and AKS use one code for a quota and for a running operation.
+    if code == "OperationNotAllowed" {
+        let says = |word: &str| message.to_ascii_lowercase().contains(word);
+        let meant = match (says("quota") || says("cores"), says("in progress")) {
+            (true, _) => "QuotaExceeded",
+            (false, true) => "AnotherOperationInProgress",
+            (false, false) => return None,
+        };
+        return of_azure(meant, message);
+    }
+    let known = KNOWN.iter().find(|known| known.names.contains(&code))?;
+    Some((known.code, known.remedy))
+}
+
+fn by_status(api: Api, status: u16, message: &str) -> (Code, &'static str) {
+    match status {
+        400 if api == Api::Tailscale && message.contains("tags") => (
+            Code::TagOwnersMissing,
+            "add the tag to `tagOwners` of the tailnet's policy, owned by the tag of the OAuth \
+             client or by the user of the API key",
+        ),
+        401 | 403 => match api {
+            Api::Azure => (Code::AzureRefused, AZURE_ROLES),
+            Api::Tailscale => (Code::TailscaleRefused, TAILSCALE_SCOPES),
+            Api::Kubernetes => (Code::ClusterRefused, CLUSTER_ROLE),
+        },
+        400 | 422 => (
+            Code::InvalidRequest,
+            "correct the value that the message names in the topology, then run `stargate plan`",
+        ),
+        404 | 410 => (Code::ObjectMissing, PLAN_AGAIN),
+        409 => (Code::Conflict, PLAN_AGAIN),
+        412 => (Code::ChangedSinceRead, PLAN_AGAIN),
+        429 => (Code::Throttled, WAIT_FOR_LIMIT),
+        500.. => (
+            Code::ServiceUnavailable,
+            "wait, then run the same command again: the fault is the service's own",
+        ),
+        _ => (Code::ApiError, APPLY_AGAIN),
+    }
+}
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use serde_json::json;
+
+use super::*;
+use crate::provider::http::Transport;
+use crate::provider::http_client::{Call, HttpClient};
+use crate::provider::scripted::{Scripted, Step};
+
+fn client(steps: Vec<Step>) -> (HttpClient, Arc<Scripted>) {
+    let transport = Arc::new(Scripted::new(steps));
+    let limits = Limits::published();
+    let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&transport);
+    let (count, settings) = (RequestCount::default(), ClientSettings::default());
+    let policy = RequestPolicy::new(Api::Azure, limits, count, settings);
+    (HttpClient::new(seam, policy), transport)
+}
+
+fn call(method: Method) -> Call {
+    Call::new(method, "http://arm.test/x", "touch x")
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_obeyed_to_the_second() {
+    let (client, script) = client(vec![
+        Step::new("PUT", "/x").answer(429, json!({})).header("retry-after", "23"),
+        Step::new("PUT", "/x").answer(200, json!({})),
+    ]);
+    let start = Instant::now();
+    let answer = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(start.elapsed().as_secs(), 23);
+    assert_eq!(client.policy().0.count.by_api()[&Api::Azure], 2);
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_in_words_is_obeyed() {
+    let body = json!({"error": {"code": "RetryableError", "message": "…", "details": [
+        {"code": "x", "message": "The call can be retried in 14 seconds."}]}});
+    let (client, _) = client(vec![
+        Step::new("PUT", "/x").answer(429, body),
+        Step::new("PUT", "/x").answer(200, json!({})),
+    ]);
+    let start = Instant::now();
+    client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 14);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
+    let dropped = || Step::new("*", "/x").dropped();
+    let (client, _) =
+        client(vec![dropped(), Step::new("PUT", "/x").answer(200, json!({})), dropped()]);
+    assert!(client.send(&call(Method::PUT)).await.is_ok());
+    let error = client.send(&call(Method::POST)).await.unwrap_err();
+    assert!(error.is_unavailable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_another_operation_makes_a_conflict_worth_a_retry() {
+    let code = |code: &str| json!({"error": {"code": code, "message": "…"}});
+    let (client, script) = client(vec![
+        Step::new("PUT", "/x").answer(409, code("AnotherOperationInProgress")),
+        Step::new("PUT", "/x").answer(409, code("ResourceGroupBeingDeleted")),
+    ]);
+    let answer = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_end() {
+    let down = || Step::new("GET", "/x").answer(503, json!({}));
+    let (client, script) = client((0..6).map(|_| down()).collect());
+    let answer = client.send(&call(Method::GET)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn idempotent_writes_are_sent_again_after_a_server_error_and_posts_are_not() {
+    for status in [500, 502, 503, 504] {
+        for method in [Method::PUT, Method::DELETE, Method::GET] {
+            let (client, script) = client(vec![
+                Step::new("*", "/x").answer(status, json!({})),
+                Step::new("*", "/x").answer(200, json!({})),
+            ]);
+            let answer = client.send(&call(method)).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{status}");
+            script.assert_finished();
+        }
+        let (client, script) = client(vec![Step::new("POST", "/x").answer(status, json!({}))]);
+        let answer = client.send(&call(Method::POST)).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        script.assert_finished();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_answers_costs_a_call_less_than_a_minute() {
+    let policy = RequestPolicy::new(
+        Api::Azure,
+        Limits::published(),
+        RequestCount::default(),
+        ClientSettings::default(),
+    );
+    for method in [Method::GET, Method::PUT, Method::POST] {
+        let start = Instant::now();
+        let retry = RetryClass::of(&method);
+        let kind = RequestKind { method: &method, retry, host: "h", doing: "x" };
+        let outcome = policy.run(kind, &AtomicU32::new(0), std::future::pending).await;
+        assert!(matches!(outcome.unwrap_err().fault, TransportFault::TimedOut { .. }));
+        assert!(start.elapsed() <= Duration::from_secs(55), "{method} {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_large_is_not_asked_for_again() {
+    let policy = RequestPolicy::new(
+        Api::Azure,
+        Limits::unlimited(),
+        RequestCount::default(),
+        ClientSettings { max_decoded_bytes: 1_000, ..ClientSettings::default() },
+    );
+    let kind = RequestKind { method: &Method::GET, retry: RetryClass::Read, host: "h", doing: "x" };
+    let attempts = AtomicU32::new(0);
+    let body = Bytes::from("[{},{},{}]");
+    let outcome =
+        policy.run(kind, &attempts, || std::future::ready(Ok(http::Response::new(body.clone()))));
+    assert!(matches!(outcome.await.unwrap_err().fault, TransportFault::TooLarge { .. }));
+    assert_eq!(attempts.into_inner(), 1);
+}
+
+#[test]
+fn a_status_of_an_api_server_says_how_long_to_wait() {
+    let body = json!({ "kind": "Status", "details": { "retryAfterSeconds": 7 } }).to_string();
+    assert_eq!(delay_in_body(body.as_bytes()), Some(Duration::from_secs(7)));
+    assert_eq!(delay_in_body(b"{}"), None);
+}

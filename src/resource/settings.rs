@@ -1,0 +1,62 @@
+//! Settings that the topology, the resources and the clients share.
+
+use serde::{Deserialize, Serialize};
+
+/// What to do about a host key that is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeyPolicy {
+    /// Accept and remember the first key seen; refuse a changed one.
+    AcceptNew,
+    /// Accept only what known_hosts or the topology's pins hold.
+    KnownHosts,
+}
+
+/// How many nodes a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodePoolScale {
+    /// Held at this count: another one is drift.
+    Fixed {
+        /// The number of nodes.
+        count: u32,
+    },
+    /// Left to the autoscaler between two bounds.
+    Autoscaled {
+        /// The least number of nodes.
+        min: u32,
+        /// The greatest number of nodes.
+        max: u32,
+    },
+}
+
+impl NodePoolScale {
+    /// The maximum number of nodes.
+    pub fn max_nodes(self) -> u32 {
+        match self {
+            Self::Fixed { count } => count,
+            Self::Autoscaled { max, .. } => max,
+        }
+    }
+}
+
+/// Where a worker's packages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageSource {
+    /// From the projects' own sources, pinned by keys, versions and checksums.
+    Upstream,
+    /// They are there already; only their versions are checked, and nothing is
+    /// fetched. For sites without a way out.
+    Preinstalled,
+}
+
+/// Whether routers hide or keep the addresses of what they forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceAddresses {
+    /// Both our masquerade on tailscale0 and Tailscale's own SNAT are on.
+    Masquerade,
+    /// Both are off: a pod sees the other pod's own address.
+    Preserve,
+}

@@ -1,0 +1,75 @@
+//! Kubernetes versions and the version skew policy.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A Kubernetes version such as `1.33.5`. A cluster version may omit the patch, which
+/// AKS then selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KubernetesVersion {
+    /// The major version.
+    pub major: u16,
+    /// The minor version.
+    pub minor: u16,
+    /// The patch version, if set.
+    pub patch: Option<u16>,
+}
+
+/// The text is not a Kubernetes version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a Kubernetes version such as `1.33.5`")]
+pub struct InvalidVersion(pub String);
+
+impl KubernetesVersion {
+    /// Whether a kubelet of this version can join a control plane of version `server`:
+    /// not newer, and at most three minor versions older (Kubernetes version skew
+    /// policy).
+    pub fn may_join(self, server: Self) -> bool {
+        self.major == server.major && self.minor <= server.minor && server.minor - self.minor <= 3
+    }
+}
+
+impl FromStr for KubernetesVersion {
+    type Err = InvalidVersion;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidVersion(text.to_owned());
+        let bare = text.strip_prefix('v').unwrap_or(text);
+        let numbers: Vec<u16> = bare
+            .split('.')
+            .map(|part| part.parse().map_err(|_| invalid()))
+            .collect::<Result<_, _>>()?;
+        match numbers[..] {
+            [major, minor] => Ok(Self { major, minor, patch: None }),
+            [major, minor, patch] => Ok(Self { major, minor, patch: Some(patch) }),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)?;
+        match self.patch {
+            Some(patch) => write!(formatter, ".{patch}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<String> for KubernetesVersion {
+    type Error = InvalidVersion;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<KubernetesVersion> for String {
+    fn from(version: KubernetesVersion) -> Self {
+        version.to_string()
+    }
+}

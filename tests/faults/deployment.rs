@@ -1,0 +1,197 @@
+//! Emulated services with the example applied, and the real clients on the proxy.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use stargate::apply::events::{Event, Reporter};
+use stargate::apply::{Applied, ApplyContext, StopSignal, apply};
+use stargate::pipeline::{Pipeline, Planned};
+use stargate::plan::{Action, Plan, PlanOptions};
+use stargate::provider::azure::ArmClient;
+use stargate::provider::clients::{Clients, ClusterConnector};
+use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
+use stargate::provider::credentials::{StaticToken, TailnetCredentials};
+use stargate::provider::http::{Api, RequestCount};
+use stargate::provider::limits::Limits;
+use stargate::provider::read_write::ClusterWrite;
+use stargate::provider::request_policy::RequestPolicy;
+use stargate::provider::retry::RetryingHosts;
+use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
+use stargate::provider::tailnet::TailnetClient;
+use stargate::refresh::Scope;
+use stargate::resource::Owner;
+use stargate::sandbox::{SharedWorld, World, arm};
+use stargate::topology::load::load_text;
+use stargate::topology::model::Topology;
+use stargate::topology::names::SubscriptionId;
+
+use crate::proxy::Proxy;
+
+pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
+
+/// A topology, its world, and clients.
+pub(crate) struct Deployment {
+    pub(crate) world: SharedWorld,
+    pub(crate) topology: Topology,
+    pub(crate) proxy: Proxy,
+    pub(crate) clients: Clients,
+}
+
+impl Deployment {
+    /// A topology and emulated services, in memory.
+    pub(crate) fn onto(world: World, text: &str) -> Self {
+        let from: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        Self::at(world, text, from)
+    }
+
+    pub(crate) fn at(mut world: World, text: &str, from: Timestamp) -> Self {
+        let topology = load_text("stargate.toml", text)
+            .unwrap_or_else(|errors| panic!("{errors:#?}"))
+            .topology;
+        world.seed(&topology);
+        let start = tokio::time::Instant::now();
+        let clock = move || from + SignedDuration::try_from(start.elapsed()).unwrap();
+        let world = SharedWorld::with_clock(world, Arc::new(clock));
+        let proxy = Proxy::new(world.clone());
+        let clients = in_memory(&world, &proxy, &topology);
+        Self { world, topology, proxy, clients }
+    }
+
+    /// The state after the example was applied, and its time: made once, since
+    /// an apply takes a second.
+    pub(crate) async fn applied() -> (World, Timestamp) {
+        static APPLIED: tokio::sync::OnceCell<(World, Timestamp)> =
+            tokio::sync::OnceCell::const_new();
+        let make = async || {
+            let deployment = Self::onto(World::new(1), EXAMPLE);
+            let planned = deployment.plan(false).await;
+            let applied = deployment.apply(false, planned).await;
+            assert!(matches!(applied.ending, stargate::apply::ApplyStatus::Converged));
+            (deployment.world.read(Clone::clone), deployment.world.now())
+        };
+        APPLIED.get_or_init(make).await.clone()
+    }
+
+    fn scope(&self, destroying: bool) -> Scope<'_> {
+        let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
+        let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
+        scope.options = PlanOptions { destroy: destroying, ..PlanOptions::default() };
+        scope
+    }
+
+    /// Reads the services and plans.
+    pub(crate) async fn plan(&self, destroying: bool) -> Planned {
+        let (scope, world) = (self.scope(destroying), self.world.clone());
+        let now = move || world.now();
+        let clients = self.clients.read_only();
+        Pipeline { clients: &clients, scope: &scope, now: &now }.run().await
+    }
+
+    /// Goes on from a plan; deferred changes are approved, others are not.
+    pub(crate) async fn apply(&self, destroying: bool, planned: Planned) -> Applied {
+        let (scope, world) = (self.scope(destroying), self.world.clone());
+        let now = move || world.now();
+        let clients = self.clients.read_only();
+        let context = ApplyContext {
+            pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
+            clients: &self.clients,
+            reporter: &Silent,
+            stop: StopSignal::default(),
+        };
+        apply(&context, planned, &|_: &Plan| false).await
+    }
+
+    /// Everything that is there, by its id or name.
+    pub(crate) fn objects(&self) -> BTreeSet<String> {
+        self.world.read(|world| {
+            let mut found = BTreeSet::new();
+            for resource_type in ARM_TYPES {
+                found.extend(world.arm.list(resource_type).map(|(id, _)| id.to_string()));
+            }
+            found.extend(world.tailnet.devices().map(|device| format!("device {}", device.id)));
+            found
+        })
+    }
+}
+
+const ARM_TYPES: [&str; 9] = [
+    "Microsoft.Resources/resourceGroups",
+    "Microsoft.ContainerService/managedClusters",
+    "Microsoft.Network/virtualNetworks",
+    "Microsoft.Network/routeTables",
+    "Microsoft.Network/networkSecurityGroups",
+    "Microsoft.Network/publicIPAddresses",
+    "Microsoft.Network/natGateways",
+    "Microsoft.Network/networkInterfaces",
+    "Microsoft.Compute/virtualMachines",
+];
+
+fn in_memory(world: &SharedWorld, proxy: &Proxy, topology: &Topology) -> Clients {
+    let requests = RequestCount::default();
+    let transport = Arc::new(proxy.clone());
+    Clients {
+        kubeconfig: None,
+        azure: Arc::new(ArmClient::new(
+            transport.clone(),
+            "https://azure.sandbox",
+            Arc::new(StaticToken(Secret::new("azure-token"))),
+            Limits::published(),
+            requests.clone(),
+        )),
+        tailnet: Arc::new(TailnetClient::new(
+            transport,
+            "https://tailscale.sandbox",
+            &topology.tailnet.name,
+            TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
+            Limits::published(),
+            requests.clone(),
+        )),
+        cluster: Arc::new(ProxyConnector { proxy: proxy.clone(), requests: requests.clone() }),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(world.clone()))),
+        requests,
+    }
+}
+
+#[derive(Debug)]
+struct ProxyConnector {
+    proxy: Proxy,
+    requests: RequestCount,
+}
+
+#[async_trait]
+impl ClusterConnector for ProxyConnector {
+    async fn connect(
+        &self,
+        _kubeconfig: &str,
+        owner: Owner,
+    ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
+        let policy = RequestPolicy::new(
+            Api::Kubernetes,
+            Limits::published(),
+            self.requests.clone(),
+            ClientSettings::default(),
+        );
+        let builder = kube::client::ClientBuilder::new(self.proxy.kubernetes(), "default");
+        let client = builder.with_layer(&RequestLayer::new(policy)).build();
+        Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
+    }
+}
+
+/// Hears nothing.
+pub(crate) struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _event: &Event) {}
+}
+
+/// The changes of a plan that take something away.
+pub(crate) fn removals(plan: &Plan) -> Vec<String> {
+    let takes_away = |action| matches!(action, Action::Delete | Action::Replace);
+    let changes = plan.changes.iter().filter(|change| takes_away(change.action));
+    changes.map(|change| change.address.to_string()).collect()
+}

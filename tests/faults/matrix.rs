@@ -1,0 +1,123 @@
+//! Every kind of fault, for every service, during every command: it ends in
+//! time, nothing panics, nothing is taken away that should stay, and what was
+//! not done is not reported as done.
+
+use std::time::Duration;
+
+use stargate::apply::ApplyStatus;
+use stargate::plan::PlanStatus;
+use stargate::provider::http::Api;
+use tokio::time::Instant;
+
+use crate::deployment::{Deployment, EXAMPLE, removals};
+use crate::fault::Fault;
+
+/// How long a plan may take with one service broken, beside the waits that the
+/// service asks for.
+const PLAN_TIME: Duration = Duration::from_secs(60);
+/// The most that a service asks for here: 2 s, for as often as a call is
+/// repeated, in each phase of a read.
+const ASKED_TIME: Duration = Duration::from_secs(2 * 6 * 3);
+
+fn cases() -> impl Iterator<Item = (Api, Fault)> {
+    Api::ALL.into_iter().flat_map(|api| {
+        let kinds = Fault::IN_MEMORY.into_iter().filter(move |fault| fault.applies_to(api));
+        kinds.map(move |fault| (api, fault))
+    })
+}
+
+async fn applied() -> Deployment {
+    let (world, now) = Deployment::applied().await;
+    Deployment::at(world, EXAMPLE, now)
+}
+
+/// Shipped timeouts, in virtual time.
+#[tokio::test(start_paused = true)]
+async fn a_plan_ends_within_a_minute_and_takes_nothing_away() {
+    let mut failed = Vec::new();
+    for (api, fault) in cases() {
+        let deployment = applied().await;
+        let before = deployment.objects();
+        deployment.proxy.arm(api, fault);
+        let start = Instant::now();
+        let plan = deployment.plan(false).await.plan;
+        let took = start.elapsed();
+        let gaps: Vec<&str> = plan.gaps.iter().map(|gap| gap.failure.message.as_str()).collect();
+        let mut wrong = Vec::new();
+        let mut check = |holds: bool, what: String| wrong.extend((!holds).then_some(what));
+        check(took <= PLAN_TIME + ASKED_TIME, format!("it took {took:?}"));
+        check(deployment.proxy.struck() > 0, "nothing was broken".to_owned());
+        check(removals(&plan).is_empty(), format!("it removes {:?}", removals(&plan)));
+        check(plan.standing() == PlanStatus::Unknown, format!("it is {:?}", plan.standing()));
+        check(!gaps.is_empty(), "there is no gap".to_owned());
+        check(deployment.objects() == before, "something changed".to_owned());
+        if !wrong.is_empty() {
+            failed.push(format!("{api} {fault:?}: {}; {gaps:?}", wrong.join(", ")));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// One worker more is wanted, and a service breaks once the plan is made.
+#[tokio::test(start_paused = true)]
+async fn an_apply_ends_and_takes_nothing_away() {
+    let worker = "[[datacenters.dc1.workers]]\nname = \"stargate-aks-e2e-2-worker-1\"";
+    let one_more =
+        format!("[[datacenters.dc1.workers]]\nname = \"worker-3\"\nip = \"10.50.1.9\"\n\n{worker}");
+    let text = EXAMPLE.replace(worker, &one_more);
+    assert_ne!(text, EXAMPLE);
+    for (api, fault) in sample() {
+        let (world, now) = Deployment::applied().await;
+        let deployment = Deployment::at(world, &text, now);
+        let before = deployment.objects();
+        let planned = deployment.plan(false).await;
+        let wanted = planned.plan.changes.len();
+        deployment.proxy.arm(api, fault);
+        let start = Instant::now();
+        let applied = deployment.apply(false, planned).await;
+        let case = format!("{api} {fault:?}, {wanted} changes, {:?}", applied.ending);
+        assert!(start.elapsed() < Duration::from_secs(3 * 3_600), "{case}: {:?}", start.elapsed());
+        let after = deployment.objects();
+        let gone: Vec<&String> = before.difference(&after).collect();
+        assert_eq!(gone, Vec::<&String>::new(), "{case}");
+        if applied.ending == ApplyStatus::Converged {
+            deployment.proxy.disarm();
+            let left = deployment.plan(false).await.plan;
+            assert!(left.is_empty(), "{case}");
+        }
+    }
+}
+
+/// Everything is to go, and a service breaks before or after the plan is made:
+/// what is left is never called nothing.
+#[tokio::test(start_paused = true)]
+async fn a_destroy_ends_and_never_claims_more_than_it_did() {
+    for (index, (api, fault)) in sample().enumerate() {
+        let deployment = applied().await;
+        let breaks_first = index % 2 == 0;
+        if breaks_first {
+            deployment.proxy.arm(api, fault);
+        }
+        let planned = deployment.plan(true).await;
+        deployment.proxy.arm(api, fault);
+        let start = Instant::now();
+        let applied = deployment.apply(true, planned).await;
+        let case = format!("{api} {fault:?}, first: {breaks_first}, {:?}", applied.ending);
+        assert!(start.elapsed() < Duration::from_secs(3 * 3_600), "{case}: {:?}", start.elapsed());
+        if applied.ending == ApplyStatus::Converged {
+            deployment.proxy.disarm();
+            let left = deployment.plan(true).await.plan;
+            assert!(left.is_empty(), "{case}: {:?}", removals(&left));
+        }
+    }
+}
+
+/// Every case, or each kind of fault for one service.
+fn sample() -> impl Iterator<Item = (Api, Fault)> {
+    let one_service = |(index, (api, fault)): (usize, (Api, Fault))| {
+        let chosen = Api::ALL[(fault as usize) % 3];
+        let service = if fault.applies_to(chosen) { chosen } else { Api::Azure };
+        (crate::everything() || service == api).then_some((index, (api, fault)))
+    };
+    cases().enumerate().filter_map(one_service).map(|(_, case)| case)
+}

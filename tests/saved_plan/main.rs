@@ -1,0 +1,151 @@
+//! What it takes to keep a large plan: the size of the file, and the memory.
+//!
+//! The memory is that of a whole process at its highest, so the test starts
+//! itself again: one process makes a plan and keeps it, another one reads the
+//! file and keeps it again, and holds nothing but the plan.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
+#[path = "../../benches/planning/world.rs"]
+#[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::Command;
+
+use stargate::inventory::Inventory;
+use stargate::plan::preflight::TailnetFacts;
+use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
+use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
+use stargate::resource::Resource;
+use world::{Shape, World};
+
+const MAX_FILE_BYTES: u64 = 10_000_000;
+/// A process that reads a plan and writes it.
+const MAX_MEMORY_KIB: u64 = 300 * 1024;
+/// What writing adds to what the process has.
+const MAX_GROWTH_KIB: u64 = 100 * 1024;
+
+/// 4,000 workers in 40 datacenters.
+const LARGE: Shape = Shape { datacenters: 40, workers: 100, nodes: 5 };
+
+/// The most memory that the process had so far, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The plan that the commands make, by the same function.
+fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
+    plan(PlanningInput {
+        topology: &world.topology,
+        options: &PlanOptions { destroy, ..PlanOptions::default() },
+        facts: &world.facts,
+        inventory,
+        tailnet: &TailnetFacts::default(),
+        findings: &[],
+        requests: &BTreeMap::new(),
+    })
+}
+
+/// Everything as it is wanted, but for the version of each worker's kubelet.
+fn older_workers(world: &World) -> Inventory {
+    let mut inventory = world.inventory.clone();
+    for (key, observed) in world.inventory.iter() {
+        if let Resource::Worker(worker) = &observed.resource {
+            let mut older = worker.clone();
+            older.kubelet_version = "1.32.0".parse().unwrap();
+            older.profile_digest = "older".to_owned();
+            inventory.note(key.clone(), Resource::Worker(older), observed.ownership.clone());
+        }
+    }
+    inventory
+}
+
+const EXPECTED: Expected<'_> =
+    Expected { stargate_version: "1.2.3", topology: "large", topology_digest: "digest" };
+
+fn write(plan: &Plan, path: &Path) {
+    let saved = SavedPlan {
+        format_version: FORMAT_VERSION,
+        stargate_version: "1.2.3".to_owned(),
+        topology_digest: "digest".to_owned(),
+        adopt: BTreeSet::new(),
+        destroy: false,
+        plan,
+    };
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    saved.write(&mut file).unwrap();
+    file.flush().unwrap();
+}
+
+fn read(path: &Path) -> Plan {
+    let text = std::fs::read_to_string(path).unwrap();
+    SavedPlan::from_text(&text, EXPECTED).unwrap().plan
+}
+
+/// Makes a plan, writes it, and reads it back.
+fn make(case: &str, path: &Path) {
+    let world = World::new(LARGE).unwrap();
+    let (plan, min_changes) = match case {
+        "all to create" => (planned(&world, &world.empty, false), 15_000),
+        "all to delete" => (planned(&world, &world.inventory, true), 8_000),
+        _ => (planned(&world, &older_workers(&world), false), 4_000),
+    };
+    assert!(plan.changes.len() >= min_changes, "{case}: {} changes", plan.changes.len());
+    // What planning took at its highest does not count.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = peak_memory();
+    write(&plan, path);
+    let (bytes, growth) = (path.metadata().unwrap().len(), peak_memory() - before);
+    println!("{case}: {} changes, {bytes} bytes, {growth} KiB to write", plan.changes.len());
+    assert!(bytes <= MAX_FILE_BYTES, "{case}: the file has {bytes} bytes");
+    assert!(growth <= MAX_GROWTH_KIB, "{case}: writing took {growth} KiB");
+    assert!(read(path) == plan, "{case}: the plan that was read is another one");
+}
+
+/// Reads a plan and writes it again.
+fn copy(case: &str, path: &Path) {
+    let plan = read(path);
+    let again = path.with_extension("again");
+    write(&plan, &again);
+    let memory = peak_memory();
+    println!("{case}: {memory} KiB at the peak to read and write");
+    assert!(memory <= MAX_MEMORY_KIB, "{case}: the process had {memory} KiB");
+    let same = std::fs::read(path).unwrap() == std::fs::read(&again).unwrap();
+    assert!(same, "{case}: what was read is written in another way");
+}
+
+/// Names the case that a process is to run, what it does, and with which file.
+const CASE: &str = "STARGATE_SAVED_PLAN_CASE";
+const STEP: &str = "STARGATE_SAVED_PLAN_STEP";
+const FILE: &str = "STARGATE_SAVED_PLAN_FILE";
+
+const CASES: [&str; 3] = ["all to create", "all workers to update", "all to delete"];
+
+#[test]
+fn a_plan_of_4_000_workers_is_small_and_takes_little_memory_to_keep() {
+    if let (Ok(case), Ok(step), Ok(file)) =
+        (std::env::var(CASE), std::env::var(STEP), std::env::var(FILE))
+    {
+        match step.as_str() {
+            "make" => make(&case, file.as_ref()),
+            _ => copy(&case, file.as_ref()),
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.json");
+    for case in CASES {
+        for step in ["make", "copy"] {
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.arg("--nocapture").env(CASE, case).env(STEP, step).env(FILE, &path);
+            assert!(again.status().unwrap().success(), "{case}: {step}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+"""add_kind.py TREE: adds a made-up kind of resource, an IP group, to a tree.
+
+An IP group is a named set of prefixes, to be used in rules of firewalls. It
+stands in Azure, is listed over the subscription, and can be updated in place.
+Each change is put next to a line that is found by its code, so that other edits
+of the same files do no harm.
+"""
+
+import pathlib
+import re
+import sys
+
+TREE = pathlib.Path(sys.argv[1])
+
+
+def insert(path, anchor, text, before=False):
+    """Puts text next to the only place that the anchor matches."""
+    file = TREE / path
+    source = file.read_text()
+    found = list(re.finditer(anchor, source, re.MULTILINE))
+    if len(found) != 1:
+        sys.exit(f"{path}: {len(found)} places match {anchor!r}")
+    place = found[0].start() if before else found[0].end()
+    file.write_text(source[:place] + text + source[place:])
+
+
+def create(path, text):
+    (TREE / path).write_text(text)
+
+
+# The row of the table.
+insert(
+    "src/resource/kind.rs",
+    r"^(?:    ///[^\n]*\n)+    TailnetDevice = ",
+    """\
+    /// An IP group.
+    IpGroup = in_azure("ip-group",
+        ArmType::listed("Microsoft.Network/ipGroups", "IP group", NETWORK));
+""",
+    before=True,
+)
+
+# The value.
+insert(
+    "src/resource/mod.rs",
+    r"^    RouteTable\(azure::RouteTable\),\n",
+    """\
+    /// An IP group.
+    IpGroup(azure::IpGroup),
+""",
+)
+insert(
+    "src/resource/mod.rs",
+    r"^            Self::RouteTable\(_\) => Kind::RouteTable,\n",
+    "            Self::IpGroup(_) => Kind::IpGroup,\n",
+)
+insert(
+    "src/resource/azure.rs",
+    r"\Z",
+    """
+/// An IP group: a named set of prefixes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpGroup {
+    /// The region.
+    pub location: String,
+    /// Exactly these prefixes.
+    pub prefixes: std::collections::BTreeSet<Ipv4Net>,
+}
+""",
+)
+
+# The codec.
+insert("src/provider/azure/codec/mod.rs", r"^pub mod association;\n", "pub mod ip_group;\n")
+insert(
+    "src/provider/azure/codec/mod.rs",
+    r"^        Kind::RouteTable => [^\n]*\n",
+    "        Kind::IpGroup => ip_group::decode(body).map(Resource::IpGroup),\n",
+)
+insert(
+    "src/provider/azure/codec/mod.rs",
+    r"^        Resource::RouteTable\(table\) => [^\n]*\n",
+    "        Resource::IpGroup(group) => Ok(ip_group::encode(group, base, marks)),\n",
+)
+create(
+    "src/provider/azure/codec/ip_group.rs",
+    """\
+//! IP groups.
+
+use serde_json::{Value, json};
+
+use super::base::{lay_over, location, prefix};
+use super::{DecodeError, Marks};
+use crate::resource::azure::IpGroup;
+
+const WHAT: &str = "IP group";
+
+/// Reads what ARM answered.
+pub fn decode(body: &Value) -> Result<IpGroup, DecodeError> {
+    let texts = body.pointer("/properties/ipAddresses").and_then(Value::as_array);
+    let texts = texts.into_iter().flatten().filter_map(Value::as_str);
+    Ok(IpGroup {
+        location: location(WHAT, body.get("location").and_then(Value::as_str))?,
+        prefixes: texts.map(|text| prefix(WHAT, "ipAddresses", text)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Writes what ARM takes.
+pub fn encode(group: &IpGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value {
+    let ours = json!({
+        "location": group.location,
+        "tags": marks.tags(),
+        "properties": {"ipAddresses": group.prefixes},
+    });
+    lay_over(base, ours)
+}
+""",
+)
+
+# The desired state.
+insert(
+    "src/desired/cluster_side.rs",
+    r"^pub\(super\) fn route_tables\([^\n]*\n",
+    "    ip_group(context, set);\n",
+)
+insert(
+    "src/desired/cluster_side.rs",
+    r"\Z",
+    """
+/// The networks of the datacenters, for the rules of firewalls.
+fn ip_group(context: &Context<'_>, set: &mut DesiredSet) {
+    use crate::topology::model::Site;
+    let name = "stargate-networks";
+    let sites = context.topology.datacenters.iter().map(|datacenter| &datacenter.site);
+    let networks = sites.filter_map(|site| match site {
+        Site::Azure(site) => Some(site.vnet_cidr),
+        Site::Existing(_) => None,
+    });
+    let group = crate::resource::azure::IpGroup {
+        location: context.cluster_location(),
+        prefixes: networks.collect(),
+    };
+    set.add(
+        Builder::new(
+            address(Kind::IpGroup, name),
+            context.in_node_group(Kind::IpGroup, name),
+            Resource::IpGroup(group),
+        )
+        .living_in_all(context.after_cluster())
+        .planned_because_of("firewalls let the datacenters' networks in"),
+    );
+}
+""",
+)
