@@ -1,4 +1,4 @@
-//! Carries out plans until live state matches the topology.
+//! Applies plans until live state matches the topology.
 //!
 //! [`apply()`] repeats the [pipeline](crate::pipeline) and the executor. The
 //! executor runs a plan's steps under guards, locks and budgets, reports events,

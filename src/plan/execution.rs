@@ -53,7 +53,7 @@ impl ManagedNodeFields {
     }
 }
 
-/// How a change is carried out, where its values do not say.
+/// How a change is applied, if its values do not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
@@ -101,7 +101,7 @@ pub struct WorkerProfile {
     pub cluster_dns: Ipv4Addr,
 }
 
-/// Adds to each change what carrying it out needs.
+/// Adds to each change what applying it needs.
 pub(super) fn attach(topology: &Topology, facts: &Facts, changes: &mut [Change]) {
     let sites = Sites::of(topology, facts);
     for change in changes {

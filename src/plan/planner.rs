@@ -134,7 +134,7 @@ fn foreign(
         Resource::RouteTableAssociation(association) => (
             Code::ForeignRouteTable,
             format!(
-                "the subnet has the route table {} of somebody else",
+                "the subnet has the route table {}, which the topology does not own",
                 association.route_table.as_ref().map_or("", ArmId::name)
             ),
             format!(
@@ -226,7 +226,7 @@ fn occupied(
         failure: Failure::new(
             Code::ForeignKernelRoute,
             format!(
-                "{} has routes of somebody else where it needs its own: {}",
+                "{} has routes that stargate did not set where it needs its own: {}",
                 router.hostname,
                 in_the_way.join("; ")
             ),

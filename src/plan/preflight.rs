@@ -177,9 +177,9 @@ fn prefixes_with_two_owners(
         .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
     for prefix in ours {
         for (device, served) in &tailnet.served_by_others {
-            // The more specific one wins, whoever's it is; and a router takes
-            // its own prefixes from whoever serves a broader one. An exit node's
-            // route is used by nobody who did not ask for it.
+            // The more specific prefix wins, on any device, and a router takes its
+            // own prefixes from a device that serves a broader one. The default
+            // route of an exit node is used only by clients that chose it.
             let is_exit = |other: &&Ipv4Net| other.prefix_len() == 0;
             let taken = served.iter().filter(|other| overlaps(other, &prefix));
             for other in taken.filter(|other| !is_exit(other)) {

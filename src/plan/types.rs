@@ -237,7 +237,7 @@ pub struct Change {
     /// Whether the user asked for it by name, whatever the topology says.
     #[serde(default)]
     pub requested: bool,
-    /// What carrying it out needs beside its values.
+    /// What applying it needs beside its values.
     pub execution: Execution,
 }
 

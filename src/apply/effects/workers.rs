@@ -20,7 +20,7 @@ use crate::resource::Kind;
 use crate::resource::host::Worker;
 use crate::topology::names::WorkerName;
 
-/// How a change of a worker is carried out.
+/// What work on a worker needs.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
@@ -163,8 +163,7 @@ pub(super) async fn leave(
     Ok(())
 }
 
-/// A machine stays that was there before, and one whose worker alone is made
-/// anew.
+/// A machine stays if it existed before, or if only its worker is replaced.
 fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);

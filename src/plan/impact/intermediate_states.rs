@@ -131,7 +131,7 @@ impl States<'_> {
 
     /// The changes of these steps that packets depend on, each once, in order.
     fn touched(&self, steps: &[usize]) -> impl Iterator<Item = usize> + use<'_> {
-        let of = |step: &usize| Some(self.graph.steps().get(*step)?);
+        let of = |step: &usize| self.graph.steps().get(*step);
         let mut changes: Vec<usize> = steps.iter().filter_map(of).map(|step| step.change).collect();
         changes.sort_unstable();
         changes.dedup();

@@ -73,10 +73,10 @@ impl ClusterRead for ClusterClient {
 
     async fn check_all(
         &self,
-        requested: &Pinger,
+        pinger: &Pinger,
         pods: &[Pinger],
     ) -> Result<Measurement, MeasureError> {
-        Self::check_all(self, requested, pods).await
+        Self::check_all(self, pinger, pods).await
     }
 
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {

@@ -13,57 +13,63 @@
 //! # The read-only clients cannot write
 //!
 //! Each call compiles with [`Clients`] and not with [`ReadClients`]; nothing else
-//! differs between the two snippets. Azure:
+//! differs between the two snippets.
+//!
+//! Azure:
 //!
 //! ```
-//! # use stargate::provider::{azure::Precondition, clients::Clients as Given, error::ApiError};
+//! # use stargate::provider::clients::Clients as Given;
+//! # use stargate::provider::azure::Precondition;
 //! # use stargate::resource::ArmId;
-//! async fn call(clients: &Given, id: &ArmId) -> Result<(), ApiError> {
-//!     clients.azure.delete(id, Precondition::None).await
+//! async fn call(clients: &Given, id: &ArmId) {
+//!     let _ = clients.azure.delete(id, Precondition::None).await;
 //! }
 //! ```
 //!
 //! ```compile_fail,E0599
-//! # use stargate::provider::{azure::Precondition, clients::ReadClients as Given, error::ApiError};
+//! # use stargate::provider::clients::ReadClients as Given;
+//! # use stargate::provider::azure::Precondition;
 //! # use stargate::resource::ArmId;
-//! async fn call(clients: &Given, id: &ArmId) -> Result<(), ApiError> {
-//!     clients.azure.delete(id, Precondition::None).await
+//! async fn call(clients: &Given, id: &ArmId) {
+//!     let _ = clients.azure.delete(id, Precondition::None).await;
 //! }
 //! ```
 //!
 //! The tailnet:
 //!
 //! ```
-//! # use stargate::provider::{clients::Clients as Given, error::ApiError};
-//! async fn call(clients: &Given) -> Result<(), ApiError> {
-//!     clients.tailnet.delete_device("n1").await
+//! # use stargate::provider::clients::Clients as Given;
+//! async fn call(clients: &Given) {
+//!     let _ = clients.tailnet.delete_device("n1").await;
 //! }
 //! ```
 //!
 //! ```compile_fail,E0599
-//! # use stargate::provider::{clients::ReadClients as Given, error::ApiError};
-//! async fn call(clients: &Given) -> Result<(), ApiError> {
-//!     clients.tailnet.delete_device("n1").await
+//! # use stargate::provider::clients::ReadClients as Given;
+//! async fn call(clients: &Given) {
+//!     let _ = clients.tailnet.delete_device("n1").await;
 //! }
 //! ```
 //!
 //! The cluster:
 //!
 //! ```
-//! # use stargate::provider::{clients::Clients as Given, cluster::ClusterError};
+//! # use stargate::provider::clients::Clients as Given;
 //! # use stargate::resource::Owner;
-//! async fn call(clients: &Given, owner: Owner) -> Result<(), ClusterError> {
-//!     let cluster = clients.cluster.connect("kubeconfig", owner).await?;
-//!     cluster.delete_node("worker-1").await
+//! async fn call(clients: &Given, owner: Owner) {
+//!     if let Ok(cluster) = clients.cluster.connect("kubeconfig", owner).await {
+//!         let _ = cluster.delete_node("worker-1").await;
+//!     }
 //! }
 //! ```
 //!
 //! ```compile_fail,E0599
-//! # use stargate::provider::{clients::ReadClients as Given, cluster::ClusterError};
+//! # use stargate::provider::clients::ReadClients as Given;
 //! # use stargate::resource::Owner;
-//! async fn call(clients: &Given, owner: Owner) -> Result<(), ClusterError> {
-//!     let cluster = clients.cluster.connect("kubeconfig", owner).await?;
-//!     cluster.delete_node("worker-1").await
+//! async fn call(clients: &Given, owner: Owner) {
+//!     if let Ok(cluster) = clients.cluster.connect("kubeconfig", owner).await {
+//!         let _ = cluster.delete_node("worker-1").await;
+//!     }
 //! }
 //! ```
 //!
@@ -71,17 +77,17 @@
 //!
 //! ```
 //! # use stargate::provider::clients::Clients as Given;
-//! # use stargate::provider::host::{HostError, HostTarget, RouterChange};
-//! async fn call(clients: &Given, target: &HostTarget) -> Result<(), HostError> {
-//!     clients.hosts.change_router(target, &RouterChange::Remove).await
+//! # use stargate::provider::host::{HostTarget, RouterChange};
+//! async fn call(clients: &Given, target: &HostTarget) {
+//!     let _ = clients.hosts.change_router(target, &RouterChange::Remove).await;
 //! }
 //! ```
 //!
 //! ```compile_fail,E0599
 //! # use stargate::provider::clients::ReadClients as Given;
-//! # use stargate::provider::host::{HostError, HostTarget, RouterChange};
-//! async fn call(clients: &Given, target: &HostTarget) -> Result<(), HostError> {
-//!     clients.hosts.change_router(target, &RouterChange::Remove).await
+//! # use stargate::provider::host::{HostTarget, RouterChange};
+//! async fn call(clients: &Given, target: &HostTarget) {
+//!     let _ = clients.hosts.change_router(target, &RouterChange::Remove).await;
 //! }
 //! ```
 
