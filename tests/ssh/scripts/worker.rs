@@ -260,7 +260,7 @@ fn preinstalled_packages_are_only_checked() {
     let steps = [
         (WorkerStep::ContainerRuntime(source), "containerd is not installed"),
         (WorkerStep::Kubelet(version, source), "the kubelet is not installed, it must be 1.33.7"),
-        (WorkerStep::CniPlugins(source), "host-local is not there"),
+        (WorkerStep::CniPlugins(source), "host-local is missing"),
     ];
     let missing = |expected: &[&str; 3]| {
         for ((one, _), expected) in steps.iter().zip(expected) {
