@@ -94,12 +94,12 @@ fn topology(workers: u32) -> Topology {
 #[derive(Debug)]
 struct Noting {
     world: SharedSandbox,
-    asked: Mutex<Vec<String>>,
+    requested: Mutex<Vec<String>>,
 }
 
 impl Noting {
     fn note(&self, target: &HostTarget) {
-        self.asked.lock().unwrap().push(target.hostname.clone());
+        self.requested.lock().unwrap().push(target.hostname.clone());
     }
 }
 
@@ -181,19 +181,19 @@ fn clients(world: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
 
 /// What a plan asked for when nothing was left to do.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+struct RecordedRequest {
     requests: BTreeMap<Api, u64>,
     hosts: BTreeSet<String>,
 }
 
 /// Applies a topology of so many workers a datacenter and plans again.
-async fn plan_of_a_matching_world(workers: u32) -> Asked {
+async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
     let topology = topology(workers);
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     let mut world = SandboxState::new(1);
     world.seed(&topology);
     let world = SharedSandbox::with_clock(world, Arc::new(move || now));
-    let hosts = Arc::new(Noting { world: world.clone(), asked: Mutex::default() });
+    let hosts = Arc::new(Noting { world: world.clone(), requested: Mutex::default() });
     let clients = clients(&world, &hosts);
     let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);
     let scope = Scope::new(&topology, subscription, "ssh-ed25519 AAAA test".to_owned());
@@ -206,16 +206,16 @@ async fn plan_of_a_matching_world(workers: u32) -> Asked {
     let applied = apply(&context, first, &|_| false).await;
     assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", applied.remaining);
 
-    hosts.asked.lock().unwrap().clear();
+    hosts.requested.lock().unwrap().clear();
     world.change(|world, _| world.log.clear());
     let again = pipeline.run().await;
     assert!(again.plan.is_empty());
     assert_eq!(again.plan.unchanged, again.plan.desired().len());
-    let asked = hosts.asked.lock().unwrap().clone();
-    let once: BTreeSet<String> = asked.iter().cloned().collect();
-    assert_eq!(asked.len(), once.len(), "a host is asked once: {asked:?}");
+    let requested = hosts.requested.lock().unwrap().clone();
+    let once: BTreeSet<String> = requested.iter().cloned().collect();
+    assert_eq!(requested.len(), once.len(), "a host is asked once: {requested:?}");
     let requests = Api::ALL.into_iter().map(|api| (api, world.read(|world| world.log.count(api))));
-    Asked { requests: requests.collect(), hosts: once }
+    RecordedRequest { requests: requests.collect(), hosts: once }
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ pub(super) struct Steps {
     /// Those of `waiting` that wait for nothing, by their change's place in the
     /// plan.
     ready: BTreeSet<(usize, StepId)>,
-    places: BTreeMap<Address, usize>,
+    positions: BTreeMap<Address, usize>,
     /// The steps that wait for the turn of their wave, besides what else.
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
@@ -29,12 +29,12 @@ pub(super) struct Steps {
 impl Steps {
     /// The steps of changes in the order of the plan, by the plan's graph.
     pub(super) fn of(changes: &[Change], graph: &StepGraph) -> Self {
-        let places = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
+        let positions = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
         let mut steps = Self {
             waiting: BTreeMap::new(),
             dependants: BTreeMap::new(),
             ready: BTreeSet::new(),
-            places,
+            positions,
             of_wave: BTreeMap::new(),
         };
         let name = |step: &usize| {
@@ -67,7 +67,7 @@ impl Steps {
     }
 
     fn is_ready(&mut self, step: StepId) {
-        let place = self.places.get(&step.0).copied().unwrap_or(usize::MAX);
+        let place = self.positions.get(&step.0).copied().unwrap_or(usize::MAX);
         self.ready.insert((place, step));
     }
 
@@ -242,11 +242,11 @@ mod tests {
             change
         };
         let mut steps = steps_of(&[swap("one", "other"), swap("other", "one")]);
-        let gone = take_ready(&mut steps);
-        assert_eq!(gone, [(address("one"), Phase::Destroy), (address("other"), Phase::Destroy)]);
-        steps.done(&gone[0]);
+        let removed = take_ready(&mut steps);
+        assert_eq!(removed, [(address("one"), Phase::Destroy), (address("other"), Phase::Destroy)]);
+        steps.done(&removed[0]);
         assert_eq!(steps.take_next(), None);
-        steps.done(&gone[1]);
+        steps.done(&removed[1]);
         assert_eq!(names(&take_ready(&mut steps)), ["one", "other"]);
     }
 

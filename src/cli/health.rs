@@ -14,12 +14,12 @@ pub(crate) fn status(
     planned: &Planned,
     operations: &BTreeMap<String, PastOperation>,
 ) -> StatusTable {
-    let shown = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
+    let displayed = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
     let resources = planned
         .plan
         .desired()
         .iter()
-        .filter(|resource| shown.contains(&resource.address.kind))
+        .filter(|resource| displayed.contains(&resource.address.kind))
         .map(|resource| {
             let observed = resource
                 .key

@@ -19,7 +19,7 @@ use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
 use crate::provider::credentials::{AzureTokens, TailnetCredentials};
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
@@ -205,7 +205,7 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 }
 
 /// Converts an error of an API.
-pub(crate) fn of_api(error: &ApiError) -> CliError {
+pub(crate) fn of_api(error: &RequestError) -> CliError {
     Failure::from(error).into()
 }
 

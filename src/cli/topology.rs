@@ -69,20 +69,20 @@ fn too_large(path: &Path, size: u64) -> CliError {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    let shown = path.display();
+    let displayed = path.display();
     let (message, hint) = match error.kind() {
         ErrorKind::NotFound => (
-            format!("file `{shown}` not found"),
+            format!("file `{displayed}` not found"),
             "`stargate init` writes one to start from; `-f FILE` selects another path",
         ),
         ErrorKind::IsADirectory => (
-            format!("`{shown}` is a directory"),
+            format!("`{displayed}` is a directory"),
             "pass the path of the file, such as `-f DIR/stargate.toml`",
         ),
         ErrorKind::PermissionDenied => {
-            (format!("permission denied: `{shown}`"), "check the owner and mode of the file")
+            (format!("permission denied: `{displayed}`"), "check the owner and mode of the file")
         }
-        _ => (format!("`{shown}` cannot be read: {error}"), "check that `-f` names a topology"),
+        _ => (format!("`{displayed}` cannot be read: {error}"), "check that `-f` names a topology"),
     };
     CliError::coded(Code::Unreadable, message).hint(hint)
 }

@@ -112,8 +112,8 @@ impl Builder<'_> {
         if facts.cluster.is_none() {
             return Some(of_cluster);
         }
-        let hidden = self.state.is_hidden(Kind::Worker, None);
-        (hidden || !facts.untold_nodes.is_empty()).then_some(of_nodes)
+        let snat = self.state.is_hidden(Kind::Worker, None);
+        (snat || !facts.untold_nodes.is_empty()).then_some(of_nodes)
     }
 
     /// The nodes' subnets, then the router's.

@@ -99,7 +99,7 @@ impl Builder<'_> {
     fn vnet(&mut self, side: &Side, router: (HostId, &str), workers: &[(HostId, &str)]) -> Segment {
         let address = Address::new(Kind::VirtualNetwork, side.clone(), names::VIRTUAL_NETWORK);
         let origin = self.provenance.of(&address);
-        let (address_space, hidden) = match self.state.resource(&address) {
+        let (address_space, snat) = match self.state.resource(&address) {
             ProjectedFact::There(Resource::VirtualNetwork(network)) => {
                 (network.address_prefixes.clone(), false)
             }
@@ -110,7 +110,7 @@ impl Builder<'_> {
         for name in [names::WORKER_SUBNET, names::ROUTER_SUBNET] {
             let address = Address::new(Kind::Subnet, side.clone(), name);
             let Some(mut subnet) = self.subnet(&address) else { continue };
-            if hidden {
+            if snat {
                 // Each of its routes is one beside those of the address space.
                 subnet.routes = Fact::unknown(origin);
             }
@@ -181,7 +181,7 @@ impl Builder<'_> {
     /// What is on a worker's host: what was seen of it, or else what its Node
     /// vouches for by the digest of the profile that was applied.
     fn worker_host(&self, address: &Address, node: &Worker) -> Option<WorkerHost> {
-        if let Observable::Seen(host) = &node.host {
+        if let Observable::Observed(host) = &node.host {
             return Some(host.clone());
         }
         // Whoever asked the host itself and got no answer wants no other's word.

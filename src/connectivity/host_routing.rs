@@ -11,7 +11,7 @@ use crate::dataplane::host::{
     self, Kernel, KernelHop, KernelRoute, Leaving, Port, ReversePathFilter, Rule, TableId,
     Translation,
 };
-use crate::dataplane::tunnel::Offers;
+use crate::dataplane::tunnel::AdvertisedPrefixes;
 use crate::dataplane::{Fact, HostId, Member, Origin};
 use crate::resource::host::RouterHost;
 use crate::resource::tailnet::RouteSet;
@@ -184,7 +184,7 @@ impl Builder<'_> {
             address: own.map_or(Fact::unknown(origin), |own| Fact::known(*own, origin)),
             connected,
             peers: Fact::unknown(origin),
-            offers: Offers { advertised, approved, accepts },
+            advertised: AdvertisedPrefixes { advertised, approved, accepts },
         }
     }
 

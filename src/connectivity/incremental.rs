@@ -79,7 +79,7 @@ impl<'a> IncrementalModel<'a> {
 
     /// Gives objects other values, by their numbers, and returns what is other in
     /// the network. Of it only watched parts are built again, where any are given.
-    /// [`IncrementalModel::restore`] takes it back.
+    /// [`IncrementalModel::roll_back`] takes it back.
     pub(crate) fn change(
         &mut self,
         values: &[(usize, ObjectValue<'a>)],
@@ -149,7 +149,7 @@ impl<'a> IncrementalModel<'a> {
     }
 
     /// Takes back what was changed.
-    pub(crate) fn restore(&mut self) {
+    pub(crate) fn roll_back(&mut self) {
         let undo = std::mem::take(&mut self.undo);
         for (object, value) in undo.values.into_iter().rev() {
             self.builder.state.set(object, value);
@@ -199,7 +199,7 @@ impl<'a> IncrementalModel<'a> {
                         .builder
                         .part(part, |builder| builder.worker(datacenter, worker, segment));
                     if let Some(host) = host {
-                        self.exchange(id, host, rebuilt, difference);
+                        self.swap_parts(id, host, rebuilt, difference);
                     }
                 }
                 (None, Some(datacenter)) => {
@@ -256,11 +256,11 @@ impl<'a> IncrementalModel<'a> {
             if let Some(router) = self.builder.routers.get(&id) {
                 host.kernel = router.kernel(member);
             }
-            self.exchange(id, host, rebuilt, difference);
+            self.swap_parts(id, host, rebuilt, difference);
         }
     }
 
-    fn exchange(
+    fn swap_parts(
         &mut self,
         id: HostId,
         host: Host,

@@ -30,7 +30,7 @@ pub struct Broken {
     /// One of them.
     pub example: (End, End),
     /// How it fares.
-    pub trip: RoundTrip,
+    pub round_trip: RoundTrip,
     /// How many there are.
     pub pairs: u64,
     /// From and to which sites, by their numbers in the model.
@@ -60,8 +60,8 @@ impl Matrix {
         let mut reasons = BTreeMap::new();
         for ends in [pod_ends(model), node_ends(model)] {
             let classes = Classes::of(&model.network, ends);
-            for trip in classes.trips(&model.network, PROTOCOL) {
-                matrix.add(&classes, trip, &site_of, &mut reasons);
+            for round_trip in classes.trips(&model.network, PROTOCOL) {
+                matrix.add(&classes, round_trip, &site_of, &mut reasons);
             }
         }
         matrix.unread = unread_nodes(model);
@@ -107,8 +107,8 @@ impl Matrix {
             return;
         }
         reasons.insert(key, self.broken.len());
-        let (example, trip, pairs) = (found.example, found.round_trip, found.pairs);
-        self.broken.push(Broken { example, trip, pairs, sites: BTreeSet::from([place]) });
+        let (example, round_trip, pairs) = (found.example, found.round_trip, found.pairs);
+        self.broken.push(Broken { example, round_trip, pairs, sites: BTreeSet::from([place]) });
     }
 
     /// A node whose pods nobody could read of: nobody knows of its pairs.
@@ -127,10 +127,10 @@ impl Matrix {
     }
 }
 
-fn reason(trip: &RoundTrip) -> Reason {
-    match trip.broken() {
+fn reason(round_trip: &RoundTrip) -> Reason {
+    match round_trip.broken() {
         Some((_, Verdict::Dropped(drop))) => {
-            (Some(discriminant(&drop.cause)), drop.origins.first().copied())
+            (Some(discriminant(&drop.cause)), drop.provenance.first().copied())
         }
         Some((_, Verdict::Unknown { origin, .. })) => (None, Some(*origin)),
         _ => (None, None),

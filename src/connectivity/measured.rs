@@ -80,27 +80,27 @@ impl Measurement {
     /// Holds it against the model, pair by pair.
     pub fn compare(&self, model: &PathModel) -> Comparison {
         let mut comparison = Comparison::default();
-        let places = self.places(model, &mut comparison);
-        let known: Vec<End> = places.values().copied().collect();
+        let positions = self.positions(model, &mut comparison);
+        let known: Vec<End> = positions.values().copied().collect();
         let trips = Trips::of(model, known, Protocol::Tcp(self.port));
         let mut groups = Groups::of(model, trips.protocol);
         for ((from, to), measured) in &self.pings {
-            let (Some(from), Some(to)) = (places.get(from), places.get(to)) else { continue };
+            let (Some(from), Some(to)) = (positions.get(from), positions.get(to)) else { continue };
             let walked = trips.between(model, *from, *to);
             comparison.add(model, (*from, *to), *measured, &walked, &mut groups);
         }
         comparison.differences.sort_by_key(|it| std::cmp::Reverse(it.pairs));
-        comparison.count_unmeasured(self, model, &places);
+        comparison.count_unmeasured(self, model, &positions);
         comparison
     }
 
     /// The ends of all addresses that pings went from or to.
-    fn places(&self, model: &PathModel, into: &mut Comparison) -> BTreeMap<Ipv4Addr, End> {
+    fn positions(&self, model: &PathModel, into: &mut Comparison) -> BTreeMap<Ipv4Addr, End> {
         let pods: BTreeMap<Ipv4Addr, &Pinger> =
             self.pods.iter().filter_map(|pod| Some((pod.address?, pod))).collect();
         let pinged = self.pings.keys().flat_map(|(from, to)| [*from, *to]);
         let all: BTreeSet<Ipv4Addr> = pinged.chain(self.silent.iter().copied()).collect();
-        let mut places = BTreeMap::new();
+        let mut positions = BTreeMap::new();
         for address in all {
             let pod = pods.get(&address).copied();
             let end = model.network.end(address);
@@ -111,7 +111,7 @@ impl Measurement {
             };
             match end.filter(at_home) {
                 Some(end) => {
-                    places.insert(address, end);
+                    positions.insert(address, end);
                 }
                 None => {
                     let taken_for = end.map(|end| end.host);
@@ -120,7 +120,7 @@ impl Measurement {
             }
         }
         into.silent = self.silent.iter().filter_map(|it| pods.get(it).copied().cloned()).collect();
-        places
+        positions
     }
 }
 
@@ -180,7 +180,7 @@ struct Groups {
     /// The number of each node's site.
     site_of: HashMap<HostId, usize>,
     /// Where each reason's difference stands in the list.
-    places: HashMap<String, usize>,
+    positions: HashMap<String, usize>,
 }
 
 impl Groups {
@@ -189,7 +189,7 @@ impl Groups {
         let site_of = numbered
             .flat_map(|(at, site)| site.nodes.iter().map(move |node| (*node, at)))
             .collect();
-        Self { protocol, site_of, places: HashMap::new() }
+        Self { protocol, site_of, positions: HashMap::new() }
     }
 }
 
@@ -245,12 +245,12 @@ impl Comparison {
             found.broken().and_then(|(_, verdict)| addresses(model, verdict).into_iter().next());
         let key = match found.broken() {
             Some((_, Verdict::Dropped(drop))) => {
-                format!("{:?} {:?}", discriminant(&drop.cause), drop.origins.first())
+                format!("{:?} {:?}", discriminant(&drop.cause), drop.provenance.first())
             }
             // No fact tells such pairs apart, only where they are.
             _ => format!("{measured:?} {sites:?}"),
         };
-        let at = *groups.places.entry(key).or_insert(self.differences.len());
+        let at = *groups.positions.entry(key).or_insert(self.differences.len());
         if let Some(known) = self.differences.get_mut(at) {
             known.pairs += 1;
             known.sites.insert(sites);
@@ -273,15 +273,15 @@ impl Comparison {
         &mut self,
         measurement: &Measurement,
         model: &PathModel,
-        places: &BTreeMap<Ipv4Addr, End>,
+        positions: &BTreeMap<Ipv4Addr, End>,
     ) {
-        let pairs = (places.len() as u64).pow(2);
+        let pairs = (positions.len() as u64).pow(2);
         let known = |(from, to): &&(Ipv4Addr, Ipv4Addr)| {
-            places.contains_key(from) && places.contains_key(to)
+            positions.contains_key(from) && positions.contains_key(to)
         };
         let measured = measurement.pings.keys().filter(known).count() as u64;
         self.unmeasured = pairs - measured;
-        let there: BTreeSet<HostId> = places.values().map(|end| end.host).collect();
+        let there: BTreeSet<HostId> = positions.values().map(|end| end.host).collect();
         let nodes = model.sites.iter().flat_map(|site| &site.nodes);
         self.without_pinger = nodes.filter(|id| !there.contains(id)).copied().collect();
     }

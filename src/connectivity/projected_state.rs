@@ -46,7 +46,7 @@ pub struct ProjectedState<'a> {
     /// What subnets point at, by its id.
     addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
     /// The numbers of the objects that were asked for.
-    asked: RefCell<Vec<usize>>,
+    queried: RefCell<Vec<usize>>,
 }
 
 impl<'a> ProjectedState<'a> {
@@ -67,7 +67,7 @@ impl<'a> ProjectedState<'a> {
             unknown: BTreeSet::new(),
             is_cluster_lost: false,
             addresses: Rc::new(addresses),
-            asked: RefCell::default(),
+            queried: RefCell::default(),
         }
     }
 
@@ -96,7 +96,7 @@ impl<'a> ProjectedState<'a> {
 
     /// The objects that were asked for since the last call, by number.
     pub(super) fn take_asked(&self) -> Vec<usize> {
-        self.asked.take()
+        self.queried.take()
     }
 
     /// A resource that the topology asks for.
@@ -115,7 +115,7 @@ impl<'a> ProjectedState<'a> {
     /// An object of a kind, whether or not the topology asks for it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> ProjectedFact<'a> {
         if let Some(number) = self.numbers.get(key) {
-            self.asked.borrow_mut().push(*number);
+            self.queried.borrow_mut().push(*number);
             match self.values.get(*number) {
                 Some(ObjectValue::Is(resource)) => return ProjectedFact::There(resource),
                 Some(ObjectValue::Absent) => return ProjectedFact::Absent,

@@ -53,7 +53,7 @@ pub fn addresses(model: &PathModel, verdict: &Verdict) -> Vec<Address> {
 /// The facts that a verdict rests on, the most telling first.
 pub fn provenance<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Provenance> {
     let provenance: &[Origin] = match verdict {
-        Verdict::Dropped(drop) => &drop.origins,
+        Verdict::Dropped(drop) => &drop.provenance,
         Verdict::Unknown { origin, .. } => std::slice::from_ref(origin),
         Verdict::Arrived(_) | Verdict::Left(_) => &[],
     };

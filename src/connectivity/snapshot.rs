@@ -21,8 +21,8 @@ pub(crate) enum PairStatus {
 
 impl PairStatus {
     /// What a round trip says of its pair.
-    pub(crate) fn of(trip: &RoundTrip) -> Self {
-        match trip.broken() {
+    pub(crate) fn of(round_trip: &RoundTrip) -> Self {
+        match round_trip.broken() {
             None => Self::Reached,
             Some((_, Verdict::Dropped(_))) => Self::Dropped,
             Some(_) => Self::Unknown,
@@ -52,8 +52,8 @@ struct ClassPair {
 
 impl ClassPair {
     fn of(found: ClassRoundTrip) -> Self {
-        let ClassRoundTrip { example, round_trip: trip, .. } = found;
-        Self { example, broken: Some(trip).filter(|trip| !trip.reached()) }
+        let ClassRoundTrip { example, round_trip, .. } = found;
+        Self { example, broken: Some(round_trip).filter(|round_trip| !round_trip.reached()) }
     }
 }
 
@@ -92,7 +92,9 @@ impl Snapshot {
             })
             .collect();
         let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips.map(|trip| ((trip.from, trip.to), ClassPair::of(trip))).collect();
+        let trips = trips
+            .map(|round_trip| ((round_trip.from, round_trip.to), ClassPair::of(round_trip)))
+            .collect();
         Self { class_of, side_of: nodes.values().cloned().collect(), trips }
     }
 
@@ -110,9 +112,9 @@ impl Snapshot {
 
     /// The nodes of a pair of these classes.
     fn example(&self, model: &PathModel, from: Class, to: Class) -> Option<(String, String)> {
-        let (asking, asked) = self.trips.get(&(from?, to?))?.example;
+        let (asking, queried) = self.trips.get(&(from?, to?))?.example;
         let name = |end: End| model.network.name(end.host).to_owned();
-        Some((name(asking), name(asked)))
+        Some((name(asking), name(queried)))
     }
 
     /// The nodes of a pair that is not reached, and the resource whose fact
@@ -137,9 +139,9 @@ impl Snapshot {
             *alike.entry((classes, side)).or_default() += 1;
         }
         for (from, asking) in &alike {
-            for (to, asked) in &alike {
+            for (to, queried) in &alike {
                 let itself = if from == to { *asking } else { 0 };
-                let pairs = asking * asked - itself;
+                let pairs = asking * queried - itself;
                 if pairs > 0 {
                     found([from.0, to.0], pairs);
                 }

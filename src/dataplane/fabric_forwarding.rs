@@ -67,8 +67,8 @@ impl Tracer<'_> {
         };
         if !fabric.is_own(from, sender, self.packet.source) && !self.forwards(place, sender)? {
             self.know_carried(place, fabric, sender, self.packet.source)?;
-            let origins = vec![sender.forwarding.origin()];
-            return Err(self.dropped(place, Cause::SourceCheck, origins));
+            let provenance = vec![sender.forwarding.origin()];
+            return Err(self.dropped(place, Cause::SourceCheck, provenance));
         }
         let routes = self.routes_of(place, fabric, sender)?;
         self.ask_group(place, fabric, sender, RuleDirection::Outbound)?;
@@ -82,8 +82,8 @@ impl Tracer<'_> {
             FabricHop::Gateway => return Err(Halt::Left(place)),
             FabricHop::Internet | FabricHop::Nowhere => {
                 self.know_carried(place, fabric, sender, self.packet.destination)?;
-                let origins = self.nowhere_origins(fabric, sender, route.origin);
-                return Err(self.dropped(place, Cause::Nowhere(route), origins));
+                let provenance = self.nowhere_origins(fabric, sender, route.origin);
+                return Err(self.dropped(place, Cause::Nowhere(route), provenance));
             }
         };
         self.note(place, Decision::Carried(route), route.origin);
@@ -98,12 +98,12 @@ impl Tracer<'_> {
         matched: super::fact::Origin,
     ) -> Vec<super::fact::Origin> {
         let subnet = fabric.subnets.get(sender.subnet).map(|subnet| subnet.routes.origin());
-        let mut origins: Vec<_> = [Some(matched), subnet].into_iter().flatten().collect();
+        let mut provenance: Vec<_> = [Some(matched), subnet].into_iter().flatten().collect();
         if matched == fabric.origin {
-            origins.reverse();
+            provenance.reverse();
         }
-        origins.dedup();
-        origins
+        provenance.dedup();
+        provenance
     }
 
     fn deliver_to_interface(
@@ -124,8 +124,8 @@ impl Tracer<'_> {
             && !self.forwards(place, receiver)?
         {
             self.know_carried(place, fabric, receiver, self.packet.destination)?;
-            let origins = vec![receiver.forwarding.origin()];
-            return Err(self.dropped(place, Cause::DestinationCheck, origins));
+            let provenance = vec![receiver.forwarding.origin()];
+            return Err(self.dropped(place, Cause::DestinationCheck, provenance));
         }
         self.ask_group(place, fabric, receiver, RuleDirection::Inbound)?;
         Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
@@ -214,16 +214,16 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::NotInTunnel, Vec::new()));
         };
         if !*self.read(place, &sender.connected)? {
-            let origins = vec![sender.connected.origin()];
-            return Err(self.dropped(place, Cause::Offline(id), origins));
+            let provenance = vec![sender.connected.origin()];
+            return Err(self.dropped(place, Cause::Offline(id), provenance));
         }
         let destination = self.packet.destination;
         let Some((prefix, peer)) = self.read(place, &sender.peers)?.lookup(destination) else {
             if let Some(origin) = tunnel.unread_address(id, destination) {
                 return Err(Halt::Unknown { place, origin });
             }
-            let (lacking, origins) = tunnel.lacking(id, destination);
-            return Err(self.dropped(place, Cause::NoPeer(lacking), origins));
+            let (lacking, provenance) = tunnel.lacking(id, destination);
+            return Err(self.dropped(place, Cause::NoPeer(lacking), provenance));
         };
         let (owner, origin) = (peer.owner, peer.origin);
         self.note(place, Decision::Tunnelled { owner, prefix }, origin);
@@ -237,8 +237,8 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::NotInTunnel, Vec::new()));
         };
         if !*self.read(place, &receiver.connected)? {
-            let origins = vec![receiver.connected.origin()];
-            return Err(self.dropped(place, Cause::Offline(to), origins));
+            let provenance = vec![receiver.connected.origin()];
+            return Err(self.dropped(place, Cause::Offline(to), provenance));
         }
         let source = self.packet.source;
         let owner = self.read(place, &receiver.peers)?.lookup(source);
@@ -246,12 +246,12 @@ impl Tracer<'_> {
             if let Some(origin) = tunnel.unread_address(to, source) {
                 return Err(Halt::Unknown { place, origin });
             }
-            let (lacking, mut origins) = tunnel.lacking(to, source);
-            origins.extend(owner.map(|(_, peer)| peer.origin));
+            let (lacking, mut provenance) = tunnel.lacking(to, source);
+            provenance.extend(owner.map(|(_, peer)| peer.origin));
             let sender = tunnel.members.get(&from);
-            origins.extend(sender.map(|sender| sender.offers.approved.origin()));
+            provenance.extend(sender.map(|sender| sender.advertised.approved.origin()));
             let cause = Cause::SourceNotAllowed { lacking };
-            return Err(self.dropped(place, cause, origins));
+            return Err(self.dropped(place, cause, provenance));
         }
         self.mtu = self.mtu.min(tunnel.mtu);
         self.tunnel_ends.extend([from, to]);

@@ -98,7 +98,7 @@ pub struct Drop {
     /// Why.
     pub cause: Cause,
     /// Where the facts that decided were read, the most telling first.
-    pub origins: Vec<Origin>,
+    pub provenance: Vec<Origin>,
 }
 
 /// Why a packet was dropped.

@@ -25,7 +25,7 @@ impl Tracer<'_> {
             Err(unknown) => return Err(self.offline(id).unwrap_or(unknown)),
         };
         let origin = host.kernel.origin();
-        let answered = self.restore(id, origin);
+        let answered = self.un_nat(id, origin);
         self.know_members(id, self.packet.destination)?;
         self.know_members(id, self.packet.source)?;
         if entered != Port::Own {
@@ -88,8 +88,8 @@ impl Tracer<'_> {
             KernelHop::Via(number, neighbour) => (Port::Segment(number), neighbour),
             KernelHop::Tunnel => (Port::Tunnel, self.packet.destination),
             KernelHop::Unreachable | KernelHop::Throw => {
-                let origins = vec![found.route.origin];
-                return Err(self.dropped(place, Cause::Unreachable(found), origins));
+                let provenance = vec![found.route.origin];
+                return Err(self.dropped(place, Cause::Unreachable(found), provenance));
             }
         };
         if !answered {
@@ -103,7 +103,7 @@ impl Tracer<'_> {
 
     /// Gives the answer to a hidden source its destination back; says whether
     /// the packet belongs to a connection that the host passed on.
-    fn restore(&mut self, id: HostId, origin: Origin) -> bool {
+    fn un_nat(&mut self, id: HostId, origin: Origin) -> bool {
         let Some(destination) = self.tracking.answered(id, &self.packet) else { return false };
         let from = std::mem::replace(&mut self.packet.destination, destination);
         if from != destination {
@@ -131,11 +131,11 @@ impl Tracer<'_> {
             self.know_own_address(id)?;
         }
         if applies
-            && let Some(shown) = self.address_at(id, left)
-            && shown != source
+            && let Some(translated_source) = self.address_at(id, left)
+            && translated_source != source
         {
-            self.packet.source = shown;
-            let decision = Decision::Translated { from: source, to: shown };
+            self.packet.source = translated_source;
+            let decision = Decision::Translated { from: source, to: translated_source };
             self.note(Place::Host(id), decision, origin);
         }
         self.tracking.passed_on(id, source, &self.packet);
@@ -218,8 +218,8 @@ impl Tracer<'_> {
         if fine {
             return Ok(());
         }
-        let origins = found.map_or(vec![origin], |found| vec![found.route.origin, origin]);
-        Err(self.dropped(Place::Host(id), Cause::ReversePath, origins))
+        let provenance = found.map_or(vec![origin], |found| vec![found.route.origin, origin]);
+        Err(self.dropped(Place::Host(id), Cause::ReversePath, provenance))
     }
 
     fn is_own_address(&self, id: HostId, host: &Host, address: Ipv4Addr) -> bool {
@@ -235,8 +235,8 @@ impl Tracer<'_> {
         if to == id || self.network.share_segment(id, to) {
             return None;
         }
-        let origins = vec![member.connected.origin()];
+        let provenance = vec![member.connected.origin()];
         let offline = member.connected.read() == Ok(&false);
-        offline.then(|| self.dropped(Place::Host(id), Cause::Offline(id), origins))
+        offline.then(|| self.dropped(Place::Host(id), Cause::Offline(id), provenance))
     }
 }

@@ -54,10 +54,12 @@ impl RoundTrip {
     /// and nobody clamps them.
     pub fn stalls(&self, network: &Network) -> bool {
         self.mtu() < SEGMENT_MTU
-            && [Some(&self.forward), self.return_path.as_ref()].into_iter().flatten().any(|walk| {
-                let clamps = |id: &HostId| !is_unclamped(network, *id);
-                !walk.tunnel_ends.is_empty() && !walk.tunnel_ends.iter().any(clamps)
-            })
+            && [Some(&self.forward), self.return_path.as_ref()].into_iter().flatten().any(
+                |traced| {
+                    let clamps = |id: &HostId| !is_unclamped(network, *id);
+                    !traced.tunnel_ends.is_empty() && !traced.tunnel_ends.iter().any(clamps)
+                },
+            )
     }
 }
 
@@ -70,7 +72,7 @@ pub fn trace_round_trip(
 ) -> RoundTrip {
     let mut tracking = Tracking::default();
     let request = Packet::request(from.address, to, protocol);
-    let forward = Tracer::walk(network, &mut tracking, from, request);
+    let forward = Tracer::traced(network, &mut tracking, from, request);
     let return_path = match forward.verdict {
         Verdict::Arrived(host) => {
             let end = End { host, address: to };
@@ -98,14 +100,14 @@ fn answer(
     forward: &Trace,
     asker: End,
 ) -> Trace {
-    let mut return_path = Tracer::walk(network, tracking, from, forward.packet.answer());
+    let mut return_path = Tracer::traced(network, tracking, from, forward.packet.answer());
     if let Verdict::Arrived(host) = return_path.verdict
         && (host != asker.host || return_path.packet.destination != asker.address)
     {
         let place = super::hop::Place::Host(host);
         let cause = super::hop::Cause::Misdelivered;
-        let origins = return_path.hops.last().map(|hop| hop.origin).into_iter().collect();
-        return_path.verdict = Verdict::Dropped(super::hop::Drop { place, cause, origins });
+        let provenance = return_path.hops.last().map(|hop| hop.origin).into_iter().collect();
+        return_path.verdict = Verdict::Dropped(super::hop::Drop { place, cause, provenance });
     }
     return_path
 }

@@ -62,7 +62,7 @@ pub(super) struct Tracer<'a> {
 
 impl<'a> Tracer<'a> {
     /// Sends a packet from an end and follows it.
-    pub(super) fn walk(
+    pub(super) fn traced(
         network: &'a Network,
         tracking: &'a mut Tracking,
         from: End,
@@ -113,17 +113,17 @@ impl<'a> Tracer<'a> {
             .take(4)
             .collect();
         deciding.sort_by_key(|(length, _)| *length);
-        let mut origins: Vec<Origin> = deciding.into_iter().map(|(_, origin)| origin).collect();
-        origins.dedup();
-        origins
+        let mut provenance: Vec<Origin> = deciding.into_iter().map(|(_, origin)| origin).collect();
+        provenance.dedup();
+        provenance
     }
 
     pub(super) fn note(&mut self, place: Place, decision: Decision, origin: Origin) {
         self.hops.push(Hop { place, decision, origin });
     }
 
-    pub(super) fn dropped(&self, place: Place, cause: Cause, origins: Vec<Origin>) -> Halt {
-        Halt::Dropped(Drop { place, cause, origins })
+    pub(super) fn dropped(&self, place: Place, cause: Cause, provenance: Vec<Origin>) -> Halt {
+        Halt::Dropped(Drop { place, cause, provenance })
     }
 
     /// A fact, or the end of the walk where nobody could read it.

@@ -18,7 +18,7 @@ pub(super) struct Tracking {
 struct Connection {
     host: HostId,
     source: Ipv4Addr,
-    shown: Ipv4Addr,
+    translated_source: Ipv4Addr,
     destination: Ipv4Addr,
 }
 
@@ -34,8 +34,8 @@ struct Flow {
 impl Tracking {
     /// A host passed a packet on, which had that source before.
     pub(super) fn passed_on(&mut self, host: HostId, source: Ipv4Addr, packet: &Packet) {
-        let (shown, destination) = (packet.source, packet.destination);
-        self.connections.push(Connection { host, source, shown, destination });
+        let (translated_source, destination) = (packet.source, packet.destination);
+        self.connections.push(Connection { host, source, translated_source, destination });
     }
 
     /// The destination that an answer had before the host hid it; nothing for a
@@ -44,7 +44,7 @@ impl Tracking {
         let fits = |known: &&Connection| {
             known.host == host
                 && known.destination == packet.source
-                && known.shown == packet.destination
+                && known.translated_source == packet.destination
         };
         self.connections.iter().find(fits).map(|known| known.source)
     }

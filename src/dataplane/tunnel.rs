@@ -35,7 +35,7 @@ pub struct Member {
     /// takes from a peer only sources that this table gives to that peer.
     pub peers: Fact<PrefixTable<PeerPrefix>>,
     /// What it offers, and what of it is approved: why others lack a prefix.
-    pub offers: Offers,
+    pub advertised: AdvertisedPrefixes,
 }
 
 /// A prefix of a peer.
@@ -49,7 +49,7 @@ pub struct PeerPrefix {
 
 /// What a member offers, what is approved of it, and whether it takes others'.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offers {
+pub struct AdvertisedPrefixes {
     /// Prefixes that it offers.
     pub advertised: Fact<Vec<Ipv4Net>>,
     /// Prefixes that may be offered by it.
@@ -71,7 +71,7 @@ pub enum Lacking {
     Nobody,
 }
 
-impl Offers {
+impl AdvertisedPrefixes {
     /// What others may take up: offered and approved.
     fn served(&self) -> Result<Vec<Ipv4Net>, Origin> {
         let advertised = self.advertised.read().map_err(|unread| unread.origin)?;
@@ -98,7 +98,7 @@ impl Tunnel {
 
     fn table_of(&self, id: HostId) -> Fact<PrefixTable<PeerPrefix>> {
         let Some(me) = self.members.get(&id) else { return Fact::unknown(Origin(0)) };
-        let accepts = match me.offers.accepts.read() {
+        let accepts = match me.advertised.accepts.read() {
             Ok(accepts) => *accepts,
             Err(unread) => return Fact::unknown(unread.origin),
         };
@@ -111,11 +111,11 @@ impl Tunnel {
             if !accepts {
                 continue;
             }
-            let served = match peer.offers.served() {
+            let served = match peer.advertised.served() {
                 Ok(served) => served,
                 Err(origin) => return Fact::unknown(origin),
             };
-            let origin = peer.offers.approved.origin();
+            let origin = peer.advertised.approved.origin();
             for prefix in served {
                 let entry = PeerPrefix { owner: *owner, origin };
                 if table.get(&prefix).is_none_or(|known| self.gives_way(known.owner)) {
@@ -123,7 +123,7 @@ impl Tunnel {
                 }
             }
         }
-        Fact::known(table, me.offers.accepts.origin())
+        Fact::known(table, me.advertised.accepts.origin())
     }
 
     fn gives_way(&self, owner: HostId) -> bool {
@@ -147,15 +147,17 @@ impl Tunnel {
         let mut found = (Lacking::Nobody, Vec::new());
         for (id, peer) in self.members.iter().filter(|(id, _)| **id != me) {
             let (offered, approved) =
-                (holds(&peer.offers.advertised), holds(&peer.offers.approved));
-            let origins = (peer.offers.advertised.origin(), peer.offers.approved.origin());
+                (holds(&peer.advertised.advertised), holds(&peer.advertised.approved));
+            let provenance =
+                (peer.advertised.advertised.origin(), peer.advertised.approved.origin());
             match (offered, approved) {
                 (true, true) => {
-                    let mine = self.members.get(&me).map(|member| member.offers.accepts.origin());
+                    let mine =
+                        self.members.get(&me).map(|member| member.advertised.accepts.origin());
                     return (Lacking::NotAccepted, mine.into_iter().collect());
                 }
-                (true, false) => found = (Lacking::NotApproved(*id), vec![origins.1]),
-                (false, true) => found = (Lacking::NotOffered(*id), vec![origins.0]),
+                (true, false) => found = (Lacking::NotApproved(*id), vec![provenance.1]),
+                (false, true) => found = (Lacking::NotOffered(*id), vec![provenance.0]),
                 (false, false) => {}
             }
         }

@@ -13,7 +13,7 @@ use crate::topology::names::{DatacenterName, WorkerName};
 /// The place of every worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
-    places: BTreeMap<WorkerName, Place>,
+    positions: BTreeMap<WorkerName, Place>,
 }
 
 /// A worker's place in the network.
@@ -28,7 +28,7 @@ pub struct Place {
 impl Allocation {
     /// The place of a worker of the topology.
     pub fn place(&self, worker: &WorkerName) -> Option<Place> {
-        self.places.get(worker).copied()
+        self.positions.get(worker).copied()
     }
 
     /// The pod ranges of a datacenter's workers that its pool does not cover.
@@ -70,18 +70,18 @@ pub enum AllocationError {
 ///
 /// A pool or network has no room left.
 pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, AllocationError> {
-    let mut places = BTreeMap::new();
+    let mut positions = BTreeMap::new();
     for datacenter in &topology.datacenters {
         let addresses = addresses(datacenter, facts)?;
         let pod_cidrs = pod_cidrs(datacenter, facts)?;
         for worker in &datacenter.workers {
             let place = addresses.get(&worker.name).zip(pod_cidrs.get(&worker.name));
             if let Some((&ip, &pod_cidr)) = place {
-                places.insert(worker.name.clone(), Place { ip, pod_cidr });
+                positions.insert(worker.name.clone(), Place { ip, pod_cidr });
             }
         }
     }
-    Ok(Allocation { places })
+    Ok(Allocation { positions })
 }
 
 fn addresses(

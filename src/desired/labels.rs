@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn pods_fit_their_range() {
-        for (asked, cidr, expected) in [
+        for (requested, cidr, expected) in [
             (None, "10.244.1.0/24", 250),
             (Some(300), "10.244.1.0/24", 253),
             (None, "10.244.1.0/26", 61),
             (Some(30), "10.244.1.0/26", 30),
             (None, "10.244.1.0/32", 0),
         ] {
-            let profile = Profile { max_pods: asked, ..profile() };
+            let profile = Profile { max_pods: requested, ..profile() };
             assert_eq!(max_pods(&profile, cidr.parse().unwrap()), expected, "{cidr}");
         }
     }

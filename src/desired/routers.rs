@@ -88,7 +88,7 @@ struct Router<'a> {
     name: &'a str,
     /// Whether its VM brings its device.
     has_machine: bool,
-    offers: Pending<BTreeSet<Ipv4Net>>,
+    advertised: Pending<BTreeSet<Ipv4Net>>,
     offers_because: &'a str,
     local_prefixes: BTreeSet<Ipv4Net>,
     kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
@@ -101,15 +101,15 @@ pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
     let router = &context.topology.cluster.router;
     let tunnel =
         context.remote_prefixes(None).into_iter().map(|prefix| (prefix, KernelRoute::Tunnel));
-    let offers = context.aks_prefixes();
+    let advertised = context.aks_prefixes();
     add(
         context,
         Router {
             side: Side::Cluster,
             name: router.name.as_str(),
             has_machine: true,
-            local_prefixes: offers.known().cloned().unwrap_or_default(),
-            offers,
+            local_prefixes: advertised.known().cloned().unwrap_or_default(),
+            advertised,
             offers_because: "AKS's node subnets and each AKS node's pods",
             kernel_routes: context.aks_prefixes().map(|_| tunnel.collect()),
             protect: router.protect,
@@ -133,7 +133,7 @@ pub(super) fn datacenter_router(
             name: datacenter.router.name.as_str(),
             has_machine: matches!(datacenter.site, Site::Azure(_)),
             local_prefixes: own.clone(),
-            offers: Pending::Known(own),
+            advertised: Pending::Known(own),
             offers_because: "the datacenter's network and its pods",
             kernel_routes: datacenter_kernel_routes(context, datacenter),
             protect: datacenter.router.protect,
@@ -203,7 +203,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Some(ObjectKey::DeviceAdvertised(name.clone())),
             Resource::AdvertisedRoutes(RouteSet {
                 hostname: name.clone(),
-                prefixes: router.offers.clone(),
+                prefixes: router.advertised.clone(),
             }),
         )
         .living_in(device.clone())
@@ -214,7 +214,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
         Builder::new(
             address(Kind::ApprovedRoutes),
             Some(ObjectKey::DeviceApproved(name.clone())),
-            Resource::ApprovedRoutes(RouteSet { hostname: name, prefixes: router.offers }),
+            Resource::ApprovedRoutes(RouteSet { hostname: name, prefixes: router.advertised }),
         )
         .living_in(device)
         .after(address(Kind::AdvertisedRoutes))

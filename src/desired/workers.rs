@@ -122,7 +122,7 @@ impl<'a> Common<'a> {
             labels: self.labels.clone(),
             taints: self.taints.clone(),
             kubelet_version: self.profile.kubernetes_version,
-            host: Observable::Seen(WorkerHost {
+            host: Observable::Observed(WorkerHost {
                 cni_configuration: Some(place.pod_cidr),
                 cni_chosen: Some(CNI_CONFIGURATION.to_owned()),
                 ip_forwarding: true,

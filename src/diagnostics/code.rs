@@ -9,8 +9,8 @@ mod addresses;
 mod all;
 mod apply;
 mod file;
-mod live;
 mod names;
+mod preflight;
 mod refusals;
 mod sandbox;
 mod services;
@@ -209,7 +209,7 @@ pub enum Code {
     /// SG0605: no kubeconfig for the cluster.
     KubeconfigMissing,
     /// SG0606: a service answered with an error.
-    ApiError,
+    RequestError,
     /// SG0607: a service limits the request rate.
     Throttled,
     /// SG0608: a host's key has changed.
@@ -303,7 +303,7 @@ const GROUPS: [&[Entry]; 8] = [
     file::ENTRIES,
     names::ENTRIES,
     addresses::ENTRIES,
-    live::ENTRIES,
+    preflight::ENTRIES,
     apply::ENTRIES,
     services::ENTRIES,
     refusals::ENTRIES,

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Code;
 use super::redact::redact;
+use super::{Code, ServiceText};
 
 /// Why a request, a step or a check failed, for the person who must act.
 ///
@@ -29,12 +29,18 @@ pub struct Failure {
     pub source: Vec<String>,
 }
 
+/// The text without what looks like a secret and without characters that could
+/// do something to a terminal or a log, wherever it came from.
+fn printable(text: &str) -> String {
+    ServiceText::lines(&redact(text)).into()
+}
+
 impl Failure {
     /// A failure without a deeper cause.
     pub fn new(code: Code, message: impl AsRef<str>, remedy: impl Into<String>) -> Self {
         Self {
             code,
-            message: redact(message.as_ref()).into_owned(),
+            message: printable(message.as_ref()),
             remedy: remedy.into(),
             source: Vec::new(),
         }
@@ -55,7 +61,7 @@ impl Failure {
     /// repetition of the cause above it are left out.
     #[must_use]
     pub fn caused_by(mut self, cause: impl AsRef<str>) -> Self {
-        let cause = redact(cause.as_ref()).into_owned();
+        let cause = printable(cause.as_ref());
         let above = self.source.last().unwrap_or(&self.message);
         if !cause.is_empty() && *above != cause {
             self.source.push(cause);
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_repeated_or_empty_cause_is_left_out() {
-        let failure = Failure::new(Code::ApiError, "a", "b").caused_by("a").caused_by("");
+        let failure = Failure::new(Code::RequestError, "a", "b").caused_by("a").caused_by("");
         assert_eq!(failure.source, [] as [&str; 0]);
     }
 

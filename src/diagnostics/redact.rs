@@ -32,19 +32,19 @@ static SECRETS: LazyLock<Vec<Regex>> =
 /// The text with an asterisk for every byte of a secret; offsets and lines are
 /// unchanged.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let mut shown = Cow::Borrowed(text);
+    let mut displayed = Cow::Borrowed(text);
     for pattern in SECRETS.iter() {
-        let places: Vec<_> = pattern
-            .captures_iter(&shown)
+        let positions: Vec<_> = pattern
+            .captures_iter(&displayed)
             .filter_map(|found| found.name("secret").or_else(|| found.get(0)))
             .map(|found| found.range())
             .collect();
-        for place in places {
-            let mask = mask(&shown[place.clone()]);
-            shown.to_mut().replace_range(place, &mask);
+        for place in positions {
+            let mask = mask(&displayed[place.clone()]);
+            displayed.to_mut().replace_range(place, &mask);
         }
     }
-    shown
+    displayed
 }
 
 fn mask(secret: &str) -> String {
@@ -76,9 +76,9 @@ mod tests {
                 "*******************************\n******\n",
             ),
         ];
-        for (text, shown) in cases {
-            assert_eq!(redact(text), shown);
-            assert_eq!(text.len(), shown.len());
+        for (text, displayed) in cases {
+            assert_eq!(redact(text), displayed);
+            assert_eq!(text.len(), displayed.len());
         }
     }
 

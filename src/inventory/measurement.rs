@@ -48,7 +48,7 @@ pub enum PingFailure {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measurement {
     /// The pod that was asked for all of it.
-    pub asked: String,
+    pub requested: String,
     /// The port that was pinged.
     pub port: u16,
     /// The pods of Goldpinger's, by the cluster's API.

@@ -100,8 +100,8 @@ impl Inventory {
     }
 
     /// Forgets the objects whose keys are not kept.
-    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
-        self.objects.retain(|key, _| keep(key));
+    pub fn retain(&mut self, retain: impl Fn(&ObjectKey) -> bool) {
+        self.objects.retain(|key, _| retain(key));
     }
 
     /// The object at a key.

@@ -50,7 +50,7 @@ pub fn subtract(from: &Ipv4Net, hole: &Ipv4Net) -> Vec<Ipv4Net> {
         return vec![*from];
     }
     match from.subnets(from.prefix_len() + 1) {
-        Ok(halves) => halves.flat_map(|half| subtract(&half, hole)).collect(),
+        Ok(split_in_half) => split_in_half.flat_map(|half| subtract(&half, hole)).collect(),
         // A /32 cannot be split; it was either equal to the hole or disjoint.
         Err(_) => Vec::new(),
     }

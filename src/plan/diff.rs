@@ -49,7 +49,7 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     }
     let mut changes = Vec::new();
     let kind = after.kind();
-    walk(kind, &mut Vec::new(), Some(&fields(before)), Some(&fields(after)), &mut changes);
+    visit(kind, &mut Vec::new(), Some(&fields(before)), Some(&fields(after)), &mut changes);
     changes
 }
 
@@ -100,14 +100,15 @@ impl Whole {
                 }
             }
             value => {
-                let gone = self.side == WholeSide::Deleted;
-                let (before, after) = if gone { (Some(value), None) } else { (None, Some(value)) };
+                let removed = self.side == WholeSide::Deleted;
+                let (before, after) =
+                    if removed { (Some(value), None) } else { (None, Some(value)) };
                 changes.push(FieldChange {
                     path: FieldPath(path.clone()),
                     before,
                     after,
-                    pending: pending && !gone,
-                    forces_replacement: gone && self.kind.facts().fixed.contains(path),
+                    pending: pending && !removed,
+                    forces_replacement: removed && self.kind.facts().fixed.contains(path),
                 });
             }
         }
@@ -152,7 +153,7 @@ fn write_whole_numbers(value: &mut Value) {
     }
 }
 
-fn walk(
+fn visit(
     kind: Kind,
     path: &mut Vec<String>,
     before: Option<&Value>,
@@ -171,7 +172,7 @@ fn walk(
         for key in keys {
             path.push(key.clone());
             let (old, new) = (old.and_then(|map| map.get(key)), new.and_then(|map| map.get(key)));
-            walk(kind, path, old, new, changes);
+            visit(kind, path, old, new, changes);
             path.pop();
         }
         return;
@@ -258,7 +259,7 @@ mod tests {
     fn what_comes_whole_is_what_differs_from_nothing() {
         for resource in desired() {
             let mut walked = Vec::new();
-            walk(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
+            visit(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
             walked.retain(|change| {
                 !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
             });

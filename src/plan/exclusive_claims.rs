@@ -26,7 +26,7 @@ pub(super) struct Claims<'a> {
 impl<'a> Claims<'a> {
     /// Looks at what goes, for good or to come back elsewhere.
     pub(super) fn of(changes: &[&'a Change]) -> Self {
-        let mut places = Self {
+        let mut positions = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
             pods: BTreeMap::new(),
@@ -37,27 +37,27 @@ impl<'a> Claims<'a> {
             match (&change.before, &change.key) {
                 (Some(Resource::NetworkInterface(interface)), _) => {
                     if let Some(subnet) = interface.subnet.known() {
-                        places.interfaces.insert((subnet, interface.private_ip), change);
+                        positions.interfaces.insert((subnet, interface.private_ip), change);
                     }
                 }
                 (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
                     if let Some(network) = id.parent() {
-                        let held = places.subnets.entry(network).or_default();
+                        let held = positions.subnets.entry(network).or_default();
                         held.push((subnet.address_prefix, change));
                     }
                 }
                 (Some(Resource::Worker(worker)), _) => {
-                    places.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
+                    positions.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
                 }
                 (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id))
                     if change.action == Action::Delete =>
                 {
-                    places.machines.insert(id.name(), change);
+                    positions.machines.insert(id.name(), change);
                 }
                 _ => {}
             }
         }
-        places
+        positions
     }
 
     /// Who else holds what a change needs: first those that leave for good, then

@@ -42,7 +42,7 @@ pub struct StepGraph {
     causes: Vec<Vec<usize>>,
     effects: Vec<Vec<usize>>,
     /// By change.
-    places: Vec<Steps>,
+    positions: Vec<Steps>,
 }
 
 /// The steps of one change.
@@ -61,15 +61,15 @@ impl StepGraph {
             let replaced = value.action == Action::Replace;
             let destroy = replaced.then(|| graph.add_step(change, Phase::Destroy));
             let create = graph.add_step(change, Phase::Create);
-            graph.places.push(Steps { destroy, create });
+            graph.positions.push(Steps { destroy, create });
         }
         let by_address: HashMap<&Address, Steps> =
-            changes.iter().map(|it| &it.address).zip(graph.places.iter().copied()).collect();
+            changes.iter().map(|it| &it.address).zip(graph.positions.iter().copied()).collect();
         let destroyed = |addresses: &[Address]| -> Vec<usize> {
             addresses.iter().filter_map(|address| by_address.get(address)?.destroy).collect()
         };
         for (change, value) in changes.iter().enumerate() {
-            let own = graph.places[change];
+            let own = graph.positions[change];
             let mut causes = destroyed(&value.create_after_destroy_of);
             let created = value.depends_on.iter().filter_map(|address| by_address.get(address));
             causes.extend(created.map(|steps| steps.create));
@@ -129,12 +129,12 @@ impl StepGraph {
 
     /// The step of a change that creates, updates or deletes.
     pub fn create_step(&self, change: usize) -> Option<usize> {
-        Some(self.places.get(change)?.create)
+        Some(self.positions.get(change)?.create)
     }
 
     /// The step of a replacement that deletes the old object.
     pub fn destroy_step(&self, change: usize) -> Option<usize> {
-        self.places.get(change)?.destroy
+        self.positions.get(change)?.destroy
     }
 
     /// Lets a change wait for another one.
@@ -227,7 +227,7 @@ impl StepGraph {
         let mut graph = Self::default();
         let mut renumbered = vec![0; self.steps.len()];
         for (place, change) in order.iter().enumerate() {
-            let Steps { destroy, create } = self.places[*change];
+            let Steps { destroy, create } = self.positions[*change];
             let add = |graph: &mut Self, step: usize| {
                 let number = graph.add_step(place, self.steps[step].phase);
                 renumbered[step] = number;
@@ -236,7 +236,7 @@ impl StepGraph {
             let mut add = add;
             let destroy = destroy.map(|step| add(&mut graph, step));
             let create = add(&mut graph, create);
-            graph.places.push(Steps { destroy, create });
+            graph.positions.push(Steps { destroy, create });
         }
         for (step, causes) in self.causes.iter().enumerate() {
             let causes = causes.iter().map(|cause| renumbered[*cause]).collect();

@@ -139,11 +139,11 @@ impl PlanContents {
         if waits.is_empty() {
             return;
         }
-        let places: HashMap<Address, usize> =
+        let positions: HashMap<Address, usize> =
             self.changes.iter().enumerate().map(|(at, it)| (it.address.clone(), at)).collect();
         for (address, others) in waits {
-            let Some(place) = places.get(&address) else { continue };
-            for other in others.iter().filter_map(|other| places.get(other)) {
+            let Some(place) = positions.get(&address) else { continue };
+            for other in others.iter().filter_map(|other| positions.get(other)) {
                 self.steps.add_wait(*place, *other);
             }
             let change = &mut self.changes[*place];
@@ -292,7 +292,7 @@ impl Change {
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
             (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
-            (Some(gone), None) => Cow::Owned(diff::whole(gone, WholeSide::Deleted)),
+            (Some(removed), None) => Cow::Owned(diff::whole(removed, WholeSide::Deleted)),
             _ => Cow::Borrowed(&self.differences),
         }
     }

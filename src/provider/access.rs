@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::clients::{Clients, ReadClients};
 use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
-use super::error::ApiError;
+use super::error::RequestError;
 use super::read_write::{ClusterRead, ClusterWrite};
 use super::secret::Secret;
 use crate::diagnostics::{Code, Failure};
@@ -51,7 +51,7 @@ impl ClusterCredentials {
 pub enum AccessError {
     /// Azure did not return credentials.
     #[error("cannot get the credentials of the cluster from Azure")]
-    Credentials(#[source] Box<ApiError>),
+    Credentials(#[source] Box<RequestError>),
     /// The credentials cannot be used.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

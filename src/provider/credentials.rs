@@ -10,7 +10,7 @@ use azure_core::time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::error::ApiError;
+use super::error::RequestError;
 use super::http::Api;
 use super::reqwest_transport::install_cryptography;
 use super::secret::Secret;
@@ -32,7 +32,7 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// Credentials are missing, or the identity provider did not accept them.
-    async fn token(&self) -> Result<Secret, ApiError>;
+    async fn token(&self) -> Result<Secret, RequestError>;
 }
 
 /// A token that never changes.
@@ -41,7 +41,7 @@ pub struct StaticToken(pub Secret);
 
 #[async_trait]
 impl TokenSource for StaticToken {
-    async fn token(&self) -> Result<Secret, ApiError> {
+    async fn token(&self) -> Result<Secret, RequestError> {
         Ok(self.0.clone())
     }
 }
@@ -52,9 +52,9 @@ pub(crate) struct TokenCache(Mutex<Option<(Secret, Instant)>>);
 
 impl TokenCache {
     /// The cached token, or a new one: `fetch` returns it with its lifetime.
-    pub(crate) async fn get<F>(&self, fetch: F) -> Result<Secret, ApiError>
+    pub(crate) async fn get<F>(&self, fetch: F) -> Result<Secret, RequestError>
     where
-        F: Future<Output = Result<(Secret, Duration), ApiError>>,
+        F: Future<Output = Result<(Secret, Duration), RequestError>>,
     {
         // Held while fetching, so that concurrent callers send one request.
         let mut cached = self.0.lock().await;
@@ -87,7 +87,7 @@ impl fmt::Debug for AzureTokens {
 impl AzureTokens {
     /// A service principal's secret or a workload identity from `AZURE_*`, else
     /// the login of the Azure CLI.
-    pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, ApiError> {
+    pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, RequestError> {
         install_cryptography();
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let tenant = value("AZURE_TENANT_ID");
@@ -107,14 +107,18 @@ impl AzureTokens {
         Ok(Self::new(credential, AZURE_CLI))
     }
 
-    fn client_secret(tenant: &str, client: String, secret: String) -> Result<Self, ApiError> {
+    fn client_secret(tenant: &str, client: String, secret: String) -> Result<Self, RequestError> {
         let credential =
             azure_identity::ClientSecretCredential::new(tenant, client, secret.into(), None)
                 .map_err(|error| no_token(&error, "AZURE_CLIENT_SECRET"))?;
         Ok(Self::new(credential, "AZURE_CLIENT_SECRET"))
     }
 
-    fn workload_identity(tenant: String, client: String, file: String) -> Result<Self, ApiError> {
+    fn workload_identity(
+        tenant: String,
+        client: String,
+        file: String,
+    ) -> Result<Self, RequestError> {
         let options = azure_identity::WorkloadIdentityCredentialOptions {
             client_id: Some(client),
             tenant_id: Some(tenant),
@@ -138,7 +142,7 @@ impl AzureTokens {
 
 #[async_trait]
 impl TokenSource for AzureTokens {
-    async fn token(&self) -> Result<Secret, ApiError> {
+    async fn token(&self) -> Result<Secret, RequestError> {
         let fetch = async {
             let token = self.credential.get_token(&[ARM_SCOPE], None).await;
             let token = token.map_err(|error| no_token(&error, self.origin))?;
@@ -150,8 +154,8 @@ impl TokenSource for AzureTokens {
     }
 }
 
-fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, ApiError> {
-    value.ok_or_else(|| ApiError::Credentials {
+fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, RequestError> {
+    value.ok_or_else(|| RequestError::Credentials {
         api: Api::Azure,
         reason: format!("{beside} is set, and {name} is not"),
         refused: false,
@@ -160,8 +164,8 @@ fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, A
 }
 
 /// Without a login of the Azure CLI, credentials are missing rather than refused.
-fn no_token(error: &azure_core::Error, origin: &str) -> ApiError {
-    ApiError::Credentials {
+fn no_token(error: &azure_core::Error, origin: &str) -> RequestError {
+    RequestError::Credentials {
         api: Api::Azure,
         reason: error.to_string(),
         refused: origin != AZURE_CLI,
@@ -187,7 +191,7 @@ pub enum TailnetCredentials {
 
 impl TailnetCredentials {
     /// `TAILSCALE_API_KEY`, or an OAuth client in either spelling.
-    pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, ApiError> {
+    pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, RequestError> {
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
         if let Some(key) = value("TAILSCALE_API_KEY") {
             return Ok(Self::ApiKey(Secret::new(key)));
@@ -196,7 +200,7 @@ impl TailnetCredentials {
         pair("TAILSCALE_CLIENT_ID", "TAILSCALE_CLIENT_SECRET")
             .or_else(|| pair("TAILSCALE_OAUTH_CLIENT_ID", "TAILSCALE_OAUTH_CLIENT_SECRET"))
             .map(|(id, secret)| Self::OAuthClient { id, secret: Secret::new(secret) })
-            .ok_or_else(|| ApiError::Credentials {
+            .ok_or_else(|| RequestError::Credentials {
                 api: Api::Tailscale,
                 reason: "TAILSCALE_API_KEY and TAILSCALE_CLIENT_ID are not set".to_owned(),
                 refused: false,

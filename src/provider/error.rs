@@ -8,7 +8,7 @@ use super::http::{Api, TransportError};
 
 /// A request to a service failed. `Failure::from` gives it a code and a remedy.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum ApiError {
+pub enum RequestError {
     /// The service answered with an error status.
     #[error("{doing}: {api} answered {status}{}", Answered { code, message, details })]
     Answer {
@@ -112,7 +112,7 @@ impl fmt::Display for Answered<'_> {
     }
 }
 
-impl ApiError {
+impl RequestError {
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -265,8 +265,8 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> ApiError {
-        ApiError::from_answer(Api::Azure, "PUT route table t", status, body.as_bytes())
+    fn answer(status: u16, body: &str) -> RequestError {
+        RequestError::from_answer(Api::Azure, "PUT route table t", status, body.as_bytes())
     }
 
     #[test]
@@ -275,9 +275,9 @@ mod tests {
             429,
             r#"{"error":{"code":"RetryableError","message":"A retryable error occured.","details":[{"code":"ReferencedResourceNotProvisioned","message":"subnet x is Updating"}]}}"#,
         );
-        let shown = error.to_string();
+        let displayed = error.to_string();
         for part in ["PUT route table t", "429", "RetryableError", "subnet x is Updating"] {
-            assert!(shown.contains(part), "{shown}");
+            assert!(displayed.contains(part), "{displayed}");
         }
         assert!(error.is_throttled());
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{ApiError, ServiceError};
+use super::error::{RequestError, ServiceError};
 use super::http::{Api, Transport, TransportError, TransportFault};
 pub use super::request_policy::RetryClass;
 pub(crate) use super::request_policy::retry_after;
@@ -99,7 +99,7 @@ impl HttpClient {
     /// # Errors
     ///
     /// There was no answer in time, or it is larger than the limits allow.
-    pub async fn send(&self, call: &Call) -> Result<http::Response<Bytes>, ApiError> {
+    pub async fn send(&self, call: &Call) -> Result<http::Response<Bytes>, RequestError> {
         let uri: http::Uri = call.url.parse().map_err(|error| {
             self.malformed(&call.doing, &format!("the URL of the request is invalid: {error}"))
         })?;
@@ -121,31 +121,31 @@ impl HttpClient {
         outcome.map_err(|source| self.no_answer(&call.doing, source))
     }
 
-    fn no_answer(&self, doing: &str, source: TransportError) -> ApiError {
+    fn no_answer(&self, doing: &str, source: TransportError) -> RequestError {
         match source.fault {
             TransportFault::TooLarge { .. } | TransportFault::BadRequest { .. } => {
                 self.malformed(doing, &source.fault.to_string())
             }
-            _ => ApiError::Transport { api: self.api(), doing: doing.to_owned(), source },
+            _ => RequestError::Transport { api: self.api(), doing: doing.to_owned(), source },
         }
     }
 
     /// An answer that is not what the service promises.
-    pub fn malformed(&self, doing: &str, reason: &str) -> ApiError {
+    pub fn malformed(&self, doing: &str, reason: &str) -> RequestError {
         malformed(self.api(), doing, reason)
     }
 
     /// A refusal as an error, its text made safe to print.
-    pub fn refusal(&self, doing: &str, answer: &http::Response<Bytes>) -> ApiError {
+    pub fn refusal(&self, doing: &str, answer: &http::Response<Bytes>) -> RequestError {
         let body = safe_refusal(answer.body());
-        ApiError::from_answer(self.api(), doing, answer.status().as_u16(), &body)
+        RequestError::from_answer(self.api(), doing, answer.status().as_u16(), &body)
     }
 }
 
 /// An answer that is not what a service promises.
-pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> ApiError {
+pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> RequestError {
     let reason = ServiceText::message(reason).into();
-    ApiError::Malformed { api, doing: doing.to_owned(), reason }
+    RequestError::Malformed { api, doing: doing.to_owned(), reason }
 }
 
 /// Reads a JSON object off a body, exactly as the service sent it.
@@ -153,7 +153,7 @@ pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> ApiError {
 /// # Errors
 ///
 /// It is no JSON, no object, or an error with a status of success.
-pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, ApiError> {
+pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, RequestError> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| malformed(api, doing, &format!("the answer is no JSON: {error}")))?;
     let Some(fields) = value.as_object() else {
@@ -174,7 +174,7 @@ pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, Ap
 /// # Errors
 ///
 /// As [`raw_object`].
-pub(super) fn object(api: Api, body: &[u8], doing: &str) -> Result<Value, ApiError> {
+pub(super) fn object(api: Api, body: &[u8], doing: &str) -> Result<Value, RequestError> {
     let mut value = raw_object(api, body, doing)?;
     make_safe(&mut value, Breaks::Escape);
     Ok(value)
@@ -189,7 +189,7 @@ pub(super) fn typed<T: DeserializeOwned>(
     api: Api,
     body: &[u8],
     doing: &str,
-) -> Result<T, ApiError> {
+) -> Result<T, RequestError> {
     let value = object(api, body, doing)?;
     serde_json::from_value(value).map_err(|error| malformed(api, doing, &error.to_string()))
 }

@@ -15,7 +15,7 @@ pub(super) struct Listing {
     pages: usize,
     known: HashSet<String>,
     /// Links or tokens of pages that were asked for.
-    asked: HashSet<String>,
+    requested: HashSet<String>,
 }
 
 /// Why a list cannot be read to its end.
@@ -44,7 +44,7 @@ impl Listing {
             objects: Vec::new(),
             pages: 0,
             known: HashSet::new(),
-            asked: HashSet::new(),
+            requested: HashSet::new(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Listing {
     ///
     /// It was asked for already, or there were enough pages.
     pub(super) fn follow(&mut self, next: &str) -> Result<(), ListingFault> {
-        if !self.asked.insert(next.to_owned()) {
+        if !self.requested.insert(next.to_owned()) {
             return Err(ListingFault::Circle(self.pages));
         }
         if self.pages >= self.settings.max_pages {

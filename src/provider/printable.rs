@@ -7,11 +7,11 @@ const SHOWN: usize = 80;
 
 /// The text as a part of a line, cut after 80 characters.
 pub fn line(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
+    let mut displayed: String = text.chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
+        displayed.push('…');
     }
-    ServiceText::line(&shown).into()
+    ServiceText::line(&displayed).into()
 }
 
 /// A text of several lines, whole.
@@ -26,8 +26,8 @@ mod tests {
     #[test]
     fn nothing_reaches_the_terminal_but_characters() {
         let hostile = "\u{1b}[2J\u{1b}]0;title\u{7}a\r\nb\t'c'\u{202e}\u{9b}31m";
-        let shown = text(hostile);
-        assert_eq!(shown, "\\u{1b}[2J\\u{1b}]0;title\\u{7}a\nb 'c'\\u{202e}\\u{9b}31m");
+        let displayed = text(hostile);
+        assert_eq!(displayed, "\\u{1b}[2J\\u{1b}]0;title\\u{7}a\nb 'c'\\u{202e}\\u{9b}31m");
         assert!(!line(hostile).contains(char::is_control));
         assert_eq!(line(&"x".repeat(100)).chars().count(), SHOWN + 1);
     }

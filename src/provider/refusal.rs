@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::azure::codec::DecodeError;
-use super::error::{ApiError, Detail};
+use super::error::{Detail, RequestError};
 use super::http::Api;
 use crate::diagnostics::{Code, Failure};
 
@@ -172,24 +172,24 @@ const TAILSCALE_SCOPES: &str = "use an API key, or an OAuth client with the scop
 const CLUSTER_ROLE: &str = "use a kubeconfig of a cluster administrator; `kubectl auth can-i \
                             --list` shows what the credentials allow";
 
-impl From<&ApiError> for Failure {
-    fn from(error: &ApiError) -> Self {
+impl From<&RequestError> for Failure {
+    fn from(error: &RequestError) -> Self {
         let (code, remedy) = explain(error);
         let failure = Self::new(code, error.to_string(), remedy);
         match error {
-            ApiError::Answer { details, .. } | ApiError::Operation { details, .. } => {
+            RequestError::Answer { details, .. } | RequestError::Operation { details, .. } => {
                 let rest = details.iter().skip(1);
                 rest.fold(failure, |failure, detail| failure.caused_by(detail.to_string()))
             }
-            ApiError::Transport { .. }
-            | ApiError::Credentials { .. }
-            | ApiError::Malformed { .. } => failure,
+            RequestError::Transport { .. }
+            | RequestError::Credentials { .. }
+            | RequestError::Malformed { .. } => failure,
         }
     }
 }
 
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
         Self::from(&error)
     }
 }
@@ -204,12 +204,12 @@ impl From<&DecodeError> for Failure {
     }
 }
 
-fn explain(error: &ApiError) -> (Code, Cow<'static, str>) {
+fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
     match error {
-        ApiError::Credentials { api, refused, remedy, .. } => {
+        RequestError::Credentials { api, refused, remedy, .. } => {
             (credentials(*api, *refused), Cow::Owned(remedy.clone()))
         }
-        ApiError::Transport { source, .. } => {
+        RequestError::Transport { source, .. } => {
             let remedy = format!(
                 "check that this machine reaches {}: DNS, proxy (`HTTPS_PROXY`) and firewall; then \
                  run the same command again",
@@ -217,19 +217,19 @@ fn explain(error: &ApiError) -> (Code, Cow<'static, str>) {
             );
             (Code::ServiceUnreachable, Cow::Owned(remedy))
         }
-        ApiError::Malformed { .. } => (
+        RequestError::Malformed { .. } => (
             Code::UnexpectedAnswer,
             Cow::Borrowed(
                 "run the same command again; if the answer stays the same, a proxy may answer in \
                  place of the service",
             ),
         ),
-        ApiError::Answer { api, status, code, message, details, .. } => {
+        RequestError::Answer { api, status, code, message, details, .. } => {
             let (code, remedy) = named(*api, code, message, details)
                 .unwrap_or_else(|| by_status(*api, *status, message));
             (code, Cow::Borrowed(remedy))
         }
-        ApiError::Operation { api, code, message, details, .. } => {
+        RequestError::Operation { api, code, message, details, .. } => {
             let (code, remedy) =
                 named(*api, code, message, details).unwrap_or((Code::OperationFailed, APPLY_AGAIN));
             (code, Cow::Borrowed(remedy))
@@ -296,7 +296,7 @@ fn by_status(api: Api, status: u16, message: &str) -> (Code, &'static str) {
             Code::ServiceUnavailable,
             "wait, then run the same command again: the fault is the service's own",
         ),
-        _ => (Code::ApiError, APPLY_AGAIN),
+        _ => (Code::RequestError, APPLY_AGAIN),
     }
 }
 

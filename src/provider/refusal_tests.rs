@@ -5,7 +5,7 @@ use crate::provider::error::ServiceError;
 use crate::provider::http::TransportError;
 
 fn answer(api: Api, status: u16, body: &str) -> Failure {
-    Failure::from(ApiError::from_answer(api, "PUT subnet s", status, body.as_bytes()))
+    Failure::from(RequestError::from_answer(api, "PUT subnet s", status, body.as_bytes()))
 }
 
 fn azure(status: u16, code: &str, message: &str) -> Code {
@@ -35,7 +35,7 @@ fn the_code_of_azure_decides_before_the_status() {
         (409, "SkuNotAvailable", Code::SkuUnavailable),
         (409, "SomethingNew", Code::Conflict),
         (503, "ServerTimeout", Code::ServiceUnavailable),
-        (405, "MethodNotAllowed", Code::ApiError),
+        (405, "MethodNotAllowed", Code::RequestError),
     ];
     for (status, name, code) in table {
         assert_eq!(azure(status, name, "m"), code, "{status} {name}");
@@ -102,12 +102,12 @@ fn tailscale_and_proxies_have_codes_too() {
 #[test]
 fn failures_without_an_answer_have_codes() {
     let source = TransportError::lost("h:443", "refused");
-    let error = ApiError::Transport { api: Api::Azure, doing: "GET x".to_owned(), source };
+    let error = RequestError::Transport { api: Api::Azure, doing: "GET x".to_owned(), source };
     let failure = Failure::from(&error);
     assert_eq!(failure.code, Code::ServiceUnreachable);
     assert!(failure.message.ends_with("no answer from h:443: refused"), "{failure}");
     let parsed = ServiceError::parse(br#"{"code":"C","message":"M"}"#);
-    let error = ApiError::Operation {
+    let error = RequestError::Operation {
         api: Api::Azure,
         doing: "PUT x".to_owned(),
         status: "Failed".to_owned(),

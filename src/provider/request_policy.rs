@@ -100,7 +100,7 @@ type Outcome = Result<http::Response<Bytes>, TransportError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delay {
     /// The service asked for it.
-    Asked(Duration),
+    RequestInfo(Duration),
     /// stargate chose it; it counts towards the call's timeout.
     Chosen(Duration),
 }
@@ -159,7 +159,7 @@ impl RequestPolicy {
             spent = spent.saturating_add(started.elapsed());
             let Some(delay) = self.delay(kind, &outcome, attempt) else { return outcome };
             let wait = match delay {
-                Delay::Asked(wait) => {
+                Delay::RequestInfo(wait) => {
                     let wait = wait.max(MIN_DELAY);
                     if was_throttled(&outcome) {
                         self.0.limits.pause(self.0.api, CallClass::of(kind.method), wait);
@@ -212,10 +212,10 @@ impl RequestPolicy {
         };
         let why = self.reason_to_repeat(kind.retry, answer)?;
         match asked_delay(answer) {
-            Some(asked) if asked > MAX_RETRY_AFTER => None,
-            Some(asked) => Some(Delay::Asked(asked)),
+            Some(requested) if requested > MAX_RETRY_AFTER => None,
+            Some(requested) => Some(Delay::RequestInfo(requested)),
             // The service is well, and waits for another operation itself.
-            None if why == Reason::Waits => Some(Delay::Asked(self.backoff(attempt))),
+            None if why == Reason::Waits => Some(Delay::RequestInfo(self.backoff(attempt))),
             None => Some(backoff),
         }
     }

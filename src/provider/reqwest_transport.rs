@@ -95,7 +95,7 @@ impl Transport for ReqwestTransport {
         let uri = request.uri().clone();
         let method = request.method().clone();
         let started = Instant::now();
-        let answer = exchange(self.client_for(&uri), request, &self.settings).await;
+        let answer = send_and_receive(self.client_for(&uri), request, &self.settings).await;
         // Path only: a query can hold a signature, headers and bodies secrets.
         let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
         tracing::debug!(
@@ -113,7 +113,7 @@ impl Transport for ReqwestTransport {
     }
 }
 
-async fn exchange(
+async fn send_and_receive(
     client: &reqwest::Client,
     request: http::Request<Bytes>,
     settings: &ClientSettings,

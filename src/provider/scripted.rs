@@ -97,14 +97,14 @@ impl Transport for Scripted {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        let asked = format!("{} {}", request.method(), request.uri());
+        let requested = format!("{} {}", request.method(), request.uri());
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
         let method = request.method().to_string();
         self.seen.lock().unwrap().push(request);
         let step = self.steps.lock().unwrap().pop_front();
-        let step = step.unwrap_or_else(|| panic!("not in the script: {asked}"));
-        assert!(step.method == "*" || step.method == method, "{asked}, not {}", step.method);
-        assert!(path.starts_with(&step.path), "{asked}, not {}", step.path);
+        let step = step.unwrap_or_else(|| panic!("not in the script: {requested}"));
+        assert!(step.method == "*" || step.method == method, "{requested}, not {}", step.method);
+        assert!(path.starts_with(&step.path), "{requested}, not {}", step.path);
         step.answer.ok_or_else(|| TransportError::lost("test", "dropped"))
     }
 }

@@ -84,7 +84,7 @@ impl SshHosts {
         }
     }
 
-    async fn look<T>(
+    async fn probe_host<T>(
         &self,
         target: &HostTarget,
         script: HostScript,
@@ -134,11 +134,11 @@ fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
 #[async_trait]
 impl HostRead for SshHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        self.look(target, remote::router_probe(), remote::parse_router_probe).await
+        self.probe_host(target, remote::router_probe(), remote::parse_router_probe).await
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        self.look(target, remote::worker_probe(), remote::parse_worker_probe).await
+        self.probe_host(target, remote::worker_probe(), remote::parse_worker_probe).await
     }
 
     async fn close(&self) {

@@ -19,7 +19,7 @@ use crate::inventory::Source;
 use crate::plan::{Finding, Severity};
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SideName;
@@ -44,19 +44,20 @@ pub(super) struct Answers {
 }
 
 /// Reads all lists side by side.
-pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Result<Answers, ApiError> {
+pub(super) async fn read(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+) -> Result<Answers, RequestError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups_path = format!("{subscription}/resourcegroups");
     let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
     let lists =
-        try_join_all(
-            listed().map(|(kind, arm)| {
-                let path = format!("{subscription}/providers/{}", arm.name);
-                async move {
-                    Ok::<_, ApiError>((kind, clients.azure.list(&path, arm.api_version).await?))
-                }
-            }),
-        );
+        try_join_all(listed().map(|(kind, arm)| {
+            let path = format!("{subscription}/providers/{}", arm.name);
+            async move {
+                Ok::<_, RequestError>((kind, clients.azure.list(&path, arm.api_version).await?))
+            }
+        }));
     let (groups, objects) = tokio::try_join!(groups, lists)?;
     let contents = groups::read_contents(clients, scope, &groups).await?;
     Ok(Answers { groups, objects: objects.into_iter().collect(), contents })
@@ -64,7 +65,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Result<Ans
 
 /// Notes what is ours or stands where something of ours should.
 pub(super) fn note(
-    answers: Result<Answers, ApiError>,
+    answers: Result<Answers, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {

@@ -9,7 +9,7 @@ use super::azure::id_of;
 use super::{Observation, Scope};
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
 use crate::topology::model::Site;
@@ -20,7 +20,7 @@ pub(super) async fn read_contents(
     clients: &ReadClients,
     scope: &Scope<'_>,
     groups: &[Value],
-) -> Result<BTreeMap<ArmId, Vec<Value>>, ApiError> {
+) -> Result<BTreeMap<ArmId, Vec<Value>>, RequestError> {
     let wanted = wanted(scope);
     let owner = scope.owner();
     let leaving = groups

@@ -163,7 +163,7 @@ fn note_worker(name: &str, probe: WorkerProbe, observation: &mut Observation) {
     let key = node_key(name);
     let Some(seen) = observation.inventory.get(&key).cloned() else { return };
     if let Resource::Worker(mut worker) = seen.resource {
-        worker.host = Observable::Seen(probe.host);
+        worker.host = Observable::Observed(probe.host);
         observation.inventory.note(key, Resource::Worker(worker), seen.ownership);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Observation, Scope, is_existing};
 use crate::inventory::Source;
 use crate::provider::clients::ReadClients;
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::tailnet::{Policy, TailnetDevice};
 use crate::resource::ownership::SideName;
 use crate::resource::tailnet::{Device, RouteSet};
@@ -21,14 +21,17 @@ pub(super) struct Answers {
 ///
 /// A credential need not be allowed to read the policy: then the check of the
 /// tag's owners is left out.
-pub(super) async fn read(clients: &ReadClients, _scope: &Scope<'_>) -> Result<Answers, ApiError> {
+pub(super) async fn read(
+    clients: &ReadClients,
+    _scope: &Scope<'_>,
+) -> Result<Answers, RequestError> {
     let (devices, policy) = tokio::join!(clients.tailnet.devices(), clients.tailnet.policy());
     Ok(Answers { devices: devices?, policy: policy.ok() })
 }
 
 /// Notes our devices and returns them by host name.
 pub(super) fn note(
-    answers: Result<Answers, ApiError>,
+    answers: Result<Answers, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) -> BTreeMap<String, TailnetDevice> {

@@ -159,8 +159,8 @@ pub(super) fn everything() -> Plan {
         vec![field(&["location"], json!("eastus"), json!("canadacentral"))],
     );
     adopted.planned_because_of = "--adopt resource-group/dc1/lab-dc1".into();
-    let gone = vec![field(&["location"], json!("eastus"), Value::Null)];
-    let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, gone);
+    let removed = vec![field(&["location"], json!("eastus"), Value::Null)];
+    let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, removed);
     PlanContents {
         deferred: vec![
             deferred("subnet/cluster/lab-router"),

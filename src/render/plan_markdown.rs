@@ -95,8 +95,8 @@ impl Comment {
         let mut left = plan.changes.len();
         for (site, group) in sites {
             let count: usize = group.iter().map(Folded::count).sum();
-            let (shown, complete) = self.site(site, count, &group, purpose);
-            left -= shown;
+            let (displayed, complete) = self.site(site, count, &group, purpose);
+            left -= displayed;
             if !complete {
                 let left = counted(left, "more change");
                 self.text.push_str(&format!(
@@ -127,16 +127,16 @@ impl Comment {
         if !self.push(&open, limit) {
             return (0, false);
         }
-        let mut shown = 0;
+        let mut displayed = 0;
         for (folded, block) in group.iter().zip(&blocks) {
             if !self.push(block, limit) {
                 self.text.push_str(&close);
-                return (shown, false);
+                return (displayed, false);
             }
-            shown += folded.count();
+            displayed += folded.count();
         }
         self.text.push_str(&close);
-        (shown, true)
+        (displayed, true)
     }
 }
 
@@ -222,10 +222,10 @@ fn deferred(plan: &Plan) -> Vec<String> {
                 format!("{first} and {}", counted(count - 1, "other"))
             }
         };
-        let shown: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
-        let hidden: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
-        let more = if hidden > 0 { format!("; and {hidden} more") } else { String::new() };
-        format!("**deferred**, {}: {}{more}", group.roots("`"), shown.join(", "))
+        let displayed: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
+        let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
+        let more = if omitted > 0 { format!("; and {omitted} more") } else { String::new() };
+        format!("**deferred**, {}: {}{more}", group.roots("`"), displayed.join(", "))
     };
     groups(&plan.deferred).into_iter().map(note).collect()
 }

@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn ids_are_compared_without_regard_to_case() {
-        let asked =
+        let requested =
             ArmId::resource_group("s", "Group").in_group("Microsoft.Network/routeTables", "t");
         let answered = ArmId::new(
             "/subscriptions/s/resourcegroups/group/providers/microsoft.network/routetables/T",
         );
-        assert_eq!(asked, answered);
-        assert_eq!(asked.cmp(&answered), Ordering::Equal);
+        assert_eq!(requested, answered);
+        assert_eq!(requested.cmp(&answered), Ordering::Equal);
     }
 
     #[test]

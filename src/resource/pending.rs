@@ -63,7 +63,7 @@ pub enum Observable<T> {
     /// The field was not read.
     Unobserved(Unobserved),
     /// What was seen, or what is wanted.
-    Seen(T),
+    Observed(T),
 }
 
 /// The marker of a field that was not read.
@@ -83,7 +83,7 @@ impl<T> Observable<T> {
     /// What was seen, if the field was read.
     pub fn seen(&self) -> Option<&T> {
         match self {
-            Self::Seen(value) => Some(value),
+            Self::Observed(value) => Some(value),
             Self::Unobserved(_) => None,
         }
     }

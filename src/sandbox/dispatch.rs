@@ -92,8 +92,8 @@ fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timesta
     match store.handle(request, &user, &seconds(now)) {
         KubernetesResponse::Complete(response) => ApiResponse::Complete(response),
         KubernetesResponse::Watch(watch) => ApiResponse::Watch(*watch),
-        KubernetesResponse::Proxied(asked) => {
-            ApiResponse::Complete(network::answer(sandbox, &asked, now))
+        KubernetesResponse::Proxied(requested) => {
+            ApiResponse::Complete(network::answer(sandbox, &requested, now))
         }
     }
 }

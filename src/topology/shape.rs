@@ -13,10 +13,10 @@ use crate::diagnostics::{Code, Diagnostic, closest};
 
 /// Returns all deviations of a document from its schema.
 pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {
-    let mut walk = Walk { root: schema, found: Vec::new() };
+    let mut visit = Walk { root: schema, found: Vec::new() };
     // Errors about the whole document point to its first line.
-    walk.table(document.get_mut(), schema, 0..0, "the file");
-    walk.found
+    visit.table(document.get_mut(), schema, 0..0, "the file");
+    visit.found
 }
 
 struct Walk<'a> {

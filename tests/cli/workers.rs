@@ -24,10 +24,10 @@ fn an_unknown_worker_is_an_error_with_a_suggestion() {
 #[test]
 fn a_repave_and_a_reboot() {
     let location = TestFolder::applied();
-    let asked = location.run(&format!("repave {FIRST} --sandbox")).exits(1);
-    assert!(asked.err.contains("[SG0508]"), "{}", asked.err);
-    assert_eq!(too_wide(&asked.out), Vec::<&str>::new());
-    insta::assert_snapshot!("repave", asked.out);
+    let requested = location.run(&format!("repave {FIRST} --sandbox")).exits(1);
+    assert!(requested.err.contains("[SG0508]"), "{}", requested.err);
+    assert_eq!(too_wide(&requested.out), Vec::<&str>::new());
+    insta::assert_snapshot!("repave", requested.out);
     let ran = location.run(&format!("repave {FIRST} --sandbox --yes -v")).exits(0);
     for part in ["drain", "reset", "removal of the Node", "container runtime", "node ready"] {
         let line = format!("    worker/dc1/{FIRST}: {part} (");

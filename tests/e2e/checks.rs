@@ -33,7 +33,7 @@ fn report(sources: Projection<'_>, model: &PathModel) -> CheckReport {
     let matrix = Matrix::of(model);
     let mut report = CheckReport::default();
     for broken in &matrix.broken {
-        let (_, verdict) = broken.trip.broken().unwrap();
+        let (_, verdict) = broken.round_trip.broken().unwrap();
         let named = addresses(model, verdict);
         let named = named.first().map(ToString::to_string).unwrap_or_default();
         match verdict {
@@ -225,7 +225,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
             Remedy::Apply(changes) => {
                 assert!(!changes.is_empty(), "{fault}");
                 let moment = IntermediateState::PlannedOnly(changes.iter().cloned().collect());
-                let repaired = question.walk(&model(deployment, planned, &moment)).unwrap();
+                let repaired = question.traced(&model(deployment, planned, &moment)).unwrap();
                 assert!(repaired.reached(), "{fault}: {changes:?}");
             }
             Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
@@ -262,8 +262,8 @@ async fn a_source_that_is_down_makes_results_unknown() {
         assert!(!matrix.broken.is_empty() || !matrix.unread.is_empty(), "{api}");
         let inventory = &planned.observation.inventory;
         for broken in &matrix.broken {
-            let Some((_, Verdict::Unknown { origin, .. })) = broken.trip.broken() else {
-                panic!("{api}: {:?}", broken.trip.broken())
+            let Some((_, Verdict::Unknown { origin, .. })) = broken.round_trip.broken() else {
+                panic!("{api}: {:?}", broken.round_trip.broken())
             };
             let summary = observed.provenance.get(*origin).unwrap();
             let gap = inventory.gap_at(&summary.source);

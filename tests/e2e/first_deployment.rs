@@ -60,7 +60,7 @@ async fn diagnose(deployment: &Deployment) -> Diagnosis {
     };
     let sources = planned.paths(&deployment.topology);
     let model = model(deployment, &planned, &IntermediateState::Observed);
-    let round_trip = question.walk(&model).unwrap();
+    let round_trip = question.traced(&model).unwrap();
     let named =
         round_trip.broken().map(|(_, verdict)| addresses(&model, verdict)).unwrap_or_default();
     let remedies = match round_trip.broken().map(|_| find_remedy(sources, question)) {

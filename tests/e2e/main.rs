@@ -15,7 +15,7 @@ mod faults;
 mod first_deployment;
 mod harness;
 mod kill;
-mod live;
+mod live_check;
 mod live_lints;
 mod makespan;
 mod pipeline;

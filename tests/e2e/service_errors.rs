@@ -98,7 +98,7 @@ fn azure() -> Vec<(u16, Value, Code)> {
         (400, arm("InvalidApiVersionParameter", "api-version"), Code::InvalidRequest),
         (429, arm("SubscriptionRequestsThrottled", "too many reads"), Code::Throttled),
         (503, arm("ServerTimeout", "The request timed out."), Code::ServiceUnavailable),
-        (405, arm("MethodNotAllowed", "not supported"), Code::ApiError),
+        (405, arm("MethodNotAllowed", "not supported"), Code::RequestError),
     ]
 }
 
@@ -199,7 +199,7 @@ async fn refused(sandbox: &SandboxState, fault: Fault, source: &Source, refuses:
         |outcome| serde_json::to_value(outcome).unwrap()["code"].as_str().map(str::to_owned);
     let apply = failed.filter_map(event).collect();
     let planned = deployment.refresh_and_plan(&options).await;
-    let report = ReachabilityReport::look(
+    let report = ReachabilityReport::of_state(
         planned.paths(&deployment.topology),
         &IntermediateState::Observed,
         1,

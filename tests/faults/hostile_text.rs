@@ -24,22 +24,22 @@ const PAYLOAD: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\r\n::error::x\n```\n</details>\
     @org/team ![i](https://e.test/i) [l](https://e.test/l) <img src=x> ##[error]y |`` \"'\\";
 
 /// A place in the answers of a service, with `*` for any entry of a list.
-type Place = (Api, String);
+type Location = (Api, String);
 
 #[derive(Default)]
-struct Places(BTreeSet<Place>);
+struct Locations(BTreeSet<Location>);
 
 /// Calls `visit` with the path of every string, and of every key as `path{}`.
-fn walk(value: &mut Value, path: &str, visit: &mut dyn FnMut(&str, &mut String)) {
+fn visit_strings(value: &mut Value, path: &str, visit: &mut dyn FnMut(&str, &mut String)) {
     match value {
         Value::String(text) => visit(path, text),
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| walk(item, &format!("{path}/*"), visit));
+            items.iter_mut().for_each(|item| visit_strings(item, &format!("{path}/*"), visit));
         }
         Value::Object(fields) => {
             let old = std::mem::take(fields);
             for (mut key, mut field) in old {
-                walk(&mut field, &format!("{path}/{}", general(&key)), visit);
+                visit_strings(&mut field, &format!("{path}/{}", general(&key)), visit);
                 visit(&format!("{path}{{}}"), &mut key);
                 fields.insert(key, field);
             }
@@ -55,14 +55,14 @@ fn general(key: &str) -> &str {
 
 fn rewritten(answer: Response<Bytes>, visit: &mut dyn FnMut(&str, &mut String)) -> Response<Bytes> {
     let Ok(mut body) = serde_json::from_slice::<Value>(answer.body()) else { return answer };
-    walk(&mut body, "", visit);
+    visit_strings(&mut body, "", visit);
     answer.map(|_| Bytes::from(body.to_string()))
 }
 
-async fn places() -> BTreeSet<Place> {
+async fn positions() -> BTreeSet<Location> {
     let (sandbox, now) = Deployment::applied().await;
     let deployment = Deployment::at(sandbox, EXAMPLE, now);
-    let found = Arc::new(Mutex::new(Places::default()));
+    let found = Arc::new(Mutex::new(Locations::default()));
     let noted = Arc::clone(&found);
     deployment.proxy.rewrite(move |api, answer| {
         rewritten(answer, &mut |path, _| {
@@ -78,12 +78,12 @@ async fn places() -> BTreeSet<Place> {
 async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
     let log = Log::default();
     let _guard = log.listen();
-    let places = places().await;
-    assert!(places.len() > 300, "{}", places.len());
+    let positions = positions().await;
+    assert!(positions.len() > 300, "{}", positions.len());
     let (sandbox, now) = Deployment::applied().await;
     let every = if crate::everything() { 1 } else { 6 };
     let (mut wrong, mut outputs) = (Vec::new(), 0);
-    for place in places.into_iter().step_by(every) {
+    for place in positions.into_iter().step_by(every) {
         let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
         let at = place.clone();
         deployment.proxy.rewrite(move |api, answer| {
@@ -185,7 +185,7 @@ fn unsafe_json(text: &str) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let mut found = None;
-    walk(&mut value, "", &mut |path, text| {
+    visit_strings(&mut value, "", &mut |path, text| {
         if text.chars().any(|it| is_unsafe(it) && it != '\n') {
             found = Some(format!("{path} {text:?}"));
         }

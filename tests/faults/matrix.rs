@@ -78,8 +78,8 @@ async fn an_apply_ends_and_takes_nothing_away() {
         let case = format!("{api} {fault:?}, {wanted} changes, {:?}", applied.ending);
         assert!(start.elapsed() < Duration::from_secs(3 * 3_600), "{case}: {:?}", start.elapsed());
         let after = deployment.objects();
-        let gone: Vec<&String> = before.difference(&after).collect();
-        assert_eq!(gone, Vec::<&String>::new(), "{case}");
+        let removed: Vec<&String> = before.difference(&after).collect();
+        assert_eq!(removed, Vec::<&String>::new(), "{case}");
         if applied.ending == ApplyStatus::Converged {
             deployment.proxy.disarm();
             let left = deployment.plan(false).await.plan;

@@ -94,7 +94,7 @@ impl Proxy {
             Some(Fault::Silent) => std::future::pending::<()>().await,
             _ => {}
         }
-        let asked = request.clone();
+        let requested = request.clone();
         if let Some(fault) = fault {
             ask_for_first_page(fault, &mut request);
         }
@@ -107,7 +107,7 @@ impl Proxy {
         match fault {
             None => Some(answer),
             Some(Fault::AnswerLost) => None,
-            Some(fault) => Some(distort(fault, api, &asked, answer, number)),
+            Some(fault) => Some(distort(fault, api, &requested, answer, number)),
         }
     }
 

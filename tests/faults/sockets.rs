@@ -132,7 +132,7 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
             let (parts, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             let mut request = Request::from_parts(parts, body);
-            let asked = request.clone();
+            let requested = request.clone();
             let fault = proxy.strike(api);
             if let Some(fault) = fault {
                 ask_for_first_page(fault, &mut request);
@@ -142,7 +142,7 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
                 ApiResponse::Watch(_) => Response::new(Bytes::new()),
             };
             Ok::<_, hyper::Error>(match fault {
-                Some(fault) => broken(fault, api, &asked, answer, proxy.struck()).await,
+                Some(fault) => broken(fault, api, &requested, answer, proxy.struck()).await,
                 None => answer.map(whole),
             })
         }
@@ -324,9 +324,9 @@ async fn applies_end_whatever_happens_on_the_wire() {
         let ended = tokio::time::timeout(MAX_APPLY_TIME, run).await;
         let case = format!("{api} {fault:?}, destroying: {destroying}");
         let Ok(applied) = ended else { return vec![format!("{case}: it does not end")] };
-        let gone = before.difference(&deployment.objects()).count();
-        if !destroying && gone > 0 {
-            return vec![format!("{case}: {gone} objects are gone, {:?}", applied.ending)];
+        let removed = before.difference(&deployment.objects()).count();
+        if !destroying && removed > 0 {
+            return vec![format!("{case}: {removed} objects are gone, {:?}", applied.ending)];
         }
         Vec::new()
     });

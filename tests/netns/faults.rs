@@ -266,14 +266,14 @@ fn move_peer_prefix(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
 fn change_advertised_routes(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let (router, prefix) = (rng.one(&ROUTERS), any_prefix(rng));
     let what = rng.below(4);
-    let offers = &mut spec.member(router).offers;
-    let [advertised, approved] = [&mut offers.advertised, &mut offers.approved].map(value);
+    let tables = &mut spec.member(router).advertised;
+    let [advertised, approved] = [&mut tables.advertised, &mut tables.approved].map(value);
     let lost = approved.first().copied();
     match what {
         0 => advertised.retain(|one| Some(*one) != lost),
         1 => approved.retain(|one| Some(*one) != lost),
         2 => [advertised, approved].into_iter().for_each(|all| all.push(prefix)),
-        _ => *value(&mut offers.accepts) = false,
+        _ => *value(&mut tables.accepts) = false,
     }
     spec.recompute_tailnet_routes();
     format!("advertised routes of {} change: {what} {lost:?} {prefix}", HOSTS[router].name)

@@ -14,7 +14,7 @@ use stargate::dataplane::host::{
     ReversePathFilter, Rule, SegmentPort, TableId, Translation,
 };
 use stargate::dataplane::security::SecurityGroup;
-use stargate::dataplane::tunnel::{Member, Offers, PeerPrefix, TAILSCALE_MTU, Tunnel};
+use stargate::dataplane::tunnel::{AdvertisedPrefixes, Member, PeerPrefix, TAILSCALE_MTU, Tunnel};
 use stargate::dataplane::{Fact, Network, Origin, PrefixTable};
 
 /// Provenance does not matter here.
@@ -131,7 +131,7 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
             address: known(ip(HOSTS[router].in_tunnel.unwrap())),
             connected: known(true),
             peers: Fact::unknown(ORIGIN),
-            offers: Offers {
+            advertised: AdvertisedPrefixes {
                 advertised: known(prefixes.clone()),
                 approved: known(prefixes),
                 accepts: known(true),

@@ -159,9 +159,9 @@ fn a_secret_in_the_file_is_not_printed() {
     ] {
         for end in [text.len(), text.len() / 2] {
             let found = found(&text[..end]);
-            let shown = render_all(&found, false) + &render_all(&found, true);
+            let displayed = render_all(&found, false) + &render_all(&found, true);
             let json = serde_json::to_string(&to_json("f", &found.text, &found.list)).unwrap();
-            assert!(!found.list.is_empty() && !(shown + &json).contains("marked"));
+            assert!(!found.list.is_empty() && !(displayed + &json).contains("marked"));
         }
     }
     let text = edited("\"~/.ssh/id_ed25519.pub\"", &pasted);

@@ -11,12 +11,12 @@ use crate::plan::{Action, Change};
 use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::managed_cluster;
 use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
 use crate::resource::{ArmId, ObjectKey, Pending, Resource};
 
-fn of_api(error: &ApiError) -> Outcome {
+fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
         return Outcome::GuardFailed { reason: "it was changed at the same moment".to_owned() };
     }
@@ -52,7 +52,7 @@ pub(super) async fn put(
     let arm = &iteration.clients.azure;
     let precondition = precondition(change, base);
     if let Err(error) = arm.put(id, &body, precondition).await {
-        return settle(iteration, id, change, error).await;
+        return wait_provisioned(iteration, id, change, error).await;
     }
     if let (Resource::ManagedCluster(cluster), Some(base)) = (wanted, base) {
         pools(iteration, id, cluster, base).await?;
@@ -63,11 +63,11 @@ pub(super) async fn put(
 /// A write whose answer was lost is repeated and refused, by its old etag or
 /// because the first one still runs: if the object is as wanted in the end, the
 /// first one was ours.
-async fn settle(
+async fn wait_provisioned(
     iteration: &Iteration<'_>,
     id: &ArmId,
     change: &Change,
-    error: ApiError,
+    error: RequestError,
 ) -> Result<(), Outcome> {
     if !error.is_precondition_failed() && !error.is_conflict() {
         return Err(of_api(&error));

@@ -91,7 +91,7 @@ pub(super) async fn join(
         now: iteration.now,
     };
     let teller = ProgressSink::of(iteration, change);
-    let joined = bootstrap::join(&context, &|event| teller.tell(event)).await;
+    let joined = bootstrap::join(&context, &|event| teller.report(event)).await;
     joined.map(drop).map_err(failed)
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn reboot(
         now: iteration.now,
     };
     let teller = ProgressSink::of(iteration, change);
-    let rebooted = bootstrap::reboot(&context, &|event| teller.tell(event)).await;
+    let rebooted = bootstrap::reboot(&context, &|event| teller.report(event)).await;
     rebooted.map_err(failed)
 }
 
@@ -157,7 +157,7 @@ pub(super) async fn leave(
         now: iteration.now,
     };
     let teller = ProgressSink::of(iteration, change);
-    let left = bootstrap::leave(&context, &|event| teller.tell(event)).await;
+    let left = bootstrap::leave(&context, &|event| teller.report(event)).await;
     let left = left.map_err(failed)?;
     iteration.unfinished.put(left.operation);
     Ok(())
@@ -184,7 +184,7 @@ impl<'a> ProgressSink<'a> {
         Self { iteration, change, began: Mutex::new((iteration.now)()) }
     }
 
-    fn tell(&self, event: StepEvent) {
+    fn report(&self, event: StepEvent) {
         match event {
             StepEvent::Started(step) => self.begins(step.as_str()),
             StepEvent::Begins(stage) => self.begins(stage.as_str()),

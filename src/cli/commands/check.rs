@@ -50,13 +50,13 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
-    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, usize::MAX);
+    let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
-        true => Some(Measured::take(&planned, &ways.model, arguments.namespace.as_deref()).await),
+        true => Some(Measured::take(&planned, &report.model, arguments.namespace.as_deref()).await),
         false => None,
     };
-    let live = measured.as_ref().map(|measured| measured.report(&ways.model));
-    let (text, status) = render(arguments, sources, &ways, live, ui);
+    let live = measured.as_ref().map(|measured| measured.report(&report.model));
+    let (text, status) = render(arguments, sources, &report, live, ui);
     ui.data(&text)?;
     Ok(match status {
         CheckStatus::Passed => exit::DONE,
@@ -68,14 +68,14 @@ pub(crate) async fn run(
 fn render(
     arguments: &CheckArguments,
     sources: Projection<'_>,
-    ways: &ReachabilityReport,
+    report: &ReachabilityReport,
     live: Option<LiveReport<'_>>,
     ui: &Ui,
 ) -> (String, CheckStatus) {
     let check = CheckReport {
-        reachability: ways,
-        breaches: &breaches(sources, &ways.model, &IntermediateState::Observed),
-        unchecked: &unchecked(sources.observed, &ways.model),
+        reachability: report,
+        breaches: &breaches(sources, &report.model, &IntermediateState::Observed),
+        unchecked: &unchecked(sources.observed, &report.model),
         errors: &errors(sources.plan),
         live,
     };

@@ -36,14 +36,14 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
-    let ways = ReachabilityReport::look(sources, &IntermediateState::Observed, MAX_PROBLEMS);
-    let shown = ui.data(&text(&planned.plan, &ways, arguments.format, ui));
-    shown?;
+    let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
+    let displayed = ui.data(&text(&planned.plan, &report, arguments.format, ui));
+    displayed?;
     Ok(exit_code(&planned.plan))
 }
 
-fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
-    let shown = ReachabilityReportText { report: ways };
+fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
+    let displayed = ReachabilityReportText { report: report };
     match format {
         PlanFormat::Text => {
             let options = plan_text::Options {
@@ -52,10 +52,10 @@ fn text(plan: &Plan, ways: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> 
                 full: false,
                 verbose: ui.verbosity() > 0,
             };
-            plan_text::render_drift(plan, shown, options)
+            plan_text::render_drift(plan, displayed, options)
         }
-        PlanFormat::Json => drift_json::render(plan, shown),
-        PlanFormat::Markdown => plan_markdown::render_drift(plan, shown),
+        PlanFormat::Json => drift_json::render(plan, displayed),
+        PlanFormat::Markdown => plan_markdown::render_drift(plan, displayed),
     }
 }
 

@@ -54,12 +54,12 @@ pub(crate) async fn run(
     };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
-    let shown = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
+    let displayed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
-        Some(path) => keep(path, session, &planned.plan),
+        Some(path) => save(path, session, &planned.plan),
         None => Ok(()),
     };
-    shown.and(kept)?;
+    displayed.and(kept)?;
     Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn show(
 }
 
 /// Saves a plan to a file.
-fn keep(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError> {
+fn save(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError> {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -143,15 +143,15 @@ fn render(
     };
     let to = address(&model, &arguments.to)?;
     let question = Question { from: from.address, to, protocol };
-    let trip = crate::dataplane::trace_round_trip(&model.network, from, to, protocol);
-    let remedy = trip.broken().map(|_| find_remedy(sources, question));
-    let breaches = breaches_on_path(&breaches(sources, &model, &moment), &model, &trip);
+    let round_trip = crate::dataplane::trace_round_trip(&model.network, from, to, protocol);
+    let remedy = round_trip.broken().map(|_| find_remedy(sources, question));
+    let breaches = breaches_on_path(&breaches(sources, &model, &moment), &model, &round_trip);
     let trace = TraceReport {
         model: &model,
         from,
         to,
         protocol,
-        trip: &trip,
+        round_trip: &round_trip,
         remedy: remedy.as_ref(),
         breaches: &breaches,
         ages: &ages,
@@ -162,7 +162,7 @@ fn render(
         Format::Text => trace.to_text(ui.style()),
         Format::Json => trace.to_json(),
     };
-    Ok((text, TraceOutcome::of(&trip)))
+    Ok((text, TraceOutcome::of(&round_trip)))
 }
 
 /// Adds the sources that could not be read, which may know the host.
@@ -200,13 +200,13 @@ fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
 
 fn unknown_host(model: &PathModel, text: &str) -> CliError {
     let names: Vec<&str> = model.network.hosts().map(|(_, host)| host.name.as_str()).collect();
-    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let displayed = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
     let hint = match names.len() {
         0 => "no hosts exist yet: `stargate apply` creates them".to_owned(),
         count if count > MAX_NAMES => {
-            format!("known hosts: {shown} and {} more", count - MAX_NAMES)
+            format!("known hosts: {displayed} and {} more", count - MAX_NAMES)
         }
-        _ => format!("known hosts: {shown}; `pod/NAME` is a pod on one of them"),
+        _ => format!("known hosts: {displayed}; `pod/NAME` is a pod on one of them"),
     };
     CliError::new(format!("no host of the topology has the name or address `{text}`")).hint(hint)
 }
@@ -235,13 +235,17 @@ fn render_service_trace(
 }
 
 /// Violated rules at hops of the path and at either end.
-pub(super) fn breaches_on_path(all: &[Breach], model: &PathModel, trip: &RoundTrip) -> Vec<Breach> {
-    let walks = std::iter::once(&trip.forward).chain(trip.return_path.as_ref());
-    let hops = walks.flat_map(|walk| &walk.hops);
+pub(super) fn breaches_on_path(
+    all: &[Breach],
+    model: &PathModel,
+    round_trip: &RoundTrip,
+) -> Vec<Breach> {
+    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
+    let hops = walks.flat_map(|traced| &traced.hops);
     let met: BTreeSet<_> = hops
         .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.clone()))
         .collect();
-    let ends = [trip.forward.packet.source, trip.forward.packet.destination];
+    let ends = [round_trip.forward.packet.source, round_trip.forward.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
     let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
     let concerned = |name: &str| met.contains(name) || ends.contains(name);

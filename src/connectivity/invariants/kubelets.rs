@@ -18,13 +18,13 @@ impl Found<'_> {
     pub(super) fn kubelets(&mut self) {
         let network = &self.model.network;
         let asking: Vec<HostId> = self.nodes_of(|side| *side == Side::Cluster);
-        let asked: Vec<HostId> = self.nodes_of(|side| *side != Side::Cluster);
+        let queried: Vec<HostId> = self.nodes_of(|side| *side != Side::Cluster);
         let classes = Classes::of(network, node_ends(self.model));
         let from = |end: &End| asking.contains(&end.host);
         let mut found: BTreeMap<Address, (u64, String)> = BTreeMap::new();
         for class_trip in classes.trips(network, KUBELET) {
             let (asks, answers) = class_trip.example;
-            if !from(&asks) || !asked.contains(&answers.host) {
+            if !from(&asks) || !queried.contains(&answers.host) {
                 continue;
             }
             let Some((_, verdict @ Verdict::Dropped(_))) = class_trip.round_trip.broken() else {

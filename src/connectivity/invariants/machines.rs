@@ -52,8 +52,8 @@ impl Found<'_> {
         let Some(kernel) = host.and_then(|host| host.kernel.read().ok()) else { return };
         let broad = cluster.address_prefixes.iter().copied();
         for range in broad.chain([cluster.pod_cidr, TAILNET_RANGE]) {
-            let nobody = range.broadcast();
-            if self.model.network.owner_of(nobody).is_some() {
+            let none = range.broadcast();
+            if self.model.network.owner_of(none).is_some() {
                 continue;
             }
             let main = kernel.tables.get(&TableId::MAIN);

@@ -154,8 +154,8 @@ fn wrong_of_node(sources: Sources<'_>, seen: &Worker, wanted: &Worker) -> Vec<St
         wanted.labels.iter().filter(|(name, value)| seen.labels.get(*name) != Some(value));
     let lacking: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
     if !lacking.is_empty() {
-        let shown = lacking[..lacking.len().min(MAX_LABELS)].join(", ");
-        wrong.push(format!("{} of its labels differ, as {shown}", lacking.len()));
+        let displayed = lacking[..lacking.len().min(MAX_LABELS)].join(", ");
+        wrong.push(format!("{} of its labels differ, as {displayed}", lacking.len()));
     }
     let plane = sources.facts.cluster.as_ref().map(|cluster| cluster.version);
     if let Some(plane) = plane.filter(|plane| !seen.kubelet_version.may_join(*plane)) {

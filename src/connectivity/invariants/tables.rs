@@ -32,8 +32,8 @@ impl Found<'_> {
     /// A route for pods that no node has: a node that comes would get them.
     pub(super) fn stale_routes(&mut self, sources: Sources<'_>) {
         let Some(cluster) = &sources.facts.cluster else { return };
-        let hidden = self.state.is_hidden(Kind::Worker, None);
-        if hidden || !sources.facts.untold_nodes.is_empty() {
+        let snat = self.state.is_hidden(Kind::Worker, None);
+        if snat || !sources.facts.untold_nodes.is_empty() {
             return;
         }
         let ranges: BTreeSet<Ipv4Net> = self.nodes().filter_map(|node| self.range(node)).collect();
@@ -62,11 +62,11 @@ impl Found<'_> {
         for site in &self.model.sites {
             for node in &site.nodes {
                 let Some(range) = self.range(*node) else { continue };
-                for (member, offers) in self.offers() {
+                for (member, advertised) in self.advertised() {
                     if member == site.router {
                         continue;
                     }
-                    for (prefix, origin) in offers.iter().filter(|it| it.0.contains(&range)) {
+                    for (prefix, origin) in advertised.iter().filter(|it| it.0.contains(&range)) {
                         let node = self.model.network.name(*node);
                         let found = format!("{prefix} holds the pods of {node} ({range})");
                         self.add_at(Rule::NoOverlappingAdvertisements, *origin, found);
@@ -93,25 +93,25 @@ impl Found<'_> {
             Some(fact.read().ok()?.iter().copied().collect())
         };
         for member in self.model.network.tunnel().members.values() {
-            let offers = &member.offers;
+            let advertised = &member.advertised;
             let (Some(offered), Some(approved)) =
-                (told(&offers.advertised), told(&offers.approved))
+                (told(&advertised.advertised), told(&advertised.approved))
             else {
                 continue;
             };
             for prefix in offered.difference(&approved) {
                 let found = format!("{prefix} is offered, and the tailnet has not approved it");
-                self.add_at(Rule::AdvertisedRoutesApproved, offers.approved.origin(), found);
+                self.add_at(Rule::AdvertisedRoutesApproved, advertised.approved.origin(), found);
             }
             for prefix in approved.difference(&offered) {
                 let found = format!("{prefix} is approved, and the router does not offer it");
-                self.add_at(Rule::AdvertisedRoutesApproved, offers.advertised.origin(), found);
+                self.add_at(Rule::AdvertisedRoutesApproved, advertised.advertised.origin(), found);
             }
         }
     }
 
     /// What each member offers or may offer, and where that was read.
-    fn offers(&self) -> Vec<(HostId, Vec<(Ipv4Net, Origin)>)> {
+    fn advertised(&self) -> Vec<(HostId, Vec<(Ipv4Net, Origin)>)> {
         let told = |prefixes: &Fact<Vec<Ipv4Net>>| {
             let origin = prefixes.origin();
             let all = prefixes.read().cloned().unwrap_or_default();
@@ -120,8 +120,8 @@ impl Found<'_> {
         let members = self.model.network.tunnel().members.iter();
         members
             .map(|(id, member)| {
-                let offers = &member.offers;
-                (*id, told(&offers.advertised).chain(told(&offers.approved)).collect())
+                let advertised = &member.advertised;
+                (*id, told(&advertised.advertised).chain(told(&advertised.approved)).collect())
             })
             .collect()
     }

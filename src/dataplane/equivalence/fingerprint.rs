@@ -103,21 +103,21 @@ impl Tree {
 
     /// Changes some leaves, in the order of their places.
     fn change(&mut self, leaves: impl Iterator<Item = (usize, u32)>) {
-        let mut places = Vec::new();
+        let mut positions = Vec::new();
         for (place, answer) in leaves {
             if let Some(leaf) = self.levels.first_mut().and_then(|level| level.get_mut(place)) {
                 *leaf = answer;
             }
-            places.push(place);
+            positions.push(place);
         }
         for height in 1..self.levels.len() {
-            for place in &mut places {
+            for place in &mut positions {
                 *place /= 2;
             }
-            places.dedup();
+            positions.dedup();
             let (below, above) = self.levels.split_at_mut(height);
             let (Some(below), Some(above)) = (below.last(), above.first_mut()) else { return };
-            for place in &places {
+            for place in &positions {
                 let pair = below.chunks(2).nth(*place);
                 if let (Some(pair), Some(node)) = (pair, above.get_mut(*place)) {
                     *node = number(&mut self.pairs, pair);

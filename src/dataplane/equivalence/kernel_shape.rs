@@ -28,7 +28,7 @@ struct KernelShape<'a> {
     rules: &'a [Rule],
     routes: Vec<Route>,
     /// Each with its sources, unless these are the host's own pods.
-    hidden: Vec<Hidden<'a>>,
+    snat: Vec<Hidden<'a>>,
 }
 
 /// A route with where it was read, unless that is where the kernel was.
@@ -41,18 +41,18 @@ type Hidden<'a> = (Option<Port>, Leaving, Option<Ipv4Net>, &'a [Ipv4Net]);
 /// whose kernel could not be read has none.
 pub(super) fn distinct_kernels(network: &Network) -> (Vec<Distinct<'_>>, Vec<Option<usize>>) {
     let mut numbers: HashMap<KernelShape<'_>, usize> = HashMap::new();
-    let (mut kernels, mut of_hosts) = (Vec::new(), Vec::new());
+    let (mut host_kernels, mut of_hosts) = (Vec::new(), Vec::new());
     for (_, host) in network.hosts() {
         let number = host.kernel.read().ok().map(|kernel| {
-            let next = kernels.len();
+            let next = host_kernels.len();
             *numbers.entry(shape(kernel, host)).or_insert_with(|| {
-                kernels.push(Distinct { host, kernel });
+                host_kernels.push(Distinct { host, kernel });
                 next
             })
         });
         of_hosts.push(number);
     }
-    (kernels, of_hosts)
+    (host_kernels, of_hosts)
 }
 
 fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
@@ -66,7 +66,7 @@ fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
         };
         table.iter().map(route)
     });
-    let hidden = kernel
+    let snat = kernel
         .translations
         .iter()
         .map(|rule| (rule.entering, rule.leaving, sources(rule.sources), rule.except.as_slice()));
@@ -74,6 +74,6 @@ fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
         flags: (kernel.forwarding, kernel.reverse_path_filter, kernel.clamps_segment_size),
         rules: &kernel.rules,
         routes: routes.collect(),
-        hidden: hidden.collect(),
+        snat: snat.collect(),
     }
 }

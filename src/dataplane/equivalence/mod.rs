@@ -69,8 +69,8 @@ impl Classes {
         let mut on_one_host = HashMap::new();
         for classes in of_hosts.values() {
             for (from, asking) in classes {
-                for (to, asked) in classes {
-                    *on_one_host.entry((*from, *to)).or_default() += asking * asked;
+                for (to, queried) in classes {
+                    *on_one_host.entry((*from, *to)).or_default() += asking * queried;
                 }
             }
         }
@@ -121,14 +121,14 @@ impl Classes {
 
     /// Two ends of two classes that are on two hosts.
     fn example(&self, from: usize, to: usize) -> Option<(End, End)> {
-        let (asking, asked) = (self.members(from).next()?, self.members(to).next()?);
-        if asking.host != asked.host {
-            return Some((asking, asked));
+        let (asking, queried) = (self.members(from).next()?, self.members(to).next()?);
+        if asking.host != queried.host {
+            return Some((asking, queried));
         }
         let elsewhere = |class| self.members(class).find(|end| end.host != asking.host);
         elsewhere(to)
             .map(|other| (asking, other))
-            .or_else(|| elsewhere(from).map(|other| (other, asked)))
+            .or_else(|| elsewhere(from).map(|other| (other, queried)))
     }
 
     fn pairs(&self, from: usize, to: usize) -> u64 {

@@ -20,11 +20,11 @@ pub(super) struct Partition<'a> {
     /// What all tables say of each subject.
     fingerprint: Vec<u32>,
     /// What is at each address of each segment.
-    places: HashMap<Ipv4Addr, Vec<Place>>,
+    positions: HashMap<Ipv4Addr, Vec<Place>>,
     /// Who has each address for one of his own.
     holders: HashMap<Ipv4Addr, Vec<HostId>>,
     /// The number of each host's kernel.
-    kernels: Vec<Option<usize>>,
+    host_kernels: Vec<Option<usize>>,
     /// Hosts that are in others' way, or are taken for others.
     singled_out: HashSet<HostId>,
 }
@@ -52,7 +52,7 @@ struct AddressLook {
     /// What all tables say of it.
     signature: Option<u32>,
     /// What is there on each segment, with the host if that is another one.
-    places: Vec<(SegmentId, Option<HostId>, Option<InterfaceLook>)>,
+    positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceLook>)>,
     /// Who else has it.
     others: Vec<HostId>,
     /// Itself, where two ask by it: what one sends the other may never leave.
@@ -84,14 +84,23 @@ type EndLook = (u32, Option<usize>, bool, AddressLook);
 impl<'a> Partition<'a> {
     pub(super) fn new(network: &'a Network, ends: &'a [End]) -> Self {
         let endpoints = Endpoints::new(network, ends);
-        let (distinct, kernels) = distinct_kernels(network);
+        let (distinct, host_kernels) = distinct_kernels(network);
         let holders = holders(network);
-        let asked = Queries::new(network, &endpoints, &holders, &distinct);
-        let mut singled_out = asked.singled_out;
-        let fingerprint = fingerprint(endpoints.len(), &asked.steps);
+        let queried = Queries::new(network, &endpoints, &holders, &distinct);
+        let mut singled_out = queried.singled_out;
+        let fingerprint = fingerprint(endpoints.len(), &queried.steps);
         singled_out.extend(network.tunnel().members.keys());
-        let places = places(network);
-        Self { network, ends, endpoints, fingerprint, places, holders, kernels, singled_out }
+        let positions = positions(network);
+        Self {
+            network,
+            ends,
+            endpoints,
+            fingerprint,
+            positions,
+            holders,
+            host_kernels,
+            singled_out,
+        }
     }
 
     /// The number of each end's class.
@@ -102,8 +111,8 @@ impl<'a> Partition<'a> {
         let mut classes: HashMap<EndLook, usize> = HashMap::new();
         let mut class_of = Vec::with_capacity(self.ends.len());
         for end in self.ends {
-            let look = |id: &HostId| looks.of(self.host_look(*id));
-            let host = *hosts.entry(end.host).or_insert_with_key(look);
+            let aspect = |id: &HostId| looks.of(self.host_look(*id));
+            let host = *hosts.entry(end.host).or_insert_with_key(aspect);
             let next = classes.len();
             class_of.push(*classes.entry(self.end_look(end, host)).or_insert(next));
         }
@@ -114,7 +123,7 @@ impl<'a> Partition<'a> {
     fn single_out_who_is_at_others_addresses(&mut self) {
         let mut found = Vec::new();
         for (_, subject) in self.endpoints.at(0..self.endpoints.len()) {
-            let at = self.places.get(&subject.address).into_iter().flatten();
+            let at = self.positions.get(&subject.address).into_iter().flatten();
             let held = self.holders.get(&subject.address).into_iter().flatten().copied();
             let hosts = at.map(|place| place.host).chain(held);
             found.extend(hosts.filter(|host| *host != subject.host));
@@ -134,11 +143,11 @@ impl<'a> Partition<'a> {
     fn address_look(&self, end: &End) -> AddressLook {
         let position = self.endpoints.position(end);
         let other = |host: HostId| (host != end.host).then_some(host);
-        let places = self.places.get(&end.address).into_iter().flatten();
+        let positions = self.positions.get(&end.address).into_iter().flatten();
         let holders = self.holders.get(&end.address).into_iter().flatten();
         AddressLook {
             signature: position.and_then(|position| self.fingerprint.get(position)).copied(),
-            places: places.map(|it| (it.segment, other(it.host), it.interface)).collect(),
+            positions: positions.map(|it| (it.segment, other(it.host), it.interface)).collect(),
             others: holders.filter_map(|host| other(*host)).collect(),
             shared: self.endpoints.is_shared(end.address).then_some(end.address),
         }
@@ -154,7 +163,7 @@ impl<'a> Partition<'a> {
             ports: ports.collect(),
             runs: host.and_then(|host| known(&host.runs)),
             pods: host.and_then(pods_look),
-            kernel: self.kernels.get(id.0).copied().flatten(),
+            kernel: self.host_kernels.get(id.0).copied().flatten(),
             only: self.singled_out.contains(&id).then_some(id),
         }
     }
@@ -188,7 +197,7 @@ pub(super) fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
     found
 }
 
-fn places(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
+fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
     let mut found: HashMap<Ipv4Addr, Vec<Place>> = HashMap::new();
     let mut add = |address: Ipv4Addr, place| found.entry(address).or_default().push(place);
     for (segment, it) in network.segments() {

@@ -82,19 +82,19 @@ impl<'a> Queries<'a> {
         network: &'a Network,
         endpoints: &'a Endpoints,
         holders: &'a HashMap<Ipv4Addr, Vec<HostId>>,
-        kernels: &[Distinct<'_>],
+        host_kernels: &[Distinct<'_>],
     ) -> Self {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
-        let mut asked = Self { network, endpoints, holders, steps, singled_out, sets };
-        asked.ask_segments();
-        asked.ask_kernels(kernels);
-        asked.ask_tunnel();
-        asked.ask_other_hosts_pods();
-        asked.ask_kinds_of_addresses();
-        for set in std::mem::take(&mut asked.sets) {
-            asked.ask_set(&set);
+        let mut queried = Self { network, endpoints, holders, steps, singled_out, sets };
+        queried.ask_segments();
+        queried.ask_kernels(host_kernels);
+        queried.ask_tunnel();
+        queried.ask_other_hosts_pods();
+        queried.ask_kinds_of_addresses();
+        for set in std::mem::take(&mut queried.sets) {
+            queried.ask_set(&set);
         }
-        asked
+        queried
     }
 
     /// Asks only the elements that differ from those of another network.
@@ -105,29 +105,29 @@ impl<'a> Queries<'a> {
         difference: &NetworkDifference,
     ) -> Self {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
-        let mut asked = Self { network, endpoints, holders, steps, singled_out, sets };
+        let mut queried = Self { network, endpoints, holders, steps, singled_out, sets };
         for segment in difference.segments.iter().filter_map(|id| network.segment(*id)) {
-            asked.ask_segment(segment);
+            queried.ask_segment(segment);
         }
         for (segment, place) in &difference.subnets {
             let Some(Segment::Fabric(fabric)) = network.segment(*segment) else { continue };
             if let Some(subnet) = fabric.subnets.get(*place) {
-                asked.ask_subnet(subnet);
+                queried.ask_subnet(subnet);
             }
         }
         let hosts = difference.hosts.iter().filter_map(|id| network.host(*id));
-        let kernels = hosts
+        let host_kernels = hosts
             .filter_map(|host| host.kernel.read().ok().map(|kernel| Distinct { host, kernel }));
-        asked.ask_kernels(&kernels.collect::<Vec<_>>());
+        queried.ask_kernels(&host_kernels.collect::<Vec<_>>());
         for id in &difference.members {
             if let Some(member) = network.tunnel().members.get(id) {
-                asked.ask_member(member);
+                queried.ask_member(member);
             }
         }
-        for set in std::mem::take(&mut asked.sets) {
-            asked.ask_set(&set);
+        for set in std::mem::take(&mut queried.sets) {
+            queried.ask_set(&set);
         }
-        asked
+        queried
     }
 
     /// Asks a table, and notes who is in the way of others.
@@ -217,8 +217,8 @@ impl<'a> Queries<'a> {
         }
     }
 
-    fn ask_kernels(&mut self, kernels: &[Distinct<'_>]) {
-        for Distinct { host, kernel } in kernels {
+    fn ask_kernels(&mut self, host_kernels: &[Distinct<'_>]) {
+        for Distinct { host, kernel } in host_kernels {
             for table in kernel.tables.values() {
                 self.ask(table, |route| {
                     let (hop, to) = match route.hop {
@@ -259,7 +259,7 @@ impl<'a> Queries<'a> {
                 origin: peer.origin,
             });
         }
-        for prefixes in [&member.offers.advertised, &member.offers.approved] {
+        for prefixes in [&member.advertised.advertised, &member.advertised.approved] {
             self.add_set(prefixes.read().into_iter().flatten().copied());
         }
     }

@@ -40,10 +40,10 @@ impl Refiner {
         network: &Network,
         difference: &NetworkDifference,
     ) -> Refinement<'_> {
-        let asked = Queries::of_difference(network, &self.endpoints, &self.holders, difference);
-        let tells = asked.steps.iter().any(super::fingerprint::Steps::tells_apart);
-        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &asked.steps));
-        Refinement { endpoints: &self.endpoints, fingerprint, singled_out: asked.singled_out }
+        let queried = Queries::of_difference(network, &self.endpoints, &self.holders, difference);
+        let tells = queried.steps.iter().any(super::fingerprint::Steps::tells_apart);
+        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &queried.steps));
+        Refinement { endpoints: &self.endpoints, fingerprint, singled_out: queried.singled_out }
     }
 }
 
@@ -55,7 +55,7 @@ impl Refinement<'_> {
 
     /// The same for ends that are still alike: what is said of the end's own
     /// address, and of those of its host.
-    pub(crate) fn look(&self, network: &Network, end: End) -> Vec<Option<u32>> {
+    pub(crate) fn aspect(&self, network: &Network, end: End) -> Vec<Option<u32>> {
         let Some(fingerprint) = &self.fingerprint else { return Vec::new() };
         let of = |address| {
             let position = self.endpoints.position(&End { host: end.host, address })?;

@@ -29,9 +29,9 @@ fn everybody_reaches_everybody_in_a_healthy_world() {
 #[test]
 fn the_sources_are_hidden_and_found_again() {
     let round_trip = healthy(CHOICE).pods(WORKER_1, NODE_A);
-    let translated = |walk: &crate::dataplane::Trace| {
+    let translated = |traced: &crate::dataplane::Trace| {
         let is = |decision: &Decision| matches!(decision, Decision::Translated { .. });
-        walk.hops.iter().filter(|hop| is(&hop.decision)).count()
+        traced.hops.iter().filter(|hop| is(&hop.decision)).count()
     };
     assert_eq!(translated(&round_trip.forward), 2);
     assert_eq!(round_trip.forward.packet.source, ip("10.237.0.4"));
@@ -45,7 +45,7 @@ fn the_sources_are_hidden_and_found_again() {
 fn broken(round_trip: &RoundTrip) -> (Direction, Place, Cause, Origin) {
     match round_trip.broken() {
         Some((way, Verdict::Dropped(drop))) => {
-            (way, drop.place, drop.cause.clone(), drop.origins[0])
+            (way, drop.place, drop.cause.clone(), drop.provenance[0])
         }
         other => panic!("it is dropped: {other:?}"),
     }
@@ -119,19 +119,20 @@ fn kernels_that_do_not_forward() {
 fn prefixes_that_the_tailnet_does_not_carry() {
     let pool = net("10.244.64.0/20");
     let mut world = healthy(CHOICE);
-    world.offers(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
+    world.advertised(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
     let (_, place, cause, origin) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!((place, origin), (Place::Tunnel(HostId(CLUSTER_ROUTER)), APPROVED));
     assert_eq!(cause, Cause::NoPeer(Lacking::NotApproved(HostId(DATACENTER_ROUTER))));
 
     let mut world = healthy(CHOICE);
-    world.offers(DATACENTER_ROUTER).advertised = Fact::known(vec![net("10.50.0.0/16")], ADVERTISED);
+    world.advertised(DATACENTER_ROUTER).advertised =
+        Fact::known(vec![net("10.50.0.0/16")], ADVERTISED);
     let (_, _, cause, origin) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!(cause, Cause::NoPeer(Lacking::NotOffered(HostId(DATACENTER_ROUTER))));
     assert_eq!(origin, ADVERTISED);
 
     let mut world = healthy(CHOICE);
-    world.offers(CLUSTER_ROUTER).accepts = Fact::known(false, KERNEL);
+    world.advertised(CLUSTER_ROUTER).accepts = Fact::known(false, KERNEL);
     let (_, _, cause, origin) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!((cause, origin), (Cause::NoPeer(Lacking::NotAccepted), KERNEL));
     assert!(pool.contains(&pod(WORKER_1)));
@@ -140,25 +141,25 @@ fn prefixes_that_the_tailnet_does_not_carry() {
 #[test]
 fn a_source_that_the_sender_s_routes_do_not_cover() {
     let mut world = healthy(Choice { masquerade: false, ..CHOICE });
-    world.offers(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
+    world.advertised(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
     let (way, place, cause, _) = broken(&world.pods(WORKER_1, NODE_A));
     assert_eq!((way, place), (Direction::Forward, Place::Tunnel(HostId(CLUSTER_ROUTER))));
     assert!(matches!(cause, Cause::SourceNotAllowed { .. }));
     // A hidden source is the router's own, which is always taken.
     let mut world = healthy(CHOICE);
-    world.offers(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
+    world.advertised(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
     assert!(world.pods(WORKER_1, NODE_A).reached());
 }
 
 #[test]
 fn an_offline_owner_is_never_replaced_by_a_broader_one() {
     let mut world = healthy(CHOICE);
-    let broad = world.offers(CLUSTER_ROUTER).clone();
+    let broad = world.advertised(CLUSTER_ROUTER).clone();
     let mut third = world.members[&HostId(CLUSTER_ROUTER)].clone();
     third.address = known(ip("100.64.0.3"));
-    third.offers = broad;
-    third.offers.advertised = Fact::known(vec![net("10.244.0.0/16")], ADVERTISED);
-    third.offers.approved = third.offers.advertised.clone();
+    third.advertised = broad;
+    third.advertised.advertised = Fact::known(vec![net("10.244.0.0/16")], ADVERTISED);
+    third.advertised.approved = third.advertised.advertised.clone();
     world.members.insert(HostId(NODE_B), third);
     world.members.get_mut(&HostId(DATACENTER_ROUTER)).unwrap().connected =
         Fact::known(false, DEVICE);
@@ -177,8 +178,8 @@ fn an_offline_owner_is_never_replaced_by_a_broader_one() {
 fn a_broad_route_steals_the_workers_traffic() {
     let broad = |world: &mut World| {
         let all = vec![net("10.224.0.0/16"), net("10.244.0.0/16")];
-        world.offers(CLUSTER_ROUTER).advertised = Fact::known(all.clone(), ADVERTISED);
-        world.offers(CLUSTER_ROUTER).approved = Fact::known(all, APPROVED);
+        world.advertised(CLUSTER_ROUTER).advertised = Fact::known(all.clone(), ADVERTISED);
+        world.advertised(CLUSTER_ROUTER).approved = Fact::known(all, APPROVED);
         let tables = &mut world.kernel(DATACENTER_ROUTER).tables;
         let table = tables.get_mut(&TableId::TAILSCALE).unwrap();
         table.insert(net("10.244.0.0/16"), route(KernelHop::Tunnel));
@@ -197,8 +198,8 @@ fn a_kernel_without_a_route_or_with_an_end() {
     let mut world = healthy(Choice { bare_metal: true, ..CHOICE });
     let tables = &mut world.kernel(DATACENTER_ROUTER).tables;
     let main = tables.get_mut(&TableId::MAIN).unwrap();
-    let gone = net("10.244.65.0/24");
-    *main = main.iter().filter(|(it, _)| *it != gone).map(|(p, r)| (p, *r)).collect();
+    let removed = net("10.244.65.0/24");
+    *main = main.iter().filter(|(it, _)| *it != removed).map(|(p, r)| (p, *r)).collect();
     let (_, place, cause, _) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!(place, Place::Host(HostId(DATACENTER_ROUTER)));
     assert!(matches!(cause, Cause::Unreachable(found) if found.prefix == net("10.244.0.0/16")));
@@ -296,12 +297,12 @@ fn a_tunnel_without_a_clamp() {
 #[test]
 fn unread_facts_make_what_depends_on_them_unknown() {
     type Hide = fn(&mut World);
-    let hidden: [(Hide, Origin); 6] = [
+    let snat: [(Hide, Origin); 6] = [
         (|world| world.hosts[DATACENTER_ROUTER].kernel = Fact::unknown(KERNEL), KERNEL),
         (|world| world.hosts[WORKER_1].pods = Fact::unknown(OTHER), OTHER),
         (|world| world.fabric(0).subnets[0].routes = Fact::unknown(WORKERS_TABLE), WORKERS_TABLE),
         (|world| world.fabric(1).subnets[1].security = Fact::unknown(GROUP), GROUP),
-        (|world| world.offers(DATACENTER_ROUTER).approved = Fact::unknown(APPROVED), APPROVED),
+        (|world| world.advertised(DATACENTER_ROUTER).approved = Fact::unknown(APPROVED), APPROVED),
         (
             |world| {
                 let member = world.members.get_mut(&HostId(DATACENTER_ROUTER)).unwrap();
@@ -310,7 +311,7 @@ fn unread_facts_make_what_depends_on_them_unknown() {
             DEVICE,
         ),
     ];
-    for (hide, origin) in hidden {
+    for (hide, origin) in snat {
         let mut world = healthy(CHOICE);
         hide(&mut world);
         let network = world.network();

@@ -98,9 +98,9 @@ pub(super) fn apply(world: &mut World, edit: Edit) {
             interface.forwarding = Fact::known(on, INTERFACE);
         }
         Edit::Approve(host, prefixes) => {
-            let offers = world.offers(host);
-            offers.advertised = Fact::known(prefixes.clone(), ADVERTISED);
-            offers.approved = Fact::known(prefixes, APPROVED);
+            let advertised = world.advertised(host);
+            advertised.advertised = Fact::known(prefixes.clone(), ADVERTISED);
+            advertised.approved = Fact::known(prefixes, APPROVED);
         }
         Edit::Connected(host, on) => {
             let member = world.members.get_mut(&HostId(host)).unwrap();

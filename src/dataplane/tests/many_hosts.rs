@@ -127,8 +127,8 @@ fn add_node(world: &mut World, number: u8, choice: Choice) {
     world.fabric(0).overlay.insert(pods, OverlayRange { node: address, origin: OTHER });
     let hop = FabricHop::Appliance(address);
     world.routes(0, 1).insert(pods, UserRoute { hop, origin: ROUTER_TABLE });
-    let offers = world.offers(CLUSTER_ROUTER);
-    for fact in [&mut offers.advertised, &mut offers.approved] {
+    let advertised = world.advertised(CLUSTER_ROUTER);
+    for fact in [&mut advertised.advertised, &mut advertised.approved] {
         if let Fact::Known { value, .. } = fact {
             value.push(pods);
         }

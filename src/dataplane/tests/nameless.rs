@@ -31,8 +31,9 @@ impl<'a> Nameless<'a> {
     pub(super) fn round_trip(&self, round_trip: &RoundTrip) -> RoundTrip {
         let mut unclamped: Vec<_> = round_trip.unclamped.iter().map(|id| self.host(*id)).collect();
         unclamped.sort();
-        let return_path = round_trip.return_path.as_ref().map(|return_path| self.walk(return_path));
-        RoundTrip { forward: self.walk(&round_trip.forward), return_path, unclamped }
+        let return_path =
+            round_trip.return_path.as_ref().map(|return_path| self.traced(return_path));
+        RoundTrip { forward: self.traced(&round_trip.forward), return_path, unclamped }
     }
 
     fn host(&self, id: HostId) -> HostId {
@@ -87,13 +88,13 @@ impl<'a> Nameless<'a> {
         Packet { source, destination, ..packet }
     }
 
-    fn walk(&self, walk: &Trace) -> Trace {
+    fn traced(&self, traced: &Trace) -> Trace {
         Trace {
-            hops: walk.hops.iter().map(|hop| self.hop(hop)).collect(),
-            verdict: self.verdict(&walk.verdict),
-            packet: self.packet(walk.packet),
-            mtu: walk.mtu,
-            tunnel_ends: walk.tunnel_ends.iter().map(|id| self.host(*id)).collect(),
+            hops: traced.hops.iter().map(|hop| self.hop(hop)).collect(),
+            verdict: self.verdict(&traced.verdict),
+            packet: self.packet(traced.packet),
+            mtu: traced.mtu,
+            tunnel_ends: traced.tunnel_ends.iter().map(|id| self.host(*id)).collect(),
         }
     }
 
@@ -147,7 +148,7 @@ impl<'a> Nameless<'a> {
             Verdict::Dropped(drop) => Verdict::Dropped(Drop {
                 place: self.place(drop.place),
                 cause: self.cause(&drop.cause),
-                origins: drop.origins.iter().map(|origin| self.origin(*origin)).collect(),
+                provenance: drop.provenance.iter().map(|origin| self.origin(*origin)).collect(),
             }),
         }
     }

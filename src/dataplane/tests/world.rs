@@ -16,7 +16,7 @@ use crate::dataplane::host::{
     SegmentPort, TableId, Translation,
 };
 use crate::dataplane::security::SecurityGroup;
-use crate::dataplane::tunnel::{Member, Offers, TAILSCALE_MTU, Tunnel};
+use crate::dataplane::tunnel::{AdvertisedPrefixes, Member, TAILSCALE_MTU, Tunnel};
 use crate::dataplane::{End, Network, PrefixTable, Protocol, RoundTrip, trace_round_trip};
 
 pub(crate) const NODE_A: usize = 0;
@@ -90,7 +90,7 @@ pub(crate) fn healthy(choice: Choice) -> World {
         address: known(ip(address)),
         connected: Fact::known(true, DEVICE),
         peers: Fact::unknown(OTHER),
-        offers: Offers {
+        advertised: AdvertisedPrefixes {
             advertised: Fact::known(prefixes.iter().map(|text| net(text)).collect(), ADVERTISED),
             approved: Fact::known(prefixes.iter().map(|text| net(text)).collect(), APPROVED),
             accepts: Fact::known(true, KERNEL),
@@ -294,8 +294,8 @@ impl World {
         *table = table.iter().filter(|(it, _)| *it != net(prefix)).map(|(p, r)| (p, *r)).collect();
     }
 
-    pub(crate) fn offers(&mut self, host: usize) -> &mut Offers {
-        &mut self.members.get_mut(&HostId(host)).unwrap().offers
+    pub(crate) fn advertised(&mut self, host: usize) -> &mut AdvertisedPrefixes {
+        &mut self.members.get_mut(&HostId(host)).unwrap().advertised
     }
 
     /// From a pod of one host to a pod of another.

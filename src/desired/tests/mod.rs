@@ -1,5 +1,5 @@
 //! The laws of the desired resources, on topologies made at random.
 
+mod addresses;
 pub(crate) mod generate;
 mod kinds;
-mod places;

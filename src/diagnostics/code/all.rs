@@ -100,7 +100,7 @@ impl Code {
         Self::TailscaleCredentialsMissing,
         Self::TailscaleRefused,
         Self::KubeconfigMissing,
-        Self::ApiError,
+        Self::RequestError,
         Self::Throttled,
         Self::HostKeyChanged,
         Self::HostKeyUntrusted,

@@ -47,7 +47,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                       `KUBECONFIG`.",
     },
     Entry {
-        code: Code::ApiError,
+        code: Code::RequestError,
         text: "SG0606",
         title: "a service answered with an error",
         explanation: "The service refused the request, with a code for which stargate has no specific \

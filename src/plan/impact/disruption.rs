@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
-use super::known_state::Cut;
+use super::known_state::LostPairs;
 use crate::plan::cost::seconds;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind, Side};
@@ -121,7 +121,7 @@ pub(super) fn disruptions(
 /// What was found, by the change that it comes from.
 struct Found<'a> {
     changes: &'a [Change],
-    places: HashMap<&'a Address, usize>,
+    positions: HashMap<&'a Address, usize>,
     names: Vec<String>,
     sides: Vec<Side>,
     by_cause: BTreeMap<Address, Interrupted>,
@@ -141,13 +141,13 @@ struct Interrupted {
 
 impl<'a> Found<'a> {
     fn new(changes: &'a [Change], names: Vec<String>, sides: Vec<Side>) -> Self {
-        let places = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
-        Self { changes, places, names, sides, by_cause: BTreeMap::new() }
+        let positions = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
+        Self { changes, positions, names, sides, by_cause: BTreeMap::new() }
     }
 
     /// Blames the change of the resource that drops a pair's packets, or else the
     /// one that the state is about.
-    fn note(&mut self, cuts: Vec<Cut>, place: Option<usize>, about: &Address) {
+    fn note(&mut self, cuts: Vec<LostPairs>, place: Option<usize>, about: &Address) {
         let mut here: BTreeMap<Address, Interrupted> = BTreeMap::new();
         for cut in cuts {
             let cause = cut.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
@@ -176,7 +176,7 @@ impl<'a> Found<'a> {
     }
 
     fn change(&self, address: &Address) -> Option<&'a Change> {
-        self.changes.get(*self.places.get(address)?)
+        self.changes.get(*self.positions.get(address)?)
     }
 
     /// The change that a change only follows from, if there is one.
@@ -224,15 +224,15 @@ impl<'a> Found<'a> {
         graph: &StepGraph,
         rank: &[usize],
     ) -> Option<Disruption> {
-        let mut meanwhile: Vec<usize> = interrupted.during.into_iter().collect();
-        meanwhile.sort_unstable_by_key(|change| rank[*change]);
+        let mut concurrent: Vec<usize> = interrupted.during.into_iter().collect();
+        concurrent.sort_unstable_by_key(|change| rank[*change]);
         let cell = |((from, to), pairs)| Between { from, to, pairs };
         Some(Disruption {
             pairs: interrupted.between.values().sum(),
             example: interrupted.example?,
             between: interrupted.between.into_iter().map(cell).collect(),
             during,
-            seconds: graph.critical_path(self.changes, &meanwhile, seconds).1,
+            seconds: graph.critical_path(self.changes, &concurrent, seconds).1,
         })
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::intermediate_states::{Base, Progress, State};
-use super::known_state::{Cut, Kept, Known, cuts_of};
+use super::known_state::{Known, LostPairs, RetainedPairs, cuts_of};
 use super::projection::{loses_cluster, made_value};
 use crate::connectivity::snapshot::Nodes;
 use crate::connectivity::{ObjectValue, path_model};
@@ -23,14 +23,14 @@ pub(super) struct Examiner<'e, 'a> {
     /// The number of each change's object, where packets depend on it.
     pub(super) objects: &'e [Option<usize>],
     pub(super) nodes: &'e Nodes,
-    pub(super) kept: Kept<'e>,
+    pub(super) kept: RetainedPairs<'e>,
     pub(super) observed: Known<'a>,
     pub(super) applied: Known<'a>,
 }
 
 impl<'a> Examiner<'_, 'a> {
     /// The pairs that the plan keeps and that are cut in a state.
-    pub(super) fn cuts(&mut self, state: &State) -> Vec<Cut> {
+    pub(super) fn cuts(&mut self, state: &State) -> Vec<LostPairs> {
         let values = self.values(state);
         let is_cluster_lost = self.loses_cluster(state);
         let known = match state.base {
@@ -47,12 +47,12 @@ impl<'a> Examiner<'_, 'a> {
         let cuts = known
             .cuts(&difference)
             .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));
-        known.model.restore();
+        known.model.roll_back();
         cuts
     }
 
     /// The same, with the whole network built and every pair of classes traced.
-    pub(super) fn cuts_anew(&self, state: &State) -> Vec<Cut> {
+    pub(super) fn cuts_anew(&self, state: &State) -> Vec<LostPairs> {
         let known = match state.base {
             Base::Observed => &self.observed,
             Base::Applied => &self.applied,
@@ -83,14 +83,14 @@ impl<'a> Examiner<'_, 'a> {
             .differing
             .iter()
             .find(|(change, _)| self.changes.get(*change).is_some_and(loses_cluster));
-        losing.map_or(is_base_lost, |(_, progress)| *progress != Progress::NotBegun)
+        losing.map_or(is_base_lost, |(_, progress)| *progress != Progress::NotStarted)
     }
 
     fn values(&self, state: &State) -> Vec<(usize, ObjectValue<'a>)> {
         let value = |(change, progress): &(usize, Progress)| {
             let object = (*self.objects.get(*change)?)?;
             let value = match progress {
-                Progress::NotBegun => ObjectValue::Observed,
+                Progress::NotStarted => ObjectValue::Observed,
                 Progress::Absent => ObjectValue::Absent,
                 Progress::Made => made_value(self.changes.get(*change)?),
             };
@@ -105,9 +105,9 @@ impl Examiner<'_, '_> {
     /// Asserts that a state is the same by its differences and as a whole.
     pub(super) fn check(&mut self, state: &State) {
         let sides: Vec<Side> = self.nodes.values().cloned().collect();
-        let totals = |cuts: Vec<Cut>| {
+        let totals = |cuts: Vec<LostPairs>| {
             let mut totals: BTreeMap<(Side, Side), u64> = BTreeMap::new();
-            for Cut { example: (from, to), pairs, .. } in cuts {
+            for LostPairs { example: (from, to), pairs, .. } in cuts {
                 *totals.entry((sides[from].clone(), sides[to].clone())).or_default() += pairs;
             }
             totals

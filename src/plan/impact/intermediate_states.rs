@@ -44,7 +44,7 @@ pub(super) enum Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Progress {
     /// Not begun.
-    NotBegun,
+    NotStarted,
     /// Its object is deleted, or restarts, and comes back later.
     Absent,
     /// Made.
@@ -124,7 +124,7 @@ impl States<'_> {
             }
             let destroyed = self.graph.destroy_step(change);
             let is_absent = destroyed.is_some() && !is_open(destroyed);
-            Some((change, if is_absent { Progress::Absent } else { Progress::NotBegun }))
+            Some((change, if is_absent { Progress::Absent } else { Progress::NotStarted }))
         });
         State { base: Base::Applied, differing: differing.collect() }
     }

@@ -21,7 +21,7 @@ const MAX_SINGLE_NODES: usize = 48;
 
 /// Pairs that are cut in a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct LostPairs {
     /// The nodes of one of them, by place.
     pub(super) example: (usize, usize),
     /// How many.
@@ -40,12 +40,12 @@ enum Element {
 }
 
 /// What a plan keeps, by the classes of nodes before and after it.
-pub(super) struct Kept<'k> {
+pub(super) struct RetainedPairs<'k> {
     pub(super) before: &'k Snapshot,
     pub(super) after: &'k Snapshot,
 }
 
-impl Kept<'_> {
+impl RetainedPairs<'_> {
     /// Whether the pairs of two nodes are reached before the plan and not known
     /// to be lost with it.
     pub(super) fn holds(&self, from: usize, to: usize) -> bool {
@@ -105,8 +105,8 @@ fn pairs(from: &Part, to: &Part) -> Option<(u64, (usize, usize))> {
 /// Whether a pair of nodes is cut in a network, and what drops its packets.
 fn cut(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<Address>> {
     let (Some(from), Some(to)) = (from, to) else { return Some(None) };
-    let trip = trace_round_trip(&model.network, from, to.address, PROTOCOL);
-    let (_, verdict) = trip.broken()?;
+    let round_trip = trace_round_trip(&model.network, from, to.address, PROTOCOL);
+    let (_, verdict) = round_trip.broken()?;
     Some(addresses(model, verdict).into_iter().next())
 }
 
@@ -137,7 +137,7 @@ impl<'a> Known<'a> {
         is_cluster_lost: bool,
         classes: &[Class],
         nodes: &Nodes,
-        kept: &Kept<'_>,
+        kept: &RetainedPairs<'_>,
     ) -> Self {
         let found = ends(model.model(), nodes);
         let all: Vec<End> = found.iter().flatten().copied().collect();
@@ -169,24 +169,24 @@ impl<'a> Known<'a> {
         known
     }
 
-    fn trace(&mut self, ends: &[Option<End>], kept: &Kept<'_>) {
+    fn trace(&mut self, ends: &[Option<End>], kept: &RetainedPairs<'_>) {
         let parts: Vec<Part> = (0..self.groups.len()).filter_map(|it| self.whole(it)).collect();
         let network = &self.model.model().network;
         for from in &parts {
             for to in &parts {
-                let Some((_, (asking, asked))) = pairs(from, to) else { continue };
-                if !kept.holds(asking, asked) {
+                let Some((_, (asking, queried))) = pairs(from, to) else { continue };
+                if !kept.holds(asking, queried) {
                     continue;
                 }
                 let pair = (from.group, to.group);
                 self.kept.insert(pair);
-                let (Some(asking), Some(asked)) = (ends[asking], ends[asked]) else {
+                let (Some(asking), Some(queried)) = (ends[asking], ends[queried]) else {
                     self.broken.push(pair);
                     continue;
                 };
-                let trip = trace_round_trip(network, asking, asked.address, PROTOCOL);
-                if trip.reached() {
-                    for element in elements(network, &trip) {
+                let round_trip = trace_round_trip(network, asking, queried.address, PROTOCOL);
+                if round_trip.reached() {
+                    for element in elements(network, &round_trip) {
                         self.passing.entry(element).or_default().push(pair);
                     }
                 } else {
@@ -234,7 +234,7 @@ impl<'a> Known<'a> {
 
     /// The pairs that are cut in the network as it is now, which differs so from
     /// the known one; nothing where too much differs.
-    pub(super) fn cuts(&self, difference: &NetworkDifference) -> Option<Vec<Cut>> {
+    pub(super) fn cuts(&self, difference: &NetworkDifference) -> Option<Vec<LostPairs>> {
         if difference.addresses_overlap {
             return None;
         }
@@ -256,7 +256,7 @@ impl<'a> Known<'a> {
             };
             let ends = (self.end(example.0), self.end(example.1));
             if let Some(obstacle) = cut(self.model.model(), ends.0, ends.1) {
-                cuts.push(Cut { example, pairs, obstacle });
+                cuts.push(LostPairs { example, pairs, obstacle });
             }
         };
         let parts = self.parts(&refinement, &single);
@@ -299,12 +299,12 @@ impl<'a> Known<'a> {
             if !refinement.tells_apart() {
                 return Part::of(group, alike).into_iter().collect();
             }
-            let mut by_look: BTreeMap<_, Members> = BTreeMap::new();
+            let mut by_aspect: BTreeMap<_, Members> = BTreeMap::new();
             for node in alike {
-                let look = self.end(node).map(|end| refinement.look(network, end));
-                by_look.entry(look).or_default().push(node);
+                let aspect = self.end(node).map(|end| refinement.aspect(network, end));
+                by_aspect.entry(aspect).or_default().push(node);
             }
-            by_look.into_values().filter_map(|nodes| Part::of(group, nodes.into_iter())).collect()
+            by_aspect.into_values().filter_map(|nodes| Part::of(group, nodes.into_iter())).collect()
         };
         self.groups.iter().enumerate().map(of_group).collect()
     }
@@ -319,7 +319,7 @@ fn hosts(model: &PathModel, nodes: &Nodes) -> Vec<Option<HostId>> {
 }
 
 /// The elements whose tables a round trip was looked up in.
-fn elements(network: &Network, trip: &RoundTrip) -> HashSet<Element> {
+fn elements(network: &Network, round_trip: &RoundTrip) -> HashSet<Element> {
     let mut found = HashSet::new();
     let mut add_host = |id: HostId| {
         found.insert(Element::Host(id));
@@ -328,7 +328,7 @@ fn elements(network: &Network, trip: &RoundTrip) -> HashSet<Element> {
             found.extend(interface(network, port.segment, port.address));
         }
     };
-    let traces = std::iter::once(&trip.forward).chain(&trip.return_path);
+    let traces = std::iter::once(&round_trip.forward).chain(&round_trip.return_path);
     let mut interfaces = Vec::new();
     for hop in traces.flat_map(|trace| &trace.hops) {
         match hop.place {
@@ -357,7 +357,11 @@ fn interface(network: &Network, segment: SegmentId, address: Ipv4Addr) -> Vec<El
 }
 
 /// The pairs that a plan keeps and that are cut in a network, all of them traced.
-pub(super) fn cuts_of(model: &PathModel, nodes: &Nodes, kept: &Kept<'_>) -> Vec<Cut> {
+pub(super) fn cuts_of(
+    model: &PathModel,
+    nodes: &Nodes,
+    kept: &RetainedPairs<'_>,
+) -> Vec<LostPairs> {
     let found = ends(model, nodes);
     let classes = classes(model, &found);
     let sides: Vec<Side> = nodes.values().cloned().collect();
@@ -374,7 +378,7 @@ pub(super) fn cuts_of(model: &PathModel, nodes: &Nodes, kept: &Kept<'_>) -> Vec<
                 continue;
             }
             if let Some(obstacle) = cut(model, found[example.0], found[example.1]) {
-                cuts.push(Cut { example, pairs, obstacle });
+                cuts.push(LostPairs { example, pairs, obstacle });
             }
         }
     }

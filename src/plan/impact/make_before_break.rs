@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
-use super::known_state::Cut;
+use super::known_state::LostPairs;
 use super::shrink::shrink;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
@@ -110,7 +110,7 @@ impl Search<'_, '_, '_> {
         }
     }
 
-    fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<Cut> {
+    fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<LostPairs> {
         let all = others.iter().copied().chain([change]);
         self.examiner.cuts(&self.states.right_after(all))
     }

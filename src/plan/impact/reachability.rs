@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::disruption::{Disruption, disruptions};
 use super::examiner::Examiner;
 use super::intermediate_states::is_on_paths;
-use super::known_state::{Kept, Known, classes, is_kept};
+use super::known_state::{Known, RetainedPairs, classes, is_kept};
 use super::make_before_break::{Wait, make_before_break};
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
 use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
@@ -117,8 +117,8 @@ impl Reachability {
 
     /// Who is cut off for a time, the most pairs first, and because of what.
     pub fn told_interruptions(&self) -> Vec<String> {
-        let shown = self.disruptions.iter().take(MAX_SHOWN);
-        let mut told: Vec<String> = shown.map(Disruption::told).collect();
+        let displayed = self.disruptions.iter().take(MAX_SHOWN);
+        let mut told: Vec<String> = displayed.map(Disruption::told).collect();
         let more = self.disruptions.len().saturating_sub(MAX_SHOWN);
         if more > 0 {
             told.push(format!("and {more} more disruptions"));
@@ -239,7 +239,7 @@ fn compare_states<'a>(
         return Assessment { waits: Vec::new(), reachability };
     }
     reachability.unexamined = unexamined(projection, observed.model(), &nodes);
-    let kept = || Kept { before: &before, after: &after };
+    let kept = || RetainedPairs { before: &before, after: &after };
     let of_applied = match &planned {
         Some(_) => classes(applied.model(), &ends(applied.model(), &nodes)),
         None => after.classes().to_vec(),

@@ -31,7 +31,11 @@ pub struct UnreadNodes {
 impl ReachabilityReport {
     /// Looks at all pairs; a mend is looked for at most so many times, the facts
     /// that break the most pairs first.
-    pub fn look(sources: Projection<'_>, moment: &IntermediateState, most_mends: usize) -> Self {
+    pub fn of_state(
+        sources: Projection<'_>,
+        moment: &IntermediateState,
+        most_mends: usize,
+    ) -> Self {
         let model = path_model(sources, moment);
         let matrix = Matrix::of(&model);
         let broken = matrix.broken.iter().take(most_mends);

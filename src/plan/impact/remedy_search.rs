@@ -59,7 +59,7 @@ pub struct Question {
 
 impl Question {
     /// Walks it; nothing where nobody has the asking address.
-    pub fn walk(&self, model: &PathModel) -> Option<RoundTrip> {
+    pub fn traced(&self, model: &PathModel) -> Option<RoundTrip> {
         let from = model.network.end(self.from)?;
         Some(trace_round_trip(&model.network, from, self.to, self.protocol))
     }
@@ -77,7 +77,7 @@ pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
         return Remedy::Apply(changes);
     }
     let planned = path_model(sources, &IntermediateState::Planned);
-    match question.walk(&planned) {
+    match question.traced(&planned) {
         Some(round_trip) if round_trip.reached() => Remedy::Apply(fewest(&mut trials)),
         Some(round_trip) => beyond_the_plan(sources, question, &planned, &round_trip),
         None => match first_deferred(sources) {
@@ -111,9 +111,9 @@ struct Trial {
 
 impl Trial {
     fn of(model: &PathModel, question: Question) -> Option<Self> {
-        let trip = question.walk(model)?;
-        let named = trip.broken().map(|(_, verdict)| addresses(model, verdict));
-        Some(Self { reached: trip.reached(), named: named.unwrap_or_default() })
+        let round_trip = question.traced(model)?;
+        let named = round_trip.broken().map(|(_, verdict)| addresses(model, verdict));
+        Some(Self { reached: round_trip.reached(), named: named.unwrap_or_default() })
     }
 }
 
@@ -141,7 +141,7 @@ impl<'a> Trials<'a> {
         let values = made.iter().filter_map(|address| self.objects.get(address).copied());
         let _difference = self.model.change(&values.collect::<Vec<_>>(), None);
         let trial = Trial::of(self.model.model(), self.question);
-        self.model.restore();
+        self.model.roll_back();
         trial
     }
 }

@@ -56,21 +56,21 @@ fn between_objects(base: &Map<String, Value>, value: &Map<String, Value>) -> Opt
         };
         delta.extend(changed.map(|changed| (escaped(key), changed)));
     }
-    let gone: Vec<&String> = base.keys().filter(|key| !value.contains_key(*key)).collect();
-    if !gone.is_empty() {
-        delta.insert(GONE.to_owned(), json!(gone));
+    let removed: Vec<&String> = base.keys().filter(|key| !value.contains_key(*key)).collect();
+    if !removed.is_empty() {
+        delta.insert(GONE.to_owned(), json!(removed));
     }
     Some(Value::Object(delta))
 }
 
 fn between_lists(base: &[Value], value: &[Value]) -> Option<Value> {
-    let mut places = Map::new();
+    let mut positions = Map::new();
     for (place, (base, value)) in base.iter().zip(value).enumerate() {
-        places.extend(between(base, value).map(|changed| (place.to_string(), changed)));
+        positions.extend(between(base, value).map(|changed| (place.to_string(), changed)));
     }
     // Where all places differ the list is shorter by itself.
-    (places.len() < value.len() || value.iter().any(Value::is_object))
-        .then(|| json!({ PLACES: places }))
+    (positions.len() < value.len() || value.iter().any(Value::is_object))
+        .then(|| json!({ PLACES: positions }))
 }
 
 /// Makes the value again; `None` where the delta does not fit the base.
@@ -80,16 +80,16 @@ pub(super) fn apply(base: Value, delta: Value) -> Option<Value> {
         return Some(whole);
     }
     match (base, delta.remove(PLACES)) {
-        (Value::Array(mut list), Some(Value::Object(places))) => {
-            for (place, changed) in places {
+        (Value::Array(mut list), Some(Value::Object(positions))) => {
+            for (place, changed) in positions {
                 let value = list.get_mut(place.parse::<usize>().ok()?)?;
                 *value = apply(value.take(), changed)?;
             }
             Some(Value::Array(list))
         }
         (Value::Object(mut object), None) => {
-            if let Some(gone) = delta.remove(GONE) {
-                for key in gone.as_array()? {
+            if let Some(removed) = delta.remove(GONE) {
+                for key in removed.as_array()? {
                     object.remove(key.as_str()?)?;
                 }
             }

@@ -31,8 +31,8 @@ fn a_device_that_comes_by_itself_is_waited_for_and_not_written() {
     let name = "tailnet-device/dc/router";
     let made = Case::default().wants(name, device(true), nothing_special).plan();
     assert_eq!(made.cost.apply_writes[&Api::Tailscale], 0);
-    let gone = Case::default().has(name, device(true)).plan();
-    assert_eq!(gone.cost.apply_writes[&Api::Tailscale], 1);
+    let removed = Case::default().has(name, device(true)).plan();
+    assert_eq!(removed.cost.apply_writes[&Api::Tailscale], 1);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn worker(host: Observable<WorkerHost>) -> Resource {
 }
 
 fn host(swap_off: bool) -> Observable<WorkerHost> {
-    Observable::Seen(WorkerHost {
+    Observable::Observed(WorkerHost {
         cni_configuration: None,
         cni_chosen: None,
         ip_forwarding: true,
@@ -156,9 +156,9 @@ fn a_failed_creation_is_a_change_and_forces_nothing() {
 fn that_a_new_object_shall_be_ready_is_no_news() {
     let machine = machine("small", "network-interface/dc/nic");
     for side in [WholeSide::Made, WholeSide::Deleted] {
-        let shown = paths(&diff::whole(&machine, side));
-        assert!(!shown.contains(&"provisioning".to_owned()), "{shown:?}");
-        assert!(shown.contains(&"vm_size".to_owned()), "{shown:?}");
+        let displayed = paths(&diff::whole(&machine, side));
+        assert!(!displayed.contains(&"provisioning".to_owned()), "{displayed:?}");
+        assert!(displayed.contains(&"vm_size".to_owned()), "{displayed:?}");
     }
 }
 
@@ -169,6 +169,6 @@ fn a_whole_value_stands_on_its_side_without_what_is_empty() {
     assert_eq!(paths(&made), ["a"]);
     assert_eq!((&made[0].before, &made[0].after), (&None, &Some(json!(1))));
     assert!(!made[0].forces_replacement);
-    let gone = diff::whole(&wanted, WholeSide::Deleted);
-    assert_eq!((&gone[0].before, &gone[0].after), (&Some(json!(1)), &None));
+    let removed = diff::whole(&wanted, WholeSide::Deleted);
+    assert_eq!((&removed[0].before, &removed[0].after), (&Some(json!(1)), &None));
 }

@@ -81,7 +81,7 @@ fn a_resize_interrupts_what_the_machine_carries() {
             machine.vm_size = "Standard_B1s".to_owned();
         }
     });
-    let looked = world.look(&topology, &WorkerRequest::default());
+    let looked = world.refresh(&topology, &WorkerRequest::default());
     let [change] = looked.plan.changes.as_slice() else { panic!("{:?}", looked.plan.changes) };
     assert_eq!((change.address.kind, change.action), (Kind::VirtualMachine, Action::Update));
     let interrupts = change.interrupts.as_deref().unwrap_or_default();
@@ -106,7 +106,7 @@ fn a_remedy_among_many_changes_is_the_one_that_is_needed() {
             (router.masquerade, router.snat_subnet_routes) = (false, false);
         }
     });
-    let looked = world.look(&topology, &WorkerRequest::default());
+    let looked = world.refresh(&topology, &WorkerRequest::default());
     assert!(looked.plan.changes.len() > 48, "{}", looked.plan.changes.len());
     let worker = looked.plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::CiliumNode(node)) => node.pod_cidrs.first().copied(),
@@ -129,7 +129,7 @@ fn a_large_plan_gets_an_order_in_which_no_pair_is_lost() {
     let datacenters = [1, 2, 3];
     let topology = topology(true, &datacenters, 12);
     let mut world = hiding(&datacenters, 12);
-    let mut looked = world.look(&topology, &WorkerRequest::default());
+    let mut looked = world.refresh(&topology, &WorkerRequest::default());
     assert!(looked.plan.changes.len() > 40, "{}", looked.plan.changes.len());
     let before = reached(&topology, &looked);
     let Assessment { waits, reachability } = assess(sources(&topology, &looked));
@@ -143,7 +143,7 @@ fn a_large_plan_gets_an_order_in_which_no_pair_is_lost() {
         if change.address.kind == Kind::CiliumNode {
             continue;
         }
-        let now = reached(&topology, &world.look(&topology, &WorkerRequest::default()));
+        let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
         let lost: Vec<_> = before.difference(&now).take(3).collect();
         assert!(lost.is_empty(), "after {}: {lost:?}", change.address);
     }
@@ -159,7 +159,7 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let looked = world.look(&topology, &WorkerRequest::default());
+        let looked = world.refresh(&topology, &WorkerRequest::default());
         check_every_state(sources(&topology, &looked));
     }
 }

@@ -44,25 +44,25 @@ fn by_address(plan: &Plan) -> BTreeMap<&Address, &Change> {
 }
 
 /// The halves of all changes, each with those that it waits for.
-fn halves(plan: &Plan) -> BTreeMap<(&Address, bool), Vec<(&Address, bool)>> {
+fn phases(plan: &Plan) -> BTreeMap<(&Address, bool), Vec<(&Address, bool)>> {
     let changes = by_address(plan);
-    let gone = |addresses: &'_ [Address]| -> Vec<(&Address, bool)> {
+    let removed = |addresses: &'_ [Address]| -> Vec<(&Address, bool)> {
         let there = addresses.iter().filter_map(|it| changes.get_key_value(it));
         let there = there.filter(|(_, change)| change.action == Action::Replace);
         there.map(|(address, _)| (*address, false)).collect()
     };
-    let mut halves = BTreeMap::new();
+    let mut phases = BTreeMap::new();
     for change in &plan.changes {
         let there = change.depends_on.iter().filter_map(|it| changes.get_key_value(it));
         let mut causes: Vec<(&Address, bool)> = there.map(|(it, _)| (*it, true)).collect();
-        causes.extend(gone(&change.create_after_destroy_of));
+        causes.extend(removed(&change.create_after_destroy_of));
         if change.action == Action::Replace {
-            halves.insert((&change.address, false), gone(&change.destroy_after));
+            phases.insert((&change.address, false), removed(&change.destroy_after));
             causes.push((&change.address, false));
         }
-        halves.insert((&change.address, true), causes);
+        phases.insert((&change.address, true), causes);
     }
-    halves
+    phases
 }
 
 fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
@@ -83,15 +83,15 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
             prop_assert!(replaced, "{} waits for the end of {other}", change.address);
         }
     }
-    let mut halves = halves(plan);
-    while !halves.is_empty() {
-        let free: Vec<_> = halves
+    let mut phases = phases(plan);
+    while !phases.is_empty() {
+        let free: Vec<_> = phases
             .iter()
-            .filter(|(_, causes)| causes.iter().all(|cause| !halves.contains_key(cause)))
+            .filter(|(_, causes)| causes.iter().all(|cause| !phases.contains_key(cause)))
             .map(|(phase, _)| *phase)
             .collect();
-        prop_assert!(!free.is_empty(), "a cycle: {halves:#?}");
-        free.iter().for_each(|phase| drop(halves.remove(phase)));
+        prop_assert!(!free.is_empty(), "a cycle: {phases:#?}");
+        free.iter().for_each(|phase| drop(phases.remove(phase)));
     }
     Ok(())
 }
@@ -173,8 +173,8 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let looked = world.look(&topology, &WorkerRequest::default());
-        let again = world.look(&topology, &WorkerRequest::default());
+        let looked = world.refresh(&topology, &WorkerRequest::default());
+        let again = world.refresh(&topology, &WorkerRequest::default());
         prop_assert_eq!(&looked.plan, &again.plan);
         let once = plan_of(&looked.whole, &looked.inventory);
         let mut desired = DesiredSet::default();
@@ -190,9 +190,9 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        order_holds(&world.look(&topology, &WorkerRequest::default()).plan)?;
+        order_holds(&world.refresh(&topology, &WorkerRequest::default()).plan)?;
         let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
-        order_holds(&world.look(&topology, &destroying).plan)?;
+        order_holds(&world.refresh(&topology, &destroying).plan)?;
     }
 
     #[test]
@@ -202,9 +202,9 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let left = world.converge(&topology, &WorkerRequest::default());
+        let left = world.apply_repeatedly(&topology, &WorkerRequest::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
-        let looked = world.look(&topology, &WorkerRequest::default());
+        let looked = world.refresh(&topology, &WorkerRequest::default());
         let wanted: BTreeSet<_> =
             looked.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
         let left: Vec<_> = world.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
@@ -217,7 +217,7 @@ proptest! {
         let mut world = World::of(&topology);
         strike(&mut world, &damages);
         let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
-        let left = world.converge(&topology, &destroying);
+        let left = world.apply_repeatedly(&topology, &destroying);
         prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
         prop_assert_eq!(world.ours(), BTreeSet::new());
     }
@@ -238,7 +238,7 @@ proptest! {
             }
         }
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.look(&topology, &worker_request);
+        let looked = world.refresh(&topology, &worker_request);
         for change in &looked.plan.changes {
             let now = world.objects.get(&change.key).map(|observed| &observed.ownership);
             prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
@@ -248,7 +248,7 @@ proptest! {
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
         let of_cluster = |change: &&Change| change.address.kind == Kind::ManagedCluster;
         let mut after = world.clone();
-        after.carry_out(&topology, &looked.plan);
+        after.execute(&topology, &looked.plan);
         if looked.plan.changes.iter().filter(ends).any(|change| of_cluster(&change)) {
             return Ok(());
         }
@@ -270,14 +270,14 @@ proptest! {
         for key in &keys {
             world.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
         }
-        let whole = world.look(&topology, &WorkerRequest::default()).whole;
+        let whole = world.refresh(&topology, &WorkerRequest::default()).whole;
         let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
         let adopt = adopt.map(|resource| resource.address.clone()).collect();
-        let plan = world.look(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
+        let plan = world.refresh(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
         prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", told(&plan));
         prop_assert_eq!(plan.changes.len(), keys.len(), "{}", told(&plan));
-        world.carry_out(&topology, &plan);
-        let plan = world.look(&topology, &WorkerRequest::default()).plan;
+        world.execute(&topology, &plan);
+        let plan = world.refresh(&topology, &WorkerRequest::default()).plan;
         prop_assert!(plan.is_empty(), "{}", told(&plan));
     }
 
@@ -293,7 +293,7 @@ proptest! {
         strike(&mut world, &damages);
         for gaps in sources(&sketch) {
             let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
-            let looked = world.look(&topology, &worker_request);
+            let looked = world.refresh(&topology, &worker_request);
             for change in &looked.plan.changes {
                 let gap = looked.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
@@ -311,14 +311,14 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.look(&topology, &worker_request);
+        let looked = world.refresh(&topology, &worker_request);
         let protected = looked.whole.protected();
         for change in &looked.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
             prop_assert!(!(ends && protected.contains_key(&change.address)), "{}", change.address);
         }
         let mut after = world.clone();
-        after.carry_out(&topology, &looked.plan);
+        after.execute(&topology, &looked.plan);
         for address in protected.keys() {
             let Some(key) = looked.whole.get(address).and_then(|it| it.key.as_ref()) else {
                 continue;
@@ -337,7 +337,7 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.look(&topology, &worker_request);
+        let looked = world.refresh(&topology, &worker_request);
         let touched: BTreeSet<&ObjectKey> =
             looked.plan.changes.iter().map(|change| &change.key).collect();
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);

@@ -5,7 +5,6 @@ mod cost;
 mod damage;
 mod dependencies;
 mod diff;
-mod hidden;
 mod impact;
 mod laws;
 mod node_group;
@@ -18,6 +17,7 @@ mod saved_plan;
 mod sight;
 mod stale_facts;
 mod steps;
+mod unread;
 mod verdicts;
 mod world;
 

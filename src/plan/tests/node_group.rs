@@ -32,8 +32,8 @@ fn deny(direction: RuleDirection) -> SecurityRule {
 fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Option<String>)> {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let refresh = world.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&world, &topology);
     let cluster = sight.facts.cluster.as_mut().unwrap();
     cluster.node_subnets[0].security_group = Some(group_id());
@@ -45,7 +45,7 @@ fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Optio
         }
         None => sight.inventory.note_gap(gap(Source::Azure)),
     }
-    let partly = sight.model(&topology, &look.plan);
+    let partly = sight.model(&topology, &refresh.plan);
     let named = |pair: &Pair| {
         let (_, verdict) = pair.partly.broken()?;
         Some(addresses(&partly, verdict).first()?.to_string())

@@ -33,17 +33,17 @@ impl Sight {
     pub(super) fn without(
         world: &World,
         topology: &Topology,
-        hidden: &BTreeSet<ObjectKey>,
+        unread: &BTreeSet<ObjectKey>,
     ) -> Self {
         let worker_request = WorkerRequest::default();
         let mut facts = world.facts(topology, &worker_request);
         let mut inventory = world.inventory(topology, &worker_request);
-        for key in hidden {
+        for key in unread {
             let resource = &world.objects[key].resource;
             forget(&mut facts, key, resource);
             inventory.note_gap(gap(source(key)));
         }
-        inventory.retain(|key| !hidden.contains(key));
+        inventory.retain(|key| !unread.contains(key));
         let desired = desired::build(topology, &facts).unwrap();
         Self { facts, desired, inventory }
     }
@@ -143,7 +143,7 @@ fn ends(model: &PathModel) -> Vec<(String, Ipv4Addr, usize)> {
 const NOBODY: [Ipv4Addr; 3] =
     [Ipv4Addr::new(10, 244, 9, 9), Ipv4Addr::new(10, 50, 0, 99), Ipv4Addr::new(100, 64, 9, 9)];
 
-fn walk(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<RoundTrip> {
+fn traced(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<RoundTrip> {
     let (host, _) = model.network.hosts().find(|(_, host)| host.name == from)?;
     Some(trace_round_trip(&model.network, End { host, address }, to, PROTOCOL))
 }
@@ -165,11 +165,11 @@ pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (from, address, site) in &ends {
         for (to, worker_request, other) in &worker_request {
-            let Some(after) = walk(partly, from, *address, *worker_request) else { continue };
+            let Some(after) = traced(partly, from, *address, *worker_request) else { continue };
             pairs.push(Pair {
                 told: format!("{from} {address} -> {to} {worker_request}"),
                 sites: (*site, *other),
-                whole: walk(whole, from, *address, *worker_request).unwrap(),
+                whole: traced(whole, from, *address, *worker_request).unwrap(),
                 partly: after,
             });
         }

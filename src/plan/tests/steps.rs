@@ -130,7 +130,7 @@ fn carry_out_step_by_step(
     topology: &Topology,
     looked: &Looked,
     choices: &mut impl Iterator<Item = Index>,
-    mut look: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
+    mut refresh: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let changes = &looked.plan.changes;
     let steps = looked.plan.steps.steps();
@@ -153,7 +153,7 @@ fn carry_out_step_by_step(
         }
         done.insert(step);
         story += &format!("{:?} {}\n", steps[step].phase, change.address);
-        look(world, &story)?;
+        refresh(world, &story)?;
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ fn the_new_way_is_there_before_the_old_one_goes() {
         }
     }
     let topology = lab(true);
-    let mut looked = world.look(&topology, &WorkerRequest::default());
+    let mut looked = world.refresh(&topology, &WorkerRequest::default());
     let told = |looked: &Looked| {
         let found = assess_in_order(sources(&topology, looked));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
@@ -229,11 +229,11 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let mut end = world.clone();
-        let _left = end.converge(&topology, &WorkerRequest::default());
-        let end = reached(&topology, &end.look(&topology, &WorkerRequest::default()));
+        let _left = end.apply_repeatedly(&topology, &WorkerRequest::default());
+        let end = reached(&topology, &end.refresh(&topology, &WorkerRequest::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let mut looked = world.look(&topology, &WorkerRequest::default());
+            let mut looked = world.refresh(&topology, &WorkerRequest::default());
             if looked.plan.is_empty() {
                 break;
             }
@@ -241,7 +241,7 @@ proptest! {
             looked.plan.contents.wait_for(waits);
             let before = reached(&topology, &looked);
             carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
-                let now = reached(&topology, &world.look(&topology, &WorkerRequest::default()));
+                let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
                 check(&topology, &looked, (&before, &now, &end), &reachability, done)
             })?;
         }

@@ -132,8 +132,8 @@ impl World {
         let looks_inside = self.facts(topology, worker_request).cluster.is_some();
         for (key, observed) in &self.objects {
             let kind = observed.resource.kind();
-            let hidden = inventory.gap_for(kind, Some(key)).is_some() && !worker_request.partly;
-            if hidden || matches!(key, ObjectKey::Kubernetes(_)) && !looks_inside {
+            let unread = inventory.gap_for(kind, Some(key)).is_some() && !worker_request.partly;
+            if unread || matches!(key, ObjectKey::Kubernetes(_)) && !looks_inside {
                 continue;
             }
             inventory.note(key.clone(), observed.resource.clone(), observed.ownership.clone());
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Looks at the world and plans, as an apply does.
-    pub(super) fn look(&self, topology: &Topology, worker_request: &WorkerRequest) -> Looked {
+    pub(super) fn refresh(&self, topology: &Topology, worker_request: &WorkerRequest) -> Looked {
         let facts = self.facts(topology, worker_request);
         let inventory = self.inventory(topology, worker_request);
         let whole = desired::build(topology, &facts).unwrap();
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// Carries out every change of a plan.
-    pub(super) fn carry_out(&mut self, topology: &Topology, plan: &Plan) {
+    pub(super) fn execute(&mut self, topology: &Topology, plan: &Plan) {
         for change in &plan.changes {
             if matches!(change.action, Action::Delete | Action::Replace) {
                 self.take_away(&change.key);
@@ -198,8 +198,8 @@ impl World {
 
     /// Takes an object away, and what goes with it.
     pub(super) fn take_away(&mut self, key: &ObjectKey) {
-        let gone = self.objects.remove(key).map(|observed| observed.resource);
-        match (gone, key) {
+        let removed = self.objects.remove(key).map(|observed| observed.resource);
+        match (removed, key) {
             (Some(Resource::ManagedCluster(cluster)), _) => {
                 let group = cluster.node_resource_group;
                 let subscription = no_facts().subscription;
@@ -320,15 +320,19 @@ impl World {
 
     /// The world as a topology's applies leave it: what is still left to do
     /// after a few rounds.
-    pub(super) fn converge(&mut self, topology: &Topology, worker_request: &WorkerRequest) -> Plan {
+    pub(super) fn apply_repeatedly(
+        &mut self,
+        topology: &Topology,
+        worker_request: &WorkerRequest,
+    ) -> Plan {
         for _ in 0..ROUNDS {
-            let plan = self.look(topology, worker_request).plan;
+            let plan = self.refresh(topology, worker_request).plan;
             if plan.is_empty() {
                 return plan;
             }
-            self.carry_out(topology, &plan);
+            self.execute(topology, &plan);
         }
-        self.look(topology, worker_request).plan
+        self.refresh(topology, worker_request).plan
     }
 
     /// A topology's world, newly made.
@@ -338,7 +342,7 @@ impl World {
             world.bring_subnets(topology);
         }
         // The machines of an existing site run before anybody plans.
-        let left = world.converge(topology, &WorkerRequest::default());
+        let left = world.apply_repeatedly(topology, &WorkerRequest::default());
         assert!(left.is_empty(), "{}", super::told(&left));
         world
     }

@@ -11,7 +11,7 @@ use super::api_version;
 use super::operation::{Pace, Progress, Tracking};
 use super::page::{Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::http::{Api, RequestCount, Transport, TransportError, TransportFault};
 use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
@@ -76,7 +76,7 @@ impl ArmClient {
 
     /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
     /// may carry a query, percent-encoded.
-    pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError> {
+    pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
         let doing = format!("GET {path}");
         check_path(path.split('?').next().unwrap_or_default(), &doing)?;
         let joint = if path.contains('?') { '&' } else { '?' };
@@ -97,7 +97,7 @@ impl ArmClient {
 
     /// The object exactly as Azure sent it, to be written back, or nothing where
     /// there is none. Its text is not safe to print.
-    pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+    pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let doing = format!("GET {}", api_version::describe(id));
         Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))
     }
@@ -109,7 +109,7 @@ impl ArmClient {
         id: &ArmId,
         body: &Value,
         precondition: Precondition,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, RequestError> {
         let doing = format!("PUT {}", api_version::describe(id));
         let call = Call::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
@@ -121,7 +121,7 @@ impl ArmClient {
 
     /// Looks at an object until nothing works on it any more, and returns it as
     /// it then is, well or not; nothing where it is gone.
-    pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+    pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let doing = format!("GET {}", api_version::describe(id));
         let mut pace = Pace::new();
         while let Some((body, headers)) = self.get_with_headers(id, &doing).await? {
@@ -134,7 +134,7 @@ impl ArmClient {
     }
 
     /// Deletes an object and waits until it is gone; what is not there is gone.
-    pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError> {
+    pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
         let doing = format!("DELETE {}", api_version::describe(id));
         let call = Call::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
@@ -152,7 +152,12 @@ impl ArmClient {
     ///
     /// Actions whose name begins with `list` and those that compute something
     /// only read, and are repeated as reads are.
-    pub async fn post(&self, id: &ArmId, action: &str, body: &Value) -> Result<Value, ApiError> {
+    pub async fn post(
+        &self,
+        id: &ArmId,
+        action: &str,
+        body: &Value,
+    ) -> Result<Value, RequestError> {
         let doing = format!("POST {action} of {}", api_version::describe(id));
         let reads = action.starts_with("list") || action.starts_with("effective");
         let url = self.url_of(id, &format!("/{action}"), &doing)?;
@@ -177,7 +182,7 @@ impl ArmClient {
         &self,
         accepted: &http::Response<Bytes>,
         doing: &str,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, RequestError> {
         let mut pace = Pace::new();
         let tracking = Tracking::from_headers(accepted.headers());
         if let Some(url) = &tracking.status_url {
@@ -198,7 +203,7 @@ impl ArmClient {
         answer: &http::Response<Bytes>,
         doing: &str,
         pace: &mut Pace,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<bool, RequestError> {
         let tracking = Tracking::from_headers(answer.headers());
         if let Some(url) = &tracking.status_url {
             self.follow_status(url, answer.headers(), doing, pace).await?;
@@ -220,7 +225,7 @@ impl ArmClient {
         first: &HeaderMap,
         doing: &str,
         pace: &mut Pace,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), RequestError> {
         let mut headers = first.clone();
         loop {
             pace.wait(&headers, doing).await?;
@@ -248,7 +253,7 @@ impl ArmClient {
         first: &HeaderMap,
         doing: &str,
         pace: &mut Pace,
-    ) -> Result<http::Response<Bytes>, ApiError> {
+    ) -> Result<http::Response<Bytes>, RequestError> {
         let mut headers = first.clone();
         // A running operation may move; a finished one may still name a place.
         let mut place = url.to_owned();
@@ -275,7 +280,7 @@ impl ArmClient {
         id: &ArmId,
         doing: &str,
         pace: &mut Pace,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, RequestError> {
         loop {
             let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
                 return Err(malformed(doing, "the object is not there after the write"));
@@ -296,7 +301,7 @@ impl ArmClient {
         doing: &str,
         pace: &mut Pace,
         ended: bool,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), RequestError> {
         let mut looks = 0;
         while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
             let progress = Progress::of_resource(&body);
@@ -318,7 +323,7 @@ impl ArmClient {
         &self,
         id: &ArmId,
         doing: &str,
-    ) -> Result<Option<(Value, HeaderMap)>, ApiError> {
+    ) -> Result<Option<(Value, HeaderMap)>, RequestError> {
         let url = self.url_of(id, "", doing)?;
         let answer = self.call(Call::new(Method::GET, url, doing)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -333,7 +338,7 @@ impl ArmClient {
         &self,
         answer: http::Response<Bytes>,
         doing: &str,
-    ) -> Result<http::Response<Bytes>, ApiError> {
+    ) -> Result<http::Response<Bytes>, RequestError> {
         if answer.status().is_success() {
             Ok(answer)
         } else {
@@ -341,7 +346,7 @@ impl ArmClient {
         }
     }
 
-    fn tracked(&self, url: &str, doing: &str) -> Result<Call, ApiError> {
+    fn tracked(&self, url: &str, doing: &str) -> Result<Call, RequestError> {
         if url.starts_with('/') {
             Ok(Call::new(Method::GET, format!("{}{url}", self.base_url), doing))
         } else if same_service(&self.base_url, url) {
@@ -351,18 +356,18 @@ impl ArmClient {
         }
     }
 
-    fn url_of(&self, id: &ArmId, suffix: &str, doing: &str) -> Result<String, ApiError> {
+    fn url_of(&self, id: &ArmId, suffix: &str, doing: &str) -> Result<String, RequestError> {
         let path = format!("{id}{suffix}");
         check_path(&path, doing)?;
         Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
     }
 
-    async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, ApiError> {
+    async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, RequestError> {
         let after = self.http.policy().settings().call_timeout;
         let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
             let fault = TransportFault::TimedOut { what: "no token", after };
             let source = TransportError { host: "the sign-in service".to_owned(), fault };
-            ApiError::Transport { api: Api::Azure, doing: call.doing.clone(), source }
+            RequestError::Transport { api: Api::Azure, doing: call.doing.clone(), source }
         })??;
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
             .map_err(|_| malformed(&call.doing, "the token holds characters that none may hold"))?;
@@ -372,7 +377,7 @@ impl ArmClient {
     }
 }
 
-fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call, ApiError> {
+fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call, RequestError> {
     Ok(match precondition {
         Precondition::None => call,
         Precondition::IfNoneMatch => {
@@ -388,7 +393,7 @@ fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call,
 
 /// Names are checked instead of encoded: none that Azure takes needs encoding,
 /// and an encoded one would name something else.
-fn check_path(path: &str, doing: &str) -> Result<(), ApiError> {
+fn check_path(path: &str, doing: &str) -> Result<(), RequestError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.()".contains(&byte);
     let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
     let sound = path.bytes().all(allowed)
@@ -396,15 +401,15 @@ fn check_path(path: &str, doing: &str) -> Result<(), ApiError> {
     if sound { Ok(()) } else { Err(malformed(doing, "its id holds characters that none may hold")) }
 }
 
-fn parse(body: &[u8], doing: &str) -> Result<Value, ApiError> {
+fn parse(body: &[u8], doing: &str) -> Result<Value, RequestError> {
     http_client::object(Api::Azure, body, doing)
 }
 
-fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, ApiError> {
+fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, RequestError> {
     if body.is_empty() { Ok(Value::Null) } else { parse(body, doing) }
 }
 
-fn malformed(doing: &str, reason: &str) -> ApiError {
+fn malformed(doing: &str, reason: &str) -> RequestError {
     http_client::malformed(Api::Azure, doing, reason)
 }
 

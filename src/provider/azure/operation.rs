@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::diagnostics::ServiceText;
-use crate::provider::error::{ApiError, ServiceError};
+use crate::provider::error::{RequestError, ServiceError};
 use crate::provider::http::Api;
 use crate::provider::http_client::retry_after;
 
@@ -92,11 +92,11 @@ impl Progress {
     }
 
     /// Says whether the end is reached; a bad end is an error.
-    pub(super) fn finished(self, doing: &str) -> Result<bool, ApiError> {
+    pub(super) fn finished(self, doing: &str) -> Result<bool, RequestError> {
         match self {
             Self::Running => Ok(false),
             Self::Done => Ok(true),
-            Self::Ended { status, error } => Err(ApiError::Operation {
+            Self::Ended { status, error } => Err(RequestError::Operation {
                 api: Api::Azure,
                 doing: doing.to_owned(),
                 status: ServiceText::line(&status).into(),
@@ -122,9 +122,13 @@ impl Pace {
     }
 
     /// Waits as long as the last answer asked for, else a little longer each time.
-    pub(super) async fn wait(&mut self, headers: &HeaderMap, doing: &str) -> Result<(), ApiError> {
+    pub(super) async fn wait(
+        &mut self,
+        headers: &HeaderMap,
+        doing: &str,
+    ) -> Result<(), RequestError> {
         if self.started.elapsed() >= CEILING {
-            return Err(ApiError::Operation {
+            return Err(RequestError::Operation {
                 api: Api::Azure,
                 doing: doing.to_owned(),
                 status: "TimedOut".to_owned(),

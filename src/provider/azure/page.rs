@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::diagnostics::service_text::{Breaks, make_safe};
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::http::Api;
 use crate::provider::http_client::{kind_of, malformed, raw_object};
 
@@ -25,7 +25,7 @@ impl Page {
     /// It has no array `value`, an entry is no object with an id, or the link
     /// to the next page is not a string. None of these may pass for an empty
     /// list: what a list lacks counts as absent.
-    pub(super) fn read(body: &[u8], doing: &str) -> Result<Self, ApiError> {
+    pub(super) fn read(body: &[u8], doing: &str) -> Result<Self, RequestError> {
         let broken = |reason: &str| malformed(Api::Azure, doing, reason);
         let mut page = raw_object(Api::Azure, body, doing)?;
         let next = match page.get_mut("nextLink").map(Value::take) {

@@ -38,22 +38,22 @@ impl ClusterClient {
     pub async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
         let deadline = tokio::time::Instant::now() + within;
         let mut report = DrainReport::default();
-        let mut asked = BTreeSet::new();
+        let mut requested = BTreeSet::new();
         loop {
             let pods = self.pods_to_evict(node).await?;
             report.remaining = pods.iter().map(Evictable::to_string).collect();
             if pods.is_empty() || tokio::time::Instant::now() >= deadline {
-                report.evicted = asked.len();
+                report.evicted = requested.len();
                 return Ok(report);
             }
             report.budgets.clear();
             for pod in pods {
-                if asked.contains(&pod) {
+                if requested.contains(&pod) {
                     continue;
                 }
                 if self.evict(&pod.namespace, &pod.name).await? {
                     report.unmanaged.extend((!pod.managed).then(|| pod.to_string()));
-                    asked.insert(pod);
+                    requested.insert(pod);
                 } else {
                     report.budgets.push(pod.to_string());
                 }

@@ -221,7 +221,7 @@ fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
         429 => (ClusterCause::Unavailable, Code::Throttled),
         408 | 500 | 502..=504 => (ClusterCause::Unavailable, Code::ServiceUnavailable),
         400 | 413 | 415 | 422 => (ClusterCause::Other, Code::InvalidRequest),
-        _ => (ClusterCause::Other, Code::ApiError),
+        _ => (ClusterCause::Other, Code::RequestError),
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
             (429, ClusterCause::Unavailable, Code::Throttled),
             (503, ClusterCause::Unavailable, Code::ServiceUnavailable),
             (422, ClusterCause::Other, Code::InvalidRequest),
-            (405, ClusterCause::Other, Code::ApiError),
+            (405, ClusterCause::Other, Code::RequestError),
         ] {
             let error = failed(serde_json::json!({ "status": "Failure", "code": code }));
             assert_eq!((&error.cause, error.code), (&cause, stable), "{code}");

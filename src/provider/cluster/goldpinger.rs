@@ -90,23 +90,23 @@ impl ClusterClient {
     /// no answer of Goldpinger's.
     pub async fn check_all(
         &self,
-        asked: &Pinger,
+        requested: &Pinger,
         pods: &[Pinger],
     ) -> Result<Measurement, MeasureError> {
         let limit = limit(pods.len());
-        let asking = self.proxied(asked, "check_all", limit);
+        let asking = self.proxied(requested, "check_all", limit);
         let answer = tokio::time::timeout(PATIENCE, asking).await;
-        let bytes = answer.unwrap_or_else(|_| Err(no_answer(asked, "it took too long")))?;
-        read(asked, pods, &bytes)
+        let bytes = answer.unwrap_or_else(|_| Err(no_answer(requested, "it took too long")))?;
+        read(requested, pods, &bytes)
     }
 
     async fn proxied(
         &self,
-        asked: &Pinger,
+        requested: &Pinger,
         path: &str,
         limit: usize,
     ) -> Result<Vec<u8>, MeasureError> {
-        let Pinger { namespace, name, port, .. } = asked;
+        let Pinger { namespace, name, port, .. } = requested;
         let about = About::new("ask through the proxy", "Pod", &format!("{namespace}/{name}"));
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
         // Its length and its time are limited here, by the number of pods.
@@ -120,14 +120,14 @@ impl ClusterClient {
             return Err(about.error(ClusterCause::Refused, reason).into());
         }
         if !status.is_success() {
-            return Err(no_answer(asked, &format!("status {}", status.as_u16())));
+            return Err(no_answer(requested, &format!("status {}", status.as_u16())));
         }
         match Limited::new(response.into_body(), limit).collect().await {
             Ok(body) => Ok(body.to_bytes().to_vec()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(MeasureError::TooLong { pod: asked.name.clone(), limit })
+                Err(MeasureError::TooLong { pod: requested.name.clone(), limit })
             }
-            Err(_) => Err(no_answer(asked, "it broke off")),
+            Err(_) => Err(no_answer(requested, "it broke off")),
         }
     }
 }
@@ -137,8 +137,8 @@ fn limit(pods: usize) -> usize {
     pings.saturating_add(FRAME).min(MAX_BYTES)
 }
 
-fn no_answer(asked: &Pinger, status: &str) -> MeasureError {
-    MeasureError::NoAnswer { pod: asked.name.clone(), status: status.to_owned() }
+fn no_answer(requested: &Pinger, status: &str) -> MeasureError {
+    MeasureError::NoAnswer { pod: requested.name.clone(), status: status.to_owned() }
 }
 
 fn pinger(pod: &Value) -> Pinger {
@@ -164,12 +164,12 @@ fn legal(name: &str) -> String {
 /// own pings, by the pods' names, and by their addresses before version 3.
 #[derive(Debug, Deserialize)]
 struct CheckAll {
-    responses: BTreeMap<String, Asked>,
+    responses: BTreeMap<String, QueriedPod>,
 }
 
 /// Whether a pod told of its pings. That it did says nothing of how they went.
 #[derive(Debug, Deserialize)]
-struct Asked {
+struct QueriedPod {
     #[serde(rename = "OK", default)]
     ok: bool,
     #[serde(rename = "PodIP", default)]
@@ -198,8 +198,8 @@ struct PodResult {
 }
 
 /// Reads an answer.
-fn read(asked: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement, MeasureError> {
-    let nonsense = |reason: String| MeasureError::Nonsense { pod: asked.name.clone(), reason };
+fn read(requested: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement, MeasureError> {
+    let nonsense = |reason: String| MeasureError::Nonsense { pod: requested.name.clone(), reason };
     let answer: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "other JSON",
@@ -218,8 +218,8 @@ fn read(asked: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement, Me
         found.ok_or_else(|| nonsense("a pod in it has no IPv4 address".to_owned()))
     };
     let mut measurement = Measurement {
-        asked: asked.name.clone(),
-        port: asked.port,
+        requested: requested.name.clone(),
+        port: requested.port,
         pods: pods.to_vec(),
         ..Measurement::default()
     };

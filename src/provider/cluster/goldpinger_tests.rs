@@ -94,7 +94,7 @@ async fn every_nested_pair_is_read() {
     assert_eq!(measured.pings, expected);
     assert_eq!(measured.silent, ["10.244.65.3".parse().unwrap()].into());
     assert_eq!(measured.oldest, "2026-01-02T03:04:05Z".parse().ok());
-    assert_eq!((measured.asked.as_str(), measured.port), ("goldpinger-a", 8_080));
+    assert_eq!((measured.requested.as_str(), measured.port), ("goldpinger-a", 8_080));
 }
 
 /// Before version 3 the keys were addresses; a missing OK is a failure.

@@ -6,24 +6,24 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::provider::azure::{ArmClient, Precondition};
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::resource::ArmId;
 
 /// Reads Azure.
 ///
-/// Every method fails with [`ApiError`] if Azure does not answer or refuses the
+/// Every method fails with [`RequestError`] if Azure does not answer or refuses the
 /// request.
 #[async_trait]
 pub trait AzureRead: Debug + Send + Sync {
     /// All objects of a list such as `/subscriptions/S/resourceGroups`.
-    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError>;
+    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError>;
 
     /// One object; `None` if it does not exist.
-    async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError>;
+    async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError>;
 
     /// The answer to `listClusterUserCredential` of an AKS cluster, which holds a
     /// kubeconfig. Azure serves it by POST, but it changes nothing.
-    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, ApiError>;
+    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, RequestError>;
 }
 
 /// Writes to Azure; can read it too.
@@ -36,27 +36,27 @@ pub trait AzureWrite: AzureRead {
         id: &ArmId,
         body: &Value,
         precondition: Precondition,
-    ) -> Result<Value, ApiError>;
+    ) -> Result<Value, RequestError>;
 
     /// Deletes an object and waits until it is gone.
-    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError>;
+    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError>;
 
     /// Waits until no operation runs on an object, and returns the object;
     /// `None` if it does not exist.
-    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError>;
+    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError>;
 }
 
 #[async_trait]
 impl AzureRead for ArmClient {
-    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, ApiError> {
+    async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
         Self::list(self, path, api_version).await
     }
 
-    async fn get(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+    async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         Self::get(self, id).await
     }
 
-    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, ApiError> {
+    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, RequestError> {
         self.post(cluster, "listClusterUserCredential", &Value::Null).await
     }
 }
@@ -68,15 +68,15 @@ impl AzureWrite for ArmClient {
         id: &ArmId,
         body: &Value,
         precondition: Precondition,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, RequestError> {
         Self::put(self, id, body, precondition).await
     }
 
-    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), ApiError> {
+    async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
         Self::delete(self, id, precondition).await
     }
 
-    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, ApiError> {
+    async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         Self::wait_until_idle(self, id).await
     }
 }

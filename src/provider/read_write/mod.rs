@@ -87,6 +87,7 @@
 
 mod azure;
 mod cluster;
+mod cluster_client;
 mod hosts;
 mod tailnet;
 

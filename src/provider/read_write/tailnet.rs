@@ -6,21 +6,21 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::secret::Secret;
 use crate::provider::tailnet::{Policy, TailnetClient, TailnetDevice};
 
 /// Reads the tailnet.
 ///
-/// Every method fails with [`ApiError`] if the Tailscale API does not answer or
+/// Every method fails with [`RequestError`] if the Tailscale API does not answer or
 /// refuses the request.
 #[async_trait]
 pub trait TailnetRead: Debug + Send + Sync {
     /// All devices with all their fields, in one request.
-    async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError>;
+    async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError>;
 
     /// The tailnet's policy.
-    async fn policy(&self) -> Result<Policy, ApiError>;
+    async fn policy(&self) -> Result<Policy, RequestError>;
 }
 
 /// Writes to the tailnet; can read it too.
@@ -32,22 +32,22 @@ pub trait TailnetWrite: TailnetRead {
         &self,
         id: &str,
         routes: &BTreeSet<Ipv4Net>,
-    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError>;
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), RequestError>;
 
     /// Creates a key with which one machine may join once within the hour.
-    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError>;
+    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, RequestError>;
 
     /// Removes a device. Succeeds if it does not exist.
-    async fn delete_device(&self, id: &str) -> Result<(), ApiError>;
+    async fn delete_device(&self, id: &str) -> Result<(), RequestError>;
 }
 
 #[async_trait]
 impl TailnetRead for TailnetClient {
-    async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError> {
+    async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError> {
         Self::devices(self).await
     }
 
-    async fn policy(&self) -> Result<Policy, ApiError> {
+    async fn policy(&self) -> Result<Policy, RequestError> {
         Self::policy(self).await
     }
 }
@@ -58,15 +58,15 @@ impl TailnetWrite for TailnetClient {
         &self,
         id: &str,
         routes: &BTreeSet<Ipv4Net>,
-    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError> {
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), RequestError> {
         Self::set_enabled_routes(self, id, routes).await
     }
 
-    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError> {
+    async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, RequestError> {
         Self::create_auth_key(self, tag, description).await
     }
 
-    async fn delete_device(&self, id: &str) -> Result<(), ApiError> {
+    async fn delete_device(&self, id: &str) -> Result<(), RequestError> {
         Self::delete_device(self, id).await
     }
 }

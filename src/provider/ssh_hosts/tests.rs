@@ -9,30 +9,30 @@ use crate::resource::settings::HostKeyPolicy;
 
 /// A shell that says what it was told to say.
 #[derive(Debug, Default)]
-struct Told {
+struct Reply {
     answers: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
-    asked: Mutex<Vec<RemoteCommand>>,
+    requested: Mutex<Vec<RemoteCommand>>,
     forgotten: Mutex<Vec<String>>,
 }
 
-impl Told {
+impl Reply {
     fn to(answers: impl IntoIterator<Item = Result<RemoteOutput, SshError>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
     }
 
     fn times(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.requested.lock().unwrap().len()
     }
 }
 
 #[async_trait]
-impl Shell for Told {
+impl Shell for Reply {
     async fn run(
         &self,
         _target: &HostTarget,
         command: &RemoteCommand,
     ) -> Result<RemoteOutput, SshError> {
-        self.asked.lock().unwrap().push(command.clone());
+        self.requested.lock().unwrap().push(command.clone());
         self.answers.lock().unwrap().pop_front().unwrap()
     }
 
@@ -67,7 +67,7 @@ fn away() -> Result<RemoteOutput, SshError> {
     })
 }
 
-fn hosts(shell: &Arc<Told>) -> SshHosts {
+fn hosts(shell: &Arc<Reply>) -> SshHosts {
     SshHosts::new(Arc::clone(shell) as Arc<dyn Shell>, "demo", None)
 }
 
@@ -75,7 +75,7 @@ fn hosts(shell: &Arc<Told>) -> SshHosts {
 async fn answers_that_make_no_sense_are_told_as_such() {
     let hostname = "ZGMxLXcyCg==";
     let other = format!("{{\"stargate-probe\":1,\"hostname\":\"{hostname}\"}}\n");
-    let shell = Told::to([printed("\x1b]0;x\x07 welcome", 0), printed(&other, 0), printed("", 1)]);
+    let shell = Reply::to([printed("\x1b]0;x\x07 welcome", 0), printed(&other, 0), printed("", 1)]);
     let hosts = hosts(&shell);
     let host = target("dc1-w1");
     let mut errors = Vec::new();
@@ -93,23 +93,23 @@ async fn answers_that_make_no_sense_are_told_as_such() {
 
 #[tokio::test]
 async fn a_change_is_meant_for_one_host_and_a_secret_is_no_argument() {
-    let shell = Told::to([printed("", 0), printed("", 0)]);
+    let shell = Reply::to([printed("", 0), printed("", 0)]);
     let hosts = hosts(&shell);
     let join = RouterChange::JoinTailnet { auth_key: Secret::new("tskey-marked") };
     hosts.change_router(&target("DC1-router"), &join).await.unwrap();
     hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Reset).await.unwrap();
-    let asked = shell.asked.lock().unwrap();
-    let sent = asked[0].prepare("ubuntu").unwrap();
+    let requested = shell.requested.lock().unwrap();
+    let sent = requested[0].prepare("ubuntu").unwrap();
     assert!(sent.line.starts_with("sudo -n -- ") && !sent.line.contains("marked"));
     assert!(sent.line.contains("only_on='\\''dc1-router'\\''"), "{}", sent.line);
     assert_eq!(&sent.stdin[..], b"tskey-marked");
-    let sent = asked[1].prepare("root").unwrap();
+    let sent = requested[1].prepare("root").unwrap();
     assert!(std::str::from_utf8(&sent.stdin).unwrap().starts_with("{ :\nonly_on='dc1-w1'\n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_a_machine_that_was_just_made_is_waited_for() {
-    let shell = Told::to([away(), away(), away(), printed("", 0), away()]);
+    let shell = Reply::to([away(), away(), away(), printed("", 0), away()]);
     let hosts = hosts(&shell);
     let step = WorkerStep::RemoveBootstrapKubeconfig;
     let refused = hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap_err();
@@ -126,7 +126,7 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_ever_for_a_machine_to_boot() {
-    let shell = Told::to((0..200).map(|_| away()));
+    let shell = Reply::to((0..200).map(|_| away()));
     let hosts = hosts(&shell);
     hosts.host_recreated("dc1-router").await;
     let behind = HostTarget { jump: Some(Box::new(target("dc1-router"))), ..target("dc1-w1") };
@@ -141,7 +141,7 @@ async fn broken_connections_are_made_anew_and_failed_work_is_not_repeated() {
         let (hostname, reason) = ("dc1-w1".to_owned(), "it hung up".to_owned());
         Err(SshError::Lost { hostname, reason })
     };
-    let shell = Told::to([lost(), lost(), printed("", 0), printed("", 1)]);
+    let shell = Reply::to([lost(), lost(), printed("", 0), printed("", 1)]);
     let hosts = RetryingHosts::new(Arc::new(hosts(&shell)));
     hosts.apply_worker_step(&target("dc1-w1"), &WorkerStep::Kernel).await.unwrap();
     assert_eq!(shell.times(), 3);

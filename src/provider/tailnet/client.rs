@@ -18,7 +18,7 @@ use super::model::{
 };
 use crate::diagnostics::service_text::safe_refusal;
 use crate::provider::credentials::{TailnetCredentials, TokenCache};
-use crate::provider::error::ApiError;
+use crate::provider::error::RequestError;
 use crate::provider::http::{Api, RequestCount, Transport};
 use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
@@ -80,7 +80,7 @@ impl TailnetClient {
     }
 
     /// All devices with all their fields, in one request.
-    pub async fn devices(&self) -> Result<Vec<TailnetDevice>, ApiError> {
+    pub async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError> {
         let path = self.tailnet_path("devices?fields=all")?;
         let call = Call::new(Method::GET, path, "GET devices of the tailnet");
         let doing = call.doing.clone();
@@ -89,7 +89,7 @@ impl TailnetClient {
     }
 
     /// One device, or nothing where there is none.
-    pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, ApiError> {
+    pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, RequestError> {
         let url = self.device_path(id, "?fields=all")?;
         let call = Call::new(Method::GET, url, format!("GET device {id}"));
         let doing = call.doing.clone();
@@ -106,7 +106,7 @@ impl TailnetClient {
         &self,
         id: &str,
         routes: &BTreeSet<Ipv4Net>,
-    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), ApiError> {
+    ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), RequestError> {
         let url = self.device_path(id, "/routes")?;
         let call = Call::new(Method::POST, url, format!("POST routes of device {id}"))
             .json(&json!({ "routes": routes }))
@@ -122,7 +122,11 @@ impl TailnetClient {
     }
 
     /// Makes a key with which one machine may join once within the hour.
-    pub async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, ApiError> {
+    pub async fn create_auth_key(
+        &self,
+        tag: &str,
+        description: &str,
+    ) -> Result<Secret, RequestError> {
         let create = json!({
             "reusable": false, "ephemeral": false, "preauthorized": true, "tags": [tag],
         });
@@ -140,7 +144,7 @@ impl TailnetClient {
     }
 
     /// Removes a device; one that is not there is removed.
-    pub async fn delete_device(&self, id: &str) -> Result<(), ApiError> {
+    pub async fn delete_device(&self, id: &str) -> Result<(), RequestError> {
         let url = self.device_path(id, "")?;
         let call = Call::new(Method::DELETE, url, format!("DELETE device {id}"));
         match self.send(call).await {
@@ -150,7 +154,7 @@ impl TailnetClient {
     }
 
     /// Sets a device's tags to exactly these.
-    pub async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), ApiError> {
+    pub async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), RequestError> {
         let url = self.device_path(id, "/tags")?;
         let call = Call::new(Method::POST, url, format!("POST tags of device {id}"))
             .json(&json!({ "tags": tags }))
@@ -160,7 +164,7 @@ impl TailnetClient {
     }
 
     /// The tailnet's policy.
-    pub async fn policy(&self) -> Result<Policy, ApiError> {
+    pub async fn policy(&self) -> Result<Policy, RequestError> {
         let url = self.tailnet_path("acl")?;
         // Without this the answer is JSON with comments.
         let call = Call::new(Method::GET, url, "GET policy of the tailnet")
@@ -168,19 +172,19 @@ impl TailnetClient {
         Ok(self.answer::<PolicyBody>(call).await?.into())
     }
 
-    async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
+    async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T, RequestError> {
         let doing = call.doing.clone();
         let answer = self.send(call).await?;
         parse(answer.body(), &doing)
     }
 
-    async fn send(&self, call: Call) -> Result<http::Response<Bytes>, ApiError> {
+    async fn send(&self, call: Call) -> Result<http::Response<Bytes>, RequestError> {
         let authorization = self.authorization(&call.doing).await?;
         let call = call.header(header::AUTHORIZATION, authorization);
         self.successful(self.http.send(&call).await?, &call.doing)
     }
 
-    async fn authorization(&self, doing: &str) -> Result<HeaderValue, ApiError> {
+    async fn authorization(&self, doing: &str) -> Result<HeaderValue, RequestError> {
         let text = match &self.credentials {
             TailnetCredentials::ApiKey(key) => {
                 format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())))
@@ -196,7 +200,11 @@ impl TailnetClient {
         Ok(value)
     }
 
-    async fn fetch_token(&self, id: &str, secret: &Secret) -> Result<(Secret, Duration), ApiError> {
+    async fn fetch_token(
+        &self,
+        id: &str,
+        secret: &Secret,
+    ) -> Result<(Secret, Duration), RequestError> {
         const DOING: &str = "POST OAuth client for a token";
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
@@ -222,10 +230,10 @@ impl TailnetClient {
         &self,
         answer: http::Response<Bytes>,
         doing: &str,
-    ) -> Result<http::Response<Bytes>, ApiError> {
+    ) -> Result<http::Response<Bytes>, RequestError> {
         match answer.status() {
             status if status.is_success() => Ok(answer),
-            StatusCode::UNAUTHORIZED => Err(ApiError::Credentials {
+            StatusCode::UNAUTHORIZED => Err(RequestError::Credentials {
                 api: Api::Tailscale,
                 reason: format!("{doing}: the credentials were not accepted"),
                 refused: true,
@@ -237,19 +245,19 @@ impl TailnetClient {
         }
     }
 
-    fn tailnet_path(&self, rest: &str) -> Result<String, ApiError> {
+    fn tailnet_path(&self, rest: &str) -> Result<String, RequestError> {
         check_segment(&self.tailnet, "the tailnet's name")?;
         Ok(format!("{}/api/v2/tailnet/{}/{rest}", self.base_url, self.tailnet))
     }
 
-    fn device_path(&self, id: &str, rest: &str) -> Result<String, ApiError> {
+    fn device_path(&self, id: &str, rest: &str) -> Result<String, RequestError> {
         check_segment(id, "the device's id")?;
         Ok(format!("{}/api/v2/device/{id}{rest}", self.base_url))
     }
 }
 
 /// A path's segment is checked instead of encoded: no sound one needs encoding.
-fn check_segment(text: &str, what: &str) -> Result<(), ApiError> {
+fn check_segment(text: &str, what: &str) -> Result<(), RequestError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     if text.bytes().all(allowed) && !matches!(text, "" | "." | "..") {
         return Ok(());
@@ -266,7 +274,7 @@ fn sound_description(text: &str) -> String {
 }
 
 /// A device without an id could be neither told apart nor changed.
-fn known(device: Device, doing: &str) -> Result<TailnetDevice, ApiError> {
+fn known(device: Device, doing: &str) -> Result<TailnetDevice, RequestError> {
     let device = TailnetDevice::from(device);
     if device.node_id.is_empty() {
         return Err(malformed(doing, "a device in the answer has no id"));
@@ -274,9 +282,9 @@ fn known(device: Device, doing: &str) -> Result<TailnetDevice, ApiError> {
     Ok(device)
 }
 
-fn refused_client(body: &[u8]) -> ApiError {
+fn refused_client(body: &[u8]) -> RequestError {
     let error = crate::provider::error::ServiceError::parse(&safe_refusal(body));
-    ApiError::Credentials {
+    RequestError::Credentials {
         api: Api::Tailscale,
         reason: format!("the OAuth client was refused: {} {}", error.code, error.message),
         refused: true,
@@ -286,11 +294,11 @@ fn refused_client(body: &[u8]) -> ApiError {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, RequestError> {
     http_client::typed(Api::Tailscale, body, doing)
 }
 
-fn malformed(doing: &str, reason: &str) -> ApiError {
+fn malformed(doing: &str, reason: &str) -> RequestError {
     http_client::malformed(Api::Tailscale, doing, reason)
 }
 

@@ -168,7 +168,7 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
         ],
     );
     let error = client.devices().await.unwrap_err();
-    assert!(matches!(error, ApiError::Credentials { .. }));
+    assert!(matches!(error, RequestError::Credentials { .. }));
     assert_eq!(Failure::from(&error).code, Code::TailscaleRefused);
     assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("marked"));
 }

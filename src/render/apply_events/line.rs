@@ -58,7 +58,7 @@ fn finished(
         )]
     };
     let bad = |text: String| format!("{} {text}", style.paint(Role::Error, "  !"));
-    let quiet = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
+    let silent = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
     match outcome {
         Outcome::Done => good(format!("{address} {} ({})", action.participle(), elapsed(took))),
         Outcome::UpToDate => good(format!("{address} already up to date")),
@@ -73,11 +73,11 @@ fn finished(
             if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
         }
         Outcome::Skipped { because_of } => {
-            quiet(format!("{address} skipped: {because_of} did not succeed"))
+            silent(format!("{address} skipped: {because_of} did not succeed"))
         }
         Outcome::RolloutHalted { reason } => {
-            quiet(format!("{address} not started, rollout halted: {reason}"))
+            silent(format!("{address} not started, rollout halted: {reason}"))
         }
-        Outcome::NotStarted => quiet(format!("{address} not started")),
+        Outcome::NotStarted => silent(format!("{address} not started")),
     }
 }

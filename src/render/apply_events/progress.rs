@@ -33,7 +33,7 @@ pub struct ProgressReporter {
 /// The running steps: those with a line, and the progress of the others.
 #[derive(Debug, Default)]
 struct Running {
-    shown: BTreeMap<Address, ProgressBar>,
+    displayed: BTreeMap<Address, ProgressBar>,
     waiting: BTreeMap<Address, String>,
     stopping: bool,
 }
@@ -61,8 +61,8 @@ impl ProgressReporter {
 
     fn start(&self, address: &Address) {
         let running = &mut *lock(&self.running);
-        if running.shown.len() < MAX_LINES {
-            running.shown.insert(address.clone(), self.bar(address, String::new()));
+        if running.displayed.len() < MAX_LINES {
+            running.displayed.insert(address.clone(), self.bar(address, String::new()));
         } else {
             running.waiting.insert(address.clone(), String::new());
         }
@@ -80,7 +80,7 @@ impl ProgressReporter {
 
     fn update(&self, address: &Address, text: &str) {
         let running = &mut *lock(&self.running);
-        if let Some(bar) = running.shown.get(address) {
+        if let Some(bar) = running.displayed.get(address) {
             bar.set_message(text.to_owned());
         } else if let Some(at) = running.waiting.get_mut(address) {
             *at = text.to_owned();
@@ -91,11 +91,11 @@ impl ProgressReporter {
     fn finish(&self, address: &Address) {
         let running = &mut *lock(&self.running);
         running.waiting.remove(address);
-        if let Some(bar) = running.shown.remove(address) {
+        if let Some(bar) = running.displayed.remove(address) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
             if let Some((next, at)) = running.waiting.pop_first() {
-                running.shown.insert(next.clone(), self.bar(&next, at));
+                running.displayed.insert(next.clone(), self.bar(&next, at));
             }
         }
         self.count(running);

@@ -131,7 +131,7 @@ impl LiveReport<'_> {
             None => String::new(),
         };
         let pods = counted(measurement.pods.len(), "pod");
-        let head = format!("Goldpinger: {pods}, reported by {}{oldest}.", measurement.asked);
+        let head = format!("Goldpinger: {pods}, reported by {}{oldest}.", measurement.requested);
         let mut lines = wrap(&head, "", "");
         for mismatch in &found.differences {
             lines.push(String::new());
@@ -193,7 +193,7 @@ impl LiveReport<'_> {
             let text = format!(
                 "{} did not answer {}: the measurements of these pods are missing",
                 abbreviate(&names),
-                measurement.asked
+                measurement.requested
             );
             notes.push(("unresponsive: ", text));
         }
@@ -288,7 +288,7 @@ impl LiveReport<'_> {
             model_node: it.taken_for.map(host),
         };
         MeasuredJson {
-            reported_by: measurement.asked.clone(),
+            reported_by: measurement.requested.clone(),
             oldest_ping_age_seconds: self.age.map(|age| age.as_secs()),
             reached: found.reached,
             dropped: found.dropped,

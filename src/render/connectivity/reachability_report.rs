@@ -102,9 +102,9 @@ impl ReachabilityReportText<'_> {
         for (number, problem) in problems.iter().take(MAX_PROBLEMS).enumerate() {
             lines.extend(self.problem(problem, self.report.mends.get(number), style));
         }
-        let hidden = problems.len().saturating_sub(MAX_PROBLEMS);
-        if hidden > 0 {
-            lines.push(format!("and {hidden} more; run `stargate check` to see all"));
+        let omitted = problems.len().saturating_sub(MAX_PROBLEMS);
+        if omitted > 0 {
+            lines.push(format!("and {omitted} more; run `stargate check` to see all"));
         }
         for unread in &self.report.unread {
             lines.extend(self.unknown_nodes(unread, style));
@@ -115,7 +115,7 @@ impl ReachabilityReportText<'_> {
     /// Pairs that are dropped or unknown for one cause: how many, between which
     /// sites, the hop, the cause, the resource and the remedy.
     pub fn problem(&self, problem: &Broken, remedy: Option<&Remedy>, style: Style) -> Vec<String> {
-        let Some((direction, verdict)) = problem.trip.broken() else { return Vec::new() };
+        let Some((direction, verdict)) = problem.round_trip.broken() else { return Vec::new() };
         let wording = Wording { model: &self.report.model };
         let pairs = counted(usize::try_from(problem.pairs).unwrap_or(usize::MAX), "pair");
         let (from, to) = (problem.example.0.address, problem.example.1.address);
@@ -183,7 +183,7 @@ impl ReachabilityReportText<'_> {
     }
 
     fn problem_json(&self, number: usize, problem: &Broken) -> Option<ProblemJson> {
-        let (direction, verdict) = problem.trip.broken()?;
+        let (direction, verdict) = problem.round_trip.broken()?;
         let resources = addresses(&self.report.model, verdict);
         Some(ProblemJson {
             from: problem.example.0.address,
@@ -200,9 +200,9 @@ impl ReachabilityReportText<'_> {
 
 /// The first names, then how many more there are.
 pub(super) fn abbreviate(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let displayed = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+        0 => displayed,
+        more => format!("{displayed} and {more} more"),
     }
 }

@@ -47,7 +47,7 @@ pub struct EndpointTrace<'a> {
     /// Whether its address is in the pod network.
     pub is_pod: bool,
     /// The path to it and back.
-    pub trip: RoundTrip,
+    pub round_trip: RoundTrip,
     /// The remedy, if the packet is dropped.
     pub remedy: Option<Remedy>,
     /// Violated rules at hops of the path.
@@ -56,8 +56,8 @@ pub struct EndpointTrace<'a> {
 
 /// A key that is equal for round trips that end at the same place for the same
 /// facts.
-pub fn outcome_key(model: &PathModel, trip: &RoundTrip) -> String {
-    match trip.broken() {
+pub fn outcome_key(model: &PathModel, round_trip: &RoundTrip) -> String {
+    match round_trip.broken() {
         None => String::new(),
         Some((direction, verdict)) => {
             format!("{direction:?} {} {:?}", kind(verdict), addresses(model, verdict))
@@ -105,7 +105,8 @@ impl ServiceTrace<'_> {
     /// [`TraceOutcome::Reached`] only if every eligible endpoint is reached, since
     /// Cilium may choose any. A service without endpoints drops the packet.
     pub fn outcome(&self) -> TraceOutcome {
-        let outcomes = || self.endpoints.iter().map(|endpoint| TraceOutcome::of(&endpoint.trip));
+        let outcomes =
+            || self.endpoints.iter().map(|endpoint| TraceOutcome::of(&endpoint.round_trip));
         if self.endpoints.is_empty() || outcomes().any(|it| it == TraceOutcome::Dropped) {
             TraceOutcome::Dropped
         } else if outcomes().any(|it| it == TraceOutcome::Unknown) {
@@ -116,7 +117,7 @@ impl ServiceTrace<'_> {
     }
 
     fn reached(&self) -> usize {
-        self.endpoints.iter().filter(|it| it.trip.reached()).count()
+        self.endpoints.iter().filter(|it| it.round_trip.reached()).count()
     }
 
     fn node(&self) -> &str {
@@ -128,10 +129,11 @@ impl ServiceTrace<'_> {
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = self.head(style);
         lines.extend(self.summary(style));
-        let failed = self.endpoints.iter().any(|endpoint| !endpoint.trip.reached());
+        let failed = self.endpoints.iter().any(|endpoint| !endpoint.round_trip.reached());
         // If some endpoints are not reached, only the paths to these are of interest.
-        let shown = |(first, _): &(&EndpointTrace<'_>, _)| !failed || !first.trip.reached();
-        for (first, others) in self.by_outcome().into_iter().filter(shown) {
+        let displayed =
+            |(first, _): &(&EndpointTrace<'_>, _)| !failed || !first.round_trip.reached();
+        for (first, others) in self.by_outcome().into_iter().filter(displayed) {
             let address = first.target.endpoint.address;
             lines.extend([String::new(), style.paint(Role::Title, format!("Endpoint {address}"))]);
             lines.extend(self.trace(first).body(style));
@@ -173,8 +175,9 @@ impl ServiceTrace<'_> {
         };
         let mut lines = wrap(&text, "", "");
         for endpoint in self.endpoints.iter().filter(|_| self.endpoints.len() > 1) {
-            let text = format!("{}: {}", self.describe_endpoint(endpoint), outcome(&endpoint.trip));
-            let role = match TraceOutcome::of(&endpoint.trip) {
+            let text =
+                format!("{}: {}", self.describe_endpoint(endpoint), outcome(&endpoint.round_trip));
+            let role = match TraceOutcome::of(&endpoint.round_trip) {
                 TraceOutcome::Reached => Role::Good,
                 TraceOutcome::Dropped | TraceOutcome::Unknown => Role::Error,
             };
@@ -225,7 +228,7 @@ impl ServiceTrace<'_> {
     fn by_outcome(&self) -> Vec<(&EndpointTrace<'_>, Vec<Ipv4Addr>)> {
         let mut found: Vec<(String, &EndpointTrace<'_>, Vec<Ipv4Addr>)> = Vec::new();
         for endpoint in &self.endpoints {
-            let key = outcome_key(self.model, &endpoint.trip);
+            let key = outcome_key(self.model, &endpoint.round_trip);
             match found.iter_mut().find(|known| known.0 == key) {
                 Some(known) => known.2.push(endpoint.target.endpoint.address),
                 None => found.push((key, endpoint, Vec::new())),
@@ -240,7 +243,7 @@ impl ServiceTrace<'_> {
             from: self.from,
             to: endpoint.target.endpoint.address,
             protocol: endpoint.target.protocol,
-            trip: &endpoint.trip,
+            round_trip: &endpoint.round_trip,
             remedy: endpoint.remedy.as_ref(),
             breaches: &endpoint.breaches,
             ages: self.ages,
@@ -294,8 +297,8 @@ impl ServiceTrace<'_> {
 }
 
 /// The outcome of a round trip as text.
-fn outcome(trip: &RoundTrip) -> String {
-    match trip.broken() {
+fn outcome(round_trip: &RoundTrip) -> String {
+    match round_trip.broken() {
         None => "reached".to_owned(),
         Some((direction, verdict)) => {
             format!("{} ({})", kind(verdict), wording::direction(direction))

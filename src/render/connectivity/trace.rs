@@ -30,7 +30,7 @@ pub struct TraceReport<'a> {
     /// The protocol and port.
     pub protocol: Protocol,
     /// The path of the packet and of its reply.
-    pub trip: &'a RoundTrip,
+    pub round_trip: &'a RoundTrip,
     /// The remedy, if the packet is dropped.
     pub remedy: Option<&'a Remedy>,
     /// Violated rules at hops and at either end.
@@ -57,8 +57,8 @@ pub enum TraceOutcome {
 
 impl TraceOutcome {
     /// The outcome of a round trip.
-    pub fn of(trip: &RoundTrip) -> Self {
-        match trip.broken() {
+    pub fn of(round_trip: &RoundTrip) -> Self {
+        match round_trip.broken() {
             None => Self::Reached,
             Some((_, Verdict::Dropped(_))) => Self::Dropped,
             Some(_) => Self::Unknown,
@@ -142,8 +142,8 @@ impl TraceReport<'_> {
     /// Both directions and the outcome.
     pub(super) fn body(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
-        self.path_lines("Forward", &self.trip.forward, style, &mut lines);
-        if let Some(reply) = &self.trip.return_path {
+        self.path_lines("Forward", &self.round_trip.forward, style, &mut lines);
+        if let Some(reply) = &self.round_trip.return_path {
             self.path_lines("Return", reply, style, &mut lines);
         }
         self.tail(style, &mut lines);
@@ -151,15 +151,15 @@ impl TraceReport<'_> {
     }
 
     fn head(&self, style: Style) -> Vec<String> {
-        let shown = |address| {
+        let displayed = |address| {
             let end = self.end(address);
             end.host.map_or(address.to_string(), |host| format!("{address} ({host})"))
         };
         let protocol = wording::protocol(self.protocol);
         let state = if self.planned { ", after the plan" } else { "" };
         vec![
-            style.paint(Role::Title, format!("From {}", shown(self.from.address))),
-            style.paint(Role::Title, format!("To   {}, {protocol}{state}", shown(self.to))),
+            style.paint(Role::Title, format!("From {}", displayed(self.from.address))),
+            style.paint(Role::Title, format!("To   {}, {protocol}{state}", displayed(self.to))),
         ]
     }
 
@@ -216,10 +216,10 @@ impl TraceReport<'_> {
 
     fn tail(&self, style: Style, lines: &mut Vec<String>) {
         lines.push(String::new());
-        match self.trip.broken() {
+        match self.round_trip.broken() {
             None => {
                 lines.push(style.paint(Role::Good, "Reached: packet and reply are delivered."));
-                let mtu = self.trip.mtu();
+                let mtu = self.round_trip.mtu();
                 lines.push(format!("Path MTU: {mtu} bytes."));
             }
             Some((direction, verdict)) => {
@@ -250,9 +250,9 @@ impl TraceReport<'_> {
 
     /// Problems on the path that do not drop this packet.
     fn warnings(&self) -> Vec<String> {
-        let unclamped = self.trip.unclamped.iter().map(|id| {
-            let (name, mtu) = (self.name(*id), self.trip.mtu());
-            let effect = if self.trip.stalls(&self.model.network) {
+        let unclamped = self.round_trip.unclamped.iter().map(|id| {
+            let (name, mtu) = (self.name(*id), self.round_trip.mtu());
+            let effect = if self.round_trip.stalls(&self.model.network) {
                 "connections stall on large packets"
             } else {
                 "large packets pass only because the other router clamps"
@@ -281,12 +281,12 @@ impl TraceReport<'_> {
             protocol: wording::protocol(self.protocol),
             planned: self.planned,
             max_fact_age_seconds: self.ages.values().max().map_or(0, Duration::as_secs),
-            outcome: TraceOutcome::of(self.trip),
-            forward: self.path(&self.trip.forward),
-            r#return: self.trip.return_path.as_ref().map(|reply| self.path(reply)),
-            path_mtu: self.trip.mtu(),
+            outcome: TraceOutcome::of(self.round_trip),
+            forward: self.path(&self.round_trip.forward),
+            r#return: self.round_trip.return_path.as_ref().map(|reply| self.path(reply)),
+            path_mtu: self.round_trip.mtu(),
             routers_without_mss_clamp: self
-                .trip
+                .round_trip
                 .unclamped
                 .iter()
                 .map(|id| self.name(*id).to_owned())

@@ -8,11 +8,11 @@ pub(super) fn render(drawing: &Drawing) -> String {
         "  rankdir=LR;".to_owned(),
         "  node [shape=box, style=filled];".to_owned(),
     ];
-    for (site, places) in &drawing.sites {
+    for (site, positions) in &drawing.sites {
         let name = site.to_string();
         lines.push(format!("  subgraph {} {{", quoted(&format!("cluster_{name}"))));
         lines.push(format!("    label={};", quoted(&name)));
-        for node in places.iter().filter_map(|place| drawing.nodes.get(*place)) {
+        for node in positions.iter().filter_map(|place| drawing.nodes.get(*place)) {
             let (fill, border) = colours(node.action);
             lines.push(format!(
                 "    {} [label={}, fillcolor=\"{fill}\", color=\"{border}\"];",

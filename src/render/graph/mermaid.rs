@@ -9,9 +9,9 @@ use super::{Drawing, colours, label};
 pub(super) fn render(drawing: &Drawing) -> String {
     let mut lines = vec!["flowchart LR".to_owned()];
     let mut classes: BTreeMap<Action, Vec<&str>> = BTreeMap::new();
-    for (index, (site, places)) in drawing.sites.iter().enumerate() {
+    for (index, (site, positions)) in drawing.sites.iter().enumerate() {
         lines.push(format!("  subgraph s{index}[\"{}\"]", escaped(&site.to_string())));
-        for node in places.iter().filter_map(|place| drawing.nodes.get(*place)) {
+        for node in positions.iter().filter_map(|place| drawing.nodes.get(*place)) {
             lines.push(format!("    {}[\"{}\"]", node.id, escaped(&label(node))));
             if let Some(action) = node.action {
                 classes.entry(action).or_default().push(&node.id);

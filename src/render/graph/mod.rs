@@ -69,13 +69,13 @@ impl Drawing {
         }
         let mut drawing =
             Self { sites: BTreeMap::new(), nodes: Vec::new(), edges: BTreeSet::new() };
-        let mut places: BTreeMap<&Address, usize> = BTreeMap::new();
+        let mut positions: BTreeMap<&Address, usize> = BTreeMap::new();
         for ((side, kind), group) in groups {
             // Folding a single resource would save nothing.
             let drawn =
                 if group.len() > MAX_NODES_PER_KIND + 1 { MAX_NODES_PER_KIND } else { group.len() };
             for (address, action) in &group[..drawn] {
-                places.insert(address, drawing.add(side, address.to_string(), *action));
+                positions.insert(address, drawing.add(side, address.to_string(), *action));
             }
             let folded = &group[drawn..];
             if !folded.is_empty() {
@@ -84,13 +84,13 @@ impl Drawing {
                 let first = folded.first().and_then(|(_, action)| *action);
                 let action = first.filter(|_| folded.iter().all(|(_, action)| *action == first));
                 let place = drawing.add(side, label, action);
-                places.extend(folded.iter().map(|(address, _)| (address, place)));
+                positions.extend(folded.iter().map(|(address, _)| (address, place)));
             }
         }
         let ends = graph
             .edges
             .iter()
-            .filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?)));
+            .filter_map(|(from, to)| Some((*positions.get(from)?, *positions.get(to)?)));
         let edges = ends.filter(|(from, to)| from != to).collect();
         drawing.edges = order::reduce(drawing.nodes.len(), &edges);
         drawing

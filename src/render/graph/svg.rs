@@ -29,7 +29,7 @@ struct Layout {
     /// The left edge and the width of each column.
     columns: Vec<(usize, usize)>,
     /// The column and the top of each node.
-    places: Vec<(usize, usize)>,
+    positions: Vec<(usize, usize)>,
     /// The name, the top and the height of each lane.
     lanes: Vec<(String, usize, usize)>,
 }
@@ -58,7 +58,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
     for (from, to) in &drawing.edges {
         svg.push_str(&layout.edge(*from, *to));
     }
-    for (node, place) in drawing.nodes.iter().zip(&layout.places) {
+    for (node, place) in drawing.nodes.iter().zip(&layout.positions) {
         svg.push_str(&layout.node(node, *place));
     }
     svg + "</svg>\n"
@@ -78,7 +78,7 @@ impl Layout {
             column
         });
         let columns = columns.collect();
-        let mut layout = Self { columns, places: vec![(0, 0); depths.len()], lanes: Vec::new() };
+        let mut layout = Self { columns, positions: vec![(0, 0); depths.len()], lanes: Vec::new() };
         let mut top = MARGIN / 2;
         for (site, members) in &drawing.sites {
             let rows = layout.stack(drawing, members, &depths, top + LANE_HEAD);
@@ -106,21 +106,21 @@ impl Layout {
         for (column, mut nodes) in by_column {
             let origin = |node: &usize| {
                 let before = drawing.edges.iter().filter(|(_, to)| to == node);
-                let tops: Vec<usize> = before.map(|(from, _)| self.places[*from].1).collect();
+                let tops: Vec<usize> = before.map(|(from, _)| self.positions[*from].1).collect();
                 tops.iter().sum::<usize>().checked_div(tops.len()).unwrap_or(0)
             };
             nodes.sort_by_cached_key(|node| (origin(node), *node));
             // Centred, so that a short column stands beside the middle of a long one.
             let first = top + (rows - nodes.len()) * ROW / 2;
             for (row, node) in nodes.into_iter().enumerate() {
-                self.places[node] = (column, first + row * ROW);
+                self.positions[node] = (column, first + row * ROW);
             }
         }
         rows
     }
 
     fn edge(&self, from: usize, to: usize) -> String {
-        let ((one, top), (other, end)) = (self.places[from], self.places[to]);
+        let ((one, top), (other, end)) = (self.positions[from], self.positions[to]);
         let (left, width) = self.columns[one];
         let (start, goal) = (left + width, self.columns[other].0);
         let (top, end) = (top + BOX_HEIGHT / 2, end + BOX_HEIGHT / 2);

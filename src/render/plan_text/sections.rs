@@ -36,12 +36,12 @@ impl Page {
             counted(waves.len(), "wave"),
             counted(rollout.max_failures as usize, "failure"),
         ));
-        let shown = if self.options.full { waves.len() } else { MAX_WAVES };
-        for (number, wave) in waves.iter().take(shown).enumerate() {
+        let displayed = if self.options.full { waves.len() } else { MAX_WAVES };
+        for (number, wave) in waves.iter().take(displayed).enumerate() {
             self.wave(number + 1, wave);
         }
-        if waves.len() > shown {
-            let more = format!("and {}", counted(waves.len() - shown, "more wave"));
+        if waves.len() > displayed {
+            let more = format!("and {}", counted(waves.len() - displayed, "more wave"));
             self.painted(Role::Quiet, &more, "  ", "  ");
         }
         self.blank();
@@ -95,9 +95,9 @@ impl Page {
             };
             self.header(similar[0].action, &similar[0].address, &behind);
         }
-        let hidden: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
-        if hidden > 0 {
-            let more = format!("and {} (use `--full` to list all)", counted(hidden, "other"));
+        let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
+        if omitted > 0 {
+            let more = format!("and {} (use `--full` to list all)", counted(omitted, "other"));
             self.painted(Role::Quiet, &more, "      ", "      ");
         }
     }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::collect::Deletion;
 use super::handle::ResourceRequest;
 use super::path::Propagation;
+use super::representation::ListMetadata;
 use super::status::{StatusError, StatusReason, respond, respond_bytes};
 use super::store::KubernetesStore;
 use super::value::{at, name, namespace, text};
-use super::view::ListMetadata;
 use super::watch::{Selection, WatchRequest};
 use super::write::WriteOutcome;
 

@@ -10,10 +10,10 @@ use super::definition::{BUILT_IN, CERTIFICATES, CORE, Definition, ResourceScope}
 use super::managers::Writer;
 use super::path::{self, Parameters, RequestTarget, ResourcePath, Subresource, Verb};
 use super::rbac::UserInfo;
+use super::representation::View;
 use super::status::{StatusError, StatusReason, respond, respond_bytes};
 use super::store::KubernetesStore;
 use super::value::text;
-use super::view::View;
 use super::watch::WatchRequest;
 use super::write::{WriteContext, WriteOutcome};
 

@@ -31,6 +31,7 @@ mod path;
 mod prepare;
 mod protobuf;
 mod rbac;
+mod representation;
 mod review;
 mod schema;
 mod selector;
@@ -41,7 +42,6 @@ mod table;
 mod transitions;
 mod validate;
 mod value;
-mod view;
 mod watch;
 mod write;
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::definition::Definition;
+use super::representation::partial;
 use super::value::{name, text};
-use super::view::partial;
 use columns::{Cell, Column, columns};
 
 /// The age in its largest two units, in kubectl's format.

@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::definition::Definition;
+use super::representation::View;
 use super::selector::{FieldSelector, LabelSelector};
 use super::status::{StatusError, StatusReason};
 use super::store::{Change, KubernetesStore};
 use super::value::namespace;
-use super::view::View;
 
 /// After this many versions without an event, the watch sends a bookmark.
 const BOOKMARK_INTERVAL: u64 = 512;

@@ -11,9 +11,9 @@ use crate::topology::model::Site;
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     names(context, found);
     resource_groups(context, found);
-    let mut macs = Seen::new(Code::DuplicateMac, "MAC address");
+    let mut macs = FirstUse::new(Code::DuplicateMac, "MAC address");
     for (datacenter, spans) in context.datacenters() {
-        let mut addresses = Seen::new(Code::DuplicateAddress, "address");
+        let mut addresses = FirstUse::new(Code::DuplicateAddress, "address");
         if let Some(span) = &spans.router_ip {
             addresses.add(datacenter.router.ip, span, found);
         }
@@ -30,7 +30,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 
 /// Workers and routers share a namespace of host names.
 fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
-    let mut seen = Seen::new(Code::DuplicateName, "name");
+    let mut seen = FirstUse::new(Code::DuplicateName, "name");
     let cluster = &context.topology.cluster.router;
     seen.add(cluster.name.as_str(), &context.spans.cluster.router_name, found);
     for (datacenter, spans) in context.datacenters() {
@@ -43,7 +43,7 @@ fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 
 /// The resource group of a datacenter is deleted as a whole, so it must not be shared.
 fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
-    let mut seen = Seen::new(Code::DuplicateName, "resource group");
+    let mut seen = FirstUse::new(Code::DuplicateName, "resource group");
     let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
     seen.add(cluster, &context.spans.cluster.resource_group, found);
     for (datacenter, spans) in context.datacenters() {
@@ -54,13 +54,13 @@ fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Values with the span of their first use.
-struct Seen<'a, T> {
+struct FirstUse<'a, T> {
     code: Code,
     what: &'static str,
     first: HashMap<T, &'a Span>,
 }
 
-impl<'a, T: Hash + Eq + std::fmt::Display> Seen<'a, T> {
+impl<'a, T: Hash + Eq + std::fmt::Display> FirstUse<'a, T> {
     fn new(code: Code, what: &'static str) -> Self {
         Self { code, what, first: HashMap::new() }
     }

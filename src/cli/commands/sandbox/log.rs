@@ -19,15 +19,15 @@ pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
         Format::Json => format!("{:#}\n", to_json(&runs)),
         Format::Text if runs.is_empty() => "No command has used this sandbox yet.\n".to_owned(),
         Format::Text => {
-            let shown: Vec<String> = runs.into_iter().map(to_text).collect();
-            shown.join("\n")
+            let displayed: Vec<String> = runs.into_iter().map(to_text).collect();
+            displayed.join("\n")
         }
     }
 }
 
 fn to_json(runs: &[&CommandRecord]) -> Value {
     let (reads, writes) = sums(runs);
-    let shown: Vec<Value> = runs
+    let displayed: Vec<Value> = runs
         .iter()
         .map(|run| {
             json!({
@@ -43,7 +43,7 @@ fn to_json(runs: &[&CommandRecord]) -> Value {
             })
         })
         .collect();
-    json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": shown })
+    json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": displayed })
 }
 
 fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
@@ -132,10 +132,13 @@ all         2 reads, 0 writes
 
     #[test]
     fn all_commands_are_shown_in_order_with_the_marks_between() {
-        let shown = text(&log(), true, Format::Text);
-        assert!(shown.contains("     0 * azure       PUT     200  /x/routeTables/t\n"), "{shown}");
+        let displayed = text(&log(), true, Format::Text);
+        assert!(
+            displayed.contains("     0 * azure       PUT     200  /x/routeTables/t\n"),
+            "{displayed}"
+        );
         let begins: Vec<&str> =
-            shown.lines().filter_map(|line| line.split("UTC  ").nth(1)).collect();
+            displayed.lines().filter_map(|line| line.split("UTC  ").nth(1)).collect();
         assert_eq!(begins, ["apply", "plan", "sandbox break source-down"]);
     }
 

@@ -70,8 +70,8 @@ fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
         model.sites.iter().position(holds)
     };
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
-    let places = walks.flat_map(|walk| &walk.hops).map(|hop| hop.place);
-    let hosts = places.filter_map(|place| match place {
+    let positions = walks.flat_map(|traced| &traced.hops).map(|hop| hop.place);
+    let hosts = positions.filter_map(|place| match place {
         Place::Host(host) | Place::Tunnel(host) => Some(host),
         Place::Interface(_, address) => model.network.owner_of(address),
     });
@@ -82,7 +82,7 @@ fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     // Which machines are on a network of their own nobody reads off its router.
     let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::HandedTo(_));
-    let mut hops = walks.flat_map(|walk| &walk.hops).filter(is_read);
+    let mut hops = walks.flat_map(|traced| &traced.hops).filter(is_read);
     hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|told| told.address == *address))
 }
 
@@ -90,17 +90,17 @@ fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
 fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &WorkerRequest::default());
+    let refresh = world.refresh(&topology, &WorkerRequest::default());
     let sight = Sight::whole(&world, &topology);
-    let whole = sight.model(&topology, &look.plan);
+    let whole = sight.model(&topology, &refresh.plan);
     let addresses_of: BTreeMap<&ObjectKey, &Address> =
         sight.desired.iter().filter_map(|it| Some((it.key.as_ref()?, &it.address))).collect();
     let mut met = BTreeSet::new();
     for (key, observed) in &world.objects {
         let kind = observed.resource.kind();
         let address = addresses_of[key];
-        let hidden = Sight::without(&world, &topology, &BTreeSet::from([key.clone()]));
-        let partly = hidden.model(&topology, &look.plan);
+        let unread = Sight::without(&world, &topology, &BTreeSet::from([key.clone()]));
+        let partly = unread.model(&topology, &refresh.plan);
         let pairs = pairs(&whole, &partly);
         assert!(pairs.len() > 200, "{address}: {}", pairs.len());
         let mut unknown = 0;
@@ -155,8 +155,8 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
 fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let refresh = world.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
     let all = |fares_so: PairStatus, pairs: &[Pair]| {
         pairs.iter().filter(|pair| fares(&pair.partly) == fares_so).count()
     };
@@ -172,7 +172,7 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
     for (gaps, least_reached) in cases {
         let gaps: BTreeSet<Source> = gaps.into_iter().collect();
         let sight = Sight::blind(&world, &topology, gaps.clone());
-        let partly = sight.model(&topology, &look.plan);
+        let partly = sight.model(&topology, &refresh.plan);
         let pairs = pairs(&whole, &partly);
         for pair in &pairs {
             assert!(only_unknown(pair), "{gaps:?}: {} {:#?}", pair.told, pair.partly.broken());
@@ -200,11 +200,11 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
 fn a_worker_that_does_not_answer_is_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let refresh = world.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&world, &topology);
     sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
-    let partly = sight.model(&topology, &look.plan);
+    let partly = sight.model(&topology, &refresh.plan);
     for pair in pairs(&whole, &partly) {
         let concerns = pair.told.contains("dc0-w1 ");
         let expected = if concerns { PairStatus::Unknown } else { fares(&pair.whole) };
@@ -217,13 +217,13 @@ fn a_worker_that_does_not_answer_is_unknown() {
 fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
     let topology = small().topology();
     let world = World::of(&topology);
-    let look = world.look(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+    let refresh = world.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&world, &topology);
     let node = sight.facts.nodes.pop().unwrap();
     let address = Some(node.address);
     sight.facts.untold_nodes.push(desired::facts::UntoldNode { name: node.name.clone(), address });
-    let partly = sight.model(&topology, &look.plan);
+    let partly = sight.model(&topology, &refresh.plan);
     let of_node = usual(&node.pod_cidr).to_string();
     for pair in pairs(&whole, &partly) {
         assert!(only_unknown(&pair), "{}", pair.told);
@@ -248,7 +248,7 @@ proptest! {
     fn hiding_facts_only_makes_pairs_unknown(
         sketch in sketches(false),
         damages in damages(),
-        hidden in prop::collection::vec(any::<Index>(), 1..12),
+        unread in prop::collection::vec(any::<Index>(), 1..12),
         router_moved in any::<Option<u8>>(),
     ) {
         let topology = sketch.topology();
@@ -257,17 +257,17 @@ proptest! {
         if let Some(last) = router_moved {
             readdress(&mut world, last);
         }
-        let look = world.look(&topology, &WorkerRequest::default());
-        let whole = Sight::whole(&world, &topology).model(&topology, &look.plan);
+        let refresh = world.refresh(&topology, &WorkerRequest::default());
+        let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
         let keys: Vec<&ObjectKey> = world.objects.keys().collect();
-        let hidden: BTreeSet<ObjectKey> =
-            hidden.iter().map(|index| keys[index.index(keys.len())].clone()).collect();
-        let partly = Sight::without(&world, &topology, &hidden).model(&topology, &look.plan);
+        let unread: BTreeSet<ObjectKey> =
+            unread.iter().map(|index| keys[index.index(keys.len())].clone()).collect();
+        let partly = Sight::without(&world, &topology, &unread).model(&topology, &refresh.plan);
         for pair in pairs(&whole, &partly) {
             prop_assert!(
                 only_unknown(&pair),
-                "{}: {:#?} without {hidden:?} is {:#?}\n{}",
-                pair.told, pair.whole.broken(), pair.partly.broken(), told(&look.plan)
+                "{}: {:#?} without {unread:?} is {:#?}\n{}",
+                pair.told, pair.whole.broken(), pair.partly.broken(), told(&refresh.plan)
             );
         }
     }

@@ -192,17 +192,17 @@ async fn a_pod_that_does_not_answer_is_skipped() {
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let first = measure_once(&planned, &model).await.unwrap();
-    let on_aks = first.pods.iter().find(|pod| pod.name == first.asked).unwrap();
+    let on_aks = first.pods.iter().find(|pod| pod.name == first.requested).unwrap();
     assert!(on_aks.node.starts_with("aks-"), "the nearest to the API server: {}", on_aks.node);
-    let mute = Arc::new(UnreachablePods(vec![first.asked.clone()]));
+    let mute = Arc::new(UnreachablePods(vec![first.requested.clone()]));
     deployment.sandbox.set_fault_injector(Some(mute));
     let second = measure_once(&planned, &model).await.unwrap();
-    assert_ne!(first.asked, second.asked);
+    assert_ne!(first.requested, second.requested);
     assert_eq!(first.pings, second.pings);
     let all = first.pods.iter().map(|pod| pod.name.clone()).collect();
     deployment.sandbox.set_fault_injector(Some(Arc::new(UnreachablePods(all))));
     let error = measure_once(&planned, &model).await.unwrap_err();
     assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
-    let text = format!("{} gave the API server no answer (status 503)", first.asked);
+    let text = format!("{} gave the API server no answer (status 503)", first.requested);
     assert_eq!(error.to_string(), text);
 }

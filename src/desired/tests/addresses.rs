@@ -99,8 +99,8 @@ proptest! {
         let count = fewer.datacenters.len();
         let datacenter = &mut fewer.datacenters[at.index(count)];
         prop_assume!(!datacenter.workers.is_empty());
-        let gone = at.index(datacenter.workers.len());
-        datacenter.workers.remove(gone);
+        let removed = at.index(datacenter.workers.len());
+        datacenter.workers.remove(removed);
         let fewer = fewer.topology();
         let after = allocate(&fewer, &facts).unwrap();
         for (_, worker) in workers(&fewer) {

@@ -1,0 +1,223 @@
+//! The cluster's client behind the traits. Each method is the client's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::version::Info;
+
+use crate::inventory::{Measurement, Pinger, Service};
+use crate::provider::cluster::{
+    Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LiveManifest, MeasureError,
+    NodeFacts, OperationRecord, PastOperation, ServerStatus,
+};
+use crate::resource::Side;
+use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::names::WorkerName;
+
+use super::cluster::{ClusterRead, ClusterWrite};
+
+#[async_trait]
+impl ClusterRead for ClusterClient {
+    async fn server_version(&self) -> Result<Info, ClusterError> {
+        Self::server_version(self).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeFacts>, ClusterError> {
+        Self::nodes(self).await
+    }
+
+    async fn node(&self, name: &str) -> Result<Option<NodeFacts>, ClusterError> {
+        Self::node(self, name).await
+    }
+
+    async fn node_network_configs(&self) -> Result<BTreeMap<String, Ipv4Net>, ClusterError> {
+        Self::node_network_configs(self).await
+    }
+
+    async fn cilium_nodes(&self) -> Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError> {
+        Self::cilium_nodes(self).await
+    }
+
+    async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError> {
+        Self::cilium_node(self, name).await
+    }
+
+    async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        Self::list_all(self, kind).await
+    }
+
+    async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
+        Self::list_ours(self, kind).await
+    }
+
+    async fn get(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<LiveManifest>, ClusterError> {
+        Self::get(self, kind, namespace, name).await
+    }
+
+    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
+        Self::subject_access_review_bootstrap_autoapproves(self).await
+    }
+
+    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError> {
+        Self::pingers(self, namespace).await
+    }
+
+    async fn check_all(
+        &self,
+        asked: &Pinger,
+        pods: &[Pinger],
+    ) -> Result<Measurement, MeasureError> {
+        Self::check_all(self, asked, pods).await
+    }
+
+    async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
+        Self::last_operations(self).await
+    }
+
+    async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError> {
+        Self::service_at(self, address).await
+    }
+}
+
+#[async_trait]
+impl ClusterWrite for ClusterClient {
+    async fn apply(
+        &self,
+        manifest: &Manifest,
+        side: &Side,
+        force: bool,
+    ) -> Result<LiveManifest, ClusterError> {
+        Self::apply(self, manifest, side, force).await
+    }
+
+    async fn delete(
+        &self,
+        kind: ManifestKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), ClusterError> {
+        Self::delete(self, kind, namespace, name).await
+    }
+
+    async fn set_cilium_pod_cidrs(
+        &self,
+        name: &str,
+        pod_cidrs: &[Ipv4Net],
+    ) -> Result<(), ClusterError> {
+        Self::set_cilium_pod_cidrs(self, name, pod_cidrs).await
+    }
+
+    async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
+        Self::delete_cilium_node(self, name).await
+    }
+
+    async fn set_node_pod_cidr(&self, name: &str, pod_cidr: Ipv4Net) -> Result<(), ClusterError> {
+        Self::set_node_pod_cidr(self, name, pod_cidr).await
+    }
+
+    async fn set_node_provider_id(
+        &self,
+        name: &str,
+        provider_id: &str,
+    ) -> Result<(), ClusterError> {
+        Self::set_node_provider_id(self, name, provider_id).await
+    }
+
+    async fn set_node_labels_and_taints(
+        &self,
+        node: &NodeFacts,
+        labels: &BTreeMap<String, String>,
+        taints: &BTreeSet<String>,
+    ) -> Result<NodeFacts, ClusterError> {
+        Self::set_node_labels_and_taints(self, node, labels, taints).await
+    }
+
+    async fn patch_node_annotations(
+        &self,
+        name: &str,
+        annotations: &BTreeMap<&str, Option<&str>>,
+    ) -> Result<(), ClusterError> {
+        Self::patch_node_annotations(self, name, annotations).await
+    }
+
+    async fn cordon_for_work(&self, node: &NodeFacts) -> Result<(), ClusterError> {
+        Self::cordon_for_work(self, node).await
+    }
+
+    async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError> {
+        Self::uncordon_after_work(self, name).await
+    }
+
+    async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
+        Self::delete_node(self, name).await
+    }
+
+    async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
+        Self::drain(self, node, within).await
+    }
+
+    async fn approve_csr_for(
+        &self,
+        worker: &WorkerName,
+        token_id: &str,
+    ) -> Result<Approval, ClusterError> {
+        Self::approve_csr_for(self, worker, token_id).await
+    }
+
+    async fn create_bootstrap_token(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<BootstrapToken, ClusterError> {
+        Self::create_bootstrap_token(self, worker, now).await
+    }
+
+    async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError> {
+        Self::delete_bootstrap_token(self, id).await
+    }
+
+    async fn delete_stale_bootstrap_tokens(
+        &self,
+        worker: Option<&WorkerName>,
+        now: Timestamp,
+    ) -> Result<usize, ClusterError> {
+        Self::delete_stale_bootstrap_tokens(self, worker, now).await
+    }
+
+    async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        Self::create_operation(self, record).await
+    }
+
+    async fn update_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        Self::update_operation(self, record).await
+    }
+
+    async fn update_server_status(
+        &self,
+        worker: &WorkerName,
+        status: &ServerStatus,
+    ) -> Result<(), ClusterError> {
+        Self::update_server_status(self, worker, status).await
+    }
+
+    async fn tidy_operations(
+        &self,
+        begins: &OperationRecord,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        Self::tidy_operations(self, begins, now).await
+    }
+
+    async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        Self::forget_operations(self, worker).await
+    }
+}
