@@ -198,7 +198,10 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
     let outcome = applied.outcomes.values().next().unwrap();
     let Outcome::Failed(Failure { message: reason, .. }) = outcome else { panic!("{outcome:?}") };
-    assert!(reason.contains("default/shop-1; disruption budgets hold"), "{reason}");
+    assert!(
+        reason.contains("PodDisruptionBudgets do not allow the eviction of default/shop-1"),
+        "{reason}"
+    );
     assert!(begin.elapsed() >= Duration::from_secs(300), "{:?}", begin.elapsed());
     assert_eq!(deployment.sandbox.read(|sandbox| sandbox.hosts.get(FIRST).unwrap().boots), 0);
     assert!(

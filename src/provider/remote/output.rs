@@ -27,7 +27,7 @@ pub enum ProbeError {
     #[error("it did not answer the probe: {0}")]
     NoAnswer(String),
     /// Another host answered.
-    #[error("the host there calls itself {found}, not {expected}")]
+    #[error("the host there has the name {found}, not {expected}")]
     OtherHost {
         /// The expected host name.
         expected: String,

@@ -24,7 +24,7 @@ pub use policy::Policy;
 use super::state::Entropy;
 
 /// The DNS name of the sandbox's tailnet.
-pub const TAILNET_DOMAIN: &str = "sandbox.ts.net";
+const TAILNET_DOMAIN: &str = "sandbox.ts.net";
 
 /// The state of the tailnet's control plane.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

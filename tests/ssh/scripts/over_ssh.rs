@@ -158,7 +158,7 @@ async fn a_router_is_set_up_over_ssh() {
     // A failure on the host is reported with its own error output.
     let settings = RouterChange::AdvertisedRoutes(BTreeSet::new());
     let error = hosts.change_router(&target, &settings).await.unwrap_err().to_string();
-    assert!(error.contains("dc1-router: advertise routes to the tailnet failed"), "{error}");
+    assert!(error.contains("advertise routes to the tailnet failed on dc1-router"), "{error}");
     assert!(error.contains("stargate: Tailscale is not installed"), "{error}");
     hosts.close().await;
 }

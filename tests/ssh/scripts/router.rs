@@ -306,5 +306,5 @@ fn another_host_is_not_changed() {
     let Some(host) = bare_machine() else { return };
     let answer = host.run_ok(&router_probe());
     let error = parse_router_probe("dc2-router", &answer).unwrap_err();
-    assert_eq!(error.to_string(), "the host there calls itself dc1-router, not dc2-router");
+    assert_eq!(error.to_string(), "the host there has the name dc1-router, not dc2-router");
 }

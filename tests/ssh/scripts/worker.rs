@@ -260,7 +260,7 @@ fn preinstalled_packages_are_only_checked() {
     let steps = [
         (WorkerStep::ContainerRuntime(source), "containerd is not installed"),
         (WorkerStep::Kubelet(version, source), "the kubelet is not installed, it must be 1.33.7"),
-        (WorkerStep::CniPlugins(source), "host-local is not there"),
+        (WorkerStep::CniPlugins(source), "host-local is missing"),
     ];
     let missing = |expected: &[&str; 3]| {
         for ((one, _), expected) in steps.iter().zip(expected) {
@@ -296,7 +296,7 @@ fn another_host_is_not_changed() {
     let Some(host) = bare_machine() else { return };
     let reset = worker_step("demo", &WorkerStep::Kernel);
     let error = host.run_failing(&reset.clone().only_on("dc1-w2"));
-    assert!(error.contains("calls itself dc1-w1, not dc1-w2; nothing was done"), "{error}");
+    assert!(error.contains("has the name dc1-w1, not dc1-w2; nothing was done"), "{error}");
     assert!(host.log_lines().is_empty());
     host.run_ok(&reset.only_on("DC1-w1"));
 }

@@ -30,7 +30,7 @@ check_host() {
     found=$(uname -n | tr '[:upper:]' '[:lower:]')
     case ${only_on:-} in
     '' | "$found" | "${found%%.*}") ;;
-    *) fail "the host there calls itself $found, not $only_on; nothing was done" ;;
+    *) fail "the host there has the name $found, not $only_on; nothing was done" ;;
     esac
 }
 

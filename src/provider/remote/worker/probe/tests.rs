@@ -123,7 +123,7 @@ fn manual_changes_are_detected() {
 #[test]
 fn output_of_another_worker_is_refused() {
     let other = parse("dc1-w2", &joined().line()).unwrap_err();
-    assert_eq!(other.to_string(), "the host there calls itself dc1-w1, not dc1-w2");
+    assert_eq!(other.to_string(), "the host there has the name dc1-w1, not dc1-w2");
 }
 
 #[test]
