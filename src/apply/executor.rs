@@ -168,7 +168,9 @@ impl Work<'_> {
         let outcome = match step.1 {
             Phase::Destroy => tear_down(iteration, &self.changes, change).await,
             Phase::Create if is_kept => Ok(Outcome::UpToDate),
-            Phase::Create if change.action == Action::Replace => make_anew(iteration, change).await,
+            Phase::Create if change.action == Action::Replace => {
+                create_replacement(iteration, change).await
+            }
             Phase::Create => make(iteration, change).await,
         };
         let outcome = outcome.unwrap_or_else(std::convert::identity);
@@ -235,7 +237,10 @@ async fn tear_down(
     Ok(Outcome::Done)
 }
 
-async fn make_anew(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
+async fn create_replacement(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<Outcome, Outcome> {
     let current = read(iteration, change).await?;
     effects::make(iteration, change, &current).await?;
     verify(iteration, change).await

@@ -23,7 +23,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
         (Action::Delete, None) => GuardVerdict::UpToDate,
         (Action::Create, None) => GuardVerdict::Act,
         (_, None) => GuardVerdict::Stale("it is gone".to_owned()),
-        (Action::Create, Some(current)) => created_meanwhile(change, current),
+        (Action::Create, Some(current)) => check_unexpected_object(change, current),
         (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
         (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
             unchanged(change, current)
@@ -58,7 +58,7 @@ fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
     }
 }
 
-fn created_meanwhile(change: &Change, current: &Observed) -> GuardVerdict {
+fn check_unexpected_object(change: &Change, current: &Observed) -> GuardVerdict {
     if current.ownership == Ownership::Foreign {
         return GuardVerdict::Stale(
             "an object that the topology does not own was created there".to_owned(),

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_is_told_by_what_asks_for_it() {
+    fn a_replacement_is_reported_with_its_cause() {
         use Action::{Create, Replace};
         let changes = [
             change("subnet", Replace, None, true),
@@ -97,7 +97,7 @@ mod tests {
         ];
         assert_eq!(cause_of(&changes, "subnet").as_deref(), Some("subnet"));
         assert_eq!(cause_of(&changes, "machine").as_deref(), Some("subnet"));
-        // What is made anew for what it brings is told by that.
+        // A replacement that serves another resource is reported with that resource.
         assert_eq!(cause_of(&changes, "lapsed").as_deref(), Some("device"));
         assert_eq!(cause_of(&changes, "beside").as_deref(), Some("device"));
         assert_eq!(cause_of(&changes, "alone"), None);

@@ -53,7 +53,7 @@ impl ManagedNodeFields {
     }
 }
 
-/// How a change is carried out, where its values do not say.
+/// How the executor applies a change, where its values do not define that.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {

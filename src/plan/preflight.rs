@@ -115,7 +115,7 @@ fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
     }
 }
 
-/// AKS knows nothing of the workers' pod CIDRs and may give one of them out.
+/// AKS does not see the workers' pod CIDRs and may assign one of them to a node.
 fn pod_ranges(
     topology: &Topology,
     facts: &Facts,
@@ -177,9 +177,10 @@ fn prefixes_with_two_owners(
         .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
     for prefix in ours {
         for (device, served) in &tailnet.served_by_others {
-            // The more specific one wins, whoever's it is; and a router takes
-            // its own prefixes from whoever serves a broader one. An exit node's
-            // route is used by nobody who did not ask for it.
+            // The longest prefix wins, regardless of the device that serves it: a more
+            // specific one takes packets from the router, and the router takes its own
+            // prefixes from a device that serves a broader one. Members use an exit
+            // node's default route only if they select that exit node.
             let is_exit = |other: &&Ipv4Net| other.prefix_len() == 0;
             let taken = served.iter().filter(|other| overlaps(other, &prefix));
             for other in taken.filter(|other| !is_exit(other)) {

@@ -260,8 +260,8 @@ fn hold_back(
                 && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
-                // The object exists, whoever owns it: what only refers to it can be
-                // updated.
+                // The object exists, even though the topology does not own it: a
+                // resource that only refers to it can be updated.
                 return None;
             }
             blocked(Failure::new(

@@ -234,10 +234,10 @@ pub struct Change {
     /// Its place in the rollout; only workers have one.
     #[serde(default)]
     pub wave: Option<InWave>,
-    /// Whether the user asked for it by name, whatever the topology says.
+    /// Whether the user requested it by name, regardless of the topology.
     #[serde(default)]
     pub requested: bool,
-    /// What carrying it out needs beside its values.
+    /// What the executor needs in addition to its values.
     pub execution: Execution,
 }
 

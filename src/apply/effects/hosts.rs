@@ -15,7 +15,7 @@ fn of_host(error: &HostError) -> Outcome {
     failed(error)
 }
 
-/// How a change of a router is carried out.
+/// How a change of a router is applied.
 fn execution(change: &Change) -> Option<&RouterExecution> {
     match &change.execution {
         Execution::Router(execution) => Some(execution),

@@ -20,7 +20,7 @@ use crate::resource::Kind;
 use crate::resource::host::Worker;
 use crate::topology::names::WorkerName;
 
-/// How a change of a worker is carried out.
+/// How a change of a worker is applied.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
@@ -163,8 +163,8 @@ pub(super) async fn leave(
     Ok(())
 }
 
-/// A machine stays that was there before, and one whose worker alone is made
-/// anew.
+/// The machine stays if it existed before stargate, or if only its worker is
+/// replaced.
 fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);
@@ -208,7 +208,7 @@ impl<'a> ProgressSink<'a> {
         let event = Event::PartFinished {
             address: self.change.address.clone(),
             part: part.to_owned(),
-            // A clock that was set back in between tells of no time at all.
+            // If the clock was set back in between, the duration is unknown: zero.
             milliseconds: u64::try_from(took).unwrap_or(0),
         };
         self.iteration.reporter.event(&event);
