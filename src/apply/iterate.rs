@@ -124,7 +124,7 @@ async fn next_plan(context: &ApplyContext<'_>) -> Option<Planned> {
 /// A plan may lose pairs of pods only if the user allowed it.
 fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
     let found = &plan.reachability;
-    let reason = || match found.told_losses().first() {
+    let reason = || match found.loss_summaries().first() {
         Some(loss) => format!("the plan {loss}"),
         None => format!("the plan loses {} pairs", found.lost),
     };

@@ -2,7 +2,7 @@
 //!
 //! [`apply()`] repeats the [pipeline](crate::pipeline) and the executor. The
 //! executor runs a plan's steps under guards, locks and budgets, reports events,
-//! and decides nothing that the plan left open: it does not know the topology.
+//! and makes no decisions of its own: it does not know the topology.
 
 mod effects;
 pub mod events;

@@ -1,4 +1,4 @@
-//! What a plan of a world that matches its topology asks for.
+//! The requests of a plan whose live state matches the topology.
 
 #![cfg(feature = "sandbox")]
 

@@ -53,7 +53,7 @@ impl Steps {
     }
 
     fn add(&mut self, step: StepId, causes: BTreeSet<StepId>, wave: Option<InWave>) {
-        // The first wave waits for nobody.
+        // The first wave has no wave to wait for.
         let later = wave.map(|wave| wave.number).filter(|number| *number > 1);
         if let Some(number) = later {
             self.of_wave.entry(number).or_default().push(step.clone());
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_made_anew_stays_until_its_wave() {
+    fn a_replaced_worker_stays_until_its_wave() {
         let replaced = |teardown_waits| {
             let mut change = change("w", Action::Replace, &[]);
             change.wave = Some(InWave { number: 2, teardown_waits });

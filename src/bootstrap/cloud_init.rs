@@ -1,4 +1,4 @@
-//! What a new machine is told at its first boot.
+//! The user data of a new machine for its first boot.
 
 use serde_json::json;
 
@@ -7,9 +7,10 @@ use crate::resource::azure::MachineRole;
 
 /// The user data of a new machine.
 ///
-/// A router joins the tailnet by itself with a key that works once; all else
-/// comes over SSH, where it can be looked at and mended. The key lies in a file
-/// that only root can read and that goes with its use, never in an argument.
+/// A router joins the tailnet by itself with a single-use key. All other
+/// configuration is applied over SSH, where it can be inspected and corrected. The key
+/// is stored in a file that only root can read and that is deleted after use, never
+/// passed as an argument.
 pub fn user_data(hostname: &str, role: MachineRole, auth_key: Option<&Secret>) -> Secret {
     let mut text = String::from("#cloud-config\n");
     text.push_str(&machine_line(hostname, role, auth_key));
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_told_no_key() {
+    fn the_user_data_of_a_worker_has_no_key() {
         let data = user_data("worker-1", MachineRole::Worker, None);
         assert!(!data.expose().contains("auth_key"));
         assert!(data.expose().starts_with("#cloud-config\n"));

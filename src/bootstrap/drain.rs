@@ -28,7 +28,8 @@ pub(super) async fn clear(
     progress(StepEvent::Begins(Stage::Cordon));
     cluster.cordon_for_work(node).await.map_err(failed)?;
     progress(StepEvent::Ended(Stage::Cordon));
-    // On a Node that is not Ready nobody ends the pods, so nothing is waited for.
+    // The kubelet of a Node that is not Ready does not terminate pods, so waiting for
+    // evictions is pointless.
     if !node.ready {
         let text = format!("{name} is not Ready: its pods were not drained");
         progress(StepEvent::Warning(text));

@@ -206,7 +206,7 @@ impl FakeHost {
 }
 
 fn failed(target: &HostTarget, doing: &str) -> HostError {
-    HostError::failed(&target.hostname, doing, "as told")
+    HostError::failed(&target.hostname, doing, "as configured by the test")
 }
 
 #[async_trait]

@@ -50,8 +50,9 @@ pub async fn join(
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
     if let Err(error) = run.steps(&mut records).await {
         run.clean_up().await;
-        let told = format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
-        records.end(Err(told)).await;
+        let message =
+            format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
+        records.end(Err(message)).await;
         return Err(error);
     }
     records.end(Ok("the Node is Ready")).await;

@@ -63,8 +63,10 @@ pub async fn reboot(
     };
     let mut records = Records::begin(subject, progress, None, "the pods leave the worker").await;
     let outcome = stages(context, &mut records, progress).await;
-    let told = outcome.as_ref().map(|()| "the worker is back and Ready");
-    records.end(told.map_err(|error| format!("{}: {}", error.stage, error.failure.message))).await;
+    let message = outcome.as_ref().map(|()| "the worker is back and Ready");
+    records
+        .end(message.map_err(|error| format!("{}: {}", error.stage, error.failure.message)))
+        .await;
     outcome
 }
 

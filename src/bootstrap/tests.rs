@@ -157,7 +157,7 @@ async fn a_request_for_another_name_is_refused_and_the_token_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_never_becomes_ready_is_told_with_its_reason() {
+async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
     let (_, host, door) = world();
     host.state.lock().unwrap().ready = false;
     let before = tokio::time::Instant::now();
@@ -182,7 +182,7 @@ async fn a_node_with_another_pod_cidr_must_be_replaced_and_nothing_is_touched() 
 #[tokio::test(start_paused = true)]
 async fn another_host_is_not_touched() {
     let (_, host, door) = world();
-    host.state.lock().unwrap().probe.hostname = "somebody-else".to_owned();
+    host.state.lock().unwrap().probe.hostname = "another-host".to_owned();
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
     assert_eq!(error.cause, JoinCause::WrongHost);
     assert!(host.take_steps().is_empty());
@@ -248,7 +248,7 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_does_not_come_back_is_told_and_stays_cordoned() {
+async fn a_machine_that_does_not_come_back_is_reported_and_stays_cordoned() {
     let (server, host, door) = world();
     join(&context(&host, &door), &|_| {}).await.unwrap();
     host.state.lock().unwrap().comes_back = false;

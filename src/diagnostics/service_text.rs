@@ -91,7 +91,7 @@ pub fn is_unsafe(character: char) -> bool {
         )
 }
 
-/// The text with unsafe characters as escapes; borrowed where there are none.
+/// The text with unsafe characters escaped; borrowed if it has no such characters.
 fn escape(text: &str, breaks: Breaks) -> Cow<'_, str> {
     let harmful = |character: char| {
         is_unsafe(character) && (breaks == Breaks::Escape || !matches!(character, '\n' | '\t'))

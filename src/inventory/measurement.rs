@@ -22,23 +22,23 @@ pub struct Pinger {
     pub ready: bool,
 }
 
-/// What came of a ping.
+/// The result of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pinged {
     /// It was answered.
     Reached,
-    /// It was not.
+    /// It was not answered.
     Failed(PingFailure),
 }
 
-/// Why a ping was not answered, as far as it says.
+/// Why a ping failed, as far as its error says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PingFailure {
     /// No answer came in time.
     TimedOut,
     /// The connection was refused or broken off.
     Refused,
-    /// Somebody on the way said that there is none.
+    /// A hop on the path reported that there is no route.
     NoRoute,
     /// Anything else.
     Other,

@@ -12,15 +12,15 @@ use crate::resource::{Address, Kind};
 /// Requests and time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Requests that reading the world took, by API.
+    /// Requests that the refresh took, by API.
     pub requests: BTreeMap<Api, u64>,
-    /// Requests that applying will take at the least, by API.
+    /// The minimum number of requests that the apply will take, by API.
     pub apply_requests: BTreeMap<Api, u64>,
     /// Writes among them.
     pub apply_writes: BTreeMap<Api, u64>,
-    /// The chain of changes that takes longest.
+    /// The chain of dependent changes that takes longest.
     pub critical_path: Vec<Address>,
-    /// How long that chain takes, in seconds, by figures seen on real clouds.
+    /// How long that chain takes, in seconds, by durations measured on real clouds.
     pub seconds: u64,
 }
 

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_nobody_looked_at_differs_from_none() {
+    fn a_host_that_was_not_probed_does_not_differ() {
         let mut workers = desired().into_iter().filter(|it| matches!(it, Resource::Worker(_)));
         let wanted = workers.next().unwrap();
         let mut seen = wanted.clone();

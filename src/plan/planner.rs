@@ -138,7 +138,7 @@ fn foreign(
                 association.route_table.as_ref().map_or("", ArmId::name)
             ),
             format!(
-                "have its owner take it off; or, if its routes may go, run \
+                "ask its owner to remove it from the subnet; or, if its routes are not needed, run \
                  `stargate apply --adopt {address}`"
             ),
         ),
@@ -204,8 +204,8 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
     })
 }
 
-/// Another program's route stands where a router needs one. It may be needed, and
-/// the program would add it again.
+/// Blocks a router whose routes collide with another program's. That program may
+/// need its routes, and would add them again if stargate deleted them.
 fn occupied(
     input: Comparison<'_>,
     desired: &DesiredResource,
@@ -231,8 +231,8 @@ fn occupied(
                 in_the_way.join("; ")
             ),
             format!(
-                "find out who put them there (`ip route show {first}` on it tells the protocol), \
-                 remove them at their source, and apply again"
+                "find the program that added them (`ip route show {first}` on the host prints the \
+                 protocol), remove them at their source, and apply again"
             ),
         ),
         caused_by: None,

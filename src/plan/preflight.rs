@@ -115,7 +115,7 @@ fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
     }
 }
 
-/// AKS knows nothing of the workers' pod CIDRs and may give one of them out.
+/// AKS does not see the workers' pod CIDRs and may assign one of them to a node.
 fn pod_ranges(
     topology: &Topology,
     facts: &Facts,

@@ -18,7 +18,7 @@ pub struct Rollout {
     pub canary: u32,
     /// How many workers a later wave has at the most.
     pub width: u32,
-    /// How many workers may fail before the rest is held back.
+    /// How many workers may fail before the rollout halts.
     pub max_failures: u32,
     /// How many waves there are.
     pub waves: u32,
@@ -27,11 +27,11 @@ pub struct Rollout {
 /// A change's place in the rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InWave {
-    /// The wave, from 1 on; it begins when the one before has ended.
+    /// The wave, counted from 1; it starts when the previous wave has ended.
     pub number: u32,
-    /// Whether a replacement's deletion half waits for the wave as well. It
-    /// does not where several workers must be gone before any can come back,
-    /// as when their network is made anew.
+    /// Whether the destroy step of a replacement waits for the wave too. It does
+    /// not if several workers must be deleted before the first one can be created
+    /// again, for example because their network is replaced.
     pub teardown_waits: bool,
 }
 
@@ -50,8 +50,8 @@ impl Rollout {
     }
 }
 
-/// Puts every worker that is made or changed into a wave; deletions come when
-/// everything else has, and need none.
+/// Assigns every worker that is created or changed to a wave. Deletions run after
+/// all other changes and need no wave.
 pub(super) fn assign(
     policy: &model::Rollout,
     inventory: &Inventory,
@@ -79,9 +79,9 @@ pub(super) fn assign(
     Some(Rollout { canary, width, max_failures, waves })
 }
 
-/// Whose turn it is when. A worker that is broken already, or on which the last
-/// work failed, proves nothing about the others, so it is not the canary; new
-/// workers come before those that pods run on.
+/// The sort key of the rollout order. A worker that is already broken, or on which
+/// the last operation failed, proves nothing about the others, so it is not the
+/// canary. New workers come before workers that run pods.
 fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
     let broken = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
     let failed = inventory.failed_before.contains(&change.address.name);
@@ -112,10 +112,10 @@ fn shared_teardowns(changes: &[Change], graph: &StepGraph, workers: &[usize]) ->
     replaced.into_iter().filter(is_shared).collect()
 }
 
-/// Which workers wait for a step, its own included.
+/// Which workers wait for a step, including the worker that the step changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
-    Nobody,
+    NoWorker,
     Only(usize),
     Several,
 }
@@ -123,7 +123,7 @@ enum Waiting {
 impl Waiting {
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Nobody, it) | (it, Self::Nobody) => it,
+            (Self::NoWorker, it) | (it, Self::NoWorker) => it,
             (Self::Only(one), Self::Only(two)) if one == two => self,
             _ => Self::Several,
         }
@@ -143,11 +143,11 @@ impl Search<'_> {
         if let Some(known) = self.known[step] {
             return known;
         }
-        // Should the edges form a cycle, it ends here.
-        self.known[step] = Some(Waiting::Nobody);
+        // This ends the recursion if the edges form a cycle.
+        self.known[step] = Some(Waiting::NoWorker);
         let change = self.graph.steps()[step].change;
         let own = self.workers.contains(&change);
-        let mut waiting = if own { Waiting::Only(change) } else { Waiting::Nobody };
+        let mut waiting = if own { Waiting::Only(change) } else { Waiting::NoWorker };
         for effect in self.graph.effects(step) {
             waiting = waiting.and(self.waiting(*effect));
         }

@@ -107,7 +107,7 @@ impl StepGraph {
         self.steps.len()
     }
 
-    /// Whether there are none.
+    /// Whether the graph has no steps.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

@@ -234,7 +234,7 @@ pub struct Change {
     /// Its place in the rollout; only workers have one.
     #[serde(default)]
     pub wave: Option<InWave>,
-    /// Whether the user asked for it by name, whatever the topology says.
+    /// Whether the user requested it by name, regardless of the topology.
     #[serde(default)]
     pub requested: bool,
     /// What applying it needs beside its values.

@@ -57,7 +57,7 @@ fn planned_because_of(work: Work) -> String {
     format!("`{}` asks for it", work.command())
 }
 
-/// Replaces the named workers, whatever their state.
+/// Replaces the named workers, regardless of their state.
 pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     for desired in named(input, Some(Work::Repave)) {
         let free = matches!(

@@ -95,7 +95,7 @@ pub(super) fn note(
 }
 
 /// The ownership of an object. A cluster with `existing = true` and its resource
-/// group are foreign whatever their tags say, so that they are never deleted.
+/// group are foreign regardless of their tags, so that they are never deleted.
 fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
     let cluster = cluster_id(scope);
     let is_cluster_s = |id: ArmId| {

@@ -187,8 +187,8 @@ pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Wo
     })
 }
 
-/// Azure gives out pod CIDRs: the NodeNetworkConfig tells which, and only
-/// where there is none the CiliumNode may.
+/// Azure assigns pod CIDRs: the NodeNetworkConfig holds them. The CiliumNode is used
+/// only if there is no NodeNetworkConfig.
 fn note_aks_node(
     node: &NodeFacts,
     network_configs: &BTreeMap<String, Ipv4Net>,

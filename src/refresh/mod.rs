@@ -85,15 +85,15 @@ impl<'a> Scope<'a> {
 pub struct Observation {
     /// The objects.
     pub inventory: Inventory,
-    /// What resources are spelt out from.
+    /// The facts from which the desired resources are built.
     pub facts: Facts,
-    /// What the lints look at besides.
+    /// Facts about the tailnet that only the lints need.
     pub tailnet: TailnetFacts,
-    /// What was noticed on the way.
+    /// Problems that were found while reading.
     pub findings: Vec<Finding>,
-    /// When the reading began.
+    /// When the refresh started.
     pub time: Timestamp,
-    /// When each source had answered.
+    /// When each source answered.
     pub read_at: BTreeMap<Source, Timestamp>,
     /// The cluster's objects, whole.
     manifests: BTreeMap<ObjectKey, LiveManifest>,

@@ -20,9 +20,9 @@ use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resourc
 /// An object as it is now, and the body that Azure sent for it.
 #[derive(Debug, Clone, Default)]
 pub struct Current {
-    /// The object; absent where there is none.
+    /// The object; `None` if it does not exist.
     pub observed: Option<Observed>,
-    /// Azure's own words, on which an update is built.
+    /// The body that Azure returned, on which an update is based.
     pub body: Option<Value>,
 }
 
@@ -30,7 +30,7 @@ pub struct Current {
 ///
 /// # Errors
 ///
-/// The service did not answer, or what it answered cannot be read.
+/// The service did not answer, or its answer cannot be parsed.
 pub async fn read_one(
     clients: &ReadClients,
     cluster: Option<&dyn ClusterRead>,

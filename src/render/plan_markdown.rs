@@ -245,7 +245,7 @@ fn reachability(plan: &Plan) -> String {
         let resource = resource.unwrap_or_default();
         text.push_str(&format!("- **loses** {pairs}, for example {from} to {to}{resource}\n"));
     }
-    for disruption in found.told_interruptions() {
+    for disruption in found.disruption_summaries() {
         text.push_str(&format!("- {}\n", escape(&disruption)));
     }
     for unexamined in &found.unexamined {

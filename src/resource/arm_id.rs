@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_an_id_are_told_apart() {
+    fn the_parts_of_an_id_are_parsed() {
         let subnet = ArmId::resource_group("s", "g")
             .in_group("Microsoft.Network/virtualNetworks", "v")
             .child("subnets", "n");

@@ -1,15 +1,15 @@
-//! Which updates a service carries out by a restart.
+//! Which updates a service applies by a restart.
 //!
 //! One table for every kind and each of its fields that can be updated in place:
-//! what a plan says of disruption rests on it. A field that forces a replacement
-//! does not stand here, for the replacement says more.
+//! a plan's disruptions are derived from it. Fields that force a replacement are not
+//! listed here, because the replacement already implies more.
 
 use super::Kind;
 
-/// What restarts, and what of it is noticed.
+/// What restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Restart {
-    /// The virtual machine: nothing on it is reached meanwhile.
+    /// The virtual machine: nothing on it is reachable during the restart.
     Machine,
     /// The cluster's nodes, one after another: each is cordoned, drained and
     /// reimaged.
@@ -20,7 +20,7 @@ pub enum Restart {
 }
 
 impl Restart {
-    /// Whether packets to and through what restarts are dropped meanwhile.
+    /// Whether packets to and through it are dropped during the restart.
     pub fn stops_packets(self) -> bool {
         match self {
             Self::Machine => true,
@@ -28,7 +28,7 @@ impl Restart {
         }
     }
 
-    /// What is interrupted, for an object of that name.
+    /// The interruption in words, for an object of that name.
     pub fn interruption(self, name: &str) -> String {
         match self {
             Self::Machine => format!("{name} restarts"),
@@ -43,7 +43,7 @@ impl Restart {
     }
 }
 
-/// The restart by which a service carries out an update of a field, if it does.
+/// The restart by which a service applies an update of a field, if it needs one.
 ///
 /// Sources, kind by kind:
 /// - Virtual machine: "If the virtual machine is currently running, changing its

@@ -207,7 +207,7 @@ impl<'a> ProgressSink<'a> {
         let event = Event::PartFinished {
             address: self.change.address.clone(),
             part: part.to_owned(),
-            // A clock that was set back in between tells of no time at all.
+            // If the clock was set back in between, the duration is unknown: zero.
             milliseconds: u64::try_from(took).unwrap_or(0),
         };
         self.iteration.reporter.event(&event);

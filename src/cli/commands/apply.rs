@@ -223,7 +223,8 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
         Code::ReachabilityLost,
         format!("the plan makes {pairs} of nodes unreachable"),
     );
-    let losses = plan.reachability.told_losses().into_iter().map(|loss| format!("the plan {loss}"));
+    let losses =
+        plan.reachability.loss_summaries().into_iter().map(|loss| format!("the plan {loss}"));
     let error = losses.take(MAX_LOSSES).fold(error, CliError::hint);
     ui.error(
         &error

@@ -11,16 +11,16 @@ use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::ownership::ROUTE_PROTOCOL;
 
-/// What the DaemonSet is called.
+/// The name of the DaemonSet.
 pub const NAME: &str = "stargate-route-manager";
-/// An image with the whole of iproute2: busybox knows no `onlink`.
+/// An image with the full iproute2: busybox does not support `onlink`.
 const IMAGE: &str = "docker.io/nicolaka/netshoot:v0.13";
 
 /// The DaemonSet that keeps these routes on every AKS node.
 ///
 /// It runs on nodes of AKS's own pools only; workers get their routes from
-/// their bootstrap. The routes carry stargate's protocol number, so that those
-/// no longer wanted are found and removed, and nobody else's ever are.
+/// their bootstrap. The routes have stargate's protocol number: the DaemonSet deletes
+/// routes with that number that are no longer wanted, and never any other route.
 pub fn route_manager(routes: &[(Ipv4Net, Ipv4Addr)]) -> Vec<Manifest> {
     let labels = json!({ "app": NAME });
     let body = json!({

@@ -71,7 +71,7 @@ fn bootstrap_tokens_may_ask_and_nothing_approves() {
 }
 
 #[test]
-fn no_body_holds_what_the_door_adds() {
+fn no_body_holds_the_fields_that_the_client_adds() {
     let mut all = custom_resource_definitions();
     all.extend(namespaces());
     all.extend(bootstrap_rbac());

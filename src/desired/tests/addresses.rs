@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn another_worker_anywhere_renumbers_nobody(
+    fn adding_a_worker_keeps_all_addresses(
         sketch in sketches(false), at in any::<prop::sample::Index>(),
     ) {
         let topology = sketch.topology();
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn a_worker_that_leaves_renumbers_nobody(
+    fn removing_a_worker_keeps_all_other_addresses(
         sketch in sketches(false), at in any::<prop::sample::Index>(),
     ) {
         let topology = sketch.topology();

@@ -151,8 +151,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the length of a pod prefix cannot work",
         explanation: "A worker's pod CIDR is between /20 and /26 and smaller than the pool that it comes \
                       from, and all written ones of a datacenter have the datacenter's \
-                      `pod_prefix_length`. With prefixes of mixed lengths, the free slots of a pool cannot \
-                      be told. Change the length or the prefix.",
+                      `pod_prefix_length`. With prefixes of mixed lengths, the free slots of a pool are \
+                      ambiguous. Change the length or the prefix.",
     },
     Entry {
         code: Code::MissingPool,

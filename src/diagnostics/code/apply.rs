@@ -88,15 +88,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::StepFailed,
         text: "SG0511",
         title: "a step failed",
-        explanation: "A change was not made, for a reason that has no code of its own; the message holds \
-                      it. Steps that depend on it were skipped, and all others were carried out. Correct \
+        explanation: "A change was not made, for a reason that has no code of its own; the message states \
+                      it. stargate skipped the steps that depend on it and ran all others. Correct \
                       the cause and run `stargate apply` again: it plans only what is left.",
     },
     Entry {
         code: Code::PartlyApplied,
         text: "SG0512",
         title: "the plan was applied in part",
-        explanation: "A failure or an interruption kept some steps from being carried out. Completed \
+        explanation: "A failure or an interruption prevented some steps from running. Completed \
                       changes stay in place, and the next plan shows exactly what is left. Correct what \
                       failed, then run `stargate apply` again.",
     },

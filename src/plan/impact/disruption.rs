@@ -1,4 +1,4 @@
-//! Which pairs are not reached for a time while a plan is applied.
+//! Which pairs are temporarily unreachable while a plan is applied.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -14,11 +14,11 @@ use crate::resource::{Address, Kind, Side};
 /// How many names stand in one sentence.
 const MAX_NAMED: usize = 3;
 
-/// Pairs that are reached before the plan, are not lost with it, and are not
-/// reached for a time in between.
+/// Pairs that are reached before the plan, are not lost with it, and are temporarily
+/// unreachable in between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disruption {
-    /// How many at one time, at the most.
+    /// The maximum number of pairs disrupted at one time.
     pub pairs: u64,
     /// The nodes of one of them.
     pub example: (String, String),
@@ -26,13 +26,13 @@ pub struct Disruption {
     pub between: Vec<Between>,
     /// The changes that it comes from.
     pub during: Vec<Address>,
-    /// How long, by the usual time of what is done meanwhile.
+    /// The expected duration in seconds: the usual time of the changes in `during`.
     pub seconds: u64,
 }
 
 impl Disruption {
-    /// In words, as a plan's reader is told.
-    pub(super) fn told(&self) -> String {
+    /// The sentence that the plan prints.
+    pub(super) fn summary(&self) -> String {
         let time = match self.seconds {
             0..=90 => format!("about {} s", self.seconds),
             seconds => format!("about {} min", seconds.div_ceil(60)),
@@ -51,7 +51,7 @@ impl Disruption {
 }
 
 impl Between {
-    /// The sides, whichever of them asks.
+    /// Both sides, regardless of the direction.
     fn sides(&self) -> String {
         let (one, other) = (self.from.to_string(), self.to.to_string());
         if one == other {
@@ -74,15 +74,15 @@ fn listed(mut names: Vec<String>) -> String {
 /// How many pairs of two sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Between {
-    /// The side that asks.
+    /// The source's side.
     pub from: Side,
-    /// The side that is asked.
+    /// The destination's side.
     pub to: Side,
     /// How many pairs.
     pub pairs: u64,
 }
 
-/// Examines the states in between. Deferred is the first resource that the plan
+/// Examines the intermediate states. `deferred` is the first resource that the plan
 /// cannot create or change yet.
 pub(super) fn disruptions(
     examiner: &mut Examiner<'_, '_>,
@@ -100,8 +100,8 @@ pub(super) fn disruptions(
             continue;
         }
         for state in states.of(place) {
-            // Without the cluster every pair is cut. Its own change says so, and no
-            // other one in that time can cut more.
+            // Without the cluster every pair is cut. The cluster's own change reports
+            // that, and no other change during that time can cut more.
             let is_cluster = change.address.kind == Kind::ManagedCluster;
             if !is_cluster && examiner.changes_cluster(&state) {
                 found.note_time(place, &change.address);
@@ -111,7 +111,7 @@ pub(super) fn disruptions(
             }
         }
     }
-    // What is deferred comes only after all of this.
+    // Deferred resources are applied only after all of these changes.
     if let Some(deferred) = deferred {
         found.note(examiner.cuts(&States::applied()), None, deferred);
     }
@@ -135,7 +135,7 @@ type Sort = (Kind, Side, Option<Action>);
 struct Interrupted {
     example: Option<(String, String)>,
     between: BTreeMap<(Side, Side), u64>,
-    /// The changes that are made meanwhile, by place.
+    /// The changes that are made during the disruption, by place.
     during: BTreeSet<usize>,
 }
 

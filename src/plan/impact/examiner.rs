@@ -1,9 +1,9 @@
-//! Which of the pairs that a plan keeps are cut in a state in between.
+//! Which of the pairs that a plan keeps are cut in an intermediate state.
 //!
-//! A state is examined by what differs from the state before the plan, or after
-//! it. Of the network only the parts are built again that a differing change
-//! touches, and only the round trips are traced again that pass a differing
-//! element; all others are as in the state before, or after.
+//! A state is examined by its differences from the state before the plan, or after
+//! it. The examiner rebuilds only the parts of the network that a differing change
+//! touches, and traces only the round trips again that pass a differing element; all
+//! others are as in the state before, or after.
 
 #[cfg(test)]
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl<'a> Examiner<'_, 'a> {
             Base::Applied => &mut self.applied,
         };
         if is_cluster_lost != known.is_cluster_lost {
-            return self.cuts_anew(state);
+            return self.cuts_in_full(state);
         }
         if !known.may_differ(&values) {
             return Vec::new();
@@ -52,7 +52,7 @@ impl<'a> Examiner<'_, 'a> {
     }
 
     /// The same, with the whole network built and every pair of classes traced.
-    pub(super) fn cuts_anew(&self, state: &State) -> Vec<LostPairs> {
+    pub(super) fn cuts_in_full(&self, state: &State) -> Vec<LostPairs> {
         let known = match state.base {
             Base::Observed => &self.observed,
             Base::Applied => &self.applied,
@@ -112,14 +112,14 @@ impl Examiner<'_, '_> {
             }
             totals
         };
-        let whole = totals(self.cuts_anew(state));
+        let whole = totals(self.cuts_in_full(state));
         let found = totals(self.cuts(state));
-        let told = || {
+        let differing = || {
             let one = |(change, progress): &(usize, Progress)| {
                 format!("{progress:?} {}", self.changes[*change].address)
             };
             state.differing.iter().map(one).collect::<Vec<_>>()
         };
-        assert_eq!(found, whole, "{:?} but {:?}", state.base, told());
+        assert_eq!(found, whole, "{:?} but {:?}", state.base, differing());
     }
 }

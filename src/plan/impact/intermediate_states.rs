@@ -1,25 +1,25 @@
-//! The states that stand for all orders in which a plan can be carried out.
+//! The states that represent all orders in which a plan can be applied.
 //!
-//! Steps run side by side, so many orders are possible. For each change, four
-//! states stand for all of them: right after it with no more than what it waits
-//! for, right before it with everything else done that does not wait for it, and
-//! both of these once more while the object is absent, where it is replaced or
-//! restarts. A property test carries plans out in random orders and finds no
-//! disruption that was not predicted.
+//! Steps run concurrently, so many orders are possible. For each change, four
+//! states represent all of them: right after it, with only the changes done that it
+//! waits for; right before it, with every change done that does not wait for it; and
+//! the same two while its object is absent, if the object is replaced or restarts. A
+//! property test applies plans in random orders and finds no disruption that was not
+//! predicted.
 //!
-//! A state is told by how it differs from the one before the plan or the one
-//! after it, whichever is nearer: its cost is that of the difference.
+//! A state is stored as its difference from the state before the plan or the state
+//! after it, choosing the nearer one: examining it costs as much as the difference.
 
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::restarts::{Restart, restarts_on};
 use crate::resource::{DataPlaneRole, Kind};
 
-/// Whether packets depend on what is of that kind.
+/// Whether packets depend on resources of that kind.
 pub(super) fn is_on_paths(kind: Kind) -> bool {
     kind.facts().role != DataPlaneRole::None
 }
 
-/// The restart that a change is carried out by, if it is.
+/// The restart by which a change is applied, if it needs one.
 pub(crate) fn restart_of(change: &Change) -> Option<Restart> {
     match change.action {
         Action::Reboot => Some(Restart::Machine),
@@ -31,7 +31,7 @@ pub(crate) fn restart_of(change: &Change) -> Option<Restart> {
     }
 }
 
-/// The state that others are told by.
+/// The state that other states are described relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Base {
     /// Before the plan.
@@ -40,12 +40,12 @@ pub(super) enum Base {
     Applied,
 }
 
-/// How far a change is.
+/// The progress of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Progress {
-    /// Not begun.
+    /// Not started.
     NotStarted,
-    /// Its object is deleted, or restarts, and comes back later.
+    /// Its object is deleted or restarting, and will exist again later.
     Absent,
     /// Made.
     Made,
@@ -66,7 +66,7 @@ pub(super) struct States<'a> {
 }
 
 impl States<'_> {
-    /// The states that stand for a change.
+    /// The states that represent a change.
     pub(super) fn of(&self, change: usize) -> Vec<State> {
         let Some(made) = self.graph.create_step(change) else { return Vec::new() };
         let destroyed = self.graph.destroy_step(change);
@@ -88,7 +88,7 @@ impl States<'_> {
         states
     }
 
-    /// The state right after these changes, with no more than they wait for.
+    /// The state right after these changes, with only the changes done that they wait for.
     pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> State {
         let steps = changes.into_iter().filter_map(|change| self.graph.create_step(change));
         self.with_done(&steps.collect::<Vec<_>>())

@@ -1,7 +1,8 @@
-//! A state whose pairs are known, and what is different in states near it.
+//! A state whose pairs are known, and the differences of states near it.
 //!
-//! Nodes are examined by classes: those of the known state, told apart by what
-//! differing tables say of them, and each node by itself that differs.
+//! Nodes are examined by equivalence class: the classes of the known state are
+//! split by what the differing tables contain for their nodes, and each node that
+//! differs itself is examined alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -110,7 +111,7 @@ fn cut(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<A
     Some(addresses(model, verdict).into_iter().next())
 }
 
-/// A state that others are told by.
+/// A state that other states are described relative to.
 pub(super) struct Known<'a> {
     pub(super) model: IncrementalModel<'a>,
     pub(super) is_cluster_lost: bool,
@@ -217,13 +218,13 @@ impl<'a> Known<'a> {
     }
 
     /// Whether objects with other values may cut a pair that is reached here, or
-    /// mend one that is not.
+    /// restore a pair that is not.
     pub(super) fn may_differ(&self, values: &[(usize, ObjectValue<'a>)]) -> bool {
         !self.broken.is_empty() || self.model.touches(values, &self.watched)
     }
 
-    /// Gives objects other values; of the network only what kept pairs depend on
-    /// is built again.
+    /// Gives objects other values, and rebuilds only the parts of the network that
+    /// kept pairs depend on.
     pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
         self.model.change(values, Some(&self.watched).filter(|_| self.broken.is_empty()))
     }
@@ -232,8 +233,8 @@ impl<'a> Known<'a> {
         end_of(self.model.model(), (*self.hosts.get(node)?)?)
     }
 
-    /// The pairs that are cut in the network as it is now, which differs so from
-    /// the known one; nothing where too much differs.
+    /// The pairs that are cut in the current network, given its difference from the
+    /// known one; `None` if too much differs.
     pub(super) fn cuts(&self, difference: &NetworkDifference) -> Option<Vec<LostPairs>> {
         if difference.addresses_overlap {
             return None;

@@ -1,4 +1,4 @@
-//! What a plan does to who reaches whom.
+//! The impact of a plan on the reachability between nodes' pods.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::connectivity::{self, IncrementalModel, PathModel, ProjectedState};
 use crate::plan::{Change, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
-/// How many interruptions are told of in words.
+/// How many disruptions are listed as text.
 const MAX_SHOWN: usize = 6;
 
-/// How many pairs of nodes' pods fare how before and after a plan.
+/// How many pairs of nodes' pods are reachable before and after a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reachability {
     /// Reached before and after.
@@ -29,26 +29,26 @@ pub struct Reachability {
     pub lost: u64,
     /// Reached neither before nor after.
     pub broken: u64,
-    /// A fact is missing, or is to come, before or after.
+    /// A fact is missing before or after the plan, or is known only after apply.
     pub unknown: u64,
     /// Why pairs are lost.
     pub losses: Vec<Loss>,
-    /// Who is not reached for a time while the plan is carried out.
+    /// Pairs that are temporarily unreachable while the plan is applied.
     #[serde(default)]
     pub disruptions: Vec<Disruption>,
-    /// What of the states in between was not examined.
+    /// What was left out when the intermediate states were examined.
     #[serde(default)]
     pub unexamined: Vec<Unexamined>,
-    /// Whether somebody said that pairs may be lost.
+    /// Whether the user allowed the loss of pairs.
     pub loss_allowed: bool,
 }
 
-/// Something that no state in between was examined for.
+/// Something that the intermediate states were not examined for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Unexamined {
-    /// Resources that the plan cannot spell out yet: which pairs their changes
-    /// interrupt, the next plan says.
+    /// Resources whose values are known only after apply: the next plan reports
+    /// which pairs their changes disrupt.
     Deferred {
         /// How many.
         count: u64,
@@ -65,7 +65,7 @@ pub enum Unexamined {
 }
 
 impl Unexamined {
-    /// The sentence that a plan's reader gets.
+    /// The sentence that the plan prints.
     pub fn sentence(&self) -> String {
         match self {
             Self::Deferred { count, example } => format!(
@@ -103,43 +103,43 @@ impl Reachability {
         self.kept + self.gained + self.lost + self.broken + self.unknown
     }
 
-    /// What is lost and why, as text: `loses 4 pairs, for example …`.
-    pub fn told_losses(&self) -> Vec<String> {
-        let told = |loss: &Loss| {
+    /// The losses and their causes as text: `loses 4 pairs, for example …`.
+    pub fn loss_summaries(&self) -> Vec<String> {
+        let summary = |loss: &Loss| {
             let (from, to) = &loss.example;
             let resource = loss.resource.as_ref().map(|it| format!(", because of {it}"));
             let noun = if loss.pairs == 1 { "pair" } else { "pairs" };
             let resource = resource.unwrap_or_default();
             format!("loses {} {noun}, for example {from} to {to}{resource}", loss.pairs)
         };
-        self.losses.iter().map(told).collect()
+        self.losses.iter().map(summary).collect()
     }
 
-    /// Who is cut off for a time, the most pairs first, and because of what.
-    pub fn told_interruptions(&self) -> Vec<String> {
+    /// The disruptions and their causes as text, those of the most pairs first.
+    pub fn disruption_summaries(&self) -> Vec<String> {
         let displayed = self.disruptions.iter().take(MAX_SHOWN);
-        let mut told: Vec<String> = displayed.map(Disruption::told).collect();
+        let mut summaries: Vec<String> = displayed.map(Disruption::summary).collect();
         let more = self.disruptions.len().saturating_sub(MAX_SHOWN);
         if more > 0 {
-            told.push(format!("and {more} more disruptions"));
+            summaries.push(format!("and {more} more disruptions"));
         }
-        told
+        summaries
     }
 
-    /// Whether pairs are lost that nobody said may be.
+    /// Whether pairs are lost although the user did not allow it.
     pub fn is_refused(&self) -> bool {
         self.lost > 0 && !self.loss_allowed
     }
 }
 
-/// What a plan does to the network, and which of its changes should wait for
-/// others so that no pair is cut in between.
+/// The impact of a plan on the network, and which of its changes should wait for
+/// others so that no pair is cut in an intermediate state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assessment {
-    /// What should wait for what; [`Plan::wait_for`](crate::plan::Plan::wait_for)
+    /// Which changes should wait for which others; [`Plan::wait_for`](crate::plan::Plan::wait_for)
     /// takes it.
     pub waits: Vec<Wait>,
-    /// What becomes of the pairs, with those waits.
+    /// The reachability of the pairs, with those waits.
     pub reachability: Reachability,
 }
 
@@ -226,7 +226,7 @@ fn compare_states<'a>(
 ) -> Assessment {
     let plan = projection.plan;
     let applied = applied(&plan.changes, paths, &observed);
-    // What is deferred is unknown after the plan, and as before while it is applied.
+    // A deferred resource is unknown after the plan, and unchanged while it is applied.
     let has_deferred = plan.deferred.iter().any(|it| is_on_paths(it.address.kind));
     let planned = has_deferred
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
@@ -282,7 +282,7 @@ fn applied<'a>(
     IncrementalModel::new(state)
 }
 
-/// Whether there is anything that can be interrupted.
+/// Whether there are pairs that can be disrupted.
 fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
     let mut any = false;
     Snapshot::pairs_alike([before, after], |[from, to], _| {

@@ -1,44 +1,45 @@
-//! Who reaches whom at a moment, and what mends what is broken.
+//! The reachability between all endpoints in one state, and the remedies of broken
+//! pairs.
 
 use super::projection::{IntermediateState, Projection, path_model};
 use super::remedy_search::{Question, Remedy, find_remedy, read};
 use crate::connectivity::{Matrix, PROTOCOL, PathModel};
 use crate::resource::Kind;
 
-/// Who reaches whom at a moment.
+/// The reachability between all endpoints in one state.
 #[derive(Debug, Clone)]
 pub struct ReachabilityReport {
     /// The network.
     pub model: PathModel,
-    /// Site against site.
+    /// The pairs by source and destination site.
     pub matrix: Matrix,
-    /// What mends each of the broken, in the matrix's order, as far as it was
-    /// asked for.
+    /// The remedies of the broken pairs, in the matrix's order, up to the requested
+    /// number.
     pub mends: Vec<Remedy>,
-    /// Nodes whose pods nobody could read of, by what would tell.
+    /// Nodes whose pods are unknown, grouped by the remedy.
     pub unread: Vec<UnreadNodes>,
 }
 
-/// Nodes whose pods nobody could read of.
+/// Nodes whose pods are unknown because a source could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadNodes {
-    /// What they are called.
+    /// The names of the nodes.
     pub names: Vec<String>,
-    /// What would tell.
+    /// How to obtain the missing facts.
     pub remedy: Remedy,
 }
 
 impl ReachabilityReport {
-    /// Looks at all pairs; a mend is looked for at most so many times, the facts
-    /// that break the most pairs first.
+    /// Traces all pairs, and searches for at most `max_remedies` remedies: those of
+    /// the facts that break the most pairs first.
     pub fn of_state(
         sources: Projection<'_>,
-        moment: &IntermediateState,
-        most_mends: usize,
+        state: &IntermediateState,
+        max_remedies: usize,
     ) -> Self {
-        let model = path_model(sources, moment);
+        let model = path_model(sources, state);
         let matrix = Matrix::of(&model);
-        let broken = matrix.broken.iter().take(most_mends);
+        let broken = matrix.broken.iter().take(max_remedies);
         let mends = broken.map(|broken| {
             let (from, to) = (broken.example.0.address, broken.example.1.address);
             find_remedy(sources, Question { from, to, protocol: PROTOCOL })
@@ -52,14 +53,14 @@ impl ReachabilityReport {
 fn unread(sources: Projection<'_>, model: &PathModel, matrix: &Matrix) -> Vec<UnreadNodes> {
     let mut found: Vec<UnreadNodes> = Vec::new();
     for (host, origin) in &matrix.unread {
-        let Some(told) = model.provenance.get(*origin) else { continue };
+        let Some(provenance) = model.provenance.get(*origin) else { continue };
         // AKS's nodes have no address of their own.
-        let name = match told.address.kind {
+        let name = match provenance.address.kind {
             Kind::ManagedCluster => model.network.name(*host).to_owned(),
-            _ => told.address.to_string(),
+            _ => provenance.address.to_string(),
         };
-        let remedy = match read(sources, told) {
-            // One look with `--deep` tells of all of them.
+        let remedy = match read(sources, provenance) {
+            // One run with `--deep` probes all of them.
             Remedy::LookAtHost(_) => Remedy::LookAtHosts,
             remedy => remedy,
         };

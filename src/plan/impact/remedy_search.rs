@@ -1,4 +1,5 @@
-//! What mends a way: a change of the plan, somebody's decision, or an edit.
+//! Searches for the remedy of a broken path: a change of the plan, a decision of the
+//! user, or an edit of the topology.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -15,14 +16,14 @@ use crate::inventory::Source;
 use crate::plan::{Blocked, Severity};
 use crate::resource::{Address, Kind, ObjectKey};
 
-/// What mends a way.
+/// The remedy of a broken path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
     /// Applying these changes of the plan.
     Apply(Vec<Address>),
-    /// Somebody has to decide first.
+    /// The user has to resolve a blocked resource first.
     Decide(Box<Blocked>),
-    /// The plan cannot spell it out before something else exists.
+    /// Its values are known only after this resource exists.
     Wait(Address),
     /// A source has to be read.
     Read {
@@ -31,41 +32,41 @@ pub enum Remedy {
         /// What to do.
         remedy: String,
     },
-    /// The host itself has to be looked at.
+    /// The host itself has to be probed.
     LookAtHost(Address),
-    /// Hosts themselves have to be looked at.
+    /// The hosts themselves have to be probed.
     LookAtHosts,
-    /// Something is wrong that forbids all changes.
+    /// An error that blocks all changes.
     Correct {
         /// What.
         message: String,
         /// What to do.
         remedy: String,
     },
-    /// The topology does not ask for it: what to write.
+    /// The topology does not contain it: what to add.
     Write(String),
 }
 
-/// A way that is asked for.
+/// The path in question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
-    /// Who asks.
+    /// The source address.
     pub from: Ipv4Addr,
-    /// Who is asked.
+    /// The destination address.
     pub to: Ipv4Addr,
-    /// What is asked.
+    /// The protocol of the request.
     pub protocol: Protocol,
 }
 
 impl Question {
-    /// Walks it; nothing where nobody has the asking address.
+    /// Traces the path; `None` if no host has the source address.
     pub fn traced(&self, model: &PathModel) -> Option<RoundTrip> {
         let from = model.network.end(self.from)?;
         Some(trace_round_trip(&model.network, from, self.to, self.protocol))
     }
 }
 
-/// Finds what mends a way that does not work now.
+/// Finds the remedy of a path that is broken in the observed state.
 pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
     let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
     if let Some(error) = errors.into_iter().next() {
@@ -87,7 +88,7 @@ pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
     }
 }
 
-/// What is deferred may bring an address that nobody has yet: a worker first.
+/// A deferred resource that may create the missing address; workers come first.
 fn first_deferred(sources: Projection<'_>) -> Option<Address> {
     let deferred = sources.plan.deferred.iter().map(|deferred| &deferred.address);
     deferred.min_by_key(|address| address.kind != Kind::Worker).cloned()
@@ -102,7 +103,7 @@ struct Trials<'a> {
     loses_cluster: bool,
 }
 
-/// How a question fares in one state.
+/// The result of a question in one state.
 struct Trial {
     reached: bool,
     /// The resources whose facts drop the packet.
@@ -132,7 +133,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Nothing where no host has the asking address.
+    /// `None` if no host has the source address.
     fn with(&mut self, made: &BTreeSet<Address>) -> Option<Trial> {
         if self.loses_cluster {
             let state = IntermediateState::PlannedOnly(made.clone());
@@ -165,14 +166,14 @@ pub(crate) fn fewest_changes(projection: Projection<'_>, question: Question) -> 
     fewest(&mut Trials::new(projection, question))
 }
 
-/// The changes without which the plan would not bring the remedy.
+/// The changes without which the plan would not repair the path.
 fn fewest(trials: &mut Trials<'_>) -> Vec<Address> {
     let all = trials.objects.keys().map(|address| (*address).clone()).collect();
     let needed = shrink(all, |made| trials.with(made).is_some_and(|trial| trial.reached));
     needed.into_iter().collect()
 }
 
-/// Not even the plan mends it: why not.
+/// Why the path stays broken with the whole plan applied.
 fn beyond_the_plan(
     sources: Projection<'_>,
     question: Question,
@@ -202,8 +203,8 @@ fn beyond_the_plan(
     })
 }
 
-/// A fact that is missing: the source that did not tell, or a host that nobody
-/// looked at.
+/// The remedy of a missing fact: read the source that did not answer, or probe the
+/// host.
 pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     let Provenance { address, source } = provenance;
     let inventory = sources.observed.inventory;
@@ -217,15 +218,15 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     match (address.kind, source) {
         (Kind::Worker, _) => Remedy::LookAtHost(address.clone()),
         (Kind::RouterHost, _) => Remedy::Read {
-            reason: format!("nobody looked at {address}: it has no address in the tailnet"),
+            reason: format!("{address} was not probed: it has no address in the tailnet"),
             remedy: "see `stargate status`".to_owned(),
         },
         (Kind::ManagedCluster, Source::Kubernetes) => Remedy::Read {
-            reason: "Azure has not told yet which pods a node of AKS has".to_owned(),
-            remedy: "wait until it has, then run the same command again".to_owned(),
+            reason: "Azure has not reported the pod CIDR of an AKS node yet".to_owned(),
+            remedy: "wait until it does, then run the same command again".to_owned(),
         },
         _ => Remedy::Read {
-            reason: format!("{address} is nothing that stargate reads"),
+            reason: format!("stargate does not read {address}"),
             remedy: "look at it in the portal".to_owned(),
         },
     }

@@ -79,7 +79,7 @@ impl Case {
     pub(super) fn without(mut self, source: Source) -> Self {
         self.inventory.note_gap(Gap {
             source,
-            failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
+            failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
             explained: false,
         });
         self
@@ -252,10 +252,10 @@ pub(super) fn done(plan: &Plan) -> Vec<String> {
 
 pub(super) fn change<'a>(plan: &'a Plan, text: &str) -> &'a Change {
     let found = plan.changes.iter().find(|change| change.address == address(text));
-    found.unwrap_or_else(|| panic!("{text} is not in\n{}", super::told(plan)))
+    found.unwrap_or_else(|| panic!("{text} is not in\n{}", super::summary(plan)))
 }
 
 pub(super) fn blocked<'a>(plan: &'a Plan, text: &str) -> &'a Blocked {
     let found = plan.blocked.iter().find(|blocked| blocked.address == address(text));
-    found.unwrap_or_else(|| panic!("{text} is not blocked in\n{}", super::told(plan)))
+    found.unwrap_or_else(|| panic!("{text} is not blocked in\n{}", super::summary(plan)))
 }

@@ -1,4 +1,4 @@
-//! What somebody does to a world behind stargate's back.
+//! Changes of live state that other programs make.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use super::world::World;
 use crate::resource::azure::{NextHop, Provisioning};
 use crate::resource::{ObjectKey, Pending, Resource};
 
-/// What somebody does to an object.
+/// A change of an object by another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// It is deleted, with all that goes with it.
+    /// It is deleted, with everything that is deleted with it.
     Gone,
     /// A field that can be changed in place has another value.
     Changed,
@@ -36,7 +36,7 @@ pub(super) fn strike(world: &mut World, damages: &[(Index, Damage)]) {
     }
 }
 
-/// One of the objects of ours that somebody could touch.
+/// One of the objects that the topology owns.
 pub(super) fn nth(
     world: &World,
     index: Index,

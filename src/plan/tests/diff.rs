@@ -62,7 +62,7 @@ fn the_path_leads_to_the_innermost_field() {
 }
 
 #[test]
-fn keys_with_dots_are_told_in_brackets() {
+fn keys_with_dots_are_printed_in_brackets() {
     let path = |parts: &[&str]| FieldPath(parts.iter().map(|it| (*it).to_owned()).collect());
     assert_eq!(path(&["a", "b.c", "d"]).to_string(), "a[b.c].d");
     assert_eq!(path(&["stargate.io/a", "b"]).to_string(), "[stargate.io/a].b");
@@ -86,14 +86,14 @@ fn a_pending_value_says_so_and_what_it_waits_for() {
 }
 
 #[test]
-fn pending_values_are_found_anywhere_in_a_manifest_and_told_once() {
+fn pending_values_are_found_anywhere_in_a_manifest_and_listed_once() {
     let waiting = json!({"$after": "tailnet-device/dc/router"});
     let wanted = body(json!({"spec": {"a": waiting, "b": [waiting]}}));
     assert_eq!(wanted.awaits().len(), 1);
 }
 
 #[test]
-fn what_nobody_looked_at_differs_from_nothing() {
+fn an_unread_host_does_not_differ() {
     let unseen = worker(Observable::unobserved());
     assert!(diff::between(&unseen, &worker(host(true))).is_empty());
     assert!(diff::between(&worker(host(true)), &unseen).is_empty());

@@ -40,7 +40,7 @@ fn topology(preserve: bool, datacenters: &[u8], workers: u8) -> Topology {
     sketch.topology()
 }
 
-/// Changes every object of a kind in the world.
+/// Changes every object of a kind in the live state.
 fn drift(world: &mut World, mut change: impl FnMut(&mut Resource)) {
     world.objects.values_mut().for_each(|observed| change(&mut observed.resource));
 }
@@ -55,8 +55,8 @@ fn empty_tables_of_nodes(world: &mut World) {
     }
 }
 
-/// A world whose routers hide sources, with stale CiliumNodes and without the
-/// routes that preserved sources need.
+/// Live state whose routers use SNAT, with stale CiliumNodes and without the routes
+/// that preserved sources need.
 fn hiding(datacenters: &[u8], workers: u8) -> World {
     let mut world = World::of(&topology(false, datacenters, workers));
     empty_tables_of_nodes(&mut world);

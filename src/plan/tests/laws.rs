@@ -1,4 +1,4 @@
-//! The laws of planning, over topologies and worlds made at random.
+//! Properties of planning, over random topologies and live states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, nth, strike};
-use super::told;
+use super::summary;
 use super::world::{WorkerRequest, World, is_in};
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet};
@@ -25,7 +25,7 @@ pub(super) fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> 
     })
 }
 
-/// What carries a mark that it can lose.
+/// Whether the resource has an ownership mark that it can lose.
 fn can_be_foreign(resource: &Resource) -> bool {
     !matches!(
         resource.kind(),
@@ -73,7 +73,7 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
                 before.contains(cause),
                 "{} before {cause}:\n{}",
                 change.address,
-                told(plan)
+                summary(plan)
             );
         }
         prop_assert!(before.insert(&change.address), "{} twice", change.address);
@@ -137,7 +137,7 @@ fn backwards(inventory: &Inventory) -> Inventory {
 fn sources(sketch: &Sketch) -> Vec<BTreeSet<Source>> {
     let host = sketch.datacenters.first().map(|it| format!("dc{}-router", it.number));
     vec![
-        // Without Azure nobody finds the cluster.
+        // Without Azure the cluster is not found.
         BTreeSet::from([Source::Azure, Source::Kubernetes]),
         BTreeSet::from([Source::Kubernetes]),
         BTreeSet::from([Source::Tailscale]),
@@ -145,8 +145,8 @@ fn sources(sketch: &Sketch) -> Vec<BTreeSet<Source>> {
     ]
 }
 
-/// A world costs many a plan: few cases by default, and as many times more as
-/// `PROPTEST_CASES` is greater than usual.
+/// Each case makes many plans: few cases by default, scaled by how much
+/// `PROPTEST_CASES` exceeds the usual number.
 pub(super) fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig { cases: usual.cases.div_ceil(16), max_shrink_iters: 2_000, ..usual }
@@ -162,7 +162,7 @@ proptest! {
         let keys: BTreeSet<_> = desired.iter().map(|resource| resource.key.as_ref()).collect();
         prop_assert_eq!(keys.len(), desired.len(), "two resources stand in one place");
         let plan = plan_of(&desired, &exactly(&desired));
-        prop_assert!(plan.is_empty(), "{}", told(&plan));
+        prop_assert!(plan.is_empty(), "{}", summary(&plan));
         prop_assert_eq!(plan.unchanged, desired.len());
     }
 
@@ -196,14 +196,14 @@ proptest! {
     }
 
     #[test]
-    fn carried_out_a_plan_leads_to_what_is_wanted(
+    fn applied_plans_converge(
         (sketch, other) in edits(false), damages in damages(),
     ) {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let left = world.apply_repeatedly(&topology, &WorkerRequest::default());
-        prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
+        prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
         let looked = world.refresh(&topology, &WorkerRequest::default());
         let wanted: BTreeSet<_> =
             looked.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
@@ -218,7 +218,7 @@ proptest! {
         strike(&mut world, &damages);
         let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
         let left = world.apply_repeatedly(&topology, &destroying);
-        prop_assert!(left.is_empty(), "it does not end:\n{}", told(&left));
+        prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
         prop_assert_eq!(world.ours(), BTreeSet::new());
     }
 
@@ -254,7 +254,7 @@ proptest! {
         }
         for (key, observed) in &world.objects {
             if observed.ownership == Ownership::Foreign {
-                prop_assert_eq!(after.objects.get(key), Some(observed), "{}", told(&looked.plan));
+                prop_assert_eq!(after.objects.get(key), Some(observed), "{}", summary(&looked.plan));
             }
         }
     }
@@ -274,11 +274,11 @@ proptest! {
         let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
         let adopt = adopt.map(|resource| resource.address.clone()).collect();
         let plan = world.refresh(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
-        prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", told(&plan));
-        prop_assert_eq!(plan.changes.len(), keys.len(), "{}", told(&plan));
+        prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", summary(&plan));
+        prop_assert_eq!(plan.changes.len(), keys.len(), "{}", summary(&plan));
         world.execute(&topology, &plan);
         let plan = world.refresh(&topology, &WorkerRequest::default()).plan;
-        prop_assert!(plan.is_empty(), "{}", told(&plan));
+        prop_assert!(plan.is_empty(), "{}", summary(&plan));
     }
 
     #[test]
@@ -346,9 +346,9 @@ proptest! {
             for (key, observed) in world.objects.iter().filter(|(key, _)| !touched.contains(key)) {
                 let points =
                     crate::plan::dependencies::references(&observed.resource).contains(&id);
-                prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, told(&looked.plan));
+                prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, summary(&looked.plan));
                 let cluster = change.address.kind == Kind::ManagedCluster;
-                prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, told(&looked.plan));
+                prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, summary(&looked.plan));
             }
         }
     }

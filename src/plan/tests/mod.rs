@@ -1,4 +1,4 @@
-//! The laws of planning: small inputs made by hand, and inputs made at random.
+//! The properties of planning: small hand-written inputs, and random inputs.
 
 mod case;
 mod cost;
@@ -23,8 +23,8 @@ mod world;
 
 use super::Plan;
 
-/// A plan in a few lines.
-fn told(plan: &Plan) -> String {
+/// The changes, blocked and deferred resources of a plan, one per line.
+fn summary(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for change in &plan.changes {
         let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();

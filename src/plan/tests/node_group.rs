@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sight::{Pair, PairStatus, Sight, fares, gap, pairs, small};
+use super::sight::{Pair, PairStatus, Sight, gap, pairs, small, status};
 use super::world::{WorkerRequest, World};
 use crate::connectivity::addresses;
 use crate::inventory::Source;
@@ -59,15 +59,15 @@ fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Optio
         .collect()
 }
 
-/// Ways from and to nodes of AKS, and between them.
+/// Paths from, to and between nodes of AKS.
 fn meets_nodes(pair: &Pair) -> bool {
-    pair.told.contains("aks-system")
+    pair.label.contains("aks-system")
 }
 
 #[test]
 fn without_rules_of_its_own_everything_passes() {
     for (pair, _) in with_group(Some(BTreeMap::new())) {
-        assert_eq!(fares(&pair.partly), fares(&pair.whole), "{}", pair.told);
+        assert_eq!(status(&pair.partly), status(&pair.whole), "{}", pair.label);
     }
 }
 
@@ -76,17 +76,17 @@ fn a_rule_that_denies_is_named() {
     for direction in [RuleDirection::Inbound, RuleDirection::Outbound] {
         let rules = BTreeMap::from([("nothing".to_owned(), deny(direction))]);
         let all = with_group(Some(rules));
-        let reached = |pair: &Pair| fares(&pair.whole) == PairStatus::Reached;
+        let reached = |pair: &Pair| status(&pair.whole) == PairStatus::Reached;
         let denied: Vec<_> = all
             .iter()
-            .filter(|(pair, _)| reached(pair) && fares(&pair.partly) == PairStatus::Dropped)
+            .filter(|(pair, _)| reached(pair) && status(&pair.partly) == PairStatus::Dropped)
             .collect();
         assert!(denied.len() > 20, "{}", denied.len());
         for (pair, named) in denied {
             assert!(
                 meets_nodes(pair) && named.as_deref() == Some(GROUP),
                 "{} {named:?}",
-                pair.told
+                pair.label
             );
         }
     }
@@ -96,12 +96,12 @@ fn a_rule_that_denies_is_named() {
 fn a_group_that_could_not_be_read_makes_unknown_what_passes_it() {
     let mut unknown = 0;
     for (pair, named) in with_group(None) {
-        let (before, after) = (fares(&pair.whole), fares(&pair.partly));
+        let (before, after) = (status(&pair.whole), status(&pair.partly));
         if before == after {
             continue;
         }
-        assert_eq!(after, PairStatus::Unknown, "{}", pair.told);
-        assert!(meets_nodes(&pair) && named.as_deref() == Some(GROUP), "{} {named:?}", pair.told);
+        assert_eq!(after, PairStatus::Unknown, "{}", pair.label);
+        assert!(meets_nodes(&pair) && named.as_deref() == Some(GROUP), "{} {named:?}", pair.label);
         unknown += 1;
     }
     assert!(unknown > 20, "{unknown}");

@@ -30,7 +30,7 @@ fn what_is_wanted_under_another_address_stays() {
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
         .has_with(TABLE, table("10.0.0.0/8"), Ownership::Ours { side })
         .plan();
-    assert!(plan.is_empty(), "{}", super::told(&plan));
+    assert!(plan.is_empty(), "{}", super::summary(&plan));
 }
 
 #[test]

@@ -51,10 +51,10 @@ fn a_machine_that_was_just_made_is_given_its_time() {
 #[test]
 fn what_is_hidden_is_not_missing() {
     let plan = lost_device().without(Source::Tailscale).plan();
-    assert!(plan.is_empty(), "{}", super::told(&plan));
+    assert!(plan.is_empty(), "{}", super::summary(&plan));
     let plan = lost_device().without(Source::Azure).plan();
-    // Nobody knows whether the machine is there.
-    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    // It is unknown whether the machine exists.
+    assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
 }
 
 /// A subnet with another range than it should have, and what stands in it.
@@ -151,7 +151,7 @@ fn what_depends_on_a_deferred_update_goes_on() {
 }
 
 #[test]
-fn what_would_be_made_beside_a_gap_waits_and_what_is_there_is_mended() {
+fn beside_a_gap_creation_waits_and_existing_resources_are_updated() {
     let home = "tailnet-device/dc/router";
     let case = Case::default()
         .wants(home, device(true), nothing_special)
@@ -181,7 +181,7 @@ fn what_depends_on_the_blocked_is_blocked_with_its_code() {
 }
 
 #[test]
-fn what_only_points_at_something_without_a_mark_is_mended() {
+fn a_resource_that_only_refers_to_a_foreign_object_is_updated() {
     let first = "route-table/dc/a";
     let case = Case::default()
         .wants(first, table("10.0.0.0/8"), nothing_special)

@@ -42,7 +42,7 @@ fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
         assert_eq!(blocked.caused_by, (!itself).then(|| address(MACHINE)), "{home}");
     }
     let plan = protected().wants(GROUP, group("there"), nothing_special).plan();
-    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     assert_eq!(blocked(&plan, GROUP).action, Action::Replace);
 }
 
@@ -79,7 +79,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
         inside(GROUP),
     );
     let plan = moved.plan();
-    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     let group = blocked(&plan, GROUP);
     assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
     assert!(group.failure.message.contains("theirs"), "{}", group.failure.message);
@@ -93,7 +93,7 @@ fn what_a_stranger_points_at_stays() {
         .has(TABLE, table("10.0.0.0/8"))
         .has_with(NIC, interface(4), Ownership::Foreign);
     let plan = case.plan_to_destroy();
-    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     let reason = &blocked(&plan, SUBNET).failure.message;
     assert!(reason.contains("nic, which is not this topology's"), "{reason}");
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(SUBNET)));
@@ -114,6 +114,6 @@ fn what_the_held_back_still_points_at_stays() {
         .has(NIC, interface(4))
         .has(SUBNET, subnet("10.0.0.0/24", None))
         .plan();
-    assert!(plan.changes.is_empty(), "{}", super::told(&plan));
+    assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     assert_eq!(blocked(&plan, SUBNET).caused_by, Some(address(NIC)));
 }

@@ -56,7 +56,7 @@ fn a_canary_goes_first_and_then_as_many_as_the_width() {
         let order: Vec<u32> = plan.changes.iter().map(|it| it.wave.unwrap().number).collect();
         assert!(order.is_sorted(), "{order:?}");
     }
-    assert_eq!(case(1, 2).plan().rollout, None, "there is nobody");
+    assert_eq!(case(1, 2).plan().rollout, None, "there are no workers");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn only_what_is_asked_for_is_planned() {
 }
 
 #[test]
-fn a_worker_without_its_machine_is_not_made_anew() {
+fn a_worker_without_its_machine_is_not_replaced() {
     let machine = "worker/dc1/machine";
     let case = case(1, 1).wants(machine, worker("machine", true, "new"), nothing_special).keeps(
         "worker/dc1/a",

@@ -1,4 +1,4 @@
-//! A look at a world of which some could not be read, beside the whole look.
+//! A refresh in which some objects could not be read, next to the complete one.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use crate::resource::{ObjectKey, Resource};
 use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
 
-/// A look at a world, of which some objects could not be read.
+/// A refresh in which some objects could not be read.
 pub(super) struct Sight {
     pub(super) facts: Facts,
     pub(super) desired: DesiredSet,
@@ -28,8 +28,8 @@ impl Sight {
         Self::without(world, topology, &BTreeSet::new())
     }
 
-    /// Objects that could not be read leave a gap where their source is, and
-    /// take with them what else is known by them alone.
+    /// Objects that could not be read leave a gap for their source, and the facts that
+    /// depend on them alone are missing too.
     pub(super) fn without(
         world: &World,
         topology: &Topology,
@@ -48,7 +48,7 @@ impl Sight {
         Self { facts, desired, inventory }
     }
 
-    /// Whole sources that did not answer.
+    /// The refresh without the sources that did not answer.
     pub(super) fn blind(world: &World, topology: &Topology, gaps: BTreeSet<Source>) -> Self {
         let worker_request = WorkerRequest { gaps, ..WorkerRequest::default() };
         let facts = world.facts(topology, &worker_request);
@@ -67,7 +67,7 @@ impl Sight {
 pub(super) fn gap(source: Source) -> Gap {
     Gap {
         source,
-        failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
+        failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
         explained: false,
     }
 }
@@ -105,16 +105,16 @@ fn forget(facts: &mut Facts, key: &ObjectKey, resource: &Resource) {
     }
 }
 
-/// How a pair fares.
+/// The status of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PairStatus {
     Reached,
     Dropped,
-    /// Unread, or gone where nobody looks.
+    /// A fact is unread, or the packet left the modelled network.
     Unknown,
 }
 
-pub(super) fn fares(round_trip: &RoundTrip) -> PairStatus {
+pub(super) fn status(round_trip: &RoundTrip) -> PairStatus {
     match round_trip.broken() {
         None => PairStatus::Reached,
         Some((_, Verdict::Dropped(_))) => PairStatus::Dropped,
@@ -139,8 +139,8 @@ fn ends(model: &PathModel) -> Vec<(String, Ipv4Addr, usize)> {
     ends
 }
 
-/// Addresses that nobody has.
-const NOBODY: [Ipv4Addr; 3] =
+/// Addresses that no host has.
+const UNASSIGNED: [Ipv4Addr; 3] =
     [Ipv4Addr::new(10, 244, 9, 9), Ipv4Addr::new(10, 50, 0, 99), Ipv4Addr::new(100, 64, 9, 9)];
 
 fn traced(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Option<RoundTrip> {
@@ -148,9 +148,9 @@ fn traced(model: &PathModel, from: &str, address: Ipv4Addr, to: Ipv4Addr) -> Opt
     Some(trace_round_trip(&model.network, End { host, address }, to, PROTOCOL))
 }
 
-/// A pair, and how it fares with all facts and without some.
+/// A pair, traced with all facts and without some of them.
 pub(super) struct Pair {
-    pub(super) told: String,
+    pub(super) label: String,
     pub(super) sites: (usize, Option<usize>),
     pub(super) whole: RoundTrip,
     pub(super) partly: RoundTrip,
@@ -161,13 +161,13 @@ pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
     let worker_request =
         ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
     let worker_request: Vec<_> =
-        worker_request.chain(NOBODY.map(|address| ("nobody", address, None))).collect();
+        worker_request.chain(UNASSIGNED.map(|address| ("unassigned", address, None))).collect();
     let mut pairs = Vec::new();
     for (from, address, site) in &ends {
         for (to, worker_request, other) in &worker_request {
             let Some(after) = traced(partly, from, *address, *worker_request) else { continue };
             pairs.push(Pair {
-                told: format!("{from} {address} -> {to} {worker_request}"),
+                label: format!("{from} {address} -> {to} {worker_request}"),
                 sites: (*site, *other),
                 whole: traced(whole, from, *address, *worker_request).unwrap(),
                 partly: after,
@@ -177,16 +177,16 @@ pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
     pairs
 }
 
-/// Hiding facts makes pairs unknown and does nothing else to them.
+/// Whether hiding facts made the pair unknown or left it as it was.
 pub(super) fn only_unknown(pair: &Pair) -> bool {
-    match (fares(&pair.whole), fares(&pair.partly)) {
+    match (status(&pair.whole), status(&pair.partly)) {
         (_, PairStatus::Unknown) => true,
         (PairStatus::Unknown, after) => after != PairStatus::Reached,
         (before, after) => before == after,
     }
 }
 
-/// Two datacenters, one of VMs and one of machines that are there already.
+/// Two datacenters, one of VMs and one of existing machines.
 pub(super) fn small() -> Sketch {
     let worker = |number| SketchedWorker {
         number,

@@ -34,7 +34,7 @@ fn where_all_stays_nothing_is_to_be_foreseen() {
 }
 
 #[test]
-fn a_router_that_joins_anew_has_another_address() {
+fn a_router_that_rejoins_has_another_address() {
     let router = "virtual-machine/cluster/router";
     let mut facts = all_facts(&topology());
     facts.router_addresses.insert("router".to_owned(), [100, 64, 0, 77].into());

@@ -1,7 +1,7 @@
-//! No pair of pods is lost while a plan is carried out, unless the plan said so.
+//! No pair of pods is lost while a plan is applied, unless the plan predicted it.
 //!
-//! What a plan foretells is compared with the world itself, which is looked at
-//! after each half step, in random orders.
+//! The predicted disruptions are compared with the live state after each step, with
+//! the steps applied in random orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use proptest::sample::Index;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
-use super::told;
+use super::summary;
 use super::world::{Looked, WorkerRequest, World};
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip};
@@ -55,7 +55,7 @@ fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
     found
 }
 
-/// The pairs that are reached as the world is, each walked by itself.
+/// The pairs that are reached in the live state, each traced by itself.
 pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
     let model = path_model(sources(topology, looked), &IntermediateState::Observed);
     let nodes = nodes(&model);
@@ -101,11 +101,11 @@ fn check(
     done: &str,
 ) -> Result<(), TestCaseError> {
     let mut cut: BTreeMap<(Side, Side), Vec<&Pair>> = BTreeMap::new();
-    // Nodes of a cluster that is made anew are others, though their names are the same.
-    let anew = looked.plan.changes.iter().any(|change| {
+    // A replaced cluster has other nodes, even under the same names.
+    let is_replaced = looked.plan.changes.iter().any(|change| {
         change.address.kind == Kind::ManagedCluster && change.action == Action::Replace
     });
-    let is_other = |node: &str| anew && side_of(topology, node) == Side::Cluster;
+    let is_other = |node: &str| is_replaced && side_of(topology, node) == Side::Cluster;
     let lost = before.difference(now).filter(|pair| after.contains(*pair));
     for pair in lost.filter(|pair| !is_other(&pair.0) && !is_other(&pair.1)) {
         let cell = (side_of(topology, &pair.0), side_of(topology, &pair.1));
@@ -116,16 +116,16 @@ fn check(
         let said = said.get(&cell).copied().unwrap_or_default();
         prop_assert!(
             pairs.len() as u64 <= said,
-            "{cell:?}: {said} foretold, cut {pairs:?} after\n{done}of\n{}",
-            told(&looked.plan)
+            "{cell:?}: {said} predicted, cut {pairs:?} after\n{done}of\n{}",
+            summary(&looked.plan)
         );
     }
     Ok(())
 }
 
-/// Carries a plan out in an order that the executor may take, and looks at the
-/// world after each half step.
-fn carry_out_step_by_step(
+/// Applies a plan in an order that the executor may take, and calls `refresh` after
+/// each step.
+fn apply_step_by_step(
     world: &mut World,
     topology: &Topology,
     looked: &Looked,
@@ -182,10 +182,10 @@ fn lab(preserve: bool) -> Topology {
     sketch.topology()
 }
 
-/// Routers that hide sources need no way back in AKS's table. Before they stop
-/// hiding them, the table is to be mended.
+/// Routers that use SNAT need no return route in AKS's table. The table must be
+/// corrected before they stop.
 #[test]
-fn the_new_way_is_there_before_the_old_one_goes() {
+fn the_new_path_exists_before_the_old_one_is_removed() {
     let mut world = World::of(&lab(false));
     let of_nodes = |key: &ObjectKey| matches!(key, ObjectKey::Azure(id) if id.name() == TABLE);
     for (_, observed) in world.objects.iter_mut().filter(|(key, _)| of_nodes(key)) {
@@ -195,14 +195,14 @@ fn the_new_way_is_there_before_the_old_one_goes() {
     }
     let topology = lab(true);
     let mut looked = world.refresh(&topology, &WorkerRequest::default());
-    let told = |looked: &Looked| {
+    let assessed = |looked: &Looked| {
         let found = assess_in_order(sources(&topology, looked));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
         (found.kept, found.lost, found.disruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
     };
     let hides = "router-host/cluster/lab-router".to_owned();
     let table = format!("route-table/cluster/{TABLE}");
-    assert_eq!(told(&looked), (4, 0, vec![(2, vec![table.clone()])]));
+    assert_eq!(assessed(&looked), (4, 0, vec![(2, vec![table.clone()])]));
 
     let waits = assess(sources(&topology, &looked)).waits;
     let by_name: Vec<(String, Vec<String>)> = waits
@@ -210,11 +210,11 @@ fn the_new_way_is_there_before_the_old_one_goes() {
         .map(|(one, others)| (one.to_string(), others.iter().map(ToString::to_string).collect()))
         .collect();
     looked.plan.contents.wait_for(waits);
-    // The other router still hides what it sends behind its own address, to
-    // which nothing leads back from AKS.
+    // The other router still translates sources to its own address, to which AKS
+    // has no return route.
     let other = "router-host/dc1/dc1-router".to_owned();
     assert_eq!(by_name, [(hides, vec![table, other])]);
-    assert_eq!(told(&looked), (4, 0, vec![]));
+    assert_eq!(assessed(&looked), (4, 0, vec![]));
 }
 
 proptest! {
@@ -240,7 +240,7 @@ proptest! {
             let Assessment { waits, reachability } = assess(sources(&topology, &looked));
             looked.plan.contents.wait_for(waits);
             let before = reached(&topology, &looked);
-            carry_out_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
+            apply_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
                 let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
                 check(&topology, &looked, (&before, &now, &end), &reachability, done)
             })?;

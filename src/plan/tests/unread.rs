@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, strike};
-use super::sight::{Pair, PairStatus, Sight, fares, gap, only_unknown, pairs, small};
-use super::told;
+use super::sight::{Pair, PairStatus, Sight, gap, only_unknown, pairs, small, status};
+use super::summary;
 use super::world::{WorkerRequest, World};
 use crate::connectivity::{PathModel, addresses, usual};
 use crate::dataplane::{Decision, Hop, Place, RoundTrip, Verdict};
@@ -18,19 +18,19 @@ use crate::desired::tests::generate::sketches;
 use crate::inventory::Source;
 use crate::resource::{Address, Kind, ObjectKey, Resource};
 
-/// What packets' ways have to do with resources of a kind.
+/// How resources of a kind affect packets' paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bearing {
-    /// Ways through the site that it belongs to.
+    /// Paths through the site that it belongs to.
     Site,
-    /// All ways from one site to another: of two routers that serve one prefix
-    /// it decides which has it.
+    /// All paths from one site to another: it decides which of two routers serves a
+    /// prefix.
     BetweenSites,
-    /// None; rules may look at it all the same.
+    /// No paths; rules may still check it.
     None,
 }
 
-/// Whoever adds a kind decides here whether it is a fact of packets' ways.
+/// A new kind must state here whether it affects packets' paths.
 fn bearing(kind: Kind) -> Bearing {
     match kind {
         Kind::ManagedCluster
@@ -61,7 +61,7 @@ fn bearing(kind: Kind) -> Bearing {
     }
 }
 
-/// The sites that a trip touches, by their numbers.
+/// The sites that a round trip passes, by their numbers.
 fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
     let site_of = |host| {
         let holds = |site: &crate::connectivity::SiteHosts| {
@@ -80,10 +80,10 @@ fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
 
 fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
-    // Which machines are on a network of their own nobody reads off its router.
+    // The machines of a separate network are not read from its router.
     let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::HandedTo(_));
     let mut hops = walks.flat_map(|traced| &traced.hops).filter(is_read);
-    hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|told| told.address == *address))
+    hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|it| it.address == *address))
 }
 
 #[test]
@@ -105,22 +105,22 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
         assert!(pairs.len() > 200, "{address}: {}", pairs.len());
         let mut unknown = 0;
         for pair in &pairs {
-            let told = format!("{address} hidden: {}", pair.told);
-            assert!(only_unknown(pair), "{told}: {:#?}", pair.partly.broken());
-            // What nobody seems to have may be what was not read.
+            let label = format!("{address} hidden: {}", pair.label);
+            assert!(only_unknown(pair), "{label}: {:#?}", pair.partly.broken());
+            // An address without a host may belong to a host that was not read.
             if pair.sites.1.is_none() {
                 continue;
             }
-            let is_new = fares(&pair.partly) == PairStatus::Unknown
-                && fares(&pair.whole) != PairStatus::Unknown;
+            let is_new = status(&pair.partly) == PairStatus::Unknown
+                && status(&pair.whole) != PairStatus::Unknown;
             if is_new {
                 unknown += 1;
                 let (_, verdict) = pair.partly.broken().unwrap();
                 let named = addresses(&partly, verdict).swap_remove(0);
-                // What a worker should be, and so what its Node vouches for, is
-                // spelt out from the cluster.
+                // A worker's desired state, against which its Node is checked, is built
+                // from the cluster.
                 let through = kind == Kind::ManagedCluster && named.kind == Kind::Worker;
-                assert!(named == *address || through, "{told}: {named}");
+                assert!(named == *address || through, "{label}: {named}");
                 if through {
                     continue;
                 }
@@ -131,12 +131,12 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
                 Bearing::Site => !touched(&whole, &pair.whole).contains(&site.unwrap()),
                 Bearing::BetweenSites => pair.sites.1 == Some(pair.sites.0),
             };
-            // Where nothing of the kind is on its way a pair keeps its verdict.
+            // A pair keeps its verdict if no resource of the kind is on its path.
             if expected {
-                assert_eq!(fares(&pair.whole), fares(&pair.partly), "{told}");
+                assert_eq!(status(&pair.whole), status(&pair.partly), "{label}");
             }
             if uses(&whole, &pair.whole, address) && kind != Kind::ManagedCluster {
-                assert_eq!(fares(&pair.partly), PairStatus::Unknown, "{told} looks it up");
+                assert_eq!(status(&pair.partly), PairStatus::Unknown, "{label} looks it up");
             }
         }
         assert_eq!(unknown > 0, bearing(kind) != Bearing::None, "{address}: {unknown}");
@@ -157,8 +157,8 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
     let world = World::of(&topology);
     let refresh = world.refresh(&topology, &WorkerRequest::default());
     let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
-    let all = |fares_so: PairStatus, pairs: &[Pair]| {
-        pairs.iter().filter(|pair| fares(&pair.partly) == fares_so).count()
+    let all = |expected: PairStatus, pairs: &[Pair]| {
+        pairs.iter().filter(|pair| status(&pair.partly) == expected).count()
     };
     let host = |name: &str| Source::Host(name.to_owned());
     let cases = [
@@ -175,18 +175,18 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
         let partly = sight.model(&topology, &refresh.plan);
         let pairs = pairs(&whole, &partly);
         for pair in &pairs {
-            assert!(only_unknown(pair), "{gaps:?}: {} {:#?}", pair.told, pair.partly.broken());
+            assert!(only_unknown(pair), "{gaps:?}: {} {:#?}", pair.label, pair.partly.broken());
             let Some((_, verdict @ Verdict::Unknown { origin, .. })) = pair.partly.broken() else {
                 continue;
             };
-            let told = partly.provenance.get(*origin).unwrap();
+            let provenance = partly.provenance.get(*origin).unwrap();
             let names = &addresses(&partly, verdict)[0];
             let through = sight.inventory.gap_for(names.kind, None).map(|gap| gap.source.clone());
-            let source = Some(told.source.clone());
+            let source = Some(provenance.source.clone());
             assert!(
                 [source, through].into_iter().flatten().any(|it| gaps.contains(&it)),
-                "{gaps:?}: {} is told to hang on {told:?}",
-                pair.told
+                "{gaps:?}: {} is attributed to {provenance:?}",
+                pair.label
             );
         }
         assert!(all(PairStatus::Unknown, &pairs) > 0, "{gaps:?}");
@@ -195,7 +195,7 @@ fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
     }
 }
 
-/// Whoever could be asked and did not answer is vouched for by nobody.
+/// The state of a worker that did not answer is not inferred from its Node.
 #[test]
 fn a_worker_that_does_not_answer_is_unknown() {
     let topology = small().topology();
@@ -206,13 +206,13 @@ fn a_worker_that_does_not_answer_is_unknown() {
     sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
     let partly = sight.model(&topology, &refresh.plan);
     for pair in pairs(&whole, &partly) {
-        let concerns = pair.told.contains("dc0-w1 ");
-        let expected = if concerns { PairStatus::Unknown } else { fares(&pair.whole) };
-        assert_eq!(fares(&pair.partly), expected, "{}", pair.told);
+        let concerns = pair.label.contains("dc0-w1 ");
+        let expected = if concerns { PairStatus::Unknown } else { status(&pair.whole) };
+        assert_eq!(status(&pair.partly), expected, "{}", pair.label);
     }
 }
 
-/// AKS has made a node, and nobody told yet which pods it has.
+/// AKS has created a node and has not reported its pod CIDR yet.
 #[test]
 fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
     let topology = small().topology();
@@ -226,12 +226,12 @@ fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
     let partly = sight.model(&topology, &refresh.plan);
     let of_node = usual(&node.pod_cidr).to_string();
     for pair in pairs(&whole, &partly) {
-        assert!(only_unknown(&pair), "{}", pair.told);
-        let fared = fares(&pair.partly);
-        if pair.told.contains(&of_node) {
-            assert_ne!(fared, PairStatus::Dropped, "{}", pair.told);
+        assert!(only_unknown(&pair), "{}", pair.label);
+        let after = status(&pair.partly);
+        if pair.label.contains(&of_node) {
+            assert_ne!(after, PairStatus::Dropped, "{}", pair.label);
         } else if pair.sites.1.is_some() {
-            assert_eq!(fared, fares(&pair.whole), "{}", pair.told);
+            assert_eq!(after, status(&pair.whole), "{}", pair.label);
         }
     }
 }
@@ -267,13 +267,13 @@ proptest! {
             prop_assert!(
                 only_unknown(&pair),
                 "{}: {:#?} without {unread:?} is {:#?}\n{}",
-                pair.told, pair.whole.broken(), pair.partly.broken(), told(&refresh.plan)
+                pair.label, pair.whole.broken(), pair.partly.broken(), summary(&refresh.plan)
             );
         }
     }
 }
 
-/// Somebody gives a router's interface another address.
+/// Gives a router's interface another address.
 fn readdress(world: &mut World, last: u8) {
     let interface = world.objects.values_mut().find_map(|observed| match &mut observed.resource {
         Resource::NetworkInterface(interface) => Some(interface),

@@ -88,7 +88,7 @@ fn what_may_be_adopted_is_adopted_and_nothing_else() {
 }
 
 #[test]
-fn the_table_of_somebody_else_on_a_subnet_has_a_word_of_its_own() {
+fn a_foreign_route_table_on_a_subnet_has_its_own_code() {
     let name = "route-table-association/cluster/subnet";
     let association = |table: &str| {
         Resource::RouteTableAssociation(RouteTableAssociation {
@@ -127,11 +127,11 @@ fn without_the_cluster_a_datacenter_s_tables_are_hidden_and_the_cluster_s_are_no
         .has(cluster, table("10.1.0.0/16"))
         .without(Source::Kubernetes)
         .plan();
-    assert_eq!(done(&plan).len(), 1, "{}", super::told(&plan));
+    assert_eq!(done(&plan).len(), 1, "{}", super::summary(&plan));
 }
 
 #[test]
-fn what_cannot_be_spelt_out_is_deferred() {
+fn resources_with_unknown_values_are_deferred() {
     let wanted = table_after("managed-cluster/cluster/lab");
     let plan = Case::default()
         .wants(TABLE, wanted.clone(), nothing_special)
@@ -139,14 +139,14 @@ fn what_cannot_be_spelt_out_is_deferred() {
         .has("route-table/dc/there", table("10.0.0.0/8"))
         .plan();
     assert_eq!(done(&plan), Vec::<String>::new());
-    let told: Vec<_> = plan
+    let deferred: Vec<_> = plan
         .deferred
         .iter()
         .map(|it| (it.address.name.as_str(), it.action, it.waits_for.clone()))
         .collect();
     let waits_for = vec![address("managed-cluster/cluster/lab")];
     assert_eq!(
-        told,
+        deferred,
         [("table", Action::Create, waits_for.clone()), ("there", Action::Update, waits_for)]
     );
     assert_eq!(plan.standing(), PlanStatus::Differs);

@@ -1,5 +1,5 @@
-//! A world that is no more than an inventory: what a plan says is carried out
-//! on it at once, and what would come about by itself does.
+//! Live state in memory: the changes of a plan take effect at once, together with
+//! the objects that services would create by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -21,10 +21,10 @@ use crate::resource::{
 use crate::topology::model::{Site, Topology};
 use crate::topology::names::WorkerName;
 
-/// A plan that takes more rounds than this leads nowhere.
-const ROUNDS: usize = 4;
+/// Applies that need more iterations than this do not converge.
+const MAX_ITERATIONS: usize = 4;
 
-/// Objects by key, and what the tailnet gave out.
+/// Objects by key, and the addresses that the tailnet assigned.
 #[derive(Debug, Clone, Default)]
 pub(super) struct World {
     pub(super) objects: BTreeMap<ObjectKey, Observed>,
@@ -70,7 +70,7 @@ fn ours(side: &Side) -> Ownership {
 }
 
 impl World {
-    /// What a look at the world tells.
+    /// The facts that a refresh reads.
     pub(super) fn facts(&self, topology: &Topology, worker_request: &WorkerRequest) -> Facts {
         let mut facts = no_facts();
         let seen = |source: Source| !worker_request.gaps.contains(&source);
@@ -124,11 +124,11 @@ impl World {
         for source in &worker_request.gaps {
             inventory.note_gap(Gap {
                 source: source.clone(),
-                failure: Failure::new(Code::SourceGap, "it does not answer", "mend it"),
+                failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
                 explained: false,
             });
         }
-        // Without the cluster's existence nobody looks into it.
+        // A cluster that does not exist is not read.
         let looks_inside = self.facts(topology, worker_request).cluster.is_some();
         for (key, observed) in &self.objects {
             let kind = observed.resource.kind();
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Looks at the world and plans, as an apply does.
+    /// Refreshes and plans, as an apply does.
     pub(super) fn refresh(&self, topology: &Topology, worker_request: &WorkerRequest) -> Looked {
         let facts = self.facts(topology, worker_request);
         let inventory = self.inventory(topology, worker_request);
@@ -184,7 +184,7 @@ impl World {
         Looked { facts, plan: found.into(), whole, inventory }
     }
 
-    /// Carries out every change of a plan.
+    /// Applies every change of a plan.
     pub(super) fn execute(&mut self, topology: &Topology, plan: &Plan) {
         for change in &plan.changes {
             if matches!(change.action, Action::Delete | Action::Replace) {
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// Takes an object away, and what goes with it.
+    /// Deletes an object and everything that is deleted with it.
     pub(super) fn take_away(&mut self, key: &ObjectKey) {
         let removed = self.objects.remove(key).map(|observed| observed.resource);
         match (removed, key) {
@@ -318,14 +318,14 @@ impl World {
         note(ObjectKey::Host(hostname), Resource::RouterHost(host), Ownership::Inherited);
     }
 
-    /// The world as a topology's applies leave it: what is still left to do
-    /// after a few rounds.
+    /// Applies a topology until nothing is left to do, and returns the plan that is
+    /// left after the last iteration.
     pub(super) fn apply_repeatedly(
         &mut self,
         topology: &Topology,
         worker_request: &WorkerRequest,
     ) -> Plan {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ITERATIONS {
             let plan = self.refresh(topology, worker_request).plan;
             if plan.is_empty() {
                 return plan;
@@ -335,19 +335,19 @@ impl World {
         self.refresh(topology, worker_request).plan
     }
 
-    /// A topology's world, newly made.
+    /// The live state of a topology that was just applied.
     pub(super) fn of(topology: &Topology) -> Self {
         let mut world = Self::default();
         if topology.cluster.existing {
             world.bring_subnets(topology);
         }
-        // The machines of an existing site run before anybody plans.
+        // The machines of an existing site run before the first plan.
         let left = world.apply_repeatedly(topology, &WorkerRequest::default());
-        assert!(left.is_empty(), "{}", super::told(&left));
+        assert!(left.is_empty(), "{}", super::summary(&left));
         world
     }
 
-    /// What carries our mark.
+    /// The objects that the topology owns.
     pub(super) fn ours(&self) -> BTreeSet<&ObjectKey> {
         let ours = |observed: &Observed| matches!(observed.ownership, Ownership::Ours { .. });
         self.objects.iter().filter(|(_, observed)| ours(observed)).map(|(key, _)| key).collect()

@@ -199,10 +199,10 @@ impl Page {
             return;
         }
         self.wrapped(&count_pairs(found), "Reachability: ", "  ");
-        for loss in found.told_losses() {
+        for loss in found.loss_summaries() {
             self.painted(Role::Warning, &loss, "  ", "    ");
         }
-        for disruption in found.told_interruptions() {
+        for disruption in found.disruption_summaries() {
             self.painted(Role::Warning, &disruption, "  ", "    ");
         }
         for unexamined in &found.unexamined {
