@@ -7,7 +7,7 @@
 //! datacenter: with their number these grow quadratically by nature.
 //!
 //! Memory is the peak (`VmHWM`) of a process that does nothing but one case; what
-//! it had when the world was there is told apart.
+//! it had after building the infrastructure is reported separately.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -155,12 +155,12 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
     let world = World::new(Shape { datacenters, workers, nodes })?;
     let plan = planned(&world, &world.inventory, false);
-    // The peak of making the world does not count.
+    // The peak of building the infrastructure does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
-    let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;
+    let before = kibibytes("VmRSS:").ok_or("/proc/self/status has no VmRSS")?;
     let model = path_model(sources(&world, &world.inventory, &plan), &IntermediateState::Observed);
     black_box(Matrix::of(&model).total());
-    let peak = kibibytes("VmHWM:").ok_or("no peak is told of")?;
+    let peak = kibibytes("VmHWM:").ok_or("/proc/self/status has no VmHWM")?;
     say(&format!("{before} {peak}"));
     Ok(true)
 }

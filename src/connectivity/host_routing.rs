@@ -1,4 +1,4 @@
-//! What kernels are told: AKS nodes', workers' and routers'.
+//! The kernel configuration of AKS nodes, workers and routers.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub(super) struct RouterParts {
 /// A router whose kernel waits for the tailnet's tables.
 #[derive(Clone)]
 pub(super) struct RouterInMaking {
-    /// What stargate told it, where anybody could look.
+    /// The configuration that stargate applied, if it could be read.
     told: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
     network: Ipv4Net,

@@ -1,7 +1,7 @@
 //! The network as packets see it, in a state of its resources.
 //!
 //! Builds the elements of [`crate::dataplane`] from resources: what a table holds,
-//! what an interface may do, what a router's kernel was told. A resource that
+//! what an interface may do, how a router's kernel is configured. A resource that
 //! could not be read becomes an unknown fact, and whatever depends on it is
 //! answered with that.
 //!

@@ -1,4 +1,4 @@
-//! Where facts come from: the resource that holds them, and who told of it.
+//! The provenance of facts: the resource that holds them and its source.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::dataplane::{Origin, Verdict};
 use crate::inventory::Source;
 use crate::resource::Address;
 
-/// The resource that holds a fact, and who told of it.
+/// The resource that holds a fact, and the source that reported it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Provenance {
     /// The resource.

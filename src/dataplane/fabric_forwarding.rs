@@ -37,7 +37,7 @@ impl Tracer<'_> {
     ) -> Result<Step, Halt> {
         let place = Place::Interface(segment, from);
         let Some(host) = lan.hosts.get(&neighbour) else {
-            // What is not of the LAN goes to a gateway that nobody here knows.
+            // Packets that leave the LAN go to a gateway outside the model.
             if !lan.prefix.contains(&neighbour) {
                 return Err(Halt::Left(place));
             }
@@ -131,8 +131,8 @@ impl Tracer<'_> {
         Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
     }
 
-    /// An address that nobody seems to have may be of a pod that the overlay
-    /// carries, on a node that nobody could read of.
+    /// An address that seems unassigned may belong to a pod of the overlay, on a
+    /// node that could not be read.
     fn know_carried(
         &self,
         place: Place,

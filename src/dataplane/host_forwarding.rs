@@ -41,7 +41,7 @@ impl Tracer<'_> {
         }
         let pods = match host.pods.read() {
             Ok(pods) => *pods,
-            // What is somebody else's is no pod of this host.
+            // An address of another owner is no pod of this host.
             Err(_) if network.owner_of(self.packet.destination).is_some() => Pods::None,
             Err(unread) => return Err(Halt::Unknown { place, origin: unread.origin }),
         };
@@ -142,8 +142,8 @@ impl Tracer<'_> {
         Ok(())
     }
 
-    /// An address of the tailnet that nobody seems to have may be that of a
-    /// member whose own nobody could read, and then table 52 knows it.
+    /// A tailnet address that seems unassigned may belong to a member whose
+    /// addresses could not be read; table 52 has a route to it then.
     fn know_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
         let network = self.network;
         if !TAILNET_RANGE.contains(&address) || network.owner_of(address).is_some() {
@@ -157,8 +157,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// Whose table of peers nobody could read, of them nobody knows what goes
-    /// into the tunnel; who is not connected sends nothing anyway.
+    /// If a member's peer table could not be read, it is unknown whether the member
+    /// tunnels this packet; a disconnected member sends nothing.
     fn know_peers(&self, id: HostId) -> Result<(), Halt> {
         let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
         if member.connected.read() == Ok(&true) {

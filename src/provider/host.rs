@@ -44,7 +44,7 @@ pub enum HostAddress {
 }
 
 impl HostAddress {
-    /// What somebody wrote, be it an address or a name.
+    /// The configured text, an address or a name.
     pub fn of_text(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Ip)
     }
@@ -167,8 +167,8 @@ pub struct WorkerProbe {
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,
-    /// The digest of the kubelet's configuration on disk; absent where somebody
-    /// edited what was written.
+    /// The digest of the kubelet's configuration on disk; absent if the file was
+    /// edited after stargate wrote it.
     pub kubelet_configuration_digest: Option<String>,
     /// Whether the kubelet has a client certificate of its own.
     pub client_certificate: bool,
@@ -233,7 +233,7 @@ pub enum WorkerStep {
     },
 }
 
-/// What the kubelet is told.
+/// The configuration of the kubelet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeletConfiguration {
     /// `--hostname-override`.

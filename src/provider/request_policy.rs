@@ -93,7 +93,7 @@ struct Shared {
     spread: AtomicU64,
 }
 
-/// The answer to an attempt, or why there is none.
+/// The answer to an attempt, or why it is missing.
 type Outcome = Result<http::Response<Bytes>, TransportError>;
 
 /// How long to wait before the next attempt, and who chose it.

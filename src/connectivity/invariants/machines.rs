@@ -45,7 +45,7 @@ impl Found<'_> {
         }
     }
 
-    /// An address of a broad range that nobody has must end at the router.
+    /// The router must drop packets to unassigned addresses of a broad range.
     fn ends(&mut self, sources: Sources<'_>, router: HostId, address: &Address) {
         let Some(cluster) = &sources.facts.cluster else { return };
         let host = self.model.network.host(router);

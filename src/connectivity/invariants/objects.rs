@@ -62,7 +62,7 @@ impl Found<'_> {
     }
 
     fn server(&mut self, sources: Sources<'_>, address: &Address, server: &Manifest) {
-        // Without the tailnet's word nobody knows its addresses.
+        // Without an answer from the tailnet its addresses are unknown.
         if self.state.is_hidden(Kind::TailnetDevice, None) {
             return;
         }

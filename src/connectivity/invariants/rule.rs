@@ -44,7 +44,7 @@ rules! {
     CniConfigActive = 1, "cni-config-active", &[Kind::Worker];
     /// A Server names its datacenter's router by its address in the tailnet.
     ServerRouterAddressCurrent = 2, "server-router-address-current", &[Kind::Server, Kind::TailnetDevice];
-    /// No route leads to an address that nobody has.
+    /// No route has an unassigned address as its next hop.
     NextHopExists = 3, "next-hop-exists", &[Kind::RouteTable, Kind::Worker];
     /// No route is for pods that no node has.
     NoStaleRoutes = 3, "no-stale-routes", &[Kind::RouteTable, Kind::Worker];

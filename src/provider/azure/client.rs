@@ -95,8 +95,8 @@ impl ArmClient {
         }
     }
 
-    /// The object exactly as Azure sent it, to be written back, or nothing where
-    /// there is none. Its text is not safe to print.
+    /// The object exactly as Azure sent it, to be written back, or `None` if it
+    /// does not exist. Its text is not safe to print.
     pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let doing = format!("GET {}", api_version::describe(id));
         Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))
@@ -292,9 +292,9 @@ impl ArmClient {
         }
     }
 
-    /// Looks for the object until it is gone. Lists and caches lag behind, so
-    /// one that is still there gets a few more looks; where nothing told of
-    /// the deletion's end, the object's absence is the only sign of it.
+    /// Polls until the object is deleted. Lists and caches lag behind, so an
+    /// object that still exists is polled a few more times; if no operation
+    /// reported the end of the deletion, the object's absence is its only sign.
     async fn wait_deleted(
         &self,
         id: &ArmId,

@@ -1,4 +1,4 @@
-//! The door to Azure Resource Manager.
+//! The client of Azure Resource Manager.
 
 pub mod api_version;
 pub mod client;

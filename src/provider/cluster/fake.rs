@@ -117,7 +117,7 @@ impl FakeServer {
         self.0.lock().unwrap().by_path.get(path).cloned()
     }
 
-    /// A door onto the fake.
+    /// A client of the fake.
     pub(crate) fn door(&self) -> ClusterClient {
         let objects = Arc::clone(&self.0);
         let service = tower::service_fn(move |request: Request<Body>| {

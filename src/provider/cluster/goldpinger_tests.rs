@@ -24,7 +24,7 @@ fn pods() -> Vec<Pinger> {
     vec![pod("goldpinger-a", "one", "10.244.0.5"), pod("goldpinger-b", "two", "10.244.65.3")]
 }
 
-/// A door whose cluster answers everything alike.
+/// A client whose cluster gives the same answer to every request.
 fn door(status: u16, body: impl Into<Bytes>) -> ClusterClient {
     let body = body.into();
     let service = tower::service_fn(move |_: Request<Body>| {

@@ -81,7 +81,7 @@ fn endpoints(slice: &Value) -> Vec<Endpoint> {
         let text = |field: &Value| field.as_str().map(str::to_owned);
         let target = &endpoint["targetRef"];
         Some(Endpoint {
-            // All addresses of an endpoint are one and the same for whoever asks.
+            // All addresses of an endpoint are equivalent to its clients.
             address: endpoint["addresses"][0].as_str()?.parse().ok()?,
             ports: ports.clone(),
             readiness: readiness(&endpoint["conditions"]),
@@ -92,7 +92,7 @@ fn endpoints(slice: &Value) -> Vec<Endpoint> {
     list("endpoints").filter_map(endpoint).collect()
 }
 
-/// A condition that is not told holds, save that of leaving.
+/// A missing condition counts as true, except `terminating`.
 fn readiness(conditions: &Value) -> Readiness {
     let holds = |field: &str, untold: bool| conditions[field].as_bool().unwrap_or(untold);
     if holds("ready", true) {

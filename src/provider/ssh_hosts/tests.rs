@@ -7,7 +7,7 @@ use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, SshError};
 use crate::resource::settings::HostKeyPolicy;
 
-/// A shell that says what it was told to say.
+/// A shell that prints a given answer.
 #[derive(Debug, Default)]
 struct Reply {
     answers: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
