@@ -125,7 +125,7 @@ pub enum Cause {
         /// The rule.
         rule: String,
     },
-    /// The next hop of the fabric's route is None.
+    /// The fabric's route has next hop None.
     Nowhere(EffectiveRoute),
     /// No interface in the virtual network has that address.
     NobodyAt(Ipv4Addr),

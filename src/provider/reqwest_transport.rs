@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_told_from_the_outside() {
+    fn distinguishes_loopback_from_other_addresses() {
         for (uri, expected) in [
             ("http://127.0.0.1:8080/x", true),
             ("http://[::1]:8080/x", true),

@@ -59,7 +59,9 @@ impl Found<'_> {
             let main = kernel.tables.get(&TableId::MAIN);
             let ends = main.and_then(|main| main.get(&range)).map(|route| route.hop);
             if ends != Some(KernelHop::Unreachable) {
-                let found = format!("what of {range} nobody has goes on instead of ending there");
+                let found = format!(
+                    "packets to unassigned addresses of {range} are forwarded instead of dropped"
+                );
                 self.add(Rule::UnroutedPodsBlackholed, address.clone(), found);
             }
         }

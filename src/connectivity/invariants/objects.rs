@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_told_from_names_and_versions() {
+    fn distinguishes_credentials_from_names_and_versions() {
         for secret in [
             "tskey-auth-k1-abc",
             "token abcdef.0123456789abcdef",

@@ -94,7 +94,7 @@ fn interfaces_that_do_not_forward() {
 }
 
 #[test]
-fn a_wrong_next_hop_finds_nobody() {
+fn a_wrong_next_hop_has_no_owner() {
     let mut world = healthy(CHOICE);
     let hop = FabricHop::Appliance(ip("10.224.0.250"));
     let route = crate::dataplane::fabric::UserRoute { hop, origin: WORKERS_TABLE };

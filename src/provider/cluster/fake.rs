@@ -118,7 +118,7 @@ impl FakeServer {
     }
 
     /// A client of the fake.
-    pub(crate) fn door(&self) -> ClusterClient {
+    pub(crate) fn client(&self) -> ClusterClient {
         let objects = Arc::clone(&self.0);
         let service = tower::service_fn(move |request: Request<Body>| {
             let objects = Arc::clone(&objects);
