@@ -269,7 +269,7 @@ fn drifted(desired: &DesiredSet) -> Inventory {
     inventory
 }
 
-/// Routers hide sources, and so many objects altogether are not as wanted.
+/// Routers apply SNAT, and so many objects altogether differ from the topology.
 fn hiding(desired: &DesiredSet, changes: usize) -> Inventory {
     let mut inventory = everything(desired);
     let order = |kind: Kind| match kind {

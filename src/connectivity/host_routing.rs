@@ -45,7 +45,7 @@ pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
     Kernel::plain([(network, route), (Ipv4Net::default(), route)].into_iter().collect())
 }
 
-/// Cilium hides pods from whatever is no pod.
+/// Cilium applies SNAT to packets from pods to other destinations than pods.
 pub(super) fn pods_hidden(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
     Translation {
         entering: Some(Port::Own),

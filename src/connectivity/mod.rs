@@ -2,8 +2,8 @@
 //!
 //! Builds the elements of [`crate::dataplane`] from resources: what a table holds,
 //! what an interface may do, how a router's kernel is configured. A resource that
-//! could not be read becomes an unknown fact, and whatever depends on it is
-//! answered with that.
+//! could not be read becomes an unknown fact, and every result that depends on
+//! it is unknown.
 //!
 //! It knows states only: [`ProjectedState`] is the inventory with some objects'
 //! values replaced. Which values a change replaces is the plan's to say.

@@ -29,7 +29,7 @@ impl ProvenanceTable {
         self.add(Provenance { address: address.clone(), source: source_of(address) })
     }
 
-    /// The origin of what another source than the usual one tells of a resource.
+    /// The origin of a fact that another source than the usual one reports.
     pub(super) fn add(&mut self, provenance: Provenance) -> Origin {
         let next = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
         let origin = *self.known.entry(provenance.clone()).or_insert(next);

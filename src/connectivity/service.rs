@@ -19,7 +19,7 @@ pub struct Target<'a> {
     pub protocol: Protocol,
 }
 
-/// A question that a service has no answer to, whatever the tables say.
+/// A query that a service cannot answer, regardless of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPort {
     /// A service is no host: it answers no echo.

@@ -21,7 +21,7 @@ impl Tracer<'_> {
         }
         let kernel = match self.read(place, &host.kernel) {
             Ok(kernel) => kernel,
-            // Whatever its kernel does: what must go through the tunnel will not.
+            // An offline member sends nothing through the tunnel, regardless of its kernel.
             Err(unknown) => return Err(self.offline(id).unwrap_or(unknown)),
         };
         let origin = host.kernel.origin();
@@ -113,7 +113,7 @@ impl Tracer<'_> {
         true
     }
 
-    /// Hides the source where a rule says so, and remembers the connection.
+    /// Applies SNAT if a rule matches, and records the connection.
     fn translate(
         &mut self,
         id: HostId,
@@ -184,8 +184,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// A kernel takes nothing from outside that has its own address as the source,
-    /// whatever `rp_filter` is: such a packet went round, and ends here.
+    /// A kernel drops packets from outside with its own address as the source,
+    /// regardless of `rp_filter`: such a packet looped.
     fn refuse_own_source(&self, id: HostId, host: &Host) -> Result<(), Halt> {
         match self.is_own_address(id, host, self.packet.source) {
             true => Err(self.dropped(Place::Host(id), Cause::Loop, self.last_origins())),

@@ -14,8 +14,8 @@ pub struct RoundTrip {
     pub forward: Trace,
     /// The answer's; none where no request arrived.
     pub return_path: Option<Trace>,
-    /// Hosts that pass large packets on into a smaller tunnel and tell no
-    /// sender of it: TCP stalls when no other clamp on the way saves it.
+    /// Hosts that forward large packets into a tunnel with a smaller MTU and send
+    /// no ICMP error: TCP stalls unless another host on the path clamps the MSS.
     pub unclamped: Vec<HostId>,
 }
 

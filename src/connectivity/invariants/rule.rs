@@ -79,7 +79,7 @@ rules! {
     NodesMatchSpec = 10, "nodes-match-spec", &[Kind::Worker, Kind::ManagedCluster];
     /// Nodes of AKS, which the API server asks through, reach the kubelets.
     KubeletPortReachable = 11, "kubelet-port-reachable", &[Kind::Worker, Kind::ManagedCluster];
-    /// Whatever carries the topology's mark is asked for by the topology.
+    /// The topology requests every object that it owns.
     NoOrphans = 14, "no-orphans",
         &[Kind::ResourceGroup, Kind::Server, Kind::TailnetDevice];
     /// Nothing that stargate keeps in the cluster holds a secret.

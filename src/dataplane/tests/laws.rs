@@ -127,7 +127,7 @@ pub(super) fn broken_world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    /// Whatever the tables say, a walk ends, and says how.
+    /// With any tables a trace ends with a verdict.
     #[test]
     fn every_walk_ends(world in broken_world()) {
         let network = world.network();

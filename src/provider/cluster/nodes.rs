@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_read_whatever_it_lacks() {
+    fn reads_a_node_without_fields() {
         let node = NodeFacts::of(&json!({ "metadata": { "name": "w" } }));
         assert!(!node.ready && node.pod_cidr.is_none() && node.internal_ip.is_none());
         let node = NodeFacts::of(&json!({

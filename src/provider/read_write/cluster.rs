@@ -171,8 +171,8 @@ pub trait ClusterWrite: ClusterRead {
     /// Deletes a token; one that is not there is fine.
     async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError>;
 
-    /// Deletes this topology's tokens that have expired, and whatever is left
-    /// for one worker; answers how many.
+    /// Deletes this topology's expired tokens and all tokens of one worker;
+    /// returns their number.
     async fn delete_stale_bootstrap_tokens(
         &self,
         worker: Option<&WorkerName>,

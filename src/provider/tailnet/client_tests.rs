@@ -27,7 +27,7 @@ fn prefixes(texts: &[&str]) -> BTreeSet<Ipv4Net> {
 }
 
 #[tokio::test]
-async fn devices_are_read_whatever_is_missing_or_odd() {
+async fn reads_devices_with_missing_or_odd_fields() {
     let devices = json!({"devices": [
         {"id": "9", "nodeId": "n9CNTRL", "hostname": "r", "name": "r.tail.ts.net", "user": "x",
          "tags": ["tag:a"], "addresses": ["100.87.74.78", "fd7a:115c:a1e0::1"],
