@@ -7,7 +7,7 @@
 //! datacenter: with their number these grow quadratically by nature.
 //!
 //! Memory is the peak (`VmHWM`) of a process that does nothing but one case; what
-//! it had when the world was there is told apart.
+//! it had after building the infrastructure is reported separately.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -78,7 +78,7 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
 
 /// What plans pay for a safe order and for what they say of disruption, by the
 /// number of changes that may have to wait for others: 1,000 workers and 100 AKS
-/// nodes, of which a network that hides sources begins to preserve them.
+/// nodes, of which a network that applies SNAT starts to preserve sources.
 fn orders() -> Result<Vec<Row>, Box<dyn Error>> {
     let shape = Shape { datacenters: 10, workers: 100, nodes: 100 };
     let goals = [(50, None), (100, None), (200, Some(Duration::from_secs(1)))];
@@ -155,12 +155,12 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
     let world = World::new(Shape { datacenters, workers, nodes })?;
     let plan = planned(&world, &world.inventory, false);
-    // The peak of making the world does not count.
+    // The peak of building the infrastructure does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
-    let before = kibibytes("VmRSS:").ok_or("no memory is told of")?;
+    let before = kibibytes("VmRSS:").ok_or("/proc/self/status has no VmRSS")?;
     let model = path_model(sources(&world, &world.inventory, &plan), &IntermediateState::Observed);
     black_box(Matrix::of(&model).total());
-    let peak = kibibytes("VmHWM:").ok_or("no peak is told of")?;
+    let peak = kibibytes("VmHWM:").ok_or("/proc/self/status has no VmHWM")?;
     say(&format!("{before} {peak}"));
     Ok(true)
 }

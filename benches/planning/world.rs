@@ -32,8 +32,8 @@ impl Shape {
     }
 }
 
-/// How many of each kind of thing the world with few changes has lost, changed
-/// or left over.
+/// How many objects of each kind the case with few changes lacks, has changed
+/// or has left over.
 const FEW: usize = 5;
 const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 const NODE_GROUP: &str = "MC_large_large_canadacentral";
@@ -269,7 +269,7 @@ fn drifted(desired: &DesiredSet) -> Inventory {
     inventory
 }
 
-/// Routers hide sources, and so many objects altogether are not as wanted.
+/// Routers apply SNAT, and so many objects altogether differ from the topology.
 fn hiding(desired: &DesiredSet, changes: usize) -> Inventory {
     let mut inventory = everything(desired);
     let order = |kind: Kind| match kind {
@@ -320,7 +320,7 @@ fn hide(name: &str, resource: &mut Resource) -> bool {
     true
 }
 
-/// Changes an object, or makes another one of it that nobody asked for.
+/// Changes an object, or adds a copy of it that the topology does not request.
 fn drift(key: ObjectKey, resource: &mut Resource) -> ObjectKey {
     match (resource, key) {
         (Resource::VirtualMachine(machine), key) => {

@@ -70,7 +70,7 @@ fn world() -> (FakeServer, FakeHost, ClusterClient) {
     let server = FakeServer::default();
     server.put(SERVER, serde_json::json!({ "metadata": { "name": "dc1-w1" } }));
     let host = FakeHost::new(server.clone());
-    let door = server.door();
+    let door = server.client();
     (server, host, door)
 }
 

@@ -20,7 +20,7 @@ impl Sandbox {
     }
 }
 
-/// Refuses `--sandbox`, whichever command it is given to.
+/// Rejects `--sandbox` on every command.
 pub(crate) fn check(global: &Global) -> Result<(), CliError> {
     match global.sandbox {
         Some(_) => Err(refusal()),

@@ -1,8 +1,8 @@
 //! The last gate before a terminal or a log.
 //!
 //! Text of services is made safe where it comes in
-//! ([`crate::diagnostics::ServiceText`]). This gate holds for whatever else is
-//! printed: the topology file, a saved plan, other libraries' log messages.
+//! ([`crate::diagnostics::ServiceText`]). This filter covers all other printed
+//! text: the topology file, a saved plan, other libraries' log messages.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -18,7 +18,7 @@ use crate::inventory::Source;
 use crate::net::prefix::router_address;
 use crate::resource::{Address, ArmId, Kind, Resource, Side};
 
-/// What the virtual network is called while nobody could read its name.
+/// The name of the virtual network if its real name could not be read.
 const UNREAD_NETWORK: &str = "the AKS VNet";
 
 /// Where a node of AKS is.
@@ -26,7 +26,7 @@ const UNREAD_NETWORK: &str = "the AKS VNet";
 pub(super) struct NodePlace {
     host: HostId,
     address: Ipv4Addr,
-    /// The range of its pods, where Azure told it.
+    /// The pod range, if Azure reported it.
     pods: Option<Ipv4Net>,
 }
 
@@ -38,7 +38,7 @@ impl Builder<'_> {
         if cluster.is_none() && !matches!(self.state.resource(&address), ProjectedFact::Hidden) {
             return;
         }
-        // AKS's nodes are told of by the cluster itself.
+        // The cluster itself reports AKS's nodes.
         let of_nodes = self.provenance.add(Provenance { address, source: Source::Kubernetes });
         let segment = self.next_segment();
         let mut nodes = Vec::new();
@@ -106,7 +106,7 @@ impl Builder<'_> {
         Segment::Fabric(Box::new(fabric))
     }
 
-    /// Who would have told of nodes, or of pods of theirs, that are not known.
+    /// The sources that should have reported the unknown nodes or their pods.
     fn unread_nodes(&self, of_cluster: Origin, of_nodes: Origin) -> Option<Origin> {
         let facts = self.sources.facts;
         if facts.cluster.is_none() {

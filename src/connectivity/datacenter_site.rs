@@ -178,13 +178,13 @@ impl Builder<'_> {
         Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }
 
-    /// What is on a worker's host: what was seen of it, or else what its Node
-    /// vouches for by the digest of the profile that was applied.
+    /// The state of a worker's host: as read from the host, or else inferred from
+    /// its Node by the digest of the applied profile.
     fn worker_host(&self, address: &Address, node: &Worker) -> Option<WorkerHost> {
         if let Observable::Observed(host) = &node.host {
             return Some(host.clone());
         }
-        // Whoever asked the host itself and got no answer wants no other's word.
+        // If the host was queried and did not answer, its state is not inferred.
         if self.state.is_host_silent(&node.name) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What kernels are told: AKS nodes', workers' and routers'.
+//! The kernel configuration of AKS nodes, workers and routers.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub(super) struct RouterParts {
 /// A router whose kernel waits for the tailnet's tables.
 #[derive(Clone)]
 pub(super) struct RouterInMaking {
-    /// What stargate told it, where anybody could look.
+    /// The configuration that stargate applied, if it could be read.
     told: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
     network: Ipv4Net,
@@ -45,7 +45,7 @@ pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
     Kernel::plain([(network, route), (Ipv4Net::default(), route)].into_iter().collect())
 }
 
-/// Cilium hides pods from whatever is no pod.
+/// Cilium applies SNAT to packets from pods to other destinations than pods.
 pub(super) fn pods_hidden(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
     Translation {
         entering: Some(Port::Own),
@@ -97,9 +97,9 @@ impl RouterInMaking {
                 Ok(peers) => {
                     peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect()
                 }
-                // What asks the table goes into the tunnel, which knows no more
-                // than that it does not know; what does not ask it goes its way.
-                Err(unread) if is_told_in_tunnel(member, &kernel) => {
+                // Packets that look up the table enter the tunnel, whose result is
+                // unknown; other packets are forwarded as usual.
+                Err(unread) if tunnel_precedes_unread_table(member, &kernel) => {
                     std::iter::once((Ipv4Net::default(), route(unread.origin))).collect()
                 }
                 Err(unread) => return Fact::unknown(unread.origin),
@@ -112,12 +112,12 @@ impl RouterInMaking {
     }
 }
 
-/// Whether nothing decides by an unread table 52 before the tunnel is asked.
-fn is_told_in_tunnel(member: &Member, kernel: &Kernel) -> bool {
+/// Whether packets reach the tunnel before a decision needs the unread table 52.
+fn tunnel_precedes_unread_table(member: &Member, kernel: &Kernel) -> bool {
     member.connected.read() == Ok(&true) && kernel.reverse_path_filter != ReversePathFilter::Strict
 }
 
-/// Ours hides what goes into the tunnel, Tailscale's what comes out of it.
+/// Our rule applies SNAT to packets into the tunnel, Tailscale's to packets out of it.
 fn translations(told: &RouterHost) -> Vec<Translation> {
     let any = Ipv4Net::default();
     let rule = |entering, leaving| Translation { entering, leaving, sources: any, except: vec![] };

@@ -40,7 +40,7 @@ pub fn breaches<'a>(
 ) -> Vec<Breach> {
     let sources = state.sources();
     let mut found = Found { model, state, breaches: BTreeSet::new() };
-    found.routes_to_nobody();
+    found.missing_next_hops();
     found.stale_routes(sources);
     found.others_pods();
     found.offers_and_approvals();

@@ -29,7 +29,7 @@ pub struct Pairs {
 pub struct Broken {
     /// One of them.
     pub example: (End, End),
-    /// How it fares.
+    /// Its status.
     pub round_trip: RoundTrip,
     /// How many there are.
     pub pairs: u64,
@@ -44,7 +44,7 @@ pub struct Matrix {
     pub cells: BTreeMap<(usize, usize), Pairs>,
     /// By what stands against them, the most pairs first.
     pub broken: Vec<Broken>,
-    /// Nodes whose pods nobody could read of.
+    /// Nodes whose pods could not be read.
     pub unread: Vec<(HostId, Origin)>,
 }
 
@@ -111,7 +111,7 @@ impl Matrix {
         self.broken.push(Broken { example, round_trip, pairs, sites: BTreeSet::from([place]) });
     }
 
-    /// A node whose pods nobody could read of: nobody knows of its pairs.
+    /// A node whose pods could not be read: the status of its pairs is unknown.
     fn add_unread(&mut self, model: &PathModel, site_of: &BTreeMap<HostId, usize>) {
         let nodes: Vec<HostId> = model.sites.iter().flat_map(|site| site.nodes.clone()).collect();
         let unread: BTreeSet<HostId> = self.unread.iter().map(|(host, _)| *host).collect();

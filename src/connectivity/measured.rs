@@ -22,7 +22,7 @@ pub struct Comparison {
     pub undecided: u64,
     /// Of these, pairs that were not reached.
     pub undecided_failed: u64,
-    /// Pairs of known pods that nobody measured.
+    /// Pairs of known pods without a measurement.
     pub unmeasured: u64,
     /// Pairs of which both say something else.
     pub differences: Vec<Difference>,
@@ -199,7 +199,7 @@ impl Comparison {
         self.dropped > 0 || self.undecided_failed > 0 || !self.differences.is_empty()
     }
 
-    /// Whether something could not be told.
+    /// Whether a result is unknown.
     pub fn has_gaps(&self) -> bool {
         self.undecided + self.unmeasured > 0
             || !self.strangers.is_empty()
@@ -267,8 +267,7 @@ impl Comparison {
         });
     }
 
-    /// Pairs of pods that are known and that nobody pinged, and nodes without
-    /// a pod.
+    /// Pairs of known pods without a ping, and nodes without a pod.
     fn count_unmeasured(
         &mut self,
         measurement: &Measurement,

@@ -1,9 +1,9 @@
 //! The network as packets see it, in a state of its resources.
 //!
 //! Builds the elements of [`crate::dataplane`] from resources: what a table holds,
-//! what an interface may do, what a router's kernel was told. A resource that
-//! could not be read becomes an unknown fact, and whatever depends on it is
-//! answered with that.
+//! what an interface may do, how a router's kernel is configured. A resource that
+//! could not be read becomes an unknown fact, and every result that depends on
+//! it is unknown.
 //!
 //! It knows states only: [`ProjectedState`] is the inventory with some objects'
 //! values replaced. Which values a change replaces is the plan's to say.

@@ -1,4 +1,4 @@
-//! Where facts come from: the resource that holds them, and who told of it.
+//! The provenance of facts: the resource that holds them and its source.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::dataplane::{Origin, Verdict};
 use crate::inventory::Source;
 use crate::resource::Address;
 
-/// The resource that holds a fact, and who told of it.
+/// The resource that holds a fact, and the source that reported it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Provenance {
     /// The resource.
@@ -29,7 +29,7 @@ impl ProvenanceTable {
         self.add(Provenance { address: address.clone(), source: source_of(address) })
     }
 
-    /// The origin of what another source than the usual one tells of a resource.
+    /// The origin of a fact that another source than the usual one reports.
     pub(super) fn add(&mut self, provenance: Provenance) -> Origin {
         let next = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
         let origin = *self.known.entry(provenance.clone()).or_insert(next);

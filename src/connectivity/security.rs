@@ -56,7 +56,7 @@ impl Builder<'_> {
 }
 
 fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
-    // Without prefixes it speaks of groups of machines, which nobody reads.
+    // Without prefixes it refers to groups of machines, which are not read.
     let addresses = |texts: &[String]| match texts {
         [] => vec![AddressMatch::Unclear],
         texts => texts.iter().map(|text| address_match(text)).collect(),

@@ -54,13 +54,13 @@ impl Builder<'_> {
                 }
                 None => Fact::unknown(origin),
             },
-            // A table of somebody else's, or one that could not be read.
+            // A table of another owner, or one that could not be read.
             _ => Fact::unknown(origin),
         }
     }
 
-    /// Whether a machine is there and runs. Of one whose interface could not be
-    /// read nobody knows which address it has: it is nowhere to be found.
+    /// Whether a machine exists and runs. If its interface could not be read, its
+    /// address is unknown and the machine cannot be located.
     pub(super) fn machine_runs(&mut self, side: &Side, name: &str) -> Fact<bool> {
         let address = Address::new(Kind::VirtualMachine, side.clone(), name);
         let origin = self.provenance.of(&address);
@@ -109,7 +109,7 @@ impl Builder<'_> {
                 fabric.interfaces.insert(interface.private_ip, own);
             }
             // It may have any address; the usual one names it where packets go
-            // there, and nothing is told but that it could not be read.
+            // there, and only the failed read is reported.
             ProjectedFact::Hidden => {
                 fabric.unread.get_or_insert(origin);
                 let subnet = unread_subnet(fabric, origin);
@@ -123,7 +123,7 @@ impl Builder<'_> {
     }
 }
 
-/// A subnet that stands for one that nobody could read of; returns its number.
+/// A placeholder for a subnet that could not be read; returns its number.
 pub(super) fn unread_subnet(fabric: &mut Fabric, origin: Origin) -> usize {
     fabric.subnets.push(Subnet {
         name: String::new(),

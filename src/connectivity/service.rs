@@ -19,7 +19,7 @@ pub struct Target<'a> {
     pub protocol: Protocol,
 }
 
-/// A question that a service has no answer to, whatever the tables say.
+/// A query that a service cannot answer, regardless of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPort {
     /// A service is no host: it answers no echo.
@@ -46,8 +46,8 @@ impl Service {
         }
     }
 
-    /// The endpoints that one of which is put in place of the service on a
-    /// node: the ready ones, or where there are none those that are leaving.
+    /// The endpoints from which a node selects the backend of the service: the
+    /// ready ones, or without any the terminating ones.
     pub fn targets(&self, port: &ServicePort, node: &str) -> Vec<Target<'_>> {
         let here = self.endpoints.iter().filter(|endpoint| {
             !self.local_only || endpoint.node.as_deref().is_some_and(|name| name == node)

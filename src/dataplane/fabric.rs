@@ -35,7 +35,7 @@ impl Segment {
     }
 }
 
-/// A plain network: whoever has the address gets the packet.
+/// A plain network: the owner of the address receives the packet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lan {
     /// What it is called.
@@ -62,7 +62,7 @@ pub struct Fabric {
     pub subnets: Vec<Subnet>,
     /// Its interfaces by address.
     pub interfaces: BTreeMap<Ipv4Addr, Interface>,
-    /// Where interfaces would be that nobody could read of.
+    /// The sources of interfaces that could not be read.
     pub unread: Option<Origin>,
     /// The ranges of pods that the fabric itself carries, and the nodes that
     /// they are on. Only these nodes' interfaces are served by it.
@@ -153,7 +153,7 @@ pub struct EffectiveRoute {
     pub origin: Origin,
 }
 
-/// Ranges that lead nowhere unless the address space or a user says otherwise.
+/// Ranges with next hop None unless the address space or a user route overrides them.
 const NOWHERE: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),

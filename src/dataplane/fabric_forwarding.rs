@@ -37,7 +37,7 @@ impl Tracer<'_> {
     ) -> Result<Step, Halt> {
         let place = Place::Interface(segment, from);
         let Some(host) = lan.hosts.get(&neighbour) else {
-            // What is not of the LAN goes to a gateway that nobody here knows.
+            // Packets that leave the LAN go to a gateway outside the model.
             if !lan.prefix.contains(&neighbour) {
                 return Err(Halt::Left(place));
             }
@@ -66,7 +66,7 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::NobodyAt(from), vec![fabric.origin]));
         };
         if !fabric.is_own(from, sender, self.packet.source) && !self.forwards(place, sender)? {
-            self.know_carried(place, fabric, sender, self.packet.source)?;
+            self.check_overlay_address(place, fabric, sender, self.packet.source)?;
             let provenance = vec![sender.forwarding.origin()];
             return Err(self.dropped(place, Cause::SourceCheck, provenance));
         }
@@ -81,7 +81,7 @@ impl Tracer<'_> {
             }
             FabricHop::Gateway => return Err(Halt::Left(place)),
             FabricHop::Internet | FabricHop::Nowhere => {
-                self.know_carried(place, fabric, sender, self.packet.destination)?;
+                self.check_overlay_address(place, fabric, sender, self.packet.destination)?;
                 let provenance = self.nowhere_origins(fabric, sender, route.origin);
                 return Err(self.dropped(place, Cause::Nowhere(route), provenance));
             }
@@ -123,7 +123,7 @@ impl Tracer<'_> {
         if !fabric.is_own(to, receiver, self.packet.destination)
             && !self.forwards(place, receiver)?
         {
-            self.know_carried(place, fabric, receiver, self.packet.destination)?;
+            self.check_overlay_address(place, fabric, receiver, self.packet.destination)?;
             let provenance = vec![receiver.forwarding.origin()];
             return Err(self.dropped(place, Cause::DestinationCheck, provenance));
         }
@@ -131,9 +131,9 @@ impl Tracer<'_> {
         Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
     }
 
-    /// An address that nobody seems to have may be of a pod that the overlay
-    /// carries, on a node that nobody could read of.
-    fn know_carried(
+    /// An address that seems unassigned may belong to a pod of the overlay, on a
+    /// node that could not be read.
+    fn check_overlay_address(
         &self,
         place: Place,
         fabric: &Fabric,

@@ -1,6 +1,6 @@
-//! Facts, where they come from, and facts that nobody could read.
+//! Facts, their origin, and facts that could not be read.
 
-/// Where a fact comes from: a number that whoever built the network can look up.
+/// The origin of a fact: a number that the builder of the network can look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(pub u32);
 
@@ -42,7 +42,7 @@ impl<T> Fact<T> {
     /// What was read.
     ///
     /// # Errors
-    /// When nobody could read it.
+    /// If the fact could not be read.
     pub fn read(&self) -> Result<&T, Unread> {
         match self {
             Self::Known { value, .. } => Ok(value),

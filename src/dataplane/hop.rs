@@ -114,7 +114,7 @@ pub enum Cause {
     NoRoute,
     /// A route says that there is no way.
     Unreachable(Found),
-    /// Nobody on the LAN has that address.
+    /// No host on the LAN has that address.
     NoNeighbour(Ipv4Addr),
     /// The interface may only send from its own address.
     SourceCheck,
@@ -125,9 +125,9 @@ pub enum Cause {
         /// The rule.
         rule: String,
     },
-    /// The fabric's route leads nowhere.
+    /// The fabric's route has next hop None.
     Nowhere(EffectiveRoute),
-    /// Nobody in the virtual network has that address.
+    /// No interface in the virtual network has that address.
     NobodyAt(Ipv4Addr),
     /// The sender has no peer for the destination.
     NoPeer(Lacking),
@@ -144,6 +144,6 @@ pub enum Cause {
     PodsNotPlumbed,
     /// The packet goes round.
     Loop,
-    /// Somebody who did not ask got the answer.
+    /// The answer reached a host that did not send the request.
     Misdelivered,
 }

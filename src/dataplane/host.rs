@@ -69,7 +69,7 @@ pub enum Port {
     Tunnel,
 }
 
-/// What a kernel is told.
+/// The network configuration of a kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
     /// Whether packets of others are passed on.
@@ -146,13 +146,13 @@ pub struct KernelRoute {
 /// Where a kernel's route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KernelHop {
-    /// To whoever has the destination's address on that port's segment.
+    /// To the owner of the destination's address on that port's segment.
     OnLink(usize),
     /// To a neighbour on that port's segment.
     Via(usize, Ipv4Addr),
     /// Into the tunnel.
     Tunnel,
-    /// Nowhere: the sender is told.
+    /// Rejected: the sender receives an ICMP error.
     Unreachable,
     /// Back to the rules: the next one is asked.
     Throw,

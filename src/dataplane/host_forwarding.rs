@@ -21,7 +21,7 @@ impl Tracer<'_> {
         }
         let kernel = match self.read(place, &host.kernel) {
             Ok(kernel) => kernel,
-            // Whatever its kernel does: what must go through the tunnel will not.
+            // An offline member sends nothing through the tunnel, regardless of its kernel.
             Err(unknown) => return Err(self.offline(id).unwrap_or(unknown)),
         };
         let origin = host.kernel.origin();
@@ -41,7 +41,7 @@ impl Tracer<'_> {
         }
         let pods = match host.pods.read() {
             Ok(pods) => *pods,
-            // What is somebody else's is no pod of this host.
+            // An address of another owner is no pod of this host.
             Err(_) if network.owner_of(self.packet.destination).is_some() => Pods::None,
             Err(unread) => return Err(Halt::Unknown { place, origin: unread.origin }),
         };
@@ -113,7 +113,7 @@ impl Tracer<'_> {
         true
     }
 
-    /// Hides the source where a rule says so, and remembers the connection.
+    /// Applies SNAT if a rule matches, and records the connection.
     fn translate(
         &mut self,
         id: HostId,
@@ -142,8 +142,8 @@ impl Tracer<'_> {
         Ok(())
     }
 
-    /// An address of the tailnet that nobody seems to have may be that of a
-    /// member whose own nobody could read, and then table 52 knows it.
+    /// A tailnet address that seems unassigned may belong to a member whose
+    /// addresses could not be read; table 52 has a route to it then.
     fn know_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
         let network = self.network;
         if !TAILNET_RANGE.contains(&address) || network.owner_of(address).is_some() {
@@ -157,8 +157,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// Whose table of peers nobody could read, of them nobody knows what goes
-    /// into the tunnel; who is not connected sends nothing anyway.
+    /// If a member's peer table could not be read, it is unknown whether the member
+    /// tunnels this packet; a disconnected member sends nothing.
     fn know_peers(&self, id: HostId) -> Result<(), Halt> {
         let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
         if member.connected.read() == Ok(&true) {
@@ -184,8 +184,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// A kernel takes nothing from outside that has its own address as the source,
-    /// whatever `rp_filter` is: such a packet went round, and ends here.
+    /// A kernel drops packets from outside with its own address as the source,
+    /// regardless of `rp_filter`: such a packet looped.
     fn refuse_own_source(&self, id: HostId, host: &Host) -> Result<(), Halt> {
         match self.is_own_address(id, host, self.packet.source) {
             true => Err(self.dropped(Place::Host(id), Cause::Loop, self.last_origins())),

@@ -5,7 +5,7 @@
 //! and one [`Tunnel`] of peers. The elements know nothing of where their tables
 //! come from: an inventory, a desired state, or the network namespaces of a
 //! test. Each fact carries an [`Origin`], which its builder can look up again,
-//! and a fact that nobody could read makes what depends on it unknown.
+//! and a fact that could not be read makes its dependents unknown.
 //!
 //! [`round_trip`] walks a packet from one end to another, hop by hop, and the answer
 //! back, with translated addresses and known connections followed.

@@ -132,8 +132,8 @@ impl Network {
         ports(one).any(|port| ports(other).any(|it| it.segment == port.segment))
     }
 
-    /// Where a node on a segment would have been read of that nobody could:
-    /// it may have an address there that nobody seems to have.
+    /// The source of a node on a segment that could not be read: the node may
+    /// have an address there that seems unassigned.
     pub fn unread_on(&self, segment: SegmentId) -> Option<Origin> {
         let on_it = |host: &&Host| host.ports.iter().any(|port| port.segment == segment);
         let mut hosts = self.hosts.iter().filter(on_it);

@@ -14,8 +14,8 @@ pub struct RoundTrip {
     pub forward: Trace,
     /// The answer's; none where no request arrived.
     pub return_path: Option<Trace>,
-    /// Hosts that pass large packets on into a smaller tunnel and tell no
-    /// sender of it: TCP stalls when no other clamp on the way saves it.
+    /// Hosts that forward large packets into a tunnel with a smaller MTU and send
+    /// no ICMP error: TCP stalls unless another host on the path clamps the MSS.
     pub unclamped: Vec<HostId>,
 }
 
@@ -50,8 +50,8 @@ impl RoundTrip {
             .map_or(self.forward.mtu, |return_path| return_path.mtu.min(self.forward.mtu))
     }
 
-    /// Whether segments of full size go into a tunnel that does not take them,
-    /// and nobody clamps them.
+    /// Whether segments of full size enter a tunnel with a smaller MTU and no
+    /// host clamps their MSS.
     pub fn stalls(&self, network: &Network) -> bool {
         self.mtu() < SEGMENT_MTU
             && [Some(&self.forward), self.return_path.as_ref()].into_iter().flatten().any(
@@ -92,7 +92,7 @@ pub fn trace_round_trip(
 }
 
 /// Sends the answer. It has arrived only where the request came from: an answer
-/// that somebody else takes is lost.
+/// that another host receives is lost.
 fn answer(
     network: &Network,
     tracking: &mut Tracking,

@@ -74,7 +74,7 @@ pub enum AddressMatch {
     Internet,
     /// Azure's own load balancer: no packet here comes from it.
     LoadBalancer,
-    /// A tag whose addresses nobody here knows.
+    /// A tag whose addresses are unknown.
     Unclear,
 }
 
@@ -87,7 +87,7 @@ pub enum Answer<'a> {
     Denied(&'a SecurityRule),
     /// The group has no rules.
     NoRules,
-    /// It depends on a tag that nobody here knows.
+    /// It depends on a tag whose addresses are unknown.
     Unclear,
 }
 

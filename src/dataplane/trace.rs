@@ -126,7 +126,7 @@ impl<'a> Tracer<'a> {
         Halt::Dropped(Drop { place, cause, provenance })
     }
 
-    /// A fact, or the end of the walk where nobody could read it.
+    /// A fact, or the end of the trace if it could not be read.
     pub(super) fn read<'f, T>(&self, place: Place, fact: &'f Fact<T>) -> Result<&'f T, Halt> {
         fact.read().map_err(|unread| Halt::Unknown { place, origin: unread.origin })
     }

@@ -61,9 +61,9 @@ pub struct AdvertisedPrefixes {
 /// Why a member knows no peer for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lacking {
-    /// A peer serves it and this member takes up nobody's prefixes.
+    /// A peer serves it and this member accepts no routes.
     NotAccepted,
-    /// A peer offers it and nobody approved it.
+    /// A peer advertises it and it is not approved.
     NotApproved(HostId),
     /// It is approved for a peer that does not offer it.
     NotOffered(HostId),
@@ -84,7 +84,7 @@ impl Tunnel {
     /// The peers' table of each member as the tailnet makes it: every peer's
     /// own address, and what it serves where the member takes it up. Of two
     /// peers with one prefix the one that joined first keeps it while it is
-    /// connected; an offline owner keeps what nobody else has.
+    /// connected; an offline owner keeps a prefix that no other peer has.
     pub fn of_tailnet(mut self) -> Self {
         let tables: BTreeMap<HostId, Fact<PrefixTable<PeerPrefix>>> =
             self.members.keys().map(|id| (*id, self.table_of(*id))).collect();

@@ -44,7 +44,7 @@ pub enum HostAddress {
 }
 
 impl HostAddress {
-    /// What somebody wrote, be it an address or a name.
+    /// The configured text, an address or a name.
     pub fn of_text(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Ip)
     }
@@ -74,7 +74,7 @@ pub struct RouterProbe {
     pub ip_forwarding: bool,
     /// `net.ipv4.conf.all.rp_filter`.
     pub reverse_path_filter: u8,
-    /// `net.ipv4.conf.*.send_redirects`: a redirect is sent where any of them says so.
+    /// `net.ipv4.conf.*.send_redirects`: the kernel sends redirects if any is set.
     pub send_redirects: bool,
     /// Our masquerade on tailscale0.
     pub masquerade: bool,
@@ -104,7 +104,7 @@ pub struct TailscaleProbe {
     pub advertised_routes: BTreeSet<Ipv4Net>,
     /// Whether it takes up others' routes.
     pub accept_routes: bool,
-    /// Whether it hides sources of what leaves the tailnet into the LAN.
+    /// Whether it applies SNAT to packets that leave the tailnet for the LAN.
     pub snat_subnet_routes: bool,
 }
 
@@ -135,7 +135,7 @@ pub enum RouterChange {
     TailscaleSettings {
         /// Take up others' routes.
         accept_routes: bool,
-        /// Hide sources of what leaves the tailnet into the LAN.
+        /// Apply SNAT to packets that leave the tailnet for the LAN.
         snat_subnet_routes: bool,
     },
     /// The complete list of prefixes to offer, by `tailscale set`.
@@ -167,8 +167,8 @@ pub struct WorkerProbe {
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,
-    /// The digest of the kubelet's configuration on disk; absent where somebody
-    /// edited what was written.
+    /// The digest of the kubelet's configuration on disk; absent if the file was
+    /// edited after stargate wrote it.
     pub kubelet_configuration_digest: Option<String>,
     /// Whether the kubelet has a client certificate of its own.
     pub client_certificate: bool,
@@ -233,7 +233,7 @@ pub enum WorkerStep {
     },
 }
 
-/// What the kubelet is told.
+/// The configuration of the kubelet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeletConfiguration {
     /// `--hostname-override`.

@@ -79,7 +79,7 @@ pub enum HostError {
         doing: String,
         /// How it failed.
         reason: String,
-        /// The end of the command's output; empty if there is none.
+        /// The end of the command's output; empty without output.
         output: String,
         /// What to do, if this cause has a remedy of its own.
         remedy: Option<String>,

@@ -93,8 +93,8 @@ impl HttpClient {
         self.policy = policy;
     }
 
-    /// Sends a call, again where that is safe and promising, and returns the
-    /// last answer whatever its status.
+    /// Sends a call, retries it if that is safe and useful, and returns the last
+    /// answer regardless of its status.
     ///
     /// # Errors
     ///

@@ -35,14 +35,14 @@ const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
 /// When a request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryClass {
-    /// It changes nothing, whatever its method.
+    /// It changes nothing, regardless of its method.
     Read,
     /// Doing it twice has the effect of doing it once.
     Idempotent,
     /// It creates something each time: again only if the service refused to
     /// begin (429).
     Once,
-    /// It is sent once, whatever the answer: 429 has another meaning there.
+    /// It is sent once, regardless of the answer: 429 has another meaning there.
     Never,
 }
 
@@ -93,7 +93,7 @@ struct Shared {
     spread: AtomicU64,
 }
 
-/// The answer to an attempt, or why there is none.
+/// The answer to an attempt, or why it is missing.
 type Outcome = Result<http::Response<Bytes>, TransportError>;
 
 /// How long to wait before the next attempt, and who chose it.
@@ -133,9 +133,9 @@ impl RequestPolicy {
         self.0.count.add(self.0.api);
     }
 
-    /// Sends a request by `send`, again where that is safe and promising, and
-    /// returns the last answer whatever its status. `attempts` counts how
-    /// often it was sent.
+    /// Sends a request by `send`, retries it if that is safe and useful, and
+    /// returns the last answer regardless of its status. `attempts` counts the
+    /// requests sent.
     ///
     /// # Errors
     ///

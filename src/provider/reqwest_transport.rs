@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_told_from_the_outside() {
+    fn distinguishes_loopback_from_other_addresses() {
         for (uri, expected) in [
             ("http://127.0.0.1:8080/x", true),
             ("http://[::1]:8080/x", true),
@@ -221,7 +221,7 @@ mod tests {
         let guard = tracing::subscriber::set_default(subscriber);
         let transport = ReqwestTransport::new(None).unwrap();
         let mut text = String::new();
-        // Tests beside this one may just have settled that nobody listens.
+        // A concurrent test may just have found that nothing listens.
         for _ in 0..10 {
             let request = http::Request::post("http://127.0.0.1:1/path?s=marked")
                 .header("authorization", "Bearer marked")

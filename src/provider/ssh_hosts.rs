@@ -22,7 +22,7 @@ const BOOT_POLL: Duration = Duration::from_secs(3);
 /// What a script may print that is asked for nothing.
 const SMALL_OUTPUT: usize = 256 * 1024;
 
-/// The door to real hosts.
+/// The SSH client of real hosts.
 #[derive(Debug)]
 pub struct SshHosts {
     shell: Arc<dyn Shell>,
@@ -36,9 +36,9 @@ pub struct SshHosts {
 impl SshHosts {
     /// Work on the hosts of a topology by this shell.
     ///
-    /// `noted` is where the shell notes the first key of a host: what is noted of a
-    /// machine is forgotten when stargate makes it anew. Where keys must be known
-    /// there is none, and nothing is forgotten.
+    /// `noted` is the file where the shell records the first key of a host. stargate
+    /// removes the record of a machine when it reprovisions it. `None` if keys must
+    /// be known beforehand; no record is removed then.
     pub fn new(
         shell: Arc<dyn Shell>,
         topology: impl Into<String>,
@@ -169,7 +169,7 @@ impl HostWrite for SshHosts {
         self.shell.forget(hostname);
         let Some(noted) = &self.noted else { return };
         if let Err(error) = noted.forget(hostname).await {
-            // Whoever connects then is told of a changed key, and where it is noted.
+            // The next connection then reports a changed key and the file that records it.
             let file = noted.user.display();
             tracing::warn!(hostname, %file, %error, "the former machine's key stays noted");
         }

@@ -13,8 +13,8 @@ use crate::resource::{Address, Side};
 const KUBELET: Protocol = Protocol::Tcp(10_250);
 
 impl Found<'_> {
-    /// Where nothing passes between two nodes the pairs tell of it already;
-    /// here it is told where the kubelet's port alone does not pass.
+    /// The pairs already report two nodes between which no packet passes; this
+    /// rule reports nodes where only the kubelet's port is blocked.
     pub(super) fn kubelets(&mut self) {
         let network = &self.model.network;
         let asking: Vec<HostId> = self.nodes_of(|side| *side == Side::Cluster);

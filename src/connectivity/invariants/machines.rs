@@ -45,7 +45,7 @@ impl Found<'_> {
         }
     }
 
-    /// An address of a broad range that nobody has must end at the router.
+    /// The router must drop packets to unassigned addresses of a broad range.
     fn ends(&mut self, sources: Sources<'_>, router: HostId, address: &Address) {
         let Some(cluster) = &sources.facts.cluster else { return };
         let host = self.model.network.host(router);
@@ -59,7 +59,9 @@ impl Found<'_> {
             let main = kernel.tables.get(&TableId::MAIN);
             let ends = main.and_then(|main| main.get(&range)).map(|route| route.hop);
             if ends != Some(KernelHop::Unreachable) {
-                let found = format!("what of {range} nobody has goes on instead of ending there");
+                let found = format!(
+                    "packets to unassigned addresses of {range} are forwarded instead of dropped"
+                );
                 self.add(Rule::UnroutedPodsBlackholed, address.clone(), found);
             }
         }

@@ -62,7 +62,7 @@ impl Found<'_> {
     }
 
     fn server(&mut self, sources: Sources<'_>, address: &Address, server: &Manifest) {
-        // Without the tailnet's word nobody knows its addresses.
+        // Without an answer from the tailnet its addresses are unknown.
         if self.state.is_hidden(Kind::TailnetDevice, None) {
             return;
         }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_told_from_names_and_versions() {
+    fn distinguishes_credentials_from_names_and_versions() {
         for secret in [
             "tskey-auth-k1-abc",
             "token abcdef.0123456789abcdef",

@@ -44,7 +44,7 @@ rules! {
     CniConfigActive = 1, "cni-config-active", &[Kind::Worker];
     /// A Server names its datacenter's router by its address in the tailnet.
     ServerRouterAddressCurrent = 2, "server-router-address-current", &[Kind::Server, Kind::TailnetDevice];
-    /// No route leads to an address that nobody has.
+    /// No route has an unassigned address as its next hop.
     NextHopExists = 3, "next-hop-exists", &[Kind::RouteTable, Kind::Worker];
     /// No route is for pods that no node has.
     NoStaleRoutes = 3, "no-stale-routes", &[Kind::RouteTable, Kind::Worker];
@@ -79,7 +79,7 @@ rules! {
     NodesMatchSpec = 10, "nodes-match-spec", &[Kind::Worker, Kind::ManagedCluster];
     /// Nodes of AKS, which the API server asks through, reach the kubelets.
     KubeletPortReachable = 11, "kubelet-port-reachable", &[Kind::Worker, Kind::ManagedCluster];
-    /// Whatever carries the topology's mark is asked for by the topology.
+    /// The topology requests every object that it owns.
     NoOrphans = 14, "no-orphans",
         &[Kind::ResourceGroup, Kind::Server, Kind::TailnetDevice];
     /// Nothing that stargate keeps in the cluster holds a secret.

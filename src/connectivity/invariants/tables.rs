@@ -11,7 +11,7 @@ use crate::dataplane::{Fact, HostId, Origin};
 use crate::resource::Kind;
 
 impl Found<'_> {
-    pub(super) fn routes_to_nobody(&mut self) {
+    pub(super) fn missing_next_hops(&mut self) {
         for (_, segment) in self.model.network.segments() {
             let Segment::Fabric(fabric) = segment else { continue };
             if fabric.unread.is_some() {
@@ -21,7 +21,7 @@ impl Found<'_> {
                 for (prefix, route) in routes.iter() {
                     let FabricHop::Appliance(hop) = route.hop else { continue };
                     if !fabric.interfaces.contains_key(&hop) {
-                        let found = format!("{prefix} leads to {hop}, where nobody is");
+                        let found = format!("the next hop {hop} of {prefix} does not exist");
                         self.add_at(Rule::NextHopExists, route.origin, found);
                     }
                 }

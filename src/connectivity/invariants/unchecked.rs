@@ -21,14 +21,14 @@ pub struct Unchecked {
 pub enum Why {
     /// A source could not be read.
     Unread(Source),
-    /// Nobody looked at the workers' hosts themselves: their Nodes vouch for
-    /// what was once applied.
+    /// The workers' hosts were not read: their state is inferred from the Nodes,
+    /// which record what was once applied.
     Vouched,
     /// There is nothing of the kind yet.
     Nothing,
 }
 
-/// What no look at the world tells, by the number of the invariant.
+/// What a refresh cannot determine, by the number of the invariant.
 pub const BEYOND: [(u8, &str); 4] = [
     (12, "when kubelet certificates expire, and whether they are renewed"),
     (13, "whether a second apply changes nothing (see `stargate drift`)"),

@@ -207,7 +207,7 @@ impl<'a> Queries<'a> {
         }
     }
 
-    /// What its tags stand for is told by the tables and the kinds of addresses.
+    /// The tables and the kinds of addresses define the meaning of its tags.
     fn add_group(&mut self, group: &SecurityGroup) {
         for matches in group.rules.iter().flat_map(|rule| [&rule.sources, &rule.destinations]) {
             self.add_set(matches.iter().filter_map(|one| match one {
@@ -237,7 +237,7 @@ impl<'a> Queries<'a> {
                 self.add_set(rules.first().map(|rule| rule.from));
                 self.add_set(rules.iter().map(|rule| rule.to));
             }
-            // What a host hides of its own pods is told by whose they are.
+            // The owner of a pod determines whether its host applies SNAT to it.
             let own = range_of(host);
             for rule in &kernel.translations {
                 self.add_set(Some(rule.sources).filter(|sources| Some(*sources) != own));

@@ -94,7 +94,7 @@ fn interfaces_that_do_not_forward() {
 }
 
 #[test]
-fn a_wrong_next_hop_finds_nobody() {
+fn a_wrong_next_hop_has_no_owner() {
     let mut world = healthy(CHOICE);
     let hop = FabricHop::Appliance(ip("10.224.0.250"));
     let route = crate::dataplane::fabric::UserRoute { hop, origin: WORKERS_TABLE };
@@ -292,8 +292,8 @@ fn a_tunnel_without_a_clamp() {
     assert!(world.pods(WORKER_2, WORKER_1).unclamped.is_empty());
 }
 
-/// What nobody could read is not guessed at, and what does not depend on it is
-/// still known.
+/// Facts that could not be read are not guessed, and results that do not depend
+/// on them stay known.
 #[test]
 fn unread_facts_make_what_depends_on_them_unknown() {
     type Hide = fn(&mut World);

@@ -55,8 +55,8 @@ fn several_pods_of_a_host_hide_no_other_hosts() {
 }
 
 proptest! {
-    /// However broken the world: every pair fares as its classes do, hop by hop,
-    /// for the same reason, told by the same fact.
+    /// In any broken network every pair has the result of its classes, hop by hop,
+    /// for the same reason and from the same fact.
     #[test]
     fn classes_stand_for_their_pairs(many_hosts in many_hosts()) {
         let network = many_hosts.world().network();

@@ -127,7 +127,7 @@ pub(super) fn broken_world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    /// Whatever the tables say, a walk ends, and says how.
+    /// With any tables a trace ends with a verdict.
     #[test]
     fn every_walk_ends(world in broken_world()) {
         let network = world.network();
@@ -146,7 +146,7 @@ proptest! {
     /// A route that leads to where packets go anyway changes nothing for them,
     /// and nothing for anybody else.
     #[test]
-    fn a_more_specific_correct_route_hurts_nobody(
+    fn a_more_specific_correct_route_breaks_no_pair(
         world in broken_world(), worker in WORKER_1..=WORKER_2, length in 25_u8..=32,
     ) {
         let before = world.network();

@@ -1,5 +1,5 @@
-//! The world of two nodes and two workers with more of both, and faults that
-//! befall any of them.
+//! The network of two nodes and two workers, extended with more of both, and
+//! faults of any of them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -107,7 +107,7 @@ impl<'a> Nameless<'a> {
             Decision::Restored { from, to } => {
                 Decision::Restored { from: self.address(*from), to: self.address(*to) }
             }
-            Decision::Carried(route) => Decision::Carried(self.carried(*route)),
+            Decision::Carried(route) => Decision::Carried(self.fabric_route(*route)),
             Decision::HandedTo(address) => Decision::HandedTo(self.address(*address)),
             Decision::Tunnelled { owner, prefix } => {
                 Decision::Tunnelled { owner: self.host(*owner), prefix: Self::prefix(*prefix) }
@@ -129,7 +129,7 @@ impl<'a> Nameless<'a> {
         found
     }
 
-    fn carried(&self, mut route: EffectiveRoute) -> EffectiveRoute {
+    fn fabric_route(&self, mut route: EffectiveRoute) -> EffectiveRoute {
         route.prefix = Self::prefix(route.prefix);
         route.origin = self.origin(route.origin);
         if let FabricHop::Appliance(address) = &mut route.hop {
@@ -157,7 +157,7 @@ impl<'a> Nameless<'a> {
         match cause {
             Cause::Unreachable(found) => Cause::Unreachable(self.found(*found)),
             Cause::NoNeighbour(address) => Cause::NoNeighbour(self.address(*address)),
-            Cause::Nowhere(route) => Cause::Nowhere(self.carried(*route)),
+            Cause::Nowhere(route) => Cause::Nowhere(self.fabric_route(*route)),
             Cause::NobodyAt(address) => Cause::NobodyAt(self.address(*address)),
             Cause::NoPeer(lacking) => Cause::NoPeer(self.lacking(*lacking)),
             Cause::Offline(id) => Cause::Offline(self.host(*id)),

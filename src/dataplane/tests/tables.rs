@@ -122,7 +122,7 @@ fn an_unclear_tag_is_not_guessed_at() {
     let group = SecurityGroup::with_defaults(GROUP, rules);
     let packet = Packet::request(ip("10.1.1.1"), ip("10.9.9.9"), Protocol::Tcp(8_080));
     assert_eq!(group.ask(RuleDirection::Inbound, &packet, &|_| true), Answer::Unclear);
-    // A rule for other ports has no say, whatever its tag.
+    // A rule for other ports does not match, regardless of its tag.
     let packet = Packet { port: 22, ..packet };
     assert!(matches!(group.ask(RuleDirection::Inbound, &packet, &|_| true), Answer::Allowed(_)));
 }

@@ -92,8 +92,8 @@ impl ArmClient {
         }
     }
 
-    /// The object exactly as Azure sent it, to be written back, or nothing where
-    /// there is none. Its text is not safe to print.
+    /// The object exactly as Azure sent it, to be written back, or `None` if it
+    /// does not exist. Its text is not safe to print.
     pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let doing = format!("GET {}", api_version::describe(id));
         Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))

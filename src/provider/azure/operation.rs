@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_are_told_apart_whatever_their_case() {
+    fn distinguishes_states_regardless_of_case() {
         assert_eq!(Progress::of_operation(&json!({"status": "InProgress"})), Progress::Running);
         assert_eq!(Progress::of_operation(&json!({"status": "succeeded"})), Progress::Done);
         assert_eq!(Progress::of_resource(&json!({"id": "x"})), Progress::Done);

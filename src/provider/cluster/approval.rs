@@ -61,8 +61,8 @@ impl ClusterClient {
                 (Ok(()), Some("Approved")) => approved = Some(name),
                 (Ok(()), None) => match approve(&requests, &name, object, worker).await {
                     Ok(()) => approved = Some(name),
-                    // It moved on meanwhile, by our own hand perhaps: the next
-                    // look tells.
+                    // It changed since it was read, perhaps by our own request:
+                    // the next refresh shows it.
                     Err(error) if error.is_conflict() => {}
                     Err(error) => return Err(error),
                 },

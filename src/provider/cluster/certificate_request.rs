@@ -27,7 +27,7 @@ pub enum CertificateRefusal {
     /// Another signer is asked.
     #[error("it asks the signer {0}")]
     Signer(String),
-    /// Somebody else made it.
+    /// Another client created it.
     #[error("{0} made it, not the worker's token")]
     Requester(String),
     /// It cannot be read.

@@ -21,7 +21,7 @@ pub struct DrainReport {
     pub remaining: Vec<String>,
     /// Those of them that a disruption budget keeps.
     pub budgets: Vec<String>,
-    /// Pods that went and that no controller makes anew.
+    /// Evicted pods that no controller recreates.
     pub unmanaged: Vec<String>,
 }
 

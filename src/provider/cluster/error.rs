@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_told_apart() {
+    fn distinguishes_statuses() {
         for (code, cause, stable) in [
             (404, ClusterCause::NotFound, Code::ObjectMissing),
             (401, ClusterCause::Refused, Code::ClusterRefused),

@@ -117,8 +117,8 @@ impl FakeServer {
         self.0.lock().unwrap().by_path.get(path).cloned()
     }
 
-    /// A door onto the fake.
-    pub(crate) fn door(&self) -> ClusterClient {
+    /// A client of the fake.
+    pub(crate) fn client(&self) -> ClusterClient {
         let objects = Arc::clone(&self.0);
         let service = tower::service_fn(move |request: Request<Body>| {
             let objects = Arc::clone(&objects);

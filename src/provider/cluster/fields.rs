@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::resource::ownership::{FIELD_MANAGER, SIDE_LABEL, TOPOLOGY_LABEL};
 
-/// Picks what stargate applied out of a live object, without the marks of
-/// ownership, which are nobody's wish but stargate's own.
+/// Selects the fields that stargate applied from a live object, without the
+/// ownership labels, which stargate sets itself and no user requests.
 pub(super) fn owned_body(object: &Value) -> Value {
     let mut body = json!({});
     let entries = object["metadata"]["managedFields"].as_array();

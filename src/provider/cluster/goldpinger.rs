@@ -1,7 +1,7 @@
 //! What Goldpinger measured, through the API server's proxy.
 //!
-//! Whoever answers there is a pod of the user's cluster: neither the length nor
-//! the words of its answer are trusted, and none of its text is kept.
+//! A pod of the user's cluster answers: neither the length nor the text of its
+//! answer is trusted, and none of its text is kept.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -52,7 +52,7 @@ pub enum MeasureError {
         /// How long it may be.
         limit: usize,
     },
-    /// The pod's answer is none of Goldpinger's.
+    /// The pod's answer is not in Goldpinger's format.
     #[error("what {pod} answers is not what Goldpinger answers: {reason}")]
     Nonsense {
         /// The pod.
@@ -167,7 +167,7 @@ struct CheckAll {
     responses: BTreeMap<String, QueriedPod>,
 }
 
-/// Whether a pod told of its pings. That it did says nothing of how they went.
+/// Whether a pod reported its pings, regardless of their results.
 #[derive(Debug, Deserialize)]
 struct QueriedPod {
     #[serde(rename = "OK", default)]

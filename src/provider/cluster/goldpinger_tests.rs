@@ -24,8 +24,8 @@ fn pods() -> Vec<Pinger> {
     vec![pod("goldpinger-a", "one", "10.244.0.5"), pod("goldpinger-b", "two", "10.244.65.3")]
 }
 
-/// A door whose cluster answers everything alike.
-fn door(status: u16, body: impl Into<Bytes>) -> ClusterClient {
+/// A client whose cluster gives the same answer to every request.
+fn cluster_client(status: u16, body: impl Into<Bytes>) -> ClusterClient {
     let body = body.into();
     let service = tower::service_fn(move |_: Request<Body>| {
         let response = Response::builder().status(status).body(Full::new(body.clone()));
@@ -37,7 +37,7 @@ fn door(status: u16, body: impl Into<Bytes>) -> ClusterClient {
 }
 
 async fn ask(status: u16, body: impl Into<Bytes>) -> Result<Measurement, MeasureError> {
-    door(status, body).check_all(&pods()[0], &pods()).await
+    cluster_client(status, body).check_all(&pods()[0], &pods()).await
 }
 
 fn pair(from: &str, to: &str) -> (Ipv4Addr, Ipv4Addr) {
@@ -157,7 +157,7 @@ async fn hostile_answers_are_refused_and_never_shown() {
 }
 
 #[tokio::test]
-async fn refusals_and_silence_are_told_apart() {
+async fn distinguishes_refusals_from_timeouts() {
     let refused = ask(403, "\u{1b}[2Jno").await.unwrap_err();
     assert!(matches!(&refused, MeasureError::Refused(error) if error.is_refused()), "{refused:?}");
     assert!(!refused.to_string().contains('\u{1b}'), "{refused}");
@@ -176,8 +176,8 @@ async fn an_answer_that_never_ends_is_not_waited_for() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let client = kube::Client::new(service, "default");
-    let door = ClusterClient { client, ..door(200, "") };
-    let error = door.check_all(&pods()[0], &pods()).await.unwrap_err();
+    let client = ClusterClient { client, ..cluster_client(200, "") };
+    let error = client.check_all(&pods()[0], &pods()).await.unwrap_err();
     assert_eq!(error.to_string(), "goldpinger-a gave the API server no answer (it took too long)");
 }
 
@@ -188,7 +188,7 @@ async fn pods_are_read_with_what_a_path_may_hold() {
         "spec": { "nodeName": "one", "containers": [{ "ports": [{ "containerPort": 80 }] }] },
         "status": { "podIP": "fd00::1", "conditions": [{ "type": "Ready", "status": "True" }] },
     }]});
-    let pods = door(200, list.to_string()).pingers(None).await.unwrap();
+    let pods = cluster_client(200, list.to_string()).pingers(None).await.unwrap();
     let expected = Pinger {
         // The control character is an escape already when it gets here.
         namespace: "goldu1bpinger".to_owned(),

@@ -25,7 +25,7 @@ pub struct PastOperation {
     pub worker: String,
     /// What was done, as in `repave`.
     pub kind: String,
-    /// How far it is, as in `Running`; empty where nobody has begun it.
+    /// Its phase, such as `Running`; empty if it has not started.
     pub phase: String,
     /// The step it is at, or how it ended.
     pub message: String,

@@ -41,7 +41,7 @@ impl LiveManifest {
 }
 
 impl ClusterClient {
-    /// Every object of a kind, whoever it belongs to; none where the cluster
+    /// Every object of a kind, regardless of its owner; empty if the cluster
     /// does not know the kind yet.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl ClusterClient {
         Ok(objects.iter().map(|object| self.live(kind, object)).collect())
     }
 
-    /// One object, whoever it belongs to.
+    /// One object, regardless of its owner.
     ///
     /// # Errors
     ///

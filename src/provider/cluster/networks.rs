@@ -86,7 +86,7 @@ fn pod_cidrs(object: &Value) -> Vec<Ipv4Net> {
 }
 
 /// The overlay container's `primaryIP`. It is a prefix there, possibly with
-/// host bits; in other modes it is a plain address, which tells no range.
+/// host bits; in other modes it is a plain address without a range.
 fn overlay_range(object: &Value) -> Option<Ipv4Net> {
     let containers = object["status"]["networkContainers"].as_array()?;
     containers

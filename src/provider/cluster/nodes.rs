@@ -259,8 +259,8 @@ impl ClusterClient {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Keeps new pods off a Node for the time of some work, and notes that it was
-    /// stargate; one that somebody else has cordoned is left as it is.
+    /// Cordons a Node for the duration of an operation and records that stargate
+    /// did it; a Node that another client cordoned stays unchanged.
     ///
     /// # Errors
     ///
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_read_whatever_it_lacks() {
+    fn reads_a_node_without_fields() {
         let node = NodeFacts::of(&json!({ "metadata": { "name": "w" } }));
         assert!(!node.ready && node.pod_cidr.is_none() && node.internal_ip.is_none());
         let node = NodeFacts::of(&json!({

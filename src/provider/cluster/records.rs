@@ -18,7 +18,7 @@ pub(super) const SERVER_LABEL: &str = "stargate.io/server";
 pub enum OperationKind {
     /// It becomes a member of the cluster.
     Join,
-    /// It is made anew.
+    /// It is recreated.
     Repave,
     /// It is restarted.
     Reboot,

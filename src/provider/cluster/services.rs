@@ -47,7 +47,7 @@ fn service(object: &Value, address: Ipv4Addr) -> Service {
     let ports = object.pointer("/spec/ports").and_then(Value::as_array);
     let port = |port: &Value| {
         let number = u16::try_from(port["port"].as_u64()?).ok()?;
-        Some(ServicePort { name: text_at(port, "name"), carried: carried(port), number })
+        Some(ServicePort { name: text_at(port, "name"), carried: protocol(port), number })
     };
     Service {
         namespace: text_at(&object["metadata"], "namespace"),
@@ -59,7 +59,7 @@ fn service(object: &Value, address: Ipv4Addr) -> Service {
     }
 }
 
-fn carried(port: &Value) -> Carried {
+fn protocol(port: &Value) -> Carried {
     match port["protocol"].as_str() {
         Some("TCP") | None => Carried::Tcp,
         Some("UDP") => Carried::Udp,
@@ -81,7 +81,7 @@ fn endpoints(slice: &Value) -> Vec<Endpoint> {
         let text = |field: &Value| field.as_str().map(str::to_owned);
         let target = &endpoint["targetRef"];
         Some(Endpoint {
-            // All addresses of an endpoint are one and the same for whoever asks.
+            // All addresses of an endpoint are equivalent to its clients.
             address: endpoint["addresses"][0].as_str()?.parse().ok()?,
             ports: ports.clone(),
             readiness: readiness(&endpoint["conditions"]),
@@ -92,7 +92,7 @@ fn endpoints(slice: &Value) -> Vec<Endpoint> {
     list("endpoints").filter_map(endpoint).collect()
 }
 
-/// A condition that is not told holds, save that of leaving.
+/// A missing condition counts as true, except `terminating`.
 fn readiness(conditions: &Value) -> Readiness {
     let holds = |field: &str, untold: bool| conditions[field].as_bool().unwrap_or(untold);
     if holds("ready", true) {
@@ -152,7 +152,7 @@ mod tests {
         let mut other = slice(&json!([endpoint]));
         other["metadata"]["name"] = json!("till-b");
         fake.put(&twice, other);
-        let found = fake.door().service_at("10.0.0.7".parse().unwrap()).await.unwrap().unwrap();
+        let found = fake.client().service_at("10.0.0.7".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("shop", "till"));
         assert!(found.local_only);
         let carried: Vec<Carried> = found.ports.iter().map(|port| port.carried).collect();
@@ -165,11 +165,11 @@ mod tests {
             pod: Some("till-x".to_owned()),
         };
         assert_eq!(found.endpoints, [endpoint]);
-        assert_eq!(fake.door().service_at("10.0.0.8".parse().unwrap()).await, Ok(None));
+        assert_eq!(fake.client().service_at("10.0.0.8".parse().unwrap()).await, Ok(None));
     }
 
     #[test]
-    fn conditions_that_are_not_told_hold() {
+    fn missing_conditions_count_as_true() {
         for (conditions, expected) in [
             (json!({}), Readiness::Ready),
             (json!({ "ready": null }), Readiness::Ready),

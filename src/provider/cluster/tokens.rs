@@ -83,8 +83,8 @@ impl ClusterClient {
         self.tokens().delete(&secret_name(id)).await
     }
 
-    /// Deletes this topology's tokens that have expired, and whatever is left
-    /// for one worker; answers how many.
+    /// Deletes this topology's expired tokens and all tokens of one worker;
+    /// returns their number.
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// `spec.ipam.podCIDRs` of one CiliumNode; nothing where it is not there.
     async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError>;
 
-    /// Every object of a kind, whoever it belongs to; none where the cluster
+    /// Every object of a kind, regardless of its owner; empty if the cluster
     /// does not know the kind yet.
     async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
 
@@ -53,7 +53,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// none where the cluster does not know the kind yet.
     async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
 
-    /// One object, whoever it belongs to.
+    /// One object, regardless of its owner.
     async fn get(
         &self,
         kind: ManifestKind,
@@ -137,8 +137,8 @@ pub trait ClusterWrite: ClusterRead {
         annotations: &BTreeMap<&str, Option<&str>>,
     ) -> Result<(), ClusterError>;
 
-    /// Keeps new pods off a Node for the time of some work, and notes that it was
-    /// stargate; one that somebody else has cordoned is left as it is.
+    /// Cordons a Node for the duration of an operation and records that stargate
+    /// did it; a Node that another client cordoned stays unchanged.
     async fn cordon_for_work(&self, node: &NodeFacts) -> Result<(), ClusterError>;
 
     /// Lets pods come again to a Node that stargate has cordoned.
@@ -171,8 +171,8 @@ pub trait ClusterWrite: ClusterRead {
     /// Deletes a token; one that is not there is fine.
     async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError>;
 
-    /// Deletes this topology's tokens that have expired, and whatever is left
-    /// for one worker; answers how many.
+    /// Deletes this topology's expired tokens and all tokens of one worker;
+    /// returns their number.
     async fn delete_stale_bootstrap_tokens(
         &self,
         worker: Option<&WorkerName>,

@@ -34,7 +34,7 @@ pub trait HostWrite: HostRead {
         change: &RouterChange,
     ) -> Result<(), HostError>;
 
-    /// Carries out a step on a worker.
+    /// Executes a step on a worker.
     async fn apply_worker_step(
         &self,
         target: &HostTarget,

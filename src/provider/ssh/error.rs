@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_key_of_the_router_is_told_as_that() {
+    fn reports_a_changed_key_of_the_router() {
         let key = HostKeyError::Changed {
             hostname: "dc1-router".to_owned(),
             presented: "ssh-ed25519 SHA256:new".to_owned(),

@@ -7,7 +7,7 @@ use crate::provider::secret::Secret;
 use crate::provider::ssh::{Exit, SshError};
 use crate::resource::settings::HostKeyPolicy;
 
-/// A shell that says what it was told to say.
+/// A shell that prints a given answer.
 #[derive(Debug, Default)]
 struct Reply {
     answers: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
@@ -72,7 +72,7 @@ fn hosts(shell: &Arc<Reply>) -> SshHosts {
 }
 
 #[tokio::test]
-async fn answers_that_make_no_sense_are_told_as_such() {
+async fn reports_malformed_answers() {
     let hostname = "ZGMxLXcyCg==";
     let other = format!("{{\"stargate-probe\":1,\"hostname\":\"{hostname}\"}}\n");
     let shell = Reply::to([printed("\x1b]0;x\x07 welcome", 0), printed(&other, 0), printed("", 1)]);
@@ -125,7 +125,7 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_ever_for_a_machine_to_boot() {
+async fn waiting_for_a_boot_times_out() {
     let shell = Reply::to((0..200).map(|_| away()));
     let hosts = hosts(&shell);
     hosts.host_recreated("dc1-router").await;
@@ -136,7 +136,7 @@ async fn nobody_waits_for_ever_for_a_machine_to_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_connections_are_made_anew_and_failed_work_is_not_repeated() {
+async fn reconnects_without_repeating_failed_commands() {
     let lost = || {
         let (hostname, reason) = ("dc1-w1".to_owned(), "it hung up".to_owned());
         Err(SshError::Lost { hostname, reason })

@@ -88,7 +88,7 @@ impl TailnetClient {
         list.devices.into_iter().map(|device| known(device, &doing)).collect()
     }
 
-    /// One device, or nothing where there is none.
+    /// One device, or `None` if it does not exist.
     pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, RequestError> {
         let url = self.device_path(id, "?fields=all")?;
         let call = Call::new(Method::GET, url, format!("GET device {id}"));
@@ -273,7 +273,7 @@ fn sound_description(text: &str) -> String {
     text.chars().map(sound).take(MAX_DESCRIPTION).collect()
 }
 
-/// A device without an id could be neither told apart nor changed.
+/// A device without an id could be neither identified nor changed.
 fn known(device: Device, doing: &str) -> Result<TailnetDevice, RequestError> {
     let device = TailnetDevice::from(device);
     if device.node_id.is_empty() {

@@ -27,7 +27,7 @@ fn prefixes(texts: &[&str]) -> BTreeSet<Ipv4Net> {
 }
 
 #[tokio::test]
-async fn devices_are_read_whatever_is_missing_or_odd() {
+async fn reads_devices_with_missing_or_odd_fields() {
     let devices = json!({"devices": [
         {"id": "9", "nodeId": "n9CNTRL", "hostname": "r", "name": "r.tail.ts.net", "user": "x",
          "tags": ["tag:a"], "addresses": ["100.87.74.78", "fd7a:115c:a1e0::1"],
@@ -109,7 +109,7 @@ async fn a_key_is_for_one_machine_within_the_hour() {
     assert_eq!(body["expirySeconds"], 3600);
     let description = body["description"].as_str().unwrap();
     assert!(description.len() <= 50 && !description.contains(['/', '_']));
-    // Nobody can know whether a key was made: one that nobody uses lapses.
+    // It is unknown whether a key was created: an unused key expires.
     let second = client.create_auth_key("tag:a", "x").await.unwrap();
     assert_eq!(second.expose(), "tskey-auth-second");
     script.assert_finished();

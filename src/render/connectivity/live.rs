@@ -24,7 +24,7 @@ use crate::render::text::{counted, elapsed, wrap};
 pub struct LiveReport<'a> {
     /// The network.
     pub model: &'a PathModel,
-    /// The measurements and their comparison with the model, or why there are none.
+    /// The measurements and their comparison with the model, or why they are missing.
     pub outcome: Result<(&'a Measurement, &'a Comparison), &'a Unmeasured>,
     /// The age of the oldest ping, if known.
     pub age: Option<Duration>,

@@ -75,7 +75,7 @@ impl ReachabilityReportText<'_> {
         self.report.model.sites.get(number).map_or(String::new(), |site| site.side.to_string())
     }
 
-    /// A summary of the pairs; `None` if there are none.
+    /// A summary of the pairs; `None` without pairs.
     pub fn summary(&self) -> Option<String> {
         let Pairs { reached, dropped, unknown } = self.report.matrix.total();
         let pairs = reached + dropped + unknown;
