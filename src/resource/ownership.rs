@@ -48,13 +48,6 @@ pub enum Ownership {
     Inherited,
 }
 
-impl Ownership {
-    /// Whether stargate may change or delete the object without being asked to adopt it.
-    pub fn may_be_changed(&self) -> bool {
-        !matches!(self, Self::Foreign)
-    }
-}
-
 /// A side as a mark names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -2,17 +2,31 @@
 //!
 //! An edge leads from a file to the file that defines what it names: names are
 //! followed through the re-exports of `mod.rs` files, which by themselves are no
-//! dependency. Two files may know each other (a module and its part); a longer
-//! cycle means that its files can only be understood together.
+//! dependency. Two files may import each other (a module and its part). A circle
+//! through three files or more is refused: these files can only be understood
+//! together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::imports::{paths, without_tests};
 use crate::sources::{Sources, module_of, production_sources};
 use crate::tokens::{code, tokenize};
 
-/// The largest number of files that may import one another in a circle.
-const MAX_CYCLE: usize = 2;
+/// Modules whose files still import one another in circles of three or more. The
+/// list may only get shorter: a circle that leaves such a module is refused.
+const TO_UNTANGLE: [&str; 11] = [
+    "crate::apply::effects",
+    "crate::connectivity",
+    "crate::desired",
+    "crate::plan",
+    "crate::provider::azure::codec",
+    "crate::provider::remote",
+    "crate::refresh",
+    "crate::resource",
+    "crate::sandbox::arm",
+    "crate::sandbox",
+    "crate::topology::lints",
+];
 /// Re-exports that lead to re-exports are followed this far.
 const MAX_REEXPORTS: usize = 8;
 
@@ -69,33 +83,52 @@ impl ImportGraph {
         None
     }
 
-    fn reachable(&self, start: &str) -> BTreeSet<&str> {
-        let (mut found, mut open) = (BTreeSet::new(), vec![start]);
-        while let Some(next) = open.pop() {
+    /// The shortest way from one file to another that is not the direct import.
+    fn detour(&self, from: &str, to: &str) -> Option<Vec<String>> {
+        let mut before: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut open = VecDeque::from([from]);
+        while let Some(next) = open.pop_front() {
             for target in self.imports.get(next).into_iter().flatten() {
-                if found.insert(target.as_str()) {
-                    open.push(target);
+                let is_direct = next == from && target == to;
+                if is_direct || target == from || before.contains_key(target.as_str()) {
+                    continue;
                 }
+                before.insert(target, next);
+                if target == to {
+                    return Some(path_to(to, from, &before));
+                }
+                open.push_back(target);
             }
         }
-        found
+        None
     }
 
-    /// Groups of files that all reach one another, the larger ones first.
-    fn cycles(&self) -> Vec<BTreeSet<&str>> {
-        let reach: BTreeMap<&str, BTreeSet<&str>> =
-            self.imports.keys().map(|name| (name.as_str(), self.reachable(name))).collect();
-        let mut groups: BTreeSet<BTreeSet<&str>> = BTreeSet::new();
-        for (name, targets) in &reach {
-            let mutual =
-                targets.iter().filter(|it| reach.get(*it).is_some_and(|r| r.contains(name)));
-            groups.insert(mutual.copied().collect());
-        }
-        let mut groups: Vec<BTreeSet<&str>> =
-            groups.into_iter().filter(|it| it.len() > 1).collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
-        groups
+    /// Circles of imports through three files or more: one for each import that is
+    /// part of such a circle, without repetitions.
+    fn cycles(&self) -> BTreeSet<Vec<String>> {
+        let edges =
+            self.imports.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to)));
+        let circles = edges.filter_map(|(from, to)| self.detour(to, from));
+        circles.map(canonical).collect()
     }
+}
+
+fn path_to(end: &str, start: &str, before: &BTreeMap<&str, &str>) -> Vec<String> {
+    let mut path = vec![end.to_owned()];
+    let mut at = end;
+    while at != start {
+        at = before[at];
+        path.push(at.to_owned());
+    }
+    path.reverse();
+    path
+}
+
+/// The circle from its first name in alphabetical order on.
+fn canonical(mut circle: Vec<String>) -> Vec<String> {
+    let first = (0..circle.len()).min_by_key(|at| &circle[*at]).unwrap_or_default();
+    circle.rotate_left(first);
+    circle
 }
 
 fn absolute(module: &[String]) -> String {
@@ -141,13 +174,20 @@ fn import_cycles_are_short() {
     let graph = ImportGraph::of(&files);
     let edges: usize = graph.imports.values().map(BTreeSet::len).sum();
     let cycles = graph.cycles();
-    println!("{} files, {edges} imports, {} cycles", files.len(), cycles.len());
-    let long: Vec<String> = cycles
-        .iter()
-        .filter(|cycle| cycle.len() > MAX_CYCLE)
-        .map(|cycle| format!("{} files: {cycle:?}", cycle.len()))
-        .collect();
-    assert!(long.is_empty(), "cycles of more than {MAX_CYCLE} files:\n{}\n", long.join("\n"));
+    println!("{} files, {edges} imports", files.len());
+    let list = |cycle: &Vec<String>| cycle.join(" -> ").replace("crate::", "");
+    let is_within = |cycle: &Vec<String>, module: &str| {
+        cycle.iter().all(|file| file == module || file.starts_with(&format!("{module}::")))
+    };
+    let (known, new): (Vec<_>, Vec<_>) =
+        cycles.iter().partition(|cycle| TO_UNTANGLE.iter().any(|module| is_within(cycle, module)));
+    println!("{} circles in modules that are still to be untangled", known.len());
+    for module in TO_UNTANGLE {
+        let is_needed = known.iter().any(|cycle| is_within(cycle, module));
+        assert!(is_needed, "{module} has no circles any more: take it off the list");
+    }
+    let found: Vec<String> = new.into_iter().map(list).collect();
+    assert!(found.is_empty(), "circles of three files or more:\n{}\n", found.join("\n"));
     assert!(edges > 500, "{edges} imports found");
 }
 
@@ -162,6 +202,6 @@ fn a_planted_cycle_is_found() {
     ];
     let files = planted.map(|(path, text)| (path.into(), text.to_owned())).into();
     let graph = ImportGraph::of(&files);
-    let expected = BTreeSet::from(["crate::a::b", "crate::a::c", "crate::e"]);
-    assert_eq!(graph.cycles(), [expected]);
+    let expected = ["crate::a::b", "crate::a::c", "crate::e"].map(str::to_owned).to_vec();
+    assert_eq!(graph.cycles(), BTreeSet::from([expected]));
 }

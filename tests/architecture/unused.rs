@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::{production_sources, read_rust};
-use crate::tokens::{TokenKind, tokenize};
+use crate::tokens::{TokenKind, is_word as is_word_letter, tokenize};
 
 /// Keywords that name an item, of which each must be used somewhere.
 const ITEM_KEYWORDS: [&str; 6] = ["fn", "struct", "enum", "trait", "const", "type"];
 /// Public items that have no user in the repository, each with its reason.
 const ALLOWED: [(&str, &str); 0] = [];
 
-/// The words of a file's code, comments and literals left out.
+/// The words of a file's code, and those within its literals: serde and `format!`
+/// name functions and constants there.
 fn words(source: &str) -> Vec<String> {
     let tokens = tokenize(source).into_iter();
-    tokens.filter(|token| token.kind == TokenKind::Word).map(|token| token.text).collect()
+    let is_word = |kind| matches!(kind, TokenKind::Word | TokenKind::Literal);
+    let words = tokens.filter(|token| is_word(token.kind));
+    let split =
+        |text: &str| text.split(|it: char| !is_word_letter(it)).map(str::to_owned).collect();
+    words.flat_map(|token| -> Vec<String> { split(&token.text) }).collect()
 }
 
 /// The names of public items that a file defines.

@@ -110,7 +110,7 @@ fn an_unread_source_is_not_reported_as_a_match() {
     let started = Instant::now();
     let plan = location.run("plan --sandbox").exits(1);
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
-    assert!(plan.out.contains("warning[SG0409]: Kubernetes could not be read"), "{}", plan.out);
+    assert!(plan.out.contains("warning[SG0618]: Kubernetes could not be read"), "{}", plan.out);
     assert!(!plan.out.contains("infrastructure matches"), "{}", plan.out);
     location.run("sandbox break source-down none").exits(0);
     location.run("plan --sandbox --detailed-exitcode").exits(0);

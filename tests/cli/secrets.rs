@@ -175,6 +175,6 @@ fn credentials_of_the_environment_are_not_shown() {
     let output = command.output().expect("the program runs");
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    assert!(text.contains("trying again"), "the log is off: {text}");
+    assert!(text.contains("sending again"), "the log is off: {text}");
     assert!(!text.contains("marked"), "{text}");
 }

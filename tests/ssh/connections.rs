@@ -149,7 +149,7 @@ fn a_host_that_hangs_times_out() {
         // During connect: no reply.
         lab.machines.sh(FAULTY, DROP_SSH);
         lab.connect_as("key");
-        assert_only_healthy_is_repaired(lab, &["cannot be reached"], async |lab| {
+        assert_only_healthy_is_repaired(lab, &["cannot reach"], async |lab| {
             lab.machines.sh(FAULTY, ALLOW_SSH);
         })
         .await;

@@ -46,7 +46,7 @@ fn a_worker_with_another_host_name_is_not_changed() {
         iterate(lab).await;
         for (name, rendered) in [("attic-b", "attic-b"), ("\u{1b}[2Jattic-a", "attic-a")] {
             lab.machines.sh(FAULTY, &format!("printf '{name}' >/proc/sys/kernel/hostname"));
-            let why = ["calls itself", rendered];
+            let why = ["has the name", rendered];
             assert_only_healthy_is_repaired(lab, &why, async |lab| {
                 lab.machines.sh(FAULTY, &format!("hostname {FAULTY}"));
             })

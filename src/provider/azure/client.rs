@@ -1,4 +1,4 @@
-//! Calls to Azure Resource Manager, each followed to its very end.
+//! Calls to Azure Resource Manager, each followed until its operation ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
 use super::api_version;
-use super::operation::{Pace, Progress, Tracking};
+use super::operation::{Pace, Progress};
 use super::page::{Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::RequestError;
@@ -19,9 +19,6 @@ use crate::provider::listing::Listing;
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::settings::ClientSettings;
 use crate::resource::ArmId;
-
-/// Looks at a deleted object that are granted before it counts as not deleted.
-const LOOKS_AFTER_DELETE: u32 = 10;
 
 /// The public cloud's address.
 pub const PUBLIC_CLOUD: &str = "https://management.azure.com";
@@ -178,148 +175,7 @@ impl ArmClient {
         self.result(&answer, &doing).await
     }
 
-    async fn result(
-        &self,
-        accepted: &http::Response<Bytes>,
-        doing: &str,
-    ) -> Result<Value, RequestError> {
-        let mut pace = Pace::new();
-        let tracking = Tracking::from_headers(accepted.headers());
-        if let Some(url) = &tracking.status_url {
-            self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
-        }
-        match &tracking.result_url {
-            Some(url) => {
-                let last = self.follow_location(url, accepted.headers(), doing, &mut pace).await?;
-                parse_or_null(last.body(), doing)
-            }
-            None => Ok(Value::Null),
-        }
-    }
-
-    /// Waits for the operation that an answer announces; false where it announces none.
-    async fn follow(
-        &self,
-        answer: &http::Response<Bytes>,
-        doing: &str,
-        pace: &mut Pace,
-    ) -> Result<bool, RequestError> {
-        let tracking = Tracking::from_headers(answer.headers());
-        if let Some(url) = &tracking.status_url {
-            self.follow_status(url, answer.headers(), doing, pace).await?;
-            return Ok(true);
-        }
-        match &tracking.result_url {
-            // With 200 the work is done, wherever the header may lead.
-            Some(url) if answer.status() != StatusCode::OK => {
-                self.follow_location(url, answer.headers(), doing, pace).await?;
-                Ok(true)
-            }
-            _ => Ok(answer.status() != StatusCode::ACCEPTED),
-        }
-    }
-
-    async fn follow_status(
-        &self,
-        url: &str,
-        first: &HeaderMap,
-        doing: &str,
-        pace: &mut Pace,
-    ) -> Result<(), RequestError> {
-        let mut headers = first.clone();
-        loop {
-            pace.wait(&headers, doing).await?;
-            let answer = self.call(self.tracked(url, doing)?).await?;
-            if answer.status() == StatusCode::NOT_FOUND {
-                // Old operations are forgotten; the object itself tells the rest.
-                return Ok(());
-            }
-            let answer = self.successful(answer, doing)?;
-            let progress = if answer.body().is_empty() {
-                Progress::of_location(&answer)
-            } else {
-                Progress::of_operation(&parse(answer.body(), doing)?)
-            };
-            if progress.finished(doing)? {
-                return Ok(());
-            }
-            headers = answer.headers().clone();
-        }
-    }
-
-    async fn follow_location(
-        &self,
-        url: &str,
-        first: &HeaderMap,
-        doing: &str,
-        pace: &mut Pace,
-    ) -> Result<http::Response<Bytes>, RequestError> {
-        let mut headers = first.clone();
-        // A running operation may move; a finished one may still name a place.
-        let mut place = url.to_owned();
-        loop {
-            pace.wait(&headers, doing).await?;
-            let answer = self.call(self.tracked(&place, doing)?).await?;
-            if answer.status() == StatusCode::NOT_FOUND {
-                return Ok(http::Response::new(Bytes::new()));
-            }
-            let answer = self.successful(answer, doing)?;
-            if Progress::of_location(&answer).finished(doing)? {
-                return Ok(answer);
-            }
-            headers = answer.headers().clone();
-            if let Some(moved) = Tracking::from_headers(&headers).result_url {
-                place = moved;
-            }
-        }
-    }
-
-    /// Looks at the object until its provisioning has ended.
-    async fn wait_provisioned(
-        &self,
-        id: &ArmId,
-        doing: &str,
-        pace: &mut Pace,
-    ) -> Result<Value, RequestError> {
-        loop {
-            let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
-                return Err(malformed(doing, "the object is not there after the write"));
-            };
-            if Progress::of_resource(&body).finished(doing)? {
-                return Ok(body);
-            }
-            pace.wait(&headers, doing).await?;
-        }
-    }
-
-    /// Looks for the object until it is gone. Lists and caches lag behind, so
-    /// one that is still there gets a few more looks; where nothing told of
-    /// the deletion's end, the object's absence is the only sign of it.
-    async fn wait_deleted(
-        &self,
-        id: &ArmId,
-        doing: &str,
-        pace: &mut Pace,
-        ended: bool,
-    ) -> Result<(), RequestError> {
-        let mut looks = 0;
-        while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
-            let progress = Progress::of_resource(&body);
-            if !ended {
-                progress.finished(doing)?;
-            } else if progress != Progress::Running {
-                // It may have been left in a failed state before the deletion.
-                looks += 1;
-            }
-            if looks >= LOOKS_AFTER_DELETE {
-                return Err(malformed(doing, "the object is still there after its deletion"));
-            }
-            pace.wait(&headers, doing).await?;
-        }
-        Ok(())
-    }
-
-    async fn get_with_headers(
+    pub(super) async fn get_with_headers(
         &self,
         id: &ArmId,
         doing: &str,
@@ -334,7 +190,7 @@ impl ArmClient {
         Ok(Some((body, answer.headers().clone())))
     }
 
-    fn successful(
+    pub(super) fn successful(
         &self,
         answer: http::Response<Bytes>,
         doing: &str,
@@ -346,7 +202,7 @@ impl ArmClient {
         }
     }
 
-    fn tracked(&self, url: &str, doing: &str) -> Result<Call, RequestError> {
+    pub(super) fn tracked(&self, url: &str, doing: &str) -> Result<Call, RequestError> {
         if url.starts_with('/') {
             Ok(Call::new(Method::GET, format!("{}{url}", self.base_url), doing))
         } else if same_service(&self.base_url, url) {
@@ -362,7 +218,7 @@ impl ArmClient {
         Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
     }
 
-    async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, RequestError> {
+    pub(super) async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, RequestError> {
         let after = self.http.policy().settings().call_timeout;
         let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
             let fault = TransportFault::TimedOut { what: "no token", after };
@@ -401,15 +257,15 @@ fn check_path(path: &str, doing: &str) -> Result<(), RequestError> {
     if sound { Ok(()) } else { Err(malformed(doing, "its id holds characters that none may hold")) }
 }
 
-fn parse(body: &[u8], doing: &str) -> Result<Value, RequestError> {
+pub(super) fn parse(body: &[u8], doing: &str) -> Result<Value, RequestError> {
     http_client::object(Api::Azure, body, doing)
 }
 
-fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, RequestError> {
+pub(super) fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, RequestError> {
     if body.is_empty() { Ok(Value::Null) } else { parse(body, doing) }
 }
 
-fn malformed(doing: &str, reason: &str) -> RequestError {
+pub(super) fn malformed(doing: &str, reason: &str) -> RequestError {
     http_client::malformed(Api::Azure, doing, reason)
 }
 

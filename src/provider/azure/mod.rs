@@ -1,8 +1,9 @@
-//! The door to Azure Resource Manager.
+//! The client of Azure Resource Manager.
 
 pub mod api_version;
 pub mod client;
 pub mod codec;
+mod follow_operation;
 mod operation;
 mod page;
 

@@ -73,10 +73,10 @@ impl ClusterRead for ClusterClient {
 
     async fn check_all(
         &self,
-        asked: &Pinger,
+        requested: &Pinger,
         pods: &[Pinger],
     ) -> Result<Measurement, MeasureError> {
-        Self::check_all(self, asked, pods).await
+        Self::check_all(self, requested, pods).await
     }
 
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {

@@ -83,9 +83,9 @@ async fn answers_that_make_no_sense_are_told_as_such() {
         errors.push(hosts.probe_worker(&host).await.unwrap_err());
     }
     let [nonsense, other, failed] = errors.try_into().unwrap();
-    assert!(nonsense.to_string().contains("probe the worker failed: it did not answer"));
+    assert!(nonsense.to_string().contains("probe the worker failed on dc1-w1: it did not answer"));
     assert!(!nonsense.to_string().contains(char::is_control), "{nonsense:?}");
-    assert_eq!(other.to_string(), "the host at 10.50.1.5 calls itself dc1-w2, not dc1-w1");
+    assert_eq!(other.to_string(), "the host at 10.50.1.5 has the name dc1-w2, not dc1-w1");
     assert!(other.is_refused());
     assert!(failed.to_string().ends_with("exit status 1: stargate: \\u{1b}[2Jno"), "{failed}");
     assert_eq!(shell.times(), 3);

@@ -203,7 +203,7 @@ async fn the_wrong_worker_and_a_changed_one_are_refused() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(error.to_string(), "the host at 10.50.1.5 calls itself dc1-w1, not dc1-w2");
+    assert_eq!(error.to_string(), "the host at 10.50.1.5 has the name dc1-w1, not dc1-w2");
     let error = hosts.apply_worker_step(&other, &WorkerStep::Kernel).await.unwrap_err();
     assert!(error.to_string().contains("nothing was done"), "{error}");
     let log_lines = site.worker.log_lines();

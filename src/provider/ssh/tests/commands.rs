@@ -28,7 +28,7 @@ async fn output_error_and_status_are_separate() {
     assert_eq!((output.text().as_str(), &output.stderr[..]), ("out\n", &b"err\n"[..]));
     assert_eq!(output.exit, Exit::Code(7));
     let error = output.checked(&host, &command).unwrap_err().to_string();
-    assert_eq!(error, "router: both failed with exit status 7: err");
+    assert_eq!(error, "both failed on router with exit status 7: err");
     let output = shell.run(&host, &special("signal")).await.unwrap();
     assert_eq!(output.exit, Exit::Signal("TERM".to_owned()));
 }
@@ -136,7 +136,7 @@ async fn a_command_is_ended_after_its_timeout() {
     let command = special("hang").within(Duration::from_millis(150));
     let began = Instant::now();
     let error = shell.run(&host, &command).await.unwrap_err();
-    assert_eq!(error.to_string(), "router: odd hang had not ended after 0.15 s");
+    assert_eq!(error.to_string(), "odd hang on router timed out after 0.15 s");
     assert!(began.elapsed() < Duration::from_secs(10));
     wait_until("the end", || (server.log().signals, server.log().closed) == (1, 1)).await;
     assert_eq!(shell.run(&host, &hello()).await.unwrap().text(), "hello\n");

@@ -61,7 +61,7 @@ async fn a_fault_of_the_router_is_reported_for_the_router() {
     let error = HostError::from(shell.run(&worker, &hello()).await.unwrap_err());
     assert!(matches!(&error, HostError::Unreachable { hostname, .. } if hostname == "worker"));
     let rendered = error.to_string();
-    assert!(rendered.contains("router cannot be reached at 127.0.0.1"), "{rendered}");
+    assert!(rendered.contains("cannot reach router at 127.0.0.1"), "{rendered}");
     assert!(rendered.contains("connection refused"), "{rendered}");
 
     let router = TestServer::start(&home.key).await;
@@ -147,7 +147,7 @@ async fn an_unresponsive_host_is_detected() {
     wait_until("the start", || server.log().lines.len() == 1).await;
     relay.freeze();
     let rendered = running.await.unwrap().unwrap_err().to_string();
-    assert_eq!(rendered, "the connection to router broke: it no longer answers");
+    assert_eq!(rendered, "lost the connection to router: it no longer answers");
 }
 
 #[tokio::test]

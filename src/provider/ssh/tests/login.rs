@@ -31,7 +31,7 @@ async fn a_refusal_lists_what_was_tried() {
     assert!(matches!(error, SshError::Login { .. }), "{error}");
     let rendered = error.to_string();
     assert!(
-        rendered.starts_with("router does not let root in; tried: the agent at /nowhere"),
+        rendered.starts_with("router does not accept the login of root; tried: the agent at /nowhere"),
         "{rendered}"
     );
     assert_eq!(rendered.matches(": refused").count(), 2, "{rendered}");
@@ -51,7 +51,7 @@ async fn a_login_without_keys_is_an_error() {
     let mut settings = home.settings();
     settings.key_files.clear();
     let rendered = log_in(settings, &server).await.unwrap_err().to_string();
-    assert!(rendered.contains("neither an agent nor a key file"), "{rendered}");
+    assert!(rendered.contains("there is no agent and no key file"), "{rendered}");
 }
 
 #[tokio::test]

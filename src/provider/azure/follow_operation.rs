@@ -1,0 +1,156 @@
+//! Waits for the long-running operations that Azure Resource Manager announces.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use super::client::{ArmClient, malformed, parse, parse_or_null};
+use super::operation::{Pace, Progress, Tracking};
+use crate::provider::error::RequestError;
+use crate::resource::ArmId;
+
+/// How often a deleted object is read again before it counts as not deleted.
+pub(super) const MAX_READS_AFTER_DELETE: u32 = 10;
+
+impl ArmClient {
+    pub(super) async fn result(
+        &self,
+        accepted: &http::Response<Bytes>,
+        doing: &str,
+    ) -> Result<Value, RequestError> {
+        let mut pace = Pace::new();
+        let tracking = Tracking::from_headers(accepted.headers());
+        if let Some(url) = &tracking.status_url {
+            self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
+        }
+        match &tracking.result_url {
+            Some(url) => {
+                let last = self.follow_location(url, accepted.headers(), doing, &mut pace).await?;
+                parse_or_null(last.body(), doing)
+            }
+            None => Ok(Value::Null),
+        }
+    }
+
+    /// Waits for the operation that an answer announces; false where it announces none.
+    pub(super) async fn follow(
+        &self,
+        answer: &http::Response<Bytes>,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<bool, RequestError> {
+        let tracking = Tracking::from_headers(answer.headers());
+        if let Some(url) = &tracking.status_url {
+            self.follow_status(url, answer.headers(), doing, pace).await?;
+            return Ok(true);
+        }
+        match &tracking.result_url {
+            // With 200 the work is done, wherever the header may lead.
+            Some(url) if answer.status() != StatusCode::OK => {
+                self.follow_location(url, answer.headers(), doing, pace).await?;
+                Ok(true)
+            }
+            _ => Ok(answer.status() != StatusCode::ACCEPTED),
+        }
+    }
+
+    pub(super) async fn follow_status(
+        &self,
+        url: &str,
+        first: &HeaderMap,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<(), RequestError> {
+        let mut headers = first.clone();
+        loop {
+            pace.wait(&headers, doing).await?;
+            let answer = self.call(self.tracked(url, doing)?).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                // Old operations are forgotten; the object itself tells the rest.
+                return Ok(());
+            }
+            let answer = self.successful(answer, doing)?;
+            let progress = if answer.body().is_empty() {
+                Progress::of_location(&answer)
+            } else {
+                Progress::of_operation(&parse(answer.body(), doing)?)
+            };
+            if progress.finished(doing)? {
+                return Ok(());
+            }
+            headers = answer.headers().clone();
+        }
+    }
+
+    pub(super) async fn follow_location(
+        &self,
+        url: &str,
+        first: &HeaderMap,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<http::Response<Bytes>, RequestError> {
+        let mut headers = first.clone();
+        // A running operation may move; a finished one may still name a place.
+        let mut place = url.to_owned();
+        loop {
+            pace.wait(&headers, doing).await?;
+            let answer = self.call(self.tracked(&place, doing)?).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                return Ok(http::Response::new(Bytes::new()));
+            }
+            let answer = self.successful(answer, doing)?;
+            if Progress::of_location(&answer).finished(doing)? {
+                return Ok(answer);
+            }
+            headers = answer.headers().clone();
+            if let Some(moved) = Tracking::from_headers(&headers).result_url {
+                place = moved;
+            }
+        }
+    }
+
+    /// Looks at the object until its provisioning has ended.
+    pub(super) async fn wait_provisioned(
+        &self,
+        id: &ArmId,
+        doing: &str,
+        pace: &mut Pace,
+    ) -> Result<Value, RequestError> {
+        loop {
+            let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
+                return Err(malformed(doing, "the object is not there after the write"));
+            };
+            if Progress::of_resource(&body).finished(doing)? {
+                return Ok(body);
+            }
+            pace.wait(&headers, doing).await?;
+        }
+    }
+
+    /// Looks for the object until it is gone. Lists and caches lag behind, so
+    /// one that is still there gets a few more reads; where nothing told of
+    /// the deletion's end, the object's absence is the only sign of it.
+    pub(super) async fn wait_deleted(
+        &self,
+        id: &ArmId,
+        doing: &str,
+        pace: &mut Pace,
+        ended: bool,
+    ) -> Result<(), RequestError> {
+        let mut reads = 0;
+        while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
+            let progress = Progress::of_resource(&body);
+            if !ended {
+                progress.finished(doing)?;
+            } else if progress != Progress::Running {
+                // It may have been left in a failed state before the deletion.
+                reads += 1;
+            }
+            if reads >= MAX_READS_AFTER_DELETE {
+                return Err(malformed(doing, "the object is still there after its deletion"));
+            }
+            pace.wait(&headers, doing).await?;
+        }
+        Ok(())
+    }
+}
