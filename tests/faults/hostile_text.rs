@@ -81,7 +81,7 @@ async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
     let positions = positions().await;
     assert!(positions.len() > 300, "{}", positions.len());
     let (sandbox, now) = Deployment::applied().await;
-    let every = if crate::everything() { 1 } else { 6 };
+    let every = if crate::everything() { 1 } else { 9 };
     let (mut wrong, mut outputs) = (Vec::new(), 0);
     for place in positions.into_iter().step_by(every) {
         let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
@@ -107,7 +107,7 @@ async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
             wrong.push(format!("{} {}: log: {problem}", place.0, place.1));
         }
     }
-    assert!(outputs > 500, "{outputs}");
+    assert!(outputs > 400, "{outputs}");
     wrong.truncate(40);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
