@@ -3,7 +3,6 @@
 //! Sources are read as tokens, without a compiler.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-#![expect(clippy::print_stdout, reason = "figures are printed")]
 
 mod cycles;
 mod imports;

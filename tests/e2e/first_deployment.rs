@@ -127,7 +127,7 @@ async fn no_layer_has_routes_to_the_workers_pods() {
     deployment.sandbox.change(|sandbox, _| {
         let pool = "10.244.64.0/20".parse().unwrap();
         host(sandbox, CLUSTER_ROUTER, |host| {
-            host.kernel.routes.retain(|it| it.destination != pool)
+            host.kernel.routes.retain(|it| it.destination != pool);
         });
         let mut device = None;
         host(sandbox, DATACENTER_ROUTER, |host| {

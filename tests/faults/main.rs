@@ -6,6 +6,8 @@
 //! over real sockets and the measurements of memory are taken with
 //! `STARGATE_EVERY_FAULT=1`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod answers;
 mod deployment;
 mod fault;

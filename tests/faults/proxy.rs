@@ -112,6 +112,7 @@ impl Proxy {
     }
 
     /// What a client of the cluster stands on.
+    #[expect(clippy::type_complexity, reason = "the type that kube's client takes")]
     pub(crate) fn kubernetes(
         &self,
     ) -> impl tower::Service<

@@ -43,7 +43,7 @@ pub(crate) async fn run(
 }
 
 fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
-    let displayed = ReachabilityReportText { report: report };
+    let displayed = ReachabilityReportText { report };
     match format {
         PlanFormat::Text => {
             let options = plan_text::Options {

@@ -109,7 +109,7 @@ pub(super) fn follow<'a>(
             known.or_insert_with(|| find_remedy(sources, question)).clone()
         });
         let breaches = breaches_on_path(&all, model, &round_trip);
-        EndpointTrace { target, is_pod, round_trip: round_trip, remedy, breaches }
+        EndpointTrace { target, is_pod, round_trip, remedy, breaches }
     };
     let targets = service.targets(port, node).into_iter();
     let endpoints = targets.map(endpoint).collect();

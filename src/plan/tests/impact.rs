@@ -88,7 +88,7 @@ fn a_resize_interrupts_what_the_machine_carries() {
     assert!(interrupts.ends_with(" restarts"), "{interrupts}");
     let found = assess(sources(&topology, &looked)).reachability;
     let [disruption] = found.disruptions.as_slice() else { panic!("{found:?}") };
-    assert_eq!(disruption.during, [change.address.clone()]);
+    assert_eq!(disruption.during, std::slice::from_ref(&change.address));
     // The worker with its neighbour and each node of AKS, in both directions.
     let reached = reached(&topology, &looked);
     let others = reached.iter().filter(|(from, _)| *from == change.address.name);

@@ -171,7 +171,9 @@ async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_deletes_nothing_is_noticed() {
     let mut steps = vec![Step::new("DELETE", TABLE).answer(200, Value::Null)];
-    steps.extend((0..super::super::follow_operation::MAX_READS_AFTER_DELETE).map(|_| get("Succeeded")));
+    steps.extend(
+        (0..super::super::follow_operation::MAX_READS_AFTER_DELETE).map(|_| get("Succeeded")),
+    );
     let (client, script) = client(steps);
     assert!(client.delete(&table(), Precondition::None).await.is_err());
     script.assert_finished();
