@@ -127,9 +127,9 @@ impl ArmClient {
         }
     }
 
-    /// Looks for the object until it is gone. Lists and caches lag behind, so
-    /// one that is still there gets a few more reads; where nothing told of
-    /// the deletion's end, the object's absence is the only sign of it.
+    /// Reads the object until it is absent. Lists and caches lag behind, so an
+    /// object that still exists is read a few more times. If no operation reported
+    /// the end of the deletion, the object's absence is the only sign of it.
     pub(super) async fn wait_deleted(
         &self,
         id: &ArmId,
