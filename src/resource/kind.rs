@@ -17,6 +17,7 @@ use super::kind_facts::{
     in_azure, in_cluster, manifest,
 };
 use super::kubernetes::Api;
+use super::restarts::Restart;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $facts:expr;)*) => {
@@ -66,6 +67,7 @@ kinds! {
     ManagedCluster = KindFacts {
         containers: &[Kind::ResourceGroup],
         fixed: FixedFields::AllBut(&["kubernetes_version", "node_pools", "provisioning"]),
+        restarts: &[("kubernetes_version", Restart::ClusterNodes)],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds { create: 300, ..UsualSeconds::all(240) },
         ..in_azure("managed-cluster",
@@ -133,6 +135,7 @@ kinds! {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
         fixed: FixedFields::Only(
             &["location", "admin_user", "ssh_public_key", "network_interface", "role"]),
+        restarts: &[("vm_size", Restart::Machine)],
         references: ask!(VirtualMachine, references),
         role: DataPlaneRole::Path,
         seconds: UsualSeconds::all(60),
@@ -226,6 +229,12 @@ kinds! {
         appears_by_itself: true,
         // A Node's pod CIDR and provider id can be set once.
         fixed: FixedFields::Only(&["pod_cidr", "provider_id", "ip"]),
+        restarts: &[
+            ("kubelet_version", Restart::NodeAgents),
+            ("profile_digest", Restart::NodeAgents),
+            ("host", Restart::NodeAgents),
+            ("ready", Restart::NodeAgents),
+        ],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds { create: 90, reboot: 120, ..UsualSeconds::all(1) },
         // Token, approval, pod CIDR, annotation, Operation twice, token deleted.

@@ -1,6 +1,7 @@
 //! The columns of the table of kinds, and what rows have in common.
 
 use super::arm_type::ArmType;
+use super::restarts::Restart;
 use super::{Address, Api as RequestApi, ArmId, Kind, Resource, kubernetes};
 
 /// What holds for all objects of a kind.
@@ -28,6 +29,10 @@ pub struct KindFacts {
     pub appears_by_itself: bool,
     /// Fields that cannot be changed on a live object.
     pub fixed: FixedFields,
+    /// Fields whose update restarts something, and what; sources in [`restarts_on`].
+    ///
+    /// [`restarts_on`]: super::restarts::restarts_on
+    pub restarts: &'static [(&'static str, Restart)],
     /// The objects that a value points at.
     pub references: fn(&Resource) -> Vec<Reference<'_>>,
     /// What the pending fields of a value wait for.
@@ -204,6 +209,7 @@ const fn base(name: &'static str, service: Service, requests: Requests) -> KindF
         locks_container: false,
         appears_by_itself: false,
         fixed: FixedFields::NONE,
+        restarts: &[],
         references: no_references,
         awaits: nothing_awaited,
         role: DataPlaneRole::None,

@@ -64,33 +64,6 @@ impl Restart {
 /// - Other Kubernetes objects hold nothing that restarts on the network's path. A
 ///   DaemonSet replaces its own pods.
 pub fn restarts_on(kind: Kind, field: &str) -> Option<Restart> {
-    match kind {
-        Kind::VirtualMachine => (field == "vm_size").then_some(Restart::Machine),
-        Kind::ManagedCluster => (field == "kubernetes_version").then_some(Restart::ClusterNodes),
-        Kind::Worker => matches!(field, "kubelet_version" | "profile_digest" | "host" | "ready")
-            .then_some(Restart::NodeAgents),
-        Kind::ResourceGroup
-        | Kind::VirtualNetwork
-        | Kind::Subnet
-        | Kind::RouteTableAssociation
-        | Kind::NatGateway
-        | Kind::NetworkSecurityGroup
-        | Kind::PublicIpAddress
-        | Kind::NetworkInterface
-        | Kind::RouteTable
-        | Kind::TailnetDevice
-        | Kind::AdvertisedRoutes
-        | Kind::ApprovedRoutes
-        | Kind::RouterHost
-        | Kind::CustomResourceDefinition
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::ClusterRole
-        | Kind::ClusterRoleBinding
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::Server
-        | Kind::ProvisioningProfile
-        | Kind::CiliumNode => None,
-    }
+    let restarts = kind.facts().restarts.iter();
+    restarts.copied().find_map(|(restarting, restart)| (restarting == field).then_some(restart))
 }
