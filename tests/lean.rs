@@ -65,7 +65,9 @@ fn a_topology_is_validated_and_a_plan_asks_the_real_services() {
     assert!(stdout(&output).contains("is valid: "), "{}", stdout(&output));
     let output = run(&["plan", "-f", TOPOLOGY]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no credentials are set"), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(text.contains("error[SG0603]: cannot authenticate to "), "{text}");
+    assert!(text.contains("TAILSCALE_API_KEY"), "{text}");
 }
 
 #[test]
