@@ -10,7 +10,7 @@ use super::http::{Api, TransportError};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RequestError {
     /// The service answered with an error status.
-    #[error("{doing}: {api} answered {status}{}", Answered { code, message, details })]
+    #[error("{doing}: {} answered {status}{}", api.title(), Answered { code, message, details })]
     Answer {
         /// The service.
         api: Api,
@@ -26,7 +26,7 @@ pub enum RequestError {
         doing: String,
     },
     /// The service did not answer, after all attempts.
-    #[error("{doing}: {api}: {source}")]
+    #[error("{doing}: {}: {source}", api.title())]
     Transport {
         /// The service.
         api: Api,
@@ -36,7 +36,7 @@ pub enum RequestError {
         source: TransportError,
     },
     /// Credentials are missing, or the identity provider did not accept them.
-    #[error("cannot authenticate to {api}: {reason}")]
+    #[error("cannot authenticate to {}: {reason}", api.title())]
     Credentials {
         /// The service.
         api: Api,
@@ -48,7 +48,7 @@ pub enum RequestError {
         remedy: String,
     },
     /// The answer does not follow the documented API.
-    #[error("{doing}: {api} answered with something unexpected: {reason}")]
+    #[error("{doing}: unexpected answer from {}: {reason}", api.title())]
     Malformed {
         /// The service.
         api: Api,
@@ -129,9 +129,13 @@ impl RequestError {
         }
     }
 
-    /// True if the object does not exist.
+    /// True if the service said that the object does not exist.
+    ///
+    /// A 404 for the subscription, the tenant, the provider or the type of the
+    /// object says nothing about the object.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
+            && !self.code().is_some_and(|code| NOT_THE_OBJECT.contains(&code))
     }
 
     /// True if the state of the object does not allow the request.
@@ -163,8 +167,15 @@ impl RequestError {
     }
 
     /// Reads an error answer, in any of the shapes of [`ServiceError::parse`].
+    ///
+    /// A 404 in another shape is not the service's: a proxy or a wrong address
+    /// sends one too, and it must not pass for the absence of an object.
     pub fn from_answer(api: Api, doing: &str, status: u16, body: &[u8]) -> Self {
         let parsed = ServiceError::parse(body);
+        if status == 404 && !parsed.is_of_service(api) {
+            let reason = format!("status 404 without an error of its API: {}", parsed.message);
+            return Self::Malformed { api, doing: doing.to_owned(), reason };
+        }
         Self::Answer {
             api,
             status,
@@ -176,6 +187,18 @@ impl RequestError {
     }
 }
 
+/// Codes of ARM with status 404 that are not about the object: the subscription
+/// was not found or belongs to another tenant, or the request named a provider
+/// or a type that ARM does not know
+/// (<https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors>).
+const NOT_THE_OBJECT: [&str; 6] = [
+    "SubscriptionNotFound",
+    "InvalidSubscriptionId",
+    "TenantNotFound",
+    "InvalidResourceNamespace",
+    "InvalidResourceType",
+    "ResourceProviderNotFound",
+];
 /// How deep causes may be nested; ARM's template deployments use three levels.
 const MAX_DEPTH: usize = 8;
 
@@ -188,9 +211,21 @@ pub struct ServiceError {
     pub message: String,
     /// Nested causes, the outermost first.
     pub details: Vec<Detail>,
+    /// True if the body was a JSON object.
+    pub(super) is_object: bool,
 }
 
 impl ServiceError {
+    /// True if the body has the shape in which the service describes errors: ARM
+    /// always gives a code, the Tailscale API a message.
+    fn is_of_service(&self, api: Api) -> bool {
+        self.is_object
+            && match api {
+                Api::Azure => !self.code.is_empty(),
+                _ => !self.message.is_empty(),
+            }
+    }
+
     /// Reads ARM's `error` object, the same without the wrapper (AKS), Tailscale's
     /// `message` and `data`, and RFC 6749's `error`. Any other text, such as the
     /// page of a proxy, becomes the message.
@@ -212,7 +247,7 @@ impl ServiceError {
         let mut details = Vec::new();
         nested(error, MAX_DEPTH, &mut details);
         details.extend(list(value, "data").flat_map(tailnet_details));
-        Self { code, message, details }
+        Self { code, message, details, is_object: value.is_object() }
     }
 }
 
@@ -280,6 +315,25 @@ mod tests {
             assert!(displayed.contains(part), "{displayed}");
         }
         assert!(error.is_throttled());
+    }
+
+    #[test]
+    fn only_the_services_own_answer_says_that_an_object_is_missing() {
+        let arm = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"x"}}}}"#);
+        for code in ["ResourceNotFound", "ResourceGroupNotFound", "NotFound"] {
+            assert!(answer(404, &arm(code)).is_not_found(), "{code}");
+        }
+        for body in NOT_THE_OBJECT.map(arm) {
+            assert!(!answer(404, &body).is_not_found(), "{body}");
+        }
+        for body in ["", "<html>Not Found</html>", "[]", "{}", r#"{"message":"no Route matched"}"#]
+        {
+            let error = answer(404, body);
+            assert!(!error.is_not_found() && error.to_string().contains("404"), "{error}");
+        }
+        let tailscale = |body: &[u8]| RequestError::from_answer(Api::Tailscale, "GET", 404, body);
+        assert!(tailscale(br#"{"message":"not found"}"#).is_not_found());
+        assert!(!tailscale(b"not found").is_not_found());
     }
 
     #[test]

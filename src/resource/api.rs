@@ -20,7 +20,16 @@ impl Api {
     /// Every API.
     pub const ALL: [Self; 3] = [Self::Azure, Self::Tailscale, Self::Kubernetes];
 
-    /// Its name as users read it.
+    /// Its name in a sentence.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Azure => "Azure",
+            Self::Tailscale => "Tailscale",
+            Self::Kubernetes => "Kubernetes",
+        }
+    }
+
+    /// Its name as a key.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Azure => "azure",

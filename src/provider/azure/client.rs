@@ -135,10 +135,10 @@ impl ArmClient {
         let doing = format!("DELETE {}", api_version::describe(id));
         let call = Call::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
-        if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::NO_CONTENT) {
+        let Some(answer) = self.unless_absent(answer, &doing)? else { return Ok(()) };
+        if answer.status() == StatusCode::NO_CONTENT {
             return Ok(());
         }
-        let answer = self.successful(answer, &doing)?;
         let mut pace = Pace::new();
         let tracked = self.follow(&answer, &doing, &mut pace).await?;
         self.wait_deleted(id, &doing, &mut pace, tracked).await
@@ -182,10 +182,7 @@ impl ArmClient {
     ) -> Result<Option<(Value, HeaderMap)>, RequestError> {
         let url = self.url_of(id, "", doing)?;
         let answer = self.call(Call::new(Method::GET, url, doing)).await?;
-        if answer.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let answer = self.successful(answer, doing)?;
+        let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(None) };
         let body = http_client::raw_object(Api::Azure, answer.body(), doing)?;
         Ok(Some((body, answer.headers().clone())))
     }
@@ -199,6 +196,20 @@ impl ArmClient {
             Ok(answer)
         } else {
             Err(self.http.refusal(doing, &answer))
+        }
+    }
+
+    /// The successful answer, or `None` if Azure said that the object does not
+    /// exist.
+    fn unless_absent(
+        &self,
+        answer: http::Response<Bytes>,
+        doing: &str,
+    ) -> Result<Option<http::Response<Bytes>>, RequestError> {
+        match self.successful(answer, doing) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -125,7 +125,7 @@ async fn a_dropped_put_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_waits_until_the_object_is_gone() {
-    let missing = || Step::new("GET", TABLE).answer(404, json!({}));
+    let missing = || Step::new("GET", TABLE).answer(404, not_found());
     let (client, script) = client(vec![
         Step::new("DELETE", TABLE)
             .answer(202, Value::Null)
@@ -134,7 +134,7 @@ async fn a_delete_waits_until_the_object_is_gone() {
         Step::new("GET", "/ops/1").answer(200, json!({"status": "Succeeded"})),
         get("Deleting"),
         missing(),
-        Step::new("DELETE", TABLE).answer(404, json!({})),
+        Step::new("DELETE", TABLE).answer(404, not_found()),
         Step::new("DELETE", TABLE).answer(204, Value::Null),
     ]);
     for _ in 0..3 {
@@ -157,7 +157,7 @@ async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
         delete(),
         result(202, Value::Null),
         result(200, Value::Null),
-        Step::new("GET", group.as_str()).answer(404, json!({})),
+        Step::new("GET", group.as_str()).answer(404, not_found()),
         delete(),
         result(409, json!({"error": {"code": "ScopeLocked", "message": "locked"}})),
     ]);
@@ -240,4 +240,8 @@ async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
         assert!(!format!("{error} {error:?}").contains("marked-token"));
         script.assert_finished();
     }
+}
+
+fn not_found() -> Value {
+    json!({"error": {"code": "ResourceNotFound", "message": "The Resource was not found."}})
 }

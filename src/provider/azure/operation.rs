@@ -81,7 +81,7 @@ impl Progress {
             Self::of_status(state, || ServiceError {
                 code: format!("Provisioning{}", ServiceText::line(state)),
                 message: format!("the resource is left in the state {}", ServiceText::line(state)),
-                details: Vec::new(),
+                ..ServiceError::default()
             })
         })
     }

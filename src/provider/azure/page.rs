@@ -97,7 +97,7 @@ mod tests {
             r#"{"value": [], "nextLink": 7}"#,
         ] {
             let error = Page::read(body.as_bytes(), "GET /x").unwrap_err().to_string();
-            assert!(error.contains("GET /x") && error.contains("azure"), "{error}");
+            assert!(error.contains("GET /x") && error.contains("Azure"), "{error}");
         }
         let page = Page::read(br#"{"value": [], "nextLink": ""}"#, "GET /x").unwrap();
         assert!(page.value.is_empty() && page.next.is_none());

@@ -203,7 +203,8 @@ fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
         .iter()
         .any(|words| status.message.contains(words));
     match status.code {
-        404 => (ClusterCause::NotFound, Code::ObjectMissing),
+        404 if says_not_found(status) => (ClusterCause::NotFound, Code::ObjectMissing),
+        404 => (ClusterCause::Other, Code::UnexpectedAnswer),
         401 => (ClusterCause::Refused, Code::ClusterRefused),
         403 if !admission => (ClusterCause::Refused, Code::ClusterRefused),
         403 => (ClusterCause::Refused, Code::AdmissionRefused),
@@ -223,6 +224,14 @@ fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
         400 | 413 | 415 | 422 => (ClusterCause::Other, Code::InvalidRequest),
         _ => (ClusterCause::Other, Code::RequestError),
     }
+}
+
+/// True if the API server itself says that the object or its API does not exist.
+///
+/// It answers a path that it does not serve with a line of text, as Go's
+/// `http.NotFound` does. A proxy's 404 must not pass for the absence of an object.
+fn says_not_found(status: &kube::core::Status) -> bool {
+    status.reason == "NotFound" || status.message.trim() == "404 page not found"
 }
 
 /// The error with its sources: kube's own message is little more than "service
@@ -275,9 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn only_the_api_server_says_that_an_object_is_missing() {
+        for (reason, message, expected) in [
+            ("NotFound", "nodes \"a\" not found", true),
+            ("Failed to parse error data", "404 page not found\n", true),
+            ("Failed to parse error data", "<html>404 Not Found</html>", false),
+            ("", "", false),
+        ] {
+            let status = serde_json::json!({
+                "status": "Failure", "code": 404, "reason": reason, "message": message,
+            });
+            assert_eq!(failed(status).is_not_found(), expected, "{reason} {message}");
+        }
+    }
+
+    #[test]
     fn distinguishes_statuses() {
         for (code, cause, stable) in [
-            (404, ClusterCause::NotFound, Code::ObjectMissing),
+            (404, ClusterCause::Other, Code::UnexpectedAnswer),
             (401, ClusterCause::Refused, Code::ClusterRefused),
             (403, ClusterCause::Refused, Code::ClusterRefused),
             (409, ClusterCause::Conflict, Code::ChangedSinceRead),

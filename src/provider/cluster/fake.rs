@@ -51,13 +51,13 @@ impl Objects {
                     merge(object, &body);
                     (200, object.clone())
                 }
-                None => (404, Value::Null),
+                None => (404, not_found()),
             },
             Method::DELETE => match self.by_path.remove(&path) {
                 Some(object) => (200, object),
-                None => (404, Value::Null),
+                None => (404, not_found()),
             },
-            _ => (404, Value::Null),
+            _ => (404, not_found()),
         }
     }
 
@@ -74,6 +74,10 @@ impl Objects {
             .collect();
         json!({ "metadata": {}, "items": items })
     }
+}
+
+fn not_found() -> Value {
+    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"})
 }
 
 fn is_collection(path: &str) -> bool {
@@ -128,11 +132,6 @@ impl FakeServer {
                 let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
                 let (code, answer) =
                     objects.lock().unwrap().answer(&parts.method, &parts.uri, body);
-                let answer = if code < 400 {
-                    answer
-                } else {
-                    json!({ "kind": "Status", "status": "Failure", "code": code })
-                };
                 let body = Full::new(Bytes::from(answer.to_string()));
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
