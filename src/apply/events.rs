@@ -12,10 +12,10 @@ use crate::resource::Address;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
-    /// A round of observe → plan → execute begins to execute.
-    RoundStarted {
+    /// An iteration of refresh → plan → execute begins to execute.
+    IterationStarted {
         /// 1 for the first.
-        round: u32,
+        iteration: u32,
         /// How many changes it makes.
         changes: usize,
     },
@@ -106,7 +106,7 @@ impl Outcome {
     }
 }
 
-/// Takes events; the steps of a round tell them from several tasks.
+/// Takes events; the steps of an iteration report them from several tasks.
 pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn event(&self, event: &Event);

@@ -7,25 +7,26 @@ use super::executor::execute;
 use super::routers::RouterAddresses;
 use super::unfinished::Unfinished;
 use super::{ApplyContext, ClusterWriter, Iteration};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::{Plan, Severity};
 use crate::provider::access::ClusterAccess;
 use crate::resource::Address;
 
-/// An apply that needs more rounds than this is not getting anywhere.
+/// An apply that needs more iterations than this makes no progress.
 const MAX_ITERATIONS: u32 = 10;
+const CONTINUE: &str = "run the same command again; it continues with the remaining changes";
 
 /// What an apply did.
 #[derive(Debug, Clone)]
 pub struct Applied {
-    /// How each step of all rounds ended, the last word on each resource.
+    /// The last outcome of each resource, over all iterations.
     pub outcomes: BTreeMap<Address, Outcome>,
-    /// How many rounds it took.
-    pub rounds: u32,
+    /// How many iterations it took.
+    pub iterations: u32,
     /// How it ended.
-    pub ending: ApplyStatus,
-    /// What is left to do, by the last plan.
+    pub status: ApplyStatus,
+    /// The changes that remain, by the last plan.
     pub remaining: Option<Plan>,
 }
 
@@ -35,12 +36,7 @@ pub enum ApplyStatus {
     /// Live state matches the topology.
     Converged,
     /// Steps failed, or a later plan holds changes that were not approved.
-    Partial {
-        /// The code of the reason.
-        code: Code,
-        /// Why it stopped.
-        reason: String,
-    },
+    Partial(Failure),
     /// Objects changed after the plan was made.
     Stale,
     /// What is left is blocked.
@@ -52,7 +48,7 @@ pub enum ApplyStatus {
 /// Executes a plan, and makes and executes plans until live state matches the
 /// topology.
 ///
-/// What the first plan deferred was approved with it; what a later round finds
+/// What the first plan deferred was approved with it; what a later iteration finds
 /// beyond that is asked about through `approve`.
 pub async fn apply(
     context: &ApplyContext<'_>,
@@ -62,54 +58,54 @@ pub async fn apply(
     let mut approved = Approved::default();
     let mut applied = Applied {
         outcomes: BTreeMap::new(),
-        rounds: 0,
-        ending: ApplyStatus::Converged,
+        iterations: 0,
+        status: ApplyStatus::Converged,
         remaining: None,
     };
     approved.add(&first.plan);
     let mut planned = first;
     loop {
-        if let Some(ending) = ends_before_iteration(context, &planned.plan, applied.rounds) {
-            applied.ending = ending;
+        if let Some(status) = ends_before_iteration(context, &planned.plan, applied.iterations) {
+            applied.status = status;
             break;
         }
-        if let Some(ending) = loses_pairs(&planned.plan) {
-            applied.ending = ending;
+        if let Some(status) = loses_pairs(&planned.plan) {
+            applied.status = status;
             break;
         }
-        if applied.rounds > 0 && !approved.covers(&planned.plan) {
+        if applied.iterations > 0 && !approved.covers(&planned.plan) {
             if !approve(&planned.plan) {
-                applied.ending = ApplyStatus::Partial {
-                    code: Code::PartlyApplied,
-                    reason: "a later plan holds changes that were not approved".to_owned(),
-                };
+                let reason = "a later plan contains changes that were not approved";
+                applied.status = partial(Code::PartlyApplied, reason);
                 break;
             }
             approved.add(&planned.plan);
         }
-        applied.rounds += 1;
-        let outcomes = run_iteration(context, &planned, applied.rounds).await;
-        let ending = ends_after_iteration(context, &outcomes);
+        applied.iterations += 1;
+        let outcomes = run_iteration(context, &planned, applied.iterations).await;
+        let status = ends_after_iteration(context, &outcomes);
         let progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
         applied.outcomes.extend(outcomes);
-        if let Some(ending) = ending {
-            applied.ending = ending;
+        if let Some(status) = status {
+            applied.status = status;
             break;
         }
         let Some(next) = next_plan(context).await else {
-            applied.ending = ApplyStatus::Interrupted;
+            applied.status = ApplyStatus::Interrupted;
             break;
         };
         planned = next;
         if !progressed && !planned.plan.changes.is_empty() {
-            let code = Code::NoProgress;
-            let reason = no_progress(&planned.plan);
-            applied.ending = ApplyStatus::Partial { code, reason };
+            applied.status = partial(Code::NoProgress, no_progress(&planned.plan));
             break;
         }
     }
     applied.remaining = Some(planned.plan);
     applied
+}
+
+fn partial(code: Code, message: impl AsRef<str>) -> ApplyStatus {
+    ApplyStatus::Partial(Failure::new(code, message, CONTINUE))
 }
 
 /// The next plan, or `None` as soon as it is asked to stop.
@@ -128,67 +124,67 @@ fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
         Some(loss) => format!("the plan {loss}"),
         None => format!("the plan loses {} pairs", found.lost),
     };
-    found
-        .is_refused()
-        .then(|| ApplyStatus::Partial { code: Code::ReachabilityLost, reason: reason() })
+    found.is_refused().then(|| partial(Code::ReachabilityLost, reason()))
 }
 
-/// Names what a round should have changed and did not.
+/// Names what an iteration should have changed and did not.
 fn no_progress(plan: &Plan) -> String {
     let names: Vec<String> =
         plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
     let more = if plan.changes.len() > names.len() { " and others" } else { "" };
-    format!("the last round changed nothing, and {}{more} should still change", names.join(", "))
+    format!(
+        "the last iteration changed nothing, and {}{more} should still change",
+        names.join(", ")
+    )
 }
 
 /// Executes exactly the changes of a saved plan, once.
 pub async fn apply_once(context: &ApplyContext<'_>, planned: Planned) -> Applied {
-    if let Some(ending) = loses_pairs(&planned.plan) {
+    if let Some(status) = loses_pairs(&planned.plan) {
         let outcomes = BTreeMap::new();
-        return Applied { outcomes, rounds: 0, ending, remaining: Some(planned.plan) };
+        return Applied { outcomes, iterations: 0, status, remaining: Some(planned.plan) };
     }
     let outcomes = run_iteration(context, &planned, 1).await;
-    let ending = ends_after_iteration(context, &outcomes).unwrap_or(ApplyStatus::Converged);
-    Applied { outcomes, rounds: 1, ending, remaining: None }
+    let status = ends_after_iteration(context, &outcomes).unwrap_or(ApplyStatus::Converged);
+    Applied { outcomes, iterations: 1, status, remaining: None }
 }
 
 fn ends_before_iteration(
     context: &ApplyContext<'_>,
     plan: &Plan,
-    rounds: u32,
+    iterations: u32,
 ) -> Option<ApplyStatus> {
     if context.stop.is_set() {
         return Some(ApplyStatus::Interrupted);
     }
     let wrong = plan.findings.iter().find(|finding| finding.severity == Severity::Error);
     if let Some(finding) = wrong {
-        return Some(if rounds == 0 {
+        return Some(if iterations == 0 {
             ApplyStatus::Blocked
         } else {
-            ApplyStatus::Partial {
-                code: finding.failure.code,
-                reason: finding.failure.message.clone(),
-            }
+            ApplyStatus::Partial(finding.failure.clone())
         });
     }
     if plan.changes.is_empty() {
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
-            (Some(gap), ..) => ApplyStatus::Partial {
-                code: gap.failure.code,
-                reason: format!("{} could not be read: {}", gap.source, gap.failure.message),
-            },
+            (Some(gap), ..) => {
+                let message = format!("{} could not be read: {}", gap.source, gap.failure.message);
+                ApplyStatus::Partial(Failure { message, ..gap.failure.clone() })
+            }
             (None, false, _) => ApplyStatus::Blocked,
-            (None, true, Some(deferred)) => ApplyStatus::Partial {
-                code: Code::PartlyApplied,
-                reason: format!("{} still waits for what should be there", deferred.address),
-            },
+            (None, true, Some(deferred)) => partial(
+                Code::PartlyApplied,
+                format!("{} still depends on a resource that does not exist", deferred.address),
+            ),
             (None, true, None) => ApplyStatus::Converged,
         });
     }
-    (rounds >= MAX_ITERATIONS).then(|| ApplyStatus::Partial {
-        code: Code::NoProgress,
-        reason: format!("there is still something to do after {MAX_ITERATIONS} rounds"),
+    (iterations >= MAX_ITERATIONS).then(|| {
+        partial(
+            Code::NoProgress,
+            format!("there is still something to do after {MAX_ITERATIONS} iterations"),
+        )
     })
 }
 
@@ -202,13 +198,10 @@ fn ends_after_iteration(
         return Some(ApplyStatus::Interrupted);
     }
     if let Some(reason) = held_back(outcomes) {
-        return Some(ApplyStatus::Partial { code: Code::RolloutStopped, reason });
+        return Some(partial(Code::RolloutStopped, reason));
     }
     if let Some((address, _)) = failed {
-        return Some(ApplyStatus::Partial {
-            code: Code::PartlyApplied,
-            reason: format!("{address} failed"),
-        });
+        return Some(partial(Code::PartlyApplied, format!("{address} failed")));
     }
     stale.then_some(ApplyStatus::Stale)
 }
@@ -232,7 +225,7 @@ async fn run_iteration(
     number: u32,
 ) -> BTreeMap<Address, Outcome> {
     let changes = planned.plan.changes.len();
-    context.reporter.event(&Event::RoundStarted { round: number, changes });
+    context.reporter.event(&Event::IterationStarted { iteration: number, changes });
     let iteration = Iteration {
         clients: context.clients,
         readers: context.pipeline.clients,

@@ -204,7 +204,7 @@ async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
     let context = ApplyContext { pipeline, clients: &clients, reporter: &Silent, stop };
     let first = pipeline.run().await;
     let applied = apply(&context, first, &|_| false).await;
-    assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", applied.remaining);
+    assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", applied.remaining);
 
     hosts.requested.lock().unwrap().clear();
     world.change(|world, _| world.log.clear());

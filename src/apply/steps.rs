@@ -8,7 +8,7 @@ use crate::resource::Address;
 /// Names a step.
 pub(super) type StepId = (Address, Phase);
 
-/// The steps of a round that are not taken out yet.
+/// The steps of an iteration that are not taken out yet.
 ///
 /// Edges are kept from cause to effect, so that the end of a step costs no
 /// more than the steps that wait for it.

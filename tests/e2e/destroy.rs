@@ -67,7 +67,7 @@ fn ours(sandbox: &SandboxState, topology: &str) -> Vec<String> {
 async fn destroy(deployment: &Deployment) {
     let applied = deployment.apply(&RefreshOptions::destroying()).await;
     let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
-    assert_eq!(applied.ending, ApplyStatus::Converged, "{left}");
+    assert_eq!(applied.status, ApplyStatus::Converged, "{left}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn a_group_with_a_foreign_object_is_kept() {
     });
     put(&deployment, &foreign_object, body).await;
     let applied = deployment.apply(&RefreshOptions::destroying()).await;
-    assert_eq!(applied.ending, ApplyStatus::Blocked);
+    assert_eq!(applied.status, ApplyStatus::Blocked);
     let remaining = applied.remaining.unwrap();
     let [blocked] = &remaining.blocked[..] else { panic!("{}", summary(&remaining)) };
     assert!(blocked.failure.message.contains("foreign"), "{}", blocked.failure.message);

@@ -195,7 +195,7 @@ async fn changing_the_region_replaces_everything() {
         let text = text.replace(from, to);
         let deployment = before.edited(&text);
         let applied = deployment.apply(&RefreshOptions::default()).await;
-        assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+        assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
         assert_same_as_new_sandbox(&deployment, &text).await;
     }
 }
@@ -217,11 +217,11 @@ async fn protected_resources_are_not_replaced() {
     assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", summary(&plan));
     // The tables change but the router must not be replaced without approval.
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    let ApplyStatus::Partial { code, .. } = applied.ending else { panic!("{:?}", applied.ending) };
-    assert_eq!((code, applied.rounds), (Code::ReachabilityLost, 0));
+    let ApplyStatus::Partial(failure) = applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!((failure.code, applied.iterations), (Code::ReachabilityLost, 0));
     let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     let applied = deployment.apply(&allowing).await;
-    assert_eq!(applied.ending, ApplyStatus::Blocked);
+    assert_eq!(applied.status, ApplyStatus::Blocked);
     let now = deployment.plan().await;
     let pools: Vec<_> =
         now.changes.iter().filter(|it| it.address.kind == Kind::ManagedCluster).collect();

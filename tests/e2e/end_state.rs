@@ -467,7 +467,7 @@ async fn a_second_apply_writes_nothing() {
         deployment.iterate().await;
         let before = (deployment.writes(), canonical_state(&deployment.copy_of_state()));
         let applied = deployment.apply(&RefreshOptions::deep()).await;
-        assert_eq!(applied.rounds, 0);
+        assert_eq!(applied.iterations, 0);
         assert_eq!(before, (deployment.writes(), canonical_state(&deployment.copy_of_state())));
     }
 }

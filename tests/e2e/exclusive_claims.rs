@@ -78,7 +78,7 @@ async fn a_cluster_declared_as_existing_is_kept() {
     let plan = deployment.plan().await;
     assert!(plan.is_empty(), "{}", summary(&plan));
     let deleted = deployment.apply(&RefreshOptions::destroying()).await;
-    assert_eq!(deleted.ending, ApplyStatus::Converged);
+    assert_eq!(deleted.status, ApplyStatus::Converged);
     let group = ArmId::resource_group(arm::SUBSCRIPTION, "stargate-aks-e2e-2");
     let id = group.in_group("Microsoft.ContainerService/managedClusters", "stargate-aks-e2e-2");
     assert!(deployment.copy_of_state().arm.get(&id).is_some());
@@ -127,7 +127,7 @@ async fn dependencies_of_a_protected_machine_are_kept() {
         deployment.iterate().await;
         let applied = deployment.apply(&RefreshOptions::destroying()).await;
         let remaining = applied.remaining.as_ref().map(summary).unwrap_or_default();
-        assert_eq!(applied.ending, ApplyStatus::Blocked, "{:?}\n{remaining}", applied.outcomes);
+        assert_eq!(applied.status, ApplyStatus::Blocked, "{:?}\n{remaining}", applied.outcomes);
         assert!(applied.outcomes.values().all(Outcome::is_success), "{:?}", applied.outcomes);
     }
 }

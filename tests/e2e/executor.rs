@@ -104,7 +104,7 @@ async fn after_a_stop_no_step_starts_and_the_next_apply_continues() {
             EventLog { stop_at: Some(at), stop: deployment.stop.clone(), ..EventLog::default() };
         let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
         let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &log).await;
-        assert_eq!(applied.ending, ApplyStatus::Interrupted, "at {at}");
+        assert_eq!(applied.status, ApplyStatus::Interrupted, "at {at}");
         let events = log.events();
         let worker_request = events
             .iter()
@@ -160,7 +160,7 @@ async fn a_failed_step_blocks_only_its_dependents() {
         observe(&deployment, Some(name));
         let log = EventLog::default();
         let applied = deployment.apply_planned(&RefreshOptions::default(), plan, &log).await;
-        assert!(matches!(applied.ending, ApplyStatus::Partial { .. }), "{:?}", applied.ending);
+        assert!(matches!(applied.status, ApplyStatus::Partial(_)), "{:?}", applied.status);
         for (address, outcome) in &applied.outcomes {
             let as_it_should = match outcome {
                 Outcome::Failed(_) => address == failing,
@@ -325,7 +325,7 @@ async fn two_at_once(one: &Deployment, other: &Deployment) -> (ApplyStatus, Appl
         one.apply_planned(&options, first, &IgnoreProgress),
         other.apply_planned(&options, second, &IgnoreProgress),
     );
-    (one.ending, other.ending)
+    (one.status, other.status)
 }
 
 /// Tokens are used and deleted; everything else is kept.
@@ -380,10 +380,10 @@ async fn a_replacement_is_not_repeated() {
     let deployment = router.edited(&text);
     let plan = deployment.plan().await;
     assert!(plan.count(Action::Replace) > 3, "{}", summary(&plan));
-    assert_eq!(deployment.apply_once(&plan).await.ending, ApplyStatus::Converged);
+    assert_eq!(deployment.apply_once(&plan).await.status, ApplyStatus::Converged);
     let writes = deployment.writes();
     let again = deployment.apply_once(&plan).await;
-    assert_eq!(again.ending, ApplyStatus::Converged, "{:?}", failures(&again));
+    assert_eq!(again.status, ApplyStatus::Converged, "{:?}", failures(&again));
     assert!(again.outcomes.values().all(|outcome| *outcome == Outcome::UpToDate));
     assert_eq!(deployment.writes(), writes);
 }

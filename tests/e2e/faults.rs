@@ -196,7 +196,7 @@ async fn every_fault_is_reported_and_repaired() {
         let options = RefreshOptions { deep: case.deep, ..RefreshOptions::default() };
         check(case, &deployment.refresh_and_plan(&options).await.plan);
         let applied = deployment.apply(&options).await;
-        assert_eq!(applied.ending, ApplyStatus::Converged, "{}", case.fault);
+        assert_eq!(applied.status, ApplyStatus::Converged, "{}", case.fault);
         assert!(
             deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty(),
             "{}",
@@ -237,10 +237,10 @@ async fn objects_without_ownership_tags_need_adoption() {
         blocked.failure.remedy
     );
     let writes = deployment.writes();
-    assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
     let adopted = deployment.apply(&RefreshOptions::adopting(address)).await;
-    assert_eq!(adopted.ending, ApplyStatus::Converged);
+    assert_eq!(adopted.status, ApplyStatus::Converged);
     assert_eq!(adopted.outcomes.len(), 1);
     assert!(deployment.plan().await.is_empty());
     let differing =
@@ -256,12 +256,12 @@ async fn foreign_objects_are_not_changed() {
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert!(blocked.failure.remedy.contains("--adopt"), "{}", blocked.failure.remedy);
-    assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     let differing = differences(&foreign, &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
     let address = blocked.address.to_string();
     assert_eq!(
-        deployment.apply(&RefreshOptions::adopting(&address)).await.ending,
+        deployment.apply(&RefreshOptions::adopting(&address)).await.status,
         ApplyStatus::Converged
     );
     assert!(deployment.plan().await.is_empty());
@@ -288,7 +288,7 @@ async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
     assert!(!finding.failure.remedy.is_empty());
     let writes = deployment.writes();
-    assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
 }
 
@@ -305,8 +305,8 @@ async fn unknown_objects_are_not_deleted() {
         let none = plan.changes.is_empty() && plan.deferred.is_empty() && plan.blocked.is_empty();
         assert!(none, "{api}: {}", summary(&plan));
         let writes = deployment.writes();
-        let ending = deployment.apply(&RefreshOptions::default()).await.ending;
-        assert!(matches!(ending, ApplyStatus::Partial { .. }), "{api}: {ending:?}");
+        let ending = deployment.apply(&RefreshOptions::default()).await.status;
+        assert!(matches!(ending, ApplyStatus::Partial(_)), "{api}: {ending:?}");
         assert_eq!(deployment.writes(), writes, "{api}");
         // Not even by a destroy.
         let destroy = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
@@ -355,7 +355,7 @@ async fn a_foreign_kernel_route_blocks_only_its_router() {
     assert!(blocked.failure.message.contains(&format!("{prefix} ")), "{}", blocked.failure.message);
     assert!(blocked.failure.message.contains("proto 4"), "{}", blocked.failure.message);
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    assert_eq!(applied.ending, ApplyStatus::Blocked, "{}", failures(&applied).join("\n"));
+    assert_eq!(applied.status, ApplyStatus::Blocked, "{}", failures(&applied).join("\n"));
     assert!(deployment.plan().await.changes.is_empty(), "the route table was repaired");
     deployment.sandbox.change(|sandbox, _| {
         let routes = &mut sandbox.hosts.get_mut(router).unwrap().kernel.routes;

@@ -194,7 +194,7 @@ impl Deployment {
         let applied = self.apply(&RefreshOptions::default()).await;
         let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
         assert_eq!(
-            applied.ending,
+            applied.status,
             ApplyStatus::Converged,
             "{}\n{left}",
             failures(&applied).join("\n")

@@ -78,11 +78,11 @@ async fn assert_each_kill_converges(after: bool) {
         let applied = deployment.apply(&RefreshOptions::default()).await;
         let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
         let differing = differences(&expected, &canonical_state(&deployment.copy_of_state()));
-        if applied.ending != ApplyStatus::Converged || !plan.is_empty() || !differing.is_empty() {
+        if applied.status != ApplyStatus::Converged || !plan.is_empty() || !differing.is_empty() {
             troubles.push(format!(
                 "after effect {index}, {}: {:?}\n  {}\n  plan: {}\n  {}",
                 moment.effect,
-                applied.ending,
+                applied.status,
                 failures(&applied).join("\n  "),
                 summary(&plan),
                 differing.join("\n  "),

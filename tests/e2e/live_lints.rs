@@ -27,7 +27,7 @@ async fn refuses(deployment: &Deployment, code: Code) {
     let found = found.unwrap_or_else(|| panic!("no {code}: {}", summary(&plan)));
     assert!(!found.failure.remedy.is_empty());
     let writes = deployment.writes();
-    assert_eq!(deployment.apply(&RefreshOptions::default()).await.ending, ApplyStatus::Blocked);
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     assert_eq!(deployment.writes(), writes);
 }
 
@@ -135,7 +135,7 @@ async fn a_foreign_object_with_a_name_of_stargate() {
     assert_eq!(blocked.address.to_string(), "cluster-role/cluster/goldpinger");
     let address = blocked.address.to_string();
     assert_eq!(
-        deployment.apply(&RefreshOptions::adopting(&address)).await.ending,
+        deployment.apply(&RefreshOptions::adopting(&address)).await.status,
         ApplyStatus::Converged
     );
     assert!(deployment.plan().await.is_empty());

@@ -102,7 +102,7 @@ async fn measure(count: u32, rollout: &str) -> Figures {
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let timeline = Timeline::default();
     let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timeline).await;
-    assert_eq!(applied.ending, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
     let (started, ended) =
         (timeline.started.into_inner().unwrap(), timeline.ended.into_inner().unwrap());
     let mut joins: Vec<Duration> = started.iter().map(|(it, at)| ended[it] - *at).collect();

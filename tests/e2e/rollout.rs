@@ -54,8 +54,8 @@ fn held_back(outcome: &Outcome) -> bool {
 }
 
 fn reason(applied: &Applied) -> &str {
-    match &applied.ending {
-        ApplyStatus::Partial { code: Code::RolloutStopped, reason } => reason,
+    match &applied.status {
+        ApplyStatus::Partial(failure) if failure.code == Code::RolloutStopped => &failure.message,
         other => panic!("{other:?}"),
     }
 }

@@ -43,7 +43,7 @@ async fn changed_objects_are_skipped_and_the_rest_is_applied() {
     // Deletes the route altogether.
     deployment.inject(Fault::RouteMissing, None);
     let applied = deployment.apply_once(&plan).await;
-    assert_eq!(applied.ending, ApplyStatus::Stale);
+    assert_eq!(applied.status, ApplyStatus::Stale);
     for (address, outcome) in &applied.outcomes {
         if address.to_string() == "route-table/cluster/stargate-workers-rt" {
             assert!(matches!(outcome, Outcome::GuardFailed { .. }), "{outcome:?}");
@@ -63,17 +63,17 @@ async fn unrelated_changes_do_not_make_a_plan_stale() {
         deployment.inject(fault, None);
     }
     let applied = deployment.apply_once(&plan).await;
-    assert_eq!(applied.ending, ApplyStatus::Converged);
+    assert_eq!(applied.status, ApplyStatus::Converged);
     assert!(applied.outcomes.values().all(|outcome| *outcome == Outcome::Done));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_apply_of_a_saved_plan_does_nothing() {
     let (deployment, plan) = plan_with_three_faults().await;
-    assert_eq!(deployment.apply_once(&plan).await.ending, ApplyStatus::Converged);
+    assert_eq!(deployment.apply_once(&plan).await.status, ApplyStatus::Converged);
     let writes = deployment.writes();
     let again = deployment.apply_once(&plan).await;
-    assert_eq!(again.ending, ApplyStatus::Converged);
+    assert_eq!(again.status, ApplyStatus::Converged);
     assert!(again.outcomes.values().all(|outcome| *outcome == Outcome::UpToDate));
     assert_eq!(deployment.writes(), writes);
     assert!(deployment.plan().await.is_empty());
@@ -93,7 +93,7 @@ async fn the_first_plan_can_be_saved() {
         let planned = stargate::pipeline::Planned { plan: plan.clone(), ..seen };
         let applied =
             deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;
-        assert_eq!(applied.ending, ApplyStatus::Converged, "round {round}");
+        assert_eq!(applied.status, ApplyStatus::Converged, "round {round}");
         assert!(round == 0 || deployment.writes() == writes, "it wrote the second time");
     }
 }

@@ -99,8 +99,8 @@ async fn no_token_is_left_after_a_join_that_fails_at_any_step() {
         let deployment = Deployment::of(EXAMPLE, SandboxState::new(11));
         let marker = TokenRecorder::onto(&deployment, failing);
         let applied = deployment.apply(&RefreshOptions::default()).await;
-        let ended_well = applied.ending == ApplyStatus::Converged;
-        assert_eq!(ended_well, failing == "nothing", "{failing}: {:?}", applied.ending);
+        let ended_well = applied.status == ApplyStatus::Converged;
+        assert_eq!(ended_well, failing == "nothing", "{failing}: {:?}", applied.status);
         let tokens = marker.tokens.lock().unwrap().clone();
         let before_any = [
             "probe-worker",

@@ -120,13 +120,13 @@ async fn inject_fault(
     let applied = deployment.apply(&RefreshOptions::default()).await;
     let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
     let differing = differences(expected, &canonical_state(&deployment.copy_of_state()));
-    if applied.ending == ApplyStatus::Converged && plan.is_empty() && differing.is_empty() {
+    if applied.status == ApplyStatus::Converged && plan.is_empty() && differing.is_empty() {
         return None;
     }
     Some(format!(
         "call {call} {fault:?}, {}: {:?}\n  {}\n  plan: {}\n  {}",
         fault_injector.affected.lock().unwrap().clone().unwrap_or_default(),
-        applied.ending,
+        applied.status,
         failures(&applied).join("\n  "),
         summary(&plan),
         differing.join("\n  "),

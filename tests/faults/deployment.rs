@@ -71,7 +71,7 @@ impl Deployment {
             let deployment = Self::onto(SandboxState::new(1), EXAMPLE);
             let planned = deployment.plan(false).await;
             let applied = deployment.apply(false, planned).await;
-            assert!(matches!(applied.ending, stargate::apply::ApplyStatus::Converged));
+            assert!(matches!(applied.status, stargate::apply::ApplyStatus::Converged));
             (deployment.sandbox.read(Clone::clone), deployment.sandbox.now())
         };
         APPLIED.get_or_init(make).await.clone()

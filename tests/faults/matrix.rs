@@ -75,12 +75,12 @@ async fn an_apply_ends_and_takes_nothing_away() {
         deployment.proxy.arm(api, fault);
         let start = Instant::now();
         let applied = deployment.apply(false, planned).await;
-        let case = format!("{api} {fault:?}, {wanted} changes, {:?}", applied.ending);
+        let case = format!("{api} {fault:?}, {wanted} changes, {:?}", applied.status);
         assert!(start.elapsed() < Duration::from_secs(3 * 3_600), "{case}: {:?}", start.elapsed());
         let after = deployment.objects();
         let removed: Vec<&String> = before.difference(&after).collect();
         assert_eq!(removed, Vec::<&String>::new(), "{case}");
-        if applied.ending == ApplyStatus::Converged {
+        if applied.status == ApplyStatus::Converged {
             deployment.proxy.disarm();
             let left = deployment.plan(false).await.plan;
             assert!(left.is_empty(), "{case}");
@@ -102,9 +102,9 @@ async fn a_destroy_ends_and_never_claims_more_than_it_did() {
         deployment.proxy.arm(api, fault);
         let start = Instant::now();
         let applied = deployment.apply(true, planned).await;
-        let case = format!("{api} {fault:?}, first: {breaks_first}, {:?}", applied.ending);
+        let case = format!("{api} {fault:?}, first: {breaks_first}, {:?}", applied.status);
         assert!(start.elapsed() < Duration::from_secs(3 * 3_600), "{case}: {:?}", start.elapsed());
-        if applied.ending == ApplyStatus::Converged {
+        if applied.status == ApplyStatus::Converged {
             deployment.proxy.disarm();
             let left = deployment.plan(true).await.plan;
             assert!(left.is_empty(), "{case}: {:?}", removals(&left));

@@ -326,7 +326,7 @@ async fn applies_end_whatever_happens_on_the_wire() {
         let Ok(applied) = ended else { return vec![format!("{case}: it does not end")] };
         let removed = before.difference(&deployment.objects()).count();
         if !destroying && removed > 0 {
-            return vec![format!("{case}: {removed} objects are gone, {:?}", applied.ending)];
+            return vec![format!("{case}: {removed} objects are gone, {:?}", applied.status)];
         }
         Vec::new()
     });

@@ -80,7 +80,7 @@ fn every_setting_of_a_router_is_reported_and_repaired() {
             assert_eq!(changed, address, "{command}");
             assert!(fields.iter().any(|it| it == field), "{command}: {fields:?}");
             let applied = lab.deployment.apply(&RefreshOptions::default()).await;
-            assert_eq!(applied.ending, ApplyStatus::Converged, "{command}");
+            assert_eq!(applied.status, ApplyStatus::Converged, "{command}");
             assert_eq!(drift(lab).await, [], "{command}");
         }
         assert_foreign_route_blocks(lab).await;
@@ -103,8 +103,8 @@ async fn assert_foreign_route_blocks(lab: &Lab) {
     let rendered = "10.244.129.0/24 via 10.60.1.6 dev eth0 proto static";
     assert!(blocked.failure.message.contains(rendered), "{}", blocked.failure.message);
     let applied = lab.deployment.apply(&RefreshOptions::default()).await;
-    assert_eq!(applied.ending, ApplyStatus::Blocked);
+    assert_eq!(applied.status, ApplyStatus::Blocked);
     lab.machines.sh(ROUTER, &format!("ip route del {ours} proto static"));
     let applied = lab.deployment.apply(&RefreshOptions::default()).await;
-    assert_eq!(applied.ending, ApplyStatus::Converged);
+    assert_eq!(applied.status, ApplyStatus::Converged);
 }

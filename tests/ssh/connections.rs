@@ -77,13 +77,13 @@ pub(crate) async fn assert_only_healthy_is_repaired(
     }
     assert!(!reason.contains('\u{1b}'));
     let applied = lab.deployment.apply(&RefreshOptions::deep()).await;
-    assert_ne!(applied.ending, ApplyStatus::Converged);
+    assert_ne!(applied.status, ApplyStatus::Converged);
     let here = "test -e /etc/cni/net.d/00-stargate.conflist";
     let well = lab.machines.all()[HEALTHY].try_sh(here);
     assert!(
         well.is_ok(),
         "{:?} {:?} {:?}\n{}",
-        applied.ending,
+        applied.status,
         applied.outcomes,
         lab.done(),
         summary(&plan)
@@ -91,7 +91,7 @@ pub(crate) async fn assert_only_healthy_is_repaired(
     assert!(lab.machines.all()[FAULTY].try_sh(here).is_err());
     heal(lab).await;
     let applied = lab.deployment.apply(&RefreshOptions::deep()).await;
-    assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", failures(&applied));
+    assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", failures(&applied));
     lab.machines.sh(FAULTY, here);
 }
 
@@ -241,7 +241,7 @@ fn a_join_resumes_after_a_failure_at_any_step() {
                 lab.done().into_iter().filter(|one| one.starts_with(FAULTY)).collect();
             done.extend(of_sick);
             if cut.lock().unwrap().len() == count {
-                assert_eq!(applied.ending, ApplyStatus::Converged, "{:?}", failures(&applied));
+                assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", failures(&applied));
                 break;
             }
             let failed = failures(&applied).join("\n");

@@ -101,7 +101,7 @@ fn no_secret_is_left_or_logged() {
         let worker = WORKERS[0].0;
         fs::write(lab.machines.all()[worker].stub_file("broken-kubelet"), "").unwrap();
         let applied = lab.deployment.apply(&RefreshOptions::default()).await;
-        assert_ne!(applied.ending, ApplyStatus::Converged);
+        assert_ne!(applied.status, ApplyStatus::Converged);
         let mut observed = arguments.end();
         assert_nowhere(lab, "after a failed join");
         fs::remove_file(lab.machines.all()[worker].stub_file("broken-kubelet")).unwrap();

@@ -274,7 +274,7 @@ fn operation(purpose: Purpose) -> &'static str {
 /// Prints the errors and the closing line.
 fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let (code, status, note) = match &applied.ending {
+    let (code, status, note) = match &applied.status {
         ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
             (exit::DONE, "complete", " No resources of the topology remain.")
         }
@@ -287,7 +287,7 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
         ApplyStatus::Converged => {
             (exit::DONE, "complete", " The infrastructure matches the topology.")
         }
-        ApplyStatus::Partial { .. } => (exit::PARTIAL, "incomplete", ""),
+        ApplyStatus::Partial(_) => (exit::PARTIAL, "incomplete", ""),
         ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
         ApplyStatus::Blocked => {
             (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
@@ -309,13 +309,10 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
             _ => {}
         }
     }
-    if let ApplyStatus::Partial { code, reason } = &applied.ending {
-        ui.error(
-            &CliError::coded(*code, reason.clone())
-                .hint("run the same command again; it continues with the remaining changes"),
-        );
+    if let ApplyStatus::Partial(failure) = &applied.status {
+        ui.error(&CliError::from(failure.clone()));
     }
-    if request.format == Format::Text || applied.ending == ApplyStatus::Interrupted {
+    if request.format == Format::Text || applied.status == ApplyStatus::Interrupted {
         let changes = crate::render::text::counted(done, "change");
         let operation = operation(request.purpose);
         ui.status(&format!("{operation} {status}: {changes} made.{note}"));

@@ -146,8 +146,8 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
 impl From<&Event> for EventJson {
     fn from(event: &Event) -> Self {
         match event.clone() {
-            Event::RoundStarted { round, changes } => {
-                Self::IterationStarted { iteration: round, changes }
+            Event::IterationStarted { iteration, changes } => {
+                Self::IterationStarted { iteration, changes }
             }
             Event::StepStarted { address, action } => {
                 Self::StepStarted { address: address.to_string(), action: action.into() }

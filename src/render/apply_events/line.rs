@@ -13,11 +13,11 @@ use super::super::text::{counted, elapsed};
 /// The lines for one event; none for progress unless `verbose`.
 pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
     match event {
-        Event::RoundStarted { round: 1, changes } => {
+        Event::IterationStarted { iteration: 1, changes } => {
             vec![style.paint(Role::Title, format!("Applying {}", counted(*changes, "change")))]
         }
-        Event::RoundStarted { round, changes } => {
-            let text = format!("Iteration {round}: applying {}", counted(*changes, "change"));
+        Event::IterationStarted { iteration, changes } => {
+            let text = format!("Iteration {iteration}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
         Event::StepStarted { address, action } if verbose => {

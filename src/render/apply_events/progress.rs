@@ -129,7 +129,7 @@ fn styled(template: &str) -> ProgressStyle {
 impl Reporter for ProgressReporter {
     fn event(&self, event: &Event) {
         match event {
-            Event::RoundStarted { changes, .. } => {
+            Event::IterationStarted { changes, .. } => {
                 self.overall.set_length(*changes as u64);
                 self.overall.set_position(0);
                 self.overall.enable_steady_tick(REDRAW_INTERVAL);

@@ -21,7 +21,7 @@ fn events() -> Vec<Event> {
     let failed =
         Outcome::Failed(Failure::new(Code::AzureRefused, "403 from Azure", "log in again"));
     vec![
-        Event::RoundStarted { round: 1, changes: 4 },
+        Event::IterationStarted { iteration: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },
         Event::StepProgress { address: table.clone(), text: "waiting for the operation".into() },
         Event::PartStarted { address: worker.clone(), part: "kubelet".into() },
@@ -38,7 +38,7 @@ fn events() -> Vec<Event> {
         finished(&network, Action::Delete, Outcome::NotStarted, 0),
         finished(&table, Action::Update, Outcome::GuardFailed { reason: "etag".into() }, 5),
         Event::Stopping,
-        Event::RoundStarted { round: 2, changes: 1 },
+        Event::IterationStarted { iteration: 2, changes: 1 },
     ]
 }
 
