@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-/// A secret: it cannot be printed and has no serialised form.
+use zeroize::Zeroizing;
+
+/// A secret: it cannot be printed, has no serialised form, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a value into custody.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+        Self(Zeroizing::new(value.into()))
     }
 
     /// The value itself, for the one place that must send it.
