@@ -10,6 +10,7 @@
 //! | [`cli`] | arguments, one file a command |
 //! | [`render`] | text, JSON, markdown, DOT, Mermaid and SVG |
 //! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
+//! | [`lease`] | keeps two appliers of one topology apart |
 //! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |
 //! | [`refresh`] | reads live state into an inventory, by lists |
 //! | [`bootstrap`] | a worker's life as typed steps |
@@ -37,6 +38,7 @@ pub mod dataplane;
 pub mod desired;
 pub mod diagnostics;
 pub mod inventory;
+pub mod lease;
 pub mod net;
 pub mod pipeline;
 pub mod plan;

@@ -19,6 +19,15 @@ pub enum Event {
         /// How many changes it makes.
         changes: usize,
     },
+    /// Another applier holds the Lease; the apply waits for it.
+    WaitingForLease {
+        /// The name of the Lease.
+        lease: String,
+        /// Who holds it.
+        holder: String,
+        /// When the holder renewed it last, by the holder's clock.
+        renewed: String,
+    },
     /// A step begins.
     StepStarted {
         /// The resource.

@@ -67,7 +67,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
     state.outcomes
 }
 
-/// How far a iteration is.
+/// How far an iteration is.
 struct State {
     steps: Steps,
     waves: Waves,
@@ -124,7 +124,7 @@ impl State {
     }
 }
 
-/// What the steps of a iteration share.
+/// What the steps of an iteration share.
 struct Work<'a> {
     iteration: &'a Iteration<'a>,
     changes: BTreeMap<&'a Address, &'a Change>,
@@ -165,6 +165,9 @@ impl Work<'_> {
             let event = Event::StepStarted { address: address.clone(), action };
             iteration.reporter.event(&event);
         }
+        if ends_cluster(change, step.1) {
+            iteration.lease.release().await;
+        }
         let outcome = match step.1 {
             Phase::Destroy => tear_down(iteration, &self.changes, change).await,
             Phase::Create if is_kept => Ok(Outcome::UpToDate),
@@ -180,6 +183,12 @@ impl Work<'_> {
         }
         (step, outcome)
     }
+}
+
+/// Whether a step deletes the cluster, and with it the Lease of the apply.
+fn ends_cluster(change: &Change, phase: Phase) -> bool {
+    change.address.kind == Kind::ManagedCluster
+        && (phase == Phase::Destroy || change.action == Action::Delete)
 }
 
 /// Guard → act → verify.

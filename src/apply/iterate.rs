@@ -6,6 +6,7 @@ use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::routers::RouterAddresses;
 use super::unfinished::Unfinished;
+use super::write_lease::{Permission, WriteLease};
 use super::{ApplyContext, ClusterWriter, Iteration};
 use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
@@ -64,6 +65,9 @@ pub async fn apply(
     };
     approved.add(&first.plan);
     let mut planned = first;
+    let lease = WriteLease::new(context);
+    // A plan is asked about again if anything was changed after it was made.
+    let mut asks = false;
     loop {
         if let Some(status) = ends_before_iteration(context, &planned.plan, applied.iterations) {
             applied.status = status;
@@ -73,7 +77,7 @@ pub async fn apply(
             applied.status = status;
             break;
         }
-        if applied.iterations > 0 && !approved.covers(&planned.plan) {
+        if asks && !approved.covers(&planned.plan) {
             if !approve(&planned.plan) {
                 let reason = "a later plan contains changes that were not approved";
                 applied.status = partial(Code::PartlyApplied, reason);
@@ -81,9 +85,26 @@ pub async fn apply(
             }
             approved.add(&planned.plan);
         }
+        asks = true;
+        let cluster = connect(context, planned.observation.cluster_access()).await;
+        match lease.ensure(cluster.as_ref()).await {
+            Permission::Granted => {}
+            Permission::GrantedLater => {
+                let Some(next) = next_plan(context).await else {
+                    applied.status = ApplyStatus::Interrupted;
+                    break;
+                };
+                planned = next;
+                continue;
+            }
+            Permission::Refused(status) => {
+                applied.status = status;
+                break;
+            }
+        }
         applied.iterations += 1;
-        let outcomes = run_iteration(context, &planned, applied.iterations).await;
-        let status = ends_after_iteration(context, &outcomes);
+        let outcomes = run_iteration(context, &lease, cluster, &planned, applied.iterations).await;
+        let status = lease.loss().or_else(|| ends_after_iteration(context, &outcomes));
         let progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
         applied.outcomes.extend(outcomes);
         if let Some(status) = status {
@@ -100,6 +121,7 @@ pub async fn apply(
             break;
         }
     }
+    lease.release().await;
     applied.remaining = Some(planned.plan);
     applied
 }
@@ -144,8 +166,17 @@ pub async fn apply_once(context: &ApplyContext<'_>, planned: Planned) -> Applied
         let outcomes = BTreeMap::new();
         return Applied { outcomes, iterations: 0, status, remaining: Some(planned.plan) };
     }
-    let outcomes = run_iteration(context, &planned, 1).await;
-    let status = ends_after_iteration(context, &outcomes).unwrap_or(ApplyStatus::Converged);
+    let lease = WriteLease::new(context);
+    let cluster = connect(context, planned.observation.cluster_access()).await;
+    // After a wait the guards tell what the plan no longer fits.
+    if let Permission::Refused(status) = lease.ensure(cluster.as_ref()).await {
+        let outcomes = BTreeMap::new();
+        return Applied { outcomes, iterations: 0, status, remaining: Some(planned.plan) };
+    }
+    let outcomes = run_iteration(context, &lease, cluster, &planned, 1).await;
+    let status = lease.loss().or_else(|| ends_after_iteration(context, &outcomes));
+    lease.release().await;
+    let status = status.unwrap_or(ApplyStatus::Converged);
     Applied { outcomes, iterations: 1, status, remaining: None }
 }
 
@@ -221,6 +252,8 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
 
 async fn run_iteration(
     context: &ApplyContext<'_>,
+    lease: &WriteLease<'_>,
+    cluster: Option<ClusterWriter>,
     planned: &Planned,
     number: u32,
 ) -> BTreeMap<Address, Outcome> {
@@ -233,7 +266,8 @@ async fn run_iteration(
         reporter: context.reporter,
         now: context.pipeline.now,
         stop: &context.stop,
-        cluster: connect(context, planned.observation.cluster_access()).await,
+        lease,
+        cluster,
         routers: RouterAddresses::default(),
         unfinished: Unfinished::default(),
     };

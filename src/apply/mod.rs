@@ -18,9 +18,11 @@ mod steps;
 mod stop;
 mod unfinished;
 mod waves;
+mod write_lease;
 
 use std::sync::Arc;
 
+use crate::lease::LeaseIdentity;
 use crate::pipeline::Pipeline;
 use crate::plan::ApplySettings;
 use crate::provider::access::ClusterCredentials;
@@ -42,6 +44,8 @@ pub struct ApplyContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Asks to stop.
     pub stop: StopSignal,
+    /// The Lease that is held while changes are made, or `None` to go without.
+    pub lease: Option<LeaseIdentity>,
 }
 
 /// What the steps of one iteration work with.
@@ -52,6 +56,7 @@ struct Iteration<'a> {
     reporter: &'a dyn Reporter,
     now: &'a Clock,
     stop: &'a StopSignal,
+    lease: &'a write_lease::WriteLease<'a>,
     cluster: Option<ClusterWriter>,
     routers: routers::RouterAddresses,
     unfinished: unfinished::Unfinished,

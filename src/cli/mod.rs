@@ -8,6 +8,7 @@ mod health;
 mod interrupt;
 mod logging;
 mod overview;
+mod process_name;
 mod safe_output;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;

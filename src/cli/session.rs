@@ -9,10 +9,11 @@ use super::arguments::Global;
 use super::error::CliError;
 use super::sandbox_state::{self, Sandbox};
 use super::ui::Ui;
-use super::{exit, interrupt, ssh_access, topology};
+use super::{exit, interrupt, process_name, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
+use crate::lease::LeaseIdentity;
 use crate::pipeline::Pipeline;
 use crate::plan::PlanOptions;
 use crate::provider::azure::ArmClient;
@@ -125,13 +126,20 @@ impl WriteSession {
         &'a self,
         scope: &'a Scope<'a>,
         reporter: &'a dyn Reporter,
+        lease: Option<LeaseIdentity>,
     ) -> ApplyContext<'a> {
         ApplyContext {
             pipeline: self.reads.pipeline(scope),
             clients: &self.clients,
             reporter,
             stop: self.reads.stop.clone(),
+            lease,
         }
+    }
+
+    /// The lease of the topology, with this process as its holder.
+    pub(crate) fn lease(&self) -> LeaseIdentity {
+        LeaseIdentity::new(&self.reads.loaded.topology.name, process_name::of_this_process())
     }
 
     /// Closes connections and saves the state of the sandbox.

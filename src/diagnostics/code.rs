@@ -198,6 +198,8 @@ pub enum Code {
     StepTimedOut,
     /// SG0521: a worker could not be drained.
     DrainBlocked,
+    /// SG0522: the apply lost its lease.
+    LeaseLost,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.

@@ -28,9 +28,14 @@ const VOLATILE_FIELDS: [&str; 19] = [
     "public_ip",
 ];
 
-/// Kinds of Kubernetes objects that are records or short-lived.
-const VOLATILE_KINDS: [&str; 3] =
-    ["certificatesigningrequests.certificates.k8s.io", "operations.stargate.io", "pods"];
+/// Kinds of Kubernetes objects that are records or short-lived. The Lease of a killed apply
+/// expires by itself.
+const VOLATILE_KINDS: [&str; 4] = [
+    "certificatesigningrequests.certificates.k8s.io",
+    "leases.coordination.k8s.io",
+    "operations.stargate.io",
+    "pods",
+];
 
 /// The state as a value that is equal for equivalent states.
 pub(crate) fn canonical_state(sandbox: &SandboxState) -> Value {

@@ -317,6 +317,7 @@ async fn steps_start_in_the_order_of_the_plan() {
     }
 }
 
+/// Applies without a lease at the same time: the guards of their steps keep them apart.
 async fn two_at_once(one: &Deployment, other: &Deployment) -> (ApplyStatus, ApplyStatus) {
     let options = RefreshOptions::default();
     let (first, second) =
@@ -335,9 +336,9 @@ fn is_persistent(path: &&String) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_applies_never_undo_progress() {
-    let one = Deployment::example();
+    let one = Deployment::example().without_lease();
     let watchman = observe(&one, None);
-    let other = one.edited(EXAMPLE);
+    let other = one.edited(EXAMPLE).without_lease();
     two_at_once(&one, &other).await;
     let deletions = watchman.deletions.lock().unwrap().clone();
     let backwards: Vec<&String> = deletions.iter().filter(is_persistent).collect();
@@ -355,7 +356,7 @@ async fn concurrent_applies_repair_a_fault_once() {
     for fault in [Fault::NicForwardingOff, Fault::RouteWrongHop, Fault::ServerRouterIpHostname] {
         one.inject(fault, None);
     }
-    let other = one.edited(EXAMPLE);
+    let (one, other) = (one.edited(EXAMPLE).without_lease(), one.edited(EXAMPLE).without_lease());
     let endings = two_at_once(&one, &other).await;
     assert_eq!(endings, (ApplyStatus::Converged, ApplyStatus::Converged));
     assert!(one.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
@@ -365,7 +366,7 @@ async fn concurrent_applies_repair_a_fault_once() {
 async fn concurrent_replacements_end_in_the_same_state() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
-    let (one, other) = (before.edited(&text), before.edited(&text));
+    let (one, other) = (before.edited(&text).without_lease(), before.edited(&text).without_lease());
     two_at_once(&one, &other).await;
     one.iterate().await;
     let differing = differences(&expected(&text).await, &canonical_state(&one.copy_of_state()));
@@ -377,7 +378,7 @@ async fn concurrent_replacements_end_in_the_same_state() {
 async fn a_replacement_is_not_repeated() {
     let router = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
-    let deployment = router.edited(&text);
+    let deployment = router.edited(&text).without_lease();
     let plan = deployment.plan().await;
     assert!(plan.count(Action::Replace) > 3, "{}", summary(&plan));
     assert_eq!(deployment.apply_once(&plan).await.status, ApplyStatus::Converged);

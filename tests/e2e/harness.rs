@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
+use stargate::lease::LeaseIdentity;
 use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
@@ -45,6 +47,7 @@ pub(crate) struct Deployment {
     pub(crate) topology: Topology,
     pub(crate) clients: Clients,
     pub(crate) stop: StopSignal,
+    pub(crate) takes_lease: bool,
 }
 
 /// The options of a refresh and plan.
@@ -73,6 +76,12 @@ impl RefreshOptions {
         let adopt = BTreeSet::from([address.parse().unwrap()]);
         Self { adopt, ..Self::default() }
     }
+}
+
+/// The name of another applier, as each process has its own.
+fn unique_holder() -> String {
+    static APPLIERS: AtomicUsize = AtomicUsize::new(0);
+    format!("applier {}", APPLIERS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Deployment {
@@ -109,7 +118,13 @@ impl Deployment {
 
     fn share(topology: Topology, sandbox: SharedSandbox) -> Self {
         let clients = clients(&sandbox, &topology);
-        Self { sandbox, topology, clients, stop: StopSignal::default() }
+        Self { sandbox, topology, clients, stop: StopSignal::default(), takes_lease: true }
+    }
+
+    /// The same deployment with applies that take no lease: only the guards of
+    /// their steps keep them apart.
+    pub(crate) fn without_lease(self) -> Self {
+        Self { takes_lease: false, ..self }
     }
 
     /// A copy of the sandbox's state.
@@ -186,7 +201,9 @@ impl Deployment {
         pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
     ) -> ApplyContext<'a> {
-        ApplyContext { pipeline, clients: &self.clients, reporter, stop: self.stop.clone() }
+        let identity = || LeaseIdentity::new(&self.topology.name, unique_holder());
+        let lease = self.takes_lease.then(identity);
+        ApplyContext { pipeline, clients: &self.clients, reporter, stop: self.stop.clone(), lease }
     }
 
     /// Applies, and asserts that no changes are left.

@@ -15,6 +15,7 @@ mod faults;
 mod first_deployment;
 mod harness;
 mod kill;
+mod lease;
 mod live_check;
 mod live_lints;
 mod makespan;

@@ -70,6 +70,7 @@ async fn unrelated_changes_do_not_make_a_plan_stale() {
 #[tokio::test(start_paused = true)]
 async fn a_second_apply_of_a_saved_plan_does_nothing() {
     let (deployment, plan) = plan_with_three_faults().await;
+    let deployment = deployment.without_lease();
     assert_eq!(deployment.apply_once(&plan).await.status, ApplyStatus::Converged);
     let writes = deployment.writes();
     let again = deployment.apply_once(&plan).await;
@@ -84,7 +85,7 @@ async fn a_second_apply_of_a_saved_plan_does_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_first_plan_can_be_saved() {
     use crate::harness::{IgnoreProgress, RefreshOptions};
-    let deployment = Deployment::example();
+    let deployment = Deployment::example().without_lease();
     let first = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let plan = saved(&first.plan);
     for round in 0..2 {

@@ -192,7 +192,8 @@ impl Shown {
 /// Breaks `fault`, plans its repair, and then refuses every call: to the step of
 /// the apply, and to the reads of a new plan and of `drift`.
 async fn refused(sandbox: &SandboxState, fault: Fault, source: &Source, refuses: Refuses) -> Shown {
-    let deployment = Deployment::of(EXAMPLE, sandbox.clone());
+    // The refusal of a lease would end the apply before its steps.
+    let deployment = Deployment::of(EXAMPLE, sandbox.clone()).without_lease();
     deployment.inject(fault, None);
     let options = RefreshOptions::default();
     let repair = deployment.refresh_and_plan(&options).await;

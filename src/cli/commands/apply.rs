@@ -46,6 +46,9 @@ pub(crate) struct ApplyArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long, conflicts_with = "plan")]
     pub(crate) allow_loss: bool,
+    /// Do not take the lease that keeps other applies of the topology waiting
+    #[arg(long)]
+    pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
@@ -62,6 +65,8 @@ pub(crate) struct ApplyRequest {
     pub(crate) saved: Option<SavedPlan>,
     /// Skip the approval prompt.
     pub(crate) yes: bool,
+    /// Go without the lease.
+    pub(crate) no_lease: bool,
     /// The format of events.
     pub(crate) format: Format,
     /// The command.
@@ -75,6 +80,7 @@ impl ApplyRequest {
             options: PlanOptions::default(),
             saved: None,
             yes: false,
+            no_lease: false,
             format: Format::default(),
             purpose,
         }
@@ -95,6 +101,7 @@ pub(crate) async fn run(
         options: options(arguments, saved.as_ref()),
         yes: arguments.yes || saved.is_some(),
         saved,
+        no_lease: arguments.no_lease,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Plan)
     };
@@ -175,7 +182,8 @@ pub(crate) async fn run_plan(
         None => return Ok(interrupted_before(ui)),
     }
     let reporter = reporter(ui, request.format);
-    let context = session.apply_context(&scope, reporter.as_ref());
+    let lease = (!request.no_lease).then(|| session.lease());
+    let context = session.apply_context(&scope, reporter.as_ref(), lease);
     let refuse = |_: &Plan| false;
     let applied = match &request.saved {
         Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,

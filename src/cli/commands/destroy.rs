@@ -19,6 +19,9 @@ pub(crate) struct DestroyArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Do not take the lease that keeps other applies of the topology waiting
+    #[arg(long)]
+    pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
@@ -34,6 +37,7 @@ pub(crate) async fn run(
     let request = ApplyRequest {
         options: PlanOptions { destroy: true, ..PlanOptions::default() },
         yes: arguments.yes,
+        no_lease: arguments.no_lease,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Destroy)
     };

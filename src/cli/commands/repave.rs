@@ -26,6 +26,9 @@ pub(crate) struct RepaveArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Do not take the lease that keeps other applies of the topology waiting
+    #[arg(long)]
+    pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
@@ -43,6 +46,7 @@ pub(crate) async fn run(
     let request = ApplyRequest {
         options: PlanOptions { worker_request: Some(worker_request), ..PlanOptions::default() },
         yes: arguments.yes,
+        no_lease: arguments.no_lease,
         format: arguments.format,
         ..ApplyRequest::of(Purpose::Repave)
     };

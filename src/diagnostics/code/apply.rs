@@ -178,4 +178,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       deleted. The message names the pods. Let them move, raise `drain_seconds`, then run \
                       the same command again.",
     },
+    Entry {
+        code: Code::LeaseLost,
+        text: "SG0522",
+        title: "the apply lost its lease",
+        explanation: "While changes are made, the Lease `stargate-write-<topology>` in `kube-system` keeps \
+                      other applies of the topology waiting. It could not be renewed for its whole \
+                      duration, or another apply has taken it over. Running steps finished and no other \
+                      was started. Run the same command again.",
+    },
 ];

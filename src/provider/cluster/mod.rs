@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod goldpinger;
 mod history;
+mod lease;
 mod manifests;
 mod networks;
 mod nodes;
@@ -39,6 +40,7 @@ pub use drain::DrainReport;
 pub use error::{ClusterCause, ClusterError};
 pub use goldpinger::MeasureError;
 pub use history::{OPERATIONS_KEPT, PastOperation};
+pub use lease::{LeaseClaim, LeaseRecord};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,

@@ -4,7 +4,9 @@
 //! survive, and typed models would drop it.
 
 use kube::core::Request;
-use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::params::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use serde_json::Value;
 
 use super::error::{About, ClusterError};
@@ -77,6 +79,8 @@ pub(super) mod apis {
     );
     pub(in super::super) const SUBJECT_ACCESS_REVIEW: Api =
         api("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", false);
+    pub(in super::super) const LEASE: Api =
+        api("coordination.k8s.io", "v1", "Lease", "leases", true);
     pub(in super::super) const OPERATION: Api =
         api(GROUP, VERSION, "Operation", "operations", true);
     pub(in super::super) const SERVER: Api = api(GROUP, VERSION, "Server", "servers", true);
@@ -288,8 +292,24 @@ impl Collection {
 
     /// Asks for the object's deletion; an object that is not there is fine.
     pub(super) async fn delete(&self, name: &str) -> Result<(), ClusterError> {
+        self.delete_with(name, &DeleteParams::background()).await
+    }
+
+    /// Deletes the object in exactly this version; one that is not there is fine.
+    pub(super) async fn delete_version(
+        &self,
+        name: &str,
+        resource_version: &str,
+    ) -> Result<(), ClusterError> {
+        let resource_version = Some(resource_version.to_owned());
+        let preconditions = Some(Preconditions { resource_version, uid: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::background() };
+        self.delete_with(name, &params).await
+    }
+
+    async fn delete_with(&self, name: &str, params: &DeleteParams) -> Result<(), ClusterError> {
         let about = self.about("delete", name);
-        match self.send(&about, self.requests().delete(name, &DeleteParams::background())).await {
+        match self.send(&about, self.requests().delete(name, params)).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }

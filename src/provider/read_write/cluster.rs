@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 
 use crate::inventory::{Measurement, Pinger, Service};
 use crate::provider::cluster::{
-    Approval, BootstrapToken, ClusterError, DrainReport, LiveManifest, MeasureError, NodeFacts,
-    OperationRecord, PastOperation, ServerStatus,
+    Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
+    MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
 use crate::resource::Side;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
@@ -159,6 +159,17 @@ pub trait ClusterWrite: ClusterRead {
         worker: &WorkerName,
         token_id: &str,
     ) -> Result<Approval, ClusterError>;
+
+    /// Reads a Lease in `kube-system`, if there is one of that name.
+    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError>;
+
+    /// Creates or renews a Lease, and answers it as it then is; a conflict if it
+    /// changed after it was read.
+    async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError>;
+
+    /// Deletes a Lease as it was read; one that is not there is fine, and one
+    /// that changed is a conflict.
+    async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError>;
 
     /// Makes a token for a worker, which lives for an hour and can only be
     /// authenticated with.

@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 
 use crate::inventory::{Measurement, Pinger, Service};
 use crate::provider::cluster::{
-    Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LiveManifest, MeasureError,
-    NodeFacts, OperationRecord, PastOperation, ServerStatus,
+    Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
+    LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
 use crate::resource::Side;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
@@ -171,6 +171,18 @@ impl ClusterWrite for ClusterClient {
         token_id: &str,
     ) -> Result<Approval, ClusterError> {
         Self::approve_csr_for(self, worker, token_id).await
+    }
+
+    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError> {
+        Self::lease(self, name).await
+    }
+
+    async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError> {
+        Self::write_lease(self, claim).await
+    }
+
+    async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError> {
+        Self::delete_lease(self, name, read).await
     }
 
     async fn create_bootstrap_token(

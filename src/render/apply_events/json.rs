@@ -40,6 +40,15 @@ pub enum EventJson {
         /// The number of changes in its plan.
         changes: usize,
     },
+    /// Another process holds the lease of the topology; the apply waits for it.
+    WaitingForLease {
+        /// The name of the Lease in `kube-system`.
+        lease: String,
+        /// The holder of the lease.
+        holder: String,
+        /// The time of the last renewal, by the holder's clock.
+        renewed: String,
+    },
     /// A step starts.
     StepStarted {
         /// The address of the resource.
@@ -148,6 +157,9 @@ impl From<&Event> for EventJson {
         match event.clone() {
             Event::IterationStarted { iteration, changes } => {
                 Self::IterationStarted { iteration, changes }
+            }
+            Event::WaitingForLease { lease, holder, renewed } => {
+                Self::WaitingForLease { lease, holder, renewed }
             }
             Event::StepStarted { address, action } => {
                 Self::StepStarted { address: address.to_string(), action: action.into() }

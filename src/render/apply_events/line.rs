@@ -20,6 +20,10 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
             let text = format!("Iteration {iteration}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
+        Event::WaitingForLease { lease, holder, renewed } => vec![
+            style.paint(Role::Warning, format!("Waiting for the lease {lease}, held by {holder}")),
+            style.paint(Role::Quiet, format!("    last renewed at {renewed}")),
+        ],
         Event::StepStarted { address, action } if verbose => {
             vec![style.paint(Role::Quiet, format!("{:>3} {address} starting", action.glyph()))]
         }

@@ -137,7 +137,7 @@ impl Reporter for ProgressReporter {
             Event::StepStarted { address, .. } => self.start(address),
             Event::StepProgress { address, text } => self.update(address, text),
             Event::PartStarted { address, part } => self.update(address, part),
-            Event::PartFinished { .. } => {}
+            Event::PartFinished { .. } | Event::WaitingForLease { .. } => {}
             Event::StepFinished { address, .. } => self.finish(address),
             Event::Stopping => {
                 let running = &mut *lock(&self.running);

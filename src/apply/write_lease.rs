@@ -1,0 +1,118 @@
+//! The Lease of an apply: taken in the first iteration in which the API server
+//! answers, released at the end or before the cluster is deleted.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Mutex;
+
+use super::events::Event;
+use super::{ApplyContext, ApplyStatus, ClusterWriter};
+use crate::diagnostics::{Code, Failure};
+use crate::lease::{HeldLease, LeaseIdentity};
+use crate::provider::cluster::{ClusterCause, ClusterError, LeaseRecord};
+
+/// The Lease of an apply.
+pub(super) struct WriteLease<'a> {
+    context: &'a ApplyContext<'a>,
+    held: Mutex<Option<HeldLease>>,
+    lost: Arc<OnceLock<String>>,
+}
+
+/// Whether changes may be made.
+pub(super) enum Permission {
+    /// They may.
+    Granted,
+    /// They may, and another applier made changes after the plan was made.
+    GrantedLater,
+    /// They must not: the apply ends.
+    Refused(ApplyStatus),
+}
+
+impl<'a> WriteLease<'a> {
+    pub(super) fn new(context: &'a ApplyContext<'a>) -> Self {
+        Self { context, held: Mutex::default(), lost: Arc::default() }
+    }
+
+    /// Takes the Lease if it is not held yet. Without an API server to hold it
+    /// the guards of each step are what keeps two appliers apart.
+    pub(super) async fn ensure(&self, cluster: Option<&ClusterWriter>) -> Permission {
+        let (Some(identity), Some(cluster)) = (&self.context.lease, cluster) else {
+            return Permission::Granted;
+        };
+        let mut held = self.held.lock().await;
+        if held.is_some() {
+            return Permission::Granted;
+        }
+        let acquired = tokio::select! {
+            biased;
+            () = self.context.stop.requested() => {
+                return Permission::Refused(ApplyStatus::Interrupted);
+            }
+            acquired = self.acquire(identity, cluster) => acquired,
+        };
+        match acquired {
+            Ok(lease) => {
+                let waited = lease.waited();
+                *held = Some(lease);
+                if waited { Permission::GrantedLater } else { Permission::Granted }
+            }
+            Err(error) if error.cause == ClusterCause::Unavailable => {
+                tracing::warn!(%error, "no lease is held in this iteration");
+                Permission::Granted
+            }
+            Err(error) => Permission::Refused(ApplyStatus::Partial(refused(identity, &error))),
+        }
+    }
+
+    async fn acquire(
+        &self,
+        identity: &LeaseIdentity,
+        cluster: &ClusterWriter,
+    ) -> Result<HeldLease, ClusterError> {
+        let waiting = |record: &LeaseRecord| {
+            self.context.reporter.event(&Event::WaitingForLease {
+                lease: identity.name().to_owned(),
+                holder: record.holder.clone(),
+                renewed: record.renewed.clone(),
+            });
+        };
+        let (lost, stop) = (Arc::clone(&self.lost), self.context.stop.clone());
+        let on_loss = move |reason| {
+            // It is called once, so there is no earlier reason to keep.
+            let _ = lost.set(reason);
+            stop.stop();
+        };
+        let now = (self.context.pipeline.now)();
+        HeldLease::acquire(Arc::clone(&cluster.client), identity, now, &waiting, on_loss).await
+    }
+
+    /// Releases the Lease if it is held.
+    pub(super) async fn release(&self) {
+        let Some(held) = self.held.lock().await.take() else { return };
+        if let Err(error) = held.release().await {
+            tracing::warn!(%error, "the lease was not deleted; it expires by itself");
+        }
+    }
+
+    /// How the apply ends if the Lease was lost.
+    pub(super) fn loss(&self) -> Option<ApplyStatus> {
+        let reason = self.lost.get()?;
+        let name = self.context.lease.as_ref()?.name();
+        Some(ApplyStatus::Partial(Failure::new(
+            Code::LeaseLost,
+            format!("the apply stopped because it lost the lease {name}: {reason}"),
+            "run the same command again; it waits until the lease is free and continues with the \
+             remaining changes",
+        )))
+    }
+}
+
+fn refused(identity: &LeaseIdentity, error: &ClusterError) -> Failure {
+    let failure = Failure::from(error);
+    let remedy = format!(
+        "{}; `--no-lease` applies without it, if no other apply of the topology runs",
+        failure.remedy
+    );
+    let message = format!("cannot take the lease {} in kube-system", identity.name());
+    failure.within(message).with_remedy(remedy)
+}

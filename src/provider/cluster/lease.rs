@@ -1,0 +1,121 @@
+//! Leases: the record of who may write.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::error::ClusterError;
+use super::request::{Collection, PatchKind, apis};
+use super::{ClusterClient, text_at};
+use crate::resource::ownership::TOPOLOGY_LABEL;
+
+/// The namespace of leases: it exists in every cluster.
+const NAMESPACE: &str = "kube-system";
+
+/// A Lease as the API server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// Who holds it; empty if it was released.
+    pub holder: String,
+    /// How long it is valid after a renewal.
+    pub duration: Duration,
+    /// When it was last renewed, by the holder's clock; only for display.
+    pub renewed: String,
+    /// Changes with every renewal, whatever the holder's clock shows.
+    resource_version: String,
+}
+
+/// What a Lease is to become.
+#[derive(Debug, Clone)]
+pub struct LeaseClaim<'a> {
+    /// The name of the Lease.
+    pub name: &'a str,
+    /// Who is to hold it.
+    pub holder: &'a str,
+    /// How long it is valid without another renewal.
+    pub duration: Duration,
+    /// The time of the renewal.
+    pub now: Timestamp,
+    /// The Lease as it was read, or `None` if there was none.
+    pub previous: Option<&'a LeaseRecord>,
+}
+
+impl ClusterClient {
+    /// Reads a Lease.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused.
+    pub async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError> {
+        Ok(self.leases().get(name).await?.as_ref().map(record))
+    }
+
+    /// Creates or renews a Lease, and returns it as it then is.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused; a conflict if the Lease changed
+    /// after `previous` was read.
+    pub async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError> {
+        let mut spec = json!({
+            "holderIdentity": claim.holder,
+            "leaseDurationSeconds": claim.duration.as_secs(),
+            "renewTime": micro_time(claim.now),
+        });
+        if claim.previous.is_none_or(|previous| previous.holder != claim.holder) {
+            spec["acquireTime"] = Value::from(micro_time(claim.now));
+        }
+        let leases = self.leases();
+        let written = match claim.previous {
+            None => {
+                let object = json!({
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": {
+                        "name": claim.name,
+                        "namespace": NAMESPACE,
+                        "labels": { TOPOLOGY_LABEL: self.owner.topology },
+                    },
+                    "spec": spec,
+                });
+                leases.create(claim.name, &object).await?
+            }
+            Some(previous) => {
+                let version = &previous.resource_version;
+                let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+                leases.patch(claim.name, None, PatchKind::Merge, &patch).await?
+            }
+        };
+        Ok(record(&written))
+    }
+
+    /// Deletes a Lease; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused; a conflict if the Lease changed
+    /// after it was read.
+    pub async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError> {
+        self.leases().delete_version(name, &read.resource_version).await
+    }
+
+    fn leases(&self) -> Collection {
+        self.collection(apis::LEASE, Some(NAMESPACE))
+    }
+}
+
+fn record(object: &Value) -> LeaseRecord {
+    let spec = &object["spec"];
+    LeaseRecord {
+        holder: text_at(spec, "holderIdentity"),
+        duration: Duration::from_secs(spec["leaseDurationSeconds"].as_u64().unwrap_or_default()),
+        renewed: text_at(spec, "renewTime"),
+        resource_version: text_at(&object["metadata"], "resourceVersion"),
+    }
+}
+
+/// `MicroTime` of the Kubernetes API: six digits after the point.
+fn micro_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

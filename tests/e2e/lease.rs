@@ -1,0 +1,236 @@
+//! The Lease that keeps two applies of one topology apart.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stargate::apply::ApplyStatus;
+use stargate::apply::events::{Event, Reporter};
+use stargate::diagnostics::Code;
+use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
+use stargate::provider::read_write::ClusterWrite;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
+use stargate::sandbox::faults::Fault;
+use tokio::time::{Instant, sleep};
+
+use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, failures};
+
+const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
+const VALID: Duration = Duration::from_secs(60);
+
+/// Records for whom an apply waited.
+#[derive(Debug, Default)]
+struct WaitLog(Mutex<Vec<String>>);
+
+impl Reporter for WaitLog {
+    fn event(&self, event: &Event) {
+        if let Event::WaitingForLease { lease, holder, .. } = event {
+            assert_eq!(lease, LEASE);
+            self.0.lock().unwrap().push(holder.clone());
+        }
+    }
+}
+
+/// Another program's access to the Lease, and when it began.
+struct Other(Arc<dyn ClusterWrite>, Instant);
+
+impl Other {
+    async fn of(deployment: &Deployment) -> Self {
+        let owner = deployment.scope(&RefreshOptions::default()).owner();
+        Self(deployment.clients.cluster.connect("", owner).await.unwrap(), Instant::now())
+    }
+
+    async fn read(&self) -> Option<LeaseRecord> {
+        self.0.lease(LEASE).await.unwrap()
+    }
+
+    async fn hold(&self, holder: &str) {
+        let previous = self.read().await;
+        let now = "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap() + self.1.elapsed();
+        let previous = previous.as_ref();
+        let claim = LeaseClaim { name: LEASE, holder, duration: VALID, now, previous };
+        self.0.write_lease(claim).await.unwrap();
+    }
+}
+
+/// The applied example with a fault to repair.
+async fn with_work() -> Deployment {
+    let deployment = Deployment::example_applied().await;
+    deployment.inject(Fault::CiliumNodeEmpty, None);
+    deployment
+}
+
+/// Throttles the first writes of the repair, so that it takes most of a minute.
+#[derive(Debug, Default)]
+struct Slow(Mutex<u32>);
+
+impl FaultInjector for Slow {
+    fn before(&self, call: &Call) -> Disposition {
+        let Call::Request { path, .. } = call else { return Disposition::Pass };
+        let mut count = self.0.lock().unwrap();
+        if !call.writes() || !path.contains("/ciliumnodes/") || *count == 2 {
+            return Disposition::Pass;
+        }
+        *count += 1;
+        Disposition::Refuse { status: 429, retry_after: Some(25) }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+/// Calls for the Lease: how many were sent, and what becomes of them.
+#[derive(Debug)]
+struct LeaseCalls {
+    count: Mutex<usize>,
+    with: Disposition,
+}
+
+impl FaultInjector for LeaseCalls {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            Call::Request { path, .. } if path.contains("/leases") => {
+                *self.count.lock().unwrap() += 1;
+                self.with.clone()
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+fn observe(deployment: &Deployment, with: Disposition) -> Arc<LeaseCalls> {
+    let calls = Arc::new(LeaseCalls { count: Mutex::default(), with });
+    deployment.sandbox.set_fault_injector(Some(calls.clone()));
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lease_remains_after_an_apply_or_a_destroy() {
+    let deployment = with_work().await;
+    let calls = observe(&deployment, Disposition::Pass);
+    deployment.iterate().await;
+    assert_eq!(Other::of(&deployment).await.read().await, None);
+    assert!(*calls.count.lock().unwrap() >= 3, "read, created and deleted: {calls:?}");
+    let destroyed = deployment.apply(&RefreshOptions::destroying()).await;
+    assert_eq!(destroyed.status, ApplyStatus::Converged, "{}", failures(&destroyed).join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_applies_wait_for_each_other() {
+    let one = with_work().await;
+    one.sandbox.set_fault_injector(Some(Arc::new(Slow::default())));
+    let other = one.edited(EXAMPLE);
+    let options = RefreshOptions::default();
+    let (first, second) =
+        (one.refresh_and_plan(&options).await, other.refresh_and_plan(&options).await);
+    let (one_log, other_log) = (WaitLog::default(), WaitLog::default());
+    let (first, second) = tokio::join!(
+        one.apply_planned(&options, first, &one_log),
+        other.apply_planned(&options, second, &other_log),
+    );
+    for applied in [&first, &second] {
+        assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(applied).join("\n"));
+    }
+    let waits = one_log.0.lock().unwrap().len() + other_log.0.lock().unwrap().len();
+    assert_eq!(waits, 1, "{one_log:?} {other_log:?}");
+    // The one that waited made a new plan and found nothing left to change.
+    assert_eq!(first.outcomes.len().min(second.outcomes.len()), 0);
+    assert_eq!(Other::of(&one).await.read().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unchanged_lease_is_taken_over_after_its_duration() {
+    let deployment = with_work().await;
+    Other::of(&deployment).await.hold("killed process").await;
+    let log = WaitLog::default();
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let started = Instant::now();
+    let applied = deployment.apply_planned(&options, planned, &log).await;
+    let took = started.elapsed();
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(*log.0.lock().unwrap(), ["killed process"]);
+    assert!(took >= VALID && took < VALID * 2, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewed_lease_is_never_taken_over() {
+    let deployment = with_work().await;
+    let other = Other::of(&deployment).await;
+    other.hold("other process").await;
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let writes = deployment.writes();
+    let log = WaitLog::default();
+    let hold = async {
+        for _ in 0..60 {
+            sleep(VALID / 3).await;
+            other.hold("other process").await;
+        }
+        let held = other.read().await.unwrap();
+        assert_eq!(deployment.writes(), writes + 60, "only the holder wrote");
+        other.0.delete_lease(LEASE, &held).await.unwrap();
+    };
+    let (applied, ()) = tokio::join!(deployment.apply_planned(&options, planned, &log), hold);
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(*log.0.lock().unwrap(), ["other process"]);
+}
+
+/// The apply whose Lease another process took stops.
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_loses_its_lease_stops() {
+    let deployment = with_work().await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(Slow::default())));
+    let other = Other::of(&deployment).await;
+    let take = async {
+        while !matches!(other.0.lease(LEASE).await, Ok(Some(_))) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        other.hold("other process").await;
+    };
+    let options = RefreshOptions::default();
+    let (applied, ()) = tokio::join!(deployment.apply(&options), take);
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!(failure.code, Code::LeaseLost);
+    assert!(failure.message.contains("other process has taken it over"), "{failure}");
+    assert_eq!(failures(&applied), Vec::<String>::new());
+    let left = other.read().await.map(|it| it.holder);
+    assert_eq!(left.as_deref(), Some("other process"), "it is not ours to delete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_leases_nothing_is_changed() {
+    let deployment = with_work().await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    observe(&deployment, Disposition::Refuse { status: 403, retry_after: None });
+    let writes = deployment.writes();
+    let options = RefreshOptions::default();
+    let applied = deployment.apply_planned(&options, planned, &IgnoreProgress).await;
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!(failure.code, Code::ClusterRefused);
+    assert!(failure.message.contains(LEASE), "{failure}");
+    assert!(failure.remedy.contains("--no-lease"), "{}", failure.remedy);
+    assert_eq!(deployment.writes(), writes);
+}
+
+/// The guards of the steps keep appliers apart where no server can.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
+    let deployment = with_work().await;
+    observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
+    deployment.iterate().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_without_a_lease_does_not_ask_for_it() {
+    let deployment = with_work().await.without_lease();
+    Other::of(&deployment).await.hold("other process").await;
+    let calls = observe(&deployment, Disposition::Pass);
+    deployment.iterate().await;
+    assert_eq!(*calls.count.lock().unwrap(), 0);
+}
