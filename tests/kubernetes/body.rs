@@ -2,7 +2,9 @@
 
 use crate::api_server::ApiServer;
 use crate::check_log::CheckLog;
-use crate::{definitions, joining, manifests, nodes, records, refusals, rights, tokens, watches};
+use crate::{
+    definitions, joining, leases, manifests, nodes, records, refusals, rights, tokens, watches,
+};
 
 /// Runs all checks. Each part depends on the objects that the parts before it created.
 pub(crate) async fn run(server: &ApiServer) -> CheckLog {
@@ -11,6 +13,7 @@ pub(crate) async fn run(server: &ApiServer) -> CheckLog {
     manifests::check(server, &mut check_log).await;
     watches::check(server, &mut check_log).await;
     rights::check(server, &mut check_log).await;
+    leases::check(server, &mut check_log).await;
     tokens::check(server, &mut check_log).await;
     joining::check(server, &mut check_log).await;
     refusals::check(server, &mut check_log).await;

@@ -15,6 +15,7 @@ mod check_log;
 mod definitions;
 mod drains;
 mod joining;
+mod leases;
 mod manifests;
 mod nodes;
 mod records;
