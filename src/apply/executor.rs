@@ -270,12 +270,12 @@ async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, O
     loop {
         let current = read(iteration, change).await?;
         let differs = match &current.observed {
-            None => "it is not there".to_owned(),
+            None => "it does not exist".to_owned(),
             Some(observed) => {
                 let wanted = change.after.as_ref();
                 match wanted.and_then(|wanted| first_difference(&observed.resource, wanted)) {
                     None => return Ok(Outcome::Done),
-                    Some(field) => format!("its field {field} is not as written"),
+                    Some(field) => format!("its field {field} does not have the written value"),
                 }
             }
         };

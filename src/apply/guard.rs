@@ -22,7 +22,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,
         (Action::Create, None) => GuardVerdict::Act,
-        (_, None) => GuardVerdict::Stale("it is gone".to_owned()),
+        (_, None) => GuardVerdict::Stale("it no longer exists".to_owned()),
         (Action::Create, Some(current)) => created_since(change, current),
         (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
         (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
@@ -72,7 +72,7 @@ fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
     if current.resource.kind().facts().appears_by_itself {
         return GuardVerdict::Act;
     }
-    GuardVerdict::Stale("it was created after the plan was made, and differs".to_owned())
+    GuardVerdict::Stale("it was created after the plan was made and differs from it".to_owned())
 }
 
 /// Whether a machine is connected at the moment, and how far its provisioning is,

@@ -8,7 +8,7 @@ use super::routers::RouterAddresses;
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use super::{ApplyContext, ClusterWriter, Iteration};
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
 use crate::plan::{Plan, Severity};
 use crate::provider::access::ClusterAccess;
@@ -144,7 +144,7 @@ fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
     let found = &plan.reachability;
     let reason = || match found.loss_summaries().first() {
         Some(loss) => format!("the plan {loss}"),
-        None => format!("the plan loses {} pairs", found.lost),
+        None => format!("the plan loses {}", counted(found.lost, "pair")),
     };
     found.is_refused().then(|| partial(Code::ReachabilityLost, reason()))
 }
@@ -154,10 +154,7 @@ fn no_progress(plan: &Plan) -> String {
     let names: Vec<String> =
         plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
     let more = if plan.changes.len() > names.len() { " and others" } else { "" };
-    format!(
-        "the last iteration changed nothing, and {}{more} should still change",
-        names.join(", ")
-    )
+    format!("the last iteration changed nothing; still to be changed: {}{more}", names.join(", "))
 }
 
 /// Executes exactly the changes of a saved plan, once.
@@ -212,10 +209,7 @@ fn ends_before_iteration(
         });
     }
     (iterations >= MAX_ITERATIONS).then(|| {
-        partial(
-            Code::NoProgress,
-            format!("there is still something to do after {MAX_ITERATIONS} iterations"),
-        )
+        partial(Code::NoProgress, format!("changes remain after {MAX_ITERATIONS} iterations"))
     })
 }
 
@@ -245,8 +239,8 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
     });
     let reason = reasons.next()?;
     Some(match reasons.count() + 1 {
-        1 => format!("{reason}; 1 more worker was not begun"),
-        count => format!("{reason}; {count} more workers were not begun"),
+        1 => format!("{reason}; 1 more worker was not started"),
+        count => format!("{reason}; {count} more workers were not started"),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::events::Outcome;
+use crate::diagnostics::counted;
 use crate::plan::{Change, Plan, Rollout};
 use crate::resource::Address;
 
@@ -58,10 +59,11 @@ impl Waves {
 
     fn stops(&self, rollout: Rollout, wave: u32, address: &Address) -> Option<String> {
         if rollout.canary > 0 && wave == 1 && rollout.waves > 1 {
-            return Some(format!("{address} goes first, and failed"));
+            return Some(format!("canary {address} failed"));
         }
         let most = rollout.max_failures;
-        (self.failed > most).then(|| format!("{} workers failed, and {most} may", self.failed))
+        (self.failed > most)
+            .then(|| format!("{} failed; `max_failures` is {most}", counted(self.failed, "worker")))
     }
 
     /// The wave that begins with the end of one of this wave; one whose workers

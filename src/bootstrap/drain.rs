@@ -57,7 +57,7 @@ async fn evict(
     let report = cluster.drain(name, within).await;
     let report = report.map_err(|error| LeaveError::cluster(name, &error))?;
     for pod in &report.unmanaged {
-        let text = format!("the pod {pod} has no controller: it does not come back elsewhere");
+        let text = format!("the pod {pod} has no controller and would not be recreated");
         progress(StepEvent::Warning(text));
     }
     if report.remaining.is_empty() {

@@ -151,7 +151,7 @@ fn of_host(error: &HostError, remedy: &str) -> Failure {
 fn of_cluster(error: &ClusterError, remedy: &str) -> Failure {
     let failure = Failure::from(error);
     match failure.code {
-        Code::InvalidRequest | Code::RequestError | Code::UnexpectedAnswer => {
+        Code::InvalidRequest | Code::RequestError | Code::UnexpectedResponse => {
             failure.with_remedy(remedy)
         }
         _ => failure,

@@ -45,7 +45,7 @@ pub async fn join(
         Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         return Ok(JoinReport::default());
     }
-    let message = "the worker is brought to its profile";
+    let message = "applying the profile to the worker";
     let continues = context.continues.clone();
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
     if let Err(error) = run.steps(&mut records).await {
@@ -161,7 +161,15 @@ impl Run<'_> {
             }
             _ => self.evidence().proves(step),
         };
-        if proven { Ok(()) } else { Err(self.not_proven(step, "it was done and does not show")) }
+        if proven {
+            Ok(())
+        } else {
+            Err(self.not_proven(
+                step,
+                "the step ran, but its effect is \
+                                                               missing",
+            ))
+        }
     }
 
     async fn host_step(&self, step: Step, work: &WorkerStep) -> Result<(), JoinError> {
@@ -239,7 +247,7 @@ impl Run<'_> {
         if self.evidence().proves(step) {
             Ok(())
         } else {
-            Err(self.not_proven(step, "it was set, and the Node does not have it"))
+            Err(self.not_proven(step, "it was set, but the Node does not have it"))
         }
     }
 

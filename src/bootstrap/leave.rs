@@ -93,7 +93,7 @@ pub async fn leave(
         kind: OperationKind::Repave,
         now: context.now,
     };
-    let message = "the worker leaves the cluster and is reprovisioned";
+    let message = "removing the worker from the cluster to reprovision it";
     let records = Records::begin(subject, progress, None, message).await;
     match stages(context, progress).await {
         Ok(mut report) => {
@@ -138,7 +138,7 @@ async fn stages(
 async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     let status = ServerStatus {
         state: ServerState::Leaving,
-        message: "the worker leaves the cluster".to_owned(),
+        message: "removing the worker from the cluster".to_owned(),
         current_os: None,
         applied_profile: None,
         updated: (context.now)(),
@@ -167,7 +167,7 @@ async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result
     match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
         (Ok(()), _) => Ok(true),
         (Err(error), HostFate::GoesAway) => {
-            warnings.push(format!("the host was not reset, and its machine is deleted: {error}"));
+            warnings.push(format!("the host was not reset before its machine is deleted: {error}"));
             Ok(false)
         }
         (Err(error), HostFate::Stays) => Err(LeaveError::host(context.worker.as_str(), &error)),

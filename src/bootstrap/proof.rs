@@ -149,13 +149,13 @@ pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Resu
         (None, None) => return Ok(()),
         (Some(pod_cidr), _) => {
             format!(
-                "its Node has the pod CIDR {pod_cidr}, and the topology asks for {}",
+                "its Node has the pod CIDR {pod_cidr}, but the topology has {}",
                 desired.pod_cidr
             )
         }
         (None, Some(id)) => {
             format!(
-                "its Node has the provider id {id}, and the topology asks for {}",
+                "its Node has the provider ID {id}, but the topology has {}",
                 desired.provider_id
             )
         }

@@ -61,9 +61,9 @@ pub async fn reboot(
         kind: OperationKind::Reboot,
         now: context.now,
     };
-    let mut records = Records::begin(subject, progress, None, "the pods leave the worker").await;
+    let mut records = Records::begin(subject, progress, None, "draining the worker").await;
     let outcome = stages(context, &mut records, progress).await;
-    let message = outcome.as_ref().map(|()| "the worker is back and Ready");
+    let message = outcome.as_ref().map(|()| "the worker is Ready again");
     records
         .end(message.map_err(|error| format!("{}: {}", error.stage, error.failure.message)))
         .await;
@@ -91,11 +91,11 @@ async fn stages(
     })?;
     let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
     drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
-    records.reaches("the machine restarts").await;
+    records.reaches("restarting the machine").await;
     progress(StepEvent::Begins(Stage::Restart));
     let boot = context.restart(probe.boot_id).await?;
     progress(StepEvent::Ended(Stage::Restart));
-    records.reaches("the machine is back; its Node is waited for").await;
+    records.reaches("the machine is running; waiting for its Node").await;
     progress(StepEvent::Begins(Stage::Ready));
     context.ready(&boot).await?;
     progress(StepEvent::Ended(Stage::Ready));
@@ -141,7 +141,7 @@ impl RebootContext<'_> {
             sleep(POLL).await;
         }
         let minutes = BACK_WITHIN.as_secs() / 60;
-        let message = format!("the machine is not back after {minutes} minutes: {last}");
+        let message = format!("the machine does not answer after {minutes} minutes: {last}");
         let remedy = "look at the machine's console; once it runs, run `stargate reboot` again";
         Err(self.failed(stage, Code::StepTimedOut, &message, remedy))
     }

@@ -60,7 +60,8 @@ impl JoinContext<'_> {
             }
             if Instant::now() >= deadline {
                 let reason = if approved {
-                    "its certificate request was approved, and it got no certificate within two minutes"
+                    "its certificate request was approved, but no certificate was issued within \
+                     two minutes"
                 } else {
                     "its kubelet did not request a certificate within two minutes"
                 };

@@ -3,7 +3,7 @@
 use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::saved_plan::PlanFileError;
-use crate::render::text::wrap;
+use crate::render::text::wrap_to;
 use crate::render::{Role, Style};
 
 use super::exit;
@@ -17,7 +17,7 @@ pub struct CliError {
     /// The message.
     pub message: String,
     /// Remedies, the most likely first; printed after `help:`.
-    pub hints: Vec<String>,
+    pub remedies: Vec<String>,
     /// The causes below the message, the nearest first; printed with `-v`.
     pub causes: Vec<String>,
     /// The exit code of the process.
@@ -30,7 +30,7 @@ impl CliError {
         Self {
             code: None,
             message: message.into(),
-            hints: Vec::new(),
+            remedies: Vec::new(),
             causes: Vec::new(),
             exit: exit::ERROR,
         }
@@ -43,8 +43,8 @@ impl CliError {
 
     /// Adds a remedy.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedies.push(remedy.into());
         self
     }
 
@@ -55,36 +55,46 @@ impl CliError {
         self
     }
 
-    /// The error as lines of text, the last one ended; with the chain of causes
-    /// if `verbose`.
-    pub fn render(&self, style: Style, verbose: bool) -> String {
+    /// The error as lines of text of at most `columns`, the last one ended; with the
+    /// chain of causes if `verbose`.
+    pub fn render(&self, style: Style, columns: usize, verbose: bool) -> String {
+        let mut lines = self.message_lines(style, columns);
+        let mut add = |role: Role, label: &str, text: &str| {
+            let text = format!("{label}: {}", redact(text));
+            let wrapped = wrap_to(columns, &text, "  ", "    ");
+            lines.extend(wrapped.into_iter().map(|line| style.paint(role, line)));
+        };
+        self.remedies.iter().for_each(|remedy| add(Role::Help, "help", remedy));
+        if verbose {
+            self.causes.iter().for_each(|cause| add(Role::Quiet, "caused by", cause));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn message_lines(&self, style: Style, columns: usize) -> Vec<String> {
         let title = match self.code {
             Some(code) => format!("error[{code}]"),
             None => "error".to_owned(),
         };
         let message = redact(&self.message);
-        let mut text = format!("{}: {message}\n", style.paint(Role::Error, title));
-        for hint in &self.hints {
-            for line in wrap(&format!("help: {}", redact(hint)), "  ", "    ") {
-                text.push_str(&style.paint(Role::Help, line));
-                text.push('\n');
-            }
+        let mut first = format!("{title}: ");
+        let mut lines = Vec::new();
+        for line in message.lines() {
+            let begin = if lines.is_empty() { std::mem::take(&mut first) } else { "  ".to_owned() };
+            lines.extend(wrap_to(columns, line, &begin, "  "));
         }
-        let causes = self.causes.iter().filter(|_| verbose);
-        for line in causes.flat_map(|it| wrap(&format!("caused by: {}", redact(it)), "  ", "    "))
-        {
-            text.push_str(&style.paint(Role::Quiet, line));
-            text.push('\n');
+        if let Some(line) = lines.first_mut() {
+            *line = line.replacen(&title, &style.paint(Role::Error, &title), 1);
         }
-        text
+        lines
     }
 }
 
 impl From<Failure> for CliError {
     fn from(failure: Failure) -> Self {
         let Failure { code, message, remedy, source } = failure;
-        let hints = if remedy.is_empty() { Vec::new() } else { vec![remedy] };
-        Self { hints, causes: source, ..Self::coded(code, message) }
+        let remedies = if remedy.is_empty() { Vec::new() } else { vec![remedy] };
+        Self { remedies, causes: source, ..Self::coded(code, message) }
     }
 }
 
@@ -92,7 +102,7 @@ impl From<PlanFileError> for CliError {
     fn from(error: PlanFileError) -> Self {
         let stale = matches!(error, PlanFileError::OtherTopology(_));
         Self::coded(error.code(), error.to_string())
-            .hint("create a new plan with `stargate plan --out FILE`")
+            .remedy("create a new plan with `stargate plan --out FILE`")
             .exit(if stale { exit::STALE } else { exit::ERROR })
     }
 }
@@ -104,9 +114,9 @@ mod tests {
     #[test]
     fn an_error_with_hints() {
         let error = CliError::coded(Code::AzureCredentialsMissing, "no Azure credentials found")
-            .hint("log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
-            .hint("`--sandbox` needs no credentials");
-        insta::assert_snapshot!(error.render(Style::Plain, false));
+            .remedy("log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
+            .remedy("`--sandbox` needs no credentials");
+        insta::assert_snapshot!(error.render(Style::Plain, 80, false));
     }
 
     #[test]
@@ -115,9 +125,9 @@ mod tests {
             .caused_by("PolicyDenied: by an assignment")
             .caused_by("Bearer marked-marked");
         let error = CliError::from(failure);
-        let brief = error.render(Style::Plain, false);
+        let brief = error.render(Style::Plain, 80, false);
         assert!(brief.contains("error[SG0602]") && !brief.contains("caused by"), "{brief}");
-        let verbose = error.render(Style::Plain, true);
+        let verbose = error.render(Style::Plain, 80, true);
         let causes: Vec<_> = verbose.lines().filter(|line| line.contains("caused by")).collect();
         assert_eq!(
             causes,

@@ -40,7 +40,7 @@ pub(crate) async fn session(
 
 fn refusal() -> CliError {
     CliError::new("`--sandbox` cannot be used: this build of stargate does not contain the sandbox")
-        .hint("build stargate with its default features: `cargo install --path . --locked`")
-        .hint("leave `--sandbox` out to use the real services")
+        .remedy("build stargate with its default features: `cargo install --path . --locked`")
+        .remedy("leave `--sandbox` out to use the real services")
         .exit(exit::USAGE)
 }

@@ -137,13 +137,13 @@ pub(crate) async fn serve(
     let started = Server::start(sandbox.clone(), options).await;
     started.map_err(|error| {
         CliError::new(format!("could not serve the sandbox: {error}"))
-            .hint("the sandbox listens on 127.0.0.1; check that the loopback interface is up")
+            .remedy("the sandbox listens on 127.0.0.1; check that the loopback interface is up")
     })
 }
 
 /// Converts an error of the sandbox folder.
 pub(crate) fn of_folder(error: &FolderError) -> CliError {
-    let (code, hint) = match error {
+    let (code, remedy) = match error {
         FolderError::Damaged { .. } => {
             (Code::SandboxDamaged, "`stargate sandbox reset` deletes the state in this folder")
         }
@@ -155,5 +155,5 @@ pub(crate) fn of_folder(error: &FolderError) -> CliError {
             (Code::Unreadable, "check the owner of the folder and the free space")
         }
     };
-    CliError::coded(code, error.to_string()).hint(hint)
+    CliError::coded(code, error.to_string()).remedy(remedy)
 }

@@ -157,7 +157,7 @@ impl WriteSession {
             .or_else(|| lookup("AZURE_SUBSCRIPTION_ID").map(SubscriptionId::new))
             .ok_or_else(|| {
                 CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
-                    .hint("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
+                    .remedy("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
             })?;
         let tailnet = TailnetCredentials::from_environment(&lookup).map_err(|e| of_api(&e))?;
         let azure = AzureTokens::from_environment(&lookup).map_err(|error| of_api(&error))?;
@@ -222,8 +222,9 @@ fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<S
     let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
-        CliError::coded(Code::KubeconfigMissing, problem)
-            .hint("correct the path, or unset KUBECONFIG to use the cluster credentials from Azure")
+        CliError::coded(Code::KubeconfigMissing, problem).remedy(
+            "correct the path, or unset KUBECONFIG to use the cluster credentials from Azure",
+        )
     })?;
     Ok(Some(Secret::new(text)))
 }
@@ -238,7 +239,7 @@ pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {
             Code::Unreadable,
             format!("the public key `{}` cannot be read: {error}", path.display()),
         )
-        .hint("create one with `ssh-keygen -t ed25519`, or set the key in `[ssh] public_key`")
+        .remedy("create one with `ssh-keygen -t ed25519`, or set the key in `[ssh] public_key`")
     })?;
     Ok(text.trim().to_owned())
 }

@@ -39,7 +39,7 @@ fn settings(
 ) -> Result<SshSettings, CliError> {
     let mut settings = SshSettings::from_environment(lookup).map_err(|error| {
         CliError::coded(Code::InvalidSsh, error.to_string())
-            .hint("set the URL of a SOCKS5 proxy, such as `socks5://localhost:1055`, or `none`")
+            .remedy("set the URL of a SOCKS5 proxy, such as `socks5://localhost:1055`, or `none`")
     })?;
     let home = PathBuf::from(lookup("HOME").unwrap_or_else(|| "/".to_owned()));
     let path = |text: &str| match text.strip_prefix("~/") {

@@ -5,8 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use crate::diagnostics::{Code, Diagnostics, Severity};
-use crate::render::Style;
-use crate::render::diagnostic;
+use crate::render::diagnostic::{self, Layout};
 use crate::render::text::counted;
 use crate::topology::load::{Loaded, MAX_SIZE, load_bytes};
 
@@ -31,18 +30,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 /// Loads the topology; prints its warnings, or all its errors.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     let bytes = read(&global.topology)?;
-    let coloured = ui.status_style() == Style::Coloured;
+    let layout = Layout { style: ui.status_style(), columns: ui.columns() };
     let name = global.topology_name();
     match load_bytes(&name, &bytes) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() && !ui.is_quiet() {
                 let text = String::from_utf8_lossy(&bytes);
-                ui.report(&diagnostic::render(&name, &text, &loaded.warnings, coloured));
+                ui.report(&diagnostic::render(&name, &text, &loaded.warnings, layout));
             }
             Ok(loaded)
         }
         Err(found) => {
-            ui.report(&(diagnostic::render_all(&found, coloured) + "\n"));
+            ui.report(&(diagnostic::render_all(&found, layout) + "\n"));
             Err(summary(&found))
         }
     }
@@ -56,7 +55,7 @@ fn summary(found: &Diagnostics) -> CliError {
     let error = CliError::new(message);
     match first {
         Some(code) => {
-            error.hint(format!("run `stargate explain {code}` for details of the first one"))
+            error.remedy(format!("run `stargate explain {code}` for details of the first one"))
         }
         None => error,
     }
@@ -65,12 +64,12 @@ fn summary(found: &Diagnostics) -> CliError {
 fn too_large(path: &Path, size: u64) -> CliError {
     let path = path.display();
     let message = format!("`{path}` has {size} bytes; the maximum for a topology is {MAX_SIZE}");
-    CliError::coded(Code::TooLarge, message).hint("check that `-f` names a topology")
+    CliError::coded(Code::TooLarge, message).remedy("check that `-f` names a topology")
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> CliError {
     let displayed = path.display();
-    let (message, hint) = match error.kind() {
+    let (message, remedy) = match error.kind() {
         ErrorKind::NotFound => (
             format!("file `{displayed}` not found"),
             "`stargate init` writes one to start from; `-f FILE` selects another path",
@@ -84,5 +83,5 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
         }
         _ => (format!("`{displayed}` cannot be read: {error}"), "check that `-f` names a topology"),
     };
-    CliError::coded(Code::Unreadable, message).hint(hint)
+    CliError::coded(Code::Unreadable, message).remedy(remedy)
 }

@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::apply::StopSignal;
 use crate::diagnostics::Code;
+use crate::render::text::{WIDTH, wrap_to};
 use crate::render::{Role, Style};
 
 use super::arguments::{ColorChoice, Global};
 use super::error::CliError;
 use super::safe_output::printable;
+
+/// The narrowest width that messages are wrapped at.
+const MIN_COLUMNS: usize = 40;
 
 /// A channel that several tasks write to.
 type Channel = Mutex<Box<dyn Write + Send>>;
@@ -24,6 +28,17 @@ pub struct Ui {
     quiet: bool,
     verbose: u8,
     terminals: Terminals,
+    /// The width of messages on stderr.
+    columns: usize,
+}
+
+/// A request for approval.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval {
+    /// The question.
+    pub question: &'static str,
+    /// Whether a plan of this command can be saved and applied later.
+    pub can_be_saved: bool,
 }
 
 /// Which channels are terminals.
@@ -47,6 +62,7 @@ impl Ui {
             quiet: global.quiet,
             verbose: global.verbose,
             terminals,
+            columns: columns(),
         }
     }
 
@@ -70,6 +86,11 @@ impl Ui {
         self.quiet
     }
 
+    /// The width of messages on stderr: the terminal's, or 80 columns without one.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Whether to draw progress bars: stderr is a terminal and not quiet.
     pub fn draws_bars(&self) -> bool {
         self.terminals.err && !self.quiet
@@ -84,7 +105,7 @@ impl Ui {
         match write(&self.out, text) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(CliError::new(format!("could not write to stdout: {error}"))
-                    .hint("check the disk or the program that stdout is connected to"))
+                    .remedy("check the disk or the program that stdout is connected to"))
             }
             _ => Ok(()),
         }
@@ -107,13 +128,14 @@ impl Ui {
 
     /// Prints a warning unless `--quiet` is set.
     pub fn warn(&self, text: &str) {
+        let lines = wrap_to(self.columns, text, "warning: ", "  ").join("\n");
         let word = self.err_style.paint(Role::Warning, "warning");
-        self.status(&format!("{word}: {text}"));
+        self.status(&lines.replacen("warning", &word, 1));
     }
 
     /// Prints an error.
     pub fn error(&self, error: &CliError) {
-        self.print(&error.render(self.err_style, self.verbose > 0));
+        self.print(&error.render(self.err_style, self.columns, self.verbose > 0));
     }
 
     /// Prints a rendered report to stderr.
@@ -129,7 +151,7 @@ impl Ui {
     /// Stdin is not a terminal or cannot be read.
     pub async fn approve(
         &self,
-        question: &str,
+        approval: &Approval,
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
@@ -137,15 +159,20 @@ impl Ui {
             return Ok(Some(true));
         }
         if !self.terminals.input {
-            return Err(CliError::coded(
+            let error = CliError::coded(
                 Code::ApprovalNeeded,
-                "this command needs approval, and stdin is not a terminal",
+                "this command needs approval, but stdin is not a terminal",
             )
-            .hint("review the plan, then pass `--yes`")
-            .hint(
-                "or save the plan with `stargate plan --out FILE`, then run `stargate apply FILE`",
-            ));
+            .remedy("review the plan, then pass `--yes`");
+            return Err(if approval.can_be_saved {
+                error.remedy(
+                    "or save the plan with `stargate plan --out FILE`, then run `stargate apply FILE`",
+                )
+            } else {
+                error
+            });
         }
+        let question = approval.question;
         self.print(&format!("{question}\nOnly `yes` will be accepted to approve: "));
         let answer = tokio::select! {
             biased;
@@ -154,7 +181,7 @@ impl Ui {
         };
         let answer = answer.map_err(|error| {
             CliError::coded(Code::ApprovalNeeded, format!("could not read the answer: {error}"))
-                .hint("pass `--yes` to approve without a prompt")
+                .remedy("pass `--yes` to approve without a prompt")
         })?;
         Ok(Some(answer.trim() == "yes"))
     }
@@ -184,6 +211,12 @@ fn write(channel: &Channel, text: &str) -> io::Result<()> {
     let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
     channel.write_all(printable(text).as_bytes())?;
     channel.flush()
+}
+
+/// The width of the terminal at stderr. Very narrow ones would break every word.
+fn columns() -> usize {
+    let size = terminal_size::terminal_size_of(io::stderr());
+    size.map_or(WIDTH, |(width, _)| usize::from(width.0).max(MIN_COLUMNS))
 }
 
 /// `--color` first, then `NO_COLOR` and related variables, then the channel.
@@ -238,6 +271,7 @@ pub(crate) mod testing {
             quiet,
             verbose: 0,
             terminals: Terminals { input: answer.is_some(), err: false },
+            columns: WIDTH,
         };
         (ui, out, err)
     }
@@ -249,8 +283,10 @@ mod tests {
     use super::*;
     use crate::cli::exit;
 
+    const APPROVAL: Approval = Approval { question: "Apply?", can_be_saved: true };
+
     async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
-        buffered(answer, false).0.approve("Apply?", yes, &StopSignal::default()).await
+        buffered(answer, false).0.approve(&APPROVAL, yes, &StopSignal::default()).await
     }
 
     #[tokio::test]
@@ -279,7 +315,7 @@ mod tests {
         let stop = StopSignal::default();
         let signal = stop.clone();
         tokio::spawn(async move { signal.stop() });
-        assert_eq!(ui.approve("Apply?", false, &stop).await, Ok(None));
+        assert_eq!(ui.approve(&APPROVAL, false, &stop).await, Ok(None));
     }
 
     #[tokio::test]

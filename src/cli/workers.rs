@@ -28,8 +28,8 @@ pub(crate) fn named(
         let message = format!("the topology has no worker `{name}`");
         let error = CliError::coded(Code::UnknownWorker, message).exit(exit::USAGE);
         return Err(match closest(name, known.iter().copied()) {
-            Some(proposal) => error.hint(format!("did you mean `{proposal}`?")),
-            None => error.hint("`stargate status` lists the workers"),
+            Some(proposal) => error.remedy(format!("did you mean `{proposal}`?")),
+            None => error.remedy("`stargate status` lists the workers"),
         });
     }
     Ok(WorkerRequest { work, workers: names.iter().map(WorkerName::new).collect() })

@@ -23,7 +23,7 @@ pub struct Target<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPort {
     /// A service is no host: it answers no echo.
-    #[error("answers no echo")]
+    #[error("does not answer ICMP")]
     Echo,
     /// It has no such port.
     #[error("has no such port")]

@@ -46,7 +46,7 @@ impl Allocation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AllocationError {
     /// The pod pool is full.
-    #[error("datacenter {datacenter}: its pod pool has no free range for worker {worker}")]
+    #[error("datacenter {datacenter}: its pod pool has no free prefix for worker {worker}")]
     PodPool {
         /// Whose pool.
         datacenter: DatacenterName,

@@ -96,7 +96,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::ResourceGroup(ResourceGroup { location: location.clone() }),
         )
         .protected(cluster.protect)
-        .planned_because_of("[cluster] resource_group holds the AKS cluster"),
+        .planned_because_of("resource group of the AKS cluster"),
     );
     let id = group.in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str());
     set.add(
@@ -107,7 +107,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(group_address)
         .protected(cluster.protect)
-        .planned_because_of("[cluster] describes the AKS cluster"),
+        .planned_because_of("[cluster] defines the AKS cluster"),
     );
 }
 
@@ -152,7 +152,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
         .living_in_all(context.after_cluster())
-        .planned_because_of("the AKS router forwards pods and datacenters and nothing else"),
+        .planned_because_of("allow pod and datacenter traffic only"),
     );
     let virtual_network = match &context.facts.cluster {
         Some(cluster) => Pending::Known(cluster.virtual_network.clone()),
@@ -186,7 +186,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
         .living_in_all(context.after_cluster())
-        .planned_because_of("the AKS router reaches the tailnet directly"),
+        .planned_because_of("direct connections to the tailnet"),
     );
     set.add(
         Builder::new(
@@ -202,7 +202,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(subnet_address)
         .after(address(Kind::PublicIpAddress, &public_ip_name))
-        .planned_because_of("the AKS router takes the .4 of its subnet and forwards"),
+        .planned_because_of("fourth address of its subnet, IP forwarding"),
     );
     set.add(
         Builder::new(
@@ -232,12 +232,12 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
         (
             names::WORKERS_ROUTE_TABLE,
             Pending::Known(workers_routes(context)),
-            "AKS nodes send datacenters and their pods to the AKS router",
+            "route datacenter networks and their pods via the AKS router",
         ),
         (
             names::ROUTER_ROUTE_TABLE,
             router_routes(context),
-            "the AKS router's subnet sends each AKS node's pods to that node",
+            "route each AKS node's pods to that node",
         ),
     ];
     for (name, routes, planned_because_of) in tables {
@@ -264,7 +264,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .planned_because_of("every subnet of AKS nodes uses stargate-workers-rt"),
+            .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
         );
     }
     if context.facts.cluster.is_none() {
@@ -280,7 +280,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .planned_because_of("every subnet of AKS nodes uses stargate-workers-rt"),
+            .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
         );
     }
 }

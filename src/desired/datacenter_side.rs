@@ -91,7 +91,7 @@ pub(super) fn network(
 fn egress(place: &Place<'_>, set: &mut DesiredSet) {
     let gateway = names::nat_gateway(&place.site.resource_group);
     let public_ip = names::public_ip(&gateway);
-    set.add(public_address(place, &public_ip, "workers reach out through the NAT gateway"));
+    set.add(public_address(place, &public_ip, "outbound traffic of workers"));
     set.add(
         place
             .build(
@@ -102,7 +102,7 @@ fn egress(place: &Place<'_>, set: &mut DesiredSet) {
                 }),
             )
             .after(place.address(Kind::PublicIpAddress, &public_ip))
-            .planned_because_of("workers reach out through the NAT gateway"),
+            .planned_because_of("outbound traffic of workers"),
     );
 }
 
@@ -120,12 +120,12 @@ fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSe
         (
             names::WORKER_SUBNET,
             security::workers(context, place.datacenter, place.site),
-            "workers take pods, nodes and datacenters, and nothing from the internet",
+            "allow traffic from pods, nodes and datacenters; deny the internet",
         ),
         (
             names::ROUTER_SUBNET,
             security::datacenter_router(context, place.datacenter, place.site),
-            "the router forwards pods, nodes and datacenters and nothing else",
+            "allow traffic of pods, nodes and datacenters only",
         ),
     ];
     for (subnet, group, planned_because_of) in groups {
@@ -195,7 +195,7 @@ pub(super) fn router_machine(
     let router = &datacenter.router;
     let name = router.name.as_str();
     let public_ip = names::public_ip(name);
-    set.add(public_address(&place, &public_ip, "the router reaches the tailnet directly"));
+    set.add(public_address(&place, &public_ip, "direct connections to the tailnet"));
     let vm_size = router.vm_size.as_ref().unwrap_or(&site.vm_size).to_string();
     let machine = Machine {
         name,
@@ -265,10 +265,7 @@ fn add_machine(
             )
             .living_in(place.address(Kind::Subnet, machine.subnet))
             .after_all(public_ip_address)
-            .planned_because_of(format!(
-                "{} takes packets for pods, not only its own",
-                machine.name
-            )),
+            .planned_because_of(format!("IP forwarding for pod traffic on {}", machine.name)),
     );
     set.add(
         place
@@ -309,12 +306,12 @@ pub(super) fn route_tables(
         (
             names::worker_route_table(site),
             worker_subnet_routes(context, datacenter, &to_workers),
-            "workers send the tailnet, AKS and other datacenters to their router",
+            "route the tailnet, AKS and other datacenters via the router",
         ),
         (
             names::router_route_table(site),
             Pending::Known(to_workers),
-            "the router's subnet sends each worker's pods to that worker",
+            "route each worker's pods to that worker",
         ),
     ];
     for (name, routes, planned_because_of) in tables {

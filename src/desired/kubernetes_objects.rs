@@ -33,11 +33,11 @@ pub(super) fn shared(context: &Context<'_>, set: &mut DesiredSet) {
 
 fn reason(manifest: &Manifest) -> &'static str {
     match (manifest.kind, manifest.namespace.as_deref()) {
-        (ManifestKind::CustomResourceDefinition, _) => "the cluster keeps stargate's records",
-        (ManifestKind::ProvisioningProfile, _) => "[profiles] describes it",
-        (_, Some(manifests::GOLDPINGER_NAMESPACE)) => "Goldpinger measures the mesh of pods",
-        (ManifestKind::ClusterRoleBinding, _) => "who may do what in the cluster",
-        _ => "stargate's own objects in the cluster",
+        (ManifestKind::CustomResourceDefinition, _) => "CRDs of stargate",
+        (ManifestKind::ProvisioningProfile, _) => "[profiles] defines it",
+        (_, Some(manifests::GOLDPINGER_NAMESPACE)) => "Goldpinger, which measures pod connectivity",
+        (ManifestKind::ClusterRoleBinding, _) => "RBAC",
+        _ => "objects of stargate in the cluster",
     }
 }
 

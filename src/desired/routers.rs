@@ -110,7 +110,7 @@ pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
             has_machine: true,
             local_prefixes: advertised.known().cloned().unwrap_or_default(),
             advertised,
-            offers_because: "AKS's node subnets and each AKS node's pods",
+            offers_because: "AKS node subnets and the pod CIDRs of AKS nodes",
             kernel_routes: context.aks_prefixes().map(|_| tunnel.collect()),
             protect: router.protect,
         },
@@ -134,7 +134,7 @@ pub(super) fn datacenter_router(
             has_machine: matches!(datacenter.site, Site::Azure(_)),
             local_prefixes: own.clone(),
             advertised: Pending::Known(own),
-            offers_because: "the datacenter's network and its pods",
+            offers_because: "network and pod CIDRs of the datacenter",
             kernel_routes: datacenter_kernel_routes(context, datacenter),
             protect: datacenter.router.protect,
         },
@@ -185,7 +185,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
     } else {
         device_resource
     };
-    set.add(device_resource.planned_because_of("the router's place in the tailnet"));
+    set.add(device_resource.planned_because_of("tailnet device of the router"));
 
     let host = address(Kind::RouterHost);
     set.add(
@@ -195,7 +195,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Resource::RouterHost(router_host(context, &router)),
         )
         .living_in(device.clone())
-        .planned_because_of("the router forwards between its network and the tailnet"),
+        .planned_because_of("forwarding between its network and the tailnet"),
     );
     set.add(
         Builder::new(

@@ -41,7 +41,7 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
                 membership.living_in(Address::new(Kind::VirtualMachine, side.clone(), name));
         }
         set.add(membership.protected(worker.protect).planned_because_of(format!(
-            "[datacenters.{}] has {name} join with profile {}",
+            "[datacenters.{}] lists {name} with profile {}",
             datacenter.name, worker.profile
         )));
         if profile.managed_cilium {
@@ -59,7 +59,7 @@ fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredR
         Resource::CiliumNode(CiliumNode { name, pod_cidrs: vec![place.pod_cidr] }),
     )
     .living_in(worker)
-    .planned_because_of("Cilium knows which pods are on the worker")
+    .planned_because_of("pod CIDR of the worker for Cilium")
 }
 
 fn node_key(context: &Context<'_>, kind: &str, name: &str) -> Option<ObjectKey> {

@@ -84,6 +84,10 @@ pub enum Code {
     NoNodePools,
     /// SG0218: the profile is not used.
     UnusedProfile,
+    /// SG0219: the name is reserved.
+    ReservedName,
+    /// SG0220: not the name of a tailnet.
+    IllegalTailnetName,
     /// SG0301: not an IPv4 prefix.
     InvalidCidr,
     /// SG0302: the prefix has bits set beyond its length.
@@ -115,9 +119,9 @@ pub enum Code {
     /// SG0315: the pool is too small for its workers.
     PoolTooSmall,
     /// SG0316: AKS's own nodes will take addresses of the pool.
-    PoolWithinReach,
+    PoolOverlapsAksRange,
     /// SG0317: AKS's own nodes may come to take addresses of the pool.
-    PoolNearReach,
+    PoolNearAksRange,
     /// SG0318: the length of a pod prefix cannot work.
     PodPrefixLength,
     /// SG0319: workers without a pod CIDR need a pool.
@@ -145,19 +149,19 @@ pub enum Code {
     /// SG0406: the tailnet's policy has no owner for the tag.
     TagOwnersMissing,
     /// SG0407: two devices of the tailnet advertise the same prefix.
-    PrefixTwoOwners,
+    PrefixConflict,
     /// SG0408: the kubelet's version does not fit the live API server.
     LiveVersionSkew,
     /// SG0409: a source could not be read.
     SourceGap,
     /// SG0410: the cluster's network settings do not fit.
-    ClusterUnfit,
+    ClusterUnsupported,
     /// SG0411: the kubeconfig is of another cluster.
     KubeconfigServer,
     /// SG0412: the existing cluster was not found.
     ExistingClusterMissing,
     /// SG0501: an object that the topology does not own has the same name.
-    WithoutMark,
+    NotOwned,
     /// SG0502: the change is blocked by `protect = true`.
     Protected,
     /// SG0503: a router is offline.
@@ -175,7 +179,7 @@ pub enum Code {
     /// SG0509: the apply makes no progress.
     NoProgress,
     /// SG0510: the resource group holds foreign objects.
-    GroupHoldsForeign,
+    GroupHasForeignObjects,
     /// SG0511: a step failed.
     StepFailed,
     /// SG0512: the plan was applied in part.
@@ -185,7 +189,7 @@ pub enum Code {
     /// SG0514: the rollout stopped because workers failed.
     RolloutStopped,
     /// SG0515: the worker cannot be repaved or rebooted now.
-    WorkerNotWorkedOn,
+    WorkerOperationBlocked,
     /// SG0516: the topology has no such worker.
     UnknownWorker,
     /// SG0517: the Node must be replaced.
@@ -231,13 +235,13 @@ pub enum Code {
     /// SG0615: Goldpinger's answer cannot be used.
     GoldpingerUnusable,
     /// SG0616: the services could not be read.
-    ServiceUnread,
+    ServiceUnreadable,
     /// SG0617: a service could not be reached.
     ServiceUnreachable,
     /// SG0618: a service has a fault of its own.
     ServiceUnavailable,
     /// SG0619: a service answered with something unexpected.
-    UnexpectedAnswer,
+    UnexpectedResponse,
     /// SG0620: a service rejected a request as invalid.
     InvalidRequest,
     /// SG0621: an object does not exist.

@@ -99,7 +99,7 @@ pub struct Diagnostics {
 impl fmt::Display for Diagnostics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors = self.list.iter().filter(|found| found.severity == Severity::Error).count();
-        write!(formatter, "{}: {errors} error{}", self.file_name, plural(errors))?;
+        write!(formatter, "{}: {}", self.file_name, counted(errors, "error"))?;
         match self.list.first() {
             Some(first) => write!(formatter, ", first {}: {}", first.code, first.message),
             None => Ok(()),
@@ -109,9 +109,14 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// `s` unless there is exactly one.
-pub(crate) fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
+/// A count and its noun, as in `1 change`, `2 changes` and `3 addresses`.
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let ending = match count == N::from(1) {
+        true => "",
+        false if noun.ends_with('s') => "es",
+        false => "s",
+    };
+    format!("{count} {noun}{ending}")
 }
 
 /// The candidate most similar to `word`, if one is similar enough.

@@ -51,7 +51,7 @@ fn place_and_name(key: &ObjectKey) -> String {
 }
 
 fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> ResourceDecision {
-    let reason = "nothing in the topology asks for it";
+    let reason = "not in the topology";
     let mut change =
         Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
     change.interrupts = interruption(&observed.resource);
@@ -66,7 +66,7 @@ pub(super) fn interruption(resource: &Resource) -> Option<String> {
         }
         Resource::Worker(worker) => Some(format!("the pods on {} are evicted", worker.name)),
         Resource::TailnetDevice(device) => {
-            Some(format!("no pod reaches another one through {} until it is back", device.hostname))
+            Some(format!("pods lose connectivity through {} until it is back", device.hostname))
         }
         _ => None,
     }

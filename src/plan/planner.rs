@@ -138,16 +138,16 @@ fn foreign(
                 association.route_table.as_ref().map_or("", ArmId::name)
             ),
             format!(
-                "ask its owner to remove it from the subnet; or, if its routes are not needed, run \
-                 `stargate apply --adopt {address}`"
+                "ask its owner to remove it from the subnet; if its routes are not needed, take \
+                 ownership with `stargate apply --adopt {address}`"
             ),
         ),
         _ => (
-            Code::WithoutMark,
-            "an object of this name is there and does not carry this topology's mark".to_owned(),
+            Code::NotOwned,
+            "an object of this name exists and is not owned by the topology".to_owned(),
             format!(
-                "if it may become this topology's, run `stargate apply --adopt {address}`; \
-                 else rename or remove one of the two"
+                "to take ownership, run `stargate apply --adopt {address}`; otherwise rename or \
+                 remove one of the two"
             ),
         ),
     };

@@ -59,7 +59,7 @@ fn router_subnet(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
 fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
     if !cluster.overlay_with_cilium {
         findings.push(error(
-            Code::ClusterUnfit,
+            Code::ClusterUnsupported,
             "the AKS cluster does not run Azure CNI overlay with Cilium".to_owned(),
             "create the cluster with `--network-plugin azure --network-plugin-mode overlay \
              --network-dataplane cilium`",
@@ -68,7 +68,7 @@ fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
     if cluster.node_group_locked {
         findings.push(error(
             Code::NodeGroupLocked,
-            "the AKS cluster's node resource group is locked: the router cannot be made in it"
+            "the AKS cluster's node resource group is locked: the router cannot be created in it"
                 .to_owned(),
             "run `az aks update --nrg-lockdown-restriction-level Unrestricted` for the cluster",
         ));
@@ -77,7 +77,7 @@ fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
         findings.push(error(
             Code::PrivateApiServer,
             "the AKS cluster's API server has no public address".to_owned(),
-            "workers join through the public address: use a cluster that has one",
+            "use a cluster with a public API server address: workers join through it",
         ));
     }
 }
@@ -88,10 +88,11 @@ fn version_skew(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<
             findings.push(error(
                 Code::LiveVersionSkew,
                 format!(
-                    "profile {name} asks for kubelet {}, and the control plane runs {}",
+                    "profile {name} has kubelet {}, but the control plane runs {}",
                     profile.kubernetes_version, cluster.version
                 ),
-                "a kubelet is at most three minors older than the server, and never newer",
+                "choose a version that is at most three minor versions older than the API server, \
+                 and not newer",
             ));
         }
     }
@@ -108,7 +109,7 @@ fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
                         "the network {network} of datacenter {} overlaps the AKS VNet ({prefix})",
                         datacenter.name
                     ),
-                    "give the datacenter a network outside of the AKS VNet",
+                    "choose a network for the datacenter outside the AKS VNet",
                 ));
             }
         }
@@ -141,9 +142,9 @@ fn pod_ranges(
         if let Some((_, (other, worker))) = hit {
             findings.push(error(
                 Code::LivePodOverlap,
-                format!("{node} holds pod range {range}, which overlaps {other} of {worker}"),
+                format!("{node} has pod CIDR {range}, which overlaps {other} of {worker}"),
                 format!(
-                    "give {worker} a `pod_cidr` that AKS has not given out (take it from the top \
+                    "give {worker} a `pod_cidr` that AKS has not assigned (choose it at the end \
                      of the cluster's pod CIDR), or drain and remove {node}"
                 ),
             ));
@@ -184,8 +185,11 @@ fn prefixes_with_two_owners(
             let taken = served.iter().filter(|other| overlaps(other, &prefix));
             for other in taken.filter(|other| !is_exit(other)) {
                 findings.push(error(
-                    Code::PrefixTwoOwners,
-                    format!("device {device} of the tailnet already serves {other}, which overlaps {prefix}"),
+                    Code::PrefixConflict,
+                    format!(
+                        "device {device} of the tailnet already advertises {other}, which \
+                             overlaps {prefix}"
+                    ),
                     format!("withdraw {other} from {device}, or choose another range"),
                 ));
             }

@@ -256,7 +256,7 @@ fn hold_back(
         }
         ResourceDecision::Deferred(_) => None,
         ResourceDecision::Blocked(held) => {
-            if held.failure.code == Code::WithoutMark
+            if held.failure.code == Code::NotOwned
                 && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
@@ -267,7 +267,7 @@ fn hold_back(
             blocked(Failure::new(
                 held.failure.code,
                 format!("it depends on {on}, which is blocked"),
-                format!("settle {on} first"),
+                format!("resolve {on} first"),
             ))
         }
     }

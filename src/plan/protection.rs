@@ -41,23 +41,26 @@ fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {
         Action::Delete => "it holds",
-        _ => "it would have to be replaced, and it holds",
+        _ => "it would be replaced, but it holds",
     };
-    let reason = format!("{what} objects that are not this topology's: {}", contents.join(", "));
+    let reason = format!("{what} objects that the topology does not own: {}", contents.join(", "));
     let remedy = "move or delete those objects, then run the same command again";
-    Some(blocked(change, Failure::new(Code::GroupHoldsForeign, reason, remedy)))
+    Some(blocked(change, Failure::new(Code::GroupHasForeignObjects, reason, remedy)))
 }
 
 fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let protected = input.protected.get(&change.address)?;
-    let wish = format!("it would have to be {}", change.action.participle());
+    let deletion = match change.action {
+        Action::Delete => "its deletion",
+        _ => "its replacement",
+    };
     let itself = *protected == change.address;
     let reason = if itself {
-        format!("{wish}, and `protect = true` forbids that")
+        format!("{deletion} is blocked by `protect = true`")
     } else {
-        format!("{wish}, and it holds {protected}, which is protected")
+        format!("{deletion} is blocked: it holds {protected}, which has `protect = true`")
     };
-    let remedy = "undo the change of the topology that asks for it, or remove `protect = true`";
+    let remedy = "undo the change of the topology that causes it, or remove `protect = true`";
     Some(Blocked {
         caused_by: (!itself).then(|| protected.clone()),
         ..blocked(change, Failure::new(Code::Protected, reason, remedy))
@@ -131,7 +134,7 @@ fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
     input.inventory.iter().filter(move |(_, observed)| foreign(observed)).map(|(key, _)| Retained {
         key: key.clone(),
         address: None,
-        code: Code::WithoutMark,
+        code: Code::NotOwned,
     })
 }
 
@@ -148,15 +151,15 @@ fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions)
     let Some(decision) = decisions.get_mut(address) else { return };
     let ResourceDecision::Change(change) = decision else { return };
     let (name, remedy) = match (&holder.address, &holder.key) {
-        (Some(holder), _) => (holder.to_string(), format!("settle {holder} first")),
+        (Some(holder), _) => (holder.to_string(), format!("resolve {holder} first")),
         (None, ObjectKey::Azure(id)) => (
-            format!("{}, which is not this topology's,", id.name()),
+            format!("{}, which the topology does not own,", id.name()),
             "move or delete that object, then run the same command again".to_owned(),
         ),
         (None, _) => return,
     };
     let participle = change.action.participle();
-    let reason = format!("it would have to be {participle}, but {name} rests on it and stays");
+    let reason = format!("it would be {participle}, but {name} depends on it and is kept");
     let retained = Blocked {
         caused_by: holder.address.clone(),
         ..blocked(change, Failure::new(holder.code, reason, remedy))

@@ -32,7 +32,7 @@ use crate::resource::{Address, ObjectKey, Ownership, Resource};
 /// ```
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
-#[must_use = "a plan changes nothing unless it is applied"]
+#[must_use = "a plan changes nothing until it is applied"]
 pub struct Plan {
     pub(super) contents: PlanContents,
     #[serde(skip)]

@@ -54,7 +54,7 @@ fn named<'a>(input: Comparison<'a>, work: Option<Work>) -> Vec<&'a DesiredResour
 }
 
 fn planned_because_of(work: Work) -> String {
-    format!("`{}` asks for it", work.command())
+    format!("requested by `{}`", work.command())
 }
 
 /// Replaces the named workers, regardless of their state.
@@ -90,18 +90,18 @@ pub(super) fn reboot(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let Some(observed) = observed else {
-        let reason = "it is no member of the cluster".to_owned();
-        let remedy = "`stargate apply` brings it in; then there is something to reboot".to_owned();
-        return blocked(desired, Action::Reboot, Code::WorkerNotWorkedOn, reason, remedy);
+        let reason = "it has not joined the cluster".to_owned();
+        let remedy = "run `stargate apply`, which joins it to the cluster".to_owned();
+        return blocked(desired, Action::Reboot, Code::WorkerOperationBlocked, reason, remedy);
     };
     if observed.ownership == Ownership::Foreign {
-        let reason = "its Node does not carry this topology's mark".to_owned();
+        let reason = "its Node is not owned by the topology".to_owned();
         let remedy = format!("run `stargate apply --adopt {}` first", desired.address);
-        return blocked(desired, Action::Reboot, Code::WithoutMark, reason, remedy);
+        return blocked(desired, Action::Reboot, Code::NotOwned, reason, remedy);
     }
     if input.protected.contains_key(&desired.address) {
-        let reason = "it would be rebooted, and `protect = true` forbids that".to_owned();
-        let remedy = "take `protect` away for as long as it takes".to_owned();
+        let reason = "the reboot is blocked by `protect = true`".to_owned();
+        let remedy = "remove `protect = true`, then run the same command again".to_owned();
         return blocked(desired, Action::Reboot, Code::Protected, reason, remedy);
     }
     let mut decision = change(desired, Some(observed), Action::Reboot);
@@ -111,7 +111,7 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         change.differences.clear();
         change.after = change.before.clone().map(restarted);
         change.interrupts = Some(format!(
-            "the pods on {} are evicted, and it takes none until it is back",
+            "the pods on {} are evicted, and no pods are scheduled on it until it is Ready",
             desired.address.name
         ));
     }
@@ -157,12 +157,15 @@ pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions)
             (Some(ResourceDecision::Change(change)), Some(lacking))
                 if worker_request.work == Work::Repave =>
             {
-                let reason = format!("it rests on {lacking}, which is not there as it should be");
+                let reason = format!(
+                    "it depends on {lacking}, which is missing or differs from \
+                                      the topology"
+                );
                 let decision = held_up(desired, change.action, reason);
                 decisions.insert(desired.address.clone(), decision);
             }
             (Some(ResourceDecision::Deferred(deferred)), _) => {
-                let reason = "what it rests on is not there yet".to_owned();
+                let reason = "its dependencies do not exist yet".to_owned();
                 let decision = held_up(desired, deferred.action, reason);
                 decisions.insert(desired.address.clone(), decision);
             }
@@ -191,7 +194,7 @@ pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions)
 
 fn held_up(desired: &DesiredResource, action: Action, reason: String) -> ResourceDecision {
     let remedy = "run `stargate apply` first".to_owned();
-    blocked(desired, action, Code::WorkerNotWorkedOn, reason, remedy)
+    blocked(desired, action, Code::WorkerOperationBlocked, reason, remedy)
 }
 
 /// A dependency of a worker that does not exist. One that only differs in a field

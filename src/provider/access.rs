@@ -56,7 +56,7 @@ pub enum AccessError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// Azure's answer has no kubeconfig.
-    #[error("cannot get the credentials of the cluster: Azure's answer has no kubeconfig")]
+    #[error("cannot get the credentials of the cluster: Azure's response has no kubeconfig")]
     NoKubeconfig,
     /// The kubeconfig is of another cluster.
     #[error("the server of the kubeconfig is {found}, and the cluster's is {expected}")]

@@ -202,11 +202,11 @@ impl TailnetCredentials {
             .map(|(id, secret)| Self::OAuthClient { id, secret: Secret::new(secret) })
             .ok_or_else(|| RequestError::Credentials {
                 api: Api::Tailscale,
-                reason: "TAILSCALE_API_KEY and TAILSCALE_CLIENT_ID are not set".to_owned(),
+                reason: "TAILSCALE_API_KEY and TAILSCALE_OAUTH_CLIENT_ID are not set".to_owned(),
                 refused: false,
-                remedy: "set TAILSCALE_API_KEY, or TAILSCALE_CLIENT_ID and \
-                         TAILSCALE_CLIENT_SECRET of an OAuth client with the scopes auth_keys, \
-                         devices:core and devices:routes"
+                remedy: "set TAILSCALE_API_KEY, or TAILSCALE_OAUTH_CLIENT_ID and \
+                         TAILSCALE_OAUTH_CLIENT_SECRET of an OAuth client with the scopes \
+                         auth_keys, devices:core and devices:routes"
                     .to_owned(),
             })
     }

@@ -48,7 +48,7 @@ pub enum RequestError {
         remedy: String,
     },
     /// The answer does not follow the documented API.
-    #[error("{doing}: unexpected answer from {}: {reason}", api.title())]
+    #[error("{doing}: unexpected response from {}: {reason}", api.title())]
     Malformed {
         /// The service.
         api: Api,

@@ -65,7 +65,7 @@ pub enum TransportFault {
         after: Duration,
     },
     /// The answer is larger than any that the service should give.
-    #[error("the answer is larger than {} MiB", limit >> 20)]
+    #[error("the response is larger than {} MiB", limit >> 20)]
     TooLarge {
         /// The limit in bytes.
         limit: usize,

@@ -155,15 +155,15 @@ pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> RequestError {
 /// It is no JSON, no object, or an error with a status of success.
 pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, RequestError> {
     let value: Value = serde_json::from_slice(body)
-        .map_err(|error| malformed(api, doing, &format!("the answer is no JSON: {error}")))?;
+        .map_err(|error| malformed(api, doing, &format!("the response is not JSON: {error}")))?;
     let Some(fields) = value.as_object() else {
         let what = kind_of(&value);
-        return Err(malformed(api, doing, &format!("the answer is {what}, not an object")));
+        return Err(malformed(api, doing, &format!("the response is {what}, not an object")));
     };
     let is_error = fields.get("error").is_some_and(|error| !error.is_null());
     if is_error && !fields.contains_key("id") && !fields.contains_key("status") {
         let error = ServiceError::parse(&safe_refusal(body));
-        let reason = format!("the answer is an error: {} {}", error.code, error.message);
+        let reason = format!("the response is an error: {} {}", error.code, error.message);
         return Err(malformed(api, doing, &reason));
     }
     Ok(value)

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::settings::ClientSettings;
+use crate::diagnostics::counted;
 
 /// Collects the objects of a list, page by page, within limits.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Listing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ListingFault {
     /// A page leads to one that was read already.
-    #[error("the pages of the list lead in a circle, after {0} pages")]
+    #[error("the pages of the list form a loop after {}", counted(*.0, "page"))]
     Circle(usize),
     /// A page holds nothing but objects of earlier pages.
     #[error("page {0} of the list repeats objects of earlier pages only")]

@@ -218,10 +218,10 @@ fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
             (Code::ServiceUnreachable, Cow::Owned(remedy))
         }
         RequestError::Malformed { .. } => (
-            Code::UnexpectedAnswer,
+            Code::UnexpectedResponse,
             Cow::Borrowed(
-                "run the same command again; if the answer stays the same, a proxy may answer in \
-                 place of the service",
+                "run the same command again; if the response stays the same, a proxy may respond \
+                 in place of the service",
             ),
         ),
         RequestError::Answer { api, status, code, message, details, .. } => {
@@ -294,7 +294,7 @@ fn by_status(api: Api, status: u16, message: &str) -> (Code, &'static str) {
         429 => (Code::Throttled, WAIT_FOR_LIMIT),
         500.. => (
             Code::ServiceUnavailable,
-            "wait, then run the same command again: the fault is the service's own",
+            "wait, then run the same command again: the error is on the service's side",
         ),
         _ => (Code::RequestError, APPLY_AGAIN),
     }

@@ -171,7 +171,7 @@ impl HostWrite for SshHosts {
         if let Err(error) = noted.forget(hostname).await {
             // The next connection then reports a changed key and the file that records it.
             let file = noted.user.display();
-            tracing::warn!(hostname, %file, %error, "the former machine's key stays noted");
+            tracing::warn!(hostname, %file, %error, "the key of the former machine stays recorded");
         }
     }
 }

@@ -114,7 +114,7 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
     }
     if answers.approves_by_itself {
         let failure = Failure::new(
-            Code::ClusterUnfit,
+            Code::ClusterUnsupported,
             "the cluster approves every client certificate request of the group \
              system:bootstrappers",
             "delete the ClusterRoleBinding to `system:certificates.k8s.io:\

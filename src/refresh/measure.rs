@@ -18,7 +18,7 @@ pub enum Unmeasured {
         namespace: Option<String>,
     },
     /// No Goldpinger pod is ready.
-    #[error("none of the {0} Goldpinger pods is ready")]
+    #[error("0 of {0} Goldpinger pods are ready")]
     NotReady(usize),
     /// Goldpinger's answer could not be read.
     #[error("{0}")]

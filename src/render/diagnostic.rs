@@ -8,20 +8,32 @@ use serde::Serialize;
 use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Label, Severity};
 
+use super::Style;
+use super::text::wrap_to;
+
 /// The version of the format of `validate --format json`.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// The maximum width of a report in columns.
-const WIDTH: usize = 80;
+/// How reports are rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Coloured or plain.
+    pub style: Style,
+    /// The width in columns.
+    pub columns: usize,
+}
 
 /// Renders every diagnostic, with a blank line between two.
-pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) -> String {
-    let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
-    let renderer = renderer.term_width(WIDTH);
+pub fn render(file_name: &str, text: &str, list: &[Diagnostic], layout: Layout) -> String {
+    let renderer = match layout.style {
+        Style::Coloured => Renderer::styled(),
+        Style::Plain => Renderer::plain(),
+    };
+    let renderer = renderer.term_width(layout.columns);
     // The whole text is masked: a secret may span several lines of a snippet.
     let text = redact(text);
     let reports = list.iter().map(|found| {
-        let found = redacted(found);
+        let found = wrapped(redacted(found), layout.columns);
         let report = report(file_name, &text, &found);
         renderer.render(&report)
     });
@@ -29,8 +41,20 @@ pub fn render(file_name: &str, text: &str, list: &[Diagnostic], coloured: bool) 
 }
 
 /// Renders all diagnostics of a topology that could not be loaded.
-pub fn render_all(diagnostics: &Diagnostics, coloured: bool) -> String {
-    render(&diagnostics.file_name, &diagnostics.text, &diagnostics.list, coloured)
+pub fn render_all(diagnostics: &Diagnostics, layout: Layout) -> String {
+    render(&diagnostics.file_name, &diagnostics.text, &diagnostics.list, layout)
+}
+
+/// The diagnostic with its message and remedy broken into lines, which the
+/// renderer indents below the first one.
+fn wrapped(found: Diagnostic, columns: usize) -> Diagnostic {
+    let lines = |text: &str, label: &str| {
+        wrap_to(columns.saturating_sub(label.len()), text, "", "").join("\n")
+    };
+    // The margin of a snippet is as wide as its line numbers.
+    let message = lines(&found.message, "warning[SG0000]: ");
+    let remedy = lines(&found.remedy, "9999 = help: ");
+    Diagnostic { message, remedy, ..found }
 }
 
 /// The diagnostic with secrets from the file masked.

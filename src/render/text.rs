@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::diagnostics::counted;
+
 /// The maximum width of text in columns, on a terminal and in a log alike.
 pub const WIDTH: usize = 80;
 
@@ -22,11 +24,16 @@ pub fn cut(text: &str, to: usize) -> String {
 /// Breaks a text between words. The first line begins with `first`, the others
 /// with `rest`; a word that exceeds the width gets a line of its own.
 pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
+    wrap_to(WIDTH, text, first, rest)
+}
+
+/// Breaks a text as [`wrap`] does, at another width.
+pub fn wrap_to(columns: usize, text: &str, first: &str, rest: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {
-        if !empty && width(&line) + 1 + width(word) > WIDTH {
+        if !empty && width(&line) + 1 + width(word) > columns {
             lines.push(std::mem::replace(&mut line, rest.to_owned()));
             empty = true;
         }
@@ -38,11 +45,6 @@ pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
     }
     lines.push(line.trim_end().to_owned());
     lines
-}
-
-/// A count and its noun, as in `1 change` and `2 changes`.
-pub fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A duration, such as `1.2 s` or `3 min 4 s`.

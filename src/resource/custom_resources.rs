@@ -30,16 +30,16 @@ const TAINT: &str = "^[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)$"
 pub fn server() -> Value {
     definition(
         &Names { kind: "Server", plural: "servers", singular: "server", short: &["srv"] },
-        "A machine of a datacenter that is, or becomes, a worker of the cluster.",
+        "A machine of a datacenter that is or will be a worker of the cluster.",
         &server_spec(),
         &server_status(),
         &[
             column("Datacenter", "string", ".spec.datacenter", "The datacenter of the machine."),
             column("Address", "string", ".spec.ipAddress", "The address of the machine."),
-            column("Pods", "string", ".spec.podCIDR", "The range of its pods."),
-            column("State", "string", ".status.state", "How far it is."),
-            column("Profile", "string", ".status.appliedProfile", "The profile it has."),
-            column("Age", "date", ".metadata.creationTimestamp", "How long it is known."),
+            column("Pods", "string", ".spec.podCIDR", "The pod CIDR of the worker."),
+            column("State", "string", ".status.state", "The phase."),
+            column("Profile", "string", ".status.appliedProfile", "The profile that was applied."),
+            column("Age", "date", ".metadata.creationTimestamp", "The age of the object."),
         ],
     )
 }
@@ -53,13 +53,14 @@ pub fn provisioning_profile() -> Value {
             singular: "provisioningprofile",
             short: &["pp"],
         },
-        "What a worker is made into.",
+        "The desired state of a worker.",
         &profile_spec(),
         &object(
-            "What became of the profile.",
+            "The observed state of the profile.",
             &json!({
-                "ready": { "type": "boolean", "description": "Whether workers can be made from it." },
-                "message": text("What there is to say."),
+                "ready": { "type": "boolean", "description": "Whether workers can be provisioned \
+                                                              with it." },
+                "message": text("A message."),
                 "conditions": conditions(),
             }),
             &[],
@@ -67,7 +68,7 @@ pub fn provisioning_profile() -> Value {
         &[
             column("Kubernetes", "string", ".spec.kubernetesVersion", "The kubelet's version."),
             column("Runtime", "string", ".spec.containerRuntime", "The container runtime."),
-            column("Age", "date", ".metadata.creationTimestamp", "How long it is known."),
+            column("Age", "date", ".metadata.creationTimestamp", "The age of the object."),
         ],
     )
 }
@@ -76,30 +77,30 @@ pub fn provisioning_profile() -> Value {
 pub fn operation() -> Value {
     definition(
         &Names { kind: "Operation", plural: "operations", singular: "operation", short: &["sgop"] },
-        "The record of one piece of work on a Server.",
+        "The record of an operation on a Server.",
         &operation_spec(),
         &operation_status(),
         &[
             column("Server", "string", ".spec.serverRef.name", "The machine."),
-            column("Operation", "string", ".spec.operation", "What is done to it."),
-            column("Phase", "string", ".status.phase", "How far it is."),
-            column("Age", "date", ".metadata.creationTimestamp", "When it was asked for."),
+            column("Operation", "string", ".spec.operation", "The operation."),
+            column("Phase", "string", ".status.phase", "The phase."),
+            column("Age", "date", ".metadata.creationTimestamp", "The time of the request."),
         ],
     )
 }
 
 fn server_spec() -> Value {
     object(
-        "What the machine is.",
+        "The desired state of the machine.",
         &json!({
             "hostname": pattern("Its host name, which is its Node's name.", DNS_NAME),
             "ipAddress": pattern("Its address in the datacenter.", IPV4),
-            "macAddress": pattern("Its hardware address, where that is known.", MAC),
-            "routerIP": pattern("The datacenter's router, by which it is reached.", IPV4),
-            "provider": one_of("Where it comes from.", &["azure", "existing", "qemu"]),
-            "podCIDR": pattern("The range of its pods; it can be set once.", IPV4_PREFIX),
+            "macAddress": pattern("Its hardware address, if known.", MAC),
+            "routerIP": pattern("The tailnet address of the datacenter's router, the jump host.", IPV4),
+            "provider": one_of("The kind of the machine.", &["azure", "existing", "qemu"]),
+            "podCIDR": pattern("The pod CIDR of the worker; it can be set once.", IPV4_PREFIX),
             "datacenter": short_text("Its datacenter."),
-            "profileRef": reference("The ProvisioningProfile it is made from."),
+            "profileRef": reference("The ProvisioningProfile of the worker."),
         }),
         &["hostname", "ipAddress", "provider", "podCIDR", "datacenter", "profileRef"],
     )
@@ -107,16 +108,16 @@ fn server_spec() -> Value {
 
 fn server_status() -> Value {
     object(
-        "What became of the machine.",
+        "The observed state of the machine.",
         &json!({
             "state": one_of(
-                "How far it is.",
+                "The phase.",
                 &["pending", "provisioning", "ready", "error", "leaving"],
             ),
-            "message": text("What there is to say; never a secret."),
+            "message": text("A message without secrets."),
             "currentOS": text("Its operating system and the kubelet on it."),
             "appliedProfile": text("The profile that was applied last."),
-            "lastUpdated": time("When this was written."),
+            "lastUpdated": time("The time of the last update."),
             "conditions": conditions(),
         }),
         &[],
@@ -125,13 +126,13 @@ fn server_status() -> Value {
 
 fn profile_spec() -> Value {
     object(
-        "What a worker is made into.",
+        "The desired state of a worker.",
         &json!({
             "kubernetesVersion": pattern("The exact version of the kubelet.", EXACT_VERSION),
             "containerRuntime": one_of("The container runtime.", &["containerd"]),
             "managedCilium": {
                 "type": "boolean",
-                "description": "Whether AKS's own Cilium comes to the worker.",
+                "description": "Whether the Cilium of AKS runs on the worker.",
             },
             "labels": {
                 "type": "object",
@@ -149,11 +150,12 @@ fn profile_spec() -> Value {
                 "format": "int32",
                 "minimum": 1,
                 "maximum": 1000,
-                "description": "The most pods on a worker; absent, it follows from its range.",
+                "description": "The maximum number of pods on a worker; by default, derived from \
+                                the pod CIDR.",
             },
             "sshCredentialsSecretRef": reference(
-                "A Secret with the keys `username` and `privateKey`, where a controller in the \
-                 cluster does the work.",
+                "A Secret with the keys `username` and `privateKey`, for a controller in the \
+                 cluster.",
             ),
         }),
         &["kubernetesVersion", "containerRuntime", "managedCilium"],
@@ -162,11 +164,11 @@ fn profile_spec() -> Value {
 
 fn operation_spec() -> Value {
     let mut spec = object(
-        "What is to be done; it cannot be changed afterwards.",
+        "The operation; it cannot be changed afterwards.",
         &json!({
-            "serverRef": reference("The Server that is worked on."),
-            "provisioningProfileRef": reference("The ProvisioningProfile it gets."),
-            "operation": one_of("What is done.", &["repave", "reboot", "join"]),
+            "serverRef": reference("The Server of the operation."),
+            "provisioningProfileRef": reference("The ProvisioningProfile to apply."),
+            "operation": one_of("The kind of the operation.", &["repave", "reboot", "join"]),
         }),
         &["serverRef", "provisioningProfileRef", "operation"],
     );
@@ -177,12 +179,12 @@ fn operation_spec() -> Value {
 
 fn operation_status() -> Value {
     object(
-        "What became of it.",
+        "The observed state.",
         &json!({
-            "phase": one_of("How far it is.", &["Pending", "Running", "Succeeded", "Failed"]),
-            "startTime": time("When the work began."),
-            "completionTime": time("When the work ended, well or badly."),
-            "message": text("The step it is at, or why it failed; never a secret."),
+            "phase": one_of("The phase.", &["Pending", "Running", "Succeeded", "Failed"]),
+            "startTime": time("The start time."),
+            "completionTime": time("The completion time."),
+            "message": text("The current step or the cause of the failure, without secrets."),
             "conditions": conditions(),
         }),
         &[],
@@ -281,20 +283,20 @@ fn reference(description: &str) -> Value {
 fn conditions() -> Value {
     json!({
         "type": "array",
-        "description": "What holds of it, by type.",
+        "description": "Conditions by type.",
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
         "items": object(
-            "One thing that holds or does not.",
+            "A condition.",
             &json!({
-                "type": short_text("What it is about."),
-                "status": one_of("Whether it holds.", &["True", "False", "Unknown"]),
-                "reason": short_text("Why, in one word."),
-                "message": text("Why, in a sentence."),
-                "lastTransitionTime": time("When it changed."),
+                "type": short_text("The type."),
+                "status": one_of("The status.", &["True", "False", "Unknown"]),
+                "reason": short_text("The reason, in CamelCase."),
+                "message": text("The reason, as a sentence."),
+                "lastTransitionTime": time("The time of the last transition."),
                 "observedGeneration": {
                     "type": "integer", "format": "int64",
-                    "description": "The generation of the spec that it was seen at.",
+                    "description": "The observed generation of the spec.",
                 },
             }),
             &["type", "status", "reason", "lastTransitionTime"],

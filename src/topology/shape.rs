@@ -15,8 +15,37 @@ use crate::diagnostics::{Code, Diagnostic, closest};
 pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {
     let mut visit = Walk { root: schema, found: Vec::new() };
     // Errors about the whole document point to its first line.
-    visit.table(document.get_mut(), schema, 0..0, "the file");
+    visit.table(document.get_mut(), schema, 0..0, Place::ROOT);
     visit.found
+}
+
+/// Where a value is in the document.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    /// The key, as messages name it.
+    key: &'p str,
+    /// The path of the keys from the document to the value; empty for the document.
+    path: &'p str,
+    /// Whether the value is an item of an array.
+    is_item: bool,
+}
+
+impl Place<'_> {
+    const ROOT: Self = Place { key: "", path: "", is_item: false };
+
+    /// The path of a key of this table.
+    fn child(self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// The header of this table in TOML; `None` for the document.
+    fn header(self) -> Option<String> {
+        match (self.path, self.is_item) {
+            ("", _) => None,
+            (path, true) => Some(format!("[[{path}]]")),
+            (path, false) => Some(format!("[{path}]")),
+        }
+    }
 }
 
 struct Walk<'a> {
@@ -37,16 +66,24 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns whether the value is valid; reports errors.
-    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, schema: &'a Schema, key: &str) -> bool {
+    fn value(
+        &mut self,
+        value: &mut Spanned<DeValue<'_>>,
+        schema: &'a Schema,
+        place: Place<'_>,
+    ) -> bool {
+        let key = place.key;
         let schema = self.resolve(schema);
         let span = value.span();
         match (expected_type(schema), value.get_mut()) {
-            ("object", DeValue::Table(table)) => self.table(table, schema, span, key),
+            ("object", DeValue::Table(table)) => self.table(table, schema, span, place),
             ("array", DeValue::Array(array)) => {
                 let mut index = 0;
                 for item in array.iter_mut() {
                     index += 1;
-                    self.value(item, &schema["items"], &format!("{key} {index}"));
+                    let key = format!("{key} {index}");
+                    let item_place = Place { key: &key, is_item: true, ..place };
+                    self.value(item, &schema["items"], item_place);
                 }
                 true
             }
@@ -69,7 +106,7 @@ impl<'a> Walk<'a> {
         table: &mut DeTable<'_>,
         schema: &'a Schema,
         span: Span,
-        key: &str,
+        place: Place<'_>,
     ) -> bool {
         let known = &schema["properties"];
         if schema["additionalProperties"] == false {
@@ -81,16 +118,16 @@ impl<'a> Walk<'a> {
         } else {
             schema["patternProperties"].as_object().and_then(|map| map.values().next())
         };
-        let place = if span == (0..0) { key.to_owned() } else { format!("`{key}`") };
         let mut refused = Vec::new();
         for (name, value) in table.iter_mut() {
             let name = name.get_ref();
             let Some(schema) = known.get(name.as_ref()).or(others) else { continue };
-            if !self.value(value, schema, name) {
+            let path = place.child(name);
+            if !self.value(value, schema, Place { key: name, path: &path, is_item: false }) {
                 refused.push(name.to_string());
             }
         }
-        let complete = self.missing_keys(table, schema, span, &place);
+        let complete = self.missing_keys(table, schema, span, place);
         for name in refused {
             table.remove(name.as_str());
         }
@@ -127,14 +164,16 @@ impl<'a> Walk<'a> {
         table: &DeTable<'_>,
         schema: &Schema,
         span: Span,
-        place: &str,
+        place: Place<'_>,
     ) -> bool {
         let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
         let before = self.found.len();
         for name in required.iter().filter_map(Schema::as_str) {
             if !table.contains_key(name) {
-                let about = schema["properties"][name]["description"].as_str().unwrap_or_default();
-                self.found.push(missing_key(name, place, about, span.clone()));
+                let missing = &schema["properties"][name];
+                let about = missing["description"].as_str().unwrap_or_default();
+                let is_table = expected_type(self.resolve(missing)) == "object";
+                self.found.push(missing_key(name, is_table, place, about, span.clone()));
             }
         }
         before == self.found.len()
@@ -212,15 +251,29 @@ fn unknown_key<'a>(
         .remedy(remedy)
 }
 
-fn missing_key(name: &str, place: &str, about: &str, span: Span) -> Diagnostic {
+fn missing_key(
+    name: &str,
+    is_table: bool,
+    place: Place<'_>,
+    about: &str,
+    span: Span,
+) -> Diagnostic {
     let about = about.split(['.', ':']).next().unwrap_or_default().replace('\n', " ");
-    let remedy = if about.is_empty() {
-        format!("add `{name}`")
-    } else {
-        format!("add `{name}`: {}", lower_first(&about))
+    let written = match is_table {
+        true => format!("`[{}]`", place.child(name)),
+        false => format!("`{name}`"),
     };
-    Diagnostic::error(Code::MissingKey, format!("missing key `{name}` in {place}"))
-        .at(span, format!("`{name}` is required here"))
+    let message = match (is_table, place.header()) {
+        (true, _) => format!("missing table {written}"),
+        (false, Some(header)) => format!("missing key {written} in `{header}`"),
+        (false, None) => format!("missing key {written}"),
+    };
+    let remedy = match about.as_str() {
+        "" => format!("add {written}"),
+        about => format!("add {written}: {}", lower_first(about)),
+    };
+    Diagnostic::error(Code::MissingKey, message)
+        .at(span, format!("{written} is required here"))
         .remedy(remedy)
 }
 

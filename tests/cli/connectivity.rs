@@ -188,7 +188,7 @@ fn services_that_cannot_be_traced_are_errors() {
     assert!(words.contains("the API server, which is outside the pod network"), "{words}");
     for (rest, expected) in [
         (format!("{WORKER} 10.0.99.99"), "no service has it"),
-        (format!("{WORKER} 10.0.0.10 --protocol icmp"), "answers no echo"),
+        (format!("{WORKER} 10.0.0.10 --protocol icmp"), "does not answer ICMP"),
         (format!("{WORKER} 10.0.0.10 --port 8080"), "has no such port"),
         ("stargate-aks-e2e-2-dc-router 10.0.0.10".to_owned(), "is not such a node"),
     ] {

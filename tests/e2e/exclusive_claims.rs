@@ -109,7 +109,7 @@ async fn a_group_with_a_foreign_object_is_not_replaced() {
     let plan = deployment.plan().await;
     assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
     let group = plan.blocked.iter().find(|it| it.address.kind == Kind::ResourceGroup).unwrap();
-    assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert_eq!((group.failure.code, group.action), (Code::GroupHasForeignObjects, Action::Replace));
     assert!(group.failure.message.contains("foreign"), "{}", group.failure.message);
     deployment.apply(&RefreshOptions::default()).await;
     assert!(deployment.copy_of_state().arm.get(&foreign_object()).is_some());

@@ -55,7 +55,7 @@ async fn a_cluster_without_the_overlay() {
     change_cluster(&deployment, |cluster| {
         cluster["networkProfile"]["networkPluginMode"] = json!(null);
     });
-    refuses(&deployment, Code::ClusterUnfit).await;
+    refuses(&deployment, Code::ClusterUnsupported).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn a_foreign_object_with_a_name_of_stargate() {
     });
     let plan = deployment.plan().await;
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
-    assert_eq!(blocked.failure.code, Code::WithoutMark);
+    assert_eq!(blocked.failure.code, Code::NotOwned);
     assert_eq!(blocked.address.to_string(), "cluster-role/cluster/goldpinger");
     let address = blocked.address.to_string();
     assert_eq!(

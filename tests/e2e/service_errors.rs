@@ -100,7 +100,7 @@ fn azure() -> Vec<(u16, Value, Code)> {
         (503, arm("ServerTimeout", "The request timed out."), Code::ServiceUnavailable),
         (405, arm("MethodNotAllowed", "not supported"), Code::RequestError),
         (404, arm("SubscriptionNotFound", "could not be found"), Code::SubscriptionUnusable),
-        (404, json!({"message": "no Route matched"}), Code::UnexpectedAnswer),
+        (404, json!({"message": "no Route matched"}), Code::UnexpectedResponse),
     ]
 }
 
@@ -117,7 +117,7 @@ fn tailscale() -> Vec<(u16, Value, Code)> {
         (404, message("tailnet not found"), Code::ObjectMissing),
         (429, message("rate limited"), Code::Throttled),
         (504, message("took too long, try again"), Code::ServiceUnavailable),
-        (404, json!("<html>Not Found</html>"), Code::UnexpectedAnswer),
+        (404, json!("<html>Not Found</html>"), Code::UnexpectedResponse),
     ]
 }
 
@@ -132,7 +132,7 @@ fn kubernetes() -> Vec<(u16, Value, Code)> {
         ),
         (403, status(403, "Forbidden", webhook), Code::AdmissionRefused),
         (422, status(422, "Invalid", "is invalid"), Code::InvalidRequest),
-        (404, json!("<html>Not Found</html>"), Code::UnexpectedAnswer),
+        (404, json!("<html>Not Found</html>"), Code::UnexpectedResponse),
         (409, status(409, "Conflict", "the object has been modified"), Code::ChangedSinceRead),
         (429, status(429, "TooManyRequests", "too many requests"), Code::Throttled),
         (503, status(503, "ServiceUnavailable", "etcd has no leader"), Code::ServiceUnavailable),

@@ -167,7 +167,8 @@ async fn operations_on_protected_or_missing_workers_are_refused() {
         .replace(&format!("name = \"{FIRST}\""), &format!("name = \"{FIRST}\"\nprotect = true"));
     let protected = applied.edited(&protected);
     let new = Deployment::example();
-    for (deployment, code) in [(&protected, Code::Protected), (&new, Code::WorkerNotWorkedOn)] {
+    for (deployment, code) in [(&protected, Code::Protected), (&new, Code::WorkerOperationBlocked)]
+    {
         for work in [Work::Repave, Work::Reboot] {
             let plan = deployment.refresh_and_plan(&options(work, &[FIRST])).await.plan;
             assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", summary(&plan));
@@ -239,7 +240,7 @@ async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     let all = operations(&deployment, FIRST);
     let phases: Vec<&str> = all.iter().map(|(_, phase, _)| phase.as_str()).collect();
     assert_eq!(phases, ["Succeeded", "Failed", "Succeeded"]);
-    assert!(all[1].2.starts_with("interrupted, at: the machine restarts"), "{}", all[1].2);
+    assert!(all[1].2.starts_with("interrupted, at: restarting the machine"), "{}", all[1].2);
     assert!(node(&deployment, FIRST)["spec"]["unschedulable"].is_null());
 }
 

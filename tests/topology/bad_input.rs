@@ -1,9 +1,12 @@
 //! Every kind of error is reported with its code, location and remedy.
 
 use stargate::diagnostics::{Code, Diagnostics, Severity};
-use stargate::render::diagnostic::{render_all, to_json};
+use stargate::render::Style;
+use stargate::render::diagnostic::{Layout, render_all, to_json};
 use stargate::topology::load::{MAX_SIZE, load_bytes, load_text};
 
+const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
+const COLOURED: Layout = Layout { style: Style::Coloured, ..PLAIN };
 const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
 /// The good topology with one text in place of another.
@@ -90,6 +93,8 @@ fn every_error_has_a_code() {
         ("\"1.33.7\"", "\"1.34.0\"", Code::VersionSkew),
         ("\"1.33.7\"", "\"1.29.9\"", Code::VersionSkew),
         ("name = \"-\"", "tag = \"stargate\"", Code::IllegalTag),
+        ("name = \"-\"", "name = \"../x?y\"", Code::IllegalTailnetName),
+        ("name = \"-\"", "name = \"a..b\"", Code::IllegalTailnetName),
         ("\"canadacentral\"", "\"Canada Central\"", Code::IllegalRegion),
         ("\"Standard_D2ads_v5\"", "\"D2ads\"", Code::IllegalVmSize),
         ("44654aed-", "", Code::IllegalSubscription),
@@ -277,8 +282,8 @@ fn sizes_and_limits_are_checked() {
     findings(&range(255, "10.244.64.0/20", "10.244.0.0/16", ""), Code::PodCidrTooSmall);
     findings(&range(398, "10.72.0.0/14", "10.64.0.0/12", ""), Code::TooManyRoutes);
     findings(&range(4_996, "10.80.0.0/12", "10.64.0.0/10", ""), Code::TooManyNodes);
-    findings(&range(2, "10.244.4.0/24", "10.244.0.0/16", ""), Code::PoolWithinReach);
-    findings(&range(2, "10.244.6.0/23", "10.244.0.0/16", ""), Code::PoolNearReach);
+    findings(&range(2, "10.244.4.0/24", "10.244.0.0/16", ""), Code::PoolOverlapsAksRange);
+    findings(&range(2, "10.244.6.0/23", "10.244.0.0/16", ""), Code::PoolNearAksRange);
     findings(&range(0, "10.244.64.0/20", "10.244.0.0/16", ""), Code::OutOfBounds);
     findings(
         &range(9, "10.244.64.0/20", "10.244.0.0/16", "first_ip = \"10.50.99.1\""),
@@ -330,21 +335,21 @@ fn one_run_reports_many_errors() {
 #[test]
 fn the_report_of_a_misspelt_key() {
     let found = findings(&edited("location = \"c", "locatoin = \"c"), Code::UnknownKey);
-    insta::assert_snapshot!("misspelt_key", render_all(&found, false));
+    insta::assert_snapshot!("misspelt_key", render_all(&found, PLAIN));
 }
 
 #[test]
 fn the_report_of_an_overlap() {
     let text = edited("vnet_cidr = \"10.50.0.0/16\"", "vnet_cidr = \"10.244.0.0/17\"");
-    insta::assert_snapshot!("overlap", render_all(&findings(&text, Code::Overlap), false));
+    insta::assert_snapshot!("overlap", render_all(&findings(&text, Code::Overlap), PLAIN));
 }
 
 #[test]
 fn the_reports_of_host_bits_and_a_missing_key() {
     let text = edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\"");
-    insta::assert_snapshot!("host_bits", render_all(&findings(&text, Code::HostBits), false));
+    insta::assert_snapshot!("host_bits", render_all(&findings(&text, Code::HostBits), PLAIN));
     let text = edited("service_cidr = \"10.0.0.0/16\"", "");
-    insta::assert_snapshot!("missing_key", render_all(&findings(&text, Code::MissingKey), false));
+    insta::assert_snapshot!("missing_key", render_all(&findings(&text, Code::MissingKey), PLAIN));
 }
 
 #[test]
@@ -386,7 +391,7 @@ fn a_file_truncated_anywhere_is_reported_and_rendered() {
     for end in ends {
         if let Err(found) = load_bytes("stargate.toml", &text.as_bytes()[..end]) {
             assert!(!found.list.is_empty());
-            assert!(render_all(&found, end % 2 == 0).contains("SG"));
+            assert!(render_all(&found, if end % 2 == 0 { COLOURED } else { PLAIN }).contains("SG"));
         }
         let _ = load_bytes("stargate.toml", &[&text.as_bytes()[..end], b"\xff"].concat());
     }

@@ -2,9 +2,12 @@
 //! errors that involve two places.
 
 use stargate::diagnostics::{Code, Diagnostics};
-use stargate::render::diagnostic::{render_all, to_json};
+use stargate::render::Style;
+use stargate::render::diagnostic::{Layout, render_all, to_json};
 use stargate::topology::load::load_text;
 
+const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
+const COLOURED: Layout = Layout { style: Style::Coloured, ..PLAIN };
 const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
 fn edited(from: &str, to: &str) -> String {
@@ -159,11 +162,11 @@ fn a_secret_in_the_file_is_not_printed() {
     ] {
         for end in [text.len(), text.len() / 2] {
             let found = found(&text[..end]);
-            let displayed = render_all(&found, false) + &render_all(&found, true);
+            let displayed = render_all(&found, PLAIN) + &render_all(&found, COLOURED);
             let json = serde_json::to_string(&to_json("f", &found.text, &found.list)).unwrap();
             assert!(!found.list.is_empty() && !(displayed + &json).contains("marked"));
         }
     }
     let text = edited("\"~/.ssh/id_ed25519.pub\"", &pasted);
-    insta::assert_snapshot!("pasted_key", render_all(&found(&text), false));
+    insta::assert_snapshot!("pasted_key", render_all(&found(&text), PLAIN));
 }

@@ -18,7 +18,7 @@ use crate::resource::{ArmId, ObjectKey, Pending, Resource};
 
 fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
-        return Outcome::GuardFailed { reason: "it was changed at the same moment".to_owned() };
+        return Outcome::GuardFailed { reason: "it was changed at the same time".to_owned() };
     }
     failed(error)
 }
@@ -110,7 +110,7 @@ async fn machine_creation(
     let auth_key = match machine.role {
         MachineRole::Worker => None,
         MachineRole::Router => {
-            progress(iteration, change, "making an auth key for the tailnet");
+            progress(iteration, change, "creating an auth key for the tailnet");
             let description = format!("stargate {name}");
             let key = iteration.clients.tailnet.create_auth_key(tag, &description).await;
             Some(key.map_err(|error| of_api(&error))?)

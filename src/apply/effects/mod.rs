@@ -53,7 +53,7 @@ pub(super) async fn wait_until_made(
     iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<(), Outcome> {
-    progress(iteration, change, "waiting for Azure to finish what was begun before");
+    progress(iteration, change, "waiting for an earlier operation in Azure");
     match &change.key {
         ObjectKey::Azure(id) => azure::wait(iteration, id).await,
         _ => Ok(()),

@@ -14,7 +14,7 @@ use crate::cli::exit;
 use crate::cli::interrupt;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Approval, Ui};
 use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
@@ -137,7 +137,7 @@ fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, 
             Code::Unreadable,
             format!("the plan `{}` cannot be read: {error}", path.display()),
         )
-        .hint("create one with `stargate plan --out FILE`")
+        .remedy("create one with `stargate plan --out FILE`")
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
@@ -157,7 +157,7 @@ pub(crate) async fn run_plan(
 ) -> Result<u8, CliError> {
     let scope = session.reads.scope(request.options.clone());
     let fresh = session.reads.unless_interrupted(session.reads.pipeline(&scope).run()).await;
-    let Some(fresh) = fresh else { return Ok(interrupted_before(ui)) };
+    let Some(fresh) = fresh else { return Ok(interrupted_before(request.purpose, ui)) };
     let planned = match &request.saved {
         Some(saved) => match refuse_errors(&fresh.plan, request, ui) {
             Some(code) => return Ok(code),
@@ -174,12 +174,12 @@ pub(crate) async fn run_plan(
     if planned.plan.reachability.is_refused() {
         return Ok(refuse_loss(&planned.plan, ui));
     }
-    match ui.approve(question(request.purpose), request.yes, &session.reads.stop).await? {
+    match ui.approve(&approval(request.purpose), request.yes, &session.reads.stop).await? {
         Some(true) => {}
         Some(false) => {
-            return Err(CliError::new("the plan was not approved; no changes were made"));
+            return Err(CliError::new("the plan was not approved; 0 changes made"));
         }
-        None => return Ok(interrupted_before(ui)),
+        None => return Ok(interrupted_before(request.purpose, ui)),
     }
     let reporter = reporter(ui, request.format);
     let lease = (!request.no_lease).then(|| session.lease());
@@ -193,18 +193,22 @@ pub(crate) async fn run_plan(
     print_result(&applied, request, ui)
 }
 
-fn question(purpose: Purpose) -> &'static str {
-    match purpose {
+fn approval(purpose: Purpose) -> Approval {
+    let question = match purpose {
         Purpose::Destroy => "Destroy these resources?",
         Purpose::Repave => "Repave these workers?",
         Purpose::Reboot => "Reboot these workers?",
-        _ => "Apply this plan?",
-    }
+        Purpose::Plan | Purpose::Drift => "Apply this plan?",
+    };
+    Approval { question, can_be_saved: matches!(purpose, Purpose::Plan | Purpose::Drift) }
 }
 
 /// Reports a signal that came before the first change.
-fn interrupted_before(ui: &Ui) -> u8 {
-    ui.status("Apply interrupted: no changes made. Run the same command again to continue.");
+fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
+    let operation = operation(purpose);
+    ui.status(&format!(
+        "{operation} interrupted: 0 changes made. Run the same command again to continue."
+    ));
     exit::INTERRUPTED
 }
 
@@ -219,7 +223,9 @@ fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
     for finding in errors {
         ui.error(&CliError::from(finding.failure.clone()));
     }
-    ui.status("No changes made: the saved plan does not take these errors into account.");
+    ui.status(
+        "Apply stopped: 0 changes made. The saved plan does not take these errors into account.",
+    );
     Some(exit::BLOCKED)
 }
 
@@ -233,11 +239,11 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     );
     let losses =
         plan.reachability.loss_summaries().into_iter().map(|loss| format!("the plan {loss}"));
-    let error = losses.take(MAX_LOSSES).fold(error, CliError::hint);
+    let error = losses.take(MAX_LOSSES).fold(error, CliError::remedy);
     ui.error(
         &error
-            .hint("inspect a pair with `stargate trace --planned`")
-            .hint("to permit the loss, plan with `--allow-loss`"),
+            .remedy("inspect a pair with `stargate trace --planned`")
+            .remedy("to permit the loss, plan with `--allow-loss`"),
     );
     exit::BLOCKED
 }
@@ -312,7 +318,7 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
             }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
-                    .hint("create a new plan from the current state"),
+                    .remedy("create a new plan from the current state"),
             ),
             _ => {}
         }

@@ -28,11 +28,11 @@ pub(crate) fn run(arguments: &ExplainArguments, ui: &Ui) -> Result<u8, CliError>
 
 fn unknown(text: &str, error: &crate::diagnostics::UnknownCode) -> CliError {
     let near = closest(&text.to_uppercase(), Code::ALL.into_iter().map(Code::as_str));
-    let hint = match near {
+    let remedy = match near {
         Some(code) => format!("did you mean `{code}`?"),
         None => {
             "errors and warnings print their code in brackets, as in `error[SG0303]`".to_owned()
         }
     };
-    CliError::new(error.to_string()).hint(hint).exit(exit::USAGE)
+    CliError::new(error.to_string()).remedy(remedy).exit(exit::USAGE)
 }

@@ -27,9 +27,9 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<u8, CliError> {
     let written = opened.and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => CliError::new(format!("`{name}` already exists"))
-            .hint("choose another path with `-f FILE`, or move the existing file"),
+            .remedy("choose another path with `-f FILE`, or move the existing file"),
         _ => CliError::new(format!("could not write `{name}`: {error}"))
-            .hint("check that the directory exists and is writable"),
+            .remedy("check that the directory exists and is writable"),
     })?;
     ui.status(&format!("Wrote {name}. Edit it, then run `stargate validate`."));
     Ok(exit::DONE)

@@ -60,6 +60,10 @@ pub(crate) async fn run(
         None => Ok(()),
     };
     displayed.and(kept)?;
+    if let Some(path) = &arguments.out {
+        let path = path.display();
+        ui.status(&format!("Saved the plan to {path}; apply it with `stargate apply {path}`."));
+    }
     Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
 }
 
@@ -102,7 +106,7 @@ fn save(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError>
     });
     written.map_err(|error| {
         CliError::new(format!("could not write `{}`: {error}", path.display()))
-            .hint("check the mode of the directory and the free space")
+            .remedy("check the mode of the directory and the free space")
     })
 }
 

@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::cli::{exit, sandbox_state, topology};
 use crate::diagnostics::Code;
+use crate::render::text::wrap;
 use crate::sandbox::SharedSandbox;
 use crate::sandbox::faults::{Fault, inject as inject_fault};
 use crate::sandbox::folder::{Folder, write_private};
@@ -83,9 +84,10 @@ pub(crate) async fn run(
             inject(&beside(), fault, target.as_deref(), ui).await?;
         }
         SandboxCommand::Faults => {
-            let lines =
-                Fault::ALL.iter().map(|f| format!("{:26} {}\n", f.as_str(), f.description()));
-            ui.data(&lines.collect::<String>())?;
+            let lines = Fault::ALL.iter().flat_map(|fault| {
+                wrap(fault.description(), &format!("{:26} ", fault.as_str()), &" ".repeat(27))
+            });
+            ui.data(&(lines.collect::<Vec<_>>().join("\n") + "\n"))?;
         }
     }
     Ok(exit::DONE)
@@ -201,7 +203,7 @@ fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
 async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Result<(), CliError> {
     let fault: Fault = fault.parse().map_err(|error| {
         CliError::coded(Code::UnknownFault, format!("{error}"))
-            .hint("`stargate sandbox faults` lists all faults")
+            .remedy("`stargate sandbox faults` lists all faults")
     })?;
     let (world, saver) = sandbox_state::open(folder, None)?;
     let done = world.change(|world, now| {
@@ -214,7 +216,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
     saver.close().await.map_err(|error| sandbox_state::of_folder(&error))?;
     let done = done.map_err(|error| {
         CliError::coded(Code::UnknownTarget, format!("{error}"))
-            .hint("apply the topology to the sandbox first, or name another target")
+            .remedy("apply the topology to the sandbox first, or name another target")
     })?;
     ui.status(&done);
     Ok(())

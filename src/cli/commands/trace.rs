@@ -50,7 +50,7 @@ pub(crate) struct TraceArguments {
     #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
     pub(crate) protocol: SentProtocol,
     /// Destination port [default: 8080, or the only port of a service]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
     /// Use the state after applying the plan instead of the live state
     #[arg(long)]
@@ -169,7 +169,7 @@ fn render(
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let gaps = sources.plan.unexplained_gaps();
     gaps.fold(error, |error, gap| {
-        error.hint(format!(
+        error.remedy(format!(
             "{} could not be read: {}; {}",
             gap.source, gap.failure.message, gap.failure.remedy
         ))
@@ -194,21 +194,22 @@ fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
     let pods = host.pods.read().ok().and_then(|pods| pods.range());
     pods.map(|range| usual(&range)).ok_or_else(|| {
         CliError::new(format!("the pod CIDR of `{name}` is unknown"))
-            .hint("name a node of the cluster, or run the command again with `--deep`")
+            .remedy("name a node of the cluster, or run the command again with `--deep`")
     })
 }
 
 fn unknown_host(model: &PathModel, text: &str) -> CliError {
     let names: Vec<&str> = model.network.hosts().map(|(_, host)| host.name.as_str()).collect();
     let displayed = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
-    let hint = match names.len() {
+    let remedy = match names.len() {
         0 => "no hosts exist yet: `stargate apply` creates them".to_owned(),
         count if count > MAX_NAMES => {
             format!("known hosts: {displayed} and {} more", count - MAX_NAMES)
         }
         _ => format!("known hosts: {displayed}; `pod/NAME` is a pod on one of them"),
     };
-    CliError::new(format!("no host of the topology has the name or address `{text}`")).hint(hint)
+    CliError::new(format!("no host of the topology has the name or address `{text}`"))
+        .remedy(remedy)
 }
 
 fn render_service_trace(

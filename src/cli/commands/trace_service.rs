@@ -20,24 +20,24 @@ use crate::resource::Address;
 pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
     let Some(access) = planned.observation.cluster_access() else {
         return Err(CliError::coded(
-            Code::ServiceUnread,
+            Code::ServiceUnreadable,
             format!("{address} is a service address, and the cluster could not be read"),
         )
-        .hint("run `stargate plan` for the cause and the remedy"));
+        .remedy("run `stargate plan` for the cause and the remedy"));
     };
     match access.client.service_at(address).await {
         Ok(Some(service)) => Ok(service),
         Ok(None) => Err(CliError::new(format!(
             "{address} is in the service CIDR, but no service has it; packets to it are dropped"
         ))
-        .hint("`kubectl get services -A` lists the services")),
+        .remedy("`kubectl get services -A` lists the services")),
         Err(error) if error.is_refused() => {
-            Err(CliError::coded(Code::ServiceUnread, error.to_string()).hint(
+            Err(CliError::coded(Code::ServiceUnreadable, error.to_string()).remedy(
                 "give the credential `list` on services and on endpointslices of discovery.k8s.io",
             ))
         }
-        Err(error) => Err(CliError::coded(Code::ServiceUnread, error.to_string())
-            .hint("check that this machine reaches the cluster's API server")),
+        Err(error) => Err(CliError::coded(Code::ServiceUnreadable, error.to_string())
+            .remedy("check that this machine reaches the cluster's API server")),
     }
 }
 
@@ -58,11 +58,11 @@ pub(super) fn port(
     found.map_err(|reason| {
         let Service { namespace, name, .. } = service;
         let ports: Vec<String> = service.ports.iter().filter_map(named).collect();
-        let hint = match ports.as_slice() {
+        let remedy = match ports.as_slice() {
             [] => "the service has no TCP or UDP port".to_owned(),
             ports => format!("the service has {}", ports.join(", ")),
         };
-        CliError::new(format!("the service {namespace}/{name} {reason}")).hint(hint)
+        CliError::new(format!("the service {namespace}/{name} {reason}")).remedy(remedy)
     })
 }
 
@@ -92,7 +92,7 @@ pub(super) fn follow<'a>(
              is not such a node",
             service.address
         ))
-        .hint("trace from a pod, or trace to one of the service's endpoints"));
+        .remedy("trace from a pod, or trace to one of the service's endpoints"));
     }
     let all = breaches(sources, model, moment);
     // Endpoints with the same outcome have the same remedy, whose search is costly.

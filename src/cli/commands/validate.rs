@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::render::diagnostic;
 use crate::render::text::counted;
 use crate::topology::load::{Loaded, load_bytes};
@@ -33,16 +33,29 @@ pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Re
     }
 }
 
-/// The diagnostics as JSON. An unreadable file is an error of the command.
+/// The diagnostics as JSON. A file that cannot be read is one of them.
 fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
-    let file = topology::read(&global.topology)?;
     let name = global.topology_name();
+    let file = match topology::read(&global.topology) {
+        Ok(file) => file,
+        Err(error) => {
+            let found = unreadable(&error);
+            ui.data(&report(&name, false, "", &[found]))?;
+            return Err(error);
+        }
+    };
     let (valid, text, list) = match load_bytes(&name, &file) {
         Ok(loaded) => (true, String::from_utf8_lossy(&file).into_owned(), loaded.warnings),
         Err(found) => (false, found.text.to_string(), found.list),
     };
     ui.data(&report(&name, valid, &text, &list))?;
     Ok(if valid { exit::DONE } else { exit::ERROR })
+}
+
+/// The error of a file that cannot be read, as a diagnostic without a location.
+fn unreadable(error: &CliError) -> Diagnostic {
+    let code = error.code.unwrap_or(Code::Unreadable);
+    Diagnostic::error(code, error.message.clone()).remedy(error.remedies.join("; "))
 }
 
 fn report(name: &str, valid: bool, text: &str, list: &[Diagnostic]) -> String {
@@ -57,6 +70,6 @@ fn report(name: &str, valid: bool, text: &str, list: &[Diagnostic]) -> String {
 
 fn extent(loaded: &Loaded) -> String {
     let datacenters = &loaded.topology.datacenters;
-    let workers = datacenters.iter().map(|datacenter| datacenter.workers.len()).sum();
+    let workers: usize = datacenters.iter().map(|datacenter| datacenter.workers.len()).sum();
     format!("{}, {}", counted(datacenters.len(), "datacenter"), counted(workers, "worker"))
 }

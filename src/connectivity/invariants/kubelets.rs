@@ -7,6 +7,7 @@ use super::super::{PROTOCOL, addresses, node_ends};
 use super::{Found, Rule};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, Verdict, trace_round_trip};
+use crate::diagnostics::counted;
 use crate::resource::{Address, Side};
 
 /// The port that a kubelet answers on.
@@ -39,7 +40,9 @@ impl Found<'_> {
             found.entry(address).or_insert((0, example)).0 += class_trip.pairs;
         }
         for (address, (pairs, example)) in found {
-            let found = format!("TCP port 10250 does not pass, as {example} ({pairs} in all)");
+            let pairs = counted(pairs, "pair");
+            let found =
+                format!("TCP port 10250 is unreachable for {pairs}, for example from {example}");
             self.add(Rule::KubeletPortReachable, address, found);
         }
     }

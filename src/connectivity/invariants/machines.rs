@@ -14,7 +14,10 @@ impl Found<'_> {
             let ours = fabric.interfaces.iter().filter(|(_, interface)| !interface.in_overlay);
             for (address, interface) in ours {
                 if interface.forwarding.read() == Ok(&false) {
-                    let found = format!("{address} takes and sends only packets of its own");
+                    let found = format!(
+                        "IP forwarding is disabled: {address} accepts only \
+                                         packets to its own address"
+                    );
                     self.add_at(Rule::IpForwardingEnabled, interface.forwarding.origin(), found);
                 }
             }
@@ -30,13 +33,16 @@ impl Found<'_> {
                 continue;
             };
             if host.masquerade != host.snat_subnet_routes {
-                let (on, off) = ("what goes into the tunnel", "what comes out of it");
-                let (on, off) = if host.masquerade { (on, off) } else { (off, on) };
-                let found = format!("sources are hidden of {on}, and not of {off}");
+                let found = if host.masquerade {
+                    "SNAT on traffic entering the tunnel, but not leaving it"
+                } else {
+                    "SNAT on traffic leaving the tunnel, but not entering it"
+                };
+                let found = found.to_owned();
                 self.add(Rule::SnatSymmetric, address.clone(), found);
             }
             if !host.mss_clamp {
-                let found = "TCP's segments may be larger than the tunnel takes".to_owned();
+                let found = "TCP segments may exceed the tunnel MTU".to_owned();
                 self.add(Rule::MssClamped, address.clone(), found);
             }
             if site.side != Side::Cluster {

@@ -44,8 +44,8 @@ impl Found<'_> {
         let Some(range) = self.worker_range(address) else { return };
         if node.pod_cidrs != [range] {
             let found = match &node.pod_cidrs[..] {
-                [] => format!("it names no pods; the worker's are {range}"),
-                [first, ..] => format!("it names {first}; the worker's pods are {range}"),
+                [] => format!("it has no pod CIDR; expected {range}"),
+                [first, ..] => format!("it has pod CIDR {first}; expected {range}"),
             };
             self.add(Rule::CiliumNodePodCidrSet, address.clone(), found);
         }
@@ -76,23 +76,28 @@ impl Found<'_> {
             (Some((datacenter, own)), _) => {
                 format!("`{named}` is not {own}, the address of {}", datacenter.router.name)
             }
-            (None, _) => format!("`{named}` is no router's address in the tailnet"),
+            (None, _) => format!("`{named}` is not the tailnet address of a router"),
         };
         self.add(Rule::ServerRouterAddressCurrent, address.clone(), found);
     }
 
     fn worker(&mut self, sources: Sources<'_>, address: &Address, seen: &Worker, wanted: &Worker) {
         if !seen.ready {
-            let found = "its Node is not Ready: pods are moved away from it".to_owned();
+            let found = "its Node is not Ready: pods are evicted from it".to_owned();
             self.add(Rule::WorkersReady, address.clone(), found);
         }
         if let Some(host) = seen.host.seen() {
             let found = match (host.cni_configuration, &host.cni_chosen) {
-                (None, _) => Some("our CNI configuration is not there".to_owned()),
-                (Some(named), _) if named != seen.pod_cidr => {
-                    Some(format!("its CNI names {named}, and its pods are {}", seen.pod_cidr))
-                }
-                (Some(_), None) => Some("the runtime has not chosen our CNI".to_owned()),
+                (None, _) => Some("the CNI configuration of stargate is missing".to_owned()),
+                (Some(named), _) if named != seen.pod_cidr => Some(format!(
+                    "its CNI configuration has pod CIDR {named}; expected {}",
+                    seen.pod_cidr
+                )),
+                (Some(_), None) => Some(
+                    "the container runtime does not use the CNI configuration \
+                                         of stargate"
+                        .to_owned(),
+                ),
                 (Some(_), Some(_)) => None,
             };
             if let Some(found) = found {
@@ -117,12 +122,13 @@ impl Found<'_> {
             let (kind, name) = (manifest.kind.into(), manifest.name.as_str());
             let address = Address::new(kind, side.unwrap_or(Side::Cluster), name);
             if let Some(path) = secret_in(&manifest.body, String::new()) {
-                let found = format!("{path} holds what looks like a key or a token");
+                let found = format!("{path} contains what looks like a key or a token");
                 self.add(Rule::NoSecretsInCluster, address.clone(), found);
             }
             let is_manager = manifest.kind == ManifestKind::DaemonSet && name == ROUTE_MANAGER;
             if is_manager && !sources.topology.network.route_manager {
-                let found = "it writes routes on AKS's nodes, and `[network]` does not ask for it";
+                let found = "it writes routes on AKS nodes, but `[network] route_manager` is not \
+                             set";
                 self.add(Rule::NoRouteManagerUnlessEnabled, address, found.to_owned());
             }
         }
@@ -130,7 +136,7 @@ impl Found<'_> {
 
     pub(super) fn orphans<'o>(&mut self, orphans: impl IntoIterator<Item = &'o Address>) {
         for address in orphans {
-            let found = "it carries the topology's mark, and the topology does not ask for it";
+            let found = "it is owned by the topology, which does not list it";
             self.add(Rule::NoOrphans, address.clone(), found.to_owned());
         }
     }
@@ -155,12 +161,15 @@ fn wrong_of_node(sources: Sources<'_>, seen: &Worker, wanted: &Worker) -> Vec<St
     let lacking: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
     if !lacking.is_empty() {
         let displayed = lacking[..lacking.len().min(MAX_LABELS)].join(", ");
-        wrong.push(format!("{} of its labels differ, as {displayed}", lacking.len()));
+        wrong.push(format!("{} of its labels differ, such as {displayed}", lacking.len()));
     }
     let plane = sources.facts.cluster.as_ref().map(|cluster| cluster.version);
     if let Some(plane) = plane.filter(|plane| !seen.kubelet_version.may_join(*plane)) {
         let kubelet = seen.kubelet_version;
-        wrong.push(format!("its kubelet is {kubelet}, and the control plane {plane}"));
+        wrong.push(format!(
+            "its kubelet version is {kubelet}, which the control plane {plane} \
+                            does not support"
+        ));
     }
     wrong
 }

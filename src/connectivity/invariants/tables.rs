@@ -48,7 +48,7 @@ impl Found<'_> {
                 for (prefix, route) in routes.within(&cluster.pod_cidr) {
                     let is_pods = prefix != cluster.pod_cidr && !pools.contains(&prefix);
                     if is_pods && !meets(&prefix) {
-                        let found = format!("{prefix} is routed, and no node has such pods");
+                        let found = format!("{prefix} is routed, but no node has this pod CIDR");
                         self.add_at(Rule::NoStaleRoutes, route.origin, found);
                     }
                 }
@@ -68,7 +68,7 @@ impl Found<'_> {
                     }
                     for (prefix, origin) in advertised.iter().filter(|it| it.0.contains(&range)) {
                         let node = self.model.network.name(*node);
-                        let found = format!("{prefix} holds the pods of {node} ({range})");
+                        let found = format!("{prefix} contains the pod CIDR {range} of {node}");
                         self.add_at(Rule::NoOverlappingAdvertisements, *origin, found);
                     }
                 }
@@ -100,11 +100,11 @@ impl Found<'_> {
                 continue;
             };
             for prefix in offered.difference(&approved) {
-                let found = format!("{prefix} is offered, and the tailnet has not approved it");
+                let found = format!("{prefix} is advertised but not approved in the tailnet");
                 self.add_at(Rule::AdvertisedRoutesApproved, advertised.approved.origin(), found);
             }
             for prefix in approved.difference(&offered) {
-                let found = format!("{prefix} is approved, and the router does not offer it");
+                let found = format!("{prefix} is approved but the router does not advertise it");
                 self.add_at(Rule::AdvertisedRoutesApproved, advertised.advertised.origin(), found);
             }
         }
@@ -140,7 +140,7 @@ impl Found<'_> {
                 continue;
             };
             let name = |id| self.model.network.name(id).to_owned();
-            let found = format!("{range} of {} is also {}'s", name(node), name(holder));
+            let found = format!("{range} of {} is also assigned to {}", name(node), name(holder));
             let network = &self.model.network;
             let origin = network.host(node).map(|host| host.pods.origin());
             if let Some(origin) = origin {
@@ -167,7 +167,10 @@ impl Found<'_> {
                     && hop != own.address
                     && fabric.interfaces.get(&hop).is_some_and(|it| it.host == site.router)
                 {
-                    found.push(format!("neighbours reach {range} by {hop}, not straight"));
+                    found.push(format!(
+                        "hosts of the VNet reach {range} through router {hop} \
+                                        instead of directly"
+                    ));
                 }
             }
             let origin = subnet.routes.origin();

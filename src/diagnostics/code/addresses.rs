@@ -8,8 +8,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0301",
         title: "not an IPv4 prefix",
         explanation: "A prefix is an IPv4 address, a slash, and a length from 0 to 32, as in \
-                      `10.50.0.0/16`. IPv6 is not supported. Everything that is routed follows from \
-                      prefixes, so there is no guessing at a broken one.",
+                      `10.50.0.0/16`. IPv6 is not supported. All routes are derived from \
+                      prefixes, so an invalid one is not corrected automatically.",
     },
     Entry {
         code: Code::HostBits,
@@ -24,10 +24,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::Overlap,
         text: "SG0303",
         title: "two networks overlap",
-        explanation: "Every prefix in the network must lead to one place. Where two ranges share \
-                      addresses, a router can send a packet to only one of them, and the other one loses \
-                      it without an error. Overlaps count both ways round, the larger in the smaller and \
-                      the smaller in the larger. Move one of the two ranges.",
+        explanation: "Every prefix in the network must be unique. If two prefixes share \
+                      addresses, a router sends their packets to only one of the networks, and \
+                      the other one loses them without an error. Overlaps are reported in either \
+                      direction: the larger contains the smaller or the reverse. Change one of \
+                      the two prefixes.",
     },
     Entry {
         code: Code::RefusedRange,
@@ -73,7 +74,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::DuplicateAddress,
         text: "SG0309",
-        title: "the address is taken already",
+        title: "the address is already in use",
         explanation: "Two machines cannot have one address in one network. The second one would fail to be \
                       created, or both would answer in turn. Give one of them another address, or leave \
                       `ip` out in Azure and let stargate choose.",
@@ -81,17 +82,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::DuplicateMac,
         text: "SG0310",
-        title: "the hardware address is taken already",
+        title: "the hardware address is already in use",
         explanation: "A hardware address names one machine. Two entries with the same one are mostly one \
                       machine written twice, or a line copied and not changed. Correct one of them.",
     },
     Entry {
         code: Code::DuplicatePodCidr,
         text: "SG0311",
-        title: "the pod CIDR is taken already",
-        explanation: "A pod CIDR leads to exactly one worker. If two workers hand out the same addresses, \
-                      half of the connections end on the wrong machine. Give one of them another pod CIDR, \
-                      or leave `pod_cidr` out and let stargate choose.",
+        title: "the pod CIDR is already in use",
+        explanation: "A pod CIDR leads to exactly one worker. If two workers assign the same \
+                      addresses, half of the connections reach the wrong machine. Give one of \
+                      them another pod CIDR, or leave `pod_cidr` out and let stargate choose.",
     },
     Entry {
         code: Code::PodRangeOutsideCluster,
@@ -129,21 +130,21 @@ pub(super) const ENTRIES: &[Entry] = &[
                       replaces every node.",
     },
     Entry {
-        code: Code::PoolWithinReach,
+        code: Code::PoolOverlapsAksRange,
         text: "SG0316",
-        title: "AKS's own nodes will take addresses of the pool",
-        explanation: "AKS hands out /24s to its own nodes from the bottom of the pod CIDR. A pool or pod \
-                      CIDR that begins before the greatest number of AKS nodes will be handed out a second \
-                      time as soon as the cluster grows, and both sides lose traffic. Begin the pools \
-                      further up.",
+        title: "AKS nodes will use addresses of the pool",
+        explanation: "AKS assigns /24s to its own nodes from the start of the pod CIDR. A pool or \
+                      pod CIDR that starts below the maximum number of AKS nodes is assigned a \
+                      second time when the cluster grows, and both nodes lose traffic. Start \
+                      pools higher.",
     },
     Entry {
-        code: Code::PoolNearReach,
+        code: Code::PoolNearAksRange,
         text: "SG0317",
-        title: "AKS's own nodes may come to take addresses of the pool",
-        explanation: "During upgrades and after nodes were replaced, AKS has handed out more /24s than it \
-                      has nodes. A pool that begins before twice the greatest number of nodes can be \
-                      reached then. Begin the pools further up where the pod CIDR has room.",
+        title: "AKS nodes may use addresses of the pool",
+        explanation: "During upgrades and after nodes were replaced, AKS has assigned more /24s \
+                      than it has nodes, up to about twice the maximum number of nodes. Start \
+                      pools higher if the pod CIDR has room.",
     },
     Entry {
         code: Code::PodPrefixLength,
@@ -166,9 +167,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::SubnetOutsideNetwork,
         text: "SG0320",
         title: "the subnet is outside its VNet",
-        explanation: "A subnet's prefix must be a part of its VNet's address space; Azure refuses it \
-                      otherwise. Correct `subnet_cidr` or `router_subnet_cidr`, or make `vnet_cidr` \
-                      larger.",
+        explanation: "A subnet's prefix must be within its VNet's address space; Azure rejects \
+                      other prefixes. Correct `subnet_cidr` or `router_subnet_cidr`, or make \
+                      `vnet_cidr` larger.",
     },
     Entry {
         code: Code::RouterSubnetOutsideVnet,

@@ -4,13 +4,14 @@ use super::{Code, Entry};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
-        code: Code::WithoutMark,
+        code: Code::NotOwned,
         text: "SG0501",
         title: "an object that the topology does not own has the same name",
-        explanation: "An object of the desired name exists and does not carry this topology's ownership \
-                      mark, or has lost it. stargate never overwrites such an object and blocks the \
-                      changes that depend on it. Look at the object; if it is yours, `stargate apply \
-                      --adopt ADDRESS` takes it over, otherwise rename one of the two.",
+        explanation: "An object of the desired name exists and is not owned by the topology, or \
+                      its ownership mark was removed. stargate never overwrites such an object \
+                      and blocks the changes that depend on it. Look at the object; if it is \
+                      yours, `stargate apply --adopt ADDRESS` takes it over, otherwise rename one \
+                      of the two.",
     },
     Entry {
         code: Code::Protected,
@@ -40,9 +41,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::PlanTruncated,
         text: "SG0505",
-        title: "the saved plan is damaged",
-        explanation: "The file is cut off or its checksum does not match, so it is unknown what was \
-                      approved. Nothing was applied. Make a new plan with `stargate plan --out FILE`.",
+        title: "the saved plan cannot be read",
+        explanation: "The file is not a saved plan, is truncated, or its checksum does not match, \
+                      so it is unknown what was approved. Nothing was applied. Make a new plan \
+                      with `stargate plan --out FILE`.",
     },
     Entry {
         code: Code::PlanVersion,
@@ -64,9 +66,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ApprovalNeeded,
         text: "SG0508",
         title: "approval is needed and there is no terminal",
-        explanation: "`stargate apply` asks before it changes anything, and without a terminal it cannot \
-                      ask. Use `--yes` if the plan was reviewed before, or apply a saved plan: `stargate \
-                      apply FILE`.",
+        explanation: "The command asks before it changes anything, which needs a terminal. Pass \
+                      `--yes` if the plan was reviewed before. For `stargate apply`, a saved plan \
+                      is the alternative: `stargate plan --out FILE`, then `stargate apply \
+                      FILE`.",
     },
     Entry {
         code: Code::NoProgress,
@@ -77,9 +80,9 @@ pub(super) const ENTRIES: &[Entry] = &[
                       message names the changes; check which other tool manages the same objects.",
     },
     Entry {
-        code: Code::GroupHoldsForeign,
+        code: Code::GroupHasForeignObjects,
         text: "SG0510",
-        title: "the resource group holds foreign objects",
+        title: "the resource group has foreign objects",
         explanation: "Deleting a resource group deletes everything in it, and this one holds objects that \
                       the topology does not own. stargate does not delete it. Move the objects, or delete \
                       them yourself if they are not needed, then run the same command again.",
@@ -118,7 +121,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                       command again; a worker that failed is then changed last.",
     },
     Entry {
-        code: Code::WorkerNotWorkedOn,
+        code: Code::WorkerOperationBlocked,
         text: "SG0515",
         title: "the worker cannot be repaved or rebooted now",
         explanation: "The worker is protected, is not a member of the cluster, or depends on a resource \
@@ -147,9 +150,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0518",
         title: "a certificate request was not approved",
         explanation: "stargate approves only the client certificate request that the worker's own \
-                      bootstrap token made for the worker's own name. This request differs in its user, \
-                      groups, signer or subject, so it is left pending. Look at it with `kubectl get csr`, \
-                      delete it if no one needs it, and apply again.",
+                      bootstrap token made for the worker's own name. This request differs in its \
+                      user, groups, signer or subject, so it is left pending. Look at it with \
+                      `kubectl get csr`, delete it if it is not needed, and apply again.",
     },
     Entry {
         code: Code::StepNotVerified,

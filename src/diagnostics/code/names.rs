@@ -7,32 +7,33 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::IllegalName,
         text: "SG0201",
         title: "the name is not a legal host or Kubernetes name",
-        explanation: "Names of topologies, datacenters, profiles, routers and workers become host names, \
-                      Node names, label values and device names. So they follow RFC 1123: small letters, \
-                      digits and hyphens, a letter or digit at both ends, at most 63 characters. Anything \
-                      else is refused by one of them, mostly halfway through an apply.",
+        explanation: "Names of topologies, datacenters, profiles, routers and workers become host \
+                      names, Node names, label values and device names. They follow RFC 1123: \
+                      lowercase letters, digits and hyphens, a letter or digit at both ends, at \
+                      most 63 characters. Kubernetes, Azure or Tailscale would reject other names \
+                      in the middle of an apply.",
     },
     Entry {
         code: Code::IllegalAzureName,
         text: "SG0202",
-        title: "Azure does not take the name",
-        explanation: "Azure has rules for the names of resource groups, clusters, node pools and VMs, each \
-                      with characters and a length of its own. A name that breaks them is refused by the \
-                      API at apply time. The message names the rule; choose a name that keeps it.",
+        title: "Azure does not accept the name",
+        explanation: "Azure has rules for the names of resource groups, clusters, node pools and \
+                      VMs, each with characters and a length of its own. The API rejects other \
+                      names. The message names the rule; choose a name that follows it.",
     },
     Entry {
         code: Code::DuplicateName,
         text: "SG0203",
-        title: "the name is taken already",
-        explanation: "Workers and routers share one namespace, because a name is at once a Node, a VM and \
-                      a device in the tailnet; resource groups must differ too, since a datacenter's group \
-                      is deleted as a whole. Two things of one name would overwrite each other. Rename one \
-                      of the two.",
+        title: "the name is already in use",
+        explanation: "Workers and routers share one namespace, because a name is at once a Node, \
+                      a VM and a device in the tailnet; resource groups must differ too, since a \
+                      datacenter's group is deleted as a whole. Two objects of the same name \
+                      would overwrite each other. Rename one of the two.",
     },
     Entry {
         code: Code::UnknownProfile,
         text: "SG0204",
-        title: "there is no such profile",
+        title: "the profile does not exist",
         explanation: "A datacenter or worker names a profile that the file does not define. The profile \
                       decides the kubelet's version and everything else that is installed, so there is no \
                       default to fall back to. Correct the name, or add `[profiles.<name>]`.",
@@ -49,41 +50,43 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::VersionSkew,
         text: "SG0206",
         title: "the kubelet's version does not fit the control plane",
-        explanation: "Kubernetes supports kubelets that are no newer than the API server and at most three \
-                      minor versions older. Outside of that, nodes join and then fail in ways that are \
-                      hard to trace. Change the profile's version, or upgrade the cluster first.",
+        explanation: "Kubernetes supports kubelets that are no newer than the API server and at \
+                      most three minor versions older. Other nodes join and then fail in ways \
+                      that are hard to diagnose. Change the profile's version, or upgrade the \
+                      cluster first.",
     },
     Entry {
         code: Code::IllegalTag,
         text: "SG0207",
         title: "not a legal tailnet tag",
-        explanation: "A tag starts with `tag:` and goes on with a letter, then letters, digits and \
-                      hyphens. It marks the devices that belong to this topology, and the tailnet's policy \
-                      names its owners. Write it as in `tag:stargate-production`.",
+        explanation: "A tag is `tag:`, a letter, then letters, digits and hyphens. Devices with \
+                      the tag are owned by the topology, and the tailnet's policy defines the \
+                      owners of the tag. Write it as in `tag:stargate-production`.",
     },
     Entry {
         code: Code::IllegalRegion,
         text: "SG0208",
         title: "not the name of an Azure region",
-        explanation: "Azure names regions in small letters and digits without blanks, as in \
-                      `canadacentral` for \"Canada Central\". Another spelling is refused by every call. \
-                      `az account list-locations -o table` lists the names.",
+        explanation: "Region names are lowercase letters and digits without blanks, as in \
+                      `canadacentral` for \"Canada Central\". Another spelling is refused by \
+                      every call. `az account list-locations -o table` lists the names.",
     },
     Entry {
         code: Code::IllegalVmSize,
         text: "SG0209",
         title: "not the name of an Azure VM size",
-        explanation: "VM sizes read like `Standard_D2s_v5`: the tier, an underscore, and the size. A name \
-                      of another shape is refused when the VM is created, after much else was made. `az vm \
-                      list-sizes --location <region> -o table` lists those of a region.",
+        explanation: "VM sizes read like `Standard_D2s_v5`: the tier, an underscore, and the \
+                      size. A name of another shape is rejected only when the VM is created. `az \
+                      vm list-sizes --location <region> -o table` lists those of a region.",
     },
     Entry {
         code: Code::IllegalSubscription,
         text: "SG0210",
         title: "not a subscription id",
-        explanation: "A subscription's id is a GUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12. \
-                      The subscription's display name does not do. `az account show --query id` prints it; \
-                      or leave the key out and set `AZURE_SUBSCRIPTION_ID`.",
+        explanation: "A subscription's id is a GUID: 32 hexadecimal digits in groups of 8, 4, 4, \
+                      4 and 12. The subscription's display name is not accepted. `az account show \
+                      --query id` prints it; or leave the key out and set \
+                      `AZURE_SUBSCRIPTION_ID`.",
     },
     Entry {
         code: Code::InvalidMac,
@@ -116,9 +119,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::NoWorkers,
         text: "SG0214",
         title: "there are no workers",
-        explanation: "The datacenter, or the whole topology, has no worker. That is allowed, and useful \
-                      when a site is prepared before its machines come, but mostly workers were forgotten. \
-                      Add `[[datacenters.<name>.workers]]` or `worker_range`.",
+        explanation: "The datacenter, or the whole topology, has no worker. That is allowed, and \
+                      useful to prepare a site before its machines exist, but often the workers \
+                      were forgotten. Add `[[datacenters.<name>.workers]]` or `worker_range`.",
     },
     Entry {
         code: Code::MissingMachineFact,
@@ -148,7 +151,25 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::UnusedProfile,
         text: "SG0218",
         title: "the profile is not used",
-        explanation: "No datacenter and no worker names the profile. It does no harm and is not installed \
-                      anywhere, but often a `profile = ` was meant to name it. Use it or remove it.",
+        explanation: "No datacenter and no worker names the profile. It does no harm and is not \
+                      installed anywhere, but often a `profile` key is missing. Use it or remove \
+                      it.",
+    },
+    Entry {
+        code: Code::ReservedName,
+        text: "SG0219",
+        title: "the name is reserved",
+        explanation: "Addresses such as `route-table/cluster/stargate-workers-rt` name the cluster or a \
+                      datacenter in their second part. A datacenter named `cluster` could not be told \
+                      apart from the cluster. Rename the datacenter.",
+    },
+    Entry {
+        code: Code::IllegalTailnetName,
+        text: "SG0220",
+        title: "not the name of a tailnet",
+        explanation: "The name becomes a part of the URLs of the Tailscale API, so it can have only \
+                      letters, digits and `.@_+-`. The admin console shows it under Settings, General, \
+                      such as `example.com`. The default `-` is the tailnet that the credentials belong \
+                      to.",
     },
 ];

@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                       the line in the remedy to the policy in the admin console.",
     },
     Entry {
-        code: Code::PrefixTwoOwners,
+        code: Code::PrefixConflict,
         text: "SG0407",
         title: "two devices of the tailnet advertise the same prefix",
         explanation: "Another device has an approved route that overlaps one of this topology's. Tailscale \
@@ -80,13 +80,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       depend on it. Correct the cause and run `stargate plan` again.",
     },
     Entry {
-        code: Code::ClusterUnfit,
+        code: Code::ClusterUnsupported,
         text: "SG0410",
         title: "the cluster's network settings do not fit",
-        explanation: "Workers outside Azure need Azure CNI in overlay mode with the Cilium data plane: \
-                      only there do pods have a range of their own that routers can carry. The live \
-                      cluster has other settings, and most of them cannot be changed later. Create a \
-                      cluster with these settings, or let stargate create one.",
+        explanation: "Workers outside Azure need Azure CNI in overlay mode with the Cilium data \
+                      plane: only there do pods have a CIDR of their own that routers can \
+                      advertise. The live cluster has other settings, and most of them cannot be \
+                      changed later. Create a cluster with these settings, or let stargate create \
+                      one.",
     },
     Entry {
         code: Code::KubeconfigServer,

@@ -15,19 +15,19 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::ServiceUnavailable,
         text: "SG0618",
-        title: "a service has a fault of its own",
-        explanation: "The service answered with a status from 500 to 599 after several attempts. The \
-                      request itself is not at fault. Look at the status page of the service, wait, and \
-                      run the same command again: completed changes stay in place.",
+        title: "an error on the service's side",
+        explanation: "The service answered with a status from 500 to 599 after several attempts. \
+                      The request itself is valid. Look at the status page of the service, wait, \
+                      and run the same command again: completed changes stay in place.",
     },
     Entry {
-        code: Code::UnexpectedAnswer,
+        code: Code::UnexpectedResponse,
         text: "SG0619",
-        title: "a service answered with something unexpected",
-        explanation: "The answer is not what the API documents, for example no JSON, or a link to another \
-                      host. A proxy or a captive portal may answer in place of the service. Run the \
-                      command again; if the answer is the same, compare it with `curl`, and report it with \
-                      the output of `-v`.",
+        title: "a service sent an unexpected response",
+        explanation: "The response is not what the API documents, for example not JSON, or a link \
+                      to another host. A proxy or a captive portal may respond in place of the \
+                      service. Run the command again; if the response is the same, compare it \
+                      with `curl`, and report it with the output of `-v`.",
     },
     Entry {
         code: Code::InvalidRequest,
@@ -74,9 +74,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ObjectInUse,
         text: "SG0625",
         title: "an object is still in use",
-        explanation: "The service does not delete an object while another one refers to it, such as a \
-                      subnet that still holds a network interface. The message names the user. Delete or \
-                      detach that object, then apply again.",
+        explanation: "The service does not delete an object while another one refers to it, such \
+                      as a subnet that still holds a network interface. The message names the \
+                      object that uses it. Delete or detach that object, then apply again.",
     },
     Entry {
         code: Code::ManagementLock,
@@ -178,10 +178,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::HostUnreachable,
         text: "SG0637",
         title: "a host cannot be reached by SSH",
-        explanation: "The connection to sshd failed, or the host on the way to it is down. Routers are \
-                      reached through the tailnet, workers through their datacenter's router. `tailscale \
-                      ping ROUTER` checks the first part, `ssh -J ROUTER WORKER` the second. Nothing is \
-                      changed on a host that does not answer.",
+        explanation: "The connection to sshd failed, or its jump host is down. Routers are \
+                      reached through the tailnet, workers through their datacenter's router. \
+                      `tailscale ping ROUTER` checks the first hop, `ssh -J ROUTER WORKER` the \
+                      second. Nothing is changed on a host that does not answer.",
     },
     Entry {
         code: Code::ConnectionLost,

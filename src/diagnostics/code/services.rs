@@ -24,10 +24,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::TailscaleCredentialsMissing,
         text: "SG0603",
         title: "no Tailscale credentials were found",
-        explanation: "stargate needs credentials to create auth keys, read devices and approve routes. Set \
-                      `TAILSCALE_CLIENT_ID` and `TAILSCALE_CLIENT_SECRET` of an OAuth client, or \
-                      `TAILSCALE_API_KEY`. Prefer an OAuth client: an API key belongs to a person and \
-                      expires.",
+        explanation: "stargate needs credentials to create auth keys, read devices and approve \
+                      routes. Set `TAILSCALE_OAUTH_CLIENT_ID` and `TAILSCALE_OAUTH_CLIENT_SECRET` \
+                      of an OAuth client, or `TAILSCALE_API_KEY`. Prefer an OAuth client: an API \
+                      key belongs to a person and expires.",
     },
     Entry {
         code: Code::TailscaleRefused,
@@ -127,13 +127,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::GoldpingerUnusable,
         text: "SG0615",
-        title: "Goldpinger's answer cannot be used",
-        explanation: "A pod with the label `app=goldpinger` did not answer, or its answer is too long or \
-                      not in Goldpinger's format. stargate does not show any part of it. Check which pods \
-                      have the label, and the pod's log; `--namespace` selects one namespace.",
+        title: "Goldpinger's response cannot be used",
+        explanation: "A pod with the label `app=goldpinger` did not answer, or its response is \
+                      too long or not in Goldpinger's format. stargate does not show any part of \
+                      it. Check which pods have the label, and the pod's log; `--namespace` \
+                      selects one namespace.",
     },
     Entry {
-        code: Code::ServiceUnread,
+        code: Code::ServiceUnreadable,
         text: "SG0616",
         title: "the services could not be read",
         explanation: "A packet to a service goes to one of its endpoints, and only the cluster knows them. \

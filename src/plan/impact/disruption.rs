@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
 use super::known_state::LostPairs;
+use crate::diagnostics::counted;
 use crate::plan::cost::seconds;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind, Side};
@@ -37,13 +38,12 @@ impl Disruption {
             0..=90 => format!("about {} s", self.seconds),
             seconds => format!("about {} min", seconds.div_ceil(60)),
         };
-        let word = if self.pairs == 1 { "pair" } else { "pairs" };
         let sides: BTreeSet<String> = self.between.iter().map(Between::sides).collect();
         let during: Vec<String> = self.during.iter().map(ToString::to_string).collect();
         let (from, to) = &self.example;
         format!(
-            "disrupts {} {word} for {time} ({}), for example {from} to {to}, because of {}",
-            self.pairs,
+            "disrupts {} for {time} ({}), for example {from} to {to}, because of {}",
+            counted(self.pairs, "pair"),
             listed(sides.into_iter().collect()),
             listed(during),
         )

@@ -12,6 +12,7 @@ use super::make_before_break::{Wait, make_before_break};
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
 use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
 use crate::connectivity::{self, IncrementalModel, PathModel, ProjectedState};
+use crate::diagnostics::counted;
 use crate::plan::{Change, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
@@ -82,10 +83,6 @@ impl Unexamined {
     }
 }
 
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Pairs that are lost for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
@@ -108,9 +105,9 @@ impl Reachability {
         let summary = |loss: &Loss| {
             let (from, to) = &loss.example;
             let resource = loss.resource.as_ref().map(|it| format!(", because of {it}"));
-            let noun = if loss.pairs == 1 { "pair" } else { "pairs" };
             let resource = resource.unwrap_or_default();
-            format!("loses {} {noun}, for example {from} to {to}{resource}", loss.pairs)
+            let pairs = counted(loss.pairs, "pair");
+            format!("loses {pairs}, for example {from} to {to}{resource}")
         };
         self.losses.iter().map(summary).collect()
     }
@@ -121,7 +118,7 @@ impl Reachability {
         let mut summaries: Vec<String> = displayed.map(Disruption::summary).collect();
         let more = self.disruptions.len().saturating_sub(MAX_SHOWN);
         if more > 0 {
-            summaries.push(format!("and {more} more disruptions"));
+            summaries.push(format!("and {}", counted(more, "more disruption")));
         }
         summaries
     }

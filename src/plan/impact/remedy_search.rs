@@ -241,7 +241,7 @@ fn edit(question: Question, cause: &Cause) -> String {
 
 fn unknown_address(address: Ipv4Addr) -> String {
     format!(
-        "nothing that the topology asks for leads to {address}: name its network under \
-         `[datacenters.NAME]`, or its machine under `[[datacenters.NAME.workers]]`"
+        "no route of the topology leads to {address}: add its network under `[datacenters.NAME]`, \
+         or its machine under `[[datacenters.NAME.workers]]`"
     )
 }

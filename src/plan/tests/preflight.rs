@@ -83,7 +83,7 @@ fn the_router_s_subnet_must_be_free_unless_it_is_the_router_s_own() {
 #[test]
 fn a_cluster_must_be_fit() {
     let tailnet = TailnetFacts::default();
-    only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnfit);
+    only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnsupported);
     only(&with_cluster(|it| it.private = true), &tailnet, Code::PrivateApiServer);
     only(&with_cluster(|it| it.node_group_locked = true), &tailnet, Code::NodeGroupLocked);
     let old = with_cluster(|it| it.version = "1.32.9".parse().unwrap());
@@ -134,7 +134,7 @@ fn a_prefix_of_ours_has_one_owner_in_the_tailnet() {
     };
     // The network, what covers the pods' pool, and what would win over both.
     for prefix in ["10.50.0.0/16", "10.244.0.0/16", "10.50.1.0/24", "10.244.65.0/24"] {
-        only(&no_facts(), &served(prefix), Code::PrefixTwoOwners);
+        only(&no_facts(), &served(prefix), Code::PrefixConflict);
     }
     // An exit node serves everything, and takes nothing from anybody.
     for prefix in ["10.99.0.0/16", "0.0.0.0/0"] {

@@ -176,7 +176,7 @@ fn what_depends_on_the_blocked_is_blocked_with_its_code() {
     let last = blocked(&plan, "route-table/dc/c");
     assert_eq!(
         (last.failure.code, &last.caused_by),
-        (Code::WithoutMark, &Some(address("route-table/dc/b")))
+        (Code::NotOwned, &Some(address("route-table/dc/b")))
     );
 }
 

@@ -72,7 +72,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let kept = with_stranger(Case::default().keeps(GROUP, group("here"), nothing_special));
     assert!(kept.plan().is_empty(), "as long as the group stays, it may hold what it likes");
     let plan = kept.plan_to_destroy();
-    assert_eq!(blocked(&plan, GROUP).failure.code, Code::GroupHoldsForeign);
+    assert_eq!(blocked(&plan, GROUP).failure.code, Code::GroupHasForeignObjects);
     let moved = kept.wants(GROUP, group("there"), nothing_special).keeps(
         TABLE,
         table("10.0.0.0/8"),
@@ -81,7 +81,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let plan = moved.plan();
     assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     let group = blocked(&plan, GROUP);
-    assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
+    assert_eq!((group.failure.code, group.action), (Code::GroupHasForeignObjects, Action::Replace));
     assert!(group.failure.message.contains("theirs"), "{}", group.failure.message);
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
 }

@@ -103,7 +103,7 @@ fn only_what_is_asked_for_is_planned() {
     }
     assert_eq!(asking(all(), Work::Repave, "c").count(Action::Replace), 1, "it is reset first");
     let held_up = asking(all(), Work::Reboot, "c");
-    assert_eq!(held_up.blocked[0].failure.code, Code::WorkerNotWorkedOn);
+    assert_eq!(held_up.blocked[0].failure.code, Code::WorkerOperationBlocked);
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn a_worker_without_its_machine_is_not_replaced() {
     );
     let plan = asking(case, Work::Repave, "a");
     assert!(plan.changes.is_empty(), "{plan:#?}");
-    assert_eq!(plan.blocked[0].failure.code, Code::WorkerNotWorkedOn);
+    assert_eq!(plan.blocked[0].failure.code, Code::WorkerOperationBlocked);
 }

@@ -60,7 +60,7 @@ fn what_bears_no_mark_is_reported_and_left_alone() {
             .plan();
         assert_eq!(done(&plan), Vec::<String>::new());
         let blocked = blocked(&plan, TABLE);
-        assert_eq!((blocked.failure.code, blocked.action), (Code::WithoutMark, Action::Adopt));
+        assert_eq!((blocked.failure.code, blocked.action), (Code::NotOwned, Action::Adopt));
         assert!(
             blocked.failure.remedy.contains("--adopt route-table/dc/table"),
             "{}",

@@ -86,7 +86,7 @@ impl ArmClient {
             let Some(link) = page.next else { return Ok(list.finish()) };
             list.follow(&link).map_err(|fault| malformed(&doing, &fault.to_string()))?;
             if !same_origin(&self.base_url, &link) {
-                return Err(malformed(&doing, "the next page is at another service"));
+                return Err(malformed(&doing, "the next page is on another host"));
             }
             url = link;
         }
@@ -219,7 +219,7 @@ impl ArmClient {
         } else if same_service(&self.base_url, url) {
             Ok(Call::new(Method::GET, url, doing))
         } else {
-            Err(malformed(doing, "the operation is to be followed at another service"))
+            Err(malformed(doing, "the URL of the operation is on another host"))
         }
     }
 
@@ -236,8 +236,10 @@ impl ArmClient {
             let source = TransportError { host: "the sign-in service".to_owned(), fault };
             RequestError::Transport { api: Api::Azure, doing: call.doing.clone(), source }
         })??;
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| malformed(&call.doing, "the token holds characters that none may hold"))?;
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+                malformed(&call.doing, "the token contains characters that are not allowed")
+            })?;
         value.set_sensitive(true);
         call = call.header(header::AUTHORIZATION, value);
         self.http.send(&call).await
@@ -252,7 +254,7 @@ fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call,
         }
         Precondition::IfMatch(etag) => {
             let value = HeaderValue::try_from(etag)
-                .map_err(|_| malformed(doing, "the etag is no header value"))?;
+                .map_err(|_| malformed(doing, "the etag is not a valid header value"))?;
             call.header(header::IF_MATCH, value)
         }
     })
@@ -265,7 +267,15 @@ fn check_path(path: &str, doing: &str) -> Result<(), RequestError> {
     let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
     let sound = path.bytes().all(allowed)
         && segments.is_some_and(|mut all| all.all(|part| !matches!(part, "" | "." | "..")));
-    if sound { Ok(()) } else { Err(malformed(doing, "its id holds characters that none may hold")) }
+    if sound {
+        Ok(())
+    } else {
+        Err(malformed(
+            doing,
+            "its ID contains characters that are not \
+                                                     allowed",
+        ))
+    }
 }
 
 pub(super) fn parse(body: &[u8], doing: &str) -> Result<Value, RequestError> {

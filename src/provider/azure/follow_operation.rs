@@ -118,7 +118,7 @@ impl ArmClient {
     ) -> Result<Value, RequestError> {
         loop {
             let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
-                return Err(malformed(doing, "the object is not there after the write"));
+                return Err(malformed(doing, "the object does not exist after the write"));
             };
             if Progress::of_resource(&body).finished(doing)? {
                 return Ok(body);
@@ -147,7 +147,7 @@ impl ArmClient {
                 reads += 1;
             }
             if reads >= MAX_READS_AFTER_DELETE {
-                return Err(malformed(doing, "the object is still there after its deletion"));
+                return Err(malformed(doing, "the object still exists after its deletion"));
             }
             pace.wait(&headers, doing).await?;
         }

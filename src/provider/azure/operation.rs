@@ -80,7 +80,7 @@ impl Progress {
         state.map_or(Self::Done, |state| {
             Self::of_status(state, || ServiceError {
                 code: format!("Provisioning{}", ServiceText::line(state)),
-                message: format!("the resource is left in the state {}", ServiceText::line(state)),
+                message: format!("the resource is in the state {}", ServiceText::line(state)),
                 ..ServiceError::default()
             })
         })
@@ -133,7 +133,7 @@ impl Pace {
                 doing: doing.to_owned(),
                 status: "TimedOut".to_owned(),
                 code: "OperationTimedOut".to_owned(),
-                message: format!("it still runs after {} minutes", CEILING.as_secs() / 60),
+                message: format!("it is still running after {} minutes", CEILING.as_secs() / 60),
                 details: Vec::new(),
             });
         }

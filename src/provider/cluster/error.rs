@@ -147,7 +147,7 @@ impl About {
             ClusterCause::Conflict => Code::Conflict,
             ClusterCause::Unavailable => Code::ServiceUnavailable,
             ClusterCause::Refused => Code::ClusterRefused,
-            ClusterCause::Other => Code::UnexpectedAnswer,
+            ClusterCause::Other => Code::UnexpectedResponse,
         };
         self.coded(cause, code, reason)
     }
@@ -177,7 +177,7 @@ impl About {
                 (ClusterCause::Unavailable, Code::ServiceUnreachable)
             }
             kube::Error::Auth(_) => (ClusterCause::Refused, Code::ClusterRefused),
-            _ => (ClusterCause::Other, Code::UnexpectedAnswer),
+            _ => (ClusterCause::Other, Code::UnexpectedResponse),
         };
         self.coded(cause, code, chain(error))
     }
@@ -204,7 +204,7 @@ fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
         .any(|words| status.message.contains(words));
     match status.code {
         404 if says_not_found(status) => (ClusterCause::NotFound, Code::ObjectMissing),
-        404 => (ClusterCause::Other, Code::UnexpectedAnswer),
+        404 => (ClusterCause::Other, Code::UnexpectedResponse),
         401 => (ClusterCause::Refused, Code::ClusterRefused),
         403 if !admission => (ClusterCause::Refused, Code::ClusterRefused),
         403 => (ClusterCause::Refused, Code::AdmissionRefused),
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn distinguishes_statuses() {
         for (code, cause, stable) in [
-            (404, ClusterCause::Other, Code::UnexpectedAnswer),
+            (404, ClusterCause::Other, Code::UnexpectedResponse),
             (401, ClusterCause::Refused, Code::ClusterRefused),
             (403, ClusterCause::Refused, Code::ClusterRefused),
             (409, ClusterCause::Conflict, Code::ChangedSinceRead),

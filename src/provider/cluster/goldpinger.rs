@@ -37,7 +37,7 @@ pub enum MeasureError {
     #[error("{0}")]
     Refused(ClusterError),
     /// The pod gave no answer through the proxy.
-    #[error("{pod} gave the API server no answer ({status})")]
+    #[error("{pod} did not answer the API server ({status})")]
     NoAnswer {
         /// The pod.
         pod: String,
@@ -45,7 +45,7 @@ pub enum MeasureError {
         status: String,
     },
     /// The pod's answer is longer than any of Goldpinger's would be.
-    #[error("the answer of {pod} is longer than {limit} bytes")]
+    #[error("the response of {pod} is longer than {limit} bytes")]
     TooLong {
         /// The pod.
         pod: String,
@@ -53,7 +53,7 @@ pub enum MeasureError {
         limit: usize,
     },
     /// The pod's answer is not in Goldpinger's format.
-    #[error("what {pod} answers is not what Goldpinger answers: {reason}")]
+    #[error("the response of {pod} is not in Goldpinger's format: {reason}")]
     Nonsense {
         /// The pod.
         pod: String,
@@ -107,7 +107,7 @@ impl ClusterClient {
         limit: usize,
     ) -> Result<Vec<u8>, MeasureError> {
         let Pinger { namespace, name, port, .. } = requested;
-        let about = About::new("ask through the proxy", "Pod", &format!("{namespace}/{name}"));
+        let about = About::new("query through the proxy", "Pod", &format!("{namespace}/{name}"));
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
         // Its length and its time are limited here, by the number of pods.
         let request = http::Request::get(uri).extension(Streamed).body(Body::empty());
@@ -127,7 +127,7 @@ impl ClusterClient {
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 Err(MeasureError::TooLong { pod: requested.name.clone(), limit })
             }
-            Err(_) => Err(no_answer(requested, "it broke off")),
+            Err(_) => Err(no_answer(requested, "the connection broke")),
         }
     }
 }
@@ -203,7 +203,7 @@ fn read(requested: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement
     let answer: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "other JSON",
-            serde_json::error::Category::Eof => "JSON that ends too soon",
+            serde_json::error::Category::Eof => "truncated JSON",
             _ => "no JSON",
         };
         nonsense(format!("{what}, at line {} column {}", error.line(), error.column()))

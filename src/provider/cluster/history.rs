@@ -129,7 +129,7 @@ async fn interrupt(
         "" => String::new(),
         step => format!(", at: {step}"),
     };
-    let message = format!("interrupted{at}; the run that did it was cut off");
+    let message = format!("interrupted{at}; the process that ran it ended");
     let patch = json!({ "status": {
         "phase": "Failed",
         "completionTime": seconds(now),

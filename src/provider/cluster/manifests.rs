@@ -107,7 +107,7 @@ impl ClusterClient {
         if !object.is_object() {
             return Err(collection
                 .about("apply", &manifest.name)
-                .malformed("its body is no JSON object"));
+                .malformed("its body is not a JSON object"));
         }
         object["apiVersion"] = json!(api.api_version());
         object["kind"] = json!(api.kind);
@@ -182,7 +182,7 @@ async fn established(collection: &Collection, name: &str) -> Result<Value, Clust
             _ => tokio::time::sleep(ESTABLISHED_POLL).await,
         }
     }
-    let reason = "the cluster does not serve it after half a minute";
+    let reason = "the cluster does not serve it after 30 seconds";
     Err(collection.about("apply", name).error(ClusterCause::Unavailable, reason))
 }
 
@@ -196,9 +196,9 @@ pub(super) async fn delete_and_wait(
         if tokio::time::Instant::now() >= deadline {
             let finalizers = &object["metadata"]["finalizers"];
             let reason = if finalizers.is_null() {
-                "it is still there after five minutes".to_owned()
+                "it still exists after five minutes".to_owned()
             } else {
-                format!("it is still there after five minutes, held by {finalizers}")
+                format!("it still exists after five minutes, held by {finalizers}")
             };
             return Err(collection.about("delete", name).error(ClusterCause::Unavailable, reason));
         }

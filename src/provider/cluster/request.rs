@@ -214,7 +214,7 @@ impl Collection {
     fn items(&self, about: &About, items: Value) -> Result<Vec<Value>, ClusterError> {
         let Value::Array(items) = items else {
             let what = kind_of(&items);
-            let reason = format!("`items` of the API server's answer is {what}, not an array");
+            let reason = format!("`items` of the API server's response is {what}, not an array");
             return Err(about.malformed(reason));
         };
         let item = |item: Value| match identity(&item) {

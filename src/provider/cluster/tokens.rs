@@ -134,7 +134,7 @@ fn random_text(length: usize, about: &About) -> Result<String, ClusterError> {
     while text.len() < length {
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)
-            .map_err(|error| about.malformed(format!("no randomness: {error}")))?;
+            .map_err(|error| about.malformed(format!("no random numbers: {error}")))?;
         for byte in bytes.into_iter().filter(|byte| *byte < 252).take(length - text.len()) {
             text.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
         }

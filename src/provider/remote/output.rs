@@ -18,7 +18,7 @@ const BEGIN: &str = "{\"stargate-probe\":1,";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     /// The output is longer than any probe's.
-    #[error("it answered {bytes} bytes, more than any probe prints")]
+    #[error("its output has {bytes} bytes, more than any probe prints")]
     TooLong {
         /// The length of the output in bytes.
         bytes: usize,
@@ -65,11 +65,11 @@ impl ProbeOutput {
         let line = match (lines.next(), lines.next()) {
             (Some(line), None) => line,
             (Some(_), Some(_)) => {
-                return Err(ProbeError::NoAnswer("it answered twice".to_owned()));
+                return Err(ProbeError::NoAnswer("it printed the section twice".to_owned()));
             }
             (None, _) => {
                 let first = stdout.lines().find(|line| !line.trim().is_empty());
-                return Err(ProbeError::NoAnswer(printable(first.unwrap_or("nothing came"))));
+                return Err(ProbeError::NoAnswer(printable(first.unwrap_or("no output"))));
             }
         };
         let output = Self { parts: decode(line)? };
@@ -145,7 +145,7 @@ fn decode(line: &str) -> Result<BTreeMap<String, Option<Vec<u8>>>, ProbeError> {
             Ok(bytes) => Ok((name, Some(bytes))),
             Err(error) => Err(broken(format!("{name}: {error}"))),
         },
-        _ => Err(broken(format!("{name} is no text"))),
+        _ => Err(broken(format!("{name} is not text"))),
     };
     fields.into_iter().filter(|(name, _)| name != "stargate-probe").map(decode).collect()
 }

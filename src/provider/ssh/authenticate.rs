@@ -244,12 +244,16 @@ impl Login<'_> {
         };
         self.offered.insert(key.public_key_bytes());
         if self.handle.is_closed() {
-            let ended = self.ending.reason().unwrap_or_else(|| "the host hung up".to_owned());
+            let ended =
+                self.ending.reason().unwrap_or_else(|| "the host closed the connection".to_owned());
             self.tried.push(format!("{name}: {ended}"));
             return Ok(NextStep::GiveUp);
         }
         if partial_success {
-            self.tried.push(format!("{name}: taken, but the host wants more than a key"));
+            self.tried.push(format!(
+                "{name}: accepted, but the host requires another \
+                                     authentication method"
+            ));
             return Ok(NextStep::GiveUp);
         }
         self.tried.push(format!("{name}: refused"));
@@ -281,7 +285,7 @@ impl Login<'_> {
 
     fn broken(&self, error: &super::handler::ClientError) -> SshError {
         let reason = self.ending.reason().unwrap_or_else(|| protocol_message(error));
-        SshError::unreachable(self.target, format!("the login broke off: {reason}"))
+        SshError::unreachable(self.target, format!("the login failed: {reason}"))
     }
 }
 

@@ -121,14 +121,11 @@ impl Connection {
                     }
                     other => format!("does not forward to it: {other:?}"),
                 };
-                Err(SshError::unreachable(
-                    target,
-                    format!("the host on the way {protocol_message}"),
-                ))
+                Err(SshError::unreachable(target, format!("the jump host {protocol_message}")))
             }
             Err(error) => {
                 self.mark_dead();
-                let reason = format!("the connection to the host on the way broke: {error}");
+                let reason = format!("the connection to the jump host broke: {error}");
                 Err(SshError::unreachable(target, reason))
             }
         }
@@ -154,7 +151,7 @@ impl Connection {
         self.mark_dead();
         let protocol_message = self.handle.disconnect(Disconnect::ByApplication, "", "");
         if let Ok(Err(error)) = tokio::time::timeout(DISCONNECT_TIMEOUT, protocol_message).await {
-            tracing::debug!(%error, "the host had hung up already");
+            tracing::debug!(%error, "the host had already closed the connection");
         }
     }
 
@@ -170,7 +167,7 @@ impl Connection {
 
     /// Why it ended.
     pub(super) fn ending(&self) -> String {
-        self.ending.reason().unwrap_or_else(|| "it hung up".to_owned())
+        self.ending.reason().unwrap_or_else(|| "it closed the connection".to_owned())
     }
 
     /// The protocol handle.

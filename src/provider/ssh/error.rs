@@ -110,7 +110,7 @@ struct Tried<'a>(&'a [String]);
 impl std::fmt::Display for Tried<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            [] => formatter.write_str("nothing: there is no agent and no key file"),
+            [] => formatter.write_str("none: there is no agent and no key file"),
             tried => formatter.write_str(&tried.join("; ")),
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn protocol_message(error: &ClientError) -> String {
     match error {
         ClientError::Protocol(russh::Error::KeepaliveTimeout) => "it no longer answers".to_owned(),
         ClientError::Protocol(russh::Error::HUP | russh::Error::Disconnect) => {
-            "it hung up".to_owned()
+            "it closed the connection".to_owned()
         }
         ClientError::Protocol(russh::Error::IO(error)) => io_message(error),
         other => other.to_string(),
@@ -84,7 +84,7 @@ pub(super) fn io_message(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => "it hung up".to_owned(),
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => "it closed the connection".to_owned(),
         ErrorKind::HostUnreachable => "no route to the host".to_owned(),
         ErrorKind::NetworkUnreachable => "no route to its network".to_owned(),
         ErrorKind::TimedOut => "connection timed out".to_owned(),

@@ -49,7 +49,8 @@ impl KnownHostFiles {
 pub enum HostKeyError {
     /// The key differs from the known one.
     #[error(
-        "the host key of {hostname} has changed: it shows {presented}, and {place} has {expected}"
+        "the host key of {hostname} has changed: the host presents {presented}, and {place} has \
+         {expected}"
     )]
     Changed {
         /// The host name.
@@ -63,8 +64,8 @@ pub enum HostKeyError {
     },
     /// The key is unknown and may not be accepted on first use.
     #[error(
-        "the host key of {hostname} is not known: it shows {presented}, and {looked_in} has no key \
-         of it"
+        "the host key of {hostname} is unknown: the host presents {presented}, and {looked_in} \
+         has no key for it"
     )]
     Unknown {
         /// The host name.
@@ -98,7 +99,7 @@ pub enum HostKeyError {
         place: String,
     },
     /// The pin in the topology is not a valid key.
-    #[error("the pinned host key of {hostname} is no key: `{pin}`")]
+    #[error("the pinned host key of {hostname} is not a key: `{pin}`")]
     MalformedPin {
         /// The host name.
         hostname: String,

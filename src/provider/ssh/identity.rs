@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::settings::PassphraseSource;
 
 /// Why an RSA key cannot be used.
-const NO_RSA: &str = "it is an RSA key, which this build cannot use; make an ed25519 key \
+const NO_RSA: &str = "it is an RSA key, which this build cannot use; create an ed25519 key \
                       (`ssh-keygen -t ed25519`), load it into an agent, or use a build with the \
                       feature `ssh-rsa`";
 
@@ -80,7 +80,7 @@ impl KeyFile {
 /// thread.
 async fn run_blocking(work: impl FnOnce() -> KeyState + Send + 'static) -> KeyState {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| KeyState::Unusable(format!("reading it broke off: {error}")))
+    done.unwrap_or_else(|error| KeyState::Unusable(format!("reading it failed: {error}")))
 }
 
 fn read(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
@@ -104,16 +104,16 @@ fn read(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
             None => opened(&text, path, passphrases, &error.to_string()),
         },
         Err(error) if text.contains("BEGIN RSA PRIVATE KEY") && !cfg!(feature = "ssh-rsa") => {
-            tracing::debug!(%error, "an RSA key is passed over");
+            tracing::debug!(%error, "an RSA key is skipped");
             KeyState::Unusable(NO_RSA.to_owned())
         }
-        Err(error) => KeyState::Unusable(format!("it holds no key that can be read: {error}")),
+        Err(error) => KeyState::Unusable(format!("it contains no readable key: {error}")),
     }
 }
 
 fn unlock(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
     match std::fs::read_to_string(path) {
-        Ok(text) => opened(&text, path, passphrases, "it is locked"),
+        Ok(text) => opened(&text, path, passphrases, "it is encrypted"),
         Err(error) => KeyState::Unusable(format!("it cannot be read: {error}")),
     }
 }
@@ -122,11 +122,11 @@ fn opened(text: &str, path: &Path, passphrases: &dyn PassphraseSource, locked: &
     let Some(passphrase) = passphrases.passphrase(path) else {
         let remedy = "set STARGATE_SSH_KEY_PASSPHRASE, or load the key into an agent (`ssh-add`)";
         tracing::debug!(reason = locked, "no passphrase for a key file");
-        return KeyState::Unusable(format!("it is locked and there is no passphrase; {remedy}"));
+        return KeyState::Unusable(format!("it is encrypted and there is no passphrase; {remedy}"));
     };
     match decode_secret_key(text, Some(passphrase.expose())) {
         Ok(key) => ready(key),
-        Err(_) => KeyState::Unusable("the passphrase does not unlock it".to_owned()),
+        Err(_) => KeyState::Unusable("the passphrase does not decrypt it".to_owned()),
     }
 }
 

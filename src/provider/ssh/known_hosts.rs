@@ -62,7 +62,7 @@ fn key_of_line(line: &str, path: &Path, number: usize, name: &str) -> Option<Kno
         Some(_) => return None,
     }
     let Ok(blob) = STANDARD.decode(body) else {
-        tracing::debug!(%place, name, "the line holds no key");
+        tracing::debug!(%place, name, "the line contains no key");
         return None;
     };
     Some(KnownKey { kind: kind.to_owned(), blob, revoked: marker.is_some(), place })

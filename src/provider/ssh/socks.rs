@@ -40,16 +40,16 @@ pub struct NoProxy {
 #[derive(Debug, thiserror::Error)]
 pub enum SocksError {
     /// The connection to the proxy broke.
-    #[error("the proxy broke off: {0}")]
+    #[error("the connection to the proxy broke: {0}")]
     Io(#[from] std::io::Error),
     /// It violates the protocol, or is no SOCKS5 proxy.
     #[error("the proxy does not speak SOCKS5: {0}")]
     Protocol(&'static str),
     /// It refused the login.
-    #[error("the proxy does not take our login")]
+    #[error("the proxy refused the login")]
     Login,
     /// It could not connect to the host.
-    #[error("the proxy says: {0}")]
+    #[error("the proxy answered: {0}")]
     Refused(&'static str),
     /// A name is too long for the protocol.
     #[error("the name or login is longer than 255 bytes")]
@@ -108,7 +108,7 @@ impl SocksProxy {
             IPV4 => 4,
             IPV6 => 16,
             DOMAIN => usize::from(read::<_, 1>(stream).await?[0]),
-            _ => return Err(SocksError::Protocol("its answer has an unknown kind of address")),
+            _ => return Err(SocksError::Protocol("its response has an unknown kind of address")),
         };
         let mut rest = vec![0; length + 2];
         stream.read_exact(&mut rest).await?;
@@ -139,7 +139,7 @@ impl SocksProxy {
                 }
             }
             (NO_ACCEPTABLE_METHOD, _) => Err(SocksError::Login),
-            _ => Err(SocksError::Protocol("it chose a way to log in that was not offered")),
+            _ => Err(SocksError::Protocol("it chose a login method that was not offered")),
         }
     }
 }
@@ -161,7 +161,7 @@ async fn read<S: AsyncRead + Unpin, const LENGTH: usize>(
 fn check_version(version: u8) -> Result<(), SocksError> {
     match version {
         VERSION => Ok(()),
-        _ => Err(SocksError::Protocol("its answer has another version")),
+        _ => Err(SocksError::Protocol("its response has another version")),
     }
 }
 
@@ -179,10 +179,10 @@ fn meaning(reply: u8) -> &'static str {
         3 => "network unreachable",
         4 => "host unreachable",
         5 => "connection refused",
-        6 => "the time to live ran out",
-        7 => "it does not make connections",
-        8 => "it does not know this kind of address",
-        _ => "an unknown fault",
+        6 => "TTL expired",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unknown error",
     }
 }
 

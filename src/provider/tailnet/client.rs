@@ -114,7 +114,7 @@ impl TailnetClient {
         let doing = call.doing.clone();
         let answer: Value = self.answer(call).await?;
         if answer.get("enabledRoutes").is_none() {
-            return Err(malformed(&doing, "the answer has no `enabledRoutes`"));
+            return Err(malformed(&doing, "the response has no `enabledRoutes`"));
         }
         let routes: Routes = serde_json::from_value(answer)
             .map_err(|error| malformed(&doing, &error.to_string()))?;
@@ -195,7 +195,7 @@ impl TailnetClient {
             }
         };
         let mut value = HeaderValue::try_from(text)
-            .map_err(|_| malformed(doing, "the token holds characters that none may hold"))?;
+            .map_err(|_| malformed(doing, "the token contains characters that are not allowed"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -237,8 +237,8 @@ impl TailnetClient {
                 api: Api::Tailscale,
                 reason: format!("{doing}: the credentials were not accepted"),
                 refused: true,
-                remedy: "make a new API key or OAuth client and set TAILSCALE_API_KEY, or \
-                         TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET"
+                remedy: "create a new API key or OAuth client and set TAILSCALE_API_KEY, or \
+                         TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET"
                     .to_owned(),
             }),
             _ => Err(self.http.refusal(doing, &answer)),
@@ -262,7 +262,7 @@ fn check_segment(text: &str, what: &str) -> Result<(), RequestError> {
     if text.bytes().all(allowed) && !matches!(text, "" | "." | "..") {
         return Ok(());
     }
-    Err(malformed(what, "it holds characters that none may hold"))
+    Err(malformed(what, "it contains characters that are not allowed"))
 }
 
 /// At most 50 letters, digits, hyphens and spaces.
@@ -277,7 +277,7 @@ fn sound_description(text: &str) -> String {
 fn known(device: Device, doing: &str) -> Result<TailnetDevice, RequestError> {
     let device = TailnetDevice::from(device);
     if device.node_id.is_empty() {
-        return Err(malformed(doing, "a device in the answer has no id"));
+        return Err(malformed(doing, "a device in the response has no ID"));
     }
     Ok(device)
 }
@@ -288,8 +288,8 @@ fn refused_client(body: &[u8]) -> RequestError {
         api: Api::Tailscale,
         reason: format!("the OAuth client was refused: {} {}", error.code, error.message),
         refused: true,
-        remedy: "check TAILSCALE_CLIENT_ID and TAILSCALE_CLIENT_SECRET; the client may have \
-                 been revoked"
+        remedy: "check TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET; the client \
+                 may have been revoked"
             .to_owned(),
     }
 }

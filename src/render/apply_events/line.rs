@@ -8,7 +8,7 @@ use crate::plan::Action;
 use crate::resource::Address;
 
 use super::super::style::{Role, Style};
-use super::super::text::{counted, elapsed};
+use super::super::text::{counted, elapsed, wrap};
 
 /// The lines for one event; none for progress unless `verbose`.
 pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
@@ -20,19 +20,24 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
             let text = format!("Iteration {iteration}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
-        Event::WaitingForLease { lease, holder, renewed } => vec![
-            style.paint(Role::Warning, format!("Waiting for the lease {lease}, held by {holder}")),
-            style.paint(Role::Quiet, format!("    last renewed at {renewed}")),
-        ],
+        Event::WaitingForLease { lease, holder, renewed } => {
+            let text = format!("Waiting for the lease {lease}, held by {holder}");
+            let mut lines: Vec<String> = wrap(&text, "", "    ")
+                .into_iter()
+                .map(|line| style.paint(Role::Warning, line))
+                .collect();
+            lines.push(style.paint(Role::Quiet, format!("    last renewed at {renewed}")));
+            lines
+        }
         Event::StepStarted { address, action } if verbose => {
             vec![style.paint(Role::Quiet, format!("{:>3} {address} starting", action.glyph()))]
         }
         Event::StepProgress { address, text } if verbose => {
-            vec![style.paint(Role::Quiet, format!("    {address}: {text}"))]
+            painted(Role::Quiet, &format!("{address}: {text}"), style)
         }
         Event::PartFinished { address, part, milliseconds } if verbose => {
             let took = elapsed(Duration::from_millis(*milliseconds));
-            vec![style.paint(Role::Quiet, format!("    {address}: {part} ({took})"))]
+            painted(Role::Quiet, &format!("{address}: {part} ({took})"), style)
         }
         Event::StepStarted { .. }
         | Event::StepProgress { .. }
@@ -48,6 +53,21 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
     }
 }
 
+/// Wraps a text, in the colour of its role.
+fn painted(role: Role, text: &str, style: Style) -> Vec<String> {
+    wrap(text, "    ", "      ").into_iter().map(|line| style.paint(role, line)).collect()
+}
+
+/// Wraps a text behind a sign, which has the colour of its role.
+fn marked(sign: &str, role: Role, text: &str, style: Style) -> Vec<String> {
+    let mut lines = wrap(text, "    ", "      ");
+    if let Some(first) = lines.first_mut() {
+        let sign = style.paint(role, format!("{sign:>3}"));
+        *first = format!("{sign} {}", first.trim_start());
+    }
+    lines
+}
+
 fn finished(
     address: &Address,
     action: Action,
@@ -55,26 +75,23 @@ fn finished(
     took: Duration,
     style: Style,
 ) -> Vec<String> {
-    let good = |text: String| {
-        vec![format!(
-            "{} {text}",
-            style.paint(Role::Action(action), format!("{:>3}", action.glyph()))
-        )]
-    };
-    let bad = |text: String| format!("{} {text}", style.paint(Role::Error, "  !"));
-    let silent = |text: String| vec![style.paint(Role::Quiet, format!("    {text}"))];
+    let good = |text: String| marked(action.glyph(), Role::Action(action), &text, style);
+    let bad = |text: String| marked("!", Role::Error, &text, style);
+    let silent = |text: String| painted(Role::Quiet, &text, style);
     match outcome {
         Outcome::Done => good(format!("{address} {} ({})", action.participle(), elapsed(took))),
         Outcome::UpToDate => good(format!("{address} already up to date")),
         Outcome::GuardFailed { reason } => {
-            vec![bad(format!("{address} changed after the plan was made: {reason}"))]
+            bad(format!("{address} changed after the plan was made: {reason}"))
         }
         Outcome::Failed(failure) => {
             let Failure { code, message, remedy, .. } = failure;
             let took = elapsed(took);
-            let failed = bad(format!("{address} failed after {took}: [{code}] {message}"));
-            let help = style.paint(Role::Help, format!("    help: {remedy}"));
-            if remedy.is_empty() { vec![failed] } else { vec![failed, help] }
+            let mut lines = bad(format!("{address} failed after {took}: [{code}] {message}"));
+            if !remedy.is_empty() {
+                lines.extend(painted(Role::Help, &format!("help: {remedy}"), style));
+            }
+            lines
         }
         Outcome::Skipped { because_of } => {
             silent(format!("{address} skipped: {because_of} did not succeed"))

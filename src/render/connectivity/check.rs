@@ -232,7 +232,8 @@ impl CheckReport<'_> {
             count => format!(", {}", counted(count, "violation")),
         };
         let line = format!(
-            "{pairs} pairs: {reached} reached, {dropped} dropped, {unknown} unknown{violations}."
+            "{}: {reached} reached, {dropped} dropped, {unknown} unknown{violations}.",
+            counted(pairs, "pair"),
         );
         let role =
             if self.model_status() == CheckStatus::Passed { Role::Good } else { Role::Error };

@@ -81,10 +81,10 @@ impl ReachabilityReportText<'_> {
         let pairs = reached + dropped + unknown;
         Some(match (pairs, dropped, unknown) {
             (0, ..) => return None,
-            (_, 0, 0) => format!("all {pairs} pairs reached"),
-            (_, 0, _) => format!("{unknown} of {pairs} pairs unknown"),
-            (_, _, 0) => format!("{dropped} of {pairs} pairs dropped"),
-            _ => format!("{dropped} of {pairs} pairs dropped, {unknown} unknown"),
+            (_, 0, 0) => format!("all {} reached", counted(pairs, "pair")),
+            (_, 0, _) => format!("{unknown} of {} unknown", counted(pairs, "pair")),
+            (_, _, 0) => format!("{dropped} of {} dropped", counted(pairs, "pair")),
+            _ => format!("{dropped} of {} dropped, {unknown} unknown", counted(pairs, "pair")),
         })
     }
 

@@ -120,7 +120,7 @@ impl Wording<'_> {
                 format!("dropped at {}{}", self.place(*place), self.cause(cause))
             }
             Verdict::Left(place) => {
-                format!("left the known network at {}", self.place(*place))
+                format!("leaves the modelled network at {}", self.place(*place))
             }
             Verdict::Unknown { place, origin } => {
                 let fact = self.provenance(*origin).map_or(String::new(), |it| it.0.to_string());
@@ -243,9 +243,9 @@ pub(super) fn rule_id(rule: Rule) -> String {
 pub(super) fn describe_violation(rule: Rule) -> &'static str {
     match rule {
         Rule::CniConfigActive => "pods of a worker get no addresses from its pod CIDR",
-        Rule::ServerRouterAddressCurrent => "a Server names another router, or none",
+        Rule::ServerRouterAddressCurrent => "a Server has another router's address, or none",
         Rule::NextHopExists => "the next hop of a route does not exist",
-        Rule::NoStaleRoutes => "a route leads to pods that no node has",
+        Rule::NoStaleRoutes => "a route leads to a pod CIDR that no node has",
         Rule::AdvertisedRoutesApproved => "advertised and approved routes differ",
         Rule::CiliumNodePodCidrSet => "a CiliumNode lacks the worker's pod CIDR",
         Rule::IpForwardingEnabled => "IP forwarding is disabled on an interface",

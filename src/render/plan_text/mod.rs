@@ -103,7 +103,7 @@ fn uncounted(plan: &Plan) -> Option<String> {
     let parts = [(plan.deferred.len(), "deferred"), (plan.blocked.len(), "blocked")];
     let counts = parts.into_iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    (!words.is_empty()).then(|| format!("Not included in the plan's counts: {}.", words.join(", ")))
+    (!words.is_empty()).then(|| format!("{} (not counted below).", words.join(", ")))
 }
 
 /// The lines of one change without its header, plain: for other renderers.
@@ -170,7 +170,11 @@ impl Page {
         self.rule(&change.planned_because_of);
         self.fields(change.action, &change.fields());
         if let Some(cause) = &change.caused_by {
-            self.wrapped(&format!("caused by {cause}"), "      ", "      ");
+            let relation = match change.action {
+                Action::Create => "depends on",
+                _ => "caused by",
+            };
+            self.wrapped(&format!("{relation} {cause}"), "      ", "      ");
         }
         if let Some(disruption) = &change.interrupts {
             self.painted(Role::Warning, &format!("disruption: {disruption}"), "      ", "        ");

@@ -25,7 +25,7 @@ impl Page {
     pub(super) fn rollout(&mut self, plan: &Plan) {
         let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) else { return };
         let waves = rollout.waves(&plan.changes);
-        let workers = counted(waves.iter().map(Vec::len).sum(), "worker");
+        let workers = counted(waves.iter().map(Vec::len).sum::<usize>(), "worker");
         let canary = match rollout.canary {
             0 => "",
             _ => "a failure in the first wave, or ",
@@ -247,8 +247,8 @@ impl Page {
 /// Counts of pairs by the effect of a plan; rare effects only where there are any.
 pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
     let Reachability { kept, gained, lost, broken, unknown, .. } = found;
-    let pairs = found.pairs();
-    let mut text = format!("{pairs} pairs ({kept} kept, {gained} gained, {lost} lost");
+    let pairs = counted(found.pairs(), "pair");
+    let mut text = format!("{pairs} ({kept} kept, {gained} gained, {lost} lost");
     for (count, effect) in [(broken, "still unreachable"), (unknown, "unknown")] {
         if *count > 0 {
             text.push_str(&format!(", {count} {effect}"));
@@ -259,7 +259,7 @@ pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
 
 fn by_api(requests: &BTreeMap<Api, u64>, writes: impl Fn(Api) -> Option<u64>) -> String {
     let one = |(api, count): (&Api, &u64)| match writes(*api) {
-        Some(written) if written > 0 => format!("{api} {count} ({written} writes)"),
+        Some(written) if written > 0 => format!("{api} {count} ({})", counted(written, "write")),
         _ => format!("{api} {count}"),
     };
     let counts: Vec<String> = requests.iter().filter(|(_, count)| **count > 0).map(one).collect();

@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::{FaultError, Injection};
+use crate::diagnostics::counted;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
 use crate::resource::ownership::{MANAGED_BY_TAG, SIDE_TAG, TOPOLOGY_TAG};
@@ -291,5 +292,6 @@ pub(super) fn scale(sandbox: &mut SandboxState, injection: Injection<'_>, by: i6
             profile["count"] = json!(wanted);
         }
     });
-    Ok(format!("scaled node pool {pool} from {count} to {wanted} nodes"))
+    let wanted = counted(u64::try_from(wanted).unwrap_or_default(), "node");
+    Ok(format!("scaled node pool {pool} from {count} to {wanted}"))
 }

@@ -41,15 +41,14 @@ fn apply_fault(host: &mut Host, fault: Fault) -> Option<String> {
             clear(&mut host.firewall.mss_clamp, "removed the MSS clamping rule")
         }
         Fault::WorkerNotReady => clear(&mut host.worker.kubelet_active, "stopped the kubelet"),
-        Fault::AcceptRoutesOff => clear(
-            &mut host.tailscale.as_mut()?.accept_routes,
-            "disabled the acceptance of other routers' routes",
-        ),
+        Fault::AcceptRoutesOff => {
+            clear(&mut host.tailscale.as_mut()?.accept_routes, "disabled accept-routes")
+        }
         Fault::WorkerFirewall if !router && !host.drops_pods => {
             host.drops_pods = true;
             Some("added a firewall that drops connections to its pods".to_owned())
         }
-        Fault::RouterOffline if router => clear(&mut host.powered_on, "powered it off"),
+        Fault::RouterOffline if router => clear(&mut host.powered_on, "powered off"),
         _ => None,
     }
 }

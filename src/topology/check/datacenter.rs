@@ -45,7 +45,7 @@ impl Checker<'_> {
         section: &DatacenterSection,
         region: &Location,
     ) -> Option<Checked> {
-        self.host_name(key, "datacenter");
+        self.datacenter_name(key);
         let kind = self.kind(key, section);
         let site = self.site(section, region);
         let pod_pool = self.optional_cidr(section.pod_pool.as_ref());

@@ -110,6 +110,9 @@ impl Checker<'_> {
             }
             None => format!("tag:stargate-{}", file.stargate.name.value),
         };
+        if let Some(name) = &file.tailnet.name {
+            self.tailnet_name(name);
+        }
         let name = file.tailnet.name.as_ref().map_or("-", |name| name.value.as_str());
         Tailnet { name: name.to_owned(), tag: TailnetTag::new(tag) }
     }

@@ -166,7 +166,7 @@ impl Checker<'_> {
         self.found.push(
             Diagnostic::error(
                 Code::IllegalSubscription,
-                "the subscription is not a subscription ID",
+                format!("invalid subscription ID `{}`", written.value),
             )
             .at(written.span.clone(), "not a GUID")
             .remedy("use the output of `az account show --query id`, or remove the key"),
@@ -187,6 +187,43 @@ impl Checker<'_> {
                         "use \"tag:stargate-{}\", for example",
                         as_host_name(topology)
                     )),
+            );
+        }
+    }
+
+    /// Addresses have the word `cluster` where others have the datacenter.
+    pub(super) fn datacenter_name(&mut self, written: &Located<String>) {
+        self.host_name(written, "datacenter");
+        if written.value == "cluster" {
+            self.found.push(
+                Diagnostic::error(
+                    Code::ReservedName,
+                    "the name `cluster` is reserved and cannot name a datacenter",
+                )
+                .at(written.span.clone(), "reserved for the AKS cluster")
+                .remedy("rename the datacenter, for example to \"dc1\""),
+            );
+        }
+    }
+
+    /// The name is a part of URLs; `-` is the tailnet of the credentials.
+    pub(super) fn tailnet_name(&mut self, written: &Located<String>) {
+        let name = written.value.as_str();
+        let is_legal = name == "-"
+            || name.starts_with(|first: char| first.is_ascii_alphanumeric())
+                && name.chars().all(|one| one.is_ascii_alphanumeric() || "-._@+".contains(one))
+                && !name.contains("..");
+        if !is_legal {
+            self.found.push(
+                Diagnostic::error(
+                    Code::IllegalTailnetName,
+                    format!("invalid tailnet name `{name}`"),
+                )
+                .at(written.span.clone(), "expected letters, digits and `.@_+-`")
+                .remedy(
+                    "use the name that the admin console shows, such as \"example.com\", or \"-\" \
+                     for the tailnet of the credentials",
+                ),
             );
         }
     }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{Context, overlaps, workers};
 use crate::diagnostics::Span;
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
 use crate::topology::model::{AzureSite, Datacenter, Site};
 use crate::topology::spans::DatacenterSpans;
@@ -72,7 +72,11 @@ fn too_small(subnet: &Ipv4Net, needed: u64, span: &Span, name: &str) -> Option<D
     if free >= needed && subnet.prefix_len() <= 29 {
         return None;
     }
-    let message = format!("{name} {subnet} has {free} usable addresses for {needed} machines");
+    let message = format!(
+        "{name} {subnet} has {} for {}",
+        counted(free, "usable address"),
+        counted(needed, "machine")
+    );
     let fitting = (2..=29).rev().find(|length| (1_u64 << (32 - length)) >= needed + 5).unwrap_or(2);
     Some(
         Diagnostic::error(Code::SubnetTooSmall, message)

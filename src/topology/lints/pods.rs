@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 
 use super::{Context, workers};
 use crate::diagnostics::Span;
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
 use crate::topology::model::Datacenter;
 use crate::topology::spans::DatacenterSpans;
@@ -42,8 +42,10 @@ fn total(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
         Diagnostic::error(
             Code::PodCidrTooSmall,
             format!(
-                "the pod CIDR {} is too small for {nodes} AKS nodes and {count} workers",
-                cluster.pod_cidr
+                "the pod CIDR {} is too small for {} and {}",
+                cluster.pod_cidr,
+                counted(nodes, "AKS node"),
+                counted(count, "worker"),
             ),
         )
         .at(context.spans.cluster.pod_cidr.clone(), "too small")
@@ -82,14 +84,13 @@ fn near_aks_nodes(
         Some(safe) => format!("start at {safe} or above"),
         None => "choose a larger pod CIDR, or fewer AKS nodes".to_owned(),
     };
-    let about =
-        format!("up to {max_nodes} AKS nodes use the first {max_nodes} /24s of the pod CIDR");
+    let about = format!("AKS assigns the first {max_nodes} /24s of the pod CIDR to its nodes");
     let found = if index < max_nodes {
         let message = format!("AKS nodes will use addresses of {what} {range}");
-        Diagnostic::error(Code::PoolWithinReach, message)
+        Diagnostic::error(Code::PoolOverlapsAksRange, message)
     } else if index < 2 * max_nodes {
         let message = format!("AKS nodes may use addresses of {what} {range} after scaling");
-        Diagnostic::warning(Code::PoolNearReach, message)
+        Diagnostic::warning(Code::PoolNearAksRange, message)
     } else {
         return None;
     };
@@ -114,8 +115,9 @@ fn pool_too_small(pool: &Ipv4Net, span: &Span, datacenter: &Datacenter) -> Optio
         return None;
     }
     let fitting = (0..=length).rev().find(|one| (1_u64 << (length - one)) >= needed).unwrap_or(0);
-    let message =
-        format!("the pool {pool} has {slots} prefixes of length /{length} for {needed} workers");
+    let message = format!(
+        "the pool {pool} has room for {slots} prefixes of length /{length}, but needs {needed}"
+    );
     Some(
         Diagnostic::error(Code::PoolTooSmall, message)
             .at(span.clone(), "too small")

@@ -151,7 +151,7 @@ pub(super) fn location(what: &'static str, text: Option<&str>) -> Result<String,
 }
 
 pub(super) fn missing(what: &'static str, field: &str) -> DecodeError {
-    DecodeError { what, field: field.to_owned(), reason: "it is not there".to_owned() }
+    DecodeError { what, field: field.to_owned(), reason: "it is missing".to_owned() }
 }
 
 /// Reads a prefix; Azure never answers one with host bits, people write them.
@@ -160,7 +160,7 @@ pub(super) fn prefix(what: &'static str, field: &str, text: &str) -> Result<Ipv4
     parsed.map(|prefix| prefix.trunc()).map_err(|_| DecodeError {
         what,
         field: field.to_owned(),
-        reason: format!("`{text}` is no IPv4 prefix"),
+        reason: format!("`{text}` is not an IPv4 prefix"),
     })
 }
 
@@ -172,7 +172,7 @@ pub(super) fn address(
     text.parse().map_err(|_| DecodeError {
         what,
         field: field.to_owned(),
-        reason: format!("`{text}` is no IPv4 address"),
+        reason: format!("`{text}` is not an IPv4 address"),
     })
 }
 

@@ -21,9 +21,9 @@ impl HostKeyVerifier {
         let path = self.files.user.clone();
         let written = tokio::task::spawn_blocking(move || append(&path, &line)).await;
         let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        written.map_err(|error| self.file("noted in", &self.files.user, error.to_string()))?;
+        written.map_err(|error| self.file("recorded in", &self.files.user, error.to_string()))?;
         let hostname = self.hostname.as_str();
-        tracing::info!(hostname, file = %self.files.user.display(), "noted the host's first key");
+        tracing::info!(hostname, file = %self.files.user.display(), "recorded the host's first key");
         Ok(())
     }
 }
