@@ -124,7 +124,7 @@ mod tests {
         let mut alike = waves(&workers, 0, 1);
         assert_eq!(alike.ended(&address("a"), &failed()), Turn::Begin(2), "no canary");
         let Turn::Stop(reason) = alike.ended(&address("b"), &failed()) else { panic!() };
-        assert_eq!(reason, "2 workers failed, and 1 may");
+        assert_eq!(reason, "2 workers failed; `max_failures` is 1");
         assert!(alike.hold(&address("c")) && !alike.hold(&address("b")));
     }
 }

@@ -254,7 +254,7 @@ async fn a_machine_that_does_not_come_back_is_reported_and_stays_cordoned() {
     host.state.lock().unwrap().comes_back = false;
     let error = reboot(&rebooting(&host, &door), &|_| {}).await.unwrap_err();
     assert_eq!(error.stage, Stage::Restart);
-    assert!(error.failure.message.contains("not back after 15 minutes"), "{error}");
+    assert!(error.failure.message.contains("does not answer after 15 minutes"), "{error}");
     assert_eq!(server.get(NODE).unwrap()["spec"]["unschedulable"], true);
     assert_eq!(server.get(SERVER).unwrap()["status"]["state"], "error");
 }

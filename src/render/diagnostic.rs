@@ -32,8 +32,9 @@ pub fn render(file_name: &str, text: &str, list: &[Diagnostic], layout: Layout) 
     let renderer = renderer.term_width(layout.columns);
     // The whole text is masked: a secret may span several lines of a snippet.
     let text = redact(text);
+    let line_digits = text.lines().count().to_string().len();
     let reports = list.iter().map(|found| {
-        let found = wrapped(redacted(found), layout.columns);
+        let found = wrapped(redacted(found), line_digits, layout.columns);
         let report = report(file_name, &text, &found);
         renderer.render(&report)
     });
@@ -47,13 +48,16 @@ pub fn render_all(diagnostics: &Diagnostics, layout: Layout) -> String {
 
 /// The diagnostic with its message and remedy broken into lines, which the
 /// renderer indents below the first one.
-fn wrapped(found: Diagnostic, columns: usize) -> Diagnostic {
-    let lines = |text: &str, label: &str| {
-        wrap_to(columns.saturating_sub(label.len()), text, "", "").join("\n")
+fn wrapped(found: Diagnostic, line_digits: usize, columns: usize) -> Diagnostic {
+    let lines =
+        |text: &str, label: usize| wrap_to(columns.saturating_sub(label), text, "", "").join("\n");
+    let label = match found.severity {
+        Severity::Error => "error[SG0000]: ",
+        Severity::Warning => "warning[SG0000]: ",
     };
+    let message = lines(&found.message, label.len());
     // The margin of a snippet is as wide as its line numbers.
-    let message = lines(&found.message, "warning[SG0000]: ");
-    let remedy = lines(&found.remedy, "9999 = help: ");
+    let remedy = lines(&found.remedy, line_digits + " = help: ".len());
     Diagnostic { message, remedy, ..found }
 }
 

@@ -19,7 +19,7 @@ fn missing_credentials_are_named() {
     let before = location.contents();
     plan(&location, &[]).fails(1, "SG0603", "TAILSCALE_API_KEY");
     let half = [("TAILSCALE_CLIENT_ID", "marked")];
-    plan(&location, &half).fails(1, "SG0603", "TAILSCALE_CLIENT_SECRET");
+    plan(&location, &half).fails(1, "SG0603", "TAILSCALE_OAUTH_CLIENT_SECRET");
     let half = [TAILSCALE, ("AZURE_CLIENT_SECRET", "marked"), ("AZURE_CLIENT_ID", "marked")];
     let ran = plan(&location, &half).fails(1, "SG0601", "AZURE_TENANT_ID is not");
     assert!(!ran.err.contains("marked"), "{}", ran.err);

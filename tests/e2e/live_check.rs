@@ -203,6 +203,6 @@ async fn a_pod_that_does_not_answer_is_skipped() {
     deployment.sandbox.set_fault_injector(Some(Arc::new(UnreachablePods(all))));
     let error = measure_once(&planned, &model).await.unwrap_err();
     assert_eq!(Failure::from(&error).code, Code::GoldpingerUnusable);
-    let text = format!("{} gave the API server no answer (status 503)", first.requested);
+    let text = format!("{} did not answer the API server (status 503)", first.requested);
     assert_eq!(error.to_string(), text);
 }

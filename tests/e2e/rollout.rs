@@ -66,7 +66,7 @@ async fn a_failed_canary_halts_the_rollout() {
     let applied = apply_with_broken(&deployment, &["dc1-worker-001"]).await;
     assert_eq!(workers(&applied, |it| matches!(it, Outcome::Failed(_))), 1);
     assert_eq!(workers(&applied, held_back), 8);
-    let expected = "worker/dc1/dc1-worker-001 failed; 8 more workers were not begun";
+    let expected = "canary worker/dc1/dc1-worker-001 failed; 8 more workers were not started";
     assert_eq!(reason(&applied), expected);
     let touched = deployment.sandbox.read(|sandbox| {
         let hosts = sandbox.hosts.values().filter(|host| host.worker.container_runtime.is_some());

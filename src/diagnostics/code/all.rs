@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 137] = [
+    pub const ALL: [Self; 138] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -97,6 +97,7 @@ impl Code {
         Self::StepNotVerified,
         Self::StepTimedOut,
         Self::DrainBlocked,
+        Self::LeaseLost,
         Self::AzureCredentialsMissing,
         Self::AzureRefused,
         Self::TailscaleCredentialsMissing,

@@ -160,8 +160,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0219",
         title: "the name is reserved",
         explanation: "Addresses such as `route-table/cluster/stargate-workers-rt` name the cluster or a \
-                      datacenter in their second part. A datacenter named `cluster` could not be told \
-                      apart from the cluster. Rename the datacenter.",
+                      datacenter in their second part. A datacenter named `cluster` would \
+                      have the same addresses as the cluster. Rename the datacenter.",
     },
     Entry {
         code: Code::IllegalTailnetName,

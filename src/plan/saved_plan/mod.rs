@@ -92,7 +92,7 @@ pub struct Expected<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFileError {
     /// It is not whole.
-    #[error("the saved plan is damaged: {0}")]
+    #[error("the file is not a saved plan or is damaged: {0}")]
     Damaged(String),
     /// Another version made it.
     #[error("the saved plan was made by stargate {found}, and this is {expected}")]
@@ -248,7 +248,7 @@ impl SavedPlan {
     /// The file is damaged, of another version, or of another topology.
     pub fn from_text(text: &str, expected: Expected<'_>) -> Result<Self, PlanFileError> {
         parse::<IgnoredAny>(text)?;
-        let body = seal::body_of(text).ok_or_else(|| damaged("it is not a saved plan"))?;
+        let body = seal::body_of(text).ok_or_else(|| damaged("it has no `saved_plan`"))?;
         check_version(body, expected)?;
         if parse::<Seal>(text)?.sha256 != Some(TokenDigest::of(body)) {
             return Err(damaged("checksum mismatch"));

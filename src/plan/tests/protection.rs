@@ -60,7 +60,7 @@ fn what_the_protected_points_at_stays_and_the_rest_goes() {
     assert_eq!(done(&plan), ["- route-table/dc/unused"]);
     let table = blocked(&plan, TABLE);
     assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
-    assert!(table.failure.message.contains("rests on it"), "{}", table.failure.message);
+    assert!(table.failure.message.contains("depends on it"), "{}", table.failure.message);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn what_a_stranger_points_at_stays() {
     let plan = case.plan_to_destroy();
     assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     let reason = &blocked(&plan, SUBNET).failure.message;
-    assert!(reason.contains("nic, which is not this topology's"), "{reason}");
+    assert!(reason.contains("nic, which the topology does not own"), "{reason}");
     assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(SUBNET)));
     // A subnet of another range would have to go as well.
     let plan = case.wants(SUBNET, subnet("10.0.9.0/24", Some(TABLE)), nothing_special).plan();

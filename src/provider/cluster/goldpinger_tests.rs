@@ -149,7 +149,7 @@ async fn hostile_answers_are_refused_and_never_shown() {
         assert!(matches!(error, MeasureError::Nonsense { .. }), "{body:.40}: {error:?}");
         let text = error.to_string();
         assert!(!text.contains("owned") && text.chars().all(|it| !it.is_control()), "{text:?}");
-        assert!(text.starts_with("what goldpinger-a answers is not what Goldpinger answers: "));
+        assert!(text.starts_with("the response of goldpinger-a is not in Goldpinger's format: "));
     }
     let huge = vec![b' '; limit(2) + 1];
     let error = ask(200, huge).await.unwrap_err();
@@ -163,7 +163,7 @@ async fn distinguishes_refusals_from_timeouts() {
     assert!(!refused.to_string().contains('\u{1b}'), "{refused}");
     for status in [404, 500, 502, 503] {
         let error = ask(status, "\u{1b}[2Jno").await.unwrap_err();
-        let text = format!("goldpinger-a gave the API server no answer (status {status})");
+        let text = format!("goldpinger-a did not answer the API server (status {status})");
         assert_eq!(error.to_string(), text);
     }
 }
@@ -178,7 +178,7 @@ async fn an_answer_that_never_ends_is_not_waited_for() {
     let client = kube::Client::new(service, "default");
     let client = ClusterClient { client, ..cluster_client(200, "") };
     let error = client.check_all(&pods()[0], &pods()).await.unwrap_err();
-    assert_eq!(error.to_string(), "goldpinger-a gave the API server no answer (it took too long)");
+    assert_eq!(error.to_string(), "goldpinger-a did not answer the API server (it took too long)");
 }
 
 #[tokio::test]

@@ -239,7 +239,7 @@ mod tests {
         let again = KeyFile::new(file.path().to_owned());
         again.read(&wrong).await;
         let KeyState::Unusable(reason) = again.unlock(&wrong).await else { panic!() };
-        assert!(reason.contains("does not unlock") && !reason.contains("wrong"), "{reason}");
+        assert!(reason.contains("does not decrypt") && !reason.contains("wrong"), "{reason}");
         let KeyState::Unusable(reason) = KeyFile::new("/nowhere/key".into()).read(&none()).await
         else {
             panic!()

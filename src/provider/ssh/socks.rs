@@ -270,8 +270,8 @@ mod tests {
         let name = HostAddress::of_text("dc1");
         for (answers, expected) in [
             (&b"HTTP/1.1 400"[..], "does not speak SOCKS5"),
-            (&[5, 0xff], "does not take our login"),
-            (&[5, 2, 1, 1], "does not take our login"),
+            (&[5, 0xff], "refused the login"),
+            (&[5, 2, 1, 1], "refused the login"),
             (&[5, 7], "does not speak SOCKS5"),
             (&[5, 0, 5, 0, 0, 9], "does not speak SOCKS5"),
         ] {

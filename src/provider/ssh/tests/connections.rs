@@ -67,7 +67,7 @@ async fn a_fault_of_the_router_is_reported_for_the_router() {
     let router = TestServer::start(&home.key).await;
     let worker = behind(&target("router", router.port), target("worker", closed));
     let rendered = shell.run(&worker, &hello()).await.unwrap_err().to_string();
-    assert!(rendered.contains("the host on the way does not reach it"), "{rendered}");
+    assert!(rendered.contains("the jump host does not reach it"), "{rendered}");
 
     let strict = TestServer::with(&home.key, |behaviour| behaviour.forwards = false).await;
     let worker = behind(&target("strict", strict.port), target("worker", closed));

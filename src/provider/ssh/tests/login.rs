@@ -36,10 +36,7 @@ async fn a_refusal_lists_what_was_tried() {
         "{rendered}"
     );
     assert_eq!(rendered.matches(": refused").count(), 2, "{rendered}");
-    assert!(
-        rendered.contains("no key that can be read") && rendered.contains("SHA256:"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("no readable key") && rendered.contains("SHA256:"), "{rendered}");
     let error = HostError::from(error);
     assert_eq!(Failure::from(&error).code, Code::LoginRefused);
     assert!(Failure::from(&error).remedy.contains("authorized_keys"));
