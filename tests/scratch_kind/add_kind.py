@@ -88,7 +88,8 @@ create(
 
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, prefix};
+use super::body::lay_over;
+use super::fields::{location, prefix};
 use super::{DecodeError, Marks};
 use crate::resource::azure::IpGroup;
 
