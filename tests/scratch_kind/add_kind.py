@@ -42,7 +42,7 @@ insert(
 
 # The value.
 insert(
-    "src/resource/mod.rs",
+    "src/resource/value.rs",
     r"^    RouteTable\(azure::RouteTable\),\n",
     """\
     /// An IP group.
@@ -50,10 +50,16 @@ insert(
 """,
 )
 insert(
-    "src/resource/mod.rs",
+    "src/resource/value.rs",
     r"^            Self::RouteTable\(_\) => Kind::RouteTable,\n",
     "            Self::IpGroup(_) => Kind::IpGroup,\n",
 )
+for method in ("references", "awaits"):
+    insert(
+        "src/resource/value.rs",
+        rf"^            Self::Subnet\(subnet\) => subnet.{method}\(\),\n",
+        "            Self::IpGroup(_) => Vec::new(),\n",
+    )
 insert(
     "src/resource/azure.rs",
     r"\Z",
