@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{failed, progress};
+use super::report::{failed, progress};
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::bootstrap::cloud_init;

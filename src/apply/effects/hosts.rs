@@ -1,6 +1,6 @@
 //! Work on routers.
 
-use super::failed;
+use super::report::failed;
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::diagnostics::{Code, Failure};

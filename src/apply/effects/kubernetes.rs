@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::failed;
+use super::report::failed;
 use crate::apply::events::Outcome;
 use crate::apply::{ClusterWriter, Iteration};
 use crate::plan::Change;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{failed, hosts, progress};
+use super::hosts;
+use super::report::{failed, progress};
 use crate::apply::Iteration;
 use crate::apply::events::Outcome;
 use crate::diagnostics::{Code, Failure};

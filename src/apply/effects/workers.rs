@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::hosts::resolve;
 use super::kubernetes::access;
-use super::{failed, progress};
+use super::report::{failed, progress};
 use crate::apply::events::{Event, Outcome};
 use crate::apply::{ClusterWriter, Iteration};
 use crate::bootstrap::{
