@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::context::{ApplyContext, ClusterWriter};
 use super::events::{Event, Outcome};
 use super::executor::execute;
+use super::iteration::Iteration;
 use super::routers::RouterAddresses;
+use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
-use super::{ApplyContext, ClusterWriter, Iteration};
 use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::{Action, Change, Plan, Severity};
@@ -17,34 +19,6 @@ use crate::resource::Address;
 /// An apply that needs more iterations than this makes no progress.
 const MAX_ITERATIONS: u32 = 10;
 const CONTINUE: &str = "run the same command again; it continues with the remaining changes";
-
-/// What an apply did.
-#[derive(Debug, Clone)]
-pub struct Applied {
-    /// The last outcome of each resource, over all iterations.
-    pub outcomes: BTreeMap<Address, Outcome>,
-    /// How many iterations it took.
-    pub iterations: u32,
-    /// How it ended.
-    pub status: ApplyStatus,
-    /// The changes that remain, by the last plan.
-    pub remaining: Option<Plan>,
-}
-
-/// How an apply ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApplyStatus {
-    /// Live state matches the topology.
-    Converged,
-    /// Steps failed, or a later plan holds changes that were not approved.
-    Partial(Failure),
-    /// Objects changed after the plan was made.
-    Stale,
-    /// What is left is blocked.
-    Blocked,
-    /// It was asked to stop.
-    Interrupted,
-}
 
 /// Executes a plan, and makes and executes plans until live state matches the
 /// topology.

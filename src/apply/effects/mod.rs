@@ -9,8 +9,8 @@ mod workers;
 
 use report::progress;
 
-use super::Iteration;
 use super::events::Outcome;
+use super::iteration::Iteration;
 use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;

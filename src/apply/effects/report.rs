@@ -1,7 +1,7 @@
 //! Reports of a step: its progress, and its failure.
 
-use crate::apply::Iteration;
 use crate::apply::events::{Event, Outcome};
+use crate::apply::iteration::Iteration;
 use crate::diagnostics::Failure;
 use crate::plan::Change;
 

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::hosts;
 use super::report::{failed, progress};
-use crate::apply::Iteration;
 use crate::apply::events::Outcome;
+use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
 use crate::refresh::find_device;
