@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
+use super::iteration::Iteration;
 use super::locks::Locks;
 use super::steps::{StepId, Steps};
 use super::waves::{Turn, Waves};
-use super::{Iteration, effects, replaced};
+use super::{effects, replaced};
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};

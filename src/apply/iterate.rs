@@ -2,49 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::context::{ApplyContext, ClusterWriter};
 use super::events::{Event, Outcome};
 use super::executor::execute;
+use super::iteration::Iteration;
 use super::routers::RouterAddresses;
+use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
-use super::{ApplyContext, ClusterWriter, Iteration};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
-use crate::plan::{Plan, Severity};
+use crate::plan::{Action, Change, Plan, Severity};
 use crate::provider::access::ClusterAccess;
 use crate::resource::Address;
 
 /// An apply that needs more iterations than this makes no progress.
 const MAX_ITERATIONS: u32 = 10;
 const CONTINUE: &str = "run the same command again; it continues with the remaining changes";
-
-/// What an apply did.
-#[derive(Debug, Clone)]
-pub struct Applied {
-    /// The last outcome of each resource, over all iterations.
-    pub outcomes: BTreeMap<Address, Outcome>,
-    /// How many iterations it took.
-    pub iterations: u32,
-    /// How it ended.
-    pub status: ApplyStatus,
-    /// The changes that remain, by the last plan.
-    pub remaining: Option<Plan>,
-}
-
-/// How an apply ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApplyStatus {
-    /// Live state matches the topology.
-    Converged,
-    /// Steps failed, or a later plan holds changes that were not approved.
-    Partial(Failure),
-    /// Objects changed after the plan was made.
-    Stale,
-    /// What is left is blocked.
-    Blocked,
-    /// It was asked to stop.
-    Interrupted,
-}
 
 /// Executes a plan, and makes and executes plans until live state matches the
 /// topology.
@@ -186,7 +160,9 @@ fn ends_before_iteration(
         return Some(ApplyStatus::Interrupted);
     }
     let wrong = plan.findings.iter().find(|finding| finding.severity == Severity::Error);
-    if let Some(finding) = wrong {
+    // What is deleted need not fit together any more.
+    let destroys = context.pipeline.scope.options.destroy;
+    if let Some(finding) = wrong.filter(|_| !destroys) {
         return Some(if iterations == 0 {
             ApplyStatus::Blocked
         } else {
@@ -225,10 +201,20 @@ fn ends_after_iteration(
     if let Some(reason) = held_back(outcomes) {
         return Some(partial(Code::RolloutStopped, reason));
     }
-    if let Some((address, _)) = failed {
-        return Some(partial(Code::PartlyApplied, format!("{address} failed")));
+    if let Some((address, Outcome::Failed(failure))) = failed {
+        let failure = Failure::new(Code::PartlyApplied, format!("{address} failed"), CONTINUE)
+            .caused_by(&failure.message);
+        return Some(ApplyStatus::Partial(failure));
     }
-    stale.then_some(ApplyStatus::Stale)
+    if stale {
+        return Some(ApplyStatus::Stale);
+    }
+    // Only steps that wait for each other are left when nothing was stopped.
+    let not_started = outcomes.iter().find(|(_, it)| matches!(it, Outcome::NotStarted));
+    not_started.map(|(address, _)| {
+        let reason = format!("{address} was not started: its dependencies form a cycle");
+        partial(Code::NoProgress, reason)
+    })
 }
 
 /// How many workers were not begun, and why.
@@ -283,24 +269,48 @@ async fn connect(
     }
 }
 
-/// What the user said yes to.
+/// What the user approved.
 #[derive(Debug, Default)]
 struct Approved {
-    addresses: BTreeSet<Address>,
+    actions: BTreeSet<(Address, Action)>,
     /// A deferred association stands for all subnets that turn up.
     kinds_waiting: BTreeSet<crate::resource::Kind>,
 }
 
 impl Approved {
     fn add(&mut self, plan: &Plan) {
-        self.addresses.extend(plan.changes.iter().map(|change| change.address.clone()));
-        self.addresses.extend(plan.deferred.iter().map(|deferred| deferred.address.clone()));
+        let changes = plan.changes.iter().map(|change| (change.address.clone(), change.action));
+        self.actions.extend(changes);
+        // A deferred resource may exist already, as the device of a router whose
+        // VM is replaced.
+        let deferred = plan.deferred.iter().flat_map(|deferred| {
+            let actions = [Action::Create, Action::Update, Action::Replace];
+            actions.map(|action| (deferred.address.clone(), action))
+        });
+        self.actions.extend(deferred);
         self.kinds_waiting.extend(plan.deferred.iter().map(|deferred| deferred.address.kind));
+    }
+
+    /// Whether the change was approved, or is what is left of an approved one: a
+    /// resource that was created may lack a field, one that was deleted to be
+    /// replaced is created.
+    fn includes(&self, change: &Change) -> bool {
+        let implied_by: &[Action] = match change.action {
+            Action::Create => &[Action::Create, Action::Replace],
+            Action::Update => &[Action::Update, Action::Create, Action::Replace, Action::Adopt],
+            Action::Delete => &[Action::Delete],
+            Action::Replace => &[Action::Replace],
+            Action::Adopt => &[Action::Adopt],
+            Action::Reboot => &[Action::Reboot],
+        };
+        let was_approved =
+            |action: &Action| self.actions.contains(&(change.address.clone(), *action));
+        implied_by.iter().any(was_approved)
     }
 
     fn covers(&self, plan: &Plan) -> bool {
         plan.changes.iter().all(|change| {
-            self.addresses.contains(&change.address)
+            self.includes(change)
                 || change.address.kind == crate::resource::Kind::RouteTableAssociation
                     && self.kinds_waiting.contains(&change.address.kind)
         })

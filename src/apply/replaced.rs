@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::events::Outcome;
 use super::executor::read;
-use super::{Iteration, effects, guard};
+use super::iteration::Iteration;
+use super::{effects, guard};
 use crate::plan::{Action, Change};
 use crate::resource::Address;
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use tokio::sync::Mutex;
 
-use super::Iteration;
+use super::iteration::Iteration;
 use crate::diagnostics::Failure;
 use crate::plan::{HostLocation, HostRoute};
 use crate::provider::host::HostTarget;

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
+use super::context::{ApplyContext, ClusterWriter};
 use super::events::Event;
-use super::{ApplyContext, ApplyStatus, ClusterWriter};
+use super::status::ApplyStatus;
 use crate::diagnostics::{Code, Failure};
 use crate::lease::{HeldLease, LeaseIdentity};
 use crate::provider::cluster::{ClusterCause, ClusterError, LeaseRecord};

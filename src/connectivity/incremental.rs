@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::host_routing::{RouterInMaking, RouterParts};
+use super::builder::{Builder, Part};
+use super::kernel::{RouterInMaking, RouterParts};
+use super::path_model::PathModel;
 use super::projected_state::{ObjectValue, ProjectedState};
-use super::{Builder, Part, PathModel};
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{Host, HostId, Member, PrefixTable, Segment, SegmentId, Tunnel};
 use crate::resource::Side;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::Builder;
+use super::builder::Builder;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
 use crate::dataplane::{Fact, HostId, Origin};

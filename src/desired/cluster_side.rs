@@ -1,83 +1,20 @@
 //! The cluster's side of Azure: AKS, the router in its VNet, its route tables.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::context::Context;
 use super::set::{Builder, DesiredSet};
-use super::{Context, names, security};
-use crate::net::prefix::router_address;
+use super::{names, security};
 use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
     PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
 
-pub(super) fn address(kind: Kind, name: &str) -> Address {
+fn address(kind: Kind, name: &str) -> Address {
     Address::new(kind, Side::Cluster, name)
-}
-
-impl Context<'_> {
-    pub(super) fn group(&self, name: &str) -> ArmId {
-        ArmId::resource_group(self.facts.subscription.as_str(), name)
-    }
-
-    /// The group that AKS makes; for a cluster of ours it is asked for by name.
-    pub(super) fn node_group(&self) -> Pending<ArmId> {
-        match (&self.facts.cluster, self.topology.cluster.existing) {
-            (Some(cluster), _) => Pending::Known(self.group(&cluster.node_resource_group)),
-            (None, true) => Pending::after(self.cluster_address()),
-            (None, false) => {
-                let location = self.topology.azure.location.as_str();
-                let name = names::node_resource_group(&self.topology.cluster, location);
-                Pending::Known(self.group(&name))
-            }
-        }
-    }
-
-    pub(super) fn cluster_address(&self) -> Address {
-        address(Kind::ManagedCluster, self.topology.cluster.name.as_str())
-    }
-
-    /// What must exist before anything in the node resource group can.
-    pub(super) fn after_cluster(&self) -> Vec<Address> {
-        if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
-    }
-
-    fn cluster_location(&self) -> String {
-        self.topology.azure.location.to_string()
-    }
-
-    /// The private address of the AKS router.
-    pub(super) fn cluster_router_ip(&self) -> Ipv4Addr {
-        // A checked topology's router subnet has room for it.
-        let subnet = self.topology.cluster.router.subnet_cidr;
-        router_address(&subnet).unwrap_or_else(|| subnet.network())
-    }
-
-    fn in_node_group(&self, kind: Kind, name: &str) -> Option<ObjectKey> {
-        let group = self.node_group();
-        let id = group.known()?.in_group(kind.arm_type(), name);
-        Some(ObjectKey::Azure(id))
-    }
-
-    fn id_in_node_group(&self, kind: Kind, name: &str) -> ArmId {
-        let provider_type = kind.arm_type();
-        self.node_group().known().map_or_else(
-            || ArmId::new(format!("{provider_type}/{name}")),
-            |group| group.in_group(provider_type, name),
-        )
-    }
-
-    fn router_subnet_id(&self) -> Pending<ArmId> {
-        match &self.facts.cluster {
-            Some(cluster) => Pending::Known(
-                cluster.virtual_network.child("subnets", names::CLUSTER_ROUTER_SUBNET),
-            ),
-            None => Pending::after(self.cluster_address()),
-        }
-    }
 }
 
 /// The resource group and the AKS cluster, unless the cluster is `existing`.

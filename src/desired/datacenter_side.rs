@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
+use super::context::Context;
 use super::set::{Builder, DesiredSet};
-use super::{Context, names, security};
+use super::{names, security};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{
     MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, Provisioning,

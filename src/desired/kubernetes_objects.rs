@@ -1,9 +1,10 @@
 //! What the cluster holds: definitions, namespaces, rights, Servers, profiles,
 //! Goldpinger and the optional route manager.
 
+use super::context::Context;
 use super::manifests::{self, ServerFacts};
+use super::names;
 use super::set::{Builder, DesiredSet};
-use super::{Context, names};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
 use crate::topology::model::Datacenter;

@@ -6,6 +6,7 @@
 
 mod allocation;
 mod cluster_side;
+mod context;
 mod datacenter_side;
 pub mod digest;
 pub mod facts;
@@ -24,12 +25,8 @@ pub use allocation::{Allocation, AllocationError, Place, allocate};
 pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet};
 
-use std::collections::BTreeMap;
-
-use ipnet::Ipv4Net;
-
 use crate::topology::model::{Site, Topology};
-use crate::topology::names::DatacenterName;
+use context::Context;
 
 /// Every resource that the topology asks for, with its dependencies.
 ///
@@ -62,25 +59,4 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
         workers::join(&context, datacenter, &mut set);
     }
     Ok(set)
-}
-
-/// What every function of the wiring diagram looks at.
-struct Context<'a> {
-    topology: &'a Topology,
-    facts: &'a Facts,
-    allocation: &'a Allocation,
-    /// What is outside of each datacenter's pool, by its name: every other
-    /// datacenter asks for it, and finding it takes a look at each worker.
-    outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
-}
-
-impl<'a> Context<'a> {
-    fn new(topology: &'a Topology, facts: &'a Facts, allocation: &'a Allocation) -> Self {
-        let outside_pools = topology
-            .datacenters
-            .iter()
-            .map(|datacenter| (&datacenter.name, allocation.outside_pool(datacenter)))
-            .collect();
-        Self { topology, facts, allocation, outside_pools }
-    }
 }

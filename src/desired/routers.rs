@@ -5,82 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
+use super::context::Context;
 use super::set::{Builder, DesiredSet};
-use super::{Context, Place};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, RouterHost};
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
-use crate::topology::model::{Datacenter, Site, Worker};
-
-impl Context<'_> {
-    /// The workers of a datacenter with their places.
-    pub(super) fn worker_places<'b>(
-        &'b self,
-        datacenter: &'b Datacenter,
-    ) -> impl Iterator<Item = (&'b Worker, Place)> {
-        datacenter
-            .workers
-            .iter()
-            .filter_map(|worker| Some((worker, self.allocation.place(&worker.name)?)))
-    }
-
-    /// A datacenter's pod ranges: its pool, and each worker's outside of it.
-    pub(super) fn pod_ranges<'b>(
-        &'b self,
-        datacenter: &'b Datacenter,
-    ) -> impl Iterator<Item = Ipv4Net> + use<'b> {
-        let outside = self.outside_pools.get(&datacenter.name).into_iter().flatten().copied();
-        datacenter.pod_pool.into_iter().chain(outside)
-    }
-
-    /// Networks and pod ranges of all datacenters but the given one.
-    pub(super) fn remote_prefixes(&self, except: Option<&Datacenter>) -> BTreeSet<Ipv4Net> {
-        self.topology
-            .datacenters
-            .iter()
-            .filter(|datacenter| except.is_none_or(|except| except.name != datacenter.name))
-            .flat_map(|datacenter| {
-                std::iter::once(datacenter.network()).chain(self.pod_ranges(datacenter))
-            })
-            .collect()
-    }
-
-    /// Networks of all datacenters but the given one.
-    pub(super) fn other_networks(&self, except: &Datacenter) -> Vec<Ipv4Net> {
-        self.topology
-            .datacenters
-            .iter()
-            .filter(|datacenter| datacenter.name != except.name)
-            .map(Datacenter::network)
-            .collect()
-    }
-
-    /// Where AKS itself is: its node subnets and each node's pods.
-    pub(super) fn aks_prefixes(&self) -> Pending<BTreeSet<Ipv4Net>> {
-        let Some(cluster) = &self.facts.cluster else {
-            return Pending::after(self.cluster_address());
-        };
-        if self.facts.nodes.is_empty() {
-            return Pending::after(self.cluster_address());
-        }
-        let subnets = cluster.node_subnets.iter().map(|subnet| subnet.prefix);
-        let pods = self.facts.nodes.iter().map(|node| node.pod_cidr);
-        Pending::Known(subnets.chain(pods).collect())
-    }
-
-    /// The device of a datacenter's router.
-    pub(super) fn device_address(&self, datacenter: &Datacenter) -> Address {
-        let side = Side::Datacenter(datacenter.name.clone());
-        Address::new(Kind::TailnetDevice, side, datacenter.router.name.as_str())
-    }
-
-    /// The host configuration of a datacenter's router.
-    pub(super) fn router_host_address(&self, datacenter: &Datacenter) -> Address {
-        let side = Side::Datacenter(datacenter.name.clone());
-        Address::new(Kind::RouterHost, side, datacenter.router.name.as_str())
-    }
-}
+use crate::topology::model::{Datacenter, Site};
 
 /// What differs between the two kinds of routers.
 struct Router<'a> {

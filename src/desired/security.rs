@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Context;
+use super::context::Context;
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 use crate::topology::model::{AzureSite, Datacenter};

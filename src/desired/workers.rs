@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
+use super::context::Context;
 use super::set::{Builder, DesiredResource, DesiredSet};
-use super::{Context, Place, digest, kubernetes_objects, labels};
+use super::{Place, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, Worker, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};

@@ -1,6 +1,6 @@
 //! The Lease that keeps two appliers of one topology apart.
 //!
-//! A process that writes holds the Lease `stargate-write-<topology>` in `kube-system`,
+//! An apply holds the Lease `stargate-write-<topology>` in `kube-system`,
 //! renews it, and deletes it at the end. A holder that was killed does not renew:
 //! the next applier takes the Lease over once it stayed unchanged for its
 //! duration, measured by its own monotonic clock, so clocks are never compared.

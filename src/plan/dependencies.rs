@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
 use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::dependencies::references;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::dependencies::references;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};

@@ -58,6 +58,12 @@ pub enum AccessError {
     /// Azure's answer has no kubeconfig.
     #[error("cannot get the credentials of the cluster: Azure's response has no kubeconfig")]
     NoKubeconfig,
+    /// Nothing would tell the cluster from another server of its name.
+    #[error("the kubeconfig sets `insecure-skip-tls-verify`")]
+    NotVerified,
+    /// Workers verify the API server by the CA of the kubeconfig.
+    #[error("the kubeconfig has no `certificate-authority-data` in base64")]
+    NoCertificateAuthority,
     /// The kubeconfig is of another cluster.
     #[error("the server of the kubeconfig is {found}, and the cluster's is {expected}")]
     OtherCluster {
@@ -88,6 +94,18 @@ impl From<&AccessError> for Failure {
                 "assign the identity the role `Azure Kubernetes Service Cluster User`, or set \
                  KUBECONFIG",
             ),
+            AccessError::NotVerified => Self::new(
+                Code::KubeconfigServer,
+                error.to_string(),
+                "remove `insecure-skip-tls-verify` and set `certificate-authority-data`, or unset \
+                 KUBECONFIG to use the credentials that Azure returns",
+            ),
+            AccessError::NoCertificateAuthority => Self::new(
+                Code::KubeconfigMissing,
+                error.to_string(),
+                "run `kubectl config view --raw --flatten`, which writes the CA into the \
+                 kubeconfig, or unset KUBECONFIG to use the credentials that Azure returns",
+            ),
             AccessError::OtherCluster { .. } => Self::new(
                 Code::KubeconfigServer,
                 error.to_string(),
@@ -115,8 +133,14 @@ pub async fn open(
     };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;
-    let certificate_authority =
-        server.certificate_authority_data.as_deref().and_then(decode).unwrap_or_default();
+    if server.insecure {
+        return Err(AccessError::NotVerified);
+    }
+    let certificate_authority = server
+        .certificate_authority_data
+        .as_deref()
+        .and_then(decode)
+        .ok_or(AccessError::NoCertificateAuthority)?;
     let client = clients.cluster.connect(&kubeconfig, owner.clone()).await?;
     let kubeconfig = Secret::new(kubeconfig);
     let api_server = server.url;

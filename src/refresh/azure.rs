@@ -9,7 +9,6 @@ use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::cluster::cluster_id;
 use super::single::unreadable;
 use super::{Observation, Scope, groups};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
@@ -97,11 +96,11 @@ pub(super) fn note(
 /// The ownership of an object. A cluster with `existing = true` and its resource
 /// group are foreign regardless of their tags, so that they are never deleted.
 fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
-    let cluster = cluster_id(scope);
+    let cluster = scope.cluster_id();
     let is_cluster_s = |id: ArmId| {
         id == cluster || cluster.parent().and_then(|it| it.parent()).is_some_and(|it| it == id)
     };
-    if scope.topology.cluster.existing && id_of(value).is_some_and(is_cluster_s) {
+    if scope.topology.cluster.existing && codec::id(value).is_some_and(is_cluster_s) {
         return Ownership::Foreign;
     }
     codec::ownership(value, owner)
@@ -113,7 +112,7 @@ fn is_relevant(
     wanted_groups: &BTreeMap<String, &Location>,
     cluster: Option<&ClusterFacts>,
 ) -> bool {
-    let Some(id) = id_of(value) else { return false };
+    let Some(id) = codec::id(value) else { return false };
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
@@ -127,7 +126,7 @@ fn is_relevant(
 }
 
 fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
-    let Some(id) = id_of(value) else { return };
+    let Some(id) = codec::id(value) else { return };
     let made = text(value, "/properties/timeCreated").and_then(|time| time.parse().ok());
     if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_WITHIN) {
         observation.inventory.recently_created.insert(ObjectKey::Azure(id.clone()));
@@ -140,10 +139,6 @@ fn note_object(value: &Value, ownership: Ownership, observation: &mut Observatio
         Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
         None => {}
     }
-}
-
-pub(super) fn id_of(value: &Value) -> Option<ArmId> {
-    value.get("id").and_then(Value::as_str).map(ArmId::new)
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -163,13 +158,13 @@ fn find_cluster(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) -> Option<ClusterFacts> {
-    let wanted = cluster_id(scope);
+    let wanted = scope.cluster_id();
     let cluster = answers
         .objects
         .get(&Kind::ManagedCluster)
         .into_iter()
         .flatten()
-        .find(|value| id_of(value).is_some_and(|id| id == wanted));
+        .find(|value| codec::id(value).is_some_and(|id| id == wanted));
     let Some(cluster) = cluster else {
         if scope.topology.cluster.existing {
             let failure = Failure::new(
@@ -196,7 +191,7 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
         .collect();
     let networks = answers.objects.get(&Kind::VirtualNetwork)?;
     let network = networks.iter().find(|network| {
-        let Some(id) = id_of(network) else { return false };
+        let Some(id) = codec::id(network) else { return false };
         match pool_subnets.first().and_then(ArmId::parent) {
             Some(own) => id == own,
             None => id
@@ -207,7 +202,7 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     let subnets: Vec<NodeSubnet> = list(network, "/properties/subnets")
         .filter_map(|subnet| {
             Some(NodeSubnet {
-                id: id_of(subnet)?,
+                id: codec::id(subnet)?,
                 prefix: prefix(subnet.pointer("/properties/addressPrefix")?)?,
                 security_group: text(subnet, "/properties/networkSecurityGroup/id").map(ArmId::new),
             })
@@ -219,7 +214,7 @@ fn cluster_facts(cluster: &Value, answers: &Answers) -> Option<ClusterFacts> {
     let profile = "/properties/networkProfile";
     let setting = |name: &str| text(cluster, &format!("{profile}/{name}"));
     Some(ClusterFacts {
-        virtual_network: id_of(network)?,
+        virtual_network: codec::id(network)?,
         address_prefixes: list(network, "/properties/addressSpace/addressPrefixes")
             .filter_map(prefix)
             .collect(),
@@ -257,11 +252,11 @@ fn note_subnets(
 ) {
     let owner = scope.owner();
     for network in answers.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
-        let Some(network_id) = id_of(network) else { continue };
+        let Some(network_id) = codec::id(network) else { continue };
         let ownership = codec::ownership(network, &owner);
         let of_cluster = cluster.filter(|facts| facts.virtual_network == network_id);
         for subnet in list(network, "/properties/subnets") {
-            let Some(id) = id_of(subnet) else { continue };
+            let Some(id) = codec::id(subnet) else { continue };
             if let Some(facts) = of_cluster {
                 note_cluster_subnet(&id, subnet, facts, observation);
             } else if matches!(ownership, Ownership::Ours { .. }) {
@@ -322,7 +317,7 @@ fn note_held(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation
         .map(|worker| (names::interface(worker.name.as_str()), worker.name.as_str()))
         .collect();
     for interface in answers.objects.get(&Kind::NetworkInterface).into_iter().flatten() {
-        let Some(id) = id_of(interface) else { continue };
+        let Some(id) = codec::id(interface) else { continue };
         let Some(worker) = workers.get(id.name()) else { continue };
         let address = list(interface, "/properties/ipConfigurations")
             .find_map(|configuration| text(configuration, "/properties/privateIPAddress"))

@@ -17,7 +17,7 @@ use crate::provider::read_write::ClusterRead;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
-use crate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Resource};
+use crate::resource::{ObjectKey, Observable, Ownership, Resource};
 
 /// The annotation that AKS's own nodes have in common: their pool's label.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
@@ -33,13 +33,6 @@ struct Answers {
     approves_by_itself: bool,
 }
 
-/// The id of the topology's cluster.
-pub(crate) fn cluster_id(scope: &Scope<'_>) -> ArmId {
-    let cluster = &scope.topology.cluster;
-    ArmId::resource_group(scope.subscription.as_str(), cluster.resource_group.as_str())
-        .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
-}
-
 /// Reads the cluster, if there is one.
 pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
     let Some(facts) = &observation.facts.cluster else {
@@ -53,7 +46,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
         }
         return;
     };
-    let id = cluster_id(scope);
+    let id = scope.cluster_id();
     let access = match access::open(clients, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,
         Err(error) => {

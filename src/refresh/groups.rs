@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::azure::id_of;
 use super::{Observation, Scope};
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
@@ -27,7 +26,7 @@ pub(super) async fn read_contents(
         .iter()
         .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
         .filter(|group| scope.options.destroy || !stays(group, &wanted))
-        .filter_map(id_of);
+        .filter_map(codec::id);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
         let contents = clients.azure.list(&path, GROUPS_VERSION).await?;
@@ -40,7 +39,7 @@ pub(super) async fn read_contents(
 /// Whether a group is wanted where it is: one that is wanted elsewhere has to be
 /// replaced, with all that it holds.
 fn stays(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
-    let Some(id) = id_of(group) else { return true };
+    let Some(id) = codec::id(group) else { return true };
     let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
     match codec::decode_any(Kind::ResourceGroup.arm_type(), group) {
         Some(Ok(Resource::ResourceGroup(group))) => group.location == location.as_str(),
@@ -73,7 +72,7 @@ pub(super) fn note_foreign_contents(
         let foreign: Vec<String> = contents
             .iter()
             .filter(|value| codec::ownership(value, &owner) == Ownership::Foreign)
-            .filter_map(id_of)
+            .filter_map(codec::id)
             // A VM's disk goes with its VM and carries no mark of its own.
             .filter(|id| {
                 !id.resource_type()

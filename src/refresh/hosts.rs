@@ -83,7 +83,7 @@ fn note_router(scope: &Scope<'_>, side: &Side, probe: RouterProbe, observation: 
     // A machine that was there before us is ours to clean up once we left
     // something on it; a VM goes as a whole.
     let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
-    let ownership = if touched && super::is_existing(scope.topology, side) {
+    let ownership = if touched && scope.is_existing(side) {
         Ownership::Ours { side: SideName::from(side) }
     } else {
         Ownership::Inherited

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observation, Scope, is_existing};
+use super::{Observation, Scope};
 use crate::inventory::Source;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
@@ -122,7 +122,7 @@ fn note_routes(device: &TailnetDevice, scope: &Scope<'_>, observation: &mut Obse
     );
     // Where SSH reaches the router, and what Servers name as their router.
     if let Some(address) = device.addresses.first()
-        && (is_existing(scope.topology, &side) || device.authorized)
+        && (scope.is_existing(&side) || device.authorized)
     {
         observation.facts.router_addresses.insert(name.clone(), *address);
     }

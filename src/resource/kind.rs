@@ -1,22 +1,21 @@
 //! The table of kinds: one row for each kind of resource.
 //!
 //! Everything that holds for all objects of a kind stands in its row: the
-//! service that keeps it, what contains it, what it points at, how long its
-//! changes take, what it is to the data plane. A new kind is a row here, a value
-//! in [`Resource`], a codec, and a function in [`crate::desired`].
+//! service that keeps it, what contains it, how long its changes take, what it is
+//! to the data plane. A new kind is a row here, a value in
+//! [`Resource`](super::Resource), a codec, and a function in [`crate::desired`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Resource;
 use super::arm_type::{ArmType, COMPUTE, CONTAINER_SERVICE, NETWORK, RESOURCES};
 use super::custom_resources::{GROUP, VERSION};
 use super::kind_facts::{
     Calls, DataPlaneRole, FixedFields, KindFacts, Requests, Service, UsualSeconds, device, host,
     in_azure, in_cluster, manifest,
 };
-use super::kubernetes::Api;
+use super::kubernetes_api::Api;
 use super::restarts::Restart;
 
 macro_rules! kinds {
@@ -40,16 +39,6 @@ macro_rules! kinds {
                     $(Self::$variant => const { &$facts },)*
                 }
             }
-        }
-    };
-}
-
-/// A function that asks a value of one kind; a value of another answers nothing.
-macro_rules! ask {
-    ($variant:ident, $method:ident) => {
-        |value| match value {
-            Resource::$variant(value) => value.$method(),
-            _ => Vec::new(),
         }
     };
 }
@@ -85,8 +74,6 @@ kinds! {
         containers: &[Kind::VirtualNetwork, Kind::ManagedCluster],
         locks_container: true,
         fixed: FixedFields::Only(&["address_prefix", "virtual_network"]),
-        references: ask!(Subnet, references),
-        awaits: ask!(Subnet, awaits),
         role: DataPlaneRole::Path,
         ..in_azure("subnet",
             ArmType::part("Microsoft.Network/virtualNetworks/subnets", "subnet", NETWORK))
@@ -98,15 +85,12 @@ kinds! {
         marked: false,
         locks_container: true,
         fixed: FixedFields::NONE,
-        references: ask!(RouteTableAssociation, references),
-        awaits: ask!(RouteTableAssociation, awaits),
         role: DataPlaneRole::Path,
         ..in_azure("route-table-association",
             ArmType::part("Microsoft.Network/virtualNetworks/subnets", "subnet", NETWORK))
     };
     /// A NAT gateway.
     NatGateway = KindFacts {
-        references: ask!(NatGateway, references),
         seconds: UsualSeconds::all(20),
         ..in_azure("nat-gateway",
             ArmType::listed("Microsoft.Network/natGateways", "NAT gateway", NETWORK))
@@ -124,8 +108,6 @@ kinds! {
     NetworkInterface = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::Subnet],
         fixed: FixedFields::Only(&["location", "subnet", "private_ip"]),
-        references: ask!(NetworkInterface, references),
-        awaits: ask!(NetworkInterface, awaits),
         role: DataPlaneRole::Path,
         ..in_azure("network-interface",
             ArmType::listed("Microsoft.Network/networkInterfaces", "network interface", NETWORK))
@@ -136,7 +118,6 @@ kinds! {
         fixed: FixedFields::Only(
             &["location", "admin_user", "ssh_public_key", "network_interface", "role"]),
         restarts: &[("vm_size", Restart::Machine)],
-        references: ask!(VirtualMachine, references),
         role: DataPlaneRole::Path,
         seconds: UsualSeconds::all(60),
         ..in_azure("virtual-machine",
@@ -144,7 +125,6 @@ kinds! {
     };
     /// A route table.
     RouteTable = KindFacts {
-        awaits: ask!(RouteTable, awaits),
         role: DataPlaneRole::Routes,
         ..in_azure("route-table",
             ArmType::listed("Microsoft.Network/routeTables", "route table", NETWORK))
@@ -160,14 +140,12 @@ kinds! {
     /// sets them, so the API is only read.
     AdvertisedRoutes = KindFacts {
         deleted_with_container: true,
-        awaits: ask!(AdvertisedRoutes, awaits),
         requests: Requests { writes: Calls::once(0), ..Requests::TAILNET },
         ..device("advertised-routes")
     };
     /// The prefixes that the tailnet accepts from a router.
     ApprovedRoutes = KindFacts {
         deleted_with_container: true,
-        awaits: ask!(ApprovedRoutes, awaits),
         ..device("approved-routes")
     };
     /// A CustomResourceDefinition.
@@ -215,7 +193,6 @@ kinds! {
     };
     /// A router's host configuration. It is reached through the tailnet.
     RouterHost = KindFacts {
-        awaits: ask!(RouterHost, awaits),
         role: DataPlaneRole::Routes,
         seconds: UsualSeconds::all(15),
         requests: Requests { writes: Calls::once(0), ..Requests::TAILNET },

@@ -1,8 +1,9 @@
 //! The columns of the table of kinds, and what rows have in common.
 
 use super::arm_type::ArmType;
+use super::kubernetes_api::Api;
 use super::restarts::Restart;
-use super::{Address, Api as RequestApi, ArmId, Kind, Resource, kubernetes};
+use super::{Api as RequestApi, Kind};
 
 /// What holds for all objects of a kind.
 #[derive(Debug)]
@@ -29,20 +30,42 @@ pub struct KindFacts {
     pub appears_by_itself: bool,
     /// Fields that cannot be changed on a live object.
     pub fixed: FixedFields,
-    /// Fields whose update restarts something, and what; sources in [`restarts_on`].
-    ///
-    /// [`restarts_on`]: super::restarts::restarts_on
+    /// Fields that can be updated in place but whose update restarts something, and
+    /// what; sources in [`Self::restart_on`]. Fields that force a replacement are not
+    /// listed, because the replacement already implies more.
     pub restarts: &'static [(&'static str, Restart)],
-    /// The objects that a value points at.
-    pub references: fn(&Resource) -> Vec<Reference<'_>>,
-    /// What the pending fields of a value wait for.
-    pub awaits: fn(&Resource) -> Vec<Address>,
     /// What it is to the data plane.
     pub role: DataPlaneRole,
     /// How long changes take.
     pub seconds: UsualSeconds,
     /// What a change costs in requests.
     pub requests: Requests,
+}
+
+impl KindFacts {
+    /// The restart by which a service applies an update of a field, if it needs one.
+    ///
+    /// Sources, kind by kind:
+    /// - Virtual machine: "If the virtual machine is currently running, changing its
+    ///   size will cause it to restart" (Azure, *Change the size of a virtual machine*).
+    /// - AKS: the control plane's version and that of its node pools are written
+    ///   together, and an upgrade of a pool cordons, drains and reimages its nodes one
+    ///   after another (Azure, *Upgrade an Azure Kubernetes Service cluster*). Scaling
+    ///   a pool restarts no node.
+    /// - Network interface: IP forwarding and the public address change on a running
+    ///   machine. Subnets, route tables, security groups and NAT gateways do, too.
+    /// - Tailscale: `tailscale set` changes the preferences of a running tailscaled;
+    ///   sysctls, rules, routes and nftables of a router change in its kernel. The
+    ///   units that keep them are written, and started, without a restart of tailscaled.
+    /// - Worker: a new version or profile is applied by the steps of a join, of which
+    ///   some restart containerd and the kubelet. Containers outlive both: containerd's
+    ///   shims keep them (containerd, *runtime/v2*), and a kubelet takes up what runs.
+    /// - Other Kubernetes objects hold nothing that restarts on the network's path. A
+    ///   DaemonSet replaces its own pods.
+    pub fn restart_on(&self, field: &str) -> Option<Restart> {
+        let mut restarts = self.restarts.iter().copied();
+        restarts.find_map(|(restarting, restart)| (restarting == field).then_some(restart))
+    }
 }
 
 /// The service that keeps the objects of a kind.
@@ -55,31 +78,9 @@ pub enum Service {
     /// The tailnet.
     Tailnet,
     /// The cluster's API server.
-    Kubernetes(kubernetes::Api),
+    Kubernetes(Api),
     /// A host, over SSH.
     Host,
-}
-
-/// An object that a value points at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reference<'a> {
-    /// Its id.
-    pub id: &'a ArmId,
-    /// Whether writing the value also writes that object: Azure keeps a back
-    /// reference in it, and refuses two such writes at once.
-    pub writes_back: bool,
-}
-
-impl<'a> Reference<'a> {
-    /// A reference of which Azure keeps a back reference.
-    pub fn mutual(id: &'a ArmId) -> Self {
-        Self { id, writes_back: true }
-    }
-
-    /// A reference that Azure can write side by side with others.
-    pub fn one_way(id: &'a ArmId) -> Self {
-        Self { id, writes_back: false }
-    }
 }
 
 /// Fields that no service changes on a live object: another value needs a
@@ -189,14 +190,6 @@ impl Calls {
     }
 }
 
-fn no_references(_: &Resource) -> Vec<Reference<'_>> {
-    Vec::new()
-}
-
-fn nothing_awaited(_: &Resource) -> Vec<Address> {
-    Vec::new()
-}
-
 /// What every row starts from.
 const fn base(name: &'static str, service: Service, requests: Requests) -> KindFacts {
     KindFacts {
@@ -210,8 +203,6 @@ const fn base(name: &'static str, service: Service, requests: Requests) -> KindF
         appears_by_itself: false,
         fixed: FixedFields::NONE,
         restarts: &[],
-        references: no_references,
-        awaits: nothing_awaited,
         role: DataPlaneRole::None,
         seconds: UsualSeconds::all(1),
         requests,
@@ -229,7 +220,7 @@ pub(super) const fn in_azure(name: &'static str, arm: ArmType) -> KindFacts {
 }
 
 /// The row of an object of the cluster.
-pub(super) const fn in_cluster(name: &'static str, api: kubernetes::Api) -> KindFacts {
+pub(super) const fn in_cluster(name: &'static str, api: Api) -> KindFacts {
     KindFacts {
         containers: &[Kind::ManagedCluster],
         ..base(name, Service::Kubernetes(api), Requests::MANIFEST)
@@ -237,20 +228,13 @@ pub(super) const fn in_cluster(name: &'static str, api: kubernetes::Api) -> Kind
 }
 
 /// The row of an object of the cluster that is applied whole.
-pub(super) const fn manifest(name: &'static str, api: kubernetes::Api) -> KindFacts {
+pub(super) const fn manifest(name: &'static str, api: Api) -> KindFacts {
     let containers: &[Kind] = if api.namespaced {
         &[Kind::ManagedCluster, Kind::Namespace]
     } else {
         &[Kind::ManagedCluster]
     };
-    KindFacts { containers, awaits: manifest_awaits, ..in_cluster(name, api) }
-}
-
-fn manifest_awaits(value: &Resource) -> Vec<Address> {
-    match value {
-        Resource::Manifest(manifest) => manifest.awaits(),
-        _ => Vec::new(),
-    }
+    KindFacts { containers, ..in_cluster(name, api) }
 }
 
 /// The row of a device in the tailnet, or of its routes.

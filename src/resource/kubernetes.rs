@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{Address, Kind};
 
+pub use super::kubernetes_api::Api;
+
 /// The group that bootstrap tokens authenticate into.
 pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
 
@@ -58,52 +60,6 @@ impl ManifestKind {
             super::Service::Kubernetes(api) => api,
             // A test holds every kind of manifest to a row in the cluster.
             _ => Api::cluster_wide("", "v1", "", ""),
-        }
-    }
-}
-
-/// One API of a Kubernetes server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Api {
-    /// The group, empty for the core.
-    pub group: &'static str,
-    /// The version.
-    pub version: &'static str,
-    /// The kind.
-    pub kind: &'static str,
-    /// The plural, as in the URL.
-    pub plural: &'static str,
-    /// Whether objects are in a namespace.
-    pub namespaced: bool,
-}
-
-impl Api {
-    /// The API of objects in namespaces.
-    pub const fn namespaced(
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-        plural: &'static str,
-    ) -> Self {
-        Self { group, version, kind, plural, namespaced: true }
-    }
-
-    /// The API of objects that are in no namespace.
-    pub const fn cluster_wide(
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-        plural: &'static str,
-    ) -> Self {
-        Self { group, version, kind, plural, namespaced: false }
-    }
-
-    /// Group and version as an object writes them.
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.to_owned()
-        } else {
-            format!("{}/{}", self.group, self.version)
         }
     }
 }

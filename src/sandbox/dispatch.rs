@@ -5,47 +5,46 @@ use http::{Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::ApiResponse;
 use super::arm::ArmContext;
 use super::controllers;
 use super::controllers::cluster::seconds;
 use super::identity::{self, PresentedCertificates};
 use super::kubernetes::{KubernetesResponse, UserInfo};
 use super::network;
+use super::response::{ApiResponse, json_answer};
 use super::state::SandboxState;
 use super::tokens;
 use crate::provider::http::Api;
 
-/// Handles a request, logs it and runs the controllers.
-pub fn handle(
-    sandbox: &mut SandboxState,
-    api: Api,
-    request: &Request<Bytes>,
-    now: Timestamp,
-) -> ApiResponse {
-    let before = sandbox.arm.version();
-    let answer = if sandbox.down.contains(&api) {
-        ApiResponse::Complete(unavailable(api))
-    } else {
-        match api {
-            Api::Azure => azure(sandbox, request, now),
-            Api::Tailscale => {
-                let SandboxState { tailnet, entropy, .. } = sandbox;
-                ApiResponse::Complete(tailnet.handle(request, now, entropy))
+impl SandboxState {
+    /// Handles a request to one of the APIs, logs it and runs the controllers.
+    ///
+    /// The URI may be absolute, or a path with a query.
+    pub fn handle(&mut self, api: Api, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
+        let before = self.arm.version();
+        let answer = if self.down.contains(&api) {
+            ApiResponse::Complete(unavailable(api))
+        } else {
+            match api {
+                Api::Azure => azure(self, request, now),
+                Api::Tailscale => {
+                    let SandboxState { tailnet, entropy, .. } = self;
+                    ApiResponse::Complete(tailnet.handle(request, now, entropy))
+                }
+                Api::Kubernetes => kubernetes(self, request, now),
             }
-            Api::Kubernetes => kubernetes(sandbox, request, now),
+        };
+        let status = match &answer {
+            ApiResponse::Complete(response) => response.status().as_u16(),
+            ApiResponse::Watch(_) => 200,
+        };
+        self.log.record(api, request, status, now);
+        // A read changes nothing, except that a read of Azure may complete an operation.
+        if request.method() != http::Method::GET || self.arm.version() != before {
+            controllers::reconcile(self, now);
         }
-    };
-    let status = match &answer {
-        ApiResponse::Complete(response) => response.status().as_u16(),
-        ApiResponse::Watch(_) => 200,
-    };
-    sandbox.log.record(api, request, status, now);
-    // A read changes nothing, except that a read of Azure may complete an operation.
-    if request.method() != http::Method::GET || sandbox.arm.version() != before {
-        controllers::reconcile(sandbox, now);
+        answer
     }
-    answer
 }
 
 fn azure(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
@@ -128,12 +127,4 @@ fn failure(status: StatusCode, reason: &str, message: &str) -> Response<Bytes> {
         "code": status.as_u16(),
     });
     json_answer(status, &body)
-}
-
-pub(super) fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }

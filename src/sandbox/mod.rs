@@ -1,12 +1,13 @@
 //! Emulated Azure, Tailscale and Kubernetes APIs and hosts, with their state in memory.
 //!
-//! [`state`] holds the state, [`controllers`] reconcile it, [`dispatch`] handles requests. On top
-//! of them are the in-memory clients ([`transport`], [`host_client`]), the HTTP endpoints
-//! ([`serve`]) and the storage on disk ([`folder`]).
+//! [`state`] holds the state, [`controllers`] reconcile it, [`SandboxState::handle`] handles
+//! requests. On top of them are the in-memory clients ([`transport`], [`host_client`]), the HTTP
+//! endpoints ([`serve`]) and the storage on disk ([`folder`]).
 
 pub mod arm;
 pub mod controllers;
-pub mod dispatch;
+mod dispatch;
+mod entropy;
 pub mod fault_injector;
 pub mod faults;
 pub mod folder;
@@ -16,6 +17,7 @@ mod identity;
 pub mod kubernetes;
 pub mod log;
 mod network;
+mod response;
 pub mod serve;
 pub mod shared;
 pub mod state;
@@ -27,16 +29,7 @@ pub mod transport;
 #[cfg(test)]
 mod test_sandbox;
 
+pub use entropy::Entropy;
+pub use response::ApiResponse;
 pub use shared::SharedSandbox;
 pub use state::SandboxState;
-
-use bytes::Bytes;
-
-/// The response of an emulated API.
-#[derive(Debug)]
-pub enum ApiResponse {
-    /// A complete response.
-    Complete(http::Response<Bytes>),
-    /// A stream of Kubernetes watch events.
-    Watch(kubernetes::WatchRequest),
-}

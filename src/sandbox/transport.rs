@@ -10,9 +10,8 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use super::ApiResponse;
-use super::dispatch::json_answer;
 use super::fault_injector::{Call, Delivery, Disposition};
+use super::response::{ApiResponse, json_answer};
 use super::shared::SharedSandbox;
 use super::stream::{ResponseBody, respond};
 use crate::provider::http::{Api, Transport, TransportError};

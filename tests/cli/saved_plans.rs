@@ -38,8 +38,8 @@ fn invalid_plans_are_refused() {
     for end in [0, 1, plan.len() / 3, plan.len() / 2, plan.len() - 3] {
         refused(&location, &plan[..end], 1, "SG0505", "not a saved plan or is damaged");
     }
-    refused(&location, "{}", 1, "SG0505", "it has no `saved_plan`");
-    refused(&location, "[1, 2]", 1, "SG0505", "it has no `saved_plan`");
+    refused(&location, "{}", 1, "SG0505", "it is not a saved plan");
+    refused(&location, "[1, 2]", 1, "SG0505", "it is not a saved plan");
     refused(&location, b"\xff\xfe\0", 1, "SG0505", "it is not UTF-8");
     refused(&location, EXAMPLE, 1, "SG0505", "not a saved plan or is damaged");
     let edited = plan.replacen("10.237.0.4", "10.237.0.5", 1);

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use stargate::apply::ApplyStatus;
+use stargate::diagnostics::Code;
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::ArmId;
 use stargate::sandbox::{SandboxState, arm};
@@ -117,10 +118,8 @@ async fn a_group_with_a_foreign_object_is_kept() {
     assert_eq!(left, [group("stargate-aks-e2e-2-dc").to_string()]);
 }
 
-/// An existing cluster is read and never written. The topology's objects in its network are
-/// deleted.
-#[tokio::test(start_paused = true)]
-async fn an_existing_cluster_is_not_changed() {
+/// The example in front of a cluster that another tool made.
+async fn with_existing_cluster() -> (Deployment, ArmId) {
     let text = EXAMPLE.replace("[cluster]  ", "[cluster]\nexisting = true # ");
     let deployment = Deployment::of(&text, SandboxState::new(12));
     put(&deployment, &group("stargate-aks-e2e-2"), json!({ "location": "canadacentral" })).await;
@@ -142,6 +141,14 @@ async fn an_existing_cluster_is_not_changed() {
         },
     });
     put(&deployment, &id, body).await;
+    (deployment, id)
+}
+
+/// An existing cluster is read and never written. The topology's objects in its network are
+/// deleted.
+#[tokio::test(start_paused = true)]
+async fn an_existing_cluster_is_not_changed() {
+    let (deployment, id) = with_existing_cluster().await;
     let before = deployment.copy_of_state();
     deployment.iterate().await;
     assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
@@ -153,4 +160,17 @@ async fn an_existing_cluster_is_not_changed() {
         differences(&canonical_state(&before), &canonical_state(&deployment.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
     assert_eq!(ours(&deployment.copy_of_state(), "stargate-aks-e2e-2"), Vec::<String>::new());
+}
+
+/// The topology no longer fits its cluster, which is an error, and its resources can be deleted.
+#[tokio::test(start_paused = true)]
+async fn what_remains_of_a_deleted_existing_cluster_is_destroyed() {
+    let (deployment, id) = with_existing_cluster().await;
+    deployment.iterate().await;
+    deployment.clients.azure.delete(&id, Precondition::None).await.unwrap();
+    let plan = deployment.plan().await;
+    assert!(plan.findings.iter().any(|it| it.failure.code == Code::ExistingClusterMissing));
+    destroy(&deployment).await;
+    let left = ours(&deployment.copy_of_state(), "stargate-aks-e2e-2");
+    assert_eq!(left, Vec::<String>::new());
 }

@@ -98,3 +98,17 @@ async fn the_first_plan_can_be_saved() {
         assert!(round == 0 || deployment.writes() == writes, "it wrote the second time");
     }
 }
+
+/// A damaged plan whose steps wait for each other ends as an error.
+#[tokio::test(start_paused = true)]
+async fn steps_that_wait_for_each_other_are_an_error() {
+    let (deployment, plan) = plan_with_three_faults().await;
+    let text = serde_json::to_string(&plan).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let address = value["changes"][0]["address"].clone();
+    value["changes"][0]["depends_on"] = serde_json::json!([address]);
+    let plan: Plan = serde_json::from_value(value).unwrap();
+    let applied = deployment.apply_once(&plan).await;
+    let ApplyStatus::Partial(failure) = applied.status else { panic!("{:?}", applied.status) };
+    assert!(failure.message.contains("cycle"), "{failure}");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stargate::provider::cluster::DrainReport;
+use stargate::provider::cluster::{DrainReport, Eviction};
 
 use crate::api_server::{ApiAnswer, ApiServer};
 use crate::check_log::CheckLog;
@@ -37,7 +37,7 @@ async fn drain(server: &ApiServer, check_log: &mut CheckLog) {
     let kept = server.admin.get(&format!("{PODS}/static")).await;
     check_log.equals("a static pod is ignored", kept.code, 200);
     let missing = server.stargate_client.evict("theirs", "goes").await;
-    check_log.equals("the eviction of a missing pod succeeds", missing, Ok(true));
+    check_log.equals("the eviction of a missing pod succeeds", missing, Ok(Eviction::Accepted));
 }
 
 fn pod(name: &str) -> Value {
@@ -93,7 +93,7 @@ async fn a_budget(server: &ApiServer, check_log: &mut CheckLog) {
     let summary = "429 TooManyRequests =DisruptionBudget";
     check_log.equals("the eviction is refused", refused.summary(), summary.into());
     let requested = server.stargate_client.evict("theirs", "needed").await;
-    check_log.equals("which is a result and no failure", requested, Ok(false));
+    check_log.equals("which is a result and no failure", requested, Ok(Eviction::RefusedByBudget));
     let drained = server.stargate_client.drain(NODE, Duration::from_millis(100)).await;
     let needed = vec!["theirs/needed".to_owned()];
     let expected =
@@ -102,5 +102,5 @@ async fn a_budget(server: &ApiServer, check_log: &mut CheckLog) {
     let deleted = server.admin.delete(&format!("{BUDGETS}/needed")).await;
     check_log.equals("the budget is deleted", deleted.code, 200);
     let requested = server.stargate_client.evict("theirs", "needed").await;
-    check_log.equals("and the pod is evicted", requested, Ok(true));
+    check_log.equals("and the pod is evicted", requested, Ok(Eviction::Accepted));
 }

@@ -42,7 +42,7 @@ insert(
 
 # The value.
 insert(
-    "src/resource/mod.rs",
+    "src/resource/value.rs",
     r"^    RouteTable\(azure::RouteTable\),\n",
     """\
     /// An IP group.
@@ -50,10 +50,16 @@ insert(
 """,
 )
 insert(
-    "src/resource/mod.rs",
+    "src/resource/value.rs",
     r"^            Self::RouteTable\(_\) => Kind::RouteTable,\n",
     "            Self::IpGroup(_) => Kind::IpGroup,\n",
 )
+for method in ("references", "awaits"):
+    insert(
+        "src/resource/value.rs",
+        rf"^            Self::Subnet\(subnet\) => subnet.{method}\(\),\n",
+        "            Self::IpGroup(_) => Vec::new(),\n",
+    )
 insert(
     "src/resource/azure.rs",
     r"\Z",
@@ -88,7 +94,8 @@ create(
 
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, prefix};
+use super::body::lay_over;
+use super::fields::{location, prefix};
 use super::{DecodeError, Marks};
 use crate::resource::azure::IpGroup;
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{failed, progress};
-use crate::apply::Iteration;
+use super::report::{failed, progress};
 use crate::apply::events::Outcome;
+use crate::apply::iteration::Iteration;
 use crate::bootstrap::cloud_init;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};

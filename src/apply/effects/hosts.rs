@@ -1,8 +1,8 @@
 //! Work on routers.
 
-use super::failed;
-use crate::apply::Iteration;
+use super::report::failed;
 use crate::apply::events::Outcome;
+use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change, Execution, HostRoute, RouterExecution};
 use crate::provider::host::{HostError, HostTarget, RouterChange};

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::failed;
+use super::report::failed;
+use crate::apply::context::ClusterWriter;
 use crate::apply::events::Outcome;
-use crate::apply::{ClusterWriter, Iteration};
+use crate::apply::iteration::Iteration;
 use crate::plan::Change;
 use crate::refresh::no_cluster;
 use crate::resource::kubernetes::{CiliumNode, Manifest};

@@ -3,12 +3,14 @@
 mod azure;
 mod hosts;
 mod kubernetes;
+mod report;
 mod tailnet;
 mod workers;
 
-use super::Iteration;
-use super::events::{Event, Outcome};
-use crate::diagnostics::Failure;
+use report::progress;
+
+use super::events::Outcome;
+use super::iteration::Iteration;
 use crate::plan::{Action, Change};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
@@ -96,14 +98,4 @@ pub(super) async fn router_target(
         Kind::RouterHost => hosts::router_target(iteration, change).await,
         _ => Ok(None),
     }
-}
-
-/// The outcome of a step whose client failed.
-fn failed(error: impl Into<Failure>) -> Outcome {
-    Outcome::Failed(error.into())
-}
-
-fn progress(iteration: &Iteration<'_>, change: &Change, text: impl Into<String>) {
-    let event = Event::StepProgress { address: change.address.clone(), text: text.into() };
-    iteration.reporter.event(&event);
 }

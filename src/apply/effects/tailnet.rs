@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{failed, hosts, progress};
-use crate::apply::Iteration;
+use super::hosts;
+use super::report::{failed, progress};
 use crate::apply::events::Outcome;
+use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
 use crate::refresh::find_device;

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::hosts::resolve;
 use super::kubernetes::access;
-use super::{failed, progress};
+use super::report::{failed, progress};
+use crate::apply::context::ClusterWriter;
 use crate::apply::events::{Event, Outcome};
-use crate::apply::{ClusterWriter, Iteration};
+use crate::apply::iteration::Iteration;
 use crate::bootstrap::{
     self, ComesBack, HostFate, JoinContext, LeaveContext, RebootContext, StepEvent, WorkerSettings,
 };

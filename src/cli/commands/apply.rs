@@ -168,7 +168,7 @@ pub(crate) async fn run_plan(
     if request.format == Format::Text && request.saved.is_none() {
         plan::show(ui, &planned.plan, request.purpose, PlanFormat::Text, false)?;
     }
-    if let Some(code) = nothing_to_do(&planned.plan) {
+    if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy) {
         return Ok(code);
     }
     if planned.plan.reachability.is_refused() {
@@ -249,9 +249,10 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
 }
 
 /// The exit code of a plan that cannot or need not be applied.
-fn nothing_to_do(plan: &Plan) -> Option<u8> {
+fn nothing_to_do(plan: &Plan, destroys: bool) -> Option<u8> {
     let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
-    if wrong {
+    // What is deleted need not fit together any more.
+    if wrong && !destroys {
         return Some(exit::BLOCKED);
     }
     if !plan.changes.is_empty() {

@@ -11,7 +11,7 @@
 //! after it, choosing the nearer one: examining it costs as much as the difference.
 
 use crate::plan::{Action, Change, StepGraph};
-use crate::resource::restarts::{Restart, restarts_on};
+use crate::resource::restarts::Restart;
 use crate::resource::{DataPlaneRole, Kind};
 
 /// Whether packets depend on resources of that kind.
@@ -25,7 +25,7 @@ pub(crate) fn restart_of(change: &Change) -> Option<Restart> {
         Action::Reboot => Some(Restart::Machine),
         Action::Update | Action::Adopt => {
             let fields = change.differences.iter().filter_map(|field| field.path.0.first());
-            fields.filter_map(|field| restarts_on(change.address.kind, field)).min()
+            fields.filter_map(|field| change.address.kind.facts().restart_on(field)).min()
         }
         Action::Create | Action::Replace | Action::Delete => None,
     }

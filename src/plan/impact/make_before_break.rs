@@ -15,12 +15,10 @@ use std::collections::{BTreeSet, HashMap};
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
 use super::known_state::LostPairs;
+use super::reachability::Wait;
 use super::shrink::shrink;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
-
-/// A change, and those that it should wait for.
-pub type Wait = (Address, Vec<Address>);
 
 /// Finds what should wait for what, one change after another, and adds it to the
 /// graph.

@@ -248,7 +248,7 @@ impl SavedPlan {
     /// The file is damaged, of another version, or of another topology.
     pub fn from_text(text: &str, expected: Expected<'_>) -> Result<Self, PlanFileError> {
         parse::<IgnoredAny>(text)?;
-        let body = seal::body_of(text).ok_or_else(|| damaged("it has no `saved_plan`"))?;
+        let body = seal::body_of(text).ok_or_else(|| damaged("it is not a saved plan"))?;
         check_version(body, expected)?;
         if parse::<Seal>(text)?.sha256 != Some(TokenDigest::of(body)) {
             return Err(damaged("checksum mismatch"));

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
-use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::decision::Comparison;
+use crate::plan::planner::plan_changes;
 use crate::plan::{ApplySettings, Blocked, Change, Plan, WorkerRequest};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,

@@ -201,7 +201,7 @@ impl ArmClient {
 
     /// The successful answer, or `None` if Azure said that the object does not
     /// exist.
-    fn unless_absent(
+    pub(super) fn unless_absent(
         &self,
         answer: http::Response<Bytes>,
         doing: &str,

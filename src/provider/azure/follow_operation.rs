@@ -65,11 +65,8 @@ impl ArmClient {
         loop {
             pace.wait(&headers, doing).await?;
             let answer = self.call(self.tracked(url, doing)?).await?;
-            if answer.status() == StatusCode::NOT_FOUND {
-                // Old operations are forgotten; the object itself tells the rest.
-                return Ok(());
-            }
-            let answer = self.successful(answer, doing)?;
+            // Old operations are forgotten; the object itself tells the rest.
+            let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(()) };
             let progress = if answer.body().is_empty() {
                 Progress::of_location(&answer)
             } else {
@@ -95,10 +92,9 @@ impl ArmClient {
         loop {
             pace.wait(&headers, doing).await?;
             let answer = self.call(self.tracked(&place, doing)?).await?;
-            if answer.status() == StatusCode::NOT_FOUND {
+            let Some(answer) = self.unless_absent(answer, doing)? else {
                 return Ok(http::Response::new(Bytes::new()));
-            }
-            let answer = self.successful(answer, doing)?;
+            };
             if Progress::of_location(&answer).finished(doing)? {
                 return Ok(answer);
             }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::error::{ClusterCause, ClusterError};
 use super::request::apis;
 use super::{ClusterClient, text_at};
+use crate::diagnostics::Code;
 
 const POLL: Duration = Duration::from_secs(2);
 
@@ -23,6 +24,17 @@ pub struct DrainReport {
     pub budgets: Vec<String>,
     /// Evicted pods that no controller recreates.
     pub unmanaged: Vec<String>,
+}
+
+/// The outcome of an eviction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// The pod terminates or is gone.
+    Accepted,
+    /// A disruption budget does not allow it now.
+    RefusedByBudget,
+    /// The API server did not answer: the pod may stay or terminate.
+    Unanswered,
 }
 
 impl ClusterClient {
@@ -51,23 +63,25 @@ impl ClusterClient {
                 if requested.contains(&pod) {
                     continue;
                 }
-                if self.evict(&pod.namespace, &pod.name).await? {
-                    report.unmanaged.extend((!pod.managed).then(|| pod.to_string()));
-                    requested.insert(pod);
-                } else {
-                    report.budgets.push(pod.to_string());
+                match self.evict(&pod.namespace, &pod.name).await? {
+                    Eviction::Accepted => {
+                        report.unmanaged.extend((!pod.managed).then(|| pod.to_string()));
+                        requested.insert(pod);
+                    }
+                    Eviction::RefusedByBudget => report.budgets.push(pod.to_string()),
+                    Eviction::Unanswered => {}
                 }
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Asks a pod to go; false where its disruption budget does not allow it now.
+    /// Evicts a pod, once.
     ///
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn evict(&self, namespace: &str, name: &str) -> Result<bool, ClusterError> {
+    pub async fn evict(&self, namespace: &str, name: &str) -> Result<Eviction, ClusterError> {
         let eviction = json!({
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -75,10 +89,12 @@ impl ClusterClient {
         });
         let pods = self.collection(apis::POD, Some(namespace));
         match pods.post_subresource(name, "eviction", "evict", &eviction).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.cause == ClusterCause::NotFound => Ok(true),
+            Ok(()) => Ok(Eviction::Accepted),
+            Err(error) if error.cause == ClusterCause::NotFound => Ok(Eviction::Accepted),
             // 429 is how a disruption budget answers.
-            Err(error) if error.cause == ClusterCause::Unavailable => Ok(false),
+            Err(error) if error.code == Code::Throttled => Ok(Eviction::RefusedByBudget),
+            // The next round of the drain lists the pods and evicts it again.
+            Err(error) if error.cause == ClusterCause::Unavailable => Ok(Eviction::Unanswered),
             Err(error) => Err(error),
         }
     }

@@ -36,7 +36,7 @@ use crate::resource::kubernetes::Api;
 pub use approval::{Approval, Refusal};
 pub use certificate_request::CertificateRefusal;
 pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
-pub use drain::DrainReport;
+pub use drain::{DrainReport, Eviction};
 pub use error::{ClusterCause, ClusterError};
 pub use goldpinger::MeasureError;
 pub use history::{OPERATIONS_KEPT, PastOperation};

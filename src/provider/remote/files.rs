@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
 
-use super::TUNNEL_DEVICE;
+use super::routing::TUNNEL_DEVICE;
 use crate::resource::host::KernelRoute;
 
 /// The start of the first line of each of these files.

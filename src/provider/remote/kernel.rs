@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
-use super::TUNNEL_DEVICE;
 use super::output::{ProbeError, ProbeOutput};
+use super::routing::TUNNEL_DEVICE;
 use crate::provider::printable::line as printable;
 use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
-use super::MAX_OUTPUT;
 use super::files;
+use super::script::MAX_OUTPUT;
 use crate::provider::printable::line as printable;
 
 /// The start of the line.

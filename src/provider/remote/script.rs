@@ -1,11 +1,14 @@
-//! Assembles scripts from values, tools and a body.
+//! Scripts for hosts, assembled from values, tools and a body.
 
 use std::time::Duration;
 
 use super::files;
 use super::quote::quote;
-use super::{HostScript, MAX_OUTPUT};
 use crate::provider::secret::Secret;
+
+/// The maximum output of a script in bytes. More output means that it comes from another host. A
+/// router of a cluster of 5,000 nodes stays below it.
+pub const MAX_OUTPUT: usize = 8 << 20;
 
 /// Helpers without side effects.
 const TOOLS: &str = include_str!("sh/tools.sh");
@@ -20,6 +23,30 @@ const ANSWER: &str = include_str!("sh/answer.sh");
 const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(90);
 /// The timeout of work that installs packages.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// A script for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostScript {
+    /// A short description for logs and errors.
+    pub label: &'static str,
+    /// The text, for a POSIX shell of root. It contains no secret. Except for its last line it only
+    /// defines functions, so a truncated script does nothing.
+    pub script: String,
+    /// The standard input. A script without one reads nothing.
+    pub stdin: Option<Secret>,
+    /// The maximum duration.
+    pub timeout: Duration,
+}
+
+impl HostScript {
+    /// The same script, which fails without effect on a host of another name.
+    #[must_use]
+    pub fn only_on(mut self, hostname: &str) -> Self {
+        let hostname = hostname.to_ascii_lowercase();
+        self.script = format!("only_on={}\n{}", quote(&hostname), self.script);
+        self
+    }
+}
 
 /// A script builder.
 #[derive(Debug)]
@@ -84,6 +111,24 @@ impl Script {
     pub(super) fn with(mut self, functions: &str) -> Self {
         self.tools.push_str(functions);
         self
+    }
+
+    /// Adds the variables that `settings.sh` needs besides the file that it writes: the name and
+    /// the text of the unit that applies the files of a folder after a boot, and the part that is
+    /// applied at once.
+    #[must_use]
+    pub(super) fn with_apply(
+        self,
+        folder: &str,
+        (unit_name, unit): (&str, &str),
+        part: &str,
+    ) -> Self {
+        self.with_packages()
+            .value("folder", folder)
+            .value("unit_name", unit_name)
+            .value("unit", unit)
+            .value("apply", files::APPLY)
+            .value("part_name", part)
     }
 
     /// Sets a secret as standard input.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use super::files;
 use super::*;
 use crate::provider::host::KubeletConfiguration;
+use crate::provider::secret::Secret;
 use crate::provider::ssh::RemoteCommand;
 use crate::resource::host::KernelRoute;
 use crate::resource::settings::PackageSource;

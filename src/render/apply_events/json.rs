@@ -139,10 +139,16 @@ impl<W: Write> JsonReporter<W> {
 
     fn line(&self, event: &EventJson) {
         let mut out = lock(&self.out);
-        let line = serde_json::to_string(event).unwrap_or_default();
-        // A closed pipe must not stop the apply.
-        let _ = writeln!(out, "{line}");
-        let _ = out.flush();
+        let written = serde_json::to_string(event)
+            .map_err(std::io::Error::from)
+            .and_then(|line| writeln!(out, "{line}"))
+            .and_then(|()| out.flush());
+        // A closed pipe or a full disk must not stop the apply.
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            tracing::error!(%error, "an event of the apply was not written");
+        }
     }
 }
 

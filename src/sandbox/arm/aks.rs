@@ -1,19 +1,12 @@
-//! AKS clusters and their node pools.
+//! Validation and defaults of AKS clusters.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::aks_version::{DEFAULT_VERSION, full_version};
 use super::draft::Draft;
 use super::errors::ArmError;
-use super::kind::ChildKind;
-use super::{ArmContext, ArmStore, aks_network, aks_pools, json};
-use crate::resource::ArmId;
-
-/// The patch release that AKS selects for a version of the form `major.minor`.
-const DEFAULT_PATCH: &str = "5";
-/// The version of a cluster whose request names no version.
-const DEFAULT_VERSION: &str = "1.33";
-
+use super::{ArmContext, TENANT, aks_pools, json};
 /// Properties that are immutable after creation.
 const IMMUTABLE_PROPERTIES: [&str; 9] = [
     "dnsPrefix",
@@ -58,19 +51,12 @@ fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
     ) {
         // A feature that was off by omission may be written as explicitly off.
         (None, Some(Value::Bool(false))) => false,
-        (old, Some(new)) => !same_text(old, new),
+        (old, Some(new)) => !json::same_text(old, new),
         (_, None) => false,
     };
     match IMMUTABLE_PROPERTIES.into_iter().find(|property| changed(property)) {
         Some(property) => Err(ArmError::property_change(StatusCode::BAD_REQUEST, property)),
         None => Ok(()),
-    }
-}
-
-pub(super) fn same_text(old: Option<&Value>, new: &Value) -> bool {
-    match (old.and_then(Value::as_str), new.as_str()) {
-        (Some(old), Some(new)) => old.eq_ignore_ascii_case(new),
-        _ => old == Some(new),
     }
 }
 
@@ -125,7 +111,7 @@ fn add_names(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) 
     json::fill(body, &["sku"], json!({"name": "Base", "tier": "Free"}));
     if body.pointer("/identity/type").is_some() {
         json::fill(body, &["identity", "principalId"], json!((context.guid)()));
-        json::fill(body, &["identity", "tenantId"], json!(super::TENANT));
+        json::fill(body, &["identity", "tenantId"], json!(TENANT));
     }
 }
 
@@ -158,33 +144,6 @@ fn add_network_profile(body: &mut Value) {
             json::set(body, &member(many), ranges);
         }
     }
-}
-
-pub(super) fn full_version(version: &str) -> String {
-    match version.split('.').count() {
-        2 => format!("{version}.{DEFAULT_PATCH}"),
-        _ => version.to_owned(),
-    }
-}
-
-/// Completes the creation of a cluster by adding its node resource group and network.
-pub(super) fn created(store: &mut ArmStore, cluster: &ArmId, guid: &mut dyn FnMut() -> String) {
-    let Some(stored) = store.stored(cluster) else { return };
-    let (id, body) = (stored.id.clone(), stored.body.clone());
-    let Some(subscription) = id.subscription() else { return };
-    let group = json::text(&body, "/properties/nodeResourceGroup").unwrap_or_default();
-    let group = ArmId::resource_group(subscription, group);
-    if store.stored(&group).is_some() {
-        return;
-    }
-    aks_network::make(store, &id, &body, &group, guid);
-}
-
-/// Whether the node pools use a virtual network that AKS did not create.
-pub(super) fn uses_custom_network(body: &Value) -> bool {
-    json::items(body, &ChildKind::AgentPool.pointer())
-        .iter()
-        .any(|pool| json::text(pool, "/vnetSubnetID").is_some())
 }
 
 #[cfg(test)]

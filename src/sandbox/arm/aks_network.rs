@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::draft;
 use super::kind::Kind;
-use super::{ArmStore, aks, etags, json, write};
+use super::{ArmStore, aks_pools, etags, json, resource_body};
 use crate::resource::ArmId;
 
 const ADDRESS_SPACE: &str = "10.224.0.0/12";
@@ -15,16 +14,33 @@ const SUBNETS: [(&str, &str); 3] = [
     ("aks-virtualnodes", "10.239.0.0/16"),
 ];
 
+/// Completes the creation of a cluster by adding its node resource group and network.
+pub(super) fn create_node_group(
+    store: &mut ArmStore,
+    cluster: &ArmId,
+    guid: &mut dyn FnMut() -> String,
+) {
+    let Some(stored) = store.stored(cluster) else { return };
+    let (id, body) = (stored.id.clone(), stored.body.clone());
+    let Some(subscription) = id.subscription() else { return };
+    let group = json::text(&body, "/properties/nodeResourceGroup").unwrap_or_default();
+    let group = ArmId::resource_group(subscription, group);
+    if store.stored(&group).is_some() {
+        return;
+    }
+    create(store, &id, &body, &group, guid);
+}
+
 /// Creates the node resource group, and the virtual network unless the pools name their own.
-pub(super) fn make(
+fn create(
     store: &mut ArmStore,
     cluster: &ArmId,
     body: &Value,
     group: &ArmId,
     guid: &mut dyn FnMut() -> String,
 ) {
-    let location = write::location(store, cluster);
-    let mut made = write::new_resource_body(&location, json!({"provisioningState": "Succeeded"}));
+    let location = store.location(cluster);
+    let mut made = resource_body::new(&location, json!({"provisioningState": "Succeeded"}));
     json::set(&mut made, &["managedBy"], json!(cluster));
     json::set(
         &mut made,
@@ -35,12 +51,12 @@ pub(super) fn make(
         }),
     );
     let mut insert_object = |id: ArmId, kind: Kind, body: Value| {
-        let mut body = draft::name(kind, &id, body);
+        let mut body = resource_body::set_identity(kind, &id, body);
         etags::stamp(kind, &mut body, guid);
         store.insert_object(id, kind, body);
     };
     insert_object(group.clone(), Kind::ResourceGroup, made);
-    if aks::uses_custom_network(body) {
+    if aks_pools::uses_custom_network(body) {
         return;
     }
     let digits = digits(cluster);
@@ -52,14 +68,14 @@ pub(super) fn make(
     insert_object(
         security.clone(),
         Kind::NetworkSecurityGroup,
-        write::new_resource_body(&location, rules),
+        resource_body::new(&location, rules),
     );
     let network =
         group.in_group(Kind::VirtualNetwork.resource_type(), &format!("aks-vnet-{digits}"));
     insert_object(
         network,
         Kind::VirtualNetwork,
-        write::new_resource_body(&location, network_properties(&security)),
+        resource_body::new(&location, network_properties(&security)),
     );
 }
 

@@ -3,11 +3,12 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::aks::{full_version, same_text};
+use super::aks_version::full_version;
+use super::children::{find_child, is_named};
 use super::draft::Draft;
 use super::errors::ArmError;
+use super::json;
 use super::kind::ChildKind;
-use super::{find_child, is_named, json};
 
 /// Properties that are immutable after a pool is created.
 const IMMUTABLE_POOL_PROPERTIES: [&str; 5] =
@@ -60,7 +61,7 @@ fn complete_pool(
 ) -> Result<(), ArmError> {
     let changed = |member: &str| {
         let (old, new) = (before.and_then(|old| old.get(member)), pool.get(member));
-        new.is_some_and(|new| old.is_some_and(|old| !same_text(Some(old), new)))
+        new.is_some_and(|new| old.is_some_and(|old| !json::same_text(Some(old), new)))
     };
     if let Some(member) = IMMUTABLE_POOL_PROPERTIES.into_iter().find(|member| changed(member)) {
         let property = format!("properties.{member}");
@@ -137,4 +138,11 @@ pub(super) fn refuse_last_pool(body: &Value, name: &str) -> Result<(), ArmError>
         return Err(ArmError::bad("OperationNotAllowed", message));
     }
     Ok(())
+}
+
+/// Whether the node pools use a virtual network that AKS did not create.
+pub(super) fn uses_custom_network(body: &Value) -> bool {
+    json::items(body, &ChildKind::AgentPool.pointer())
+        .iter()
+        .any(|pool| json::text(pool, "/vnetSubnetID").is_some())
 }

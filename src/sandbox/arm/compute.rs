@@ -1,18 +1,16 @@
-//! Virtual machines and disks.
+//! Validation and defaults of virtual machines and disks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::draft::{self, Draft};
+use super::draft::Draft;
 use super::errors::ArmError;
-use super::index::{self, key};
 use super::kind::Kind;
-use super::{ArmContext, ArmStore, StoredResource, etags, json, write};
+use super::vm_attachments::INTERFACES;
+use super::{ArmContext, ArmStore, json};
 use crate::resource::ArmId;
-
-const INTERFACES: &str = "/properties/networkProfile/networkInterfaces";
 
 /// Properties that are immutable after a VM is created.
 const IMMUTABLE_PROPERTIES: [(&str, &str); 4] = [
@@ -171,109 +169,6 @@ pub(super) fn complete_disk(draft: &Draft<'_>, body: &mut Value, context: &mut A
     json::fill(body, &["properties", "uniqueId"], json!((context.guid)()));
     json::fill(body, &["properties", "timeCreated"], json!(context.now.to_string()));
     json::fill(body, &["properties", "diskState"], json!("Unattached"));
-}
-
-/// Writes the VM's id into its interfaces, which changes their etags.
-pub(super) fn attach(store: &mut ArmStore, vm: &ArmId, guid: &mut dyn FnMut() -> String) {
-    for (index, interface) in interfaces(store.get(vm)).into_iter().enumerate() {
-        let user =
-            store.get(&interface).and_then(|b| json::text(b, "/properties/virtualMachine/id"));
-        if user.is_some_and(|user| ArmId::new(user) == *vm) {
-            continue;
-        }
-        let address = mac_address(&interface);
-        store.modify(
-            &interface,
-            |body| {
-                json::set(body, &["properties", "virtualMachine"], json!({"id": vm}));
-                json::set(body, &["properties", "primary"], json!(index == 0));
-                json::fill(body, &["properties", "macAddress"], json!(address));
-            },
-            guid,
-        );
-    }
-}
-
-/// Detaches the interfaces of a deleted VM.
-pub(super) fn detach(store: &mut ArmStore, vm: &StoredResource) {
-    for interface in interfaces(Some(&vm.body)) {
-        if let Some(stored) = store.objects.get_mut(&key(&interface)) {
-            json::take(&mut stored.body, &["properties", "virtualMachine"]);
-        }
-    }
-}
-
-fn interfaces(vm: Option<&Value>) -> Vec<ArmId> {
-    let listed = vm.map_or(&[][..], |body| json::items(body, INTERFACES));
-    listed.iter().filter_map(|interface| json::text(interface, "/id")).map(ArmId::new).collect()
-}
-
-/// A MAC address in the range that Azure assigns, derived from the interface's id.
-fn mac_address(interface: &ArmId) -> String {
-    let hash = key(interface)
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let [_, first, second, third] = hash.to_be_bytes();
-    format!("00-0D-3A-{first:02X}-{second:02X}-{third:02X}")
-}
-
-/// Completes the creation of a VM: its disk gets an id only now.
-pub(super) fn created(store: &mut ArmStore, vm: &ArmId, context: &mut ArmContext<'_>) {
-    let Some(StoredResource { id, kind, mut body }) = store.stored(vm).cloned() else { return };
-    let pointer = "/properties/storageProfile/osDisk";
-    if json::text(&body, &format!("{pointer}/managedDisk/id")).is_some() {
-        return;
-    }
-    let name = json::text(&body, &format!("{pointer}/name")).unwrap_or_default();
-    let Some((subscription, group)) = id.subscription().zip(id.resource_group_name()) else {
-        return;
-    };
-    let disk =
-        ArmId::resource_group(subscription, group).in_group(Kind::Disk.resource_type(), name);
-    let location = write::location(store, &id);
-    let size = body.pointer(&format!("{pointer}/diskSizeGB")).cloned().unwrap_or_default();
-    let mut made = write::new_resource_body(
-        &location,
-        json!({
-            "osType": "Linux", "creationData": {"createOption": "FromImage"}, "diskSizeGB": size,
-            "uniqueId": (context.guid)(), "timeCreated": context.now.to_string(),
-            "diskState": "Attached",
-        }),
-    );
-    json::set(&mut made, &["managedBy"], json!(id));
-    json::set(&mut made, &["sku"], json!({"name": "Standard_LRS", "tier": "Standard"}));
-    let path = ["properties", "storageProfile", "osDisk", "managedDisk", "id"];
-    json::set(&mut body, &path, json!(disk));
-    store.insert_object(disk.clone(), Kind::Disk, draft::name(Kind::Disk, &disk, made));
-    store.insert_object(id, kind, body);
-}
-
-/// Deletes the resources whose `deleteOption` in the VM's body is `Delete`, and detaches the rest.
-pub(super) fn delete_with_vm(store: &mut ArmStore, id: &ArmId, guid: &mut dyn FnMut() -> String) {
-    let Some(vm) = store.stored(id).filter(|stored| stored.kind == Kind::VirtualMachine).cloned()
-    else {
-        return;
-    };
-    let deleted_with_vm =
-        |option: Option<&str>| option.is_some_and(|option| option.eq_ignore_ascii_case("Delete"));
-    for interface in json::items(&vm.body, INTERFACES) {
-        let Some(interface_id) = json::text(interface, "/id").map(ArmId::new) else { continue };
-        if deleted_with_vm(json::text(interface, "/properties/deleteOption")) {
-            store.drop_tree(&interface_id);
-        } else if let Some(stored) = store.objects.get_mut(&index::key(&interface_id)) {
-            json::take(&mut stored.body, &["properties", "virtualMachine"]);
-            etags::stamp(stored.kind, &mut stored.body, guid);
-        }
-    }
-    let disk =
-        json::text(&vm.body, "/properties/storageProfile/osDisk/managedDisk/id").map(ArmId::new);
-    let Some(disk) = disk else { return };
-    if deleted_with_vm(json::text(&vm.body, "/properties/storageProfile/osDisk/deleteOption")) {
-        store.drop_tree(&disk);
-    } else if let Some(stored) = store.objects.get_mut(&index::key(&disk)) {
-        json::take(&mut stored.body, &["managedBy"]);
-        json::set(&mut stored.body, &["properties", "diskState"], json!("Unattached"));
-    }
 }
 
 #[cfg(test)]

@@ -8,19 +8,46 @@ use serde_json::{Value, json};
 
 use super::errors::ArmError;
 use super::index::key;
-use super::kind::{Kind, Provider};
-use super::operations::{OperationEffect, OperationStart};
+use super::kind::Kind;
+use super::operation::OperationEffect;
+use super::operations::OperationStart;
 use super::path::{Action, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, SUBSCRIPTION, TENANT, credentials, deletion, etags, groups, list,
-    network, render, responses, write,
+    ArmContext, ArmStore, credentials, deletion, etags, groups, list, network, render, responses,
+    subscriptions, write,
 };
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
 
-/// Handles a request.
-pub(super) fn answer(
+impl ArmStore {
+    /// Handles one request.
+    pub fn handle(
+        &mut self,
+        request: &Request<Bytes>,
+        context: &mut ArmContext<'_>,
+    ) -> Response<Bytes> {
+        let mut response = match answer(self, request, context) {
+            Ok(response) => response,
+            Err(error) => error.into_response(),
+        };
+        // Operations advance when they are read. This client need not wait even before its first
+        // poll.
+        if response.headers().contains_key("azure-asyncoperation")
+            || response.status() == StatusCode::ACCEPTED
+        {
+            responses::header(&mut response, "retry-after", &context.pause.to_string());
+        }
+        if request.method() == Method::HEAD {
+            *response.body_mut() = Bytes::new();
+        }
+        let id = (context.guid)();
+        responses::header(&mut response, "x-ms-request-id", &id);
+        response
+    }
+}
+
+fn answer(
     store: &mut ArmStore,
     request: &Request<Bytes>,
     context: &mut ArmContext<'_>,
@@ -94,13 +121,11 @@ fn route(
         }
         ArmTarget::Resources(scope) => list::resources(store, &scope, call, context),
         ArmTarget::Groups { subscription } => list::groups(store, &subscription, call, context),
-        ArmTarget::Tenants => Ok(found(&json!({"value": [{
-            "id": format!("/tenants/{TENANT}"), "tenantId": TENANT, "displayName": "Sandbox",
-        }]}))),
-        ArmTarget::Subscriptions => Ok(found(&subscriptions(store))),
-        ArmTarget::Subscription(id) => Ok(found(&subscription(&id))),
+        ArmTarget::Tenants => Ok(found(&subscriptions::tenants())),
+        ArmTarget::Subscriptions => Ok(found(&subscriptions::list(store))),
+        ArmTarget::Subscription(id) => Ok(found(&subscriptions::subscription(&id))),
         ArmTarget::Registration { subscription, provider } => {
-            Ok(found(&registration(&subscription, provider)))
+            Ok(found(&subscriptions::registration(&subscription, provider)))
         }
         ArmTarget::Token | ArmTarget::OpenIdConfiguration { .. } | ArmTarget::Action { .. } => {
             Err(ArmError::method_not_allowed())
@@ -193,7 +218,7 @@ fn effective_routes(
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
     let value = network::effective_routes::table(store, &path.id);
-    let location = write::location(store, &path.id);
+    let location = store.location(&path.id);
     let start = OperationStart {
         kind: Kind::NetworkInterface,
         subscription: &path.subscription,
@@ -207,34 +232,6 @@ fn effective_routes(
     let mut response = responses::json(StatusCode::ACCEPTED, &Value::Null);
     responses::header(&mut response, "location", &operation.result_url(context.base_url));
     Ok(response)
-}
-
-fn subscriptions(store: &ArmStore) -> Value {
-    let mut known = store.subscriptions.clone();
-    known.insert(SUBSCRIPTION.to_owned());
-    let value: Vec<Value> = known.iter().map(|id| subscription(id)).collect();
-    json!({"value": value, "count": {"type": "Total", "value": value.len()}})
-}
-
-fn subscription(id: &str) -> Value {
-    json!({
-        "id": format!("/subscriptions/{id}"),
-        "authorizationSource": "RoleBased",
-        "subscriptionId": id,
-        "tenantId": TENANT,
-        "displayName": "Sandbox",
-        "state": "Enabled",
-        "subscriptionPolicies": {"spendingLimit": "Off", "quotaId": "Sandbox"},
-    })
-}
-
-fn registration(subscription: &str, provider: Provider) -> Value {
-    let namespace = provider.namespace();
-    json!({
-        "id": format!("/subscriptions/{subscription}/providers/{namespace}"),
-        "namespace": namespace,
-        "registrationState": "Registered",
-    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::errors::ArmError;
 use super::kind::Kind;
-use super::operations::{OperationEffect, OperationStart};
+use super::operation::OperationEffect;
+use super::operations::OperationStart;
 use super::request::ArmRequest;
-use super::{ArmContext, ArmStore, draft, etags, json, responses, write};
+use super::{ArmContext, ArmStore, etags, json, resource_body, responses};
 use crate::resource::ArmId;
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
@@ -42,7 +43,7 @@ pub(super) fn answer(
 
 fn put(store: &mut ArmStore, id: &ArmId, call: &ArmRequest<'_>) -> ArmResult {
     let mut body = call.json()?;
-    let Some(location) = json::text(&body, "/location").map(draft::location_name) else {
+    let Some(location) = json::text(&body, "/location").map(resource_body::location_name) else {
         let message = "The location property is required for this definition.";
         return Err(ArmError::bad("LocationRequired", message));
     };
@@ -63,7 +64,7 @@ fn put(store: &mut ArmStore, id: &ArmId, call: &ArmRequest<'_>) -> ArmResult {
     json::copy_from(&mut body, old_body, &["managedBy"]);
     let id = old.as_ref().map_or_else(|| id.clone(), |(id, _)| id.clone());
     json::set(&mut body, &["properties"], json!({"provisioningState": "Succeeded"}));
-    let body = draft::name(Kind::ResourceGroup, &id, body);
+    let body = resource_body::set_identity(Kind::ResourceGroup, &id, body);
     if let Some(subscription) = id.subscription() {
         store.subscriptions.insert(subscription.to_owned());
     }
@@ -103,7 +104,7 @@ fn delete(
     let operation = match store.running(id) {
         Some(running) => running.clone(),
         None => {
-            let location = write::location(store, id);
+            let location = store.location(id);
             store.modify(id, |body| mark(body, "Deleting"), context.guid);
             let start = OperationStart {
                 kind: Kind::ResourceGroup,

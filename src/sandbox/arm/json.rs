@@ -85,3 +85,11 @@ pub(super) fn merge(value: &mut Value, patch: &Value) {
         merge(member(value, name), patched);
     }
 }
+
+/// Whether two values are equal; texts are compared without regard to case.
+pub(super) fn same_text(old: Option<&Value>, new: &Value) -> bool {
+    match (old.and_then(Value::as_str), new.as_str()) {
+        (Some(old), Some(new)) => old.eq_ignore_ascii_case(new),
+        _ => old == Some(new),
+    }
+}

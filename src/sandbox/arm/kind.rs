@@ -130,6 +130,17 @@ pub(super) enum ChildKind {
 }
 
 impl ChildKind {
+    /// The kind of the objects whose body holds the children.
+    pub(super) fn parent(self) -> Kind {
+        match self {
+            Self::Subnet => Kind::VirtualNetwork,
+            Self::Route => Kind::RouteTable,
+            Self::SecurityRule | Self::DefaultRule => Kind::NetworkSecurityGroup,
+            Self::IpConfiguration => Kind::NetworkInterface,
+            Self::AgentPool => Kind::ManagedCluster,
+        }
+    }
+
     /// The segment in paths.
     pub(super) fn segment(self) -> &'static str {
         match self {

@@ -13,7 +13,8 @@ use super::index::key;
 use super::kind::{ChildKind, Kind};
 use super::path::{ListScope, ObjectPath};
 use super::request::ArmRequest;
-use super::{ArmContext, ArmStore, StoredResource, json, render, responses};
+use super::store::StoredResource;
+use super::{ArmContext, ArmStore, json, render, responses};
 use crate::resource::ArmId;
 
 /// The number of objects on a page.

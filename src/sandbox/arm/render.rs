@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::children::find_child;
 use super::kind::{ChildKind, Kind};
-use super::{ArmStore, StoredResource, find_child, json};
+use super::store::StoredResource;
+use super::{ArmStore, json};
 use crate::resource::ArmId;
 
 /// An object as shown to clients.

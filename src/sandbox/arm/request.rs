@@ -1,4 +1,4 @@
-//! A parsed request.
+//! A parsed request and its context.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
@@ -60,4 +60,16 @@ impl<'a> ArmRequest<'a> {
         json::strip_nulls(&mut value);
         Ok(value)
     }
+}
+
+/// The context of one request.
+pub struct ArmContext<'a> {
+    /// The base URL of the service, without a trailing slash.
+    pub base_url: &'a str,
+    /// The time of the request.
+    pub now: jiff::Timestamp,
+    /// The `Retry-After` sent to clients, in seconds.
+    pub pause: u32,
+    /// Generates GUIDs.
+    pub guid: &'a mut dyn FnMut() -> String,
 }

@@ -2,16 +2,21 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::draft::{self, Draft};
+use super::children::{self, find_child};
+use super::draft::Draft;
 use super::errors::ArmError;
 use super::index::{self, key};
 use super::kind::{ChildKind, Kind, Provider};
-use super::operations::{Operation, OperationEffect, OperationStart};
+use super::operation::{Operation, OperationEffect};
+use super::operations::OperationStart;
 use super::path::ObjectPath;
 use super::request::ArmRequest;
-use super::{ArmContext, ArmStore, aks, compute, etags, find_child, json, render, responses};
+use super::{
+    ArmContext, ArmStore, completion, compute, etags, json, render, resource_body, responses,
+    vm_attachments,
+};
 use crate::resource::ArmId;
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
@@ -50,7 +55,7 @@ pub(super) fn put_child(
     etags::check(call.headers, id, find_child(&old, child, id.name()))?;
     store.refuse_while_busy(path.kind, &path.id, context)?;
     let mut whole = old.clone();
-    draft::put_child(&mut whole, &path.id, child, id.name(), body);
+    children::put_child(&mut whole, &path.id, child, id.name(), body);
     write(store, &Write { path, child: Some((child, id)), call }, Some(old), whole, context)
 }
 
@@ -122,7 +127,7 @@ fn write(
         api_version: &write.call.api_version,
         child: write.child.map(|(_, id)| id),
     };
-    let mut body = draft::complete(&draft, body, context)?;
+    let mut body = completion::complete(&draft, body, context)?;
     check_references(store, kind, &id, &body, write.child.map(|(_, id)| id), context)?;
     let creates = write.creates(old.as_ref());
     let state = state_while_written(kind, creates);
@@ -134,9 +139,9 @@ fn write(
         store.custom_data.insert(key(&id), custom_data);
     }
     if kind == Kind::VirtualMachine {
-        compute::attach(store, &id, context.guid);
+        vm_attachments::attach_interfaces(store, &id, context.guid);
     }
-    let location = location(store, &id);
+    let location = store.location(&id);
     let operation = store.begin(
         OperationStart {
             kind,
@@ -189,7 +194,7 @@ fn check_location(path: &ObjectPath, body: &Value, old: Option<&Value>) -> Resul
         return Err(ArmError::bad("LocationRequired", message));
     };
     let present = old.and_then(|old| json::text(old, "/location")).unwrap_or(location);
-    if draft::location_name(present) == draft::location_name(location) {
+    if resource_body::location_name(present) == resource_body::location_name(location) {
         return Ok(());
     }
     let message = format!(
@@ -230,75 +235,4 @@ fn check_references(
         return Err(refusal);
     }
     Ok(())
-}
-
-/// The region of an object, for the URLs of its operations.
-pub(super) fn location(store: &ArmStore, id: &ArmId) -> String {
-    store.get(id).and_then(|body| json::text(body, "/location")).unwrap_or("global").to_owned()
-}
-
-impl ArmStore {
-    /// Returns an error if another write below the same parent is running, or if the target is a
-    /// route table and a subnet that uses it is being written.
-    pub(super) fn refuse_while_busy(
-        &mut self,
-        kind: Kind,
-        id: &ArmId,
-        context: &mut ArmContext<'_>,
-    ) -> Result<(), ArmError> {
-        let Some(busy) = self.busy(kind, id) else { return Ok(()) };
-        let refusal = match (kind, self.running(&busy)) {
-            (_, None) => return Ok(()),
-            (Kind::ManagedCluster, Some(operation)) => {
-                let state = self.get(&operation.target).map_or("Updating", etags::state);
-                ArmError::pending_pool(operation.target.name(), state)
-            }
-            (_, Some(operation)) => {
-                ArmError::another_operation(&operation.status_url(context.base_url))
-            }
-        };
-        self.step_object(&busy, context);
-        Err(refusal)
-    }
-
-    fn busy(&self, kind: Kind, id: &ArmId) -> Option<ArmId> {
-        if let Some(operation) = self.running(id) {
-            let locks =
-                kind != Kind::NetworkInterface || operation.effect == OperationEffect::Delete;
-            return locks.then(|| id.clone());
-        }
-        if !matches!(kind, Kind::RouteTable | Kind::NetworkSecurityGroup) {
-            return None;
-        }
-        let in_writing =
-            |user: &&ArmId| self.get(user).is_some_and(|b| etags::state(b) == "Updating");
-        let user = self.index.users(id).find(in_writing)?;
-        self.owner_of(user).filter(|owner| self.running(owner).is_some())
-    }
-
-    /// Completes a write: the state becomes final and the etag changes once more.
-    pub(super) fn end_write(&mut self, operation: &Operation, context: &mut ArmContext<'_>) {
-        let owner = key(&operation.owner);
-        let Some(stored) = self.objects.get_mut(&owner) else { return };
-        let state = if operation.failure.is_some() { "Failed" } else { "Succeeded" };
-        etags::set_state(stored.kind, &mut stored.body, "Succeeded", None);
-        let only = (operation.target != operation.owner).then(|| operation.target.name());
-        etags::set_state(stored.kind, &mut stored.body, state, only);
-        etags::stamp_end(stored.kind, &mut stored.body, context.guid);
-        let kind = stored.kind;
-        self.touch(owner);
-        if operation.failure.is_some() {
-            return;
-        }
-        match kind {
-            Kind::VirtualMachine => compute::created(self, &operation.owner, context),
-            Kind::ManagedCluster => aks::created(self, &operation.owner, context.guid),
-            _ => {}
-        }
-    }
-}
-
-/// The body of a resource that the service itself creates.
-pub(super) fn new_resource_body(location: &str, properties: Value) -> Value {
-    json!({"location": location, "properties": properties})
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::changes::Since;
 use super::cluster::{CILIUM_NODE, CLUSTER_LABEL, ClusterObjects, NODE, label, name, owner};
 use super::nodes::{cilium_node, internal_ip};
-use super::reconciled::Since;
 use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::state::SandboxState;
 

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::certificates;
+use super::changes::Since;
 use super::cluster::{ClusterObjects, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
 use super::nodes::{ClusterFacts, NodePool, scale, scale_set_number};
-use super::reconciled::Since;
 use super::services;
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::certificates;
+use super::changes::{Since, follow};
 use super::cluster::{ClusterObjects, NODE, POOL_LABEL, label, name};
 use super::nodes::{ready, status};
-use super::reconciled::{Since, follow};
 use super::signer::{
     self, CLIENT_SIGNER, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, REQUEST, condition, is_issued,
     may_create,

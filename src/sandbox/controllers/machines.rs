@@ -1,6 +1,6 @@
 //! Boots VMs as hosts, and removes the hosts of deleted VMs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -32,15 +32,6 @@ struct MachineDescription {
 
 const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 const PUBLIC_ADDRESSES: &str = "Microsoft.Network/publicIPAddresses";
-
-/// VMs that booted, and VMs that wait for boot.
-#[derive(Debug, Clone, Default)]
-pub(super) struct BootedMachines {
-    /// Host names by VM.
-    booted: BTreeMap<ArmId, String>,
-    /// VMs whose host name is taken or that have no address.
-    waiting: BTreeSet<ArmId>,
-}
 
 pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     // Machines depend only on Azure's objects.

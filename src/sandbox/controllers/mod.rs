@@ -6,6 +6,7 @@
 mod agents;
 mod aks;
 pub(crate) mod certificates;
+mod changes;
 pub(crate) mod cluster;
 mod kubelet;
 mod machines;
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 pub use reconciled::ReconciledVersions;
 
 use super::state::SandboxState;
-use reconciled::Since;
+use changes::Since;
 
 /// Runs all controllers.
 pub fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
@@ -34,7 +35,7 @@ pub fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     services::reconcile(sandbox, since, now);
     workloads::reconcile(sandbox, since, now);
     tailnet::reconcile(sandbox, &touched, now);
-    reconciled::note(sandbox);
+    changes::mark_reconciled(sandbox);
 }
 
 #[cfg(test)]

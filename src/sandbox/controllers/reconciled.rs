@@ -1,13 +1,10 @@
-//! Records what has been reconciled, and finds what changed since.
+//! The record of what has been reconciled.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::machines::BootedMachines;
-use crate::sandbox::hosts::{Host, Hosts, Touched};
-use crate::sandbox::kubernetes::{KubernetesStore, ObjectDelta};
-use crate::sandbox::state::SandboxState;
+use crate::resource::ArmId;
 
 /// The versions at the end of the last reconciliation. They are empty after a load, so everything
 /// is reconciled.
@@ -20,63 +17,18 @@ pub struct ReconciledVersions {
     /// The AKS cluster whose nodes were scaled last.
     pub(super) cluster: Option<Value>,
     /// The instance of the API server and the version of its store.
-    kubernetes: Option<(String, u64)>,
+    pub(super) kubernetes: Option<(String, u64)>,
     /// Hosts whose kubelets have no certificate yet.
     pub(super) waiting: BTreeSet<String>,
     /// Hosts with Tailscale.
     pub(super) members: BTreeSet<String>,
 }
 
-/// The resource version after which changes of the cluster's objects are unreconciled.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Since(Option<u64>);
-
-impl Since {
-    /// The changes in this state that are not reconciled yet.
-    pub(super) fn last_reconcile(sandbox: &SandboxState) -> Self {
-        let instance = sandbox.cluster_access.as_ref().map(|access| access.instance.as_str());
-        let last = sandbox.reconciled.kubernetes.as_ref();
-        Self(last.filter(|(of, _)| Some(of.as_str()) == instance).map(|(_, version)| *version))
-    }
-
-    /// The changed objects of a kind, or `None` if all of them may have changed.
-    pub(super) fn deltas(
-        self,
-        store: &KubernetesStore,
-        kind: (&str, &str),
-    ) -> Option<Vec<ObjectDelta>> {
-        store.deltas(kind, self.0?)
-    }
-}
-
-/// Records that the current state is reconciled.
-pub(super) fn note(sandbox: &mut SandboxState) {
-    let version = sandbox.kubernetes.as_ref().map(KubernetesStore::resource_version);
-    let instance = sandbox.cluster_access.as_ref().map(|access| access.instance.clone());
-    sandbox.reconciled.azure = Some(sandbox.arm.version());
-    sandbox.reconciled.kubernetes = instance.zip(version);
-}
-
-/// Updates a set of host names with the hosts that were touched.
-pub(super) fn follow(
-    list: &mut BTreeSet<String>,
-    hosts: &Hosts,
-    touched: &Touched,
-    belongs: impl Fn(&Host) -> bool,
-) {
-    match touched {
-        Touched::All => {
-            let all = hosts.values().filter(|host| belongs(host));
-            *list = all.map(|host| host.name.clone()).collect();
-        }
-        Touched::Some(names) => {
-            for name in names {
-                if hosts.get(name).is_some_and(&belongs) {
-                    list.insert(name.clone());
-                } else {
-                    list.remove(name);
-                }
-            }
-        }
-    }
+/// VMs that booted, and VMs that wait for boot.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BootedMachines {
+    /// Host names by VM.
+    pub(super) booted: BTreeMap<ArmId, String>,
+    /// VMs whose host name is taken or that have no address.
+    pub(super) waiting: BTreeSet<ArmId>,
 }

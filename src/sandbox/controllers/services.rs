@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::changes::Since;
 use super::cluster::{ClusterObjects, POOL_LABEL, label, name, owner};
 use super::nodes::{ClusterFacts, internal_ip, pod_range};
-use super::reconciled::Since;
 use crate::net::prefix;
 use crate::sandbox::state::SandboxState;
 

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::certificates;
+use super::changes::Since;
 use super::cluster::{ClusterObjects, name};
-use super::reconciled::Since;
 use crate::sandbox::kubernetes::{Attributes, UserInfo};
 
 pub(super) const REQUEST: (&str, &str) = ("certificates.k8s.io/v1", "CertificateSigningRequest");

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::reconciled::follow;
+use super::changes::follow;
 use crate::sandbox::hosts::Touched;
 use crate::sandbox::state::SandboxState;
 

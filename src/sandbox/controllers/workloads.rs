@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::changes::Since;
 use super::cluster::{ClusterObjects, NETWORK_CONFIG, NODE, is_ready, name, owner};
 use super::nodes::{internal_ip, pod_range};
-use super::reconciled::Since;
 use crate::sandbox::kubernetes::ObjectDelta;
 use crate::sandbox::state::SandboxState;
 

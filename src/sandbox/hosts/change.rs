@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Firewall, Host, MAIN_TABLE, RULE_PRIORITY, Rule, Tailscale};
 use crate::provider::host::RouterChange;
-use crate::sandbox::state::Entropy;
+use crate::sandbox::entropy::Entropy;
 use crate::sandbox::tailnet::{Enrolment, TailnetStore};
 
 /// The parts of the sandbox other than the host that a change may modify.

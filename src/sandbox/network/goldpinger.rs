@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::fabric::Fabric;
 use super::forward::Pod;
 use crate::sandbox::controllers::cluster::{label, name, seconds};
-use crate::sandbox::dispatch::json_answer;
 use crate::sandbox::kubernetes::Proxied;
+use crate::sandbox::response::json_answer;
 use crate::sandbox::state::SandboxState;
 
 const APP: &str = "goldpinger";

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::sandbox::state::Entropy;
+use crate::sandbox::entropy::Entropy;
 
 /// The lifetime of a node key, unless its expiry is disabled.
 const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(180 * 24);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::TailnetStore;
 use super::response::{failure, json_answer};
-use crate::sandbox::state::Entropy;
+use crate::sandbox::entropy::Entropy;
 
 /// The requester.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub use device::Device;
 pub use key::AuthKey;
 pub use policy::Policy;
 
-use super::state::Entropy;
+use super::entropy::Entropy;
 
 /// The DNS name of the sandbox's tailnet.
 const TAILNET_DOMAIN: &str = "sandbox.ts.net";

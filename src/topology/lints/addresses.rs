@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Context, overlaps, workers};
+use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
@@ -14,7 +14,7 @@ use crate::topology::spans::DatacenterSpans;
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let router = context.topology.cluster.router.subnet_cidr;
     let span = &context.spans.cluster.router_subnet;
-    if !overlaps::router_in_vnet(context) {
+    if !router_in_vnet(context) {
         found.push(
             Diagnostic::error(
                 Code::RouterSubnetOutsideVnet,
@@ -37,6 +37,13 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
         }
         machines(datacenter, spans, found);
     }
+}
+
+/// Whether the cluster router subnet is in the VNet that AKS creates.
+fn router_in_vnet(context: &Context<'_>) -> bool {
+    let subnet = &context.topology.cluster.router.subnet_cidr;
+    // A partial overlap is reported as an overlap.
+    context.topology.cluster.existing || prefix::overlaps(&prefix::AKS_DEFAULT_NETWORK, subnet)
 }
 
 fn subnets(

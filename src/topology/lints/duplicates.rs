@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Context, workers};
+use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::Site;

@@ -1,6 +1,6 @@
 //! Limits of Azure and AKS.
 
-use super::Context;
+use super::context::Context;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::{Datacenter, Site};

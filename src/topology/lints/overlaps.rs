@@ -6,10 +6,10 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Context, workers};
+use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
-use crate::net::prefix::{self, AKS_DEFAULT_NETWORK, TAILNET_RANGE};
+use crate::net::prefix::{AKS_DEFAULT_NETWORK, TAILNET_RANGE};
 use crate::topology::model::Site;
 
 const fn range(a: u8, b: u8, length: u8) -> Ipv4Net {
@@ -167,11 +167,4 @@ fn fixed(context: &Context<'_>) -> Vec<Range> {
         ranges.push(fixed(AKS_NODE_SUBNET, Use::AksNodes, "the AKS node subnet"));
     }
     ranges
-}
-
-/// Whether the cluster router subnet is in the VNet that AKS creates.
-pub(super) fn router_in_vnet(context: &Context<'_>) -> bool {
-    let subnet = &context.topology.cluster.router.subnet_cidr;
-    // A partial overlap is reported as an overlap.
-    context.topology.cluster.existing || prefix::overlaps(&AKS_DEFAULT_NETWORK, subnet)
 }

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Context, workers};
+use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;

@@ -8,7 +8,8 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, missing, prefix, provisioning, read};
+use super::body::lay_over;
+use super::fields::{location, missing, prefix, provisioning, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{ManagedCluster, NodePool};
 use crate::resource::settings::NodePoolScale;

@@ -5,7 +5,9 @@
 //! added goes back as it came.
 
 pub mod association;
-mod base;
+mod body;
+mod error;
+mod fields;
 pub mod managed_cluster;
 pub mod marks;
 pub mod nat_gateway;
@@ -20,32 +22,12 @@ pub mod virtual_network;
 
 use serde_json::Value;
 
+pub use error::{DecodeError, EncodeError};
+pub use fields::{etag, id};
 pub use marks::{Marks, ownership};
 pub use virtual_machine::MachineCreation;
 
-use crate::resource::{Address, ArmId, Kind, Pending, Resource};
-
-/// An object that a service answered cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} has an unexpected {field}: {reason}")]
-pub struct DecodeError {
-    /// The kind of object, in words.
-    pub what: &'static str,
-    /// Where in its JSON.
-    pub field: String,
-    /// What is wrong there.
-    pub reason: String,
-}
-
-/// A value was to be sent before it was known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is known only after {after} exists")]
-pub struct EncodeError {
-    /// The field.
-    pub field: &'static str,
-    /// What brings the value.
-    pub after: Address,
-}
+use crate::resource::{Kind, Resource};
 
 /// Reads any object whose type has a typed value; nothing for other types.
 pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
@@ -95,23 +77,6 @@ pub fn encode_any(
         _ => return None,
     };
     Some(body)
-}
-
-/// The etag that an object's body carries.
-pub fn etag(body: &Value) -> Option<&str> {
-    body.get("etag").and_then(Value::as_str)
-}
-
-/// The id that an object's body carries.
-pub fn id(body: &Value) -> Option<ArmId> {
-    body.get("id").and_then(Value::as_str).map(ArmId::new)
-}
-
-fn known<'a, T>(value: &'a Pending<T>, field: &'static str) -> Result<&'a T, EncodeError> {
-    match value {
-        Pending::Known(value) => Ok(value),
-        Pending::After(after) => Err(EncodeError { field, after: after.address.clone() }),
-    }
 }
 
 #[cfg(test)]

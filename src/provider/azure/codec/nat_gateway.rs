@@ -3,7 +3,8 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::Value;
 
-use super::base::{lay_over, location, missing, read, write};
+use super::body::{lay_over, write};
+use super::fields::{location, missing, read};
 use super::{DecodeError, Marks};
 use crate::resource::ArmId;
 use crate::resource::azure::NatGateway;

@@ -4,8 +4,9 @@ use azure_mgmt_network::package_2024_03::models;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::base::{address, lay_over, location, missing, read, read_part, reference, set_property};
-use super::{DecodeError, EncodeError, Marks, known};
+use super::body::{known, lay_over, reference, set_property};
+use super::fields::{address, location, missing, read, read_part};
+use super::{DecodeError, EncodeError, Marks};
 use crate::resource::azure::NetworkInterface;
 use crate::resource::{ArmId, Pending};
 

@@ -4,7 +4,8 @@ use azure_mgmt_network::package_2024_03::models;
 use models::security_rule_properties_format::Protocol;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, read, read_part, write};
+use super::body::{lay_over, write};
+use super::fields::{location, read, read_part};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 

@@ -3,7 +3,8 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, read, write};
+use super::body::{lay_over, write};
+use super::fields::{location, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::PublicIpAddress;
 

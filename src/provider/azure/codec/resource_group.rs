@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, read};
+use super::body::lay_over;
+use super::fields::{location, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::ResourceGroup;
 

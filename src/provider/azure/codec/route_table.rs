@@ -6,8 +6,9 @@ use azure_mgmt_network::package_2024_03::models;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::base::{address, lay_over, location, missing, prefix, read, read_part, write};
-use super::{DecodeError, EncodeError, Marks, known};
+use super::body::{known, lay_over, write};
+use super::fields::{address, location, missing, prefix, read, read_part};
+use super::{DecodeError, EncodeError, Marks};
 use crate::resource::Pending;
 use crate::resource::azure::{NextHop, RouteTable};
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::base::{missing, prefix, reference, referred, set_property};
-use super::{DecodeError, id};
+use super::DecodeError;
+use super::body::{reference, set_property};
+use super::fields::{id, missing, prefix, referred};
 use crate::resource::azure::Subnet;
 use crate::resource::{ArmId, Pending};
 

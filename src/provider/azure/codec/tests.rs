@@ -14,7 +14,7 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Owner, Ownership, Side};
+use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Side};
 
 fn owner() -> Owner {
     Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }

@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, missing, provisioning, read, read_part, write};
+use super::body::{lay_over, write};
+use super::fields::{location, missing, provisioning, read, read_part};
 use super::marks::tag;
 use super::{DecodeError, Marks};
 use crate::provider::secret::Secret;

@@ -6,7 +6,8 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
 
-use super::base::{lay_over, location, prefix, read};
+use super::body::lay_over;
+use super::fields::{location, prefix, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::VirtualNetwork;
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::{TUNNEL_DEVICE, files};
+use super::super::files;
+use super::super::routing::TUNNEL_DEVICE;
 
 /// The output of nft; see `libnftables-json(5)`.
 #[derive(Debug, Deserialize)]

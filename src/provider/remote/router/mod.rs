@@ -4,12 +4,12 @@ mod firewall;
 pub(super) mod probe;
 
 use super::files;
-use super::script::Script;
-use super::{HostScript, TUNNEL_DEVICE};
+use super::routing::TUNNEL_DEVICE;
+use super::script::{HostScript, Script};
 use crate::provider::host::RouterChange;
 
 /// The folder of stargate's files on a router.
-pub(super) const FOLDER: &str = "/etc/stargate/router";
+const FOLDER: &str = "/etc/stargate/router";
 const UNIT: &str = "stargate-router.service";
 const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate.conf";
 
@@ -74,27 +74,11 @@ fn setting(topology: &str, label: &'static str, part: &str, content: &str) -> Ho
         "firewall" => format!("{FOLDER}/firewall.nft"),
         part => format!("{FOLDER}/{part}"),
     };
-    apply_part(Script::change(label, topology), FOLDER, UNIT, &unit(), part)
+    Script::change(label, topology)
+        .with_apply(FOLDER, (UNIT, &unit()), part)
         .value("file", &file)
         .value("content", content)
         .build(include_str!("../sh/settings.sh"))
-}
-
-/// The variables of `settings.sh` other than the file that it writes.
-pub(super) fn apply_part(
-    script: Script,
-    folder: &str,
-    unit_name: &str,
-    unit: &str,
-    part: &str,
-) -> Script {
-    script
-        .with_packages()
-        .value("folder", folder)
-        .value("unit_name", unit_name)
-        .value("unit", unit)
-        .value("apply", files::APPLY)
-        .value("part_name", part)
 }
 
 #[cfg(test)]

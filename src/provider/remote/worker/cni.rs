@@ -3,9 +3,13 @@
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::super::HostScript;
+use super::super::script::HostScript;
+use super::script_base::{begin, packages};
 use crate::resource::settings::PackageSource;
 
+/// The name of stargate's CNI configuration: it sorts before the `05-cilium.conflist` that
+/// azure-cns may write, and containerd uses the first.
+pub const CNI_FILE: &str = "00-stargate.conflist";
 /// Recorded in place of an archive's digest if the plugins were preinstalled.
 pub(super) const PREINSTALLED: &str = "preinstalled";
 
@@ -38,7 +42,7 @@ impl CniRelease {
 
     /// The script that installs it, or checks that preinstalled plugins are not older.
     pub fn install(&self, topology: &str, source: PackageSource) -> HostScript {
-        super::packages(super::begin("install the CNI plugins", topology), source)
+        packages(begin("install the CNI plugins", topology), source)
             .value("noted_as_there", PREINSTALLED)
             .value("version", &self.version)
             .value("source", &self.source)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::HostScript;
 use super::super::files;
 use super::super::quote::quote;
-use super::FOLDER;
+use super::super::script::HostScript;
+use super::script_base::{FOLDER, begin};
 use crate::provider::host::KubeletConfiguration;
 use crate::provider::secret::Secret;
 use crate::resource::digest::text_digest;
@@ -59,7 +59,7 @@ pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostSc
     // The digests of the specification and of the written files: together they detect an edited
     // file.
     let digest = format!("{} {}", wanted.digest, text_digest(&written));
-    super::begin("configure the kubelet", topology)
+    begin("configure the kubelet", topology)
         .value("configuration", &configuration)
         .value("command", &command)
         .value("unit", UNIT)

@@ -4,20 +4,20 @@ mod cni;
 mod containerd;
 mod kubelet;
 pub(super) mod probe;
+mod script_base;
 
 use std::time::Duration;
 
-use super::router::apply_part;
-use super::script::Script;
-use super::{CNI_FILE, HostScript, files};
+use script_base::{FOLDER, begin, packages};
+
+use super::files;
+use super::script::{HostScript, Script};
 use crate::provider::host::WorkerStep;
 use crate::resource::settings::PackageSource;
 use crate::resource::version::KubernetesVersion;
 
-pub use cni::CniRelease;
+pub use cni::{CNI_FILE, CniRelease};
 
-/// The folder of stargate's files on a worker.
-const FOLDER: &str = "/etc/stargate/worker";
 const UNIT: &str = "stargate-worker.service";
 const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate-worker.conf";
 const MODULES_FILE: &str = "/etc/modules-load.d/stargate.conf";
@@ -49,10 +49,6 @@ fn unit() -> String {
     files::unit(FOLDER, "multi-user.target")
 }
 
-fn begin(label: &'static str, topology: &str) -> Script {
-    Script::change(label, topology).value("folder", FOLDER)
-}
-
 /// The script for a bootstrap step.
 pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
     match step {
@@ -61,8 +57,8 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
             .value("sysctls", SYSCTLS)
             .build(include_str!("../sh/worker_kernel.sh")),
         WorkerStep::KernelRoutes(routes) => {
-            let script = Script::change("set the worker's kernel routes", topology);
-            apply_part(script, FOLDER, UNIT, &unit(), "routes")
+            Script::change("set the worker's kernel routes", topology)
+                .with_apply(FOLDER, (UNIT, &unit()), "routes")
                 .value("file", &format!("{FOLDER}/routes"))
                 .value("content", &files::routes(routes))
                 .build(include_str!("../sh/settings.sh"))
@@ -117,12 +113,6 @@ fn write_file(topology: &str, label: &'static str, file: &str, content: &str) ->
         .value("file", file)
         .value("content", content)
         .build(include_str!("../sh/worker_file.sh"))
-}
-
-/// Sets whether a script may install packages.
-fn packages(script: Script, source: PackageSource) -> Script {
-    let preinstalled = if source == PackageSource::Preinstalled { "yes" } else { "" };
-    script.with_packages().value("preinstalled", preinstalled)
 }
 
 /// Installs exactly this version. A preinstalled one is accepted as it is.

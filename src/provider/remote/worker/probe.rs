@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::super::HostScript;
 use super::super::files;
 use super::super::kernel::{KernelState, kernel_routes};
 use super::super::output::{ProbeError, ProbeOutput};
-use super::super::script::Script;
+use super::super::script::{HostScript, Script};
 use super::{CniRelease, MODULES, SYSCTLS, cni, containerd, kubelet};
 use crate::provider::host::WorkerProbe;
 use crate::provider::printable::line as printable;

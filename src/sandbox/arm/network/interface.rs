@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+use super::super::children::is_named;
 use super::super::draft::Draft;
 use super::super::errors::ArmError;
 use super::super::{ArmContext, json};
@@ -114,7 +115,7 @@ fn address(draft: &Draft<'_>, id: &ArmId, configuration: &Value) -> Result<Ipv4A
 
 fn old_address(draft: &Draft<'_>, configuration: &str) -> Option<Ipv4Addr> {
     let old = json::items(draft.old?, "/properties/ipConfigurations");
-    let old = old.iter().find(|old| super::super::is_named(old, configuration))?;
+    let old = old.iter().find(|old| is_named(old, configuration))?;
     json::text(old, "/properties/privateIPAddress")?.parse().ok()
 }
 

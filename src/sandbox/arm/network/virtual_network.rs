@@ -3,9 +3,11 @@
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+use super::super::children::find_child;
 use super::super::draft::Draft;
 use super::super::errors::ArmError;
-use super::super::{ArmContext, deletion, find_child, json, kind};
+use super::super::kind::ChildKind;
+use super::super::{ArmContext, json, usage};
 
 /// Validates a virtual network and adds the fields that the service fills in.
 pub(in super::super) fn complete(
@@ -87,8 +89,8 @@ fn keep_used_subnets(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {
     for subnet in old {
         let name = json::text(subnet, "/name").unwrap_or_default();
         let id = draft.id.child("subnets", name);
-        let Some(new) = find_child(body, kind::ChildKind::Subnet, name) else {
-            deletion::refuse_subnet(draft.store, &id)?;
+        let Some(new) = find_child(body, ChildKind::Subnet, name) else {
+            usage::refuse_subnet(draft.store, &id)?;
             continue;
         };
         if prefix(new) != prefix(subnet)

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::{TailnetStore, key::digest, response::json_answer};
 use super::Caller;
-use crate::sandbox::state::Entropy;
+use crate::sandbox::entropy::Entropy;
 
 /// The one credential that the sandbox refuses, to demonstrate the error.
 const REFUSED_TOKEN: &str = "refused";

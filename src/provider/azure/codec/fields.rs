@@ -1,11 +1,11 @@
-//! What the codecs share: reading with a path, and laying over what is there.
+//! Decodes the fields that objects of several kinds have; an error names the path
+//! of the field.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::DecodeError;
 use crate::resource::ArmId;
@@ -68,74 +68,14 @@ fn part_at<'a>(
     Ok(Some(part))
 }
 
-/// Writes a model without the nulls that some of its fields leave behind.
-pub(super) fn write(model: &impl Serialize) -> Value {
-    // The models have string keys only, so this cannot fail.
-    let mut body = serde_json::to_value(model).unwrap_or_default();
-    drop_nulls(&mut body);
-    body
+/// The etag that an object's body carries.
+pub fn etag(body: &Value) -> Option<&str> {
+    body.get("etag").and_then(Value::as_str)
 }
 
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}
-
-/// Lays our fields over what is there: objects field by field, the rest whole.
-pub(super) fn lay_over(base: Option<&Value>, ours: Value) -> Value {
-    let mut result = base.cloned().unwrap_or_else(|| json!({}));
-    overlay(&mut result, ours);
-    result
-}
-
-fn overlay(under: &mut Value, over: Value) {
-    match (under, over) {
-        (Value::Object(under), Value::Object(over)) => {
-            for (key, value) in over {
-                // Tags differ from ours in case at most once: keep one of them.
-                let key = existing_key(under, &key).unwrap_or(key);
-                overlay(under.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (under, over) => *under = over,
-    }
-}
-
-fn existing_key(fields: &Map<String, Value>, key: &str) -> Option<String> {
-    if fields.contains_key(key) {
-        return None;
-    }
-    fields.keys().find(|candidate| candidate.eq_ignore_ascii_case(key)).cloned()
-}
-
-/// Sets or removes one field of `properties`.
-pub(super) fn set_property(body: &mut Value, name: &str, value: Option<Value>) {
-    if !body.is_object() {
-        *body = json!({});
-    }
-    if !body["properties"].is_object() {
-        body["properties"] = json!({});
-    }
-    let Some(properties) = body["properties"].as_object_mut() else { return };
-    match value {
-        Some(value) => {
-            properties.insert(name.to_owned(), value);
-        }
-        None => {
-            properties.remove(name);
-        }
-    }
-}
-
-/// How one object names another.
-pub(super) fn reference(id: &ArmId) -> Value {
-    json!({ "id": id.as_str() })
+/// The id that an object's body carries.
+pub fn id(body: &Value) -> Option<ArmId> {
+    body.get("id").and_then(Value::as_str).map(ArmId::new)
 }
 
 /// The object that a property names.
@@ -187,16 +127,9 @@ pub(super) fn provisioning(body: &Value) -> Provisioning {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
 
-    #[test]
-    fn what_is_not_ours_stays() {
-        let base = json!({"a": {"b": 1, "c": [1, 2]}, "tags": {"Managed-By": "x", "cost": "7"}});
-        let ours = json!({"a": {"c": [3]}, "tags": {"managed-by": "stargate"}});
-        let expected =
-            json!({"a": {"b": 1, "c": [3]}, "tags": {"Managed-By": "stargate", "cost": "7"}});
-        assert_eq!(lay_over(Some(&base), ours), expected);
-    }
+    use super::*;
 
     #[test]
     fn a_part_that_is_missing_or_null_is_none() {

@@ -1,0 +1,32 @@
+//! What an apply works with.
+
+use std::sync::Arc;
+
+use super::events::Reporter;
+use super::stop::StopSignal;
+use crate::lease::LeaseIdentity;
+use crate::pipeline::Pipeline;
+use crate::provider::access::ClusterCredentials;
+use crate::provider::clients::Clients;
+use crate::provider::read_write::ClusterWrite;
+
+/// What an apply works with.
+pub struct ApplyContext<'a> {
+    /// Makes the plans.
+    pub pipeline: Pipeline<'a>,
+    /// What changes are made with.
+    pub clients: &'a Clients,
+    /// Receives every event.
+    pub reporter: &'a dyn Reporter,
+    /// Asks to stop.
+    pub stop: StopSignal,
+    /// The Lease that is held while changes are made, or `None` to go without.
+    pub lease: Option<LeaseIdentity>,
+}
+
+/// A client that writes to the cluster, and what a joining worker needs to know
+/// of the cluster.
+pub(super) struct ClusterWriter {
+    pub(super) client: Arc<dyn ClusterWrite>,
+    pub(super) credentials: ClusterCredentials,
+}

@@ -1,0 +1,25 @@
+//! What the steps of one iteration work with.
+
+use super::context::ClusterWriter;
+use super::events::Reporter;
+use super::routers::RouterAddresses;
+use super::stop::StopSignal;
+use super::unfinished::Unfinished;
+use super::write_lease::WriteLease;
+use crate::plan::ApplySettings;
+use crate::provider::clients::{Clients, ReadClients};
+use crate::refresh::Clock;
+
+/// What the steps of one iteration work with.
+pub(super) struct Iteration<'a> {
+    pub(super) clients: &'a Clients,
+    pub(super) readers: &'a ReadClients,
+    pub(super) settings: &'a ApplySettings,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) now: &'a Clock,
+    pub(super) stop: &'a StopSignal,
+    pub(super) lease: &'a WriteLease<'a>,
+    pub(super) cluster: Option<ClusterWriter>,
+    pub(super) routers: RouterAddresses,
+    pub(super) unfinished: Unfinished,
+}

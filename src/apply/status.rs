@@ -1,0 +1,36 @@
+//! How an apply ended.
+
+use std::collections::BTreeMap;
+
+use super::events::Outcome;
+use crate::diagnostics::Failure;
+use crate::plan::Plan;
+use crate::resource::Address;
+
+/// What an apply did.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The last outcome of each resource, over all iterations.
+    pub outcomes: BTreeMap<Address, Outcome>,
+    /// How many iterations it took.
+    pub iterations: u32,
+    /// How it ended.
+    pub status: ApplyStatus,
+    /// The changes that remain, by the last plan.
+    pub remaining: Option<Plan>,
+}
+
+/// How an apply ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApplyStatus {
+    /// Live state matches the topology.
+    Converged,
+    /// Steps failed, or a later plan holds changes that were not approved.
+    Partial(Failure),
+    /// Objects changed after the plan was made.
+    Stale,
+    /// What is left is blocked.
+    Blocked,
+    /// It was asked to stop.
+    Interrupted,
+}

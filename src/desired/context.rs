@@ -1,0 +1,171 @@
+//! The input of every function that builds resources, and the addresses, ids and
+//! prefixes that follow from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::{Allocation, Facts, Place, names};
+use crate::net::prefix::router_address;
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Side};
+use crate::topology::model::{Datacenter, Topology, Worker};
+use crate::topology::names::DatacenterName;
+
+/// A topology, the facts about its live state and the addresses of its workers.
+pub(super) struct Context<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) facts: &'a Facts,
+    pub(super) allocation: &'a Allocation,
+    /// What is outside of each datacenter's pool, by its name: every other
+    /// datacenter asks for it, and finding it takes a look at each worker.
+    outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        topology: &'a Topology,
+        facts: &'a Facts,
+        allocation: &'a Allocation,
+    ) -> Self {
+        let outside_pools = topology
+            .datacenters
+            .iter()
+            .map(|datacenter| (&datacenter.name, allocation.outside_pool(datacenter)))
+            .collect();
+        Self { topology, facts, allocation, outside_pools }
+    }
+}
+
+/// Addresses, ids and prefixes of the cluster.
+impl Context<'_> {
+    pub(super) fn group(&self, name: &str) -> ArmId {
+        ArmId::resource_group(self.facts.subscription.as_str(), name)
+    }
+
+    /// The group that AKS makes; for a cluster of ours it is asked for by name.
+    pub(super) fn node_group(&self) -> Pending<ArmId> {
+        match (&self.facts.cluster, self.topology.cluster.existing) {
+            (Some(cluster), _) => Pending::Known(self.group(&cluster.node_resource_group)),
+            (None, true) => Pending::after(self.cluster_address()),
+            (None, false) => {
+                let location = self.topology.azure.location.as_str();
+                let name = names::node_resource_group(&self.topology.cluster, location);
+                Pending::Known(self.group(&name))
+            }
+        }
+    }
+
+    pub(super) fn cluster_address(&self) -> Address {
+        Address::new(Kind::ManagedCluster, Side::Cluster, self.topology.cluster.name.as_str())
+    }
+
+    /// What must exist before anything in the node resource group can.
+    pub(super) fn after_cluster(&self) -> Vec<Address> {
+        if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
+    }
+
+    pub(super) fn cluster_location(&self) -> String {
+        self.topology.azure.location.to_string()
+    }
+
+    /// The private address of the AKS router.
+    pub(super) fn cluster_router_ip(&self) -> Ipv4Addr {
+        // A checked topology's router subnet has room for it.
+        let subnet = self.topology.cluster.router.subnet_cidr;
+        router_address(&subnet).unwrap_or_else(|| subnet.network())
+    }
+
+    pub(super) fn in_node_group(&self, kind: Kind, name: &str) -> Option<ObjectKey> {
+        let group = self.node_group();
+        let id = group.known()?.in_group(kind.arm_type(), name);
+        Some(ObjectKey::Azure(id))
+    }
+
+    pub(super) fn id_in_node_group(&self, kind: Kind, name: &str) -> ArmId {
+        let provider_type = kind.arm_type();
+        self.node_group().known().map_or_else(
+            || ArmId::new(format!("{provider_type}/{name}")),
+            |group| group.in_group(provider_type, name),
+        )
+    }
+
+    pub(super) fn router_subnet_id(&self) -> Pending<ArmId> {
+        match &self.facts.cluster {
+            Some(cluster) => Pending::Known(
+                cluster.virtual_network.child("subnets", names::CLUSTER_ROUTER_SUBNET),
+            ),
+            None => Pending::after(self.cluster_address()),
+        }
+    }
+}
+
+/// Addresses and prefixes of the datacenters.
+impl Context<'_> {
+    /// The workers of a datacenter with their places.
+    pub(super) fn worker_places<'b>(
+        &'b self,
+        datacenter: &'b Datacenter,
+    ) -> impl Iterator<Item = (&'b Worker, Place)> {
+        datacenter
+            .workers
+            .iter()
+            .filter_map(|worker| Some((worker, self.allocation.place(&worker.name)?)))
+    }
+
+    /// A datacenter's pod ranges: its pool, and each worker's outside of it.
+    pub(super) fn pod_ranges<'b>(
+        &'b self,
+        datacenter: &'b Datacenter,
+    ) -> impl Iterator<Item = Ipv4Net> + use<'b> {
+        let outside = self.outside_pools.get(&datacenter.name).into_iter().flatten().copied();
+        datacenter.pod_pool.into_iter().chain(outside)
+    }
+
+    /// Networks and pod ranges of all datacenters but the given one.
+    pub(super) fn remote_prefixes(&self, except: Option<&Datacenter>) -> BTreeSet<Ipv4Net> {
+        self.topology
+            .datacenters
+            .iter()
+            .filter(|datacenter| except.is_none_or(|except| except.name != datacenter.name))
+            .flat_map(|datacenter| {
+                std::iter::once(datacenter.network()).chain(self.pod_ranges(datacenter))
+            })
+            .collect()
+    }
+
+    /// Networks of all datacenters but the given one.
+    pub(super) fn other_networks(&self, except: &Datacenter) -> Vec<Ipv4Net> {
+        self.topology
+            .datacenters
+            .iter()
+            .filter(|datacenter| datacenter.name != except.name)
+            .map(Datacenter::network)
+            .collect()
+    }
+
+    /// Where AKS itself is: its node subnets and each node's pods.
+    pub(super) fn aks_prefixes(&self) -> Pending<BTreeSet<Ipv4Net>> {
+        let Some(cluster) = &self.facts.cluster else {
+            return Pending::after(self.cluster_address());
+        };
+        if self.facts.nodes.is_empty() {
+            return Pending::after(self.cluster_address());
+        }
+        let subnets = cluster.node_subnets.iter().map(|subnet| subnet.prefix);
+        let pods = self.facts.nodes.iter().map(|node| node.pod_cidr);
+        Pending::Known(subnets.chain(pods).collect())
+    }
+
+    /// The device of a datacenter's router.
+    pub(super) fn device_address(&self, datacenter: &Datacenter) -> Address {
+        let side = Side::Datacenter(datacenter.name.clone());
+        Address::new(Kind::TailnetDevice, side, datacenter.router.name.as_str())
+    }
+
+    /// The host configuration of a datacenter's router.
+    pub(super) fn router_host_address(&self, datacenter: &Datacenter) -> Address {
+        let side = Side::Datacenter(datacenter.name.clone());
+        Address::new(Kind::RouterHost, side, datacenter.router.name.as_str())
+    }
+}

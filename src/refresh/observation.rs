@@ -1,0 +1,76 @@
+//! Everything that a refresh read, and when.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Scope;
+use crate::desired::Facts;
+use crate::desired::facts::Held;
+use crate::diagnostics::Failure;
+use crate::inventory::{Gap, Inventory, Source};
+use crate::plan::Finding;
+use crate::plan::preflight::TailnetFacts;
+use crate::provider::access::ClusterAccess;
+use crate::provider::cluster::LiveManifest;
+use crate::resource::ObjectKey;
+use crate::topology::names::WorkerName;
+
+/// What tells the time.
+pub type Clock = dyn Fn() -> Timestamp + Send + Sync;
+
+/// Everything that was read.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The objects.
+    pub inventory: Inventory,
+    /// The facts from which the desired resources are built.
+    pub facts: Facts,
+    /// Facts about the tailnet that only the lints need.
+    pub tailnet: TailnetFacts,
+    /// Problems that were found while reading.
+    pub findings: Vec<Finding>,
+    /// When the refresh started.
+    pub time: Timestamp,
+    /// When each source answered.
+    pub read_at: BTreeMap<Source, Timestamp>,
+    /// The cluster's objects, whole.
+    pub(super) manifests: BTreeMap<ObjectKey, LiveManifest>,
+    /// The client of the cluster, if it could be read.
+    pub(super) access: Option<ClusterAccess>,
+}
+
+impl Observation {
+    /// An observation that nothing was read for yet.
+    pub(super) fn begin(scope: &Scope<'_>, time: Timestamp) -> Self {
+        Self {
+            inventory: Inventory::default(),
+            facts: Facts {
+                subscription: scope.subscription.clone(),
+                ssh_public_key: scope.ssh_public_key.clone(),
+                cluster: None,
+                nodes: Vec::new(),
+                router_addresses: BTreeMap::new(),
+                held: BTreeMap::new(),
+                untold_nodes: Vec::new(),
+            },
+            tailnet: TailnetFacts::default(),
+            findings: Vec::new(),
+            time,
+            read_at: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            access: None,
+        }
+    }
+
+    /// Records that a source could not be read.
+    pub(super) fn gap(&mut self, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory.note_gap(Gap { source, failure, explained: false });
+    }
+
+    /// The addresses that a worker holds.
+    pub(super) fn held(&mut self, worker: &str) -> &mut Held {
+        self.facts.held.entry(WorkerName::new(worker)).or_default()
+    }
+}

@@ -1,0 +1,76 @@
+//! The scope of a refresh: the topology whose objects it reads, and how closely.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{ManagedNodeFields, PlanOptions};
+use crate::resource::{ArmId, Kind, Owner, Side};
+use crate::topology::model::{Site, Topology};
+use crate::topology::names::SubscriptionId;
+
+/// What is looked for, and how closely.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The public key given to new machines.
+    pub ssh_public_key: String,
+    /// What is asked of the plan that is made from it.
+    pub options: PlanOptions,
+    /// The names of all workers of the topology.
+    pub worker_names: BTreeSet<String>,
+    /// The fields of Nodes that stargate manages.
+    pub managed: ManagedNodeFields,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of a topology.
+    pub fn new(
+        topology: &'a Topology,
+        subscription: SubscriptionId,
+        ssh_public_key: String,
+    ) -> Self {
+        let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+        Self {
+            topology,
+            subscription,
+            ssh_public_key,
+            options: PlanOptions::default(),
+            worker_names: workers.map(|worker| worker.name.to_string()).collect(),
+            managed: ManagedNodeFields::of(topology),
+        }
+    }
+
+    /// Whose marks are looked for.
+    pub fn owner(&self) -> Owner {
+        Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
+    }
+
+    /// The side that a router belongs to; a router that the topology does not
+    /// know is the cluster's.
+    pub(super) fn side_of_router(&self, name: &str) -> Side {
+        self.topology
+            .datacenters
+            .iter()
+            .find(|datacenter| datacenter.router.name.as_str() == name)
+            .map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+    }
+
+    /// The id of the topology's cluster.
+    pub(super) fn cluster_id(&self) -> ArmId {
+        let cluster = &self.topology.cluster;
+        ArmId::resource_group(self.subscription.as_str(), cluster.resource_group.as_str())
+            .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
+    }
+
+    /// Whether the machines of a side existed before stargate.
+    pub(super) fn is_existing(&self, side: &Side) -> bool {
+        match side {
+            Side::Cluster => false,
+            Side::Datacenter(name) => self.topology.datacenters.iter().any(|datacenter| {
+                datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))
+            }),
+        }
+    }
+}

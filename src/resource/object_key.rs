@@ -1,0 +1,41 @@
+//! The keys of objects.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArmId, kubernetes};
+
+/// Where an object stands in the service that holds it.
+///
+/// Two objects are the same one exactly when their keys are equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectKey {
+    /// An object of Azure Resource Manager.
+    Azure(ArmId),
+    /// The route table of a subnet that is not ours, by the subnet's id.
+    AzureAssociation(ArmId),
+    /// A device, by its host name among the devices with our tag.
+    Device(String),
+    /// What a device offers, by the device's host name.
+    DeviceAdvertised(String),
+    /// What the tailnet accepts from a device, by the device's host name.
+    DeviceApproved(String),
+    /// An object of the cluster.
+    Kubernetes(kubernetes::ObjectName),
+    /// A host's configuration, by host name.
+    Host(String),
+}
+
+impl ObjectKey {
+    /// The object's own name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Azure(id) | Self::AzureAssociation(id) => id.name(),
+            Self::Kubernetes(object) => &object.name,
+            Self::Device(name)
+            | Self::DeviceAdvertised(name)
+            | Self::DeviceApproved(name)
+            | Self::Host(name) => name,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The value of an object: one variant for each type of value.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Kind, Reference, azure, host, kubernetes, tailnet};
+
+/// The value of one object, desired or observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
+pub enum Resource {
+    /// An Azure resource group.
+    ResourceGroup(azure::ResourceGroup),
+    /// An AKS cluster.
+    ManagedCluster(azure::ManagedCluster),
+    /// An Azure virtual network.
+    VirtualNetwork(azure::VirtualNetwork),
+    /// A subnet that stargate makes.
+    Subnet(azure::Subnet),
+    /// The one property of an AKS node subnet that stargate sets.
+    RouteTableAssociation(azure::RouteTableAssociation),
+    /// A NAT gateway, by which workers reach out.
+    NatGateway(azure::NatGateway),
+    /// A network security group.
+    NetworkSecurityGroup(azure::NetworkSecurityGroup),
+    /// A public IP address.
+    PublicIpAddress(azure::PublicIpAddress),
+    /// A network interface.
+    NetworkInterface(azure::NetworkInterface),
+    /// A virtual machine.
+    VirtualMachine(azure::VirtualMachine),
+    /// A route table with all its routes.
+    RouteTable(azure::RouteTable),
+    /// A router's device in the tailnet.
+    TailnetDevice(tailnet::Device),
+    /// The prefixes that a router offers to the tailnet.
+    AdvertisedRoutes(tailnet::RouteSet),
+    /// The prefixes that the tailnet accepts from a router.
+    ApprovedRoutes(tailnet::RouteSet),
+    /// A Kubernetes object that is applied whole.
+    Manifest(kubernetes::Manifest),
+    /// The CiliumNode of a worker.
+    CiliumNode(kubernetes::CiliumNode),
+    /// A router's host configuration.
+    RouterHost(host::RouterHost),
+    /// A worker's membership in the cluster, and its host behind it.
+    Worker(host::Worker),
+}
+
+impl Resource {
+    /// The kind of the object.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::ResourceGroup(_) => Kind::ResourceGroup,
+            Self::ManagedCluster(_) => Kind::ManagedCluster,
+            Self::VirtualNetwork(_) => Kind::VirtualNetwork,
+            Self::Subnet(_) => Kind::Subnet,
+            Self::RouteTableAssociation(_) => Kind::RouteTableAssociation,
+            Self::NatGateway(_) => Kind::NatGateway,
+            Self::NetworkSecurityGroup(_) => Kind::NetworkSecurityGroup,
+            Self::PublicIpAddress(_) => Kind::PublicIpAddress,
+            Self::NetworkInterface(_) => Kind::NetworkInterface,
+            Self::VirtualMachine(_) => Kind::VirtualMachine,
+            Self::RouteTable(_) => Kind::RouteTable,
+            Self::TailnetDevice(_) => Kind::TailnetDevice,
+            Self::AdvertisedRoutes(_) => Kind::AdvertisedRoutes,
+            Self::ApprovedRoutes(_) => Kind::ApprovedRoutes,
+            Self::Manifest(manifest) => manifest.kind.into(),
+            Self::CiliumNode(_) => Kind::CiliumNode,
+            Self::RouterHost(_) => Kind::RouterHost,
+            Self::Worker(_) => Kind::Worker,
+        }
+    }
+
+    /// The objects that the value points at.
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        match self {
+            Self::Subnet(subnet) => subnet.references(),
+            Self::RouteTableAssociation(association) => association.references(),
+            Self::NatGateway(gateway) => gateway.references(),
+            Self::NetworkInterface(interface) => interface.references(),
+            Self::VirtualMachine(machine) => machine.references(),
+            Self::ResourceGroup(_)
+            | Self::ManagedCluster(_)
+            | Self::VirtualNetwork(_)
+            | Self::NetworkSecurityGroup(_)
+            | Self::PublicIpAddress(_)
+            | Self::RouteTable(_)
+            | Self::TailnetDevice(_)
+            | Self::AdvertisedRoutes(_)
+            | Self::ApprovedRoutes(_)
+            | Self::Manifest(_)
+            | Self::CiliumNode(_)
+            | Self::RouterHost(_)
+            | Self::Worker(_) => Vec::new(),
+        }
+    }
+
+    /// The resources that the value's pending fields wait for, each once.
+    pub fn awaits(&self) -> Vec<Address> {
+        let mut found = self.awaited_by_fields();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn awaited_by_fields(&self) -> Vec<Address> {
+        match self {
+            Self::Subnet(subnet) => subnet.awaits(),
+            Self::RouteTableAssociation(association) => association.awaits(),
+            Self::NetworkInterface(interface) => interface.awaits(),
+            Self::RouteTable(table) => table.awaits(),
+            Self::AdvertisedRoutes(routes) | Self::ApprovedRoutes(routes) => routes.awaits(),
+            Self::Manifest(manifest) => manifest.awaits(),
+            Self::RouterHost(router) => router.awaits(),
+            Self::ResourceGroup(_)
+            | Self::ManagedCluster(_)
+            | Self::VirtualNetwork(_)
+            | Self::NatGateway(_)
+            | Self::NetworkSecurityGroup(_)
+            | Self::PublicIpAddress(_)
+            | Self::VirtualMachine(_)
+            | Self::TailnetDevice(_)
+            | Self::CiliumNode(_)
+            | Self::Worker(_) => Vec::new(),
+        }
+    }
+}
