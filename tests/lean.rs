@@ -71,7 +71,7 @@ fn a_topology_is_validated_and_a_plan_asks_the_real_services() {
 }
 
 #[test]
-fn the_binary_holds_nothing_of_the_emulator() {
+fn the_binary_does_not_contain_the_emulator() {
     let binary = std::fs::read(BINARY).expect("the binary");
     let contains = |text: &str| binary.windows(text.len()).any(|bytes| bytes == text.as_bytes());
     assert!(contains("8stargate3cli"), "the binary has no symbols to look at");

@@ -123,9 +123,9 @@ pub trait Reporter: Send + Sync {
 
 /// Takes events and does nothing with them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NoReporter;
 
-impl Reporter for Silent {
+impl Reporter for NoReporter {
     fn event(&self, _event: &Event) {}
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::events::Silent;
+use super::events::NoReporter;
 use super::{ApplyContext, ApplyStatus, StopSignal, apply};
 use crate::pipeline::Pipeline;
 use crate::provider::azure::ArmClient;
@@ -202,7 +202,7 @@ async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
     let readers = clients.read_only();
     let pipeline = Pipeline { clients: &readers, scope: &scope, now: &clock };
     let context =
-        ApplyContext { pipeline, clients: &clients, reporter: &Silent, stop, lease: None };
+        ApplyContext { pipeline, clients: &clients, reporter: &NoReporter, stop, lease: None };
     let first = pipeline.run().await;
     let applied = apply(&context, first, &|_| false).await;
     assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", applied.remaining);
@@ -220,7 +220,7 @@ async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_of_a_matching_world_asks_for_nothing_by_the_worker() {
+async fn refresh_requests_do_not_grow_per_worker() {
     let few = plan_of_a_matching_world(5).await;
     let many = plan_of_a_matching_world(20).await;
     assert_eq!(few, many, "four times the workers fit on the same pages");

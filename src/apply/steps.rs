@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_ready_once_all_that_it_waits_for_is_done() {
+    fn a_step_is_ready_once_its_dependencies_are_done() {
         let create = |name, after: &[&str]| change(name, Action::Create, after);
         let mut steps = steps_of(&[
             create("a", &[]),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_failed_step_is_lost_and_nothing_else() {
+    fn only_dependents_of_a_failed_step_are_skipped() {
         let create = |name, after: &[&str]| change(name, Action::Create, after);
         let mut steps = steps_of(&[
             create("a", &[]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_goes_before_it_comes_and_after_what_lives_in_it() {
+    fn a_replacement_is_destroyed_after_its_contents_and_then_created() {
         let mut home = change("home", Action::Replace, &[]);
         home.destroy_after = vec![address("resident")];
         let resident = change("resident", Action::Replace, &["home"]);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ready_comes_in_the_order_of_the_plan() {
+    fn ready_steps_start_in_plan_order() {
         let names_in_plan = ["m", "z", "a", "gone"];
         let changes = names_in_plan.map(|name| match name {
             "gone" => change(name, Action::Delete, &[]),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_change_places_both_go_before_either_comes() {
+    fn swapped_resources_are_both_destroyed_before_creation() {
         let swap = |name, other| {
             let mut change = change(name, Action::Replace, &[]);
             change.create_after_destroy_of = vec![address(other)];
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_waits_for_its_turn_and_for_what_it_depends_on() {
+    fn a_wave_waits_for_the_previous_wave_and_its_dependencies() {
         let in_wave = |name, after: &[&str], number| {
             let mut change = change(name, Action::Create, after);
             change.wave = Some(InWave { number, teardown_waits: true });
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_worker_stays_until_its_wave() {
+    fn a_replaced_worker_is_kept_until_its_wave() {
         let replaced = |teardown_waits| {
             let mut change = change("w", Action::Replace, &[]);
             change.wave = Some(InWave { number: 2, teardown_waits });

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_begins_when_all_of_the_one_before_have_ended() {
+    fn a_wave_starts_when_the_previous_one_has_ended() {
         let mut waves = waves(&[("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 4)], 1, 3);
         assert_eq!(waves.ended(&address("a"), &Outcome::Done), Turn::Begin(2));
         assert_eq!(waves.ended(&address("b"), &failed()), Turn::Nothing, "three may");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_canary_or_too_many_failures_stop_the_rest() {
+    fn a_failed_canary_or_too_many_failures_halt_the_rollout() {
         let workers = [("a", 1), ("b", 2), ("c", 2), ("d", 3)];
         let mut first = waves(&workers, 1, 3);
         assert!(matches!(first.ended(&address("a"), &failed()), Turn::Stop(_)));

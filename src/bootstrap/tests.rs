@@ -121,7 +121,7 @@ async fn a_new_worker_joins_and_joining_again_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_join_goes_on_where_it_stopped() {
+async fn an_interrupted_join_continues_where_it_stopped() {
     for (fails, expected) in [
         ("runtime", vec!["runtime", "kubelet"]),
         ("configuration", vec!["configuration", "bootstrap-kubeconfig", "start"]),
@@ -144,7 +144,7 @@ async fn an_interrupted_join_goes_on_where_it_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_for_another_name_is_refused_and_the_token_goes() {
+async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
     let (server, host, door) = world();
     host.state.lock().unwrap().asks_for = "system:node:dc1-w2";
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
@@ -168,7 +168,7 @@ async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_with_another_pod_cidr_must_be_replaced_and_nothing_is_touched() {
+async fn a_node_with_another_pod_cidr_must_be_replaced() {
     let (server, host, door) = world();
     let node = serde_json::json!({
         "metadata": { "name": "dc1-w1" }, "spec": { "podCIDR": "10.244.7.0/24" },
@@ -180,7 +180,7 @@ async fn a_node_with_another_pod_cidr_must_be_replaced_and_nothing_is_touched() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_host_is_not_touched() {
+async fn another_host_is_not_changed() {
     let (_, host, door) = world();
     host.state.lock().unwrap().probe.hostname = "another-host".to_owned();
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
@@ -189,7 +189,7 @@ async fn another_host_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_leaves_even_when_its_machine_is_gone() {
+async fn a_worker_without_a_machine_can_leave() {
     let (server, host, door) = world();
     join(&context(&host, &door), &|_| {}).await.unwrap();
     let leaving = |fate| LeaveContext {
@@ -248,7 +248,7 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_does_not_come_back_is_reported_and_stays_cordoned() {
+async fn a_machine_that_does_not_restart_is_reported_and_stays_cordoned() {
     let (server, host, door) = world();
     join(&context(&host, &door), &|_| {}).await.unwrap();
     host.state.lock().unwrap().comes_back = false;

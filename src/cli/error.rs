@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_with_hints() {
+    fn an_error_with_remedies() {
         let error = CliError::coded(Code::AzureCredentialsMissing, "no Azure credentials found")
             .remedy("log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
             .remedy("`--sandbox` needs no credentials");

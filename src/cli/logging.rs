@@ -8,7 +8,7 @@ use super::safe_output::LogWriter;
 const VARIABLE: &str = "STARGATE_LOG";
 
 /// Starts the log by the environment variable, else by the number of `-v` flags.
-pub(crate) fn start(verbose: u8, coloured: bool) {
+pub(crate) fn start(verbose: u8, colored: bool) {
     let level = match verbose {
         0 => "off",
         1 => "stargate=info",
@@ -19,7 +19,7 @@ pub(crate) fn start(verbose: u8, coloured: bool) {
     // A second start, as in tests, keeps the first log.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(coloured)
+        .with_ansi(colored)
         .with_writer(|| LogWriter(std::io::stderr()))
         .try_init();
 }

@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(arguments) => {
             let ui = Ui::new(&arguments.global);
-            logging::start(arguments.global.verbose, ui.status_style() == Style::Coloured);
+            logging::start(arguments.global.verbose, ui.status_style() == Style::Colored);
             ExitCode::from(run(&arguments, &ui).unwrap_or_else(|error| {
                 ui.error(&error);
                 error.exit

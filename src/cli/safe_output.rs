@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use crate::diagnostics::service_text::is_unsafe;
 
 /// The text with every unsafe character as an escape that JSON reads back.
-/// Line feeds and tabs stay, and so do the colours that stargate writes itself.
+/// Line feeds and tabs stay, and so do the colors that stargate writes itself.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let plain = |character: char| matches!(character, '\n' | '\t') || !is_unsafe(character);
     if text.chars().all(plain) {
@@ -19,7 +19,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        let length = colour(rest).unwrap_or_else(|| character.len_utf8());
+        let length = color(rest).unwrap_or_else(|| character.len_utf8());
         if plain(character) || length > character.len_utf8() {
             safe.push_str(&rest[..length]);
         } else {
@@ -33,8 +33,8 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// The length of a sequence that sets colours, as in `ESC [ 1 ; 31 m`.
-fn colour(text: &str) -> Option<usize> {
+/// The length of a sequence that sets colors, as in `ESC [ 1 ; 31 m`.
+fn color(text: &str) -> Option<usize> {
     let rest = text.strip_prefix("\u{1b}[")?;
     let end = rest.find(|it: char| !it.is_ascii_digit() && it != ';')?;
     rest[end..].starts_with('m').then_some(2 + end + 1)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_colours_pass() {
+    fn only_own_colors_pass() {
         assert_eq!(printable("\u{1b}[1;31mred\u{1b}[0m\n\tx"), "\u{1b}[1;31mred\u{1b}[0m\n\tx");
         assert_eq!(printable("\u{1b}[2J\u{9b}\u{202e}\r"), "\\u001b[2J\\u009b\\u202e\\u000d");
         assert_eq!(printable("\u{e0001}"), "\\udb40\\udc01");

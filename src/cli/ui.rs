@@ -222,10 +222,10 @@ fn columns() -> usize {
 /// `--color` first, then `NO_COLOR` and related variables, then the channel.
 fn style(choice: ColorChoice, channel: &impl anstream::stream::RawStream) -> Style {
     match choice {
-        ColorChoice::Always => Style::Coloured,
+        ColorChoice::Always => Style::Colored,
         ColorChoice::Never => Style::Plain,
         ColorChoice::Auto => {
-            Style::coloured(anstream::AutoStream::choice(channel) != anstream::ColorChoice::Never)
+            Style::colored(anstream::AutoStream::choice(channel) != anstream::ColorChoice::Never)
         }
     }
 }

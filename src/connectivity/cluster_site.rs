@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::builder::{Builder, NodePlace, Part};
-use super::kernel::{RouterParts, node_kernel, pods_hidden};
+use super::kernel::{RouterParts, node_kernel, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use super::provenance::Provenance;
@@ -147,7 +147,7 @@ impl Builder<'_> {
     ) -> HostId {
         let network = node_network(cluster, node.address);
         let mut kernel = node_kernel(network, origin);
-        kernel.translations.push(pods_hidden(node.pod_cidr, cluster.pod_cidr));
+        kernel.translations.push(pod_snat(node.pod_cidr, cluster.pod_cidr));
         let host = self.add_host(Host {
             name: node.name.clone(),
             runs: Fact::known(true, origin),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::builder::{Builder, Part};
-use super::kernel::{RouterParts, add_routes, node_kernel, pods_hidden};
+use super::kernel::{RouterParts, add_routes, node_kernel, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, Lan};
@@ -213,7 +213,7 @@ impl Builder<'_> {
         let topology = self.sources.topology;
         let managed = topology.profiles.get(&worker.profile).is_some_and(|it| it.managed_cilium);
         if let Some(node) = node.filter(|_| managed) {
-            kernel.translations.push(pods_hidden(node.pod_cidr, topology.cluster.pod_cidr));
+            kernel.translations.push(pod_snat(node.pod_cidr, topology.cluster.pod_cidr));
         }
         kernel
     }

@@ -40,9 +40,9 @@ pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
 }
 
 /// Cilium applies SNAT to packets from pods to other destinations than pods.
-pub(super) fn pods_hidden(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
+pub(super) fn pod_snat(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
     Translation {
-        entering: Some(Port::Own),
+        entering: Some(Port::Local),
         leaving: Leaving::Segments,
         sources: pods,
         except: vec![pod_cidr],

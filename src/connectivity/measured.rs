@@ -220,7 +220,7 @@ impl Comparison {
             (Pinged::Failed(_), None) if walked.by_another => self.dropped += 1,
             (Pinged::Reached, None) if !walked.by_another => self.reached += 1,
             (Pinged::Failed(_), Some((_, Verdict::Dropped(_)))) => self.dropped += 1,
-            (_, Some((_, Verdict::Unknown { .. } | Verdict::Left(_) | Verdict::Arrived(_)))) => {
+            (_, Some((_, Verdict::Unknown { .. } | Verdict::Exited(_) | Verdict::Arrived(_)))) => {
                 self.undecided += 1;
                 self.undecided_failed += u64::from(measured != Pinged::Reached);
             }

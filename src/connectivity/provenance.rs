@@ -55,7 +55,7 @@ pub fn provenance<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Proven
     let provenance: &[Origin] = match verdict {
         Verdict::Dropped(drop) => &drop.provenance,
         Verdict::Unknown { origin, .. } => std::slice::from_ref(origin),
-        Verdict::Arrived(_) | Verdict::Left(_) => &[],
+        Verdict::Arrived(_) | Verdict::Exited(_) => &[],
     };
     provenance.iter().filter_map(|origin| model.provenance.get(*origin)).collect()
 }

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn azure_s_words_are_read() {
+    fn security_rules_of_azure_are_read() {
         assert_eq!(address_match("*"), AddressMatch::Prefix(Ipv4Net::default()));
         assert_eq!(address_match("10.0.0.4"), AddressMatch::Prefix("10.0.0.4/32".parse().unwrap()));
         assert_eq!(address_match("VirtualNetwork"), AddressMatch::VirtualNetwork);

@@ -145,6 +145,6 @@ fn fabric_hop(hop: NextHop) -> FabricHop {
         NextHop::VirtualNetwork => FabricHop::VirtualNetwork,
         NextHop::Internet => FabricHop::Internet,
         NextHop::Gateway => FabricHop::Gateway,
-        NextHop::Nowhere => FabricHop::Nowhere,
+        NextHop::Nowhere => FabricHop::None,
     }
 }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_endpoints_are_asked_at_their_own_ports() {
+    fn ready_endpoints_have_their_own_target_ports() {
         let mut service = service();
         let dns = port("dns", Carried::Udp, 53);
         let targets = service.targets(&dns, "one");

@@ -126,7 +126,7 @@ pub enum FabricHop {
     /// To a gateway, beyond which nothing is known.
     Gateway,
     /// Nowhere.
-    Nowhere,
+    None,
 }
 
 /// Who put a route into the fabric.
@@ -194,7 +194,7 @@ impl Fabric {
     /// The routes that the fabric has by itself; beyond them is the internet.
     fn all_system_routes(&self) -> impl Iterator<Item = (Ipv4Net, FabricHop)> {
         let own = self.address_space.iter().map(|prefix| (*prefix, FabricHop::VirtualNetwork));
-        NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::Nowhere)).chain(own)
+        NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::None)).chain(own)
     }
 
     /// The same as a table.

@@ -39,7 +39,7 @@ impl Tracer<'_> {
         let Some(host) = lan.hosts.get(&neighbour) else {
             // Packets that leave the LAN go to a gateway outside the model.
             if !lan.prefix.contains(&neighbour) {
-                return Err(Halt::Left(place));
+                return Err(Halt::Exited(place));
             }
             if let Some(origin) = self.network.unread_on(segment) {
                 return Err(Halt::Unknown { place, origin });
@@ -47,7 +47,7 @@ impl Tracer<'_> {
             let cause = Cause::NoNeighbour(neighbour);
             return Err(self.dropped(place, cause, vec![lan.origin]));
         };
-        self.note(place, Decision::HandedTo(neighbour), lan.origin);
+        self.note(place, Decision::Delivered(neighbour), lan.origin);
         Ok(Step::At(*host, self.port_at(*host, neighbour)))
     }
 
@@ -63,7 +63,7 @@ impl Tracer<'_> {
             if let Some(origin) = fabric.unread {
                 return Err(Halt::Unknown { place, origin });
             }
-            return Err(self.dropped(place, Cause::NobodyAt(from), vec![fabric.origin]));
+            return Err(self.dropped(place, Cause::NoInterface(from), vec![fabric.origin]));
         };
         if !fabric.is_own(from, sender, self.packet.source) && !self.forwards(place, sender)? {
             self.check_overlay_address(place, fabric, sender, self.packet.source)?;
@@ -77,16 +77,16 @@ impl Tracer<'_> {
             FabricHop::Appliance(address) => address,
             FabricHop::VirtualNetwork => self.packet.destination,
             FabricHop::Internet if !self.packet.destination.is_private() => {
-                return Err(Halt::Left(place));
+                return Err(Halt::Exited(place));
             }
-            FabricHop::Gateway => return Err(Halt::Left(place)),
-            FabricHop::Internet | FabricHop::Nowhere => {
+            FabricHop::Gateway => return Err(Halt::Exited(place)),
+            FabricHop::Internet | FabricHop::None => {
                 self.check_overlay_address(place, fabric, sender, self.packet.destination)?;
                 let provenance = self.nowhere_origins(fabric, sender, route.origin);
-                return Err(self.dropped(place, Cause::Nowhere(route), provenance));
+                return Err(self.dropped(place, Cause::RouteNone(route), provenance));
             }
         };
-        self.note(place, Decision::Carried(route), route.origin);
+        self.note(place, Decision::FabricRouted(route), route.origin);
         self.deliver_to_interface(segment, fabric, to, route.origin)
     }
 
@@ -118,7 +118,7 @@ impl Tracer<'_> {
             if let Some(origin) = fabric.unread {
                 return Err(Halt::Unknown { place, origin });
             }
-            return Err(self.dropped(place, Cause::NobodyAt(to), vec![route]));
+            return Err(self.dropped(place, Cause::NoInterface(to), vec![route]));
         };
         if !fabric.is_own(to, receiver, self.packet.destination)
             && !self.forwards(place, receiver)?

@@ -1,4 +1,4 @@
-//! What happened to a packet on its way.
+//! The decisions about a packet, hop by hop.
 
 use std::net::Ipv4Addr;
 
@@ -9,141 +9,141 @@ use super::fact::Origin;
 use super::host::{Found, HostId};
 use super::tunnel::Lacking;
 
-/// One look into a table, and what came of it.
+/// One lookup in a table and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// Where the fact that decided was read.
+    /// The origin of the fact that decided.
     pub origin: Origin,
 }
 
-/// Where something happened.
+/// A place on the path of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
-    /// In a host.
+    /// A host.
     Host(HostId),
-    /// On a segment, at the interface with that address.
+    /// The interface with that address on a segment.
     Interface(SegmentId, Ipv4Addr),
-    /// In the tunnel, at that member.
+    /// A member of the tunnel.
     Tunnel(HostId),
 }
 
-/// What was decided.
+/// A decision about a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// A kernel's route matched.
+    /// A kernel route matched.
     Routed(Found),
-    /// A source was hidden behind another.
+    /// SNAT: the source was translated.
     Translated {
         /// The source before.
         from: Ipv4Addr,
         /// The source after.
         to: Ipv4Addr,
     },
-    /// The answer to a hidden source got its destination back.
-    Restored {
+    /// Reverse SNAT: the destination of the reply was translated back.
+    UnNat {
         /// The destination before.
         from: Ipv4Addr,
         /// The destination after.
         to: Ipv4Addr,
     },
-    /// A rule of a security group let it pass.
+    /// A rule of a security group allowed it.
     Passed {
         /// The rule.
         rule: String,
     },
-    /// It belongs to a flow that was let pass before.
+    /// It belongs to an established flow.
     Established,
     /// A route of the fabric matched.
-    Carried(EffectiveRoute),
-    /// A neighbour took it.
-    HandedTo(Ipv4Addr),
-    /// A peer took it.
+    FabricRouted(EffectiveRoute),
+    /// It was delivered to a neighbour.
+    Delivered(Ipv4Addr),
+    /// It was sent to a peer of the tunnel.
     Tunnelled {
         /// The peer.
         owner: HostId,
         /// The prefix of the peer that matched.
         prefix: Ipv4Net,
     },
-    /// It is there.
+    /// It arrived.
     Arrived,
 }
 
-/// How a way ended.
+/// How a path ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It arrived at that host.
     Arrived(HostId),
     /// It was dropped.
     Dropped(Drop),
-    /// It went out of what the network knows, to the internet or a gateway.
-    Left(Place),
+    /// It left the modelled network, to the internet or a gateway.
+    Exited(Place),
     /// A fact that it depends on could not be read.
     Unknown {
-        /// Where the packet was.
+        /// The place of the packet.
         place: Place,
-        /// Where the fact would have been.
+        /// The origin of the missing fact.
         origin: Origin,
     },
 }
 
-/// Where a packet was dropped, and why.
+/// The place and the cause of a drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drop {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// Where the facts that decided were read, the most telling first.
+    /// The origins of the facts that decided, the most specific first.
     pub provenance: Vec<Origin>,
 }
 
 /// Why a packet was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no machine, or it does not run.
+    /// The machine does not exist or is not running.
     NotRunning,
-    /// The kernel does not pass on packets of others.
+    /// IP forwarding is disabled in the kernel.
     NotForwarding,
-    /// The kernel has no way to the source, or another than the packet came.
+    /// `rp_filter`: the kernel has no route to the source, or one through another port.
     ReversePath,
-    /// No table has a route.
+    /// No route matches.
     NoRoute,
-    /// A route says that there is no way.
+    /// An unreachable route matches.
     Unreachable(Found),
     /// No host on the LAN has that address.
     NoNeighbour(Ipv4Addr),
-    /// The interface may only send from its own address.
+    /// IP forwarding is disabled on the interface, and the source is another address.
     SourceCheck,
-    /// The interface may only take what goes to its own address.
+    /// IP forwarding is disabled on the interface, and the destination is another address.
     DestinationCheck,
     /// A rule of a security group.
     Denied {
         /// The rule.
         rule: String,
     },
-    /// The fabric's route has next hop None.
-    Nowhere(EffectiveRoute),
+    /// The fabric's route has the next hop None.
+    RouteNone(EffectiveRoute),
     /// No interface in the virtual network has that address.
-    NobodyAt(Ipv4Addr),
-    /// The sender has no peer for the destination.
+    NoInterface(Ipv4Addr),
+    /// No peer of the sender accepts the destination.
     NoPeer(Lacking),
     /// The host is not in the tunnel.
     NotInTunnel,
     /// A member is not connected.
     Offline(HostId),
-    /// The receiver takes no such source from the sender.
+    /// The receiver does not accept the source from the sender.
     SourceNotAllowed {
-        /// Why it does not know the source as the sender's.
+        /// Why the source is not one of the sender's prefixes.
         lacking: Lacking,
     },
-    /// Nothing on the node gives addresses to its pods.
-    PodsNotPlumbed,
-    /// The packet goes round.
+    /// The node has no CNI configuration, so its pods have no addresses.
+    CniNotConfigured,
+    /// The packet loops.
     Loop,
-    /// The answer reached a host that did not send the request.
+    /// The reply reached a host that did not send the request.
     Misdelivered,
 }

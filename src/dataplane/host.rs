@@ -1,4 +1,4 @@
-//! Hosts as Linux has them: rules, tables, forwarding, translated addresses.
+//! Linux hosts: rules, tables, forwarding, address translation.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,18 +13,18 @@ use super::table::PrefixTable;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub usize);
 
-/// A machine that sends, takes or forwards packets.
+/// A machine that sends, receives or forwards packets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Host {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Whether there is a machine, and whether it runs.
+    /// Whether the machine exists and runs.
     pub runs: Fact<bool>,
-    /// Where it hangs on segments; its addresses in the tunnel are the tunnel's.
+    /// Its ports on segments; addresses in the tunnel belong to the tunnel.
     pub ports: Vec<SegmentPort>,
-    /// The pods that live on it.
+    /// Its pods.
     pub pods: Fact<Pods>,
-    /// What its kernel does.
+    /// The configuration of its kernel.
     pub kernel: Fact<Kernel>,
 }
 
@@ -40,16 +40,16 @@ pub struct SegmentPort {
 /// The pods of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pods {
-    /// It is no node of the cluster.
+    /// It is not a node of the cluster.
     None,
-    /// Pods get addresses of this range.
+    /// Pods get addresses of this prefix.
     Range(Ipv4Net),
-    /// Pods should get addresses of this range, and nothing gives them any.
+    /// Pods should get addresses of this prefix, but no CNI configuration assigns them.
     NotPlumbed(Ipv4Net),
 }
 
 impl Pods {
-    /// The range of the pods' addresses, given out or not.
+    /// The pod CIDR, whether or not addresses are assigned.
     pub fn range(self) -> Option<Ipv4Net> {
         match self {
             Self::None => None,
@@ -58,11 +58,11 @@ impl Pods {
     }
 }
 
-/// Where a packet comes into a host, or leaves it.
+/// The port at which a packet enters or leaves a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Port {
     /// The host's own processes and pods.
-    Own,
+    Local,
     /// The segment port of that number.
     Segment(usize),
     /// The tunnel.
@@ -72,17 +72,17 @@ pub enum Port {
 /// The network configuration of a kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
-    /// Whether packets of others are passed on.
+    /// Whether IP forwarding is enabled.
     pub forwarding: bool,
-    /// What is asked of a packet's source.
+    /// The reverse path filter.
     pub reverse_path_filter: ReversePathFilter,
-    /// Which table is asked when; the table of own addresses comes before all.
+    /// The rules in order of priority; the table of local addresses precedes all.
     pub rules: Vec<Rule>,
     /// Routes by table.
     pub tables: BTreeMap<TableId, KernelTable>,
-    /// Whose addresses are hidden; the first that fits counts.
+    /// SNAT rules; the first match applies.
     pub translations: Vec<Translation>,
-    /// Whether the segment size of TCP is clamped to what the tunnel takes.
+    /// Whether the TCP MSS is clamped to the MTU of the tunnel.
     pub clamps_segment_size: bool,
 }
 
@@ -103,22 +103,22 @@ impl TableId {
 /// `rp_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReversePathFilter {
-    /// Any source is taken.
+    /// Any source is accepted.
     Off,
-    /// The way to the source must leave by the port that the packet came by.
+    /// The route to the source must use the port at which the packet arrived.
     Strict,
-    /// There must be some way to the source.
+    /// There must be a route to the source.
     Loose,
 }
 
-/// A rule: what fits is looked up in that table.
+/// A rule: matching packets are looked up in that table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
-    /// The lower is asked first.
+    /// Lower priorities are evaluated first.
     pub priority: u32,
-    /// Sources that it looks at; `0.0.0.0/0` is any.
+    /// Sources that match; `0.0.0.0/0` is any.
     pub from: Ipv4Net,
-    /// Destinations that it looks at; `0.0.0.0/0` is any.
+    /// Destinations that match; `0.0.0.0/0` is any.
     pub to: Ipv4Net,
     /// The table.
     pub table: TableId,
@@ -135,15 +135,15 @@ impl Rule {
 /// A route of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelRoute {
-    /// Of two routes to one prefix the lower is taken.
+    /// The lower metric of two routes to one prefix wins.
     pub metric: u32,
-    /// Where it leads.
+    /// The next hop.
     pub hop: KernelHop,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
 }
 
-/// Where a kernel's route leads.
+/// The next hop of a kernel route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KernelHop {
     /// To the owner of the destination's address on that port's segment.
@@ -154,24 +154,24 @@ pub enum KernelHop {
     Tunnel,
     /// Rejected: the sender receives an ICMP error.
     Unreachable,
-    /// Back to the rules: the next one is asked.
+    /// Throw: evaluation continues with the next rule.
     Throw,
 }
 
-/// A source address that is hidden behind the host's own.
+/// An SNAT rule: the source becomes the address of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translation {
-    /// Where the packet came in; absent for any port.
+    /// The port at which the packet entered; absent for any port.
     pub entering: Option<Port>,
-    /// Where it leaves.
+    /// The ports at which it leaves.
     pub leaving: Leaving,
-    /// Sources that are hidden; `0.0.0.0/0` is any.
+    /// Sources that are translated; `0.0.0.0/0` is any.
     pub sources: Ipv4Net,
-    /// Destinations that are left alone.
+    /// Destinations that are exempt.
     pub except: Vec<Ipv4Net>,
 }
 
-/// The ports that a translation looks at.
+/// The egress ports of a translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Leaving {
     /// Into the tunnel.
@@ -181,7 +181,7 @@ pub enum Leaving {
 }
 
 impl Translation {
-    /// Whether a packet's source is hidden by it.
+    /// Whether it translates a packet's source.
     pub fn applies(&self, entered: Port, left: Port, source: Ipv4Addr, to: Ipv4Addr) -> bool {
         let leaving = match self.leaving {
             Leaving::Tunnel => left == Port::Tunnel,
@@ -194,10 +194,10 @@ impl Translation {
     }
 }
 
-/// What a kernel's tables say of a destination.
+/// The result of a route lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// The rule that led to the table.
+    /// The rule that selected the table.
     pub rule: Rule,
     /// The prefix that matched.
     pub prefix: Ipv4Net,
@@ -206,7 +206,7 @@ pub struct Found {
 }
 
 impl Kernel {
-    /// A kernel that forwards, with table main and nothing else.
+    /// A kernel that forwards, with table main only.
     pub fn plain(main: KernelTable) -> Self {
         Self {
             forwarding: true,
@@ -218,7 +218,7 @@ impl Kernel {
         }
     }
 
-    /// Adds a route; of two to one prefix the one with the lower metric stays.
+    /// Adds a route; the lower metric of two routes to one prefix wins.
     pub fn add_route(&mut self, table: TableId, prefix: Ipv4Net, route: KernelRoute) {
         let table = self.tables.entry(table).or_default();
         if table.get(&prefix).is_none_or(|known| route.metric < known.metric) {
@@ -226,8 +226,8 @@ impl Kernel {
         }
     }
 
-    /// Asks the rules in their order. A table without an answer, and a route
-    /// that throws, leave it to the next rule; an unreachable one ends it.
+    /// Evaluates the rules in order. A table without a matching route and a throw
+    /// route continue with the next rule; an unreachable route ends the lookup.
     pub fn lookup(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Option<Found> {
         let fits = |rule: &&Rule| rule.from.contains(&source) && rule.to.contains(&destination);
         self.rules.iter().filter(fits).find_map(|rule| {
@@ -236,7 +236,7 @@ impl Kernel {
         })
     }
 
-    /// Sorts the rules as the kernel asks them.
+    /// Sorts the rules as the kernel evaluates them.
     pub fn sort_rules(&mut self) {
         self.rules.sort_by_key(|rule| rule.priority);
     }

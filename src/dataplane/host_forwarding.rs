@@ -28,14 +28,14 @@ impl Tracer<'_> {
         let answered = self.un_nat(id, origin);
         self.know_members(id, self.packet.destination)?;
         self.know_members(id, self.packet.source)?;
-        if entered != Port::Own {
+        if entered != Port::Local {
             self.refuse_own_source(id, host)?;
             self.filter_source(id, kernel, entered, origin)?;
         }
         if self.is_own_address(id, host, self.packet.destination) {
             return Ok(self.arrive(id, origin));
         }
-        let foreign = entered != Port::Own || !self.is_own_address(id, host, self.packet.source);
+        let foreign = entered != Port::Local || !self.is_own_address(id, host, self.packet.source);
         if foreign && !kernel.forwarding {
             return Err(self.dropped(place, Cause::NotForwarding, vec![origin]));
         }
@@ -54,7 +54,7 @@ impl Tracer<'_> {
     fn deliver_to_pod(&mut self, id: HostId, pods: Pods, origin: Origin) -> Result<Step, Halt> {
         let place = Place::Host(id);
         if let Pods::NotPlumbed(_) = pods {
-            return Err(self.dropped(place, Cause::PodsNotPlumbed, vec![origin]));
+            return Err(self.dropped(place, Cause::CniNotConfigured, vec![origin]));
         }
         Ok(self.arrive(id, origin))
     }
@@ -97,7 +97,7 @@ impl Tracer<'_> {
         }
         match port {
             Port::Segment(number) => self.onto_segment(id, number, neighbour),
-            Port::Tunnel | Port::Own => self.through_tunnel(id),
+            Port::Tunnel | Port::Local => self.through_tunnel(id),
         }
     }
 
@@ -107,7 +107,7 @@ impl Tracer<'_> {
         let Some(destination) = self.tracking.answered(id, &self.packet) else { return false };
         let from = std::mem::replace(&mut self.packet.destination, destination);
         if from != destination {
-            let decision = Decision::Restored { from, to: destination };
+            let decision = Decision::UnNat { from, to: destination };
             self.note(Place::Host(id), decision, origin);
         }
         true
@@ -180,7 +180,7 @@ impl Tracer<'_> {
         match port {
             Port::Segment(number) => Some(self.network.host(id)?.ports.get(number)?.address),
             Port::Tunnel => self.network.tunnel().members.get(&id)?.address.read().ok().copied(),
-            Port::Own => None,
+            Port::Local => None,
         }
     }
 

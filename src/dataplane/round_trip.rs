@@ -1,4 +1,4 @@
-//! There and back.
+//! The paths of a request and its reply.
 
 use super::hop::Verdict;
 use super::host::HostId;
@@ -7,34 +7,34 @@ use super::packet::{Packet, Protocol};
 use super::trace::{SEGMENT_MTU, Trace, Tracer};
 use super::tracking::Tracking;
 
-/// A request's way, and its answer's.
+/// The paths of a request and its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundTrip {
-    /// The request's way.
+    /// The path of the request.
     pub forward: Trace,
-    /// The answer's; none where no request arrived.
+    /// The path of the reply; absent if the request did not arrive.
     pub return_path: Option<Trace>,
     /// Hosts that forward large packets into a tunnel with a smaller MTU and send
     /// no ICMP error: TCP stalls unless another host on the path clamps the MSS.
     pub unclamped: Vec<HostId>,
 }
 
-/// One of the two ways.
+/// The direction of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// The request's.
+    /// The request.
     Forward,
-    /// The answer's.
+    /// The reply.
     Return,
 }
 
 impl RoundTrip {
-    /// Whether request and answer arrived.
+    /// Whether request and reply arrived.
     pub fn reached(&self) -> bool {
         self.forward.arrived() && self.return_path.as_ref().is_some_and(Trace::arrived)
     }
 
-    /// The way that did not arrive, if one did not.
+    /// The path that did not arrive, if any.
     pub fn broken(&self) -> Option<(Direction, &Verdict)> {
         if !self.forward.arrived() {
             return Some((Direction::Forward, &self.forward.verdict));
@@ -43,7 +43,7 @@ impl RoundTrip {
         Some((Direction::Return, &return_path.verdict))
     }
 
-    /// What a packet may weigh on both ways.
+    /// The MTU of both paths, in bytes.
     pub fn mtu(&self) -> u16 {
         self.return_path
             .as_ref()
@@ -63,7 +63,7 @@ impl RoundTrip {
     }
 }
 
-/// Walks a packet to an address, and its answer back.
+/// Traces a packet to an address and its reply back.
 pub fn trace_round_trip(
     network: &Network,
     from: End,
@@ -91,8 +91,8 @@ pub fn trace_round_trip(
     RoundTrip { forward, return_path, unclamped }
 }
 
-/// Sends the answer. It has arrived only where the request came from: an answer
-/// that another host receives is lost.
+/// Traces the reply. It arrives only at the sender of the request: a reply that
+/// another host receives is lost.
 fn answer(
     network: &Network,
     tracking: &mut Tracking,

@@ -1,4 +1,4 @@
-//! One way of a packet, hop by hop.
+//! The path of a packet in one direction, hop by hop.
 
 use super::fact::{Fact, Origin};
 use super::hop::{Cause, Decision, Drop, Hop, Place, Verdict};
@@ -7,23 +7,23 @@ use super::network::{End, Network};
 use super::packet::Packet;
 use super::tracking::Tracking;
 
-/// What an interface of a machine takes, tunnels aside.
+/// The MTU of an interface that is not a tunnel, in bytes.
 pub(super) const SEGMENT_MTU: u16 = 1_500;
-/// No way is longer: what comes so far goes round.
+/// The maximum number of hops; a longer path is a loop.
 const MAX_HOSTS: usize = 64;
 
-/// A packet's way in one direction.
+/// The path of a packet in one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// What happened, in order.
+    /// The hops in order.
     pub hops: Vec<Hop>,
     /// How it ended.
     pub verdict: Verdict,
-    /// The packet as it was in the end.
+    /// The packet at the end of the path.
     pub packet: Packet,
-    /// What a packet may weigh on this way.
+    /// The path MTU in bytes.
     pub mtu: u16,
-    /// The hosts at which the packet went into or out of the tunnel.
+    /// The hosts at which the packet entered or left the tunnel.
     pub tunnel_ends: Vec<HostId>,
 }
 
@@ -34,22 +34,22 @@ impl Trace {
     }
 }
 
-/// Why a walk goes no further.
+/// Why a trace ends.
 #[derive(Debug, Clone)]
 pub(super) enum Halt {
     Dropped(Drop),
     Unknown { place: Place, origin: Origin },
-    Left(Place),
+    Exited(Place),
 }
 
-/// Where a packet is next.
+/// The next place of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Arrived(HostId),
     At(HostId, Port),
 }
 
-/// A packet that is on its way.
+/// The state of a trace.
 #[derive(Debug)]
 pub(super) struct Tracer<'a> {
     pub(super) network: &'a Network,
@@ -75,14 +75,14 @@ impl<'a> Tracer<'a> {
             Ok(host) => Verdict::Arrived(host),
             Err(Halt::Dropped(drop)) => Verdict::Dropped(drop),
             Err(Halt::Unknown { place, origin }) => Verdict::Unknown { place, origin },
-            Err(Halt::Left(place)) => Verdict::Left(place),
+            Err(Halt::Exited(place)) => Verdict::Exited(place),
         };
         let Self { packet, mtu, tunnel_ends, hops, .. } = walker;
         Trace { hops, verdict, packet, mtu, tunnel_ends }
     }
 
     fn follow(&mut self, from: HostId) -> Result<HostId, Halt> {
-        let (mut host, mut port) = (from, Port::Own);
+        let (mut host, mut port) = (from, Port::Local);
         let mut seen = Vec::new();
         loop {
             let here = (host, port, self.packet);
@@ -97,8 +97,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// Where the last decisions were read: what leads a packet round. The
-    /// broadest prefix stands first, for it is the one that takes too much.
+    /// The origins of the last decisions, which form a loop. The broadest prefix
+    /// is first, because it is the one that captures too much.
     pub(super) fn last_origins(&self) -> Vec<Origin> {
         let mut deciding: Vec<(u8, Origin)> = self
             .hops
@@ -106,7 +106,7 @@ impl<'a> Tracer<'a> {
             .rev()
             .filter_map(|hop| match &hop.decision {
                 Decision::Routed(found) => Some((found.prefix.prefix_len(), hop.origin)),
-                Decision::Carried(route) => Some((route.prefix.prefix_len(), hop.origin)),
+                Decision::FabricRouted(route) => Some((route.prefix.prefix_len(), hop.origin)),
                 _ => None,
             })
             .filter(|(length, _)| *length > 0)

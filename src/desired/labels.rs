@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn azure_keeps_its_hands_off_whatever_the_profile_says() {
+    fn azure_controllers_ignore_workers() {
         let labels = labels(&profile(), "MC_group_cluster_canadacentral");
         assert_eq!(labels[MANAGED_LABEL], "false");
         assert_eq!(labels[EXCLUDE_LABEL], "true");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn without_managed_cilium_nothing_of_it_comes() {
+    fn without_managed_cilium_its_labels_are_absent() {
         let profile = Profile { managed_cilium: false, ..profile() };
         let labels = labels(&profile, "group");
         assert!(!labels.contains_key(CLUSTER_LABEL));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_fit_their_range() {
+    fn max_pods_fits_the_pod_cidr() {
         for (requested, cidr, expected) in [
             (None, "10.244.1.0/24", 250),
             (Some(300), "10.244.1.0/24", 253),

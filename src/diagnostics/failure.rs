@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_or_empty_cause_is_left_out() {
+    fn repeated_and_empty_causes_are_omitted() {
         let failure = Failure::new(Code::RequestError, "a", "b").caused_by("a").caused_by("");
         assert_eq!(failure.source, [] as [&str; 0]);
     }

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pattern_is_one() {
+    fn every_pattern_is_valid() {
         assert_eq!(SECRETS.len(), PATTERNS.len());
     }
 
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_left_alone() {
+    fn other_text_is_not_masked() {
         for text in [
             "public_key = \"~/.ssh/id_ed25519.pub\"",
             "host_keys = \"accept-new\"",

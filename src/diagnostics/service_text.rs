@@ -195,7 +195,7 @@ mod tests {
     const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;t\u{7}\r\nb\t\u{202e}\u{9b}31m\u{2028}\u{200b}'\"";
 
     #[test]
-    fn one_line_holds_no_unsafe_character() {
+    fn one_line_has_no_unsafe_character() {
         for text in [ServiceText::line(HOSTILE), ServiceText::message(HOSTILE)] {
             assert!(!text.as_str().chars().any(is_unsafe), "{text}");
         }
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_keep_their_breaks_and_nothing_else() {
+    fn only_line_breaks_are_kept() {
         let text = ServiceText::lines(HOSTILE);
         assert!(text.as_str().chars().all(|it| it == '\n' || !is_unsafe(it)), "{text}");
         assert_eq!(text.as_str().lines().count(), 2);
     }
 
     #[test]
-    fn every_key_and_string_is_made_safe_and_the_rest_stays() {
+    fn keys_and_strings_are_escaped_and_the_rest_is_kept() {
         let mut value = json!({ "k\u{1b}": ["\u{202e}", { "a": "x\ny" }], "n": 1 });
         make_safe(&mut value, Breaks::Escape);
         assert_eq!(value, json!({ "k\\u{1b}": ["\\u{202e}", { "a": "x\\ny" }], "n": 1 }));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_workflows_are_defused() {
+    fn workflow_commands_are_escaped() {
         for (text, expected) in [
             ("::error::x", "\\u{3a}:error::x"),
             ("a ::set-output name=b::c", "a \\u{3a}:set-output name=b::c"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_every_script_stay() {
+    fn letters_of_every_script_are_kept() {
         for text in ["Zürich", "東京", "القاهرة", "a-b_c.d/e:f"] {
             assert_eq!(ServiceText::line(text).as_str(), text);
         }

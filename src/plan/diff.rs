@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_whole_is_what_differs_from_nothing() {
+    fn a_created_object_lists_all_fields() {
         for resource in desired() {
             let mut walked = Vec::new();
             visit(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);

@@ -17,7 +17,7 @@ pub const FORMAT_VERSION: &str = "1.0";
 /// How reports are rendered.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// Coloured or plain.
+    /// Colored or plain.
     pub style: Style,
     /// The width in columns.
     pub columns: usize,
@@ -26,7 +26,7 @@ pub struct Layout {
 /// Renders every diagnostic, with a blank line between two.
 pub fn render(file_name: &str, text: &str, list: &[Diagnostic], layout: Layout) -> String {
     let renderer = match layout.style {
-        Style::Coloured => Renderer::styled(),
+        Style::Colored => Renderer::styled(),
         Style::Plain => Renderer::plain(),
     };
     let renderer = renderer.term_width(layout.columns);

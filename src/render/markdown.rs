@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_reaches_the_page_as_markup() {
+    fn text_never_becomes_markup() {
         for (text, expected) in [
             ("@org/team", "@<!-- -->org/team"),
             ("![x](https://e.test/p.png)", "![x\\](https:<!-- -->//e.test/p.png)"),

@@ -261,14 +261,14 @@ fn reachability(plan: &Plan) -> String {
     text
 }
 
-/// One change in a `diff` block, where the first column sets the colour.
+/// One change in a `diff` block, where the first column sets the color.
 fn block(folded: &Folded<'_>, purpose: Purpose) -> String {
     let Folded { change, .. } = folded;
     let mut text = format!("{} {}{}\n", sign(change), change.address, action_note(change));
     let options = Options { style: Style::Plain, purpose, full: false, verbose: false };
     for line in body_lines(change, options) {
         // Two columns less than on a terminal, but never none: a list's sign
-        // would colour the line, and a fence would end the block.
+        // would color the line, and a fence would end the block.
         text.push_str(line.strip_prefix("  ").unwrap_or(&line));
         text.push('\n');
     }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_of_nothing() {
+    fn a_drift_without_changes() {
         insta::assert_snapshot!(render(&fixture::nothing(), Purpose::Drift));
     }
 

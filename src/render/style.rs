@@ -1,4 +1,4 @@
-//! Colours by meaning.
+//! Colors by meaning.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Effects, Style as Escape};
 
 use crate::plan::Action;
 
-/// The meaning of a piece of text, which selects its colour.
+/// The meaning of a piece of text, which selects its color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A change of that action, and its sign.
@@ -25,27 +25,27 @@ pub enum Role {
     Quiet,
 }
 
-/// Whether text is coloured.
+/// Whether text is colored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Style {
     /// No escapes.
     #[default]
     Plain,
     /// ANSI escapes.
-    Coloured,
+    Colored,
 }
 
 impl Style {
-    /// [`Style::Coloured`] if `coloured`, else [`Style::Plain`].
-    pub fn coloured(coloured: bool) -> Self {
-        if coloured { Self::Coloured } else { Self::Plain }
+    /// [`Style::Colored`] if `colored`, else [`Style::Plain`].
+    pub fn colored(colored: bool) -> Self {
+        if colored { Self::Colored } else { Self::Plain }
     }
 
-    /// Colours the text by its role.
+    /// Colors the text by its role.
     pub fn paint(self, role: Role, text: impl Display) -> String {
         match self {
             Self::Plain => text.to_string(),
-            Self::Coloured => {
+            Self::Colored => {
                 let escape = escape(role);
                 format!("{escape}{text}{escape:#}")
             }
@@ -54,17 +54,17 @@ impl Style {
 }
 
 fn escape(role: Role) -> Escape {
-    let colour = |colour: AnsiColor| colour.on_default();
+    let color = |color: AnsiColor| color.on_default();
     match role {
-        Role::Action(Action::Create) | Role::Good => colour(AnsiColor::Green),
-        Role::Action(Action::Update | Action::Reboot) => colour(AnsiColor::Yellow),
-        Role::Action(Action::Replace) => colour(AnsiColor::Magenta),
-        Role::Action(Action::Delete) => colour(AnsiColor::Red),
-        Role::Action(Action::Adopt) => colour(AnsiColor::Blue),
+        Role::Action(Action::Create) | Role::Good => color(AnsiColor::Green),
+        Role::Action(Action::Update | Action::Reboot) => color(AnsiColor::Yellow),
+        Role::Action(Action::Replace) => color(AnsiColor::Magenta),
+        Role::Action(Action::Delete) => color(AnsiColor::Red),
+        Role::Action(Action::Adopt) => color(AnsiColor::Blue),
         Role::Title => Escape::new().effects(Effects::BOLD),
-        Role::Error => colour(AnsiColor::Red).effects(Effects::BOLD),
-        Role::Warning => colour(AnsiColor::Yellow).effects(Effects::BOLD),
-        Role::Help => colour(AnsiColor::Cyan),
+        Role::Error => color(AnsiColor::Red).effects(Effects::BOLD),
+        Role::Warning => color(AnsiColor::Yellow).effects(Effects::BOLD),
+        Role::Help => color(AnsiColor::Cyan),
         Role::Quiet => Escape::new().effects(Effects::DIMMED),
     }
 }

@@ -69,13 +69,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_keeps_to_the_width_in_characters() {
+    fn cut_respects_the_width_in_characters() {
         assert_eq!(cut("übermäßig", 4), "übe…");
         assert_eq!(cut("über", 4), "über");
     }
 
     #[test]
-    fn only_a_single_word_may_be_too_long() {
+    fn only_a_single_word_may_exceed_the_width() {
         let long = "x".repeat(100);
         let lines = wrap(&format!("a {long} b"), "- ", "  ");
         assert_eq!(lines, ["- a".to_owned(), format!("  {long}"), "  b".to_owned()]);

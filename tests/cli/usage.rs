@@ -86,7 +86,7 @@ fn schemas_and_completions_are_data() {
 }
 
 #[test]
-fn colours_follow_the_environment() {
+fn colors_follow_the_environment() {
     let location = TestFolder::new();
     let plain = location.run("plan --sandbox").exits(0);
     assert!(!plain.out.contains('\u{1b}'), "a pipe is not a terminal");

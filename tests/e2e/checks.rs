@@ -73,10 +73,10 @@ async fn a_healthy_network_has_no_findings() {
 pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
 pub(crate) const CASES: [Case; 27] = [
-    (Fault::RouteMissing, &["Nowhere route-table/cluster/stargate-workers-rt"], &[]),
+    (Fault::RouteMissing, &["RouteNone route-table/cluster/stargate-workers-rt"], &[]),
     (
         Fault::RouteWrongHop,
-        &["NobodyAt route-table/cluster/stargate-workers-rt"],
+        &["NoInterface route-table/cluster/stargate-workers-rt"],
         &["NextHopExists route-table/cluster/stargate-workers-rt"],
     ),
     // No node has the pod CIDR of a stale route. The next node would get it.
@@ -88,7 +88,7 @@ pub(crate) const CASES: [Case; 27] = [
             "NextHopExists route-table/cluster/stargate-router-rt",
         ],
     ),
-    (Fault::RouterTableDetached, &["Nowhere subnet/cluster/stargate-aks-router-subnet"], &[]),
+    (Fault::RouterTableDetached, &["RouteNone subnet/cluster/stargate-aks-router-subnet"], &[]),
     (
         Fault::NicForwardingOff,
         &["DestinationCheck network-interface/dc1/stargate-aks-e2e-2-dc-router-nic"],
@@ -126,7 +126,7 @@ pub(crate) const CASES: [Case; 27] = [
     ),
     (
         Fault::CniConfigMissing,
-        &["PodsNotPlumbed worker/dc1/stargate-aks-e2e-2-worker-1"],
+        &["CniNotConfigured worker/dc1/stargate-aks-e2e-2-worker-1"],
         &[
             "CniConfigActive worker/dc1/stargate-aks-e2e-2-worker-1",
             "WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1",
@@ -147,7 +147,7 @@ pub(crate) const CASES: [Case; 27] = [
     (
         Fault::AksScaleOut,
         &[
-            "Nowhere route-table/cluster/stargate-router-rt",
+            "RouteNone route-table/cluster/stargate-router-rt",
             "Unreachable router-host/dc1/stargate-aks-e2e-2-dc-router",
         ],
         &[],

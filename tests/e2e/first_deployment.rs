@@ -100,7 +100,7 @@ async fn no_cni_configuration_on_a_worker() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.inject(Fault::CniConfigMissing, Some(WORKER));
     let diagnose = diagnose(&deployment).await;
-    assert_eq!(diagnose.cause(), (Direction::Forward, Cause::PodsNotPlumbed));
+    assert_eq!(diagnose.cause(), (Direction::Forward, Cause::CniNotConfigured));
     assert_eq!(diagnose.find_remedy, [format!("worker/dc1/{WORKER}")]);
     assert_repaired(&deployment).await;
 }
@@ -141,7 +141,7 @@ async fn no_layer_has_routes_to_the_workers_pods() {
         device.advertised_routes.remove(&pool.into());
     });
     let diagnose = diagnose(&deployment).await;
-    assert!(matches!(diagnose.cause(), (Direction::Forward, Cause::Nowhere(_))));
+    assert!(matches!(diagnose.cause(), (Direction::Forward, Cause::RouteNone(_))));
     assert_eq!(diagnose.resource.unwrap(), "route-table/cluster/stargate-workers-rt");
     // All of the layers at once, which took the log's author days.
     for layer in
@@ -174,7 +174,7 @@ async fn no_table_on_the_router_s_subnet() {
     let deployment = Deployment::of(EXAMPLE, healthy().await);
     deployment.inject(Fault::RouterTableDetached, None);
     let diagnose = diagnose(&deployment).await;
-    assert!(matches!(diagnose.cause(), (Direction::Return, Cause::Nowhere(_))));
+    assert!(matches!(diagnose.cause(), (Direction::Return, Cause::RouteNone(_))));
     assert_eq!(diagnose.find_remedy, ["subnet/cluster/stargate-aks-router-subnet"]);
     assert_repaired(&deployment).await;
 }
@@ -216,7 +216,7 @@ async fn no_routes_to_workers_in_the_datacenter() {
         }
     });
     let diagnose = diagnose(&deployment).await;
-    assert!(matches!(diagnose.cause(), (Direction::Forward, Cause::Nowhere(_))));
+    assert!(matches!(diagnose.cause(), (Direction::Forward, Cause::RouteNone(_))));
     let table = "route-table/dc1/stargate-aks-e2e-2-dc-router-route-table";
     assert_eq!(diagnose.find_remedy, [table]);
     assert_repaired(&deployment).await;

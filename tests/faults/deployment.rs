@@ -101,7 +101,7 @@ impl Deployment {
             lease: None,
             pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
             clients: &self.clients,
-            reporter: &Silent,
+            reporter: &NoReporter,
             stop: StopSignal::default(),
         };
         apply(&context, planned, &|_: &Plan| false).await
@@ -184,9 +184,9 @@ impl ClusterConnector for ProxyConnector {
 }
 
 /// Hears nothing.
-pub(crate) struct Silent;
+pub(crate) struct NoReporter;
 
-impl Reporter for Silent {
+impl Reporter for NoReporter {
     fn event(&self, _event: &Event) {}
 }
 

@@ -8,7 +8,7 @@ pub(crate) enum Fault {
     // The connection.
     Refused,
     AnswerLost,
-    Silent,
+    NoReporter,
     // Statuses.
     ServerError,
     BadGatewayInHtml,
@@ -59,7 +59,7 @@ impl Fault {
     pub(crate) const IN_MEMORY: [Self; 37] = [
         Self::Refused,
         Self::AnswerLost,
-        Self::Silent,
+        Self::NoReporter,
         Self::ServerError,
         Self::BadGatewayInHtml,
         Self::Unavailable,

@@ -75,7 +75,7 @@ async fn positions() -> BTreeSet<Location> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
+async fn hostile_text_is_escaped_in_every_place_and_format() {
     let log = Log::default();
     let _guard = log.listen();
     let positions = positions().await;
@@ -114,7 +114,7 @@ async fn nothing_hostile_gets_out_of_any_place_in_any_format() {
 
 /// A refusal's own words, as JSON and as text, with every status.
 #[tokio::test(start_paused = true)]
-async fn nothing_hostile_gets_out_of_a_refusal() {
+async fn hostile_text_is_escaped_in_refusals() {
     let (sandbox, now) = Deployment::applied().await;
     for api in Api::ALL {
         for status in [200_u16, 400, 401, 403, 409, 500] {
@@ -300,7 +300,7 @@ impl Write for Log {
 
 /// The checks themselves notice what they are for.
 #[test]
-fn the_checks_find_what_they_look_for() {
+fn the_checks_detect_planted_text() {
     assert!(unsafe_text("a\u{9b}").is_some());
     assert!(unsafe_text("a\n ::error::b").is_some());
     assert!(unsafe_markdown("hello @org/team").is_some());

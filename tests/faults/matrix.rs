@@ -33,7 +33,7 @@ async fn applied() -> Deployment {
 
 /// Shipped timeouts, in virtual time.
 #[tokio::test(start_paused = true)]
-async fn a_plan_ends_within_a_minute_and_takes_nothing_away() {
+async fn a_plan_ends_within_a_minute_without_deletions() {
     let mut failed = Vec::new();
     for (api, fault) in cases() {
         let deployment = applied().await;
@@ -60,7 +60,7 @@ async fn a_plan_ends_within_a_minute_and_takes_nothing_away() {
 
 /// One worker more is wanted, and a service breaks once the plan is made.
 #[tokio::test(start_paused = true)]
-async fn an_apply_ends_and_takes_nothing_away() {
+async fn an_apply_ends_without_deletions() {
     let worker = "[[datacenters.dc1.workers]]\nname = \"stargate-aks-e2e-2-worker-1\"";
     let one_more =
         format!("[[datacenters.dc1.workers]]\nname = \"worker-3\"\nip = \"10.50.1.9\"\n\n{worker}");

@@ -59,7 +59,7 @@ fn any_address(rng: &mut Rng) -> Ipv4Addr {
 /// A random next hop of a fabric.
 pub(crate) fn any_fabric_hop(rng: &mut Rng) -> FabricHop {
     match rng.below(5) {
-        0 => FabricHop::Nowhere,
+        0 => FabricHop::None,
         1 => FabricHop::VirtualNetwork,
         _ => FabricHop::Appliance(any_address(rng)),
     }

@@ -19,7 +19,7 @@ const LOSSES: [Loss; 19] = [
     Loss("a host", "not forwarding"),
     Loss("a host", "no route"),
     Loss("a host", "unreachable"),
-    Loss("a host", "pods not plumbed"),
+    Loss("a host", "CNI not configured"),
     Loss("a host", "reply taken by another host"),
     Loss("the fabric", "source check"),
     Loss("the fabric", "destination check"),
@@ -27,7 +27,7 @@ const LOSSES: [Loss; 19] = [
     Loss("the fabric", "blackhole"),
     Loss("the fabric", "no such host"),
     Loss("the LAN", "no such host"),
-    Loss("the LAN", "left"),
+    Loss("the LAN", "exited"),
     Loss("the tunnel", "no peer"),
     Loss("the tunnel", "offline"),
     Loss("the tunnel", "not in the tunnel"),
@@ -48,7 +48,7 @@ impl Loss {
     fn of(network: &Network, verdict: &Verdict) -> Self {
         let place = match verdict {
             Verdict::Dropped(drop) => drop.place,
-            Verdict::Left(place) | Verdict::Unknown { place, .. } => *place,
+            Verdict::Exited(place) | Verdict::Unknown { place, .. } => *place,
             Verdict::Arrived(host) => Place::Host(*host),
         };
         let place = match place {
@@ -61,7 +61,7 @@ impl Loss {
         };
         let what = match verdict {
             Verdict::Dropped(drop) => cause(&drop.cause),
-            Verdict::Left(_) => "left",
+            Verdict::Exited(_) => "exited",
             Verdict::Unknown { .. } => "unknown",
             Verdict::Arrived(_) => "arrived",
         };
@@ -76,16 +76,16 @@ fn cause(cause: &Cause) -> &'static str {
         Cause::ReversePath => "reverse path filter",
         Cause::NoRoute => "no route",
         Cause::Unreachable(_) => "unreachable",
-        Cause::NoNeighbour(_) | Cause::NobodyAt(_) => "no such host",
+        Cause::NoNeighbour(_) | Cause::NoInterface(_) => "no such host",
         Cause::SourceCheck => "source check",
         Cause::DestinationCheck => "destination check",
         Cause::Denied { .. } => "security group",
-        Cause::Nowhere(_) => "blackhole",
+        Cause::RouteNone(_) => "blackhole",
         Cause::NoPeer(_) => "no peer",
         Cause::NotInTunnel => "not in the tunnel",
         Cause::Offline(_) => "offline",
         Cause::SourceNotAllowed { .. } => "source not allowed",
-        Cause::PodsNotPlumbed => "pods not plumbed",
+        Cause::CniNotConfigured => "CNI not configured",
         Cause::Loop => "own source came back, or loop",
         Cause::Misdelivered => "reply taken by another host",
     }

@@ -61,7 +61,7 @@ fn routes_of(fabric: &Fabric, interface: &Interface) -> Vec<(Ipv4Net, FabricHop,
         overlay.map(|(prefix, range)| (prefix, FabricHop::Appliance(range.node), OVERLAY));
     let blackholes = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(net);
     let blackholes = blackholes.into_iter().chain([TAILNET_RANGE]);
-    let blackholes = blackholes.map(|prefix| (prefix, FabricHop::Nowhere, SYSTEM));
+    let blackholes = blackholes.map(|prefix| (prefix, FabricHop::None, SYSTEM));
     let own = fabric.address_space.iter().map(|own| (*own, FabricHop::VirtualNetwork, SYSTEM));
     let internet = (Ipv4Net::default(), FabricHop::Internet, SYSTEM);
     user.chain(overlay).chain(blackholes).chain(own).chain([internet]).collect()
@@ -75,7 +75,7 @@ fn target(fabric: &Fabric, hop: FabricHop) -> impl Fn(Ipv4Net) -> String {
     move |prefix| match hop {
         FabricHop::Appliance(_) => format!("{prefix} dev {}", found.unwrap_or(SINK)),
         FabricHop::VirtualNetwork => format!("throw {prefix}"),
-        FabricHop::Internet | FabricHop::Gateway | FabricHop::Nowhere => {
+        FabricHop::Internet | FabricHop::Gateway | FabricHop::None => {
             format!("blackhole {prefix}")
         }
     }

@@ -297,7 +297,7 @@ fn change_masquerading(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let pods = HOSTS[host].pods.map(|range| Translation {
         sources: net(range),
         except: vec![rng.one(&except)],
-        ..masquerade_rule(Some(Port::Own), Leaving::Segments)
+        ..masquerade_rule(Some(Port::Local), Leaving::Segments)
     });
     let ours = masquerade_rule(None, Leaving::Tunnel);
     let kernel = spec.kernel(host);

@@ -122,7 +122,7 @@ pub(crate) fn replace_table(text: &str) -> String {
 /// The packet mark that records the incoming port: 0 for packets of the host itself.
 pub(crate) fn mark(port: Port) -> u64 {
     match port {
-        Port::Own => 0,
+        Port::Local => 0,
         Port::Segment(_) => 2,
         Port::Tunnel => 3,
     }

@@ -22,7 +22,7 @@ struct Follower<'a> {
 
 /// The predicted observations of a packet from an endpoint to an address.
 pub(crate) fn trail(network: &Network, from: End, to: Ipv4Addr, trace: &Trace) -> Trail {
-    let (trail, host, entered) = (Trail::new(), from.host, Port::Own);
+    let (trail, host, entered) = (Trail::new(), from.host, Port::Local);
     let mut follower = Follower { network, trace, trail, host, entered, destination: to };
     for (number, hop) in trace.hops.iter().enumerate() {
         let is_last = number + 1 == trace.hops.len();
@@ -59,19 +59,19 @@ impl Follower<'_> {
     fn follow(&mut self, place: Place, decision: &Decision, is_last: bool) {
         match decision {
             Decision::Routed(found) => self.leave(found.route.hop),
-            Decision::HandedTo(neighbour) => {
+            Decision::Delivered(neighbour) => {
                 let Place::Interface(segment, _) = place else { return };
                 if let Some(Segment::Lan(lan)) = self.network.segment(segment) {
                     self.enter(lan.hosts[neighbour], Port::Segment(0));
                 }
             }
-            Decision::Carried(route) => {
+            Decision::FabricRouted(route) => {
                 let Place::Interface(segment, _) = place else { return };
                 self.forward(segment, route.hop, is_last);
             }
             Decision::Tunnelled { owner, .. } => self.tunnel(*owner, is_last),
             Decision::Arrived => self.observe(trail::delivered(name(self.host), self.entered)),
-            Decision::Restored { to, .. } => self.destination = *to,
+            Decision::UnNat { to, .. } => self.destination = *to,
             Decision::Translated { .. } | Decision::Passed { .. } | Decision::Established => {}
         }
     }

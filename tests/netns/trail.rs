@@ -48,7 +48,7 @@ pub(crate) fn out_of_fabric(fabric: &str, from: &str, to: &str) -> String {
 
 fn port_name(port: Port) -> &'static str {
     match port {
-        Port::Own => "itself",
+        Port::Local => "itself",
         Port::Segment(_) => "eth0",
         Port::Tunnel => "tailscale0",
     }
@@ -59,12 +59,12 @@ fn port_of(device: &str) -> Port {
     match device {
         "eth0" => Port::Segment(0),
         "tailscale0" => Port::Tunnel,
-        _ => Port::Own,
+        _ => Port::Local,
     }
 }
 
 fn port_marked(value: &Value) -> Port {
-    let ports = [Port::Own, Port::Segment(0), Port::Tunnel];
+    let ports = [Port::Local, Port::Segment(0), Port::Tunnel];
     ports.into_iter().find(|port| Some(mark(*port)) == value.as_u64()).unwrap()
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
             if set == "tunnelled" { pairs::of_encrypted(length) } else { pairs::of_length(length) };
         let word = match set {
             "entered" => match port_of(key[0].as_str().unwrap()) {
-                Port::Own => return,
+                Port::Local => return,
                 port => entered(host, port),
             },
             "delivered" => delivered(host, port_marked(&key[0])),
@@ -84,7 +84,7 @@ pub(crate) fn read_host(trails: &mut Trails, host: &str, listed: &str) {
                 // The packet goes to a process of the host next, through the loopback device.
                 "lo" => return,
                 device => match port_of(device) {
-                    Port::Own => delivered(host, port_marked(&key[0])),
+                    Port::Local => delivered(host, port_marked(&key[0])),
                     port => forwarded(host, port_marked(&key[0]), port),
                 },
             },

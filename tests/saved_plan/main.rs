@@ -129,7 +129,7 @@ const FILE: &str = "STARGATE_SAVED_PLAN_FILE";
 const CASES: [&str; 3] = ["all to create", "all workers to update", "all to delete"];
 
 #[test]
-fn a_plan_of_4_000_workers_is_small_and_takes_little_memory_to_keep() {
+fn a_saved_plan_of_4_000_workers_is_small() {
     if let (Ok(case), Ok(step), Ok(file)) =
         (std::env::var(CASE), std::env::var(STEP), std::env::var(FILE))
     {

@@ -6,7 +6,7 @@ use stargate::render::diagnostic::{Layout, render_all, to_json};
 use stargate::topology::load::{MAX_SIZE, load_bytes, load_text};
 
 const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
-const COLOURED: Layout = Layout { style: Style::Coloured, ..PLAIN };
+const COLORED: Layout = Layout { style: Style::Colored, ..PLAIN };
 const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
 /// The good topology with one text in place of another.
@@ -393,7 +393,7 @@ fn a_file_truncated_anywhere_is_reported_and_rendered() {
     for end in ends {
         if let Err(found) = load_bytes("stargate.toml", &text.as_bytes()[..end]) {
             assert!(!found.list.is_empty());
-            assert!(render_all(&found, if end % 2 == 0 { COLOURED } else { PLAIN }).contains("SG"));
+            assert!(render_all(&found, if end % 2 == 0 { COLORED } else { PLAIN }).contains("SG"));
         }
         let _ = load_bytes("stargate.toml", &[&text.as_bytes()[..end], b"\xff"].concat());
     }

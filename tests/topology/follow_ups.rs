@@ -7,7 +7,7 @@ use stargate::render::diagnostic::{Layout, render_all, to_json};
 use stargate::topology::load::load_text;
 
 const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
-const COLOURED: Layout = Layout { style: Style::Coloured, ..PLAIN };
+const COLORED: Layout = Layout { style: Style::Colored, ..PLAIN };
 const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
 fn edited(from: &str, to: &str) -> String {
@@ -170,7 +170,7 @@ fn a_secret_in_the_file_is_not_printed() {
     ] {
         for end in [text.len(), text.len() / 2] {
             let found = found(&text[..end]);
-            let displayed = render_all(&found, PLAIN) + &render_all(&found, COLOURED);
+            let displayed = render_all(&found, PLAIN) + &render_all(&found, COLORED);
             let json = serde_json::to_string(&to_json("f", &found.text, &found.list)).unwrap();
             assert!(!found.list.is_empty() && !(displayed + &json).contains("marked"));
         }

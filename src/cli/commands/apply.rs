@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::plan;
-use crate::apply::events::{Outcome, Reporter, Silent};
+use crate::apply::events::{Outcome, Reporter, NoReporter};
 use crate::apply::{Applied, ApplyStatus, apply, apply_once};
 use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
@@ -266,7 +266,7 @@ fn nothing_to_do(plan: &Plan, destroys: bool) -> Option<u8> {
 fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
     match format {
         Format::Json => Box::new(JsonReporter::new(io::stdout())),
-        Format::Text if ui.is_quiet() => Box::new(Silent),
+        Format::Text if ui.is_quiet() => Box::new(NoReporter),
         Format::Text if ui.draws_bars() => {
             Box::new(ProgressReporter::new(ui.status_style(), ui.verbosity() > 0))
         }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_answer_at_a_position_stands() {
+    fn the_last_answer_at_a_position_counts() {
         let mut steps = Steps::new(0);
         for (position, answer) in [(0, 1), (2, 2), (2, 1), (3, 0), (3, 2)] {
             steps.put(position, answer);
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_number_is_the_same_answers(queries in prop::collection::vec(steps(), 0..9)) {
+        fn equal_fingerprints_have_equal_answers(queries in prop::collection::vec(steps(), 0..9)) {
             let found = fingerprint(POSITIONS, &queries);
             prop_assert_eq!(found.len(), POSITIONS);
             for one in 0..POSITIONS {

@@ -13,7 +13,7 @@ use crate::dataplane::tunnel::Lacking;
 use crate::dataplane::{Direction, Fact, Origin, RoundTrip, SegmentId};
 
 #[test]
-fn everybody_reaches_everybody_in_a_healthy_world() {
+fn all_ends_reach_each_other_in_a_healthy_network() {
     for choice in choices() {
         let world = healthy(choice);
         for from in world.ends() {
@@ -27,7 +27,7 @@ fn everybody_reaches_everybody_in_a_healthy_world() {
 }
 
 #[test]
-fn the_sources_are_hidden_and_found_again() {
+fn sources_are_translated_and_restored() {
     let round_trip = healthy(CHOICE).pods(WORKER_1, NODE_A);
     let translated = |traced: &crate::dataplane::Trace| {
         let is = |decision: &Decision| matches!(decision, Decision::Translated { .. });
@@ -61,7 +61,7 @@ fn a_missing_route_of_the_fabric() {
     world.drop_route(0, 0, "10.244.64.0/20");
     let (way, place, cause, origin) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!((way, place, origin), (Direction::Forward, at(0, "10.224.0.4"), WORKERS_TABLE));
-    assert!(matches!(cause, Cause::Nowhere(_)));
+    assert!(matches!(cause, Cause::RouteNone(_)));
     // The answer to a hidden source needs no such route.
     assert!(world.pods(WORKER_1, NODE_A).reached());
     let mut kept = healthy(Choice { masquerade: false, ..CHOICE });
@@ -101,7 +101,7 @@ fn a_wrong_next_hop_has_no_owner() {
     world.routes(0, 0).insert(net("10.244.64.0/20"), route);
     let (_, place, cause, origin) = broken(&world.pods(NODE_A, WORKER_1));
     assert_eq!((place, origin), (at(0, "10.224.0.250"), WORKERS_TABLE));
-    assert_eq!(cause, Cause::NobodyAt(ip("10.224.0.250")));
+    assert_eq!(cause, Cause::NoInterface(ip("10.224.0.250")));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn kernels_that_do_not_forward() {
 }
 
 #[test]
-fn prefixes_that_the_tailnet_does_not_carry() {
+fn prefixes_that_are_not_advertised_or_approved() {
     let pool = net("10.244.64.0/20");
     let mut world = healthy(CHOICE);
     world.advertised(DATACENTER_ROUTER).approved = Fact::known(vec![net("10.50.0.0/16")], APPROVED);
@@ -175,7 +175,7 @@ fn an_offline_owner_is_never_replaced_by_a_broader_one() {
 
 /// The broad route: table 52 comes before main, and the way goes round.
 #[test]
-fn a_broad_route_steals_the_workers_traffic() {
+fn a_broad_route_captures_traffic_of_workers() {
     let broad = |world: &mut World| {
         let all = vec![net("10.224.0.0/16"), net("10.244.0.0/16")];
         world.advertised(CLUSTER_ROUTER).advertised = Fact::known(all.clone(), ADVERTISED);
@@ -194,7 +194,7 @@ fn a_broad_route_steals_the_workers_traffic() {
 }
 
 #[test]
-fn a_kernel_without_a_route_or_with_an_end() {
+fn a_kernel_without_a_route_or_with_an_unreachable_one() {
     let mut world = healthy(Choice { bare_metal: true, ..CHOICE });
     let tables = &mut world.kernel(DATACENTER_ROUTER).tables;
     let main = tables.get_mut(&TableId::MAIN).unwrap();
@@ -207,7 +207,7 @@ fn a_kernel_without_a_route_or_with_an_end() {
 
 /// Linux takes no packet from outside that says it is from the host itself.
 #[test]
-fn what_comes_back_to_its_own_sender() {
+fn a_packet_that_returns_to_its_sender_loops() {
     for filter in [ReversePathFilter::Off, ReversePathFilter::Loose] {
         let mut world = healthy(CHOICE);
         world.kernel(NODE_A).reverse_path_filter = filter;
@@ -241,7 +241,7 @@ fn a_strict_reverse_path_filter() {
 }
 
 #[test]
-fn a_denying_group_lets_answers_pass() {
+fn a_security_group_allows_replies() {
     let mut world = healthy(CHOICE);
     let any = vec![AddressMatch::Prefix(net("0.0.0.0/0"))];
     let deny = SecurityRule {
@@ -270,10 +270,10 @@ fn a_denying_group_lets_answers_pass() {
 }
 
 #[test]
-fn pods_without_a_network_and_machines_that_are_gone() {
+fn pods_without_cni_and_missing_machines() {
     let mut world = healthy(CHOICE);
     world.hosts[WORKER_1].pods = known(Pods::NotPlumbed(net("10.244.65.0/24")));
-    assert_eq!(broken(&world.pods(NODE_A, WORKER_1)).2, Cause::PodsNotPlumbed);
+    assert_eq!(broken(&world.pods(NODE_A, WORKER_1)).2, Cause::CniNotConfigured);
     assert!(world.round_trip(pod(NODE_A), ip("10.50.1.5")).reached());
     world.hosts[WORKER_1].runs = known(false);
     assert_eq!(broken(&world.round_trip(pod(NODE_A), ip("10.50.1.5"))).2, Cause::NotRunning);
@@ -295,7 +295,7 @@ fn a_tunnel_without_a_clamp() {
 /// Facts that could not be read are not guessed, and results that do not depend
 /// on them stay known.
 #[test]
-fn unread_facts_make_what_depends_on_them_unknown() {
+fn unread_facts_make_dependent_paths_unknown() {
     type Hide = fn(&mut World);
     let snat: [(Hide, Origin); 6] = [
         (|world| world.hosts[DATACENTER_ROUTER].kernel = Fact::unknown(KERNEL), KERNEL),

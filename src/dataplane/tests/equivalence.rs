@@ -24,7 +24,7 @@ fn ends(network: &Network) -> Vec<End> {
 }
 
 #[test]
-fn a_healthy_world_has_few_classes() {
+fn a_healthy_network_has_few_classes() {
     for choice in choices() {
         let network = grown(choice, More { nodes: 3, workers: 7 }).network();
         let ends = ends(&network);
@@ -41,7 +41,7 @@ fn a_healthy_world_has_few_classes() {
 /// Ends of one host stand first in their class: the pairs with other hosts are
 /// not overlooked.
 #[test]
-fn several_pods_of_a_host_hide_no_other_hosts() {
+fn several_pods_of_a_host_do_not_merge_other_hosts() {
     let network = healthy(CHOICE).network();
     let pods = |host: usize| (10..15).map(move |at| (host, at));
     let ends = pods(WORKER_1).chain(pods(WORKER_2)).map(|(host, at)| {
@@ -58,7 +58,7 @@ proptest! {
     /// In any broken network every pair has the result of its classes, hop by hop,
     /// for the same reason and from the same fact.
     #[test]
-    fn classes_stand_for_their_pairs(many_hosts in many_hosts()) {
+    fn classes_represent_their_pairs(many_hosts in many_hosts()) {
         let network = many_hosts.world().network();
         let classes = Classes::of(&network, ends(&network));
         let mut pairs = 0;

@@ -57,7 +57,7 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
         address().prop_map(|address| KernelHop::Via(0, address)),
     ];
     let fabric_hop = prop_oneof![
-        Just(FabricHop::Nowhere),
+        Just(FabricHop::None),
         Just(FabricHop::VirtualNetwork),
         Just(FabricHop::Internet),
         address().prop_map(FabricHop::Appliance),
@@ -129,7 +129,7 @@ pub(super) fn broken_world() -> impl Strategy<Value = World> {
 proptest! {
     /// With any tables a trace ends with a verdict.
     #[test]
-    fn every_walk_ends(world in broken_world()) {
+    fn every_trace_ends(world in broken_world()) {
         let network = world.network();
         for from in world.ends() {
             for to in world.ends() {
@@ -177,7 +177,7 @@ proptest! {
 
     /// What is known without a fact stays so when the fact is read.
     #[test]
-    fn reading_more_never_changes_what_was_known(world in broken_world(), host in 0_usize..6) {
+    fn reading_more_facts_never_changes_known_results(world in broken_world(), host in 0_usize..6) {
         let known = world.network();
         let mut blind = world.clone();
         blind.hosts[host].kernel = Fact::unknown(KERNEL);

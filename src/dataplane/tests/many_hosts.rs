@@ -309,7 +309,7 @@ fn befall_kernel(world: &mut World, fault: Fault) {
             main.insert(prefix, route(hop));
         }
         Fault::Hides(_, except) => world.kernel(host).translations.push(Translation {
-            entering: Some(Port::Own),
+            entering: Some(Port::Local),
             leaving: Leaving::Segments,
             sources: pods.unwrap_or_default(),
             except: vec![except],

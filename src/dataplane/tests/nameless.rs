@@ -104,11 +104,11 @@ impl<'a> Nameless<'a> {
             Decision::Translated { from, to } => {
                 Decision::Translated { from: self.address(*from), to: self.address(*to) }
             }
-            Decision::Restored { from, to } => {
-                Decision::Restored { from: self.address(*from), to: self.address(*to) }
+            Decision::UnNat { from, to } => {
+                Decision::UnNat { from: self.address(*from), to: self.address(*to) }
             }
-            Decision::Carried(route) => Decision::Carried(self.fabric_route(*route)),
-            Decision::HandedTo(address) => Decision::HandedTo(self.address(*address)),
+            Decision::FabricRouted(route) => Decision::FabricRouted(self.fabric_route(*route)),
+            Decision::Delivered(address) => Decision::Delivered(self.address(*address)),
             Decision::Tunnelled { owner, prefix } => {
                 Decision::Tunnelled { owner: self.host(*owner), prefix: Self::prefix(*prefix) }
             }
@@ -141,7 +141,7 @@ impl<'a> Nameless<'a> {
     fn verdict(&self, verdict: &Verdict) -> Verdict {
         match verdict {
             Verdict::Arrived(id) => Verdict::Arrived(self.host(*id)),
-            Verdict::Left(place) => Verdict::Left(self.place(*place)),
+            Verdict::Exited(place) => Verdict::Exited(self.place(*place)),
             Verdict::Unknown { place, origin } => {
                 Verdict::Unknown { place: self.place(*place), origin: self.origin(*origin) }
             }
@@ -157,8 +157,8 @@ impl<'a> Nameless<'a> {
         match cause {
             Cause::Unreachable(found) => Cause::Unreachable(self.found(*found)),
             Cause::NoNeighbour(address) => Cause::NoNeighbour(self.address(*address)),
-            Cause::Nowhere(route) => Cause::Nowhere(self.fabric_route(*route)),
-            Cause::NobodyAt(address) => Cause::NobodyAt(self.address(*address)),
+            Cause::RouteNone(route) => Cause::RouteNone(self.fabric_route(*route)),
+            Cause::NoInterface(address) => Cause::NoInterface(self.address(*address)),
             Cause::NoPeer(lacking) => Cause::NoPeer(self.lacking(*lacking)),
             Cause::Offline(id) => Cause::Offline(self.host(*id)),
             Cause::SourceNotAllowed { lacking } => {

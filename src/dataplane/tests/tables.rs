@@ -9,7 +9,7 @@ use crate::dataplane::security::{
 };
 
 #[test]
-fn the_longest_prefix_wins_and_of_equal_ones_the_user_s() {
+fn the_longest_prefix_wins_then_the_user_defined_route() {
     let mut world = healthy(CHOICE);
     let fabric = world.fabric(0).clone();
     let nodes = &fabric.interfaces[&ip("10.224.0.4")];
@@ -29,26 +29,26 @@ fn the_longest_prefix_wins_and_of_equal_ones_the_user_s() {
         assert_eq!((route.source, route.prefix), (source, net(prefix)), "{to}");
     }
     let routes = world.routes(0, 0).clone();
-    let user = crate::dataplane::fabric::UserRoute { hop: FabricHop::Nowhere, origin: OTHER };
+    let user = crate::dataplane::fabric::UserRoute { hop: FabricHop::None, origin: OTHER };
     let mut with = routes.clone();
     with.insert(net("10.244.0.0/24"), user);
     let route = fabric.effective_route(nodes, &with, ip("10.244.0.9"));
-    assert_eq!((route.source, route.hop), (RouteSource::User, FabricHop::Nowhere));
+    assert_eq!((route.source, route.hop), (RouteSource::User, FabricHop::None));
 }
 
 #[test]
-fn the_overlay_is_for_its_nodes_only() {
+fn the_overlay_applies_to_its_nodes_only() {
     let mut world = healthy(CHOICE);
     world.drop_route(0, 1, "10.244.0.0/24");
     let Segment::Fabric(fabric) = &world.segments[0].clone() else { panic!("a fabric") };
     let router = &fabric.interfaces[&ip("10.237.0.4")];
     let routes = world.routes(0, 1).clone();
     let route = fabric.effective_route(router, &routes, ip("10.244.0.9"));
-    assert_eq!((route.source, route.hop), (RouteSource::System, FabricHop::Nowhere));
+    assert_eq!((route.source, route.hop), (RouteSource::System, FabricHop::None));
 }
 
 #[test]
-fn rules_are_asked_in_order_and_a_throw_goes_on() {
+fn rules_apply_in_order_and_throw_continues() {
     let any = net("0.0.0.0/0");
     let mut kernel = Kernel::plain([(any, route(KernelHop::OnLink(0)))].into_iter().collect());
     let table = TableId::TAILSCALE;
@@ -66,7 +66,7 @@ fn rules_are_asked_in_order_and_a_throw_goes_on() {
 }
 
 #[test]
-fn the_lower_metric_stays() {
+fn the_lower_metric_wins() {
     let mut kernel = Kernel::plain(crate::dataplane::PrefixTable::default());
     let prefix = net("10.244.0.0/16");
     let with = |metric, hop| crate::dataplane::host::KernelRoute { metric, ..route(hop) };
@@ -91,7 +91,7 @@ fn rule(name: &str, priority: u16, allows: bool, from: AddressMatch) -> Security
 }
 
 #[test]
-fn the_first_rule_that_fits_decides() {
+fn the_first_matching_rule_decides() {
     let from = |text| AddressMatch::Prefix(net(text));
     let rules = vec![
         rule("later", 300, false, from("10.0.0.0/8")),
@@ -117,7 +117,7 @@ fn the_first_rule_that_fits_decides() {
 }
 
 #[test]
-fn an_unclear_tag_is_not_guessed_at() {
+fn an_unknown_service_tag_is_unknown() {
     let rules = vec![rule("tag", 100, true, AddressMatch::Unclear)];
     let group = SecurityGroup::with_defaults(GROUP, rules);
     let packet = Packet::request(ip("10.1.1.1"), ip("10.9.9.9"), Protocol::Tcp(8_080));

@@ -63,7 +63,7 @@ fn a_server_has_every_field_that_its_schema_requires_and_no_other() {
 }
 
 #[test]
-fn bootstrap_tokens_may_ask_and_nothing_approves() {
+fn bootstrap_tokens_may_request_and_nothing_approves_automatically() {
     let manifests = bootstrap_rbac();
     assert_eq!(manifests.len(), 1);
     assert_eq!(manifests[0].body["roleRef"]["name"], "system:node-bootstrapper");

@@ -41,7 +41,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn ranges_are_apart_and_inside_the_pool(sketch in sketches(false)) {
+    fn pod_cidrs_are_disjoint_and_within_the_pool(sketch in sketches(false)) {
         let topology = sketch.topology();
         let allocation = allocate(&topology, &no_facts()).unwrap();
         let mut seen = Vec::new();
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn addresses_are_apart_and_free_to_take(sketch in sketches(false)) {
+    fn addresses_are_distinct_and_not_reserved(sketch in sketches(false)) {
         let topology = sketch.topology();
         let allocation = allocate(&topology, &no_facts()).unwrap();
         for datacenter in &topology.datacenters {
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn first_what_is_written_then_what_is_held_then_the_lowest_free(
+    fn written_values_precede_assigned_values_and_free_slots(
         sketch in sketches(false), slots in prop::collection::vec(prop::option::of(0_u8..16), 24),
     ) {
         let topology = sketch.topology();

@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_desired_is_where_its_kind_is(sketch in sketches(false), known in any::<bool>()) {
+    fn desired_resources_have_the_site_of_their_kind(sketch in sketches(false), known in any::<bool>()) {
         let topology = sketch.topology();
         let facts = if known { all_facts(&topology) } else { no_facts() };
         for desired in build(&topology, &facts).unwrap().iter() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 #[test]
-fn every_code_stands_at_its_own_entry() {
+fn every_code_has_its_own_entry() {
     for code in Code::ALL {
         assert_eq!(code.entry().code, code);
         assert_eq!(code.as_str().parse(), Ok(code));
@@ -14,7 +14,7 @@ fn every_code_stands_at_its_own_entry() {
 }
 
 #[test]
-fn every_explanation_is_there_and_its_own() {
+fn explanations_are_complete_and_distinct() {
     let titles: BTreeSet<_> = Code::ALL.iter().map(|code| code.title()).collect();
     let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.explanation()).collect();
     assert_eq!(titles.len(), Code::ALL.len());
@@ -23,7 +23,7 @@ fn every_explanation_is_there_and_its_own() {
 }
 
 #[test]
-fn codes_ascend_and_no_other_is_known() {
+fn codes_ascend_and_others_are_unknown() {
     assert!(Code::ALL.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()));
     assert!("SG9999".parse::<Code>().is_err());
     assert_eq!("sg0303".parse(), Ok(Code::Overlap));

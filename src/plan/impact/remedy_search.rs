@@ -197,7 +197,7 @@ fn beyond_the_plan(
     }
     Remedy::Write(match verdict {
         Verdict::Dropped(drop) => edit(question, &drop.cause),
-        Verdict::Arrived(_) | Verdict::Unknown { .. } | Verdict::Left(_) => {
+        Verdict::Arrived(_) | Verdict::Unknown { .. } | Verdict::Exited(_) => {
             unknown_address(question.to)
         }
     })
@@ -234,7 +234,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
 
 fn edit(question: Question, cause: &Cause) -> String {
     match cause {
-        Cause::PodsNotPlumbed => "give the worker a profile, so that it joins".to_owned(),
+        Cause::CniNotConfigured => "give the worker a profile, so that it joins".to_owned(),
         _ => unknown_address(question.to),
     }
 }

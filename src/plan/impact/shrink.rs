@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_among_many_is_found_in_few_trials() {
+    fn the_needed_items_are_found_in_few_trials() {
         let mut trials = 0;
         let needed = BTreeSet::from([3, 700, 701]);
         let found = shrink((0..1_000).collect(), |some| {
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_each_suffice_one_stays() {
+    fn one_of_two_sufficient_items_is_kept() {
         let found =
             shrink(BTreeSet::from([1, 2, 3]), |some| some.contains(&1) || some.contains(&3));
         assert_eq!(found, BTreeSet::from([3]));

@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_delta_leads_from_any_value_to_any_other(base in values(), value in values()) {
+        fn a_delta_transforms_any_value_into_any_other(base in values(), value in values()) {
             let made = match between(&base, &value) {
                 Some(delta) => apply(base, delta),
                 None => Some(base),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_written() {
+    fn only_differences_are_written() {
         let base = json!({"a": 1, "b": {"c": [1, 2, 3], "d": 4}, "gone": true});
         let value = json!({"a": 1, "b": {"c": [1, 5, 3], "d": 4}, "new": {"e": 6}});
         let delta = json!({"b": {"c": {"#": {"1": 5}}}, "new": {"=": {"e": 6}}, "-": ["gone"]});
@@ -147,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_in_a_name_is_no_hindrance() {
+    fn special_characters_in_names_are_escaped() {
         let (base, value) = (json!({"=": {"a": 1, "b": 2}}), json!({"=": {"a": 3, "b": 2}}));
         assert_eq!(between(&base, &value), Some(json!({"==": {"a": 3}})));
     }
 
     #[test]
-    fn a_delta_of_something_else_is_refused() {
+    fn a_delta_of_another_value_is_refused() {
         for (base, delta) in [
             (json!([1]), json!({"#": {"1": 2}})),
             (json!([1]), json!({"a": 2})),

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_white_space_between_tokens_is_left_out() {
+    fn only_white_space_between_tokens_is_ignored() {
         let compact = r#"{"a b":"c \" d","e":[1,2]}"#;
         let spaced = "{ \"a b\" :\n\t\"c \\\" d\",\r\n \"e\": [1, 2] }";
         assert_eq!(TokenDigest::of(compact), TokenDigest::of(spaced));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_does_not_depend_on_how_much_is_written_at_once() {
+    fn the_digest_does_not_depend_on_write_sizes() {
         let text = r#"{ "a\\": "b \" c" , "d" : 1 }"#;
         let mut writer = Digesting::new(Vec::new());
         text.bytes().for_each(|byte| writer.write_all(&[byte]).unwrap());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_found_whatever_stands_around_it() {
+    fn the_body_is_found_between_other_fields() {
         assert_eq!(body_of("{\"saved_plan\":{\"a\":[{}]},\"sha256\":\"\"}"), Some("{\"a\":[{}]}"));
         let spaced = body_of(" {\n \"saved_plan\" : {} , \"x\": 1}").map(str::trim);
         assert_eq!(spaced, Some("{}"));

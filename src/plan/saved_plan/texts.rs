@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shortened_is_lengthened_again() {
+    fn shortened_texts_are_restored() {
         let original = json!({
             "ids": ["/subscriptions/s/a", "/subscriptions/s/b", "/subscriptions/s"],
             "same": ["a long text", "a long text"],
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_nothing_is_refused() {
+    fn a_reference_to_a_missing_text_is_refused() {
         for text in ["@0", "@x", "@/a", "@1/a"] {
             assert_eq!(Table::of(Vec::new()).lengthen(&mut json!([text])), None, "{text}");
         }

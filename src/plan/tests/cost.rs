@@ -8,14 +8,14 @@ use crate::plan::cost::Cost;
 use crate::resource::Api;
 
 #[test]
-fn nothing_to_do_costs_what_looking_cost() {
+fn an_empty_plan_costs_only_its_refresh() {
     let requests = BTreeMap::from([(Api::Azure, 12)]);
     let cost = Cost::of(&[], &StepGraph::default(), &requests);
     assert_eq!(cost, Cost { requests, ..Cost::default() });
 }
 
 #[test]
-fn one_write_an_object_and_two_for_a_replacement() {
+fn an_object_takes_one_write_and_a_replacement_two() {
     let plan = Case::default()
         .wants("route-table/dc/a", table("10.0.0.0/8"), nothing_special)
         .wants("network-interface/dc/nic", interface(5), nothing_special)
@@ -27,7 +27,7 @@ fn one_write_an_object_and_two_for_a_replacement() {
 }
 
 #[test]
-fn a_device_that_comes_by_itself_is_waited_for_and_not_written() {
+fn a_device_that_registers_itself_takes_no_write() {
     let name = "tailnet-device/dc/router";
     let made = Case::default().wants(name, device(true), nothing_special).plan();
     assert_eq!(made.cost.apply_writes[&Api::Tailscale], 0);
@@ -36,7 +36,7 @@ fn a_device_that_comes_by_itself_is_waited_for_and_not_written() {
 }
 
 #[test]
-fn the_longest_chain_counts_and_not_the_sum() {
+fn the_critical_path_counts_and_not_the_sum() {
     let nic = "network-interface/dc/nic";
     let router = "virtual-machine/dc/router";
     let plan = Case::default()

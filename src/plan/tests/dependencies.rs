@@ -32,7 +32,7 @@ fn worker() -> Resource {
 }
 
 #[test]
-fn what_depends_on_another_change_comes_after_it() {
+fn dependents_follow_their_dependencies() {
     let plan = Case::default()
         .wants("route-table/dc/a", table("10.0.0.0/8"), after("route-table/dc/z"))
         .wants("route-table/dc/z", table("10.0.0.0/8"), nothing_special)
@@ -44,7 +44,7 @@ fn what_depends_on_another_change_comes_after_it() {
 }
 
 #[test]
-fn what_is_made_comes_before_what_goes() {
+fn creations_precede_deletions() {
     let plan = Case::default()
         .has("resource-group/dc/old", group("here"))
         .has("route-table/dc/a", table("10.0.0.0/8"))
@@ -64,7 +64,7 @@ fn what_is_made_comes_before_what_goes() {
 }
 
 #[test]
-fn what_goes_does_so_in_reverse() {
+fn deletes_in_reverse_order() {
     let plan = Case::default()
         .has("resource-group/dc/group", group("here"))
         .has(TABLE, table("10.0.0.0/8"))
@@ -97,7 +97,7 @@ fn what_goes_does_so_in_reverse() {
 }
 
 #[test]
-fn what_is_let_go_of_goes_after_it_was_let_go_of() {
+fn a_resource_is_deleted_after_its_last_reference() {
     let plan = Case::default()
         .wants(SUBNET, subnet("10.0.0.0/24", None), nothing_special)
         .has(SUBNET, subnet("10.0.0.0/24", Some(TABLE)))
@@ -108,7 +108,7 @@ fn what_is_let_go_of_goes_after_it_was_let_go_of() {
 }
 
 #[test]
-fn routes_go_after_the_pods_that_they_lead_to() {
+fn routes_are_deleted_after_their_pods() {
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
         .has(TABLE, table("10.1.0.0/16"))
@@ -118,7 +118,7 @@ fn routes_go_after_the_pods_that_they_lead_to() {
 }
 
 #[test]
-fn a_replacement_goes_after_what_lives_in_it_and_says_what_stops() {
+fn a_replacement_follows_its_contents_and_names_the_disruption() {
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
         .has(MACHINE, machine("small", "network-interface/dc/other"))
@@ -133,7 +133,7 @@ fn a_replacement_goes_after_what_lives_in_it_and_says_what_stops() {
 }
 
 #[test]
-fn what_lived_in_the_lost_goes_before_the_new_one_comes() {
+fn contents_of_a_missing_container_are_destroyed_before_it_is_created() {
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
         .keeps("tailnet-device/dc/router", device(true), created_by(MACHINE))
@@ -145,7 +145,7 @@ fn what_lived_in_the_lost_goes_before_the_new_one_comes() {
 
 /// Azure deletes nothing that is pointed at.
 #[test]
-fn what_points_at_the_replaced_is_replaced_with_it() {
+fn references_to_a_replaced_resource_are_replaced() {
     let elsewhere = |resource: Resource| match resource {
         Resource::RouteTable(mut table) => {
             table.location = "there".to_owned();
@@ -168,7 +168,7 @@ fn what_points_at_the_replaced_is_replaced_with_it() {
 }
 
 #[test]
-fn an_address_is_taken_once_it_is_free() {
+fn an_address_is_claimed_after_its_release() {
     let new = "network-interface/dc/new";
     let plan = Case::default()
         .wants(new, interface(4), nothing_special)
@@ -188,7 +188,7 @@ fn an_address_is_taken_once_it_is_free() {
 }
 
 #[test]
-fn a_range_is_given_up_once_nothing_stands_in_it() {
+fn a_prefix_is_released_after_its_addresses() {
     let plan = Case::default()
         .wants(NETWORK, network("10.1.0.0/16"), nothing_special)
         .has(NETWORK, network("10.0.0.0/16"))
@@ -205,7 +205,7 @@ fn a_range_is_given_up_once_nothing_stands_in_it() {
 }
 
 #[test]
-fn a_change_that_only_follows_says_from_what() {
+fn a_consequence_names_its_cause() {
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
         .wants("tailnet-device/dc/router", device(true), created_by(MACHINE))

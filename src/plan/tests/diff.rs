@@ -46,7 +46,7 @@ fn host(swap_off: bool) -> Observable<WorkerHost> {
 }
 
 #[test]
-fn equal_values_differ_in_nothing() {
+fn equal_values_have_no_difference() {
     for value in [table("10.0.0.0/8"), table_after("managed-cluster/cluster/lab"), device(true)] {
         assert!(diff::between(&value, &value).is_empty());
     }
@@ -75,7 +75,7 @@ fn a_list_is_one_field() {
 }
 
 #[test]
-fn a_pending_value_says_so_and_what_it_waits_for() {
+fn a_pending_value_names_its_dependency() {
     let wanted = table_after("managed-cluster/cluster/lab");
     let fields = diff::between(&table("10.0.0.0/8"), &wanted);
     assert_eq!(paths(&fields), ["routes"]);
@@ -102,7 +102,7 @@ fn an_unread_host_does_not_differ() {
 }
 
 #[test]
-fn a_whole_number_is_the_same_however_it_is_written() {
+fn integers_and_integral_floats_are_equal() {
     let one = body(json!({"a": 1000, "b": {"c": [2.0]}}));
     let other = body(json!({"a": 1000.0, "b": {"c": [2]}}));
     assert!(diff::between(&one, &other).is_empty());
@@ -114,7 +114,7 @@ fn a_whole_number_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn null_is_the_same_as_absent() {
+fn null_equals_absent() {
     let one = body(json!({"a": null, "b": 1}));
     assert!(diff::between(&one, &body(json!({"b": 1}))).is_empty());
     let fields = diff::between(&body(json!({"a": 1})), &body(json!({"a": null})));
@@ -122,7 +122,7 @@ fn null_is_the_same_as_absent() {
 }
 
 #[test]
-fn only_what_cannot_be_changed_in_place_forces_a_replacement() {
+fn only_immutable_fields_force_a_replacement() {
     let forced = |before: &Resource, after: &Resource| {
         let fields = diff::between(before, after);
         let forced = fields.into_iter().filter(|field| field.forces_replacement);
@@ -141,7 +141,7 @@ fn only_what_cannot_be_changed_in_place_forces_a_replacement() {
 }
 
 #[test]
-fn a_failed_creation_is_a_change_and_forces_nothing() {
+fn a_failed_creation_is_an_update() {
     let wanted = machine("small", "network-interface/dc/nic");
     let mut failed = wanted.clone();
     if let Resource::VirtualMachine(machine) = &mut failed {
@@ -153,7 +153,7 @@ fn a_failed_creation_is_a_change_and_forces_nothing() {
 }
 
 #[test]
-fn that_a_new_object_shall_be_ready_is_no_news() {
+fn readiness_of_a_new_object_is_not_listed() {
     let machine = machine("small", "network-interface/dc/nic");
     for side in [WholeSide::Made, WholeSide::Deleted] {
         let displayed = paths(&diff::whole(&machine, side));
@@ -163,7 +163,7 @@ fn that_a_new_object_shall_be_ready_is_no_news() {
 }
 
 #[test]
-fn a_whole_value_stands_on_its_side_without_what_is_empty() {
+fn all_fields_of_a_created_object_omit_empty_ones() {
     let wanted = body(json!({"a": 1, "b": [], "c": {}}));
     let made = diff::whole(&wanted, WholeSide::Made);
     assert_eq!(paths(&made), ["a"]);

@@ -69,7 +69,7 @@ fn hiding(datacenters: &[u8], workers: u8) -> World {
 }
 
 #[test]
-fn a_resize_interrupts_what_the_machine_carries() {
+fn a_resize_disrupts_traffic_through_the_machine() {
     let topology = topology(false, &[2], 2);
     let mut world = World::of(&topology);
     let mut resized = false;
@@ -97,7 +97,7 @@ fn a_resize_interrupts_what_the_machine_carries() {
 }
 
 #[test]
-fn a_remedy_among_many_changes_is_the_one_that_is_needed() {
+fn a_remedy_is_the_needed_change_among_many() {
     let datacenters = [0, 1, 2, 3];
     let topology = topology(true, &datacenters, 15);
     let mut world = hiding(&datacenters, 15);
@@ -125,7 +125,7 @@ fn a_remedy_among_many_changes_is_the_one_that_is_needed() {
 /// Routers stop hiding sources while tables and nodes are drifted: in the order
 /// that the plan finds no pair is lost after any step.
 #[test]
-fn a_large_plan_gets_an_order_in_which_no_pair_is_lost() {
+fn a_large_plan_is_ordered_without_lost_pairs() {
     let datacenters = [1, 2, 3];
     let topology = topology(true, &datacenters, 12);
     let mut world = hiding(&datacenters, 12);
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..config() })]
 
     #[test]
-    fn a_difference_says_what_the_whole_network_says(
+    fn incremental_and_full_results_agree(
         (sketch, other) in edits(false), damages in damages(),
     ) {
         let topology = sketch.topology();

@@ -157,7 +157,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn of_what_is_exactly_wanted_nothing_is_to_do(sketch in sketches(true)) {
+    fn matching_state_needs_no_changes(sketch in sketches(true)) {
         let topology = sketch.topology();
         let desired = desired::build(&topology, &all_facts(&topology)).unwrap();
         let keys: BTreeSet<_> = desired.iter().map(|resource| resource.key.as_ref()).collect();
@@ -185,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn what_others_need_comes_first_and_nothing_goes_round(
+    fn dependencies_precede_dependents_without_cycles(
         (sketch, other) in edits(true), damages in damages(),
     ) {
         let topology = sketch.topology();
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn everything_of_ours_can_go(sketch in sketches(false), damages in damages()) {
+    fn all_owned_objects_can_be_destroyed(sketch in sketches(false), damages in damages()) {
         let topology = sketch.topology();
         let mut world = World::of(&topology);
         strike(&mut world, &damages);
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_ours_is_left_alone(
+    fn foreign_objects_are_not_changed(
         (sketch, other) in edits(true),
         damages in damages(),
         strangers in prop::collection::vec(any::<Index>(), 1..5),
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn what_may_be_adopted_is_adopted_and_then_kept(
+    fn adopted_objects_are_kept(
         sketch in sketches(false), strangers in prop::collection::vec(any::<Index>(), 1..5),
     ) {
         let topology = sketch.topology();
@@ -283,7 +283,7 @@ proptest! {
     }
 
     #[test]
-    fn behind_a_gap_nothing_is_touched(
+    fn unread_sources_are_not_changed(
         (sketch, other) in edits(true),
         damages in damages(),
         partly in any::<bool>(),
@@ -304,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn the_protected_outlives_every_plan(
+    fn protected_resources_are_never_destroyed(
         (sketch, other) in edits(true), damages in damages(),
         destroying in any::<bool>(),
     ) {
@@ -330,7 +330,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_deleted_that_something_that_stays_rests_on(
+    fn dependencies_of_kept_resources_are_not_deleted(
         (sketch, other) in edits(true), damages in damages(),
         destroying in any::<bool>(),
     ) {

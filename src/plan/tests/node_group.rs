@@ -65,7 +65,7 @@ fn meets_nodes(pair: &Pair) -> bool {
 }
 
 #[test]
-fn without_rules_of_its_own_everything_passes() {
+fn without_rules_all_traffic_is_allowed() {
     for (pair, _) in with_group(Some(BTreeMap::new())) {
         assert_eq!(status(&pair.partly), status(&pair.whole), "{}", pair.label);
     }
@@ -93,7 +93,7 @@ fn a_rule_that_denies_is_named() {
 }
 
 #[test]
-fn a_group_that_could_not_be_read_makes_unknown_what_passes_it() {
+fn an_unread_security_group_makes_paths_unknown() {
     let mut unknown = 0;
     for (pair, named) in with_group(None) {
         let (before, after) = (status(&pair.whole), status(&pair.partly));

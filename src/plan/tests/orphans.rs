@@ -10,7 +10,7 @@ use crate::resource::{Ownership, Pending, Resource};
 const TABLE: &str = "route-table/dc/table";
 
 #[test]
-fn ours_goes_and_nothing_else() {
+fn only_owned_objects_are_deleted() {
     let plan = Case::default()
         .has(TABLE, table("10.0.0.0/8"))
         .has_with("route-table/dc/theirs", table("10.0.0.0/8"), Ownership::Foreign)
@@ -23,7 +23,7 @@ fn ours_goes_and_nothing_else() {
 }
 
 #[test]
-fn what_is_wanted_under_another_address_stays() {
+fn an_object_desired_at_another_address_is_kept() {
     // A table of the same id, asked for by another datacenter.
     let side = SideName("old".to_owned());
     let plan = Case::default()
@@ -34,7 +34,7 @@ fn what_is_wanted_under_another_address_stays() {
 }
 
 #[test]
-fn routes_go_with_their_device() {
+fn routes_are_deleted_with_their_device() {
     let prefixes = Pending::Known(Default::default());
     let routes = RouteSet { hostname: "router".to_owned(), prefixes };
     let plan = Case::default()
@@ -46,7 +46,7 @@ fn routes_go_with_their_device() {
 }
 
 #[test]
-fn a_deletion_says_what_stops() {
+fn a_deletion_names_its_disruption() {
     let plan = Case::default().has("tailnet-device/dc/router", device(true)).plan();
     let interrupts = change(&plan, "tailnet-device/dc/router").interrupts.as_deref();
     assert!(interrupts.is_some_and(|text| text.contains("router")), "{interrupts:?}");
@@ -56,7 +56,7 @@ fn a_deletion_says_what_stops() {
 
 /// A source may fail half way: what was seen of it may be wanted after all.
 #[test]
-fn nothing_is_deleted_from_ignorance() {
+fn unread_sources_cause_no_deletions() {
     let machine = machine("small", "network-interface/dc/nic");
     let case = Case::default()
         .has("resource-group/dc/group", group("here"))
@@ -70,7 +70,7 @@ fn nothing_is_deleted_from_ignorance() {
 }
 
 #[test]
-fn to_destroy_is_to_want_nothing() {
+fn destroy_plans_an_empty_desired_set() {
     let case = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).wants(
         "route-table/dc/other",
         table("10.0.0.0/8"),

@@ -61,14 +61,14 @@ fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
 }
 
 #[test]
-fn a_sound_world_has_no_findings_nor_has_none() {
+fn sound_or_missing_infrastructure_has_no_findings() {
     let tailnet = TailnetFacts::default();
     assert_eq!(lints(&all_facts(&topology()), &tailnet), []);
     assert_eq!(lints(&no_facts(), &tailnet), []);
 }
 
 #[test]
-fn the_router_s_subnet_must_be_free_unless_it_is_the_router_s_own() {
+fn the_router_subnet_must_not_overlap_other_subnets() {
     let subnet = |name: &'static str| {
         with_cluster(|cluster| {
             cluster.subnets.insert(name.to_owned(), net("10.237.0.0/16"));
@@ -81,7 +81,7 @@ fn the_router_s_subnet_must_be_free_unless_it_is_the_router_s_own() {
 }
 
 #[test]
-fn a_cluster_must_be_fit() {
+fn a_cluster_must_be_supported() {
     let tailnet = TailnetFacts::default();
     only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnsupported);
     only(&with_cluster(|it| it.private = true), &tailnet, Code::PrivateApiServer);
@@ -94,13 +94,13 @@ fn a_cluster_must_be_fit() {
 }
 
 #[test]
-fn a_datacenter_is_apart_from_the_aks_network() {
+fn a_datacenter_must_not_overlap_the_aks_vnet() {
     let facts = with_cluster(|it| it.address_prefixes.push(net("10.50.7.0/24")));
     only(&facts, &TailnetFacts::default(), Code::LiveSubnetOverlap);
 }
 
 #[test]
-fn no_aks_node_holds_a_worker_s_range() {
+fn pod_cidrs_of_aks_nodes_and_workers_must_not_overlap() {
     // Equal, around it, and within it.
     for range in ["10.244.79.0/24", "10.244.76.0/22", "10.244.79.128/25"] {
         let mut facts = all_facts(&topology());
@@ -116,7 +116,7 @@ fn no_aks_node_holds_a_worker_s_range() {
 }
 
 #[test]
-fn the_tag_must_have_an_owner_where_the_policy_could_be_read() {
+fn the_tag_must_have_an_owner_in_the_policy() {
     let with = |tags: &[&str]| TailnetFacts {
         owned_tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
         ..TailnetFacts::default()
@@ -127,7 +127,7 @@ fn the_tag_must_have_an_owner_where_the_policy_could_be_read() {
 }
 
 #[test]
-fn a_prefix_of_ours_has_one_owner_in_the_tailnet() {
+fn a_prefix_has_one_advertiser_in_the_tailnet() {
     let served = |prefix: &str| TailnetFacts {
         served_by_others: [("theirs".to_owned(), vec![net(prefix)])].into(),
         ..TailnetFacts::default()

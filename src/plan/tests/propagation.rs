@@ -25,14 +25,14 @@ fn lost_device() -> Case {
 }
 
 #[test]
-fn what_comes_with_another_one_and_is_missing_has_that_replaced() {
+fn a_missing_companion_replaces_its_creator() {
     let plan = lost_device().plan();
     assert_eq!(done(&plan), ["-/+ virtual-machine/dc/router", "+ tailnet-device/dc/router"]);
     assert_eq!(change(&plan, DEVICE).caused_by, Some(address(MACHINE)));
 }
 
 #[test]
-fn a_machine_that_is_updated_is_replaced_for_what_it_lacks() {
+fn an_updated_machine_is_replaced_for_a_missing_companion() {
     let plan = Case::default()
         .wants(MACHINE, machine("large", NIC), nothing_special)
         .has(MACHINE, machine("small", NIC))
@@ -42,14 +42,14 @@ fn a_machine_that_is_updated_is_replaced_for_what_it_lacks() {
 }
 
 #[test]
-fn a_machine_that_was_just_made_is_given_its_time() {
+fn a_recently_created_machine_is_not_replaced() {
     let mut case = lost_device();
     case.inventory.recently_created.insert(key(MACHINE));
     assert_eq!(done(&case.plan()), ["+ tailnet-device/dc/router"]);
 }
 
 #[test]
-fn what_is_hidden_is_not_missing() {
+fn unread_resources_are_not_missing() {
     let plan = lost_device().without(Source::Tailscale).plan();
     assert!(plan.is_empty(), "{}", super::summary(&plan));
     let plan = lost_device().without(Source::Azure).plan();
@@ -68,7 +68,7 @@ fn moved_subnet() -> Case {
 }
 
 #[test]
-fn what_lives_in_the_replaced_is_replaced_with_it() {
+fn contents_of_a_replaced_container_are_replaced() {
     let plan = moved_subnet().plan();
     assert_eq!(
         done(&plan),
@@ -85,7 +85,7 @@ fn what_lives_in_the_replaced_is_replaced_with_it() {
 }
 
 #[test]
-fn what_lives_in_the_lost_is_replaced_and_what_is_missing_is_made() {
+fn replaces_contents_of_missing_container() {
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
         .keeps(DEVICE, device(true), created_by(MACHINE))
@@ -98,7 +98,7 @@ fn what_lives_in_the_lost_is_replaced_and_what_is_missing_is_made() {
 }
 
 #[test]
-fn an_offline_device_goes_with_its_lost_machine() {
+fn an_offline_device_is_deleted_with_its_missing_machine() {
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
         .wants(DEVICE, device(true), created_by(MACHINE))
@@ -109,14 +109,14 @@ fn an_offline_device_goes_with_its_lost_machine() {
 }
 
 #[test]
-fn what_only_comes_after_the_replaced_stays() {
+fn dependents_that_are_not_contents_are_kept() {
     let plan = moved_subnet().keeps("route-table/dc/a", table("10.0.0.0/8"), after(SUBNET)).plan();
     assert_eq!(plan.unchanged, 1);
 }
 
 /// A source may fail half way: what was seen of it counts for nothing.
 #[test]
-fn what_is_hidden_is_not_replaced_with_its_home() {
+fn unread_contents_are_not_replaced_with_their_container() {
     let set = manifest(ManifestKind::DaemonSet, "set", serde_json::json!({}));
     let plan = Case::default()
         .wants("resource-group/dc/group", group("here"), nothing_special)
@@ -128,7 +128,7 @@ fn what_is_hidden_is_not_replaced_with_its_home() {
 }
 
 #[test]
-fn what_depends_on_the_deferred_is_deferred_with_it() {
+fn dependents_of_a_deferred_creation_are_deferred() {
     let first = "route-table/dc/a";
     let plan = Case::default()
         .wants(first, table_after("managed-cluster/cluster/lab"), nothing_special)
@@ -140,7 +140,7 @@ fn what_depends_on_the_deferred_is_deferred_with_it() {
 }
 
 #[test]
-fn what_depends_on_a_deferred_update_goes_on() {
+fn dependents_of_a_deferred_update_continue() {
     let first = "route-table/dc/a";
     let plan = Case::default()
         .wants(first, table_after("managed-cluster/cluster/lab"), nothing_special)
@@ -151,7 +151,7 @@ fn what_depends_on_a_deferred_update_goes_on() {
 }
 
 #[test]
-fn beside_a_gap_creation_waits_and_existing_resources_are_updated() {
+fn a_gap_blocks_creations_and_not_updates() {
     let home = "tailnet-device/dc/router";
     let case = Case::default()
         .wants(home, device(true), nothing_special)
@@ -164,7 +164,7 @@ fn beside_a_gap_creation_waits_and_existing_resources_are_updated() {
 }
 
 #[test]
-fn what_depends_on_the_blocked_is_blocked_with_its_code() {
+fn dependents_of_a_blocked_change_are_blocked_with_its_code() {
     let first = "route-table/dc/a";
     let plan = Case::default()
         .wants(first, table("10.0.0.0/8"), nothing_special)

@@ -29,7 +29,7 @@ fn protected() -> Case {
 }
 
 #[test]
-fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
+fn protected_resources_and_their_containers_are_kept() {
     let plan = protected().plan_to_destroy();
     for home in [GROUP, SUBNET, NIC, MACHINE] {
         let blocked = blocked(&plan, home);
@@ -47,7 +47,7 @@ fn what_is_protected_and_what_holds_it_is_neither_deleted_nor_replaced() {
 }
 
 #[test]
-fn what_is_protected_may_be_updated() {
+fn protected_resources_may_be_updated() {
     let plan = protected()
         .wants(MACHINE, machine("large", NIC), |resource| resource.protect = true)
         .plan();
@@ -55,7 +55,7 @@ fn what_is_protected_may_be_updated() {
 }
 
 #[test]
-fn what_the_protected_points_at_stays_and_the_rest_goes() {
+fn references_of_protected_resources_are_kept() {
     let plan = protected().plan_to_destroy();
     assert_eq!(done(&plan), ["- route-table/dc/unused"]);
     let table = blocked(&plan, TABLE);
@@ -64,7 +64,7 @@ fn what_the_protected_points_at_stays_and_the_rest_goes() {
 }
 
 #[test]
-fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
+fn a_group_with_a_foreign_object_is_kept() {
     let with_stranger = |mut case: Case| {
         case.inventory.foreign_contents.insert(key(GROUP), vec!["theirs".to_owned()]);
         case
@@ -87,7 +87,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
 }
 
 #[test]
-fn what_a_stranger_points_at_stays() {
+fn references_of_foreign_objects_are_kept() {
     let case = Case::default()
         .has(SUBNET, subnet("10.0.0.0/24", Some(TABLE)))
         .has(TABLE, table("10.0.0.0/8"))
@@ -103,7 +103,7 @@ fn what_a_stranger_points_at_stays() {
 }
 
 #[test]
-fn what_the_held_back_still_points_at_stays() {
+fn references_of_blocked_resources_are_kept() {
     let renamed = "route-table/dc/renamed";
     let plan = Case::default()
         .wants(renamed, table("10.0.0.0/8"), nothing_special)

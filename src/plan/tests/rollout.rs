@@ -43,7 +43,7 @@ fn new(case: Case, names: &[&str]) -> Case {
 }
 
 #[test]
-fn a_canary_goes_first_and_then_as_many_as_the_width() {
+fn a_canary_precedes_waves_of_the_configured_width() {
     let names = ["a", "b", "c", "d", "e"];
     for (canary, width, expected) in [
         (1, 2, vec![vec!["a"], vec!["b", "c"], vec!["d", "e"]]),
@@ -71,13 +71,13 @@ fn new_workers_come_before_changed_ones_and_broken_ones_last() {
 }
 
 #[test]
-fn what_leaves_needs_no_wave() {
+fn removed_workers_need_no_wave() {
     let plan = case(1, 1).has("worker/dc1/a", worker("a", true, "old")).plan();
     assert_eq!((plan.count(Action::Delete), plan.rollout), (1, None));
 }
 
 #[test]
-fn the_longest_chain_goes_through_all_waves() {
+fn the_critical_path_includes_all_waves() {
     let plan = new(case(1, 2), &["a", "b", "c", "d", "e"]).plan();
     assert_eq!((plan.cost.seconds, plan.cost.critical_path.len()), (270, 3));
 }
@@ -88,7 +88,7 @@ fn asking(case: Case, work: Work, name: &str) -> Plan {
 }
 
 #[test]
-fn only_what_is_asked_for_is_planned() {
+fn only_requested_workers_are_planned() {
     let all = || {
         let kept = |case: Case, name: &str| {
             case.keeps(&format!("worker/dc1/{name}"), worker(name, true, "new"), nothing_special)

@@ -59,7 +59,7 @@ fn a_saved_plan_reads_back_as_it_was_written() {
 }
 
 #[test]
-fn a_truncated_file_is_noticed_wherever_it_ends() {
+fn a_truncated_file_is_detected_at_every_length() {
     let text = saved().to_text().unwrap();
     for end in (0..text.trim_end().len()).step_by(97) {
         assert_eq!(refusal(&text[..end], EXPECTED), Code::PlanTruncated, "at {end}");
@@ -67,7 +67,7 @@ fn a_truncated_file_is_noticed_wherever_it_ends() {
 }
 
 #[test]
-fn an_edited_file_is_noticed() {
+fn an_edited_file_is_detected() {
     let text = saved().to_text().unwrap();
     for (from, to) in [("small", "large"), ("\"destroy\": false", "\"destroy\": true")] {
         assert!(text.contains(from), "{from}");
@@ -78,7 +78,7 @@ fn an_edited_file_is_noticed() {
 }
 
 #[test]
-fn spaces_are_no_edit() {
+fn white_space_is_not_an_edit() {
     let saved = saved();
     let value: Value = serde_json::from_str(&saved.to_text().unwrap()).unwrap();
     assert_eq!(SavedPlan::from_text(&value.to_string(), EXPECTED), Ok(saved));

@@ -23,7 +23,7 @@ fn topology() -> Topology {
 }
 
 #[test]
-fn where_all_stays_nothing_is_to_be_foreseen() {
+fn unchanged_facts_are_not_stale() {
     let plan = Case::default()
         .wants("network-interface/dc/nic", interface(5), nothing_special)
         .has("network-interface/dc/nic", interface(4))
@@ -34,7 +34,7 @@ fn where_all_stays_nothing_is_to_be_foreseen() {
 }
 
 #[test]
-fn a_router_that_rejoins_has_another_address() {
+fn a_router_that_rejoins_gets_another_address() {
     let router = "virtual-machine/cluster/router";
     let mut facts = all_facts(&topology());
     facts.router_addresses.insert("router".to_owned(), [100, 64, 0, 77].into());
@@ -50,7 +50,7 @@ fn a_router_that_rejoins_has_another_address() {
 }
 
 #[test]
-fn with_a_cluster_goes_all_that_it_holds_and_nothing_else() {
+fn deleting_a_cluster_makes_only_its_objects_stale() {
     let topology = topology();
     let facts = all_facts(&topology);
     let cluster = "managed-cluster/cluster/lab";

@@ -81,13 +81,13 @@ fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
 fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     // The machines of a separate network are not read from its router.
-    let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::HandedTo(_));
+    let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::Delivered(_));
     let mut hops = walks.flat_map(|traced| &traced.hops).filter(is_read);
     hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|it| it.address == *address))
 }
 
 #[test]
-fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else() {
+fn an_unread_fact_makes_only_its_dependents_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
     let refresh = world.refresh(&topology, &WorkerRequest::default());
@@ -152,7 +152,7 @@ fn of_each_kind_a_hidden_fact_makes_unknown_what_depends_on_it_and_nothing_else(
 }
 
 #[test]
-fn of_each_source_that_is_away_only_what_it_tells_is_unknown() {
+fn an_unread_source_makes_only_its_facts_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
     let refresh = world.refresh(&topology, &WorkerRequest::default());
@@ -214,7 +214,7 @@ fn a_worker_that_does_not_answer_is_unknown() {
 
 /// AKS has created a node and has not reported its pod CIDR yet.
 #[test]
-fn a_node_without_pods_yet_is_unknown_and_no_other_is() {
+fn only_a_node_without_a_pod_cidr_is_unknown() {
     let topology = small().topology();
     let world = World::of(&topology);
     let refresh = world.refresh(&topology, &WorkerRequest::default());

@@ -14,7 +14,7 @@ const MACHINE: &str = "virtual-machine/dc/router";
 const NIC: &str = "network-interface/dc/nic";
 
 #[test]
-fn what_is_missing_is_created() {
+fn missing_resources_are_created() {
     let plan = Case::default().wants(TABLE, table("10.0.0.0/8"), nothing_special).plan();
     assert_eq!(done(&plan), ["+ route-table/dc/table"]);
     let change = change(&plan, TABLE);
@@ -24,14 +24,14 @@ fn what_is_missing_is_created() {
 }
 
 #[test]
-fn what_is_as_it_should_be_is_left_alone() {
+fn matching_resources_are_unchanged() {
     let plan = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).plan();
     assert!(plan.is_empty());
     assert_eq!((plan.unchanged, plan.standing()), (1, PlanStatus::Matches));
 }
 
 #[test]
-fn what_differs_is_updated_with_the_fact_that_it_relies_on() {
+fn differences_are_updated_with_their_precondition() {
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
         .has(TABLE, table("10.1.0.0/16"))
@@ -41,7 +41,7 @@ fn what_differs_is_updated_with_the_fact_that_it_relies_on() {
 }
 
 #[test]
-fn what_cannot_be_changed_in_place_is_replaced() {
+fn immutable_differences_are_replaced() {
     let elsewhere = machine("small", "network-interface/dc/other");
     let plan = Case::default()
         .wants(MACHINE, machine("small", NIC), nothing_special)
@@ -51,7 +51,7 @@ fn what_cannot_be_changed_in_place_is_replaced() {
 }
 
 #[test]
-fn what_bears_no_mark_is_reported_and_left_alone() {
+fn blocks_foreign_objects() {
     // Even where it is as it should be.
     for there in [table("10.0.0.0/8"), table("10.1.0.0/16")] {
         let plan = Case::default()
@@ -71,7 +71,7 @@ fn what_bears_no_mark_is_reported_and_left_alone() {
 }
 
 #[test]
-fn what_may_be_adopted_is_adopted_and_nothing_else() {
+fn only_named_objects_are_adopted() {
     let mut case = Case::default();
     for name in [TABLE, "route-table/dc/other"] {
         case = case.wants(name, table("10.0.0.0/8"), nothing_special).has_with(
@@ -106,7 +106,7 @@ fn a_foreign_route_table_on_a_subnet_has_its_own_code() {
 }
 
 #[test]
-fn a_source_that_does_not_answer_hides_its_resources() {
+fn resources_of_an_unread_source_are_unreadable() {
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
         .wants("tailnet-device/dc/router", device(true), nothing_special)
@@ -118,7 +118,7 @@ fn a_source_that_does_not_answer_hides_its_resources() {
 }
 
 #[test]
-fn without_the_cluster_a_datacenter_s_tables_are_hidden_and_the_cluster_s_are_not() {
+fn an_unread_cluster_makes_only_datacenter_tables_unreadable() {
     let cluster = "route-table/cluster/table";
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
@@ -153,7 +153,7 @@ fn resources_with_unknown_values_are_deferred() {
 }
 
 #[test]
-fn what_has_no_place_yet_waits_for_what_it_depends_on() {
+fn a_resource_without_a_key_is_deferred() {
     let plan = Case::default()
         .keeps("resource-group/dc/group", group("here"), nothing_special)
         .wants(TABLE, table("10.0.0.0/8"), |resource| {
@@ -165,7 +165,7 @@ fn what_has_no_place_yet_waits_for_what_it_depends_on() {
 }
 
 #[test]
-fn a_router_that_is_offline_is_for_its_owner_and_explains_its_host_s_gap() {
+fn an_offline_router_is_a_finding_that_explains_the_gap_of_its_host() {
     let name = "tailnet-device/dc/router";
     let plan = Case::default()
         .wants(name, device(true), nothing_special)

@@ -144,7 +144,7 @@ async fn a_delete_waits_until_the_object_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_is_deleted_by_location_and_its_end_may_be_bad() {
+async fn deletion_of_a_group_follows_its_location_and_may_fail() {
     let group = ArmId::resource_group("s", "g");
     let delete = || {
         Step::new("DELETE", group.as_str())
@@ -194,7 +194,7 @@ async fn an_action_with_a_location_gives_its_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_follows_its_pages_and_goes_nowhere_else() {
+async fn a_list_follows_only_its_own_pages() {
     let (client, script) = client(vec![
         Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
             200,
@@ -212,7 +212,7 @@ async fn a_list_follows_its_pages_and_goes_nowhere_else() {
 }
 
 #[tokio::test]
-async fn odd_ids_are_refused_before_anything_is_sent() {
+async fn invalid_ids_are_refused_before_a_request() {
     let (client, _) = client(vec![]);
     for id in ["", "relative", "/a//b", "/a/../b", "/a?b", "/a#b", "/a%2Fb", "/a b"] {
         assert!(client.get(&ArmId::new(id)).await.is_err(), "{id:?}");

@@ -45,7 +45,7 @@ fn checked(object: &Value) -> Result<(), CertificateRefusal> {
 }
 
 #[test]
-fn the_kubelets_own_request_is_right() {
+fn the_request_of_a_kubelet_is_accepted() {
     assert_eq!(checked(&object(&RIGHT)), Ok(()));
 }
 

@@ -127,7 +127,7 @@ users:
     }
 
     #[tokio::test]
-    async fn a_client_comes_out_of_a_kubeconfig() {
+    async fn a_kubeconfig_makes_a_client() {
         let (count, settings) = (RequestCount::default(), ClientSettings::default());
         let policy = RequestPolicy::new(Api::Kubernetes, Limits::published(), count, settings);
         assert!(client_from_kubeconfig(KUBECONFIG, policy).await.is_ok());

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_pods_that_would_run_elsewhere_must_go() {
+    fn only_pods_with_a_controller_are_evicted() {
         for (pod, expected) in [
             (json!({ "metadata": { "name": "a" }, "status": { "phase": "Running" } }), true),
             (json!({ "metadata": { "ownerReferences": [{ "kind": "ReplicaSet" }] } }), true),

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_not_ours() {
+    fn fields_of_other_managers_are_ignored() {
         assert_eq!(owned_body(&object("kubectl", "Apply")), json!({}));
         assert_eq!(owned_body(&object(FIELD_MANAGER, "Update")), json!({}));
     }

@@ -113,7 +113,7 @@ async fn older_answers_are_read_by_their_keys() {
 }
 
 #[test]
-fn words_of_the_network_library_are_sorted() {
+fn network_errors_are_classified() {
     for (error, failure) in [
         ("dial tcp 10.0.0.1:8080: i/o timeout", PingFailure::TimedOut),
         ("dial tcp 10.0.0.1:8080: connect: connection refused", PingFailure::Refused),
@@ -170,7 +170,7 @@ async fn distinguishes_refusals_from_timeouts() {
 
 /// A pod that holds its answer back does not hold us up for ever.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_never_ends_is_not_waited_for() {
+async fn an_endless_response_times_out() {
     let service = tower::service_fn(|_: Request<Body>| async {
         std::future::pending::<()>().await;
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))

@@ -42,7 +42,7 @@ async fn send(client: &kube::Client, method: Method, kind: &str) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_obeyed_and_holds_back_others() {
+async fn retry_after_is_obeyed_by_all_requests() {
     let mut limits = Limits::unlimited();
     limits.set(Api::Kubernetes, &CallClass::ALL, Rate { burst: 10.0, per_second: 10.0 });
     let mut busy = status(429);
@@ -95,7 +95,7 @@ async fn an_apply_that_no_schema_takes_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_is_given_up_within_a_minute() {
+async fn a_server_that_never_answers_times_out_within_a_minute() {
     let service = tower::service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
     });

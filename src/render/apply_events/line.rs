@@ -53,12 +53,12 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
     }
 }
 
-/// Wraps a text, in the colour of its role.
+/// Wraps a text, in the color of its role.
 fn painted(role: Role, text: &str, style: Style) -> Vec<String> {
     wrap(text, "    ", "      ").into_iter().map(|line| style.paint(role, line)).collect()
 }
 
-/// Wraps a text behind a sign, which has the colour of its role.
+/// Wraps a text behind a sign, which has the color of its role.
 fn marked(sign: &str, role: Role, text: &str, style: Style) -> Vec<String> {
     let mut lines = wrap(text, "    ", "      ");
     if let Some(first) = lines.first_mut() {

@@ -310,7 +310,7 @@ fn kind(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Arrived(_) => "reached",
         Verdict::Dropped(_) => "dropped",
-        Verdict::Left(_) => "leaves the modelled network",
+        Verdict::Exited(_) => "leaves the modelled network",
         Verdict::Unknown { .. } => "unknown",
     }
 }

@@ -39,11 +39,11 @@ impl Wording<'_> {
         match decision {
             Decision::Routed(found) => kernel_route(found),
             Decision::Translated { from, to } => format!("SNAT: source {from} -> {to}"),
-            Decision::Restored { from, to } => format!("reverse SNAT: destination {from} -> {to}"),
+            Decision::UnNat { from, to } => format!("reverse SNAT: destination {from} -> {to}"),
             Decision::Passed { rule } => format!("allowed by security rule {rule}"),
             Decision::Established => "allowed: reply to an established flow".to_owned(),
-            Decision::Carried(route) => fabric_route(route),
-            Decision::HandedTo(neighbour) => format!("sent to {neighbour}"),
+            Decision::FabricRouted(route) => fabric_route(route),
+            Decision::Delivered(neighbour) => format!("sent to {neighbour}"),
             Decision::Tunnelled { owner, prefix } => {
                 format!("peer route {prefix} -> {}", self.name(*owner))
             }
@@ -55,7 +55,7 @@ impl Wording<'_> {
     fn cause(&self, cause: &Cause) -> String {
         let reason = match cause {
             Cause::Denied { rule } => return format!(" by security rule {rule}"),
-            Cause::Nowhere(route) => return format!(" by the {}", drop_route(route)),
+            Cause::RouteNone(route) => return format!(" by the {}", drop_route(route)),
             Cause::NotRunning => "the machine does not exist or is not running".to_owned(),
             Cause::NotForwarding => {
                 "IP forwarding is disabled in the kernel (ip_forward = 0)".to_owned()
@@ -76,7 +76,7 @@ impl Wording<'_> {
                 "IP forwarding is disabled on the interface, and the destination is another address"
                     .to_owned()
             }
-            Cause::NobodyAt(address) => format!("no host has the next hop address {address}"),
+            Cause::NoInterface(address) => format!("no host has the next hop address {address}"),
             Cause::NoPeer(lacking) => {
                 format!("no peer accepts the packet: {}", self.lacking(*lacking))
             }
@@ -85,7 +85,7 @@ impl Wording<'_> {
             Cause::SourceNotAllowed { lacking } => {
                 format!("the source address is not allowed: {}", self.lacking(*lacking))
             }
-            Cause::PodsNotPlumbed => {
+            Cause::CniNotConfigured => {
                 "pods get no addresses: the CNI configuration of stargate is not in use".to_owned()
             }
             Cause::Loop => "routing loop: this host forwarded the packet before".to_owned(),
@@ -119,7 +119,7 @@ impl Wording<'_> {
             Verdict::Dropped(Drop { place, cause, .. }) => {
                 format!("dropped at {}{}", self.place(*place), self.cause(cause))
             }
-            Verdict::Left(place) => {
+            Verdict::Exited(place) => {
                 format!("leaves the modelled network at {}", self.place(*place))
             }
             Verdict::Unknown { place, origin } => {
@@ -164,7 +164,7 @@ fn fabric_route(route: &EffectiveRoute) -> String {
         FabricHop::VirtualNetwork => "virtual network".to_owned(),
         FabricHop::Internet => "Internet".to_owned(),
         FabricHop::Gateway => "virtual network gateway".to_owned(),
-        FabricHop::Nowhere => "None".to_owned(),
+        FabricHop::None => "None".to_owned(),
     };
     format!("{source} {} -> {hop}", route.prefix)
 }

@@ -1,6 +1,6 @@
 //! The DOT language of Graphviz.
 
-use super::{Drawing, colours, label};
+use super::{Drawing, colors, label};
 
 pub(super) fn render(drawing: &Drawing) -> String {
     let mut lines = vec![
@@ -13,7 +13,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
         lines.push(format!("  subgraph {} {{", quoted(&format!("cluster_{name}"))));
         lines.push(format!("    label={};", quoted(&name)));
         for node in positions.iter().filter_map(|place| drawing.nodes.get(*place)) {
-            let (fill, border) = colours(node.action);
+            let (fill, border) = colors(node.action);
             lines.push(format!(
                 "    {} [label={}, fillcolor=\"{fill}\", color=\"{border}\"];",
                 node.id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::Action;
 
-use super::{Drawing, colours, label};
+use super::{Drawing, colors, label};
 
 pub(super) fn render(drawing: &Drawing) -> String {
     let mut lines = vec!["flowchart LR".to_owned()];
@@ -23,7 +23,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
         lines.push(format!("  n{from} --> n{to}"));
     }
     for (action, nodes) in classes {
-        let (fill, border) = colours(Some(action));
+        let (fill, border) = colors(Some(action));
         let class = action.participle();
         lines.push(format!("  classDef {class} fill:{fill},stroke:{border},color:#18181b"));
         lines.push(format!("  class {} {class}", nodes.join(",")));

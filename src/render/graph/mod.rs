@@ -80,7 +80,7 @@ impl Drawing {
             let folded = &group[drawn..];
             if !folded.is_empty() {
                 let label = format!("{kind}/{side}: … and {} more", folded.len());
-                // The node has a colour only if all its resources share the action.
+                // The node has a color only if all its resources share the action.
                 let first = folded.first().and_then(|(_, action)| *action);
                 let action = first.filter(|_| folded.iter().all(|(_, action)| *action == first));
                 let place = drawing.add(side, label, action);
@@ -104,8 +104,8 @@ impl Drawing {
     }
 }
 
-/// Fill and border colour of a node by its action.
-fn colours(action: Option<Action>) -> (&'static str, &'static str) {
+/// Fill and border color of a node by its action.
+fn colors(action: Option<Action>) -> (&'static str, &'static str) {
     match action {
         None => ("#f4f4f5", "#71717a"),
         Some(Action::Create) => ("#dcfce7", "#16a34a"),

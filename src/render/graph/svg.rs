@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Drawing, Node, colours, order};
+use super::{Drawing, Node, colors, order};
 use crate::plan::Action;
 
 const BOX_HEIGHT: usize = 38;
@@ -134,7 +134,7 @@ impl Layout {
 
     fn node(&self, node: &Node, (column, top): (usize, usize)) -> String {
         let (left, width) = self.columns[column];
-        let (fill, border) = colours(node.action);
+        let (fill, border) = colors(node.action);
         let (kind, name) = node_text(node);
         let (text, upper, lower) = (left + 8, top + 14, top + 30);
         format!(

@@ -1,4 +1,4 @@
-//! A plan on a terminal and in a log: 80 columns, and readable without colour.
+//! A plan on a terminal and in a log: 80 columns, and readable without color.
 
 mod fields;
 mod folding;
@@ -20,7 +20,7 @@ pub(super) use sections::count_pairs;
 /// How a plan is rendered.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Coloured or plain.
+    /// Colored or plain.
     pub style: Style,
     /// The command that the plan is rendered for.
     pub purpose: Purpose,

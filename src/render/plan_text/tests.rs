@@ -70,9 +70,9 @@ fn lines_fit_the_width_unless_one_word_is_too_long() {
 }
 
 #[test]
-fn colours_only_add_escapes() {
+fn colors_only_add_escapes() {
     let plan = fixture::everything();
-    let coloured = render(&plan, Options { style: Style::Coloured, ..Options::default() });
-    assert_ne!(coloured, plain(&plan));
-    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain(&plan));
+    let colored = render(&plan, Options { style: Style::Colored, ..Options::default() });
+    assert_ne!(colored, plain(&plan));
+    assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain(&plan));
 }

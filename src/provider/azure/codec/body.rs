@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_ours_stays() {
+    fn foreign_fields_are_kept() {
         let base = json!({"a": {"b": 1, "c": [1, 2]}, "tags": {"Managed-By": "x", "cost": "7"}});
         let ours = json!({"a": {"c": [3]}, "tags": {"managed-by": "stargate"}});
         let expected =

@@ -221,7 +221,7 @@ fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
 }
 
 #[test]
-fn a_subnet_that_is_not_ours_goes_back_as_it_came() {
+fn a_foreign_subnet_is_written_back_unchanged() {
     let id = "/subscriptions/s/resourceGroups/g/providers/N/v/v/subnets/n";
     let mut subnet = json!({"id": id, "etag": "e", "properties": {"futureProp": [1, {"a": null}],
         "natGateway": {"id": "/x"}, "ipConfigurations": [{"id": "/y"}]}});
@@ -278,7 +278,7 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
 }
 
 #[test]
-fn pools_of_a_cluster_that_is_there_come_and_go_by_themselves() {
+fn node_pools_of_an_existing_cluster_are_separate_objects() {
     let (owner, side) = (owner(), Side::Cluster);
     let marks = Marks { owner: &owner, side: &side };
     let scale = NodePoolScale::Fixed { count: 3 };
@@ -304,7 +304,7 @@ fn pools_of_a_cluster_that_is_there_come_and_go_by_themselves() {
 }
 
 #[test]
-fn the_version_that_runs_counts_and_a_minor_stays_a_minor() {
+fn the_running_version_counts_and_a_minor_version_is_kept() {
     let (owner, side) = (owner(), Side::Cluster);
     let marks = Marks { owner: &owner, side: &side };
     let mut body = managed_cluster::encode(&cluster(BTreeMap::new(), "x".into()), None, &marks);
