@@ -42,19 +42,19 @@ pub enum Event {
         /// What it is doing.
         text: String,
     },
-    /// A part of a step begins: work on a worker has many.
-    PartStarted {
+    /// A phase of a step starts: operations on workers have several.
+    PhaseStarted {
         /// The resource.
         address: Address,
-        /// The part.
-        part: String,
+        /// The name of the phase.
+        phase: String,
     },
-    /// A part of a step ended well.
-    PartFinished {
+    /// A phase of a step succeeded.
+    PhaseFinished {
         /// The resource.
         address: Address,
-        /// The part.
-        part: String,
+        /// The name of the phase.
+        phase: String,
         /// How long it took.
         milliseconds: u64,
     },
@@ -88,14 +88,14 @@ pub enum Outcome {
     },
     /// It failed.
     Failed(Failure),
-    /// It was not begun, because a step that it depends on did not end well.
+    /// It was not started, because a step that it depends on did not end well.
     Skipped {
         /// That step.
         because_of: Address,
     },
-    /// It was not begun, because the apply was asked to stop.
+    /// It was not started, because the apply was asked to stop.
     NotStarted,
-    /// It was not begun, because too many of those before it failed.
+    /// It was not started, because too many of those before it failed.
     RolloutHalted {
         /// How many, or which one.
         reason: String,

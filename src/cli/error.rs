@@ -120,6 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn an_error_wraps_at_the_width() {
+        let error =
+            CliError::coded(Code::SandboxInUse, "a word ".repeat(30)).remedy("b ".repeat(80));
+        for columns in [40, 80, 120] {
+            let text = error.render(Style::Plain, columns, false);
+            assert!(text.lines().all(|line| line.len() <= columns), "{text}");
+            assert!(text.lines().skip(1).all(|line| line.starts_with("  ")), "{text}");
+        }
+    }
+
+    #[test]
     fn only_a_verbose_error_shows_its_causes() {
         let failure = Failure::new(Code::AzureRefused, "GET /x: Azure answered 403", "log in")
             .caused_by("PolicyDenied: by an assignment")

@@ -14,12 +14,12 @@ pub(crate) fn status(
     planned: &Planned,
     operations: &BTreeMap<String, PastOperation>,
 ) -> StatusTable {
-    let displayed = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
+    let kinds = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
     let resources = planned
         .plan
         .desired()
         .iter()
-        .filter(|resource| displayed.contains(&resource.address.kind))
+        .filter(|resource| kinds.contains(&resource.address.kind))
         .map(|resource| {
             let observed = resource
                 .key

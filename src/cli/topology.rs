@@ -68,20 +68,20 @@ fn too_large(path: &Path, size: u64) -> CliError {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    let displayed = path.display();
+    let name = path.display();
     let (message, remedy) = match error.kind() {
         ErrorKind::NotFound => (
-            format!("file `{displayed}` not found"),
+            format!("file `{name}` not found"),
             "`stargate init` writes one to start from; `-f FILE` selects another path",
         ),
         ErrorKind::IsADirectory => (
-            format!("`{displayed}` is a directory"),
+            format!("`{name}` is a directory"),
             "pass the path of the file, such as `-f DIR/stargate.toml`",
         ),
         ErrorKind::PermissionDenied => {
-            (format!("permission denied: `{displayed}`"), "check the owner and mode of the file")
+            (format!("permission denied: `{name}`"), "check the owner and mode of the file")
         }
-        _ => (format!("`{displayed}` cannot be read: {error}"), "check that `-f` names a topology"),
+        _ => (format!("`{name}` cannot be read: {error}"), "check that `-f` names a topology"),
     };
     CliError::coded(Code::Unreadable, message).remedy(remedy)
 }

@@ -323,6 +323,13 @@ mod tests {
         let error = approved(None, false).await.expect_err("no terminal");
         assert_eq!((error.code, error.exit), (Some(Code::ApprovalNeeded), exit::ERROR));
         assert_eq!(approved(None, true).await, Ok(Some(true)));
+        assert!(error.remedies.iter().any(|remedy| remedy.contains("plan --out")));
+        // A saved plan cannot destroy, repave or reboot.
+        let destroy = Approval { question: "Destroy?", can_be_saved: false };
+        let ui = buffered(None, false).0;
+        let error =
+            ui.approve(&destroy, false, &StopSignal::default()).await.expect_err("a prompt");
+        assert!(error.remedies.iter().all(|remedy| !remedy.contains("plan --out")), "{error:?}");
     }
 
     #[test]

@@ -32,19 +32,19 @@ static SECRETS: LazyLock<Vec<Regex>> =
 /// The text with an asterisk for every byte of a secret; offsets and lines are
 /// unchanged.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let mut displayed = Cow::Borrowed(text);
+    let mut masked = Cow::Borrowed(text);
     for pattern in SECRETS.iter() {
         let positions: Vec<_> = pattern
-            .captures_iter(&displayed)
+            .captures_iter(&masked)
             .filter_map(|found| found.name("secret").or_else(|| found.get(0)))
             .map(|found| found.range())
             .collect();
         for place in positions {
-            let mask = mask(&displayed[place.clone()]);
-            displayed.to_mut().replace_range(place, &mask);
+            let mask = mask(&masked[place.clone()]);
+            masked.to_mut().replace_range(place, &mask);
         }
     }
-    displayed
+    masked
 }
 
 fn mask(secret: &str) -> String {
@@ -76,9 +76,9 @@ mod tests {
                 "*******************************\n******\n",
             ),
         ];
-        for (text, displayed) in cases {
-            assert_eq!(redact(text), displayed);
-            assert_eq!(text.len(), displayed.len());
+        for (text, masked) in cases {
+            assert_eq!(redact(text), masked);
+            assert_eq!(text.len(), masked.len());
         }
     }
 

@@ -204,7 +204,7 @@ pub struct GapJson {
     /// The remedy.
     pub remedy: String,
     /// Whether another finding of the plan explains the gap.
-    pub explained: bool,
+    pub expected: bool,
 }
 
 /// Requests and the estimated duration.
@@ -353,7 +353,7 @@ fn gap(gap: &Gap) -> GapJson {
         reason: gap.failure.message.clone(),
         code: gap.failure.code.to_string(),
         remedy: gap.failure.remedy.clone(),
-        explained: gap.explained,
+        expected: gap.explained,
     }
 }
 

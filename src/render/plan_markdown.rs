@@ -95,8 +95,8 @@ impl Comment {
         let mut left = plan.changes.len();
         for (site, group) in sites {
             let count: usize = group.iter().map(Folded::count).sum();
-            let (displayed, complete) = self.site(site, count, &group, purpose);
-            left -= displayed;
+            let (listed, complete) = self.site(site, count, &group, purpose);
+            left -= listed;
             if !complete {
                 let left = counted(left, "more change");
                 self.text.push_str(&format!(
@@ -127,16 +127,16 @@ impl Comment {
         if !self.push(&open, limit) {
             return (0, false);
         }
-        let mut displayed = 0;
+        let mut listed = 0;
         for (folded, block) in group.iter().zip(&blocks) {
             if !self.push(block, limit) {
                 self.text.push_str(&close);
-                return (displayed, false);
+                return (listed, false);
             }
-            displayed += folded.count();
+            listed += folded.count();
         }
         self.text.push_str(&close);
-        (displayed, true)
+        (listed, true)
     }
 }
 
@@ -222,10 +222,10 @@ fn deferred(plan: &Plan) -> Vec<String> {
                 format!("{first} and {}", counted(count - 1, "other"))
             }
         };
-        let displayed: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
+        let listed: Vec<String> = group.similar.iter().take(MAX_DEFERRED).map(line).collect();
         let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         let more = if omitted > 0 { format!("; and {omitted} more") } else { String::new() };
-        format!("**deferred**, {}: {}{more}", group.roots("`"), displayed.join(", "))
+        format!("**deferred**, {}: {}{more}", group.roots("`"), listed.join(", "))
     };
     groups(&plan.deferred).into_iter().map(note).collect()
 }

@@ -56,6 +56,17 @@ fn every_error_is_reported_with_its_location() {
     assert_eq!((&report["valid"], json.err.as_str()), (&false.into(), ""));
 }
 
+#[test]
+fn an_unreadable_file_is_a_json_diagnostic() {
+    let location = TestFolder::empty();
+    let ran = location.run("validate --format json").exits(1);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((&report["valid"], ran.err.as_str()), (&false.into(), ""));
+    let found = &report["diagnostics"][0];
+    assert_eq!((&found["code"], &found["line"]), (&"SG0115".into(), &serde_json::Value::Null));
+    assert!(found["remedy"].as_str().is_some_and(|text| text.contains("stargate init")), "{found}");
+}
+
 /// A secret in the topology is not printed.
 #[test]
 fn pasted_secrets_are_not_echoed() {

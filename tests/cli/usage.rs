@@ -47,6 +47,7 @@ fn invalid_usage_has_its_own_exit_code() {
         "plam",
         "plan --format yaml",
         "plan --frobnicate",
+        "trace a b --port 0",
         "apply --adopt nothing",
         "apply plan.json --adopt worker/dc1/a",
         "plan -q -v",

@@ -52,17 +52,17 @@ fn a_repave_and_a_reboot() {
 }
 
 #[test]
-fn parts_of_a_reboot_are_json_events() {
+fn phases_of_a_reboot_are_json_events() {
     let location = TestFolder::applied();
     let ran = location.run(&format!("reboot {FIRST} --sandbox --yes --format json")).exits(0);
     let lines: Vec<Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let parts: Vec<&str> = lines
+    let phases: Vec<&str> = lines
         .iter()
-        .filter(|line| line["type"] == "part-finished")
-        .filter_map(|line| line["part"].as_str())
+        .filter(|line| line["type"] == "phase-finished")
+        .filter_map(|line| line["phase"].as_str())
         .collect();
-    assert_eq!(parts, ["cordon", "drain", "restart", "node ready"]);
+    assert_eq!(phases, ["cordon", "drain", "restart", "node ready"]);
 }
 
 #[test]

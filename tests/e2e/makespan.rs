@@ -74,8 +74,8 @@ impl Reporter for Timeline {
             Event::StepFinished { address, .. } if is_worker(address) => {
                 self.ended.lock().unwrap().insert(address.clone(), Instant::now());
             }
-            Event::PartFinished { part, milliseconds, .. } => {
-                self.parts.lock().unwrap().entry(part.clone()).or_default().push(*milliseconds);
+            Event::PhaseFinished { phase, milliseconds, .. } => {
+                self.parts.lock().unwrap().entry(phase.clone()).or_default().push(*milliseconds);
             }
             _ => {}
         }
@@ -131,9 +131,9 @@ async fn makespan_of_a_hundred_workers() {
     let rounds = 1 + (count - canary).div_ceil(width);
     let bound = join.mul_f64(1.10 * f64::from(rounds));
     println!("{count} workers, canary {canary}, width {width}, in simulated time");
-    for (part, times) in &figures.parts {
+    for (phase, times) in &figures.parts {
         let longest = times.iter().max().copied().unwrap_or_default();
-        println!("  {part:24} {:>6.1} s", Duration::from_millis(longest).as_secs_f64());
+        println!("  {phase:24} {:>6.1} s", Duration::from_millis(longest).as_secs_f64());
     }
     println!("  one join                 {:>6.1} s", join.as_secs_f64());
     println!("  {rounds} joins                  {:>6.1} s", (join * rounds).as_secs_f64());

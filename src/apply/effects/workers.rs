@@ -195,19 +195,19 @@ impl<'a> ProgressSink<'a> {
         }
     }
 
-    fn begins(&self, part: &str) {
+    fn begins(&self, phase: &str) {
         *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (self.iteration.now)();
         let address = self.change.address.clone();
-        let event = Event::PartStarted { address, part: part.to_owned() };
+        let event = Event::PhaseStarted { address, phase: phase.to_owned() };
         self.iteration.reporter.event(&event);
     }
 
-    fn ended(&self, part: &str) {
+    fn ended(&self, phase: &str) {
         let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
         let took = (self.iteration.now)().duration_since(began).as_millis();
-        let event = Event::PartFinished {
+        let event = Event::PhaseFinished {
             address: self.change.address.clone(),
-            part: part.to_owned(),
+            phase: phase.to_owned(),
             // If the clock was set back in between, the duration is unknown: zero.
             milliseconds: u64::try_from(took).unwrap_or(0),
         };

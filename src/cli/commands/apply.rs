@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::plan;
-use crate::apply::events::{Outcome, Reporter, NoReporter};
+use crate::apply::events::{NoReporter, Outcome, Reporter};
 use crate::apply::{Applied, ApplyStatus, apply, apply_once};
 use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;

@@ -37,13 +37,12 @@ pub(crate) async fn run(
     let planned = session.pipeline(&scope).run().await;
     let sources = planned.paths(&session.loaded.topology);
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
-    let displayed = ui.data(&text(&planned.plan, &report, arguments.format, ui));
-    displayed?;
+    ui.data(&text(&planned.plan, &report, arguments.format, ui))?;
     Ok(exit_code(&planned.plan))
 }
 
 fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
-    let displayed = ReachabilityReportText { report };
+    let reachability = ReachabilityReportText { report };
     match format {
         PlanFormat::Text => {
             let options = plan_text::Options {
@@ -52,10 +51,10 @@ fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -
                 full: false,
                 verbose: ui.verbosity() > 0,
             };
-            plan_text::render_drift(plan, displayed, options)
+            plan_text::render_drift(plan, reachability, options)
         }
-        PlanFormat::Json => drift_json::render(plan, displayed),
-        PlanFormat::Markdown => plan_markdown::render_drift(plan, displayed),
+        PlanFormat::Json => drift_json::render(plan, reachability),
+        PlanFormat::Markdown => plan_markdown::render_drift(plan, reachability),
     }
 }
 

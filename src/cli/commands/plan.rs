@@ -54,12 +54,12 @@ pub(crate) async fn run(
     };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
-    let displayed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
+    let printed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
         Some(path) => save(path, session, &planned.plan),
         None => Ok(()),
     };
-    displayed.and(kept)?;
+    printed.and(kept)?;
     if let Some(path) = &arguments.out {
         let path = path.display();
         ui.status(&format!("Saved the plan to {path}; apply it with `stargate apply {path}`."));

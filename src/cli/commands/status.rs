@@ -44,15 +44,17 @@ pub(crate) async fn run(
     let table = health::status(&planned, &operations);
     let sources = planned.paths(&session.loaded.topology);
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
-    let displayed = ReachabilityReportText { report: &report };
+    let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {
         Format::Text => {
-            let reachability = displayed.summary_lines(ui.style());
+            let reachability = report_text.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };
             let lines = reachability.into_iter().map(|line| line + "\n");
             table.to_text() + gap + &lines.collect::<String>()
         }
-        Format::Json => StatusTable { reachability: Some(displayed.to_json()), ..table }.to_json(),
+        Format::Json => {
+            StatusTable { reachability: Some(report_text.to_json()), ..table }.to_json()
+        }
     };
     ui.data(&text)?;
     Ok(exit::DONE)

@@ -200,13 +200,13 @@ fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
 
 fn unknown_host(model: &PathModel, text: &str) -> CliError {
     let names: Vec<&str> = model.network.hosts().map(|(_, host)| host.name.as_str()).collect();
-    let displayed = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let list = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
     let remedy = match names.len() {
         0 => "no hosts exist yet: `stargate apply` creates them".to_owned(),
         count if count > MAX_NAMES => {
-            format!("known hosts: {displayed} and {} more", count - MAX_NAMES)
+            format!("known hosts: {list} and {} more", count - MAX_NAMES)
         }
-        _ => format!("known hosts: {displayed}; `pod/NAME` is a pod on one of them"),
+        _ => format!("known hosts: {list}; `pod/NAME` is a pod on one of them"),
     };
     CliError::new(format!("no host of the topology has the name or address `{text}`"))
         .remedy(remedy)

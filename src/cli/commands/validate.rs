@@ -41,7 +41,7 @@ fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
         Err(error) => {
             let found = unreadable(&error);
             ui.data(&report(&name, false, "", &[found]))?;
-            return Err(error);
+            return Ok(error.exit);
         }
     };
     let (valid, text, list) = match load_bytes(&name, &file) {

@@ -63,19 +63,19 @@ pub enum EventJson {
         /// What the step is doing.
         message: String,
     },
-    /// A part of a step starts, such as the drain of a worker.
-    PartStarted {
+    /// A phase of a step starts, such as the drain of a worker.
+    PhaseStarted {
         /// The address of the resource.
         address: String,
-        /// The name of the part.
-        part: String,
+        /// The name of the phase.
+        phase: String,
     },
-    /// A part of a step succeeded.
-    PartFinished {
+    /// A phase of a step succeeded.
+    PhaseFinished {
         /// The address of the resource.
         address: String,
-        /// The name of the part.
-        part: String,
+        /// The name of the phase.
+        phase: String,
         /// The duration in milliseconds.
         duration_ms: u64,
     },
@@ -173,12 +173,14 @@ impl From<&Event> for EventJson {
             Event::StepProgress { address, text } => {
                 Self::StepProgress { address: address.to_string(), message: text }
             }
-            Event::PartStarted { address, part } => {
-                Self::PartStarted { address: address.to_string(), part }
+            Event::PhaseStarted { address, phase } => {
+                Self::PhaseStarted { address: address.to_string(), phase }
             }
-            Event::PartFinished { address, part, milliseconds } => {
-                Self::PartFinished { address: address.to_string(), part, duration_ms: milliseconds }
-            }
+            Event::PhaseFinished { address, phase, milliseconds } => Self::PhaseFinished {
+                address: address.to_string(),
+                phase,
+                duration_ms: milliseconds,
+            },
             Event::StepFinished { address, action, outcome, milliseconds } => {
                 let code = match &outcome {
                     Outcome::Failed(failure) => Some(failure.code.to_string()),

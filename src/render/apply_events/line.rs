@@ -35,14 +35,14 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
         Event::StepProgress { address, text } if verbose => {
             painted(Role::Quiet, &format!("{address}: {text}"), style)
         }
-        Event::PartFinished { address, part, milliseconds } if verbose => {
+        Event::PhaseFinished { address, phase, milliseconds } if verbose => {
             let took = elapsed(Duration::from_millis(*milliseconds));
-            painted(Role::Quiet, &format!("{address}: {part} ({took})"), style)
+            painted(Role::Quiet, &format!("{address}: {phase} ({took})"), style)
         }
         Event::StepStarted { .. }
         | Event::StepProgress { .. }
-        | Event::PartStarted { .. }
-        | Event::PartFinished { .. } => Vec::new(),
+        | Event::PhaseStarted { .. }
+        | Event::PhaseFinished { .. } => Vec::new(),
         Event::StepFinished { address, action, outcome, milliseconds } => {
             finished(address, *action, outcome, Duration::from_millis(*milliseconds), style)
         }

@@ -33,7 +33,7 @@ pub struct ProgressReporter {
 /// The running steps: those with a line, and the progress of the others.
 #[derive(Debug, Default)]
 struct Running {
-    displayed: BTreeMap<Address, ProgressBar>,
+    lines: BTreeMap<Address, ProgressBar>,
     waiting: BTreeMap<Address, String>,
     stopping: bool,
 }
@@ -61,8 +61,8 @@ impl ProgressReporter {
 
     fn start(&self, address: &Address) {
         let running = &mut *lock(&self.running);
-        if running.displayed.len() < MAX_LINES {
-            running.displayed.insert(address.clone(), self.bar(address, String::new()));
+        if running.lines.len() < MAX_LINES {
+            running.lines.insert(address.clone(), self.bar(address, String::new()));
         } else {
             running.waiting.insert(address.clone(), String::new());
         }
@@ -80,7 +80,7 @@ impl ProgressReporter {
 
     fn update(&self, address: &Address, text: &str) {
         let running = &mut *lock(&self.running);
-        if let Some(bar) = running.displayed.get(address) {
+        if let Some(bar) = running.lines.get(address) {
             bar.set_message(text.to_owned());
         } else if let Some(at) = running.waiting.get_mut(address) {
             *at = text.to_owned();
@@ -91,11 +91,11 @@ impl ProgressReporter {
     fn finish(&self, address: &Address) {
         let running = &mut *lock(&self.running);
         running.waiting.remove(address);
-        if let Some(bar) = running.displayed.remove(address) {
+        if let Some(bar) = running.lines.remove(address) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
             if let Some((next, at)) = running.waiting.pop_first() {
-                running.displayed.insert(next.clone(), self.bar(&next, at));
+                running.lines.insert(next.clone(), self.bar(&next, at));
             }
         }
         self.count(running);
@@ -136,8 +136,8 @@ impl Reporter for ProgressReporter {
             }
             Event::StepStarted { address, .. } => self.start(address),
             Event::StepProgress { address, text } => self.update(address, text),
-            Event::PartStarted { address, part } => self.update(address, part),
-            Event::PartFinished { .. } | Event::WaitingForLease { .. } => {}
+            Event::PhaseStarted { address, phase } => self.update(address, phase),
+            Event::PhaseFinished { .. } | Event::WaitingForLease { .. } => {}
             Event::StepFinished { address, .. } => self.finish(address),
             Event::Stopping => {
                 let running = &mut *lock(&self.running);

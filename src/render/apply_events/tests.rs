@@ -24,10 +24,10 @@ fn events() -> Vec<Event> {
         Event::IterationStarted { iteration: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },
         Event::StepProgress { address: table.clone(), text: "waiting for the operation".into() },
-        Event::PartStarted { address: worker.clone(), part: "kubelet".into() },
-        Event::PartFinished {
+        Event::PhaseStarted { address: worker.clone(), phase: "kubelet".into() },
+        Event::PhaseFinished {
             address: worker.clone(),
-            part: "kubelet".into(),
+            phase: "kubelet".into(),
             milliseconds: 20_000,
         },
         finished(&worker, Action::Reboot, Outcome::RolloutHalted { reason: "4 failed".into() }, 0),

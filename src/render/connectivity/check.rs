@@ -196,12 +196,12 @@ impl CheckReport<'_> {
                 .push(wording::rule_id(one.rule));
         }
         let unchecked = by_reason.into_iter().map(|(why, rules)| {
-            let displayed = if rules.len() == Rule::ALL.len() {
+            let rule_names = if rules.len() == Rule::ALL.len() {
                 "all rules".to_owned()
             } else {
                 rules.join(", ")
             };
-            format!("{displayed}: {why}")
+            format!("{rule_names}: {why}")
         });
         let not_covered = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
         let not_covered = not_covered.collect::<Vec<_>>().join("; ");

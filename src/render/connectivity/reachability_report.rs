@@ -200,9 +200,9 @@ impl ReachabilityReportText<'_> {
 
 /// The first names, then how many more there are.
 pub(super) fn abbreviate(names: &[String]) -> String {
-    let displayed = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let list = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_NAMED) {
-        0 => displayed,
-        more => format!("{displayed} and {more} more"),
+        0 => list,
+        more => format!("{list} and {more} more"),
     }
 }

@@ -131,9 +131,9 @@ impl ServiceTrace<'_> {
         lines.extend(self.summary(style));
         let failed = self.endpoints.iter().any(|endpoint| !endpoint.round_trip.reached());
         // If some endpoints are not reached, only the paths to these are of interest.
-        let displayed =
+        let is_listed =
             |(first, _): &(&EndpointTrace<'_>, _)| !failed || !first.round_trip.reached();
-        for (first, others) in self.by_outcome().into_iter().filter(displayed) {
+        for (first, others) in self.by_outcome().into_iter().filter(is_listed) {
             let address = first.target.endpoint.address;
             lines.extend([String::new(), style.paint(Role::Title, format!("Endpoint {address}"))]);
             lines.extend(self.trace(first).body(style));

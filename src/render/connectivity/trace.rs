@@ -151,15 +151,15 @@ impl TraceReport<'_> {
     }
 
     fn head(&self, style: Style) -> Vec<String> {
-        let displayed = |address| {
+        let describe = |address| {
             let end = self.end(address);
             end.host.map_or(address.to_string(), |host| format!("{address} ({host})"))
         };
         let protocol = wording::protocol(self.protocol);
         let state = if self.planned { ", after the plan" } else { "" };
         vec![
-            style.paint(Role::Title, format!("From {}", displayed(self.from.address))),
-            style.paint(Role::Title, format!("To   {}, {protocol}{state}", displayed(self.to))),
+            style.paint(Role::Title, format!("From {}", describe(self.from.address))),
+            style.paint(Role::Title, format!("To   {}, {protocol}{state}", describe(self.to))),
         ]
     }
 

@@ -35,10 +35,10 @@ impl Page {
             return;
         }
         let limit = if action == Action::Create && !full { MAX_CREATION_LINES } else { usize::MAX };
-        let displayed = if fields.len() > limit { limit - 1 } else { fields.len() };
-        let widths = fields.iter().take(displayed).map(|field| width(&field.path.to_string()));
+        let listed = if fields.len() > limit { limit - 1 } else { fields.len() };
+        let widths = fields.iter().take(listed).map(|field| width(&field.path.to_string()));
         let column = widths.filter(|width| *width <= MAX_PATH_WIDTH).max().unwrap_or(0) + 1;
-        for field in fields.iter().take(displayed) {
+        for field in fields.iter().take(listed) {
             match action {
                 Action::Create | Action::Delete => self.whole_field(field, column),
                 Action::Update | Action::Replace | Action::Adopt | Action::Reboot => {
@@ -46,8 +46,8 @@ impl Page {
                 }
             }
         }
-        if displayed < fields.len() {
-            let more = format!("      and {}", counted(fields.len() - displayed, "more field"));
+        if listed < fields.len() {
+            let more = format!("      and {}", counted(fields.len() - listed, "more field"));
             self.line(self.options.style.paint(Role::Quiet, more));
         }
     }
@@ -125,11 +125,11 @@ impl Page {
             self.signed(Action::Create, &one_line(Some(&Value::Array(new.to_vec()))));
             return;
         }
-        let displayed = self.differences_shown(differing.len());
-        for (action, item) in &differing[..displayed] {
+        let listed = self.differences_shown(differing.len());
+        for (action, item) in &differing[..listed] {
             self.signed(*action, &one_line(Some(item)));
         }
-        self.left_out(differing.len() - displayed, "item");
+        self.left_out(differing.len() - listed, "item");
     }
 
     /// A line diff with one line of context.
@@ -151,11 +151,11 @@ impl Page {
                 lines.push((role, format!("        {sign} {text}").trim_end().to_owned()));
             }
         }
-        let displayed = self.differences_shown(lines.len());
-        for (role, line) in &lines[..displayed] {
+        let listed = self.differences_shown(lines.len());
+        for (role, line) in &lines[..listed] {
             self.cut_line(*role, line);
         }
-        self.left_out(lines.len() - displayed, "line");
+        self.left_out(lines.len() - listed, "line");
     }
 
     fn differences_shown(&self, all: usize) -> usize {

@@ -36,12 +36,12 @@ impl Page {
             counted(waves.len(), "wave"),
             counted(rollout.max_failures as usize, "failure"),
         ));
-        let displayed = if self.options.full { waves.len() } else { MAX_WAVES };
-        for (number, wave) in waves.iter().take(displayed).enumerate() {
+        let listed = if self.options.full { waves.len() } else { MAX_WAVES };
+        for (number, wave) in waves.iter().take(listed).enumerate() {
             self.wave(number + 1, wave);
         }
-        if waves.len() > displayed {
-            let more = format!("and {}", counted(waves.len() - displayed, "more wave"));
+        if waves.len() > listed {
+            let more = format!("and {}", counted(waves.len() - listed, "more wave"));
             self.painted(Role::Quiet, &more, "  ", "  ");
         }
         self.blank();

@@ -19,15 +19,15 @@ pub(super) fn text(log: &RequestLog, all: bool, format: Format) -> String {
         Format::Json => format!("{:#}\n", to_json(&runs)),
         Format::Text if runs.is_empty() => "No command has used this sandbox yet.\n".to_owned(),
         Format::Text => {
-            let displayed: Vec<String> = runs.into_iter().map(to_text).collect();
-            displayed.join("\n")
+            let printed: Vec<String> = runs.into_iter().map(to_text).collect();
+            printed.join("\n")
         }
     }
 }
 
 fn to_json(runs: &[&CommandRecord]) -> Value {
     let (reads, writes) = sums(runs);
-    let displayed: Vec<Value> = runs
+    let printed: Vec<Value> = runs
         .iter()
         .map(|run| {
             json!({
@@ -43,7 +43,7 @@ fn to_json(runs: &[&CommandRecord]) -> Value {
             })
         })
         .collect();
-    json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": displayed })
+    json!({ "format_version": FORMAT_VERSION, "reads": reads, "writes": writes, "runs": printed })
 }
 
 fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
@@ -132,13 +132,13 @@ all         2 reads, 0 writes
 
     #[test]
     fn all_commands_are_shown_in_order_with_the_marks_between() {
-        let displayed = text(&log(), true, Format::Text);
+        let printed = text(&log(), true, Format::Text);
         assert!(
-            displayed.contains("     0 * azure       PUT     200  /x/routeTables/t\n"),
-            "{displayed}"
+            printed.contains("     0 * azure       PUT     200  /x/routeTables/t\n"),
+            "{printed}"
         );
         let begins: Vec<&str> =
-            displayed.lines().filter_map(|line| line.split("UTC  ").nth(1)).collect();
+            printed.lines().filter_map(|line| line.split("UTC  ").nth(1)).collect();
         assert_eq!(begins, ["apply", "plan", "sandbox break source-down"]);
     }
 
