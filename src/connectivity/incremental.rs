@@ -144,9 +144,14 @@ impl<'a> IncrementalModel<'a> {
     }
 
     /// Whether objects with other values change one of these parts.
-    pub(crate) fn touches(&self, values: &[(usize, ObjectValue<'a>)], watched: &Watched) -> bool {
-        let readers = values.iter().filter_map(|(object, _)| self.builder.readers.get(object));
-        readers.flatten().any(|part| watched.0.contains(part))
+    pub(crate) fn touches(
+        &self,
+        objects: impl IntoIterator<Item = usize>,
+        watched: &Watched,
+    ) -> bool {
+        let mut readers =
+            objects.into_iter().filter_map(|object| self.builder.readers.get(&object)).flatten();
+        readers.any(|part| watched.0.contains(part))
     }
 
     /// Takes back what was changed.

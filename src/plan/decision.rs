@@ -40,13 +40,31 @@ pub(super) enum ResourceDecision {
     /// It matches.
     Unchanged,
     /// Its source could not be read.
-    Hidden(Gap),
+    Hidden(Box<Gap>),
     /// It changes.
     Change(Box<Change>),
     /// Its value cannot be known yet.
-    Deferred(Deferred),
+    Deferred(Box<Deferred>),
     /// It must not change.
-    Blocked(Blocked),
+    Blocked(Box<Blocked>),
+}
+
+impl From<&Gap> for ResourceDecision {
+    fn from(gap: &Gap) -> Self {
+        Self::Hidden(Box::new(gap.clone()))
+    }
+}
+
+impl From<Deferred> for ResourceDecision {
+    fn from(deferred: Deferred) -> Self {
+        Self::Deferred(Box::new(deferred))
+    }
+}
+
+impl From<Blocked> for ResourceDecision {
+    fn from(blocked: Blocked) -> Self {
+        Self::Blocked(Box::new(blocked))
+    }
 }
 
 /// A decision for each resource.
@@ -81,7 +99,7 @@ pub(super) fn change(
     action: Action,
 ) -> ResourceDecision {
     let Some(key) = desired.key.clone() else {
-        return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
+        return deferred(desired, observed, Vec::new()).into();
     };
     let address = desired.address.clone();
     let mut change = Change::new(address, key, action, &desired.planned_because_of);

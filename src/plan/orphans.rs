@@ -24,7 +24,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let mut address = Address::new(kind, Side::from(side), key.name());
         // Two of one name in two places would share an address.
         if decisions.contains_key(&address) {
-            address.name = place_and_name(key);
+            address.name = place_and_name(key).into();
         }
         let decision = deletion(&address, key, observed);
         decisions.insert(address, decision);

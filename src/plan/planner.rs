@@ -50,16 +50,16 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
-        return ResourceDecision::Hidden(gap.clone());
+        return gap.into();
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
     // What an unread source would have shown will not become known in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
-        return ResourceDecision::Hidden(gap.clone());
+        return gap.into();
     }
     if !waits_for.is_empty() || desired.key.is_none() {
-        return ResourceDecision::Deferred(deferred(desired, observed, waits_for));
+        return deferred(desired, observed, waits_for).into();
     }
     match observed {
         None => change(desired, None, Action::Create),
@@ -108,14 +108,15 @@ fn foreign(
             ),
         ),
     };
-    ResourceDecision::Blocked(Blocked {
+    Blocked {
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
         failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
-    })
+    }
+    .into()
 }
 
 fn differing(
@@ -129,7 +130,7 @@ fn differing(
     }
     let blocked = offline(desired, &fields).or_else(|| occupied(input, desired, &fields));
     if let Some(blocked) = blocked {
-        return ResourceDecision::Blocked(blocked);
+        return blocked.into();
     }
     let action = if fields.iter().any(|field| field.forces_replacement) {
         Action::Replace
@@ -217,8 +218,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Unchanged => plan.unchanged += 1,
             ResourceDecision::Hidden(_) => {}
             ResourceDecision::Change(change) => plan.changes.push(*change),
-            ResourceDecision::Deferred(deferred) => plan.deferred.push(deferred),
-            ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
+            ResourceDecision::Deferred(deferred) => plan.deferred.push(*deferred),
+            ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),
         }
     }
     let graph = StepGraph::of(&plan.changes);

@@ -31,7 +31,7 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
         let Some(blocked) = blocked else { continue };
         let (key, address) = (change.key.clone(), Some(address.clone()));
         retained.push(Retained { key, address, code: blocked.failure.code });
-        *decision = ResourceDecision::Blocked(blocked);
+        *decision = blocked.into();
     }
     retained
 }
@@ -164,5 +164,5 @@ fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions)
         caused_by: holder.address.clone(),
         ..blocked(change, Failure::new(holder.code, reason, remedy))
     };
-    *decision = ResourceDecision::Blocked(retained);
+    *decision = retained.into();
 }

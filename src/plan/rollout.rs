@@ -73,7 +73,7 @@ pub(super) fn assign(
 /// canary. New workers come before workers that run pods.
 fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
     let broken = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
-    let failed = inventory.failed_before.contains(&change.address.name);
+    let failed = inventory.failed_before.contains(&*change.address.name);
     (broken || failed, change.action, change.address.clone())
 }
 

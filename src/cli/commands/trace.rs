@@ -244,11 +244,11 @@ pub(super) fn breaches_on_path(
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     let hops = walks.flat_map(|traced| &traced.hops);
     let met: BTreeSet<_> = hops
-        .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.clone()))
+        .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.as_str()))
         .collect();
     let ends = [round_trip.forward.packet.source, round_trip.forward.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
-    let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
+    let ends: BTreeSet<_> = ends.map(|id| model.network.name(id)).collect();
     let concerned = |name: &str| met.contains(name) || ends.contains(name);
     all.iter().filter(|breach| concerned(&breach.address.name)).cloned().collect()
 }

@@ -7,6 +7,7 @@ use super::disruption::{Between, Disruption};
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
 use super::known_state::LostPairs;
+use super::relevance::Relevance;
 use crate::plan::cost::seconds;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind, Side};
@@ -24,8 +25,9 @@ pub(super) fn disruptions(
     let mut found = Found::new(changes, names, sides);
     let states = States { changes, graph };
     let mut seen = HashSet::new();
+    let relevance = Relevance::of(examiner, graph);
     for (place, change) in changes.iter().enumerate() {
-        if !is_on_paths(change.address.kind) {
+        if !is_on_paths(change.address.kind) || !relevance.of_change(graph, place) {
             continue;
         }
         for state in states.of(place) {

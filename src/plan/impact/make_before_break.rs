@@ -16,6 +16,7 @@ use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
 use super::known_state::LostPairs;
 use super::reachability::Wait;
+use super::relevance::Relevance;
 use super::shrink::shrink;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
@@ -31,7 +32,12 @@ pub(super) fn make_before_break(
         (0..changes.len()).filter(|change| can_wait(&changes[*change])).collect();
     let by_address = movable.iter().map(|change| (&changes[*change].address, *change)).collect();
     let mut waits = Vec::new();
+    // A wait only adds causes to changes that matter already, and so to their effects.
+    let relevance = Relevance::of(examiner, graph);
     for change in &movable {
+        if !relevance.when_made(graph, *change) {
+            continue;
+        }
         let states = States { changes, graph };
         let mut search = Search { examiner, states, by_address: &by_address, movable: &movable };
         let needed = search.needed(*change);

@@ -10,7 +10,9 @@ mod make_before_break;
 mod projection;
 mod reachability;
 mod reachability_report;
+mod relevance;
 mod remedy_search;
+mod retained_pairs;
 mod shrink;
 
 pub use assessment::{Assessment, assess};

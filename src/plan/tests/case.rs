@@ -158,6 +158,7 @@ pub(super) fn id(text: &str) -> ArmId {
 /// network `network`, everything else in one group.
 pub(super) fn key(text: &str) -> ObjectKey {
     let Address { kind, name, .. } = address(text);
+    let name = name.to_string();
     let network = || group_id().in_group("Microsoft.Network/virtualNetworks", "network");
     match kind {
         Kind::ResourceGroup => ObjectKey::Azure(ArmId::resource_group("s", &name)),
