@@ -84,7 +84,7 @@ impl State {
             self.kept.insert(step.0.clone());
         }
         match outcome {
-            // What waits for it is not begun either.
+            // Its dependents are not started either.
             Outcome::NotStarted => work.finish(&step.0, outcome, &mut self.outcomes),
             outcome if outcome.is_success() => {
                 self.steps.done(&step);

@@ -217,7 +217,7 @@ fn ends_after_iteration(
     })
 }
 
-/// How many workers were not begun, and why.
+/// How many workers were not started, and why.
 fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
     let mut reasons = outcomes.values().filter_map(|outcome| match outcome {
         Outcome::RolloutHalted { reason } => Some(reason),

@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(names(&take_ready(&mut steps)), ["b"]);
         steps.done(&(address("b"), Phase::Create));
         assert_eq!(names(&take_ready(&mut steps)), ["c"]);
-        assert_eq!(names(&steps.take_rest()), ["turn"], "a cycle is never begun");
+        assert_eq!(names(&steps.take_rest()), ["turn"], "a cycle is never started");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) enum Turn {
     Nothing,
     /// This wave may begin.
     Begin(u32),
-    /// What has not begun is not begun, for this reason.
+    /// Changes that have not started are not started, for this reason.
     Stop(String),
 }
 

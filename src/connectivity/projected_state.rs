@@ -112,7 +112,7 @@ impl<'a> ProjectedState<'a> {
         }
     }
 
-    /// An object of a kind, whether or not the topology asks for it.
+    /// An object of a kind, whether or not the topology lists it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> ProjectedFact<'a> {
         if let Some(number) = self.numbers.get(key) {
             self.queried.borrow_mut().push(*number);

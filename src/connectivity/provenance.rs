@@ -45,12 +45,12 @@ impl ProvenanceTable {
     }
 }
 
-/// The resources that a verdict rests on.
+/// The resources that a verdict depends on.
 pub fn addresses(model: &PathModel, verdict: &Verdict) -> Vec<Address> {
     provenance(model, verdict).into_iter().map(|provenance| provenance.address.clone()).collect()
 }
 
-/// The facts that a verdict rests on, the most telling first.
+/// The facts that a verdict depends on, the most specific first.
 pub fn provenance<'m>(model: &'m PathModel, verdict: &Verdict) -> Vec<&'m Provenance> {
     let provenance: &[Origin] = match verdict {
         Verdict::Dropped(drop) => &drop.provenance,

@@ -1,4 +1,4 @@
-//! What lies between hosts: Azure's fabric, or a plain LAN.
+//! Segments between hosts: virtual networks of Azure, and plain LANs.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,17 +16,17 @@ use crate::net::prefix::TAILNET_RANGE;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub usize);
 
-/// What carries packets between hosts.
+/// A segment, which carries packets between hosts.
 #[derive(Debug, Clone)]
 pub enum Segment {
-    /// A virtual network of Azure's.
+    /// A virtual network of Azure.
     Fabric(Box<Fabric>),
-    /// Cables and switches.
+    /// A plain LAN.
     Lan(Lan),
 }
 
 impl Segment {
-    /// What it is called.
+    /// The name.
     pub fn name(&self) -> &str {
         match self {
             Self::Fabric(fabric) => &fabric.name,
@@ -38,13 +38,13 @@ impl Segment {
 /// A plain network: the owner of the address receives the packet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lan {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
-    /// The range of its addresses.
+    /// The prefix of its addresses.
     pub prefix: Ipv4Net,
-    /// Who has which address.
+    /// The hosts by address.
     pub hosts: BTreeMap<Ipv4Addr, HostId>,
 }
 
@@ -52,9 +52,9 @@ pub struct Lan {
 /// sender's kernel wrote around them.
 #[derive(Debug, Clone)]
 pub struct Fabric {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Where its address space was read.
+    /// The origin of the address space.
     pub origin: Origin,
     /// Its address space.
     pub address_space: Vec<Ipv4Net>,
@@ -69,35 +69,35 @@ pub struct Fabric {
     pub overlay: PrefixTable<OverlayRange>,
 }
 
-/// A range of pods that the fabric carries.
+/// A pod CIDR that the fabric routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverlayRange {
     /// The node's address.
     pub node: Ipv4Addr,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
 }
 
-/// A subnet with what hangs on it.
+/// A subnet with its routes and rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subnet {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// The routes of its table; none where it has no table.
+    /// The routes of its table; empty without a table.
     pub routes: Fact<Arc<UserRoutes>>,
-    /// What may come in and go out.
+    /// The security group.
     pub security: Fact<Arc<SecurityGroup>>,
 }
 
-/// The routes that users put on a subnet.
+/// The user-defined routes of a subnet.
 pub type UserRoutes = PrefixTable<UserRoute>;
 
-/// A route that a user put on a subnet.
+/// A user-defined route of a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserRoute {
-    /// Where it leads.
+    /// The next hop.
     pub hop: FabricHop,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
 }
 
@@ -108,35 +108,35 @@ pub struct Interface {
     pub host: HostId,
     /// The number of its subnet.
     pub subnet: usize,
-    /// Whether it may send and take packets of other addresses.
+    /// Whether IP forwarding is enabled.
     pub forwarding: Fact<bool>,
-    /// Whether the fabric carries pods for it: an AKS node's.
+    /// Whether the fabric routes pods for it: the interface of an AKS node.
     pub in_overlay: bool,
 }
 
-/// Where the fabric sends a packet.
+/// The next hop of a route of the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FabricHop {
-    /// To the interface with that address.
+    /// The interface with that address.
     Appliance(Ipv4Addr),
-    /// To the interface with the packet's own destination.
+    /// The interface with the destination address of the packet.
     VirtualNetwork,
-    /// To the internet.
+    /// The internet.
     Internet,
-    /// To a gateway, beyond which nothing is known.
+    /// A gateway, beyond which the network is not modelled.
     Gateway,
-    /// Nowhere.
+    /// None: the packet is dropped.
     None,
 }
 
-/// Who put a route into the fabric.
+/// The source of a route of the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteSource {
-    /// The fabric itself.
+    /// A system route.
     System,
-    /// The overlay of AKS.
+    /// A route of the AKS overlay.
     Overlay,
-    /// A user's route table.
+    /// A user-defined route.
     User,
 }
 
@@ -145,11 +145,11 @@ pub enum RouteSource {
 pub struct EffectiveRoute {
     /// The prefix that matched.
     pub prefix: Ipv4Net,
-    /// Who put it there.
+    /// The source of the route.
     pub source: RouteSource,
-    /// Where it leads.
+    /// The next hop.
     pub hop: FabricHop,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
 }
 
@@ -191,7 +191,7 @@ impl Fabric {
         Some(EffectiveRoute { prefix, source: RouteSource::Overlay, hop, origin: range.origin })
     }
 
-    /// The routes that the fabric has by itself; beyond them is the internet.
+    /// The system routes; the default is the internet.
     fn all_system_routes(&self) -> impl Iterator<Item = (Ipv4Net, FabricHop)> {
         let own = self.address_space.iter().map(|prefix| (*prefix, FabricHop::VirtualNetwork));
         NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::None)).chain(own)

@@ -1,4 +1,4 @@
-//! What lies between hosts does with a packet: the fabric, a LAN, the tunnel.
+//! Forwarding between hosts: in the fabric, on a LAN, through the tunnel.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use super::security::{Answer, RuleDirection};
 use super::trace::{Halt, Step, Tracer};
 
 impl Tracer<'_> {
-    /// Out of a host's port onto the segment there.
+    /// Sends a packet from a port of a host onto its segment.
     pub(super) fn onto_segment(
         &mut self,
         id: HostId,
@@ -51,7 +51,7 @@ impl Tracer<'_> {
         Ok(Step::At(*host, self.port_at(*host, neighbour)))
     }
 
-    /// The fabric takes no notice of the neighbour that the kernel chose.
+    /// The fabric ignores the neighbour that the kernel chose.
     fn over_fabric(
         &mut self,
         segment: SegmentId,
@@ -90,7 +90,7 @@ impl Tracer<'_> {
         self.deliver_to_interface(segment, fabric, to, route.origin)
     }
 
-    /// A route that is missing is missing in the subnet's table.
+    /// The origin of a missing route is the table of the subnet.
     fn nowhere_origins(
         &self,
         fabric: &Fabric,
@@ -163,7 +163,7 @@ impl Tracer<'_> {
         self.read(place, &subnet.routes).map(AsRef::as_ref)
     }
 
-    /// Asks the subnet's group, unless the packet answers one that passed.
+    /// Evaluates the subnet's security group, unless the packet is a reply to an allowed one.
     fn ask_group(
         &mut self,
         place: Place,
@@ -197,7 +197,7 @@ impl Tracer<'_> {
         Ok(())
     }
 
-    /// The port by which a host has an address.
+    /// The port of a host with that address.
     fn port_at(&self, id: HostId, address: Ipv4Addr) -> Port {
         let host = self.network.host(id);
         let position = host
@@ -206,7 +206,7 @@ impl Tracer<'_> {
         Port::Segment(position)
     }
 
-    /// Into the tunnel at one member, out of it at another.
+    /// Sends a packet through the tunnel from one member to another.
     pub(super) fn through_tunnel(&mut self, id: HostId) -> Result<Step, Halt> {
         let place = Place::Tunnel(id);
         let tunnel = self.network.tunnel();

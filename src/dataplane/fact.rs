@@ -4,42 +4,42 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(pub u32);
 
-/// Something that was read, or could not be.
+/// A fact that was read, or could not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fact<T> {
     /// It was read.
     Known {
-        /// What was read.
+        /// The value.
         value: T,
-        /// Where.
+        /// The origin.
         origin: Origin,
     },
     /// It could not be read.
     Unknown {
-        /// Where it would have been.
+        /// The origin that could not be read.
         origin: Origin,
     },
 }
 
-/// A fact that a packet's way depends on could not be read.
+/// A fact that the path of a packet depends on could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Unread {
-    /// Where it would have been.
+    /// The origin that could not be read.
     pub origin: Origin,
 }
 
 impl<T> Fact<T> {
-    /// Something that was read there.
+    /// A fact that was read from the origin.
     pub fn known(value: T, origin: Origin) -> Self {
         Self::Known { value, origin }
     }
 
-    /// Something that would have been there.
+    /// A fact that could not be read from the origin.
     pub fn unknown(origin: Origin) -> Self {
         Self::Unknown { origin }
     }
 
-    /// What was read.
+    /// The value.
     ///
     /// # Errors
     /// If the fact could not be read.
@@ -50,7 +50,7 @@ impl<T> Fact<T> {
         }
     }
 
-    /// Where it is, or would have been.
+    /// The origin.
     pub fn origin(&self) -> Origin {
         match self {
             Self::Known { origin, .. } | Self::Unknown { origin } => *origin,

@@ -1,4 +1,4 @@
-//! What a host does with a packet.
+//! Forwarding within a host.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use super::trace::{Halt, Step, Tracer};
 use crate::net::prefix::TAILNET_RANGE;
 
 impl Tracer<'_> {
-    /// Takes a packet that came in by a port, or that the host itself sends.
+    /// Receives a packet at a port, or from the host itself.
     pub(super) fn at_host(&mut self, id: HostId, entered: Port) -> Result<Step, Halt> {
         let place = Place::Host(id);
         let network = self.network;
@@ -41,7 +41,7 @@ impl Tracer<'_> {
         }
         let pods = match host.pods.read() {
             Ok(pods) => *pods,
-            // An address of another owner is no pod of this host.
+            // An address of another owner does not belong to a pod of this host.
             Err(_) if network.owner_of(self.packet.destination).is_some() => Pods::None,
             Err(unread) => return Err(Halt::Unknown { place, origin: unread.origin }),
         };
@@ -59,14 +59,14 @@ impl Tracer<'_> {
         Ok(self.arrive(id, origin))
     }
 
-    /// The host remembers the connection: its answer hides no source again.
+    /// The host tracks the connection: the source of its reply is not translated again.
     fn arrive(&mut self, id: HostId, origin: Origin) -> Step {
         self.tracking.passed_on(id, self.packet.source, &self.packet);
         self.note(Place::Host(id), Decision::Arrived, origin);
         Step::Arrived(id)
     }
 
-    /// Looks the destination up and sends the packet out.
+    /// Looks up the destination and sends the packet.
     fn pass_on(
         &mut self,
         id: HostId,
@@ -101,8 +101,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// Gives the answer to a hidden source its destination back; says whether
-    /// the packet belongs to a connection that the host passed on.
+    /// Reverses SNAT for a reply; returns whether
+    /// the packet belongs to a connection that the host forwarded.
     fn un_nat(&mut self, id: HostId, origin: Origin) -> bool {
         let Some(destination) = self.tracking.answered(id, &self.packet) else { return false };
         let from = std::mem::replace(&mut self.packet.destination, destination);
@@ -167,7 +167,7 @@ impl Tracer<'_> {
         Ok(())
     }
 
-    /// Who is not connected has no address in the tailnet.
+    /// A disconnected member has no address in the tailnet.
     fn know_own_address(&self, id: HostId) -> Result<(), Halt> {
         let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
         if member.connected.read() != Ok(&false) {
@@ -193,7 +193,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// `rp_filter`: whether the kernel has a way to the source.
+    /// `rp_filter`: whether the kernel has a route to the source.
     fn filter_source(
         &self,
         id: HostId,
@@ -227,8 +227,8 @@ impl Tracer<'_> {
             || self.address_at(id, Port::Tunnel) == Some(address)
     }
 
-    /// The end of the way at a member that is known not to be connected, for
-    /// what goes to a host that is on none of its segments.
+    /// The drop at a member that is known to be disconnected, for
+    /// packets to a host that is on none of its segments.
     fn offline(&self, id: HostId) -> Option<Halt> {
         let member = self.network.tunnel().members.get(&id)?;
         let to = self.network.owner_of(self.packet.destination)?;

@@ -1,4 +1,4 @@
-//! All elements together, and who has which address.
+//! The network: its elements, and the owner of each address.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ pub struct Network {
     owners: PrefixTable<HostId>,
 }
 
-/// Where a packet begins or ends: an address, and the host that has it.
+/// An endpoint of a packet: an address, and the host that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct End {
     /// The host.
@@ -37,7 +37,7 @@ impl Network {
         network
     }
 
-    /// Finds out again who has which address, after hosts or members changed.
+    /// Recomputes the owners of addresses after hosts or members changed.
     pub(crate) fn assign_owners(&mut self) -> PrefixTable<HostId> {
         let mut owners = PrefixTable::default();
         let mut claim = |prefix: Ipv4Net, host: usize| {
@@ -61,17 +61,17 @@ impl Network {
         std::mem::replace(&mut self.owners, owners)
     }
 
-    /// Who has which address.
+    /// The owner of each address.
     pub(crate) fn owners(&self) -> &PrefixTable<HostId> {
         &self.owners
     }
 
-    /// Puts back owners that [`Network::assign_owners`] returned.
+    /// Restores owners that [`Network::assign_owners`] returned.
     pub(crate) fn restore_owners(&mut self, owners: PrefixTable<HostId>) {
         self.owners = owners;
     }
 
-    /// Exchanges a host; the owners of addresses stay as they are.
+    /// Exchanges a host; the owners of addresses do not change.
     pub(crate) fn exchange_host(&mut self, id: HostId, host: Host) -> Option<Host> {
         self.hosts.get_mut(id.0).map(|known| std::mem::replace(known, host))
     }
@@ -81,7 +81,7 @@ impl Network {
         self.segments.get_mut(id.0).map(|known| std::mem::replace(known, segment))
     }
 
-    /// Exchanges the tunnel; the owners of addresses stay as they are.
+    /// Exchanges the tunnel; the owners of addresses do not change.
     pub(crate) fn exchange_tunnel(&mut self, tunnel: Tunnel) -> Tunnel {
         std::mem::replace(&mut self.tunnel, tunnel)
     }
@@ -111,7 +111,7 @@ impl Network {
         &self.tunnel
     }
 
-    /// Who has an address, or the pod that has it.
+    /// The owner of an address, which may be the address of a pod.
     pub fn owner_of(&self, address: Ipv4Addr) -> Option<HostId> {
         self.owners.lookup(address).map(|(_, host)| *host)
     }
@@ -121,7 +121,7 @@ impl Network {
         self.owner_of(address).map(|host| End { host, address })
     }
 
-    /// What a host is called.
+    /// The name of a host.
     pub fn name(&self, id: HostId) -> &str {
         self.host(id).map_or("", |host| &host.name)
     }

@@ -1,36 +1,36 @@
-//! What is sent.
+//! Packets and protocols.
 
 use std::net::Ipv4Addr;
 
-/// A port that no service listens on: what an answer goes to.
+/// An ephemeral port, to which replies are sent.
 const EPHEMERAL: u16 = 49_152;
 
-/// A packet, as far as tables look at it.
+/// A packet: the fields that tables match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Packet {
-    /// Who sent it.
+    /// The source address.
     pub source: Ipv4Addr,
-    /// Who is to get it.
+    /// The destination address.
     pub destination: Ipv4Addr,
-    /// What it carries.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The port that it goes to, where the protocol has ports.
+    /// The destination port, if the protocol has ports.
     pub port: u16,
 }
 
-/// What a packet carries.
+/// The protocol of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
-    /// An echo.
+    /// ICMP echo.
     Icmp,
-    /// A connection to that port.
+    /// TCP to that port.
     Tcp(u16),
-    /// A datagram to that port.
+    /// UDP to that port.
     Udp(u16),
 }
 
 impl Protocol {
-    /// The port that a request goes to; echoes have none.
+    /// The destination port of a request; ICMP has none.
     pub fn port(self) -> u16 {
         match self {
             Self::Icmp => 0,
@@ -45,7 +45,7 @@ impl Packet {
         Self { source, destination, protocol, port: protocol.port() }
     }
 
-    /// The answer to a packet as it arrived.
+    /// The reply to a packet as it arrived.
     pub fn answer(self) -> Self {
         let port = if self.protocol == Protocol::Icmp { 0 } else { EPHEMERAL };
         Self { source: self.destination, destination: self.source, port, ..self }

@@ -1,4 +1,4 @@
-//! Security groups: what may come into a subnet, and what may go out.
+//! Security groups: rules for inbound and outbound traffic of a subnet.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -8,28 +8,28 @@ use ipnet::Ipv4Net;
 use super::fact::Origin;
 use super::packet::{Packet, Protocol};
 
-/// A group of rules; one without rules lets everything pass, as a subnet
+/// A security group; one without rules allows all traffic, as a subnet
 /// without a group does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityGroup {
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
-    /// The rules in the order of their priorities, Azure's own last.
+    /// The rules in order of priority, Azure's default rules last.
     pub rules: Vec<SecurityRule>,
 }
 
 /// A rule of a security group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityRule {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// The lower wins.
+    /// The priority; lower numbers take precedence.
     pub priority: u16,
-    /// Which way it looks.
+    /// The direction.
     pub direction: RuleDirection,
-    /// Whether it lets pass.
+    /// Whether it allows the packet.
     pub allows: bool,
-    /// The protocol that it looks at.
+    /// The protocol.
     pub protocol: ProtocolMatch,
     /// Sources.
     pub sources: Vec<AddressMatch>,
@@ -39,31 +39,31 @@ pub struct SecurityRule {
     pub ports: Vec<RangeInclusive<u16>>,
 }
 
-/// Which way a rule looks.
+/// The direction of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleDirection {
-    /// Into the subnet.
+    /// Inbound.
     Inbound,
-    /// Out of it.
+    /// Outbound.
     Outbound,
 }
 
-/// Protocols that a rule looks at.
+/// The protocols that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolMatch {
-    /// All of them.
+    /// Any protocol.
     Any,
-    /// Echoes and other messages.
+    /// ICMP.
     Icmp,
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
-    /// One that no walk here sends.
+    /// A protocol that no trace sends.
     Other,
 }
 
-/// Addresses that a rule looks at.
+/// The addresses that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressMatch {
     /// A prefix; `0.0.0.0/0` is any.
@@ -72,16 +72,16 @@ pub enum AddressMatch {
     VirtualNetwork,
     /// Public addresses.
     Internet,
-    /// Azure's own load balancer: no packet here comes from it.
+    /// Azure's load balancer, which sends none of the traced packets.
     LoadBalancer,
     /// A tag whose addresses are unknown.
     Unclear,
 }
 
-/// What a group says of a packet.
+/// The decision of a group about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// The rule lets it pass.
+    /// The rule allows it.
     Allowed(&'a SecurityRule),
     /// The rule drops it.
     Denied(&'a SecurityRule),
@@ -109,25 +109,25 @@ impl Fits {
 }
 
 impl SecurityGroup {
-    /// A group that lets everything pass.
+    /// A group that allows all traffic.
     pub fn open(origin: Origin) -> Self {
         Self { origin, rules: Vec::new() }
     }
 
-    /// A group with these rules and the ones that every group of Azure's has.
+    /// A group with these rules and Azure's default rules.
     pub fn with_defaults(origin: Origin, mut rules: Vec<SecurityRule>) -> Self {
         rules.extend(default_rules());
         rules.sort_by_key(|rule| rule.priority);
         Self { origin, rules }
     }
 
-    /// The same without the rules that every group of Azure's has.
+    /// The same without Azure's default rules.
     pub fn without_defaults(&self) -> Self {
         let own = |rule: &&SecurityRule| rule.priority < FIRST_DEFAULT;
         Self { origin: self.origin, rules: self.rules.iter().filter(own).cloned().collect() }
     }
 
-    /// What the first rule that fits says of a packet.
+    /// The decision of the first matching rule.
     pub fn ask(
         &self,
         direction: RuleDirection,
@@ -197,10 +197,10 @@ fn is_public(address: Ipv4Addr) -> bool {
     !(address.is_private() || shared || address.is_loopback() || address.is_link_local())
 }
 
-/// The priority from which on rules are Azure's own.
+/// The lowest priority number of Azure's default rules.
 const FIRST_DEFAULT: u16 = 65_000;
 
-/// What Azure puts behind the rules of every group.
+/// The default rules of every group.
 fn default_rules() -> Vec<SecurityRule> {
     use AddressMatch::{Internet, LoadBalancer, Prefix, VirtualNetwork};
     use RuleDirection::{Inbound, Outbound};

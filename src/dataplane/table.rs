@@ -1,11 +1,11 @@
-//! Tables that are asked for the longest prefix.
+//! Tables with longest-prefix match.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use prefix_trie::PrefixMap;
 
-/// Entries by prefix; the longest one that holds an address answers for it.
+/// Entries by prefix; the longest prefix that contains an address applies.
 #[derive(Debug, Clone)]
 pub struct PrefixTable<T>(PrefixMap<Ipv4Net, T>);
 
@@ -22,7 +22,7 @@ impl<T> Default for PrefixTable<T> {
 }
 
 impl<T> PrefixTable<T> {
-    /// Puts an entry in place of the one of the same prefix, if there is one.
+    /// Inserts an entry, and replaces one of the same prefix.
     pub fn insert(&mut self, prefix: Ipv4Net, entry: T) {
         self.0.insert(prefix.trunc(), entry);
     }
@@ -32,7 +32,7 @@ impl<T> PrefixTable<T> {
         self.0.get(prefix)
     }
 
-    /// The entry with the longest prefix that holds the address.
+    /// The entry with the longest prefix that contains the address.
     pub fn lookup(&self, address: Ipv4Addr) -> Option<(Ipv4Net, &T)> {
         self.0.get_lpm(&Ipv4Net::from(address))
     }

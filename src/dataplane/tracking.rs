@@ -1,4 +1,4 @@
-//! What hosts and interfaces remember of a packet that passed, for its answer.
+//! Connection tracking of hosts and flow tracking of interfaces.
 
 use std::net::Ipv4Addr;
 
@@ -6,14 +6,14 @@ use super::fabric::SegmentId;
 use super::host::HostId;
 use super::packet::Packet;
 
-/// Connections as hosts know them, and flows as interfaces do.
+/// Tracked connections and flows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tracking {
     connections: Vec<Connection>,
     flows: Vec<Flow>,
 }
 
-/// A connection that a host passed on: the source before and after.
+/// A connection that a host forwarded: the source before and after SNAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Connection {
     host: HostId,
@@ -22,7 +22,7 @@ struct Connection {
     destination: Ipv4Addr,
 }
 
-/// A flow that a security group at an interface let pass.
+/// A flow that a security group at an interface allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flow {
     segment: SegmentId,
@@ -32,7 +32,7 @@ struct Flow {
 }
 
 impl Tracking {
-    /// A host passed a packet on, which had that source before.
+    /// Records that a host forwarded a packet, which had that source before.
     pub(super) fn passed_on(&mut self, host: HostId, source: Ipv4Addr, packet: &Packet) {
         let (translated_source, destination) = (packet.source, packet.destination);
         self.connections.push(Connection { host, source, translated_source, destination });
@@ -49,13 +49,13 @@ impl Tracking {
         self.connections.iter().find(fits).map(|known| known.source)
     }
 
-    /// An interface's group let a packet pass.
+    /// Records that the group of an interface allowed a packet.
     pub(super) fn let_pass(&mut self, segment: SegmentId, interface: Ipv4Addr, packet: &Packet) {
         let (source, destination) = (packet.source, packet.destination);
         self.flows.push(Flow { segment, interface, source, destination });
     }
 
-    /// Whether a packet answers one that the interface's group let pass.
+    /// Whether a packet is a reply to one that the interface's group allowed.
     pub(super) fn is_answer(
         &self,
         segment: SegmentId,

@@ -1,4 +1,4 @@
-//! The tunnel: peers that hold prefixes, and what each makes of the others'.
+//! The tunnel: its members, and the peer table of each.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,31 +10,31 @@ use super::host::HostId;
 use super::table::PrefixTable;
 use crate::net::prefix::TAILNET_RANGE;
 
-/// What a packet may weigh in Tailscale's tunnel.
+/// The MTU of Tailscale's tunnel, in bytes.
 pub const TAILSCALE_MTU: u16 = 1_280;
 
-/// A tunnel between its members, each with every other.
+/// A full mesh between its members.
 #[derive(Debug, Clone)]
 pub struct Tunnel {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What a packet in it may weigh.
+    /// The MTU in bytes.
     pub mtu: u16,
     /// The members.
     pub members: BTreeMap<HostId, Member>,
 }
 
-/// A host in a tunnel.
+/// A member of the tunnel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// Its address in the tunnel.
     pub address: Fact<Ipv4Addr>,
     /// Whether it is connected.
     pub connected: Fact<bool>,
-    /// Whose each prefix is, as this member has it. It sends by this table, and
-    /// takes from a peer only sources that this table gives to that peer.
+    /// The peer table of this member: the peer of each prefix. It sends by this table, and
+    /// accepts from a peer only sources of that peer's prefixes.
     pub peers: Fact<PrefixTable<PeerPrefix>>,
-    /// What it offers, and what of it is approved: why others lack a prefix.
+    /// Advertised and approved routes: the reason why others lack a prefix.
     pub advertised: AdvertisedPrefixes,
 }
 
@@ -43,36 +43,36 @@ pub struct Member {
 pub struct PeerPrefix {
     /// The peer.
     pub owner: HostId,
-    /// Where it was read.
+    /// The origin of the fact.
     pub origin: Origin,
 }
 
-/// What a member offers, what is approved of it, and whether it takes others'.
+/// Advertised and approved routes of a member, and whether it accepts routes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdvertisedPrefixes {
-    /// Prefixes that it offers.
+    /// Advertised prefixes.
     pub advertised: Fact<Vec<Ipv4Net>>,
-    /// Prefixes that may be offered by it.
+    /// Approved prefixes.
     pub approved: Fact<Vec<Ipv4Net>>,
-    /// Whether it takes up others' prefixes.
+    /// Whether it accepts the routes of others.
     pub accepts: Fact<bool>,
 }
 
 /// Why a member knows no peer for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lacking {
-    /// A peer serves it and this member accepts no routes.
+    /// A peer serves it, but this member does not accept routes.
     NotAccepted,
-    /// A peer advertises it and it is not approved.
+    /// A peer advertises it, but it is not approved.
     NotApproved(HostId),
-    /// It is approved for a peer that does not offer it.
+    /// It is approved for a peer that does not advertise it.
     NotOffered(HostId),
-    /// No peer has to do with it.
+    /// No peer advertises it.
     Nobody,
 }
 
 impl AdvertisedPrefixes {
-    /// What others may take up: offered and approved.
+    /// Served prefixes: advertised and approved.
     fn served(&self) -> Result<Vec<Ipv4Net>, Origin> {
         let advertised = self.advertised.read().map_err(|unread| unread.origin)?;
         let approved = self.approved.read().map_err(|unread| unread.origin)?;
@@ -131,7 +131,7 @@ impl Tunnel {
         member.is_none_or(|member| member.connected.read() == Ok(&false))
     }
 
-    /// Where a peer's own address would have been read that may be this one.
+    /// The origin of an unread peer address that may be this one.
     pub fn unread_address(&self, me: HostId, address: Ipv4Addr) -> Option<Origin> {
         let is_there = |peer: &Member| peer.connected.read() != Ok(&false);
         let mut peers = self.members.iter().filter(|(id, peer)| **id != me && is_there(peer));
@@ -139,7 +139,7 @@ impl Tunnel {
         unread.filter(|_| TAILNET_RANGE.contains(&address))
     }
 
-    /// Why a member has no peer for an address, and where that was read.
+    /// Why a member has no peer for an address, and the origin of that fact.
     pub fn lacking(&self, me: HostId, address: Ipv4Addr) -> (Lacking, Vec<Origin>) {
         let holds = |prefixes: &Fact<Vec<Ipv4Net>>| {
             prefixes.read().is_ok_and(|all| all.iter().any(|prefix| prefix.contains(&address)))

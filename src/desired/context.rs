@@ -18,7 +18,7 @@ pub(super) struct Context<'a> {
     pub(super) facts: &'a Facts,
     pub(super) allocation: &'a Allocation,
     /// What is outside of each datacenter's pool, by its name: every other
-    /// datacenter asks for it, and finding it takes a look at each worker.
+    /// datacenter needs it, and finding it takes a look at each worker.
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
 }
 

@@ -22,7 +22,7 @@ pub struct DesiredResource {
     pub created_by: Option<Address>,
     /// Never replace or delete it.
     pub protect: bool,
-    /// The rule of the topology that asks for it, in words.
+    /// The rule of the topology that requires it, as text.
     pub planned_because_of: String,
 }
 

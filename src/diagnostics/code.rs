@@ -110,7 +110,7 @@ pub enum Code {
     DuplicateMac,
     /// SG0311: the pod CIDR is taken already.
     DuplicatePodCidr,
-    /// SG0312: the range is outside the cluster's pod CIDR.
+    /// SG0312: the prefix is outside the cluster's pod CIDR.
     PodRangeOutsideCluster,
     /// SG0313: the pod CIDR is outside the datacenter's pool.
     PodCidrOutsidePool,

@@ -34,7 +34,7 @@ pub struct Change {
     /// it takes a place that they hold, or takes away what they stand in.
     #[serde(default)]
     pub create_after_destroy_of: Vec<Address>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that requires it.
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,

@@ -18,7 +18,7 @@ pub struct Deferred {
     pub waits_for: Vec<Address>,
     /// Fields that are known already, and those that are pending.
     pub fields: Vec<FieldChange>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that requires it.
     pub planned_because_of: String,
 }
 
@@ -35,6 +35,6 @@ pub struct Blocked {
     pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,
-    /// The rule of the topology that asks for it.
+    /// The rule of the topology that requires it.
     pub planned_because_of: String,
 }

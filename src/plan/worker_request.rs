@@ -29,7 +29,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// The command that asks for it.
+    /// The command that requests it.
     pub fn command(self) -> &'static str {
         match self {
             Self::Repave => "stargate repave",

@@ -35,7 +35,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// The connection was not made or broke off, for a reason in words.
+    /// The connection was not established or broke, for a reason as text.
     pub fn lost(host: impl Into<String>, reason: impl AsRef<str>) -> Self {
         let reason = ServiceText::message(reason.as_ref());
         Self { host: host.into(), fault: TransportFault::Lost { reason } }
@@ -50,7 +50,7 @@ impl TransportError {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportFault {
-    /// The connection was not made or broke off.
+    /// The connection was not established or broke.
     #[error("{reason}")]
     Lost {
         /// What went wrong, in words of the library that noticed.

@@ -148,7 +148,7 @@ const FORMER_RULES: [&str; 12] = [
     "nothing-is-left-over",
 ];
 /// Words and phrases that prose does without, as regular expressions.
-const FORMER_PROSE: [&str; 32] = [
+const FORMER_PROSE: [&str; 43] = [
     r"\banew\b",
     r"\bnobody\b",
     r"\bsomebody\b",
@@ -181,6 +181,17 @@ const FORMER_PROSE: [&str; 32] = [
     r"\bthe house\b",
     r"\bof its own accord\b",
     r"\bwithout a word\b",
+    r"\brests? on\b",
+    r"\basks for it\b",
+    r"topology's mark",
+    r"\bnot begun\b",
+    r"\bgoes first\b",
+    r"\bgiven out\b",
+    r"\bhung up\b",
+    r"\bgoes round\b",
+    r"\bbroke off\b",
+    r"\bhidden behind\b",
+    r"\bcolours?\b",
 ];
 
 /// This file names what it forbids.

@@ -62,4 +62,4 @@ def check_pages(checks, clients, group):
     with checks.refused(
         "an invalid filter is refused", HttpResponseError, 400, "InvalidFilterInQueryString"
     ):
-        list(clients.resources.resources.list(filter="colour eq 'red'"))
+        list(clients.resources.resources.list(filter="color eq 'red'"))

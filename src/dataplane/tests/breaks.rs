@@ -173,7 +173,7 @@ fn an_offline_owner_is_never_replaced_by_a_broader_one() {
     assert_eq!((place, cause), (Place::Host(router), Cause::Offline(router)));
 }
 
-/// The broad route: table 52 comes before main, and the way goes round.
+/// The broad route: table 52 precedes main, and the packet loops.
 #[test]
 fn a_broad_route_captures_traffic_of_workers() {
     let broad = |world: &mut World| {

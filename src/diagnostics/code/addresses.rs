@@ -97,7 +97,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::PodRangeOutsideCluster,
         text: "SG0312",
-        title: "the range is outside the cluster's pod CIDR",
+        title: "the prefix is outside the cluster's pod CIDR",
         explanation: "Pods on workers must have addresses of the cluster's `pod_cidr`: AKS nodes and \
                       Cilium treat only those as pods, and everything else as the outside. Move the pool \
                       or pod CIDR into it, or choose a larger `pod_cidr` when the cluster is created; it \

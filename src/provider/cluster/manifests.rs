@@ -52,7 +52,7 @@ impl ClusterClient {
         Ok(objects.iter().map(|object| self.live(kind, object)).collect())
     }
 
-    /// Every object of a kind that carries this topology's mark, by one list;
+    /// Every object of a kind that this topology owns, by one list;
     /// none where the cluster does not know the kind yet.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// does not know the kind yet.
     async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
 
-    /// Every object of a kind that carries this topology's mark, by one list;
+    /// Every object of a kind that this topology owns, by one list;
     /// none where the cluster does not know the kind yet.
     async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
 

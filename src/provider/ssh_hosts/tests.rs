@@ -138,7 +138,7 @@ async fn waiting_for_a_boot_times_out() {
 #[tokio::test(start_paused = true)]
 async fn reconnects_without_repeating_failed_commands() {
     let lost = || {
-        let (hostname, reason) = ("dc1-w1".to_owned(), "it hung up".to_owned());
+        let (hostname, reason) = ("dc1-w1".to_owned(), "it closed the connection".to_owned());
         Err(SshError::Lost { hostname, reason })
     };
     let shell = Reply::to([lost(), lost(), printed("", 0), printed("", 1)]);
