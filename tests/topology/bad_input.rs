@@ -5,12 +5,12 @@ use stargate::render::Style;
 use stargate::render::diagnostic::{Layout, render_all, to_json};
 use stargate::topology::load::{MAX_SIZE, load_bytes, load_text};
 
-const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
+pub(super) const PLAIN: Layout = Layout { style: Style::Plain, columns: 80 };
 const COLORED: Layout = Layout { style: Style::Colored, ..PLAIN };
-const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
+pub(super) const GOOD: &str = include_str!("../../examples/aks-e2e/stargate.toml");
 
 /// The good topology with one text in place of another.
-fn edited(from: &str, to: &str) -> String {
+pub(super) fn edited(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "the example no longer holds `{from}`");
     GOOD.replacen(from, to, 1)
 }
@@ -25,7 +25,7 @@ fn existing(machines: &str) -> String {
 
 /// The diagnostics of a text, which must include the code.
 #[track_caller]
-fn findings(text: &str, code: Code) -> Diagnostics {
+pub(super) fn findings(text: &str, code: Code) -> Diagnostics {
     let found = match load_text("stargate.toml", text) {
         Ok(loaded) => Diagnostics {
             file_name: "stargate.toml".to_owned(),
@@ -47,7 +47,7 @@ fn findings(text: &str, code: Code) -> Diagnostics {
 
 /// Asserts that the text has exactly this diagnostic.
 #[track_caller]
-fn only(text: &str, code: Code) {
+pub(super) fn only(text: &str, code: Code) {
     let found = findings(text, code);
     assert_eq!(found.list.len(), 1, "{:#?}", found.list);
 }
@@ -230,37 +230,6 @@ fn the_default_vnet_of_aks_is_checked() {
     let text =
         edited("[cluster] ", "[cluster]\nexisting = true").replace("10.237.0.0/24", "10.99.0.0/24");
     assert!(load_text("stargate.toml", &text).is_ok());
-}
-
-#[test]
-fn a_datacenter_is_not_named_cluster() {
-    only(&GOOD.replace("datacenters.dc1", "datacenters.cluster"), Code::ReservedName);
-}
-
-#[test]
-fn missing_tables_are_named_by_their_headers() {
-    let report = |text: &str| render_all(&findings(text, Code::MissingKey), PLAIN);
-    let without = |header: &str| {
-        let (before, after) = GOOD.split_once(&format!("\n{header}")).unwrap();
-        let rest = after.find("\n[").map_or("", |at| &after[at..]);
-        format!("{before}{rest}")
-    };
-    assert!(report(&without("[azure]")).contains("missing table `[azure]`"));
-    let report = report(&without("[datacenters.dc1.router]"));
-    assert!(report.contains("missing table `[datacenters.dc1.router]`"), "{report}");
-}
-
-#[test]
-fn messages_wrap_at_the_width() {
-    let text = edited("\"10.50.1.0/24\"", "\"10.50.1.7/24\"");
-    let found = findings(&text, Code::HostBits);
-    for columns in [60, 80, 120] {
-        let report = render_all(&found, Layout { columns, ..PLAIN });
-        let too_wide = |line: &&str| line.chars().count() > columns;
-        let own = |line: &&str| line.contains("error[") || line.contains("= help");
-        let found: Vec<&str> = report.lines().filter(own).filter(too_wide).collect();
-        assert!(found.is_empty(), "{columns}: {found:#?}");
-    }
 }
 
 #[test]

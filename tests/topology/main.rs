@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod follow_ups;
+mod messages;
 mod schema;
