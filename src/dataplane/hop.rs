@@ -144,6 +144,6 @@ pub enum Cause {
     CniNotConfigured,
     /// The packet loops.
     Loop,
-    /// The reply reached a host that did not send the request.
+    /// Another host of the same address received the packet.
     Misdelivered,
 }

@@ -89,7 +89,10 @@ async fn the_rollout_halts_only_after_too_many_failures() {
     let applied = apply_with_broken(&many, &["dc1-worker-002", "dc1-worker-006"]).await;
     // The running wave completes.
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (6, 6));
-    assert!(reason(&applied).starts_with("2 workers failed, and 1 may; 6 more"), "{applied:?}");
+    assert!(
+        reason(&applied).starts_with("2 workers failed; `max_failures` is 1; 6 more"),
+        "{applied:?}"
+    );
     many.iterate().await;
 }
 
