@@ -133,6 +133,43 @@ impl Ui {
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
+        let prompt = format!("{question}\nOnly `yes` will be accepted to approve: ");
+        self.ask(&prompt, "yes", yes, stop).await
+    }
+
+    /// Asks for the name of each resource that is destroyed and created again.
+    /// `None` if a signal came before the last answer.
+    ///
+    /// # Errors
+    ///
+    /// Stdin is not a terminal or cannot be read.
+    pub async fn approve_by_name(
+        &self,
+        names: &[String],
+        yes: bool,
+        stop: &StopSignal,
+    ) -> Result<Option<bool>, CliError> {
+        for name in names {
+            let prompt = format!(
+                "{name} is destroyed with everything in it, and created again.\nEnter its name to \
+                 approve: "
+            );
+            match self.ask(&prompt, name, yes, stop).await? {
+                Some(true) => {}
+                answer => return Ok(answer),
+            }
+        }
+        Ok(Some(true))
+    }
+
+    /// Whether the user answers a prompt with the expected word.
+    async fn ask(
+        &self,
+        prompt: &str,
+        expected: &str,
+        yes: bool,
+        stop: &StopSignal,
+    ) -> Result<Option<bool>, CliError> {
         if yes {
             return Ok(Some(true));
         }
@@ -146,7 +183,7 @@ impl Ui {
                 "or save the plan with `stargate plan --out FILE`, then run `stargate apply FILE`",
             ));
         }
-        self.print(&format!("{question}\nOnly `yes` will be accepted to approve: "));
+        self.print(prompt);
         let answer = tokio::select! {
             biased;
             () = stop.requested() => return Ok(None),
@@ -156,7 +193,7 @@ impl Ui {
             CliError::coded(Code::ApprovalNeeded, format!("could not read the answer: {error}"))
                 .hint("pass `--yes` to approve without a prompt")
         })?;
-        Ok(Some(answer.trim() == "yes"))
+        Ok(Some(answer.trim() == expected))
     }
 
     /// Reads a line on a thread of its own, which ends with the process: a read of

@@ -3,12 +3,14 @@
 //! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
 //! does not change once it was returned.
 
+mod cluster_replacement;
 pub mod cost;
 mod dependencies;
 pub mod diff;
 mod exclusive_claims;
 mod execution;
 pub mod findings;
+mod held_back;
 mod host_route;
 pub mod impact;
 mod orphans;
@@ -17,6 +19,7 @@ mod planning;
 pub mod preflight;
 mod propagation;
 mod protection;
+mod replacement;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
@@ -26,6 +29,7 @@ mod tests;
 mod types;
 mod worker_request;
 
+pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
 };

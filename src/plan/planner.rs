@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cost::Cost;
 use super::dependencies;
 use super::diff::{self, FieldChange, WholeSide};
+use super::held_back;
 use super::orphans;
 use super::propagation;
 use super::protection;
+use super::replacement;
 use super::rollout;
 use super::step_graph::StepGraph;
 use super::worker_request::{self, WorkerRequest};
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
-use crate::desired::{DesiredResource, DesiredSet};
+use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::Api;
@@ -33,9 +35,10 @@ pub(super) struct Comparison<'a> {
     pub(super) findings: &'a [Finding],
     /// Objects that the topology does not own and that may be taken over.
     pub(super) adopt: &'a BTreeSet<Address>,
-    /// Resources that must stay, each with the protected one that it is or
-    /// that it contains.
-    pub(super) protected: &'a BTreeMap<Address, Address>,
+    /// Resources that may be replaced with everything in them.
+    pub(super) replace: &'a BTreeSet<Address>,
+    /// Resources that must stay.
+    pub(super) protected: &'a Protected,
     /// How changes reach the workers.
     pub(super) rollout: &'a model::Rollout,
     /// Work on these workers and nothing else.
@@ -66,18 +69,23 @@ pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 /// reachability is not known yet.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut decisions = compare_each(input);
+    let mut retained = protection::protect(input, &mut decisions);
+    replacement::refuse(input, &mut decisions);
     worker_request::repave(input, &mut decisions);
     propagation::replace_creators(input, &mut decisions);
     propagation::defer_containers(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
-    let retained = protection::protect(input, &mut decisions);
+    retained.extend(protection::protect(input, &mut decisions));
+    replacement::refuse_deletions(input, &mut decisions);
+    held_back::hold_back(input, &mut decisions);
     loop {
         propagation::block_dependents(input, &mut decisions);
         if !protection::retain_references(input, &retained, &mut decisions) {
             break;
         }
     }
+    held_back::hold_back(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     dependencies::mark_consequences(input, &mut decisions);

@@ -99,7 +99,7 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         let remedy = format!("run `stargate apply --adopt {}` first", desired.address);
         return blocked(desired, Action::Reboot, Code::WithoutMark, reason, remedy);
     }
-    if input.protected.contains_key(&desired.address) {
+    if input.protected.contains(&desired.address) {
         let reason = "it would be rebooted, and `protect = true` forbids that".to_owned();
         let remedy = "take `protect` away for as long as it takes".to_owned();
         return blocked(desired, Action::Reboot, Code::Protected, reason, remedy);

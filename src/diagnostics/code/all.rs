@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 135] = [
+    pub const ALL: [Self; 137] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -95,6 +95,8 @@ impl Code {
         Self::StepNotVerified,
         Self::StepTimedOut,
         Self::DrainBlocked,
+        Self::LeaseLost,
+        Self::ReplacementNotRequested,
         Self::AzureCredentialsMissing,
         Self::AzureRefused,
         Self::TailscaleCredentialsMissing,

@@ -55,9 +55,11 @@ fn what_is_protected_may_be_updated() {
 }
 
 #[test]
-fn what_the_protected_points_at_stays_and_the_rest_goes() {
+fn a_plan_that_destroys_deletes_nothing_while_something_is_protected() {
     let plan = protected().plan_to_destroy();
-    assert_eq!(done(&plan), ["- route-table/dc/unused"]);
+    assert_eq!(done(&plan), [""; 0]);
+    let unused = blocked(&plan, "route-table/dc/unused");
+    assert_eq!((unused.failure.code, &unused.caused_by), (Code::Protected, &Some(address(MACHINE))));
     let table = blocked(&plan, TABLE);
     assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
     assert!(table.failure.message.contains("rests on it"), "{}", table.failure.message);
@@ -83,7 +85,7 @@ fn a_group_with_a_stranger_in_it_is_neither_deleted_nor_replaced() {
     let group = blocked(&plan, GROUP);
     assert_eq!((group.failure.code, group.action), (Code::GroupHoldsForeign, Action::Replace));
     assert!(group.failure.message.contains("theirs"), "{}", group.failure.message);
-    assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
+    assert_eq!((plan.unchanged, plan.blocked.len()), (1, 1), "{}", super::summary(&plan));
 }
 
 #[test]
