@@ -298,6 +298,19 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn only_the_name_approves_a_replacement() {
+        let names = ["production".to_owned()];
+        for (answer, is_approved) in [("production\n", true), ("yes\n", false), ("prod\n", false)] {
+            let ui = buffered(Some(answer), false).0;
+            let approved = ui.approve_by_name(&names, false, &StopSignal::default()).await;
+            assert_eq!(approved, Ok(Some(is_approved)), "{answer}");
+        }
+        let unattended = buffered(None, false).0;
+        let approved = unattended.approve_by_name(&names, true, &StopSignal::default()).await;
+        assert_eq!(approved, Ok(Some(true)));
+    }
+
     /// An input that never returns.
     struct Silence;
 

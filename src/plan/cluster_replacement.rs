@@ -38,7 +38,8 @@ pub(super) fn lose_all_pairs(observed: Sources<'_>, plan: &Plan, cluster: &Chang
     let now = assess(projection).reachability;
     let model = path_model(projection, &IntermediateState::Observed);
     let mut nodes = model.sites.iter().rev().filter_map(|site| site.nodes.first());
-    let mut name = || nodes.next().map_or_else(String::new, |it| model.network.name(*it).to_owned());
+    let mut name =
+        || nodes.next().map_or_else(String::new, |it| model.network.name(*it).to_owned());
     let loss = Loss {
         pairs: now.kept,
         example: (name(), name()),

@@ -64,6 +64,9 @@ impl Causes {
                 (Kind::ManagedCluster, Action::Create) => causes.of_everything = Some(cause()),
                 (Kind::ManagedCluster, Action::Adopt) => causes.of_new_objects = Some(cause()),
                 (Kind::ManagedCluster, _) if is_kept => causes.of_everything = Some(cause()),
+                _ if is_kept && blocked.caused_by.is_none() => {
+                    causes.of_side.insert(address.side.clone(), cause());
+                }
                 _ if is_kept => {
                     causes.of_side.entry(address.side.clone()).or_insert_with(cause);
                 }
@@ -109,7 +112,7 @@ fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
     } else {
         Failure::new(
             *code,
-            format!("it cannot work, or would cost money for nothing, while {address} is blocked"),
+            format!("it waits for {address}, which is blocked"),
             format!("settle {address} first"),
         )
     };

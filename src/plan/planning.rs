@@ -63,8 +63,8 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     findings.extend(live_lints(input.topology, input.facts, input.tailnet));
     let desired = desired_state(input.topology, input.facts, &mut findings);
     // Without addresses the protected resources are not known either.
-    let may_destroy = input.options.destroy
-        && !(desired.is_empty() && protects_anything(input.topology));
+    let may_destroy =
+        input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
     } else {

@@ -56,8 +56,7 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if contents.is_empty() && address.kind != Kind::ManagedCluster {
             continue;
         }
-        decisions
-            .insert(address.clone(), ResourceDecision::Blocked(candidate.blocked(&contents)));
+        decisions.insert(address.clone(), ResourceDecision::Blocked(candidate.blocked(&contents)));
     }
 }
 

@@ -182,7 +182,7 @@ async fn protected_resources_are_not_replaced() {
     let plan = deployment.plan().await;
     assert!(!plan.blocked.is_empty(), "{}", summary(&plan));
     assert!(
-        plan.blocked.iter().any(|it| it.address.kind == Kind::VirtualMachine),
+        plan.blocked.iter().any(|it| it.address.kind == Kind::NetworkInterface),
         "{}",
         summary(&plan)
     );

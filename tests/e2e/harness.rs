@@ -216,7 +216,13 @@ impl Deployment {
 
     /// Applies, and asserts that no changes are left.
     pub(crate) async fn iterate(&self) -> Applied {
-        let applied = self.apply(&RefreshOptions::default()).await;
+        self.iterate_replacing(&[]).await
+    }
+
+    /// The same, with the permission to replace these resources.
+    pub(crate) async fn iterate_replacing(&self, addresses: &[&str]) -> Applied {
+        let options = RefreshOptions { allow_loss: false, ..RefreshOptions::replacing(addresses) };
+        let applied = self.apply(&options).await;
         let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
         assert_eq!(
             applied.status,

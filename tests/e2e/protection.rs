@@ -40,7 +40,7 @@ async fn a_protected_datacenter_keeps_its_workers_machines_and_routes() {
     assert!(before.edited(&text).plan().await.is_empty());
     let moved = text.replace("10.50.1.5", "10.50.1.9");
     let plan = assert_nothing_is_done(&before.edited(&moved), &RefreshOptions::default()).await;
-    for kind in [Kind::NetworkInterface, Kind::VirtualMachine, Kind::Worker, Kind::RouteTable] {
+    for kind in [Kind::NetworkInterface, Kind::Worker, Kind::RouteTable, Kind::RouterHost] {
         assert!(is_blocked(&plan, kind), "{kind}\n{}", summary(&plan));
     }
     // Without protection the same edit is carried out.
@@ -64,10 +64,8 @@ async fn a_worker_stays_that_is_removed_from_a_protected_datacenter() {
         assert!(TWO_DATACENTERS.contains(worker));
         let text = protected(&TWO_DATACENTERS.replace(worker, ""), table);
         let plan = before.edited(&text).plan().await;
-        let ends = plan
-            .changes
-            .iter()
-            .find(|it| matches!(it.action, Action::Delete | Action::Replace));
+        let ends =
+            plan.changes.iter().find(|it| matches!(it.action, Action::Delete | Action::Replace));
         assert_eq!(ends, None, "{}", summary(&plan));
         assert!(is_blocked(&plan, Kind::Worker), "{}", summary(&plan));
     }

@@ -168,19 +168,3 @@ async fn a_named_replacement_counts_everything_and_needs_permission_to_lose_pair
     assert_eq!((failure.code, applied.iterations), (Code::ReachabilityLost, 0));
     assert_eq!(deployment.writes(), writes);
 }
-
-/// A cluster that the topology no longer describes is not deleted by the way.
-#[tokio::test(start_paused = true)]
-async fn calling_a_cluster_existing_does_not_delete_it() {
-    let text = EXAMPLE.replace("[cluster]  ", "[cluster]\nexisting = true\n#").replace(
-        "[cluster.node_pools.nodepool1]\nmin = 2                                  # for the autoscaler; count = 2 is a fixed number\nmax = 5\nvm_size = \"Standard_D2ads_v5\"\n",
-        "",
-    );
-    let deployment = Deployment::example_applied().await.edited(&text);
-    let plan = deployment.plan().await;
-    let deleted = plan.changes.iter().find(|it| it.action == Action::Delete);
-    assert_eq!(deleted, None, "{}", summary(&plan));
-    println!("{}", summary(&plan));
-    let refused = plan.blocked.iter().find(|it| it.address.kind == Kind::ManagedCluster);
-    assert_eq!(refused.unwrap().failure.code, Code::ReplacementNotRequested, "{}", summary(&plan));
-}
