@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
@@ -21,7 +21,7 @@ pub(super) fn hold_back(input: Comparison<'_>, decisions: &mut ResourceDecisions
             continue;
         }
         if let Some(cause) = causes.holding(change) {
-            *decision = ResourceDecision::Blocked(waiting(change, cause, destroys));
+            *decision = waiting(change, cause, destroys).into();
         }
     }
 }

@@ -3,13 +3,16 @@
 //! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
 //! does not change once it was returned.
 
+mod change;
 mod cluster_replacement;
 pub mod cost;
+mod decision;
 mod dependencies;
 pub mod diff;
 mod exclusive_claims;
 mod execution;
 pub mod findings;
+mod held;
 mod held_back;
 mod host_route;
 pub mod impact;
@@ -29,15 +32,17 @@ mod tests;
 mod types;
 mod worker_request;
 
+pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
 };
 pub use findings::{Finding, Severity};
+pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
 pub use planning::{PlanOptions, PlanningInput, plan};
-pub use rollout::{InWave, Rollout};
+pub use rollout::Rollout;
 use stale_facts::surviving;
 pub use step_graph::{Phase, StepGraph};
-pub use types::{Action, Blocked, Change, Deferred, Plan, PlanContents, PlanStatus};
+pub use types::{Plan, PlanContents, PlanStatus};
 pub use worker_request::{Work, WorkerRequest};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::propagation::{Dependents, containers};
 use super::{Action, Blocked, Change, FieldChange, FieldPath};
 use crate::desired::DesiredResource;
@@ -56,7 +56,7 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if contents.is_empty() && address.kind != Kind::ManagedCluster {
             continue;
         }
-        decisions.insert(address.clone(), ResourceDecision::Blocked(candidate.blocked(&contents)));
+        decisions.insert(address.clone(), candidate.blocked(&contents).into());
     }
 }
 
@@ -101,7 +101,7 @@ impl<'a> Refused<'a> {
         if is_permitted(input, &old) {
             return None;
         }
-        let field = renamed(&old, desired);
+        let field = renamed(key, &old, desired);
         Some(Self {
             desired,
             left_behind: objects_in(input, key),
@@ -181,6 +181,14 @@ fn renamed_from<'a>(
     })
 }
 
+fn group_of(key: Option<&ObjectKey>) -> String {
+    let group = match key {
+        Some(ObjectKey::Azure(id)) => id.resource_group_name(),
+        _ => None,
+    };
+    group.unwrap_or_default().to_owned()
+}
+
 /// The objects of ours in a resource group.
 fn objects_in(input: Comparison<'_>, group: &ObjectKey) -> Vec<Address> {
     let objects = input.inventory.iter().filter_map(|(key, observed)| {
@@ -193,11 +201,11 @@ fn objects_in(input: Comparison<'_>, group: &ObjectKey) -> Vec<Address> {
 }
 
 /// The edit of a name. A cluster of the same name is in another resource group.
-fn renamed(old: &Address, desired: &DesiredResource) -> FieldChange {
+fn renamed(key: &ObjectKey, old: &Address, desired: &DesiredResource) -> FieldChange {
     let (field, before, after) = if old.name == desired.address.name {
-        ("resource_group", "another group".to_owned(), "the group of the topology".to_owned())
+        ("resource_group", group_of(Some(key)), group_of(desired.key.as_ref()))
     } else {
-        ("name", old.name.clone(), desired.address.name.clone())
+        ("name", old.name.to_string(), desired.address.name.to_string())
     };
     FieldChange {
         path: FieldPath(vec![field.to_owned()]),
@@ -235,7 +243,7 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
         }
         retained.push((change.key.clone(), address.clone()));
         let blocked = retain(change, cause);
-        *decision = ResourceDecision::Blocked(blocked);
+        *decision = blocked.into();
     }
     retain_contents(&retained, decisions);
 }
@@ -287,6 +295,6 @@ fn retain_contents(retained: &[(ObjectKey, Address)], decisions: &mut ResourceDe
             _ => false,
         });
         let Some((_, container)) = container else { continue };
-        *decision = ResourceDecision::Blocked(retain(change, Some(container.clone())));
+        *decision = retain(change, Some(container.clone())).into();
     }
 }

@@ -211,7 +211,7 @@ fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
         matches!(change.action, Action::Replace | Action::Delete)
             && request.options.replace.contains(&change.address)
     };
-    plan.changes.iter().filter(is_named).map(|change| change.address.name.clone()).collect()
+    plan.changes.iter().filter(is_named).map(|change| change.address.name.to_string()).collect()
 }
 
 fn question(purpose: Purpose) -> &'static str {
