@@ -86,7 +86,7 @@ impl DesiredSet {
     }
 
     /// Protects everything of a side for which `is_part` holds.
-    pub(super) fn protect_side(&mut self, side: &Side, is_part: impl Fn(&Address) -> bool) {
+    pub(crate) fn protect_side(&mut self, side: &Side, is_part: impl Fn(&Address) -> bool) {
         self.protected_sides.insert(side.clone());
         for resource in self.resources.values_mut() {
             resource.protect |= resource.address.side == *side && is_part(&resource.address);

@@ -64,8 +64,8 @@ fn a_plan_that_destroys_deletes_nothing_while_something_is_protected() {
         (Code::Protected, &Some(address(MACHINE)))
     );
     let table = blocked(&plan, TABLE);
-    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
-    assert!(table.failure.message.contains("rests on it"), "{}", table.failure.message);
+    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(MACHINE))));
+    assert!(table.failure.message.contains("nothing is deleted"), "{}", table.failure.message);
 }
 
 #[test]
