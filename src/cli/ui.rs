@@ -155,6 +155,45 @@ impl Ui {
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
+        let question = approval.question;
+        let prompt = format!("{question}\nOnly `yes` will be accepted to approve: ");
+        self.ask(approval, (&prompt, "yes"), yes, stop).await
+    }
+
+    /// Asks for the name of each resource that is destroyed and created again.
+    /// `None` if a signal came before the last answer.
+    ///
+    /// # Errors
+    ///
+    /// Stdin is not a terminal or cannot be read.
+    pub async fn approve_by_name(
+        &self,
+        names: &[String],
+        approval: &Approval,
+        yes: bool,
+        stop: &StopSignal,
+    ) -> Result<Option<bool>, CliError> {
+        for name in names {
+            let prompt = format!(
+                "{name} is destroyed with everything in it, and created again.\nEnter its name to \
+                 approve: "
+            );
+            match self.ask(approval, (&prompt, name), yes, stop).await? {
+                Some(true) => {}
+                answer => return Ok(answer),
+            }
+        }
+        Ok(Some(true))
+    }
+
+    /// Whether the user answers a prompt with the expected word.
+    async fn ask(
+        &self,
+        approval: &Approval,
+        (prompt, expected): (&str, &str),
+        yes: bool,
+        stop: &StopSignal,
+    ) -> Result<Option<bool>, CliError> {
         if yes {
             return Ok(Some(true));
         }
@@ -172,8 +211,7 @@ impl Ui {
                 error
             });
         }
-        let question = approval.question;
-        self.print(&format!("{question}\nOnly `yes` will be accepted to approve: "));
+        self.print(prompt);
         let answer = tokio::select! {
             biased;
             () = stop.requested() => return Ok(None),
@@ -183,7 +221,7 @@ impl Ui {
             CliError::coded(Code::ApprovalNeeded, format!("could not read the answer: {error}"))
                 .remedy("pass `--yes` to approve without a prompt")
         })?;
-        Ok(Some(answer.trim() == "yes"))
+        Ok(Some(answer.trim() == expected))
     }
 
     /// Reads a line on a thread of its own, which ends with the process: a read of
@@ -295,6 +333,21 @@ mod tests {
         {
             assert_eq!(approved(Some(answer), false).await, Ok(Some(is_approved)));
         }
+    }
+
+    #[tokio::test]
+    async fn only_the_name_approves_a_replacement() {
+        let names = ["production".to_owned()];
+        for (answer, is_approved) in [("production\n", true), ("yes\n", false), ("prod\n", false)] {
+            let ui = buffered(Some(answer), false).0;
+            let approved =
+                ui.approve_by_name(&names, &APPROVAL, false, &StopSignal::default()).await;
+            assert_eq!(approved, Ok(Some(is_approved)), "{answer}");
+        }
+        let unattended = buffered(None, false).0;
+        let approved =
+            unattended.approve_by_name(&names, &APPROVAL, true, &StopSignal::default()).await;
+        assert_eq!(approved, Ok(Some(true)));
     }
 
     /// An input that never returns.

@@ -139,6 +139,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         )
         .living_in(subnet_address)
         .after(address(Kind::PublicIpAddress, &public_ip_name))
+        .protected(router.protect)
         .planned_because_of("fourth address of its subnet, IP forwarding"),
     );
     set.add(

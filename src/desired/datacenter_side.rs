@@ -266,6 +266,7 @@ fn add_machine(
             )
             .living_in(place.address(Kind::Subnet, machine.subnet))
             .after_all(public_ip_address)
+            .protected(machine.protect)
             .planned_because_of(format!("IP forwarding for pod traffic on {}", machine.name)),
     );
     set.add(

@@ -62,10 +62,9 @@ pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut 
             },
         );
         let side = Side::Datacenter(datacenter.name.clone());
-        set.add(object(context, side, manifest).planned_because_of(format!(
-            "[datacenters.{}] names {}",
-            datacenter.name, worker.name
-        )));
+        set.add(object(context, side, manifest).protected(worker.protect).planned_because_of(
+            format!("[datacenters.{}] names {}", datacenter.name, worker.name),
+        ));
     }
 }
 

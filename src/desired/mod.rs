@@ -23,8 +23,9 @@ mod workers;
 
 pub use allocation::{Allocation, AllocationError, Place, allocate};
 pub use facts::Facts;
-pub use set::{DesiredResource, DesiredSet};
+pub use set::{DesiredResource, DesiredSet, Protected};
 
+use crate::resource::Side;
 use crate::topology::model::{Site, Topology};
 use context::Context;
 
@@ -58,5 +59,18 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
         kubernetes_objects::servers(&context, datacenter, &mut set);
         workers::join(&context, datacenter, &mut set);
     }
+    protect(topology, &mut set);
     Ok(set)
+}
+
+/// Protects everything that a protected cluster or datacenter is made of. Of the
+/// cluster's side, its Kubernetes objects are left out: they can be created again at
+/// any time.
+fn protect(topology: &Topology, set: &mut DesiredSet) {
+    if topology.cluster.protect {
+        set.protect_side(&Side::Cluster, |address| !address.kind.is_kubernetes());
+    }
+    for datacenter in topology.datacenters.iter().filter(|datacenter| datacenter.protect) {
+        set.protect_side(&Side::Datacenter(datacenter.name.clone()), |_| true);
+    }
 }

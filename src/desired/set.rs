@@ -1,8 +1,8 @@
 //! The set of desired resources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::resource::{Address, ObjectKey, Resource};
+use crate::resource::{Address, ObjectKey, Resource, Side};
 
 /// A resource that should exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,43 @@ pub struct DesiredResource {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredSet {
     resources: BTreeMap<Address, DesiredResource>,
+    /// Sides of which everything is protected.
+    protected_sides: BTreeSet<Side>,
+}
+
+/// What must be neither replaced nor deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protected {
+    /// Each protected resource, and everything that contains it, with the protected
+    /// resource that is the reason.
+    by_address: BTreeMap<Address, Address>,
+    /// The same by the place of the object.
+    by_key: BTreeMap<ObjectKey, Address>,
+    sides: BTreeSet<Side>,
+}
+
+impl Protected {
+    /// The protected resource because of which an object must stay: the object's
+    /// own resource, or one that it contains.
+    pub fn reason(&self, address: &Address, key: &ObjectKey) -> Option<&Address> {
+        self.by_address.get(address).or_else(|| self.by_key.get(key))
+    }
+
+    /// Whether a resource is protected, or contains one that is.
+    pub fn contains(&self, address: &Address) -> bool {
+        self.by_address.contains_key(address)
+    }
+
+    /// All protected resources, and everything that contains them.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.by_address.keys()
+    }
+
+    /// Whether everything of a side is protected, what the topology no longer lists
+    /// included.
+    pub fn covers_side(&self, side: &Side) -> bool {
+        self.sides.contains(side)
+    }
 }
 
 impl DesiredSet {
@@ -48,10 +85,24 @@ impl DesiredSet {
         self.resources.values()
     }
 
+    /// Protects everything of a side for which `is_part` holds.
+    pub(crate) fn protect_side(&mut self, side: &Side, is_part: impl Fn(&Address) -> bool) {
+        self.protected_sides.insert(side.clone());
+        for resource in self.resources.values_mut() {
+            resource.protect |= resource.address.side == *side && is_part(&resource.address);
+        }
+    }
+
     /// What must be neither replaced nor deleted: each protected resource, and
-    /// all that it lives in. Each stands with the protected one that it is
-    /// there for.
-    pub fn protected(&self) -> BTreeMap<Address, Address> {
+    /// everything that contains it.
+    pub fn protected(&self) -> Protected {
+        let by_address = self.protected_addresses();
+        let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());
+        let by_key = by_address.iter().filter_map(|(at, reason)| Some((key(at)?, reason.clone())));
+        Protected { by_key: by_key.collect(), by_address, sides: self.protected_sides.clone() }
+    }
+
+    fn protected_addresses(&self) -> BTreeMap<Address, Address> {
         let mut found = BTreeMap::new();
         for protected in self.iter().filter(|resource| resource.protect) {
             let mut homes = vec![&protected.address];

@@ -204,6 +204,8 @@ pub enum Code {
     DrainBlocked,
     /// SG0522: the apply lost its lease.
     LeaseLost,
+    /// SG0523: the change needs a replacement that was not requested.
+    ReplacementNotRequested,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diff::{self, WholeSide};
 use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
-use crate::desired::{DesiredResource, DesiredSet};
+use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::{Address, Api};
 use crate::topology::model;
@@ -23,9 +23,10 @@ pub(super) struct Comparison<'a> {
     pub(super) findings: &'a [Finding],
     /// Objects that the topology does not own and that may be taken over.
     pub(super) adopt: &'a BTreeSet<Address>,
-    /// Resources that must stay, each with the protected one that it is or
-    /// that it contains.
-    pub(super) protected: &'a BTreeMap<Address, Address>,
+    /// Resources that may be replaced with everything in them.
+    pub(super) replace: &'a BTreeSet<Address>,
+    /// Resources that must stay.
+    pub(super) protected: &'a Protected,
     /// How changes reach the workers.
     pub(super) rollout: &'a model::Rollout,
     /// Work on these workers and nothing else.

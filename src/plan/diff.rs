@@ -50,6 +50,10 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let kind = after.kind();
     visit(kind, &mut Vec::new(), Some(&fields(before)), Some(&fields(after)), &mut changes);
+    let creation_only = kind.facts().creation_only;
+    changes.retain(|change| {
+        !matches!(change.path.0.as_slice(), [field] if creation_only.contains(&field.as_str()))
+    });
     changes
 }
 

@@ -4,6 +4,7 @@
 //! does not change once it was returned.
 
 mod change;
+mod cluster_replacement;
 pub mod cost;
 mod decision;
 mod dependencies;
@@ -12,6 +13,7 @@ mod exclusive_claims;
 mod execution;
 pub mod findings;
 mod held;
+mod held_back;
 mod host_route;
 pub mod impact;
 mod orphans;
@@ -20,6 +22,7 @@ mod planning;
 pub mod preflight;
 mod propagation;
 mod protection;
+mod replacement;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
@@ -30,6 +33,7 @@ mod types;
 mod worker_request;
 
 pub use change::{Action, Change, InWave};
+pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
 };

@@ -29,6 +29,37 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let decision = deletion(&address, key, observed);
         decisions.insert(address, decision);
     }
+    if !input.desired.is_empty() {
+        leave_to_clusters(decisions);
+    }
+}
+
+/// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node
+/// resource group. Without the facts of that cluster, the order among those objects is
+/// not known.
+fn leave_to_clusters(decisions: &mut ResourceDecisions) {
+    let deleted = |decision: &ResourceDecision| match decision {
+        ResourceDecision::Change(change) if change.action == Action::Delete => {
+            match &change.before {
+                Some(Resource::ManagedCluster(cluster)) => {
+                    Some(cluster.node_resource_group.clone())
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let groups: Vec<String> = decisions.values().filter_map(deleted).collect();
+    decisions.retain(|_, decision| {
+        let ResourceDecision::Change(change) = decision else { return true };
+        let (Action::Delete, ObjectKey::Azure(id)) = (change.action, &change.key) else {
+            return true;
+        };
+        let is_in = |group: &String| {
+            id.resource_group_name().is_some_and(|name| name.eq_ignore_ascii_case(group))
+        };
+        !groups.iter().any(is_in)
+    });
 }
 
 /// A name that no other object of the kind has.

@@ -7,9 +7,11 @@ use super::cost::Cost;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
 use super::diff::{self, FieldChange};
+use super::held_back;
 use super::orphans;
 use super::propagation;
 use super::protection;
+use super::replacement;
 use super::rollout;
 use super::step_graph::StepGraph;
 use super::worker_request;
@@ -23,18 +25,23 @@ use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
 /// reachability is not known yet.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut decisions = compare_each(input);
+    let mut retained = protection::protect(input, &mut decisions);
+    replacement::refuse(input, &mut decisions);
     worker_request::repave(input, &mut decisions);
     propagation::replace_creators(input, &mut decisions);
     propagation::defer_containers(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
-    let retained = protection::protect(input, &mut decisions);
+    retained.extend(protection::protect(input, &mut decisions));
+    replacement::refuse_deletions(input, &mut decisions);
+    held_back::hold_back(input, &mut decisions);
     loop {
         propagation::block_dependents(input, &mut decisions);
         if !protection::retain_references(input, &retained, &mut decisions) {
             break;
         }
     }
+    held_back::hold_back(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     dependencies::mark_consequences(input, &mut decisions);

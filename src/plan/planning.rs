@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cluster_replacement::{lose_all_pairs, loses_cluster, mark_replaced};
 use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution;
@@ -14,7 +15,7 @@ use crate::desired::{self, AllocationError, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
-use crate::topology::model::Topology;
+use crate::topology::model::{Datacenter, Topology};
 
 /// What the user asks of a plan, beside the topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct PlanOptions {
     pub destroy: bool,
     /// Objects that the topology does not own and that may be taken over.
     pub adopt: BTreeSet<Address>,
+    /// Resources that may be replaced although that destroys everything in them.
+    pub replace: BTreeSet<Address>,
     /// Work on these workers and nothing else.
     pub worker_request: Option<WorkerRequest>,
     /// The plan may lose pairs of pods that reach each other now.
@@ -60,7 +63,10 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     findings.extend(live_lints(input.topology, input.facts, input.tailnet));
     let desired = desired_state(input.topology, input.facts, &mut findings);
-    let mut plan = if has_errors(&findings) && !input.options.destroy {
+    // Without addresses the protected resources are not known either.
+    let may_destroy =
+        input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
+    let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
     } else {
         compare_states(input, findings, desired)
@@ -105,6 +111,7 @@ fn compare_states(
                 inventory,
                 findings,
                 adopt: &input.options.adopt,
+                replace: &input.options.replace,
                 protected: &protected,
                 rollout: &input.topology.rollout,
                 worker_request: input.options.worker_request.as_ref(),
@@ -122,7 +129,20 @@ fn compare_states(
     if has_errors(&findings) && !input.options.destroy {
         return without_changes(input, findings, wanted);
     }
-    Plan { contents: compare(&findings, &wanted, (&facts, &inventory)), desired: wanted }
+    let mut later = compare(&findings, &wanted, (&facts, &inventory));
+    mark_replaced(&contents, &mut later);
+    Plan { contents: later, desired: wanted }
+}
+
+fn protects_anything(topology: &Topology) -> bool {
+    let of_datacenter = |datacenter: &Datacenter| {
+        datacenter.protect
+            || datacenter.router.protect
+            || datacenter.workers.iter().any(|worker| worker.protect)
+    };
+    topology.cluster.protect
+        || topology.cluster.router.protect
+        || topology.datacenters.iter().any(of_datacenter)
 }
 
 /// Orders changes so that a new path exists before the old one goes, and finds
@@ -136,7 +156,13 @@ fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
             desired: &plan.desired,
             inventory: input.inventory,
         };
-        let Assessment { waits, reachability } = assess(Projection { observed, plan });
+        let Assessment { waits, reachability } = match loses_cluster(plan) {
+            Some(cluster) => Assessment {
+                waits: Vec::new(),
+                reachability: lose_all_pairs(observed, plan, cluster),
+            },
+            None => assess(Projection { observed, plan }),
+        };
         plan.contents.wait_for(waits);
         plan.contents.reachability = reachability;
     }

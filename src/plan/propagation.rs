@@ -68,7 +68,7 @@ pub(super) fn defer_containers(input: Comparison<'_>, decisions: &mut ResourceDe
 }
 
 /// The containers of a resource, and theirs.
-fn containers(input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
+pub(super) fn containers(input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
     let mut found = BTreeSet::new();
     let mut open = vec![address.clone()];
     while let Some(address) = open.pop() {
@@ -107,13 +107,13 @@ pub(super) fn replace_dependents(input: Comparison<'_>, decisions: &mut Resource
 }
 
 /// Existing resources by what they cannot exist without.
-struct Dependents<'a> {
+pub(super) struct Dependents<'a> {
     contained: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
     referencing: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
 }
 
 impl<'a> Dependents<'a> {
-    fn of(input: Comparison<'a>) -> Self {
+    pub(super) fn of(input: Comparison<'a>) -> Self {
         let mut dependents = Self { contained: BTreeMap::new(), referencing: BTreeMap::new() };
         for desired in input.desired.iter() {
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
@@ -126,6 +126,23 @@ impl<'a> Dependents<'a> {
             }
         }
         dependents
+    }
+
+    /// Everything that exists in a resource or refers to it, and everything in that.
+    pub(super) fn contents(&self, input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![address.clone()];
+        while let Some(container) = open.pop() {
+            let key = input.desired.get(&container).and_then(|desired| desired.key.as_ref());
+            let referencing = match key {
+                Some(ObjectKey::Azure(id)) => self.referencing.get(id),
+                _ => None,
+            };
+            let all = self.contained.get(&container).into_iter().chain(referencing).flatten();
+            let new = all.filter(|it| it.address != *address && found.insert(it.address.clone()));
+            open.extend(new.map(|dependent| dependent.address.clone()));
+        }
+        found
     }
 
     fn on(

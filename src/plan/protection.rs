@@ -7,7 +7,10 @@ use super::dependencies::references;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource};
+use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource, Side};
+
+const LIFT_PROTECTION: &str =
+    "undo the change of the topology that asks for it, or remove `protect = true`";
 
 /// A resource that stays although it, or one that it refers to, should go.
 #[derive(Debug, Clone)]
@@ -49,10 +52,12 @@ fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
 }
 
 fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
-    let protected = input.protected.get(&change.address)?;
     let deletion = match change.action {
         Action::Delete => "its deletion",
         _ => "its replacement",
+    };
+    let Some(protected) = input.protected.reason(&change.address, &change.key) else {
+        return is_part_of_protected(input, change, deletion);
     };
     let itself = *protected == change.address;
     let reason = if itself {
@@ -60,20 +65,43 @@ fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     } else {
         format!("{deletion} is blocked: it holds {protected}, which has `protect = true`")
     };
-    let remedy = "undo the change of the topology that causes it, or remove `protect = true`";
-    Some(Blocked {
-        caused_by: (!itself).then(|| protected.clone()),
-        ..blocked(change, Failure::new(Code::Protected, reason, remedy))
-    })
+    let failure = Failure::new(Code::Protected, reason, LIFT_PROTECTION);
+    Some(blocked_for(change, failure, (!itself).then(|| protected.clone())))
+}
+
+/// What the topology no longer lists on a side of which everything is protected. The
+/// cluster's Kubernetes objects can be created again and may go.
+fn is_part_of_protected(input: Comparison<'_>, change: &Change, deletion: &str) -> Option<Blocked> {
+    let Address { kind, side, .. } = &change.address;
+    let is_part = *side != Side::Cluster || !kind.is_kubernetes();
+    if !is_part || !input.protected.covers_side(side) {
+        return None;
+    }
+    let whole = match side {
+        Side::Cluster => "the cluster".to_owned(),
+        Side::Datacenter(name) => format!("datacenter {name}"),
+    };
+    let reason =
+        format!("{deletion} is blocked: it is part of {whole}, which has `protect = true`");
+    Some(blocked_for(change, Failure::new(Code::Protected, reason, LIFT_PROTECTION), None))
 }
 
 fn blocked(change: &Change, failure: Failure) -> Blocked {
+    blocked_for(change, failure, None)
+}
+
+/// A change that is not made, and the blocked resource that it waits for.
+pub(super) fn blocked_for(
+    change: &Change,
+    failure: Failure,
+    caused_by: Option<Address>,
+) -> Blocked {
     Blocked {
         address: change.address.clone(),
         action: change.action,
         fields: change.fields().into_owned(),
         failure,
-        caused_by: None,
+        caused_by,
         planned_because_of: change.planned_because_of.clone(),
     }
 }

@@ -174,9 +174,13 @@ impl PlanContents {
         }
     }
 
-    /// How many changes are of that action.
+    /// How many resources the plan does that to. Of deferred resources it counts those
+    /// that it destroys: they exist, and are created again once their values are known.
     pub fn count(&self, action: Action) -> usize {
-        self.changes.iter().filter(|change| change.action == action).count()
+        let changes = self.changes.iter().filter(|change| change.action == action).count();
+        let is_destroyed =
+            |deferred: &&Deferred| action == Action::Replace && deferred.action == action;
+        changes + self.deferred.iter().filter(is_destroyed).count()
     }
 
     /// Gaps that nothing else in the plan explains.

@@ -99,7 +99,7 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         let remedy = format!("run `stargate apply --adopt {}` first", desired.address);
         return blocked(desired, Action::Reboot, Code::NotOwned, reason, remedy);
     }
-    if input.protected.contains_key(&desired.address) {
+    if input.protected.contains(&desired.address) {
         let reason = "the reboot is blocked by `protect = true`".to_owned();
         let remedy = "remove `protect = true`, then run the same command again".to_owned();
         return blocked(desired, Action::Reboot, Code::Protected, reason, remedy);

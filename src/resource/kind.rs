@@ -116,7 +116,8 @@ kinds! {
     VirtualMachine = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
         fixed: FixedFields::Only(
-            &["location", "admin_user", "ssh_public_key", "network_interface", "role"]),
+            &["location", "admin_user", "network_interface", "role"]),
+        creation_only: &["ssh_public_key"],
         restarts: &[("vm_size", Restart::Machine)],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds::all(60),

@@ -30,6 +30,9 @@ pub struct KindFacts {
     pub appears_by_itself: bool,
     /// Fields that cannot be changed on a live object.
     pub fixed: FixedFields,
+    /// Fields that only the creation of an object uses. On a live object they are not
+    /// compared: another value is for the next machine.
+    pub creation_only: &'static [&'static str],
     /// Fields that can be updated in place but whose update restarts something, and
     /// what; sources in [`Self::restart_on`]. Fields that force a replacement are not
     /// listed, because the replacement already implies more.
@@ -202,6 +205,7 @@ const fn base(name: &'static str, service: Service, requests: Requests) -> KindF
         locks_container: false,
         appears_by_itself: false,
         fixed: FixedFields::NONE,
+        creation_only: &[],
         restarts: &[],
         role: DataPlaneRole::None,
         seconds: UsualSeconds::all(1),

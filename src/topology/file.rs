@@ -124,7 +124,7 @@ pub struct ClusterSection {
     pub node_pools: Named<NodePoolSection>,
     /// The subnet router in the AKS VNet.
     pub router: ClusterRouterSection,
-    /// Prevent the cluster from being replaced or deleted.
+    /// Prevent the cluster, its router and its network from being replaced or deleted.
     #[serde(default)]
     pub protect: bool,
 }
@@ -252,7 +252,8 @@ pub struct DatacenterSection {
     pub workers: Vec<WorkerSection>,
     /// A range of similar workers.
     pub worker_range: Option<Located<WorkerRangeSection>>,
-    /// Prevent stateful resources of the datacenter from being replaced or deleted.
+    /// Prevent everything in the datacenter from being replaced or deleted, and its workers
+    /// from being rebooted.
     #[serde(default)]
     pub protect: bool,
 }

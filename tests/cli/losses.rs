@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::location::{EXAMPLE, Ran, TestFolder};
 
+/// What permits the move.
+const MOVE: &str = "--replace subnet/cluster/stargate-aks-router-subnet";
+
 /// The topology moves the router, but the route table to it is not owned.
 fn losing() -> TestFolder {
     let location = TestFolder::applied();
@@ -39,7 +42,7 @@ fn goes_through(location: &TestFolder, before: &Value, ran: &Ran) {
 }
 
 fn changes(location: &TestFolder) -> Value {
-    let ran = location.run("plan --sandbox --format json");
+    let ran = location.run(&format!("plan {MOVE} --sandbox --format json"));
     let plan: Value = serde_json::from_str(&ran.out).expect("JSON");
     plan["changes"].clone()
 }
@@ -47,19 +50,20 @@ fn changes(location: &TestFolder) -> Value {
 #[test]
 fn a_plan_shows_lost_pairs() {
     let location = losing();
-    let plan = location.run("plan --sandbox").exits(5);
+    let plan = location.run(&format!("plan {MOVE} --sandbox")).exits(5);
     names_the_losses(&plan.out);
     let json: Value =
-        serde_json::from_str(&location.run("plan --sandbox --format json").out).expect("JSON");
+        serde_json::from_str(&location.run(&format!("plan {MOVE} --sandbox --format json")).out)
+            .expect("JSON");
     let found = &json["reachability"];
     let lost = found["lost"].as_u64().expect("a count");
     let reasons = found["losses"].as_array().expect("a list");
     let pairs: u64 = reasons.iter().filter_map(|loss| loss["pairs"].as_u64()).sum();
     assert!(lost > 0 && pairs == lost, "{found}");
     assert!(reasons.iter().all(|loss| loss["resource"].is_string()), "{found}");
-    let comment = location.run("plan --sandbox --format markdown").out;
+    let comment = location.run(&format!("plan {MOVE} --sandbox --format markdown")).out;
     assert!(comment.contains("Reachability: ") && comment.contains("**loses**"), "{comment}");
-    let allowed = location.run("plan --sandbox --allow-loss");
+    let allowed = location.run(&format!("plan {MOVE} --sandbox --allow-loss"));
     assert!(!allowed.out.contains("--allow-loss"), "{}", allowed.out);
 }
 
@@ -67,9 +71,9 @@ fn a_plan_shows_lost_pairs() {
 fn an_apply_that_loses_pairs_needs_permission() {
     let location = losing();
     let before = changes(&location);
-    is_refused(location.run("apply --sandbox --yes"));
+    is_refused(location.run(&format!("apply {MOVE} --sandbox --yes")));
     assert_eq!(changes(&location), before);
-    let ran = location.run("apply --sandbox --yes --allow-loss");
+    let ran = location.run(&format!("apply {MOVE} --sandbox --yes --allow-loss"));
     goes_through(&location, &before, &ran);
 }
 
@@ -77,10 +81,10 @@ fn an_apply_that_loses_pairs_needs_permission() {
 fn a_saved_plan_that_loses_pairs_needs_permission() {
     let location = losing();
     let before = changes(&location);
-    location.run("plan --sandbox --out plan.json").exits(5);
+    location.run(&format!("plan {MOVE} --sandbox --out plan.json")).exits(5);
     is_refused(location.run("apply --sandbox plan.json"));
     assert_eq!(changes(&location), before);
-    location.run("plan --sandbox --allow-loss --out plan.json");
+    location.run(&format!("plan {MOVE} --sandbox --allow-loss --out plan.json"));
     let ran = location.run("apply --sandbox plan.json");
     goes_through(&location, &before, &ran);
 }

@@ -3,11 +3,13 @@
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Change, Plan};
+use stargate::refresh::Scope;
 use stargate::resource::{Api, Kind, ObjectKey, Side};
-use stargate::sandbox::SandboxState;
+use stargate::sandbox::{SandboxState, arm};
+use stargate::topology::names::SubscriptionId;
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
+use crate::harness::{Deployment, EXAMPLE, KEY, RefreshOptions, TWO_DATACENTERS, summary};
 
 fn position(plan: &Plan, address: &str) -> usize {
     let found = plan.changes.iter().position(|change| change.address.to_string() == address);
@@ -121,7 +123,8 @@ async fn changing_the_router_subnet_replaces_objects_in_a_safe_order() {
     let before = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let deployment = before.edited(&text);
-    let plan = deployment.plan().await;
+    let replacing = RefreshOptions::replacing(&["subnet/cluster/stargate-aks-router-subnet"]);
+    let plan = deployment.refresh_and_plan(&replacing).await.plan;
     let router = "stargate-aks-e2e-2-router";
     let replaced = addresses(&plan, Action::Replace);
     for address in [
@@ -153,7 +156,7 @@ async fn changing_the_router_subnet_replaces_objects_in_a_safe_order() {
         summary(&plan)
     );
     assert!(plan.changes.iter().all(|it| it.address.kind != Kind::ManagedCluster));
-    deployment.iterate().await;
+    assert_eq!(deployment.apply(&replacing).await.status, ApplyStatus::Converged);
     assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
     assert_same_as_new_sandbox(&deployment, &text).await;
 }
@@ -164,40 +167,9 @@ async fn changing_a_datacenter_router_subnet_replaces_objects_in_a_safe_order() 
     let text = EXAMPLE
         .replace("router_subnet_cidr = \"10.50.0.0/24\"", "router_subnet_cidr = \"10.50.2.0/24\"");
     let deployment = before.edited(&text);
-    deployment.iterate().await;
+    let replacing = RefreshOptions::replacing(&["subnet/dc1/stargate-router-subnet"]);
+    assert_eq!(deployment.apply(&replacing).await.status, ApplyStatus::Converged);
     assert_same_as_new_sandbox(&deployment, &text).await;
-}
-
-/// A cluster with other ranges is a different cluster: everything that depends on it is replaced.
-#[tokio::test(start_paused = true)]
-async fn changing_the_service_cidr_replaces_the_cluster() {
-    let before = Deployment::example_applied().await;
-    let text = EXAMPLE.replace("10.0.0.0/16", "10.1.0.0/16");
-    let deployment = before.edited(&text);
-    let plan = deployment.plan().await;
-    let cluster = &plan.changes[position(&plan, "managed-cluster/cluster/stargate-aks-e2e-2")];
-    assert_eq!(cluster.action, Action::Replace);
-    assert!(cluster.interrupts.as_ref().unwrap().contains("whole cluster"));
-    deployment.iterate().await;
-    assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
-    assert_same_as_new_sandbox(&deployment, &text).await;
-}
-
-/// Protection is reported and the rest is applied. Everything is replaced, including objects that
-/// can be specified only after the new cluster exists.
-#[tokio::test(start_paused = true)]
-async fn changing_the_region_replaces_everything() {
-    for (text, from, to) in
-        [(EXAMPLE, "canadacentral", "westeurope"), (TWO_DATACENTERS, "westeurope", "canadacentral")]
-    {
-        let before = Deployment::of(text, SandboxState::new(8));
-        before.iterate().await;
-        let text = text.replace(from, to);
-        let deployment = before.edited(&text);
-        let applied = deployment.apply(&RefreshOptions::default()).await;
-        assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-        assert_same_as_new_sandbox(&deployment, &text).await;
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,17 +182,16 @@ async fn protected_resources_are_not_replaced() {
     let plan = deployment.plan().await;
     assert!(!plan.blocked.is_empty(), "{}", summary(&plan));
     assert!(
-        plan.blocked.iter().any(|it| it.address.kind == Kind::VirtualMachine),
+        plan.blocked.iter().any(|it| it.address.kind == Kind::NetworkInterface),
         "{}",
         summary(&plan)
     );
     assert_eq!(addresses(&plan, Action::Replace), Vec::<String>::new(), "{}", summary(&plan));
-    // The tables change but the router must not be replaced without approval.
+    // The tables keep the address of the router that stays, and no pair is lost.
+    let table = plan.blocked.iter().find(|it| it.address.kind == Kind::RouteTable);
+    assert_eq!(table.map(|it| it.failure.code), Some(Code::Protected), "{}", summary(&plan));
+    assert_eq!(plan.reachability.lost, 0);
     let applied = deployment.apply(&RefreshOptions::default()).await;
-    let ApplyStatus::Partial(failure) = applied.status else { panic!("{:?}", applied.status) };
-    assert_eq!((failure.code, applied.iterations), (Code::ReachabilityLost, 0));
-    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
-    let applied = deployment.apply(&allowing).await;
     assert_eq!(applied.status, ApplyStatus::Blocked);
     let now = deployment.plan().await;
     let pools: Vec<_> =
@@ -236,5 +207,19 @@ async fn a_plan_announces_its_number_of_requests() {
     assert!(plan.is_empty());
     for api in Api::ALL {
         assert!(plan.cost.requests[&api] > 0, "{api}");
+    }
+}
+
+/// The key is put on a machine when it is created: another operator's key, or another comment,
+/// replaces no machine.
+#[tokio::test(start_paused = true)]
+async fn another_public_key_replaces_no_machine() {
+    let deployment = Deployment::example_applied().await;
+    let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
+    for key in [format!("{KEY} of another operator"), KEY.replace("Stargate", "Another1")] {
+        let other = Scope::new(&deployment.topology, subscription.clone(), key);
+        let reading = deployment.read(&other).await;
+        let plan = stargate::plan::plan(reading.input(&other));
+        assert!(plan.is_empty(), "{}", summary(&plan));
     }
 }

@@ -202,15 +202,19 @@ impl FaultInjector for NoDeletions {
     }
 }
 
+/// The subnet that is replaced with its router when its range is edited.
+const ROUTER_SUBNET: &str = "subnet/cluster/stargate-aks-router-subnet";
+
 /// If the destroy phase of a replacement fails, it is reported as one failure.
 #[tokio::test(start_paused = true)]
 async fn a_failed_destroy_of_a_replacement_is_reported_once() {
     let before = Deployment::example_applied().await;
     let deployment = before.edited(&EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24"));
-    let plan = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    let options = RefreshOptions::replacing(&[ROUTER_SUBNET]);
+    let plan = deployment.refresh_and_plan(&options).await;
     deployment.sandbox.set_fault_injector(Some(Arc::new(NoDeletions)));
     let log = EventLog::default();
-    let applied = deployment.apply_planned(&RefreshOptions::default(), plan, &log).await;
+    let applied = deployment.apply_planned(&options, plan, &log).await;
     let events = log.events();
     let ended = ended(&events);
     assert!(ended.values().all(|outcomes| outcomes.len() == 1), "{ended:#?}");
@@ -219,7 +223,7 @@ async fn a_failed_destroy_of_a_replacement_is_reported_once() {
     let [(address, _)] = failed[..] else { panic!("{failed:?}") };
     assert_eq!(address.kind, Kind::VirtualMachine);
     deployment.sandbox.set_fault_injector(None);
-    deployment.iterate().await;
+    deployment.iterate_replacing(&[ROUTER_SUBNET]).await;
 }
 
 /// The parents below which Azure allows one write at a time.
@@ -319,7 +323,8 @@ async fn steps_start_in_the_order_of_the_plan() {
 
 /// Applies without a lease at the same time: the guards of their steps keep them apart.
 async fn two_at_once(one: &Deployment, other: &Deployment) -> (ApplyStatus, ApplyStatus) {
-    let options = RefreshOptions::default();
+    let options =
+        RefreshOptions { allow_loss: false, ..RefreshOptions::replacing(&[ROUTER_SUBNET]) };
     let (first, second) =
         (one.refresh_and_plan(&options).await, other.refresh_and_plan(&options).await);
     let (one, other) = tokio::join!(
@@ -368,7 +373,7 @@ async fn concurrent_replacements_end_in_the_same_state() {
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let (one, other) = (before.edited(&text).without_lease(), before.edited(&text).without_lease());
     two_at_once(&one, &other).await;
-    one.iterate().await;
+    one.iterate_replacing(&[ROUTER_SUBNET]).await;
     let differing = differences(&expected(&text).await, &canonical_state(&one.copy_of_state()));
     assert_eq!(differing, Vec::<String>::new());
 }
@@ -379,7 +384,8 @@ async fn a_replacement_is_not_repeated() {
     let router = Deployment::example_applied().await;
     let text = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let deployment = router.edited(&text).without_lease();
-    let plan = deployment.plan().await;
+    let options = RefreshOptions::replacing(&[ROUTER_SUBNET]);
+    let plan = deployment.refresh_and_plan(&options).await.plan;
     assert!(plan.count(Action::Replace) > 3, "{}", summary(&plan));
     assert_eq!(deployment.apply_once(&plan).await.status, ApplyStatus::Converged);
     let writes = deployment.writes();

@@ -56,6 +56,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) deep: bool,
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
+    pub(crate) replace: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
     pub(crate) allow_loss: bool,
 }
@@ -69,6 +70,12 @@ impl RefreshOptions {
     /// Plans a destroy.
     pub(crate) fn destroying() -> Self {
         Self { destroying: true, ..Self::default() }
+    }
+
+    /// Permits the replacement of these resources, and the loss of pairs by it.
+    pub(crate) fn replacing(addresses: &[&str]) -> Self {
+        let replace = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Self { replace, allow_loss: true, ..Self::default() }
     }
 
     /// Adopts one object.
@@ -140,6 +147,7 @@ impl Deployment {
             deep: options.deep,
             destroy: options.destroying,
             adopt: options.adopt.clone(),
+            replace: options.replace.clone(),
             worker_request: options.worker_request.clone(),
             allow_loss: options.allow_loss,
         };
@@ -208,7 +216,13 @@ impl Deployment {
 
     /// Applies, and asserts that no changes are left.
     pub(crate) async fn iterate(&self) -> Applied {
-        let applied = self.apply(&RefreshOptions::default()).await;
+        self.iterate_replacing(&[]).await
+    }
+
+    /// The same, with the permission to replace these resources.
+    pub(crate) async fn iterate_replacing(&self, addresses: &[&str]) -> Applied {
+        let options = RefreshOptions { allow_loss: false, ..RefreshOptions::replacing(addresses) };
+        let applied = self.apply(&options).await;
         let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
         assert_eq!(
             applied.status,

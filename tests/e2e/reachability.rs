@@ -61,12 +61,13 @@ async fn a_plan_that_loses_pairs_is_refused() {
     deployment.inject(Fault::TagRemoved, None);
     let moved = EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24");
     let deployment = deployment.edited(&moved);
-    let plan = deployment.plan().await;
+    let allowing = RefreshOptions::replacing(&["subnet/cluster/stargate-aks-router-subnet"]);
+    let refusing = RefreshOptions { allow_loss: false, ..allowing.clone() };
+    let plan = deployment.refresh_and_plan(&refusing).await.plan;
     let found = &plan.reachability;
     assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", summary(&plan));
     assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
     assert_eq!(plan.standing(), PlanStatus::Blocked);
-    let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     let allowed = deployment.refresh_and_plan(&allowing).await.plan;
     assert_eq!(allowed.reachability.lost, found.lost);
     assert!(!allowed.reachability.is_refused());
@@ -82,7 +83,8 @@ async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
         deployment.inject(Fault::TagRemoved, None);
         deployment.inject(Fault::MssClampMissing, None);
         let deployment = deployment.edited(&moved);
-        let options = RefreshOptions { allow_loss: loss_allowed, ..RefreshOptions::default() };
+        let replacing = RefreshOptions::replacing(&["subnet/cluster/stargate-aks-router-subnet"]);
+        let options = RefreshOptions { allow_loss: loss_allowed, ..replacing };
         let planned = deployment.refresh_and_plan(&options).await;
         assert_eq!(planned.plan.reachability.is_refused(), !loss_allowed);
         let plan = only_the_clamp(&planned.plan);

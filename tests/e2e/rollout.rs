@@ -146,10 +146,11 @@ async fn waves_have_no_cyclic_dependencies() {
         .replace("swapped", "10.244.66.0/24");
     for text in [swapped, EXAMPLE.replace("10.50.", "10.51.")] {
         let edited = Deployment::example_applied().await.edited(&text);
-        let plan = edited.plan().await;
+        let subnets = ["subnet/dc1/stargate-subnet", "subnet/dc1/stargate-router-subnet"];
+        let plan = edited.refresh_and_plan(&RefreshOptions::replacing(&subnets)).await.plan;
         let waits = plan.changes.iter().filter_map(|it| it.wave).map(|it| it.teardown_waits);
         assert_eq!(waits.collect::<Vec<_>>(), [false, false]);
-        edited.iterate().await;
+        edited.iterate_replacing(&subnets).await;
     }
 }
 

@@ -17,6 +17,7 @@ fn saved(plan: &Plan) -> Plan {
         stargate_version: "1".to_owned(),
         topology_digest: "digest".to_owned(),
         adopt: BTreeSet::new(),
+        replace: BTreeSet::new(),
         destroy: false,
         plan: plan.clone(),
     };

@@ -76,6 +76,7 @@ fn write(plan: &Plan, path: &Path) {
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
         adopt: BTreeSet::new(),
+        replace: BTreeSet::new(),
         destroy: false,
         plan,
     };

@@ -18,7 +18,7 @@ use crate::cli::ui::{Approval, Ui};
 use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Plan, PlanOptions, PlanStatus, Severity};
+use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus, Severity};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -46,6 +46,9 @@ pub(crate) struct ApplyArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long, conflicts_with = "plan")]
     pub(crate) allow_loss: bool,
+    /// Permit the replacement of a resource and of everything in it; may be repeated
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
+    pub(crate) replace: Vec<Address>,
     /// Do not take the lease that keeps other applies of the topology waiting
     #[arg(long)]
     pub(crate) no_lease: bool,
@@ -118,12 +121,14 @@ fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions
             deep,
             destroy: saved.destroy,
             adopt: saved.adopt.clone(),
+            replace: saved.replace.clone(),
             allow_loss: saved.plan.reachability.loss_allowed,
             ..PlanOptions::default()
         },
         None => PlanOptions {
             deep,
             adopt: arguments.adopt.iter().cloned().collect(),
+            replace: arguments.replace.iter().cloned().collect(),
             allow_loss: arguments.allow_loss,
             ..PlanOptions::default()
         },
@@ -174,7 +179,13 @@ pub(crate) async fn run_plan(
     if planned.plan.reachability.is_refused() {
         return Ok(refuse_loss(&planned.plan, ui));
     }
-    match ui.approve(&approval(request.purpose), request.yes, &session.reads.stop).await? {
+    let approval = approval(request.purpose);
+    let stop = &session.reads.stop;
+    let approved = match named_replacements(&planned.plan, request) {
+        names if names.is_empty() => ui.approve(&approval, request.yes, stop).await?,
+        names => ui.approve_by_name(&names, &approval, request.yes, stop).await?,
+    };
+    match approved {
         Some(true) => {}
         Some(false) => {
             return Err(CliError::new("the plan was not approved; 0 changes made"));
@@ -191,6 +202,16 @@ pub(crate) async fn run_plan(
         _ => apply(&context, planned, &refuse).await,
     };
     print_result(&applied, request, ui)
+}
+
+/// The names of the resources whose replacement the user permitted and that the plan
+/// destroys.
+fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
+    let is_named = |change: &&Change| {
+        matches!(change.action, Action::Replace | Action::Delete)
+            && request.options.replace.contains(&change.address)
+    };
+    plan.changes.iter().filter(is_named).map(|change| change.address.name.to_string()).collect()
 }
 
 fn approval(purpose: Purpose) -> Approval {

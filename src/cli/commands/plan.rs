@@ -14,6 +14,7 @@ use crate::cli::ui::Ui;
 use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
+use crate::resource::Address;
 
 /// Show the changes that apply would make
 ///
@@ -39,6 +40,9 @@ pub(crate) struct PlanArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
+    /// Permit the replacement of a resource and of everything in it; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) replace: Vec<Address>,
 }
 
 /// Makes the plan and shows it.
@@ -50,13 +54,14 @@ pub(crate) async fn run(
     let options = PlanOptions {
         deep: arguments.deep,
         allow_loss: arguments.allow_loss,
+        replace: arguments.replace.iter().cloned().collect(),
         ..PlanOptions::default()
     };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
     let printed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
-        Some(path) => save(path, session, &planned.plan),
+        Some(path) => save(path, session, &planned.plan, &scope.options),
         None => Ok(()),
     };
     printed.and(kept)?;
@@ -90,12 +95,18 @@ pub(crate) fn show(
 }
 
 /// Saves a plan to a file.
-fn save(path: &Path, session: &ReadSession, plan: &Plan) -> Result<(), CliError> {
+fn save(
+    path: &Path,
+    session: &ReadSession,
+    plan: &Plan,
+    options: &PlanOptions,
+) -> Result<(), CliError> {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: env!("CARGO_PKG_VERSION").to_owned(),
         topology_digest: session.loaded.digest.clone(),
         adopt: BTreeSet::new(),
+        replace: options.replace.clone(),
         destroy: false,
         plan,
     };

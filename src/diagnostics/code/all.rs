@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 138] = [
+    pub const ALL: [Self; 139] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -98,6 +98,7 @@ impl Code {
         Self::StepTimedOut,
         Self::DrainBlocked,
         Self::LeaseLost,
+        Self::ReplacementNotRequested,
         Self::AzureCredentialsMissing,
         Self::AzureRefused,
         Self::TailscaleCredentialsMissing,

@@ -190,4 +190,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       duration, or another apply has taken it over. Running steps finished and no other \
                       was started. Run the same command again.",
     },
+    Entry {
+        code: Code::ReplacementNotRequested,
+        text: "SG0523",
+        title: "the change needs a replacement that was not requested",
+        explanation: "The edited field cannot be changed on a live object: the object would have to be \
+                      deleted and created again, with everything that it contains. stargate does that \
+                      only if `--replace ADDRESS` names the object. Undo the edit, or review `stargate \
+                      plan --replace ADDRESS` and apply with the same option; a plan that loses pairs \
+                      of pods also needs `--allow-loss`.",
+    },
 ];

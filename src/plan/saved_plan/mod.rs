@@ -14,6 +14,7 @@
 //! "destroy": false,
 //! "format_version": 2,
 //! "plan": {…},               everything else of the plan: findings, gaps, cost, …
+//! "replace": […],            addresses of `--replace`
 //! "stargate_version": "…",
 //! "texts": ["…"],            texts that occur more than once
 //! "topology_digest": "…"
@@ -58,7 +59,7 @@ use seal::{Digesting, Seal, TokenDigest};
 use texts::{Counts, Table};
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// A plan and what it was made from. What is only written can borrow its plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +72,8 @@ pub struct SavedPlan<P = Plan> {
     pub topology_digest: String,
     /// Objects that the plan takes over.
     pub adopt: BTreeSet<Address>,
+    /// Resources that the plan may replace with everything in them.
+    pub replace: BTreeSet<Address>,
     /// Whether it deletes everything.
     pub destroy: bool,
     /// The plan, with the facts that it relied on.
@@ -154,6 +157,7 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
         member(out, "destroy", &self.destroy)?;
         member(out, "format_version", &self.format_version)?;
         member(out, "plan", &rest_of(plan)?)?;
+        member(out, "replace", &self.replace)?;
         member(out, "stargate_version", &self.stargate_version)?;
         texts_member(out, table.texts())?;
         write!(out, "\"topology_digest\": ")?;
@@ -235,6 +239,7 @@ struct Body {
     destroy: bool,
     format_version: u32,
     plan: Value,
+    replace: BTreeSet<Address>,
     stargate_version: String,
     texts: Vec<String>,
     topology_digest: String,
@@ -276,6 +281,7 @@ impl SavedPlan {
             stargate_version: body.stargate_version,
             topology_digest: body.topology_digest,
             adopt: body.adopt,
+            replace: body.replace,
             destroy: body.destroy,
             plan: Plan { contents: plan, desired: DesiredSet::default() },
         })

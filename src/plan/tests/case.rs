@@ -27,6 +27,8 @@ pub(super) struct Case {
     pub(super) desired: DesiredSet,
     pub(super) inventory: Inventory,
     pub(super) adopt: BTreeSet<Address>,
+    /// The replacements that are permitted; all of them, if there is none.
+    pub(super) replace: Option<BTreeSet<Address>>,
     pub(super) rollout: Rollout,
     pub(super) worker_request: Option<WorkerRequest>,
 }
@@ -96,12 +98,14 @@ impl Case {
     }
 
     fn plan_with(&self, desired: &DesiredSet) -> Plan {
+        let all = || self.desired.iter().map(|desired| desired.address.clone()).collect();
         let contents = plan_changes(Comparison {
             settings: &ApplySettings::default(),
             desired,
             inventory: &self.inventory,
             findings: &[],
             adopt: &self.adopt,
+            replace: &self.replace.clone().unwrap_or_else(all),
             protected: &self.desired.protected(),
             rollout: &self.rollout,
             worker_request: self.worker_request.as_ref(),

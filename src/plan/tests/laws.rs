@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
 use crate::plan::{Action, ApplySettings, Change, Plan};
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
 
 /// A topology, and what was applied before it was edited.
 pub(super) fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
@@ -115,6 +115,7 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         inventory,
         findings: &[],
         adopt: &BTreeSet::new(),
+        replace: &BTreeSet::new(),
         protected: &desired.protected(),
         rollout: &crate::topology::model::Rollout::default(),
         worker_request: None,
@@ -181,6 +182,10 @@ proptest! {
         let mut desired = DesiredSet::default();
         let all: Vec<_> = looked.whole.iter().cloned().collect();
         all.into_iter().rev().for_each(|resource| desired.add(resource));
+        let sides = topology.datacenters.iter().filter(|it| it.protect);
+        let sides = sides.map(|it| Side::Datacenter(it.name.clone()));
+        let cluster = topology.cluster.protect.then_some(Side::Cluster);
+        sides.chain(cluster).for_each(|side| desired.protect_side(&side, |_| false));
         prop_assert_eq!(once, plan_of(&desired, &backwards(&looked.inventory)));
     }
 
@@ -316,11 +321,11 @@ proptest! {
         let protected = looked.whole.protected();
         for change in &looked.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
-            prop_assert!(!(ends && protected.contains_key(&change.address)), "{}", change.address);
+            prop_assert!(!(ends && protected.contains(&change.address)), "{}", change.address);
         }
         let mut after = world.clone();
         after.execute(&topology, &looked.plan);
-        for address in protected.keys() {
+        for address in protected.addresses() {
             let Some(key) = looked.whole.get(address).and_then(|it| it.key.as_ref()) else {
                 continue;
             };

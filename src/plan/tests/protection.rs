@@ -55,12 +55,17 @@ fn protected_resources_may_be_updated() {
 }
 
 #[test]
-fn references_of_protected_resources_are_kept() {
+fn a_plan_that_destroys_deletes_nothing_while_something_is_protected() {
     let plan = protected().plan_to_destroy();
-    assert_eq!(done(&plan), ["- route-table/dc/unused"]);
+    assert_eq!(done(&plan), [""; 0]);
+    let unused = blocked(&plan, "route-table/dc/unused");
+    assert_eq!(
+        (unused.failure.code, &unused.caused_by),
+        (Code::Protected, &Some(address(MACHINE)))
+    );
     let table = blocked(&plan, TABLE);
-    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(SUBNET))));
-    assert!(table.failure.message.contains("depends on it"), "{}", table.failure.message);
+    assert_eq!((table.failure.code, &table.caused_by), (Code::Protected, &Some(address(MACHINE))));
+    assert!(table.failure.message.contains("nothing is deleted"), "{}", table.failure.message);
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn a_group_with_a_foreign_object_is_kept() {
     let group = blocked(&plan, GROUP);
     assert_eq!((group.failure.code, group.action), (Code::GroupHasForeignObjects, Action::Replace));
     assert!(group.failure.message.contains("theirs"), "{}", group.failure.message);
-    assert_eq!(blocked(&plan, TABLE).caused_by, Some(address(GROUP)));
+    assert_eq!((plan.unchanged, plan.blocked.len()), (1, 1), "{}", super::summary(&plan));
 }
 
 #[test]
@@ -116,4 +121,34 @@ fn references_of_blocked_resources_are_kept() {
         .plan();
     assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
     assert_eq!(blocked(&plan, SUBNET).caused_by, Some(address(NIC)));
+}
+
+/// The group holds what the machine needs; an edit of its region is refused.
+fn moved_group() -> Case {
+    Case::default().wants(GROUP, group("there"), nothing_special).has(GROUP, group("here")).keeps(
+        TABLE,
+        table("10.0.0.0/8"),
+        inside(GROUP),
+    )
+}
+
+#[test]
+fn a_container_is_replaced_only_if_it_is_named() {
+    let refused = Case { replace: Some(Default::default()), ..moved_group() }.plan();
+    assert_eq!(done(&refused), [""; 0]);
+    let group = blocked(&refused, GROUP);
+    assert_eq!(group.failure.code, Code::ReplacementNotRequested);
+    let message = &group.failure.message;
+    assert!(["`location`", "here", "there", TABLE].iter().all(|it| message.contains(it)));
+    let named = Case { replace: Some([address(GROUP)].into()), ..moved_group() }.plan();
+    assert_eq!(done(&named).len(), 2, "{}", super::summary(&named));
+    assert!(named.blocked.is_empty());
+}
+
+#[test]
+fn a_container_of_nothing_is_replaced_without_being_named() {
+    let empty =
+        Case::default().wants(GROUP, group("there"), nothing_special).has(GROUP, group("here"));
+    let plan = Case { replace: Some(Default::default()), ..empty }.plan();
+    assert!(plan.blocked.is_empty(), "{}", super::summary(&plan));
 }

@@ -39,6 +39,7 @@ fn saved() -> SavedPlan {
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
         adopt: BTreeSet::from([address("route-table/dc/theirs")]),
+        replace: BTreeSet::from([address("subnet/dc/subnet")]),
         destroy: false,
         plan: plan(),
     }

@@ -163,6 +163,7 @@ impl World {
         let inventory = self.inventory(topology, worker_request);
         let whole = desired::build(topology, &facts).unwrap();
         let protected = whole.protected();
+        let replace = whole.iter().map(|desired| desired.address.clone()).collect();
         let compare = |desired: &DesiredSet, inventory: &Inventory| {
             plan_changes(Comparison {
                 settings: &ApplySettings::default(),
@@ -170,6 +171,7 @@ impl World {
                 inventory,
                 findings: &[],
                 adopt: &worker_request.adopt,
+                replace: &replace,
                 protected: &protected,
                 rollout: &topology.rollout,
                 worker_request: None,

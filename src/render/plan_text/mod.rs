@@ -100,7 +100,8 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
 
 /// The resources that the last line does not count.
 fn uncounted(plan: &Plan) -> Option<String> {
-    let parts = [(plan.deferred.len(), "deferred"), (plan.blocked.len(), "blocked")];
+    let deferred = plan.deferred.iter().filter(|it| it.action != Action::Replace).count();
+    let parts = [(deferred, "deferred"), (plan.blocked.len(), "blocked")];
     let counts = parts.into_iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     (!words.is_empty()).then(|| format!("{} (not counted below).", words.join(", ")))
