@@ -116,7 +116,7 @@ kinds! {
     VirtualMachine = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
         fixed: FixedFields::Only(
-            &["location", "admin_user", "ssh_public_key", "network_interface", "role"]),
+            &["location", "admin_user", "ssh_public_key", "network_interface"]),
         restarts: &[("vm_size", Restart::Machine)],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds::all(60),
