@@ -81,7 +81,7 @@ mod tests {
 
     fn cause_of(changes: &[Change], name: &str) -> Option<String> {
         let by_address: BTreeMap<_, _> = changes.iter().map(|it| (&it.address, it)).collect();
-        cause(&by_address, by_address[&address(name)]).map(|cause| cause.address.name.clone())
+        cause(&by_address, by_address[&address(name)]).map(|cause| cause.address.name.to_string())
     }
 
     #[test]

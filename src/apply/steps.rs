@@ -226,7 +226,7 @@ mod tests {
             _ => change(name, Action::Create, &[]),
         });
         let mut steps = steps_of(&changes);
-        assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".to_owned()));
+        assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".into()));
         let second = steps.take_next().unwrap();
         assert_eq!(second.0.name, "z");
         // What only now is ready stands before the deletion all the same.

@@ -46,8 +46,8 @@ fn router_part(hostname: &str, auth_key: &Secret) -> String {
          /usr/share/keyrings/tailscale-archive-keyring.gpg\"]\n\
          - [sh, -c, \"curl -fsSL {repository}.tailscale-keyring.list -o \
          /etc/apt/sources.list.d/tailscale.list\"]\n\
-         - [apt-get, update]\n\
-         - [apt-get, install, -y, tailscale]\n\
+         - [sh, -c, 'for attempt in $(seq 60); do apt-get update && break; sleep 5; done']\n\
+         - [apt-get, -o, 'DPkg::Lock::Timeout=300', install, -y, tailscale]\n\
          - [tailscale, up, '--auth-key=file:/run/stargate/auth-key', \
          '--hostname={hostname}', --accept-routes]\n\
          - [shred, -u, /run/stargate/auth-key]\n"

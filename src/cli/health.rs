@@ -29,14 +29,14 @@ pub(crate) fn status(
             let address = &resource.address;
             let worker = match &resource.resource {
                 Resource::Worker(wanted) => {
-                    Some(worker(wanted, observed, operations.get(&address.name)))
+                    Some(worker(wanted, observed, operations.get(&*address.name)))
                 }
                 _ => None,
             };
             let (health, detail) = health(planned, address, observed, worker.as_ref());
             StatusRow {
                 kind: kind_name(address.kind).to_owned(),
-                name: address.name.clone(),
+                name: address.name.to_string(),
                 health,
                 detail,
                 worker,

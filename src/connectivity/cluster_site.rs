@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::host_routing::{RouterParts, node_kernel, pods_hidden};
+use super::builder::{Builder, NodePlace, Part};
+use super::kernel::{RouterParts, node_kernel, pods_hidden};
+use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
+use super::provenance::Provenance;
 use super::segments::unread_subnet;
-use super::{Builder, Part, Provenance, SiteHosts};
 use crate::dataplane::fabric::{Fabric, Interface, OverlayRange, Subnet};
 use crate::dataplane::host::{Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
@@ -20,15 +22,6 @@ use crate::resource::{Address, ArmId, Kind, Resource, Side};
 
 /// The name of the virtual network if its real name could not be read.
 const UNREAD_NETWORK: &str = "the AKS VNet";
-
-/// Where a node of AKS is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NodePlace {
-    host: HostId,
-    address: Ipv4Addr,
-    /// The pod range, if Azure reported it.
-    pods: Option<Ipv4Net>,
-}
 
 impl Builder<'_> {
     /// The VNet, the nodes and the router; nothing while there is no cluster.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::host_routing::{RouterParts, add_routes, node_kernel, pods_hidden};
+use super::builder::{Builder, Part};
+use super::kernel::{RouterParts, add_routes, node_kernel, pods_hidden};
+use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
-use super::{Builder, Part, SiteHosts};
 use crate::dataplane::fabric::{Fabric, Lan};
 use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};

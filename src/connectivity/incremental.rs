@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::host_routing::{RouterInMaking, RouterParts};
+use super::builder::{Builder, Part};
+use super::kernel::{RouterInMaking, RouterParts};
+use super::path_model::PathModel;
 use super::projected_state::{ObjectValue, ProjectedState};
-use super::{Builder, Part, PathModel};
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{Host, HostId, Member, PrefixTable, Segment, SegmentId, Tunnel};
 use crate::resource::Side;
@@ -143,9 +144,14 @@ impl<'a> IncrementalModel<'a> {
     }
 
     /// Whether objects with other values change one of these parts.
-    pub(crate) fn touches(&self, values: &[(usize, ObjectValue<'a>)], watched: &Watched) -> bool {
-        let readers = values.iter().filter_map(|(object, _)| self.builder.readers.get(object));
-        readers.flatten().any(|part| watched.0.contains(part))
+    pub(crate) fn touches(
+        &self,
+        objects: impl IntoIterator<Item = usize>,
+        watched: &Watched,
+    ) -> bool {
+        let mut readers =
+            objects.into_iter().filter_map(|object| self.builder.readers.get(&object)).flatten();
+        readers.any(|part| watched.0.contains(part))
     }
 
     /// Takes back what was changed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use super::Builder;
+use super::builder::Builder;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::Fact;
 use crate::dataplane::security::{

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::Builder;
+use super::builder::Builder;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
 use crate::dataplane::{Fact, HostId, Origin};
@@ -15,7 +15,7 @@ impl Builder<'_> {
     /// A subnet of ours; nothing where it is not there.
     pub(super) fn subnet(&mut self, address: &Address) -> Option<Subnet> {
         let origin = self.provenance.of(address);
-        let name = address.name.clone();
+        let name = address.name.to_string();
         match self.state.resource(address) {
             ProjectedFact::There(Resource::Subnet(subnet)) => {
                 let side = &address.side;

@@ -144,6 +144,6 @@ pub enum Cause {
     PodsNotPlumbed,
     /// The packet goes round.
     Loop,
-    /// The answer reached a host that did not send the request.
+    /// Another host of the same address received the packet.
     Misdelivered,
 }

@@ -35,7 +35,7 @@ pub use hop::{Cause, Decision, Drop, Hop, Place, Verdict};
 pub use host::{Host, HostId, Kernel, Port};
 pub use network::{End, Network};
 pub use packet::{Packet, Protocol};
-pub use round_trip::{Direction, RoundTrip, trace_round_trip};
+pub use round_trip::{Direction, RoundTrip, trace_round_trip, trace_round_trip_to_host};
 pub use table::PrefixTable;
 pub use trace::Trace;
 pub use tunnel::{Member, Tunnel};

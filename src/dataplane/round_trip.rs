@@ -1,6 +1,6 @@
 //! There and back.
 
-use super::hop::Verdict;
+use super::hop::{Cause, Drop, Place, Verdict};
 use super::host::HostId;
 use super::network::{End, Network};
 use super::packet::{Packet, Protocol};
@@ -70,9 +70,34 @@ pub fn trace_round_trip(
     to: std::net::Ipv4Addr,
     protocol: Protocol,
 ) -> RoundTrip {
+    trace_to(network, from, (to, None), protocol)
+}
+
+/// Walks a packet to an address of one host, and its answer back. A packet that
+/// another host of the same address receives is lost.
+pub fn trace_round_trip_to_host(
+    network: &Network,
+    from: End,
+    to: End,
+    protocol: Protocol,
+) -> RoundTrip {
+    trace_to(network, from, (to.address, Some(to.host)), protocol)
+}
+
+fn trace_to(
+    network: &Network,
+    from: End,
+    (to, receiver): (std::net::Ipv4Addr, Option<HostId>),
+    protocol: Protocol,
+) -> RoundTrip {
     let mut tracking = Tracking::default();
     let request = Packet::request(from.address, to, protocol);
-    let forward = Tracer::traced(network, &mut tracking, from, request);
+    let mut forward = Tracer::traced(network, &mut tracking, from, request);
+    if let (Verdict::Arrived(host), Some(receiver)) = (&forward.verdict, receiver)
+        && *host != receiver
+    {
+        forward.verdict = misdelivered(&forward, *host);
+    }
     let return_path = match forward.verdict {
         Verdict::Arrived(host) => {
             let end = End { host, address: to };
@@ -104,12 +129,15 @@ fn answer(
     if let Verdict::Arrived(host) = return_path.verdict
         && (host != asker.host || return_path.packet.destination != asker.address)
     {
-        let place = super::hop::Place::Host(host);
-        let cause = super::hop::Cause::Misdelivered;
-        let provenance = return_path.hops.last().map(|hop| hop.origin).into_iter().collect();
-        return_path.verdict = Verdict::Dropped(super::hop::Drop { place, cause, provenance });
+        return_path.verdict = misdelivered(&return_path, host);
     }
     return_path
+}
+
+/// The verdict of a packet that the wrong host received.
+fn misdelivered(traced: &Trace, host: HostId) -> Verdict {
+    let provenance = traced.hops.last().map(|hop| hop.origin).into_iter().collect();
+    Verdict::Dropped(Drop { place: Place::Host(host), cause: Cause::Misdelivered, provenance })
 }
 
 fn is_unclamped(network: &Network, id: HostId) -> bool {

@@ -55,9 +55,12 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
 fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredResource {
     let name = worker.name.clone();
     Builder::new(
-        Address::new(Kind::CiliumNode, worker.side.clone(), name.as_str()),
+        Address::new(Kind::CiliumNode, worker.side.clone(), name.clone()),
         node_key(context, "CiliumNode", &name),
-        Resource::CiliumNode(CiliumNode { name, pod_cidrs: vec![place.pod_cidr] }),
+        Resource::CiliumNode(CiliumNode {
+            name: name.to_string(),
+            pod_cidrs: vec![place.pod_cidr],
+        }),
     )
     .living_in(worker)
     .planned_because_of("Cilium knows which pods are on the worker")

@@ -1,11 +1,11 @@
 //! Dependencies between the changes of a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
 
@@ -25,9 +25,9 @@ pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
         {
             change.interrupts = Some(restart.interruption(&change.address.name));
         }
-        change.depends_on = edges.depends_on.into_iter().collect();
-        change.destroy_after = edges.destroy_after.into_iter().collect();
-        change.create_after_destroy_of = edges.create_after_destroy_of.into_iter().collect();
+        change.depends_on = edges.depends_on;
+        change.destroy_after = edges.destroy_after;
+        change.create_after_destroy_of = edges.create_after_destroy_of;
     }
 }
 
@@ -38,19 +38,41 @@ fn change_of(verdict: &ResourceDecision) -> Option<&Change> {
     }
 }
 
-/// What comes before a change.
-#[derive(Default)]
+/// What comes before a change, in the order of the addresses.
 struct Edges {
-    depends_on: BTreeSet<Address>,
-    destroy_after: BTreeSet<Address>,
-    create_after_destroy_of: BTreeSet<Address>,
+    depends_on: Vec<Address>,
+    destroy_after: Vec<Address>,
+    create_after_destroy_of: Vec<Address>,
+}
+
+/// The same while it is found.
+#[derive(Default)]
+struct Found<'a> {
+    depends_on: Vec<&'a Address>,
+    destroy_after: Vec<&'a Address>,
+    create_after_destroy_of: Vec<&'a Address>,
+}
+
+impl From<Found<'_>> for Edges {
+    fn from(found: Found<'_>) -> Self {
+        let sorted = |mut addresses: Vec<&Address>| {
+            addresses.sort_unstable();
+            addresses.dedup();
+            addresses.into_iter().cloned().collect()
+        };
+        Self {
+            depends_on: sorted(found.depends_on),
+            destroy_after: sorted(found.destroy_after),
+            create_after_destroy_of: sorted(found.create_after_destroy_of),
+        }
+    }
 }
 
 /// The changes of a plan, by what edges are found with.
 struct Index<'a> {
     /// In the order of their addresses.
     changes: Vec<&'a Change>,
-    by_address: BTreeMap<&'a Address, &'a Change>,
+    by_address: HashMap<&'a Address, &'a Change>,
     /// Replacements, by what they live in.
     residents: BTreeMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
@@ -72,7 +94,7 @@ impl<'a> Index<'a> {
         let mut index = Self {
             claims: Claims::of(&changes),
             changes,
-            by_address: BTreeMap::new(),
+            by_address: HashMap::new(),
             residents: BTreeMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
@@ -110,11 +132,11 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn edges(&self, input: Comparison<'_>, change: &Change) -> Edges {
-        let mut edges = Edges::default();
+    fn edges(&self, input: Comparison<'a>, change: &'a Change) -> Edges {
+        let mut found = Found::default();
         let (leaving, moving) = self.claims.taken_for(change);
-        edges.depends_on.extend(leaving);
-        edges.create_after_destroy_of.extend(moving);
+        found.depends_on.extend(leaving);
+        found.create_after_destroy_of.extend(moving);
         match change.action {
             // What lived in it may come back elsewhere: only its end counts.
             Action::Delete => {
@@ -122,23 +144,23 @@ impl<'a> Index<'a> {
                     .before_deletion(change)
                     .into_iter()
                     .partition(|address| self.is_moving_resident(address, change));
-                edges.create_after_destroy_of.extend(ends);
-                edges.depends_on.extend(comes);
-                return edges;
+                found.create_after_destroy_of.extend(ends);
+                found.depends_on.extend(comes);
+                return found.into();
             }
-            Action::Replace => edges.destroy_after = self.resting_on(change),
+            Action::Replace => found.destroy_after.extend(self.resting_on(change)),
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.
-            Action::Create => edges.create_after_destroy_of.extend(self.resting_on(change)),
+            Action::Create => found.create_after_destroy_of.extend(self.resting_on(change)),
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
-        edges.depends_on.extend(self.before_creation(input, change));
-        edges
+        found.depends_on.extend(self.before_creation(input, change));
+        found.into()
     }
 
     /// What is replaced and lives in an object or points at it: it must be gone
     /// before the object can go.
-    fn resting_on(&self, change: &Change) -> BTreeSet<Address> {
+    fn resting_on(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
         let living = self.residents.get(&change.address).into_iter().flatten().copied();
         let pointing = match &change.key {
             ObjectKey::Azure(id) => self.pointing_at.get(id),
@@ -146,27 +168,26 @@ impl<'a> Index<'a> {
         };
         let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
         let all = living.chain(pointing.map(|it| &it.address));
-        all.filter(|address| **address != change.address).cloned().collect()
+        all.filter(|address| **address != change.address)
     }
 
     /// Creations, updates and replacements follow what they depend on.
-    fn before_creation(&self, input: Comparison<'_>, change: &Change) -> BTreeSet<Address> {
+    fn before_creation(
+        &self,
+        input: Comparison<'a>,
+        change: &Change,
+    ) -> impl Iterator<Item = &'a Address> {
         let desired = input.desired.get(&change.address);
-        let mut edges: BTreeSet<Address> = desired
-            .into_iter()
-            .flat_map(|desired| &desired.depends_on)
-            .filter(|address| self.by_address.contains_key(address))
-            .cloned()
-            .collect();
-        if change.action == Action::Update && carries_routes(change.address.kind) {
-            edges.extend(self.leaving_workers.values().map(|address| (*address).clone()));
-        }
-        edges
+        let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
+        let changed = dependencies.filter(|address| self.by_address.contains_key(address));
+        let carries_routes = change.action == Action::Update && carries_routes(change.address.kind);
+        let leaving = carries_routes.then(|| self.leaving_workers.values().copied());
+        changed.chain(leaving.into_iter().flatten())
     }
 
     /// A deletion follows the changes of what points at the object or is in it.
-    fn before_deletion(&self, change: &Change) -> BTreeSet<Address> {
-        let mut edges = BTreeSet::new();
+    fn before_deletion(&self, change: &Change) -> Vec<&'a Address> {
+        let mut edges = Vec::new();
         match &change.key {
             ObjectKey::Azure(id) => self.before_azure_deletion(id, change, &mut edges),
             ObjectKey::AzureAssociation(_) => {}
@@ -176,25 +197,22 @@ impl<'a> Index<'a> {
             | ObjectKey::DeviceApproved(_)
             | ObjectKey::Host(_) => self.before_router_deletion(change, &mut edges),
         }
-        edges.remove(&change.address);
+        edges.retain(|address| **address != change.address);
         edges
     }
 
-    fn before_azure_deletion(&self, id: &ArmId, change: &Change, edges: &mut BTreeSet<Address>) {
+    fn before_azure_deletion(&self, id: &ArmId, change: &Change, edges: &mut Vec<&'a Address>) {
         let pointing = self.pointing_at.get(id).into_iter().flatten();
-        edges.extend(pointing.map(|change| change.address.clone()));
-        edges.extend(self.inside(id).map(Clone::clone));
+        edges.extend(pointing.map(|change| &change.address));
+        edges.extend(self.inside(id));
         match change.address.kind {
             Kind::VirtualMachine => {
                 let side = &change.address.side;
                 let name = id.name();
                 for kind in kinds_where(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
-                    let resident = Address::new(kind, side.clone(), name);
-                    edges.extend(
-                        self.by_address.get_key_value(&resident).map(|(a, _)| (*a).clone()),
-                    );
+                    edges.extend(self.changed(&Address::new(kind, side.clone(), name)));
                 }
-                edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+                edges.extend(self.leaving_workers.get(name));
             }
             // With the cluster goes its API server, and the group with the
             // router and the tables.
@@ -204,15 +222,15 @@ impl<'a> Index<'a> {
                         && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
                         || address.kind.is_kubernetes()
                 };
-                edges.extend(
-                    self.by_address
-                        .keys()
-                        .filter(|address| goes_before(address))
-                        .map(|address| (*address).clone()),
-                );
+                edges.extend(self.by_address.keys().filter(|address| goes_before(address)));
             }
             _ => {}
         }
+    }
+
+    /// The address of a change, as the change holds it.
+    fn changed(&self, address: &Address) -> Option<&'a Address> {
+        self.by_address.get(address).map(|change| &change.address)
     }
 
     /// Whether a change replaces what lives in a machine that is deleted.
@@ -223,20 +241,16 @@ impl<'a> Index<'a> {
     }
 
     /// Deletions of objects whose ids begin with this one.
-    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> + use<'a> {
+    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> {
         let below = self.deleted.range(ArmId::new(format!("{id}/"))..);
-        let inside: Vec<_> = below
-            .take_while(|(candidate, _)| candidate.is_inside(id))
-            .map(|(_, address)| *address)
-            .collect();
-        inside.into_iter()
+        below.take_while(|(candidate, _)| candidate.is_inside(id)).map(|(_, address)| *address)
     }
 
-    fn before_kubernetes_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+    fn before_kubernetes_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
         let kind = change.address.kind;
         if matches!(kind, Kind::Server | Kind::CiliumNode) {
             let name = change.address.name.as_str();
-            edges.extend(self.leaving_workers.get(name).map(|address| (*address).clone()));
+            edges.extend(self.leaving_workers.get(name));
         }
         let holds = matches!(kind, Kind::CustomResourceDefinition | Kind::Namespace);
         let goes_first = |other: Kind| {
@@ -244,18 +258,21 @@ impl<'a> Index<'a> {
         };
         for kind in kinds_where(goes_first) {
             let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
-            edges.extend(deleted.map(|address| (*address).clone()));
+            edges.extend(deleted);
         }
     }
 
     /// Workers are reached through their router, so they leave first.
-    fn before_router_deletion(&self, change: &Change, edges: &mut BTreeSet<Address>) {
+    fn before_router_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
         let leaving = self.leaving_from.get(&change.address.side).into_iter().flatten();
-        edges.extend(leaving.map(|address| (*address).clone()));
+        edges.extend(leaving);
         if change.address.kind == Kind::TailnetDevice {
-            let host =
-                Address::new(Kind::RouterHost, change.address.side.clone(), &change.address.name);
-            edges.extend(self.by_address.get_key_value(&host).map(|(a, _)| (*a).clone()));
+            let host = Address::new(
+                Kind::RouterHost,
+                change.address.side.clone(),
+                change.address.name.clone(),
+            );
+            edges.extend(self.changed(&host));
         }
     }
 }

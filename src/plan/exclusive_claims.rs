@@ -63,7 +63,7 @@ impl<'a> Claims<'a> {
 
     /// Who else holds what a change needs: first those that leave for good, then
     /// those that come back.
-    pub(super) fn taken_for(&self, change: &Change) -> (Vec<Address>, Vec<Address>) {
+    pub(super) fn taken_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
         let holders = match (&change.after, &change.key) {
             (Some(Resource::NetworkInterface(interface)), _) => {
                 let place = interface.subnet.known().map(|subnet| (subnet, interface.private_ip));
@@ -85,10 +85,10 @@ impl<'a> Claims<'a> {
             _ => Vec::new(),
         };
         let others = holders.into_iter().filter(|holder| holder.address != change.address);
-        let (leaving, moving): (Vec<&Change>, Vec<&Change>) =
+        let (leaving, moving): (Vec<&'a Change>, Vec<&'a Change>) =
             others.partition(|holder| holder.action == Action::Delete);
         let addresses =
-            |changes: Vec<&Change>| changes.into_iter().map(|it| it.address.clone()).collect();
+            |changes: Vec<&'a Change>| changes.into_iter().map(|it| &it.address).collect();
         (addresses(leaving), addresses(moving))
     }
 

@@ -158,7 +158,8 @@ impl<'a> Sites<'a> {
         };
         match execution {
             Some(execution)
-                if execution.is_existing || execution.route.hostname == change.address.name =>
+                if execution.is_existing
+                    || change.address.name == execution.route.hostname.as_str() =>
             {
                 Execution::Router(execution)
             }

@@ -3,12 +3,15 @@
 //! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
 //! does not change once it was returned.
 
+mod change;
 pub mod cost;
+mod decision;
 mod dependencies;
 pub mod diff;
 mod exclusive_claims;
 mod execution;
 pub mod findings;
+mod held;
 mod host_route;
 pub mod impact;
 mod orphans;
@@ -26,14 +29,16 @@ mod tests;
 mod types;
 mod worker_request;
 
+pub use change::{Action, Change, InWave};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
 };
 pub use findings::{Finding, Severity};
+pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
 pub use planning::{PlanOptions, PlanningInput, plan};
-pub use rollout::{InWave, Rollout};
+pub use rollout::Rollout;
 use stale_facts::surviving;
 pub use step_graph::{Phase, StepGraph};
-pub use types::{Action, Blocked, Change, Deferred, Plan, PlanContents, PlanStatus};
+pub use types::{Plan, PlanContents, PlanStatus};
 pub use worker_request::{Work, WorkerRequest};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
 use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};
@@ -24,7 +24,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let mut address = Address::new(kind, Side::from(side), key.name());
         // Two of one name in two places would share an address.
         if decisions.contains_key(&address) {
-            address.name = place_and_name(key);
+            address.name = place_and_name(key).into();
         }
         let decision = deletion(&address, key, observed);
         decisions.insert(address, decision);

@@ -1,66 +1,23 @@
 //! The changes between live and desired state: [`plan_changes`] is the table of
 //! contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::cost::Cost;
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
-use super::diff::{self, FieldChange, WholeSide};
+use super::diff::{self, FieldChange};
 use super::orphans;
 use super::propagation;
 use super::protection;
 use super::rollout;
 use super::step_graph::StepGraph;
-use super::worker_request::{self, WorkerRequest};
-use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding, PlanContents};
-use crate::desired::{DesiredResource, DesiredSet};
+use super::worker_request;
+use super::{Action, Blocked, PlanContents};
+use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
-use crate::resource::Api;
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
-use crate::topology::model;
-
-/// What is compared, and how.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Comparison<'a> {
-    /// What all changes have in common for an executor.
-    pub(super) settings: &'a ApplySettings,
-    /// What should exist; empty to delete everything.
-    pub(super) desired: &'a DesiredSet,
-    /// What exists.
-    pub(super) inventory: &'a Inventory,
-    /// What was found while live state was read and checked.
-    pub(super) findings: &'a [Finding],
-    /// Objects that the topology does not own and that may be taken over.
-    pub(super) adopt: &'a BTreeSet<Address>,
-    /// Resources that must stay, each with the protected one that it is or
-    /// that it contains.
-    pub(super) protected: &'a BTreeMap<Address, Address>,
-    /// How changes reach the workers.
-    pub(super) rollout: &'a model::Rollout,
-    /// Work on these workers and nothing else.
-    pub(super) worker_request: Option<&'a WorkerRequest>,
-    /// The requests that it took to read live state.
-    pub(super) requests: &'a BTreeMap<Api, u64>,
-}
-
-/// What the plan does about one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ResourceDecision {
-    /// It matches.
-    Unchanged,
-    /// Its source could not be read.
-    Hidden(Gap),
-    /// It changes.
-    Change(Box<Change>),
-    /// Its value cannot be known yet.
-    Deferred(Deferred),
-    /// It must not change.
-    Blocked(Blocked),
-}
-
-/// A decision for each resource.
-pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -93,16 +50,16 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
-        return ResourceDecision::Hidden(gap.clone());
+        return gap.into();
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
     // What an unread source would have shown will not become known in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
-        return ResourceDecision::Hidden(gap.clone());
+        return gap.into();
     }
     if !waits_for.is_empty() || desired.key.is_none() {
-        return ResourceDecision::Deferred(deferred(desired, observed, waits_for));
+        return deferred(desired, observed, waits_for).into();
     }
     match observed {
         None => change(desired, None, Action::Create),
@@ -151,14 +108,15 @@ fn foreign(
             ),
         ),
     };
-    ResourceDecision::Blocked(Blocked {
+    Blocked {
         address: address.clone(),
         action: Action::Adopt,
         fields: diff::between(&observed.resource, &desired.resource),
         failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
-    })
+    }
+    .into()
 }
 
 fn differing(
@@ -172,7 +130,7 @@ fn differing(
     }
     let blocked = offline(desired, &fields).or_else(|| occupied(input, desired, &fields));
     if let Some(blocked) = blocked {
-        return ResourceDecision::Blocked(blocked);
+        return blocked.into();
     }
     let action = if fields.iter().any(|field| field.forces_replacement) {
         Action::Replace
@@ -240,44 +198,6 @@ fn occupied(
     })
 }
 
-fn deferred(
-    desired: &DesiredResource,
-    observed: Option<&Observed>,
-    mut waits_for: Vec<Address>,
-) -> Deferred {
-    if waits_for.is_empty() {
-        waits_for.clone_from(&desired.depends_on);
-    }
-    let (action, fields) = match observed {
-        Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
-        None => (Action::Create, diff::whole(&desired.resource, WholeSide::Made)),
-    };
-    Deferred {
-        address: desired.address.clone(),
-        action,
-        waits_for,
-        fields,
-        planned_because_of: desired.planned_because_of.clone(),
-    }
-}
-
-/// A change of a resource, without its dependencies yet.
-pub(super) fn change(
-    desired: &DesiredResource,
-    observed: Option<&Observed>,
-    action: Action,
-) -> ResourceDecision {
-    let Some(key) = desired.key.clone() else {
-        return ResourceDecision::Deferred(deferred(desired, observed, Vec::new()));
-    };
-    let address = desired.address.clone();
-    let mut change = Change::new(address, key, action, &desired.planned_because_of);
-    if let Some(observed) = observed {
-        change = change.with_before(observed);
-    }
-    ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
-}
-
 fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents {
     let mut plan = PlanContents {
         topology: input.settings.owner.topology.to_string(),
@@ -298,8 +218,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Unchanged => plan.unchanged += 1,
             ResourceDecision::Hidden(_) => {}
             ResourceDecision::Change(change) => plan.changes.push(*change),
-            ResourceDecision::Deferred(deferred) => plan.deferred.push(deferred),
-            ResourceDecision::Blocked(blocked) => plan.blocked.push(blocked),
+            ResourceDecision::Deferred(deferred) => plan.deferred.push(*deferred),
+            ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),
         }
     }
     let graph = StepGraph::of(&plan.changes);

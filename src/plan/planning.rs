@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cost::Cost;
+use super::decision::Comparison;
 use super::execution;
 use super::impact::{Assessment, Projection, assess};
-use super::planner::{Comparison, plan_changes};
+use super::planner::plan_changes;
 use super::preflight::{TailnetFacts, live_lints};
 use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
 use crate::connectivity::Sources;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::dependencies::references;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Deferred};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
@@ -62,7 +62,7 @@ pub(super) fn defer_containers(input: Comparison<'_>, decisions: &mut ResourceDe
                 fields: change.fields().into_owned(),
                 planned_because_of: change.planned_because_of.clone(),
             };
-            decisions.insert(container, ResourceDecision::Deferred(deferred));
+            decisions.insert(container, deferred.into());
         }
     }
 }
@@ -220,7 +220,7 @@ fn hold_back(
     change: &super::Change,
 ) -> Option<ResourceDecision> {
     let blocked = |failure: Failure| {
-        Some(ResourceDecision::Blocked(Blocked {
+        Some(ResourceDecision::from(Blocked {
             address: change.address.clone(),
             action: change.action,
             fields: change.fields().into_owned(),
@@ -246,7 +246,7 @@ fn hold_back(
                 || (deferred.action == Action::Replace
                     && matches!(change.action, Action::Create | Action::Replace)) =>
         {
-            Some(ResourceDecision::Deferred(Deferred {
+            Some(ResourceDecision::from(Deferred {
                 address: change.address.clone(),
                 action: change.action,
                 waits_for: vec![on.clone()],

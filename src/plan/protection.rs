@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::dependencies::references;
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
@@ -31,7 +31,7 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
         let Some(blocked) = blocked else { continue };
         let (key, address) = (change.key.clone(), Some(address.clone()));
         retained.push(Retained { key, address, code: blocked.failure.code });
-        *decision = ResourceDecision::Blocked(blocked);
+        *decision = blocked.into();
     }
     retained
 }
@@ -161,5 +161,5 @@ fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions)
         caused_by: holder.address.clone(),
         ..blocked(change, Failure::new(holder.code, reason, remedy))
     };
-    *decision = ResourceDecision::Blocked(retained);
+    *decision = retained.into();
 }

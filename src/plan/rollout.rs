@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::change::{Action, Change, InWave};
 use super::step_graph::StepGraph;
-use super::{Action, Change};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Kind, Resource};
 use crate::topology::model;
@@ -22,17 +22,6 @@ pub struct Rollout {
     pub max_failures: u32,
     /// How many waves there are.
     pub waves: u32,
-}
-
-/// A change's place in the rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InWave {
-    /// The wave, counted from 1; it starts when the previous wave has ended.
-    pub number: u32,
-    /// Whether the destroy step of a replacement waits for the wave too. It does
-    /// not if several workers must be deleted before the first one can be created
-    /// again, for example because their network is replaced.
-    pub teardown_waits: bool,
 }
 
 impl Rollout {
@@ -84,7 +73,7 @@ pub(super) fn assign(
 /// canary. New workers come before workers that run pods.
 fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
     let broken = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
-    let failed = inventory.failed_before.contains(&change.address.name);
+    let failed = inventory.failed_before.contains(&*change.address.name);
     (broken || failed, change.action, change.address.clone())
 }
 

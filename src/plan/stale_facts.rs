@@ -28,7 +28,7 @@ pub(super) fn surviving(
     for change in replaced {
         match change.address.kind {
             Kind::TailnetDevice => {
-                all_stays &= facts.router_addresses.remove(&change.address.name).is_none();
+                all_stays &= facts.router_addresses.remove(&*change.address.name).is_none();
             }
             Kind::ManagedCluster => {
                 facts.nodes.clear();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::planner::{Comparison, ResourceDecision, ResourceDecisions, change};
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
@@ -136,14 +136,15 @@ fn blocked(
     reason: String,
     remedy: String,
 ) -> ResourceDecision {
-    ResourceDecision::Blocked(Blocked {
+    Blocked {
         address: desired.address.clone(),
         action,
         fields: Vec::new(),
         failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
-    })
+    }
+    .into()
 }
 
 /// Removes everything from the plan that is neither a named worker nor contained

@@ -289,7 +289,7 @@ fn change(change: &Change) -> ChangeJson {
         address: change.address.to_string(),
         kind: change.address.kind.to_string(),
         site: change.address.side.to_string(),
-        name: change.address.name.clone(),
+        name: change.address.name.to_string(),
         action: change.action.into(),
         fields: change.fields().iter().map(field).collect(),
         depends_on: texts(&change.depends_on),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use crate::resource::names::DatacenterName;
+use crate::resource::names::{DatacenterName, ResourceName};
 
 /// Names one resource within a topology, as in
 /// `route-table/cluster/stargate-workers-rt`.
@@ -20,12 +20,12 @@ pub struct Address {
     /// Whose it is.
     pub side: Side,
     /// Its name within the side.
-    pub name: String,
+    pub name: ResourceName,
 }
 
 impl Address {
     /// Puts an address together.
-    pub fn new(kind: Kind, side: Side, name: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, side: Side, name: impl Into<ResourceName>) -> Self {
         Self { kind, side, name: name.into() }
     }
 }

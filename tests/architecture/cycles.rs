@@ -12,9 +12,6 @@ use crate::imports::{paths, without_tests};
 use crate::sources::{Sources, module_of, production_sources};
 use crate::tokens::{code, tokenize};
 
-/// Modules whose files still import one another in circles of three or more. The
-/// list may only get shorter: a circle that leaves such a module is refused.
-const TO_UNTANGLE: [&str; 2] = ["crate::connectivity", "crate::plan"];
 /// Re-exports that lead to re-exports are followed this far.
 const MAX_REEXPORTS: usize = 8;
 
@@ -164,17 +161,7 @@ fn import_cycles_are_short() {
     let cycles = graph.cycles();
     println!("{} files, {edges} imports", files.len());
     let list = |cycle: &Vec<String>| cycle.join(" -> ").replace("crate::", "");
-    let is_within = |cycle: &Vec<String>, module: &str| {
-        cycle.iter().all(|file| file == module || file.starts_with(&format!("{module}::")))
-    };
-    let (known, new): (Vec<_>, Vec<_>) =
-        cycles.iter().partition(|cycle| TO_UNTANGLE.iter().any(|module| is_within(cycle, module)));
-    println!("{} circles in modules that are still to be untangled", known.len());
-    for module in TO_UNTANGLE {
-        let is_needed = known.iter().any(|cycle| is_within(cycle, module));
-        assert!(is_needed, "{module} has no circles any more: take it off the list");
-    }
-    let found: Vec<String> = new.into_iter().map(list).collect();
+    let found: Vec<String> = cycles.iter().map(list).collect();
     assert!(found.is_empty(), "circles of three files or more:\n{}\n", found.join("\n"));
     assert!(edges > 500, "{edges} imports found");
 }

@@ -56,6 +56,18 @@ fn a_drop_and_its_remedy() {
     location.run(&line).exits(0);
 }
 
+/// Two nodes have the same pod CIDR: a pod of one of them is not reached by its address.
+#[test]
+fn a_packet_to_a_pod_must_reach_its_node() {
+    let location = TestFolder::applied();
+    location.run("sandbox break aks-pod-cidr-collision").exits(0);
+    let known = location.run(&format!("trace --sandbox {WORKER} unknown")).exits(1).err;
+    let node = known.split([' ', ',']).find(|word| word.starts_with("aks-")).expect("a node");
+    let line = format!("trace --sandbox pod/stargate-aks-e2e-2-worker-2 pod/{node}");
+    let text = location.run(&line).exits(2).out;
+    assert!(text.contains("delivered to the wrong host"), "{text}");
+}
+
 #[test]
 fn traces_that_cannot_be_followed_are_errors() {
     let location = TestFolder::applied();

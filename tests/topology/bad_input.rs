@@ -101,6 +101,8 @@ fn every_error_has_a_code() {
             Code::InvalidLabel,
         ),
         ("user = \"ubuntu\"", "user = \"Root!\"", Code::InvalidSsh),
+        ("user = \"ubuntu\"", "user = \"jane.\"", Code::InvalidSsh),
+        ("user = \"ubuntu\"", "user = \"-x\"", Code::InvalidSsh),
         ("~/.ssh/id_ed25519.pub", "-----BEGIN OPENSSH PRIVATE KEY-----", Code::InvalidSsh),
         (
             "user = \"ubuntu\"",

@@ -101,6 +101,14 @@ fn invalid_names() {
 }
 
 #[test]
+fn login_users_of_directories_are_valid() {
+    for user in ["jane.doe", "Jane", "_apt", "ops-2", "root", "1st"] {
+        let text = edited("user = \"ubuntu\"", &format!("user = \"{user}\""));
+        assert_eq!(codes(&text), [], "{user}");
+    }
+}
+
+#[test]
 fn a_duplicate_table_is_an_error() {
     for table in ["[datacenters.dc1]\n", "[cluster.node_pools.nodepool1]\n", "[azure]\n"] {
         assert_eq!(codes(&format!("{GOOD}{table}")), [Code::Syntax], "{table}");

@@ -14,7 +14,9 @@ use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::{Breach, PathModel, is_service, usual};
-use crate::dataplane::{End, Protocol, RoundTrip};
+use crate::dataplane::{
+    End, HostId, Protocol, RoundTrip, trace_round_trip, trace_round_trip_to_host,
+};
 use crate::inventory::Source;
 use crate::inventory::{Carried, Service};
 use crate::plan::PlanOptions;
@@ -118,9 +120,12 @@ fn render(
     let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
     let ages: BTreeMap<Source, Duration> =
         read_at.iter().map(|(source, at)| (source.clone(), passed(at))).collect();
-    let from = address(&model, &arguments.from)?;
-    let Some(from) = model.network.end(from) else {
-        return Err(unknown_host(&model, &arguments.from));
+    let from = match address(&model, &arguments.from)? {
+        (address, Some(host)) => End { host, address },
+        (address, None) => {
+            let end = model.network.end(address);
+            end.ok_or_else(|| unknown_host(&model, &arguments.from))?
+        }
     };
     let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
     if let Some(service) = service {
@@ -141,9 +146,15 @@ fn render(
         SentProtocol::Udp => Protocol::Udp(port),
         SentProtocol::Icmp => Protocol::Icmp,
     };
-    let to = address(&model, &arguments.to)?;
+    let (to, receiver) = address(&model, &arguments.to)?;
     let question = Question { from: from.address, to, protocol };
-    let round_trip = crate::dataplane::trace_round_trip(&model.network, from, to, protocol);
+    let round_trip = match receiver {
+        Some(host) => {
+            let end = End { host, address: to };
+            trace_round_trip_to_host(&model.network, from, end, protocol)
+        }
+        None => trace_round_trip(&model.network, from, to, protocol),
+    };
     let remedy = round_trip.broken().map(|_| find_remedy(sources, question));
     let breaches = breaches_on_path(&breaches(sources, &model, &moment), &model, &round_trip);
     let trace = TraceReport {
@@ -176,23 +187,25 @@ fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     })
 }
 
-/// Resolves an address, the name of a host, or `pod/NAME`.
-fn address(model: &PathModel, text: &str) -> Result<Ipv4Addr, CliError> {
+/// Resolves an address, the name of a host, or `pod/NAME`, which also say on
+/// which host the address is.
+fn address(model: &PathModel, text: &str) -> Result<(Ipv4Addr, Option<HostId>), CliError> {
     if let Ok(address) = text.parse() {
-        return Ok(address);
+        return Ok((address, None));
     }
     let (is_pod, name) = match text.strip_prefix("pod/") {
         Some(name) => (true, name),
         None => (false, text),
     };
     let host = model.network.hosts().find(|(_, host)| host.name == name);
-    let Some((_, host)) = host else { return Err(unknown_host(model, text)) };
+    let Some((id, host)) = host else { return Err(unknown_host(model, text)) };
     if !is_pod {
         let port = host.ports.first().map(|port| port.address);
-        return port.ok_or_else(|| unknown_host(model, text));
+        let port = port.ok_or_else(|| unknown_host(model, text))?;
+        return Ok((port, Some(id)));
     }
     let pods = host.pods.read().ok().and_then(|pods| pods.range());
-    pods.map(|range| usual(&range)).ok_or_else(|| {
+    pods.map(|range| (usual(&range), Some(id))).ok_or_else(|| {
         CliError::new(format!("the pod CIDR of `{name}` is unknown"))
             .hint("name a node of the cluster, or run the command again with `--deep`")
     })
@@ -243,11 +256,11 @@ pub(super) fn breaches_on_path(
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     let hops = walks.flat_map(|traced| &traced.hops);
     let met: BTreeSet<_> = hops
-        .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.clone()))
+        .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.as_str()))
         .collect();
     let ends = [round_trip.forward.packet.source, round_trip.forward.packet.destination];
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
-    let ends: BTreeSet<_> = ends.map(|id| model.network.name(id).to_owned()).collect();
+    let ends: BTreeSet<_> = ends.map(|id| model.network.name(id)).collect();
     let concerned = |name: &str| met.contains(name) || ends.contains(name);
     all.iter().filter(|breach| concerned(&breach.address.name)).cloned().collect()
 }

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 
 use super::intermediate_states::{Base, Progress, State};
-use super::known_state::{Known, LostPairs, RetainedPairs, cuts_of};
+use super::known_state::{Known, LostPairs, cuts_of};
 use super::projection::{loses_cluster, made_value};
+use super::retained_pairs::RetainedPairs;
 use crate::connectivity::snapshot::Nodes;
 use crate::connectivity::{ObjectValue, path_model};
 use crate::plan::Change;
@@ -40,7 +41,7 @@ impl<'a> Examiner<'_, 'a> {
         if is_cluster_lost != known.is_cluster_lost {
             return self.cuts_in_full(state);
         }
-        if !known.may_differ(&values) {
+        if !known.may_differ(values.iter().map(|(object, _)| *object)) {
             return Vec::new();
         }
         let difference = known.change(&values);
@@ -49,6 +50,18 @@ impl<'a> Examiner<'_, 'a> {
             .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));
         known.model.roll_back();
         cuts
+    }
+
+    /// Whether a state near the base in which a change is not as it is there may
+    /// cut a kept pair.
+    pub(super) fn may_cut(&self, base: Base, change: usize) -> bool {
+        let known = match base {
+            Base::Observed => &self.observed,
+            Base::Applied => &self.applied,
+        };
+        let object = self.objects.get(change).copied().flatten();
+        self.changes.get(change).is_some_and(loses_cluster)
+            || object.map_or(known.has_broken(), |object| known.may_differ([object]))
     }
 
     /// The same, with the whole network built and every pair of classes traced.

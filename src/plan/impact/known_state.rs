@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use crate::connectivity::snapshot::{Class, Nodes, PairStatus, Snapshot, end_of, ends};
+use super::retained_pairs::{Members, RetainedPairs};
+use crate::connectivity::snapshot::{Class, Nodes, end_of, ends};
 use crate::connectivity::{IncrementalModel, ObjectValue, PROTOCOL, PathModel, Watched, addresses};
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::equivalence::{Classes, Refinement, Refiner};
@@ -32,51 +33,13 @@ pub(super) struct LostPairs {
 }
 
 /// An element that a round trip passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Element {
     Host(HostId),
     Segment(SegmentId),
     Subnet(SegmentId, usize),
     Member(HostId),
 }
-
-/// What a plan keeps, by the classes of nodes before and after it.
-pub(super) struct RetainedPairs<'k> {
-    pub(super) before: &'k Snapshot,
-    pub(super) after: &'k Snapshot,
-}
-
-impl RetainedPairs<'_> {
-    /// Whether the pairs of two nodes are reached before the plan and not known
-    /// to be lost with it.
-    pub(super) fn holds(&self, from: usize, to: usize) -> bool {
-        let class = |snapshot: &Snapshot, node: usize| -> Class {
-            snapshot.classes().get(node).copied().flatten()
-        };
-        let status =
-            |snapshot: &Snapshot| snapshot.status(class(snapshot, from), class(snapshot, to));
-        is_kept(status(self.before), status(self.after))
-    }
-
-    /// Nodes that are alike before, after and by these classes, and on one side.
-    fn groups(&self, classes: &[Class], sides: &[Side]) -> Vec<Members> {
-        let mut groups: BTreeMap<_, Members> = BTreeMap::new();
-        for (node, (class, side)) in classes.iter().zip(sides).enumerate() {
-            let of = |snapshot: &Snapshot| snapshot.classes().get(node).copied().flatten();
-            let key = (of(self.before), of(self.after), *class, side);
-            groups.entry(key).or_default().push(node);
-        }
-        groups.into_values().collect()
-    }
-}
-
-/// Whether pairs of that status before and after a plan are kept by it.
-pub(super) fn is_kept(before: PairStatus, after: PairStatus) -> bool {
-    before == PairStatus::Reached && after != PairStatus::Dropped
-}
-
-/// Nodes that are alike, by place.
-type Members = Vec<usize>;
 
 /// Some of the nodes of a group that are still alike.
 #[derive(Clone, Copy)]
@@ -219,8 +182,13 @@ impl<'a> Known<'a> {
 
     /// Whether objects with other values may cut a pair that is reached here, or
     /// restore a pair that is not.
-    pub(super) fn may_differ(&self, values: &[(usize, ObjectValue<'a>)]) -> bool {
-        !self.broken.is_empty() || self.model.touches(values, &self.watched)
+    pub(super) fn may_differ(&self, objects: impl IntoIterator<Item = usize>) -> bool {
+        self.has_broken() || self.model.touches(objects, &self.watched)
+    }
+
+    /// Whether a pair that the plan keeps is not reached here.
+    pub(super) fn has_broken(&self) -> bool {
+        !self.broken.is_empty()
     }
 
     /// Gives objects other values, and rebuilds only the parts of the network that
@@ -320,11 +288,10 @@ fn hosts(model: &PathModel, nodes: &Nodes) -> Vec<Option<HostId>> {
 }
 
 /// The elements whose tables a round trip was looked up in.
-fn elements(network: &Network, round_trip: &RoundTrip) -> HashSet<Element> {
-    let mut found = HashSet::new();
+fn elements(network: &Network, round_trip: &RoundTrip) -> Vec<Element> {
+    let mut found = Vec::new();
     let mut add_host = |id: HostId| {
-        found.insert(Element::Host(id));
-        found.insert(Element::Member(id));
+        found.extend([Element::Host(id), Element::Member(id)]);
         for port in network.host(id).into_iter().flat_map(|host| &host.ports) {
             found.extend(interface(network, port.segment, port.address));
         }
@@ -343,6 +310,8 @@ fn elements(network: &Network, round_trip: &RoundTrip) -> HashSet<Element> {
     for (segment, address) in interfaces {
         found.extend(interface(network, segment, address));
     }
+    found.sort_unstable();
+    found.dedup();
     found
 }
 

@@ -15,12 +15,11 @@ use std::collections::{BTreeSet, HashMap};
 use super::examiner::Examiner;
 use super::intermediate_states::{States, is_on_paths};
 use super::known_state::LostPairs;
+use super::reachability::Wait;
+use super::relevance::Relevance;
 use super::shrink::shrink;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
-
-/// A change, and those that it should wait for.
-pub type Wait = (Address, Vec<Address>);
 
 /// Finds what should wait for what, one change after another, and adds it to the
 /// graph.
@@ -33,7 +32,12 @@ pub(super) fn make_before_break(
         (0..changes.len()).filter(|change| can_wait(&changes[*change])).collect();
     let by_address = movable.iter().map(|change| (&changes[*change].address, *change)).collect();
     let mut waits = Vec::new();
+    // A wait only adds causes to changes that matter already, and so to their effects.
+    let relevance = Relevance::of(examiner, graph);
     for change in &movable {
+        if !relevance.when_made(graph, *change) {
+            continue;
+        }
         let states = States { changes, graph };
         let mut search = Search { examiner, states, by_address: &by_address, movable: &movable };
         let needed = search.needed(*change);

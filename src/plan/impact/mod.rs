@@ -1,6 +1,8 @@
 //! What a plan does to the network while it is applied and afterwards.
 
+mod assessment;
 mod disruption;
+mod disruption_search;
 mod examiner;
 mod intermediate_states;
 mod known_state;
@@ -8,16 +10,18 @@ mod make_before_break;
 mod projection;
 mod reachability;
 mod reachability_report;
+mod relevance;
 mod remedy_search;
+mod retained_pairs;
 mod shrink;
 
+pub use assessment::{Assessment, assess};
+#[cfg(test)]
+pub(crate) use assessment::{assess_in_order, check_every_state};
 pub use disruption::{Between, Disruption};
 pub(crate) use intermediate_states::restart_of;
-pub use make_before_break::Wait;
 pub use projection::{IntermediateState, Projection, breaches, path_model};
-pub use reachability::{Assessment, Loss, Reachability, Unexamined, assess};
-#[cfg(test)]
-pub(crate) use reachability::{assess_in_order, check_every_state};
+pub use reachability::{Loss, Reachability, Unexamined, Wait};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
 #[cfg(test)]
 pub(crate) use remedy_search::fewest_changes;

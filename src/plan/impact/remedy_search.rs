@@ -209,7 +209,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     let Provenance { address, source } = provenance;
     let inventory = sources.observed.inventory;
     let key = sources.observed.desired.get(address).and_then(|desired| desired.key.as_ref());
-    let of_host = || inventory.gap_at(&Source::Host(address.name.clone()));
+    let of_host = || inventory.gap_at(&Source::Host(address.name.to_string()));
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
         let reason = format!("{} could not be read: {}", gap.source, gap.failure);

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
-use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::decision::Comparison;
+use crate::plan::planner::plan_changes;
 use crate::plan::{ApplySettings, Blocked, Change, Plan, WorkerRequest};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
@@ -157,6 +158,7 @@ pub(super) fn id(text: &str) -> ArmId {
 /// network `network`, everything else in one group.
 pub(super) fn key(text: &str) -> ObjectKey {
     let Address { kind, name, .. } = address(text);
+    let name = name.to_string();
     let network = || group_id().in_group("Microsoft.Network/virtualNetworks", "network");
     match kind {
         Kind::ResourceGroup => ObjectKey::Azure(ArmId::resource_group("s", &name)),

@@ -91,7 +91,7 @@ fn a_resize_interrupts_what_the_machine_carries() {
     assert_eq!(disruption.during, std::slice::from_ref(&change.address));
     // The worker with its neighbour and each node of AKS, in both directions.
     let reached = reached(&topology, &looked);
-    let others = reached.iter().filter(|(from, _)| *from == change.address.name);
+    let others = reached.iter().filter(|(from, _)| change.address.name == from.as_str());
     assert_eq!((disruption.pairs, disruption.seconds), (2 * others.count() as u64, 60));
     assert!(found.unexamined.is_empty());
 }

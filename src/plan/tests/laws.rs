@@ -11,7 +11,8 @@ use super::world::{WorkerRequest, World, is_in};
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet};
 use crate::inventory::{Inventory, Source};
-use crate::plan::planner::{Comparison, plan_changes};
+use crate::plan::decision::Comparison;
+use crate::plan::planner::plan_changes;
 use crate::plan::{Action, ApplySettings, Change, Plan};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource};
 

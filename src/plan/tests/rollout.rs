@@ -33,7 +33,7 @@ fn case(canary: u32, width: u32) -> Case {
 /// The names of each wave.
 fn waves(plan: &Plan) -> Vec<Vec<String>> {
     let waves = plan.rollout.map(|rollout| rollout.waves(&plan.changes)).unwrap_or_default();
-    waves.into_iter().map(|wave| wave.into_iter().map(|it| it.name.clone()).collect()).collect()
+    waves.into_iter().map(|wave| wave.into_iter().map(|it| it.name.to_string()).collect()).collect()
 }
 
 fn new(case: Case, names: &[&str]) -> Case {

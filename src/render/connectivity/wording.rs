@@ -90,7 +90,7 @@ impl Wording<'_> {
             }
             Cause::Loop => "routing loop: this host forwarded the packet before".to_owned(),
             Cause::Misdelivered => {
-                "the reply was delivered to another host than the sender".to_owned()
+                "delivered to the wrong host: another host has the same address".to_owned()
             }
         };
         format!(": {reason}")

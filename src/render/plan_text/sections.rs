@@ -50,7 +50,7 @@ impl Page {
     fn wave(&mut self, number: usize, wave: &[&Address]) {
         let names = match wave {
             [] => return,
-            [only] => only.name.clone(),
+            [only] => only.name.to_string(),
             all if self.options.full || all.len() == 2 => {
                 let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
                 names.join(", ")

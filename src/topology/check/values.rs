@@ -128,17 +128,19 @@ impl Checker<'_> {
         text.to_owned()
     }
 
+    /// The login user is also the administrator of new VMs, so the name is one
+    /// that Azure accepts as `adminUsername`: at most 64 characters, no final dot
+    /// (<https://learn.microsoft.com/rest/api/compute/virtual-machines/create-or-update#osprofile>).
     pub(super) fn user(&mut self, written: &Located<String>) {
         let text = written.value.as_str();
-        let legal = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-            && text
-                .chars()
-                .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || "_-".contains(one))
-            && text.len() <= 32;
+        let legal = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+            && text.chars().all(|one| one.is_ascii_alphanumeric() || "._-".contains(one))
+            && text.len() <= 64
+            && !text.ends_with('.');
         if !legal {
             self.found.push(
-                Diagnostic::error(Code::InvalidSsh, format!("invalid Linux user name `{text}`"))
-                    .at(written.span.clone(), "not a Linux user name")
+                Diagnostic::error(Code::InvalidSsh, format!("invalid login user `{text}`"))
+                    .at(written.span.clone(), "expected letters, digits, `.`, `_` and `-`")
                     .remedy("use the name of the login user, such as \"ubuntu\""),
             );
         }

@@ -262,6 +262,24 @@ fn a_key_is_readable_by_root_only_and_deleted_afterwards() {
 }
 
 #[test]
+fn the_package_lists_of_a_first_boot_may_be_locked() {
+    let Some(host) = bare_machine() else { return };
+    fs::write(host.stub_file("apt-locked"), "2\n").unwrap();
+    let join = RouterChange::JoinTailnet { auth_key: Secret::new("key") };
+    host.run_ok(&router_change("demo", &join));
+    assert!(host.log_lines().iter().any(|line| line.contains("apt-get install tailscale")));
+}
+
+#[test]
+fn another_failure_of_apt_get_is_not_repeated() {
+    let Some(host) = bare_machine() else { return };
+    fs::remove_file(host.stub_file("packages/tailscale")).unwrap();
+    let join = RouterChange::JoinTailnet { auth_key: Secret::new("key") };
+    let error = host.run_failing(&router_change("demo", &join));
+    assert!(error.contains("E: no package tailscale"), "{error}");
+}
+
+#[test]
 fn a_refused_key_is_an_error_and_deleted() {
     let Some(host) = bare_machine() else { return };
     fs::write(host.stub_file("refuse-key"), "").unwrap();

@@ -1,8 +1,19 @@
 
-# apt_get ARGUMENTS: waits for other users of the package database.
+# apt_get ARGUMENTS: waits up to five minutes for other users of the package
+# database. The option waits for dpkg's lock only; the locks of the lists and of
+# the archives, which a first boot holds for minutes, make apt-get fail at once.
 apt_get() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
-        -o Dpkg::Options::=--force-confold "$@" >/dev/null || fail "apt-get $* failed"
+    apt_attempts=150
+    until apt_errors=$(LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@" 2>&1 >/dev/null); do
+        apt_attempts=$((apt_attempts - 1))
+        case "$apt_attempts $apt_errors" in
+            0\ *) ;;
+            *"Could not get lock"* | *"Unable to lock"*) sleep 2 && continue ;;
+        esac
+        printf '%s\n' "$apt_errors" >&2
+        fail "apt-get $* failed"
+    done
 }
 
 # install_packages NAME...: installs packages from the distribution's archive.

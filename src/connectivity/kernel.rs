@@ -1,21 +1,15 @@
 //! The kernel configuration of AKS nodes, workers and routers.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::Builder;
-use super::projected_state::ProjectedFact;
 use crate::dataplane::host::{
     self, Kernel, KernelHop, KernelRoute, Leaving, Port, ReversePathFilter, Rule, TableId,
     Translation,
 };
-use crate::dataplane::tunnel::AdvertisedPrefixes;
-use crate::dataplane::{Fact, HostId, Member, Origin};
+use crate::dataplane::{Fact, Member, Origin};
 use crate::resource::host::RouterHost;
-use crate::resource::tailnet::RouteSet;
-use crate::resource::{Address, Kind, Resource, Side};
 
 /// The metric of routes that end a way: any other route goes before them.
 const LAST_METRIC: u32 = 4_096;
@@ -34,9 +28,9 @@ pub(super) struct RouterParts {
 #[derive(Clone)]
 pub(super) struct RouterInMaking {
     /// The configuration that stargate applied, if it could be read.
-    told: Fact<RouterHost>,
+    pub(super) told: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
-    network: Ipv4Net,
+    pub(super) network: Ipv4Net,
 }
 
 /// A kernel that sends everything to the one segment that it is on.
@@ -124,82 +118,4 @@ fn translations(told: &RouterHost) -> Vec<Translation> {
     let ours = told.masquerade.then(|| rule(None, Leaving::Tunnel));
     let theirs = told.snat_subnet_routes.then(|| rule(Some(Port::Tunnel), Leaving::Segments));
     ours.into_iter().chain(theirs).collect()
-}
-
-impl Builder<'_> {
-    /// Adds a router to hosts and members.
-    pub(super) fn add_router(&mut self, parts: RouterParts) -> HostId {
-        let id = self.add_host(parts.host);
-        self.members.insert(id, parts.member);
-        self.routers.insert(id, parts.in_making);
-        id
-    }
-
-    /// A router's place in the tailnet, and its kernel to come.
-    pub(super) fn router(
-        &mut self,
-        side: &Side,
-        name: &str,
-        port: host::SegmentPort,
-        runs: Fact<bool>,
-        network: Ipv4Net,
-    ) -> RouterParts {
-        let host_address = Address::new(Kind::RouterHost, side.clone(), name);
-        let origin = self.provenance.of(&host_address);
-        let told = match self.state.resource(&host_address) {
-            ProjectedFact::There(Resource::RouterHost(told)) => Fact::known(told.clone(), origin),
-            _ => Fact::unknown(origin),
-        };
-        let host = host::Host {
-            name: name.to_owned(),
-            runs,
-            ports: vec![port],
-            pods: Fact::known(host::Pods::None, origin),
-            kernel: Fact::unknown(origin),
-        };
-        let accepts = match told.read() {
-            Ok(told) => Fact::known(told.accept_routes, origin),
-            Err(_) => Fact::unknown(origin),
-        };
-        let member = self.member(side, name, accepts);
-        RouterParts { host, member, in_making: RouterInMaking { told, network } }
-    }
-
-    /// A device that is not there is as one that is not connected.
-    fn member(&mut self, side: &Side, name: &str, accepts: Fact<bool>) -> Member {
-        let address = |kind| Address::new(kind, side.clone(), name);
-        let device = address(Kind::TailnetDevice);
-        let origin = self.provenance.of(&device);
-        let connected = match self.state.resource(&device) {
-            ProjectedFact::There(Resource::TailnetDevice(device)) => {
-                Fact::known(device.authorized && device.online, origin)
-            }
-            ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
-            ProjectedFact::Hidden => Fact::unknown(origin),
-        };
-        let own: Option<&Ipv4Addr> = self.sources.facts.router_addresses.get(name);
-        let advertised = self.prefixes(&address(Kind::AdvertisedRoutes));
-        let approved = self.prefixes(&address(Kind::ApprovedRoutes));
-        Member {
-            address: own.map_or(Fact::unknown(origin), |own| Fact::known(*own, origin)),
-            connected,
-            peers: Fact::unknown(origin),
-            advertised: AdvertisedPrefixes { advertised, approved, accepts },
-        }
-    }
-
-    fn prefixes(&mut self, address: &Address) -> Fact<Vec<Ipv4Net>> {
-        let origin = self.provenance.of(address);
-        match self.state.resource(address) {
-            ProjectedFact::There(
-                Resource::AdvertisedRoutes(RouteSet { prefixes, .. })
-                | Resource::ApprovedRoutes(RouteSet { prefixes, .. }),
-            ) => match prefixes.known() {
-                Some(prefixes) => Fact::known(prefixes.iter().copied().collect(), origin),
-                None => Fact::unknown(origin),
-            },
-            ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(Vec::new(), origin),
-            ProjectedFact::Hidden => Fact::unknown(origin),
-        }
-    }
 }

@@ -1,0 +1,43 @@
+//! The network of one state, and what it is made from.
+
+use super::provenance::ProvenanceTable;
+use crate::dataplane::{HostId, Network};
+use crate::desired::{DesiredSet, Facts};
+use crate::inventory::Inventory;
+use crate::resource::Side;
+use crate::topology::model::Topology;
+
+/// What was observed, and what the topology makes of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// Facts that the desired resources are made from.
+    pub facts: &'a Facts,
+    /// What should exist.
+    pub desired: &'a DesiredSet,
+    /// What exists.
+    pub inventory: &'a Inventory,
+}
+
+/// The network, and where each of its facts comes from.
+#[derive(Debug, Clone)]
+pub struct PathModel {
+    /// The elements.
+    pub network: Network,
+    /// What each fact's origin is.
+    pub provenance: ProvenanceTable,
+    /// The cluster's site first, then the datacenters in the order of the file.
+    pub sites: Vec<SiteHosts>,
+}
+
+/// The hosts of one site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteHosts {
+    /// The side.
+    pub side: Side,
+    /// Its router.
+    pub router: HostId,
+    /// Its nodes: those that pods live on.
+    pub nodes: Vec<HostId>,
+}

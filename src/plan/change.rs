@@ -1,0 +1,166 @@
+//! One change of one object.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::Execution;
+use super::diff::{self, FieldChange, WholeSide};
+use crate::inventory::Observed;
+use crate::resource::{Address, ObjectKey, Ownership, Resource};
+
+/// One change of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The resource.
+    pub address: Address,
+    /// Where it stands.
+    pub key: ObjectKey,
+    /// What is done.
+    pub action: Action,
+    /// Field by field, where there is a value on both sides; see [`Change::fields`].
+    pub differences: Vec<FieldChange>,
+    /// The value that was observed; the step checks that it still holds.
+    pub before: Option<Resource>,
+    /// The value that is wanted; absent for a deletion.
+    pub after: Option<Resource>,
+    /// Whose the object is now.
+    pub ownership: Option<Ownership>,
+    /// Changes of this plan that come first.
+    pub depends_on: Vec<Address>,
+    /// Changes of this plan whose deletion half waits for this one's.
+    pub destroy_after: Vec<Address>,
+    /// Changes of this plan whose deletion half comes before this one is made:
+    /// it takes a place that they hold, or takes away what they stand in.
+    #[serde(default)]
+    pub create_after_destroy_of: Vec<Address>,
+    /// The rule of the topology that asks for it.
+    pub planned_because_of: String,
+    /// The change that this one only follows from.
+    pub caused_by: Option<Address>,
+    /// What stops working while it is made.
+    pub interrupts: Option<String>,
+    /// Its place in the rollout; only workers have one.
+    #[serde(default)]
+    pub wave: Option<InWave>,
+    /// Whether the user requested it by name, regardless of the topology.
+    #[serde(default)]
+    pub requested: bool,
+    /// What applying it needs beside its values.
+    pub execution: Execution,
+}
+
+impl Change {
+    /// A change without values and without dependencies. Every change is made
+    /// by this function, so a new field gets its default here.
+    pub fn new(
+        address: Address,
+        key: ObjectKey,
+        action: Action,
+        planned_because_of: impl Into<String>,
+    ) -> Self {
+        Self {
+            address,
+            key,
+            action,
+            differences: Vec::new(),
+            before: None,
+            after: None,
+            ownership: None,
+            depends_on: Vec::new(),
+            destroy_after: Vec::new(),
+            create_after_destroy_of: Vec::new(),
+            planned_because_of: planned_because_of.into(),
+            caused_by: None,
+            interrupts: None,
+            wave: None,
+            requested: false,
+            execution: Execution::default(),
+        }
+    }
+
+    /// Sets the observed value and its owner.
+    pub(super) fn with_before(mut self, observed: &Observed) -> Self {
+        self.before = Some(observed.resource.clone());
+        self.ownership = Some(observed.ownership.clone());
+        self
+    }
+
+    /// Sets the desired value and the fields in which the observed one differs
+    /// from it. Call [`Change::with_before`] first.
+    pub(super) fn with_after(mut self, desired: &Resource) -> Self {
+        self.differences =
+            self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
+        self.after = Some(desired.clone());
+        self
+    }
+
+    /// Field by field. The fields of an object that is created or deleted are
+    /// computed from its value: a plan that held both would be twice as large and
+    /// take twice as long to make.
+    pub fn fields(&self) -> Cow<'_, [FieldChange]> {
+        match (&self.before, &self.after) {
+            (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
+            (Some(removed), None) => Cow::Owned(diff::whole(removed, WholeSide::Deleted)),
+            _ => Cow::Borrowed(&self.differences),
+        }
+    }
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is created.
+    Create,
+    /// Some of its fields are changed.
+    Update,
+    /// It is deleted and created again.
+    Replace,
+    /// It is deleted.
+    Delete,
+    /// It is marked as ours, and its fields set.
+    Adopt,
+    /// It is restarted, and does not change.
+    Reboot,
+}
+
+impl Action {
+    /// Every action, in the order of a plan's last line.
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Update, Self::Replace, Self::Delete, Self::Adopt, Self::Reboot];
+
+    /// The sign in front of a change.
+    pub fn glyph(self) -> &'static str {
+        match self {
+            Self::Create => "+",
+            Self::Update | Self::Reboot => "~",
+            Self::Replace => "-/+",
+            Self::Delete => "-",
+            Self::Adopt => ">",
+        }
+    }
+
+    /// The word for a sentence, as in "will be created".
+    pub fn participle(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "updated",
+            Self::Replace => "replaced",
+            Self::Delete => "deleted",
+            Self::Adopt => "adopted",
+            Self::Reboot => "rebooted",
+        }
+    }
+}
+
+/// A change's place in the rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InWave {
+    /// The wave, counted from 1; it starts when the previous wave has ended.
+    pub number: u32,
+    /// Whether the destroy step of a replacement waits for the wave too. It does
+    /// not if several workers must be deleted before the first one can be created
+    /// again, for example because their network is replaced.
+    pub teardown_waits: bool,
+}

@@ -1,0 +1,110 @@
+//! What is compared, and what the plan decides about each resource.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::diff::{self, WholeSide};
+use super::worker_request::WorkerRequest;
+use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
+use crate::desired::{DesiredResource, DesiredSet};
+use crate::inventory::{Gap, Inventory, Observed};
+use crate::resource::{Address, Api};
+use crate::topology::model;
+
+/// What is compared, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Comparison<'a> {
+    /// What all changes have in common for an executor.
+    pub(super) settings: &'a ApplySettings,
+    /// What should exist; empty to delete everything.
+    pub(super) desired: &'a DesiredSet,
+    /// What exists.
+    pub(super) inventory: &'a Inventory,
+    /// What was found while live state was read and checked.
+    pub(super) findings: &'a [Finding],
+    /// Objects that the topology does not own and that may be taken over.
+    pub(super) adopt: &'a BTreeSet<Address>,
+    /// Resources that must stay, each with the protected one that it is or
+    /// that it contains.
+    pub(super) protected: &'a BTreeMap<Address, Address>,
+    /// How changes reach the workers.
+    pub(super) rollout: &'a model::Rollout,
+    /// Work on these workers and nothing else.
+    pub(super) worker_request: Option<&'a WorkerRequest>,
+    /// The requests that it took to read live state.
+    pub(super) requests: &'a BTreeMap<Api, u64>,
+}
+
+/// What the plan does about one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ResourceDecision {
+    /// It matches.
+    Unchanged,
+    /// Its source could not be read.
+    Hidden(Box<Gap>),
+    /// It changes.
+    Change(Box<Change>),
+    /// Its value cannot be known yet.
+    Deferred(Box<Deferred>),
+    /// It must not change.
+    Blocked(Box<Blocked>),
+}
+
+impl From<&Gap> for ResourceDecision {
+    fn from(gap: &Gap) -> Self {
+        Self::Hidden(Box::new(gap.clone()))
+    }
+}
+
+impl From<Deferred> for ResourceDecision {
+    fn from(deferred: Deferred) -> Self {
+        Self::Deferred(Box::new(deferred))
+    }
+}
+
+impl From<Blocked> for ResourceDecision {
+    fn from(blocked: Blocked) -> Self {
+        Self::Blocked(Box::new(blocked))
+    }
+}
+
+/// A decision for each resource.
+pub(super) type ResourceDecisions = BTreeMap<Address, ResourceDecision>;
+
+/// A resource whose values are not known yet.
+pub(super) fn deferred(
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+    mut waits_for: Vec<Address>,
+) -> Deferred {
+    if waits_for.is_empty() {
+        waits_for.clone_from(&desired.depends_on);
+    }
+    let (action, fields) = match observed {
+        Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
+        None => (Action::Create, diff::whole(&desired.resource, WholeSide::Made)),
+    };
+    Deferred {
+        address: desired.address.clone(),
+        action,
+        waits_for,
+        fields,
+        planned_because_of: desired.planned_because_of.clone(),
+    }
+}
+
+/// A change of a resource, without its dependencies yet.
+pub(super) fn change(
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+    action: Action,
+) -> ResourceDecision {
+    let Some(key) = desired.key.clone() else {
+        return deferred(desired, observed, Vec::new()).into();
+    };
+    let address = desired.address.clone();
+    let mut change = Change::new(address, key, action, &desired.planned_because_of);
+    if let Some(observed) = observed {
+        change = change.with_before(observed);
+    }
+    ResourceDecision::Change(Box::new(change.with_after(&desired.resource)))
+}

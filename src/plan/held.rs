@@ -1,0 +1,40 @@
+//! Resources that a plan does not change, although they differ.
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use super::diff::FieldChange;
+use crate::diagnostics::Failure;
+use crate::resource::Address;
+
+/// A resource whose value cannot be known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferred {
+    /// The resource.
+    pub address: Address,
+    /// What will be done to it, as far as it is known.
+    pub action: Action,
+    /// Resources that must exist first.
+    pub waits_for: Vec<Address>,
+    /// Fields that are known already, and those that are pending.
+    pub fields: Vec<FieldChange>,
+    /// The rule of the topology that asks for it.
+    pub planned_because_of: String,
+}
+
+/// A change that the topology asks for and that must not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The resource.
+    pub address: Address,
+    /// What would be done.
+    pub action: Action,
+    /// Field by field.
+    pub fields: Vec<FieldChange>,
+    /// Why, and what to do.
+    pub failure: Failure,
+    /// The blocked resource that this one only waits for.
+    pub caused_by: Option<Address>,
+    /// The rule of the topology that asks for it.
+    pub planned_because_of: String,
+}

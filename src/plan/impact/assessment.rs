@@ -1,0 +1,220 @@
+//! The impact of a plan on the reachability between nodes' pods.
+
+use std::collections::BTreeMap;
+
+use super::disruption_search::disruptions;
+use super::examiner::Examiner;
+use super::intermediate_states::is_on_paths;
+use super::known_state::{Known, classes};
+use super::make_before_break::make_before_break;
+use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
+use super::reachability::{Loss, Reachability, Unexamined, Wait};
+use super::retained_pairs::{RetainedPairs, is_kept};
+use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
+use crate::connectivity::{self, IncrementalModel, PathModel, ProjectedState};
+use crate::plan::{Change, StepGraph};
+use crate::resource::{Address, ObjectKey};
+
+/// The impact of a plan on the network, and which of its changes should wait for
+/// others so that no pair is cut in an intermediate state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assessment {
+    /// Which changes should wait for which others; [`Plan::wait_for`](crate::plan::Plan::wait_for)
+    /// takes it.
+    pub waits: Vec<Wait>,
+    /// The reachability of the pairs, with those waits.
+    pub reachability: Reachability,
+}
+
+/// Traces between the pods of all nodes before, after and during the plan. Nodes
+/// that come or go with it, and those whose pods are not known before it, are
+/// left out.
+pub fn assess(projection: Projection<'_>) -> Assessment {
+    assess_with(projection, make_before_break)
+}
+
+/// The same in the order that the changes have already.
+#[cfg(test)]
+pub(crate) fn assess_in_order(projection: Projection<'_>) -> Reachability {
+    assess_with(projection, |_, _| Vec::new()).reachability
+}
+
+/// Asserts that every state in between is the same, whether it is examined by its
+/// differences or as a whole.
+#[cfg(test)]
+pub(crate) fn check_every_state(projection: Projection<'_>) {
+    let _assessment = assess_with(projection, |examiner, graph| {
+        let changes = examiner.changes;
+        let states = super::intermediate_states::States { changes, graph };
+        for change in 0..changes.len() {
+            states.of(change).iter().for_each(|state| examiner.check(state));
+        }
+        examiner.check(&super::intermediate_states::States::applied());
+        Vec::new()
+    });
+}
+
+/// How waits are found and added to the graph.
+type FindWaits = fn(&mut Examiner<'_, '_>, &mut StepGraph) -> Vec<Wait>;
+
+fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment {
+    let changes = &projection.plan.changes;
+    let mut paths = OnPaths::of(changes);
+    let observed = IncrementalModel::new(ProjectedState::observed(
+        projection.observed,
+        &std::mem::take(&mut paths.keys),
+    ));
+    if has_no_pods(observed.model()) {
+        return Assessment::default();
+    }
+    if changes.is_empty() && projection.plan.deferred.is_empty() {
+        let nodes = Snapshot::nodes_of_both(observed.model(), observed.model());
+        let snapshot = Snapshot::of(observed.model(), &nodes);
+        let reachability = compare(&snapshot, &snapshot, observed.model());
+        return Assessment { waits: Vec::new(), reachability };
+    }
+    compare_states(projection, &paths, observed, find_waits)
+}
+
+/// The changes that packets depend on, and their objects.
+struct OnPaths<'a> {
+    keys: Vec<&'a ObjectKey>,
+    /// The number of each change's object.
+    objects: Vec<Option<usize>>,
+    loses_cluster: bool,
+}
+
+impl<'a> OnPaths<'a> {
+    fn of(changes: &'a [Change]) -> Self {
+        let on_paths = |change: &&Change| is_on_paths(change.address.kind);
+        let keys: Vec<&ObjectKey> =
+            changes.iter().filter(on_paths).map(|change| &change.key).collect();
+        let mut numbers = numbers(&keys).into_iter();
+        let number = |change: &Change| on_paths(&change).then(|| numbers.next()).flatten();
+        let objects = changes.iter().map(number).collect();
+        Self { keys, objects, loses_cluster: changes.iter().any(loses_cluster) }
+    }
+}
+
+fn has_no_pods(model: &PathModel) -> bool {
+    let mut nodes = model.sites.iter().flat_map(|site| &site.nodes);
+    !nodes.any(|host| connectivity::snapshot::end_of(model, *host).is_some())
+}
+
+fn compare_states<'a>(
+    projection: Projection<'a>,
+    paths: &OnPaths<'a>,
+    observed: IncrementalModel<'a>,
+    find_waits: FindWaits,
+) -> Assessment {
+    let plan = projection.plan;
+    let applied = applied(&plan.changes, paths, &observed);
+    // A deferred resource is unknown after the plan, and unchanged while it is applied.
+    let has_deferred = plan.deferred.iter().any(|it| is_on_paths(it.address.kind));
+    let planned = has_deferred
+        .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
+    let after_model = planned.as_ref().unwrap_or(applied.model());
+    let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
+    let before = Snapshot::of(observed.model(), &nodes);
+    let after = Snapshot::of(after_model, &nodes);
+    let mut reachability = compare(&before, &after, after_model);
+    if !keeps_any(&before, &after) {
+        return Assessment { waits: Vec::new(), reachability };
+    }
+    reachability.unexamined = unexamined(projection, observed.model(), &nodes);
+    let kept = || RetainedPairs { before: &before, after: &after };
+    let of_applied = match &planned {
+        Some(_) => classes(applied.model(), &ends(applied.model(), &nodes)),
+        None => after.classes().to_vec(),
+    };
+    let mut examiner = Examiner {
+        changes: &plan.changes,
+        objects: &paths.objects,
+        nodes: &nodes,
+        kept: kept(),
+        observed: Known::new(observed, false, before.classes(), &nodes, &kept()),
+        applied: Known::new(applied, paths.loses_cluster, &of_applied, &nodes, &kept()),
+    };
+    let mut graph = plan.steps.clone();
+    let waits = find_waits(&mut examiner, &mut graph);
+    let deferred = plan.deferred.first().map(|deferred| &deferred.address);
+    reachability.disruptions = disruptions(&mut examiner, &graph, deferred);
+    Assessment { waits, reachability }
+}
+
+/// The network once all changes are made.
+fn applied<'a>(
+    changes: &'a [Change],
+    paths: &OnPaths<'a>,
+    observed: &IncrementalModel<'a>,
+) -> IncrementalModel<'a> {
+    let values = changes.iter().zip(&paths.objects);
+    let values: Vec<_> =
+        values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
+    if !paths.loses_cluster {
+        let mut applied = observed.clone();
+        let _difference = applied.change(&values, None);
+        applied.commit();
+        return applied;
+    }
+    let mut state = observed.state().clone();
+    for (object, value) in values {
+        state.set(object, value);
+    }
+    state.set_cluster_lost(true);
+    IncrementalModel::new(state)
+}
+
+/// Whether there are pairs that can be disrupted.
+fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
+    let mut any = false;
+    Snapshot::pairs_alike([before, after], |[from, to], _| {
+        any |= is_kept(before.status(from[0], to[0]), after.status(from[1], to[1]));
+    });
+    any
+}
+
+fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> Vec<Unexamined> {
+    let deferred = projection.plan.deferred.iter().map(|deferred| &deferred.address);
+    let deferred: Vec<&Address> = deferred.filter(|it| is_on_paths(it.kind)).collect();
+    let of_deferred = deferred.first().map(|example| Unexamined::Deferred {
+        count: deferred.len() as u64,
+        example: (*example).clone(),
+    });
+    let hosts = before.sites.iter().flat_map(|site| &site.nodes);
+    let is_unknown = |host: &&crate::dataplane::HostId| {
+        let is_read = before.network.host(**host).is_some_and(|host| host.pods.read().is_ok());
+        !is_read && !nodes.contains_key(before.network.name(**host))
+    };
+    let unknown: Vec<&str> =
+        hosts.filter(is_unknown).map(|host| before.network.name(*host)).collect();
+    let of_unknown = unknown.first().map(|example| Unexamined::UnknownPods {
+        count: unknown.len() as u64,
+        example: (*example).to_owned(),
+    });
+    of_deferred.into_iter().chain(of_unknown).collect()
+}
+
+/// Counts pairs by the classes of their nodes before and after.
+fn compare(before: &Snapshot, after: &Snapshot, after_model: &PathModel) -> Reachability {
+    let mut found = Reachability::default();
+    let mut losses: BTreeMap<Option<Address>, Loss> = BTreeMap::new();
+    Snapshot::pairs_alike([before, after], |[from, to], pairs| {
+        match (before.status(from[0], to[0]), after.status(from[1], to[1])) {
+            (PairStatus::Unknown, _) | (_, PairStatus::Unknown) => found.unknown += pairs,
+            (PairStatus::Reached, PairStatus::Reached) => found.kept += pairs,
+            (PairStatus::Dropped, PairStatus::Reached) => found.gained += pairs,
+            (PairStatus::Dropped, PairStatus::Dropped) => found.broken += pairs,
+            (PairStatus::Reached, PairStatus::Dropped) => {
+                found.lost += pairs;
+                if let Some((example, resource)) = after.obstacle(after_model, from[1], to[1]) {
+                    let loss = Loss { pairs, example, resource };
+                    let known = losses.entry(loss.resource.clone());
+                    known.and_modify(|known| known.pairs += pairs).or_insert(loss);
+                }
+            }
+        }
+    });
+    found.losses = losses.into_values().collect();
+    found
+}

@@ -1,0 +1,169 @@
+//! Searches the intermediate states of a plan for pairs that are temporarily
+//! unreachable.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::disruption::{Between, Disruption};
+use super::examiner::Examiner;
+use super::intermediate_states::{States, is_on_paths};
+use super::known_state::LostPairs;
+use super::relevance::Relevance;
+use crate::plan::cost::seconds;
+use crate::plan::{Action, Change, StepGraph};
+use crate::resource::{Address, Kind, Side};
+
+/// Examines the intermediate states. `deferred` is the first resource that the plan
+/// cannot create or change yet.
+pub(super) fn disruptions(
+    examiner: &mut Examiner<'_, '_>,
+    graph: &StepGraph,
+    deferred: Option<&Address>,
+) -> Vec<Disruption> {
+    let changes = examiner.changes;
+    let sides = examiner.nodes.values().cloned().collect();
+    let names = examiner.nodes.keys().cloned().collect();
+    let mut found = Found::new(changes, names, sides);
+    let states = States { changes, graph };
+    let mut seen = HashSet::new();
+    let relevance = Relevance::of(examiner, graph);
+    for (place, change) in changes.iter().enumerate() {
+        if !is_on_paths(change.address.kind) || !relevance.of_change(graph, place) {
+            continue;
+        }
+        for state in states.of(place) {
+            // Without the cluster every pair is cut. The cluster's own change reports
+            // that, and no other change during that time can cut more.
+            let is_cluster = change.address.kind == Kind::ManagedCluster;
+            if !is_cluster && examiner.changes_cluster(&state) {
+                found.note_time(place, &change.address);
+            } else if !seen.contains(&state) {
+                found.note(examiner.cuts(&state), Some(place), &change.address);
+                seen.insert(state);
+            }
+        }
+    }
+    // Deferred resources are applied only after all of these changes.
+    if let Some(deferred) = deferred {
+        found.note(examiner.cuts(&States::applied()), None, deferred);
+    }
+    found.finish(graph)
+}
+
+/// What was found, by the change that it comes from.
+struct Found<'a> {
+    changes: &'a [Change],
+    positions: HashMap<&'a Address, usize>,
+    names: Vec<String>,
+    sides: Vec<Side>,
+    by_cause: BTreeMap<Address, Interrupted>,
+}
+
+/// What changes are reported together: their kind and side, and the action.
+type Sort = (Kind, Side, Option<Action>);
+
+/// What one change interrupts.
+#[derive(Default)]
+struct Interrupted {
+    example: Option<(String, String)>,
+    between: BTreeMap<(Side, Side), u64>,
+    /// The changes that are made during the disruption, by place.
+    during: BTreeSet<usize>,
+}
+
+impl<'a> Found<'a> {
+    fn new(changes: &'a [Change], names: Vec<String>, sides: Vec<Side>) -> Self {
+        let positions = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
+        Self { changes, positions, names, sides, by_cause: BTreeMap::new() }
+    }
+
+    /// Blames the change of the resource that drops a pair's packets, or else the
+    /// one that the state is about.
+    fn note(&mut self, cuts: Vec<LostPairs>, place: Option<usize>, about: &Address) {
+        let mut here: BTreeMap<Address, Interrupted> = BTreeMap::new();
+        for cut in cuts {
+            let cause = cut.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
+            let known = here.entry(cause.unwrap_or_else(|| about.clone())).or_default();
+            let (from, to) = cut.example;
+            let sides = (self.sides[from].clone(), self.sides[to].clone());
+            *known.between.entry(sides).or_default() += cut.pairs;
+            known.example.get_or_insert_with(|| (self.names[from].clone(), self.names[to].clone()));
+        }
+        for (cause, interrupted) in here {
+            let known = self.by_cause.entry(cause).or_default();
+            known.example = known.example.take().or(interrupted.example);
+            known.during.extend(place);
+            for (cell, pairs) in interrupted.between {
+                let most = known.between.entry(cell).or_default();
+                *most = pairs.max(*most);
+            }
+        }
+    }
+
+    /// Notes a change that is made while another one interrupts.
+    fn note_time(&mut self, place: usize, about: &Address) {
+        if let Some(cause) = self.root(about) {
+            self.by_cause.entry(cause).or_default().during.insert(place);
+        }
+    }
+
+    fn change(&self, address: &Address) -> Option<&'a Change> {
+        self.changes.get(*self.positions.get(address)?)
+    }
+
+    /// The change that a change only follows from, if there is one.
+    fn root(&self, address: &Address) -> Option<Address> {
+        let mut at = self.change(address)?;
+        // No chain is longer than the plan.
+        for _ in 0..self.changes.len() {
+            match at.caused_by.as_ref().and_then(|cause| self.change(cause)) {
+                Some(cause) => at = cause,
+                None => break,
+            }
+        }
+        Some(at.address.clone())
+    }
+
+    /// What changes of one kind and side interrupt stands together.
+    fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
+        let mut alike: BTreeMap<Sort, (Vec<Address>, Interrupted)> = BTreeMap::new();
+        for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
+            let action = self.change(&cause).map(|change| change.action);
+            let (causes, known) =
+                alike.entry((cause.kind, cause.side.clone(), action)).or_default();
+            causes.push(cause);
+            known.during.extend(&interrupted.during);
+            known.example = known.example.take().or(interrupted.example);
+            for (cell, pairs) in interrupted.between {
+                *known.between.entry(cell).or_default() += pairs;
+            }
+        }
+        let mut rank = vec![0; self.changes.len()];
+        let order = graph.order(self.changes);
+        order.iter().enumerate().for_each(|(at, change)| rank[*change] = at);
+        let mut found: Vec<Disruption> = alike
+            .into_values()
+            .filter_map(|(during, interrupted)| self.disruption(during, interrupted, graph, &rank))
+            .collect();
+        found.sort_by_key(|one| std::cmp::Reverse(one.pairs));
+        found
+    }
+
+    fn disruption(
+        &self,
+        during: Vec<Address>,
+        interrupted: Interrupted,
+        graph: &StepGraph,
+        rank: &[usize],
+    ) -> Option<Disruption> {
+        let mut concurrent: Vec<usize> = interrupted.during.into_iter().collect();
+        concurrent.sort_unstable_by_key(|change| rank[*change]);
+        let cell = |((from, to), pairs)| Between { from, to, pairs };
+        Some(Disruption {
+            pairs: interrupted.between.values().sum(),
+            example: interrupted.example?,
+            between: interrupted.between.into_iter().map(cell).collect(),
+            during,
+            seconds: graph.critical_path(self.changes, &concurrent, seconds).1,
+        })
+    }
+}
