@@ -123,10 +123,12 @@ mod tests {
         let address = Address::new(Kind::PublicIpAddress, Side::Cluster, "ip");
         for action in [Action::Delete, Action::Replace, Action::Update, Action::Reboot] {
             let key = ObjectKey::Azure(id.clone());
-            let mut change = Change::new(address.clone(), key, action, "").with_before(&ours);
+            let mut change = Change::new(address.clone(), key, action, "");
+            change.before = Some(ours.resource.clone());
+            change.ownership = Some(ours.ownership.clone());
             if action != Action::Delete {
                 let after = PublicIpAddress { location: "y".to_owned() };
-                change = change.with_after(&Resource::PublicIpAddress(after));
+                change.after = Some(Resource::PublicIpAddress(after));
             }
             assert_eq!(check(&change, Some(&ours)), GuardVerdict::Act, "{action:?}");
             let verdict = check(&change, Some(&theirs));

@@ -19,9 +19,26 @@ use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
 /// How many objects are read side by side.
 const WIDTH: usize = 16;
 
+impl Observation {
+    /// Looks again, now that it is known what is wanted: at objects of Azure that the
+    /// lists lack, and at the cluster's objects.
+    pub async fn refresh_by_id(
+        &mut self,
+        clients: &ReadClients,
+        scope: &Scope<'_>,
+        desired: &DesiredSet,
+    ) {
+        for desired in desired.iter() {
+            desired.key.iter().for_each(|key| self.hide_undecodable(key));
+        }
+        read(clients, scope, desired, self).await;
+        self.refresh_manifests(desired).await;
+    }
+}
+
 /// Reads what is missing by its id: groups first, then what is in them, then
 /// subnets. What is in an absent object is absent.
-pub(super) async fn read(
+async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
     desired: &DesiredSet,

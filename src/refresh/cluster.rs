@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 use ipnet::Ipv4Net;
 
-use super::{Observation, Scope, aks_nodes, by_id};
+use super::{Observation, Scope, aks_nodes};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -226,20 +226,10 @@ impl Observation {
         self.manifests.insert(key, live);
     }
 
-    /// Looks again, now that it is known what is wanted: by their ids at objects
-    /// of Azure that the lists lack; in the cluster at the fields that others took
-    /// over, and, where something is missing, for objects of its name that are
-    /// not ours.
-    pub async fn refresh_by_id(
-        &mut self,
-        clients: &ReadClients,
-        scope: &Scope<'_>,
-        desired: &DesiredSet,
-    ) {
-        for desired in desired.iter() {
-            desired.key.iter().for_each(|key| self.hide_undecodable(key));
-        }
-        by_id::read(clients, scope, desired, self).await;
+    /// Looks at the cluster's objects again, now that it is known what is
+    /// wanted: at the fields that others took over, and, where something is
+    /// missing, for objects of its name that are not ours.
+    pub(super) async fn refresh_manifests(&mut self, desired: &DesiredSet) {
         let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
             .iter()
             .filter_map(|desired| match (&desired.key, &desired.resource) {
