@@ -19,6 +19,15 @@ pub(super) enum GuardVerdict {
 /// Compares the object as it is with what the plan relied on. Only this
 /// object counts: other changes make no plan stale.
 pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict {
+    if let Some(current) = current
+        && change.action != Action::Adopt
+        && change.action != Action::Create
+        && current.ownership == Ownership::Foreign
+    {
+        return GuardVerdict::Stale(
+            "it does not carry the topology's mark any more, and may be someone else's".to_owned(),
+        );
+    }
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,
         (Action::Create, None) => GuardVerdict::Act,
@@ -89,6 +98,41 @@ fn unchanged(change: &Change, current: &Observed) -> GuardVerdict {
         None => GuardVerdict::Act,
         Some(field) => {
             GuardVerdict::Stale(format!("its field {} changed after the plan was made", field.path))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::azure::PublicIpAddress;
+    use crate::resource::ownership::SideName;
+    use crate::resource::{Address, ArmId, Kind, ObjectKey, Side};
+
+    fn observed(ownership: Ownership) -> Observed {
+        let value = PublicIpAddress { location: "x".to_owned() };
+        Observed { resource: Resource::PublicIpAddress(value), ownership }
+    }
+
+    /// Its tags were removed, or name another topology, after the plan was made.
+    #[test]
+    fn what_is_not_ours_any_more_is_neither_changed_nor_deleted() {
+        let ours = observed(Ownership::Ours { side: SideName::from(&Side::Cluster) });
+        let theirs = observed(Ownership::Foreign);
+        let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");
+        let address = Address::new(Kind::PublicIpAddress, Side::Cluster, "ip");
+        for action in [Action::Delete, Action::Replace, Action::Update, Action::Reboot] {
+            let key = ObjectKey::Azure(id.clone());
+            let mut change = Change::new(address.clone(), key, action, "");
+            change.before = Some(ours.resource.clone());
+            change.ownership = Some(ours.ownership.clone());
+            if action != Action::Delete {
+                let after = PublicIpAddress { location: "y".to_owned() };
+                change.after = Some(Resource::PublicIpAddress(after));
+            }
+            assert_eq!(check(&change, Some(&ours)), GuardVerdict::Act, "{action:?}");
+            let verdict = check(&change, Some(&theirs));
+            assert!(matches!(verdict, GuardVerdict::Stale(_)), "{action:?}: {verdict:?}");
         }
     }
 }

@@ -133,7 +133,10 @@ impl RebootContext<'_> {
         let mut last = "it did not shut down".to_owned();
         while Instant::now() < deadline {
             match self.hosts.probe_worker(&self.target).await {
-                Ok(probe) if probe.boot_id != from_boot => return Ok(probe.boot_id),
+                // A machine that does not say which boot it is in may be in the old one.
+                Ok(probe) if !probe.boot_id.is_empty() && probe.boot_id != from_boot => {
+                    return Ok(probe.boot_id);
+                }
                 Ok(_) => {}
                 Err(error @ HostError::Failed { .. }) => return Err(self.host(stage, &error)),
                 Err(error) => last = error.to_string(),

@@ -11,6 +11,7 @@ use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
     PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
 
 fn address(kind: Kind, name: &str) -> Address {
@@ -53,7 +54,7 @@ fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
     ManagedCluster {
         node_resource_group: names::node_resource_group(cluster, &location),
         location,
-        kubernetes_version: cluster.kubernetes_version,
+        kubernetes_version: control_plane_version(context),
         network_plugin: "azure".to_owned(),
         network_plugin_mode: "overlay".to_owned(),
         network_dataplane: "cilium".to_owned(),
@@ -70,6 +71,14 @@ fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
             .collect(),
         provisioning: Provisioning::Ready,
     }
+}
+
+/// The version that is written, or the live one where that satisfies it: AKS
+/// upgrades clusters by itself, and takes none back to an older version.
+fn control_plane_version(context: &Context<'_>) -> KubernetesVersion {
+    let wanted = context.topology.cluster.kubernetes_version;
+    let live = context.facts.cluster.as_ref().map(|cluster| cluster.version);
+    live.filter(|live| live.satisfies(wanted) || live.is_newer_than(wanted)).unwrap_or(wanted)
 }
 
 /// The router's subnet, security group, public address, interface and VM.
@@ -229,7 +238,8 @@ fn workers_routes(context: &Context<'_>) -> BTreeMap<Ipv4Net, NextHop> {
 }
 
 fn router_routes(context: &Context<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
-    if context.facts.cluster.is_none() || context.facts.nodes.is_empty() {
+    let facts = context.facts;
+    if facts.cluster.is_none() || facts.nodes.is_empty() || context.hides_live_routes() {
         return Pending::after(context.cluster_address());
     }
     Pending::Known(

@@ -149,12 +149,18 @@ impl Context<'_> {
         let Some(cluster) = &self.facts.cluster else {
             return Pending::after(self.cluster_address());
         };
-        if self.facts.nodes.is_empty() {
+        if self.facts.nodes.is_empty() || self.hides_live_routes() {
             return Pending::after(self.cluster_address());
         }
         let subnets = cluster.node_subnets.iter().map(|subnet| subnet.prefix);
         let pods = self.facts.nodes.iter().map(|node| node.pod_cidr);
         Pending::Known(subnets.chain(pods).collect())
+    }
+
+    /// Whether a node of AKS cannot be told from the live routes, so that routes
+    /// made without it would withdraw its own.
+    pub(super) fn hides_live_routes(&self) -> bool {
+        self.facts.untold_nodes.iter().any(|node| node.address.is_none())
     }
 
     /// The device of a datacenter's router.

@@ -46,8 +46,15 @@ pub fn nat_gateway(group: &ResourceGroupName) -> String {
 
 /// The interface of a machine.
 pub fn interface(machine: &str) -> String {
-    format!("{machine}-nic")
+    format!("{machine}{INTERFACE_SUFFIX}")
 }
+
+/// The machine of an interface of that name.
+pub fn machine_of(interface: &str) -> Option<&str> {
+    interface.strip_suffix(INTERFACE_SUFFIX)
+}
+
+const INTERFACE_SUFFIX: &str = "-nic";
 
 /// The public address of a machine or gateway.
 pub fn public_ip(owner: &str) -> String {

@@ -19,7 +19,9 @@ pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
-    gaps: BTreeMap<Source, Gap>,
+    gaps: BTreeMap<Source, Vec<Gap>>,
+    /// Objects that are or may be there and could not be read: neither present nor absent.
+    unread: BTreeMap<ObjectKey, Gap>,
     /// Machines that may still be booting: what comes with them is on its way.
     pub recently_created: BTreeSet<ObjectKey>,
     /// Workers whose last work failed, by their names.
@@ -94,9 +96,18 @@ impl Inventory {
         self.objects.insert(key, Observed { resource, ownership });
     }
 
-    /// Notes that a source could not be read.
+    /// Notes that a source could not be read. Each reason is kept.
     pub fn note_gap(&mut self, gap: Gap) {
-        self.gaps.insert(gap.source.clone(), gap);
+        let of_source = self.gaps.entry(gap.source.clone()).or_default();
+        if !of_source.contains(&gap) {
+            of_source.push(gap);
+        }
+    }
+
+    /// Notes that one object could not be read, while its source could.
+    pub fn note_unread(&mut self, key: ObjectKey, gap: Gap) {
+        self.objects.remove(&key);
+        self.unread.insert(key, gap);
     }
 
     /// Forgets the objects whose keys are not kept.
@@ -114,19 +125,22 @@ impl Inventory {
         self.objects.iter()
     }
 
-    /// All gaps.
+    /// All gaps: those of sources, then those of single objects.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.gaps.values()
+        self.gaps.values().flatten().chain(self.unread.values())
     }
 
-    /// The gap that hides objects of this kind and key, if there is one.
+    /// The gap that hides objects of this kind and key, if there is one. An
+    /// object that is not in the inventory is absent only if there is none.
     pub fn gap_for(&self, kind: Kind, key: Option<&ObjectKey>) -> Option<&Gap> {
-        sources_of(kind, key).into_iter().find_map(|source| self.gaps.get(&source))
+        let of_object = key.and_then(|key| self.unread.get(key));
+        of_object
+            .or_else(|| sources_of(kind, key).into_iter().find_map(|source| self.gap_at(&source)))
     }
 
-    /// The gap of a source, if it could not be read.
+    /// The first gap of a source, if it could not be read.
     pub fn gap_at(&self, source: &Source) -> Option<&Gap> {
-        self.gaps.get(source)
+        self.gaps.get(source).and_then(|gaps| gaps.first())
     }
 
     /// The gap that hides what a resource's value is made from. A datacenter's
@@ -134,7 +148,7 @@ impl Inventory {
     /// knows it: without its word they would be written with ranges made up.
     pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
         let names_places = address.kind == Kind::RouteTable && address.side != Side::Cluster;
-        self.gaps.get(&Source::Kubernetes).filter(|_| names_places)
+        self.gap_at(&Source::Kubernetes).filter(|_| names_places)
     }
 
     /// The sources that could not be read.

@@ -59,7 +59,7 @@ impl Pipeline<'_> {
         let mut observation = observe(self.clients, self.scope, self.now).await;
         // What cannot be allocated is an error of the plan; it names nothing to read.
         let desired = desired::build(self.scope.topology, &observation.facts).unwrap_or_default();
-        observation.refresh_by_id(&desired).await;
+        observation.refresh_by_id(self.clients, self.scope, &desired).await;
         let requests = since(&before, &self.clients.requests.by_api());
         Reading { observation, requests }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::resource::host::Worker;
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{Kind, Resource};
 
 /// One field that differs.
@@ -167,6 +168,11 @@ fn visit(
     if before == after || is_unobserved(before) || is_unobserved(after) {
         return;
     }
+    if let (Some(Value::String(before)), Some(Value::String(after))) = (before, after)
+        && is_same_text(kind, path, before, after)
+    {
+        return;
+    }
     let (old, new) = (known_map(before), known_map(after));
     let maps_or_absent = (old.is_some() || before.is_none()) && (new.is_some() || after.is_none());
     if maps_or_absent {
@@ -187,11 +193,46 @@ fn visit(
     }
     changes.push(FieldChange {
         path: FieldPath(path.clone()),
-        before: before.filter(|value| !value.is_null()).cloned(),
+        before: before.filter(|value| !value.is_null() && !is_no_pod_cidr(value)).cloned(),
         after: after.filter(|value| !value.is_null()).cloned(),
         pending: is_pending(after),
-        forces_replacement: before.is_some() && kind.facts().fixed.contains(path),
+        forces_replacement: is_set(before, after) && kind.facts().fixed.contains(path),
     });
+}
+
+/// Whether a field has a value that would have to give way to another one, and not
+/// something else in the place of a text, which no service answers that works.
+fn is_set(before: Option<&Value>, after: Option<&Value>) -> bool {
+    let is_malformed = matches!(
+        (before, after),
+        (Some(before), Some(Value::String(_))) if !before.is_string()
+    );
+    !(is_malformed || is_unset(before))
+}
+
+/// Whether a field has no value yet: what can be set once can still be set.
+fn is_unset(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(value) => value.as_str() == Some("") || is_no_pod_cidr(value),
+    }
+}
+
+fn is_no_pod_cidr(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse() == Ok(Worker::NO_POD_CIDR))
+}
+
+/// Whether the service takes two texts for the same. Azure compares names, ids, sizes
+/// and regions without regard to case, and answers them in another case than they
+/// were written in.
+fn is_same_text(kind: Kind, path: &[String], before: &str, after: &str) -> bool {
+    const EXACT: [&str; 2] = ["ssh_public_key", "admin_user"];
+    let is_exact = path.last().is_some_and(|field| EXACT.contains(&field.as_str()));
+    if kind == Kind::ManagedCluster && path == ["kubernetes_version"] {
+        let version = |text: &str| text.parse::<KubernetesVersion>().ok();
+        return version(before).zip(version(after)).is_some_and(|(one, two)| one.satisfies(two));
+    }
+    kind.arm().is_some() && !is_exact && before.eq_ignore_ascii_case(after)
 }
 
 /// The map that a value is, unless it stands for something that is not known.

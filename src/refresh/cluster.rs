@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt as _;
 use ipnet::Ipv4Net;
 
-use super::{Observation, Scope};
+use super::{Observation, Scope, aks_nodes};
 use crate::desired::DesiredSet;
-use crate::desired::facts::{AksNode, UntoldNode};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, ManagedNodeFields, Severity};
@@ -17,10 +17,9 @@ use crate::provider::read_write::ClusterRead;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{ObjectKey, Observable, Ownership, Resource};
 
-/// The annotation that AKS's own nodes have in common: their pool's label.
-const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
@@ -30,7 +29,7 @@ struct Answers {
     network_configs: BTreeMap<String, Ipv4Net>,
     cilium_nodes: BTreeMap<String, Vec<Ipv4Net>>,
     manifests: Vec<crate::provider::cluster::LiveManifest>,
-    approves_by_itself: bool,
+    approves_by_itself: Result<bool, ClusterError>,
 }
 
 /// Reads the cluster, if there is one.
@@ -73,7 +72,8 @@ async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
         client.node_network_configs(),
         client.cilium_nodes(),
         manifests,
-        client.subject_access_review_bootstrap_autoapproves(),
+        // A check alone: that it may not be made hides nothing of the cluster.
+        client.subject_access_review_bootstrap_autoapproves().map(Ok),
     )?;
     Ok(Answers {
         nodes,
@@ -91,13 +91,18 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
     for node in &answers.nodes {
         if is_ours(node, scope) || is_wanted(&node.name, scope) {
             note_worker(node, scope, observation);
-        } else if node.labels.contains_key(AGENT_POOL_LABEL) {
-            note_aks_node(node, &answers.network_configs, &answers.cilium_nodes, observation);
+        } else if aks_nodes::is_one(node, &answers.network_configs) {
+            aks_nodes::note(node, &answers.network_configs, &answers.cilium_nodes, observation);
         }
     }
     let workers: Vec<&NodeFacts> =
         answers.nodes.iter().filter(|node| is_ours(node, scope)).collect();
     for (name, pod_cidrs) in answers.cilium_nodes {
+        if workers.iter().any(|node| node.name == name) {
+            // A Node whose `podCIDR` is not set keeps the range that its pods have.
+            let held = observation.held(&name);
+            held.pod_cidr = held.pod_cidr.or_else(|| pod_cidrs.first().copied());
+        }
         if is_wanted(&name, scope) || workers.iter().any(|node| node.name == name) {
             let key = ObjectKey::Kubernetes(object("CiliumNode", &name));
             let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs });
@@ -105,17 +110,26 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
-    if answers.approves_by_itself {
-        let failure = Failure::new(
+    note_approval(answers.approves_by_itself, observation);
+}
+
+fn note_approval(approves_by_itself: Result<bool, ClusterError>, observation: &mut Observation) {
+    let failure = match approves_by_itself {
+        Ok(false) => return,
+        Ok(true) => Failure::new(
             Code::ClusterUnsupported,
             "the cluster approves every client certificate request of the group \
              system:bootstrappers",
             "delete the ClusterRoleBinding to `system:certificates.k8s.io:\
              certificatesigningrequests:nodeclient`: stargate itself approves the request of each \
              worker",
-        );
-        observation.findings.push(Finding::new(Severity::Warning, failure));
-    }
+        ),
+        Err(error) => Failure::from(&error).within(
+            "it was not checked whether the cluster approves certificate requests of \
+             system:bootstrappers by itself",
+        ),
+    };
+    observation.findings.push(Finding::new(Severity::Warning, failure));
 }
 
 fn object(kind: &str, name: &str) -> ObjectName {
@@ -123,7 +137,7 @@ fn object(kind: &str, name: &str) -> ObjectName {
 }
 
 fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {
-    node.labels.get(TOPOLOGY_LABEL).is_some_and(|name| name == scope.topology.name.as_str())
+    matches!(node_ownership(node, scope.topology.name.as_str()), Ownership::Ours { .. })
 }
 
 fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
@@ -132,35 +146,49 @@ fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
 
 fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let key = ObjectKey::Kubernetes(object("Node", &node.name));
-    let ownership = if is_ours(node, scope) {
-        let side = node
-            .labels
-            .get(DATACENTER_LABEL)
-            .or_else(|| node.labels.get(SIDE_LABEL))
-            .cloned()
-            .unwrap_or_else(|| "cluster".to_owned());
-        Ownership::Ours { side: SideName(side) }
-    } else {
-        Ownership::Foreign
-    };
+    let ownership = node_ownership(node, scope.topology.name.as_str());
     if matches!(ownership, Ownership::Ours { .. }) {
         let held = observation.held(&node.name);
         held.pod_cidr = node.pod_cidr;
         held.ip = held.ip.or(node.internal_ip);
     }
-    if let Some(worker) = worker(node, &scope.managed) {
-        observation.inventory.note(key, Resource::Worker(worker), ownership);
+    match worker(node, &scope.managed) {
+        Ok(worker) => observation.inventory.note(key, Resource::Worker(worker), ownership),
+        Err(failure) => observation.unread(key, Source::Kubernetes, failure),
     }
+}
+
+/// The ownership of a worker's Node, by its labels.
+pub(super) fn node_ownership(node: &NodeFacts, topology: &str) -> Ownership {
+    if node.labels.get(TOPOLOGY_LABEL).is_none_or(|name| name != topology) {
+        return Ownership::Foreign;
+    }
+    let side = node.labels.get(DATACENTER_LABEL).or_else(|| node.labels.get(SIDE_LABEL));
+    Ownership::Ours { side: SideName(side.map_or("cluster", String::as_str).to_owned()) }
 }
 
 /// The worker that a Node represents. What the Node has beyond what stargate
 /// sets (labels of the kubelet, taints of controllers) is left out.
-pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Worker> {
-    let unset = Ipv4Net::default();
-    Some(Worker {
+///
+/// # Errors
+///
+/// The Node lacks what every Node has: it is there, and unlike what is known.
+pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Result<Worker, Failure> {
+    let lacks = |what: &str| {
+        Failure::new(
+            Code::SourceGap,
+            format!("the Node {} has no {what}", node.name),
+            format!(
+                "`kubectl get node {} -o yaml` shows its status; `journalctl -u kubelet` on the \
+                 worker shows why its kubelet does not report it",
+                node.name
+            ),
+        )
+    };
+    Ok(Worker {
         name: node.name.clone(),
-        ip: node.internal_ip?,
-        pod_cidr: node.pod_cidr.unwrap_or(unset),
+        ip: node.internal_ip.ok_or_else(|| lacks("IPv4 address of the type InternalIP"))?,
+        pod_cidr: node.pod_cidr.unwrap_or(Worker::NO_POD_CIDR),
         provider_id: node.provider_id.clone().unwrap_or_default(),
         labels: node
             .labels
@@ -169,7 +197,8 @@ pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Wo
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         taints: node.taints.intersection(&managed.taints).cloned().collect(),
-        kubelet_version: node.kubelet_version.parse().ok()?,
+        kubelet_version: kubelet_version(&node.kubelet_version)
+            .ok_or_else(|| lacks("readable version of a kubelet"))?,
         profile_digest: node
             .annotations
             .get(PROFILE_DIGEST_ANNOTATION)
@@ -180,35 +209,10 @@ pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Option<Wo
     })
 }
 
-/// Azure assigns pod CIDRs: the NodeNetworkConfig holds them. The CiliumNode is used
-/// only if there is no NodeNetworkConfig.
-fn note_aks_node(
-    node: &NodeFacts,
-    network_configs: &BTreeMap<String, Ipv4Net>,
-    cilium_nodes: &BTreeMap<String, Vec<Ipv4Net>>,
-    observation: &mut Observation,
-) {
-    let pod_cidr = network_configs
-        .get(&node.name)
-        .or_else(|| cilium_nodes.get(&node.name).and_then(|prefixes| prefixes.first()));
-    match (node.internal_ip, pod_cidr) {
-        (Some(address), Some(pod_cidr)) => observation.facts.nodes.push(AksNode {
-            name: node.name.clone(),
-            address,
-            pod_cidr: *pod_cidr,
-        }),
-        (address, _) => {
-            let name = node.name.clone();
-            observation.facts.untold_nodes.push(UntoldNode { name, address });
-            let failure = Failure::new(
-                Code::SourceGap,
-                format!("the pod CIDR of AKS node {} is not known yet", node.name),
-                "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then run \
-                 the same command again",
-            );
-            observation.findings.push(Finding::new(Severity::Warning, failure));
-        }
-    }
+/// The version of a kubelet. Distributions and release candidates add a suffix, as
+/// in `v1.33.5-rc.1` and `v1.33.5+k3s1`.
+fn kubelet_version(text: &str) -> Option<KubernetesVersion> {
+    text.split(['-', '+']).next()?.parse().ok()
 }
 
 impl Observation {
@@ -225,7 +229,7 @@ impl Observation {
     /// Looks at the cluster's objects again, now that it is known what is
     /// wanted: at the fields that others took over, and, where something is
     /// missing, for objects of its name that are not ours.
-    pub async fn refresh_by_id(&mut self, desired: &DesiredSet) {
+    pub(super) async fn refresh_manifests(&mut self, desired: &DesiredSet) {
         let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
             .iter()
             .filter_map(|desired| match (&desired.key, &desired.resource) {

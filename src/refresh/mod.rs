@@ -1,7 +1,10 @@
 //! Reads live state into an inventory, by lists; writes nothing.
 
+mod aks_nodes;
 mod azure;
+mod by_id;
 mod cluster;
+mod cluster_facts;
 mod groups;
 mod hosts;
 pub mod measure;

@@ -34,6 +34,8 @@ pub struct Observation {
     pub time: Timestamp,
     /// When each source answered.
     pub read_at: BTreeMap<Source, Timestamp>,
+    /// Foreign objects of Azure that could not be decoded, each with the reason.
+    pub(super) undecodable: BTreeMap<ObjectKey, Failure>,
     /// The cluster's objects, whole.
     pub(super) manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The client of the cluster, if it could be read.
@@ -58,6 +60,7 @@ impl Observation {
             findings: Vec::new(),
             time,
             read_at: BTreeMap::new(),
+            undecodable: BTreeMap::new(),
             manifests: BTreeMap::new(),
             access: None,
         }
@@ -67,6 +70,20 @@ impl Observation {
     pub(super) fn gap(&mut self, source: Source, failure: impl Into<Failure>) {
         let failure = failure.into();
         self.inventory.note_gap(Gap { source, failure, explained: false });
+    }
+
+    /// Records that one object could not be read, while its source could.
+    pub(super) fn unread(&mut self, key: ObjectKey, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory.note_unread(key, Gap { source, failure, explained: false });
+    }
+
+    /// Makes a foreign object that could not be decoded unknown, now that something
+    /// depends on it.
+    pub(super) fn hide_undecodable(&mut self, key: &ObjectKey) {
+        if let Some(failure) = self.undecodable.remove(key) {
+            self.unread(key.clone(), Source::Azure, failure);
+        }
     }
 
     /// The addresses that a worker holds.

@@ -6,9 +6,10 @@ use super::{cluster, hosts};
 use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::plan::{ApplySettings, Change};
+use crate::plan::{Action, ApplySettings, Change, Execution};
 use crate::provider::azure::{api_version, codec};
 use crate::provider::clients::ReadClients;
+use crate::provider::cluster::NodeFacts;
 use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
@@ -45,7 +46,7 @@ pub async fn read_one(
         | ObjectKey::DeviceAdvertised(name)
         | ObjectKey::DeviceApproved(name) => device(clients, &settings.owner, name, change).await,
         ObjectKey::Kubernetes(_) => kubernetes(cluster, settings, change).await,
-        ObjectKey::Host(_) => router(clients, target).await,
+        ObjectKey::Host(_) => router(clients, target, change).await,
     }
 }
 
@@ -137,12 +138,7 @@ async fn kubernetes(
     let observed = match resource {
         Some(Resource::Worker(worker)) => {
             let node = client.node(&worker.name).await?;
-            node.and_then(|node| {
-                Some(Observed {
-                    resource: Resource::Worker(cluster::worker(&node, &settings.managed)?),
-                    ownership: change.ownership.clone().unwrap_or(Ownership::Inherited),
-                })
-            })
+            node.map(|node| node_now(&node, settings)).transpose()?
         }
         Some(Resource::CiliumNode(wanted)) => {
             client.cilium_node(&wanted.name).await?.map(|pod_cidrs| Observed {
@@ -156,6 +152,13 @@ async fn kubernetes(
     Ok(Current { observed, body: None })
 }
 
+fn node_now(node: &NodeFacts, settings: &ApplySettings) -> Result<Observed, Failure> {
+    Ok(Observed {
+        resource: Resource::Worker(cluster::worker(node, &settings.managed)?),
+        ownership: cluster::node_ownership(node, settings.owner.topology.as_str()),
+    })
+}
+
 async fn manifest_now(
     client: &dyn ClusterRead,
     manifest: &Manifest,
@@ -167,14 +170,47 @@ async fn manifest_now(
     }))
 }
 
-async fn router(clients: &ReadClients, target: Option<&HostTarget>) -> Result<Current, Failure> {
-    let Some(target) = target else { return Ok(Current::default()) };
+async fn router(
+    clients: &ReadClients,
+    target: Option<&HostTarget>,
+    change: &Change,
+) -> Result<Current, Failure> {
+    let Some(target) = target else {
+        return if stays_behind(change) {
+            Err(unreachable(change))
+        } else {
+            Ok(Current::default())
+        };
+    };
     let probe = clients.hosts.probe_router(target).await?;
     let observed = Observed {
         resource: Resource::RouterHost(hosts::router_host(probe)),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: None })
+}
+
+/// Whether a change takes stargate's configuration off a machine that goes on: that
+/// the machine has no address does not say that nothing of it is there. A router
+/// that is created has none before it joins, and a VM takes its own along.
+fn stays_behind(change: &Change) -> bool {
+    let is_existing = match &change.execution {
+        Execution::Router(execution) => execution.is_existing,
+        Execution::Api | Execution::Worker(_) => false,
+    };
+    change.action == Action::Delete && is_existing
+}
+
+fn unreachable(change: &Change) -> Failure {
+    Failure::new(
+        Code::HostUnreachable,
+        format!(
+            "router {} has no address: what stargate configured on it cannot be removed",
+            change.address.name
+        ),
+        "connect the router to the tailnet, or write its SSH address into the topology; then run \
+         the same command again",
+    )
 }
 
 /// The failure of a step on a cluster that has no client yet.

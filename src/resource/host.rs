@@ -98,6 +98,12 @@ pub struct Worker {
     pub host: Observable<WorkerHost>,
 }
 
+impl Worker {
+    /// Stands for the pod CIDR of a Node whose own is not set yet: no worker has the
+    /// range of all addresses.
+    pub const NO_POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+}
+
 /// What is on a worker's disk and in its kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerHost {

@@ -116,7 +116,7 @@ kinds! {
     VirtualMachine = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
         fixed: FixedFields::Only(
-            &["location", "admin_user", "network_interface", "role"]),
+            &["location", "admin_user", "network_interface"]),
         creation_only: &["ssh_public_key"],
         restarts: &[("vm_size", Restart::Machine)],
         role: DataPlaneRole::Path,

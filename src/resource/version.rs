@@ -30,6 +30,23 @@ impl KubernetesVersion {
     pub fn may_join(self, server: Self) -> bool {
         self.major == server.major && self.minor <= server.minor && server.minor - self.minor <= 3
     }
+
+    /// Whether a cluster of this version is newer than the one that was asked for.
+    /// A version without a patch asks for any patch.
+    pub fn is_newer_than(self, requested: Self) -> bool {
+        let minor = |version: Self| (version.major, version.minor);
+        match (self.patch, requested.patch) {
+            (Some(patch), Some(other)) if minor(self) == minor(requested) => patch > other,
+            _ => minor(self) > minor(requested),
+        }
+    }
+
+    /// Whether a cluster of this version is what was asked for: the same version, or
+    /// any patch of a minor version.
+    pub fn satisfies(self, requested: Self) -> bool {
+        let minor = |version: Self| (version.major, version.minor);
+        self == requested || (requested.patch.is_none() && minor(self) == minor(requested))
+    }
 }
 
 impl FromStr for KubernetesVersion {

@@ -17,7 +17,7 @@ use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
 use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
-use stargate::provider::http::{Api, RequestCount};
+use stargate::provider::http::{Api, RequestCount, Transport};
 use stargate::provider::limits::Limits;
 use stargate::provider::read_write::ClusterWrite;
 use stargate::provider::request_policy::RequestPolicy;
@@ -256,7 +256,18 @@ fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
 
 fn clients(sandbox: &SharedSandbox, topology: &Topology) -> Clients {
     let requests = RequestCount::default();
+    let connector = InMemoryConnector { sandbox: sandbox.clone(), requests: requests.clone() };
     let wire = Arc::new(InMemory::new(sandbox.clone()));
+    clients_on(sandbox, topology, (wire, Arc::new(connector)), requests)
+}
+
+/// Clients on a transport and a connector.
+pub(crate) fn clients_on(
+    sandbox: &SharedSandbox,
+    topology: &Topology,
+    (wire, cluster): (Arc<dyn Transport>, Arc<dyn ClusterConnector>),
+    requests: RequestCount,
+) -> Clients {
     Clients {
         kubeconfig: None,
         azure: Arc::new(ArmClient::new(
@@ -274,10 +285,7 @@ fn clients(sandbox: &SharedSandbox, topology: &Topology) -> Clients {
             Limits::unlimited(),
             requests.clone(),
         )),
-        cluster: Arc::new(InMemoryConnector {
-            sandbox: sandbox.clone(),
-            requests: requests.clone(),
-        }),
+        cluster,
         hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox.clone()))),
         requests,
     }
@@ -297,16 +305,16 @@ impl ClusterConnector for InMemoryConnector {
         owner: Owner,
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let service = kube_service(self.sandbox.clone());
-        let client = kube::client::ClientBuilder::new(service, "default")
-            .with_layer(&RequestLayer::new(RequestPolicy::new(
-                Api::Kubernetes,
-                Limits::unlimited(),
-                self.requests.clone(),
-                ClientSettings::default(),
-            )))
-            .build();
+        let builder = kube::client::ClientBuilder::new(service, "default");
+        let client = builder.with_layer(&request_layer(&self.requests)).build();
         Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
     }
+}
+
+pub(crate) fn request_layer(requests: &RequestCount) -> RequestLayer {
+    let settings = ClientSettings::default();
+    let limits = Limits::unlimited();
+    RequestLayer::new(RequestPolicy::new(Api::Kubernetes, limits, requests.clone(), settings))
 }
 
 /// Ignores progress.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod absence;
 mod canonical_state;
 mod checks;
 mod connectivity;

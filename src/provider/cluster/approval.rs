@@ -102,7 +102,10 @@ impl ClusterClient {
         });
         let reviews = self.collection(apis::SUBJECT_ACCESS_REVIEW, None);
         let answer = reviews.create("nodeclient", &review).await?;
-        Ok(answer["status"]["allowed"] == true)
+        answer["status"]["allowed"].as_bool().ok_or_else(|| {
+            let about = reviews.about("create", "nodeclient");
+            about.malformed("the review says neither yes nor no in `status.allowed`")
+        })
     }
 }
 

@@ -217,9 +217,14 @@ impl Collection {
             let reason = format!("`items` of the API server's response is {what}, not an array");
             return Err(about.malformed(reason));
         };
-        let item = |item: Value| match identity(&item) {
-            Some(_) => self.object(about, item),
-            None => Err(about.malformed("an entry of the API server's list has no name")),
+        let item = |item: Value| {
+            let metadata = &item["metadata"];
+            let has_place = !self.api.namespaced || metadata["namespace"].is_string();
+            match metadata["name"].is_string() && has_place {
+                true => self.object(about, item),
+                false => Err(about
+                    .malformed("an entry of the API server's list has no name or no namespace")),
+            }
         };
         items.into_iter().map(item).collect()
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -34,6 +34,9 @@ pub struct TailnetDevice {
     pub authorized: bool,
     /// When it joined.
     pub created: Option<Timestamp>,
+    /// One of its routes that is no prefix at all, if there is one: its sets of
+    /// prefixes are then incomplete.
+    pub unreadable_route: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -77,11 +80,18 @@ impl Routes {
     pub(super) fn sets(&self) -> (BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>) {
         (prefixes(&self.advertised_routes), prefixes(&self.enabled_routes))
     }
+
+    /// The first text that is neither an IPv4 nor an IPv6 prefix.
+    fn unreadable(&self) -> Option<String> {
+        let mut texts = self.advertised_routes.iter().chain(&self.enabled_routes);
+        texts.find(|text| text.parse::<IpNet>().is_err()).cloned()
+    }
 }
 
 impl From<Device> for TailnetDevice {
     fn from(device: Device) -> Self {
         let (advertised, enabled) = device.routes.sets();
+        let unreadable_route = device.routes.unreadable();
         let node_id = if device.node_id.is_empty() { &device.id } else { &device.node_id };
         Self {
             node_id: node_id.clone(),
@@ -98,10 +108,12 @@ impl From<Device> for TailnetDevice {
             tags: device.tags,
             advertised,
             enabled,
+            unreadable_route,
         }
     }
 }
 
+/// The IPv4 prefixes; routers carry IPv6 ones for others.
 fn prefixes(texts: &[String]) -> BTreeSet<Ipv4Net> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

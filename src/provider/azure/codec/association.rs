@@ -13,7 +13,7 @@ pub fn decode(subnet: &Value) -> Result<RouteTableAssociation, DecodeError> {
     let id = id(subnet).ok_or_else(|| missing("subnet", "id"))?;
     Ok(RouteTableAssociation {
         subnet: Pending::Known(id),
-        route_table: referred(subnet, "routeTable"),
+        route_table: referred("subnet", subnet, "routeTable")?,
     })
 }
 

@@ -78,10 +78,22 @@ pub fn id(body: &Value) -> Option<ArmId> {
     body.get("id").and_then(Value::as_str).map(ArmId::new)
 }
 
-/// The object that a property names.
-pub(super) fn referred(body: &Value, property: &str) -> Option<ArmId> {
-    let id = body.get("properties")?.get(property)?.get("id")?.as_str()?;
-    Some(ArmId::new(id))
+/// The object that a property names; `None` where the property is missing or null.
+///
+/// # Errors
+///
+/// The property is there and names nothing: it must not pass for a missing one.
+pub(super) fn referred(
+    what: &'static str,
+    body: &Value,
+    property: &str,
+) -> Result<Option<ArmId>, DecodeError> {
+    let path = format!("properties.{property}");
+    let Some(reference) = part_at(what, body, &path)? else { return Ok(None) };
+    match reference.get("id").and_then(Value::as_str) {
+        Some(id) => Ok(Some(ArmId::new(id))),
+        None => Err(missing(what, &format!("{path}.id"))),
+    }
 }
 
 /// A region as ids write it: services also answer `Canada Central`.

@@ -65,20 +65,27 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         prefix(WHAT, field, &text.ok_or_else(|| missing(WHAT, field))?)
     };
     let version = properties.current_kubernetes_version.or(properties.kubernetes_version);
-    let pools = properties.agent_pool_profiles.unwrap_or_default();
+    let pools = properties.agent_pool_profiles;
+    let pools = pools.ok_or_else(|| missing(WHAT, "properties.agentPoolProfiles"))?;
+    // A default in place of a missing field would differ from what is wanted in a
+    // field that cannot be changed, and replace the cluster.
+    let setting = |name: &str, text: Option<String>| {
+        text.ok_or_else(|| missing(WHAT, &format!("properties.networkProfile.{name}")))
+    };
     Ok(ManagedCluster {
         location: location(WHAT, region.as_deref())?,
         kubernetes_version: version_of(version)?,
         node_resource_group: properties
             .node_resource_group
             .ok_or_else(|| missing(WHAT, "properties.nodeResourceGroup"))?,
-        network_plugin: network.network_plugin.unwrap_or_default(),
+        network_plugin: setting("networkPlugin", network.network_plugin)?,
+        // Clusters without an overlay or Cilium have neither: preflight refuses them.
         network_plugin_mode: network.network_plugin_mode.unwrap_or_default(),
         network_dataplane: network.network_dataplane.unwrap_or_default(),
-        network_policy: network.network_policy.unwrap_or_default(),
+        network_policy: setting("networkPolicy", network.network_policy)?,
         pod_cidr: range("properties.networkProfile.podCidr", network.pod_cidr)?,
         service_cidr: range("properties.networkProfile.serviceCidr", network.service_cidr)?,
-        node_pools: pools.into_iter().map(decode_pool).collect(),
+        node_pools: pools.into_iter().map(decode_pool).collect::<Result<_, _>>()?,
         provisioning: provisioning(body),
     })
 }
@@ -93,17 +100,18 @@ fn version_of(text: Option<String>) -> Result<KubernetesVersion, DecodeError> {
     })
 }
 
-fn decode_pool(pool: Pool) -> (String, NodePool) {
-    let count = pool.count.unwrap_or_default();
+fn decode_pool(pool: Pool) -> Result<(String, NodePool), DecodeError> {
+    let lacks = |field: &str| missing(WHAT, &format!("agentPoolProfiles.{}.{field}", pool.name));
     let scale = if pool.enable_auto_scaling == Some(true) {
         NodePoolScale::Autoscaled {
-            min: pool.min_count.unwrap_or(count),
-            max: pool.max_count.unwrap_or(count),
+            min: pool.min_count.or(pool.count).ok_or_else(|| lacks("minCount"))?,
+            max: pool.max_count.or(pool.count).ok_or_else(|| lacks("maxCount"))?,
         }
     } else {
-        NodePoolScale::Fixed { count }
+        NodePoolScale::Fixed { count: pool.count.ok_or_else(|| lacks("count"))? }
     };
-    (pool.name, NodePool { vm_size: pool.vm_size.unwrap_or_default(), scale })
+    let vm_size = pool.vm_size.clone().ok_or_else(|| lacks("vmSize"))?;
+    Ok((pool.name, NodePool { vm_size, scale }))
 }
 
 /// Writes what ARM takes.

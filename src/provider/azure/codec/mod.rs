@@ -6,6 +6,7 @@
 
 pub mod association;
 mod body;
+pub mod cluster_profile;
 mod error;
 mod fields;
 pub mod managed_cluster;

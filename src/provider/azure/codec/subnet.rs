@@ -1,10 +1,11 @@
 //! Subnets that stargate makes.
 
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::DecodeError;
 use super::body::{reference, set_property};
-use super::fields::{id, missing, prefix, referred};
+use super::fields::{id, missing, prefix, read_part, referred};
 use crate::resource::azure::Subnet;
 use crate::resource::{ArmId, Pending};
 
@@ -13,19 +14,36 @@ const WHAT: &str = "subnet";
 /// Reads what ARM answered.
 pub fn decode(body: &Value) -> Result<Subnet, DecodeError> {
     let parent = id(body).and_then(|id| id.parent()).ok_or_else(|| missing(WHAT, "id"))?;
-    // Newer services answer the one range as a list.
-    let range = body
-        .pointer("/properties/addressPrefix")
-        .or_else(|| body.pointer("/properties/addressPrefixes/0"))
-        .and_then(Value::as_str)
-        .ok_or_else(|| missing(WHAT, "properties.addressPrefix"))?;
     Ok(Subnet {
         virtual_network: Pending::Known(parent),
-        address_prefix: prefix(WHAT, "properties.addressPrefix", range)?,
-        route_table: referred(body, "routeTable"),
-        nat_gateway: referred(body, "natGateway"),
-        network_security_group: referred(body, "networkSecurityGroup"),
+        address_prefix: range(body)?,
+        route_table: referred(WHAT, body, "routeTable")?,
+        nat_gateway: referred(WHAT, body, "natGateway")?,
+        network_security_group: referred(WHAT, body, "networkSecurityGroup")?,
     })
+}
+
+/// The route table and the security group of a subnet that stargate need not have
+/// made, and whose range it need not know.
+///
+/// # Errors
+///
+/// A reference is malformed.
+pub fn decode_attachments(body: &Value) -> Result<(Option<ArmId>, Option<ArmId>), DecodeError> {
+    let table = referred(WHAT, body, "routeTable")?;
+    Ok((table, referred(WHAT, body, "networkSecurityGroup")?))
+}
+
+/// The first IPv4 range. Services answer one range as `addressPrefix`, or as a
+/// list, which also holds the IPv6 range of a dual-stack subnet.
+fn range(body: &Value) -> Result<Ipv4Net, DecodeError> {
+    const ONE: &str = "properties.addressPrefix";
+    const SEVERAL: &str = "properties.addressPrefixes";
+    let one: Option<String> = read_part(WHAT, body, ONE)?;
+    let several: Option<Vec<String>> = read_part(WHAT, body, SEVERAL)?;
+    let mut ranges = one.into_iter().chain(several.into_iter().flatten());
+    let first = ranges.find(|text| !text.contains(':')).ok_or_else(|| missing(WHAT, ONE))?;
+    prefix(WHAT, ONE, &first)
 }
 
 /// Writes what ARM takes. A subnet carries no tags.

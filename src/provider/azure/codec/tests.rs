@@ -303,6 +303,72 @@ fn node_pools_of_an_existing_cluster_are_separate_objects() {
     assert_eq!(created["properties"]["dnsPrefix"], "stargate-lab");
 }
 
+/// A default in its place would differ from what is wanted, and replace the object.
+#[test]
+fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
+    let (owner, side) = (owner(), Side::Cluster);
+    let marks = Marks { owner: &owner, side: &side };
+    let pool = NodePool { vm_size: "V".into(), scale: NodePoolScale::Fixed { count: 3 } };
+    let pools = BTreeMap::from([("system".into(), pool)]);
+    let whole = managed_cluster::encode(&cluster(pools, "x".into()), None, &marks);
+    assert!(managed_cluster::decode(&whole).is_ok());
+    for field in [
+        "/location",
+        "/properties/nodeResourceGroup",
+        "/properties/agentPoolProfiles",
+        "/properties/agentPoolProfiles/0/vmSize",
+        "/properties/agentPoolProfiles/0/count",
+        "/properties/networkProfile/networkPlugin",
+        "/properties/networkProfile/networkPolicy",
+        "/properties/networkProfile/podCidr",
+        "/properties/networkProfile/serviceCidr",
+    ] {
+        let mut body = whole.clone();
+        *body.pointer_mut(field).unwrap() = Value::Null;
+        assert!(managed_cluster::decode(&body).is_err(), "{field}");
+    }
+    let machine = VirtualMachine {
+        location: "x".into(),
+        vm_size: "V".into(),
+        admin_user: "u".into(),
+        ssh_public_key: "k".into(),
+        network_interface: ArmId::new("/n"),
+        role: MachineRole::Router,
+        provisioning: Provisioning::Ready,
+    };
+    let creation = MachineCreation::new("host", Secret::new("x"));
+    let whole = virtual_machine::encode(&machine, None, &marks, Some(&creation));
+    for field in ["adminUsername", "linuxConfiguration"] {
+        let mut body = whole.clone();
+        body["properties"]["osProfile"][field] = Value::Null;
+        assert!(virtual_machine::decode(&body).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn a_subnet_is_read_in_either_form_and_a_broken_reference_is_no_missing_one() {
+    let id = "/subscriptions/s/resourceGroups/g/providers/N/v/v/subnets/n";
+    let range = |properties: Value| {
+        let decoded = subnet::decode(&json!({"id": id, "properties": properties}));
+        decoded.map(|subnet| subnet.address_prefix.to_string())
+    };
+    let expected = Ok("10.224.0.0/16".to_owned());
+    assert_eq!(range(json!({"addressPrefix": "10.224.0.0/16"})), expected);
+    assert_eq!(range(json!({"addressPrefixes": ["10.224.0.0/16"]})), expected);
+    let both = json!({"addressPrefix": null, "addressPrefixes": ["fd00::/64", "10.224.0.0/16"]});
+    assert_eq!(range(both), expected);
+    for broken in [
+        json!({}),
+        json!({"addressPrefix": 7}),
+        json!({"addressPrefix": "10.224.0.0/16", "routeTable": {}}),
+        json!({"addressPrefix": "10.224.0.0/16", "routeTable": "x"}),
+    ] {
+        assert!(range(broken.clone()).is_err(), "{broken}");
+    }
+    let body = json!({"id": id, "properties": {"routeTable": {"id": 7}}});
+    assert!(association::decode(&body).is_err());
+}
+
 #[test]
 fn the_running_version_counts_and_a_minor_version_is_kept() {
     let (owner, side) = (owner(), Side::Cluster);

@@ -45,7 +45,8 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
     let user: Option<String> = read_part(WHAT, body, "properties.osProfile.adminUsername")?;
     let keys: Option<Vec<models::SshPublicKey>> =
         read_part(WHAT, body, "properties.osProfile.linuxConfiguration.ssh.publicKeys")?;
-    let key = keys.into_iter().flatten().find_map(|key| key.key_data).unwrap_or_default();
+    let key = keys.into_iter().flatten().find_map(|key| key.key_data);
+    let key = key.ok_or_else(|| missing(WHAT, "properties.osProfile.linuxConfiguration.ssh"))?;
     let interfaces: Option<Vec<models::SubResource>> =
         read_part(WHAT, body, "properties.networkProfile.networkInterfaces")?;
     let interface = interfaces.into_iter().flatten().find_map(|interface| interface.id);
@@ -56,7 +57,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
     Ok(VirtualMachine {
         location: location(WHAT, Some(&resource.location))?,
         vm_size: size.ok_or_else(|| missing(WHAT, "vmSize"))?,
-        admin_user: user.unwrap_or_default(),
+        admin_user: user.ok_or_else(|| missing(WHAT, "properties.osProfile.adminUsername"))?,
         ssh_public_key: key.trim().to_owned(),
         network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,

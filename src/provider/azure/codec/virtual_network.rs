@@ -7,7 +7,7 @@ use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
 
 use super::body::lay_over;
-use super::fields::{location, prefix, read};
+use super::fields::{location, missing, prefix, read, read_part};
 use super::{DecodeError, Marks};
 use crate::resource::azure::VirtualNetwork;
 
@@ -16,10 +16,10 @@ const WHAT: &str = "virtual network";
 /// Reads what ARM answered, without IPv6 ranges.
 pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
-    let space = body.pointer("/properties/addressSpace").cloned().unwrap_or_else(|| json!({}));
-    let space: models::AddressSpace = read(WHAT, &space)?;
-    let address_prefixes = space
-        .address_prefixes
+    let ranges: Option<Vec<String>> =
+        read_part(WHAT, body, "properties.addressSpace.addressPrefixes")?;
+    let address_prefixes = ranges
+        .ok_or_else(|| missing(WHAT, "properties.addressSpace.addressPrefixes"))?
         .iter()
         .filter(|text| !text.contains(':'))
         .map(|text| prefix(WHAT, "addressPrefixes", text))

@@ -120,8 +120,14 @@ fn local_prefixes(output: &ProbeOutput) -> Result<KernelState<BTreeSet<Ipv4Net>>
     let rules: Option<Vec<Value>> = output.json("rules")?;
     let rules = rules.ok_or(ProbeError::Lacks("ip"))?;
     let mut found: KernelState<BTreeSet<Ipv4Net>> = KernelState::default();
-    // Rules of others may have any form.
-    for rule in rules.into_iter().filter_map(|rule| serde_json::from_value::<Rule>(rule).ok()) {
+    for value in rules {
+        let protocol = value["protocol"].as_str().and_then(|text| text.parse().ok());
+        let is_ours = protocol == Some(ROUTE_PROTOCOL);
+        let Ok(rule) = serde_json::from_value::<Rule>(value) else {
+            // Rules of others may have any form, and one of ours only its own.
+            found.unexpected |= is_ours;
+            continue;
+        };
         match (rule.is_ours(), rule.prefix()) {
             (false, _) => {}
             (true, Some(prefix)) => found.unexpected |= !found.known.insert(prefix),
@@ -158,6 +164,11 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
     }
     let status: Option<Status> = output.json("tailscale_status")?;
     let settings: Option<Preferences> = output.json("tailscale_settings")?;
+    let running = status.as_ref().is_some_and(|status| status.backend_state == "Running");
+    if running && settings.is_none() {
+        let reason = "`tailscale debug prefs` printed nothing".to_owned();
+        return Err(ProbeError::Part { part: "tailscale_settings", reason });
+    }
     let addresses = status.iter().filter_map(|status| status.addresses.as_ref()).flatten();
     let ipv4 = |address: &IpAddr| match address {
         IpAddr::V4(address) => Some(*address),
@@ -171,7 +182,7 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
         _ => None,
     };
     Ok(Some(TailscaleProbe {
-        running: status.as_ref().is_some_and(|status| status.backend_state == "Running"),
+        running,
         address: addresses.filter_map(ipv4).next(),
         advertised_routes: offered.flatten().filter_map(prefix).collect(),
         accept_routes: settings.as_ref().is_some_and(|settings| settings.route_all),

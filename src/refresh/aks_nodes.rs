@@ -1,0 +1,94 @@
+//! AKS's own nodes and the pod CIDRs that Azure gave them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Observation;
+use crate::desired::facts::{AksNode, ClusterFacts, UntoldNode};
+use crate::desired::names;
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Finding, Severity};
+use crate::provider::cluster::NodeFacts;
+use crate::resource::azure::NextHop;
+use crate::resource::{ArmId, Kind, ObjectKey, Resource};
+
+/// The label with the pool of a node; nodes that AKS provisions outside of pools
+/// have none.
+const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
+/// What the provider ids of Azure's machines begin with.
+const AZURE_PROVIDER: &str = "azure://";
+
+/// Whether a Node is AKS's own. Each of the three signs may be missing.
+pub(super) fn is_one(node: &NodeFacts, network_configs: &BTreeMap<String, Ipv4Net>) -> bool {
+    let by_azure = |id: &String| id.to_ascii_lowercase().starts_with(AZURE_PROVIDER);
+    node.labels.contains_key(AGENT_POOL_LABEL)
+        || network_configs.contains_key(&node.name)
+        || node.provider_id.as_ref().is_some_and(by_azure)
+}
+
+/// Notes a node of AKS with its pod CIDR.
+///
+/// Azure assigns pod CIDRs: the NodeNetworkConfig holds them. A node whose own is
+/// missing or unreadable keeps the routes that it has: they were written when it was
+/// known, and a node keeps its range for life. The CiliumNode is used only if there
+/// is neither.
+pub(super) fn note(
+    node: &NodeFacts,
+    network_configs: &BTreeMap<String, Ipv4Net>,
+    cilium_nodes: &BTreeMap<String, Vec<Ipv4Net>>,
+    observation: &mut Observation,
+) {
+    let name = &node.name;
+    let of_cilium = || cilium_nodes.get(name).and_then(|prefixes| prefixes.first()).copied();
+    let told = network_configs.get(name).copied();
+    // Without Azure's allocator, Cilium's is the one that knows.
+    let told = told.or_else(|| network_configs.is_empty().then(of_cilium).flatten());
+    let remembered = || remembered(node.internal_ip?, observation);
+    let pod_cidr = told.or_else(remembered).or_else(of_cilium);
+    if let (Some(address), Some(pod_cidr)) = (node.internal_ip, pod_cidr) {
+        let name = name.clone();
+        observation.facts.nodes.push(AksNode { name, address, pod_cidr });
+    } else {
+        let address = node.internal_ip;
+        observation.facts.untold_nodes.push(UntoldNode { name: name.clone(), address });
+    }
+    if told.is_none() || node.internal_ip.is_none() {
+        warn(node, pod_cidr, observation);
+    }
+}
+
+fn warn(node: &NodeFacts, pod_cidr: Option<Ipv4Net>, observation: &mut Observation) {
+    let name = &node.name;
+    let message = match (node.internal_ip, pod_cidr) {
+        (None, _) => format!("the AKS node {name} has no IPv4 address of the type InternalIP yet"),
+        (_, Some(range)) => format!(
+            "Azure does not report the pod CIDR of AKS node {name}: its route to {range} is kept"
+        ),
+        (_, None) => format!("the pod CIDR of AKS node {name} is not known yet"),
+    };
+    let remedy = "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then \
+                  run the same command again";
+    let failure = Failure::new(Code::SourceGap, message, remedy);
+    observation.findings.push(Finding::new(Severity::Warning, failure));
+}
+
+/// The one range that the live route table of the AKS router's subnet sends to a node.
+fn remembered(node: Ipv4Addr, observation: &Observation) -> Option<Ipv4Net> {
+    let cluster = observation.facts.cluster.as_ref()?;
+    let key = router_table(cluster, observation);
+    let Resource::RouteTable(table) = &observation.inventory.get(&key)?.resource else {
+        return None;
+    };
+    let routes = table.routes.known()?.iter();
+    let mut ranges = routes.filter(|(_, hop)| **hop == NextHop::Appliance(node)).map(|it| *it.0);
+    let range = ranges.next()?;
+    ranges.next().is_none().then_some(range)
+}
+
+fn router_table(cluster: &ClusterFacts, observation: &Observation) -> ObjectKey {
+    let subscription = observation.facts.subscription.as_str();
+    let group = ArmId::resource_group(subscription, &cluster.node_resource_group);
+    ObjectKey::Azure(group.in_group(Kind::RouteTable.arm_type(), names::ROUTER_ROUTE_TABLE))
+}

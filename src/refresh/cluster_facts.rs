@@ -1,0 +1,263 @@
+//! The facts of the AKS cluster, from its object and that of its network.
+//!
+//! Lists of Azure leave out what the identity may not read, without an error: an
+//! object that a list lacks is read by its id before it counts as absent.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::single::unreadable;
+use super::{Observation, Scope};
+use crate::desired::facts::{ClusterFacts, NodeSubnet};
+use crate::desired::names;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Source;
+use crate::plan::{Finding, Severity};
+use crate::provider::azure::codec;
+use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
+use crate::provider::clients::ReadClients;
+use crate::provider::error::RequestError;
+use crate::resource::{ArmId, Kind};
+
+/// What Azure said of the topology's cluster.
+#[derive(Debug)]
+pub(super) enum ClusterAnswer {
+    /// It does not exist, or its creation has not come as far as a network.
+    NotYet {
+        /// Whether its object exists.
+        exists: bool,
+    },
+    /// It exists, with these facts.
+    Facts(Box<ClusterFacts>),
+    /// It exists, and what depends on it cannot be known.
+    Unknown(Failure),
+}
+
+/// Finds the cluster and its network, each by its id if a list lacks it, and adds
+/// them to the lists.
+///
+/// # Errors
+///
+/// Azure did not say whether the cluster exists.
+pub(super) async fn read(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    objects: &mut BTreeMap<Kind, Vec<Value>>,
+) -> Result<ClusterAnswer, RequestError> {
+    let id = scope.cluster_id();
+    let listed = find(objects, Kind::ManagedCluster, &id).cloned();
+    let cluster = match listed {
+        Some(cluster) => cluster,
+        None => {
+            let Some(cluster) = clients.azure.get(&id).await? else {
+                return Ok(ClusterAnswer::NotYet { exists: false });
+            };
+            objects.entry(Kind::ManagedCluster).or_default().push(cluster.clone());
+            cluster
+        }
+    };
+    if cluster.pointer("/properties/provisioningState").and_then(Value::as_str) == Some("Creating")
+    {
+        return Ok(ClusterAnswer::NotYet { exists: true });
+    }
+    let facts = match cluster_profile::decode(&cluster) {
+        Ok(profile) => network(clients, profile, objects).await,
+        Err(error) => Err(unreadable(&id, &error)),
+    };
+    Ok(match facts {
+        Ok(facts) => ClusterAnswer::Facts(Box::new(facts)),
+        Err(failure) => ClusterAnswer::Unknown(failure),
+    })
+}
+
+fn find<'a>(objects: &'a BTreeMap<Kind, Vec<Value>>, kind: Kind, id: &ArmId) -> Option<&'a Value> {
+    let mut listed = objects.get(&kind).into_iter().flatten();
+    listed.find(|value| codec::id(value).as_ref() == Some(id))
+}
+
+/// The facts that the cluster's network adds.
+async fn network(
+    clients: &ReadClients,
+    profile: ClusterProfile,
+    objects: &mut BTreeMap<Kind, Vec<Value>>,
+) -> Result<ClusterFacts, Failure> {
+    let network = match profile.pool_subnets.first().and_then(ArmId::parent) {
+        Some(id) => match find(objects, Kind::VirtualNetwork, &id).cloned() {
+            Some(network) => network,
+            None => {
+                let network = read_network(clients, &id).await?;
+                objects.entry(Kind::VirtualNetwork).or_default().push(network.clone());
+                network
+            }
+        },
+        None => of_node_group(objects, &profile.node_resource_group).cloned()?,
+    };
+    facts(profile, &network)
+}
+
+async fn read_network(clients: &ReadClients, id: &ArmId) -> Result<Value, Failure> {
+    match clients.azure.get(id).await {
+        Ok(Some(network)) => Ok(network),
+        Ok(None) => Err(unreadable_network(id, "Azure answers that it does not exist")),
+        Err(error) => Err(unreadable_network(id, &error.to_string())),
+    }
+}
+
+fn unreadable_network(id: &ArmId, reason: &str) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!("cannot read the VNet {id}, which the cluster's node pools are in: {reason}"),
+        format!(
+            "assign the identity the role Network Contributor on the VNet, or on its resource \
+             group; `az network vnet show --ids {id}` shows whether the VNet can be read"
+        ),
+    )
+}
+
+/// The network that AKS made in its node resource group.
+fn of_node_group<'a>(
+    objects: &'a BTreeMap<Kind, Vec<Value>>,
+    group: &str,
+) -> Result<&'a Value, Failure> {
+    let is_in_group = |network: &&Value| {
+        let id = codec::id(network);
+        let of_network = id.as_ref().and_then(ArmId::resource_group_name);
+        of_network.is_some_and(|name| name.eq_ignore_ascii_case(group))
+    };
+    let mut listed = objects.get(&Kind::VirtualNetwork).into_iter().flatten();
+    listed.find(is_in_group).ok_or_else(|| {
+        Failure::new(
+            Code::SourceGap,
+            format!(
+                "Azure lists no VNet in {group}, the cluster's node resource group, and the \
+                 cluster's node pools name no subnet"
+            ),
+            format!(
+                "assign the identity the role Contributor on the resource group {group}; `az \
+                 network vnet list -g {group} -o table` shows what can be read"
+            ),
+        )
+    })
+}
+
+fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failure> {
+    let id = codec::id(network).unwrap_or_else(|| ArmId::new(String::new()));
+    let of_network = |error: codec::DecodeError| unreadable(&id, &error);
+    let decoded = codec::virtual_network::decode(network).map_err(of_network)?;
+    let bodies = network.pointer("/properties/subnets").and_then(Value::as_array);
+    let mut subnets = BTreeMap::new();
+    let mut node_subnets = Vec::new();
+    for body in bodies.into_iter().flatten() {
+        let Some(subnet_id) = codec::id(body) else { continue };
+        let is_of_nodes = if profile.pool_subnets.is_empty() {
+            subnet_id.name().eq_ignore_ascii_case("aks-subnet")
+        } else {
+            profile.pool_subnets.contains(&subnet_id)
+        };
+        match codec::subnet::decode(body) {
+            Ok(subnet) => {
+                subnets.insert(usual_name(&subnet_id), subnet.address_prefix);
+                if is_of_nodes {
+                    node_subnets.push(NodeSubnet {
+                        id: subnet_id,
+                        prefix: subnet.address_prefix,
+                        security_group: subnet.network_security_group,
+                    });
+                }
+            }
+            Err(error) if is_of_nodes => return Err(unreadable(&subnet_id, &error)),
+            // A range that nothing of ours is in or routes to.
+            Err(_) => {}
+        }
+    }
+    complete(&profile, &id, &node_subnets)?;
+    Ok(ClusterFacts {
+        virtual_network: id,
+        address_prefixes: decoded.address_prefixes,
+        node_subnets,
+        subnets,
+        node_resource_group: profile.node_resource_group,
+        pod_cidr: profile.pod_cidr,
+        service_cidr: profile.service_cidr,
+        dns_service_ip: profile.dns_service_ip,
+        version: profile.version,
+        fqdn: profile.fqdn,
+        private: profile.private,
+        node_group_locked: profile.node_group_locked,
+        overlay_with_cilium: profile.overlay_with_cilium,
+    })
+}
+
+/// The name of a subnet; that of the router's as stargate writes it.
+fn usual_name(subnet: &ArmId) -> String {
+    let name = subnet.name();
+    let is_router_s = name.eq_ignore_ascii_case(names::CLUSTER_ROUTER_SUBNET);
+    if is_router_s { names::CLUSTER_ROUTER_SUBNET.to_owned() } else { name.to_owned() }
+}
+
+/// Every subnet that pools are in must be known: one that the answer lacks would
+/// be withdrawn from every router.
+fn complete(
+    profile: &ClusterProfile,
+    network: &ArmId,
+    found: &[NodeSubnet],
+) -> Result<(), Failure> {
+    let is_found = |id: &&ArmId| found.iter().any(|subnet| subnet.id == **id);
+    let lacking = profile.pool_subnets.iter().find(|id| !is_found(id));
+    let what = match lacking {
+        Some(id) => format!("the subnet {id}, which a node pool is in"),
+        None if found.is_empty() => "a subnet of AKS nodes".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Failure::new(
+        Code::SourceGap,
+        format!("Azure's answer for the VNet {network} lacks {what}"),
+        format!("run the same command again; `az network vnet show --ids {network}` shows it"),
+    ))
+}
+
+/// Notes what was found, and returns the facts where they are known.
+pub(super) fn note(
+    answer: &ClusterAnswer,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) -> Option<ClusterFacts> {
+    match answer {
+        ClusterAnswer::Facts(facts) => {
+            note_newer(facts, scope, observation);
+            return Some((**facts).clone());
+        }
+        ClusterAnswer::Unknown(failure) => observation.gap(Source::Azure, failure.clone()),
+        ClusterAnswer::NotYet { exists: false } if scope.topology.cluster.existing => {
+            let failure = Failure::new(
+                Code::ExistingClusterMissing,
+                format!("the AKS cluster {} does not exist", scope.cluster_id()),
+                "correct [cluster] name, resource_group or the subscription (`az aks list -o \
+                 table` shows the clusters), or remove `existing = true` to create the cluster",
+            );
+            observation.findings.push(Finding::new(Severity::Error, failure));
+        }
+        ClusterAnswer::NotYet { .. } => {}
+    }
+    None
+}
+
+/// AKS upgrades clusters by itself and takes none back.
+fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observation) {
+    let cluster = &scope.topology.cluster;
+    let wanted = cluster.kubernetes_version;
+    if cluster.existing || !facts.version.is_newer_than(wanted) {
+        return;
+    }
+    let failure = Failure::new(
+        Code::LiveVersionSkew,
+        format!(
+            "the cluster runs Kubernetes {}, and [cluster] kubernetes_version is {wanted}: AKS \
+             takes no cluster back to an older version",
+            facts.version
+        ),
+        format!("set [cluster] kubernetes_version to {}", facts.version),
+    );
+    observation.findings.push(Finding::new(Severity::Warning, failure));
+}

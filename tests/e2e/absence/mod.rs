@@ -1,0 +1,219 @@
+//! Absence is proven: whatever a single object or field of an answer looks like, nothing is
+//! deleted, replaced or withdrawn because of it, and other sources stay known.
+
+mod cases;
+mod mutation;
+mod rewriting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use serde_json::Value;
+use stargate::inventory::Source;
+use stargate::plan::{Action, Change, Plan, PlanStatus};
+use stargate::provider::http::Api;
+use stargate::resource::Resource;
+use stargate::sandbox::SandboxState;
+
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
+use mutation::{How, Mutation, has_another_spelling, identity, pointers};
+use rewriting::Answers;
+
+/// How many mutations of each topology a usual run tries.
+const USUAL_SEEDS: u64 = 250;
+
+/// A deployment that is applied, and the objects that its services answer.
+struct Applied {
+    deployment: Deployment,
+    answers: Answers,
+    subjects: BTreeMap<(Api, String), Value>,
+}
+
+impl Applied {
+    async fn of(text: &str) -> Self {
+        let applied = Deployment::of(text, SandboxState::new(1));
+        applied.iterate().await;
+        let answers = Answers::default();
+        let deployment = applied.with_answers(&answers);
+        let plan = deployment.plan().await;
+        assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+        let seen = answers.take_seen().into_iter();
+        let subjects = seen
+            .filter_map(|(api, object)| Some(((api, identity(api, &object)?), object)))
+            .collect();
+        Self { deployment, answers, subjects }
+    }
+
+    async fn plan(&self, mutation: &Mutation, destroying: bool) -> Plan {
+        self.answers.set(Some(mutation.clone()));
+        let options = RefreshOptions { destroying, ..RefreshOptions::default() };
+        let plan = self.deployment.refresh_and_plan(&options).await.plan;
+        self.answers.set(None);
+        plan
+    }
+
+    /// Every mutation of a field.
+    fn of_fields(&self) -> Vec<Mutation> {
+        let mut found = Vec::new();
+        for ((api, identity), object) in &self.subjects {
+            for pointer in pointers(object) {
+                let mut add = |how| {
+                    found.push(Mutation { api: *api, identity: identity.clone(), how });
+                };
+                add(How::HideField(pointer.clone()));
+                add(How::Null(pointer.clone()));
+                add(How::Garble(pointer.clone()));
+                if *api == Api::Azure && has_another_spelling(object, &pointer) {
+                    add(How::Respell(pointer));
+                }
+            }
+        }
+        found
+    }
+
+    fn of_azure(&self) -> impl Iterator<Item = &String> {
+        self.subjects.keys().filter(|(api, _)| *api == Api::Azure).map(|(_, identity)| identity)
+    }
+}
+
+/// What a plan must not contain because of one answer.
+fn violations(mutation: &Mutation, plan: &Plan) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for change in &plan.changes {
+        if matches!(change.action, Action::Delete | Action::Replace) {
+            wrong.push(format!("{:?} {}", change.action, change.address));
+        }
+        if let lost @ [_, ..] = &withdrawn(change)[..] {
+            wrong.push(format!("{} loses {lost:?}", change.address));
+        }
+    }
+    if matches!(mutation.how, How::Respell(_)) && plan.standing() != PlanStatus::Matches {
+        wrong.push(format!("another spelling is {:?}", plan.standing()));
+    }
+    let unknown = plan.gaps.iter().map(|gap| &gap.source);
+    wrong.extend(
+        unknown
+            .filter(|source| !may_be_unknown(mutation, source))
+            .map(|source| format!("{source} became unknown")),
+    );
+    wrong
+}
+
+/// Whether an answer may hide a source: its own, the hosts that the tailnet leads to,
+/// and the cluster, whose credentials Azure gives.
+fn may_be_unknown(mutation: &Mutation, source: &Source) -> bool {
+    let is_cluster_s =
+        ["managedclusters", "/aks-vnet"].iter().any(|part| mutation.identity.contains(part));
+    match (mutation.api, source) {
+        (Api::Azure, Source::Azure)
+        | (Api::Tailscale, Source::Tailscale | Source::Host(_))
+        | (Api::Kubernetes, Source::Kubernetes) => true,
+        // A list with an entry without an id is no list: no cluster is known by it.
+        (Api::Azure, Source::Kubernetes) => is_cluster_s || is_of_id(&mutation.how),
+        _ => false,
+    }
+}
+
+fn is_of_id(how: &How) -> bool {
+    match how {
+        How::HideField(pointer) | How::Null(pointer) | How::Garble(pointer) => pointer == "/id",
+        _ => false,
+    }
+}
+
+/// The prefixes that a change takes from a table, a router or the tailnet.
+fn withdrawn(change: &Change) -> Vec<Ipv4Net> {
+    let prefixes = |resource: Option<&Resource>| -> Option<BTreeSet<Ipv4Net>> {
+        Some(match resource? {
+            Resource::RouteTable(table) => table.routes.known()?.keys().copied().collect(),
+            Resource::AdvertisedRoutes(set) | Resource::ApprovedRoutes(set) => {
+                set.prefixes.known()?.clone()
+            }
+            Resource::RouterHost(host) => host.kernel_routes.known()?.keys().copied().collect(),
+            _ => return None,
+        })
+    };
+    match (prefixes(change.before.as_ref()), prefixes(change.after.as_ref())) {
+        (Some(before), Some(after)) => before.difference(&after).copied().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn seeds() -> u64 {
+    let text = std::env::var("STARGATE_ABSENCE_SEEDS").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(USUAL_SEEDS)
+}
+
+/// A well-mixed number for each seed (splitmix64).
+fn mixed(seed: u64) -> u64 {
+    let mut bits = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+async fn fields_hide_nothing(text: &str) {
+    let applied = Applied::of(text).await;
+    let mutations = applied.of_fields();
+    let count = u64::try_from(mutations.len()).unwrap();
+    let chosen: BTreeSet<u64> = (0..seeds()).map(|seed| mixed(seed) % count).collect();
+    let mut failed = Vec::new();
+    for index in chosen {
+        let mutation = &mutations[usize::try_from(index).unwrap()];
+        let plan = applied.plan(mutation, false).await;
+        let wrong = violations(mutation, &plan);
+        if !wrong.is_empty() {
+            failed.push(format!("{mutation:?}: {}", wrong.join("; ")));
+        }
+    }
+    assert!(failed.is_empty(), "{} failed\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_field_of_the_example_hides_what_is_there() {
+    fields_hide_nothing(EXAMPLE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_field_of_two_datacenters_hides_what_is_there() {
+    fields_hide_nothing(TWO_DATACENTERS).await;
+}
+
+/// Azure's lists leave out what the identity may not list: a read by id shows that it is
+/// there.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_lists_leave_out_is_read_by_its_id() {
+    let applied = Applied::of(EXAMPLE).await;
+    let mut failed = Vec::new();
+    for identity in applied.of_azure() {
+        let how = How::HideFromLists;
+        let mutation = Mutation { api: Api::Azure, identity: identity.clone(), how };
+        let plan = applied.plan(&mutation, false).await;
+        let wrong = violations(&mutation, &plan);
+        let creates = plan.changes.iter().filter(|change| change.action == Action::Create);
+        let creates: Vec<String> = creates.map(|change| change.address.to_string()).collect();
+        if !wrong.is_empty() || !creates.is_empty() {
+            failed.push(format!("{identity}: {wrong:?}, creates {creates:?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// An object that may be neither listed nor read is unknown, in a plan and in a destroy.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_may_not_be_read_is_unknown() {
+    let applied = Applied::of(EXAMPLE).await;
+    let mut failed = Vec::new();
+    for identity in applied.of_azure() {
+        let how = How::Refuse;
+        let mutation = Mutation { api: Api::Azure, identity: identity.clone(), how };
+        let plan = applied.plan(&mutation, false).await;
+        let wrong = violations(&mutation, &plan);
+        let destroy = applied.plan(&mutation, true).await;
+        let claims = destroy.standing() == PlanStatus::Matches;
+        if !wrong.is_empty() || claims {
+            failed.push(format!("{identity}: {wrong:?}, claims that nothing is left: {claims}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
