@@ -157,7 +157,7 @@ impl Context<'_> {
         Pending::Known(subnets.chain(pods).collect())
     }
 
-    /// Whether a node of AKS cannot be told from the live routes, so that routes
+    /// Whether a node of AKS cannot be found in the live routes, so that routes
     /// made without it would withdraw its own.
     pub(super) fn hides_live_routes(&self) -> bool {
         self.facts.untold_nodes.iter().any(|node| node.address.is_none())

@@ -131,7 +131,7 @@ impl Inventory {
     }
 
     /// The gap that hides objects of this kind and key, if there is one. An
-    /// object that is not in the inventory is absent only if there is none.
+    /// object that is not in the inventory is absent only if no gap hides it.
     pub fn gap_for(&self, kind: Kind, key: Option<&ObjectKey>) -> Option<&Gap> {
         let of_object = key.and_then(|key| self.unread.get(key));
         of_object

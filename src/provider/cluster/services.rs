@@ -132,7 +132,7 @@ mod tests {
 
     fn slice(endpoints: &Value) -> Value {
         json!({
-            "metadata": { "name": "till" },
+            "metadata": { "name": "till", "namespace": "shop" },
             "addressType": "IPv4",
             "ports": [{ "name": "web", "port": 8_080, "protocol": "TCP" }],
             "endpoints": endpoints,

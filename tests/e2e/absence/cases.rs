@@ -118,7 +118,7 @@ async fn a_node_without_a_readable_network_config_keeps_its_routes() {
     }
 }
 
-/// Without its address a node cannot be told from the live routes: they wait.
+/// Without its address a node cannot be found in the live routes: they wait.
 #[tokio::test(start_paused = true)]
 async fn a_node_without_an_address_withdraws_nothing() {
     let deployment = Deployment::example_applied().await;
@@ -134,7 +134,7 @@ async fn plan_with_node(pointer: &str, value: Value) -> Plan {
     let is_node = |object: &Value| {
         object["kind"] == "Node" && object["metadata"]["name"] == "stargate-aks-e2e-2-worker-1"
     };
-    let ((api, identity), _) = applied.subjects.iter().find(|(_, it)| is_node(it)).unwrap();
+    let ((api, identity), _) = applied.objects.iter().find(|(_, it)| is_node(it)).unwrap();
     let how = How::Write(pointer.to_owned(), value);
     applied.plan(&Mutation { api: *api, identity: identity.clone(), how }, false).await
 }
@@ -176,7 +176,7 @@ async fn a_node_without_a_pod_cidr_or_a_provider_id_is_not_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_router_that_lost_its_tag_is_not_replaced() {
     let applied = Applied::of(EXAMPLE).await;
-    let of_tailnet = applied.subjects.iter().filter(|((api, _), _)| *api == Api::Tailscale);
+    let of_tailnet = applied.objects.iter().filter(|((api, _), _)| *api == Api::Tailscale);
     let devices = of_tailnet.filter(|(_, object)| object["hostname"].is_string());
     for ((api, identity), _) in devices {
         let how = How::HideField("/tags".to_owned());

@@ -26,7 +26,7 @@ const USUAL_SEEDS: u64 = 250;
 struct Applied {
     deployment: Deployment,
     answers: Answers,
-    subjects: BTreeMap<(Api, String), Value>,
+    objects: BTreeMap<(Api, String), Value>,
 }
 
 impl Applied {
@@ -38,10 +38,10 @@ impl Applied {
         let plan = deployment.plan().await;
         assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
         let seen = answers.take_seen().into_iter();
-        let subjects = seen
+        let objects = seen
             .filter_map(|(api, object)| Some(((api, identity(api, &object)?), object)))
             .collect();
-        Self { deployment, answers, subjects }
+        Self { deployment, answers, objects }
     }
 
     async fn plan(&self, mutation: &Mutation, destroying: bool) -> Plan {
@@ -55,7 +55,7 @@ impl Applied {
     /// Every mutation of a field.
     fn of_fields(&self) -> Vec<Mutation> {
         let mut found = Vec::new();
-        for ((api, identity), object) in &self.subjects {
+        for ((api, identity), object) in &self.objects {
             for pointer in pointers(object) {
                 let mut add = |how| {
                     found.push(Mutation { api: *api, identity: identity.clone(), how });
@@ -72,7 +72,7 @@ impl Applied {
     }
 
     fn of_azure(&self) -> impl Iterator<Item = &String> {
-        self.subjects.keys().filter(|(api, _)| *api == Api::Azure).map(|(_, identity)| identity)
+        self.objects.keys().filter(|(api, _)| *api == Api::Azure).map(|(_, identity)| identity)
     }
 }
 

@@ -101,7 +101,7 @@ fn remove(object: &mut Value, pointer: &str) {
     }
 }
 
-/// Whether a text is an address, a prefix or a version: any other one is none.
+/// Whether a text has the form of an address, a prefix or a version.
 fn has_form(text: &str) -> bool {
     let numbers = text.trim_start_matches('v').split(['.', '/', ':']);
     text.contains('.')

@@ -1,4 +1,4 @@
-//! What everything else depends on of an AKS cluster, whoever made it.
+//! The network and version of an AKS cluster, which everything else depends on.
 
 use std::net::Ipv4Addr;
 
