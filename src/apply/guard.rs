@@ -24,9 +24,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
         && change.action != Action::Create
         && current.ownership == Ownership::Foreign
     {
-        return GuardVerdict::Stale(
-            "it does not carry the topology's mark any more, and may be someone else's".to_owned(),
-        );
+        return GuardVerdict::Stale("it is no longer owned by the topology".to_owned());
     }
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,

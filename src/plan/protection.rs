@@ -10,7 +10,7 @@ use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource, Side};
 
 const LIFT_PROTECTION: &str =
-    "undo the change of the topology that asks for it, or remove `protect = true`";
+    "undo the change of the topology that causes it, or remove `protect = true`";
 
 /// A resource that stays although it, or one that it refers to, should go.
 #[derive(Debug, Clone)]

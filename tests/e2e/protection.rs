@@ -43,7 +43,7 @@ async fn a_protected_datacenter_keeps_its_workers_machines_and_routes() {
     for kind in [Kind::NetworkInterface, Kind::Worker, Kind::RouteTable, Kind::RouterHost] {
         assert!(is_blocked(&plan, kind), "{kind}\n{}", summary(&plan));
     }
-    // Without protection the same edit is carried out.
+    // Without protection the same edit is applied.
     let free = before.edited(&EXAMPLE.replace("10.50.1.5", "10.50.1.9"));
     let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     assert_eq!(free.apply(&allowing).await.status, ApplyStatus::Converged);

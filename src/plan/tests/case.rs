@@ -27,7 +27,7 @@ pub(super) struct Case {
     pub(super) desired: DesiredSet,
     pub(super) inventory: Inventory,
     pub(super) adopt: BTreeSet<Address>,
-    /// The replacements that are permitted; all of them, if there is none.
+    /// The replacements that are permitted; all of them, if the set is empty.
     pub(super) replace: Option<BTreeSet<Address>>,
     pub(super) rollout: Rollout,
     pub(super) worker_request: Option<WorkerRequest>,
