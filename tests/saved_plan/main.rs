@@ -103,7 +103,10 @@ fn make(case: &str, path: &Path) {
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak_memory();
     write(&plan, path);
-    let (bytes, growth) = (path.metadata().unwrap().len(), peak_memory() - before);
+    // The kernel counts pages per thread and adds them up later: the second figure
+    // can be a few pages lower.
+    let growth = peak_memory().saturating_sub(before);
+    let bytes = path.metadata().unwrap().len();
     println!("{case}: {} changes, {bytes} bytes, {growth} KiB to write", plan.changes.len());
     assert!(bytes <= MAX_FILE_BYTES, "{case}: the file has {bytes} bytes");
     assert!(growth <= MAX_GROWTH_KIB, "{case}: writing took {growth} KiB");
