@@ -9,8 +9,8 @@ use stargate::desired::facts::{AksNode, ClusterFacts, Held, NodeSubnet};
 use stargate::desired::{DesiredSet, Facts, build};
 use stargate::inventory::Inventory;
 use stargate::resource::azure::NextHop;
-use stargate::resource::ownership::SideName;
-use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side};
+use stargate::resource::ownership::SiteName;
+use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site};
 use stargate::topology::load::load_text;
 use stargate::topology::model::{SourceAddresses, Topology};
 use stargate::topology::names::{SubscriptionId, WorkerName};
@@ -218,8 +218,8 @@ fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, Held> {
         .collect()
 }
 
-fn ours(side: &Side) -> Ownership {
-    Ownership::Ours { side: SideName::from(side) }
+fn ours(site: &Site) -> Ownership {
+    Ownership::Ours { site: SiteName::from(site) }
 }
 
 /// A world in which everything is as it is wanted. What only a look at the
@@ -232,7 +232,7 @@ fn everything(desired: &DesiredSet) -> Inventory {
         if let Resource::Worker(worker) = &mut resource {
             worker.host = Observable::unobserved();
         }
-        inventory.note(key, resource, ours(&desired.address.side));
+        inventory.note(key, resource, ours(&desired.address.site));
     }
     inventory
 }
@@ -264,7 +264,7 @@ fn drifted(desired: &DesiredSet) -> Inventory {
             continue;
         };
         let key = drift(key, &mut resource);
-        inventory.note(key, resource, ours(&wanted.address.side));
+        inventory.note(key, resource, ours(&wanted.address.site));
     }
     inventory
 }
@@ -288,7 +288,7 @@ fn hiding(desired: &DesiredSet, changes: usize) -> Inventory {
         };
         if left > 0 && hide(&wanted.address.name, &mut resource) {
             left -= 1;
-            inventory.note(key, resource, ours(&wanted.address.side));
+            inventory.note(key, resource, ours(&wanted.address.site));
         }
     }
     inventory

@@ -104,8 +104,8 @@ fn unchanged(change: &Change, current: &Observed) -> GuardVerdict {
 mod tests {
     use super::*;
     use crate::resource::azure::PublicIpAddress;
-    use crate::resource::ownership::SideName;
-    use crate::resource::{Address, ArmId, Kind, ObjectKey, Side};
+    use crate::resource::ownership::SiteName;
+    use crate::resource::{Address, ArmId, Kind, ObjectKey, Site};
 
     fn observed(ownership: Ownership) -> Observed {
         let value = PublicIpAddress { location: "x".to_owned() };
@@ -115,10 +115,10 @@ mod tests {
     /// Its tags were removed, or name another topology, after the plan was made.
     #[test]
     fn what_is_not_ours_any_more_is_neither_changed_nor_deleted() {
-        let ours = observed(Ownership::Ours { side: SideName::from(&Side::Cluster) });
+        let ours = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
         let theirs = observed(Ownership::Foreign);
         let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");
-        let address = Address::new(Kind::PublicIpAddress, Side::Cluster, "ip");
+        let address = Address::new(Kind::PublicIpAddress, Site::Cluster, "ip");
         for action in [Action::Delete, Action::Replace, Action::Update, Action::Reboot] {
             let key = ObjectKey::Azure(id.clone());
             let mut change = Change::new(address.clone(), key, action, "");

@@ -58,10 +58,10 @@ fn brought<'a>(changes: &BTreeMap<&Address, &'a Change>, bringer: &Change) -> Op
 mod tests {
     use super::*;
     use crate::plan::diff::{FieldChange, FieldPath};
-    use crate::resource::{Kind, ObjectKey, Side};
+    use crate::resource::{Kind, ObjectKey, Site};
 
     fn address(name: &str) -> Address {
-        Address::new(Kind::VirtualMachine, Side::Cluster, name)
+        Address::new(Kind::VirtualMachine, Site::Cluster, name)
     }
 
     fn change(name: &str, action: Action, caused_by: Option<&str>, forced: bool) -> Change {

@@ -140,10 +140,10 @@ impl Steps {
 mod tests {
     use super::*;
     use crate::plan::Action;
-    use crate::resource::{Kind, ObjectKey, Side};
+    use crate::resource::{Kind, ObjectKey, Site};
 
     fn address(name: &str) -> Address {
-        Address::new(Kind::RouteTable, Side::Cluster, name)
+        Address::new(Kind::RouteTable, Site::Cluster, name)
     }
 
     fn change(name: &str, action: Action, depends_on: &[&str]) -> Change {

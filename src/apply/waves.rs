@@ -85,10 +85,10 @@ impl Waves {
 mod tests {
     use super::*;
     use crate::diagnostics::{Code, Failure};
-    use crate::resource::{Kind, Side};
+    use crate::resource::{Kind, Site};
 
     fn address(name: &str) -> Address {
-        Address::new(Kind::Worker, Side::Cluster, name)
+        Address::new(Kind::Worker, Site::Cluster, name)
     }
 
     fn waves(workers: &[(&str, u32)], canary: u32, max_failures: u32) -> Waves {

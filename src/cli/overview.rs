@@ -11,7 +11,7 @@ use crate::net::prefix::TAILNET_RANGE;
 use crate::pipeline::Planned;
 use crate::render::table::{Cell, RouteRow, RoutesTable};
 use crate::resource::{Kind, ObjectKey, Pending, Resource};
-use crate::topology::model::{Site, Topology};
+use crate::topology::model::{DatacenterKind, Topology};
 
 /// A layer of routing that must have a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,7 +200,7 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
                     is_worker: true,
                     is_advertised: outside,
                     // A site without Azure route tables routes to workers by itself.
-                    is_in_tables: outside || matches!(datacenter.site, Site::Azure(_)),
+                    is_in_tables: outside || matches!(datacenter.kind, DatacenterKind::Azure(_)),
                     ..PrefixOwner::new(worker.name.to_string())
                 },
             );

@@ -18,7 +18,7 @@ use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, UntoldNode};
 use crate::desired::names;
 use crate::inventory::Source;
 use crate::net::prefix::router_address;
-use crate::resource::{Address, ArmId, Kind, Resource, Side};
+use crate::resource::{Address, ArmId, Kind, Resource, Site};
 
 /// The name of the virtual network if its real name could not be read.
 const UNREAD_NETWORK: &str = "the AKS VNet";
@@ -47,12 +47,12 @@ impl Builder<'_> {
         let router = self.add_router(parts);
         let built = self.part(Part::Segment(segment), |it| it.cluster_segment(router));
         self.segments.push(built);
-        self.sites.push(SiteHosts { side: Side::Cluster, router, nodes });
+        self.sites.push(SiteHosts { site: Site::Cluster, router, nodes });
     }
 
     fn cluster_address(&self) -> Address {
         let name = self.sources.topology.cluster.name.as_str();
-        Address::new(Kind::ManagedCluster, Side::Cluster, name)
+        Address::new(Kind::ManagedCluster, Site::Cluster, name)
     }
 
     /// The cluster's router.
@@ -61,10 +61,10 @@ impl Builder<'_> {
         let name = topology.cluster.router.name.as_str();
         let subnet = topology.cluster.router.subnet_cidr;
         let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
-        let own = self.private_ip(&Side::Cluster, name).unwrap_or(wanted);
-        let runs = self.machine_runs(&Side::Cluster, name);
+        let own = self.private_ip(&Site::Cluster, name).unwrap_or(wanted);
+        let runs = self.machine_runs(&Site::Cluster, name);
         let port = SegmentPort { segment, address: own };
-        self.router(&Side::Cluster, name, port, runs, subnet)
+        self.router(&Site::Cluster, name, port, runs, subnet)
     }
 
     /// The VNet with the interfaces of AKS's nodes and of the router.
@@ -94,7 +94,7 @@ impl Builder<'_> {
             }
         }
         let name = self.sources.topology.cluster.router.name.as_str();
-        let interface = Address::new(Kind::NetworkInterface, Side::Cluster, names::interface(name));
+        let interface = Address::new(Kind::NetworkInterface, Site::Cluster, names::interface(name));
         self.attach(&mut fabric, router, &interface, &subnets);
         Segment::Fabric(Box::new(fabric))
     }
@@ -114,12 +114,12 @@ impl Builder<'_> {
         let mut addresses = Vec::new();
         for node_subnet in &cluster.node_subnets {
             let address =
-                Address::new(Kind::RouteTableAssociation, Side::Cluster, node_subnet.id.name());
+                Address::new(Kind::RouteTableAssociation, Site::Cluster, node_subnet.id.name());
             let origin = self.provenance.of(&address);
             let routes = match self.state.resource(&address) {
                 ProjectedFact::There(Resource::RouteTableAssociation(association)) => {
                     let table: Option<&ArmId> = association.route_table.as_ref();
-                    self.user_routes(&Side::Cluster, &address, table)
+                    self.user_routes(&Site::Cluster, &address, table)
                 }
                 ProjectedFact::There(_) | ProjectedFact::Absent => {
                     Fact::known(Default::default(), origin)
@@ -131,7 +131,7 @@ impl Builder<'_> {
             fabric.subnets.push(Subnet { name, routes, security });
             addresses.push(address);
         }
-        let address = Address::new(Kind::Subnet, Side::Cluster, names::CLUSTER_ROUTER_SUBNET);
+        let address = Address::new(Kind::Subnet, Site::Cluster, names::CLUSTER_ROUTER_SUBNET);
         if let Some(subnet) = self.subnet(&address) {
             fabric.subnets.push(subnet);
             addresses.push(address);

@@ -11,8 +11,8 @@ use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::desired::names;
 use crate::resource::host::{Worker, WorkerHost};
-use crate::resource::{Address, Kind, Observable, Resource, Side};
-use crate::topology::model::{self, Datacenter, Site};
+use crate::resource::{Address, Kind, Observable, Resource, Site};
+use crate::topology::model::{self, Datacenter, DatacenterKind};
 
 impl Builder<'_> {
     pub(super) fn datacenter_site(&mut self, datacenter: &Datacenter) {
@@ -34,8 +34,8 @@ impl Builder<'_> {
             builder.datacenter_segment(datacenter, router, &nodes)
         });
         self.segments.push(built);
-        let side = Side::Datacenter(datacenter.name.clone());
-        self.sites.push(SiteHosts { side, router, nodes });
+        let site = Site::Datacenter(datacenter.name.clone());
+        self.sites.push(SiteHosts { site, router, nodes });
     }
 
     /// A datacenter's router.
@@ -44,14 +44,14 @@ impl Builder<'_> {
         datacenter: &Datacenter,
         segment: SegmentId,
     ) -> RouterParts {
-        let side = Side::Datacenter(datacenter.name.clone());
+        let site = Site::Datacenter(datacenter.name.clone());
         let name = datacenter.router.name.as_str();
-        let (runs, network) = match &datacenter.site {
-            Site::Azure(site) => (self.machine_runs(&side, name), site.router_subnet_cidr),
-            Site::Existing(site) => (self.machine_of_its_own(&side, name), site.network_cidr),
+        let (runs, network) = match &datacenter.kind {
+            DatacenterKind::Azure(azure) => (self.machine_runs(&site, name), azure.router_subnet_cidr),
+            DatacenterKind::Existing(existing) => (self.machine_of_its_own(&site, name), existing.network_cidr),
         };
-        let own = self.private_ip(&side, name).unwrap_or(datacenter.router.ip);
-        self.router(&side, name, SegmentPort { segment, address: own }, runs, network)
+        let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
+        self.router(&site, name, SegmentPort { segment, address: own }, runs, network)
     }
 
     /// What connects a datacenter's hosts.
@@ -61,25 +61,25 @@ impl Builder<'_> {
         router: HostId,
         nodes: &[HostId],
     ) -> Segment {
-        let side = Side::Datacenter(datacenter.name.clone());
+        let site = Site::Datacenter(datacenter.name.clone());
         let router_name = datacenter.router.name.as_str();
-        match &datacenter.site {
-            Site::Azure(_) => {
+        match &datacenter.kind {
+            DatacenterKind::Azure(_) => {
                 let worker = |id: &HostId| {
                     let worker = datacenter.workers.get(*self.workers.get(id)?)?;
                     Some((*id, worker.name.as_str()))
                 };
                 let workers: Vec<(HostId, &str)> = nodes.iter().filter_map(worker).collect();
-                self.vnet(&side, (router, router_name), &workers)
+                self.vnet(&site, (router, router_name), &workers)
             }
-            Site::Existing(site) => {
-                let origin = self.lan_origin(&side, router_name);
+            DatacenterKind::Existing(existing) => {
+                let origin = self.lan_origin(&site, router_name);
                 let hosts = std::iter::once(&router).chain(nodes);
                 let at = |id: &HostId| Some((self.address_of(*id)?, *id));
                 Segment::Lan(Lan {
                     name: format!("network of {}", datacenter.name),
                     origin,
-                    prefix: site.network_cidr,
+                    prefix: existing.network_cidr,
                     hosts: hosts.filter_map(at).collect(),
                 })
             }
@@ -87,18 +87,18 @@ impl Builder<'_> {
     }
 
     /// What is known of a LAN is what the router on it shows.
-    fn lan_origin(&mut self, side: &Side, router: &str) -> Origin {
-        self.provenance.of(&Address::new(Kind::RouterHost, side.clone(), router))
+    fn lan_origin(&mut self, site: &Site, router: &str) -> Origin {
+        self.provenance.of(&Address::new(Kind::RouterHost, site.clone(), router))
     }
 
     /// A machine that was there before us runs until its router says otherwise.
-    fn machine_of_its_own(&mut self, side: &Side, name: &str) -> Fact<bool> {
-        let origin = self.lan_origin(side, name);
+    fn machine_of_its_own(&mut self, site: &Site, name: &str) -> Fact<bool> {
+        let origin = self.lan_origin(site, name);
         Fact::known(true, origin)
     }
 
-    fn vnet(&mut self, side: &Side, router: (HostId, &str), workers: &[(HostId, &str)]) -> Segment {
-        let address = Address::new(Kind::VirtualNetwork, side.clone(), names::VIRTUAL_NETWORK);
+    fn vnet(&mut self, site: &Site, router: (HostId, &str), workers: &[(HostId, &str)]) -> Segment {
+        let address = Address::new(Kind::VirtualNetwork, site.clone(), names::VIRTUAL_NETWORK);
         let origin = self.provenance.of(&address);
         let (address_space, snat) = match self.state.resource(&address) {
             ProjectedFact::There(Resource::VirtualNetwork(network)) => {
@@ -109,7 +109,7 @@ impl Builder<'_> {
         };
         let (mut subnets, mut addresses) = (Vec::new(), Vec::new());
         for name in [names::WORKER_SUBNET, names::ROUTER_SUBNET] {
-            let address = Address::new(Kind::Subnet, side.clone(), name);
+            let address = Address::new(Kind::Subnet, site.clone(), name);
             let Some(mut subnet) = self.subnet(&address) else { continue };
             if snat {
                 // Each of its routes is one beside those of the address space.
@@ -129,7 +129,7 @@ impl Builder<'_> {
         };
         for (id, name) in workers.iter().copied().chain([router]) {
             let interface =
-                Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
+                Address::new(Kind::NetworkInterface, site.clone(), names::interface(name));
             self.attach(&mut fabric, id, &interface, &addresses);
         }
         Segment::Fabric(Box::new(fabric))
@@ -142,10 +142,10 @@ impl Builder<'_> {
         worker: &model::Worker,
         segment: SegmentId,
     ) -> Option<Host> {
-        let side = Side::Datacenter(datacenter.name.clone());
+        let site = Site::Datacenter(datacenter.name.clone());
         let name = worker.name.as_str();
         let place = self.allocation.place(&worker.name)?;
-        let address = Address::new(Kind::Worker, side.clone(), name);
+        let address = Address::new(Kind::Worker, site.clone(), name);
         let origin = self.provenance.of(&address);
         let seen = self.state.resource(&address);
         let node = match seen {
@@ -153,9 +153,9 @@ impl Builder<'_> {
             _ => None,
         };
         let told = node.and_then(|node| self.worker_host(&address, node));
-        let runs = match &datacenter.site {
-            Site::Azure(_) => self.machine_runs(&side, name),
-            Site::Existing(_) => Fact::known(true, origin),
+        let runs = match &datacenter.kind {
+            DatacenterKind::Azure(_) => self.machine_runs(&site, name),
+            DatacenterKind::Existing(_) => Fact::known(true, origin),
         };
         let pods = match (node, &told) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
@@ -174,7 +174,7 @@ impl Builder<'_> {
             }
             None => Fact::unknown(origin),
         };
-        let own = self.private_ip(&side, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
+        let own = self.private_ip(&site, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
         let ports = vec![SegmentPort { segment, address: own }];
         Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }
@@ -203,9 +203,9 @@ impl Builder<'_> {
         host: &WorkerHost,
         origin: Origin,
     ) -> Kernel {
-        let network = match &datacenter.site {
-            Site::Azure(site) => site.subnet_cidr,
-            Site::Existing(site) => site.network_cidr,
+        let network = match &datacenter.kind {
+            DatacenterKind::Azure(azure) => azure.subnet_cidr,
+            DatacenterKind::Existing(existing) => existing.network_cidr,
         };
         let mut kernel = node_kernel(network, origin);
         add_routes(&mut kernel, &host.kernel_routes, origin);

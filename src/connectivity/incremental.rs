@@ -11,7 +11,7 @@ use super::path_model::PathModel;
 use super::projected_state::{ObjectValue, ProjectedState};
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{Host, HostId, Member, PrefixTable, Segment, SegmentId, Tunnel};
-use crate::resource::Side;
+use crate::resource::Site;
 
 /// The network of a state, and what takes it to others.
 #[derive(Clone)]
@@ -192,9 +192,9 @@ impl<'a> IncrementalModel<'a> {
                 Part::Worker(segment, number) => (segment, Some(number)),
             };
             let Some(site) = self.builder.sites.get(segment.0).cloned() else { continue };
-            let datacenter = match &site.side {
-                Side::Cluster => None,
-                Side::Datacenter(name) => topology.datacenters.iter().find(|it| it.name == *name),
+            let datacenter = match &site.site {
+                Site::Cluster => None,
+                Site::Datacenter(name) => topology.datacenters.iter().find(|it| it.name == *name),
             };
             match (worker, datacenter) {
                 (Some(number), Some(datacenter)) => {
@@ -295,11 +295,11 @@ impl<'a> IncrementalModel<'a> {
         for part in parts {
             let Part::Segment(id) = *part else { continue };
             let Some(site) = self.builder.sites.get(id.0).cloned() else { continue };
-            let segment = match &site.side {
-                Side::Cluster => {
+            let segment = match &site.site {
+                Site::Cluster => {
                     self.builder.part(*part, |builder| builder.cluster_segment(site.router))
                 }
-                Side::Datacenter(name) => {
+                Site::Datacenter(name) => {
                     let datacenter = topology.datacenters.iter().find(|it| it.name == *name);
                     let Some(datacenter) = datacenter else { continue };
                     self.builder.part(*part, |builder| {

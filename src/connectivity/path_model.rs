@@ -4,7 +4,7 @@ use super::provenance::ProvenanceTable;
 use crate::dataplane::{HostId, Network};
 use crate::desired::{DesiredSet, Facts};
 use crate::inventory::Inventory;
-use crate::resource::Side;
+use crate::resource::Site;
 use crate::topology::model::Topology;
 
 /// What was observed, and what the topology makes of it.
@@ -34,8 +34,8 @@ pub struct PathModel {
 /// The hosts of one site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteHosts {
-    /// The side.
-    pub side: Side,
+    /// The site.
+    pub site: Site,
     /// Its router.
     pub router: HostId,
     /// Its nodes: those that pods live on.

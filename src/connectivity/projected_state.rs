@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Sources;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 /// The value of an object whose value may differ from the observed one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -152,10 +152,10 @@ impl<'a> ProjectedState<'a> {
     }
 
     /// The address of what a subnet points at.
-    pub(super) fn address_of(&self, kind: Kind, side: &Side, id: &ArmId) -> Address {
+    pub(super) fn address_of(&self, kind: Kind, site: &Site, id: &ArmId) -> Address {
         let known = self.addresses.get(&ObjectKey::Azure(id.clone()));
         known.map_or_else(
-            || Address::new(kind, side.clone(), id.name()),
+            || Address::new(kind, site.clone(), id.name()),
             |address| (*address).clone(),
         )
     }

@@ -10,7 +10,7 @@ use super::projected_state::ProjectedFact;
 use crate::dataplane::tunnel::AdvertisedPrefixes;
 use crate::dataplane::{Fact, HostId, Member, host};
 use crate::resource::tailnet::RouteSet;
-use crate::resource::{Address, Kind, Resource, Side};
+use crate::resource::{Address, Kind, Resource, Site};
 
 impl Builder<'_> {
     /// Adds a router to hosts and members.
@@ -24,13 +24,13 @@ impl Builder<'_> {
     /// A router's place in the tailnet, and its kernel to come.
     pub(super) fn router(
         &mut self,
-        side: &Side,
+        site: &Site,
         name: &str,
         port: host::SegmentPort,
         runs: Fact<bool>,
         network: Ipv4Net,
     ) -> RouterParts {
-        let host_address = Address::new(Kind::RouterHost, side.clone(), name);
+        let host_address = Address::new(Kind::RouterHost, site.clone(), name);
         let origin = self.provenance.of(&host_address);
         let told = match self.state.resource(&host_address) {
             ProjectedFact::There(Resource::RouterHost(told)) => Fact::known(told.clone(), origin),
@@ -47,13 +47,13 @@ impl Builder<'_> {
             Ok(told) => Fact::known(told.accept_routes, origin),
             Err(_) => Fact::unknown(origin),
         };
-        let member = self.member(side, name, accepts);
+        let member = self.member(site, name, accepts);
         RouterParts { host, member, in_making: RouterInMaking { told, network } }
     }
 
     /// A device that is not there is as one that is not connected.
-    fn member(&mut self, side: &Side, name: &str, accepts: Fact<bool>) -> Member {
-        let address = |kind| Address::new(kind, side.clone(), name);
+    fn member(&mut self, site: &Site, name: &str, accepts: Fact<bool>) -> Member {
+        let address = |kind| Address::new(kind, site.clone(), name);
         let device = address(Kind::TailnetDevice);
         let origin = self.provenance.of(&device);
         let connected = match self.state.resource(&device) {

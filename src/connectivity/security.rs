@@ -12,7 +12,7 @@ use crate::dataplane::security::{
     AddressMatch, ProtocolMatch, RuleDirection, SecurityGroup, SecurityRule,
 };
 use crate::resource::azure::{self, Access};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 impl Builder<'_> {
     /// The group on a subnet of AKS's nodes. What its own rules say counts;
@@ -23,7 +23,7 @@ impl Builder<'_> {
         subnet: &Address,
         group: Option<&ArmId>,
     ) -> Fact<Arc<SecurityGroup>> {
-        let group = self.security_group(&Side::Cluster, subnet, group);
+        let group = self.security_group(&Site::Cluster, subnet, group);
         match group.read() {
             Ok(known) => Fact::known(Arc::new(known.without_defaults()), group.origin()),
             Err(_) => group,
@@ -33,7 +33,7 @@ impl Builder<'_> {
     /// The group that a subnet points at; without one everything may pass.
     pub(super) fn security_group(
         &mut self,
-        side: &Side,
+        site: &Site,
         subnet: &Address,
         group: Option<&ArmId>,
     ) -> Fact<Arc<SecurityGroup>> {
@@ -42,7 +42,7 @@ impl Builder<'_> {
             return Fact::known(Arc::new(SecurityGroup::open(origin)), origin);
         };
         let kind = Kind::NetworkSecurityGroup;
-        let address = self.state.address_of(kind, side, id);
+        let address = self.state.address_of(kind, site, id);
         let origin = self.provenance.of(&address);
         match self.state.object(kind, &ObjectKey::Azure(id.clone())) {
             ProjectedFact::There(Resource::NetworkSecurityGroup(group)) => {

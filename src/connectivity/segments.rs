@@ -9,7 +9,7 @@ use crate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, 
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::desired::names;
 use crate::resource::azure::{NetworkInterface, NextHop, Provisioning};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Side};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 impl Builder<'_> {
     /// A subnet of ours; nothing where it is not there.
@@ -18,10 +18,10 @@ impl Builder<'_> {
         let name = address.name.to_string();
         match self.state.resource(address) {
             ProjectedFact::There(Resource::Subnet(subnet)) => {
-                let side = &address.side;
-                let routes = self.user_routes(side, address, subnet.route_table.as_ref());
+                let site = &address.site;
+                let routes = self.user_routes(site, address, subnet.route_table.as_ref());
                 let group = subnet.network_security_group.as_ref();
-                let security = self.security_group(side, address, group);
+                let security = self.security_group(site, address, group);
                 Some(Subnet { name, routes, security })
             }
             ProjectedFact::Hidden => Some(Subnet {
@@ -36,14 +36,14 @@ impl Builder<'_> {
     /// The routes of the table that a subnet points at.
     pub(super) fn user_routes(
         &mut self,
-        side: &Side,
+        site: &Site,
         subnet: &Address,
         table: Option<&ArmId>,
     ) -> Fact<Arc<UserRoutes>> {
         let Some(id) = table else {
             return Fact::known(Arc::default(), self.provenance.of(subnet));
         };
-        let address = self.state.address_of(Kind::RouteTable, side, id);
+        let address = self.state.address_of(Kind::RouteTable, site, id);
         let origin = self.provenance.of(&address);
         match self.state.object(Kind::RouteTable, &ObjectKey::Azure(id.clone())) {
             ProjectedFact::There(Resource::RouteTable(table)) => match table.routes.known() {
@@ -61,8 +61,8 @@ impl Builder<'_> {
 
     /// Whether a machine exists and runs. If its interface could not be read, its
     /// address is unknown and the machine cannot be located.
-    pub(super) fn machine_runs(&mut self, side: &Side, name: &str) -> Fact<bool> {
-        let address = Address::new(Kind::VirtualMachine, side.clone(), name);
+    pub(super) fn machine_runs(&mut self, site: &Site, name: &str) -> Fact<bool> {
+        let address = Address::new(Kind::VirtualMachine, site.clone(), name);
         let origin = self.provenance.of(&address);
         let runs = match self.state.resource(&address) {
             ProjectedFact::There(Resource::VirtualMachine(machine)) => {
@@ -71,7 +71,7 @@ impl Builder<'_> {
             ProjectedFact::There(_) | ProjectedFact::Absent => false,
             ProjectedFact::Hidden => return Fact::unknown(origin),
         };
-        let interface = Address::new(Kind::NetworkInterface, side.clone(), names::interface(name));
+        let interface = Address::new(Kind::NetworkInterface, site.clone(), names::interface(name));
         match self.state.resource(&interface) {
             ProjectedFact::Hidden if runs => Fact::unknown(self.provenance.of(&interface)),
             _ => Fact::known(runs, origin),
@@ -79,9 +79,9 @@ impl Builder<'_> {
     }
 
     /// The address that a machine's interface has at the moment.
-    pub(super) fn private_ip(&self, side: &Side, machine: &str) -> Option<Ipv4Addr> {
+    pub(super) fn private_ip(&self, site: &Site, machine: &str) -> Option<Ipv4Addr> {
         let interface =
-            Address::new(Kind::NetworkInterface, side.clone(), names::interface(machine));
+            Address::new(Kind::NetworkInterface, site.clone(), names::interface(machine));
         match self.state.resource(&interface) {
             ProjectedFact::There(Resource::NetworkInterface(interface)) => {
                 Some(interface.private_ip)

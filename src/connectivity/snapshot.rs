@@ -6,7 +6,7 @@ use super::{PROTOCOL, PathModel, addresses, usual};
 use crate::dataplane::equivalence::{ClassRoundTrip, Classes};
 use crate::dataplane::host::Pods;
 use crate::dataplane::{End, HostId, RoundTrip, Verdict};
-use crate::resource::{Address, Side};
+use crate::resource::{Address, Site};
 
 /// Whether a pair of nodes' pods reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) type Class = Option<usize>;
 pub(crate) struct Snapshot {
     /// By the place of each node.
     class_of: Vec<Class>,
-    side_of: Vec<Side>,
+    site_of: Vec<Site>,
     trips: HashMap<(usize, usize), ClassPair>,
 }
 
@@ -57,8 +57,8 @@ impl ClassPair {
     }
 }
 
-/// Nodes by name, with the side of each.
-pub(crate) type Nodes = BTreeMap<String, Side>;
+/// Nodes by name, with the site of each.
+pub(crate) type Nodes = BTreeMap<String, Site>;
 
 impl Snapshot {
     /// The nodes whose pods have a known range before and after, and those that
@@ -74,7 +74,7 @@ impl Snapshot {
         let both = pods(before).filter(|(name, (_, end))| {
             with_range.contains(name) || there.contains(name) && has_pods(*end)
         });
-        both.map(|(name, (side, _))| (name.to_owned(), side.clone())).collect()
+        both.map(|(name, (site, _))| (name.to_owned(), site.clone())).collect()
     }
 
     /// Traces a round trip for each pair of classes of these nodes' pods.
@@ -95,7 +95,7 @@ impl Snapshot {
         let trips = trips
             .map(|round_trip| ((round_trip.from, round_trip.to), ClassPair::of(round_trip)))
             .collect();
-        Self { class_of, side_of: nodes.values().cloned().collect(), trips }
+        Self { class_of, site_of: nodes.values().cloned().collect(), trips }
     }
 
     /// Whether the pairs of two classes are reached.
@@ -133,10 +133,10 @@ impl Snapshot {
     /// Calls for each two classes of pairs that are alike in both states, with how
     /// many pairs there are. The states are of the same nodes.
     pub(crate) fn pairs_alike(states: [&Self; 2], mut found: impl FnMut([[Class; 2]; 2], u64)) {
-        let mut alike: BTreeMap<([Class; 2], &Side), u64> = BTreeMap::new();
-        for (node, side) in states[0].side_of.iter().enumerate() {
+        let mut alike: BTreeMap<([Class; 2], &Site), u64> = BTreeMap::new();
+        for (node, site) in states[0].site_of.iter().enumerate() {
             let classes = states.map(|state| state.class_of.get(node).copied().flatten());
-            *alike.entry((classes, side)).or_default() += 1;
+            *alike.entry((classes, site)).or_default() += 1;
         }
         for (from, asking) in &alike {
             for (to, queried) in &alike {
@@ -163,10 +163,10 @@ pub(crate) fn end_of(model: &PathModel, host: HostId) -> Option<End> {
 }
 
 /// An end for the pods of each node, and the node's side.
-fn pods(model: &PathModel) -> impl Iterator<Item = (&str, (&Side, End))> {
+fn pods(model: &PathModel) -> impl Iterator<Item = (&str, (&Site, End))> {
     let nodes = model
         .sites
         .iter()
-        .flat_map(|site| site.nodes.iter().map(move |node: &HostId| (&site.side, *node)));
-    nodes.filter_map(|(side, host)| Some((model.network.name(host), (side, end_of(model, host)?))))
+        .flat_map(|site| site.nodes.iter().map(move |node: &HostId| (&site.site, *node)));
+    nodes.filter_map(|(site, host)| Some((model.network.name(host), (site, end_of(model, host)?))))
 }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use super::Facts;
 use crate::net::allocate::{Claim, allocate_addresses, allocate_prefixes};
-use crate::topology::model::{Datacenter, Site, Topology};
+use crate::topology::model::{Datacenter, DatacenterKind, Topology};
 use crate::topology::names::{DatacenterName, WorkerName};
 
 /// The place of every worker.
@@ -88,9 +88,9 @@ fn addresses(
     datacenter: &Datacenter,
     facts: &Facts,
 ) -> Result<BTreeMap<WorkerName, Ipv4Addr>, AllocationError> {
-    let subnet = match &datacenter.site {
-        Site::Azure(site) => site.subnet_cidr,
-        Site::Existing(site) => site.network_cidr,
+    let subnet = match &datacenter.kind {
+        DatacenterKind::Azure(azure) => azure.subnet_cidr,
+        DatacenterKind::Existing(existing) => existing.network_cidr,
     };
     let claims: Vec<Claim<WorkerName, Ipv4Addr>> = datacenter
         .workers

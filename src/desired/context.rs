@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 
 use super::{Allocation, Facts, Place, names};
 use crate::net::prefix::router_address;
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Side};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Site};
 use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::names::DatacenterName;
 
@@ -57,7 +57,7 @@ impl Context<'_> {
     }
 
     pub(super) fn cluster_address(&self) -> Address {
-        Address::new(Kind::ManagedCluster, Side::Cluster, self.topology.cluster.name.as_str())
+        Address::new(Kind::ManagedCluster, Site::Cluster, self.topology.cluster.name.as_str())
     }
 
     /// What must exist before anything in the node resource group can.
@@ -165,13 +165,13 @@ impl Context<'_> {
 
     /// The device of a datacenter's router.
     pub(super) fn device_address(&self, datacenter: &Datacenter) -> Address {
-        let side = Side::Datacenter(datacenter.name.clone());
-        Address::new(Kind::TailnetDevice, side, datacenter.router.name.as_str())
+        let site = Site::Datacenter(datacenter.name.clone());
+        Address::new(Kind::TailnetDevice, site, datacenter.router.name.as_str())
     }
 
     /// The host configuration of a datacenter's router.
     pub(super) fn router_host_address(&self, datacenter: &Datacenter) -> Address {
-        let side = Side::Datacenter(datacenter.name.clone());
-        Address::new(Kind::RouterHost, side, datacenter.router.name.as_str())
+        let site = Site::Datacenter(datacenter.name.clone());
+        Address::new(Kind::RouterHost, site, datacenter.router.name.as_str())
     }
 }

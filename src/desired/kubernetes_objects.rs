@@ -6,7 +6,7 @@ use super::manifests::{self, ServerFacts};
 use super::names;
 use super::set::{Builder, DesiredSet};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
-use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::Datacenter;
 
 /// The objects that belong to no datacenter.
@@ -28,7 +28,7 @@ pub(super) fn shared(context: &Context<'_>, set: &mut DesiredSet) {
     }
     for manifest in manifests {
         let planned_because_of = reason(&manifest);
-        set.add(object(context, Side::Cluster, manifest).planned_because_of(planned_because_of));
+        set.add(object(context, Site::Cluster, manifest).planned_because_of(planned_because_of));
     }
 }
 
@@ -61,28 +61,28 @@ pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut 
                 router_ip: &router_ip,
             },
         );
-        let side = Side::Datacenter(datacenter.name.clone());
-        set.add(object(context, side, manifest).protected(worker.protect).planned_because_of(
+        let site = Site::Datacenter(datacenter.name.clone());
+        set.add(object(context, site, manifest).protected(worker.protect).planned_because_of(
             format!("[datacenters.{}] names {}", datacenter.name, worker.name),
         ));
     }
 }
 
 /// An object with the definition and the namespace that it needs.
-fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
-    let address = Address::new(manifest.kind.into(), side, &manifest.name);
+fn object(context: &Context<'_>, site: Site, manifest: Manifest) -> Builder {
+    let address = Address::new(manifest.kind.into(), site, &manifest.name);
     let key =
         context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
     let namespace = manifest
         .namespace
         .as_deref()
-        .map(|namespace| Address::new(Kind::Namespace, Side::Cluster, namespace));
+        .map(|namespace| Address::new(Kind::Namespace, Site::Cluster, namespace));
     let definition = match manifest.kind {
         ManifestKind::Server => Some("servers.stargate.io"),
         ManifestKind::ProvisioningProfile => Some("provisioningprofiles.stargate.io"),
         _ => None,
     }
-    .map(|name| Address::new(Kind::CustomResourceDefinition, Side::Cluster, name));
+    .map(|name| Address::new(Kind::CustomResourceDefinition, Site::Cluster, name));
     let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     Builder::new(address, key, Resource::Manifest(manifest))
         .living_in_all(cluster)
@@ -92,15 +92,15 @@ fn object(context: &Context<'_>, side: Side, manifest: Manifest) -> Builder {
 
 /// The address of a worker's profile in the cluster.
 pub(super) fn profile_address(name: &str) -> Address {
-    Address::new(Kind::ProvisioningProfile, Side::Cluster, name)
+    Address::new(Kind::ProvisioningProfile, Site::Cluster, name)
 }
 
 /// The address of the right to join.
 pub(super) fn bootstrap_binding() -> Address {
-    Address::new(Kind::ClusterRoleBinding, Side::Cluster, manifests::BOOTSTRAP_BINDING)
+    Address::new(Kind::ClusterRoleBinding, Site::Cluster, manifests::BOOTSTRAP_BINDING)
 }
 
 /// The namespace of stargate's own objects.
 pub(super) fn namespace() -> Address {
-    Address::new(Kind::Namespace, Side::Cluster, names::NAMESPACE)
+    Address::new(Kind::Namespace, Site::Cluster, names::NAMESPACE)
 }

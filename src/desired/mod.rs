@@ -5,9 +5,9 @@
 //! on the resource that brings it.
 
 mod allocation;
-mod cluster_side;
+mod cluster_site;
 mod context;
-mod datacenter_side;
+mod datacenter_site;
 pub mod digest;
 pub mod facts;
 mod kubernetes_objects;
@@ -25,8 +25,8 @@ pub use allocation::{Allocation, AllocationError, Place, allocate};
 pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet, Protected};
 
-use crate::resource::Side;
-use crate::topology::model::{Site, Topology};
+use crate::resource::Site;
+use crate::topology::model::{DatacenterKind, Topology};
 use context::Context;
 
 /// Every resource that the topology asks for, with its dependencies.
@@ -39,15 +39,15 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
     let context = Context::new(topology, facts, &allocation);
     let mut set = DesiredSet::default();
 
-    cluster_side::control_plane(&context, &mut set);
-    cluster_side::router_machine(&context, &mut set);
-    cluster_side::route_tables(&context, &mut set);
+    cluster_site::control_plane(&context, &mut set);
+    cluster_site::router_machine(&context, &mut set);
+    cluster_site::route_tables(&context, &mut set);
     for datacenter in &topology.datacenters {
-        if let Site::Azure(site) = &datacenter.site {
-            datacenter_side::network(&context, datacenter, site, &mut set);
-            datacenter_side::router_machine(&context, datacenter, site, &mut set);
-            datacenter_side::worker_machines(&context, datacenter, site, &mut set);
-            datacenter_side::route_tables(&context, datacenter, site, &mut set);
+        if let DatacenterKind::Azure(azure) = &datacenter.kind {
+            datacenter_site::network(&context, datacenter, azure, &mut set);
+            datacenter_site::router_machine(&context, datacenter, azure, &mut set);
+            datacenter_site::worker_machines(&context, datacenter, azure, &mut set);
+            datacenter_site::route_tables(&context, datacenter, azure, &mut set);
         }
     }
     routers::cluster_router(&context, &mut set);
@@ -68,9 +68,9 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
 /// any time.
 fn protect(topology: &Topology, set: &mut DesiredSet) {
     if topology.cluster.protect {
-        set.protect_side(&Side::Cluster, |address| !address.kind.is_kubernetes());
+        set.protect_site(&Site::Cluster, |address| !address.kind.is_kubernetes());
     }
     for datacenter in topology.datacenters.iter().filter(|datacenter| datacenter.protect) {
-        set.protect_side(&Side::Datacenter(datacenter.name.clone()), |_| true);
+        set.protect_site(&Site::Datacenter(datacenter.name.clone()), |_| true);
     }
 }

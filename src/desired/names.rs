@@ -1,6 +1,6 @@
 //! What stargate names the things that it makes.
 
-use crate::topology::model::{AzureSite, Cluster};
+use crate::topology::model::{AzureDatacenter, Cluster};
 use crate::topology::names::ResourceGroupName;
 
 /// The route table on every AKS node subnet.
@@ -30,12 +30,12 @@ pub fn node_resource_group(cluster: &Cluster, location: &str) -> String {
 }
 
 /// The route table on the workers' subnet of a datacenter.
-pub fn worker_route_table(site: &AzureSite) -> String {
+pub fn worker_route_table(site: &AzureDatacenter) -> String {
     format!("{}-route-table", site.resource_group)
 }
 
 /// The route table on the router's subnet of a datacenter.
-pub fn router_route_table(site: &AzureSite) -> String {
+pub fn router_route_table(site: &AzureDatacenter) -> String {
     format!("{}-router-route-table", site.resource_group)
 }
 

@@ -10,12 +10,12 @@ use super::set::{Builder, DesiredSet};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, RouterHost};
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
-use crate::topology::model::{Datacenter, Site};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
+use crate::topology::model::{Datacenter, DatacenterKind};
 
 /// What differs between the two kinds of routers.
 struct Router<'a> {
-    side: Side,
+    site: Site,
     name: &'a str,
     /// Whether its VM brings its device.
     has_machine: bool,
@@ -36,7 +36,7 @@ pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
     add(
         context,
         Router {
-            side: Side::Cluster,
+            site: Site::Cluster,
             name: router.name.as_str(),
             has_machine: true,
             local_prefixes: advertised.known().cloned().unwrap_or_default(),
@@ -60,9 +60,9 @@ pub(super) fn datacenter_router(
     add(
         context,
         Router {
-            side: Side::Datacenter(datacenter.name.clone()),
+            site: Site::Datacenter(datacenter.name.clone()),
             name: datacenter.router.name.as_str(),
-            has_machine: matches!(datacenter.site, Site::Azure(_)),
+            has_machine: matches!(datacenter.kind, DatacenterKind::Azure(_)),
             local_prefixes: own.clone(),
             advertised: Pending::Known(own),
             offers_because: "network and pod CIDRs of the datacenter",
@@ -101,7 +101,7 @@ fn datacenter_kernel_routes(
 }
 
 fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
-    let address = |kind| Address::new(kind, router.side.clone(), router.name);
+    let address = |kind| Address::new(kind, router.site.clone(), router.name);
     let device = address(Kind::TailnetDevice);
     let name = router.name.to_owned();
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
-use crate::topology::model::{AzureSite, Datacenter};
+use crate::topology::model::{AzureDatacenter, Datacenter};
 
 /// The port that WireGuard listens on.
 const WIREGUARD_PORT: &str = "41641";
@@ -23,7 +23,7 @@ pub(super) fn cluster_router(context: &Context<'_>) -> NetworkSecurityGroup {
 pub(super) fn datacenter_router(
     context: &Context<'_>,
     _datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
     NetworkSecurityGroup { location: site.location.to_string(), rules: router_rules(context) }
 }
@@ -32,7 +32,7 @@ pub(super) fn datacenter_router(
 pub(super) fn workers(
     context: &Context<'_>,
     _datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
     let mut rules = forwarded_rules(context);
     rules.insert(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::resource::{Address, ObjectKey, Resource, Side};
+use crate::resource::{Address, ObjectKey, Resource, Site};
 
 /// A resource that should exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct DesiredResource {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredSet {
     resources: BTreeMap<Address, DesiredResource>,
-    /// Sides of which everything is protected.
-    protected_sides: BTreeSet<Side>,
+    /// Sites of which everything is protected.
+    protected_sites: BTreeSet<Site>,
 }
 
 /// What must be neither replaced nor deleted.
@@ -42,7 +42,7 @@ pub struct Protected {
     by_address: BTreeMap<Address, Address>,
     /// The same by the place of the object.
     by_key: BTreeMap<ObjectKey, Address>,
-    sides: BTreeSet<Side>,
+    sites: BTreeSet<Site>,
 }
 
 impl Protected {
@@ -62,10 +62,10 @@ impl Protected {
         self.by_address.keys()
     }
 
-    /// Whether everything of a side is protected, what the topology no longer lists
+    /// Whether everything of a site is protected, what the topology no longer lists
     /// included.
-    pub fn covers_side(&self, side: &Side) -> bool {
-        self.sides.contains(side)
+    pub fn covers_site(&self, site: &Site) -> bool {
+        self.sites.contains(site)
     }
 }
 
@@ -85,11 +85,11 @@ impl DesiredSet {
         self.resources.values()
     }
 
-    /// Protects everything of a side for which `is_part` holds.
-    pub(crate) fn protect_side(&mut self, side: &Side, is_part: impl Fn(&Address) -> bool) {
-        self.protected_sides.insert(side.clone());
+    /// Protects everything of a site for which `is_part` holds.
+    pub(crate) fn protect_site(&mut self, site: &Site, is_part: impl Fn(&Address) -> bool) {
+        self.protected_sites.insert(site.clone());
         for resource in self.resources.values_mut() {
-            resource.protect |= resource.address.side == *side && is_part(&resource.address);
+            resource.protect |= resource.address.site == *site && is_part(&resource.address);
         }
     }
 
@@ -99,7 +99,7 @@ impl DesiredSet {
         let by_address = self.protected_addresses();
         let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());
         let by_key = by_address.iter().filter_map(|(at, reason)| Some((key(at)?, reason.clone())));
-        Protected { by_key: by_key.collect(), by_address, sides: self.protected_sides.clone() }
+        Protected { by_key: by_key.collect(), by_address, sites: self.protected_sites.clone() }
     }
 
     fn protected_addresses(&self) -> BTreeMap<Address, Address> {

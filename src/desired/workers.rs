@@ -10,13 +10,13 @@ use super::{Place, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, Worker, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
-use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Side};
-use crate::topology::model::{self, Datacenter, Profile, Site};
+use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Site};
+use crate::topology::model::{self, Datacenter, Profile, DatacenterKind};
 use crate::topology::names::{ProfileName, ResourceGroupName};
 
 /// The membership and the CiliumNode of each worker of a datacenter.
 pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
-    let side = Side::Datacenter(datacenter.name.clone());
+    let site = Site::Datacenter(datacenter.name.clone());
     let routes = kernel_routes(context, datacenter);
     let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
     for (worker, place) in context.worker_places(datacenter) {
@@ -25,7 +25,7 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
             .entry(&worker.profile)
             .or_insert_with(|| Common::new(context, datacenter, profile, &routes));
         let name = worker.name.as_str();
-        let address = Address::new(Kind::Worker, side.clone(), name);
+        let address = Address::new(Kind::Worker, site.clone(), name);
         let mut membership = Builder::new(
             address.clone(),
             node_key(context, "Node", name),
@@ -36,10 +36,10 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
         .after(kubernetes_objects::profile_address(worker.profile.as_str()))
         .after(kubernetes_objects::bootstrap_binding())
         .after(kubernetes_objects::namespace())
-        .after(Address::new(Kind::Server, side.clone(), name));
-        if let Site::Azure(_) = &datacenter.site {
+        .after(Address::new(Kind::Server, site.clone(), name));
+        if let DatacenterKind::Azure(_) = &datacenter.kind {
             membership =
-                membership.living_in(Address::new(Kind::VirtualMachine, side.clone(), name));
+                membership.living_in(Address::new(Kind::VirtualMachine, site.clone(), name));
         }
         set.add(membership.protected(worker.protect).planned_because_of(format!(
             "[datacenters.{}] lists {name} with profile {}",
@@ -55,7 +55,7 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
 fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredResource {
     let name = worker.name.clone();
     Builder::new(
-        Address::new(Kind::CiliumNode, worker.side.clone(), name.clone()),
+        Address::new(Kind::CiliumNode, worker.site.clone(), name.clone()),
         node_key(context, "CiliumNode", &name),
         Resource::CiliumNode(CiliumNode {
             name: name.to_string(),
@@ -148,7 +148,7 @@ const CNI_CONFIGURATION: &str = "00-stargate.conflist";
 
 /// Machines without a fabric hold their own routes through their router.
 fn kernel_routes(context: &Context<'_>, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, KernelRoute> {
-    if matches!(datacenter.site, Site::Azure(_)) {
+    if matches!(datacenter.kind, DatacenterKind::Azure(_)) {
         return BTreeMap::new();
     }
     let hop = KernelRoute::Via(datacenter.router.ip);

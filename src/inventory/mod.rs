@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
-use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
 
 pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
 pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
@@ -147,7 +147,7 @@ impl Inventory {
     /// tables name the pod range that each worker holds, and only the cluster
     /// knows it: without its word they would be written with ranges made up.
     pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
-        let names_places = address.kind == Kind::RouteTable && address.side != Side::Cluster;
+        let names_places = address.kind == Kind::RouteTable && address.site != Site::Cluster;
         self.gap_at(&Source::Kubernetes).filter(|_| names_places)
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::Execution;
-use super::diff::{self, FieldChange, WholeSide};
+use super::diff::{self, FieldChange, ObjectDiff};
 use crate::inventory::Observed;
 use crate::resource::{Address, ObjectKey, Ownership, Resource};
 
@@ -100,8 +100,8 @@ impl Change {
     /// take twice as long to make.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
-            (None, Some(made)) => Cow::Owned(diff::whole(made, WholeSide::Made)),
-            (Some(removed), None) => Cow::Owned(diff::whole(removed, WholeSide::Deleted)),
+            (None, Some(made)) => Cow::Owned(diff::whole(made, ObjectDiff::Made)),
+            (Some(removed), None) => Cow::Owned(diff::whole(removed, ObjectDiff::Deleted)),
             _ => Cow::Borrowed(&self.differences),
         }
     }

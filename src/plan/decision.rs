@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::diff::{self, WholeSide};
+use super::diff::{self, ObjectDiff};
 use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
 use crate::desired::{DesiredResource, DesiredSet, Protected};
@@ -82,7 +82,7 @@ pub(super) fn deferred(
     }
     let (action, fields) = match observed {
         Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
-        None => (Action::Create, diff::whole(&desired.resource, WholeSide::Made)),
+        None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Made)),
     };
     Deferred {
         address: desired.address.clone(),

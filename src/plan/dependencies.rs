@@ -7,7 +7,7 @@ use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
 use super::{Action, Change};
-use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Side};
+use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Site};
 
 /// Fills in the edges between changes and says what each one interrupts.
 pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
@@ -77,8 +77,8 @@ struct Index<'a> {
     residents: BTreeMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
-    /// The same, by their side.
-    leaving_from: BTreeMap<&'a Side, Vec<&'a Address>>,
+    /// The same, by their site.
+    leaving_from: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
@@ -125,7 +125,7 @@ impl<'a> Index<'a> {
         self.deleted_kinds.entry(change.address.kind).or_default().push(&change.address);
         if change.address.kind == Kind::Worker {
             self.leaving_workers.insert(&change.address.name, &change.address);
-            self.leaving_from.entry(&change.address.side).or_default().push(&change.address);
+            self.leaving_from.entry(&change.address.site).or_default().push(&change.address);
         }
         if let ObjectKey::Azure(id) = &change.key {
             self.deleted.insert(id, &change.address);
@@ -207,10 +207,10 @@ impl<'a> Index<'a> {
         edges.extend(self.inside(id));
         match change.address.kind {
             Kind::VirtualMachine => {
-                let side = &change.address.side;
+                let site = &change.address.site;
                 let name = id.name();
                 for kind in kinds_where(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
-                    edges.extend(self.changed(&Address::new(kind, side.clone(), name)));
+                    edges.extend(self.changed(&Address::new(kind, site.clone(), name)));
                 }
                 edges.extend(self.leaving_workers.get(name));
             }
@@ -218,7 +218,7 @@ impl<'a> Index<'a> {
             // router and the tables.
             Kind::ManagedCluster => {
                 let goes_before = |address: &Address| {
-                    address.side == Side::Cluster
+                    address.site == Site::Cluster
                         && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
                         || address.kind.is_kubernetes()
                 };
@@ -264,12 +264,12 @@ impl<'a> Index<'a> {
 
     /// Workers are reached through their router, so they leave first.
     fn before_router_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
-        let leaving = self.leaving_from.get(&change.address.side).into_iter().flatten();
+        let leaving = self.leaving_from.get(&change.address.site).into_iter().flatten();
         edges.extend(leaving);
         if change.address.kind == Kind::TailnetDevice {
             let host = Address::new(
                 Kind::RouterHost,
-                change.address.side.clone(),
+                change.address.site.clone(),
                 change.address.name.clone(),
             );
             edges.extend(self.changed(&host));

@@ -72,9 +72,9 @@ fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
 }
 
 /// All fields of a value that is to be made, or to be deleted.
-pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
+pub fn whole(resource: &Resource, site: ObjectDiff) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    let whole = Whole { kind: resource.kind(), side };
+    let whole = Whole { kind: resource.kind(), site };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
     // That a new object becomes ready, or that a deleted one was, goes without saying.
     changes.retain(|change| change.path.0 != ["provisioning"]);
@@ -85,7 +85,7 @@ pub fn whole(resource: &Resource, side: WholeSide) -> Vec<FieldChange> {
 #[derive(Clone, Copy)]
 struct Whole {
     kind: Kind,
-    side: WholeSide,
+    site: ObjectDiff,
 }
 
 impl Whole {
@@ -105,7 +105,7 @@ impl Whole {
                 }
             }
             value => {
-                let removed = self.side == WholeSide::Deleted;
+                let removed = self.site == ObjectDiff::Deleted;
                 let (before, after) =
                     if removed { (Some(value), None) } else { (None, Some(value)) };
                 changes.push(FieldChange {
@@ -122,7 +122,7 @@ impl Whole {
 
 /// Whether [`whole`] shows a value that comes or one that goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WholeSide {
+pub enum ObjectDiff {
     /// It comes.
     Made,
     /// It goes.
@@ -308,7 +308,7 @@ mod tests {
             walked.retain(|change| {
                 !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
             });
-            assert_eq!(whole(&resource, WholeSide::Made), walked);
+            assert_eq!(whole(&resource, ObjectDiff::Made), walked);
         }
     }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Change;
 use super::host_route::HostRoute;
 use crate::desired::{Facts, labels};
-use crate::resource::{Kind, Owner, Resource, Side};
-use crate::topology::model::{self, Datacenter, PackageSource, Site, Topology};
+use crate::resource::{Kind, Owner, Resource, Site};
+use crate::topology::model::{self, Datacenter, PackageSource, DatacenterKind, Topology};
 use crate::topology::names::ProfileName;
 
 /// What all changes of a plan have in common.
@@ -144,12 +144,12 @@ impl<'a> Sites<'a> {
     /// A machine in Azure that the topology no longer names goes with its VM, and
     /// nothing is done on it.
     fn router(&self, change: &Change) -> Execution {
-        let execution = match &change.address.side {
-            Side::Cluster => Some(RouterExecution {
+        let execution = match &change.address.site {
+            Site::Cluster => Some(RouterExecution {
                 route: HostRoute::cluster_router(self.topology),
                 is_existing: false,
             }),
-            Side::Datacenter(name) => {
+            Site::Datacenter(name) => {
                 self.datacenters.get(name.as_str()).map(|(datacenter, _)| RouterExecution {
                     route: HostRoute::datacenter_router(self.topology, datacenter),
                     is_existing: is_existing(datacenter),
@@ -174,7 +174,7 @@ impl<'a> Sites<'a> {
             drain_within: self.topology.rollout.drain_within,
             profile: None,
         };
-        let Side::Datacenter(name) = &change.address.side else { return execution };
+        let Site::Datacenter(name) = &change.address.site else { return execution };
         let Some((datacenter, workers)) = self.datacenters.get(name.as_str()) else {
             return execution;
         };
@@ -199,7 +199,7 @@ impl<'a> Sites<'a> {
 }
 
 fn is_existing(datacenter: &Datacenter) -> bool {
-    matches!(datacenter.site, Site::Existing(_))
+    matches!(datacenter.kind, DatacenterKind::Existing(_))
 }
 
 #[cfg(test)]

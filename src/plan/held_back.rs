@@ -7,10 +7,10 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, DataPlaneRole, Kind, ObjectKey, Side};
+use crate::resource::{Address, DataPlaneRole, Kind, ObjectKey, Site};
 
 /// Blocks the changes that wait for a blocked cluster, for a blocked replacement on
-/// their side, or, in a plan that destroys, for a protected resource.
+/// their site, or, in a plan that destroys, for a protected resource.
 pub(super) fn hold_back(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let destroys = input.desired.is_empty();
     let causes = Causes::of(decisions, destroys);
@@ -39,13 +39,13 @@ struct Causes {
     /// New objects in Azure wait.
     of_new_objects: Option<Cause>,
     /// What packets depend on waits, and what is new.
-    of_side: BTreeMap<Side, Cause>,
+    of_site: BTreeMap<Site, Cause>,
 }
 
 impl Causes {
     fn of(decisions: &ResourceDecisions, destroys: bool) -> Self {
         let mut causes =
-            Self { of_everything: None, of_new_objects: None, of_side: BTreeMap::new() };
+            Self { of_everything: None, of_new_objects: None, of_site: BTreeMap::new() };
         for decision in decisions.values() {
             let ResourceDecision::Blocked(blocked) = decision else { continue };
             let (address, code) = (blocked.address.clone(), blocked.failure.code);
@@ -65,10 +65,10 @@ impl Causes {
                 (Kind::ManagedCluster, Action::Adopt) => causes.of_new_objects = Some(cause()),
                 (Kind::ManagedCluster, _) if is_kept => causes.of_everything = Some(cause()),
                 _ if is_kept && blocked.caused_by.is_none() => {
-                    causes.of_side.insert(address.side.clone(), cause());
+                    causes.of_site.insert(address.site.clone(), cause());
                 }
                 _ if is_kept => {
-                    causes.of_side.entry(address.side.clone()).or_insert_with(cause);
+                    causes.of_site.entry(address.site.clone()).or_insert_with(cause);
                 }
                 _ => {}
             }
@@ -86,7 +86,7 @@ impl Causes {
         {
             return Some(cause);
         }
-        let cause = self.of_side.get(&change.address.side)?;
+        let cause = self.of_site.get(&change.address.site)?;
         (is_new || is_on_path(change)).then_some(cause)
     }
 }

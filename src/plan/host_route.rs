@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::model::{Datacenter, HostKeyPolicy, Site, Topology};
+use crate::topology::model::{Datacenter, HostKeyPolicy, DatacenterKind, Topology};
 
 /// A host, and how SSH reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ impl HostRoute {
     /// that existed before is reached in the router's own network.
     pub(crate) fn datacenter_router(topology: &Topology, datacenter: &Datacenter) -> Self {
         let router = &datacenter.router;
-        let own = || match &datacenter.site {
-            Site::Existing(_) => Some(router.ip.to_string()),
-            Site::Azure(_) => None,
+        let own = || match &datacenter.kind {
+            DatacenterKind::Existing(_) => Some(router.ip.to_string()),
+            DatacenterKind::Azure(_) => None,
         };
         let before_joining = router.ssh_address.clone().or_else(own);
         Self {

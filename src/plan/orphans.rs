@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
-use crate::resource::{Address, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{Address, ObjectKey, Ownership, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
-        let Ownership::Ours { side } = &observed.ownership else { continue };
+        let Ownership::Ours { site } = &observed.ownership else { continue };
         let kind = observed.resource.kind();
         if claimed.contains(key) || kind.facts().deleted_with_container {
             continue;
@@ -21,7 +21,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        let mut address = Address::new(kind, Side::from(side), key.name());
+        let mut address = Address::new(kind, Site::from(site), key.name());
         // Two of one name in two places would share an address.
         if decisions.contains_key(&address) {
             address.name = place_and_name(key).into();

@@ -7,7 +7,7 @@ use super::dependencies::references;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource, Site};
 
 const LIFT_PROTECTION: &str =
     "undo the change of the topology that causes it, or remove `protect = true`";
@@ -69,17 +69,17 @@ fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     Some(blocked_for(change, failure, (!itself).then(|| protected.clone())))
 }
 
-/// What the topology no longer lists on a side of which everything is protected. The
+/// What the topology no longer lists on a site of which everything is protected. The
 /// cluster's Kubernetes objects can be created again and may go.
 fn is_part_of_protected(input: Comparison<'_>, change: &Change, deletion: &str) -> Option<Blocked> {
-    let Address { kind, side, .. } = &change.address;
-    let is_part = *side != Side::Cluster || !kind.is_kubernetes();
-    if !is_part || !input.protected.covers_side(side) {
+    let Address { kind, site, .. } = &change.address;
+    let is_part = *site != Site::Cluster || !kind.is_kubernetes();
+    if !is_part || !input.protected.covers_site(site) {
         return None;
     }
-    let whole = match side {
-        Side::Cluster => "the cluster".to_owned(),
-        Side::Datacenter(name) => format!("datacenter {name}"),
+    let whole = match site {
+        Site::Cluster => "the cluster".to_owned(),
+        Site::Datacenter(name) => format!("datacenter {name}"),
     };
     let reason =
         format!("{deletion} is blocked: it is part of {whole}, which has `protect = true`");

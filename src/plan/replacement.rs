@@ -8,7 +8,7 @@ use super::propagation::{Dependents, containers};
 use super::{Action, Blocked, Change, FieldChange, FieldPath};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Side};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Site};
 
 /// How many of the contents a message names.
 const MAX_NAMED: usize = 3;
@@ -172,12 +172,12 @@ fn renamed_from<'a>(
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     input.inventory.iter().find_map(|(key, observed)| {
-        let Ownership::Ours { side } = &observed.ownership else { return None };
-        let side = Side::from(side);
+        let Ownership::Ours { site } = &observed.ownership else { return None };
+        let site = Site::from(site);
         let is_old = observed.resource.kind() == kind
-            && side == desired.address.side
+            && site == desired.address.site
             && !claimed.contains(key);
-        is_old.then(|| (key, Address::new(kind, side, key.name())))
+        is_old.then(|| (key, Address::new(kind, site, key.name())))
     })
 }
 
@@ -193,8 +193,8 @@ fn group_of(key: Option<&ObjectKey>) -> String {
 fn objects_in(input: Comparison<'_>, group: &ObjectKey) -> Vec<Address> {
     let objects = input.inventory.iter().filter_map(|(key, observed)| {
         let (ObjectKey::Azure(group), ObjectKey::Azure(id)) = (group, key) else { return None };
-        let Ownership::Ours { side } = &observed.ownership else { return None };
-        let address = || Address::new(observed.resource.kind(), Side::from(side), key.name());
+        let Ownership::Ours { site } = &observed.ownership else { return None };
+        let address = || Address::new(observed.resource.kind(), Site::from(site), key.name());
         (id != group && id.is_inside(group)).then(address)
     });
     objects.collect()
@@ -222,10 +222,10 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
     if input.desired.is_empty() {
         return;
     }
-    let refused: Vec<(Kind, Side, Address)> = decisions
+    let refused: Vec<(Kind, Site, Address)> = decisions
         .iter()
         .filter(|(_, decision)| is_refused(decision))
-        .map(|(address, _)| (address.kind, address.side.clone(), address.clone()))
+        .map(|(address, _)| (address.kind, address.site.clone(), address.clone()))
         .collect();
     let mut retained: Vec<(ObjectKey, Address)> = Vec::new();
     for (address, decision) in decisions.iter_mut() {
@@ -235,7 +235,7 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
         }
         let cause = refused
             .iter()
-            .find(|(kind, side, _)| *kind == address.kind && *side == address.side)
+            .find(|(kind, site, _)| *kind == address.kind && *site == address.site)
             .map(|(.., cause)| cause.clone());
         let is_cluster = address.kind == Kind::ManagedCluster && !is_named(input, address);
         if cause.is_none() && !is_cluster {

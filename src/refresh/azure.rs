@@ -18,8 +18,8 @@ use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
-use crate::resource::ownership::SideName;
-use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Side};
+use crate::resource::ownership::SiteName;
+use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site};
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.
@@ -200,7 +200,7 @@ fn note_cluster_subnet(
         let key = ObjectKey::Azure(id.clone()?);
         observation.inventory.get(&key).map(|object| object.ownership.clone())
     };
-    let ours = Ownership::Ours { side: SideName::from(&Side::Cluster) };
+    let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
     let of_table = owner_of(&table, observation);
     if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
         let ownership = match (&table, of_table) {

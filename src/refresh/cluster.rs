@@ -16,7 +16,7 @@ use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts, PROFILE_DI
 use crate::provider::read_write::ClusterRead;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
-use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
+use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{ObjectKey, Observable, Ownership, Resource};
 
@@ -163,8 +163,8 @@ pub(super) fn node_ownership(node: &NodeFacts, topology: &str) -> Ownership {
     if node.labels.get(TOPOLOGY_LABEL).is_none_or(|name| name != topology) {
         return Ownership::Foreign;
     }
-    let side = node.labels.get(DATACENTER_LABEL).or_else(|| node.labels.get(SIDE_LABEL));
-    Ownership::Ours { side: SideName(side.map_or("cluster", String::as_str).to_owned()) }
+    let site = node.labels.get(DATACENTER_LABEL).or_else(|| node.labels.get(SITE_LABEL));
+    Ownership::Ours { site: SiteName(site.map_or("cluster", String::as_str).to_owned()) }
 }
 
 /// The worker that a Node represents. What the Node has beyond what stargate

@@ -11,7 +11,7 @@ use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
-use crate::topology::model::Site;
+use crate::topology::model::DatacenterKind;
 use crate::topology::names::Location;
 
 /// Looks into the resource groups of ours that may have to go.
@@ -51,9 +51,9 @@ fn stays(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
 pub(super) fn wanted<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
     let topology = scope.topology;
     let cluster = (&topology.cluster.resource_group, &topology.azure.location);
-    let datacenters = topology.datacenters.iter().filter_map(|datacenter| match &datacenter.site {
-        Site::Azure(site) => Some((&site.resource_group, &site.location)),
-        Site::Existing(_) => None,
+    let datacenters = topology.datacenters.iter().filter_map(|datacenter| match &datacenter.kind {
+        DatacenterKind::Azure(azure) => Some((&azure.resource_group, &azure.location)),
+        DatacenterKind::Existing(_) => None,
     });
     std::iter::once(cluster)
         .chain(datacenters)

@@ -12,9 +12,9 @@ use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::ObjectName;
-use crate::resource::ownership::SideName;
-use crate::resource::{ObjectKey, Observable, Ownership, Pending, Resource, Side};
-use crate::topology::model::Site;
+use crate::resource::ownership::SiteName;
+use crate::resource::{ObjectKey, Observable, Ownership, Pending, Resource, Site};
+use crate::topology::model::DatacenterKind;
 
 /// How many hosts are looked at side by side.
 const WIDTH: usize = 32;
@@ -27,20 +27,20 @@ pub(super) async fn read(
     observation: &mut Observation,
 ) {
     let targets = routers(scope, observation);
-    let probes: Vec<(Side, HostTarget, Result<RouterProbe, HostError>)> =
+    let probes: Vec<(Site, HostTarget, Result<RouterProbe, HostError>)> =
         futures::stream::iter(targets)
-            .map(|(side, target)| async move {
+            .map(|(site, target)| async move {
                 let probe = clients.hosts.probe_router(&target).await;
-                (side, target, probe)
+                (site, target, probe)
             })
             .buffer_unordered(WIDTH)
             .collect()
             .await;
-    for (side, target, probe) in probes {
+    for (site, target, probe) in probes {
         match probe {
             Ok(probe) => {
                 observation.read_at.insert(Source::Host(target.hostname.clone()), now());
-                note_router(scope, &side, probe, observation);
+                note_router(scope, &site, probe, observation);
             }
             Err(error) => {
                 let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
@@ -62,29 +62,29 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
 }
 
 /// Routers that can be reached: through the tailnet, or as the topology says.
-fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Side, HostTarget)> {
+fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarget)> {
     let mut found = Vec::new();
     let addresses = &observation.facts.router_addresses;
     let route = HostRoute::cluster_router(scope.topology);
     if let Some(target) = targets::resolve(&route, addresses) {
-        found.push((Side::Cluster, target));
+        found.push((Site::Cluster, target));
     }
     for datacenter in &scope.topology.datacenters {
         let route = HostRoute::datacenter_router(scope.topology, datacenter);
         if let Some(target) = targets::resolve(&route, addresses) {
-            found.push((Side::Datacenter(datacenter.name.clone()), target));
+            found.push((Site::Datacenter(datacenter.name.clone()), target));
         }
     }
     found
 }
 
-fn note_router(scope: &Scope<'_>, side: &Side, probe: RouterProbe, observation: &mut Observation) {
+fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: &mut Observation) {
     let name = probe.hostname.clone();
     // A machine that was there before us is ours to clean up once we left
     // something on it; a VM goes as a whole.
     let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
-    let ownership = if touched && scope.is_existing(side) {
-        Ownership::Ours { side: SideName::from(side) }
+    let ownership = if touched && scope.is_existing(site) {
+        Ownership::Ours { site: SiteName::from(site) }
     } else {
         Ownership::Inherited
     };
@@ -120,7 +120,7 @@ async fn read_workers(
     let addresses = &observation.facts.router_addresses;
     let mut wanted = Vec::new();
     for datacenter in &scope.topology.datacenters {
-        let existing = matches!(datacenter.site, Site::Existing(_));
+        let existing = matches!(datacenter.kind, DatacenterKind::Existing(_));
         for worker in &datacenter.workers {
             let key = node_key(worker.name.as_str());
             let Some(seen) = observation.inventory.get(&key) else { continue };

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::plan::{ManagedNodeFields, PlanOptions};
-use crate::resource::{ArmId, Kind, Owner, Side};
-use crate::topology::model::{Site, Topology};
+use crate::resource::{ArmId, Kind, Owner, Site};
+use crate::topology::model::{DatacenterKind, Topology};
 use crate::topology::names::SubscriptionId;
 
 /// What is looked for, and how closely.
@@ -47,14 +47,14 @@ impl<'a> Scope<'a> {
         Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
     }
 
-    /// The side that a router belongs to; a router that the topology does not
+    /// The site that a router belongs to; a router that the topology does not
     /// know is the cluster's.
-    pub(super) fn side_of_router(&self, name: &str) -> Side {
+    pub(super) fn site_of_router(&self, name: &str) -> Site {
         self.topology
             .datacenters
             .iter()
             .find(|datacenter| datacenter.router.name.as_str() == name)
-            .map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+            .map_or(Site::Cluster, |datacenter| Site::Datacenter(datacenter.name.clone()))
     }
 
     /// The id of the topology's cluster.
@@ -64,12 +64,12 @@ impl<'a> Scope<'a> {
             .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
     }
 
-    /// Whether the machines of a side existed before stargate.
-    pub(super) fn is_existing(&self, side: &Side) -> bool {
-        match side {
-            Side::Cluster => false,
-            Side::Datacenter(name) => self.topology.datacenters.iter().any(|datacenter| {
-                datacenter.name == *name && matches!(datacenter.site, Site::Existing(_))
+    /// Whether the machines of a site existed before stargate.
+    pub(super) fn is_existing(&self, site: &Site) -> bool {
+        match site {
+            Site::Cluster => false,
+            Site::Datacenter(name) => self.topology.datacenters.iter().any(|datacenter| {
+                datacenter.name == *name && matches!(datacenter.kind, DatacenterKind::Existing(_))
             }),
         }
     }

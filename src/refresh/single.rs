@@ -14,7 +14,7 @@ use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
-use crate::resource::ownership::SideName;
+use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
@@ -124,7 +124,7 @@ async fn device(
             online: device.online,
         }),
     };
-    let ownership = Ownership::Ours { side: SideName::from(&change.address.side) };
+    let ownership = Ownership::Ours { site: SiteName::from(&change.address.site) };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })
 }
 

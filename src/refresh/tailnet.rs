@@ -9,9 +9,9 @@ use crate::plan::{Finding, Severity};
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::provider::tailnet::{Policy, TailnetDevice};
-use crate::resource::ownership::SideName;
+use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ObjectKey, Ownership, Pending, Resource, Side};
+use crate::resource::{ObjectKey, Ownership, Pending, Resource, Site};
 
 /// What the tailnet answered.
 pub(super) struct Answers {
@@ -160,21 +160,21 @@ fn note_one(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let side = scope.side_of_router(&device.hostname);
+    let site = scope.site_of_router(&device.hostname);
     let value = Device {
         hostname: device.hostname.clone(),
         authorized: device.authorized,
         online: device.online,
     };
-    let ownership = Ownership::Ours { side: SideName::from(&side) };
+    let ownership = Ownership::Ours { site: SiteName::from(&site) };
     observation.inventory.note(key, Resource::TailnetDevice(value), ownership);
 }
 
 fn note_routes(device: &TailnetDevice, scope: &Scope<'_>, observation: &mut Observation) {
     let name = &device.hostname;
     note_one(device, ObjectKey::Device(name.clone()), scope, observation);
-    let side = scope.side_of_router(name);
-    let ownership = Ownership::Ours { side: SideName::from(&side) };
+    let site = scope.site_of_router(name);
+    let ownership = Ownership::Ours { site: SiteName::from(&site) };
     let set = |prefixes: &std::collections::BTreeSet<ipnet::Ipv4Net>| RouteSet {
         hostname: name.clone(),
         prefixes: Pending::Known(prefixes.clone()),
@@ -195,17 +195,17 @@ fn note_routes(device: &TailnetDevice, scope: &Scope<'_>, observation: &mut Obse
         let value = Resource::ApprovedRoutes(set(&device.enabled));
         observation.inventory.note(approved, value, ownership);
     }
-    note_address(device, &side, scope, observation);
+    note_address(device, &site, scope, observation);
 }
 
 fn note_address(
     device: &TailnetDevice,
-    side: &Side,
+    site: &Site,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
     let name = &device.hostname;
-    if device.addresses.is_empty() && !scope.is_existing(side) {
+    if device.addresses.is_empty() && !scope.is_existing(site) {
         let failure = Failure::new(
             Code::SourceGap,
             format!("Tailscale answers no IPv4 address of the device {name}"),
@@ -215,7 +215,7 @@ fn note_address(
     }
     // Where SSH reaches the router, and what Servers name as their router.
     if let Some(address) = device.addresses.first()
-        && (scope.is_existing(side) || device.authorized)
+        && (scope.is_existing(site) || device.authorized)
     {
         observation.facts.router_addresses.insert(name.clone(), *address);
     }

@@ -44,7 +44,7 @@ pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
 }
 
 fn is_similar(known: &[&Deferred], one: &Deferred) -> bool {
-    let criteria = |one: &Deferred| (one.address.kind, one.address.side.clone(), one.action);
+    let criteria = |one: &Deferred| (one.address.kind, one.address.site.clone(), one.action);
     known.first().is_some_and(|first| criteria(first) == criteria(one))
 }
 

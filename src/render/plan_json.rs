@@ -288,7 +288,7 @@ fn change(change: &Change) -> ChangeJson {
     ChangeJson {
         address: change.address.to_string(),
         kind: change.address.kind.to_string(),
-        site: change.address.side.to_string(),
+        site: change.address.site.to_string(),
         name: change.address.name.to_string(),
         action: change.action.into(),
         fields: change.fields().iter().map(field).collect(),

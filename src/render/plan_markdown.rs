@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{Action, Change, Deferred, Plan, Severity};
-use crate::resource::Side;
+use crate::resource::Site;
 
 use super::connectivity::reachability_report::ReachabilityReportText;
 use super::deferred::{Group, groups};
@@ -88,9 +88,9 @@ impl Comment {
     }
 
     fn changes(&mut self, plan: &Plan, purpose: Purpose) {
-        let mut sites: BTreeMap<&Side, Vec<Folded<'_>>> = BTreeMap::new();
+        let mut sites: BTreeMap<&Site, Vec<Folded<'_>>> = BTreeMap::new();
         for folded in fold(&plan.changes, false) {
-            sites.entry(&folded.change.address.side).or_default().push(folded);
+            sites.entry(&folded.change.address.site).or_default().push(folded);
         }
         let mut left = plan.changes.len();
         for (site, group) in sites {
@@ -110,7 +110,7 @@ impl Comment {
     /// Adds the changes of one site; returns how many it shows, and whether that is all.
     fn site(
         &mut self,
-        site: &Side,
+        site: &Site,
         count: usize,
         group: &[Folded<'_>],
         purpose: Purpose,

@@ -18,29 +18,29 @@ pub struct Address {
     /// What it is.
     pub kind: Kind,
     /// Whose it is.
-    pub side: Side,
-    /// Its name within the side.
+    pub site: Site,
+    /// Its name within the site.
     pub name: ResourceName,
 }
 
 impl Address {
     /// Puts an address together.
-    pub fn new(kind: Kind, side: Side, name: impl Into<ResourceName>) -> Self {
-        Self { kind, side, name: name.into() }
+    pub fn new(kind: Kind, site: Site, name: impl Into<ResourceName>) -> Self {
+        Self { kind, site, name: name.into() }
     }
 }
 
-/// The side of the network that a resource belongs to.
+/// The site of the network that a resource belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
-pub enum Side {
+pub enum Site {
     /// The AKS cluster's.
     Cluster,
     /// A datacenter's.
     Datacenter(DatacenterName),
 }
 
-impl fmt::Display for Side {
+impl fmt::Display for Site {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cluster => formatter.write_str("cluster"),
@@ -49,19 +49,19 @@ impl fmt::Display for Side {
     }
 }
 
-impl From<Side> for String {
-    fn from(side: Side) -> Self {
-        side.to_string()
+impl From<Site> for String {
+    fn from(site: Site) -> Self {
+        site.to_string()
     }
 }
 
-impl From<String> for Side {
+impl From<String> for Site {
     fn from(text: String) -> Self {
         Self::from(text.as_str())
     }
 }
 
-impl From<&str> for Side {
+impl From<&str> for Site {
     fn from(text: &str) -> Self {
         match text {
             "cluster" => Self::Cluster,
@@ -72,7 +72,7 @@ impl From<&str> for Side {
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}/{}", self.kind, self.side, self.name)
+        write!(formatter, "{}/{}/{}", self.kind, self.site, self.name)
     }
 }
 
@@ -87,15 +87,15 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidAddress(text.to_owned());
         let mut parts = text.splitn(3, '/');
-        let (Some(kind), Some(side), Some(name)) = (parts.next(), parts.next(), parts.next())
+        let (Some(kind), Some(site), Some(name)) = (parts.next(), parts.next(), parts.next())
         else {
             return Err(invalid());
         };
         let kind = Kind::named(kind).ok_or_else(invalid)?;
-        if side.is_empty() || name.is_empty() {
+        if site.is_empty() || name.is_empty() {
             return Err(invalid());
         }
-        Ok(Self::new(kind, Side::from(side), name))
+        Ok(Self::new(kind, Site::from(site), name))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_address_reads_back_what_it_writes() {
         for kind in Kind::ALL {
-            let address = Address::new(*kind, Side::from("dc1"), "a/b");
+            let address = Address::new(*kind, Site::from("dc1"), "a/b");
             assert_eq!(address.to_string().parse(), Ok(address));
         }
     }

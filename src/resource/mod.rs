@@ -29,7 +29,7 @@ pub mod tailnet;
 mod value;
 pub mod version;
 
-pub use address::{Address, Side};
+pub use address::{Address, Site};
 pub use api::Api;
 pub use arm_id::ArmId;
 pub use arm_type::ArmType;

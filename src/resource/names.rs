@@ -70,7 +70,7 @@ name_types! {
     VmSize;
     /// An Azure subscription ID (a GUID).
     SubscriptionId;
-    /// The name of a resource among those of its kind and side.
+    /// The name of a resource among those of its kind and site.
     ResourceName;
     /// A tailnet device tag, including `tag:`.
     TailnetTag;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::names::{TailnetTag, TopologyName};
 
-use super::Side;
+use super::Site;
 
 /// The Azure tag that says that stargate manages an object.
 pub const MANAGED_BY_TAG: &str = "managed-by";
@@ -12,14 +12,14 @@ pub const MANAGED_BY_TAG: &str = "managed-by";
 pub const MANAGED_BY: &str = "stargate";
 /// The Azure tag that names the topology.
 pub const TOPOLOGY_TAG: &str = "stargate-topology";
-/// The Azure tag that names the side of the network, for people and reports.
-pub const SIDE_TAG: &str = "stargate-side";
+/// The Azure tag that names the site of the network, for people and reports.
+pub const SITE_TAG: &str = "stargate-site";
 /// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "stargate";
 /// The label that names the topology on Kubernetes objects.
 pub const TOPOLOGY_LABEL: &str = "stargate.io/topology";
-/// The label that names the side of the network on Kubernetes objects.
-pub const SIDE_LABEL: &str = "stargate.io/side";
+/// The label that names the site of the network on Kubernetes objects.
+pub const SITE_LABEL: &str = "stargate.io/site";
 /// The route protocol number of our kernel routes; unassigned in iproute2.
 pub const ROUTE_PROTOCOL: u8 = 117;
 
@@ -38,8 +38,8 @@ pub struct Owner {
 pub enum Ownership {
     /// It carries our mark.
     Ours {
-        /// The side that the mark names.
-        side: SideName,
+        /// The site that the mark names.
+        site: SiteName,
     },
     /// It carries no mark, or another's.
     Foreign,
@@ -48,19 +48,19 @@ pub enum Ownership {
     Inherited,
 }
 
-/// A side as a mark names it.
+/// A site as a mark names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SideName(pub String);
+pub struct SiteName(pub String);
 
-impl From<&Side> for SideName {
-    fn from(side: &Side) -> Self {
-        Self(side.to_string())
+impl From<&Site> for SiteName {
+    fn from(site: &Site) -> Self {
+        Self(site.to_string())
     }
 }
 
-impl From<&SideName> for Side {
-    fn from(name: &SideName) -> Self {
+impl From<&SiteName> for Site {
+    fn from(name: &SiteName) -> Self {
         Self::from(name.0.as_str())
     }
 }

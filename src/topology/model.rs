@@ -194,7 +194,7 @@ pub struct Datacenter {
     /// The key in the file.
     pub name: DatacenterName,
     /// The kind of its machines.
-    pub site: Site,
+    pub kind: DatacenterKind,
     /// The prefix from which workers get their pod CIDRs; `None` only if every worker
     /// has one set.
     pub pod_pool: Option<Ipv4Net>,
@@ -213,25 +213,25 @@ pub struct Datacenter {
 impl Datacenter {
     /// The prefix of the network of the machines.
     pub fn network(&self) -> Ipv4Net {
-        match &self.site {
-            Site::Azure(azure) => azure.vnet_cidr,
-            Site::Existing(existing) => existing.network_cidr,
+        match &self.kind {
+            DatacenterKind::Azure(azure) => azure.vnet_cidr,
+            DatacenterKind::Existing(existing) => existing.network_cidr,
         }
     }
 }
 
 /// The kind of a datacenter's machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Site {
+pub enum DatacenterKind {
     /// Azure VMs in a resource group of their own.
-    Azure(AzureSite),
+    Azure(AzureDatacenter),
     /// Existing machines, reached over SSH.
-    Existing(ExistingSite),
+    Existing(ExistingDatacenter),
 }
 
 /// A datacenter of Azure VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AzureSite {
+pub struct AzureDatacenter {
     /// The resource group, which stargate creates.
     pub resource_group: ResourceGroupName,
     /// The region.
@@ -248,7 +248,7 @@ pub struct AzureSite {
 
 /// A datacenter of existing machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExistingSite {
+pub struct ExistingDatacenter {
     /// The prefix of the network of the machines.
     pub network_cidr: Ipv4Net,
 }

@@ -80,8 +80,8 @@ fn compare(one: &Value, other: &Value, at: String, found: &mut Vec<String>) {
         (Value::Object(left), Value::Object(right)) => {
             let names: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
             for name in names {
-                let side = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
-                compare(&side(left), &side(right), format!("{at}/{name}"), found);
+                let site = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+                compare(&site(left), &site(right), format!("{at}/{name}"), found);
             }
         }
         (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {

@@ -4,7 +4,7 @@ use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Change, Plan};
 use stargate::refresh::Scope;
-use stargate::resource::{Api, Kind, ObjectKey, Side};
+use stargate::resource::{Api, Kind, ObjectKey, Site};
 use stargate::sandbox::{SandboxState, arm};
 use stargate::topology::names::SubscriptionId;
 
@@ -45,9 +45,9 @@ async fn inserting_a_worker_renumbers_no_other_worker() {
     let text = TWO_DATACENTERS.replace(second, &between);
     let deployment = before.edited(&text);
     let plan = deployment.plan().await;
-    let on_cluster_side = |change: &&Change| change.address.side == Side::Cluster;
+    let on_cluster_site = |change: &&Change| change.address.site == Site::Cluster;
     let touched: Vec<_> =
-        plan.changes.iter().filter(on_cluster_side).filter(|it| is_azure(it)).collect();
+        plan.changes.iter().filter(on_cluster_site).filter(|it| is_azure(it)).collect();
     assert!(touched.is_empty(), "{}", summary(&plan));
     assert_eq!(
         addresses(&plan, Action::Create),

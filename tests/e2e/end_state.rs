@@ -12,7 +12,7 @@ use stargate::net::prefix::overlaps;
 use stargate::resource::host::KernelRoute;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::hosts::Host;
-use stargate::topology::model::{Datacenter, Site, SourceAddresses};
+use stargate::topology::model::{Datacenter, DatacenterKind, SourceAddresses};
 
 use crate::canonical_state::canonical_state;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
@@ -220,9 +220,9 @@ async fn route_tables_of_each_datacenter_are_as_expected() {
         let state = StateQuery::of(deployment);
         for datacenter in state.datacenters() {
             routers_of(&state, datacenter);
-            match &datacenter.site {
-                Site::Azure(site) => fabric(&state, datacenter, site.resource_group.as_str()),
-                Site::Existing(_) => routes_of_machines(&state, datacenter),
+            match &datacenter.kind {
+                DatacenterKind::Azure(azure) => fabric(&state, datacenter, azure.resource_group.as_str()),
+                DatacenterKind::Existing(_) => routes_of_machines(&state, datacenter),
             }
         }
     }

@@ -4,7 +4,7 @@
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan};
-use stargate::resource::{Kind, Side};
+use stargate::resource::{Kind, Site};
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
@@ -131,6 +131,6 @@ async fn no_datacenter_is_created_for_a_cluster_that_is_blocked() {
     );
     put.await.unwrap();
     let plan = assert_nothing_is_done(&deployment, &RefreshOptions::default()).await;
-    let of_datacenter = |side: &Side| *side != Side::Cluster;
-    assert!(plan.blocked.iter().any(|it| of_datacenter(&it.address.side)), "{}", summary(&plan));
+    let of_datacenter = |site: &Site| *site != Site::Cluster;
+    assert!(plan.blocked.iter().any(|it| of_datacenter(&it.address.site)), "{}", summary(&plan));
 }

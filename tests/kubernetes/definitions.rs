@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stargate::desired::manifests;
-use stargate::resource::Side;
+use stargate::resource::Site;
 use stargate::resource::kubernetes::ManifestKind;
 
 use crate::api_server::{APPLY, ApiServer, MERGE};
@@ -15,12 +15,12 @@ const PROFILES: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/provision
 pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
     check_unserved(server, check_log).await;
     for manifest in manifests::custom_resource_definitions() {
-        let applied = server.stargate_client.apply(&manifest, &Side::Cluster, true).await;
+        let applied = server.stargate_client.apply(&manifest, &Site::Cluster, true).await;
         check_log.succeeds(&format!("{} is applied", manifest.name), applied);
     }
     // Objects of the kind can be created immediately after its definition.
     for manifest in manifests::namespaces() {
-        let applied = server.stargate_client.apply(&manifest, &Side::Cluster, true).await;
+        let applied = server.stargate_client.apply(&manifest, &Site::Cluster, true).await;
         check_log.succeeds("stargate's namespace is applied", applied);
     }
     let servers = server.admin.get(SERVERS).await;

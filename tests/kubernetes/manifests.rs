@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stargate::desired::manifests::{self, ServerFacts};
 use stargate::provider::cluster::ClusterError;
 use stargate::resource::kubernetes::{Manifest, ManifestKind};
-use stargate::resource::{Ownership, Pending, Side};
+use stargate::resource::{Ownership, Pending, Site};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
 
@@ -70,12 +70,12 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
     let definitions = manifests::custom_resource_definitions();
     for manifest in definitions.into_iter().chain(all_manifests()) {
         let name = manifest.object_name().to_string();
-        let side = Side::Cluster;
-        let first = server.stargate_client.apply(&manifest, &side, true).await;
+        let site = Site::Cluster;
+        let first = server.stargate_client.apply(&manifest, &site, true).await;
         let Some(first) = check_log.succeeds(&format!("{name} is applied"), first) else {
             continue;
         };
-        let ours = matches!(&first.ownership, Ownership::Ours { side } if side.0 == "cluster");
+        let ours = matches!(&first.ownership, Ownership::Ours { site } if site.0 == "cluster");
         check_log.is_true(&format!("{name} is owned"), ours, &first.ownership);
         let namespace = manifest.namespace.as_deref();
         let read = server.stargate_client.get(manifest.kind, namespace, &manifest.name).await;
@@ -88,7 +88,7 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
             found.body,
             manifest.body.clone(),
         );
-        let again = server.stargate_client.apply(&manifest, &side, false).await;
+        let again = server.stargate_client.apply(&manifest, &site, false).await;
         let spec =
             |object: &Value| (object["spec"].clone(), object["metadata"]["generation"].clone());
         let equals = again.map(|it| spec(&it.object));
@@ -105,7 +105,7 @@ async fn check_omitted_field(server: &ApiServer, check_log: &mut CheckLog) {
     if let Some(spec) = without.body["spec"].as_object_mut() {
         spec.remove("macAddress");
     }
-    let applied = server.stargate_client.apply(&without, &Side::Cluster, false).await;
+    let applied = server.stargate_client.apply(&without, &Site::Cluster, false).await;
     let Some(applied) = check_log.succeeds("a Server is applied without a field", applied) else {
         return;
     };
@@ -115,7 +115,7 @@ async fn check_omitted_field(server: &ApiServer, check_log: &mut CheckLog) {
         Value::Null,
     );
     check_log.equals("and counts", applied.object["metadata"]["generation"].clone(), json!(2));
-    let back = server.stargate_client.apply(&a_server("attic-a"), &Side::Cluster, false).await;
+    let back = server.stargate_client.apply(&a_server("attic-a"), &Site::Cluster, false).await;
     check_log.succeeds("and is added again", back);
 }
 
@@ -135,7 +135,7 @@ async fn check_other_manager(server: &ApiServer, check_log: &mut CheckLog) {
     let forced = format!("{path}?fieldManager=kubectl&force=true");
     let taken = server.admin.send("PATCH", &forced, crate::api_server::APPLY, &theirs).await;
     check_log.equals("another manager forces the ownership of a field", taken.code, 200);
-    let conflict = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, false).await;
+    let conflict = server.stargate_client.apply(&a_server("attic-b"), &Site::Cluster, false).await;
     let error = conflict.err();
     let manager = error.as_ref().and_then(|error| error.conflicting_manager());
     check_log.equals("stargate learns the manager", manager, Some("kubectl"));
@@ -143,7 +143,7 @@ async fn check_other_manager(server: &ApiServer, check_log: &mut CheckLog) {
     let sentence = "cannot apply Server stargate/attic-b: Apply failed with 1 conflict: conflict \
                     with \"kubectl\": .spec.datacenter";
     check_log.equals("and in the error message", detail.as_str(), sentence);
-    let back = server.stargate_client.apply(&a_server("attic-b"), &Side::Cluster, true).await;
+    let back = server.stargate_client.apply(&a_server("attic-b"), &Site::Cluster, true).await;
     let value = back.map(|it| it.object["spec"]["datacenter"].clone());
     check_log.equals("and forces its ownership back", value, Ok(json!("attic")));
 }
@@ -162,10 +162,10 @@ async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
     let found = read.seen_against(&wanted).body;
     let account = found["spec"]["template"]["spec"]["serviceAccountName"].clone();
     check_log.equals("the change is detected", account, json!("default"));
-    let conflict = server.stargate_client.apply(&wanted, &Side::Cluster, false).await;
+    let conflict = server.stargate_client.apply(&wanted, &Site::Cluster, false).await;
     let manager = conflict.err().and_then(|it| it.conflicting_manager().map(str::to_owned));
     check_log.equals("its manager is reported", manager, Some("other-client".to_owned()));
-    let repaired = server.stargate_client.apply(&wanted, &Side::Cluster, true).await;
+    let repaired = server.stargate_client.apply(&wanted, &Site::Cluster, true).await;
     let found = repaired.map(|it| it.seen_against(&wanted).body);
     check_log.equals("and it is reverted", found, Ok(wanted.body));
 }
@@ -192,14 +192,14 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("with this message", answer.message(), sentence);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["provider"] = json!("vmware");
-    let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
+    let error = server.stargate_client.apply(&wrong, &Site::Cluster, true).await.err();
     let detail = error.map(|it| it.to_string()).unwrap_or_default();
     let is_true = detail.starts_with("cannot apply Server stargate/attic-a: ")
         && detail.contains("spec.provider: Unsupported value: \"vmware\"");
     check_log.is_true("stargate reports an invalid object", is_true, &detail);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["nonsense"] = json!(1);
-    let error = server.stargate_client.apply(&wrong, &Side::Cluster, true).await.err();
+    let error = server.stargate_client.apply(&wrong, &Site::Cluster, true).await.err();
     let detail = error.as_ref().map(ToString::to_string).unwrap_or_default();
     let sentence = ".spec.nonsense: field not declared in schema";
     check_log.is_true("an unknown field is reported, too", detail.ends_with(sentence), &detail);
@@ -225,7 +225,7 @@ async fn foreign_objects(server: &ApiServer, check_log: &mut CheckLog) {
         name: "lone".to_owned(),
         body: json!({}),
     };
-    let error = server.stargate_client.apply(&lone, &Side::Cluster, true).await.err();
+    let error = server.stargate_client.apply(&lone, &Site::Cluster, true).await.err();
     let is_missing = error.as_ref().is_some_and(ClusterError::is_not_found);
     check_log.is_true("an object needs its namespace", is_missing, &error);
 }

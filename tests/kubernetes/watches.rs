@@ -4,7 +4,7 @@ use futures::{Stream, TryStreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, WatchEvent, WatchParams};
 use serde_json::json;
 use stargate::provider::cluster::{ServerState, ServerStatus};
-use stargate::resource::Side;
+use stargate::resource::Site;
 use stargate::topology::names::WorkerName;
 
 use crate::api_server::ApiServer;
@@ -60,7 +60,7 @@ async fn change(server: &ApiServer, check_log: &mut CheckLog) {
     let mut manifest = a_server("attic-a");
     manifest.name = "watched".to_owned();
     manifest.body["spec"]["hostname"] = json!("watched");
-    let made = server.stargate_client.apply(&manifest, &Side::Cluster, true).await;
+    let made = server.stargate_client.apply(&manifest, &Site::Cluster, true).await;
     check_log.succeeds("a Server comes", made);
     let worker = WorkerName::new("watched");
     let path = format!("{SERVERS}/watched");

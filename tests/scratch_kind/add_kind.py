@@ -125,12 +125,12 @@ pub fn encode(group: &IpGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value
 
 # The desired state.
 insert(
-    "src/desired/cluster_side.rs",
+    "src/desired/cluster_site.rs",
     r"^pub\(super\) fn route_tables\([^\n]*\n",
     "    ip_group(context, set);\n",
 )
 insert(
-    "src/desired/cluster_side.rs",
+    "src/desired/cluster_site.rs",
     r"\Z",
     """
 /// The networks of the datacenters, for the rules of firewalls.

@@ -76,7 +76,7 @@ impl Case {
             self.stored.remove(id);
             return;
         };
-        let marks = Marks { owner: &self.owner, side: &change.address.side };
+        let marks = Marks { owner: &self.owner, site: &change.address.site };
         let body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
         self.stored.insert(id.clone(), body);
     }

@@ -33,7 +33,7 @@ pub(super) async fn apply(
     manifest: &Manifest,
 ) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
-    let applied = client.apply(manifest, &change.address.side, true).await;
+    let applied = client.apply(manifest, &change.address.site, true).await;
     applied.map(drop).map_err(failed)
 }
 

@@ -8,7 +8,7 @@ use super::{Found, Rule};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, Verdict, trace_round_trip};
 use crate::diagnostics::counted;
-use crate::resource::{Address, Side};
+use crate::resource::{Address, Site};
 
 /// The port that a kubelet answers on.
 const KUBELET: Protocol = Protocol::Tcp(10_250);
@@ -18,8 +18,8 @@ impl Found<'_> {
     /// rule reports nodes where only the kubelet's port is blocked.
     pub(super) fn kubelets(&mut self) {
         let network = &self.model.network;
-        let asking: Vec<HostId> = self.nodes_of(|side| *side == Side::Cluster);
-        let queried: Vec<HostId> = self.nodes_of(|side| *side != Side::Cluster);
+        let asking: Vec<HostId> = self.nodes_of(|site| *site == Site::Cluster);
+        let queried: Vec<HostId> = self.nodes_of(|site| *site != Site::Cluster);
         let classes = Classes::of(network, node_ends(self.model));
         let from = |end: &End| asking.contains(&end.host);
         let mut found: BTreeMap<Address, (u64, String)> = BTreeMap::new();
@@ -47,8 +47,8 @@ impl Found<'_> {
         }
     }
 
-    fn nodes_of(&self, fits: impl Fn(&Side) -> bool) -> Vec<HostId> {
-        let sites = self.model.sites.iter().filter(|site| fits(&site.side));
+    fn nodes_of(&self, fits: impl Fn(&Site) -> bool) -> Vec<HostId> {
+        let sites = self.model.sites.iter().filter(|site| fits(&site.site));
         sites.flat_map(|site| site.nodes.iter().copied()).collect()
     }
 }

@@ -5,7 +5,7 @@ use crate::dataplane::HostId;
 use crate::dataplane::fabric::Segment;
 use crate::dataplane::host::{KernelHop, TableId};
 use crate::net::prefix::TAILNET_RANGE;
-use crate::resource::{Address, Kind, Resource, Side};
+use crate::resource::{Address, Kind, Resource, Site};
 
 impl Found<'_> {
     pub(super) fn interfaces(&mut self) {
@@ -27,7 +27,7 @@ impl Found<'_> {
     pub(super) fn routers(&mut self, sources: Sources<'_>) {
         for site in self.model.sites.clone() {
             let name = self.model.network.name(site.router).to_owned();
-            let address = Address::new(Kind::RouterHost, site.side.clone(), name);
+            let address = Address::new(Kind::RouterHost, site.site.clone(), name);
             let ProjectedFact::There(Resource::RouterHost(host)) = self.state.resource(&address)
             else {
                 continue;
@@ -45,7 +45,7 @@ impl Found<'_> {
                 let found = "TCP segments may exceed the tunnel MTU".to_owned();
                 self.add(Rule::MssClamped, address.clone(), found);
             }
-            if site.side != Side::Cluster {
+            if site.site != Site::Cluster {
                 self.ends(sources, site.router, &address);
             }
         }

@@ -10,7 +10,7 @@ use crate::desired::manifests::ROUTE_MANAGER;
 use crate::net::prefix;
 use crate::resource::host::Worker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
-use crate::resource::{Address, Kind, Resource, Side};
+use crate::resource::{Address, Kind, Resource, Site};
 use crate::topology::model::Datacenter;
 
 /// How many of a Node's labels that are not as they should be are named.
@@ -52,7 +52,7 @@ impl Found<'_> {
     }
 
     fn worker_range(&self, address: &Address) -> Option<Ipv4Net> {
-        let worker = Address::new(Kind::Worker, address.side.clone(), address.name.as_str());
+        let worker = Address::new(Kind::Worker, address.site.clone(), address.name.as_str());
         match self.state.resource(&worker) {
             ProjectedFact::There(Resource::Worker(worker)) => {
                 Some(worker.pod_cidr).filter(|range| prefix::size(range) > 1)
@@ -68,7 +68,7 @@ impl Found<'_> {
         }
         let named = server.body.pointer("/spec/routerIP").and_then(Value::as_str);
         let named = named.unwrap_or_default();
-        let own = router_of(sources, &address.side);
+        let own = router_of(sources, &address.site);
         let known = &sources.facts.router_addresses;
         let own = own.and_then(|it| Some((it, known.get(it.router.name.as_str())?)));
         let found = match (own, named.parse::<Ipv4Addr>()) {
@@ -113,14 +113,14 @@ impl Found<'_> {
     fn manifests(&mut self, sources: Sources<'_>) {
         for (_, observed) in sources.inventory.iter() {
             let Resource::Manifest(manifest) = &observed.resource else { continue };
-            let side = sources.desired.iter().find_map(|desired| match &desired.resource {
+            let site = sources.desired.iter().find_map(|desired| match &desired.resource {
                 Resource::Manifest(wanted) if wanted.object_name() == manifest.object_name() => {
-                    Some(desired.address.side.clone())
+                    Some(desired.address.site.clone())
                 }
                 _ => None,
             });
             let (kind, name) = (manifest.kind.into(), manifest.name.as_str());
-            let address = Address::new(kind, side.unwrap_or(Side::Cluster), name);
+            let address = Address::new(kind, site.unwrap_or(Site::Cluster), name);
             if let Some(path) = secret_in(&manifest.body, String::new()) {
                 let found = format!("{path} contains what looks like a key or a token");
                 self.add(Rule::NoSecretsInCluster, address.clone(), found);
@@ -142,8 +142,8 @@ impl Found<'_> {
     }
 }
 
-fn router_of<'a>(sources: Sources<'a>, side: &Side) -> Option<&'a Datacenter> {
-    let Side::Datacenter(name) = side else { return None };
+fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
+    let Site::Datacenter(name) = site else { return None };
     sources.topology.datacenters.iter().find(|it| it.name == *name)
 }
 

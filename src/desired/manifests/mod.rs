@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::resource::Pending;
 use crate::resource::custom_resources::{self, GROUP, NAMESPACE};
 use crate::resource::kubernetes::{BOOTSTRAP_GROUP, Manifest, ManifestKind};
-use crate::topology::model::{ContainerRuntime, Datacenter, Profile, Site};
+use crate::topology::model::{ContainerRuntime, Datacenter, Profile, DatacenterKind};
 use crate::topology::names::{ProfileName, WorkerName};
 
 pub use goldpinger::{GOLDPINGER_NAMESPACE, goldpinger};
@@ -82,9 +82,9 @@ pub struct ServerFacts<'a> {
 
 /// The Server of a worker.
 pub fn server(datacenter: &Datacenter, worker: &ServerFacts<'_>) -> Manifest {
-    let provider = match datacenter.site {
-        Site::Azure(_) => "azure",
-        Site::Existing(_) => "existing",
+    let provider = match datacenter.kind {
+        DatacenterKind::Azure(_) => "azure",
+        DatacenterKind::Existing(_) => "existing",
     };
     let mut spec = json!({
         "hostname": worker.name,

@@ -1,12 +1,12 @@
 use super::*;
-use crate::resource::{Address, Kind, Side};
-use crate::topology::model::{DatacenterRouter, ExistingSite};
+use crate::resource::{Address, Kind, Site};
+use crate::topology::model::{DatacenterRouter, ExistingDatacenter};
 use crate::topology::names::{DatacenterName, RouterName};
 
 fn datacenter() -> Datacenter {
     Datacenter {
         name: DatacenterName::new("dc1"),
-        site: Site::Existing(ExistingSite { network_cidr: "10.50.0.0/24".parse().unwrap() }),
+        kind: DatacenterKind::Existing(ExistingDatacenter { network_cidr: "10.50.0.0/24".parse().unwrap() }),
         pod_pool: None,
         pod_prefix_length: 24,
         profile: ProfileName::new("default"),
@@ -37,7 +37,7 @@ fn server_with(router_ip: &Pending<Ipv4Addr>) -> Manifest {
 
 #[test]
 fn a_server_waits_for_its_routers_address() {
-    let router = Address::new(Kind::TailnetDevice, Side::from("dc1"), "dc1-router");
+    let router = Address::new(Kind::TailnetDevice, Site::from("dc1"), "dc1-router");
     let manifest = server_with(&Pending::after(router));
     assert_eq!(
         manifest.body["spec"]["routerIP"],

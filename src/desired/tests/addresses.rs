@@ -8,7 +8,7 @@ use super::generate::{Sketch, SketchedWorker, no_facts, sketches};
 use crate::desired::facts::Held;
 use crate::desired::{Allocation, Facts, allocate};
 use crate::net::prefix::{overlaps, reserved_by_azure};
-use crate::topology::model::{Datacenter, Site, Topology, Worker};
+use crate::topology::model::{Datacenter, DatacenterKind, Topology, Worker};
 
 fn workers(topology: &Topology) -> impl Iterator<Item = (&Datacenter, &Worker)> {
     topology.datacenters.iter().flat_map(|it| it.workers.iter().map(move |worker| (it, worker)))
@@ -64,9 +64,9 @@ proptest! {
             for worker in &datacenter.workers {
                 let ip = allocation.place(&worker.name).unwrap().ip;
                 prop_assert!(seen.insert(ip), "{} has {ip} too", worker.name);
-                if let Site::Azure(site) = &datacenter.site {
-                    prop_assert!(site.subnet_cidr.contains(&ip));
-                    prop_assert!(!reserved_by_azure(&site.subnet_cidr, ip));
+                if let DatacenterKind::Azure(azure) = &datacenter.kind {
+                    prop_assert!(azure.subnet_cidr.contains(&ip));
+                    prop_assert!(!reserved_by_azure(&azure.subnet_cidr, ip));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::counted;
-use crate::resource::{Address, Side};
+use crate::resource::{Address, Site};
 
 /// How many names stand in one sentence.
 const MAX_NAMED: usize = 3;
@@ -18,7 +18,7 @@ pub struct Disruption {
     pub pairs: u64,
     /// The nodes of one of them.
     pub example: (String, String),
-    /// From which side to which, and how many.
+    /// From which site to which, and how many.
     pub between: Vec<Between>,
     /// The changes that it comes from.
     pub during: Vec<Address>,
@@ -33,13 +33,13 @@ impl Disruption {
             0..=90 => format!("about {} s", self.seconds),
             seconds => format!("about {} min", seconds.div_ceil(60)),
         };
-        let sides: BTreeSet<String> = self.between.iter().map(Between::sides).collect();
+        let sites: BTreeSet<String> = self.between.iter().map(Between::sites).collect();
         let during: Vec<String> = self.during.iter().map(ToString::to_string).collect();
         let (from, to) = &self.example;
         format!(
             "disrupts {} for {time} ({}), for example {from} to {to}, because of {}",
             counted(self.pairs, "pair"),
-            listed(sides.into_iter().collect()),
+            listed(sites.into_iter().collect()),
             listed(during),
         )
     }
@@ -47,7 +47,7 @@ impl Disruption {
 
 impl Between {
     /// Both sides, regardless of the direction.
-    fn sides(&self) -> String {
+    fn sites(&self) -> String {
         let (one, other) = (self.from.to_string(), self.to.to_string());
         if one == other {
             return format!("within {one}");
@@ -69,10 +69,10 @@ fn listed(mut names: Vec<String>) -> String {
 /// How many pairs of two sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Between {
-    /// The source's side.
-    pub from: Side,
-    /// The destination's side.
-    pub to: Side,
+    /// The source's site.
+    pub from: Site,
+    /// The destination's site.
+    pub to: Site,
     /// How many pairs.
     pub pairs: u64,
 }

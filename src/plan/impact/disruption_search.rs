@@ -10,7 +10,7 @@ use super::known_state::LostPairs;
 use super::relevance::Relevance;
 use crate::plan::cost::seconds;
 use crate::plan::{Action, Change, StepGraph};
-use crate::resource::{Address, Kind, Side};
+use crate::resource::{Address, Kind, Site};
 
 /// Examines the intermediate states. `deferred` is the first resource that the plan
 /// cannot create or change yet.
@@ -20,9 +20,9 @@ pub(super) fn disruptions(
     deferred: Option<&Address>,
 ) -> Vec<Disruption> {
     let changes = examiner.changes;
-    let sides = examiner.nodes.values().cloned().collect();
+    let sites = examiner.nodes.values().cloned().collect();
     let names = examiner.nodes.keys().cloned().collect();
-    let mut found = Found::new(changes, names, sides);
+    let mut found = Found::new(changes, names, sites);
     let states = States { changes, graph };
     let mut seen = HashSet::new();
     let relevance = Relevance::of(examiner, graph);
@@ -54,26 +54,26 @@ struct Found<'a> {
     changes: &'a [Change],
     positions: HashMap<&'a Address, usize>,
     names: Vec<String>,
-    sides: Vec<Side>,
+    sites: Vec<Site>,
     by_cause: BTreeMap<Address, Interrupted>,
 }
 
-/// What changes are reported together: their kind and side, and the action.
-type Sort = (Kind, Side, Option<Action>);
+/// What changes are reported together: their kind and site, and the action.
+type Sort = (Kind, Site, Option<Action>);
 
 /// What one change interrupts.
 #[derive(Default)]
 struct Interrupted {
     example: Option<(String, String)>,
-    between: BTreeMap<(Side, Side), u64>,
+    between: BTreeMap<(Site, Site), u64>,
     /// The changes that are made during the disruption, by place.
     during: BTreeSet<usize>,
 }
 
 impl<'a> Found<'a> {
-    fn new(changes: &'a [Change], names: Vec<String>, sides: Vec<Side>) -> Self {
+    fn new(changes: &'a [Change], names: Vec<String>, sites: Vec<Site>) -> Self {
         let positions = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
-        Self { changes, positions, names, sides, by_cause: BTreeMap::new() }
+        Self { changes, positions, names, sites, by_cause: BTreeMap::new() }
     }
 
     /// Blames the change of the resource that drops a pair's packets, or else the
@@ -84,8 +84,8 @@ impl<'a> Found<'a> {
             let cause = cut.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
             let known = here.entry(cause.unwrap_or_else(|| about.clone())).or_default();
             let (from, to) = cut.example;
-            let sides = (self.sides[from].clone(), self.sides[to].clone());
-            *known.between.entry(sides).or_default() += cut.pairs;
+            let sites = (self.sites[from].clone(), self.sites[to].clone());
+            *known.between.entry(sites).or_default() += cut.pairs;
             known.example.get_or_insert_with(|| (self.names[from].clone(), self.names[to].clone()));
         }
         for (cause, interrupted) in here {
@@ -123,13 +123,13 @@ impl<'a> Found<'a> {
         Some(at.address.clone())
     }
 
-    /// What changes of one kind and side interrupt stands together.
+    /// What changes of one kind and site interrupt stands together.
     fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
         let mut alike: BTreeMap<Sort, (Vec<Address>, Interrupted)> = BTreeMap::new();
         for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
             let action = self.change(&cause).map(|change| change.action);
             let (causes, known) =
-                alike.entry((cause.kind, cause.side.clone(), action)).or_default();
+                alike.entry((cause.kind, cause.site.clone(), action)).or_default();
             causes.push(cause);
             known.during.extend(&interrupted.during);
             known.example = known.example.take().or(interrupted.example);

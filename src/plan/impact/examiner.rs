@@ -16,7 +16,7 @@ use crate::connectivity::snapshot::Nodes;
 use crate::connectivity::{ObjectValue, path_model};
 use crate::plan::Change;
 #[cfg(test)]
-use crate::resource::Side;
+use crate::resource::Site;
 
 /// Examines the states of one plan.
 pub(super) struct Examiner<'e, 'a> {
@@ -117,11 +117,11 @@ impl<'a> Examiner<'_, 'a> {
 impl Examiner<'_, '_> {
     /// Asserts that a state is the same by its differences and as a whole.
     pub(super) fn check(&mut self, state: &State) {
-        let sides: Vec<Side> = self.nodes.values().cloned().collect();
+        let sites: Vec<Site> = self.nodes.values().cloned().collect();
         let totals = |cuts: Vec<LostPairs>| {
-            let mut totals: BTreeMap<(Side, Side), u64> = BTreeMap::new();
+            let mut totals: BTreeMap<(Site, Site), u64> = BTreeMap::new();
             for LostPairs { example: (from, to), pairs, .. } in cuts {
-                *totals.entry((sides[from].clone(), sides[to].clone())).or_default() += pairs;
+                *totals.entry((sites[from].clone(), sites[to].clone())).or_default() += pairs;
             }
             totals
         };

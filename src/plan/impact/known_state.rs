@@ -15,7 +15,7 @@ use crate::dataplane::equivalence::{Classes, Refinement, Refiner};
 use crate::dataplane::{
     Decision, End, HostId, Network, Place, RoundTrip, Segment, SegmentId, trace_round_trip,
 };
-use crate::resource::{Address, Side};
+use crate::resource::{Address, Site};
 
 /// With more nodes than this that differ by themselves, finding the classes of
 /// the whole network again costs less than tracing each node's pairs.
@@ -109,8 +109,8 @@ impl<'a> Known<'a> {
         let hosts = hosts(model.model(), nodes);
         let by_host = hosts.iter().enumerate().filter_map(|(node, host)| Some(((*host)?, node)));
         let node_of = by_host.collect();
-        let sides: Vec<Side> = nodes.values().cloned().collect();
-        let groups = kept.groups(classes, &sides);
+        let sites: Vec<Site> = nodes.values().cloned().collect();
+        let groups = kept.groups(classes, &sites);
         let mut group_of = vec![0; hosts.len()];
         for (group, members) in groups.iter().enumerate() {
             members.iter().for_each(|node| group_of[*node] = group);
@@ -334,8 +334,8 @@ pub(super) fn cuts_of(
 ) -> Vec<LostPairs> {
     let found = ends(model, nodes);
     let classes = classes(model, &found);
-    let sides: Vec<Side> = nodes.values().cloned().collect();
-    let groups = kept.groups(&classes, &sides);
+    let sites: Vec<Site> = nodes.values().cloned().collect();
+    let groups = kept.groups(&classes, &sites);
     let parts = groups.iter().enumerate().map(|(it, nodes)| Part::of(it, nodes.iter().copied()));
     let parts: Vec<Part> = parts.flatten().collect();
     let mut cuts = Vec::new();

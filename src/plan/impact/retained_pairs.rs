@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::connectivity::snapshot::{Class, PairStatus, Snapshot};
-use crate::resource::Side;
+use crate::resource::Site;
 
 /// What a plan keeps, by the classes of nodes before and after it.
 pub(super) struct RetainedPairs<'k> {
@@ -23,12 +23,12 @@ impl RetainedPairs<'_> {
         is_kept(status(self.before), status(self.after))
     }
 
-    /// Nodes that are alike before, after and by these classes, and on one side.
-    pub(super) fn groups(&self, classes: &[Class], sides: &[Side]) -> Vec<Members> {
+    /// Nodes that are alike before, after and by these classes, and in one site.
+    pub(super) fn groups(&self, classes: &[Class], sites: &[Site]) -> Vec<Members> {
         let mut groups: BTreeMap<_, Members> = BTreeMap::new();
-        for (node, (class, side)) in classes.iter().zip(sides).enumerate() {
+        for (node, (class, site)) in classes.iter().zip(sites).enumerate() {
             let of = |snapshot: &Snapshot| snapshot.classes().get(node).copied().flatten();
-            let key = (of(self.before), of(self.after), *class, side);
+            let key = (of(self.before), of(self.after), *class, site);
             groups.entry(key).or_default().push(node);
         }
         groups.into_values().collect()

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Most resources of a large plan are alike, so a row holds its address and what
-//! differs (see [`delta`]) from the last row of the same kind and side before it,
+//! differs (see [`delta`]) from the last row of the same kind and site before it,
 //! else from the last of the same kind. The first row of a kind is whole. A text such as `@7/w-0001-nic` stands for text
 //! number 7 of `texts`, counted from 0, with `/w-0001-nic` behind it (see
 //! [`texts`]). Of a change with a value before and after, `after` is

@@ -78,7 +78,7 @@ fn differences(change: &Change) -> Vec<diff::FieldChange> {
 /// The rows before, of which the next differs least from one alike.
 #[derive(Default)]
 pub(super) struct Rows {
-    /// The last item by kind and side, and by kind alone.
+    /// The last item by kind and site, and by kind alone.
     last: HashMap<String, Rc<Value>>,
 }
 
@@ -109,7 +109,7 @@ impl Rows {
         Some(item)
     }
 
-    /// The last item of the same kind and side, else the last of the same kind,
+    /// The last item of the same kind and site, else the last of the same kind,
     /// else nothing.
     fn alike(&self, address: &str) -> Rc<Value> {
         let found = self.last.get(front(address, 2)).or_else(|| self.last.get(front(address, 1)));
@@ -127,7 +127,7 @@ fn empty() -> Value {
     Value::Object(Map::new())
 }
 
-/// The first segments of an address: its kind, or its kind and side.
+/// The first segments of an address: its kind, or its kind and site.
 fn front(address: &str, segments: usize) -> &str {
     let end = address.match_indices('/').nth(segments - 1).map(|(at, _)| at);
     end.map_or(address, |end| &address[..end])

@@ -16,7 +16,7 @@ use crate::resource::azure::{
     VirtualMachine, VirtualNetwork,
 };
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
-use crate::resource::ownership::SideName;
+use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
 use crate::topology::model::Rollout;
@@ -58,8 +58,8 @@ impl Case {
 
     /// It is there, and ours.
     pub(super) fn has(self, text: &str, resource: Resource) -> Self {
-        let side = SideName::from(&address(text).side);
-        self.has_with(text, resource, Ownership::Ours { side })
+        let site = SiteName::from(&address(text).site);
+        self.has_with(text, resource, Ownership::Ours { site })
     }
 
     /// It is there.

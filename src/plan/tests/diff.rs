@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::case::{device, group, interface, machine, manifest, table, table_after};
-use crate::plan::diff::{self, FieldChange, FieldPath, WholeSide};
+use crate::plan::diff::{self, FieldChange, FieldPath, ObjectDiff};
 use crate::resource::azure::Provisioning;
 use crate::resource::host::{Worker, WorkerHost};
 use crate::resource::kubernetes::ManifestKind;
@@ -155,8 +155,8 @@ fn a_failed_creation_is_an_update() {
 #[test]
 fn readiness_of_a_new_object_is_not_listed() {
     let machine = machine("small", "network-interface/dc/nic");
-    for side in [WholeSide::Made, WholeSide::Deleted] {
-        let displayed = paths(&diff::whole(&machine, side));
+    for site in [ObjectDiff::Made, ObjectDiff::Deleted] {
+        let displayed = paths(&diff::whole(&machine, site));
         assert!(!displayed.contains(&"provisioning".to_owned()), "{displayed:?}");
         assert!(displayed.contains(&"vm_size".to_owned()), "{displayed:?}");
     }
@@ -165,10 +165,10 @@ fn readiness_of_a_new_object_is_not_listed() {
 #[test]
 fn all_fields_of_a_created_object_omit_empty_ones() {
     let wanted = body(json!({"a": 1, "b": [], "c": {}}));
-    let made = diff::whole(&wanted, WholeSide::Made);
+    let made = diff::whole(&wanted, ObjectDiff::Made);
     assert_eq!(paths(&made), ["a"]);
     assert_eq!((&made[0].before, &made[0].after), (&None, &Some(json!(1))));
     assert!(!made[0].forces_replacement);
-    let removed = diff::whole(&wanted, WholeSide::Deleted);
+    let removed = diff::whole(&wanted, ObjectDiff::Deleted);
     assert_eq!((&removed[0].before, &removed[0].after), (&Some(json!(1)), &None));
 }

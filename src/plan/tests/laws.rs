@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
 use crate::plan::{Action, ApplySettings, Change, Plan};
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Side};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// A topology, and what was applied before it was edited.
 pub(super) fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
@@ -101,9 +101,9 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
 fn exactly(desired: &DesiredSet) -> Inventory {
     let mut inventory = Inventory::default();
     for resource in desired.iter() {
-        let side = (&resource.address.side).into();
+        let site = (&resource.address.site).into();
         let key = resource.key.clone().unwrap();
-        inventory.note(key, resource.resource.clone(), Ownership::Ours { side });
+        inventory.note(key, resource.resource.clone(), Ownership::Ours { site });
     }
     inventory
 }
@@ -182,10 +182,10 @@ proptest! {
         let mut desired = DesiredSet::default();
         let all: Vec<_> = looked.whole.iter().cloned().collect();
         all.into_iter().rev().for_each(|resource| desired.add(resource));
-        let sides = topology.datacenters.iter().filter(|it| it.protect);
-        let sides = sides.map(|it| Side::Datacenter(it.name.clone()));
-        let cluster = topology.cluster.protect.then_some(Side::Cluster);
-        sides.chain(cluster).for_each(|side| desired.protect_side(&side, |_| false));
+        let sites = topology.datacenters.iter().filter(|it| it.protect);
+        let sites = sites.map(|it| Site::Datacenter(it.name.clone()));
+        let cluster = topology.cluster.protect.then_some(Site::Cluster);
+        sites.chain(cluster).for_each(|site| desired.protect_site(&site, |_| false));
         prop_assert_eq!(once, plan_of(&desired, &backwards(&looked.inventory)));
     }
 

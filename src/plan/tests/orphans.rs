@@ -3,7 +3,7 @@
 use super::case::{Case, change, device, done, group, key, machine, nothing_special, table};
 use crate::inventory::Source;
 use crate::plan::Action;
-use crate::resource::ownership::SideName;
+use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{Ownership, Pending, Resource};
 
@@ -25,10 +25,10 @@ fn only_owned_objects_are_deleted() {
 #[test]
 fn an_object_desired_at_another_address_is_kept() {
     // A table of the same id, asked for by another datacenter.
-    let side = SideName("old".to_owned());
+    let site = SiteName("old".to_owned());
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
-        .has_with(TABLE, table("10.0.0.0/8"), Ownership::Ours { side })
+        .has_with(TABLE, table("10.0.0.0/8"), Ownership::Ours { site })
         .plan();
     assert!(plan.is_empty(), "{}", super::summary(&plan));
 }

@@ -21,7 +21,7 @@ use crate::plan::impact::{
     Assessment, Disruption, IntermediateState, Projection, Reachability, assess, assess_in_order,
     path_model,
 };
-use crate::resource::{Kind, ObjectKey, Pending, Resource, Side};
+use crate::resource::{Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::Topology;
 
 /// The table of AKS's node subnets.
@@ -41,14 +41,14 @@ pub(super) fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Project
 }
 
 /// Nodes that have pods, with the sides that they are on.
-fn nodes(model: &PathModel) -> BTreeMap<String, (Side, End)> {
+fn nodes(model: &PathModel) -> BTreeMap<String, (Site, End)> {
     let mut found = BTreeMap::new();
     for site in &model.sites {
         for host in &site.nodes {
             let pods = model.network.host(*host).and_then(|host| host.pods.read().ok()?.range());
             if let Some(range) = pods {
                 let end = End { host: *host, address: usual(&range) };
-                found.insert(model.network.name(*host).to_owned(), (site.side.clone(), end));
+                found.insert(model.network.name(*host).to_owned(), (site.site.clone(), end));
             }
         }
     }
@@ -76,17 +76,17 @@ pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
     found
 }
 
-fn side_of(topology: &Topology, node: &str) -> Side {
+fn site_of(topology: &Topology, node: &str) -> Site {
     let of_worker = topology
         .datacenters
         .iter()
         .find(|datacenter| datacenter.workers.iter().any(|worker| worker.name.as_str() == node));
-    of_worker.map_or(Side::Cluster, |datacenter| Side::Datacenter(datacenter.name.clone()))
+    of_worker.map_or(Site::Cluster, |datacenter| Site::Datacenter(datacenter.name.clone()))
 }
 
 /// How many pairs of two sides a plan says that it cuts at the most.
-fn predicted(found: &Reachability) -> BTreeMap<(Side, Side), u64> {
-    let mut cells: BTreeMap<(Side, Side), u64> = BTreeMap::new();
+fn predicted(found: &Reachability) -> BTreeMap<(Site, Site), u64> {
+    let mut cells: BTreeMap<(Site, Site), u64> = BTreeMap::new();
     for between in found.disruptions.iter().flat_map(|one| &one.between) {
         *cells.entry((between.from.clone(), between.to.clone())).or_default() += between.pairs;
     }
@@ -100,15 +100,15 @@ fn check(
     found: &Reachability,
     done: &str,
 ) -> Result<(), TestCaseError> {
-    let mut cut: BTreeMap<(Side, Side), Vec<&Pair>> = BTreeMap::new();
+    let mut cut: BTreeMap<(Site, Site), Vec<&Pair>> = BTreeMap::new();
     // A replaced cluster has other nodes, even under the same names.
     let is_replaced = looked.plan.changes.iter().any(|change| {
         change.address.kind == Kind::ManagedCluster && change.action == Action::Replace
     });
-    let is_other = |node: &str| is_replaced && side_of(topology, node) == Side::Cluster;
+    let is_other = |node: &str| is_replaced && site_of(topology, node) == Site::Cluster;
     let lost = before.difference(now).filter(|pair| after.contains(*pair));
     for pair in lost.filter(|pair| !is_other(&pair.0) && !is_other(&pair.1)) {
-        let cell = (side_of(topology, &pair.0), side_of(topology, &pair.1));
+        let cell = (site_of(topology, &pair.0), site_of(topology, &pair.1));
         cut.entry(cell).or_default().push(pair);
     }
     let said = predicted(found);

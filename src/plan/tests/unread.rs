@@ -125,7 +125,7 @@ fn an_unread_fact_makes_only_its_dependents_unknown() {
                     continue;
                 }
             }
-            let site = whole.sites.iter().position(|site| site.side == address.side);
+            let site = whole.sites.iter().position(|site| site.site == address.site);
             let expected = match bearing(kind) {
                 Bearing::None => true,
                 Bearing::Site => !touched(&whole, &pair.whole).contains(&site.unwrap()),

@@ -14,12 +14,12 @@ use crate::plan::{Action, ApplySettings, Change, Plan, surviving};
 use crate::resource::azure::{MachineRole, RouteTableAssociation};
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
-use crate::resource::ownership::SideName;
+use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{
-    Address, ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Side,
+    Address, ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site,
 };
-use crate::topology::model::{Site, Topology};
+use crate::topology::model::{DatacenterKind, Topology};
 use crate::topology::names::WorkerName;
 
 /// Applies that need more iterations than this do not converge.
@@ -66,8 +66,8 @@ fn kubernetes(kind: &str, name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
 }
 
-fn ours(side: &Side) -> Ownership {
-    Ownership::Ours { side: SideName::from(side) }
+fn ours(site: &Site) -> Ownership {
+    Ownership::Ours { site: SiteName::from(site) }
 }
 
 impl World {
@@ -240,12 +240,12 @@ impl World {
     /// Makes an object as a change has it.
     pub(super) fn make(&mut self, topology: &Topology, change: &Change) {
         let Some(mut value) = change.after.clone() else { return };
-        let side = &change.address.side;
+        let site = &change.address.site;
         match &mut value {
             Resource::VirtualMachine(machine) if machine.role == MachineRole::Router => {
-                self.join(&change.address.name, side);
+                self.join(&change.address.name, site);
             }
-            Resource::TailnetDevice(device) => self.join(&device.hostname.clone(), side),
+            Resource::TailnetDevice(device) => self.join(&device.hostname.clone(), site),
             Resource::Worker(worker) => {
                 worker.host = Observable::unobserved();
                 let name = worker.name.clone();
@@ -259,13 +259,13 @@ impl World {
             _ => {}
         }
         let existing = topology.datacenters.iter().any(|datacenter| {
-            Side::Datacenter(datacenter.name.clone()) == *side
-                && matches!(datacenter.site, Site::Existing(_))
+            Site::Datacenter(datacenter.name.clone()) == *site
+                && matches!(datacenter.kind, DatacenterKind::Existing(_))
         });
         let ownership = match value.kind() {
             Kind::CiliumNode => Ownership::Inherited,
             Kind::RouterHost if !existing => Ownership::Inherited,
-            _ => ours(side),
+            _ => ours(site),
         };
         self.objects.insert(change.key.clone(), Observed { resource: value, ownership });
     }
@@ -284,7 +284,7 @@ impl World {
     }
 
     /// A router joins the tailnet, not configured yet.
-    fn join(&mut self, name: &str, side: &Side) {
+    fn join(&mut self, name: &str, site: &Site) {
         let online = self.value(&ObjectKey::Device(name.to_owned())).is_some_and(
             |device| matches!(device, Resource::TailnetDevice(device) if device.online),
         );
@@ -313,11 +313,11 @@ impl World {
         let mut note = |key, resource, ownership| {
             self.objects.insert(key, Observed { resource, ownership });
         };
-        note(ObjectKey::Device(hostname.clone()), Resource::TailnetDevice(device), ours(side));
+        note(ObjectKey::Device(hostname.clone()), Resource::TailnetDevice(device), ours(site));
         let advertised = ObjectKey::DeviceAdvertised(hostname.clone());
-        note(advertised, Resource::AdvertisedRoutes(none.clone()), ours(side));
+        note(advertised, Resource::AdvertisedRoutes(none.clone()), ours(site));
         let approved = ObjectKey::DeviceApproved(hostname.clone());
-        note(approved, Resource::ApprovedRoutes(none), ours(side));
+        note(approved, Resource::ApprovedRoutes(none), ours(site));
         note(ObjectKey::Host(hostname), Resource::RouterHost(host), Ownership::Inherited);
     }
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::resource::ownership::{FIELD_MANAGER, SIDE_LABEL, TOPOLOGY_LABEL};
+use crate::resource::ownership::{FIELD_MANAGER, SITE_LABEL, TOPOLOGY_LABEL};
 
 /// Selects the fields that stargate applied from a live object, without the
 /// ownership labels, which stargate sets itself and no user requests.
@@ -125,7 +125,7 @@ fn remove_marks(body: &mut Value) {
     let labels = metadata.get_mut("labels").and_then(Value::as_object_mut);
     let only_marks = labels.is_some_and(|labels| {
         labels.remove(TOPOLOGY_LABEL);
-        labels.remove(SIDE_LABEL);
+        labels.remove(SITE_LABEL);
         labels.is_empty()
     });
     if only_marks {
@@ -186,12 +186,12 @@ mod tests {
     fn object(manager: &str, operation: &str) -> Value {
         json!({
             "metadata": {
-                "labels": { TOPOLOGY_LABEL: "demo", SIDE_LABEL: "cluster" },
+                "labels": { TOPOLOGY_LABEL: "demo", SITE_LABEL: "cluster" },
                 "managedFields": [{
                     "manager": manager, "operation": operation,
                     "fieldsV1": {
                         "f:metadata": {"f:labels": {
-                            "f:stargate.io/topology": {}, "f:stargate.io/side": {},
+                            "f:stargate.io/topology": {}, "f:stargate.io/site": {},
                         }},
                         "f:spec": {"f:a": {}},
                     },

@@ -9,8 +9,8 @@ use super::fields::{owned_body, seen_against};
 use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
-use crate::resource::ownership::{SIDE_LABEL, SideName, TOPOLOGY_LABEL};
-use crate::resource::{Ownership, Side};
+use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
+use crate::resource::{Ownership, Site};
 
 /// How long a deletion may take to be over: a namespace empties itself first.
 const GONE_WITHIN: Duration = Duration::from_secs(300);
@@ -98,7 +98,7 @@ impl ClusterClient {
     pub async fn apply(
         &self,
         manifest: &Manifest,
-        side: &Side,
+        site: &Site,
         force: bool,
     ) -> Result<LiveManifest, ClusterError> {
         let api = manifest.kind.api();
@@ -116,7 +116,7 @@ impl ClusterClient {
             object["metadata"]["namespace"] = json!(namespace);
         }
         object["metadata"]["labels"][TOPOLOGY_LABEL] = json!(self.owner.topology);
-        object["metadata"]["labels"][SIDE_LABEL] = json!(side.to_string());
+        object["metadata"]["labels"][SITE_LABEL] = json!(site.to_string());
         let mut live =
             collection.patch(&manifest.name, None, PatchKind::Apply { force }, &object).await?;
         if manifest.kind == ManifestKind::CustomResourceDefinition && !is_established(&live) {
@@ -159,8 +159,8 @@ impl ClusterClient {
     pub(super) fn ownership_of(&self, object: &Value) -> Ownership {
         let labels = &object["metadata"]["labels"];
         if labels[TOPOLOGY_LABEL] == self.owner.topology.as_str() {
-            let side = labels[SIDE_LABEL].as_str().unwrap_or("cluster").to_owned();
-            Ownership::Ours { side: SideName(side) }
+            let site = labels[SITE_LABEL].as_str().unwrap_or("cluster").to_owned();
+            Ownership::Ours { site: SiteName(site) }
         } else {
             Ownership::Foreign
         }

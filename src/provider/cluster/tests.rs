@@ -3,7 +3,7 @@ use serde_json::json;
 use super::fake::FakeServer;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::names::WorkerName;
-use crate::resource::{Ownership, Side};
+use crate::resource::{Ownership, Site};
 
 #[tokio::test]
 async fn applying_adds_the_marks() {
@@ -14,7 +14,7 @@ async fn applying_adds_the_marks() {
         name: "goldpinger".to_owned(),
         body: json!({ "metadata": { "labels": { "app": "x" } } }),
     };
-    let live = fake.client().apply(&manifest, &Side::Cluster, true).await.unwrap();
+    let live = fake.client().apply(&manifest, &Site::Cluster, true).await.unwrap();
     assert!(matches!(live.ownership, Ownership::Ours { .. }));
     let object = fake.get("/api/v1/namespaces/goldpinger/serviceaccounts/goldpinger").unwrap();
     assert_eq!(object["apiVersion"], "v1");

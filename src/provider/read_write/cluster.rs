@@ -15,7 +15,7 @@ use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
     MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
-use crate::resource::Side;
+use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::names::WorkerName;
 
@@ -90,7 +90,7 @@ pub trait ClusterWrite: ClusterRead {
     async fn apply(
         &self,
         manifest: &Manifest,
-        side: &Side,
+        site: &Site,
         force: bool,
     ) -> Result<LiveManifest, ClusterError>;
 

@@ -14,7 +14,7 @@ use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
     LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
-use crate::resource::Side;
+use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::names::WorkerName;
 
@@ -93,10 +93,10 @@ impl ClusterWrite for ClusterClient {
     async fn apply(
         &self,
         manifest: &Manifest,
-        side: &Side,
+        site: &Site,
         force: bool,
     ) -> Result<LiveManifest, ClusterError> {
-        Self::apply(self, manifest, side, force).await
+        Self::apply(self, manifest, site, force).await
     }
 
     async fn delete(

@@ -114,7 +114,7 @@ impl LiveReport<'_> {
 
     fn sites(&self, sites: &BTreeSet<(usize, usize)>) -> Vec<SitePairJson> {
         let site = |at: usize| {
-            self.model.sites.get(at).map_or_else(String::new, |site| site.side.to_string())
+            self.model.sites.get(at).map_or_else(String::new, |site| site.site.to_string())
         };
         let pair = |&(from, to): &_| SitePairJson { from: site(from), to: site(to) };
         sites.iter().map(pair).collect()

@@ -72,7 +72,7 @@ pub struct ReachabilityReportText<'a> {
 impl ReachabilityReportText<'_> {
     /// The name of a site.
     pub(super) fn site(&self, number: usize) -> String {
-        self.report.model.sites.get(number).map_or(String::new(), |site| site.side.to_string())
+        self.report.model.sites.get(number).map_or(String::new(), |site| site.site.to_string())
     }
 
     /// A summary of the pairs; `None` without pairs.

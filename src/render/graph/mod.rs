@@ -11,7 +11,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::Action;
-use crate::resource::{Address, Kind, Side};
+use crate::resource::{Address, Kind, Site};
 
 /// The maximum number of nodes of one kind and site; further resources share a node.
 const MAX_NODES_PER_KIND: usize = 6;
@@ -56,34 +56,34 @@ struct Node {
 /// The drawn graph, in which numerous resources share a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Drawing {
-    sites: BTreeMap<Side, Vec<usize>>,
+    sites: BTreeMap<Site, Vec<usize>>,
     nodes: Vec<Node>,
     edges: BTreeSet<(usize, usize)>,
 }
 
 impl Drawing {
     fn of(graph: &ResourceGraph) -> Self {
-        let mut groups: BTreeMap<(&Side, Kind), Vec<&Vertex>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&Site, Kind), Vec<&Vertex>> = BTreeMap::new();
         for node in &graph.nodes {
-            groups.entry((&node.0.side, node.0.kind)).or_default().push(node);
+            groups.entry((&node.0.site, node.0.kind)).or_default().push(node);
         }
         let mut drawing =
             Self { sites: BTreeMap::new(), nodes: Vec::new(), edges: BTreeSet::new() };
         let mut positions: BTreeMap<&Address, usize> = BTreeMap::new();
-        for ((side, kind), group) in groups {
+        for ((site, kind), group) in groups {
             // Folding a single resource would save nothing.
             let drawn =
                 if group.len() > MAX_NODES_PER_KIND + 1 { MAX_NODES_PER_KIND } else { group.len() };
             for (address, action) in &group[..drawn] {
-                positions.insert(address, drawing.add(side, address.to_string(), *action));
+                positions.insert(address, drawing.add(site, address.to_string(), *action));
             }
             let folded = &group[drawn..];
             if !folded.is_empty() {
-                let label = format!("{kind}/{side}: … and {} more", folded.len());
+                let label = format!("{kind}/{site}: … and {} more", folded.len());
                 // The node has a color only if all its resources share the action.
                 let first = folded.first().and_then(|(_, action)| *action);
                 let action = first.filter(|_| folded.iter().all(|(_, action)| *action == first));
-                let place = drawing.add(side, label, action);
+                let place = drawing.add(site, label, action);
                 positions.extend(folded.iter().map(|(address, _)| (address, place)));
             }
         }
@@ -96,10 +96,10 @@ impl Drawing {
         drawing
     }
 
-    fn add(&mut self, side: &Side, label: String, action: Option<Action>) -> usize {
+    fn add(&mut self, site: &Site, label: String, action: Option<Action>) -> usize {
         let place = self.nodes.len();
         self.nodes.push(Node { id: format!("n{place}"), label, action });
-        self.sites.entry(side.clone()).or_default().push(place);
+        self.sites.entry(site.clone()).or_default().push(place);
         place
     }
 }

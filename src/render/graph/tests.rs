@@ -73,7 +73,7 @@ fn the_svg_has_every_label() {
 
 #[test]
 fn names_cannot_break_out() {
-    let odd = Address::new(Kind::Namespace, Side::from("a\"b"), "x\"]; <b>&\\ y");
+    let odd = Address::new(Kind::Namespace, Site::from("a\"b"), "x\"]; <b>&\\ y");
     let graph = ResourceGraph { nodes: vec![(odd, None)], edges: Vec::new() };
     insta::assert_snapshot!(graph.to_mermaid() + &graph.to_dot());
     assert!(is_well_formed(&graph.to_svg()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::{Action, Change};
-use crate::resource::{Kind, Side};
+use crate::resource::{Kind, Site};
 
 /// Up to this many similar changes are shown one by one.
 const MAX_UNFOLDED: usize = 3;
@@ -37,7 +37,7 @@ impl Folded<'_> {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Similarity<'a> {
     kind: Kind,
-    side: &'a Side,
+    site: &'a Site,
     action: Action,
     fields: Vec<(FieldPath, String)>,
     interrupts: bool,
@@ -55,7 +55,7 @@ impl<'a> Similarity<'a> {
         };
         Self {
             kind: change.address.kind,
-            side: &change.address.side,
+            site: &change.address.site,
             action: change.action,
             fields: change.fields().iter().map(field).collect(),
             interrupts: change.interrupts.is_some(),

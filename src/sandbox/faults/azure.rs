@@ -10,7 +10,7 @@ use super::{FaultError, Injection};
 use crate::diagnostics::counted;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
-use crate::resource::ownership::{MANAGED_BY_TAG, SIDE_TAG, TOPOLOGY_TAG};
+use crate::resource::ownership::{MANAGED_BY_TAG, SITE_TAG, TOPOLOGY_TAG};
 use crate::sandbox::hosts::{Host, HostKind};
 use crate::sandbox::state::SandboxState;
 
@@ -236,7 +236,7 @@ pub(super) fn tags_removed(sandbox: &mut SandboxState, injection: Injection<'_>)
     let (id, _) = table(sandbox, WORKERS_TABLE, injection)?;
     modify(sandbox, &id, |table| {
         if let Some(tags) = table["tags"].as_object_mut() {
-            tags.retain(|tag, _| ![MANAGED_BY_TAG, TOPOLOGY_TAG, SIDE_TAG].contains(&tag.as_str()));
+            tags.retain(|tag, _| ![MANAGED_BY_TAG, TOPOLOGY_TAG, SITE_TAG].contains(&tag.as_str()));
         }
     });
     Ok(format!("removed stargate's tags from {WORKERS_TABLE}"))

@@ -8,7 +8,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
 use crate::topology::file::{AzureSiteSection, DatacenterSection, TopologyFile};
 use crate::topology::located::Located;
-use crate::topology::model::{AzureSite, Datacenter, DatacenterRouter, ExistingSite, Site};
+use crate::topology::model::{AzureDatacenter, Datacenter, DatacenterRouter, ExistingDatacenter, DatacenterKind};
 use crate::topology::names::{
     DatacenterName, Location, ProfileName, ResourceGroupName, RouterName, VmSize,
 };
@@ -47,17 +47,17 @@ impl Checker<'_> {
     ) -> Option<Checked> {
         self.datacenter_name(key);
         let kind = self.kind(key, section);
-        let site = self.site(section, region);
+        let datacenter_kind = self.datacenter_kind(section, region);
         let pod_pool = self.optional_cidr(section.pod_pool.as_ref());
         let kind = kind?;
         let profile = ProfileName::new(&section.profile.value);
         let (workers, worker_spans) = self.workers(key, section, kind);
-        let router = self.datacenter_router(section, kind, site.as_ref());
+        let router = self.datacenter_router(section, kind, datacenter_kind.as_ref());
         let mut spans = spans(key, section)?;
         spans.workers = worker_spans;
         let datacenter = Datacenter {
             name: DatacenterName::new(&key.value),
-            site: site?,
+            kind: datacenter_kind?,
             pod_pool,
             pod_prefix_length: section.pod_prefix_length.as_ref().map_or(24, |length| length.value),
             profile,
@@ -100,16 +100,16 @@ impl Checker<'_> {
         }
     }
 
-    fn site(&mut self, section: &DatacenterSection, region: &Location) -> Option<Site> {
+    fn datacenter_kind(&mut self, section: &DatacenterSection, region: &Location) -> Option<DatacenterKind> {
         if let Some(azure) = &section.azure {
-            return self.azure_site(azure, region).map(Site::Azure);
+            return self.azure_datacenter(azure, region).map(DatacenterKind::Azure);
         }
         let existing = section.existing.as_ref()?;
         let network_cidr = self.cidr(&existing.network_cidr)?;
-        Some(Site::Existing(ExistingSite { network_cidr }))
+        Some(DatacenterKind::Existing(ExistingDatacenter { network_cidr }))
     }
 
-    fn azure_site(&mut self, section: &AzureSiteSection, region: &Location) -> Option<AzureSite> {
+    fn azure_datacenter(&mut self, section: &AzureSiteSection, region: &Location) -> Option<AzureDatacenter> {
         self.resource_group(&section.resource_group);
         self.vm_size(&section.vm_size);
         if let Some(location) = &section.location {
@@ -118,7 +118,7 @@ impl Checker<'_> {
         let vnet_cidr = self.cidr(&section.vnet_cidr);
         let subnet_cidr = self.cidr(&section.subnet_cidr);
         let router_subnet_cidr = self.cidr(&section.router_subnet_cidr);
-        Some(AzureSite {
+        Some(AzureDatacenter {
             resource_group: ResourceGroupName::new(&section.resource_group.value),
             location: section
                 .location
@@ -135,7 +135,7 @@ impl Checker<'_> {
         &mut self,
         section: &DatacenterSection,
         kind: Kind,
-        site: Option<&Site>,
+        checked: Option<&DatacenterKind>,
     ) -> Option<DatacenterRouter> {
         let router = &section.router;
         self.host_name(&router.name, "router");
@@ -146,7 +146,7 @@ impl Checker<'_> {
             Kind::Azure => {
                 self.not_for(kind, "ip", router.ip.as_ref().map(|ip| &ip.span));
                 self.not_for(kind, "ssh_address", router.ssh_address.as_ref().map(|one| &one.span));
-                site.and_then(azure_router_address)
+                checked.and_then(azure_router_address)
             }
             Kind::Existing => {
                 self.not_for(kind, "vm_size", router.vm_size.as_ref().map(|size| &size.span));
@@ -191,8 +191,8 @@ impl Checker<'_> {
 
 /// The address of a router. A lint reports subnets that are too small; until then
 /// the network address is assumed.
-fn azure_router_address(site: &Site) -> Option<Ipv4Addr> {
-    let Site::Azure(azure) = site else { return None };
+fn azure_router_address(kind: &DatacenterKind) -> Option<Ipv4Addr> {
+    let DatacenterKind::Azure(azure) = kind else { return None };
     let subnet = &azure.router_subnet_cidr;
     Some(prefix::router_address(subnet).unwrap_or_else(|| subnet.network()))
 }

@@ -8,7 +8,7 @@ use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
-use crate::topology::model::{AzureSite, Datacenter, Site};
+use crate::topology::model::{AzureDatacenter, Datacenter, DatacenterKind};
 use crate::topology::spans::DatacenterSpans;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
@@ -29,7 +29,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
     found.extend(too_small(&router, 1, span, "the router subnet"));
     for (datacenter, spans) in context.datacenters() {
-        if let Site::Azure(azure) = &datacenter.site {
+        if let DatacenterKind::Azure(azure) = &datacenter.kind {
             subnets(azure, datacenter, spans, found);
         } else if let Some(span) = &spans.router_ip {
             let network = datacenter.network();
@@ -47,7 +47,7 @@ fn router_in_vnet(context: &Context<'_>) -> bool {
 }
 
 fn subnets(
-    azure: &AzureSite,
+    azure: &AzureDatacenter,
     datacenter: &Datacenter,
     spans: &DatacenterSpans,
     found: &mut Vec<Diagnostic>,
@@ -93,9 +93,9 @@ fn too_small(subnet: &Ipv4Net, needed: u64, span: &Span, name: &str) -> Option<D
 }
 
 fn machines(datacenter: &Datacenter, spans: &DatacenterSpans, found: &mut Vec<Diagnostic>) {
-    let (subnet, azure) = match &datacenter.site {
-        Site::Azure(azure) => (azure.subnet_cidr, true),
-        Site::Existing(existing) => (existing.network_cidr, false),
+    let (subnet, azure) = match &datacenter.kind {
+        DatacenterKind::Azure(azure) => (azure.subnet_cidr, true),
+        DatacenterKind::Existing(existing) => (existing.network_cidr, false),
     };
     let mut last_outside: Option<Span> = None;
     for (worker, spans) in workers(datacenter, spans) {

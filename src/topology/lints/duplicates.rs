@@ -6,7 +6,7 @@ use std::hash::Hash;
 use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
-use crate::topology::model::Site;
+use crate::topology::model::DatacenterKind;
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     names(context, found);
@@ -47,7 +47,7 @@ fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
     seen.add(cluster, &context.spans.cluster.resource_group, found);
     for (datacenter, spans) in context.datacenters() {
-        if let (Site::Azure(azure), Some(span)) = (&datacenter.site, &spans.resource_group) {
+        if let (DatacenterKind::Azure(azure), Some(span)) = (&datacenter.kind, &spans.resource_group) {
             seen.add(azure.resource_group.as_str().to_lowercase(), span, found);
         }
     }

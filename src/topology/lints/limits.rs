@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
-use crate::topology::model::{Datacenter, Site};
+use crate::topology::model::{Datacenter, DatacenterKind};
 
 /// The maximum number of routes in an Azure route table.
 pub const MAX_ROUTES_PER_TABLE: u64 = 400;
@@ -30,7 +30,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     found.extend(too_many("stargate-workers-rt", towards_workers, &cluster.name));
     found.extend(too_many("stargate-router-rt", nodes, &cluster.router_name));
     for (datacenter, spans) in context.datacenters() {
-        if let Site::Azure(azure) = &datacenter.site {
+        if let DatacenterKind::Azure(azure) = &datacenter.kind {
             let others = datacenters.len() as u64 - 1;
             let routes = FIXED_ROUTES + others + datacenter.workers.len() as u64;
             let table = format!("{}-route-table", azure.resource_group);

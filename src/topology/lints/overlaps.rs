@@ -10,7 +10,7 @@ use super::context::{Context, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix::{AKS_DEFAULT_NETWORK, TAILNET_RANGE};
-use crate::topology::model::Site;
+use crate::topology::model::DatacenterKind;
 
 const fn range(a: u8, b: u8, length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, 0, 0), length)
@@ -132,7 +132,7 @@ fn collect(context: &Context<'_>) -> Vec<Range> {
     for (at, (datacenter, spans)) in context.datacenters().enumerate() {
         let name = &datacenter.name;
         add(datacenter.network(), Use::Network(at), format!("{name}'s network"), &spans.network);
-        if let Site::Azure(azure) = &datacenter.site {
+        if let DatacenterKind::Azure(azure) = &datacenter.kind {
             let subnets = [
                 (azure.subnet_cidr, "worker", &spans.subnet),
                 (azure.router_subnet_cidr, "router", &spans.router_subnet),

@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::resource::ownership::{MANAGED_BY, MANAGED_BY_TAG, SIDE_TAG, SideName, TOPOLOGY_TAG};
-use crate::resource::{Owner, Ownership, Side};
+use crate::resource::ownership::{MANAGED_BY, MANAGED_BY_TAG, SITE_TAG, SiteName, TOPOLOGY_TAG};
+use crate::resource::{Owner, Ownership, Site};
 
 /// What an object is marked with.
 #[derive(Debug, Clone, Copy)]
 pub struct Marks<'a> {
     /// The topology.
     pub owner: &'a Owner,
-    /// The side of the network.
-    pub side: &'a Side,
+    /// The site of the network.
+    pub site: &'a Site,
 }
 
 impl Marks<'_> {
@@ -20,22 +20,22 @@ impl Marks<'_> {
         let tags = [
             (MANAGED_BY_TAG, MANAGED_BY.to_owned()),
             (TOPOLOGY_TAG, self.owner.topology.to_string()),
-            (SIDE_TAG, self.side.to_string()),
+            (SITE_TAG, self.site.to_string()),
         ];
         let tags = tags.map(|(name, value)| (name.to_owned(), Value::from(value)));
         Value::Object(Map::from_iter(tags))
     }
 }
 
-/// Whose an object is, by its tags. One without a side is the cluster's.
+/// Whose an object is, by its tags. One without a site is the cluster's.
 pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
     let ours = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY)
         && tag(body, TOPOLOGY_TAG) == Some(owner.topology.as_str());
     if !ours {
         return Ownership::Foreign;
     }
-    let side = tag(body, SIDE_TAG).map_or(Side::Cluster, Side::from);
-    Ownership::Ours { side: SideName::from(&side) }
+    let site = tag(body, SITE_TAG).map_or(Site::Cluster, Site::from);
+    Ownership::Ours { site: SiteName::from(&site) }
 }
 
 /// A tag's value. Azure does not tell names of tags apart by their case.

@@ -14,7 +14,7 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Side};
+use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
 
 fn owner() -> Owner {
     Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }
@@ -22,8 +22,8 @@ fn owner() -> Owner {
 
 /// Writes on nothing and again on what was written: both must read back.
 fn round_trip(resource: Resource, id: Option<&str>, resource_type: &str) {
-    let (owner, side) = (owner(), Side::from("dc1"));
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::from("dc1"));
+    let marks = Marks { owner: &owner, site: &site };
     let creation = MachineCreation::new("host", Secret::new("#cloud-config"));
     let mut base: Option<Value> = None;
     for _ in 0..2 {
@@ -200,8 +200,8 @@ proptest! {
 
 #[test]
 fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
-    let (owner, side) = (owner(), Side::Cluster);
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
     let base = json!({"properties": {"disableBgpRoutePropagation": true, "routes": [
         {"name": "by-hand", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}}]}});
     let mut table = RouteTable { location: "x".into(), routes: Pending::Known(BTreeMap::new()) };
@@ -237,18 +237,18 @@ fn a_foreign_subnet_is_written_back_unchanged() {
 
 #[test]
 fn a_network_keeps_its_subnets() {
-    let (owner, side) = (owner(), Side::Cluster);
+    let (owner, site) = (owner(), Site::Cluster);
     let base = json!({"properties": {"subnets": [{"name": "n"}], "addressSpace": {}}});
     let network = VirtualNetwork { location: "x".into(), address_prefixes: vec![] };
-    let marks = Marks { owner: &owner, side: &side };
+    let marks = Marks { owner: &owner, site: &site };
     let body = virtual_network::encode(&network, Some(&base), &marks);
     assert_eq!(body["properties"]["subnets"], json!([{"name": "n"}]));
 }
 
 #[test]
 fn a_machine_is_created_whole_and_changed_without_its_secrets() {
-    let (owner, side) = (owner(), Side::Cluster);
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
     let machine = VirtualMachine {
         location: "x".into(),
         vm_size: "Future_Size".into(),
@@ -279,8 +279,8 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
 
 #[test]
 fn node_pools_of_an_existing_cluster_are_separate_objects() {
-    let (owner, side) = (owner(), Side::Cluster);
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
     let scale = NodePoolScale::Fixed { count: 3 };
     let pool = NodePool { vm_size: "V".into(), scale };
     let wanted =
@@ -306,8 +306,8 @@ fn node_pools_of_an_existing_cluster_are_separate_objects() {
 /// A default in its place would differ from what is wanted, and replace the object.
 #[test]
 fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
-    let (owner, side) = (owner(), Side::Cluster);
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
     let pool = NodePool { vm_size: "V".into(), scale: NodePoolScale::Fixed { count: 3 } };
     let pools = BTreeMap::from([("system".into(), pool)]);
     let whole = managed_cluster::encode(&cluster(pools, "x".into()), None, &marks);
@@ -371,8 +371,8 @@ fn a_subnet_is_read_in_either_form_and_a_broken_reference_is_no_missing_one() {
 
 #[test]
 fn the_running_version_counts_and_a_minor_version_is_kept() {
-    let (owner, side) = (owner(), Side::Cluster);
-    let marks = Marks { owner: &owner, side: &side };
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
     let mut body = managed_cluster::encode(&cluster(BTreeMap::new(), "x".into()), None, &marks);
     body["properties"]["kubernetesVersion"] = json!("1.33");
     let version = |body: &Value| managed_cluster::decode(body).unwrap().kubernetes_version;
@@ -384,10 +384,10 @@ fn the_running_version_counts_and_a_minor_version_is_kept() {
 #[test]
 fn ownership_is_read_off_the_tags() {
     let owner = owner();
-    let ours = |side: &str| Ownership::Ours { side: (&Side::from(side)).into() };
+    let ours = |site: &str| Ownership::Ours { site: (&Site::from(site)).into() };
     let mut body = json!({"tags": {"Managed-By": "stargate", "stargate-topology": "lab"}});
     assert_eq!(ownership(&body, &owner), ours("cluster"));
-    body["tags"]["stargate-side"] = json!("dc1");
+    body["tags"]["stargate-site"] = json!("dc1");
     assert_eq!(ownership(&body, &owner), ours("dc1"));
     body["tags"]["stargate-topology"] = json!("other");
     assert_eq!(ownership(&body, &owner), Ownership::Foreign);

@@ -83,13 +83,13 @@ fn check_rule(name: &str, rule: &Value) -> Result<(String, u64), ArmError> {
     let has = |one: &str, many: &str| {
         !member(one).is_empty() || !json::items(rule, &format!("/properties/{many}")).is_empty()
     };
-    let sides = [
+    let sites = [
         ("sourceAddressPrefix", "sourceAddressPrefixes"),
         ("destinationAddressPrefix", "destinationAddressPrefixes"),
         ("sourcePortRange", "sourcePortRanges"),
         ("destinationPortRange", "destinationPortRanges"),
     ];
-    match sides.into_iter().find(|(one, many)| !has(one, many)) {
+    match sites.into_iter().find(|(one, many)| !has(one, many)) {
         Some((missing, _)) => Err(invalid(missing)),
         None => Ok((direction.to_owned(), priority)),
     }

@@ -12,23 +12,23 @@ use crate::resource::azure::{
     MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, Provisioning,
     PublicIpAddress, ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
 };
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Side};
-use crate::topology::model::{AzureSite, Datacenter};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Site};
+use crate::topology::model::{AzureDatacenter, Datacenter};
 
 /// A datacenter with its group, for short calls below.
 struct Place<'a> {
     datacenter: &'a Datacenter,
-    site: &'a AzureSite,
+    site: &'a AzureDatacenter,
     group: ArmId,
 }
 
 impl<'a> Place<'a> {
-    fn new(context: &Context<'_>, datacenter: &'a Datacenter, site: &'a AzureSite) -> Self {
+    fn new(context: &Context<'_>, datacenter: &'a Datacenter, site: &'a AzureDatacenter) -> Self {
         Self { datacenter, site, group: context.group(site.resource_group.as_str()) }
     }
 
     fn address(&self, kind: Kind, name: &str) -> Address {
-        Address::new(kind, Side::Datacenter(self.datacenter.name.clone()), name)
+        Address::new(kind, Site::Datacenter(self.datacenter.name.clone()), name)
     }
 
     fn group_address(&self) -> Address {
@@ -58,7 +58,7 @@ impl<'a> Place<'a> {
 pub(super) fn network(
     context: &Context<'_>,
     datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
     let place = Place::new(context, datacenter, site);
@@ -189,7 +189,7 @@ fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
 pub(super) fn router_machine(
     context: &Context<'_>,
     datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
     let place = Place::new(context, datacenter, site);
@@ -214,7 +214,7 @@ pub(super) fn router_machine(
 pub(super) fn worker_machines(
     context: &Context<'_>,
     datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
     let place = Place::new(context, datacenter, site);
@@ -296,7 +296,7 @@ fn add_machine(
 pub(super) fn route_tables(
     context: &Context<'_>,
     datacenter: &Datacenter,
-    site: &AzureSite,
+    site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
     let place = Place::new(context, datacenter, site);

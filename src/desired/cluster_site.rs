@@ -12,10 +12,10 @@ use crate::resource::azure::{
     PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Side};
+use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 
 fn address(kind: Kind, name: &str) -> Address {
-    Address::new(kind, Side::Cluster, name)
+    Address::new(kind, Site::Cluster, name)
 }
 
 /// The resource group and the AKS cluster, unless the cluster is `existing`.
