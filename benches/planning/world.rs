@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-use stargate::desired::facts::{AksNode, ClusterFacts, Held, NodeSubnet};
+use stargate::desired::facts::{AksNode, AssignedAddresses, ClusterFacts, NodeSubnet};
 use stargate::desired::{DesiredSet, Facts, build};
 use stargate::inventory::Inventory;
 use stargate::resource::azure::NextHop;
@@ -78,7 +78,7 @@ impl World {
         let topology = topology(shape)?;
         let mut facts = facts(&topology, shape.nodes);
         let desired = build(&topology, &facts)?;
-        facts.held = held(&desired);
+        facts.assigned = held(&desired);
         let inventory = everything(&desired);
         let drifted = drifted(&desired);
         Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
@@ -92,7 +92,7 @@ impl World {
         topology.network.source_addresses = SourceAddresses::Preserve;
         let mut facts = facts(&topology, shape.nodes);
         let desired = build(&topology, &facts)?;
-        facts.held = held(&desired);
+        facts.assigned = held(&desired);
         let inventory = everything(&desired);
         let drifted = hiding(&desired, changes);
         Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
@@ -156,7 +156,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);
     Facts {
-        untold_nodes: Vec::new(),
+        nodes_without_pod_cidr: Vec::new(),
         subscription: SubscriptionId::new(SUBSCRIPTION),
         ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
         cluster: Some(cluster_facts(topology)),
@@ -171,7 +171,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             .zip(0x6440_0001_u32..)
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
             .collect(),
-        held: BTreeMap::new(),
+        assigned: BTreeMap::new(),
     }
 }
 
@@ -205,14 +205,14 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
 }
 
 /// What the workers would be found to hold.
-fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, Held> {
+fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, AssignedAddresses> {
     let workers = desired.iter().filter_map(|desired| match &desired.resource {
         Resource::Worker(worker) => Some(worker),
         _ => None,
     });
     workers
         .map(|worker| {
-            let held = Held { ip: Some(worker.ip), pod_cidr: Some(worker.pod_cidr) };
+            let held = AssignedAddresses { ip: Some(worker.ip), pod_cidr: Some(worker.pod_cidr) };
             (WorkerName::new(&worker.name), held)
         })
         .collect()
@@ -306,7 +306,7 @@ fn hide(name: &str, resource: &mut Resource) -> bool {
         }
         Resource::RouteTable(table) => {
             if let Pending::Known(routes) = &mut table.routes {
-                routes.insert(stale, NextHop::Nowhere);
+                routes.insert(stale, NextHop::None);
             }
         }
         Resource::ApprovedRoutes(routes) => {

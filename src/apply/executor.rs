@@ -12,7 +12,7 @@ use super::guard::{self, GuardVerdict};
 use super::iteration::Iteration;
 use super::locks::Locks;
 use super::steps::{StepId, Steps};
-use super::waves::{Turn, Waves};
+use super::waves::{RolloutDecision, Waves};
 use super::{effects, replaced};
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Phase;
@@ -25,12 +25,12 @@ use crate::resource::{Address, Kind, Resource};
 /// what really holds them back.
 const WIDTH: usize = 64;
 /// How long a service may take to show what was written.
-const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
+const READ_BACK_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
 
 /// Runs all changes and answers how each one ended.
 pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<Address, Outcome> {
-    let work = Work {
+    let execution = Execution {
         iteration,
         changes: plan.changes.iter().map(|change| (&change.address, change)).collect(),
         locks: Locks::default(),
@@ -46,9 +46,9 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
     loop {
         while running.len() < WIDTH && !iteration.stop.is_set() {
             let Some(step) = state.steps.take_next() else { break };
-            let Some(change) = work.changes.get(&step.0).copied() else { continue };
+            let Some(change) = execution.changes.get(&step.0).copied() else { continue };
             let is_kept = state.kept.contains(&step.0);
-            running.push(work.run_step(change, step, is_kept));
+            running.push(execution.run_step(change, step, is_kept));
         }
         tokio::select! {
             biased;
@@ -57,13 +57,13 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
                 is_stopping = true;
             }
             ended = running.next() => match ended {
-                Some((step, outcome)) => state.ended(&work, step, outcome),
+                Some((step, outcome)) => state.ended(&execution, step, outcome),
                 None => break,
             },
         }
     }
     for (address, _) in state.steps.take_rest() {
-        work.finish(&address, Outcome::NotStarted, &mut state.outcomes);
+        execution.finish(&address, Outcome::NotStarted, &mut state.outcomes);
     }
     state.outcomes
 }
@@ -79,46 +79,46 @@ struct State {
 
 impl State {
     /// Notes how a step ended.
-    fn ended(&mut self, work: &Work<'_>, step: StepId, outcome: Outcome) {
+    fn ended(&mut self, execution: &Execution<'_>, step: StepId, outcome: Outcome) {
         if step.1 == Phase::Destroy && outcome == Outcome::UpToDate {
             self.kept.insert(step.0.clone());
         }
         match outcome {
             // Its dependents are not started either.
-            Outcome::NotStarted => work.finish(&step.0, outcome, &mut self.outcomes),
+            Outcome::NotStarted => execution.finish(&step.0, outcome, &mut self.outcomes),
             outcome if outcome.is_success() => {
                 self.steps.done(&step);
                 if step.1 == Phase::Create {
                     self.outcomes.insert(step.0.clone(), outcome.clone());
-                    self.go_on(work, &step.0, &outcome);
+                    self.advance_rollout(execution, &step.0, &outcome);
                 }
             }
             outcome => {
                 self.outcomes.insert(step.0.clone(), outcome.clone());
-                self.skip_dependants(work, &step);
-                self.go_on(work, &step.0, &outcome);
+                self.skip_dependents(execution, &step);
+                self.advance_rollout(execution, &step.0, &outcome);
             }
         }
     }
 
-    fn skip_dependants(&mut self, work: &Work<'_>, step: &StepId) {
+    fn skip_dependents(&mut self, execution: &Execution<'_>, step: &StepId) {
         for (address, _) in self.steps.take_dependants(step) {
             let skipped = Outcome::Skipped { because_of: step.0.clone() };
-            work.finish(&address, skipped.clone(), &mut self.outcomes);
-            self.go_on(work, &address, &skipped);
+            execution.finish(&address, skipped.clone(), &mut self.outcomes);
+            self.advance_rollout(execution, &address, &skipped);
         }
     }
 
     /// Lets the next wave of workers begin, or none any more.
-    fn go_on(&mut self, work: &Work<'_>, address: &Address, outcome: &Outcome) {
+    fn advance_rollout(&mut self, execution: &Execution<'_>, address: &Address, outcome: &Outcome) {
         match self.waves.ended(address, outcome) {
-            Turn::Nothing => {}
-            Turn::Begin(wave) => self.steps.begin_wave(wave),
-            Turn::Stop(reason) => {
+            RolloutDecision::Nothing => {}
+            RolloutDecision::Begin(wave) => self.steps.begin_wave(wave),
+            RolloutDecision::Stop(reason) => {
                 for step in self.steps.take_where(|address| self.waves.hold(address)) {
                     let held_back = Outcome::RolloutHalted { reason: reason.clone() };
-                    work.finish(&step.0, held_back, &mut self.outcomes);
-                    self.skip_dependants(work, &step);
+                    execution.finish(&step.0, held_back, &mut self.outcomes);
+                    self.skip_dependents(execution, &step);
                 }
             }
         }
@@ -126,13 +126,13 @@ impl State {
 }
 
 /// What the steps of an iteration share.
-struct Work<'a> {
+struct Execution<'a> {
     iteration: &'a Iteration<'a>,
     changes: BTreeMap<&'a Address, &'a Change>,
     locks: Locks,
 }
 
-impl Work<'_> {
+impl Execution<'_> {
     /// Reports how a change ended that was not made.
     fn finish(
         &self,
@@ -170,7 +170,7 @@ impl Work<'_> {
             iteration.lease.release().await;
         }
         let outcome = match step.1 {
-            Phase::Destroy => tear_down(iteration, &self.changes, change).await,
+            Phase::Destroy => destroy(iteration, &self.changes, change).await,
             Phase::Create if is_kept => Ok(Outcome::UpToDate),
             Phase::Create if change.action == Action::Replace => recreate(iteration, change).await,
             Phase::Create => make(iteration, change).await,
@@ -195,14 +195,16 @@ fn ends_cluster(change: &Change, phase: Phase) -> bool {
 /// Guard → act → verify.
 async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
     let mut current = read(iteration, change).await?;
-    let unfinished = effects::is_being_made(&current);
+    let unfinished = effects::is_provisioning(&current);
     if unfinished {
         effects::wait_until_made(iteration, change).await?;
         current = read(iteration, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {
         // What was waited for, or came with its machine, was made by this apply.
-        GuardVerdict::UpToDate if unfinished || came_by_itself(change) => return Ok(Outcome::Done),
+        GuardVerdict::UpToDate if unfinished || is_created_externally(change) => {
+            return Ok(Outcome::Done);
+        }
         GuardVerdict::UpToDate => return Ok(Outcome::UpToDate),
         GuardVerdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
         GuardVerdict::Act => {}
@@ -216,13 +218,13 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
 }
 
 /// A device joins the tailnet when its machine boots.
-fn came_by_itself(change: &Change) -> bool {
+fn is_created_externally(change: &Change) -> bool {
     change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
 /// Deletes what is to be replaced. `UpToDate` says that it was replaced before,
 /// and stays.
-async fn tear_down(
+async fn destroy(
     iteration: &Iteration<'_>,
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
@@ -267,7 +269,7 @@ pub(super) async fn read(
 
 /// Reads back until what was written is to be seen: lists and devices lag.
 async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
-    let deadline = Instant::now() + READ_BACK_WITHIN;
+    let deadline = Instant::now() + READ_BACK_TIMEOUT;
     loop {
         let current = read(iteration, change).await?;
         let differs = match &current.observed {

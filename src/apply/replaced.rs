@@ -22,7 +22,7 @@ pub(super) async fn already(
     }
     let Some(cause) = cause(changes, change) else { return Ok(false) };
     let current = read(iteration, cause).await?;
-    if cause.action == Action::Replace && effects::is_being_made(&current) {
+    if cause.action == Action::Replace && effects::is_provisioning(&current) {
         return Ok(true);
     }
     Ok(current.observed.is_some_and(|observed| guard::is_as_wanted(cause, &observed)))
@@ -39,17 +39,20 @@ fn cause<'a>(changes: &BTreeMap<&Address, &'a Change>, change: &'a Change) -> Op
         }
         match at.caused_by.as_ref().and_then(|home| changes.get(home)) {
             Some(home) => at = home,
-            None => return brought(changes, at),
+            None => return created_by(changes, at),
         }
     }
     None
 }
 
-fn brought<'a>(changes: &BTreeMap<&Address, &'a Change>, bringer: &Change) -> Option<&'a Change> {
+fn created_by<'a>(
+    changes: &BTreeMap<&Address, &'a Change>,
+    creator: &Change,
+) -> Option<&'a Change> {
     changes
         .values()
         .find(|change| {
-            change.action == Action::Create && change.caused_by.as_ref() == Some(&bringer.address)
+            change.action == Action::Create && change.caused_by.as_ref() == Some(&creator.address)
         })
         .copied()
 }

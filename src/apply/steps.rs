@@ -17,7 +17,7 @@ pub(super) struct Steps {
     /// How many steps each one still waits for.
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
-    dependants: BTreeMap<StepId, Vec<StepId>>,
+    dependents: BTreeMap<StepId, Vec<StepId>>,
     /// Those of `waiting` that wait for nothing, by their change's place in the
     /// plan.
     ready: BTreeSet<(usize, StepId)>,
@@ -32,7 +32,7 @@ impl Steps {
         let positions = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
         let mut steps = Self {
             waiting: BTreeMap::new(),
-            dependants: BTreeMap::new(),
+            dependents: BTreeMap::new(),
             ready: BTreeSet::new(),
             positions,
             of_wave: BTreeMap::new(),
@@ -45,7 +45,7 @@ impl Steps {
             let (Some(id), Some(change)) = (name(&number), changes.get(step.change)) else {
                 continue;
             };
-            let waits = |wave: &InWave| step.phase == Phase::Create || wave.teardown_waits;
+            let waits = |wave: &InWave| step.phase == Phase::Create || wave.destroy_waits;
             let causes = graph.causes(number).iter().filter_map(name).collect();
             steps.add(id, causes, change.wave.filter(waits));
         }
@@ -62,7 +62,7 @@ impl Steps {
         }
         self.waiting.insert(step.clone(), causes.len() + usize::from(later.is_some()));
         for cause in causes {
-            self.dependants.entry(cause).or_default().push(step.clone());
+            self.dependents.entry(cause).or_default().push(step.clone());
         }
     }
 
@@ -81,8 +81,8 @@ impl Steps {
 
     /// Notes that a step ended well.
     pub(super) fn done(&mut self, step: &StepId) {
-        let dependants = self.dependants.remove(step).unwrap_or_default();
-        self.release(dependants);
+        let dependents = self.dependents.remove(step).unwrap_or_default();
+        self.release(dependents);
     }
 
     /// Lets a wave begin, and those before it that were over before their turn.
@@ -108,7 +108,7 @@ impl Steps {
         let mut lost = Vec::new();
         let mut causes = vec![failed.clone()];
         while let Some(cause) = causes.pop() {
-            for step in self.dependants.remove(&cause).unwrap_or_default() {
+            for step in self.dependents.remove(&cause).unwrap_or_default() {
                 if self.waiting.remove(&step).is_some() {
                     causes.push(step.clone());
                     lost.push(step);
@@ -254,7 +254,7 @@ mod tests {
     fn a_wave_waits_for_the_previous_wave_and_its_dependencies() {
         let in_wave = |name, after: &[&str], number| {
             let mut change = change(name, Action::Create, after);
-            change.wave = Some(InWave { number, teardown_waits: true });
+            change.wave = Some(InWave { number, destroy_waits: true });
             change
         };
         let mut steps = steps_of(&[
@@ -275,9 +275,9 @@ mod tests {
 
     #[test]
     fn a_replaced_worker_is_kept_until_its_wave() {
-        let replaced = |teardown_waits| {
+        let replaced = |destroy_waits| {
             let mut change = change("w", Action::Replace, &[]);
-            change.wave = Some(InWave { number: 2, teardown_waits });
+            change.wave = Some(InWave { number: 2, destroy_waits });
             let mut steps = steps_of(&[change]);
             let before = take_ready(&mut steps);
             before.iter().for_each(|step| steps.done(step));

@@ -20,7 +20,7 @@ pub(super) struct Waves {
 
 /// What the end of a change means for the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum RolloutDecision {
     /// Nothing.
     Nothing,
     /// This wave may begin.
@@ -45,14 +45,14 @@ impl Waves {
 
     /// Notes how a change ended. What was skipped counts for nothing: it tells
     /// of what it depends on, and not of the rollout.
-    pub(super) fn ended(&mut self, address: &Address, outcome: &Outcome) -> Turn {
+    pub(super) fn ended(&mut self, address: &Address, outcome: &Outcome) -> RolloutDecision {
         let (Some(rollout), Some(wave)) = (self.rollout, self.left.remove(address)) else {
-            return Turn::Nothing;
+            return RolloutDecision::Nothing;
         };
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::GuardFailed { .. });
         self.failed += u32::from(failed);
         if failed && let Some(reason) = self.stops(rollout, wave, address) {
-            return Turn::Stop(reason);
+            return RolloutDecision::Stop(reason);
         }
         self.begins_after(wave)
     }
@@ -68,16 +68,16 @@ impl Waves {
 
     /// The wave that begins with the end of one of this wave; one whose workers
     /// were all skipped by then is over already.
-    fn begins_after(&mut self, wave: u32) -> Turn {
+    fn begins_after(&mut self, wave: u32) -> RolloutDecision {
         if let Some(left) = self.open.get_mut(&wave) {
             *left -= 1;
         }
         let was_current = self.open.range(..wave).all(|(_, left)| *left == 0);
         if !was_current || self.open.get(&wave) != Some(&0) {
-            return Turn::Nothing;
+            return RolloutDecision::Nothing;
         }
         let next = self.open.range(wave + 1..).find(|(_, left)| **left > 0);
-        next.map_or(Turn::Nothing, |(next, _)| Turn::Begin(*next))
+        next.map_or(RolloutDecision::Nothing, |(next, _)| RolloutDecision::Begin(*next))
     }
 }
 
@@ -108,22 +108,30 @@ mod tests {
     #[test]
     fn a_wave_starts_when_the_previous_one_has_ended() {
         let mut waves = waves(&[("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 4)], 1, 3);
-        assert_eq!(waves.ended(&address("a"), &Outcome::Done), Turn::Begin(2));
-        assert_eq!(waves.ended(&address("b"), &failed()), Turn::Nothing, "three may");
+        assert_eq!(waves.ended(&address("a"), &Outcome::Done), RolloutDecision::Begin(2));
+        assert_eq!(waves.ended(&address("b"), &failed()), RolloutDecision::Nothing, "three may");
         let skipped = Outcome::Skipped { because_of: address("vm") };
-        assert_eq!(waves.ended(&address("d"), &skipped), Turn::Nothing, "before its turn");
-        assert_eq!(waves.ended(&address("c"), &Outcome::Done), Turn::Begin(4), "3 is over");
-        assert_eq!(waves.ended(&address("x"), &Outcome::Done), Turn::Nothing);
+        assert_eq!(
+            waves.ended(&address("d"), &skipped),
+            RolloutDecision::Nothing,
+            "before its turn"
+        );
+        assert_eq!(
+            waves.ended(&address("c"), &Outcome::Done),
+            RolloutDecision::Begin(4),
+            "3 is over"
+        );
+        assert_eq!(waves.ended(&address("x"), &Outcome::Done), RolloutDecision::Nothing);
     }
 
     #[test]
     fn a_failed_canary_or_too_many_failures_halt_the_rollout() {
         let workers = [("a", 1), ("b", 2), ("c", 2), ("d", 3)];
         let mut first = waves(&workers, 1, 3);
-        assert!(matches!(first.ended(&address("a"), &failed()), Turn::Stop(_)));
+        assert!(matches!(first.ended(&address("a"), &failed()), RolloutDecision::Stop(_)));
         let mut alike = waves(&workers, 0, 1);
-        assert_eq!(alike.ended(&address("a"), &failed()), Turn::Begin(2), "no canary");
-        let Turn::Stop(reason) = alike.ended(&address("b"), &failed()) else { panic!() };
+        assert_eq!(alike.ended(&address("a"), &failed()), RolloutDecision::Begin(2), "no canary");
+        let RolloutDecision::Stop(reason) = alike.ended(&address("b"), &failed()) else { panic!() };
         assert_eq!(reason, "2 workers failed; `max_failures` is 1");
         assert!(alike.hold(&address("c")) && !alike.hold(&address("b")));
     }

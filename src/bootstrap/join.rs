@@ -39,8 +39,15 @@ pub async fn join(
     check_set_once(&context.desired, node.as_ref())?;
     let probe = context.hosts.probe_worker(&context.target).await;
     let probe = probe.map_err(|error| JoinError::host(first, name, error))?;
-    let mut run =
-        Run { context, progress, probe, node, token: None, restart: false, applied: Vec::new() };
+    let mut run = JoinRun {
+        context,
+        progress,
+        probe,
+        node,
+        token: None,
+        restart: false,
+        applied: Vec::new(),
+    };
     if Step::ALL.iter().all(|step| run.evidence().proves(*step)) {
         Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         return Ok(JoinReport::default());
@@ -73,7 +80,7 @@ impl<'a> JoinContext<'a> {
     }
 }
 
-struct Run<'a> {
+struct JoinRun<'a> {
     context: &'a JoinContext<'a>,
     progress: &'a Progress<'a>,
     probe: WorkerProbe,
@@ -83,7 +90,7 @@ struct Run<'a> {
     applied: Vec<Step>,
 }
 
-impl Run<'_> {
+impl JoinRun<'_> {
     fn evidence(&self) -> Evidence<'_> {
         Evidence {
             desired: &self.context.desired,

@@ -17,9 +17,9 @@ use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
 /// How long a machine may take to come back.
-const BACK_WITHIN: Duration = Duration::from_secs(900);
+const REBOOT_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long its Node may then take to be Ready.
-const READY_WITHIN: Duration = Duration::from_secs(300);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a reboot works with.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ impl RebootContext<'_> {
             Ok(()) | Err(HostError::Lost { .. } | HostError::Unreachable { .. }) => {}
             Err(error) => return Err(self.host(stage, &error)),
         }
-        let deadline = Instant::now() + BACK_WITHIN;
+        let deadline = Instant::now() + REBOOT_TIMEOUT;
         let mut last = "it did not shut down".to_owned();
         while Instant::now() < deadline {
             match self.hosts.probe_worker(&self.target).await {
@@ -143,7 +143,7 @@ impl RebootContext<'_> {
             }
             sleep(POLL).await;
         }
-        let minutes = BACK_WITHIN.as_secs() / 60;
+        let minutes = REBOOT_TIMEOUT.as_secs() / 60;
         let message = format!("the machine does not answer after {minutes} minutes: {last}");
         let remedy = "look at the machine's console; once it runs, run `stargate reboot` again";
         Err(self.failed(stage, Code::StepTimedOut, &message, remedy))
@@ -153,7 +153,7 @@ impl RebootContext<'_> {
     /// Node says of itself may be from before.
     async fn ready(&self, boot: &str) -> Result<(), RebootError> {
         let stage = Stage::Ready;
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + READY_TIMEOUT;
         let is_back =
             |node: &NodeFacts| node.ready && (node.boot_id.is_empty() || node.boot_id == boot);
         loop {

@@ -13,9 +13,9 @@ use crate::provider::host::WorkerProbe;
 use crate::topology::names::WorkerName;
 
 pub(super) const POLL: Duration = Duration::from_secs(2);
-const CERTIFICATE_WITHIN: Duration = Duration::from_secs(120);
-const REGISTERED_WITHIN: Duration = Duration::from_secs(120);
-const READY_WITHIN: Duration = Duration::from_secs(300);
+const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(120);
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl JoinContext<'_> {
     fn timed_out(&self, step: Step, reason: impl AsRef<str>) -> JoinError {
@@ -40,7 +40,7 @@ impl JoinContext<'_> {
     /// until the kubelet has its certificate.
     pub(super) async fn certificate(&self, token_id: &str) -> Result<WorkerProbe, JoinError> {
         let step = Step::ApproveCertificate;
-        let deadline = Instant::now() + CERTIFICATE_WITHIN;
+        let deadline = Instant::now() + CERTIFICATE_TIMEOUT;
         let worker = WorkerName::new(&self.desired.name);
         let mut approved = false;
         loop {
@@ -86,7 +86,7 @@ impl JoinContext<'_> {
     /// Waits until the worker's Node is there.
     pub(super) async fn registered(&self) -> Result<NodeFacts, JoinError> {
         let step = Step::PodCidr;
-        let deadline = Instant::now() + REGISTERED_WITHIN;
+        let deadline = Instant::now() + REGISTRATION_TIMEOUT;
         loop {
             let answer = self.cluster.node(&self.desired.name).await;
             if let Some(Some(node)) = self.tolerate(step, answer)? {
@@ -106,7 +106,7 @@ impl JoinContext<'_> {
         is_ready: impl Fn(&NodeFacts) -> bool,
     ) -> Result<NodeFacts, JoinError> {
         let step = Step::NodeReady;
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let answer = self.cluster.node(&self.desired.name).await;
             let seen = self.tolerate(step, answer)?.flatten();

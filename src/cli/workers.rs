@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostics::{Code, closest};
-use crate::plan::{Work, WorkerRequest};
+use crate::plan::{WorkerOperation, WorkerRequest};
 use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
 
@@ -17,7 +17,7 @@ use super::exit;
 pub(crate) fn named(
     topology: &Topology,
     names: &[String],
-    work: Work,
+    operation: WorkerOperation,
 ) -> Result<WorkerRequest, CliError> {
     let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
     let known: BTreeSet<&str> = workers.map(|worker| worker.name.as_str()).collect();
@@ -32,5 +32,5 @@ pub(crate) fn named(
             None => error.remedy("`stargate status` lists the workers"),
         });
     }
-    Ok(WorkerRequest { work, workers: names.iter().map(WorkerName::new).collect() })
+    Ok(WorkerRequest { operation, workers: names.iter().map(WorkerName::new).collect() })
 }

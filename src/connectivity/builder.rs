@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::kernel::RouterInMaking;
+use super::kernel::PendingRouter;
 use super::path_model::{PathModel, SiteHosts, Sources};
 use super::projected_state::ProjectedState;
 use super::provenance::ProvenanceTable;
@@ -56,7 +56,7 @@ pub(super) struct Builder<'a> {
     /// Members of the tailnet, without their tables of peers.
     pub(super) members: BTreeMap<HostId, Member>,
     /// Routers whose kernels wait for the tailnet's tables.
-    pub(super) routers: BTreeMap<HostId, RouterInMaking>,
+    pub(super) routers: BTreeMap<HostId, PendingRouter>,
     pub(super) sites: Vec<SiteHosts>,
     /// The worker of each host of a datacenter, by its place in the file.
     pub(super) workers: BTreeMap<HostId, usize>,
@@ -95,9 +95,9 @@ impl<'a> Builder<'a> {
 
     /// Builds a part, and notes the objects that it was built from.
     pub(super) fn part<T>(&mut self, part: Part, build: impl FnOnce(&mut Self) -> T) -> T {
-        let _before = self.state.take_asked();
+        let _before = self.state.take_reads();
         let built = build(self);
-        for object in self.state.take_asked() {
+        for object in self.state.take_reads() {
             self.readers.entry(object).or_default().insert(part);
         }
         built

@@ -14,7 +14,7 @@ use super::segments::unread_subnet;
 use crate::dataplane::fabric::{Fabric, Interface, OverlayRange, Subnet};
 use crate::dataplane::host::{Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
-use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, UntoldNode};
+use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, NodeWithoutPodCidr};
 use crate::desired::names;
 use crate::inventory::Source;
 use crate::net::prefix::router_address;
@@ -28,7 +28,7 @@ impl Builder<'_> {
     pub(super) fn cluster_site(&mut self) {
         let address = self.cluster_address();
         let cluster = self.state.cluster();
-        if cluster.is_none() && !matches!(self.state.resource(&address), ProjectedFact::Hidden) {
+        if cluster.is_none() && !matches!(self.state.resource(&address), ProjectedFact::Unread) {
             return;
         }
         // The cluster itself reports AKS's nodes.
@@ -39,7 +39,7 @@ impl Builder<'_> {
             for node in &self.sources.facts.nodes {
                 nodes.push(self.aks_node(cluster, node, (segment, of_nodes)));
             }
-            for node in &self.sources.facts.untold_nodes {
+            for node in &self.sources.facts.nodes_without_pod_cidr {
                 nodes.extend(self.untold_node(cluster, node, (segment, of_nodes)));
             }
         }
@@ -86,7 +86,7 @@ impl Builder<'_> {
         if let Some(cluster) = cluster {
             subnets = self.cluster_subnets(cluster, &mut fabric);
             for node in &self.aks_nodes {
-                hang(&mut fabric, cluster, (node.host, node.address), of_nodes);
+                attach_node(&mut fabric, cluster, (node.host, node.address), of_nodes);
                 if let Some(pods) = node.pods {
                     let range = OverlayRange { node: node.address, origin: of_nodes };
                     fabric.overlay.insert(pods, range);
@@ -105,8 +105,8 @@ impl Builder<'_> {
         if facts.cluster.is_none() {
             return Some(of_cluster);
         }
-        let snat = self.state.is_hidden(Kind::Worker, None);
-        (snat || !facts.untold_nodes.is_empty()).then_some(of_nodes)
+        let snat = self.state.is_unread(Kind::Worker, None);
+        (snat || !facts.nodes_without_pod_cidr.is_empty()).then_some(of_nodes)
     }
 
     /// The nodes' subnets, then the router's.
@@ -124,7 +124,7 @@ impl Builder<'_> {
                 ProjectedFact::There(_) | ProjectedFact::Absent => {
                     Fact::known(Default::default(), origin)
                 }
-                ProjectedFact::Hidden => Fact::unknown(origin),
+                ProjectedFact::Unread => Fact::unknown(origin),
             };
             let security = self.group_of_nodes(&address, node_subnet.security_group.as_ref());
             let name = node_subnet.id.name().to_owned();
@@ -164,7 +164,7 @@ impl Builder<'_> {
     fn untold_node(
         &mut self,
         cluster: &ClusterFacts,
-        node: &UntoldNode,
+        node: &NodeWithoutPodCidr,
         (segment, origin): (SegmentId, Origin),
     ) -> Option<HostId> {
         let address = node.address?;
@@ -188,7 +188,7 @@ fn node_network(cluster: &ClusterFacts, address: Ipv4Addr) -> Ipv4Net {
 }
 
 /// Hangs a node on its subnet; AKS's own interfaces do not forward.
-fn hang(
+fn attach_node(
     fabric: &mut Fabric,
     cluster: &ClusterFacts,
     (host, address): (HostId, Ipv4Addr),

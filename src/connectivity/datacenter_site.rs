@@ -47,8 +47,12 @@ impl Builder<'_> {
         let site = Site::Datacenter(datacenter.name.clone());
         let name = datacenter.router.name.as_str();
         let (runs, network) = match &datacenter.kind {
-            DatacenterKind::Azure(azure) => (self.machine_runs(&site, name), azure.router_subnet_cidr),
-            DatacenterKind::Existing(existing) => (self.machine_of_its_own(&site, name), existing.network_cidr),
+            DatacenterKind::Azure(azure) => {
+                (self.machine_runs(&site, name), azure.router_subnet_cidr)
+            }
+            DatacenterKind::Existing(existing) => {
+                (self.machine_of_its_own(&site, name), existing.network_cidr)
+            }
         };
         let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
         self.router(&site, name, SegmentPort { segment, address: own }, runs, network)
@@ -105,7 +109,7 @@ impl Builder<'_> {
                 (network.address_prefixes.clone(), false)
             }
             ProjectedFact::There(_) | ProjectedFact::Absent => (Vec::new(), false),
-            ProjectedFact::Hidden => (Vec::new(), true),
+            ProjectedFact::Unread => (Vec::new(), true),
         };
         let (mut subnets, mut addresses) = (Vec::new(), Vec::new());
         for name in [names::WORKER_SUBNET, names::ROUTER_SUBNET] {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 
 use super::builder::{Builder, Part};
-use super::kernel::{RouterInMaking, RouterParts};
+use super::kernel::{PendingRouter, RouterParts};
 use super::path_model::PathModel;
 use super::projected_state::{ObjectValue, ProjectedState};
 use crate::dataplane::difference::NetworkDifference;
@@ -29,7 +29,7 @@ struct Undo<'a> {
     hosts: Vec<(HostId, Host)>,
     segments: Vec<(SegmentId, Segment)>,
     members: Vec<(HostId, Member)>,
-    routers: Vec<(HostId, RouterInMaking)>,
+    routers: Vec<(HostId, PendingRouter)>,
     tunnel: Option<Tunnel>,
     owners: Option<PrefixTable<HostId>>,
 }

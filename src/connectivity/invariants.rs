@@ -18,11 +18,11 @@ use crate::dataplane::{HostId, Origin};
 use crate::resource::Address;
 
 pub use rule::Rule;
-pub use unchecked::{BEYOND, Unchecked, Why, unchecked};
+pub use unchecked::{NOT_CHECKED, Unchecked, Why, unchecked};
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Breach {
+pub struct Violation {
     /// The rule.
     pub rule: Rule,
     /// The resource that breaks it.
@@ -33,36 +33,36 @@ pub struct Breach {
 
 /// Looks at every rule. Orphans are the objects that the topology owns and does
 /// not list any more.
-pub fn breaches<'a>(
+pub fn violations<'a>(
     state: ProjectedState<'a>,
     model: &'a PathModel,
     orphans: impl IntoIterator<Item = &'a Address>,
-) -> Vec<Breach> {
+) -> Vec<Violation> {
     let sources = state.sources();
-    let mut found = Found { model, state, breaches: BTreeSet::new() };
+    let mut found = Checker { model, state, violations: BTreeSet::new() };
     found.missing_next_hops();
     found.stale_routes(sources);
-    found.others_pods();
+    found.overlapping_advertisements();
     found.offers_and_approvals();
     found.shared_ranges();
     found.interfaces();
-    found.detours();
+    found.hairpins();
     found.routers(sources);
     found.kubelets();
     found.objects(sources);
     found.orphans(orphans);
-    found.breaches.into_iter().collect()
+    found.violations.into_iter().collect()
 }
 
-struct Found<'a> {
+struct Checker<'a> {
     model: &'a PathModel,
     state: ProjectedState<'a>,
-    breaches: BTreeSet<Breach>,
+    violations: BTreeSet<Violation>,
 }
 
-impl Found<'_> {
+impl Checker<'_> {
     fn add(&mut self, rule: Rule, address: Address, found: String) {
-        self.breaches.insert(Breach { rule, address, found });
+        self.violations.insert(Violation { rule, address, found });
     }
 
     fn add_at(&mut self, rule: Rule, origin: Origin, found: String) {

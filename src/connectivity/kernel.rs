@@ -21,12 +21,12 @@ const TAILSCALE_RULE: u32 = 5_270;
 pub(super) struct RouterParts {
     pub(super) host: host::Host,
     pub(super) member: Member,
-    pub(super) in_making: RouterInMaking,
+    pub(super) in_making: PendingRouter,
 }
 
 /// A router whose kernel waits for the tailnet's tables.
 #[derive(Clone)]
-pub(super) struct RouterInMaking {
+pub(super) struct PendingRouter {
     /// The configuration that stargate applied, if it could be read.
     pub(super) told: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
@@ -66,7 +66,7 @@ pub(super) fn add_routes(
     }
 }
 
-impl RouterInMaking {
+impl PendingRouter {
     /// The kernel with the table that Tailscale keeps.
     pub(super) fn kernel(&self, member: Option<&Member>) -> Fact<Kernel> {
         let origin = self.told.origin();

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use super::{PathModel, addresses};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, RoundTrip, Verdict, trace_round_trip};
-use crate::inventory::{Measurement, Pinged, Pinger};
+use crate::inventory::{GoldpingerPod, Measurement, PingResult};
 use crate::resource::Address;
 
 /// What was measured, beside what the tables say.
@@ -27,9 +27,9 @@ pub struct Comparison {
     /// Pairs of which both say something else.
     pub differences: Vec<Difference>,
     /// Pods whose address is that of no node, or of another node than theirs.
-    pub strangers: Vec<Stranger>,
+    pub strangers: Vec<UnknownPod>,
     /// Pods that gave no answer.
-    pub silent: Vec<Pinger>,
+    pub silent: Vec<GoldpingerPod>,
     /// Nodes without a pod that could measure.
     pub without_pinger: Vec<HostId>,
 }
@@ -39,7 +39,7 @@ pub struct Comparison {
 #[derive(Debug, Clone)]
 pub struct Difference {
     /// What was measured.
-    pub measured: Pinged,
+    pub measured: PingResult,
     /// One of the pairs.
     pub example: (End, End),
     /// What the tables say of it.
@@ -54,18 +54,18 @@ pub struct Difference {
 
 /// A pod that the model has no place for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UnknownPod {
     /// The address that pings went from or to.
     pub address: Ipv4Addr,
     /// The pod, if the cluster's API shows one with that address.
-    pub pod: Option<Pinger>,
+    pub pod: Option<GoldpingerPod>,
     /// Whose address it is by the model, where that is another node.
     pub taken_for: Option<HostId>,
 }
 
 /// Pods in the order in which to ask them: the API server reaches those on
 /// AKS's own nodes without the ways that are to be measured.
-pub fn by_nearness(model: &PathModel, pods: &mut [Pinger]) {
+pub fn by_nearness(model: &PathModel, pods: &mut [GoldpingerPod]) {
     let cluster: BTreeSet<&str> = model
         .sites
         .iter()
@@ -96,7 +96,7 @@ impl Measurement {
 
     /// The ends of all addresses that pings went from or to.
     fn positions(&self, model: &PathModel, into: &mut Comparison) -> BTreeMap<Ipv4Addr, End> {
-        let pods: BTreeMap<Ipv4Addr, &Pinger> =
+        let pods: BTreeMap<Ipv4Addr, &GoldpingerPod> =
             self.pods.iter().filter_map(|pod| Some((pod.address?, pod))).collect();
         let pinged = self.pings.keys().flat_map(|(from, to)| [*from, *to]);
         let all: BTreeSet<Ipv4Addr> = pinged.chain(self.silent.iter().copied()).collect();
@@ -115,7 +115,7 @@ impl Measurement {
                 }
                 None => {
                     let taken_for = end.map(|end| end.host);
-                    into.strangers.push(Stranger { address, pod: pod.cloned(), taken_for });
+                    into.strangers.push(UnknownPod { address, pod: pod.cloned(), taken_for });
                 }
             }
         }
@@ -212,20 +212,20 @@ impl Comparison {
         &mut self,
         model: &PathModel,
         pair: (End, End),
-        measured: Pinged,
+        measured: PingResult,
         walked: &Walked,
         groups: &mut Groups,
     ) {
         match (measured, walked.round_trip.broken()) {
-            (Pinged::Failed(_), None) if walked.by_another => self.dropped += 1,
-            (Pinged::Reached, None) if !walked.by_another => self.reached += 1,
-            (Pinged::Failed(_), Some((_, Verdict::Dropped(_)))) => self.dropped += 1,
+            (PingResult::Failed(_), None) if walked.by_another => self.dropped += 1,
+            (PingResult::Reached, None) if !walked.by_another => self.reached += 1,
+            (PingResult::Failed(_), Some((_, Verdict::Dropped(_)))) => self.dropped += 1,
             (_, Some((_, Verdict::Unknown { .. } | Verdict::Exited(_) | Verdict::Arrived(_)))) => {
                 self.undecided += 1;
-                self.undecided_failed += u64::from(measured != Pinged::Reached);
+                self.undecided_failed += u64::from(measured != PingResult::Reached);
             }
-            (Pinged::Reached, None | Some((_, Verdict::Dropped(_))))
-            | (Pinged::Failed(_), None) => {
+            (PingResult::Reached, None | Some((_, Verdict::Dropped(_))))
+            | (PingResult::Failed(_), None) => {
                 self.differ(model, pair, measured, &walked.round_trip, groups);
             }
         }
@@ -235,7 +235,7 @@ impl Comparison {
         &mut self,
         model: &PathModel,
         pair: (End, End),
-        measured: Pinged,
+        measured: PingResult,
         found: &RoundTrip,
         groups: &mut Groups,
     ) {

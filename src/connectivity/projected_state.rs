@@ -29,7 +29,7 @@ pub(super) enum ProjectedFact<'a> {
     /// It does not exist.
     Absent,
     /// Its source could not be read, or its value is not known yet.
-    Hidden,
+    Unread,
 }
 
 /// A state of all resources: the inventory with some objects' values replaced,
@@ -46,7 +46,7 @@ pub struct ProjectedState<'a> {
     /// What subnets point at, by its id.
     addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
     /// The numbers of the objects that were asked for.
-    queried: RefCell<Vec<usize>>,
+    reads: RefCell<Vec<usize>>,
 }
 
 impl<'a> ProjectedState<'a> {
@@ -67,7 +67,7 @@ impl<'a> ProjectedState<'a> {
             unknown: BTreeSet::new(),
             is_cluster_lost: false,
             addresses: Rc::new(addresses),
-            queried: RefCell::default(),
+            reads: RefCell::default(),
         }
     }
 
@@ -95,19 +95,19 @@ impl<'a> ProjectedState<'a> {
     }
 
     /// The objects that were asked for since the last call, by number.
-    pub(super) fn take_asked(&self) -> Vec<usize> {
-        self.queried.take()
+    pub(super) fn take_reads(&self) -> Vec<usize> {
+        self.reads.take()
     }
 
     /// A resource that the topology asks for.
     pub(super) fn resource(&self, address: &Address) -> ProjectedFact<'a> {
         if self.unknown.contains(address) {
-            return ProjectedFact::Hidden;
+            return ProjectedFact::Unread;
         }
         match self.sources.desired.get(address).map(|desired| &desired.key) {
             Some(Some(key)) => self.object(address.kind, key),
             // What has no name yet is not there yet.
-            Some(None) | None if self.is_hidden(address.kind, None) => ProjectedFact::Hidden,
+            Some(None) | None if self.is_unread(address.kind, None) => ProjectedFact::Unread,
             Some(None) | None => ProjectedFact::Absent,
         }
     }
@@ -115,7 +115,7 @@ impl<'a> ProjectedState<'a> {
     /// An object of a kind, whether or not the topology lists it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> ProjectedFact<'a> {
         if let Some(number) = self.numbers.get(key) {
-            self.queried.borrow_mut().push(*number);
+            self.reads.borrow_mut().push(*number);
             match self.values.get(*number) {
                 Some(ObjectValue::Is(resource)) => return ProjectedFact::There(resource),
                 Some(ObjectValue::Absent) => return ProjectedFact::Absent,
@@ -128,7 +128,7 @@ impl<'a> ProjectedState<'a> {
         let inventory: &'a Inventory = self.sources.inventory;
         match inventory.get(key) {
             Some(observed) => ProjectedFact::There(&observed.resource),
-            None if self.is_hidden(kind, Some(key)) => ProjectedFact::Hidden,
+            None if self.is_unread(kind, Some(key)) => ProjectedFact::Unread,
             None => ProjectedFact::Absent,
         }
     }
@@ -147,7 +147,7 @@ impl<'a> ProjectedState<'a> {
         self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }
 
-    pub(super) fn is_hidden(&self, kind: Kind, key: Option<&ObjectKey>) -> bool {
+    pub(super) fn is_unread(&self, kind: Kind, key: Option<&ObjectKey>) -> bool {
         self.sources.inventory.gap_for(kind, key).is_some()
     }
 

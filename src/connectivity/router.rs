@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::builder::Builder;
-use super::kernel::{RouterInMaking, RouterParts};
+use super::kernel::{PendingRouter, RouterParts};
 use super::projected_state::ProjectedFact;
 use crate::dataplane::tunnel::AdvertisedPrefixes;
 use crate::dataplane::{Fact, HostId, Member, host};
@@ -48,7 +48,7 @@ impl Builder<'_> {
             Err(_) => Fact::unknown(origin),
         };
         let member = self.member(site, name, accepts);
-        RouterParts { host, member, in_making: RouterInMaking { told, network } }
+        RouterParts { host, member, in_making: PendingRouter { told, network } }
     }
 
     /// A device that is not there is as one that is not connected.
@@ -61,7 +61,7 @@ impl Builder<'_> {
                 Fact::known(device.authorized && device.online, origin)
             }
             ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
-            ProjectedFact::Hidden => Fact::unknown(origin),
+            ProjectedFact::Unread => Fact::unknown(origin),
         };
         let own: Option<&Ipv4Addr> = self.sources.facts.router_addresses.get(name);
         let advertised = self.prefixes(&address(Kind::AdvertisedRoutes));
@@ -85,7 +85,7 @@ impl Builder<'_> {
                 None => Fact::unknown(origin),
             },
             ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(Vec::new(), origin),
-            ProjectedFact::Hidden => Fact::unknown(origin),
+            ProjectedFact::Unread => Fact::unknown(origin),
         }
     }
 }

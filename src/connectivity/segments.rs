@@ -24,7 +24,7 @@ impl Builder<'_> {
                 let security = self.security_group(site, address, group);
                 Some(Subnet { name, routes, security })
             }
-            ProjectedFact::Hidden => Some(Subnet {
+            ProjectedFact::Unread => Some(Subnet {
                 name,
                 routes: Fact::unknown(origin),
                 security: Fact::unknown(origin),
@@ -69,11 +69,11 @@ impl Builder<'_> {
                 machine.provisioning == Provisioning::Ready
             }
             ProjectedFact::There(_) | ProjectedFact::Absent => false,
-            ProjectedFact::Hidden => return Fact::unknown(origin),
+            ProjectedFact::Unread => return Fact::unknown(origin),
         };
         let interface = Address::new(Kind::NetworkInterface, site.clone(), names::interface(name));
         match self.state.resource(&interface) {
-            ProjectedFact::Hidden if runs => Fact::unknown(self.provenance.of(&interface)),
+            ProjectedFact::Unread if runs => Fact::unknown(self.provenance.of(&interface)),
             _ => Fact::known(runs, origin),
         }
     }
@@ -110,7 +110,7 @@ impl Builder<'_> {
             }
             // It may have any address; the usual one names it where packets go
             // there, and only the failed read is reported.
-            ProjectedFact::Hidden => {
+            ProjectedFact::Unread => {
                 fabric.unread.get_or_insert(origin);
                 let subnet = unread_subnet(fabric, origin);
                 let Some(own) = self.address_of(host) else { return };
@@ -145,6 +145,6 @@ fn fabric_hop(hop: NextHop) -> FabricHop {
         NextHop::VirtualNetwork => FabricHop::VirtualNetwork,
         NextHop::Internet => FabricHop::Internet,
         NextHop::Gateway => FabricHop::Gateway,
-        NextHop::Nowhere => FabricHop::None,
+        NextHop::None => FabricHop::None,
     }
 }

@@ -112,9 +112,9 @@ impl Snapshot {
 
     /// The nodes of a pair of these classes.
     fn example(&self, model: &PathModel, from: Class, to: Class) -> Option<(String, String)> {
-        let (asking, queried) = self.trips.get(&(from?, to?))?.example;
+        let (source, destination) = self.trips.get(&(from?, to?))?.example;
         let name = |end: End| model.network.name(end.host).to_owned();
-        Some((name(asking), name(queried)))
+        Some((name(source), name(destination)))
     }
 
     /// The nodes of a pair that is not reached, and the resource whose fact
@@ -138,10 +138,10 @@ impl Snapshot {
             let classes = states.map(|state| state.class_of.get(node).copied().flatten());
             *alike.entry((classes, site)).or_default() += 1;
         }
-        for (from, asking) in &alike {
-            for (to, queried) in &alike {
-                let itself = if from == to { *asking } else { 0 };
-                let pairs = asking * queried - itself;
+        for (from, source) in &alike {
+            for (to, destination) in &alike {
+                let itself = if from == to { *source } else { 0 };
+                let pairs = source * destination - itself;
                 if pairs > 0 {
                     found([from.0, to.0], pairs);
                 }

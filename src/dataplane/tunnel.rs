@@ -68,7 +68,7 @@ pub enum Lacking {
     /// It is approved for a peer that does not advertise it.
     NotOffered(HostId),
     /// No peer advertises it.
-    Nobody,
+    NoAdvertiser,
 }
 
 impl AdvertisedPrefixes {
@@ -144,7 +144,7 @@ impl Tunnel {
         let holds = |prefixes: &Fact<Vec<Ipv4Net>>| {
             prefixes.read().is_ok_and(|all| all.iter().any(|prefix| prefix.contains(&address)))
         };
-        let mut found = (Lacking::Nobody, Vec::new());
+        let mut found = (Lacking::NoAdvertiser, Vec::new());
         for (id, peer) in self.members.iter().filter(|(id, _)| **id != me) {
             let (offered, approved) =
                 (holds(&peer.advertised.advertised), holds(&peer.advertised.approved));

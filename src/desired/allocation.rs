@@ -13,12 +13,12 @@ use crate::topology::names::{DatacenterName, WorkerName};
 /// The place of every worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
-    positions: BTreeMap<WorkerName, Place>,
+    positions: BTreeMap<WorkerName, AddressAssignment>,
 }
 
 /// A worker's place in the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct AddressAssignment {
     /// Its address.
     pub ip: Ipv4Addr,
     /// The range of its pods.
@@ -27,7 +27,7 @@ pub struct Place {
 
 impl Allocation {
     /// The place of a worker of the topology.
-    pub fn place(&self, worker: &WorkerName) -> Option<Place> {
+    pub fn place(&self, worker: &WorkerName) -> Option<AddressAssignment> {
         self.positions.get(worker).copied()
     }
 
@@ -77,7 +77,7 @@ pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, Alloca
         for worker in &datacenter.workers {
             let place = addresses.get(&worker.name).zip(pod_cidrs.get(&worker.name));
             if let Some((&ip, &pod_cidr)) = place {
-                positions.insert(worker.name.clone(), Place { ip, pod_cidr });
+                positions.insert(worker.name.clone(), AddressAssignment { ip, pod_cidr });
             }
         }
     }
@@ -98,7 +98,7 @@ fn addresses(
         .map(|worker| Claim {
             owner: worker.name.clone(),
             written: worker.ip,
-            held: facts.held.get(&worker.name).and_then(|held| held.ip),
+            held: facts.assigned.get(&worker.name).and_then(|assigned| assigned.ip),
         })
         .collect();
     let reserved = BTreeSet::from([datacenter.router.ip]);
@@ -118,7 +118,7 @@ fn pod_cidrs(
         .map(|worker| Claim {
             owner: worker.name.clone(),
             written: worker.pod_cidr,
-            held: facts.held.get(&worker.name).and_then(|held| held.pod_cidr),
+            held: facts.assigned.get(&worker.name).and_then(|assigned| assigned.pod_cidr),
         })
         .collect();
     let Some(pool) = datacenter.pod_pool else {

@@ -43,7 +43,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
             Some(ObjectKey::Azure(id)),
             Resource::ManagedCluster(managed_cluster(context, location)),
         )
-        .living_in(group_address)
+        .contained_in(group_address)
         .protected(cluster.protect)
         .planned_because_of("[cluster] defines the AKS cluster"),
     );
@@ -97,7 +97,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             context.in_node_group(Kind::NetworkSecurityGroup, &group_name),
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
-        .living_in_all(context.after_cluster())
+        .living_in_all(context.cluster_dependencies())
         .planned_because_of("allow pod and datacenter traffic only"),
     );
     let virtual_network = match &context.facts.cluster {
@@ -120,9 +120,9 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 ),
             }),
         )
-        .living_in_all(context.after_cluster())
-        .after(address(Kind::NetworkSecurityGroup, &group_name))
-        .after(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
+        .living_in_all(context.cluster_dependencies())
+        .depends_on(address(Kind::NetworkSecurityGroup, &group_name))
+        .depends_on(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
         .planned_because_of("[cluster.router] subnet_cidr"),
     );
     set.add(
@@ -131,7 +131,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
             context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
-        .living_in_all(context.after_cluster())
+        .living_in_all(context.cluster_dependencies())
         .planned_because_of("direct connections to the tailnet"),
     );
     set.add(
@@ -146,8 +146,8 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name)),
             }),
         )
-        .living_in(subnet_address)
-        .after(address(Kind::PublicIpAddress, &public_ip_name))
+        .contained_in(subnet_address)
+        .depends_on(address(Kind::PublicIpAddress, &public_ip_name))
         .protected(router.protect)
         .planned_because_of("fourth address of its subnet, IP forwarding"),
     );
@@ -166,7 +166,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
                 provisioning: Provisioning::Ready,
             }),
         )
-        .living_in(address(Kind::NetworkInterface, &interface_name))
+        .contained_in(address(Kind::NetworkInterface, &interface_name))
         .protected(router.protect)
         .planned_because_of("[cluster.router]"),
     );
@@ -194,7 +194,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                 context.in_node_group(Kind::RouteTable, name),
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
             )
-            .living_in_all(context.after_cluster())
+            .living_in_all(context.cluster_dependencies())
             .planned_because_of(planned_because_of),
         );
     }
@@ -210,7 +210,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                     ),
                 }),
             )
-            .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
+            .depends_on(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
             .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
         );
     }
@@ -226,7 +226,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
                     ),
                 }),
             )
-            .after(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
+            .depends_on(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
             .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
         );
     }

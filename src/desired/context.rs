@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Allocation, Facts, Place, names};
+use super::{AddressAssignment, Allocation, Facts, names};
 use crate::net::prefix::router_address;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Site};
 use crate::topology::model::{Datacenter, Topology, Worker};
@@ -61,7 +61,7 @@ impl Context<'_> {
     }
 
     /// What must exist before anything in the node resource group can.
-    pub(super) fn after_cluster(&self) -> Vec<Address> {
+    pub(super) fn cluster_dependencies(&self) -> Vec<Address> {
         if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
     }
 
@@ -106,7 +106,7 @@ impl Context<'_> {
     pub(super) fn worker_places<'b>(
         &'b self,
         datacenter: &'b Datacenter,
-    ) -> impl Iterator<Item = (&'b Worker, Place)> {
+    ) -> impl Iterator<Item = (&'b Worker, AddressAssignment)> {
         datacenter
             .workers
             .iter()
@@ -114,7 +114,7 @@ impl Context<'_> {
     }
 
     /// A datacenter's pod ranges: its pool, and each worker's outside of it.
-    pub(super) fn pod_ranges<'b>(
+    pub(super) fn pod_cidrs<'b>(
         &'b self,
         datacenter: &'b Datacenter,
     ) -> impl Iterator<Item = Ipv4Net> + use<'b> {
@@ -129,7 +129,7 @@ impl Context<'_> {
             .iter()
             .filter(|datacenter| except.is_none_or(|except| except.name != datacenter.name))
             .flat_map(|datacenter| {
-                std::iter::once(datacenter.network()).chain(self.pod_ranges(datacenter))
+                std::iter::once(datacenter.network()).chain(self.pod_cidrs(datacenter))
             })
             .collect()
     }
@@ -160,7 +160,7 @@ impl Context<'_> {
     /// Whether a node of AKS cannot be found in the live routes, so that routes
     /// made without it would withdraw its own.
     pub(super) fn hides_live_routes(&self) -> bool {
-        self.facts.untold_nodes.iter().any(|node| node.address.is_none())
+        self.facts.nodes_without_pod_cidr.iter().any(|node| node.address.is_none())
     }
 
     /// The device of a datacenter's router.

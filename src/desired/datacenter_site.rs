@@ -16,13 +16,13 @@ use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::{AzureDatacenter, Datacenter};
 
 /// A datacenter with its group, for short calls below.
-struct Place<'a> {
+struct AddressAssignment<'a> {
     datacenter: &'a Datacenter,
     site: &'a AzureDatacenter,
     group: ArmId,
 }
 
-impl<'a> Place<'a> {
+impl<'a> AddressAssignment<'a> {
     fn new(context: &Context<'_>, datacenter: &'a Datacenter, site: &'a AzureDatacenter) -> Self {
         Self { datacenter, site, group: context.group(site.resource_group.as_str()) }
     }
@@ -46,7 +46,8 @@ impl<'a> Place<'a> {
     fn build(&self, name: &str, resource: Resource) -> Builder {
         let kind = resource.kind();
         let key = ObjectKey::Azure(self.id(kind, name));
-        Builder::new(self.address(kind, name), Some(key), resource).living_in(self.group_address())
+        Builder::new(self.address(kind, name), Some(key), resource)
+            .contained_in(self.group_address())
     }
 
     fn location(&self) -> String {
@@ -61,7 +62,7 @@ pub(super) fn network(
     site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
-    let place = Place::new(context, datacenter, site);
+    let place = AddressAssignment::new(context, datacenter, site);
     set.add(
         Builder::new(
             place.group_address(),
@@ -89,7 +90,7 @@ pub(super) fn network(
 }
 
 /// Workers have no public address: a NAT gateway lets them out.
-fn egress(place: &Place<'_>, set: &mut DesiredSet) {
+fn egress(place: &AddressAssignment<'_>, set: &mut DesiredSet) {
     let gateway = names::nat_gateway(&place.site.resource_group);
     let public_ip = names::public_ip(&gateway);
     set.add(public_address(place, &public_ip, "outbound traffic of workers"));
@@ -102,13 +103,13 @@ fn egress(place: &Place<'_>, set: &mut DesiredSet) {
                     public_ip: place.id(Kind::PublicIpAddress, &public_ip),
                 }),
             )
-            .after(place.address(Kind::PublicIpAddress, &public_ip))
+            .depends_on(place.address(Kind::PublicIpAddress, &public_ip))
             .planned_because_of("outbound traffic of workers"),
     );
 }
 
 fn public_address(
-    place: &Place<'_>,
+    place: &AddressAssignment<'_>,
     name: &str,
     planned_because_of: &str,
 ) -> super::DesiredResource {
@@ -116,7 +117,7 @@ fn public_address(
     place.build(name, resource).planned_because_of(planned_because_of)
 }
 
-fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSet) {
+fn security_groups(context: &Context<'_>, place: &AddressAssignment<'_>, set: &mut DesiredSet) {
     let groups: [(&str, NetworkSecurityGroup, &str); 2] = [
         (
             names::WORKER_SUBNET,
@@ -141,7 +142,7 @@ fn security_groups(context: &Context<'_>, place: &Place<'_>, set: &mut DesiredSe
 
 /// The router's subnet has no NAT gateway: it would take over the router's
 /// public address and spoil direct tunnels.
-fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
+fn subnets(place: &AddressAssignment<'_>, set: &mut DesiredSet) {
     let gateway = names::nat_gateway(&place.site.resource_group);
     let subnets = [
         (
@@ -176,10 +177,10 @@ fn subnets(place: &Place<'_>, set: &mut DesiredSet) {
                     network_security_group: Some(place.id(Kind::NetworkSecurityGroup, &group)),
                 }),
             )
-            .living_in(place.address(Kind::VirtualNetwork, names::VIRTUAL_NETWORK))
-            .after(place.address(Kind::RouteTable, &table))
-            .after(place.address(Kind::NetworkSecurityGroup, &group))
-            .after_all(gateway_address)
+            .contained_in(place.address(Kind::VirtualNetwork, names::VIRTUAL_NETWORK))
+            .depends_on(place.address(Kind::RouteTable, &table))
+            .depends_on(place.address(Kind::NetworkSecurityGroup, &group))
+            .depends_on_all(gateway_address)
             .planned_because_of(format!("[datacenters.{}.azure] {field}", place.datacenter.name)),
         );
     }
@@ -192,7 +193,7 @@ pub(super) fn router_machine(
     site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
-    let place = Place::new(context, datacenter, site);
+    let place = AddressAssignment::new(context, datacenter, site);
     let router = &datacenter.router;
     let name = router.name.as_str();
     let public_ip = names::public_ip(name);
@@ -217,7 +218,7 @@ pub(super) fn worker_machines(
     site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
-    let place = Place::new(context, datacenter, site);
+    let place = AddressAssignment::new(context, datacenter, site);
     for worker in &datacenter.workers {
         let Some(position) = context.allocation.place(&worker.name) else { continue };
         let machine = Machine {
@@ -245,7 +246,7 @@ struct Machine<'a> {
 
 fn add_machine(
     context: &Context<'_>,
-    place: &Place<'_>,
+    place: &AddressAssignment<'_>,
     machine: &Machine<'_>,
     set: &mut DesiredSet,
 ) {
@@ -264,8 +265,8 @@ fn add_machine(
                     public_ip: machine.public_ip.map(|name| place.id(Kind::PublicIpAddress, name)),
                 }),
             )
-            .living_in(place.address(Kind::Subnet, machine.subnet))
-            .after_all(public_ip_address)
+            .contained_in(place.address(Kind::Subnet, machine.subnet))
+            .depends_on_all(public_ip_address)
             .protected(machine.protect)
             .planned_because_of(format!("IP forwarding for pod traffic on {}", machine.name)),
     );
@@ -283,7 +284,7 @@ fn add_machine(
                     provisioning: Provisioning::Ready,
                 }),
             )
-            .living_in(place.address(Kind::NetworkInterface, &interface))
+            .contained_in(place.address(Kind::NetworkInterface, &interface))
             .protected(machine.protect)
             .planned_because_of(format!(
                 "[datacenters.{}] names {}",
@@ -299,7 +300,7 @@ pub(super) fn route_tables(
     site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
-    let place = Place::new(context, datacenter, site);
+    let place = AddressAssignment::new(context, datacenter, site);
     let to_workers: BTreeMap<Ipv4Net, NextHop> = context
         .worker_places(datacenter)
         .map(|(_, position)| (position.pod_cidr, NextHop::Appliance(position.ip)))

@@ -22,11 +22,11 @@ pub struct Facts {
     /// AKS's own nodes, those whose pod CIDR is known.
     pub nodes: Vec<AksNode>,
     /// AKS nodes whose pod CIDR is unknown so far.
-    pub untold_nodes: Vec<UntoldNode>,
+    pub nodes_without_pod_cidr: Vec<NodeWithoutPodCidr>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
     /// What each worker holds already.
-    pub held: BTreeMap<WorkerName, Held>,
+    pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
 }
 
 /// The AKS cluster as it is.
@@ -90,7 +90,7 @@ pub struct NodeSubnet {
 
 /// One of AKS's own nodes, of which not all is known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UntoldNode {
+pub struct NodeWithoutPodCidr {
     /// Its name.
     pub name: String,
     /// Its address, where the Node tells it.
@@ -110,7 +110,7 @@ pub struct AksNode {
 
 /// What a worker holds already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct AssignedAddresses {
     /// Its address, from its NIC or its Server.
     pub ip: Option<Ipv4Addr>,
     /// Its pod CIDR, from its Node or its Server.

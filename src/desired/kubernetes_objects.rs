@@ -86,8 +86,8 @@ fn object(context: &Context<'_>, site: Site, manifest: Manifest) -> Builder {
     let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     Builder::new(address, key, Resource::Manifest(manifest))
         .living_in_all(cluster)
-        .after_all(namespace)
-        .after_all(definition)
+        .depends_on_all(namespace)
+        .depends_on_all(definition)
 }
 
 /// The address of a worker's profile in the cluster.

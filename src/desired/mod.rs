@@ -21,7 +21,7 @@ mod set;
 pub(crate) mod tests;
 mod workers;
 
-pub use allocation::{Allocation, AllocationError, Place, allocate};
+pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet, Protected};
 

@@ -20,7 +20,7 @@ struct Router<'a> {
     /// Whether its VM brings its device.
     has_machine: bool,
     advertised: Pending<BTreeSet<Ipv4Net>>,
-    offers_because: &'a str,
+    advertised_because: &'a str,
     local_prefixes: BTreeSet<Ipv4Net>,
     kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
     protect: bool,
@@ -41,7 +41,7 @@ pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
             has_machine: true,
             local_prefixes: advertised.known().cloned().unwrap_or_default(),
             advertised,
-            offers_because: "AKS node subnets and the pod CIDRs of AKS nodes",
+            advertised_because: "AKS node subnets and the pod CIDRs of AKS nodes",
             kernel_routes: context.aks_prefixes().map(|_| tunnel.collect()),
             protect: router.protect,
         },
@@ -56,7 +56,7 @@ pub(super) fn datacenter_router(
     set: &mut DesiredSet,
 ) {
     let own: BTreeSet<Ipv4Net> =
-        std::iter::once(datacenter.network()).chain(context.pod_ranges(datacenter)).collect();
+        std::iter::once(datacenter.network()).chain(context.pod_cidrs(datacenter)).collect();
     add(
         context,
         Router {
@@ -65,7 +65,7 @@ pub(super) fn datacenter_router(
             has_machine: matches!(datacenter.kind, DatacenterKind::Azure(_)),
             local_prefixes: own.clone(),
             advertised: Pending::Known(own),
-            offers_because: "network and pod CIDRs of the datacenter",
+            advertised_because: "network and pod CIDRs of the datacenter",
             kernel_routes: datacenter_kernel_routes(context, datacenter),
             protect: datacenter.router.protect,
         },
@@ -125,7 +125,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Some(ObjectKey::Host(name.clone())),
             Resource::RouterHost(router_host(context, &router)),
         )
-        .living_in(device.clone())
+        .contained_in(device.clone())
         .planned_because_of("forwarding between its network and the tailnet"),
     );
     set.add(
@@ -137,9 +137,9 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
                 prefixes: router.advertised.clone(),
             }),
         )
-        .living_in(device.clone())
-        .after(host)
-        .planned_because_of(router.offers_because),
+        .contained_in(device.clone())
+        .depends_on(host)
+        .planned_because_of(router.advertised_because),
     );
     set.add(
         Builder::new(
@@ -147,9 +147,9 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Some(ObjectKey::DeviceApproved(name.clone())),
             Resource::ApprovedRoutes(RouteSet { hostname: name, prefixes: router.advertised }),
         )
-        .living_in(device)
-        .after(address(Kind::AdvertisedRoutes))
-        .planned_because_of(router.offers_because),
+        .contained_in(device)
+        .depends_on(address(Kind::AdvertisedRoutes))
+        .planned_because_of(router.advertised_because),
     );
 }
 

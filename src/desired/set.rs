@@ -105,13 +105,15 @@ impl DesiredSet {
     fn protected_addresses(&self) -> BTreeMap<Address, Address> {
         let mut found = BTreeMap::new();
         for protected in self.iter().filter(|resource| resource.protect) {
-            let mut homes = vec![&protected.address];
-            while let Some(home) = homes.pop() {
-                if found.contains_key(home) && *home != protected.address {
+            let mut containers = vec![&protected.address];
+            while let Some(container) = containers.pop() {
+                if found.contains_key(container) && *container != protected.address {
                     continue;
                 }
-                found.insert(home.clone(), protected.address.clone());
-                homes.extend(self.get(home).into_iter().flat_map(|home| &home.contained_in));
+                found.insert(container.clone(), protected.address.clone());
+                containers.extend(
+                    self.get(container).into_iter().flat_map(|container| &container.contained_in),
+                );
             }
         }
         found
@@ -149,28 +151,28 @@ impl Builder {
         }
     }
 
-    pub(super) fn after(mut self, address: Address) -> Self {
+    pub(super) fn depends_on(mut self, address: Address) -> Self {
         self.resource.depends_on.push(address);
         self
     }
 
-    pub(super) fn after_all(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
+    pub(super) fn depends_on_all(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
         self.resource.depends_on.extend(addresses);
         self
     }
 
     pub(super) fn living_in_all(self, addresses: impl IntoIterator<Item = Address>) -> Self {
-        addresses.into_iter().fold(self, Self::living_in)
+        addresses.into_iter().fold(self, Self::contained_in)
     }
 
-    pub(super) fn living_in(mut self, address: Address) -> Self {
+    pub(super) fn contained_in(mut self, address: Address) -> Self {
         self.resource.contained_in.push(address.clone());
-        self.after(address)
+        self.depends_on(address)
     }
 
     pub(super) fn created_by(mut self, address: Address) -> Self {
         self.resource.created_by = Some(address.clone());
-        self.living_in(address)
+        self.contained_in(address)
     }
 
     pub(super) fn protected(mut self, protect: bool) -> Self {

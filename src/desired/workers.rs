@@ -6,12 +6,12 @@ use ipnet::Ipv4Net;
 
 use super::context::Context;
 use super::set::{Builder, DesiredResource, DesiredSet};
-use super::{Place, digest, kubernetes_objects, labels};
+use super::{AddressAssignment, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, Worker, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Site};
-use crate::topology::model::{self, Datacenter, Profile, DatacenterKind};
+use crate::topology::model::{self, Datacenter, DatacenterKind, Profile};
 use crate::topology::names::{ProfileName, ResourceGroupName};
 
 /// The membership and the CiliumNode of each worker of a datacenter.
@@ -31,15 +31,15 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
             node_key(context, "Node", name),
             Resource::Worker(common.membership(datacenter, worker, place)),
         )
-        .living_in_all(context.after_cluster())
-        .after(context.router_host_address(datacenter))
-        .after(kubernetes_objects::profile_address(worker.profile.as_str()))
-        .after(kubernetes_objects::bootstrap_binding())
-        .after(kubernetes_objects::namespace())
-        .after(Address::new(Kind::Server, site.clone(), name));
+        .living_in_all(context.cluster_dependencies())
+        .depends_on(context.router_host_address(datacenter))
+        .depends_on(kubernetes_objects::profile_address(worker.profile.as_str()))
+        .depends_on(kubernetes_objects::bootstrap_binding())
+        .depends_on(kubernetes_objects::namespace())
+        .depends_on(Address::new(Kind::Server, site.clone(), name));
         if let DatacenterKind::Azure(_) = &datacenter.kind {
             membership =
-                membership.living_in(Address::new(Kind::VirtualMachine, site.clone(), name));
+                membership.contained_in(Address::new(Kind::VirtualMachine, site.clone(), name));
         }
         set.add(membership.protected(worker.protect).planned_because_of(format!(
             "[datacenters.{}] lists {name} with profile {}",
@@ -52,7 +52,11 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
 }
 
 /// The CiliumNode of a worker.
-fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredResource {
+fn cilium_node(
+    context: &Context<'_>,
+    worker: Address,
+    place: AddressAssignment,
+) -> DesiredResource {
     let name = worker.name.clone();
     Builder::new(
         Address::new(Kind::CiliumNode, worker.site.clone(), name.clone()),
@@ -62,7 +66,7 @@ fn cilium_node(context: &Context<'_>, worker: Address, place: Place) -> DesiredR
             pod_cidrs: vec![place.pod_cidr],
         }),
     )
-    .living_in(worker)
+    .contained_in(worker)
     .planned_because_of("pod CIDR of the worker for Cilium")
 }
 
@@ -115,7 +119,7 @@ impl<'a> Common<'a> {
         &mut self,
         datacenter: &Datacenter,
         worker: &model::Worker,
-        place: Place,
+        place: AddressAssignment,
     ) -> Worker {
         let profile_digest = self.digest(labels::max_pods(self.profile, place.pod_cidr));
         Worker {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 /// A pod that pings others, as the cluster's API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pinger {
+pub struct GoldpingerPod {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -24,7 +24,7 @@ pub struct Pinger {
 
 /// The result of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pinged {
+pub enum PingResult {
     /// It was answered.
     Reached,
     /// It was not answered.
@@ -52,9 +52,9 @@ pub struct Measurement {
     /// The port that was pinged.
     pub port: u16,
     /// The pods of Goldpinger's, by the cluster's API.
-    pub pods: Vec<Pinger>,
+    pub pods: Vec<GoldpingerPod>,
     /// Each pair, by the asking and the asked address.
-    pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), Pinged>,
+    pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), PingResult>,
     /// Pods that gave the asked one no answer, so that what they measured is
     /// not known.
     pub silent: BTreeSet<Ipv4Addr>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostics::Failure;
 use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
 
-pub use measurement::{Measurement, PingFailure, Pinged, Pinger};
+pub use measurement::{GoldpingerPod, Measurement, PingFailure, PingResult};
 pub use service::{Carried, Endpoint, Readiness, Service, ServicePort};
 
 /// Live state, as far as it could be read.

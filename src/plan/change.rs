@@ -100,7 +100,7 @@ impl Change {
     /// take twice as long to make.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match (&self.before, &self.after) {
-            (None, Some(made)) => Cow::Owned(diff::whole(made, ObjectDiff::Made)),
+            (None, Some(made)) => Cow::Owned(diff::whole(made, ObjectDiff::Created)),
             (Some(removed), None) => Cow::Owned(diff::whole(removed, ObjectDiff::Deleted)),
             _ => Cow::Borrowed(&self.differences),
         }
@@ -162,5 +162,5 @@ pub struct InWave {
     /// Whether the destroy step of a replacement waits for the wave too. It does
     /// not if several workers must be deleted before the first one can be created
     /// again, for example because their network is replaced.
-    pub teardown_waits: bool,
+    pub destroy_waits: bool,
 }

@@ -41,7 +41,7 @@ pub(super) enum ResourceDecision {
     /// It matches.
     Unchanged,
     /// Its source could not be read.
-    Hidden(Box<Gap>),
+    Unreadable(Box<Gap>),
     /// It changes.
     Change(Box<Change>),
     /// Its value cannot be known yet.
@@ -52,7 +52,7 @@ pub(super) enum ResourceDecision {
 
 impl From<&Gap> for ResourceDecision {
     fn from(gap: &Gap) -> Self {
-        Self::Hidden(Box::new(gap.clone()))
+        Self::Unreadable(Box::new(gap.clone()))
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn deferred(
     }
     let (action, fields) = match observed {
         Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
-        None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Made)),
+        None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Created)),
     };
     Deferred {
         address: desired.address.clone(),

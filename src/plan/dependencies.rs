@@ -10,10 +10,10 @@ use super::{Action, Change};
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Site};
 
 /// Fills in the edges between changes and says what each one interrupts.
-pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
-    let index = Index::new(input, verdicts.values().filter_map(change_of));
+pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let index = Index::new(input, decisions.values().filter_map(change_of));
     let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
-    let changes = verdicts.values_mut().filter_map(|verdict| match verdict {
+    let changes = decisions.values_mut().filter_map(|decision| match decision {
         ResourceDecision::Change(change) => Some(change),
         _ => None,
     });
@@ -31,8 +31,8 @@ pub(super) fn add(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
     }
 }
 
-fn change_of(verdict: &ResourceDecision) -> Option<&Change> {
-    match verdict {
+fn change_of(decision: &ResourceDecision) -> Option<&Change> {
+    match decision {
         ResourceDecision::Change(change) => Some(change),
         _ => None,
     }
@@ -47,14 +47,14 @@ struct Edges {
 
 /// The same while it is found.
 #[derive(Default)]
-struct Found<'a> {
+struct DependencyCollector<'a> {
     depends_on: Vec<&'a Address>,
     destroy_after: Vec<&'a Address>,
     create_after_destroy_of: Vec<&'a Address>,
 }
 
-impl From<Found<'_>> for Edges {
-    fn from(found: Found<'_>) -> Self {
+impl From<DependencyCollector<'_>> for Edges {
+    fn from(found: DependencyCollector<'_>) -> Self {
         let sorted = |mut addresses: Vec<&Address>| {
             addresses.sort_unstable();
             addresses.dedup();
@@ -74,7 +74,7 @@ struct Index<'a> {
     changes: Vec<&'a Change>,
     by_address: HashMap<&'a Address, &'a Change>,
     /// Replacements, by what they live in.
-    residents: BTreeMap<&'a Address, Vec<&'a Address>>,
+    contained: BTreeMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
     /// The same, by their site.
@@ -95,7 +95,7 @@ impl<'a> Index<'a> {
             claims: Claims::of(&changes),
             changes,
             by_address: HashMap::new(),
-            residents: BTreeMap::new(),
+            contained: BTreeMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -111,9 +111,10 @@ impl<'a> Index<'a> {
     fn add(&mut self, input: Comparison<'a>, change: &'a Change) {
         self.by_address.insert(&change.address, change);
         if change.action == Action::Replace {
-            let homes = input.desired.get(&change.address).map(|desired| &desired.contained_in);
-            for home in homes.into_iter().flatten() {
-                self.residents.entry(home).or_default().push(&change.address);
+            let containers =
+                input.desired.get(&change.address).map(|desired| &desired.contained_in);
+            for container in containers.into_iter().flatten() {
+                self.contained.entry(container).or_default().push(&change.address);
             }
         }
         for id in change.before.iter().flat_map(references) {
@@ -133,7 +134,7 @@ impl<'a> Index<'a> {
     }
 
     fn edges(&self, input: Comparison<'a>, change: &'a Change) -> Edges {
-        let mut found = Found::default();
+        let mut found = DependencyCollector::default();
         let (leaving, moving) = self.claims.taken_for(change);
         found.depends_on.extend(leaving);
         found.create_after_destroy_of.extend(moving);
@@ -161,7 +162,7 @@ impl<'a> Index<'a> {
     /// What is replaced and lives in an object or points at it: it must be gone
     /// before the object can go.
     fn resting_on(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
-        let living = self.residents.get(&change.address).into_iter().flatten().copied();
+        let living = self.contained.get(&change.address).into_iter().flatten().copied();
         let pointing = match &change.key {
             ObjectKey::Azure(id) => self.pointing_at.get(id),
             _ => None,
@@ -291,14 +292,14 @@ pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
 }
 
 /// Marks a change that only follows from another one of this plan.
-pub(super) fn mark_consequences(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
-    let causes: BTreeMap<Address, Address> = verdicts
+pub(super) fn mark_consequences(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let causes: BTreeMap<Address, Address> = decisions
         .iter()
-        .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
-        .filter_map(|(address, _)| Some((address.clone(), cause(input, verdicts, address)?)))
+        .filter(|(_, decision)| matches!(decision, ResourceDecision::Change(_)))
+        .filter_map(|(address, _)| Some((address.clone(), cause(input, decisions, address)?)))
         .collect();
     for (address, cause) in causes {
-        if let Some(ResourceDecision::Change(change)) = verdicts.get_mut(&address) {
+        if let Some(ResourceDecision::Change(change)) = decisions.get_mut(&address) {
             change.caused_by = Some(cause);
         }
     }
@@ -308,20 +309,20 @@ pub(super) fn mark_consequences(input: Comparison<'_>, verdicts: &mut ResourceDe
 /// else, for what is replaced, the replaced one that it points at.
 fn cause(
     input: Comparison<'_>,
-    verdicts: &ResourceDecisions,
+    decisions: &ResourceDecisions,
     address: &Address,
 ) -> Option<Address> {
     let desired = input.desired.get(address)?;
-    let action = |address: &Address| match verdicts.get(address) {
+    let action = |address: &Address| match decisions.get(address) {
         Some(ResourceDecision::Change(change)) => Some(change.action),
         _ => None,
     };
     let is_created =
-        |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
-    if let Some(home) = desired.contained_in.iter().find(is_created) {
-        return Some(home.clone());
+        |container: &&Address| matches!(action(container), Some(Action::Create | Action::Replace));
+    if let Some(container) = desired.contained_in.iter().find(is_created) {
+        return Some(container.clone());
     }
-    let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };
+    let Some(ResourceDecision::Change(change)) = decisions.get(address) else { return None };
     let forced = change.differences.iter().any(|field| field.forces_replacement);
     if change.action != Action::Replace || forced {
         return None;

@@ -124,7 +124,7 @@ impl Whole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectDiff {
     /// It comes.
-    Made,
+    Created,
     /// It goes.
     Deleted,
 }
@@ -280,8 +280,8 @@ mod tests {
             cluster: None,
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
-            held: BTreeMap::new(),
-            untold_nodes: Vec::new(),
+            assigned: BTreeMap::new(),
+            nodes_without_pod_cidr: Vec::new(),
         };
         build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
     }
@@ -308,7 +308,7 @@ mod tests {
             walked.retain(|change| {
                 !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
             });
-            assert_eq!(whole(&resource, ObjectDiff::Made), walked);
+            assert_eq!(whole(&resource, ObjectDiff::Created), walked);
         }
     }
 

@@ -11,7 +11,7 @@ use super::Change;
 use super::host_route::HostRoute;
 use crate::desired::{Facts, labels};
 use crate::resource::{Kind, Owner, Resource, Site};
-use crate::topology::model::{self, Datacenter, PackageSource, DatacenterKind, Topology};
+use crate::topology::model::{self, Datacenter, DatacenterKind, PackageSource, Topology};
 use crate::topology::names::ProfileName;
 
 /// What all changes of a plan have in common.

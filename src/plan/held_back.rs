@@ -11,7 +11,7 @@ use crate::resource::{Address, DataPlaneRole, Kind, ObjectKey, Site};
 
 /// Blocks the changes that wait for a blocked cluster, for a blocked replacement on
 /// their site, or, in a plan that destroys, for a protected resource.
-pub(super) fn hold_back(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let destroys = input.desired.is_empty();
     let causes = Causes::of(decisions, destroys);
     for decision in decisions.values_mut() {

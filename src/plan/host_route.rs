@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::model::{Datacenter, HostKeyPolicy, DatacenterKind, Topology};
+use crate::topology::model::{Datacenter, DatacenterKind, HostKeyPolicy, Topology};
 
 /// A host, and how SSH reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,4 +45,4 @@ pub use rollout::Rollout;
 use stale_facts::surviving;
 pub use step_graph::{Phase, StepGraph};
 pub use types::{Plan, PlanContents, PlanStatus};
-pub use worker_request::{Work, WorkerRequest};
+pub use worker_request::{WorkerOperation, WorkerRequest};

@@ -34,14 +34,14 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     orphans::delete(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
-    held_back::hold_back(input, &mut decisions);
+    held_back::block_costly_changes(input, &mut decisions);
     loop {
         propagation::block_dependents(input, &mut decisions);
         if !protection::retain_references(input, &retained, &mut decisions) {
             break;
         }
     }
-    held_back::hold_back(input, &mut decisions);
+    held_back::block_costly_changes(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     dependencies::mark_consequences(input, &mut decisions);
@@ -223,7 +223,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
     for decision in decisions.into_values() {
         match decision {
             ResourceDecision::Unchanged => plan.unchanged += 1,
-            ResourceDecision::Hidden(_) => {}
+            ResourceDecision::Unreadable(_) => {}
             ResourceDecision::Change(change) => plan.changes.push(*change),
             ResourceDecision::Deferred(deferred) => plan.deferred.push(*deferred),
             ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),

@@ -19,7 +19,7 @@ pub struct TailnetFacts {
     /// Tags that the policy has owners for; absent where it could not be read.
     pub owned_tags: Option<Vec<String>>,
     /// Prefixes that devices which are not ours serve, by host name.
-    pub served_by_others: BTreeMap<String, Vec<Ipv4Net>>,
+    pub advertised_by_others: BTreeMap<String, Vec<Ipv4Net>>,
 }
 
 /// Looks for what the topology and the live world make impossible together.
@@ -32,7 +32,7 @@ pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) ->
         address_space(topology, cluster, &mut findings);
     }
     if let Ok(allocation) = allocate(topology, facts) {
-        pod_ranges(topology, facts, &allocation, &mut findings);
+        pod_cidrs(topology, facts, &allocation, &mut findings);
     }
     tag_owners(topology, tailnet, &mut findings);
     prefixes_with_two_owners(topology, tailnet, &mut findings);
@@ -117,7 +117,7 @@ fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
 }
 
 /// AKS does not see the workers' pod CIDRs and may assign one of them to a node.
-fn pod_ranges(
+fn pod_cidrs(
     topology: &Topology,
     facts: &Facts,
     allocation: &Allocation,
@@ -177,7 +177,7 @@ fn prefixes_with_two_owners(
         .iter()
         .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
     for prefix in ours {
-        for (device, served) in &tailnet.served_by_others {
+        for (device, served) in &tailnet.advertised_by_others {
             // The more specific prefix wins, on any device, and a router takes its
             // own prefixes from a device that serves a broader one. The default
             // route of an exit node is used only by clients that chose it.

@@ -180,7 +180,7 @@ fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDec
             decision,
             ResourceDecision::Blocked(_)
                 | ResourceDecision::Deferred(_)
-                | ResourceDecision::Hidden(_)
+                | ResourceDecision::Unreadable(_)
         )
     });
     if held {
@@ -210,20 +210,20 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
     if held.is_empty() {
         return;
     }
-    let mut dependants: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
+    let mut dependents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
     for desired in input.desired.iter() {
         for dependency in &desired.depends_on {
-            dependants.entry(dependency).or_default().push(desired);
+            dependents.entry(dependency).or_default().push(desired);
         }
     }
     while let Some(address) = held.pop() {
-        let Some(waiting) = dependants.get(&address) else { continue };
+        let Some(waiting) = dependents.get(&address) else { continue };
         let Some(reason) = decisions.get(&address).cloned() else { continue };
         for dependant in waiting {
             let Some(ResourceDecision::Change(change)) = decisions.get(&dependant.address) else {
                 continue;
             };
-            if let Some(decision) = hold_back(&address, &reason, change) {
+            if let Some(decision) = decision_for_dependent(&address, &reason, change) {
                 decisions.insert(dependant.address.clone(), decision);
                 held.push(dependant.address.clone());
             }
@@ -231,7 +231,7 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
     }
 }
 
-fn hold_back(
+fn decision_for_dependent(
     on: &Address,
     reason: &ResourceDecision,
     change: &super::Change,
@@ -250,7 +250,7 @@ fn hold_back(
         ResourceDecision::Unchanged | ResourceDecision::Change(_) => None,
         // The object itself was read. An update that only needs the dependency's
         // name may go on; a creation may not.
-        ResourceDecision::Hidden(gap) => match change.action {
+        ResourceDecision::Unreadable(gap) => match change.action {
             Action::Update => None,
             _ => {
                 let reason = format!("it depends on {on}, and {} could not be read", gap.source);

@@ -130,9 +130,9 @@ pub(super) fn retain_references(
         retained.iter().cloned().chain(held_back(input, decisions)).chain(foreign(input)).collect();
     while let Some(holder) = holders.pop() {
         let Some(observed) = input.inventory.get(&holder.key) else { continue };
-        for id in rests_on(&holder.key, &observed.resource) {
+        for id in referenced_ids(&holder.key, &observed.resource) {
             let Some(address) = ending.remove(&id) else { continue };
-            stay(&address, &holder, decisions);
+            block_change(&address, &holder, decisions);
             let key = ObjectKey::Azure(id);
             holders.push(Retained { key, address: Some(address), code: holder.code });
         }
@@ -167,7 +167,7 @@ fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
 }
 
 /// What an object refers to, and what contains it.
-fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
+fn referenced_ids(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     let mut found: Vec<ArmId> = references(resource).into_iter().cloned().collect();
     if let ObjectKey::Azure(id) = key {
         found.extend(std::iter::successors(id.parent(), ArmId::parent));
@@ -175,7 +175,7 @@ fn rests_on(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     found
 }
 
-fn stay(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions) {
+fn block_change(address: &Address, holder: &Retained, decisions: &mut ResourceDecisions) {
     let Some(decision) = decisions.get_mut(address) else { return };
     let ResourceDecision::Change(change) = decision else { return };
     let (name, remedy) = match (&holder.address, &holder.key) {

@@ -62,7 +62,7 @@ pub(super) fn assign(
     for (place, index) in workers.into_iter().enumerate() {
         let number = wave_of(policy, place);
         waves = waves.max(number);
-        changes[index].wave = Some(InWave { number, teardown_waits: !shared.contains(&index) });
+        changes[index].wave = Some(InWave { number, destroy_waits: !shared.contains(&index) });
     }
     let model::Rollout { canary, width, max_failures, .. } = *policy;
     Some(Rollout { canary, width, max_failures, waves })

@@ -117,7 +117,7 @@ impl PlanContents {
     }
 
     /// How live state compares with the topology.
-    pub fn standing(&self) -> PlanStatus {
+    pub fn status(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
         let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;

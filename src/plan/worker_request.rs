@@ -14,21 +14,21 @@ use crate::topology::names::WorkerName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerRequest {
     /// The work.
-    pub work: Work,
+    pub operation: WorkerOperation,
     /// The workers that it is done on.
     pub workers: BTreeSet<WorkerName>,
 }
 
 /// A kind of work on workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum WorkerOperation {
     /// Drain, reset and rejoin them.
     Repave,
     /// Drain and restart them.
     Reboot,
 }
 
-impl Work {
+impl WorkerOperation {
     /// The command that requests it.
     pub fn command(self) -> &'static str {
         match self {
@@ -39,11 +39,13 @@ impl Work {
 }
 
 /// The named workers, if that is what is asked for.
-fn named<'a>(input: Comparison<'a>, work: Option<Work>) -> Vec<&'a DesiredResource> {
-    let Some(worker_request) = input
-        .worker_request
-        .filter(|worker_request| work.is_none_or(|work| work == worker_request.work))
-    else {
+fn named<'a>(
+    input: Comparison<'a>,
+    operation: Option<WorkerOperation>,
+) -> Vec<&'a DesiredResource> {
+    let Some(worker_request) = input.worker_request.filter(|worker_request| {
+        operation.is_none_or(|operation| operation == worker_request.operation)
+    }) else {
         return Vec::new();
     };
     let is_named = |it: &&DesiredResource| {
@@ -53,13 +55,13 @@ fn named<'a>(input: Comparison<'a>, work: Option<Work>) -> Vec<&'a DesiredResour
     input.desired.iter().filter(is_named).collect()
 }
 
-fn planned_because_of(work: Work) -> String {
-    format!("requested by `{}`", work.command())
+fn planned_because_of(operation: WorkerOperation) -> String {
+    format!("requested by `{}`", operation.command())
 }
 
 /// Replaces the named workers, regardless of their state.
 pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    for desired in named(input, Some(Work::Repave)) {
+    for desired in named(input, Some(WorkerOperation::Repave)) {
         let free = matches!(
             decisions.get(&desired.address),
             Some(ResourceDecision::Unchanged | ResourceDecision::Change(_))
@@ -70,7 +72,7 @@ pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
         let mut decision = change(desired, observed, Action::Replace);
         if let ResourceDecision::Change(change) = &mut decision {
-            change.planned_because_of = planned_because_of(Work::Repave);
+            change.planned_because_of = planned_because_of(WorkerOperation::Repave);
             change.requested = true;
         }
         decisions.insert(desired.address.clone(), decision);
@@ -79,8 +81,8 @@ pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 
 /// Restarts the named workers.
 pub(super) fn reboot(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    for desired in named(input, Some(Work::Reboot)) {
-        if matches!(decisions.get(&desired.address), Some(ResourceDecision::Hidden(_))) {
+    for desired in named(input, Some(WorkerOperation::Reboot)) {
+        if matches!(decisions.get(&desired.address), Some(ResourceDecision::Unreadable(_))) {
             continue;
         }
         decisions.insert(desired.address.clone(), restart(input, desired));
@@ -106,7 +108,7 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     let mut decision = change(desired, Some(observed), Action::Reboot);
     if let ResourceDecision::Change(change) = &mut decision {
-        change.planned_because_of = planned_because_of(Work::Reboot);
+        change.planned_because_of = planned_because_of(WorkerOperation::Reboot);
         change.requested = true;
         change.differences.clear();
         change.after = change.before.clone().map(restarted);
@@ -153,21 +155,21 @@ pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions)
     let Some(worker_request) = input.worker_request else { return };
     let mut retained = BTreeSet::new();
     for desired in named(input, None) {
-        let lacking = lacking(desired, decisions);
-        match (decisions.get(&desired.address), lacking) {
-            (Some(ResourceDecision::Change(change)), Some(lacking))
-                if worker_request.work == Work::Repave =>
+        let missing_dependency = missing_dependency(desired, decisions);
+        match (decisions.get(&desired.address), missing_dependency) {
+            (Some(ResourceDecision::Change(change)), Some(missing_dependency))
+                if worker_request.operation == WorkerOperation::Repave =>
             {
                 let reason = format!(
-                    "it depends on {lacking}, which is missing or differs from \
+                    "it depends on {missing_dependency}, which is missing or differs from \
                                       the topology"
                 );
-                let decision = held_up(desired, change.action, reason);
+                let decision = blocked_operation(desired, change.action, reason);
                 decisions.insert(desired.address.clone(), decision);
             }
             (Some(ResourceDecision::Deferred(deferred)), _) => {
                 let reason = "its dependencies do not exist yet".to_owned();
-                let decision = held_up(desired, deferred.action, reason);
+                let decision = blocked_operation(desired, deferred.action, reason);
                 decisions.insert(desired.address.clone(), decision);
             }
             _ => {}
@@ -176,7 +178,7 @@ pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions)
     }
     let goes_on =
         |address: &Address| matches!(decisions.get(address), Some(ResourceDecision::Change(_)));
-    if worker_request.work == Work::Repave {
+    if worker_request.operation == WorkerOperation::Repave {
         let dependents = input.desired.iter().filter(|it| {
             it.contained_in
                 .iter()
@@ -193,14 +195,18 @@ pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions)
     }
 }
 
-fn held_up(desired: &DesiredResource, action: Action, reason: String) -> ResourceDecision {
+fn blocked_operation(
+    desired: &DesiredResource,
+    action: Action,
+    reason: String,
+) -> ResourceDecision {
     let remedy = "run `stargate apply` first".to_owned();
     blocked(desired, action, Code::WorkerOperationBlocked, reason, remedy)
 }
 
 /// A dependency of a worker that does not exist. One that only differs in a field
 /// does not stop the work.
-fn lacking(desired: &DesiredResource, decisions: &ResourceDecisions) -> Option<Address> {
+fn missing_dependency(desired: &DesiredResource, decisions: &ResourceDecisions) -> Option<Address> {
     let mut all = desired.depends_on.iter().chain(&desired.contained_in);
     let is_lacking = |address: &&Address| {
         matches!(

@@ -16,7 +16,7 @@ use super::ssh::host_keys::KnownHostFiles;
 use super::ssh::{RemoteCommand, RemoteOutput, Shell};
 
 /// How long a machine that was just made may take to boot and to let us in.
-const BOOTS_WITHIN: Duration = Duration::from_secs(300);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 /// The pause before a machine that may be booting is tried again.
 const BOOT_POLL: Duration = Duration::from_secs(3);
 /// What a script may print that is asked for nothing.
@@ -28,7 +28,7 @@ pub struct SshHosts {
     shell: Arc<dyn Shell>,
     topology: String,
     /// Where a first key was noted, if first keys are taken at all.
-    noted: Option<KnownHostFiles>,
+    recorded_keys: Option<KnownHostFiles>,
     /// Until when a machine that was made in this run may be booting.
     booting: Mutex<HashMap<String, Instant>>,
 }
@@ -36,15 +36,15 @@ pub struct SshHosts {
 impl SshHosts {
     /// Work on the hosts of a topology by this shell.
     ///
-    /// `noted` is the file where the shell records the first key of a host. stargate
+    /// `recorded_keys` is the file where the shell records the first key of a host. stargate
     /// removes the record of a machine when it reprovisions it. `None` if keys must
     /// be known beforehand; no record is removed then.
     pub fn new(
         shell: Arc<dyn Shell>,
         topology: impl Into<String>,
-        noted: Option<KnownHostFiles>,
+        recorded_keys: Option<KnownHostFiles>,
     ) -> Self {
-        Self { shell, topology: topology.into(), noted, booting: Mutex::default() }
+        Self { shell, topology: topology.into(), recorded_keys, booting: Mutex::default() }
     }
 
     fn booting(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
@@ -76,7 +76,7 @@ impl SshHosts {
                 }
                 Err(error) => HostError::from(error),
             };
-            if !(boots_past(&error) && self.may_be_booting(target)) {
+            if !(is_boot_error(&error) && self.may_be_booting(target)) {
                 return Err(error);
             }
             tracing::debug!(host = %target.hostname, %error, "it may still be booting");
@@ -114,7 +114,7 @@ fn command(script: HostScript, limit: usize) -> RemoteCommand {
 
 /// What a machine may say, or not say, while it boots: its users come after its
 /// network.
-fn boots_past(error: &HostError) -> bool {
+fn is_boot_error(error: &HostError) -> bool {
     matches!(
         error,
         HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::LoginRefused { .. }
@@ -165,12 +165,12 @@ impl HostWrite for SshHosts {
     }
 
     async fn host_recreated(&self, hostname: &str) {
-        self.booting().insert(hostname.to_owned(), Instant::now() + BOOTS_WITHIN);
+        self.booting().insert(hostname.to_owned(), Instant::now() + BOOT_TIMEOUT);
         self.shell.forget(hostname);
-        let Some(noted) = &self.noted else { return };
-        if let Err(error) = noted.forget(hostname).await {
+        let Some(recorded_keys) = &self.recorded_keys else { return };
+        if let Err(error) = recorded_keys.forget(hostname).await {
             // The next connection then reports a changed key and the file that records it.
-            let file = noted.user.display();
+            let file = recorded_keys.user.display();
             tracing::warn!(hostname, %file, %error, "the key of the former machine stays recorded");
         }
     }

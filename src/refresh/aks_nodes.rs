@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Observation;
-use crate::desired::facts::{AksNode, ClusterFacts, UntoldNode};
+use crate::desired::facts::{AksNode, ClusterFacts, NodeWithoutPodCidr};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, Severity};
@@ -52,7 +52,10 @@ pub(super) fn note(
         observation.facts.nodes.push(AksNode { name, address, pod_cidr });
     } else {
         let address = node.internal_ip;
-        observation.facts.untold_nodes.push(UntoldNode { name: name.clone(), address });
+        observation
+            .facts
+            .nodes_without_pod_cidr
+            .push(NodeWithoutPodCidr { name: name.clone(), address });
     }
     if told.is_none() || node.internal_ip.is_none() {
         warn(node, pod_cidr, observation);

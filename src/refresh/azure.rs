@@ -30,7 +30,7 @@ fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
 
 /// How long a machine may take from its creation until it is in the tailnet:
 /// cloud-init installs Tailscale first.
-const BOOT_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+const BOOT_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What Azure answered.
 pub(super) struct Answers {
@@ -131,7 +131,7 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let Some(id) = codec::id(value) else { return };
     let made = value.pointer("/properties/timeCreated").and_then(Value::as_str);
     let made = made.and_then(|time| time.parse().ok());
-    if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_WITHIN) {
+    if made.is_some_and(|made: Timestamp| observation.time.duration_since(made) < BOOT_TIMEOUT) {
         observation.inventory.recently_created.insert(ObjectKey::Azure(id.clone()));
     }
     let resource_type =
@@ -267,6 +267,6 @@ pub(super) fn note_held_address(
     if matches!(codec::ownership(interface, &scope.owner()), Ownership::Ours { .. })
         && let Ok(decoded) = codec::network_interface::decode(interface)
     {
-        observation.held(worker).ip = Some(decoded.private_ip);
+        observation.assigned(worker).ip = Some(decoded.private_ip);
     }
 }

@@ -29,7 +29,7 @@ struct Answers {
     network_configs: BTreeMap<String, Ipv4Net>,
     cilium_nodes: BTreeMap<String, Vec<Ipv4Net>>,
     manifests: Vec<crate::provider::cluster::LiveManifest>,
-    approves_by_itself: Result<bool, ClusterError>,
+    auto_approves: Result<bool, ClusterError>,
 }
 
 /// Reads the cluster, if there is one.
@@ -67,7 +67,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
 async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
     let manifests =
         futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| client.list_ours(*kind)));
-    let (nodes, network_configs, cilium_nodes, manifests, approves_by_itself) = tokio::try_join!(
+    let (nodes, network_configs, cilium_nodes, manifests, auto_approves) = tokio::try_join!(
         client.nodes(),
         client.node_network_configs(),
         client.cilium_nodes(),
@@ -80,7 +80,7 @@ async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
         network_configs,
         cilium_nodes,
         manifests: manifests.into_iter().flatten().collect(),
-        approves_by_itself,
+        auto_approves,
     })
 }
 
@@ -100,8 +100,8 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
     for (name, pod_cidrs) in answers.cilium_nodes {
         if workers.iter().any(|node| node.name == name) {
             // A Node whose `podCIDR` is not set keeps the range that its pods have.
-            let held = observation.held(&name);
-            held.pod_cidr = held.pod_cidr.or_else(|| pod_cidrs.first().copied());
+            let assigned = observation.assigned(&name);
+            assigned.pod_cidr = assigned.pod_cidr.or_else(|| pod_cidrs.first().copied());
         }
         if is_wanted(&name, scope) || workers.iter().any(|node| node.name == name) {
             let key = ObjectKey::Kubernetes(object("CiliumNode", &name));
@@ -110,11 +110,11 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
-    note_approval(answers.approves_by_itself, observation);
+    note_approval(answers.auto_approves, observation);
 }
 
-fn note_approval(approves_by_itself: Result<bool, ClusterError>, observation: &mut Observation) {
-    let failure = match approves_by_itself {
+fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Observation) {
+    let failure = match auto_approves {
         Ok(false) => return,
         Ok(true) => Failure::new(
             Code::ClusterUnsupported,
@@ -148,9 +148,9 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
     let key = ObjectKey::Kubernetes(object("Node", &node.name));
     let ownership = node_ownership(node, scope.topology.name.as_str());
     if matches!(ownership, Ownership::Ours { .. }) {
-        let held = observation.held(&node.name);
-        held.pod_cidr = node.pod_cidr;
-        held.ip = held.ip.or(node.internal_ip);
+        let assigned = observation.assigned(&node.name);
+        assigned.pod_cidr = node.pod_cidr;
+        assigned.ip = assigned.ip.or(node.internal_ip);
     }
     match worker(node, &scope.managed) {
         Ok(worker) => observation.inventory.note(key, Resource::Worker(worker), ownership),

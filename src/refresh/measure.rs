@@ -1,7 +1,7 @@
 //! Measured reachability between pods, as Goldpinger reports it.
 
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::{Measurement, Pinger};
+use crate::inventory::{GoldpingerPod, Measurement};
 use crate::provider::cluster::MeasureError;
 use crate::provider::read_write::ClusterRead;
 
@@ -54,12 +54,12 @@ impl From<&Unmeasured> for Failure {
                 "grant the credentials `list` on pods and `get` on pods/proxy in Goldpinger's \
                  namespace; the role Azure Kubernetes Service Cluster Admin has both",
             ),
-            Unmeasured::Failed(MeasureError::NoAnswer { .. }) => (
+            Unmeasured::Failed(MeasureError::NoResponse { .. }) => (
                 Code::GoldpingerUnusable,
                 "run the same command again; if the pod still does not answer, look at its log, and \
                  at konnectivity-agent in kube-system, through which the API server reaches pods",
             ),
-            Unmeasured::Failed(MeasureError::TooLong { .. } | MeasureError::Nonsense { .. }) => (
+            Unmeasured::Failed(MeasureError::TooLarge { .. } | MeasureError::Malformed { .. }) => (
                 Code::GoldpingerUnusable,
                 "check which pods have the label `app=goldpinger`; `--namespace` selects one \
                  namespace",
@@ -79,7 +79,7 @@ impl From<&Unmeasured> for Failure {
 pub async fn measure(
     client: &dyn ClusterRead,
     namespace: Option<&str>,
-    order: impl Fn(&mut [Pinger]),
+    order: impl Fn(&mut [GoldpingerPod]),
 ) -> Result<Measurement, Unmeasured> {
     let mut pods = client.pingers(namespace).await?;
     if pods.is_empty() {
@@ -92,7 +92,7 @@ pub async fn measure(
         match client.check_all(pod, &pods).await {
             Ok(measurement) => return Ok(measurement),
             // The first failure is of the pod that should have answered best.
-            Err(error @ MeasureError::NoAnswer { .. }) => {
+            Err(error @ MeasureError::NoResponse { .. }) => {
                 if matches!(failed, Unmeasured::NotReady(_)) {
                     failed = error.into();
                 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Scope;
 use crate::desired::Facts;
-use crate::desired::facts::Held;
+use crate::desired::facts::AssignedAddresses;
 use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::Finding;
@@ -53,8 +53,8 @@ impl Observation {
                 cluster: None,
                 nodes: Vec::new(),
                 router_addresses: BTreeMap::new(),
-                held: BTreeMap::new(),
-                untold_nodes: Vec::new(),
+                assigned: BTreeMap::new(),
+                nodes_without_pod_cidr: Vec::new(),
             },
             tailnet: TailnetFacts::default(),
             findings: Vec::new(),
@@ -87,7 +87,7 @@ impl Observation {
     }
 
     /// The addresses that a worker holds.
-    pub(super) fn held(&mut self, worker: &str) -> &mut Held {
-        self.facts.held.entry(WorkerName::new(worker)).or_default()
+    pub(super) fn assigned(&mut self, worker: &str) -> &mut AssignedAddresses {
+        self.facts.assigned.entry(WorkerName::new(worker)).or_default()
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn note(
         }
         if !device.tags.iter().any(|other| other == tag) {
             // Host names need not be unique.
-            let others = &mut observation.tailnet.served_by_others;
+            let others = &mut observation.tailnet.advertised_by_others;
             let served = device.enabled.intersection(&device.advertised).copied();
             others.entry(device.hostname).or_default().extend(served);
             continue;

@@ -284,5 +284,5 @@ pub enum NextHop {
     /// A VPN or ExpressRoute gateway.
     Gateway,
     /// Nowhere: the packet is dropped.
-    Nowhere,
+    None,
 }

@@ -15,7 +15,7 @@ use super::kind_facts::{
     Calls, DataPlaneRole, FixedFields, KindFacts, Requests, Service, UsualSeconds, device, host,
     in_azure, in_cluster, manifest,
 };
-use super::kubernetes_api::Api;
+use super::kubernetes_api::KubernetesApi;
 use super::restarts::Restart;
 
 macro_rules! kinds {
@@ -151,38 +151,38 @@ kinds! {
     };
     /// A CustomResourceDefinition.
     CustomResourceDefinition = manifest("custom-resource-definition",
-        Api::cluster_wide("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"));
+        KubernetesApi::cluster_wide("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"));
     /// A Kubernetes namespace.
-    Namespace = manifest("namespace", Api::cluster_wide("", "v1", "Namespace", "namespaces"));
+    Namespace = manifest("namespace", KubernetesApi::cluster_wide("", "v1", "Namespace", "namespaces"));
     /// A Kubernetes service account.
     ServiceAccount = manifest("service-account",
-        Api::namespaced("", "v1", "ServiceAccount", "serviceaccounts"));
+        KubernetesApi::namespaced("", "v1", "ServiceAccount", "serviceaccounts"));
     /// A cluster role.
     ClusterRole = manifest("cluster-role",
-        Api::cluster_wide("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"));
+        KubernetesApi::cluster_wide("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"));
     /// A cluster role binding.
     ClusterRoleBinding = KindFacts {
         fixed: FixedFields::Only(&["roleRef"]),
         ..manifest("cluster-role-binding",
-            Api::cluster_wide("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"))
+            KubernetesApi::cluster_wide("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"))
     };
     /// A DaemonSet.
     DaemonSet = KindFacts {
         fixed: FixedFields::Only(&["spec.selector"]),
-        ..manifest("daemon-set", Api::namespaced("apps", "v1", "DaemonSet", "daemonsets"))
+        ..manifest("daemon-set", KubernetesApi::namespaced("apps", "v1", "DaemonSet", "daemonsets"))
     };
     /// A Kubernetes service.
-    Service = manifest("service", Api::namespaced("", "v1", "Service", "services"));
+    Service = manifest("service", KubernetesApi::namespaced("", "v1", "Service", "services"));
     /// A Server, stargate's record of a machine.
     Server = KindFacts {
         containers: &[Kind::ManagedCluster, Kind::Namespace, Kind::CustomResourceDefinition],
-        ..manifest("server", Api::namespaced(GROUP, VERSION, "Server", "servers"))
+        ..manifest("server", KubernetesApi::namespaced(GROUP, VERSION, "Server", "servers"))
     };
     /// A ProvisioningProfile.
     ProvisioningProfile = KindFacts {
         containers: &[Kind::ManagedCluster, Kind::Namespace, Kind::CustomResourceDefinition],
         ..manifest("provisioning-profile",
-            Api::namespaced(GROUP, VERSION, "ProvisioningProfile", "provisioningprofiles"))
+            KubernetesApi::namespaced(GROUP, VERSION, "ProvisioningProfile", "provisioningprofiles"))
     };
     /// A worker's CiliumNode.
     CiliumNode = KindFacts {
@@ -190,7 +190,7 @@ kinds! {
         deleted_with_container: true,
         appears_by_itself: true,
         role: DataPlaneRole::Path,
-        ..in_cluster("cilium-node", Api::cluster_wide("cilium.io", "v2", "CiliumNode", "ciliumnodes"))
+        ..in_cluster("cilium-node", KubernetesApi::cluster_wide("cilium.io", "v2", "CiliumNode", "ciliumnodes"))
     };
     /// A router's host configuration. It is reached through the tailnet.
     RouterHost = KindFacts {
@@ -217,7 +217,7 @@ kinds! {
         seconds: UsualSeconds { create: 90, reboot: 120, ..UsualSeconds::all(1) },
         // Token, approval, pod CIDR, annotation, Operation twice, token deleted.
         requests: Requests { reads: Calls::once(6), writes: Calls::once(7), ..Requests::MANIFEST },
-        ..in_cluster("worker", Api::cluster_wide("", "v1", "Node", "nodes"))
+        ..in_cluster("worker", KubernetesApi::cluster_wide("", "v1", "Node", "nodes"))
     };
 }
 

@@ -1,9 +1,9 @@
 //! The columns of the table of kinds, and what rows have in common.
 
 use super::arm_type::ArmType;
-use super::kubernetes_api::Api;
+use super::kubernetes_api::KubernetesApi;
 use super::restarts::Restart;
-use super::{Api as RequestApi, Kind};
+use super::{Api, Kind};
 
 /// What holds for all objects of a kind.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub enum Service {
     /// The tailnet.
     Tailnet,
     /// The cluster's API server.
-    Kubernetes(Api),
+    Kubernetes(KubernetesApi),
     /// A host, over SSH.
     Host,
 }
@@ -148,7 +148,7 @@ impl UsualSeconds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requests {
     /// Where they go.
-    pub api: RequestApi,
+    pub api: Api,
     /// Reads: the guard, the questions whether it is done, and the result.
     pub reads: Calls,
     /// Writes.
@@ -158,14 +158,13 @@ pub struct Requests {
 impl Requests {
     /// An object of Azure: the guard reads once, a long-running operation is
     /// asked at least once, the result is read back.
-    pub const AZURE: Self =
-        Self { api: RequestApi::Azure, reads: Calls::each(3), writes: Calls::each(1) };
+    pub const AZURE: Self = Self { api: Api::Azure, reads: Calls::each(3), writes: Calls::each(1) };
     /// A device or its routes.
     pub const TAILNET: Self =
-        Self { api: RequestApi::Tailscale, reads: Calls::once(1), writes: Calls::once(1) };
+        Self { api: Api::Tailscale, reads: Calls::once(1), writes: Calls::once(1) };
     /// An object of the cluster.
     pub const MANIFEST: Self =
-        Self { api: RequestApi::Kubernetes, reads: Calls::once(1), writes: Calls::each(1) };
+        Self { api: Api::Kubernetes, reads: Calls::once(1), writes: Calls::each(1) };
 }
 
 /// How many calls a change takes.
@@ -224,7 +223,7 @@ pub(super) const fn in_azure(name: &'static str, arm: ArmType) -> KindFacts {
 }
 
 /// The row of an object of the cluster.
-pub(super) const fn in_cluster(name: &'static str, api: Api) -> KindFacts {
+pub(super) const fn in_cluster(name: &'static str, api: KubernetesApi) -> KindFacts {
     KindFacts {
         containers: &[Kind::ManagedCluster],
         ..base(name, Service::Kubernetes(api), Requests::MANIFEST)
@@ -232,7 +231,7 @@ pub(super) const fn in_cluster(name: &'static str, api: Api) -> KindFacts {
 }
 
 /// The row of an object of the cluster that is applied whole.
-pub(super) const fn manifest(name: &'static str, api: Api) -> KindFacts {
+pub(super) const fn manifest(name: &'static str, api: KubernetesApi) -> KindFacts {
     let containers: &[Kind] = if api.namespaced {
         &[Kind::ManagedCluster, Kind::Namespace]
     } else {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Address, Kind};
 
-pub use super::kubernetes_api::Api;
+pub use super::kubernetes_api::KubernetesApi;
 
 /// The group that bootstrap tokens authenticate into.
 pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:stargate";
@@ -55,11 +55,11 @@ manifest_kinds! {
 
 impl ManifestKind {
     /// Group, version, kind and plural of the API.
-    pub fn api(self) -> Api {
+    pub fn api(self) -> KubernetesApi {
         match Kind::from(self).facts().service {
             super::Service::Kubernetes(api) => api,
             // A test holds every kind of manifest to a row in the cluster.
-            _ => Api::cluster_wide("", "v1", "", ""),
+            _ => KubernetesApi::cluster_wide("", "v1", "", ""),
         }
     }
 }

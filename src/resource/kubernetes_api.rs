@@ -2,7 +2,7 @@
 
 /// One API of a Kubernetes server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Api {
+pub struct KubernetesApi {
     /// The group, empty for the core.
     pub group: &'static str,
     /// The version.
@@ -15,7 +15,7 @@ pub struct Api {
     pub namespaced: bool,
 }
 
-impl Api {
+impl KubernetesApi {
     /// The API of objects in namespaces.
     pub const fn namespaced(
         group: &'static str,

@@ -6,8 +6,8 @@ use stargate::connectivity::{Matrix, PROTOCOL, PathModel, addresses};
 use stargate::dataplane::{Drop, Verdict};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::find_remedy;
-use stargate::plan::impact::{IntermediateState, Projection, breaches};
-use stargate::plan::impact::{Question, Remedy};
+use stargate::plan::impact::{IntermediateState, Projection, violations};
+use stargate::plan::impact::{PathQuery, Remedy};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
@@ -21,7 +21,7 @@ struct CheckReport {
     dropped: BTreeSet<String>,
     unknown: BTreeSet<String>,
     /// Rule and resource.
-    breaches: BTreeSet<String>,
+    violations: BTreeSet<String>,
 }
 
 fn cause(drop: &Drop) -> String {
@@ -44,8 +44,8 @@ fn report(sources: Projection<'_>, model: &PathModel) -> CheckReport {
     for (_, origin) in &matrix.unread {
         report.unknown.insert(model.provenance.get(*origin).unwrap().address.to_string());
     }
-    for breach in breaches(sources, model, &IntermediateState::Observed) {
-        report.breaches.insert(format!("{:?} {}", breach.rule, breach.address));
+    for violation in violations(sources, model, &IntermediateState::Observed) {
+        report.violations.insert(format!("{:?} {}", violation.rule, violation.address));
     }
     report
 }
@@ -205,7 +205,7 @@ async fn every_fault_is_reported_for_the_affected_resource() {
         let (planned, report) = check(&deployment, true).await;
         let texts = |set: &[&str]| set.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(report.dropped, texts(dropped), "{fault}: {}", summary(&planned.plan));
-        assert_eq!(report.breaches, texts(broken), "{fault}");
+        assert_eq!(report.violations, texts(broken), "{fault}");
         assert_eq!(
             !report.unknown.is_empty(),
             FAULTS_THAT_HIDE_FACTS.contains(&fault),
@@ -219,7 +219,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
     let observed = model(deployment, planned, &IntermediateState::Observed);
     for broken in Matrix::of(&observed).broken {
         let (from, to) = (broken.example.0.address, broken.example.1.address);
-        let question = Question { from, to, protocol: PROTOCOL };
+        let question = PathQuery { from, to, protocol: PROTOCOL };
         let sources = planned.paths(&deployment.topology);
         match find_remedy(sources, question) {
             Remedy::Apply(changes) => {
@@ -228,8 +228,10 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
                 let repaired = question.traced(&model(deployment, planned, &moment)).unwrap();
                 assert!(repaired.reached(), "{fault}: {changes:?}");
             }
-            Remedy::Decide(blocked) => assert!(!blocked.failure.remedy.is_empty(), "{fault}"),
-            Remedy::Correct { remedy, .. } => {
+            Remedy::ResolveBlocked(blocked) => {
+                assert!(!blocked.failure.remedy.is_empty(), "{fault}")
+            }
+            Remedy::FixError { remedy, .. } => {
                 assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
             }
             Remedy::Read { remedy, .. } => {
@@ -250,7 +252,7 @@ async fn a_source_that_is_down_makes_results_unknown() {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.inject(Fault::SourceDown, Some(api));
         let (planned, report) = check(&deployment, false).await;
-        assert_eq!((report.dropped, report.breaches), Default::default(), "{api}");
+        assert_eq!((report.dropped, report.violations), Default::default(), "{api}");
         let observed = model(&deployment, &planned, &IntermediateState::Observed);
         let matrix = Matrix::of(&observed);
         assert_eq!(matrix.total().dropped, 0, "{api}");

@@ -221,7 +221,9 @@ async fn route_tables_of_each_datacenter_are_as_expected() {
         for datacenter in state.datacenters() {
             routers_of(&state, datacenter);
             match &datacenter.kind {
-                DatacenterKind::Azure(azure) => fabric(&state, datacenter, azure.resource_group.as_str()),
+                DatacenterKind::Azure(azure) => {
+                    fabric(&state, datacenter, azure.resource_group.as_str())
+                }
                 DatacenterKind::Existing(_) => routes_of_machines(&state, datacenter),
             }
         }

@@ -110,7 +110,7 @@ async fn a_group_with_a_foreign_object_is_not_replaced() {
     let text = EXAMPLE.replace("resource_group = \"stargate-aks-e2e-2-dc\"", moved);
     let deployment = before.edited(&text);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
     let group = plan.blocked.iter().find(|it| it.address.kind == Kind::ResourceGroup).unwrap();
     assert_eq!((group.failure.code, group.action), (Code::GroupHasForeignObjects, Action::Replace));
     assert!(group.failure.message.contains("foreign"), "{}", group.failure.message);

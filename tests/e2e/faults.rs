@@ -184,7 +184,7 @@ fn check(case: &Case, plan: &Plan) {
     assert_eq!(follows, expected, "{}: {text}", case.fault);
     assert!(plan.blocked.is_empty() && plan.deferred.is_empty(), "{}: {text}", case.fault);
     assert!(plan.findings.is_empty() && plan.gaps.is_empty(), "{}: {text}", case.fault);
-    assert_eq!(plan.standing(), PlanStatus::Differs, "{}: {text}", case.fault);
+    assert_eq!(plan.status(), PlanStatus::Differs, "{}: {text}", case.fault);
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn objects_without_ownership_tags_need_adoption() {
     let healthy = healthy().await;
     let deployment = affected(&healthy, Fault::TagRemoved, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.to_string(), address);
     assert!(
@@ -253,7 +253,7 @@ async fn foreign_objects_are_not_changed() {
     let deployment = affected(&healthy().await, Fault::ForeignObject, None);
     let foreign = canonical_state(&deployment.copy_of_state());
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Blocked, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert!(blocked.failure.remedy.contains("--adopt"), "{}", blocked.failure.remedy);
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
@@ -271,7 +271,7 @@ async fn foreign_objects_are_not_changed() {
 async fn a_powered_off_router_must_be_started_by_its_owner() {
     let deployment = affected(&healthy().await, Fault::RouterOffline, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Differs, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Differs, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.name, "stargate-aks-e2e-2-dc-router");
     assert!(blocked.failure.remedy.contains("start the machine"), "{}", blocked.failure.remedy);
@@ -282,7 +282,7 @@ async fn a_powered_off_router_must_be_started_by_its_owner() {
 async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     let deployment = affected(&healthy().await, Fault::AksPodCidrCollision, None);
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Wrong, "{}", summary(&plan));
     let [finding] = &plan.findings[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(finding.severity, Severity::Error);
     assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
@@ -300,7 +300,7 @@ async fn unknown_objects_are_not_deleted() {
     for api in Api::ALL {
         let deployment = affected(&healthy, Fault::SourceDown, Some(api.as_str()));
         let plan = deployment.plan().await;
-        assert_eq!(plan.standing(), PlanStatus::Unknown, "{api}: {}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{api}: {}", summary(&plan));
         assert!(plan.unexplained_gaps().count() > 0, "{api}");
         let none = plan.changes.is_empty() && plan.deferred.is_empty() && plan.blocked.is_empty();
         assert!(none, "{api}: {}", summary(&plan));

@@ -8,8 +8,8 @@ use serde_json::json;
 use stargate::connectivity::{PROTOCOL, Rule, addresses};
 use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
-use stargate::plan::impact::{IntermediateState, breaches};
-use stargate::plan::impact::{Question, Remedy};
+use stargate::plan::impact::{IntermediateState, violations};
+use stargate::plan::impact::{PathQuery, Remedy};
 use stargate::resource::ArmId;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
@@ -53,7 +53,7 @@ impl Diagnosis {
 /// Traces from a pod on an AKS node to a worker's pod.
 async fn diagnose(deployment: &Deployment) -> Diagnosis {
     let planned = deployment.refresh_and_plan(&RefreshOptions::deep()).await;
-    let question = Question {
+    let question = PathQuery {
         from: aks_pod(deployment, &planned),
         to: WORKER_POD.parse().unwrap(),
         protocol: PROTOCOL,
@@ -71,9 +71,9 @@ async fn diagnose(deployment: &Deployment) -> Diagnosis {
     Diagnosis {
         resource: named.first().map(ToString::to_string),
         find_remedy: remedies,
-        notes: breaches(sources, &model, &IntermediateState::Observed)
+        notes: violations(sources, &model, &IntermediateState::Observed)
             .into_iter()
-            .map(|breach| (breach.rule, breach.address.to_string()))
+            .map(|violation| (violation.rule, violation.address.to_string()))
             .collect(),
         round_trip,
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stargate::connectivity::{Comparison, PathModel, by_nearness};
 use stargate::diagnostics::{Code, Failure};
-use stargate::inventory::{Measurement, PingFailure, Pinged};
+use stargate::inventory::{Measurement, PingFailure, PingResult};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
@@ -88,7 +88,7 @@ async fn a_failure_that_only_the_measurement_shows_is_a_difference() {
     // are unknown, because it did not answer the pod that was asked.
     assert_eq!(counts(&found), (9, 0, 0, 4, 3));
     assert!(found.is_broken());
-    let failed = Pinged::Failed(PingFailure::TimedOut);
+    let failed = PingResult::Failed(PingFailure::TimedOut);
     for difference in &found.differences {
         assert_eq!(difference.measured, failed);
         assert!(difference.round_trip.reached() && difference.resource.is_none());
@@ -110,7 +110,7 @@ async fn a_failure_that_only_the_model_shows_is_a_difference_with_its_cause() {
     assert_eq!(counts(&found), (12, 0, 0, 0, 4));
     assert_eq!(found.differences.len(), 1, "one fact");
     let difference = &found.differences[0];
-    assert_eq!(difference.measured, Pinged::Reached);
+    assert_eq!(difference.measured, PingResult::Reached);
     let resource = difference.resource.as_ref().unwrap().to_string();
     assert_eq!(resource, "route-table/cluster/stargate-workers-rt");
     // Connections from workers come from the router, and need no such route.
@@ -123,7 +123,7 @@ async fn unassignable_pods_and_read_errors_are_reported() {
     let (mut measurement, _) = measured(&deployment).await;
     let unused = "10.99.0.7".parse().unwrap();
     let known = measurement.pods[0].address.unwrap();
-    measurement.pings.insert((unused, known), Pinged::Reached);
+    measurement.pings.insert((unused, known), PingResult::Reached);
     let moved = measurement.pods[1].name.clone();
     measurement.pods[1].node = "another-node".to_owned();
     deployment.inject(Fault::SourceDown, Some("tailscale"));

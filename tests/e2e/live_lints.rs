@@ -22,7 +22,7 @@ fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut serde_json::
 
 async fn refuses(deployment: &Deployment, code: Code) {
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Wrong, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Wrong, "{}", summary(&plan));
     let found = plan.findings.iter().find(|finding| finding.failure.code == code);
     let found = found.unwrap_or_else(|| panic!("no {code}: {}", summary(&plan)));
     assert!(!found.failure.remedy.is_empty());
@@ -95,7 +95,7 @@ async fn a_foreign_route_table_on_the_node_subnet() {
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.failure.code, Code::ForeignRouteTable);
     assert_eq!(blocked.address.to_string(), "route-table-association/cluster/aks-subnet");
-    assert_eq!(plan.standing(), PlanStatus::Blocked);
+    assert_eq!(plan.status(), PlanStatus::Blocked);
 }
 
 /// With a kubeconfig of another cluster, stargate would change that one.
@@ -108,7 +108,7 @@ async fn a_kubeconfig_of_another_cluster() {
         users: [{ name: u, user: { token: t } }]\n";
     deployment.clients.kubeconfig = Some(Secret::new(kubeconfig));
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
     let gap = plan.unexplained_gaps().next().unwrap();
     assert_eq!(gap.failure.code, Code::KubeconfigServer);
     assert!(gap.failure.message.contains("other.example"), "{}", gap.failure.message);

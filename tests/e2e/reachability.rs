@@ -67,7 +67,7 @@ async fn a_plan_that_loses_pairs_is_refused() {
     let found = &plan.reachability;
     assert!(found.lost > 0 && found.is_refused(), "{found:?}\n{}", summary(&plan));
     assert!(found.losses.iter().all(|loss| loss.resource.is_some()), "{found:?}");
-    assert_eq!(plan.standing(), PlanStatus::Blocked);
+    assert_eq!(plan.status(), PlanStatus::Blocked);
     let allowed = deployment.refresh_and_plan(&allowing).await.plan;
     assert_eq!(allowed.reachability.lost, found.lost);
     assert!(!allowed.reachability.is_refused());

@@ -148,7 +148,7 @@ async fn waves_have_no_cyclic_dependencies() {
         let edited = Deployment::example_applied().await.edited(&text);
         let subnets = ["subnet/dc1/stargate-subnet", "subnet/dc1/stargate-router-subnet"];
         let plan = edited.refresh_and_plan(&RefreshOptions::replacing(&subnets)).await.plan;
-        let waits = plan.changes.iter().filter_map(|it| it.wave).map(|it| it.teardown_waits);
+        let waits = plan.changes.iter().filter_map(|it| it.wave).map(|it| it.destroy_waits);
         assert_eq!(waits.collect::<Vec<_>>(), [false, false]);
         edited.iterate_replacing(&subnets).await;
     }

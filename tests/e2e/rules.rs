@@ -6,7 +6,7 @@ use serde_json::json;
 use stargate::connectivity::{Matrix, Rule, Why, unchecked};
 use stargate::inventory::Source;
 use stargate::pipeline::Planned;
-use stargate::plan::impact::{IntermediateState, breaches};
+use stargate::plan::impact::{IntermediateState, violations};
 use stargate::resource::azure::{Access, RuleDirection, SecurityRule};
 use stargate::resource::kubernetes::ManifestKind;
 use stargate::resource::{ObjectKey, Resource};
@@ -87,11 +87,11 @@ fn router_of(worker: &str, resource: &mut Resource, address: &str) {
     }
 }
 
-fn violations(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
+fn violation_texts(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
     let model = model(deployment, planned, &IntermediateState::Observed);
     let sources = planned.paths(&deployment.topology);
-    let found = breaches(sources, &model, &IntermediateState::Observed);
-    found.iter().map(|breach| format!("{:?} {}", breach.rule, breach.address)).collect()
+    let found = violations(sources, &model, &IntermediateState::Observed);
+    found.iter().map(|violation| format!("{:?} {}", violation.rule, violation.address)).collect()
 }
 
 fn texts(set: &[&str]) -> BTreeSet<String> {
@@ -103,7 +103,7 @@ async fn violations_of_rules_are_reported() {
     let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
     deployment.iterate().await;
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-    assert_eq!(violations(&deployment, &planned), BTreeSet::new(), "a healthy network");
+    assert_eq!(violation_texts(&deployment, &planned), BTreeSet::new(), "a healthy network");
     for edit in EDITS {
         let mut planned = planned.clone();
         let inventory = &mut planned.observation.inventory;
@@ -112,7 +112,7 @@ async fn violations_of_rules_are_reported() {
             (edit.does)(&key, &mut observed.resource);
             inventory.note(key, observed.resource, observed.ownership);
         }
-        assert_eq!(violations(&deployment, &planned), texts(edit.named));
+        assert_eq!(violation_texts(&deployment, &planned), texts(edit.named));
     }
 }
 
@@ -126,10 +126,10 @@ async fn orphans_are_reported() {
     let deployment = Deployment::of(&managed, SandboxState::new(1));
     deployment.iterate().await;
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-    assert_eq!(violations(&deployment, &planned), BTreeSet::new());
+    assert_eq!(violation_texts(&deployment, &planned), BTreeSet::new());
     let without = deployment.edited(EXAMPLE);
     let planned = without.refresh_and_plan(&RefreshOptions::default()).await;
-    let violations = violations(&without, &planned);
+    let violations = violation_texts(&without, &planned);
     assert!(violations.contains(NOT_TOUCHED), "{violations:?}\n{}", summary(&planned.plan));
     let left = violations.iter().filter(|it| it.starts_with(NOT_DELETED)).count();
     assert!(left > 0 && violations.len() == left + 1, "{violations:?}");
@@ -166,7 +166,7 @@ async fn unread_facts_are_reported() {
     let (pairs, shallow) = summary(&deployment, RefreshOptions::default()).await;
     assert_eq!(pairs.unknown, 0);
     let inferred: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
-    assert_eq!(inferred, [(Rule::CniConfigActive, &Why::Vouched)]);
+    assert_eq!(inferred, [(Rule::CniConfigActive, &Why::InferredFromNode)]);
     assert_eq!(summary(&deployment, RefreshOptions::deep()).await.1, []);
     for (api, source, rule) in [
         ("azure", Source::Azure, Rule::IpForwardingEnabled),

@@ -8,7 +8,7 @@ use stargate::apply::Applied;
 use stargate::apply::events::Outcome;
 use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
-use stargate::plan::{Action, Plan, Work, WorkerRequest};
+use stargate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
 use stargate::sandbox::kubernetes::ObjectName;
 use stargate::topology::names::WorkerName;
 
@@ -17,10 +17,10 @@ use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summar
 const FIRST: &str = "stargate-aks-e2e-2-worker-1";
 const SECOND: &str = "stargate-aks-e2e-2-worker-2";
 
-fn options(work: Work, workers: &[&str]) -> RefreshOptions {
+fn options(operation: WorkerOperation, workers: &[&str]) -> RefreshOptions {
     let workers: BTreeSet<WorkerName> = workers.iter().copied().map(WorkerName::new).collect();
     RefreshOptions {
-        worker_request: Some(WorkerRequest { work, workers }),
+        worker_request: Some(WorkerRequest { operation, workers }),
         ..RefreshOptions::default()
     }
 }
@@ -95,7 +95,8 @@ async fn reprovisioning_replaces_the_worker_and_changes_nothing_else() {
     let beside = serde_json::to_value(deployment.copy_of_state().hosts.get(SECOND)).unwrap();
     // Other differences are left to `apply`.
     deployment.inject("route-missing".parse().unwrap(), None);
-    let (plan, applied) = plan_and_apply(&deployment, &options(Work::Repave, &[FIRST])).await;
+    let (plan, applied) =
+        plan_and_apply(&deployment, &options(WorkerOperation::Repave, &[FIRST])).await;
     let actions: Vec<String> =
         plan.changes.iter().map(|it| format!("{} {}", it.action.glyph(), it.address)).collect();
     let expected = [format!("-/+ worker/dc1/{FIRST}"), format!("-/+ cilium-node/dc1/{FIRST}")];
@@ -124,7 +125,8 @@ async fn a_worker_without_a_node_can_be_reprovisioned() {
         let host = sandbox.hosts.get_mut(FIRST).unwrap();
         host.worker.cluster_ca_digest = Some("of another cluster".to_owned());
     });
-    let (_, applied) = plan_and_apply(&deployment, &options(Work::Repave, &[FIRST])).await;
+    let (_, applied) =
+        plan_and_apply(&deployment, &options(WorkerOperation::Repave, &[FIRST])).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
 }
@@ -134,7 +136,7 @@ async fn a_reboot_restarts_the_machine_and_uncordons_the_node() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.simulate_host_delays();
     let (plan, applied) =
-        plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST, SECOND])).await;
+        plan_and_apply(&deployment, &options(WorkerOperation::Reboot, &[FIRST, SECOND])).await;
     assert_eq!(plan.count(Action::Reboot), 2, "{}", summary(&plan));
     assert_eq!(plan.rollout.map(|rollout| rollout.waves), Some(2), "a canary first");
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
@@ -155,7 +157,8 @@ async fn a_cordoned_worker_stays_cordoned() {
     let mut cordoned = node(&deployment, FIRST);
     cordoned["spec"]["unschedulable"] = json!(true);
     put(&deployment, cordoned);
-    let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
+    let (_, applied) =
+        plan_and_apply(&deployment, &options(WorkerOperation::Reboot, &[FIRST])).await;
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     assert_eq!(node(&deployment, FIRST)["spec"]["unschedulable"], true);
 }
@@ -169,11 +172,11 @@ async fn operations_on_protected_or_missing_workers_are_refused() {
     let new = Deployment::example();
     for (deployment, code) in [(&protected, Code::Protected), (&new, Code::WorkerOperationBlocked)]
     {
-        for work in [Work::Repave, Work::Reboot] {
-            let plan = deployment.refresh_and_plan(&options(work, &[FIRST])).await.plan;
+        for operation in [WorkerOperation::Repave, WorkerOperation::Reboot] {
+            let plan = deployment.refresh_and_plan(&options(operation, &[FIRST])).await.plan;
             assert!(plan.changes.is_empty() && plan.deferred.is_empty(), "{}", summary(&plan));
             let codes: Vec<Code> = plan.blocked.iter().map(|it| it.failure.code).collect();
-            assert_eq!(codes, [code], "{work:?}: {}", summary(&plan));
+            assert_eq!(codes, [code], "{operation:?}: {}", summary(&plan));
         }
     }
 }
@@ -196,7 +199,8 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     });
     put(&deployment, budget);
     let begin = tokio::time::Instant::now();
-    let (_, applied) = plan_and_apply(&deployment, &options(Work::Reboot, &[FIRST])).await;
+    let (_, applied) =
+        plan_and_apply(&deployment, &options(WorkerOperation::Reboot, &[FIRST])).await;
     let outcome = applied.outcomes.values().next().unwrap();
     let Outcome::Failed(Failure { message: reason, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(
@@ -211,7 +215,7 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
     );
     let last = operations(&deployment, FIRST).pop().unwrap();
     assert_eq!((last.0.as_str(), last.1.as_str()), ("reboot", "Failed"));
-    let options = options(Work::Reboot, &[FIRST]);
+    let options = options(WorkerOperation::Reboot, &[FIRST]);
     let relief = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
         put(&deployment, pod("shop-2", SECOND, &owner));
@@ -229,7 +233,7 @@ async fn a_drain_respects_disruption_budgets_and_ignores_daemon_sets() {
 async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.simulate_host_delays();
-    let options = options(Work::Reboot, &[FIRST]);
+    let options = options(WorkerOperation::Reboot, &[FIRST]);
     let cut_off =
         tokio::time::timeout(Duration::from_secs(20), plan_and_apply(&deployment, &options));
     assert!(cut_off.await.is_err(), "a reboot takes longer");
@@ -248,7 +252,7 @@ async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
 async fn only_the_last_records_are_kept() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.simulate_host_delays();
-    let options = options(Work::Reboot, &[FIRST]);
+    let options = options(WorkerOperation::Reboot, &[FIRST]);
     for _ in 0..7 {
         let planned = deployment.refresh_and_plan(&options).await;
         deployment.apply_planned(&RefreshOptions::default(), planned, &IgnoreProgress).await;

@@ -48,7 +48,7 @@ async fn a_plan_ends_within_a_minute_without_deletions() {
         check(took <= PLAN_TIME + ASKED_TIME, format!("it took {took:?}"));
         check(deployment.proxy.struck() > 0, "nothing was broken".to_owned());
         check(removals(&plan).is_empty(), format!("it removes {:?}", removals(&plan)));
-        check(plan.standing() == PlanStatus::Unknown, format!("it is {:?}", plan.standing()));
+        check(plan.status() == PlanStatus::Unknown, format!("it is {:?}", plan.status()));
         check(!gaps.is_empty(), "there is no gap".to_owned());
         check(deployment.objects() == before, "something changed".to_owned());
         if !wrong.is_empty() {

@@ -281,7 +281,7 @@ async fn plan_with(api: Api, fault: Fault, destroying: bool) -> Vec<String> {
     };
     check(took < Duration::from_secs(30), format!("it took {took:?}"));
     check(deployment.proxy.struck() > 0, "nothing was broken".to_owned());
-    check(plan.standing() == PlanStatus::Unknown, format!("it is {:?}", plan.standing()));
+    check(plan.status() == PlanStatus::Unknown, format!("it is {:?}", plan.status()));
     check(destroying || removals(&plan).is_empty(), format!("it removes {:?}", removals(&plan)));
     check(deployment.objects() == before, "something changed".to_owned());
     wrong

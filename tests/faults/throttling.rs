@@ -25,7 +25,7 @@ async fn a_service_that_throttles_for_a_while_is_waited_for() {
             });
             let start = Instant::now();
             let plan = deployment.plan(false).await.plan;
-            assert_eq!(plan.standing(), PlanStatus::Matches, "{api} {fault:?}");
+            assert_eq!(plan.status(), PlanStatus::Matches, "{api} {fault:?}");
             assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
             assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
             // Each of the calls side by side is sent at 0 s and at 2 s.

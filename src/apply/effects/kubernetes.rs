@@ -13,7 +13,7 @@ use crate::refresh::no_cluster;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 
 /// How long Cilium's agent may take to make a worker's CiliumNode.
-const AGENT_WITHIN: Duration = Duration::from_secs(180);
+const AGENT_TIMEOUT: Duration = Duration::from_secs(180);
 const AGENT_POLL: Duration = Duration::from_secs(2);
 
 /// The client of the cluster.
@@ -50,7 +50,7 @@ pub(super) async fn cilium_node(
     node: &CiliumNode,
 ) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
-    let deadline = Instant::now() + AGENT_WITHIN;
+    let deadline = Instant::now() + AGENT_TIMEOUT;
     loop {
         match client.set_cilium_pod_cidrs(&node.name, &node.pod_cidrs).await {
             Ok(()) => return Ok(()),

@@ -41,7 +41,7 @@ pub(super) async fn make(
 }
 
 /// Whether Azure still works on an earlier request.
-pub(super) fn is_being_made(current: &Current) -> bool {
+pub(super) fn is_provisioning(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
         Some(Resource::VirtualMachine(machine)) => machine.provisioning,

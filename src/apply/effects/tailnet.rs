@@ -14,7 +14,7 @@ use crate::refresh::find_device;
 use crate::resource::tailnet::{Device, RouteSet};
 
 /// How long a router may take from its first boot to the tailnet.
-const JOIN_WITHIN: Duration = Duration::from_secs(600);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(600);
 const JOIN_POLL: Duration = Duration::from_secs(5);
 
 /// Waits until a router's device exists: it joins when its machine boots. A
@@ -27,7 +27,7 @@ pub(super) async fn await_device(
     hosts::join_tailnet(iteration, change).await?;
     iteration.routers.forget(&device.hostname).await;
     progress(iteration, change, "waiting for the router to join the tailnet");
-    let deadline = Instant::now() + JOIN_WITHIN;
+    let deadline = Instant::now() + JOIN_TIMEOUT;
     loop {
         let found =
             find_device(iteration.readers, &iteration.settings.owner, &device.hostname).await;
@@ -40,7 +40,7 @@ pub(super) async fn await_device(
                 format!(
                     "{} did not join the tailnet within {} minutes",
                     device.hostname,
-                    JOIN_WITHIN.as_secs() / 60
+                    JOIN_TIMEOUT.as_secs() / 60
                 ),
                 "read /var/log/cloud-init-output.log on the machine; the next `stargate apply` \
                  replaces the machine, with a new auth key",

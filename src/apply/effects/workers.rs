@@ -91,8 +91,8 @@ pub(super) async fn join(
         continues: iteration.unfinished.take(&worker.name),
         now: iteration.now,
     };
-    let teller = ProgressSink::of(iteration, change);
-    let joined = bootstrap::join(&context, &|event| teller.report(event)).await;
+    let sink = ProgressSink::of(iteration, change);
+    let joined = bootstrap::join(&context, &|event| sink.report(event)).await;
     joined.map(drop).map_err(failed)
 }
 
@@ -127,8 +127,8 @@ pub(super) async fn reboot(
         drain_within: execution(change)?.drain_within,
         now: iteration.now,
     };
-    let teller = ProgressSink::of(iteration, change);
-    let rebooted = bootstrap::reboot(&context, &|event| teller.report(event)).await;
+    let sink = ProgressSink::of(iteration, change);
+    let rebooted = bootstrap::reboot(&context, &|event| sink.report(event)).await;
     rebooted.map_err(failed)
 }
 
@@ -157,8 +157,8 @@ pub(super) async fn leave(
         comes_back,
         now: iteration.now,
     };
-    let teller = ProgressSink::of(iteration, change);
-    let left = bootstrap::leave(&context, &|event| teller.report(event)).await;
+    let sink = ProgressSink::of(iteration, change);
+    let left = bootstrap::leave(&context, &|event| sink.report(event)).await;
     let left = left.map_err(failed)?;
     iteration.unfinished.put(left.operation);
     Ok(())

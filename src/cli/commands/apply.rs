@@ -280,7 +280,7 @@ fn nothing_to_do(plan: &Plan, destroys: bool) -> Option<u8> {
         return None;
     }
     // A router that is offline is nothing to decide about, but it is not done.
-    let waits = !plan.blocked.is_empty() && plan.standing() != PlanStatus::Unknown;
+    let waits = !plan.blocked.is_empty() && plan.status() != PlanStatus::Unknown;
     Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
 }
 

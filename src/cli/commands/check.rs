@@ -9,7 +9,7 @@ use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
-use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, breaches};
+use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, violations};
 use crate::plan::{Plan, PlanOptions, Severity};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
 use crate::render::connectivity::live::LiveReport;
@@ -74,7 +74,7 @@ fn render(
 ) -> (String, CheckStatus) {
     let check = CheckReport {
         reachability: report,
-        breaches: &breaches(sources, &report.model, &IntermediateState::Observed),
+        violations: &violations(sources, &report.model, &IntermediateState::Observed),
         unchecked: &unchecked(sources.observed, &report.model),
         errors: &errors(sources.plan),
         live,

@@ -60,7 +60,7 @@ fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -
 
 /// An unread source may hide drift, so it is an error.
 fn exit_code(plan: &Plan) -> u8 {
-    match plan.standing() {
+    match plan.status() {
         PlanStatus::Matches => exit::DONE,
         PlanStatus::Differs | PlanStatus::Wrong => exit::CHANGES,
         PlanStatus::Blocked => exit::BLOCKED,

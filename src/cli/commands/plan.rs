@@ -123,7 +123,7 @@ fn save(
 
 /// The exit code of a plan; blocked plans, errors and unread sources are failures.
 pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
-    match plan.standing() {
+    match plan.status() {
         PlanStatus::Differs if detailed => exit::CHANGES,
         PlanStatus::Matches | PlanStatus::Differs => exit::DONE,
         PlanStatus::Wrong | PlanStatus::Blocked => exit::BLOCKED,

@@ -10,7 +10,7 @@ use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::cli::workers::named;
-use crate::plan::{PlanOptions, Work};
+use crate::plan::{PlanOptions, WorkerOperation};
 use crate::render::Purpose;
 
 /// Reboot workers: drain, restart and wait until Ready
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
-    let worker_request = named(&loaded.topology, &arguments.workers, Work::Reboot)?;
+    let worker_request = named(&loaded.topology, &arguments.workers, WorkerOperation::Reboot)?;
     let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
     let request = ApplyRequest {
         options: PlanOptions { worker_request: Some(worker_request), ..PlanOptions::default() },

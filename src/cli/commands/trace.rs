@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::connectivity::{Breach, PathModel, is_service, usual};
+use crate::connectivity::{PathModel, Violation, is_service, usual};
 use crate::dataplane::{
     End, HostId, Protocol, RoundTrip, trace_round_trip, trace_round_trip_to_host,
 };
@@ -21,7 +21,7 @@ use crate::inventory::Source;
 use crate::inventory::{Carried, Service};
 use crate::plan::PlanOptions;
 use crate::plan::impact::{
-    IntermediateState, Projection, Question, breaches, find_remedy, path_model,
+    IntermediateState, PathQuery, Projection, find_remedy, path_model, violations,
 };
 use crate::render::connectivity::trace::{TraceOutcome, TraceReport};
 use crate::resource::Address;
@@ -147,7 +147,7 @@ fn render(
         SentProtocol::Icmp => Protocol::Icmp,
     };
     let (to, receiver) = address(&model, &arguments.to)?;
-    let question = Question { from: from.address, to, protocol };
+    let question = PathQuery { from: from.address, to, protocol };
     let round_trip = match receiver {
         Some(host) => {
             let end = End { host, address: to };
@@ -156,7 +156,7 @@ fn render(
         None => trace_round_trip(&model.network, from, to, protocol),
     };
     let remedy = round_trip.broken().map(|_| find_remedy(sources, question));
-    let breaches = breaches_on_path(&breaches(sources, &model, &moment), &model, &round_trip);
+    let violations = breaches_on_path(&violations(sources, &model, &moment), &model, &round_trip);
     let trace = TraceReport {
         model: &model,
         from,
@@ -164,7 +164,7 @@ fn render(
         protocol,
         round_trip: &round_trip,
         remedy: remedy.as_ref(),
-        breaches: &breaches,
+        violations: &violations,
         ages: &ages,
         changed: &changed,
         planned: arguments.planned,
@@ -250,10 +250,10 @@ fn render_service_trace(
 
 /// Violated rules at hops of the path and at either end.
 pub(super) fn breaches_on_path(
-    all: &[Breach],
+    all: &[Violation],
     model: &PathModel,
     round_trip: &RoundTrip,
-) -> Vec<Breach> {
+) -> Vec<Violation> {
     let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     let hops = walks.flat_map(|traced| &traced.hops);
     let met: BTreeSet<_> = hops
@@ -263,5 +263,5 @@ pub(super) fn breaches_on_path(
     let ends = ends.iter().filter_map(|address| model.network.owner_of(*address));
     let ends: BTreeSet<_> = ends.map(|id| model.network.name(id)).collect();
     let concerned = |name: &str| met.contains(name) || ends.contains(name);
-    all.iter().filter(|breach| concerned(&breach.address.name)).cloned().collect()
+    all.iter().filter(|violation| concerned(&violation.address.name)).cloned().collect()
 }

@@ -12,7 +12,9 @@ use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::inventory::{Carried, Service, ServicePort};
 use crate::pipeline::Planned;
-use crate::plan::impact::{IntermediateState, Projection, Question, Remedy, breaches, find_remedy};
+use crate::plan::impact::{
+    IntermediateState, PathQuery, Projection, Remedy, find_remedy, violations,
+};
 use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, outcome_key};
 use crate::resource::Address;
 
@@ -94,22 +96,22 @@ pub(super) fn follow<'a>(
         ))
         .remedy("trace from a pod, or trace to one of the service's endpoints"));
     }
-    let all = breaches(sources, model, moment);
+    let all = violations(sources, model, moment);
     // Endpoints with the same outcome have the same remedy, whose search is costly.
     let mut remedies: BTreeMap<String, Remedy> = BTreeMap::new();
     let endpoint = |target: Target<'a>| {
         let to = target.endpoint.address;
         let round_trip = trace_round_trip(&model.network, from, to, target.protocol);
         let is_pod = is_pod(sources.observed, to);
-        let question = Question { from: from.address, to, protocol: target.protocol };
+        let question = PathQuery { from: from.address, to, protocol: target.protocol };
         // The topology does not route to other addresses.
         let is_ours = is_pod || model.network.owner_of(to).is_some();
         let remedy = round_trip.broken().filter(|_| is_ours).map(|_| {
             let known = remedies.entry(outcome_key(model, &round_trip));
             known.or_insert_with(|| find_remedy(sources, question)).clone()
         });
-        let breaches = breaches_on_path(&all, model, &round_trip);
-        EndpointTrace { target, is_pod, round_trip, remedy, breaches }
+        let violations = breaches_on_path(&all, model, &round_trip);
+        EndpointTrace { target, is_pod, round_trip, remedy, violations }
     };
     let targets = service.targets(port, node).into_iter();
     let endpoints = targets.map(endpoint).collect();

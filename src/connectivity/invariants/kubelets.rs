@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{PROTOCOL, addresses, node_ends};
-use super::{Found, Rule};
+use super::{Checker, Rule};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, Verdict, trace_round_trip};
 use crate::diagnostics::counted;
@@ -13,19 +13,19 @@ use crate::resource::{Address, Site};
 /// The port that a kubelet answers on.
 const KUBELET: Protocol = Protocol::Tcp(10_250);
 
-impl Found<'_> {
+impl Checker<'_> {
     /// The pairs already report two nodes between which no packet passes; this
     /// rule reports nodes where only the kubelet's port is blocked.
     pub(super) fn kubelets(&mut self) {
         let network = &self.model.network;
-        let asking: Vec<HostId> = self.nodes_of(|site| *site == Site::Cluster);
-        let queried: Vec<HostId> = self.nodes_of(|site| *site != Site::Cluster);
+        let source: Vec<HostId> = self.nodes_of(|site| *site == Site::Cluster);
+        let destination: Vec<HostId> = self.nodes_of(|site| *site != Site::Cluster);
         let classes = Classes::of(network, node_ends(self.model));
-        let from = |end: &End| asking.contains(&end.host);
+        let from = |end: &End| source.contains(&end.host);
         let mut found: BTreeMap<Address, (u64, String)> = BTreeMap::new();
         for class_trip in classes.trips(network, KUBELET) {
             let (asks, answers) = class_trip.example;
-            if !from(&asks) || !queried.contains(&answers.host) {
+            if !from(&asks) || !destination.contains(&answers.host) {
                 continue;
             }
             let Some((_, verdict @ Verdict::Dropped(_))) = class_trip.round_trip.broken() else {

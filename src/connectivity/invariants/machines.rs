@@ -1,13 +1,13 @@
 //! Rules about interfaces and routers.
 
-use super::{Found, ProjectedFact, Rule, Sources};
+use super::{Checker, ProjectedFact, Rule, Sources};
 use crate::dataplane::HostId;
 use crate::dataplane::fabric::Segment;
 use crate::dataplane::host::{KernelHop, TableId};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::{Address, Kind, Resource, Site};
 
-impl Found<'_> {
+impl Checker<'_> {
     pub(super) fn interfaces(&mut self) {
         for (_, segment) in self.model.network.segments() {
             let Segment::Fabric(fabric) = segment else { continue };
@@ -46,13 +46,13 @@ impl Found<'_> {
                 self.add(Rule::MssClamped, address.clone(), found);
             }
             if site.site != Site::Cluster {
-                self.ends(sources, site.router, &address);
+                self.unrouted_blackholed(sources, site.router, &address);
             }
         }
     }
 
     /// The router must drop packets to unassigned addresses of a broad range.
-    fn ends(&mut self, sources: Sources<'_>, router: HostId, address: &Address) {
+    fn unrouted_blackholed(&mut self, sources: Sources<'_>, router: HostId, address: &Address) {
         let Some(cluster) = &sources.facts.cluster else { return };
         let host = self.model.network.host(router);
         let Some(kernel) = host.and_then(|host| host.kernel.read().ok()) else { return };
@@ -63,8 +63,8 @@ impl Found<'_> {
                 continue;
             }
             let main = kernel.tables.get(&TableId::MAIN);
-            let ends = main.and_then(|main| main.get(&range)).map(|route| route.hop);
-            if ends != Some(KernelHop::Unreachable) {
+            let unrouted_blackholed = main.and_then(|main| main.get(&range)).map(|route| route.hop);
+            if unrouted_blackholed != Some(KernelHop::Unreachable) {
                 let found = format!(
                     "packets to unassigned addresses of {range} are forwarded instead of dropped"
                 );

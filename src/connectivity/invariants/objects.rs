@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
-use super::{Found, ProjectedFact, Rule, Sources};
+use super::{Checker, ProjectedFact, Rule, Sources};
 use crate::desired::manifests::ROUTE_MANAGER;
 use crate::net::prefix;
 use crate::resource::host::Worker;
@@ -16,7 +16,7 @@ use crate::topology::model::Datacenter;
 /// How many of a Node's labels that are not as they should be are named.
 const MAX_LABELS: usize = 2;
 
-impl Found<'_> {
+impl Checker<'_> {
     pub(super) fn objects(&mut self, sources: Sources<'_>) {
         let looked_at = [Kind::CiliumNode, Kind::Server, Kind::Worker];
         for desired in sources.desired.iter() {
@@ -63,7 +63,7 @@ impl Found<'_> {
 
     fn server(&mut self, sources: Sources<'_>, address: &Address, server: &Manifest) {
         // Without an answer from the tailnet its addresses are unknown.
-        if self.state.is_hidden(Kind::TailnetDevice, None) {
+        if self.state.is_unread(Kind::TailnetDevice, None) {
             return;
         }
         let named = server.body.pointer("/spec/routerIP").and_then(Value::as_str);

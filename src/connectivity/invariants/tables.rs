@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 
 use super::super::usual;
-use super::{Found, Rule, Sources};
+use super::{Checker, Rule, Sources};
 use crate::dataplane::fabric::{FabricHop, Segment};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::resource::Kind;
 
-impl Found<'_> {
+impl Checker<'_> {
     pub(super) fn missing_next_hops(&mut self) {
         for (_, segment) in self.model.network.segments() {
             let Segment::Fabric(fabric) = segment else { continue };
@@ -32,8 +32,8 @@ impl Found<'_> {
     /// A route for pods that no node has: a node that comes would get them.
     pub(super) fn stale_routes(&mut self, sources: Sources<'_>) {
         let Some(cluster) = &sources.facts.cluster else { return };
-        let snat = self.state.is_hidden(Kind::Worker, None);
-        if snat || !sources.facts.untold_nodes.is_empty() {
+        let snat = self.state.is_unread(Kind::Worker, None);
+        if snat || !sources.facts.nodes_without_pod_cidr.is_empty() {
             return;
         }
         let ranges: BTreeSet<Ipv4Net> = self.nodes().filter_map(|node| self.range(node)).collect();
@@ -58,7 +58,7 @@ impl Found<'_> {
 
     /// A broad prefix steals the packets of a site that takes it up: a kernel
     /// asks Tailscale's table before its own.
-    pub(super) fn others_pods(&mut self) {
+    pub(super) fn overlapping_advertisements(&mut self) {
         for site in &self.model.sites {
             for node in &site.nodes {
                 let Some(range) = self.range(*node) else { continue };
@@ -80,10 +80,10 @@ impl Found<'_> {
     /// A prefix that holds the pods of a thousand nodes is one breach.
     fn one_example_of_each(&mut self) {
         let mut seen = BTreeSet::new();
-        self.breaches.retain(|breach| {
-            let prefix = breach.found.split(' ').next().unwrap_or_default().to_owned();
-            breach.rule != Rule::NoOverlappingAdvertisements
-                || seen.insert((breach.address.clone(), prefix))
+        self.violations.retain(|violation| {
+            let prefix = violation.found.split(' ').next().unwrap_or_default().to_owned();
+            violation.rule != Rule::NoOverlappingAdvertisements
+                || seen.insert((violation.address.clone(), prefix))
         });
     }
 
@@ -149,20 +149,20 @@ impl Found<'_> {
         }
     }
 
-    pub(super) fn detours(&mut self) {
+    pub(super) fn hairpins(&mut self) {
         for site in self.model.sites.clone() {
             let network = &self.model.network;
             let port = site.nodes.first().and_then(|id| network.host(*id)?.ports.first().copied());
             let segment = port.and_then(|port| network.segment(port.segment));
             let (Some(port), Some(Segment::Fabric(fabric))) = (port, segment) else { continue };
-            let Some(asking) = fabric.interfaces.get(&port.address) else { continue };
-            let Some(subnet) = fabric.subnets.get(asking.subnet) else { continue };
+            let Some(source) = fabric.interfaces.get(&port.address) else { continue };
+            let Some(subnet) = fabric.subnets.get(source.subnet) else { continue };
             let Ok(routes) = subnet.routes.read() else { continue };
             let mut found = Vec::new();
             for node in &site.nodes {
                 let own = network.host(*node).and_then(|host| host.ports.first());
                 let (Some(own), Some(range)) = (own, self.range(*node)) else { continue };
-                let route = fabric.effective_route(asking, routes, usual(&range));
+                let route = fabric.effective_route(source, routes, usual(&range));
                 if let FabricHop::Appliance(hop) = route.hop
                     && hop != own.address
                     && fabric.interfaces.get(&hop).is_some_and(|it| it.host == site.router)

@@ -23,13 +23,13 @@ pub enum Why {
     Unread(Source),
     /// The workers' hosts were not read: their state is inferred from the Nodes,
     /// which record what was once applied.
-    Vouched,
+    InferredFromNode,
     /// There is nothing of the kind yet.
     Nothing,
 }
 
 /// What a refresh cannot determine, by the number of the invariant.
-pub const BEYOND: [(u8, &str); 4] = [
+pub const NOT_CHECKED: [(u8, &str); 4] = [
     (12, "when kubelet certificates expire, and whether they are renewed"),
     (13, "whether a second apply changes nothing (see `stargate drift`)"),
     (14, "what a destroy would leave behind (current orphans are checked)"),
@@ -54,7 +54,7 @@ pub fn unchecked(sources: Sources<'_>, model: &PathModel) -> Vec<Unchecked> {
             }
         }
         if rule == Rule::CniConfigActive && are_vouched(sources) {
-            note(Why::Vouched);
+            note(Why::InferredFromNode);
         }
         if model.sites.is_empty() {
             note(Why::Nothing);

@@ -29,7 +29,7 @@ struct KernelShape<'a> {
     rules: &'a [Rule],
     routes: Vec<Route>,
     /// Each with its sources, unless these are the host's own pods.
-    snat: Vec<Hidden<'a>>,
+    snat: Vec<SnatShape<'a>>,
 }
 
 /// Kernels of one datacenter have the same routes, and those of two differ in the
@@ -48,7 +48,7 @@ impl Hash for KernelShape<'_> {
 type Route = (TableId, Ipv4Net, KernelHop, Option<Origin>);
 
 /// A translation by its ports, its sources and what it leaves alone.
-type Hidden<'a> = (Option<Port>, Leaving, Option<Ipv4Net>, &'a [Ipv4Net]);
+type SnatShape<'a> = (Option<Port>, Leaving, Option<Ipv4Net>, &'a [Ipv4Net]);
 
 /// The kernels that differ, and the number of each host's among them; a host
 /// whose kernel could not be read has none.

@@ -68,9 +68,9 @@ impl Classes {
         }
         let mut on_one_host = HashMap::new();
         for classes in of_hosts.values() {
-            for (from, asking) in classes {
-                for (to, queried) in classes {
-                    *on_one_host.entry((*from, *to)).or_default() += asking * queried;
+            for (from, source) in classes {
+                for (to, destination) in classes {
+                    *on_one_host.entry((*from, *to)).or_default() += source * destination;
                 }
             }
         }
@@ -121,14 +121,14 @@ impl Classes {
 
     /// Two ends of two classes that are on two hosts.
     fn example(&self, from: usize, to: usize) -> Option<(End, End)> {
-        let (asking, queried) = (self.members(from).next()?, self.members(to).next()?);
-        if asking.host != queried.host {
-            return Some((asking, queried));
+        let (source, destination) = (self.members(from).next()?, self.members(to).next()?);
+        if source.host != destination.host {
+            return Some((source, destination));
         }
-        let elsewhere = |class| self.members(class).find(|end| end.host != asking.host);
+        let elsewhere = |class| self.members(class).find(|end| end.host != source.host);
         elsewhere(to)
-            .map(|other| (asking, other))
-            .or_else(|| elsewhere(from).map(|other| (other, queried)))
+            .map(|other| (source, other))
+            .or_else(|| elsewhere(from).map(|other| (other, destination)))
     }
 
     fn pairs(&self, from: usize, to: usize) -> u64 {

@@ -86,9 +86,9 @@ impl<'a> Partition<'a> {
         let endpoints = Endpoints::new(network, ends);
         let (distinct, host_kernels) = distinct_kernels(network);
         let holders = holders(network);
-        let queried = Queries::new(network, &endpoints, &holders, &distinct);
-        let mut singled_out = queried.singled_out;
-        let fingerprint = fingerprint(endpoints.len(), &queried.steps);
+        let destination = Queries::new(network, &endpoints, &holders, &distinct);
+        let mut singled_out = destination.singled_out;
+        let fingerprint = fingerprint(endpoints.len(), &destination.steps);
         singled_out.extend(network.tunnel().members.keys());
         let positions = positions(network);
         Self {

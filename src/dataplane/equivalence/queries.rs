@@ -42,7 +42,7 @@ pub(super) enum Lead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum To {
     /// It names none.
-    Nobody,
+    NoPeer,
     /// That port of the subject's own host.
     Own(usize),
     /// Another one.
@@ -85,16 +85,16 @@ impl<'a> Queries<'a> {
         host_kernels: &[Distinct<'_>],
     ) -> Self {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
-        let mut queried = Self { network, endpoints, holders, steps, singled_out, sets };
-        queried.ask_segments();
-        queried.ask_kernels(host_kernels);
-        queried.ask_tunnel();
-        queried.ask_other_hosts_pods();
-        queried.ask_kinds_of_addresses();
-        for set in std::mem::take(&mut queried.sets) {
-            queried.ask_set(&set);
+        let mut queries = Self { network, endpoints, holders, steps, singled_out, sets };
+        queries.ask_segments();
+        queries.ask_kernels(host_kernels);
+        queries.ask_tunnel();
+        queries.ask_other_hosts_pods();
+        queries.ask_kinds_of_addresses();
+        for set in std::mem::take(&mut queries.sets) {
+            queries.ask_set(&set);
         }
-        queried
+        queries
     }
 
     /// Asks only the elements that differ from those of another network.
@@ -105,29 +105,29 @@ impl<'a> Queries<'a> {
         difference: &NetworkDifference,
     ) -> Self {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
-        let mut queried = Self { network, endpoints, holders, steps, singled_out, sets };
+        let mut queries = Self { network, endpoints, holders, steps, singled_out, sets };
         for segment in difference.segments.iter().filter_map(|id| network.segment(*id)) {
-            queried.ask_segment(segment);
+            queries.ask_segment(segment);
         }
         for (segment, place) in &difference.subnets {
             let Some(Segment::Fabric(fabric)) = network.segment(*segment) else { continue };
             if let Some(subnet) = fabric.subnets.get(*place) {
-                queried.ask_subnet(subnet);
+                queries.ask_subnet(subnet);
             }
         }
         let hosts = difference.hosts.iter().filter_map(|id| network.host(*id));
         let host_kernels = hosts
             .filter_map(|host| host.kernel.read().ok().map(|kernel| Distinct { host, kernel }));
-        queried.ask_kernels(&host_kernels.collect::<Vec<_>>());
+        queries.ask_kernels(&host_kernels.collect::<Vec<_>>());
         for id in &difference.members {
             if let Some(member) = network.tunnel().members.get(id) {
-                queried.ask_member(member);
+                queries.ask_member(member);
             }
         }
-        for set in std::mem::take(&mut queried.sets) {
-            queried.ask_set(&set);
+        for set in std::mem::take(&mut queries.sets) {
+            queries.ask_set(&set);
         }
-        queried
+        queries
     }
 
     /// Asks a table, and notes who is in the way of others.
@@ -142,7 +142,7 @@ impl<'a> Queries<'a> {
             let length = prefix.prefix_len();
             let answer = |to| Answer::Entry { length, lead, to, origin };
             let Some(address) = to else {
-                steps.put(run.start, answer(To::Nobody));
+                steps.put(run.start, answer(To::NoPeer));
                 continue;
             };
             let own = self.endpoints.own(address, &run);

@@ -40,10 +40,11 @@ impl Refiner {
         network: &Network,
         difference: &NetworkDifference,
     ) -> Refinement<'_> {
-        let queried = Queries::of_difference(network, &self.endpoints, &self.holders, difference);
-        let tells = queried.steps.iter().any(super::fingerprint::Steps::tells_apart);
-        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &queried.steps));
-        Refinement { endpoints: &self.endpoints, fingerprint, singled_out: queried.singled_out }
+        let destination =
+            Queries::of_difference(network, &self.endpoints, &self.holders, difference);
+        let tells = destination.steps.iter().any(super::fingerprint::Steps::tells_apart);
+        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &destination.steps));
+        Refinement { endpoints: &self.endpoints, fingerprint, singled_out: destination.singled_out }
     }
 }
 

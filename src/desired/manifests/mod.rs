@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::resource::Pending;
 use crate::resource::custom_resources::{self, GROUP, NAMESPACE};
 use crate::resource::kubernetes::{BOOTSTRAP_GROUP, Manifest, ManifestKind};
-use crate::topology::model::{ContainerRuntime, Datacenter, Profile, DatacenterKind};
+use crate::topology::model::{ContainerRuntime, Datacenter, DatacenterKind, Profile};
 use crate::topology::names::{ProfileName, WorkerName};
 
 pub use goldpinger::{GOLDPINGER_NAMESPACE, goldpinger};

@@ -6,7 +6,9 @@ use crate::topology::names::{DatacenterName, RouterName};
 fn datacenter() -> Datacenter {
     Datacenter {
         name: DatacenterName::new("dc1"),
-        kind: DatacenterKind::Existing(ExistingDatacenter { network_cidr: "10.50.0.0/24".parse().unwrap() }),
+        kind: DatacenterKind::Existing(ExistingDatacenter {
+            network_cidr: "10.50.0.0/24".parse().unwrap(),
+        }),
         pod_pool: None,
         pod_prefix_length: 24,
         profile: ProfileName::new("default"),

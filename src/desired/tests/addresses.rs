@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::generate::{Sketch, SketchedWorker, no_facts, sketches};
-use crate::desired::facts::Held;
+use crate::desired::facts::AssignedAddresses;
 use crate::desired::{Allocation, Facts, allocate};
 use crate::net::prefix::{overlaps, reserved_by_azure};
 use crate::topology::model::{Datacenter, DatacenterKind, Topology, Worker};
@@ -19,8 +19,8 @@ fn holding(topology: &Topology, allocation: &Allocation) -> Facts {
     let mut facts = no_facts();
     for (_, worker) in workers(topology) {
         let place = allocation.place(&worker.name).unwrap();
-        let held = Held { ip: Some(place.ip), pod_cidr: Some(place.pod_cidr) };
-        facts.held.insert(worker.name.clone(), held);
+        let assigned = AssignedAddresses { ip: Some(place.ip), pod_cidr: Some(place.pod_cidr) };
+        facts.assigned.insert(worker.name.clone(), assigned);
     }
     facts
 }
@@ -117,7 +117,7 @@ proptest! {
         for ((datacenter, worker), slot) in workers(&topology).zip(&slots) {
             let pool = datacenter.pod_pool.unwrap();
             let pod_cidr = slot.and_then(|slot| pool.subnets(24).unwrap().nth(slot.into()));
-            facts.held.insert(worker.name.clone(), Held { ip: None, pod_cidr });
+            facts.assigned.insert(worker.name.clone(), AssignedAddresses { ip: None, pod_cidr });
         }
         let allocation = allocate(&topology, &facts).unwrap();
         for datacenter in &topology.datacenters {
@@ -126,10 +126,10 @@ proptest! {
             let mut wanted = Vec::new();
             for worker in &datacenter.workers {
                 let given = allocation.place(&worker.name).unwrap().pod_cidr;
-                let held = facts.held.get(&worker.name).and_then(|held| held.pod_cidr);
-                match (worker.pod_cidr, held) {
+                let assigned = facts.assigned.get(&worker.name).and_then(|assigned| assigned.pod_cidr);
+                match (worker.pod_cidr, assigned) {
                     (Some(written), _) => prop_assert_eq!(given, written),
-                    (None, Some(held)) if taken.insert(held) => prop_assert_eq!(given, held),
+                    (None, Some(assigned)) if taken.insert(assigned) => prop_assert_eq!(given, assigned),
                     _ => wanted.push(given),
                 }
             }

@@ -223,8 +223,8 @@ pub(crate) fn no_facts() -> Facts {
         cluster: None,
         nodes: Vec::new(),
         router_addresses: BTreeMap::new(),
-        held: BTreeMap::new(),
-        untold_nodes: Vec::new(),
+        assigned: BTreeMap::new(),
+        nodes_without_pod_cidr: Vec::new(),
     }
 }
 

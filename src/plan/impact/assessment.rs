@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::disruption_search::disruptions;
 use super::examiner::Examiner;
-use super::intermediate_states::is_on_paths;
+use super::intermediate_states::affects_data_plane;
 use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
@@ -86,7 +86,7 @@ struct OnPaths<'a> {
 
 impl<'a> OnPaths<'a> {
     fn of(changes: &'a [Change]) -> Self {
-        let on_paths = |change: &&Change| is_on_paths(change.address.kind);
+        let on_paths = |change: &&Change| affects_data_plane(change.address.kind);
         let keys: Vec<&ObjectKey> =
             changes.iter().filter(on_paths).map(|change| &change.key).collect();
         let mut numbers = numbers(&keys).into_iter();
@@ -110,7 +110,7 @@ fn compare_states<'a>(
     let plan = projection.plan;
     let applied = applied(&plan.changes, paths, &observed);
     // A deferred resource is unknown after the plan, and unchanged while it is applied.
-    let has_deferred = plan.deferred.iter().any(|it| is_on_paths(it.address.kind));
+    let has_deferred = plan.deferred.iter().any(|it| affects_data_plane(it.address.kind));
     let planned = has_deferred
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
     let after_model = planned.as_ref().unwrap_or(applied.model());
@@ -176,7 +176,7 @@ fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
 
 fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> Vec<Unexamined> {
     let deferred = projection.plan.deferred.iter().map(|deferred| &deferred.address);
-    let deferred: Vec<&Address> = deferred.filter(|it| is_on_paths(it.kind)).collect();
+    let deferred: Vec<&Address> = deferred.filter(|it| affects_data_plane(it.kind)).collect();
     let of_deferred = deferred.first().map(|example| Unexamined::Deferred {
         count: deferred.len() as u64,
         example: (*example).clone(),

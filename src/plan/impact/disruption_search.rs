@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::disruption::{Between, Disruption};
 use super::examiner::Examiner;
-use super::intermediate_states::{States, is_on_paths};
+use super::intermediate_states::{States, affects_data_plane};
 use super::known_state::LostPairs;
 use super::relevance::Relevance;
 use crate::plan::cost::seconds;
@@ -22,12 +22,12 @@ pub(super) fn disruptions(
     let changes = examiner.changes;
     let sites = examiner.nodes.values().cloned().collect();
     let names = examiner.nodes.keys().cloned().collect();
-    let mut found = Found::new(changes, names, sites);
+    let mut found = DisruptionCollector::new(changes, names, sites);
     let states = States { changes, graph };
     let mut seen = HashSet::new();
     let relevance = Relevance::of(examiner, graph);
     for (place, change) in changes.iter().enumerate() {
-        if !is_on_paths(change.address.kind) || !relevance.of_change(graph, place) {
+        if !affects_data_plane(change.address.kind) || !relevance.of_change(graph, place) {
             continue;
         }
         for state in states.of(place) {
@@ -50,7 +50,7 @@ pub(super) fn disruptions(
 }
 
 /// What was found, by the change that it comes from.
-struct Found<'a> {
+struct DisruptionCollector<'a> {
     changes: &'a [Change],
     positions: HashMap<&'a Address, usize>,
     names: Vec<String>,
@@ -59,7 +59,7 @@ struct Found<'a> {
 }
 
 /// What changes are reported together: their kind and site, and the action.
-type Sort = (Kind, Site, Option<Action>);
+type DisruptionKey = (Kind, Site, Option<Action>);
 
 /// What one change interrupts.
 #[derive(Default)]
@@ -70,7 +70,7 @@ struct Interrupted {
     during: BTreeSet<usize>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> DisruptionCollector<'a> {
     fn new(changes: &'a [Change], names: Vec<String>, sites: Vec<Site>) -> Self {
         let positions = changes.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
         Self { changes, positions, names, sites, by_cause: BTreeMap::new() }
@@ -125,7 +125,7 @@ impl<'a> Found<'a> {
 
     /// What changes of one kind and site interrupt stands together.
     fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
-        let mut alike: BTreeMap<Sort, (Vec<Address>, Interrupted)> = BTreeMap::new();
+        let mut alike: BTreeMap<DisruptionKey, (Vec<Address>, Interrupted)> = BTreeMap::new();
         for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
             let action = self.change(&cause).map(|change| change.action);
             let (causes, known) =

@@ -15,7 +15,7 @@ use crate::resource::restarts::Restart;
 use crate::resource::{DataPlaneRole, Kind};
 
 /// Whether packets depend on resources of that kind.
-pub(super) fn is_on_paths(kind: Kind) -> bool {
+pub(super) fn affects_data_plane(kind: Kind) -> bool {
     kind.facts().role != DataPlaneRole::None
 }
 
@@ -136,7 +136,7 @@ impl States<'_> {
         changes.sort_unstable();
         changes.dedup();
         changes.into_iter().filter(|change| {
-            self.changes.get(*change).is_some_and(|it| is_on_paths(it.address.kind))
+            self.changes.get(*change).is_some_and(|it| affects_data_plane(it.address.kind))
         })
     }
 }

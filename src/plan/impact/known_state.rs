@@ -138,17 +138,17 @@ impl<'a> Known<'a> {
         let network = &self.model.model().network;
         for from in &parts {
             for to in &parts {
-                let Some((_, (asking, queried))) = pairs(from, to) else { continue };
-                if !kept.holds(asking, queried) {
+                let Some((_, (source, destination))) = pairs(from, to) else { continue };
+                if !kept.holds(source, destination) {
                     continue;
                 }
                 let pair = (from.group, to.group);
                 self.kept.insert(pair);
-                let (Some(asking), Some(queried)) = (ends[asking], ends[queried]) else {
+                let (Some(source), Some(destination)) = (ends[source], ends[destination]) else {
                     self.broken.push(pair);
                     continue;
                 };
-                let round_trip = trace_round_trip(network, asking, queried.address, PROTOCOL);
+                let round_trip = trace_round_trip(network, source, destination.address, PROTOCOL);
                 if round_trip.reached() {
                     for element in elements(network, &round_trip) {
                         self.passing.entry(element).or_default().push(pair);

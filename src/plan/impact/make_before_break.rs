@@ -13,7 +13,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::examiner::Examiner;
-use super::intermediate_states::{States, is_on_paths};
+use super::intermediate_states::{States, affects_data_plane};
 use super::known_state::LostPairs;
 use super::reachability::Wait;
 use super::relevance::Relevance;
@@ -53,7 +53,7 @@ pub(super) fn make_before_break(
 
 /// Workers have waves, and what is deleted or replaced has an order of its own.
 fn can_wait(change: &Change) -> bool {
-    is_on_paths(change.address.kind)
+    affects_data_plane(change.address.kind)
         && change.address.kind != Kind::Worker
         && matches!(change.action, Action::Create | Action::Update | Action::Adopt)
 }

@@ -20,9 +20,9 @@ pub use assessment::{Assessment, assess};
 pub(crate) use assessment::{assess_in_order, check_every_state};
 pub use disruption::{Between, Disruption};
 pub(crate) use intermediate_states::restart_of;
-pub use projection::{IntermediateState, Projection, breaches, path_model};
+pub use projection::{IntermediateState, Projection, path_model, violations};
 pub use reachability::{Loss, Reachability, Unexamined, Wait};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
 #[cfg(test)]
 pub(crate) use remedy_search::fewest_changes;
-pub use remedy_search::{Question, Remedy, find_remedy};
+pub use remedy_search::{PathQuery, Remedy, find_remedy};

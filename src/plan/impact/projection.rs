@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::connectivity::{self, Breach, ObjectValue, PathModel, ProjectedState, Sources};
+use crate::connectivity::{self, ObjectValue, PathModel, ProjectedState, Sources, Violation};
 use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind, ObjectKey};
 
@@ -80,14 +80,14 @@ pub fn path_model(projection: Projection<'_>, state: &IntermediateState) -> Path
 
 /// The rules that do not hold in a state. Orphans are what the plan deletes, or
 /// would delete if that were not blocked.
-pub fn breaches(
+pub fn violations(
     projection: Projection<'_>,
     model: &PathModel,
     state: &IntermediateState,
-) -> Vec<Breach> {
+) -> Vec<Violation> {
     let plan = projection.plan;
     let deleted = plan.changes.iter().filter(|change| change.action == Action::Delete);
     let blocked = plan.blocked.iter().filter(|blocked| blocked.action == Action::Delete);
     let orphans = deleted.map(|it| &it.address).chain(blocked.map(|it| &it.address));
-    connectivity::breaches(projection.state(state), model, orphans)
+    connectivity::violations(projection.state(state), model, orphans)
 }

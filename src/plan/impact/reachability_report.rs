@@ -2,7 +2,7 @@
 //! pairs.
 
 use super::projection::{IntermediateState, Projection, path_model};
-use super::remedy_search::{Question, Remedy, find_remedy, read};
+use super::remedy_search::{PathQuery, Remedy, find_remedy, read};
 use crate::connectivity::{Matrix, PROTOCOL, PathModel};
 use crate::resource::Kind;
 
@@ -15,7 +15,7 @@ pub struct ReachabilityReport {
     pub matrix: Matrix,
     /// The remedies of the broken pairs, in the matrix's order, up to the requested
     /// number.
-    pub mends: Vec<Remedy>,
+    pub remedies: Vec<Remedy>,
     /// Nodes whose pods are unknown, grouped by the remedy.
     pub unread: Vec<UnreadNodes>,
 }
@@ -40,13 +40,13 @@ impl ReachabilityReport {
         let model = path_model(sources, state);
         let matrix = Matrix::of(&model);
         let broken = matrix.broken.iter().take(max_remedies);
-        let mends = broken.map(|broken| {
+        let remedies = broken.map(|broken| {
             let (from, to) = (broken.example.0.address, broken.example.1.address);
-            find_remedy(sources, Question { from, to, protocol: PROTOCOL })
+            find_remedy(sources, PathQuery { from, to, protocol: PROTOCOL })
         });
-        let mends = mends.collect();
+        let remedies = remedies.collect();
         let unread = unread(sources, &model, &matrix);
-        Self { model, matrix, mends, unread }
+        Self { model, matrix, remedies, unread }
     }
 }
 
@@ -61,7 +61,7 @@ fn unread(sources: Projection<'_>, model: &PathModel, matrix: &Matrix) -> Vec<Un
         };
         let remedy = match read(sources, provenance) {
             // One run with `--deep` probes all of them.
-            Remedy::LookAtHost(_) => Remedy::LookAtHosts,
+            Remedy::ProbeHost(_) => Remedy::ProbeHosts,
             remedy => remedy,
         };
         match found.iter_mut().find(|known| known.remedy == remedy) {

@@ -22,9 +22,9 @@ pub enum Remedy {
     /// Applying these changes of the plan.
     Apply(Vec<Address>),
     /// The user has to resolve a blocked resource first.
-    Decide(Box<Blocked>),
+    ResolveBlocked(Box<Blocked>),
     /// Its values are known only after this resource exists.
-    Wait(Address),
+    WaitFor(Address),
     /// A source has to be read.
     Read {
         /// Why it could not be.
@@ -33,23 +33,23 @@ pub enum Remedy {
         remedy: String,
     },
     /// The host itself has to be probed.
-    LookAtHost(Address),
+    ProbeHost(Address),
     /// The hosts themselves have to be probed.
-    LookAtHosts,
+    ProbeHosts,
     /// An error that blocks all changes.
-    Correct {
+    FixError {
         /// What.
         message: String,
         /// What to do.
         remedy: String,
     },
     /// The topology does not contain it: what to add.
-    Write(String),
+    EditTopology(String),
 }
 
 /// The path in question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question {
+pub struct PathQuery {
     /// The source address.
     pub from: Ipv4Addr,
     /// The destination address.
@@ -58,7 +58,7 @@ pub struct Question {
     pub protocol: Protocol,
 }
 
-impl Question {
+impl PathQuery {
     /// Traces the path; `None` if no host has the source address.
     pub fn traced(&self, model: &PathModel) -> Option<RoundTrip> {
         let from = model.network.end(self.from)?;
@@ -67,23 +67,23 @@ impl Question {
 }
 
 /// Finds the remedy of a path that is broken in the observed state.
-pub fn find_remedy(sources: Projection<'_>, question: Question) -> Remedy {
+pub fn find_remedy(sources: Projection<'_>, query: PathQuery) -> Remedy {
     let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
     if let Some(error) = errors.into_iter().next() {
         let (message, remedy) = (error.failure.message.clone(), error.failure.remedy.clone());
-        return Remedy::Correct { message, remedy };
+        return Remedy::FixError { message, remedy };
     }
-    let mut trials = Trials::new(sources, question);
+    let mut trials = Trials::new(sources, query);
     if let Some(changes) = step_by_step(&mut trials) {
         return Remedy::Apply(changes);
     }
     let planned = path_model(sources, &IntermediateState::Planned);
-    match question.traced(&planned) {
+    match query.traced(&planned) {
         Some(round_trip) if round_trip.reached() => Remedy::Apply(fewest(&mut trials)),
-        Some(round_trip) => beyond_the_plan(sources, question, &planned, &round_trip),
+        Some(round_trip) => remedy_outside_plan(sources, query, &planned, &round_trip),
         None => match first_deferred(sources) {
-            Some(address) => Remedy::Wait(address),
-            None => Remedy::Write(unknown_address(question.from)),
+            Some(address) => Remedy::WaitFor(address),
+            None => Remedy::EditTopology(unknown_address(query.from)),
         },
     }
 }
@@ -97,7 +97,7 @@ fn first_deferred(sources: Projection<'_>) -> Option<Address> {
 /// Traces a question in states in which some of the changes are made.
 struct Trials<'a> {
     projection: Projection<'a>,
-    question: Question,
+    query: PathQuery,
     model: IncrementalModel<'a>,
     objects: BTreeMap<&'a Address, (usize, ObjectValue<'a>)>,
     loses_cluster: bool,
@@ -111,22 +111,22 @@ struct Trial {
 }
 
 impl Trial {
-    fn of(model: &PathModel, question: Question) -> Option<Self> {
-        let round_trip = question.traced(model)?;
+    fn of(model: &PathModel, query: PathQuery) -> Option<Self> {
+        let round_trip = query.traced(model)?;
         let named = round_trip.broken().map(|(_, verdict)| addresses(model, verdict));
         Some(Self { reached: round_trip.reached(), named: named.unwrap_or_default() })
     }
 }
 
 impl<'a> Trials<'a> {
-    fn new(projection: Projection<'a>, question: Question) -> Self {
+    fn new(projection: Projection<'a>, query: PathQuery) -> Self {
         let changes = &projection.plan.changes;
         let keys: Vec<&ObjectKey> = changes.iter().map(|change| &change.key).collect();
         let state = ProjectedState::observed(projection.observed, &keys);
         let values = numbers(&keys).into_iter().zip(changes.iter().map(made_value));
         Self {
             projection,
-            question,
+            query,
             model: IncrementalModel::new(state),
             objects: changes.iter().map(|change| &change.address).zip(values).collect(),
             loses_cluster: changes.iter().any(loses_cluster),
@@ -137,11 +137,11 @@ impl<'a> Trials<'a> {
     fn with(&mut self, made: &BTreeSet<Address>) -> Option<Trial> {
         if self.loses_cluster {
             let state = IntermediateState::PlannedOnly(made.clone());
-            return Trial::of(&path_model(self.projection, &state), self.question);
+            return Trial::of(&path_model(self.projection, &state), self.query);
         }
         let values = made.iter().filter_map(|address| self.objects.get(address).copied());
         let _difference = self.model.change(&values.collect::<Vec<_>>(), None);
-        let trial = Trial::of(self.model.model(), self.question);
+        let trial = Trial::of(self.model.model(), self.query);
         self.model.roll_back();
         trial
     }
@@ -162,8 +162,8 @@ fn step_by_step(trials: &mut Trials<'_>) -> Option<Vec<Address>> {
 }
 
 #[cfg(test)]
-pub(crate) fn fewest_changes(projection: Projection<'_>, question: Question) -> Vec<Address> {
-    fewest(&mut Trials::new(projection, question))
+pub(crate) fn fewest_changes(projection: Projection<'_>, query: PathQuery) -> Vec<Address> {
+    fewest(&mut Trials::new(projection, query))
 }
 
 /// The changes without which the plan would not repair the path.
@@ -174,9 +174,9 @@ fn fewest(trials: &mut Trials<'_>) -> Vec<Address> {
 }
 
 /// Why the path stays broken with the whole plan applied.
-fn beyond_the_plan(
+fn remedy_outside_plan(
     sources: Projection<'_>,
-    question: Question,
+    query: PathQuery,
     planned: &PathModel,
     round_trip: &RoundTrip,
 ) -> Remedy {
@@ -184,21 +184,21 @@ fn beyond_the_plan(
     let named = addresses(planned, verdict);
     let blocked = sources.plan.blocked.iter().find(|blocked| named.contains(&blocked.address));
     if let Some(blocked) = blocked {
-        return Remedy::Decide(Box::new(blocked.clone()));
+        return Remedy::ResolveBlocked(Box::new(blocked.clone()));
     }
     let deferred = sources.plan.deferred.iter().find(|one| named.contains(&one.address));
     if let Some(deferred) = deferred {
-        return Remedy::Wait(deferred.address.clone());
+        return Remedy::WaitFor(deferred.address.clone());
     }
     if let Verdict::Unknown { .. } = verdict
         && let Some(provenance) = provenance(planned, verdict).into_iter().next()
     {
         return read(sources, provenance);
     }
-    Remedy::Write(match verdict {
-        Verdict::Dropped(drop) => edit(question, &drop.cause),
+    Remedy::EditTopology(match verdict {
+        Verdict::Dropped(drop) => edit(query, &drop.cause),
         Verdict::Arrived(_) | Verdict::Unknown { .. } | Verdict::Exited(_) => {
-            unknown_address(question.to)
+            unknown_address(query.to)
         }
     })
 }
@@ -216,7 +216,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
         return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {
-        (Kind::Worker, _) => Remedy::LookAtHost(address.clone()),
+        (Kind::Worker, _) => Remedy::ProbeHost(address.clone()),
         (Kind::RouterHost, _) => Remedy::Read {
             reason: format!("{address} was not probed: it has no address in the tailnet"),
             remedy: "see `stargate status`".to_owned(),
@@ -232,10 +232,10 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     }
 }
 
-fn edit(question: Question, cause: &Cause) -> String {
+fn edit(query: PathQuery, cause: &Cause) -> String {
     match cause {
         Cause::CniNotConfigured => "give the worker a profile, so that it joins".to_owned(),
-        _ => unknown_address(question.to),
+        _ => unknown_address(query.to),
     }
 }
 

@@ -134,11 +134,11 @@ pub(super) fn after(text: &str) -> impl FnOnce(&mut DesiredResource) {
 
 /// Comes with another resource.
 pub(super) fn created_by(text: &str) -> impl FnOnce(&mut DesiredResource) {
-    let bringer = address(text);
+    let creator = address(text);
     move |resource| {
-        resource.created_by = Some(bringer.clone());
-        resource.contained_in.push(bringer.clone());
-        resource.depends_on.push(bringer);
+        resource.created_by = Some(creator.clone());
+        resource.contained_in.push(creator.clone());
+        resource.depends_on.push(creator);
     }
 }
 

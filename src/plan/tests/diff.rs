@@ -155,7 +155,7 @@ fn a_failed_creation_is_an_update() {
 #[test]
 fn readiness_of_a_new_object_is_not_listed() {
     let machine = machine("small", "network-interface/dc/nic");
-    for site in [ObjectDiff::Made, ObjectDiff::Deleted] {
+    for site in [ObjectDiff::Created, ObjectDiff::Deleted] {
         let displayed = paths(&diff::whole(&machine, site));
         assert!(!displayed.contains(&"provisioning".to_owned()), "{displayed:?}");
         assert!(displayed.contains(&"vm_size".to_owned()), "{displayed:?}");
@@ -165,7 +165,7 @@ fn readiness_of_a_new_object_is_not_listed() {
 #[test]
 fn all_fields_of_a_created_object_omit_empty_ones() {
     let wanted = body(json!({"a": 1, "b": [], "c": {}}));
-    let made = diff::whole(&wanted, ObjectDiff::Made);
+    let made = diff::whole(&wanted, ObjectDiff::Created);
     assert_eq!(paths(&made), ["a"]);
     assert_eq!((&made[0].before, &made[0].after), (&None, &Some(json!(1))));
     assert!(!made[0].forces_replacement);

@@ -11,7 +11,7 @@ use super::steps::{reached, sources};
 use super::world::{WorkerRequest, World};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::impact::{
-    Assessment, Question, Remedy, assess, check_every_state, fewest_changes,
+    Assessment, PathQuery, Remedy, assess, check_every_state, fewest_changes,
 };
 use crate::plan::{Action, Phase};
 use crate::resource::{Kind, Pending, Resource};
@@ -114,12 +114,12 @@ fn a_remedy_is_the_needed_change_among_many() {
     });
     let from = crate::connectivity::usual(&looked.facts.nodes[0].pod_cidr);
     let to = crate::connectivity::usual(&worker.unwrap());
-    let question = Question { from, to, protocol: crate::connectivity::PROTOCOL };
+    let query = PathQuery { from, to, protocol: crate::connectivity::PROTOCOL };
     let table = looked.plan.changes.iter().find(|it| it.address.kind == Kind::RouteTable).unwrap();
     let needed = vec![table.address.clone()];
     let projection = sources(&topology, &looked);
-    assert_eq!(fewest_changes(projection, question), needed);
-    assert_eq!(crate::plan::impact::find_remedy(projection, question), Remedy::Apply(needed));
+    assert_eq!(fewest_changes(projection, query), needed);
+    assert_eq!(crate::plan::impact::find_remedy(projection, query), Remedy::Apply(needed));
 }
 
 /// Routers stop hiding sources while tables and nodes are drifted: in the order

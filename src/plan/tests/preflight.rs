@@ -129,7 +129,7 @@ fn the_tag_must_have_an_owner_in_the_policy() {
 #[test]
 fn a_prefix_has_one_advertiser_in_the_tailnet() {
     let served = |prefix: &str| TailnetFacts {
-        served_by_others: [("theirs".to_owned(), vec![net(prefix)])].into(),
+        advertised_by_others: [("theirs".to_owned(), vec![net(prefix)])].into(),
         ..TailnetFacts::default()
     };
     // The network, what covers the pods' pool, and what would win over both.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::case::{Case, inside, nothing_special};
 use crate::diagnostics::Code;
-use crate::plan::{Action, Plan, Work, WorkerRequest};
+use crate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
 use crate::resource::host::Worker;
 use crate::resource::{Observable, Resource};
 use crate::topology::model::Rollout;
@@ -82,9 +82,9 @@ fn the_critical_path_includes_all_waves() {
     assert_eq!((plan.cost.seconds, plan.cost.critical_path.len()), (270, 3));
 }
 
-fn asking(case: Case, work: Work, name: &str) -> Plan {
+fn source(case: Case, operation: WorkerOperation, name: &str) -> Plan {
     let workers = BTreeSet::from([WorkerName::new(name)]);
-    Case { worker_request: Some(WorkerRequest { work, workers }), ..case }.plan()
+    Case { worker_request: Some(WorkerRequest { operation, workers }), ..case }.plan()
 }
 
 #[test]
@@ -95,15 +95,21 @@ fn only_requested_workers_are_planned() {
         };
         new(kept(kept(case(1, 2), "a"), "b"), &["c"])
     };
-    for (work, action) in [(Work::Repave, Action::Replace), (Work::Reboot, Action::Reboot)] {
-        let plan = asking(all(), work, "a");
+    for (operation, action) in
+        [(WorkerOperation::Repave, Action::Replace), (WorkerOperation::Reboot, Action::Reboot)]
+    {
+        let plan = source(all(), operation, "a");
         let [change] = &plan.changes[..] else { panic!("{plan:#?}") };
         assert_eq!((change.address.name.as_str(), change.action), ("a", action));
         assert!(change.requested && change.interrupts.is_some());
     }
-    assert_eq!(asking(all(), Work::Repave, "c").count(Action::Replace), 1, "it is reset first");
-    let held_up = asking(all(), Work::Reboot, "c");
-    assert_eq!(held_up.blocked[0].failure.code, Code::WorkerOperationBlocked);
+    assert_eq!(
+        source(all(), WorkerOperation::Repave, "c").count(Action::Replace),
+        1,
+        "it is reset first"
+    );
+    let blocked = source(all(), WorkerOperation::Reboot, "c");
+    assert_eq!(blocked.blocked[0].failure.code, Code::WorkerOperationBlocked);
 }
 
 #[test]
@@ -114,7 +120,7 @@ fn a_worker_without_its_machine_is_not_replaced() {
         worker("a", true, "new"),
         inside(machine),
     );
-    let plan = asking(case, Work::Repave, "a");
+    let plan = source(case, WorkerOperation::Repave, "a");
     assert!(plan.changes.is_empty(), "{plan:#?}");
     assert_eq!(plan.blocked[0].failure.code, Code::WorkerOperationBlocked);
 }

@@ -93,11 +93,11 @@ fn forget(facts: &mut Facts, key: &ObjectKey, resource: &Resource) {
             facts.router_addresses.remove(&device.hostname);
         }
         (_, Resource::Worker(worker)) => {
-            facts.held.remove(&WorkerName::new(worker.name.clone()));
+            facts.assigned.remove(&WorkerName::new(worker.name.clone()));
         }
         (ObjectKey::Azure(id), Resource::NetworkInterface(_)) => {
             let worker = id.name().strip_suffix("-nic").map(WorkerName::new);
-            if let Some(held) = worker.and_then(|worker| facts.held.get_mut(&worker)) {
+            if let Some(held) = worker.and_then(|worker| facts.assigned.get_mut(&worker)) {
                 held.ip = None;
             }
         }

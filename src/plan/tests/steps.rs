@@ -60,11 +60,11 @@ pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
     let model = path_model(sources(topology, looked), &IntermediateState::Observed);
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();
-    for (from, (_, asking)) in &nodes {
+    for (from, (_, source)) in &nodes {
         for (to, (_, worker_request)) in nodes.iter().filter(|(to, _)| *to != from) {
             let round_trip: RoundTrip = crate::dataplane::trace_round_trip(
                 &model.network,
-                *asking,
+                *source,
                 worker_request.address,
                 PROTOCOL,
             );

@@ -222,7 +222,10 @@ fn only_a_node_without_a_pod_cidr_is_unknown() {
     let mut sight = Sight::whole(&world, &topology);
     let node = sight.facts.nodes.pop().unwrap();
     let address = Some(node.address);
-    sight.facts.untold_nodes.push(desired::facts::UntoldNode { name: node.name.clone(), address });
+    sight
+        .facts
+        .nodes_without_pod_cidr
+        .push(desired::facts::NodeWithoutPodCidr { name: node.name.clone(), address });
     let partly = sight.model(&topology, &refresh.plan);
     let of_node = usual(&node.pod_cidr).to_string();
     for pair in pairs(&whole, &partly) {

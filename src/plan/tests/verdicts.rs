@@ -20,14 +20,14 @@ fn missing_resources_are_created() {
     let change = change(&plan, TABLE);
     assert_eq!((&change.before, &change.ownership), (&None, &None));
     assert_eq!(change.planned_because_of, "route-table/dc/table is wanted");
-    assert_eq!(plan.standing(), PlanStatus::Differs);
+    assert_eq!(plan.status(), PlanStatus::Differs);
 }
 
 #[test]
 fn matching_resources_are_unchanged() {
     let plan = Case::default().keeps(TABLE, table("10.0.0.0/8"), nothing_special).plan();
     assert!(plan.is_empty());
-    assert_eq!((plan.unchanged, plan.standing()), (1, PlanStatus::Matches));
+    assert_eq!((plan.unchanged, plan.status()), (1, PlanStatus::Matches));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn blocks_foreign_objects() {
             "{}",
             blocked.failure.remedy
         );
-        assert_eq!(plan.standing(), PlanStatus::Blocked);
+        assert_eq!(plan.status(), PlanStatus::Blocked);
     }
 }
 
@@ -114,7 +114,7 @@ fn resources_of_an_unread_source_are_unreadable() {
         .plan();
     assert_eq!(done(&plan), ["+ tailnet-device/dc/router"]);
     assert!(plan.blocked.is_empty() && plan.deferred.is_empty());
-    assert_eq!(plan.standing(), PlanStatus::Unknown);
+    assert_eq!(plan.status(), PlanStatus::Unknown);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn resources_with_unknown_values_are_deferred() {
         deferred,
         [("table", Action::Create, waits_for.clone()), ("there", Action::Update, waits_for)]
     );
-    assert_eq!(plan.standing(), PlanStatus::Differs);
+    assert_eq!(plan.status(), PlanStatus::Differs);
 }
 
 #[test]
@@ -177,5 +177,5 @@ fn an_offline_router_is_a_finding_that_explains_the_gap_of_its_host() {
     let unexplained: Vec<_> = plan.unexplained_gaps().map(|gap| gap.source.clone()).collect();
     assert_eq!(unexplained, [Source::Host("other".to_owned())]);
     let alone = Case::default().wants(name, device(true), nothing_special).has(name, device(false));
-    assert_eq!(alone.plan().standing(), PlanStatus::Differs);
+    assert_eq!(alone.plan().status(), PlanStatus::Differs);
 }

@@ -86,7 +86,7 @@ impl World {
             facts.router_addresses = self.joined.clone();
         }
         for worker in topology.datacenters.iter().flat_map(|it| &it.workers) {
-            let held = facts.held.entry(worker.name.clone()).or_default();
+            let held = facts.assigned.entry(worker.name.clone()).or_default();
             if let Some(Resource::Worker(node)) =
                 self.value(&kubernetes("Node", worker.name.as_str()))
                 && seen(Source::Kubernetes)
@@ -106,7 +106,7 @@ impl World {
                 continue;
             };
             let worker = id.name().strip_suffix("-nic").map(WorkerName::new);
-            if let Some(held) = worker.and_then(|worker| facts.held.get_mut(&worker)) {
+            if let Some(held) = worker.and_then(|worker| facts.assigned.get_mut(&worker)) {
                 held.ip = Some(interface.private_ip);
             }
         }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
 use super::api_version;
-use super::operation::{Pace, Progress};
+use super::operation::{PollInterval, Progress};
 use super::page::{Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::RequestError;
@@ -111,7 +111,7 @@ impl ArmClient {
         let call = Call::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
         let answer = self.successful(answer, &doing)?;
-        let mut pace = Pace::new();
+        let mut pace = PollInterval::new();
         self.follow(&answer, &doing, &mut pace).await?;
         self.wait_provisioned(id, &doing, &mut pace).await
     }
@@ -120,7 +120,7 @@ impl ArmClient {
     /// it then is, well or not; nothing where it is gone.
     pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let doing = format!("GET {}", api_version::describe(id));
-        let mut pace = Pace::new();
+        let mut pace = PollInterval::new();
         while let Some((body, headers)) = self.get_with_headers(id, &doing).await? {
             if Progress::of_resource(&body) != Progress::Running {
                 return Ok(Some(body));
@@ -139,7 +139,7 @@ impl ArmClient {
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(());
         }
-        let mut pace = Pace::new();
+        let mut pace = PollInterval::new();
         let tracked = self.follow(&answer, &doing, &mut pace).await?;
         self.wait_deleted(id, &doing, &mut pace, tracked).await
     }

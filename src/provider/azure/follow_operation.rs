@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::client::{ArmClient, malformed, parse, parse_or_null};
-use super::operation::{Pace, Progress, Tracking};
+use super::operation::{PollInterval, Progress, Tracking};
 use crate::provider::error::RequestError;
 use crate::resource::ArmId;
 
@@ -18,7 +18,7 @@ impl ArmClient {
         accepted: &http::Response<Bytes>,
         doing: &str,
     ) -> Result<Value, RequestError> {
-        let mut pace = Pace::new();
+        let mut pace = PollInterval::new();
         let tracking = Tracking::from_headers(accepted.headers());
         if let Some(url) = &tracking.status_url {
             self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
@@ -37,7 +37,7 @@ impl ArmClient {
         &self,
         answer: &http::Response<Bytes>,
         doing: &str,
-        pace: &mut Pace,
+        pace: &mut PollInterval,
     ) -> Result<bool, RequestError> {
         let tracking = Tracking::from_headers(answer.headers());
         if let Some(url) = &tracking.status_url {
@@ -59,7 +59,7 @@ impl ArmClient {
         url: &str,
         first: &HeaderMap,
         doing: &str,
-        pace: &mut Pace,
+        pace: &mut PollInterval,
     ) -> Result<(), RequestError> {
         let mut headers = first.clone();
         loop {
@@ -84,7 +84,7 @@ impl ArmClient {
         url: &str,
         first: &HeaderMap,
         doing: &str,
-        pace: &mut Pace,
+        pace: &mut PollInterval,
     ) -> Result<http::Response<Bytes>, RequestError> {
         let mut headers = first.clone();
         // A running operation may move; a finished one may still name a place.
@@ -110,7 +110,7 @@ impl ArmClient {
         &self,
         id: &ArmId,
         doing: &str,
-        pace: &mut Pace,
+        pace: &mut PollInterval,
     ) -> Result<Value, RequestError> {
         loop {
             let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
@@ -130,7 +130,7 @@ impl ArmClient {
         &self,
         id: &ArmId,
         doing: &str,
-        pace: &mut Pace,
+        pace: &mut PollInterval,
         ended: bool,
     ) -> Result<(), RequestError> {
         let mut reads = 0;

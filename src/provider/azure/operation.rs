@@ -15,7 +15,7 @@ use crate::provider::http_client::retry_after;
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 const MAX_DELAY: Duration = Duration::from_secs(15);
 /// Longer than any operation that stargate starts; AKS takes up to half of it.
-const CEILING: Duration = Duration::from_secs(3600);
+const MAX_OPERATION_DURATION: Duration = Duration::from_secs(3600);
 
 /// Where the end of an operation can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,12 +110,12 @@ impl Progress {
 
 /// The waits between two looks at an operation.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct PollInterval {
     started: Instant,
     next: Duration,
 }
 
-impl Pace {
+impl PollInterval {
     /// The clock starts now.
     pub(super) fn new() -> Self {
         Self { started: Instant::now(), next: FIRST_DELAY }
@@ -127,13 +127,16 @@ impl Pace {
         headers: &HeaderMap,
         doing: &str,
     ) -> Result<(), RequestError> {
-        if self.started.elapsed() >= CEILING {
+        if self.started.elapsed() >= MAX_OPERATION_DURATION {
             return Err(RequestError::Operation {
                 api: Api::Azure,
                 doing: doing.to_owned(),
                 status: "TimedOut".to_owned(),
                 code: "OperationTimedOut".to_owned(),
-                message: format!("it is still running after {} minutes", CEILING.as_secs() / 60),
+                message: format!(
+                    "it is still running after {} minutes",
+                    MAX_OPERATION_DURATION.as_secs() / 60
+                ),
                 details: Vec::new(),
             });
         }
@@ -142,7 +145,7 @@ impl Pace {
             self.next = (delay * 3 / 2).min(MAX_DELAY);
             delay
         });
-        tokio::time::sleep(delay.min(CEILING)).await;
+        tokio::time::sleep(delay.min(MAX_OPERATION_DURATION)).await;
         Ok(())
     }
 }
@@ -167,10 +170,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_after_an_hour() {
-        let mut pace = Pace::new();
+        let mut pace = PollInterval::new();
         let started = Instant::now();
         while pace.wait(&HeaderMap::new(), "PUT x").await.is_ok() {}
-        assert!(started.elapsed() >= CEILING);
-        assert!(started.elapsed() < CEILING + MAX_DELAY * 2);
+        assert!(started.elapsed() >= MAX_OPERATION_DURATION);
+        assert!(started.elapsed() < MAX_OPERATION_DURATION + MAX_DELAY * 2);
     }
 }

@@ -53,7 +53,7 @@ impl ClusterClient {
         let mut requested = BTreeSet::new();
         loop {
             let pods = self.pods_to_evict(node).await?;
-            report.remaining = pods.iter().map(Evictable::to_string).collect();
+            report.remaining = pods.iter().map(PodToEvict::to_string).collect();
             if pods.is_empty() || tokio::time::Instant::now() >= deadline {
                 report.evicted = requested.len();
                 return Ok(report);
@@ -99,24 +99,24 @@ impl ClusterClient {
         }
     }
 
-    async fn pods_to_evict(&self, node: &str) -> Result<Vec<Evictable>, ClusterError> {
+    async fn pods_to_evict(&self, node: &str) -> Result<Vec<PodToEvict>, ClusterError> {
         let selector = format!("spec.nodeName={node}");
         let pods = self.collection(apis::POD, None).list(None, Some(&selector)).await?;
-        let here = |pod: &&Value| pod["spec"]["nodeName"] == node && must_go(pod);
-        Ok(pods.iter().filter(here).map(Evictable::of).collect())
+        let here = |pod: &&Value| pod["spec"]["nodeName"] == node && needs_eviction(pod);
+        Ok(pods.iter().filter(here).map(PodToEvict::of).collect())
     }
 }
 
 /// A pod that must go; another one of its name is another pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Evictable {
+struct PodToEvict {
     namespace: String,
     name: String,
     uid: String,
     managed: bool,
 }
 
-impl Evictable {
+impl PodToEvict {
     fn of(pod: &Value) -> Self {
         let metadata = &pod["metadata"];
         let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
@@ -129,13 +129,13 @@ impl Evictable {
     }
 }
 
-impl fmt::Display for Evictable {
+impl fmt::Display for PodToEvict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.namespace, self.name)
     }
 }
 
-fn must_go(pod: &Value) -> bool {
+fn needs_eviction(pod: &Value) -> bool {
     let owners = pod["metadata"]["ownerReferences"].as_array();
     let of_daemon_set = owners.into_iter().flatten().any(|owner| owner["kind"] == "DaemonSet");
     let static_pod = !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null();
@@ -159,7 +159,7 @@ mod tests {
             ),
             (json!({ "status": { "phase": "Succeeded" } }), false),
         ] {
-            assert_eq!(must_go(&pod), expected, "{pod}");
+            assert_eq!(needs_eviction(&pod), expected, "{pod}");
         }
     }
 }

@@ -17,14 +17,14 @@ use super::error::{About, ClusterCause, ClusterError};
 use super::request::{apis, failed};
 use super::request_layer::Streamed;
 use super::{ClusterClient, text_at};
-use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
+use crate::inventory::{GoldpingerPod, Measurement, PingFailure, PingResult};
 
 /// The label that Goldpinger's manifests, ours and its own, put on its pods.
 const SELECTOR: &str = "app=goldpinger";
 /// The port that it listens at unless its pod says otherwise.
 const PORT: u16 = 8_080;
 /// How long an answer may take: Goldpinger itself waits for 20 s at most.
-const PATIENCE: Duration = Duration::from_secs(45);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long an answer may be: so much for its frame, and so much for a ping.
 const FRAME: usize = 64 * 1024;
 const PER_PING: usize = 1024;
@@ -38,7 +38,7 @@ pub enum MeasureError {
     Refused(ClusterError),
     /// The pod gave no answer through the proxy.
     #[error("{pod} did not answer the API server ({status})")]
-    NoAnswer {
+    NoResponse {
         /// The pod.
         pod: String,
         /// The status of the answer, or what else there was of it.
@@ -46,7 +46,7 @@ pub enum MeasureError {
     },
     /// The pod's answer is longer than any of Goldpinger's would be.
     #[error("the response of {pod} is longer than {limit} bytes")]
-    TooLong {
+    TooLarge {
         /// The pod.
         pod: String,
         /// How long it may be.
@@ -54,7 +54,7 @@ pub enum MeasureError {
     },
     /// The pod's answer is not in Goldpinger's format.
     #[error("the response of {pod} is not in Goldpinger's format: {reason}")]
-    Nonsense {
+    Malformed {
         /// The pod.
         pod: String,
         /// What is wrong with it, in our words.
@@ -77,7 +77,10 @@ impl ClusterClient {
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError> {
+    pub async fn pingers(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<Vec<GoldpingerPod>, MeasureError> {
         let pods = self.collection(apis::POD, namespace).list(Some(SELECTOR), None).await?;
         Ok(pods.iter().map(pinger).collect())
     }
@@ -90,23 +93,23 @@ impl ClusterClient {
     /// no answer of Goldpinger's.
     pub async fn check_all(
         &self,
-        requested: &Pinger,
-        pods: &[Pinger],
+        requested: &GoldpingerPod,
+        pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
         let limit = limit(pods.len());
         let asking = self.proxied(requested, "check_all", limit);
-        let answer = tokio::time::timeout(PATIENCE, asking).await;
+        let answer = tokio::time::timeout(RESPONSE_TIMEOUT, asking).await;
         let bytes = answer.unwrap_or_else(|_| Err(no_answer(requested, "it took too long")))?;
         read(requested, pods, &bytes)
     }
 
     async fn proxied(
         &self,
-        requested: &Pinger,
+        requested: &GoldpingerPod,
         path: &str,
         limit: usize,
     ) -> Result<Vec<u8>, MeasureError> {
-        let Pinger { namespace, name, port, .. } = requested;
+        let GoldpingerPod { namespace, name, port, .. } = requested;
         let about = About::new("query through the proxy", "Pod", &format!("{namespace}/{name}"));
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
         // Its length and its time are limited here, by the number of pods.
@@ -125,7 +128,7 @@ impl ClusterClient {
         match Limited::new(response.into_body(), limit).collect().await {
             Ok(body) => Ok(body.to_bytes().to_vec()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(MeasureError::TooLong { pod: requested.name.clone(), limit })
+                Err(MeasureError::TooLarge { pod: requested.name.clone(), limit })
             }
             Err(_) => Err(no_answer(requested, "the connection broke")),
         }
@@ -137,15 +140,15 @@ fn limit(pods: usize) -> usize {
     pings.saturating_add(FRAME).min(MAX_BYTES)
 }
 
-fn no_answer(requested: &Pinger, status: &str) -> MeasureError {
-    MeasureError::NoAnswer { pod: requested.name.clone(), status: status.to_owned() }
+fn no_answer(requested: &GoldpingerPod, status: &str) -> MeasureError {
+    MeasureError::NoResponse { pod: requested.name.clone(), status: status.to_owned() }
 }
 
-fn pinger(pod: &Value) -> Pinger {
+fn pinger(pod: &Value) -> GoldpingerPod {
     let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
     let mut conditions = conditions.into_iter().flatten();
     let ports = pod.pointer("/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
-    Pinger {
+    GoldpingerPod {
         namespace: legal(&text_at(&pod["metadata"], "namespace")),
         name: legal(&text_at(&pod["metadata"], "name")),
         node: legal(&text_at(&pod["spec"], "nodeName")),
@@ -198,8 +201,12 @@ struct PodResult {
 }
 
 /// Reads an answer.
-fn read(requested: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement, MeasureError> {
-    let nonsense = |reason: String| MeasureError::Nonsense { pod: requested.name.clone(), reason };
+fn read(
+    requested: &GoldpingerPod,
+    pods: &[GoldpingerPod],
+    bytes: &[u8],
+) -> Result<Measurement, MeasureError> {
+    let nonsense = |reason: String| MeasureError::Malformed { pod: requested.name.clone(), reason };
     let answer: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "other JSON",
@@ -244,12 +251,12 @@ fn read(requested: &Pinger, pods: &[Pinger], bytes: &[u8]) -> Result<Measurement
 
 impl PodResult {
     /// Goldpinger hands on the words of Go's network library.
-    fn pinged(&self) -> Pinged {
+    fn pinged(&self) -> PingResult {
         if self.ok {
-            return Pinged::Reached;
+            return PingResult::Reached;
         }
         let says = |words: &[&str]| words.iter().any(|word| self.error.contains(word));
-        Pinged::Failed(if says(&["deadline exceeded", "timeout", "timed out"]) {
+        PingResult::Failed(if says(&["deadline exceeded", "timeout", "timed out"]) {
             PingFailure::TimedOut
         } else if says(&["refused", "reset by peer", "EOF"]) {
             PingFailure::Refused

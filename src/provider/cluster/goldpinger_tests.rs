@@ -12,8 +12,8 @@ use crate::provider::http::RequestCount;
 use crate::resource::Owner;
 use crate::resource::names::{TailnetTag, TopologyName};
 
-fn pods() -> Vec<Pinger> {
-    let pod = |name: &str, node: &str, address: &str| Pinger {
+fn pods() -> Vec<GoldpingerPod> {
+    let pod = |name: &str, node: &str, address: &str| GoldpingerPod {
         namespace: "goldpinger".to_owned(),
         name: name.to_owned(),
         node: node.to_owned(),
@@ -88,8 +88,8 @@ fn answer() -> Value {
 async fn every_nested_pair_is_read() {
     let measured = ask(200, answer().to_string()).await.unwrap();
     let expected = BTreeMap::from([
-        (pair("10.244.0.5", "10.244.0.5"), Pinged::Reached),
-        (pair("10.244.0.5", "10.244.65.3"), Pinged::Failed(PingFailure::TimedOut)),
+        (pair("10.244.0.5", "10.244.0.5"), PingResult::Reached),
+        (pair("10.244.0.5", "10.244.65.3"), PingResult::Failed(PingFailure::TimedOut)),
     ]);
     assert_eq!(measured.pings, expected);
     assert_eq!(measured.silent, ["10.244.65.3".parse().unwrap()].into());
@@ -106,8 +106,8 @@ async fn older_answers_are_read_by_their_keys() {
         }}},
     }});
     let measured = ask(200, body.to_string()).await.unwrap();
-    assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.65.3")], Pinged::Reached);
-    let refused = Pinged::Failed(PingFailure::Refused);
+    assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.65.3")], PingResult::Reached);
+    let refused = PingResult::Failed(PingFailure::Refused);
     assert_eq!(measured.pings[&pair("10.244.0.5", "10.244.0.5")], refused);
     assert_eq!(measured.oldest, None);
 }
@@ -123,7 +123,7 @@ fn network_errors_are_classified() {
     ] {
         let ping =
             PodResult { ok: false, address: String::new(), time: None, error: error.to_owned() };
-        assert_eq!(ping.pinged(), Pinged::Failed(failure), "{error}");
+        assert_eq!(ping.pinged(), PingResult::Failed(failure), "{error}");
     }
 }
 
@@ -146,14 +146,14 @@ async fn hostile_answers_are_refused_and_never_shown() {
         answer().to_string()[..300].to_owned(),
     ] {
         let error = ask(200, body.clone()).await.unwrap_err();
-        assert!(matches!(error, MeasureError::Nonsense { .. }), "{body:.40}: {error:?}");
+        assert!(matches!(error, MeasureError::Malformed { .. }), "{body:.40}: {error:?}");
         let text = error.to_string();
         assert!(!text.contains("owned") && text.chars().all(|it| !it.is_control()), "{text:?}");
         assert!(text.starts_with("the response of goldpinger-a is not in Goldpinger's format: "));
     }
     let huge = vec![b' '; limit(2) + 1];
     let error = ask(200, huge).await.unwrap_err();
-    assert_eq!(error, MeasureError::TooLong { pod: "goldpinger-a".to_owned(), limit: limit(2) });
+    assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit: limit(2) });
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn pods_are_read_with_what_a_path_may_hold() {
         "status": { "podIP": "fd00::1", "conditions": [{ "type": "Ready", "status": "True" }] },
     }]});
     let pods = cluster_client(200, list.to_string()).pingers(None).await.unwrap();
-    let expected = Pinger {
+    let expected = GoldpingerPod {
         // The control character is an escape already when it gets here.
         namespace: "goldu1bpinger".to_owned(),
         name: "goldpinger-x....secrets".to_owned(),

@@ -14,7 +14,7 @@ use crate::resource::names::WorkerName;
 use crate::resource::ownership::TOPOLOGY_LABEL;
 
 /// How many finished Operations of a worker are kept.
-pub const OPERATIONS_KEPT: usize = 5;
+pub const MAX_OPERATIONS: usize = 5;
 
 /// An Operation as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl ClusterClient {
         }
         past.sort_by(|one, other| (other.started, &other.name).cmp(&(one.started, &one.name)));
         // With the one that begins there are as many as are kept.
-        for operation in past.iter().skip(OPERATIONS_KEPT - 1) {
+        for operation in past.iter().skip(MAX_OPERATIONS - 1) {
             operations.delete(&operation.name).await?;
         }
         Ok(())

@@ -13,10 +13,10 @@ use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::{Ownership, Site};
 
 /// How long a deletion may take to be over: a namespace empties itself first.
-const GONE_WITHIN: Duration = Duration::from_secs(300);
+const DELETE_TIMEOUT: Duration = Duration::from_secs(300);
 const GONE_POLL: Duration = Duration::from_secs(1);
 /// How long the API server may take to serve what a definition defines.
-const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
+const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(30);
 const ESTABLISHED_POLL: Duration = Duration::from_millis(200);
 
 /// An object as it stands in the cluster.
@@ -174,7 +174,7 @@ fn is_established(definition: &Value) -> bool {
 
 /// Waits until a definition is served: until then its objects are not found.
 async fn established(collection: &Collection, name: &str) -> Result<Value, ClusterError> {
-    let deadline = tokio::time::Instant::now() + ESTABLISHED_WITHIN;
+    let deadline = tokio::time::Instant::now() + ESTABLISH_TIMEOUT;
     loop {
         match collection.get(name).await? {
             Some(definition) if is_established(&definition) => return Ok(definition),
@@ -191,7 +191,7 @@ pub(super) async fn delete_and_wait(
     name: &str,
 ) -> Result<(), ClusterError> {
     collection.delete(name).await?;
-    let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+    let deadline = tokio::time::Instant::now() + DELETE_TIMEOUT;
     while let Some(object) = collection.get(name).await? {
         if tokio::time::Instant::now() >= deadline {
             let finalizers = &object["metadata"]["finalizers"];

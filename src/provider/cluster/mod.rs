@@ -31,7 +31,7 @@ use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::provider::http::RequestCount;
 use crate::provider::settings::ClientSettings;
 use crate::resource::Owner;
-use crate::resource::kubernetes::Api;
+use crate::resource::kubernetes::KubernetesApi;
 
 pub use approval::{Approval, Refusal};
 pub use certificate_request::CertificateRefusal;
@@ -39,7 +39,7 @@ pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig}
 pub use drain::{DrainReport, Eviction};
 pub use error::{ClusterCause, ClusterError};
 pub use goldpinger::MeasureError;
-pub use history::{OPERATIONS_KEPT, PastOperation};
+pub use history::{MAX_OPERATIONS, PastOperation};
 pub use lease::{LeaseClaim, LeaseRecord};
 pub use manifests::LiveManifest;
 pub use nodes::{
@@ -110,7 +110,7 @@ impl ClusterClient {
         serde_json::from_value(version).map_err(|error| request::malformed(&about, &error))
     }
 
-    fn collection(&self, api: Api, namespace: Option<&str>) -> Collection {
+    fn collection(&self, api: KubernetesApi, namespace: Option<&str>) -> Collection {
         Collection::new(&self.client, &self.settings, api, namespace)
     }
 }

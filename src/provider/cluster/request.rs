@@ -18,7 +18,7 @@ use crate::provider::http_client::kind_of;
 use crate::provider::listing::Listing;
 use crate::provider::request_policy::RetryClass;
 use crate::provider::settings::ClientSettings;
-use crate::resource::kubernetes::Api;
+use crate::resource::kubernetes::KubernetesApi;
 use crate::resource::ownership::FIELD_MANAGER;
 
 /// A request that could be put together, or why not.
@@ -32,19 +32,19 @@ const PAGE: u32 = 500;
 pub(super) struct Collection {
     client: kube::Client,
     settings: ClientSettings,
-    api: Api,
+    api: KubernetesApi,
     namespace: Option<String>,
     breaks: Breaks,
 }
 
 /// APIs that stargate reads or writes beside the manifests.
 pub(super) mod apis {
-    use super::Api;
+    use super::KubernetesApi;
     use crate::resource::custom_resources::{GROUP, VERSION};
     use crate::resource::{Kind, Service};
 
     /// The API of a kind; compiling fails for one that is not in the cluster.
-    const fn of(kind: Kind) -> Api {
+    const fn of(kind: Kind) -> KubernetesApi {
         match kind.facts().service {
             Service::Kubernetes(api) => api,
             _ => unreachable!(),
@@ -57,33 +57,34 @@ pub(super) mod apis {
         kind: &'static str,
         plural: &'static str,
         namespaced: bool,
-    ) -> Api {
-        Api { group, version, kind, plural, namespaced }
+    ) -> KubernetesApi {
+        KubernetesApi { group, version, kind, plural, namespaced }
     }
 
-    pub(in super::super) const NODE: Api = of(Kind::Worker);
-    pub(in super::super) const POD: Api = api("", "v1", "Pod", "pods", true);
-    pub(in super::super) const SERVICE: Api = api("", "v1", "Service", "services", true);
-    pub(in super::super) const ENDPOINT_SLICE: Api =
+    pub(in super::super) const NODE: KubernetesApi = of(Kind::Worker);
+    pub(in super::super) const POD: KubernetesApi = api("", "v1", "Pod", "pods", true);
+    pub(in super::super) const SERVICE: KubernetesApi = api("", "v1", "Service", "services", true);
+    pub(in super::super) const ENDPOINT_SLICE: KubernetesApi =
         api("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true);
-    pub(in super::super) const SECRET: Api = api("", "v1", "Secret", "secrets", true);
-    pub(in super::super) const CILIUM_NODE: Api = of(Kind::CiliumNode);
-    pub(in super::super) const NODE_NETWORK_CONFIG: Api =
+    pub(in super::super) const SECRET: KubernetesApi = api("", "v1", "Secret", "secrets", true);
+    pub(in super::super) const CILIUM_NODE: KubernetesApi = of(Kind::CiliumNode);
+    pub(in super::super) const NODE_NETWORK_CONFIG: KubernetesApi =
         api("acn.azure.com", "v1alpha", "NodeNetworkConfig", "nodenetworkconfigs", true);
-    pub(in super::super) const CERTIFICATE_SIGNING_REQUEST: Api = api(
+    pub(in super::super) const CERTIFICATE_SIGNING_REQUEST: KubernetesApi = api(
         "certificates.k8s.io",
         "v1",
         "CertificateSigningRequest",
         "certificatesigningrequests",
         false,
     );
-    pub(in super::super) const SUBJECT_ACCESS_REVIEW: Api =
+    pub(in super::super) const SUBJECT_ACCESS_REVIEW: KubernetesApi =
         api("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", false);
-    pub(in super::super) const LEASE: Api =
+    pub(in super::super) const LEASE: KubernetesApi =
         api("coordination.k8s.io", "v1", "Lease", "leases", true);
-    pub(in super::super) const OPERATION: Api =
+    pub(in super::super) const OPERATION: KubernetesApi =
         api(GROUP, VERSION, "Operation", "operations", true);
-    pub(in super::super) const SERVER: Api = api(GROUP, VERSION, "Server", "servers", true);
+    pub(in super::super) const SERVER: KubernetesApi =
+        api(GROUP, VERSION, "Server", "servers", true);
 }
 
 /// What a patch means.
@@ -102,7 +103,7 @@ impl Collection {
     pub(super) fn new(
         client: &kube::Client,
         settings: &ClientSettings,
-        api: Api,
+        api: KubernetesApi,
         namespace: Option<&str>,
     ) -> Self {
         Self {

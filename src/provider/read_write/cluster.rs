@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-use crate::inventory::{Measurement, Pinger, Service};
+use crate::inventory::{GoldpingerPod, Measurement, Service};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
     MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
@@ -66,13 +66,13 @@ pub trait ClusterRead: Debug + Send + Sync {
     async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
 
     /// The pods of Goldpinger's, in one namespace or in all.
-    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError>;
+    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError>;
 
     /// Asks one pod what all of them measured. `pods` are all of them.
     async fn check_all(
         &self,
-        requested: &Pinger,
-        pods: &[Pinger],
+        requested: &GoldpingerPod,
+        pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError>;
 
     /// The last Operation of each worker, by one list.

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-use crate::inventory::{Measurement, Pinger, Service};
+use crate::inventory::{GoldpingerPod, Measurement, Service};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
     LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
@@ -67,14 +67,14 @@ impl ClusterRead for ClusterClient {
         Self::subject_access_review_bootstrap_autoapproves(self).await
     }
 
-    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<Pinger>, MeasureError> {
+    async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError> {
         Self::pingers(self, namespace).await
     }
 
     async fn check_all(
         &self,
-        pinger: &Pinger,
-        pods: &[Pinger],
+        pinger: &GoldpingerPod,
+        pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
         Self::check_all(self, pinger, pods).await
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::live::{LiveReport, LiveReportJson};
 use super::reachability_report::{ReachabilityReportJson, ReachabilityReportText, abbreviate};
 use super::wording;
-use crate::connectivity::{BEYOND, Breach, Pairs, Rule, Unchecked};
+use crate::connectivity::{NOT_CHECKED, Pairs, Rule, Unchecked, Violation};
 use crate::plan::impact::ReachabilityReport;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, wrap};
@@ -19,7 +19,7 @@ pub struct CheckReport<'a> {
     /// The current reachability, with a remedy for each problem.
     pub reachability: &'a ReachabilityReport,
     /// Violated rules.
-    pub breaches: &'a [Breach],
+    pub violations: &'a [Violation],
     /// Rules that could not be checked, or only in part.
     pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and errors that the planner found.
@@ -113,7 +113,7 @@ impl CheckReport<'_> {
     /// The result by the model alone.
     fn model_status(&self) -> CheckStatus {
         let total = self.reachability.matrix.total();
-        if total.dropped > 0 || !self.breaches.is_empty() {
+        if total.dropped > 0 || !self.violations.is_empty() {
             CheckStatus::Failed
         } else if total.unknown > 0 || !self.errors.is_empty() || total.reached == 0 {
             CheckStatus::Unknown
@@ -132,7 +132,7 @@ impl CheckReport<'_> {
         let text = self.reachability_text();
         for (number, problem) in self.reachability.matrix.broken.iter().enumerate() {
             lines.push(String::new());
-            lines.extend(text.problem(problem, self.reachability.mends.get(number), style));
+            lines.extend(text.problem(problem, self.reachability.remedies.get(number), style));
         }
         for unread in &self.reachability.unread {
             lines.push(String::new());
@@ -173,7 +173,7 @@ impl CheckReport<'_> {
     /// Violated rules, each with the resources that violate it.
     fn violation_lines(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
-        for group in self.breaches.chunk_by(|one, other| one.rule == other.rule) {
+        for group in self.violations.chunk_by(|one, other| one.rule == other.rule) {
             let Some(first) = group.first() else { continue };
             lines.push(String::new());
             let text =
@@ -203,7 +203,7 @@ impl CheckReport<'_> {
             };
             format!("{rule_names}: {why}")
         });
-        let not_covered = BEYOND.into_iter().map(|(number, what)| format!("I{number} {what}"));
+        let not_covered = NOT_CHECKED.into_iter().map(|(number, what)| format!("I{number} {what}"));
         let not_covered = not_covered.collect::<Vec<_>>().join("; ");
         let mut lines = Vec::new();
         for text in unchecked.chain([not_covered]) {
@@ -219,7 +219,7 @@ impl CheckReport<'_> {
         RuleJson {
             invariant: rule.number(),
             rule: rule.as_str(),
-            violated: self.breaches.iter().any(|breach| breach.rule == rule),
+            violated: self.violations.iter().any(|violation| violation.rule == rule),
             not_checked: unchecked.map(|it| wording::describe_unchecked(&it.why)).collect(),
         }
     }
@@ -227,7 +227,7 @@ impl CheckReport<'_> {
     fn last_line(&self, style: Style) -> String {
         let Pairs { reached, dropped, unknown } = self.reachability.matrix.total();
         let pairs = reached + dropped + unknown;
-        let violations = match self.breaches.len() {
+        let violations = match self.violations.len() {
             0 => String::new(),
             count => format!(", {}", counted(count, "violation")),
         };
@@ -250,12 +250,12 @@ impl CheckReport<'_> {
             dropped: pairs.dropped,
             unknown: pairs.unknown,
         });
-        let violations = self.breaches.iter().map(|breach| ViolationJson {
-            invariant: breach.rule.number(),
-            rule: breach.rule.as_str(),
-            description: wording::describe_violation(breach.rule).to_owned(),
-            resource: breach.address.to_string(),
-            detail: breach.found.clone(),
+        let violations = self.violations.iter().map(|violation| ViolationJson {
+            invariant: violation.rule.number(),
+            rule: violation.rule.as_str(),
+            description: wording::describe_violation(violation.rule).to_owned(),
+            resource: violation.address.to_string(),
+            detail: violation.found.clone(),
         });
         let json = CheckReportJson {
             format_version: FORMAT_VERSION,
@@ -264,7 +264,7 @@ impl CheckReport<'_> {
             reachability: text.to_json(),
             violations: violations.collect(),
             rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
-            not_covered: BEYOND
+            not_covered: NOT_CHECKED
                 .into_iter()
                 .map(|(invariant, description)| NotCoveredJson { invariant, description })
                 .collect(),

@@ -11,10 +11,10 @@ use super::check::CheckStatus;
 use super::reachability_report::{SitePairJson, abbreviate};
 use super::trace::{HostAddressJson, help};
 use super::wording::{self, Wording};
-use crate::connectivity::{Comparison, Difference, PathModel, Stranger};
+use crate::connectivity::{Comparison, Difference, PathModel, UnknownPod};
 use crate::dataplane::{End, Verdict};
 use crate::diagnostics::Failure;
-use crate::inventory::{Measurement, PingFailure, Pinged, Pinger};
+use crate::inventory::{GoldpingerPod, Measurement, PingFailure, PingResult};
 use crate::refresh::measure::Unmeasured;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, elapsed, wrap};
@@ -214,7 +214,7 @@ impl LiveReport<'_> {
         lines.collect()
     }
 
-    fn unknown_address(&self, unknown: &Stranger) -> String {
+    fn unknown_address(&self, unknown: &UnknownPod) -> String {
         let address = unknown.address;
         match (&unknown.pod, unknown.taken_for) {
             (Some(pod), Some(other)) => format!(
@@ -282,7 +282,7 @@ impl LiveReport<'_> {
             resource: it.resource.as_ref().map(ToString::to_string),
             remedy: remedy(it).to_owned(),
         };
-        let unknown_address = |it: &Stranger| UnknownAddressJson {
+        let unknown_address = |it: &UnknownPod| UnknownAddressJson {
             address: it.address,
             pod: it.pod.as_ref().map(pinger_json),
             model_node: it.taken_for.map(host),
@@ -314,33 +314,33 @@ fn not_measured(error: &Unmeasured, style: Style) -> Vec<String> {
     lines
 }
 
-fn pinger_json(pod: &Pinger) -> PingerJson {
+fn pinger_json(pod: &GoldpingerPod) -> PingerJson {
     PingerJson { pod: pod.name.clone(), node: pod.node.clone(), address: pod.address }
 }
 
-fn describe_pod(pod: &Pinger) -> String {
+fn describe_pod(pod: &GoldpingerPod) -> String {
     format!("{} on {}", pod.name, pod.node)
 }
 
 /// The result of a ping as text.
-fn describe_ping(pinged: Pinged) -> &'static str {
+fn describe_ping(pinged: PingResult) -> &'static str {
     match pinged {
-        Pinged::Reached => "reached",
-        Pinged::Failed(PingFailure::TimedOut) => "timed out",
-        Pinged::Failed(PingFailure::Refused) => "connection refused or reset",
-        Pinged::Failed(PingFailure::NoRoute) => "no route to host",
-        Pinged::Failed(PingFailure::Other) => "failed",
+        PingResult::Reached => "reached",
+        PingResult::Failed(PingFailure::TimedOut) => "timed out",
+        PingResult::Failed(PingFailure::Refused) => "connection refused or reset",
+        PingResult::Failed(PingFailure::NoRoute) => "no route to host",
+        PingResult::Failed(PingFailure::Other) => "failed",
     }
 }
 
 fn remedy(mismatch: &Difference) -> &'static str {
     match mismatch.measured {
-        Pinged::Failed(_) => {
+        PingResult::Failed(_) => {
             "after a recent change, run the check again in a minute; otherwise something that \
              stargate does not read drops the packets: tailnet access rules, a firewall, a \
              network policy, or the pod itself"
         }
-        Pinged::Reached => {
+        PingResult::Reached => {
             "after a recent change, run the check again in a minute; otherwise the packets take a \
              path that stargate does not read"
         }

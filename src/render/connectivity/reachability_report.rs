@@ -100,7 +100,7 @@ impl ReachabilityReportText<'_> {
         let mut lines = vec![style.paint(role, format!("Reachability: {summary}"))];
         let problems = &self.report.matrix.broken;
         for (number, problem) in problems.iter().take(MAX_PROBLEMS).enumerate() {
-            lines.extend(self.problem(problem, self.report.mends.get(number), style));
+            lines.extend(self.problem(problem, self.report.remedies.get(number), style));
         }
         let omitted = problems.len().saturating_sub(MAX_PROBLEMS);
         if omitted > 0 {
@@ -193,7 +193,7 @@ impl ReachabilityReportText<'_> {
             resources: resources.iter().map(ToString::to_string).collect(),
             pairs: problem.pairs,
             sites: problem.sites.iter().map(|it| self.site_pair(*it)).collect(),
-            remedy: self.report.mends.get(number).map(wording::describe_remedy),
+            remedy: self.report.remedies.get(number).map(wording::describe_remedy),
         })
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::trace::{FORMAT_VERSION, TraceOutcome, TraceReport, TraceReportJson, help};
 use super::wording;
-use crate::connectivity::{Breach, PathModel, Target, addresses};
+use crate::connectivity::{PathModel, Target, Violation, addresses};
 use crate::dataplane::{End, Protocol, RoundTrip, Verdict};
 use crate::inventory::Service;
 use crate::inventory::Source;
@@ -51,7 +51,7 @@ pub struct EndpointTrace<'a> {
     /// The remedy, if the packet is dropped.
     pub remedy: Option<Remedy>,
     /// Violated rules at hops of the path.
-    pub breaches: Vec<Breach>,
+    pub violations: Vec<Violation>,
 }
 
 /// A key that is equal for round trips that end at the same place for the same
@@ -245,7 +245,7 @@ impl ServiceTrace<'_> {
             protocol: endpoint.target.protocol,
             round_trip: &endpoint.round_trip,
             remedy: endpoint.remedy.as_ref(),
-            breaches: &endpoint.breaches,
+            violations: &endpoint.violations,
             ages: self.ages,
             changed: self.changed,
             planned: self.planned,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::wording::{self, Wording};
-use crate::connectivity::{Breach, PathModel};
+use crate::connectivity::{PathModel, Violation};
 use crate::dataplane::{End, Hop, HostId, Protocol, RoundTrip, Verdict};
 use crate::inventory::Source;
 use crate::plan::impact::Remedy;
@@ -34,7 +34,7 @@ pub struct TraceReport<'a> {
     /// The remedy, if the packet is dropped.
     pub remedy: Option<&'a Remedy>,
     /// Violated rules at hops and at either end.
-    pub breaches: &'a [Breach],
+    pub violations: &'a [Violation],
     /// The age of the facts by source.
     pub ages: &'a BTreeMap<Source, Duration>,
     /// Resources that the plan changes; with `planned` their facts have no age.
@@ -259,9 +259,10 @@ impl TraceReport<'_> {
             };
             format!("{name} does not clamp the TCP MSS to a path MTU of {mtu} bytes: {effect}")
         });
-        let violation =
-            |breach: &Breach| format!("{} ({})", wording::describe_breach(breach), breach.address);
-        unclamped.chain(self.breaches.iter().map(violation)).collect()
+        let violation = |violation: &Violation| {
+            format!("{} ({})", wording::describe_breach(violation), violation.address)
+        };
+        unclamped.chain(self.violations.iter().map(violation)).collect()
     }
 
     /// The trace as JSON text.

@@ -1,6 +1,6 @@
 //! The text for hops, causes of drops, remedies and rules.
 
-use crate::connectivity::{Breach, PathModel, Rule, Why};
+use crate::connectivity::{PathModel, Rule, Violation, Why};
 use crate::dataplane::fabric::{EffectiveRoute, FabricHop, RouteSource};
 use crate::dataplane::host::{Found, KernelHop, TableId};
 use crate::dataplane::tunnel::Lacking;
@@ -108,7 +108,7 @@ impl Wording<'_> {
             Lacking::NotOffered(id) => {
                 format!("the prefix is approved for {}, which does not advertise it", self.name(id))
             }
-            Lacking::Nobody => "no router advertises the prefix".to_owned(),
+            Lacking::NoAdvertiser => "no router advertises the prefix".to_owned(),
         }
     }
 
@@ -202,32 +202,32 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
             let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("run `stargate apply`, which changes {}", names.join(", "))
         }
-        Remedy::Decide(blocked) => {
+        Remedy::ResolveBlocked(blocked) => {
             format!("{}; {}", blocked.failure.message, blocked.failure.remedy)
         }
-        Remedy::Wait(address) => {
+        Remedy::WaitFor(address) => {
             format!("`stargate apply` continues with {address} once its dependencies exist")
         }
         Remedy::Read { reason, remedy } => format!("{reason}; {remedy}"),
-        Remedy::LookAtHost(address) => {
+        Remedy::ProbeHost(address) => {
             format!("{address} was not probed: run the command again with `--deep`")
         }
-        Remedy::LookAtHosts => "run the command again with `--deep` to probe the hosts".to_owned(),
-        Remedy::Correct { message, remedy } => format!("{message}; {remedy}"),
-        Remedy::Write(edit) => edit.clone(),
+        Remedy::ProbeHosts => "run the command again with `--deep` to probe the hosts".to_owned(),
+        Remedy::FixError { message, remedy } => format!("{message}; {remedy}"),
+        Remedy::EditTopology(edit) => edit.clone(),
     }
 }
 
 /// A violated rule and what was found.
-pub(super) fn describe_breach(breach: &Breach) -> String {
-    format!("{}: {}", describe_violation(breach.rule), breach.found)
+pub(super) fn describe_breach(violation: &Violation) -> String {
+    format!("{}: {}", describe_violation(violation.rule), violation.found)
 }
 
 /// Why a rule was not checked.
 pub(super) fn describe_unchecked(why: &Why) -> String {
     match why {
         Why::Unread(source) => format!("{source} could not be read"),
-        Why::Vouched => {
+        Why::InferredFromNode => {
             "inferred from the workers' Nodes; use `--deep` to probe the hosts".to_owned()
         }
         Why::Nothing => "nothing exists yet".to_owned(),

@@ -70,7 +70,7 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
 /// The last line of a plan: how many changes of each action it has.
 pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if plan.is_empty() {
-        return match plan.standing() {
+        return match plan.status() {
             // An unread source may hide a difference.
             PlanStatus::Unknown => {
                 "No changes found, but not all sources could be read.".to_owned()

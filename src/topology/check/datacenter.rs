@@ -8,7 +8,9 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
 use crate::topology::file::{AzureSiteSection, DatacenterSection, TopologyFile};
 use crate::topology::located::Located;
-use crate::topology::model::{AzureDatacenter, Datacenter, DatacenterRouter, ExistingDatacenter, DatacenterKind};
+use crate::topology::model::{
+    AzureDatacenter, Datacenter, DatacenterKind, DatacenterRouter, ExistingDatacenter,
+};
 use crate::topology::names::{
     DatacenterName, Location, ProfileName, ResourceGroupName, RouterName, VmSize,
 };
@@ -100,7 +102,11 @@ impl Checker<'_> {
         }
     }
 
-    fn datacenter_kind(&mut self, section: &DatacenterSection, region: &Location) -> Option<DatacenterKind> {
+    fn datacenter_kind(
+        &mut self,
+        section: &DatacenterSection,
+        region: &Location,
+    ) -> Option<DatacenterKind> {
         if let Some(azure) = &section.azure {
             return self.azure_datacenter(azure, region).map(DatacenterKind::Azure);
         }
@@ -109,7 +115,11 @@ impl Checker<'_> {
         Some(DatacenterKind::Existing(ExistingDatacenter { network_cidr }))
     }
 
-    fn azure_datacenter(&mut self, section: &AzureSiteSection, region: &Location) -> Option<AzureDatacenter> {
+    fn azure_datacenter(
+        &mut self,
+        section: &AzureSiteSection,
+        region: &Location,
+    ) -> Option<AzureDatacenter> {
         self.resource_group(&section.resource_group);
         self.vm_size(&section.vm_size);
         if let Some(location) = &section.location {

@@ -47,7 +47,9 @@ fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
     seen.add(cluster, &context.spans.cluster.resource_group, found);
     for (datacenter, spans) in context.datacenters() {
-        if let (DatacenterKind::Azure(azure), Some(span)) = (&datacenter.kind, &spans.resource_group) {
+        if let (DatacenterKind::Azure(azure), Some(span)) =
+            (&datacenter.kind, &spans.resource_group)
+        {
             seen.add(azure.resource_group.as_str().to_lowercase(), span, found);
         }
     }

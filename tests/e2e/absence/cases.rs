@@ -42,7 +42,7 @@ async fn a_cluster_whose_network_may_not_be_read_is_unknown() {
     for how in [How::Refuse, How::HideField("/properties/subnets/0".to_owned())] {
         let mutation = Mutation { api: Api::Azure, identity: network.clone(), how };
         let plan = applied.plan(&mutation, false).await;
-        assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
         assert_eq!(violations(&mutation, &plan), Vec::<String>::new());
         let gap = plan.gaps.iter().find(|gap| gap.failure.message.contains("VNet")).unwrap();
         assert!(!gap.failure.remedy.is_empty());
@@ -59,7 +59,7 @@ async fn a_node_subnet_that_is_written_as_a_list_is_the_same() {
         let how = How::Respell(pointer);
         let mutation = Mutation { api: Api::Azure, identity: network.clone(), how };
         let plan = applied.plan(&mutation, false).await;
-        assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
     }
 }
 
@@ -77,7 +77,7 @@ async fn a_name_in_another_letter_case_is_no_change() {
         );
         assert_ne!(text, EXAMPLE);
         let plan = deployment.edited(&text).plan().await;
-        assert_eq!(plan.standing(), PlanStatus::Matches, "{field}: {}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Matches, "{field}: {}", summary(&plan));
     }
 }
 
@@ -89,7 +89,7 @@ async fn a_minor_version_is_satisfied_by_any_patch() {
     deployment.iterate().await;
     change_cluster(&deployment, |cluster| cluster["currentKubernetesVersion"] = json!("1.33.9"));
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
 }
 
 /// AKS upgraded the cluster by itself, and would refuse to take it back.
@@ -146,7 +146,7 @@ async fn a_worker_s_node_without_an_address_is_unknown_and_not_absent() {
         [("/status/addresses", json!([])), ("/status/nodeInfo/kubeletVersion", json!("latest"))]
     {
         let plan = plan_with_node(pointer, value).await;
-        assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
         assert!(plan.changes.is_empty(), "{}", summary(&plan));
     }
 }
@@ -156,7 +156,7 @@ async fn a_worker_s_node_without_an_address_is_unknown_and_not_absent() {
 async fn a_kubelet_with_a_suffix_in_its_version_is_read() {
     for version in ["v1.33.7+k3s1", "v1.33.7-rc.1"] {
         let plan = plan_with_node("/status/nodeInfo/kubeletVersion", json!(version)).await;
-        assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
     }
 }
 
@@ -182,7 +182,7 @@ async fn a_router_that_lost_its_tag_is_not_replaced() {
         let how = How::HideField("/tags".to_owned());
         let mutation = Mutation { api: *api, identity: identity.clone(), how };
         let plan = applied.plan(&mutation, false).await;
-        assert_eq!(plan.standing(), PlanStatus::Unknown, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
         let made = plan.changes.iter().filter(|change| change.action != Action::Update);
         assert_eq!(made.count(), 0, "{}", summary(&plan));
     }
@@ -204,5 +204,5 @@ async fn a_foreign_object_that_cannot_be_decoded_hides_nothing() {
         arm.upsert(&other, body, &mut || entropy.next_guid());
     });
     let plan = deployment.plan().await;
-    assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
 }

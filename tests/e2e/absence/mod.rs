@@ -36,7 +36,7 @@ impl Applied {
         let answers = Answers::default();
         let deployment = applied.with_answers(&answers);
         let plan = deployment.plan().await;
-        assert_eq!(plan.standing(), PlanStatus::Matches, "{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
         let seen = answers.take_seen().into_iter();
         let objects = seen
             .filter_map(|(api, object)| Some(((api, identity(api, &object)?), object)))
@@ -87,8 +87,8 @@ fn violations(mutation: &Mutation, plan: &Plan) -> Vec<String> {
             wrong.push(format!("{} loses {lost:?}", change.address));
         }
     }
-    if matches!(mutation.how, How::Respell(_)) && plan.standing() != PlanStatus::Matches {
-        wrong.push(format!("another spelling is {:?}", plan.standing()));
+    if matches!(mutation.how, How::Respell(_)) && plan.status() != PlanStatus::Matches {
+        wrong.push(format!("another spelling is {:?}", plan.status()));
     }
     let unknown = plan.gaps.iter().map(|gap| &gap.source);
     wrong.extend(
@@ -210,7 +210,7 @@ async fn an_object_that_may_not_be_read_is_unknown() {
         let plan = applied.plan(&mutation, false).await;
         let wrong = violations(&mutation, &plan);
         let destroy = applied.plan(&mutation, true).await;
-        let claims = destroy.standing() == PlanStatus::Matches;
+        let claims = destroy.status() == PlanStatus::Matches;
         if !wrong.is_empty() || claims {
             failed.push(format!("{identity}: {wrong:?}, claims that nothing is left: {claims}"));
         }

@@ -47,7 +47,7 @@ fn decode_route(
         models::RouteNextHopType::VnetLocal => NextHop::VirtualNetwork,
         models::RouteNextHopType::Internet => NextHop::Internet,
         models::RouteNextHopType::VirtualNetworkGateway => NextHop::Gateway,
-        models::RouteNextHopType::None => NextHop::Nowhere,
+        models::RouteNextHopType::None => NextHop::None,
         models::RouteNextHopType::UnknownValue(other) => {
             return Err(DecodeError {
                 what: WHAT,
@@ -91,7 +91,7 @@ fn encode_route(name: String, prefix: &Ipv4Net, hop: &NextHop) -> models::Route 
         NextHop::VirtualNetwork => (models::RouteNextHopType::VnetLocal, None),
         NextHop::Internet => (models::RouteNextHopType::Internet, None),
         NextHop::Gateway => (models::RouteNextHopType::VirtualNetworkGateway, None),
-        NextHop::Nowhere => (models::RouteNextHopType::None, None),
+        NextHop::None => (models::RouteNextHopType::None, None),
     };
     let mut properties = models::RoutePropertiesFormat::new(next_hop_type);
     properties.address_prefix = Some(prefix.to_string());

@@ -61,7 +61,7 @@ fn hop() -> impl Strategy<Value = NextHop> {
         Just(NextHop::VirtualNetwork),
         Just(NextHop::Internet),
         Just(NextHop::Gateway),
-        Just(NextHop::Nowhere),
+        Just(NextHop::None),
     ]
 }
 
@@ -207,7 +207,7 @@ fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
     let mut table = RouteTable { location: "x".into(), routes: Pending::Known(BTreeMap::new()) };
     let body = route_table::encode(&table, Some(&base), &marks).unwrap();
     assert_eq!(body["properties"], json!({"disableBgpRoutePropagation": true, "routes": []}));
-    let routes = [("10.0.0.0/8", NextHop::Internet), ("10.50.0.0/16", NextHop::Nowhere)];
+    let routes = [("10.0.0.0/8", NextHop::Internet), ("10.50.0.0/16", NextHop::None)];
     let routes = routes.map(|(prefix, hop)| (prefix.parse().unwrap(), hop));
     table.routes = Pending::Known(BTreeMap::from(routes));
     let body = route_table::encode(&table, Some(&base), &marks).unwrap();
