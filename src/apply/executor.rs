@@ -11,7 +11,7 @@ use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
 use super::iteration::Iteration;
 use super::locks::Locks;
-use super::steps::{StepId, Steps};
+use super::steps::{StepId, StepQueue};
 use super::waves::{RolloutDecision, Waves};
 use super::{effects, replaced};
 use crate::diagnostics::{Code, Failure};
@@ -36,7 +36,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         locks: Locks::default(),
     };
     let mut state = State {
-        steps: Steps::of(&plan.changes, &plan.steps),
+        steps: StepQueue::of(&plan.changes, &plan.steps),
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),
@@ -70,7 +70,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
 
 /// How far an iteration is.
 struct State {
-    steps: Steps,
+    steps: StepQueue,
     waves: Waves,
     outcomes: BTreeMap<Address, Outcome>,
     /// Replacements that were done before.

@@ -12,7 +12,7 @@ use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
-use crate::plan::{Action, Change, Plan, Severity};
+use crate::plan::{Action, Change, FindingSeverity, Plan};
 use crate::provider::access::ClusterAccess;
 use crate::resource::Address;
 
@@ -159,7 +159,7 @@ fn ends_before_iteration(
     if context.stop.is_set() {
         return Some(ApplyStatus::Interrupted);
     }
-    let wrong = plan.findings.iter().find(|finding| finding.severity == Severity::Error);
+    let wrong = plan.findings.iter().find(|finding| finding.severity == FindingSeverity::Error);
     // What is deleted need not fit together any more.
     let destroys = context.pipeline.scope.options.destroy;
     if let Some(finding) = wrong.filter(|_| !destroys) {

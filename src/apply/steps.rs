@@ -13,7 +13,7 @@ pub(super) type StepId = (Address, Phase);
 /// Edges are kept from cause to effect, so that the end of a step costs no
 /// more than the steps that wait for it.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(super) struct StepQueue {
     /// How many steps each one still waits for.
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
@@ -26,7 +26,7 @@ pub(super) struct Steps {
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
 
-impl Steps {
+impl StepQueue {
     /// The steps of changes in the order of the plan, by the plan's graph.
     pub(super) fn of(changes: &[Change], graph: &StepGraph) -> Self {
         let positions = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
@@ -152,11 +152,11 @@ mod tests {
         change
     }
 
-    fn steps_of(changes: &[Change]) -> Steps {
-        Steps::of(changes, &StepGraph::of(changes))
+    fn steps_of(changes: &[Change]) -> StepQueue {
+        StepQueue::of(changes, &StepGraph::of(changes))
     }
 
-    fn take_ready(steps: &mut Steps) -> Vec<StepId> {
+    fn take_ready(steps: &mut StepQueue) -> Vec<StepId> {
         std::iter::from_fn(|| steps.take_next()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Why a worker could not join, leave or restart.
 
-use super::step::{Stage, Step};
+use super::step::{JoinStep, Stage};
 use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::{ClusterError, Refusal};
 use crate::provider::host::HostError;
@@ -10,7 +10,7 @@ use crate::provider::host::HostError;
 #[error("worker {hostname} did not join, step {step}: {failure}")]
 pub struct JoinError {
     /// The step.
-    pub step: Step,
+    pub step: JoinStep,
     /// The worker.
     pub hostname: String,
     /// What callers decide on.
@@ -54,7 +54,7 @@ impl JoinCause {
 
 impl JoinError {
     pub(super) fn new(
-        step: Step,
+        step: JoinStep,
         hostname: &str,
         cause: JoinCause,
         message: impl AsRef<str>,
@@ -64,13 +64,13 @@ impl JoinError {
         Self { step, hostname: hostname.to_owned(), cause, failure }
     }
 
-    pub(super) fn host(step: Step, hostname: &str, error: HostError) -> Self {
+    pub(super) fn host(step: JoinStep, hostname: &str, error: HostError) -> Self {
         let failure = Box::new(of_host(&error, step.remedy()));
         let cause = JoinCause::Host(Box::new(error));
         Self { step, hostname: hostname.to_owned(), cause, failure }
     }
 
-    pub(super) fn cluster(step: Step, hostname: &str, error: ClusterError) -> Self {
+    pub(super) fn cluster(step: JoinStep, hostname: &str, error: ClusterError) -> Self {
         let failure = Box::new(of_cluster(&error, step.remedy()));
         let cause = JoinCause::Cluster(Box::new(error));
         Self { step, hostname: hostname.to_owned(), cause, failure }

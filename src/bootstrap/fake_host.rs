@@ -23,11 +23,11 @@ const NODE: &str = "/api/v1/nodes/dc1-w1";
 #[derive(Debug)]
 pub(super) struct FakeHost {
     pub(super) cluster: FakeServer,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<FakeHostState>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct FakeHostState {
     pub(super) probe: WorkerProbe,
     pub(super) steps: Vec<&'static str>,
     pub(super) fail: Option<&'static str>,
@@ -66,7 +66,7 @@ impl FakeHost {
                 stamp: None,
             },
         };
-        let state = State {
+        let state = FakeHostState {
             probe,
             steps: Vec::new(),
             fail: None,
@@ -83,7 +83,7 @@ impl FakeHost {
         std::mem::take(&mut self.state.lock().unwrap().steps)
     }
 
-    fn ask(&self, state: &State) {
+    fn ask(&self, state: &FakeHostState) {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
@@ -104,7 +104,7 @@ impl FakeHost {
     }
 
     /// The kubelet goes on once its request is approved.
-    fn tick(&self, state: &mut State) {
+    fn tick(&self, state: &mut FakeHostState) {
         let approved = self
             .cluster
             .get(REQUEST)
@@ -115,7 +115,7 @@ impl FakeHost {
         }
     }
 
-    fn register(&self, state: &State) {
+    fn register(&self, state: &FakeHostState) {
         let ready = if state.ready { "True" } else { "False" };
         let version = state.probe.kubelet_version.map(|version| format!("v{version}"));
         let node = json!({
@@ -129,7 +129,7 @@ impl FakeHost {
         self.cluster.put(NODE, node);
     }
 
-    fn apply(&self, state: &mut State, step: &WorkerStep) -> &'static str {
+    fn apply(&self, state: &mut FakeHostState, step: &WorkerStep) -> &'static str {
         let probe = &mut state.probe;
         match step {
             WorkerStep::Kernel => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::{JoinCause, JoinError};
 use super::proof::{Evidence, check_set_once};
 use super::record::{Records, Subject};
-use super::step::{Step, StepEvent};
+use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, kubelet_configuration};
 use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::{WorkerProbe, WorkerStep};
@@ -18,7 +18,7 @@ const NODE_WRITES: usize = 5;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JoinReport {
     /// The steps that were done; none where all was proven.
-    pub applied: Vec<Step>,
+    pub applied: Vec<JoinStep>,
 }
 
 /// Brings a worker to its profile and into the cluster, beginning at the first
@@ -33,7 +33,7 @@ pub async fn join(
     progress: &Progress<'_>,
 ) -> Result<JoinReport, JoinError> {
     let name = &context.desired.name;
-    let first = Step::OperatingSystem;
+    let first = JoinStep::OperatingSystem;
     let node = context.cluster.node(name).await;
     let node = node.map_err(|error| JoinError::cluster(first, name, error))?;
     check_set_once(&context.desired, node.as_ref())?;
@@ -48,8 +48,8 @@ pub async fn join(
         restart: false,
         applied: Vec::new(),
     };
-    if Step::ALL.iter().all(|step| run.evidence().proves(*step)) {
-        Step::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
+    if JoinStep::ALL.iter().all(|step| run.evidence().proves(*step)) {
+        JoinStep::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         return Ok(JoinReport::default());
     }
     let message = "applying the profile to the worker";
@@ -87,7 +87,7 @@ struct JoinRun<'a> {
     node: Option<NodeFacts>,
     token: Option<BootstrapToken>,
     restart: bool,
-    applied: Vec<Step>,
+    applied: Vec<JoinStep>,
 }
 
 impl JoinRun<'_> {
@@ -98,13 +98,13 @@ impl JoinRun<'_> {
             probe: &self.probe,
             node: self.node.as_ref(),
             restart: self.restart,
-            started: self.applied.contains(&Step::Start),
+            started: self.applied.contains(&JoinStep::Start),
             token: self.token.is_some(),
         }
     }
 
     async fn steps(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
-        for step in Step::ALL {
+        for step in JoinStep::ALL {
             if self.evidence().proves(step) {
                 (self.progress)(StepEvent::Proven(step));
                 continue;
@@ -114,56 +114,56 @@ impl JoinRun<'_> {
                 records.reaches(step.as_str()).await;
             }
             self.apply(step).await?;
-            self.restart = (self.restart || step.needs_restart()) && step != Step::Start;
+            self.restart = (self.restart || step.needs_restart()) && step != JoinStep::Start;
             self.applied.push(step);
             (self.progress)(StepEvent::Done(step));
         }
         Ok(())
     }
 
-    async fn apply(&mut self, step: Step) -> Result<(), JoinError> {
+    async fn apply(&mut self, step: JoinStep) -> Result<(), JoinError> {
         match step {
-            Step::OperatingSystem => Err(self.evidence().wrong_host()),
-            Step::BootstrapCredentials => self.bootstrap_credentials().await,
-            Step::ApproveCertificate => self.certificate().await,
-            Step::PodCidr => self.pod_cidr().await,
-            Step::NodeLabels => self.node_labels().await,
-            Step::NodeReady => self.node_ready().await,
-            Step::RemoveToken => self.remove_token().await,
-            Step::Stamp => self.stamp().await,
-            Step::KernelSettings
-            | Step::KernelRoutes
-            | Step::ContainerRuntime
-            | Step::Kubelet
-            | Step::CniPlugins
-            | Step::ClusterCa
-            | Step::CniConfiguration
-            | Step::KubeletConfiguration
-            | Step::Start => self.on_host(step).await,
+            JoinStep::OperatingSystem => Err(self.evidence().wrong_host()),
+            JoinStep::BootstrapCredentials => self.bootstrap_credentials().await,
+            JoinStep::ApproveCertificate => self.certificate().await,
+            JoinStep::PodCidr => self.pod_cidr().await,
+            JoinStep::NodeLabels => self.node_labels().await,
+            JoinStep::NodeReady => self.node_ready().await,
+            JoinStep::RemoveToken => self.remove_token().await,
+            JoinStep::Stamp => self.stamp().await,
+            JoinStep::KernelSettings
+            | JoinStep::KernelRoutes
+            | JoinStep::ContainerRuntime
+            | JoinStep::Kubelet
+            | JoinStep::CniPlugins
+            | JoinStep::ClusterCa
+            | JoinStep::CniConfiguration
+            | JoinStep::KubeletConfiguration
+            | JoinStep::Start => self.on_host(step).await,
         }
     }
 
     /// A step that a second look at the host proves.
-    async fn on_host(&mut self, step: Step) -> Result<(), JoinError> {
+    async fn on_host(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {
-            Step::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
-            Step::ContainerRuntime => WorkerStep::ContainerRuntime(settings.packages),
-            Step::Kubelet => WorkerStep::Kubelet(desired.kubelet_version, settings.packages),
-            Step::CniPlugins => WorkerStep::CniPlugins(settings.packages),
-            Step::ClusterCa => WorkerStep::ClusterCa { pem: settings.cluster_ca_pem.clone() },
-            Step::CniConfiguration => WorkerStep::CniConfiguration { subnet: desired.pod_cidr },
-            Step::KubeletConfiguration => {
+            JoinStep::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
+            JoinStep::ContainerRuntime => WorkerStep::ContainerRuntime(settings.packages),
+            JoinStep::Kubelet => WorkerStep::Kubelet(desired.kubelet_version, settings.packages),
+            JoinStep::CniPlugins => WorkerStep::CniPlugins(settings.packages),
+            JoinStep::ClusterCa => WorkerStep::ClusterCa { pem: settings.cluster_ca_pem.clone() },
+            JoinStep::CniConfiguration => WorkerStep::CniConfiguration { subnet: desired.pod_cidr },
+            JoinStep::KubeletConfiguration => {
                 WorkerStep::KubeletConfiguration(kubelet_configuration(desired, settings))
             }
-            Step::Start => WorkerStep::Start,
+            JoinStep::Start => WorkerStep::Start,
             _ => WorkerStep::Kernel,
         };
         self.host_step(step, &work).await?;
         self.look_again(step).await?;
         let proven = match step {
             // The rest of what proves a start comes with the steps after it.
-            Step::Start => {
+            JoinStep::Start => {
                 self.probe.host.container_runtime_active && self.probe.host.kubelet_active
             }
             _ => self.evidence().proves(step),
@@ -179,30 +179,30 @@ impl JoinRun<'_> {
         }
     }
 
-    async fn host_step(&self, step: Step, work: &WorkerStep) -> Result<(), JoinError> {
+    async fn host_step(&self, step: JoinStep, work: &WorkerStep) -> Result<(), JoinError> {
         let done = self.context.hosts.apply_worker_step(&self.context.target, work).await;
         done.map_err(|error| JoinError::host(step, &self.context.desired.name, error))
     }
 
-    async fn look_again(&mut self, step: Step) -> Result<(), JoinError> {
+    async fn look_again(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let probe = self.context.hosts.probe_worker(&self.context.target).await;
         self.probe = probe.map_err(|error| self.host_error(step, error))?;
         Ok(())
     }
 
-    fn host_error(&self, step: Step, error: crate::provider::host::HostError) -> JoinError {
+    fn host_error(&self, step: JoinStep, error: crate::provider::host::HostError) -> JoinError {
         JoinError::host(step, &self.context.desired.name, error)
     }
 
     fn cluster_error(
         &self,
-        step: Step,
+        step: JoinStep,
     ) -> impl Fn(crate::provider::cluster::ClusterError) -> JoinError + use<> {
         let name = self.context.desired.name.clone();
         move |error| JoinError::cluster(step, &name, error)
     }
 
-    fn not_proven(&self, step: Step, reason: &str) -> JoinError {
+    fn not_proven(&self, step: JoinStep, reason: &str) -> JoinError {
         let name = &self.context.desired.name;
         JoinError::new(step, name, JoinCause::NotProven, reason, step.remedy())
     }
@@ -212,7 +212,7 @@ impl JoinRun<'_> {
     }
 
     async fn bootstrap_credentials(&mut self) -> Result<(), JoinError> {
-        let step = Step::BootstrapCredentials;
+        let step = JoinStep::BootstrapCredentials;
         let (cluster, now) = (self.context.cluster, (self.context.now)());
         let failed = self.cluster_error(step);
         let worker = self.worker();
@@ -228,7 +228,7 @@ impl JoinRun<'_> {
     }
 
     async fn certificate(&mut self) -> Result<(), JoinError> {
-        let step = Step::ApproveCertificate;
+        let step = JoinStep::ApproveCertificate;
         let Some(token) = &self.token else {
             return Err(self.not_proven(step, "this run created no bootstrap token"));
         };
@@ -237,7 +237,7 @@ impl JoinRun<'_> {
     }
 
     async fn pod_cidr(&mut self) -> Result<(), JoinError> {
-        let step = Step::PodCidr;
+        let step = JoinStep::PodCidr;
         let desired = &self.context.desired;
         let (cluster, name) = (self.context.cluster, desired.name.as_str());
         let failed = self.cluster_error(step);
@@ -260,7 +260,7 @@ impl JoinRun<'_> {
 
     /// The kubelet writes its Node too, so a write may have to be tried again.
     async fn node_labels(&mut self) -> Result<(), JoinError> {
-        let step = Step::NodeLabels;
+        let step = JoinStep::NodeLabels;
         let desired = &self.context.desired;
         let cluster = self.context.cluster;
         let failed = self.cluster_error(step);
@@ -284,7 +284,7 @@ impl JoinRun<'_> {
     }
 
     async fn node_ready(&mut self) -> Result<(), JoinError> {
-        let step = Step::NodeReady;
+        let step = JoinStep::NodeReady;
         let evidence = self.evidence();
         let is_ready = |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
         let node = self.context.ready(is_ready).await?;
@@ -304,7 +304,7 @@ impl JoinRun<'_> {
     }
 
     async fn remove_token(&mut self) -> Result<(), JoinError> {
-        let step = Step::RemoveToken;
+        let step = JoinStep::RemoveToken;
         let failed = self.cluster_error(step);
         self.delete_tokens().await.map_err(failed)?;
         self.token = None;
@@ -327,7 +327,7 @@ impl JoinRun<'_> {
     }
 
     async fn stamp(&mut self) -> Result<(), JoinError> {
-        let step = Step::Stamp;
+        let step = JoinStep::Stamp;
         let digest = self.context.desired.profile_digest.clone();
         self.host_step(step, &WorkerStep::Stamp { digest }).await
     }
@@ -339,11 +339,11 @@ impl JoinRun<'_> {
         let digest = desired.profile_digest.as_str();
         let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
-        written.await.map_err(self.cluster_error(Step::Stamp))?;
+        written.await.map_err(self.cluster_error(JoinStep::Stamp))?;
         // A reboot that was cut off has left it cordoned.
         if self.node.as_ref().is_some_and(NodeFacts::is_cordoned_for_work) {
             let released = self.context.cluster.uncordon_after_work(&desired.name).await;
-            released.map_err(self.cluster_error(Step::Stamp))?;
+            released.map_err(self.cluster_error(JoinStep::Stamp))?;
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl JoinRun<'_> {
             (self.progress)(StepEvent::Warning(format!("the token was not deleted: {error}")));
         }
         let work = WorkerStep::RemoveBootstrapKubeconfig;
-        if let Err(error) = self.host_step(Step::RemoveToken, &work).await {
+        if let Err(error) = self.host_step(JoinStep::RemoveToken, &work).await {
             let reason = error.failure.message;
             (self.progress)(StepEvent::Warning(format!(
                 "the bootstrap kubeconfig was not removed: {reason}"

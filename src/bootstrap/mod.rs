@@ -26,7 +26,7 @@ use crate::desired::digest::canonical_digest;
 use crate::provider::cluster::{OperationKind, OperationRecord};
 use crate::provider::host::{HostTarget, KubeletConfiguration};
 use crate::provider::read_write::{ClusterWrite, HostWrite};
-use crate::resource::host::{KernelRoute, Worker};
+use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
@@ -34,7 +34,7 @@ pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
 pub use reboot::{RebootContext, reboot};
-pub use step::{Stage, Step, StepEvent};
+pub use step::{JoinStep, Stage, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`
 /// that azure-cns may write, and the runtime takes the first.
@@ -56,7 +56,7 @@ pub struct JoinContext<'a> {
     /// The worker's host and the way to it.
     pub target: HostTarget,
     /// What the worker shall be.
-    pub desired: Worker,
+    pub desired: JoinedWorker,
     /// What it needs to know of the cluster and the network.
     pub settings: WorkerSettings,
     /// The name of its profile, for the records.
@@ -87,7 +87,10 @@ pub struct WorkerSettings {
 }
 
 /// The configuration of a worker's kubelet, with its digest.
-pub fn kubelet_configuration(desired: &Worker, settings: &WorkerSettings) -> KubeletConfiguration {
+pub fn kubelet_configuration(
+    desired: &JoinedWorker,
+    settings: &WorkerSettings,
+) -> KubeletConfiguration {
     let digest = canonical_digest(&json!({
         "nodeName": desired.name,
         "nodeIp": desired.ip,

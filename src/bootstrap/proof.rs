@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::error::{JoinCause, JoinError};
-use super::step::Step;
+use super::step::JoinStep;
 use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
 use crate::desired::digest::text_digest;
 use crate::provider::cluster::{NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::WorkerProbe;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::topology::version::KubernetesVersion;
 
 /// Modules that a worker needs.
@@ -18,7 +18,7 @@ const ARCHITECTURES: [&str; 2] = ["aarch64", "x86_64"];
 /// What a step is judged by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence<'a> {
-    pub(super) desired: &'a Worker,
+    pub(super) desired: &'a JoinedWorker,
     pub(super) settings: &'a WorkerSettings,
     pub(super) probe: &'a WorkerProbe,
     pub(super) node: Option<&'a NodeFacts>,
@@ -33,45 +33,47 @@ pub(super) struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// Whether the step needs no doing.
-    pub(super) fn proves(&self, step: Step) -> bool {
+    pub(super) fn proves(&self, step: JoinStep) -> bool {
         let (probe, host, desired) = (self.probe, &self.probe.host, self.desired);
         match step {
-            Step::OperatingSystem => {
+            JoinStep::OperatingSystem => {
                 probe.hostname == desired.name
                     && ARCHITECTURES.contains(&probe.architecture.as_str())
                     && !self.belongs_to_another_cluster()
             }
-            Step::KernelSettings => {
+            JoinStep::KernelSettings => {
                 host.ip_forwarding
                     && host.swap_off
                     && MODULES.iter().all(|module| probe.modules.contains(*module))
             }
-            Step::KernelRoutes => {
+            JoinStep::KernelRoutes => {
                 host.kernel_routes == self.settings.kernel_routes && probe.routes_persistent
             }
-            Step::ContainerRuntime => probe.container_runtime_version.is_some(),
-            Step::Kubelet => probe.kubelet_version == Some(desired.kubelet_version),
-            Step::CniPlugins => probe.cni_plugins,
-            Step::ClusterCa => self.has_our_ca(),
-            Step::CniConfiguration => host.cni_configuration == Some(desired.pod_cidr),
-            Step::KubeletConfiguration => {
+            JoinStep::ContainerRuntime => probe.container_runtime_version.is_some(),
+            JoinStep::Kubelet => probe.kubelet_version == Some(desired.kubelet_version),
+            JoinStep::CniPlugins => probe.cni_plugins,
+            JoinStep::ClusterCa => self.has_our_ca(),
+            JoinStep::CniConfiguration => host.cni_configuration == Some(desired.pod_cidr),
+            JoinStep::KubeletConfiguration => {
                 let digest = kubelet_configuration(desired, self.settings).digest;
                 probe.kubelet_configuration_digest == Some(digest)
             }
-            Step::BootstrapCredentials | Step::ApproveCertificate => probe.client_certificate,
-            Step::Start => self.runs_as_configured(),
-            Step::PodCidr => self.node.is_some_and(|node| {
+            JoinStep::BootstrapCredentials | JoinStep::ApproveCertificate => {
+                probe.client_certificate
+            }
+            JoinStep::Start => self.runs_as_configured(),
+            JoinStep::PodCidr => self.node.is_some_and(|node| {
                 node.pod_cidr == Some(desired.pod_cidr)
                     && node.provider_id.as_ref() == Some(&desired.provider_id)
             }),
-            Step::NodeLabels => {
+            JoinStep::NodeLabels => {
                 self.node.is_some_and(|node| node.carries(&desired.labels, &desired.taints))
             }
-            Step::NodeReady => {
+            JoinStep::NodeReady => {
                 !self.started && self.node_is_ready() && self.our_configuration_is_chosen()
             }
-            Step::RemoveToken => !self.token && !probe.bootstrap_kubeconfig,
-            Step::Stamp => self.is_stamped() && self.node_is_stamped(),
+            JoinStep::RemoveToken => !self.token && !probe.bootstrap_kubeconfig,
+            JoinStep::Stamp => self.is_stamped() && self.node_is_stamped(),
         }
     }
 
@@ -123,7 +125,7 @@ impl Evidence<'_> {
     /// Whether the host is another one than is meant.
     pub(super) fn wrong_host(&self) -> JoinError {
         let (name, probe) = (&self.desired.name, self.probe);
-        let step = Step::OperatingSystem;
+        let step = JoinStep::OperatingSystem;
         let (reason, remedy) = if probe.hostname != *name {
             (format!("the host has the name {}", probe.hostname), step.remedy())
         } else if self.belongs_to_another_cluster() {
@@ -140,7 +142,10 @@ impl Evidence<'_> {
 
 /// Refuses a Node whose pod CIDR or provider id is another one: both can be set
 /// once only.
-pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Result<(), JoinError> {
+pub(super) fn check_set_once(
+    desired: &JoinedWorker,
+    node: Option<&NodeFacts>,
+) -> Result<(), JoinError> {
     let Some(node) = node else { return Ok(()) };
     let pod_cidr = node.pod_cidr.filter(|pod_cidr| *pod_cidr != desired.pod_cidr);
     let provider_id =
@@ -161,7 +166,7 @@ pub(super) fn check_set_once(desired: &Worker, node: Option<&NodeFacts>) -> Resu
         }
     };
     Err(JoinError::new(
-        Step::PodCidr,
+        JoinStep::PodCidr,
         &desired.name,
         JoinCause::MustBeReplaced,
         reason,

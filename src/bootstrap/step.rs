@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One step of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum JoinStep {
     /// The host has the expected name and a supported architecture.
     OperatingSystem,
     /// Swap off, modules and sysctls.
@@ -41,7 +41,7 @@ pub enum Step {
     Stamp,
 }
 
-impl Step {
+impl JoinStep {
     /// Every step, in order.
     pub const ALL: [Self; 17] = [
         Self::OperatingSystem,
@@ -160,7 +160,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for JoinStep {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())
     }
@@ -210,11 +210,11 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepEvent {
     /// The step was done before.
-    Proven(Step),
+    Proven(JoinStep),
     /// The step begins.
-    Started(Step),
+    Started(JoinStep),
     /// The step was done and verified.
-    Done(Step),
+    Done(JoinStep),
     /// A stage of other work begins.
     Begins(Stage),
     /// A stage of other work ended well.

@@ -30,8 +30,8 @@ fn target() -> HostTarget {
     }
 }
 
-fn desired() -> Worker {
-    Worker {
+fn desired() -> JoinedWorker {
+    JoinedWorker {
         name: "dc1-w1".to_owned(),
         ip: Ipv4Addr::new(10, 50, 0, 11),
         pod_cidr: "10.244.200.0/24".parse().unwrap(),
@@ -97,9 +97,9 @@ async fn a_new_worker_joins_and_joining_again_does_nothing() {
     };
     let report = join(&context, &progress).await.unwrap();
     assert_eq!(*warnings.lock().unwrap(), Vec::<String>::new());
-    let done: Vec<_> = Step::ALL
+    let done: Vec<_> = JoinStep::ALL
         .into_iter()
-        .filter(|step| !matches!(step, Step::OperatingSystem | Step::KernelRoutes))
+        .filter(|step| !matches!(step, JoinStep::OperatingSystem | JoinStep::KernelRoutes))
         .collect();
     assert_eq!(report.applied, done);
     let node = server.get(NODE).unwrap();
@@ -149,7 +149,7 @@ async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
     host.state.lock().unwrap().asks_for = "system:node:dc1-w2";
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
     assert!(matches!(error.cause, JoinCause::Refused(_)), "{error:?}");
-    assert_eq!(error.step, Step::ApproveCertificate);
+    assert_eq!(error.step, JoinStep::ApproveCertificate);
     assert_eq!(tokens(&server), 0);
     assert!(!host.state.lock().unwrap().probe.bootstrap_kubeconfig);
     let status = server.get(SERVER).unwrap()["status"].clone();
@@ -162,7 +162,7 @@ async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
     host.state.lock().unwrap().ready = false;
     let before = tokio::time::Instant::now();
     let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
-    assert_eq!((error.step, &error.cause), (Step::NodeReady, &JoinCause::TimedOut));
+    assert_eq!((error.step, &error.cause), (JoinStep::NodeReady, &JoinCause::TimedOut));
     assert!(error.failure.message.contains("no Cilium"), "{}", error.failure.message);
     assert!(before.elapsed() >= Duration::from_secs(300));
 }

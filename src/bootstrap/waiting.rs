@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::JoinContext;
 use super::error::{JoinCause, JoinError};
 use super::proof::check_set_once;
-use super::step::Step;
+use super::step::JoinStep;
 use crate::provider::cluster::{Approval, ClusterError, NodeFacts};
 use crate::provider::host::WorkerProbe;
 use crate::topology::names::WorkerName;
@@ -18,7 +18,7 @@ const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl JoinContext<'_> {
-    fn timed_out(&self, step: Step, reason: impl AsRef<str>) -> JoinError {
+    fn timed_out(&self, step: JoinStep, reason: impl AsRef<str>) -> JoinError {
         JoinError::new(step, &self.desired.name, JoinCause::TimedOut, reason, step.remedy())
     }
 
@@ -26,7 +26,7 @@ impl JoinContext<'_> {
     /// The caller's deadline ends the wait.
     fn tolerate<T>(
         &self,
-        step: Step,
+        step: JoinStep,
         answer: Result<T, ClusterError>,
     ) -> Result<Option<T>, JoinError> {
         match answer {
@@ -39,7 +39,7 @@ impl JoinContext<'_> {
     /// Approves the worker's certificate request once it is there, and waits
     /// until the kubelet has its certificate.
     pub(super) async fn certificate(&self, token_id: &str) -> Result<WorkerProbe, JoinError> {
-        let step = Step::ApproveCertificate;
+        let step = JoinStep::ApproveCertificate;
         let deadline = Instant::now() + CERTIFICATE_TIMEOUT;
         let worker = WorkerName::new(&self.desired.name);
         let mut approved = false;
@@ -74,7 +74,7 @@ impl JoinContext<'_> {
     fn refused(&self, refusal: crate::provider::cluster::Refusal) -> JoinError {
         let reason = refusal.to_string();
         JoinError::new(
-            Step::ApproveCertificate,
+            JoinStep::ApproveCertificate,
             &self.desired.name,
             JoinCause::Refused(Box::new(refusal)),
             reason,
@@ -85,7 +85,7 @@ impl JoinContext<'_> {
 
     /// Waits until the worker's Node is there.
     pub(super) async fn registered(&self) -> Result<NodeFacts, JoinError> {
-        let step = Step::PodCidr;
+        let step = JoinStep::PodCidr;
         let deadline = Instant::now() + REGISTRATION_TIMEOUT;
         loop {
             let answer = self.cluster.node(&self.desired.name).await;
@@ -105,7 +105,7 @@ impl JoinContext<'_> {
         &self,
         is_ready: impl Fn(&NodeFacts) -> bool,
     ) -> Result<NodeFacts, JoinError> {
-        let step = Step::NodeReady;
+        let step = JoinStep::NodeReady;
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let answer = self.cluster.node(&self.desired.name).await;

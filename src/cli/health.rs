@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::pipeline::Planned;
 use crate::provider::cluster::PastOperation;
 use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
 /// One row for the cluster, each router and each worker. `operations` has the
@@ -56,7 +56,7 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 fn worker(
-    wanted: &Worker,
+    wanted: &JoinedWorker,
     observed: Option<&Resource>,
     operation: Option<&PastOperation>,
 ) -> WorkerStatus {

@@ -17,7 +17,7 @@ use crate::provider::tailnet::TailnetClient;
 use crate::sandbox::SharedSandbox;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
 use crate::sandbox::serve::{ServeOptions, Server};
-use crate::sandbox::state::Endpoints;
+use crate::sandbox::state::SandboxEndpoints;
 use crate::topology::load::Loaded;
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
@@ -77,7 +77,7 @@ pub(crate) async fn session(
 /// limits, so neither have they.
 fn clients(
     topology: &Topology,
-    endpoints: &Endpoints,
+    endpoints: &SandboxEndpoints,
     sandbox: SharedSandbox,
 ) -> Result<Clients, CliError> {
     let requests = RequestCount::default();

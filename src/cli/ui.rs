@@ -34,7 +34,7 @@ pub struct Ui {
 
 /// A request for approval.
 #[derive(Debug, Clone, Copy)]
-pub struct Approval {
+pub struct ApprovalPrompt {
     /// The question.
     pub question: &'static str,
     /// Whether a plan of this command can be saved and applied later.
@@ -151,7 +151,7 @@ impl Ui {
     /// Stdin is not a terminal or cannot be read.
     pub async fn approve(
         &self,
-        approval: &Approval,
+        approval: &ApprovalPrompt,
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
@@ -169,7 +169,7 @@ impl Ui {
     pub async fn approve_by_name(
         &self,
         names: &[String],
-        approval: &Approval,
+        approval: &ApprovalPrompt,
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
@@ -189,7 +189,7 @@ impl Ui {
     /// Whether the user answers a prompt with the expected word.
     async fn ask(
         &self,
-        approval: &Approval,
+        approval: &ApprovalPrompt,
         (prompt, expected): (&str, &str),
         yes: bool,
         stop: &StopSignal,
@@ -278,15 +278,15 @@ pub(crate) mod testing {
 
     /// A shared buffer.
     #[derive(Clone, Default)]
-    pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Shared {
+    impl SharedBuffer {
         pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().expect("a lock").clone()).expect("text")
         }
     }
 
-    impl Write for Shared {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().expect("a lock").write(bytes)
         }
@@ -297,8 +297,8 @@ pub(crate) mod testing {
     }
 
     /// A [`Ui`] whose user answers prompts, or without a terminal.
-    pub(crate) fn buffered(answer: Option<&str>, quiet: bool) -> (Ui, Shared, Shared) {
-        let (out, err) = (Shared::default(), Shared::default());
+    pub(crate) fn buffered(answer: Option<&str>, quiet: bool) -> (Ui, SharedBuffer, SharedBuffer) {
+        let (out, err) = (SharedBuffer::default(), SharedBuffer::default());
         let input = io::Cursor::new(answer.unwrap_or_default().to_owned());
         let ui = Ui {
             out: Mutex::new(Box::new(out.clone())),
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
     use crate::cli::exit;
 
-    const APPROVAL: Approval = Approval { question: "Apply?", can_be_saved: true };
+    const APPROVAL: ApprovalPrompt = ApprovalPrompt { question: "Apply?", can_be_saved: true };
 
     async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
         buffered(answer, false).0.approve(&APPROVAL, yes, &StopSignal::default()).await
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(approved(None, true).await, Ok(Some(true)));
         assert!(error.remedies.iter().any(|remedy| remedy.contains("plan --out")));
         // A saved plan cannot destroy, repave or reboot.
-        let destroy = Approval { question: "Destroy?", can_be_saved: false };
+        let destroy = ApprovalPrompt { question: "Destroy?", can_be_saved: false };
         let ui = buffered(None, false).0;
         let error =
             ui.approve(&destroy, false, &StopSignal::default()).await.expect_err("a prompt");

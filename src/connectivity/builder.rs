@@ -15,7 +15,7 @@ use crate::desired::{Allocation, allocate};
 
 /// Builds the network of a state.
 pub fn path_model(state: ProjectedState<'_>) -> PathModel {
-    let mut builder = Builder::new(state);
+    let mut builder = ModelBuilder::new(state);
     builder.add_sites();
     let network = builder.network();
     PathModel { network, provenance: builder.provenance, sites: builder.sites }
@@ -44,7 +44,7 @@ pub(super) struct NodePlace {
 
 /// The network while it is put together.
 #[derive(Clone)]
-pub(super) struct Builder<'a> {
+pub(super) struct ModelBuilder<'a> {
     pub(super) state: ProjectedState<'a>,
     pub(super) sources: Sources<'a>,
     pub(super) allocation: Allocation,
@@ -66,7 +66,7 @@ pub(super) struct Builder<'a> {
     pub(super) readers: BTreeMap<usize, BTreeSet<Part>>,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> ModelBuilder<'a> {
     pub(super) fn new(state: ProjectedState<'a>) -> Self {
         let sources = state.sources();
         Self {

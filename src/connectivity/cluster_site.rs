@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::builder::{Builder, NodePlace, Part};
+use super::builder::{ModelBuilder, NodePlace, Part};
 use super::kernel::{RouterParts, node_kernel, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use super::provenance::Provenance;
 use super::segments::unread_subnet;
-use crate::dataplane::fabric::{Fabric, Interface, OverlayRange, Subnet};
+use crate::dataplane::fabric::{Fabric, FabricSubnet, Interface, OverlayRange};
 use crate::dataplane::host::{Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet, NodeWithoutPodCidr};
@@ -23,7 +23,7 @@ use crate::resource::{Address, ArmId, Kind, Resource, Site};
 /// The name of the virtual network if its real name could not be read.
 const UNREAD_NETWORK: &str = "the AKS VNet";
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     /// The VNet, the nodes and the router; nothing while there is no cluster.
     pub(super) fn cluster_site(&mut self) {
         let address = self.cluster_address();
@@ -128,7 +128,7 @@ impl Builder<'_> {
             };
             let security = self.group_of_nodes(&address, node_subnet.security_group.as_ref());
             let name = node_subnet.id.name().to_owned();
-            fabric.subnets.push(Subnet { name, routes, security });
+            fabric.subnets.push(FabricSubnet { name, routes, security });
             addresses.push(address);
         }
         let address = Address::new(Kind::Subnet, Site::Cluster, names::CLUSTER_ROUTER_SUBNET);

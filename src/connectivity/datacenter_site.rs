@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Part};
+use super::builder::{ModelBuilder, Part};
 use super::kernel::{RouterParts, add_routes, node_kernel, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
@@ -10,11 +10,11 @@ use crate::dataplane::fabric::{Fabric, Lan};
 use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::desired::names;
-use crate::resource::host::{Worker, WorkerHost};
+use crate::resource::host::{JoinedWorker, WorkerHost};
 use crate::resource::{Address, Kind, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind};
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     pub(super) fn datacenter_site(&mut self, datacenter: &Datacenter) {
         let segment = self.next_segment();
         let parts = self
@@ -185,7 +185,7 @@ impl Builder<'_> {
 
     /// The state of a worker's host: as read from the host, or else inferred from
     /// its Node by the digest of the applied profile.
-    fn worker_host(&self, address: &Address, node: &Worker) -> Option<WorkerHost> {
+    fn worker_host(&self, address: &Address, node: &JoinedWorker) -> Option<WorkerHost> {
         if let Observable::Observed(host) = &node.host {
             return Some(host.clone());
         }
@@ -203,7 +203,7 @@ impl Builder<'_> {
         &self,
         datacenter: &Datacenter,
         worker: &model::Worker,
-        node: Option<&Worker>,
+        node: Option<&JoinedWorker>,
         host: &WorkerHost,
         origin: Origin,
     ) -> Kernel {
@@ -224,7 +224,7 @@ impl Builder<'_> {
 }
 
 /// Pods get addresses where our CNI configuration is there and chosen.
-fn pods_of(node: &Worker, host: &WorkerHost) -> Pods {
+fn pods_of(node: &JoinedWorker, host: &WorkerHost) -> Pods {
     let plumbed = host.cni_configuration == Some(node.pod_cidr) && host.cni_chosen.is_some();
     if plumbed { Pods::Range(node.pod_cidr) } else { Pods::NotPlumbed(node.pod_cidr) }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::builder::{Builder, Part};
+use super::builder::{ModelBuilder, Part};
 use super::kernel::{PendingRouter, RouterParts};
 use super::path_model::PathModel;
 use super::projected_state::{ObjectValue, ProjectedState};
@@ -16,7 +16,7 @@ use crate::resource::Site;
 /// The network of a state, and what takes it to others.
 #[derive(Clone)]
 pub(crate) struct IncrementalModel<'a> {
-    builder: Builder<'a>,
+    builder: ModelBuilder<'a>,
     model: PathModel,
     workers: BTreeMap<(SegmentId, usize), HostId>,
     undo: Undo<'a>,
@@ -52,7 +52,7 @@ struct Rebuilt {
 impl<'a> IncrementalModel<'a> {
     /// Builds the network of a state.
     pub(crate) fn new(state: ProjectedState<'a>) -> Self {
-        let mut builder = Builder::new(state);
+        let mut builder = ModelBuilder::new(state);
         builder.add_sites();
         let network = builder.network();
         let mut workers = BTreeMap::new();

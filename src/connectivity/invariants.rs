@@ -17,14 +17,14 @@ use super::{PathModel, Sources};
 use crate::dataplane::{HostId, Origin};
 use crate::resource::Address;
 
-pub use rule::Rule;
+pub use rule::Invariant;
 pub use unchecked::{NOT_CHECKED, Unchecked, Why, unchecked};
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     /// The rule.
-    pub rule: Rule,
+    pub rule: Invariant,
     /// The resource that breaks it.
     pub address: Address,
     /// What was found, in words.
@@ -61,11 +61,11 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn add(&mut self, rule: Rule, address: Address, found: String) {
+    fn add(&mut self, rule: Invariant, address: Address, found: String) {
         self.violations.insert(Violation { rule, address, found });
     }
 
-    fn add_at(&mut self, rule: Rule, origin: Origin, found: String) {
+    fn add_at(&mut self, rule: Invariant, origin: Origin, found: String) {
         if let Some(told) = self.model.provenance.get(origin) {
             self.add(rule, told.address.clone(), found);
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use crate::dataplane::host::{
-    self, Kernel, KernelHop, KernelRoute, Leaving, Port, ReversePathFilter, Rule, TableId,
-    Translation,
+    self, ForwardingEntry, Kernel, KernelHop, Leaving, Port, ReversePathFilter, RoutingRule,
+    TableId, Translation,
 };
 use crate::dataplane::{Fact, Member, Origin};
 use crate::resource::host::RouterHost;
@@ -35,7 +35,7 @@ pub(super) struct PendingRouter {
 
 /// A kernel that sends everything to the one segment that it is on.
 pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
-    let route = KernelRoute { metric: 0, hop: KernelHop::OnLink(0), origin };
+    let route = ForwardingEntry { metric: 0, hop: KernelHop::OnLink(0), origin };
     Kernel::plain([(network, route), (Ipv4Net::default(), route)].into_iter().collect())
 }
 
@@ -62,7 +62,7 @@ pub(super) fn add_routes(
             Via(neighbour) => (0, KernelHop::Via(0, *neighbour)),
             Unreachable => (LAST_METRIC, KernelHop::Unreachable),
         };
-        kernel.add_route(TableId::MAIN, *prefix, KernelRoute { metric, hop, origin });
+        kernel.add_route(TableId::MAIN, *prefix, ForwardingEntry { metric, hop, origin });
     }
 }
 
@@ -83,10 +83,12 @@ impl PendingRouter {
         kernel.clamps_segment_size = told.mss_clamp;
         kernel.translations = translations(told);
         for prefix in &told.local_prefixes {
-            kernel.rules.push(Rule { to: *prefix, ..Rule::any(OUR_RULE, TableId::MAIN) });
+            kernel
+                .rules
+                .push(RoutingRule { to: *prefix, ..RoutingRule::any(OUR_RULE, TableId::MAIN) });
         }
         if let Some(member) = member {
-            let route = |origin| KernelRoute { metric: 0, hop: KernelHop::Tunnel, origin };
+            let route = |origin| ForwardingEntry { metric: 0, hop: KernelHop::Tunnel, origin };
             let table = match member.peers.read() {
                 Ok(peers) => {
                     peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect()
@@ -99,7 +101,7 @@ impl PendingRouter {
                 Err(unread) => return Fact::unknown(unread.origin),
             };
             kernel.tables.insert(TableId::TAILSCALE, table);
-            kernel.rules.push(Rule::any(TAILSCALE_RULE, TableId::TAILSCALE));
+            kernel.rules.push(RoutingRule::any(TAILSCALE_RULE, TableId::TAILSCALE));
         }
         kernel.sort_rules();
         Fact::known(kernel, origin)

@@ -13,7 +13,7 @@ use crate::resource::Address;
 
 /// What was measured, beside what the tables say.
 #[derive(Debug, Clone, Default)]
-pub struct Comparison {
+pub struct MeasurementComparison {
     /// Pairs that are reached by both.
     pub reached: u64,
     /// Pairs that are dropped by both.
@@ -78,8 +78,8 @@ pub fn by_nearness(model: &PathModel, pods: &mut [GoldpingerPod]) {
 
 impl Measurement {
     /// Holds it against the model, pair by pair.
-    pub fn compare(&self, model: &PathModel) -> Comparison {
-        let mut comparison = Comparison::default();
+    pub fn compare(&self, model: &PathModel) -> MeasurementComparison {
+        let mut comparison = MeasurementComparison::default();
         let positions = self.positions(model, &mut comparison);
         let known: Vec<End> = positions.values().copied().collect();
         let trips = Trips::of(model, known, Protocol::Tcp(self.port));
@@ -95,7 +95,11 @@ impl Measurement {
     }
 
     /// The ends of all addresses that pings went from or to.
-    fn positions(&self, model: &PathModel, into: &mut Comparison) -> BTreeMap<Ipv4Addr, End> {
+    fn positions(
+        &self,
+        model: &PathModel,
+        into: &mut MeasurementComparison,
+    ) -> BTreeMap<Ipv4Addr, End> {
         let pods: BTreeMap<Ipv4Addr, &GoldpingerPod> =
             self.pods.iter().filter_map(|pod| Some((pod.address?, pod))).collect();
         let pinged = self.pings.keys().flat_map(|(from, to)| [*from, *to]);
@@ -193,7 +197,7 @@ impl Groups {
     }
 }
 
-impl Comparison {
+impl MeasurementComparison {
     /// Whether something is wrong by what was measured.
     pub fn is_broken(&self) -> bool {
         self.dropped > 0 || self.undecided_failed > 0 || !self.differences.is_empty()

@@ -31,9 +31,9 @@ pub mod snapshot;
 
 pub use builder::path_model;
 pub(crate) use incremental::{IncrementalModel, Watched};
-pub use invariants::{NOT_CHECKED, Rule, Unchecked, Violation, Why, unchecked, violations};
+pub use invariants::{Invariant, NOT_CHECKED, Unchecked, Violation, Why, unchecked, violations};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
-pub use measured::{Comparison, Difference, UnknownPod, by_nearness};
+pub use measured::{Difference, MeasurementComparison, UnknownPod, by_nearness};
 pub use path_model::{PathModel, SiteHosts, Sources};
 pub use projected_state::{ObjectValue, ProjectedState};
 pub use provenance::{Provenance, ProvenanceTable, addresses, provenance};

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::builder::Builder;
+use super::builder::ModelBuilder;
 use super::kernel::{PendingRouter, RouterParts};
 use super::projected_state::ProjectedFact;
 use crate::dataplane::tunnel::AdvertisedPrefixes;
@@ -12,7 +12,7 @@ use crate::dataplane::{Fact, HostId, Member, host};
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{Address, Kind, Resource, Site};
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     /// Adds a router to hosts and members.
     pub(super) fn add_router(&mut self, parts: RouterParts) -> HostId {
         let id = self.add_host(parts.host);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use super::builder::Builder;
+use super::builder::ModelBuilder;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::Fact;
 use crate::dataplane::security::{
-    AddressMatch, ProtocolMatch, RuleDirection, SecurityGroup, SecurityRule,
+    AddressMatch, FilterRule, ProtocolMatch, SecurityGroup, TrafficDirection,
 };
 use crate::resource::azure::{self, Access};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     /// The group on a subnet of AKS's nodes. What its own rules say counts;
     /// where they say nothing, Azure's rules behind them let AKS's overlay pass,
     /// whose ranges the tag of the virtual network does not name.
@@ -55,7 +55,7 @@ impl Builder<'_> {
     }
 }
 
-fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
+fn security_rule(name: &str, rule: &azure::SecurityRule) -> FilterRule {
     // Without prefixes it refers to groups of machines, which are not read.
     let addresses = |texts: &[String]| match texts {
         [] => vec![AddressMatch::Unclear],
@@ -66,12 +66,12 @@ fn security_rule(name: &str, rule: &azure::SecurityRule) -> SecurityRule {
     if ports.is_none() {
         sources = vec![AddressMatch::Unclear];
     }
-    SecurityRule {
+    FilterRule {
         name: name.to_owned(),
         priority: rule.priority,
         direction: match rule.direction {
-            azure::RuleDirection::Inbound => RuleDirection::Inbound,
-            azure::RuleDirection::Outbound => RuleDirection::Outbound,
+            azure::RuleDirection::Inbound => TrafficDirection::Inbound,
+            azure::RuleDirection::Outbound => TrafficDirection::Outbound,
         },
         allows: rule.access == Access::Allow,
         protocol: match rule.protocol.as_str() {

@@ -3,17 +3,17 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::builder::Builder;
+use super::builder::ModelBuilder;
 use super::projected_state::ProjectedFact;
-use crate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute, UserRoutes};
+use crate::dataplane::fabric::{Fabric, FabricHop, FabricSubnet, Interface, UserRoute, UserRoutes};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::desired::names;
 use crate::resource::azure::{NetworkInterface, NextHop, Provisioning};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     /// A subnet of ours; nothing where it is not there.
-    pub(super) fn subnet(&mut self, address: &Address) -> Option<Subnet> {
+    pub(super) fn subnet(&mut self, address: &Address) -> Option<FabricSubnet> {
         let origin = self.provenance.of(address);
         let name = address.name.to_string();
         match self.state.resource(address) {
@@ -22,9 +22,9 @@ impl Builder<'_> {
                 let routes = self.user_routes(site, address, subnet.route_table.as_ref());
                 let group = subnet.network_security_group.as_ref();
                 let security = self.security_group(site, address, group);
-                Some(Subnet { name, routes, security })
+                Some(FabricSubnet { name, routes, security })
             }
-            ProjectedFact::Unread => Some(Subnet {
+            ProjectedFact::Unread => Some(FabricSubnet {
                 name,
                 routes: Fact::unknown(origin),
                 security: Fact::unknown(origin),
@@ -125,7 +125,7 @@ impl Builder<'_> {
 
 /// A placeholder for a subnet that could not be read; returns its number.
 pub(super) fn unread_subnet(fabric: &mut Fabric, origin: Origin) -> usize {
-    fabric.subnets.push(Subnet {
+    fabric.subnets.push(FabricSubnet {
         name: String::new(),
         routes: Fact::unknown(origin),
         security: Fact::unknown(origin),

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use super::{PathModel, Sources};
 use crate::dataplane::{End, Protocol};
-use crate::inventory::{Carried, Endpoint, Readiness, Service, ServicePort};
+use crate::inventory::{Carried, Endpoint, KubernetesService, Readiness, ServicePort};
 use crate::topology::names::WorkerName;
 
 /// Where a question to a service goes.
@@ -33,7 +33,7 @@ pub enum NoPort {
     Several,
 }
 
-impl Service {
+impl KubernetesService {
     /// The port that is meant; where none is named, the only one.
     pub fn port(&self, carried: Carried, number: Option<u16>) -> Result<&ServicePort, NoPort> {
         let mut fitting = self.ports.iter().filter(|port| {
@@ -114,8 +114,8 @@ mod tests {
         ServicePort { name: name.to_owned(), carried, number }
     }
 
-    fn service() -> Service {
-        Service {
+    fn service() -> KubernetesService {
+        KubernetesService {
             namespace: "kube-system".to_owned(),
             name: "kube-dns".to_owned(),
             address: "10.0.0.10".parse().unwrap(),

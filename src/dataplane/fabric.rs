@@ -59,7 +59,7 @@ pub struct Fabric {
     /// Its address space.
     pub address_space: Vec<Ipv4Net>,
     /// Its subnets.
-    pub subnets: Vec<Subnet>,
+    pub subnets: Vec<FabricSubnet>,
     /// Its interfaces by address.
     pub interfaces: BTreeMap<Ipv4Addr, Interface>,
     /// The sources of interfaces that could not be read.
@@ -80,7 +80,7 @@ pub struct OverlayRange {
 
 /// A subnet with its routes and rules.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Subnet {
+pub struct FabricSubnet {
     /// The name.
     pub name: String,
     /// The routes of its table; empty without a table.

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use super::fabric::{Fabric, FabricHop, Interface, Lan, Segment, SegmentId, UserRoutes};
 use super::hop::{Cause, Decision, Place};
 use super::host::{HostId, Port};
-use super::security::{Answer, RuleDirection};
-use super::trace::{Halt, Step, Tracer};
+use super::security::{RuleMatch, TrafficDirection};
+use super::trace::{Halt, TraceStep, Tracer};
 
 impl Tracer<'_> {
     /// Sends a packet from a port of a host onto its segment.
@@ -15,7 +15,7 @@ impl Tracer<'_> {
         id: HostId,
         number: usize,
         neighbour: Ipv4Addr,
-    ) -> Result<Step, Halt> {
+    ) -> Result<TraceStep, Halt> {
         let network = self.network;
         let port = network.host(id).and_then(|host| host.ports.get(number));
         let segment = port.and_then(|port| network.segment(port.segment));
@@ -34,7 +34,7 @@ impl Tracer<'_> {
         lan: &Lan,
         from: Ipv4Addr,
         neighbour: Ipv4Addr,
-    ) -> Result<Step, Halt> {
+    ) -> Result<TraceStep, Halt> {
         let place = Place::Interface(segment, from);
         let Some(host) = lan.hosts.get(&neighbour) else {
             // Packets that leave the LAN go to a gateway outside the model.
@@ -48,7 +48,7 @@ impl Tracer<'_> {
             return Err(self.dropped(place, cause, vec![lan.origin]));
         };
         self.note(place, Decision::Delivered(neighbour), lan.origin);
-        Ok(Step::At(*host, self.port_at(*host, neighbour)))
+        Ok(TraceStep::At(*host, self.port_at(*host, neighbour)))
     }
 
     /// The fabric ignores the neighbour that the kernel chose.
@@ -57,7 +57,7 @@ impl Tracer<'_> {
         segment: SegmentId,
         fabric: &Fabric,
         from: Ipv4Addr,
-    ) -> Result<Step, Halt> {
+    ) -> Result<TraceStep, Halt> {
         let place = Place::Interface(segment, from);
         let Some(sender) = fabric.interfaces.get(&from) else {
             if let Some(origin) = fabric.unread {
@@ -71,7 +71,7 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::SourceCheck, provenance));
         }
         let routes = self.routes_of(place, fabric, sender)?;
-        self.ask_group(place, fabric, sender, RuleDirection::Outbound)?;
+        self.ask_group(place, fabric, sender, TrafficDirection::Outbound)?;
         let route = fabric.effective_route(sender, routes, self.packet.destination);
         let to = match route.hop {
             FabricHop::Appliance(address) => address,
@@ -112,7 +112,7 @@ impl Tracer<'_> {
         fabric: &Fabric,
         to: Ipv4Addr,
         route: super::fact::Origin,
-    ) -> Result<Step, Halt> {
+    ) -> Result<TraceStep, Halt> {
         let place = Place::Interface(segment, to);
         let Some(receiver) = fabric.interfaces.get(&to) else {
             if let Some(origin) = fabric.unread {
@@ -127,8 +127,8 @@ impl Tracer<'_> {
             let provenance = vec![receiver.forwarding.origin()];
             return Err(self.dropped(place, Cause::DestinationCheck, provenance));
         }
-        self.ask_group(place, fabric, receiver, RuleDirection::Inbound)?;
-        Ok(Step::At(receiver.host, self.port_at(receiver.host, to)))
+        self.ask_group(place, fabric, receiver, TrafficDirection::Inbound)?;
+        Ok(TraceStep::At(receiver.host, self.port_at(receiver.host, to)))
     }
 
     /// An address that seems unassigned may belong to a pod of the overlay, on a
@@ -169,7 +169,7 @@ impl Tracer<'_> {
         place: Place,
         fabric: &Fabric,
         interface: &Interface,
-        direction: RuleDirection,
+        direction: TrafficDirection,
     ) -> Result<(), Halt> {
         let Place::Interface(segment, address) = place else { return Ok(()) };
         let Some(subnet) = fabric.subnets.get(interface.subnet) else { return Ok(()) };
@@ -184,10 +184,10 @@ impl Tracer<'_> {
         let routes = self.routes_of(place, fabric, interface)?;
         let is_virtual_network = |address| fabric.is_virtual_network(routes, address);
         let rule = match group.ask(direction, &self.packet, &is_virtual_network) {
-            Answer::Allowed(rule) => rule.name.clone(),
-            Answer::NoRules => return Ok(()),
-            Answer::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
-            Answer::Denied(rule) => {
+            RuleMatch::Allowed(rule) => rule.name.clone(),
+            RuleMatch::NoRules => return Ok(()),
+            RuleMatch::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
+            RuleMatch::Denied(rule) => {
                 let cause = Cause::Denied { rule: rule.name.clone() };
                 return Err(self.dropped(place, cause, vec![group.origin]));
             }
@@ -207,7 +207,7 @@ impl Tracer<'_> {
     }
 
     /// Sends a packet through the tunnel from one member to another.
-    pub(super) fn through_tunnel(&mut self, id: HostId) -> Result<Step, Halt> {
+    pub(super) fn through_tunnel(&mut self, id: HostId) -> Result<TraceStep, Halt> {
         let place = Place::Tunnel(id);
         let tunnel = self.network.tunnel();
         let Some(sender) = tunnel.members.get(&id) else {
@@ -230,7 +230,7 @@ impl Tracer<'_> {
         self.out_of_tunnel(id, owner)
     }
 
-    fn out_of_tunnel(&mut self, from: HostId, to: HostId) -> Result<Step, Halt> {
+    fn out_of_tunnel(&mut self, from: HostId, to: HostId) -> Result<TraceStep, Halt> {
         let place = Place::Tunnel(to);
         let tunnel = self.network.tunnel();
         let Some(receiver) = tunnel.members.get(&to) else {
@@ -255,6 +255,6 @@ impl Tracer<'_> {
         }
         self.mtu = self.mtu.min(tunnel.mtu);
         self.tunnel_ends.extend([from, to]);
-        Ok(Step::At(to, Port::Tunnel))
+        Ok(TraceStep::At(to, Port::Tunnel))
     }
 }

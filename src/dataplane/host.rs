@@ -77,7 +77,7 @@ pub struct Kernel {
     /// The reverse path filter.
     pub reverse_path_filter: ReversePathFilter,
     /// The rules in order of priority; the table of local addresses precedes all.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RoutingRule>,
     /// Routes by table.
     pub tables: BTreeMap<TableId, KernelTable>,
     /// SNAT rules; the first match applies.
@@ -87,7 +87,7 @@ pub struct Kernel {
 }
 
 /// The routes of one table.
-pub type KernelTable = PrefixTable<KernelRoute>;
+pub type KernelTable = PrefixTable<ForwardingEntry>;
 
 /// The number of a kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,7 +113,7 @@ pub enum ReversePathFilter {
 
 /// A rule: matching packets are looked up in that table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rule {
+pub struct RoutingRule {
     /// Lower priorities are evaluated first.
     pub priority: u32,
     /// Sources that match; `0.0.0.0/0` is any.
@@ -124,7 +124,7 @@ pub struct Rule {
     pub table: TableId,
 }
 
-impl Rule {
+impl RoutingRule {
     /// A rule for every packet.
     pub fn any(priority: u32, table: TableId) -> Self {
         let all = Ipv4Net::default();
@@ -134,7 +134,7 @@ impl Rule {
 
 /// A route of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KernelRoute {
+pub struct ForwardingEntry {
     /// The lower metric of two routes to one prefix wins.
     pub metric: u32,
     /// The next hop.
@@ -198,11 +198,11 @@ impl Translation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// The rule that selected the table.
-    pub rule: Rule,
+    pub rule: RoutingRule,
     /// The prefix that matched.
     pub prefix: Ipv4Net,
     /// The route.
-    pub route: KernelRoute,
+    pub route: ForwardingEntry,
 }
 
 impl Kernel {
@@ -211,7 +211,7 @@ impl Kernel {
         Self {
             forwarding: true,
             reverse_path_filter: ReversePathFilter::Off,
-            rules: vec![Rule::any(32_766, TableId::MAIN)],
+            rules: vec![RoutingRule::any(32_766, TableId::MAIN)],
             tables: BTreeMap::from([(TableId::MAIN, main)]),
             translations: Vec::new(),
             clamps_segment_size: false,
@@ -219,7 +219,7 @@ impl Kernel {
     }
 
     /// Adds a route; the lower metric of two routes to one prefix wins.
-    pub fn add_route(&mut self, table: TableId, prefix: Ipv4Net, route: KernelRoute) {
+    pub fn add_route(&mut self, table: TableId, prefix: Ipv4Net, route: ForwardingEntry) {
         let table = self.tables.entry(table).or_default();
         if table.get(&prefix).is_none_or(|known| route.metric < known.metric) {
             table.insert(prefix, route);
@@ -229,7 +229,8 @@ impl Kernel {
     /// Evaluates the rules in order. A table without a matching route and a throw
     /// route continue with the next rule; an unreachable route ends the lookup.
     pub fn lookup(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Option<Found> {
-        let fits = |rule: &&Rule| rule.from.contains(&source) && rule.to.contains(&destination);
+        let fits =
+            |rule: &&RoutingRule| rule.from.contains(&source) && rule.to.contains(&destination);
         self.rules.iter().filter(fits).find_map(|rule| {
             let (prefix, route) = self.tables.get(&rule.table)?.lookup(destination)?;
             (route.hop != KernelHop::Throw).then_some(Found { rule: *rule, prefix, route: *route })

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use super::fact::Origin;
 use super::hop::{Cause, Decision, Place};
 use super::host::{Host, HostId, Kernel, KernelHop, Pods, Port, ReversePathFilter};
-use super::trace::{Halt, Step, Tracer};
+use super::trace::{Halt, TraceStep, Tracer};
 use crate::net::prefix::TAILNET_RANGE;
 
 impl Tracer<'_> {
     /// Receives a packet at a port, or from the host itself.
-    pub(super) fn at_host(&mut self, id: HostId, entered: Port) -> Result<Step, Halt> {
+    pub(super) fn at_host(&mut self, id: HostId, entered: Port) -> Result<TraceStep, Halt> {
         let place = Place::Host(id);
         let network = self.network;
         let Some(host) = network.host(id) else {
@@ -51,7 +51,12 @@ impl Tracer<'_> {
         self.pass_on(id, kernel, entered, answered)
     }
 
-    fn deliver_to_pod(&mut self, id: HostId, pods: Pods, origin: Origin) -> Result<Step, Halt> {
+    fn deliver_to_pod(
+        &mut self,
+        id: HostId,
+        pods: Pods,
+        origin: Origin,
+    ) -> Result<TraceStep, Halt> {
         let place = Place::Host(id);
         if let Pods::NotPlumbed(_) = pods {
             return Err(self.dropped(place, Cause::CniNotConfigured, vec![origin]));
@@ -60,10 +65,10 @@ impl Tracer<'_> {
     }
 
     /// The host tracks the connection: the source of its reply is not translated again.
-    fn arrive(&mut self, id: HostId, origin: Origin) -> Step {
+    fn arrive(&mut self, id: HostId, origin: Origin) -> TraceStep {
         self.tracking.passed_on(id, self.packet.source, &self.packet);
         self.note(Place::Host(id), Decision::Arrived, origin);
-        Step::Arrived(id)
+        TraceStep::Arrived(id)
     }
 
     /// Looks up the destination and sends the packet.
@@ -73,7 +78,7 @@ impl Tracer<'_> {
         kernel: &Kernel,
         entered: Port,
         answered: bool,
-    ) -> Result<Step, Halt> {
+    ) -> Result<TraceStep, Halt> {
         let place = Place::Host(id);
         let origin = self.network.host(id).map_or(Origin(0), |host| host.kernel.origin());
         let Some(found) = kernel.lookup(self.packet.source, self.packet.destination) else {

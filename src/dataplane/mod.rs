@@ -29,7 +29,7 @@ mod trace;
 mod tracking;
 pub mod tunnel;
 
-pub use fabric::{Fabric, Interface, Lan, Segment, SegmentId, Subnet};
+pub use fabric::{Fabric, FabricSubnet, Interface, Lan, Segment, SegmentId};
 pub use fact::{Fact, Origin, Unread};
 pub use hop::{Cause, Decision, Drop, Hop, Place, Verdict};
 pub use host::{Host, HostId, Kernel, Port};

@@ -5,7 +5,7 @@ use super::host::HostId;
 use super::network::{End, Network};
 use super::packet::{Packet, Protocol};
 use super::trace::{SEGMENT_MTU, Trace, Tracer};
-use super::tracking::Tracking;
+use super::tracking::ConnectionTracking;
 
 /// The paths of a request and its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn trace_to(
     (to, receiver): (std::net::Ipv4Addr, Option<HostId>),
     protocol: Protocol,
 ) -> RoundTrip {
-    let mut tracking = Tracking::default();
+    let mut tracking = ConnectionTracking::default();
     let request = Packet::request(from.address, to, protocol);
     let mut forward = Tracer::traced(network, &mut tracking, from, request);
     if let (Verdict::Arrived(host), Some(receiver)) = (&forward.verdict, receiver)
@@ -120,7 +120,7 @@ fn trace_to(
 /// another host receives is lost.
 fn answer(
     network: &Network,
-    tracking: &mut Tracking,
+    tracking: &mut ConnectionTracking,
     from: End,
     forward: &Trace,
     asker: End,

@@ -15,18 +15,18 @@ pub struct SecurityGroup {
     /// The origin of the fact.
     pub origin: Origin,
     /// The rules in order of priority, Azure's default rules last.
-    pub rules: Vec<SecurityRule>,
+    pub rules: Vec<FilterRule>,
 }
 
 /// A rule of a security group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecurityRule {
+pub struct FilterRule {
     /// The name.
     pub name: String,
     /// The priority; lower numbers take precedence.
     pub priority: u16,
     /// The direction.
-    pub direction: RuleDirection,
+    pub direction: TrafficDirection,
     /// Whether it allows the packet.
     pub allows: bool,
     /// The protocol.
@@ -41,7 +41,7 @@ pub struct SecurityRule {
 
 /// The direction of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RuleDirection {
+pub enum TrafficDirection {
     /// Inbound.
     Inbound,
     /// Outbound.
@@ -80,11 +80,11 @@ pub enum AddressMatch {
 
 /// The decision of a group about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum RuleMatch<'a> {
     /// The rule allows it.
-    Allowed(&'a SecurityRule),
+    Allowed(&'a FilterRule),
     /// The rule drops it.
-    Denied(&'a SecurityRule),
+    Denied(&'a FilterRule),
     /// The group has no rules.
     NoRules,
     /// It depends on a tag whose addresses are unknown.
@@ -115,7 +115,7 @@ impl SecurityGroup {
     }
 
     /// A group with these rules and Azure's default rules.
-    pub fn with_defaults(origin: Origin, mut rules: Vec<SecurityRule>) -> Self {
+    pub fn with_defaults(origin: Origin, mut rules: Vec<FilterRule>) -> Self {
         rules.extend(default_rules());
         rules.sort_by_key(|rule| rule.priority);
         Self { origin, rules }
@@ -123,30 +123,30 @@ impl SecurityGroup {
 
     /// The same without Azure's default rules.
     pub fn without_defaults(&self) -> Self {
-        let own = |rule: &&SecurityRule| rule.priority < FIRST_DEFAULT;
+        let own = |rule: &&FilterRule| rule.priority < FIRST_DEFAULT;
         Self { origin: self.origin, rules: self.rules.iter().filter(own).cloned().collect() }
     }
 
     /// The decision of the first matching rule.
     pub fn ask(
         &self,
-        direction: RuleDirection,
+        direction: TrafficDirection,
         packet: &Packet,
         is_virtual_network: &dyn Fn(Ipv4Addr) -> bool,
-    ) -> Answer<'_> {
+    ) -> RuleMatch<'_> {
         for rule in self.rules.iter().filter(|rule| rule.direction == direction) {
             match rule.fits(packet, is_virtual_network) {
-                Fits::Yes if rule.allows => return Answer::Allowed(rule),
-                Fits::Yes => return Answer::Denied(rule),
-                Fits::Unclear => return Answer::Unclear,
+                Fits::Yes if rule.allows => return RuleMatch::Allowed(rule),
+                Fits::Yes => return RuleMatch::Denied(rule),
+                Fits::Unclear => return RuleMatch::Unclear,
                 Fits::No => {}
             }
         }
-        Answer::NoRules
+        RuleMatch::NoRules
     }
 }
 
-impl SecurityRule {
+impl FilterRule {
     fn fits(&self, packet: &Packet, is_virtual_network: &dyn Fn(Ipv4Addr) -> bool) -> Fits {
         let protocol = matches!(
             (self.protocol, packet.protocol),
@@ -201,9 +201,9 @@ fn is_public(address: Ipv4Addr) -> bool {
 const FIRST_DEFAULT: u16 = 65_000;
 
 /// The default rules of every group.
-fn default_rules() -> Vec<SecurityRule> {
+fn default_rules() -> Vec<FilterRule> {
     use AddressMatch::{Internet, LoadBalancer, Prefix, VirtualNetwork};
-    use RuleDirection::{Inbound, Outbound};
+    use TrafficDirection::{Inbound, Outbound};
     let any = Prefix(Ipv4Net::default());
     [
         ("AllowVnetInBound", 65_000, Inbound, true, VirtualNetwork, VirtualNetwork),
@@ -214,7 +214,7 @@ fn default_rules() -> Vec<SecurityRule> {
         ("DenyAllOutBound", 65_500, Outbound, false, any, any),
     ]
     .into_iter()
-    .map(|(name, priority, direction, allows, source, destination)| SecurityRule {
+    .map(|(name, priority, direction, allows, source, destination)| FilterRule {
         name: name.to_owned(),
         priority,
         direction,

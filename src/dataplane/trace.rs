@@ -5,7 +5,7 @@ use super::hop::{Cause, Decision, Drop, Hop, Place, Verdict};
 use super::host::{HostId, Port};
 use super::network::{End, Network};
 use super::packet::Packet;
-use super::tracking::Tracking;
+use super::tracking::ConnectionTracking;
 
 /// The MTU of an interface that is not a tunnel, in bytes.
 pub(super) const SEGMENT_MTU: u16 = 1_500;
@@ -44,7 +44,7 @@ pub(super) enum Halt {
 
 /// The next place of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum TraceStep {
     Arrived(HostId),
     At(HostId, Port),
 }
@@ -53,7 +53,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Tracer<'a> {
     pub(super) network: &'a Network,
-    pub(super) tracking: &'a mut Tracking,
+    pub(super) tracking: &'a mut ConnectionTracking,
     pub(super) packet: Packet,
     pub(super) mtu: u16,
     pub(super) tunnel_ends: Vec<HostId>,
@@ -64,7 +64,7 @@ impl<'a> Tracer<'a> {
     /// Sends a packet from an end and follows it.
     pub(super) fn traced(
         network: &'a Network,
-        tracking: &'a mut Tracking,
+        tracking: &'a mut ConnectionTracking,
         from: End,
         packet: Packet,
     ) -> Trace {
@@ -91,8 +91,8 @@ impl<'a> Tracer<'a> {
             }
             seen.push(here);
             match self.at_host(host, port)? {
-                Step::Arrived(host) => return Ok(host),
-                Step::At(next, entered) => (host, port) = (next, entered),
+                TraceStep::Arrived(host) => return Ok(host),
+                TraceStep::At(next, entered) => (host, port) = (next, entered),
             }
         }
     }

@@ -8,7 +8,7 @@ use super::packet::Packet;
 
 /// Tracked connections and flows.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tracking {
+pub(super) struct ConnectionTracking {
     connections: Vec<Connection>,
     flows: Vec<Flow>,
 }
@@ -31,7 +31,7 @@ struct Flow {
     destination: Ipv4Addr,
 }
 
-impl Tracking {
+impl ConnectionTracking {
     /// Records that a host forwarded a packet, which had that source before.
     pub(super) fn passed_on(&mut self, host: HostId, source: Ipv4Addr, packet: &Packet) {
         let (translated_source, destination) = (packet.source, packet.destination);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use super::context::Context;
-use super::set::{Builder, DesiredSet};
+use super::context::DesiredContext;
+use super::set::{DesiredSet, ResourceBuilder};
 use super::{names, security};
 use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
@@ -19,7 +19,7 @@ fn address(kind: Kind, name: &str) -> Address {
 }
 
 /// The resource group and the AKS cluster, unless the cluster is `existing`.
-pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
+pub(super) fn control_plane(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     let cluster = &context.topology.cluster;
     if cluster.existing {
         return;
@@ -28,7 +28,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
     let group = context.group(cluster.resource_group.as_str());
     let group_address = address(Kind::ResourceGroup, cluster.resource_group.as_str());
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             group_address.clone(),
             Some(ObjectKey::Azure(group.clone())),
             Resource::ResourceGroup(ResourceGroup { location: location.clone() }),
@@ -38,7 +38,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
     );
     let id = group.in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str());
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             context.cluster_address(),
             Some(ObjectKey::Azure(id)),
             Resource::ManagedCluster(managed_cluster(context, location)),
@@ -49,7 +49,7 @@ pub(super) fn control_plane(context: &Context<'_>, set: &mut DesiredSet) {
     );
 }
 
-fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
+fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedCluster {
     let cluster = &context.topology.cluster;
     ManagedCluster {
         node_resource_group: names::node_resource_group(cluster, &location),
@@ -75,14 +75,14 @@ fn managed_cluster(context: &Context<'_>, location: String) -> ManagedCluster {
 
 /// The version that is written, or the live one where that satisfies it: AKS
 /// upgrades clusters by itself, and takes none back to an older version.
-fn control_plane_version(context: &Context<'_>) -> KubernetesVersion {
+fn control_plane_version(context: &DesiredContext<'_>) -> KubernetesVersion {
     let wanted = context.topology.cluster.kubernetes_version;
     let live = context.facts.cluster.as_ref().map(|cluster| cluster.version);
     live.filter(|live| live.satisfies(wanted) || live.is_newer_than(wanted)).unwrap_or(wanted)
 }
 
 /// The router's subnet, security group, public address, interface and VM.
-pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
+pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     let router = &context.topology.cluster.router;
     let name = router.name.as_str();
     let location = context.cluster_location();
@@ -92,7 +92,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
     let subnet_address = address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET);
 
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::NetworkSecurityGroup, &group_name),
             context.in_node_group(Kind::NetworkSecurityGroup, &group_name),
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
@@ -105,7 +105,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         None => Pending::after(context.cluster_address()),
     };
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             subnet_address.clone(),
             context.router_subnet_id().known().cloned().map(ObjectKey::Azure),
             Resource::Subnet(Subnet {
@@ -126,7 +126,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         .planned_because_of("[cluster.router] subnet_cidr"),
     );
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::PublicIpAddress, &public_ip_name),
             context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
@@ -135,7 +135,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         .planned_because_of("direct connections to the tailnet"),
     );
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::NetworkInterface, &interface_name),
             context.in_node_group(Kind::NetworkInterface, &interface_name),
             Resource::NetworkInterface(NetworkInterface {
@@ -152,7 +152,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
         .planned_because_of("fourth address of its subnet, IP forwarding"),
     );
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::VirtualMachine, name),
             context.in_node_group(Kind::VirtualMachine, name),
             Resource::VirtualMachine(VirtualMachine {
@@ -174,7 +174,7 @@ pub(super) fn router_machine(context: &Context<'_>, set: &mut DesiredSet) {
 
 /// The table on AKS node subnets, the table on the router's subnet, and the
 /// associations of the former.
-pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
+pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     let tables = [
         (
             names::WORKERS_ROUTE_TABLE,
@@ -189,7 +189,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
     ];
     for (name, routes, planned_because_of) in tables {
         set.add(
-            Builder::new(
+            ResourceBuilder::new(
                 address(Kind::RouteTable, name),
                 context.in_node_group(Kind::RouteTable, name),
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
@@ -200,7 +200,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
     }
     for subnet in context.facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
         set.add(
-            Builder::new(
+            ResourceBuilder::new(
                 address(Kind::RouteTableAssociation, subnet.id.name()),
                 Some(ObjectKey::AzureAssociation(subnet.id.clone())),
                 Resource::RouteTableAssociation(RouteTableAssociation {
@@ -216,7 +216,7 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
     }
     if context.facts.cluster.is_none() {
         set.add(
-            Builder::new(
+            ResourceBuilder::new(
                 address(Kind::RouteTableAssociation, "aks-subnet"),
                 None,
                 Resource::RouteTableAssociation(RouteTableAssociation {
@@ -232,12 +232,12 @@ pub(super) fn route_tables(context: &Context<'_>, set: &mut DesiredSet) {
     }
 }
 
-fn workers_routes(context: &Context<'_>) -> BTreeMap<Ipv4Net, NextHop> {
+fn workers_routes(context: &DesiredContext<'_>) -> BTreeMap<Ipv4Net, NextHop> {
     let hop = NextHop::Appliance(context.cluster_router_ip());
     context.remote_prefixes(None).into_iter().map(|prefix| (prefix, hop)).collect()
 }
 
-fn router_routes(context: &Context<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
+fn router_routes(context: &DesiredContext<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
     let facts = context.facts;
     if facts.cluster.is_none() || facts.nodes.is_empty() || context.hides_live_routes() {
         return Pending::after(context.cluster_address());

@@ -13,7 +13,7 @@ use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::names::DatacenterName;
 
 /// A topology, the facts about its live state and the addresses of its workers.
-pub(super) struct Context<'a> {
+pub(super) struct DesiredContext<'a> {
     pub(super) topology: &'a Topology,
     pub(super) facts: &'a Facts,
     pub(super) allocation: &'a Allocation,
@@ -22,7 +22,7 @@ pub(super) struct Context<'a> {
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
 }
 
-impl<'a> Context<'a> {
+impl<'a> DesiredContext<'a> {
     pub(super) fn new(
         topology: &'a Topology,
         facts: &'a Facts,
@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
 }
 
 /// Addresses, ids and prefixes of the cluster.
-impl Context<'_> {
+impl DesiredContext<'_> {
     pub(super) fn group(&self, name: &str) -> ArmId {
         ArmId::resource_group(self.facts.subscription.as_str(), name)
     }
@@ -101,7 +101,7 @@ impl Context<'_> {
 }
 
 /// Addresses and prefixes of the datacenters.
-impl Context<'_> {
+impl DesiredContext<'_> {
     /// The workers of a datacenter with their places.
     pub(super) fn worker_places<'b>(
         &'b self,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use super::context::Context;
-use super::set::{Builder, DesiredSet};
+use super::context::DesiredContext;
+use super::set::{DesiredSet, ResourceBuilder};
 use super::{names, security};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{
@@ -23,7 +23,11 @@ struct AddressAssignment<'a> {
 }
 
 impl<'a> AddressAssignment<'a> {
-    fn new(context: &Context<'_>, datacenter: &'a Datacenter, site: &'a AzureDatacenter) -> Self {
+    fn new(
+        context: &DesiredContext<'_>,
+        datacenter: &'a Datacenter,
+        site: &'a AzureDatacenter,
+    ) -> Self {
         Self { datacenter, site, group: context.group(site.resource_group.as_str()) }
     }
 
@@ -43,10 +47,10 @@ impl<'a> AddressAssignment<'a> {
         self.id(Kind::VirtualNetwork, names::VIRTUAL_NETWORK).child("subnets", name)
     }
 
-    fn build(&self, name: &str, resource: Resource) -> Builder {
+    fn build(&self, name: &str, resource: Resource) -> ResourceBuilder {
         let kind = resource.kind();
         let key = ObjectKey::Azure(self.id(kind, name));
-        Builder::new(self.address(kind, name), Some(key), resource)
+        ResourceBuilder::new(self.address(kind, name), Some(key), resource)
             .contained_in(self.group_address())
     }
 
@@ -57,14 +61,14 @@ impl<'a> AddressAssignment<'a> {
 
 /// The group, the VNet, both subnets and what hangs on them.
 pub(super) fn network(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     site: &AzureDatacenter,
     set: &mut DesiredSet,
 ) {
     let place = AddressAssignment::new(context, datacenter, site);
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             place.group_address(),
             Some(ObjectKey::Azure(place.group.clone())),
             Resource::ResourceGroup(ResourceGroup { location: place.location() }),
@@ -117,7 +121,11 @@ fn public_address(
     place.build(name, resource).planned_because_of(planned_because_of)
 }
 
-fn security_groups(context: &Context<'_>, place: &AddressAssignment<'_>, set: &mut DesiredSet) {
+fn security_groups(
+    context: &DesiredContext<'_>,
+    place: &AddressAssignment<'_>,
+    set: &mut DesiredSet,
+) {
     let groups: [(&str, NetworkSecurityGroup, &str); 2] = [
         (
             names::WORKER_SUBNET,
@@ -166,7 +174,7 @@ fn subnets(place: &AddressAssignment<'_>, set: &mut DesiredSet) {
         let gateway_address =
             gateway.as_deref().map(|gateway| place.address(Kind::NatGateway, gateway));
         set.add(
-            Builder::new(
+            ResourceBuilder::new(
                 place.address(Kind::Subnet, name),
                 Some(ObjectKey::Azure(place.subnet(name))),
                 Resource::Subnet(Subnet {
@@ -188,7 +196,7 @@ fn subnets(place: &AddressAssignment<'_>, set: &mut DesiredSet) {
 
 /// The router's public address, interface and VM.
 pub(super) fn router_machine(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     site: &AzureDatacenter,
     set: &mut DesiredSet,
@@ -213,7 +221,7 @@ pub(super) fn router_machine(
 
 /// The interface and VM of each worker.
 pub(super) fn worker_machines(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     site: &AzureDatacenter,
     set: &mut DesiredSet,
@@ -245,7 +253,7 @@ struct Machine<'a> {
 }
 
 fn add_machine(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     place: &AddressAssignment<'_>,
     machine: &Machine<'_>,
     set: &mut DesiredSet,
@@ -295,7 +303,7 @@ fn add_machine(
 
 /// The tables on the workers' and on the router's subnet.
 pub(super) fn route_tables(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     site: &AzureDatacenter,
     set: &mut DesiredSet,
@@ -326,7 +334,7 @@ pub(super) fn route_tables(
 }
 
 fn worker_subnet_routes(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     to_workers: &BTreeMap<Ipv4Net, NextHop>,
 ) -> Pending<BTreeMap<Ipv4Net, NextHop>> {

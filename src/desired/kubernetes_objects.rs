@@ -1,16 +1,16 @@
 //! What the cluster holds: definitions, namespaces, rights, Servers, profiles,
 //! Goldpinger and the optional route manager.
 
-use super::context::Context;
+use super::context::DesiredContext;
 use super::manifests::{self, ServerFacts};
 use super::names;
-use super::set::{Builder, DesiredSet};
+use super::set::{DesiredSet, ResourceBuilder};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::Datacenter;
 
 /// The objects that belong to no datacenter.
-pub(super) fn shared(context: &Context<'_>, set: &mut DesiredSet) {
+pub(super) fn shared(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     let mut manifests = manifests::custom_resource_definitions();
     manifests.extend(manifests::namespaces());
     manifests.extend(manifests::bootstrap_rbac());
@@ -43,7 +43,7 @@ fn reason(manifest: &Manifest) -> &'static str {
 }
 
 /// The Server of each worker of a datacenter.
-pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
+pub(super) fn servers(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let router = datacenter.router.name.as_str();
     let router_ip = match context.facts.router_addresses.get(router) {
         Some(address) => Pending::Known(*address),
@@ -69,7 +69,7 @@ pub(super) fn servers(context: &Context<'_>, datacenter: &Datacenter, set: &mut 
 }
 
 /// An object with the definition and the namespace that it needs.
-fn object(context: &Context<'_>, site: Site, manifest: Manifest) -> Builder {
+fn object(context: &DesiredContext<'_>, site: Site, manifest: Manifest) -> ResourceBuilder {
     let address = Address::new(manifest.kind.into(), site, &manifest.name);
     let key =
         context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
@@ -84,7 +84,7 @@ fn object(context: &Context<'_>, site: Site, manifest: Manifest) -> Builder {
     }
     .map(|name| Address::new(Kind::CustomResourceDefinition, Site::Cluster, name));
     let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
-    Builder::new(address, key, Resource::Manifest(manifest))
+    ResourceBuilder::new(address, key, Resource::Manifest(manifest))
         .living_in_all(cluster)
         .depends_on_all(namespace)
         .depends_on_all(definition)

@@ -27,7 +27,7 @@ pub use set::{DesiredResource, DesiredSet, Protected};
 
 use crate::resource::Site;
 use crate::topology::model::{DatacenterKind, Topology};
-use context::Context;
+use context::DesiredContext;
 
 /// Every resource that the topology asks for, with its dependencies.
 ///
@@ -36,7 +36,7 @@ use context::Context;
 /// A pool or subnet has no room for a worker that needs a place in it.
 pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, AllocationError> {
     let allocation = allocate(topology, facts)?;
-    let context = Context::new(topology, facts, &allocation);
+    let context = DesiredContext::new(topology, facts, &allocation);
     let mut set = DesiredSet::default();
 
     cluster_site::control_plane(&context, &mut set);

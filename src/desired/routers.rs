@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::context::Context;
-use super::set::{Builder, DesiredSet};
+use super::context::DesiredContext;
+use super::set::{DesiredSet, ResourceBuilder};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, RouterHost};
 use crate::resource::tailnet::{Device, RouteSet};
@@ -28,7 +28,7 @@ struct Router<'a> {
 
 /// The AKS router offers AKS's nodes and their pods, and never a range that
 /// holds a worker's pods: accepted by a datacenter's router it would steal them.
-pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
+pub(super) fn cluster_router(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     let router = &context.topology.cluster.router;
     let tunnel =
         context.remote_prefixes(None).into_iter().map(|prefix| (prefix, KernelRoute::Tunnel));
@@ -51,7 +51,7 @@ pub(super) fn cluster_router(context: &Context<'_>, set: &mut DesiredSet) {
 
 /// A datacenter's router offers its own network and its own pods.
 pub(super) fn datacenter_router(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
     set: &mut DesiredSet,
 ) {
@@ -74,7 +74,7 @@ pub(super) fn datacenter_router(
 }
 
 fn datacenter_kernel_routes(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     datacenter: &Datacenter,
 ) -> Pending<BTreeMap<Ipv4Net, KernelRoute>> {
     let Some(cluster) = &context.facts.cluster else {
@@ -100,12 +100,12 @@ fn datacenter_kernel_routes(
     })
 }
 
-fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
+fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {
     let address = |kind| Address::new(kind, router.site.clone(), router.name);
     let device = address(Kind::TailnetDevice);
     let name = router.name.to_owned();
 
-    let device_resource = Builder::new(
+    let device_resource = ResourceBuilder::new(
         device.clone(),
         Some(ObjectKey::Device(name.clone())),
         Resource::TailnetDevice(Device { hostname: name.clone(), authorized: true, online: true }),
@@ -120,7 +120,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
 
     let host = address(Kind::RouterHost);
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             host.clone(),
             Some(ObjectKey::Host(name.clone())),
             Resource::RouterHost(router_host(context, &router)),
@@ -129,7 +129,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
         .planned_because_of("forwarding between its network and the tailnet"),
     );
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::AdvertisedRoutes),
             Some(ObjectKey::DeviceAdvertised(name.clone())),
             Resource::AdvertisedRoutes(RouteSet {
@@ -142,7 +142,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
         .planned_because_of(router.advertised_because),
     );
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::ApprovedRoutes),
             Some(ObjectKey::DeviceApproved(name.clone())),
             Resource::ApprovedRoutes(RouteSet { hostname: name, prefixes: router.advertised }),
@@ -153,7 +153,7 @@ fn add(context: &Context<'_>, router: Router<'_>, set: &mut DesiredSet) {
     );
 }
 
-fn router_host(context: &Context<'_>, router: &Router<'_>) -> RouterHost {
+fn router_host(context: &DesiredContext<'_>, router: &Router<'_>) -> RouterHost {
     let translate = RouterHost::address_translation(context.topology.network.source_addresses);
     RouterHost {
         hostname: router.name.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Context;
+use super::context::DesiredContext;
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
 use crate::topology::model::{AzureDatacenter, Datacenter};
@@ -14,14 +14,14 @@ const WIREGUARD_PORT: &str = "41641";
 const KUBELET_PORT: &str = "10250";
 
 /// The AKS router: the tunnel from anywhere, the forwarded ranges both ways.
-pub(super) fn cluster_router(context: &Context<'_>) -> NetworkSecurityGroup {
+pub(super) fn cluster_router(context: &DesiredContext<'_>) -> NetworkSecurityGroup {
     let location = context.topology.azure.location.to_string();
     NetworkSecurityGroup { location, rules: router_rules(context) }
 }
 
 /// A datacenter's router: likewise.
 pub(super) fn datacenter_router(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     _datacenter: &Datacenter,
     site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
@@ -30,7 +30,7 @@ pub(super) fn datacenter_router(
 
 /// Workers: the forwarded ranges both ways, and the kubelet's port for AKS.
 pub(super) fn workers(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     _datacenter: &Datacenter,
     site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
@@ -50,7 +50,7 @@ pub(super) fn workers(
     NetworkSecurityGroup { location: site.location.to_string(), rules }
 }
 
-fn router_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
+fn router_rules(context: &DesiredContext<'_>) -> BTreeMap<String, SecurityRule> {
     let mut rules = forwarded_rules(context);
     rules.insert(
         "stargate-wireguard-in".to_owned(),
@@ -68,7 +68,7 @@ fn router_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
 }
 
 /// Pods, nodes and datacenters may pass in and out with any protocol.
-fn forwarded_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
+fn forwarded_rules(context: &DesiredContext<'_>) -> BTreeMap<String, SecurityRule> {
     let prefixes = forwarded_prefixes(context);
     let rule = |priority, direction| SecurityRule {
         priority,
@@ -87,7 +87,7 @@ fn forwarded_rules(context: &Context<'_>) -> BTreeMap<String, SecurityRule> {
 
 /// The pod range as a whole, the tailnet, every datacenter's network, and the
 /// router's own VNet (by service tag, which is known before AKS exists).
-fn forwarded_prefixes(context: &Context<'_>) -> Vec<String> {
+fn forwarded_prefixes(context: &DesiredContext<'_>) -> Vec<String> {
     let mut prefixes = vec![context.topology.cluster.pod_cidr.to_string()];
     prefixes.push(TAILNET_RANGE.to_string());
     prefixes.extend(
@@ -100,7 +100,7 @@ fn forwarded_prefixes(context: &Context<'_>) -> Vec<String> {
 }
 
 /// The AKS VNet: as it is, or as AKS makes it by default.
-fn aks_range(context: &Context<'_>) -> String {
+fn aks_range(context: &DesiredContext<'_>) -> String {
     context
         .facts
         .cluster

@@ -131,11 +131,11 @@ impl DesiredSet {
 }
 
 /// Puts a desired resource together, a clause at a time.
-pub(super) struct Builder {
+pub(super) struct ResourceBuilder {
     resource: DesiredResource,
 }
 
-impl Builder {
+impl ResourceBuilder {
     pub(super) fn new(address: Address, key: Option<ObjectKey>, resource: Resource) -> Self {
         Self {
             resource: DesiredResource {

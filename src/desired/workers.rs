@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::context::Context;
-use super::set::{Builder, DesiredResource, DesiredSet};
+use super::context::DesiredContext;
+use super::set::{DesiredResource, DesiredSet, ResourceBuilder};
 use super::{AddressAssignment, digest, kubernetes_objects, labels};
 use crate::net::prefix::TAILNET_RANGE;
-use crate::resource::host::{KernelRoute, Worker, WorkerHost};
+use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind, Profile};
 use crate::topology::names::{ProfileName, ResourceGroupName};
 
 /// The membership and the CiliumNode of each worker of a datacenter.
-pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
+pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let site = Site::Datacenter(datacenter.name.clone());
     let routes = kernel_routes(context, datacenter);
     let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
@@ -26,7 +26,7 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
             .or_insert_with(|| Common::new(context, datacenter, profile, &routes));
         let name = worker.name.as_str();
         let address = Address::new(Kind::Worker, site.clone(), name);
-        let mut membership = Builder::new(
+        let mut membership = ResourceBuilder::new(
             address.clone(),
             node_key(context, "Node", name),
             Resource::Worker(common.membership(datacenter, worker, place)),
@@ -53,12 +53,12 @@ pub(super) fn join(context: &Context<'_>, datacenter: &Datacenter, set: &mut Des
 
 /// The CiliumNode of a worker.
 fn cilium_node(
-    context: &Context<'_>,
+    context: &DesiredContext<'_>,
     worker: Address,
     place: AddressAssignment,
 ) -> DesiredResource {
     let name = worker.name.clone();
-    Builder::new(
+    ResourceBuilder::new(
         Address::new(Kind::CiliumNode, worker.site.clone(), name.clone()),
         node_key(context, "CiliumNode", &name),
         Resource::CiliumNode(CiliumNode {
@@ -70,7 +70,7 @@ fn cilium_node(
     .planned_because_of("pod CIDR of the worker for Cilium")
 }
 
-fn node_key(context: &Context<'_>, kind: &str, name: &str) -> Option<ObjectKey> {
+fn node_key(context: &DesiredContext<'_>, kind: &str, name: &str) -> Option<ObjectKey> {
     context.facts.cluster.as_ref()?;
     Some(ObjectKey::Kubernetes(ObjectName {
         kind: kind.to_owned(),
@@ -91,7 +91,7 @@ struct Common<'a> {
 
 impl<'a> Common<'a> {
     fn new(
-        context: &Context<'_>,
+        context: &DesiredContext<'_>,
         datacenter: &Datacenter,
         profile: &'a Profile,
         kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
@@ -120,9 +120,9 @@ impl<'a> Common<'a> {
         datacenter: &Datacenter,
         worker: &model::Worker,
         place: AddressAssignment,
-    ) -> Worker {
+    ) -> JoinedWorker {
         let profile_digest = self.digest(labels::max_pods(self.profile, place.pod_cidr));
-        Worker {
+        JoinedWorker {
             name: worker.name.to_string(),
             ip: place.ip,
             pod_cidr: place.pod_cidr,
@@ -151,7 +151,10 @@ impl<'a> Common<'a> {
 const CNI_CONFIGURATION: &str = "00-stargate.conflist";
 
 /// Machines without a fabric hold their own routes through their router.
-fn kernel_routes(context: &Context<'_>, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, KernelRoute> {
+fn kernel_routes(
+    context: &DesiredContext<'_>,
+    datacenter: &Datacenter,
+) -> BTreeMap<Ipv4Net, KernelRoute> {
     if matches!(datacenter.kind, DatacenterKind::Azure(_)) {
         return BTreeMap::new();
     }

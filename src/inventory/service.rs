@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 /// A service, with what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub struct KubernetesService {
     /// Its namespace.
     pub namespace: String,
     /// Its name.

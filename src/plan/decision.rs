@@ -28,7 +28,7 @@ pub(super) struct Comparison<'a> {
     /// Resources that must stay.
     pub(super) protected: &'a Protected,
     /// How changes reach the workers.
-    pub(super) rollout: &'a model::Rollout,
+    pub(super) rollout: &'a model::RolloutSettings,
     /// Work on these workers and nothing else.
     pub(super) worker_request: Option<&'a WorkerRequest>,
     /// The requests that it took to read live state.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Kind, Resource};
 
@@ -62,8 +62,8 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
 /// that is not deep.
 fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
-    let Worker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
-    let Worker { kubelet_version, profile_digest, ready, host, .. } = after;
+    let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
+    let JoinedWorker { kubelet_version, profile_digest, ready, host, .. } = after;
     (before.host.seen().is_none() || host.seen().is_none())
         && (&before.name, &before.ip, &before.pod_cidr) == (name, ip, pod_cidr)
         && (&before.provider_id, &before.labels) == (provider_id, labels)
@@ -219,7 +219,7 @@ fn is_unset(value: Option<&Value>) -> bool {
 }
 
 fn is_no_pod_cidr(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.parse() == Ok(Worker::NO_POD_CIDR))
+    value.as_str().is_some_and(|text| text.parse() == Ok(JoinedWorker::NO_POD_CIDR))
 }
 
 /// Whether the service takes two texts for the same. Azure compares names, ids, sizes

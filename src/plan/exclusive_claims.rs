@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, ArmId, ObjectKey, Resource};
 
 /// The places that a plan's deletions and replacements give up.
@@ -47,7 +47,9 @@ impl<'a> Claims<'a> {
                         held.push((subnet.address_prefix, change));
                     }
                 }
-                (Some(Resource::Worker(worker)), _) if worker.pod_cidr != Worker::NO_POD_CIDR => {
+                (Some(Resource::Worker(worker)), _)
+                    if worker.pod_cidr != JoinedWorker::NO_POD_CIDR =>
+                {
                     positions.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
                 }
                 (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id))

@@ -9,7 +9,7 @@ use crate::resource::Address;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// The resource that it is about, if it is about one.
     pub address: Option<Address>,
     /// What was found, and what to do.
@@ -18,7 +18,7 @@ pub struct Finding {
 
 impl Finding {
     /// A finding about no single resource.
-    pub fn new(severity: Severity, failure: Failure) -> Self {
+    pub fn new(severity: FindingSeverity, failure: Failure) -> Self {
         Self { severity, address: None, failure }
     }
 }
@@ -26,7 +26,7 @@ impl Finding {
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Severity {
+pub enum FindingSeverity {
     /// The plan can go on.
     Warning,
     /// Nothing can be applied.

@@ -37,7 +37,7 @@ pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
 };
-pub use findings::{Finding, Severity};
+pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
 pub use planning::{PlanOptions, PlanningInput, plan};

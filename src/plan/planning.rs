@@ -9,7 +9,9 @@ use super::execution;
 use super::impact::{Assessment, Projection, assess};
 use super::planner::plan_changes;
 use super::preflight::{TailnetFacts, live_lints};
-use super::{ApplySettings, Finding, Plan, PlanContents, Severity, WorkerRequest, surviving};
+use super::{
+    ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
+};
 use crate::connectivity::Sources;
 use crate::desired::{self, AllocationError, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
@@ -86,11 +88,11 @@ fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>
 
 fn allocation_failed(error: &AllocationError) -> Finding {
     let remedy = "enlarge the pool or the network, or remove workers";
-    Finding::new(Severity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
+    Finding::new(FindingSeverity::Error, Failure::of(Code::LivePodOverlap, error, remedy))
 }
 
 fn has_errors(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Error)
+    findings.iter().any(|finding| finding.severity == FindingSeverity::Error)
 }
 
 /// The changes between live and desired state. A change may end what facts were

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use super::{Finding, Severity};
+use super::{Finding, FindingSeverity};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
@@ -40,7 +40,7 @@ pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) ->
 }
 
 fn error(code: Code, message: String, remedy: impl Into<String>) -> Finding {
-    Finding::new(Severity::Error, Failure::new(code, message, remedy))
+    Finding::new(FindingSeverity::Error, Failure::new(code, message, remedy))
 }
 
 fn router_subnet(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {

@@ -42,7 +42,7 @@ impl Rollout {
 /// Assigns every worker that is created or changed to a wave. Deletions run after
 /// all other changes and need no wave.
 pub(super) fn assign(
-    policy: &model::Rollout,
+    policy: &model::RolloutSettings,
     inventory: &Inventory,
     graph: &StepGraph,
     changes: &mut [Change],
@@ -64,7 +64,7 @@ pub(super) fn assign(
         waves = waves.max(number);
         changes[index].wave = Some(InWave { number, destroy_waits: !shared.contains(&index) });
     }
-    let model::Rollout { canary, width, max_failures, .. } = *policy;
+    let model::RolloutSettings { canary, width, max_failures, .. } = *policy;
     Some(Rollout { canary, width, max_failures, waves })
 }
 
@@ -77,7 +77,7 @@ fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
     (broken || failed, change.action, change.address.clone())
 }
 
-fn wave_of(policy: &model::Rollout, place: usize) -> u32 {
+fn wave_of(policy: &model::RolloutSettings, place: usize) -> u32 {
     let (canary, width) = (policy.canary as usize, policy.width.max(1) as usize);
     let wave = match place.checked_sub(canary) {
         None => 1,

@@ -24,7 +24,7 @@ pub enum Phase {
 
 /// One step of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     /// The change, by its place in the plan.
     pub change: usize,
     /// Which part of it.
@@ -38,7 +38,7 @@ pub struct Step {
 /// created after what it depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepGraph {
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
     causes: Vec<Vec<usize>>,
     effects: Vec<Vec<usize>>,
     /// By change.
@@ -84,7 +84,7 @@ impl StepGraph {
     }
 
     fn add_step(&mut self, change: usize, phase: Phase) -> usize {
-        self.steps.push(Step { change, phase });
+        self.steps.push(PlanStep { change, phase });
         self.causes.push(Vec::new());
         self.steps.len() - 1
     }
@@ -113,7 +113,7 @@ impl StepGraph {
     }
 
     /// All steps by number.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[PlanStep] {
         &self.steps
     }
 

@@ -10,7 +10,7 @@ use super::cost::Cost;
 use super::held::{Blocked, Deferred};
 use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
-use super::{ApplySettings, Finding, Rollout, Severity};
+use super::{ApplySettings, Finding, FindingSeverity, Rollout};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::inventory::Gap;
@@ -118,7 +118,7 @@ impl PlanContents {
 
     /// How live state compares with the topology.
     pub fn status(&self) -> PlanStatus {
-        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        let is_error = |finding: &Finding| finding.severity == FindingSeverity::Error;
         // A router that is offline is for its owner to start: nothing to decide.
         let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {

@@ -17,7 +17,7 @@ use crate::diagnostics::ServiceText;
 use crate::diagnostics::service_text::{Breaks, make_safe, safe_refusal};
 
 /// One call.
-pub struct Call {
+pub struct ApiCall {
     /// The method.
     pub method: Method,
     /// The whole URL.
@@ -32,7 +32,7 @@ pub struct Call {
     pub repeat: RetryClass,
 }
 
-impl Call {
+impl ApiCall {
     /// A call without headers and body that may be repeated as its method allows.
     pub fn new(method: Method, url: impl Into<String>, doing: impl Into<String>) -> Self {
         let repeat = RetryClass::of(&method);
@@ -99,7 +99,7 @@ impl HttpClient {
     /// # Errors
     ///
     /// There was no answer in time, or it is larger than the limits allow.
-    pub async fn send(&self, call: &Call) -> Result<http::Response<Bytes>, RequestError> {
+    pub async fn send(&self, call: &ApiCall) -> Result<http::Response<Bytes>, RequestError> {
         let uri: http::Uri = call.url.parse().map_err(|error| {
             self.malformed(&call.doing, &format!("the URL of the request is invalid: {error}"))
         })?;

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::*;
 use crate::provider::http::Transport;
-use crate::provider::http_client::{Call, HttpClient};
-use crate::provider::scripted::{Scripted, Step};
+use crate::provider::http_client::{ApiCall, HttpClient};
+use crate::provider::scripted::{Scripted, ScriptedStep};
 
-fn client(steps: Vec<Step>) -> (HttpClient, Arc<Scripted>) {
+fn client(steps: Vec<ScriptedStep>) -> (HttpClient, Arc<Scripted>) {
     let transport = Arc::new(Scripted::new(steps));
     let limits = Limits::published();
     let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&transport);
@@ -17,15 +17,15 @@ fn client(steps: Vec<Step>) -> (HttpClient, Arc<Scripted>) {
     (HttpClient::new(seam, policy), transport)
 }
 
-fn call(method: Method) -> Call {
-    Call::new(method, "http://arm.test/x", "touch x")
+fn call(method: Method) -> ApiCall {
+    ApiCall::new(method, "http://arm.test/x", "touch x")
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed_to_the_second() {
     let (client, script) = client(vec![
-        Step::new("PUT", "/x").answer(429, json!({})).header("retry-after", "23"),
-        Step::new("PUT", "/x").answer(200, json!({})),
+        ScriptedStep::new("PUT", "/x").answer(429, json!({})).header("retry-after", "23"),
+        ScriptedStep::new("PUT", "/x").answer(200, json!({})),
     ]);
     let start = Instant::now();
     let answer = client.send(&call(Method::PUT)).await.unwrap();
@@ -40,8 +40,8 @@ async fn a_delay_in_words_is_obeyed() {
     let body = json!({"error": {"code": "RetryableError", "message": "…", "details": [
         {"code": "x", "message": "The call can be retried in 14 seconds."}]}});
     let (client, _) = client(vec![
-        Step::new("PUT", "/x").answer(429, body),
-        Step::new("PUT", "/x").answer(200, json!({})),
+        ScriptedStep::new("PUT", "/x").answer(429, body),
+        ScriptedStep::new("PUT", "/x").answer(200, json!({})),
     ]);
     let start = Instant::now();
     client.send(&call(Method::PUT)).await.unwrap();
@@ -50,9 +50,9 @@ async fn a_delay_in_words_is_obeyed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
-    let dropped = || Step::new("*", "/x").dropped();
+    let dropped = || ScriptedStep::new("*", "/x").dropped();
     let (client, _) =
-        client(vec![dropped(), Step::new("PUT", "/x").answer(200, json!({})), dropped()]);
+        client(vec![dropped(), ScriptedStep::new("PUT", "/x").answer(200, json!({})), dropped()]);
     assert!(client.send(&call(Method::PUT)).await.is_ok());
     let error = client.send(&call(Method::POST)).await.unwrap_err();
     assert!(error.is_unavailable());
@@ -62,8 +62,8 @@ async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
 async fn only_another_operation_makes_a_conflict_worth_a_retry() {
     let code = |code: &str| json!({"error": {"code": code, "message": "…"}});
     let (client, script) = client(vec![
-        Step::new("PUT", "/x").answer(409, code("AnotherOperationInProgress")),
-        Step::new("PUT", "/x").answer(409, code("ResourceGroupBeingDeleted")),
+        ScriptedStep::new("PUT", "/x").answer(409, code("AnotherOperationInProgress")),
+        ScriptedStep::new("PUT", "/x").answer(409, code("ResourceGroupBeingDeleted")),
     ]);
     let answer = client.send(&call(Method::PUT)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::CONFLICT);
@@ -72,7 +72,7 @@ async fn only_another_operation_makes_a_conflict_worth_a_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_end() {
-    let down = || Step::new("GET", "/x").answer(503, json!({}));
+    let down = || ScriptedStep::new("GET", "/x").answer(503, json!({}));
     let (client, script) = client((0..6).map(|_| down()).collect());
     let answer = client.send(&call(Method::GET)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -84,14 +84,15 @@ async fn idempotent_writes_are_sent_again_after_a_server_error_and_posts_are_not
     for status in [500, 502, 503, 504] {
         for method in [Method::PUT, Method::DELETE, Method::GET] {
             let (client, script) = client(vec![
-                Step::new("*", "/x").answer(status, json!({})),
-                Step::new("*", "/x").answer(200, json!({})),
+                ScriptedStep::new("*", "/x").answer(status, json!({})),
+                ScriptedStep::new("*", "/x").answer(200, json!({})),
             ]);
             let answer = client.send(&call(method)).await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK, "{status}");
             script.assert_finished();
         }
-        let (client, script) = client(vec![Step::new("POST", "/x").answer(status, json!({}))]);
+        let (client, script) =
+            client(vec![ScriptedStep::new("POST", "/x").answer(status, json!({}))]);
         let answer = client.send(&call(Method::POST)).await.unwrap();
         assert_eq!(answer.status().as_u16(), status);
         script.assert_finished();

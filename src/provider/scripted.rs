@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::http::{Transport, TransportError};
 
 /// A request that is expected, and its answer.
-pub(crate) struct Step {
+pub(crate) struct ScriptedStep {
     method: &'static str,
     path: String,
     answer: Option<http::Response<Bytes>>,
 }
 
-impl Step {
+impl ScriptedStep {
     /// Expects a method (`*` for any) and a path with its query, by its beginning.
     pub(crate) fn new(method: &'static str, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), answer: Some(http::Response::new(Bytes::new())) }
@@ -48,7 +48,7 @@ impl Step {
 /// The script and what was asked so far.
 #[derive(Default)]
 pub(crate) struct Scripted {
-    steps: Mutex<VecDeque<Step>>,
+    steps: Mutex<VecDeque<ScriptedStep>>,
     seen: Mutex<Vec<http::Request<Bytes>>>,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Debug for Scripted {
 }
 
 impl Scripted {
-    pub(crate) fn new(steps: Vec<Step>) -> Self {
+    pub(crate) fn new(steps: Vec<ScriptedStep>) -> Self {
         Self { steps: Mutex::new(steps.into()), seen: Mutex::default() }
     }
 

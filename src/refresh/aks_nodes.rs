@@ -9,7 +9,7 @@ use super::Observation;
 use crate::desired::facts::{AksNode, ClusterFacts, NodeWithoutPodCidr};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, FindingSeverity};
 use crate::provider::cluster::NodeFacts;
 use crate::resource::azure::NextHop;
 use crate::resource::{ArmId, Kind, ObjectKey, Resource};
@@ -74,7 +74,7 @@ fn warn(node: &NodeFacts, pod_cidr: Option<Ipv4Net>, observation: &mut Observati
     let remedy = "wait until Azure has assigned one (`kubectl get nodenetworkconfigs -A`), then \
                   run the same command again";
     let failure = Failure::new(Code::SourceGap, message, remedy);
-    observation.findings.push(Finding::new(Severity::Warning, failure));
+    observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }
 
 /// The one range that the live route table of the AKS router's subnet sends to a node.

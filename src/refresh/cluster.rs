@@ -9,12 +9,12 @@ use super::{Observation, Scope, aks_nodes};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
-use crate::plan::{Finding, ManagedNodeFields, Severity};
+use crate::plan::{Finding, FindingSeverity, ManagedNodeFields};
 use crate::provider::access::{self, ClusterAccess};
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::read_write::ClusterRead;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::version::KubernetesVersion;
@@ -129,7 +129,7 @@ fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Ob
              system:bootstrappers by itself",
         ),
     };
-    observation.findings.push(Finding::new(Severity::Warning, failure));
+    observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }
 
 fn object(kind: &str, name: &str) -> ObjectName {
@@ -173,7 +173,10 @@ pub(super) fn node_ownership(node: &NodeFacts, topology: &str) -> Ownership {
 /// # Errors
 ///
 /// The Node lacks what every Node has: it is there, and unlike what is known.
-pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Result<Worker, Failure> {
+pub(super) fn worker(
+    node: &NodeFacts,
+    managed: &ManagedNodeFields,
+) -> Result<JoinedWorker, Failure> {
     let lacks = |what: &str| {
         Failure::new(
             Code::SourceGap,
@@ -185,10 +188,10 @@ pub(super) fn worker(node: &NodeFacts, managed: &ManagedNodeFields) -> Result<Wo
             ),
         )
     };
-    Ok(Worker {
+    Ok(JoinedWorker {
         name: node.name.clone(),
         ip: node.internal_ip.ok_or_else(|| lacks("IPv4 address of the type InternalIP"))?,
-        pod_cidr: node.pod_cidr.unwrap_or(Worker::NO_POD_CIDR),
+        pod_cidr: node.pod_cidr.unwrap_or(JoinedWorker::NO_POD_CIDR),
         provider_id: node.provider_id.clone().unwrap_or_default(),
         labels: node
             .labels

@@ -13,7 +13,7 @@ use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec;
 use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
 use crate::provider::clients::ReadClients;
@@ -236,7 +236,7 @@ pub(super) fn note(
                 "correct [cluster] name, resource_group or the subscription (`az aks list -o \
                  table` shows the clusters), or remove `existing = true` to create the cluster",
             );
-            observation.findings.push(Finding::new(Severity::Error, failure));
+            observation.findings.push(Finding::new(FindingSeverity::Error, failure));
         }
         ClusterAnswer::NotYet { .. } => {}
     }
@@ -259,5 +259,5 @@ fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observa
         ),
         format!("set [cluster] kubernetes_version to {}", facts.version),
     );
-    observation.findings.push(Finding::new(Severity::Warning, failure));
+    observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }

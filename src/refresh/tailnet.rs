@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Observation, Scope};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, FindingSeverity};
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
-use crate::provider::tailnet::{Policy, TailnetDevice};
+use crate::provider::tailnet::{TailnetDevice, TailnetPolicy};
 use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ObjectKey, Ownership, Pending, Resource, Site};
@@ -16,7 +16,7 @@ use crate::resource::{ObjectKey, Ownership, Pending, Resource, Site};
 /// What the tailnet answered.
 pub(super) struct Answers {
     devices: Vec<TailnetDevice>,
-    policy: Result<Policy, RequestError>,
+    policy: Result<TailnetPolicy, RequestError>,
 }
 
 /// Reads devices and policy side by side.
@@ -84,7 +84,7 @@ fn without_name(device: &TailnetDevice) -> Failure {
 }
 
 /// A credential need not be allowed to read the policy.
-fn note_policy(policy: Result<Policy, RequestError>, observation: &mut Observation) {
+fn note_policy(policy: Result<TailnetPolicy, RequestError>, observation: &mut Observation) {
     match policy {
         Ok(policy) => {
             observation.tailnet.owned_tags = Some(policy.tag_owners.into_iter().collect());
@@ -93,7 +93,7 @@ fn note_policy(policy: Result<Policy, RequestError>, observation: &mut Observati
         Err(error) => {
             let message = "the owners of the tailnet's tag were not checked";
             let failure = Failure::from(&error).within(message);
-            observation.findings.push(Finding::new(Severity::Warning, failure));
+            observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
         }
     }
 }

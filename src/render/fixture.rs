@@ -10,7 +10,7 @@ use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
 use crate::plan::{
-    Action, Blocked, Change, Deferred, Finding, Plan, PlanContents, Severity, StepGraph,
+    Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan, PlanContents, StepGraph,
 };
 use crate::resource::{Address, Api, ObjectKey};
 
@@ -168,7 +168,7 @@ pub(super) fn everything() -> Plan {
         ],
         blocked: blocked(),
         findings: vec![Finding {
-            severity: Severity::Warning,
+            severity: FindingSeverity::Warning,
             address: Some(address("tailnet-device/dc1/lab-router")),
             failure: Failure::new(
                 Code::RouterOffline,

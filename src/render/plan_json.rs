@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::inventory::Gap;
 use crate::plan::cost::Cost;
 use crate::plan::diff::FieldChange;
-use crate::plan::{Action, Blocked, Change, Deferred, Finding, Plan, Severity};
+use crate::plan::{Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan};
 use crate::resource::{Address, Api};
 
 use super::Purpose;
@@ -335,8 +335,8 @@ fn blocked(blocked: &Blocked) -> BlockedJson {
 
 fn finding(finding: &Finding) -> FindingJson {
     let severity = match finding.severity {
-        Severity::Warning => "warning",
-        Severity::Error => "error",
+        FindingSeverity::Warning => "warning",
+        FindingSeverity::Error => "error",
     };
     FindingJson {
         code: finding.failure.code.to_string(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Action, Change, Deferred, Plan, Severity};
+use crate::plan::{Action, Change, Deferred, FindingSeverity, Plan};
 use crate::resource::Site;
 
 use super::connectivity::reachability_report::ReachabilityReportText;
@@ -194,8 +194,8 @@ fn notes(plan: &Plan) -> Vec<String> {
     }
     for finding in &plan.findings {
         let word = match finding.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
+            FindingSeverity::Warning => "warning",
+            FindingSeverity::Error => "error",
         };
         let text = with_help(&finding.failure.message, &finding.failure.remedy);
         notes.push(format!("**{word}** ({}): {text}", finding.failure.code));

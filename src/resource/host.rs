@@ -75,7 +75,7 @@ impl KernelRoute {
 
 /// A worker's membership in the cluster, and its host behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct JoinedWorker {
     /// Its host name and Node name.
     pub name: String,
     /// Its address.
@@ -98,7 +98,7 @@ pub struct Worker {
     pub host: Observable<WorkerHost>,
 }
 
-impl Worker {
+impl JoinedWorker {
     /// Stands for the pod CIDR of a Node whose own is not set yet: no worker has the
     /// range of all addresses.
     pub const NO_POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);

@@ -43,7 +43,7 @@ pub enum Resource {
     /// A router's host configuration.
     RouterHost(host::RouterHost),
     /// A worker's membership in the cluster, and its host behind it.
-    Worker(host::Worker),
+    Worker(host::JoinedWorker),
 }
 
 impl Resource {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::fault_injector::{Call, Delivery, Disposition};
-use super::hosts::Host;
+use super::hosts::EmulatedHost;
 use super::hosts::change::{HostEnvironment, change_name};
 use super::hosts::step::{step_milliseconds, step_name};
 use super::shared::SharedSandbox;
@@ -106,7 +106,7 @@ impl SharedSandbox {
 fn reachable_host<'a>(
     sandbox: &'a SandboxState,
     target: &HostTarget,
-) -> Result<&'a Host, HostError> {
+) -> Result<&'a EmulatedHost, HostError> {
     if let Some(jump) = &target.jump {
         let router = reachable_host(sandbox, jump)?;
         let device = router.tailscale.as_ref().and_then(|tailscale| tailscale.device.as_ref());
@@ -131,7 +131,7 @@ fn reachable_host<'a>(
     }
 }
 
-fn answers(host: &Host, address: &HostAddress) -> bool {
+fn answers(host: &EmulatedHost, address: &HostAddress) -> bool {
     let in_tailnet = host.tailscale.as_ref().and_then(|tailscale| tailscale.address);
     let known = match address {
         HostAddress::Ip(address) => {

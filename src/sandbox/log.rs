@@ -43,7 +43,7 @@ pub struct CommandRecord {
     /// Whether it makes requests. The injection of a fault is only a mark in the log.
     pub asks: bool,
     /// Complete counts by API, including dropped requests.
-    pub counts: BTreeMap<Api, Counts>,
+    pub counts: BTreeMap<Api, RequestCounts>,
     /// The logged requests, oldest first.
     pub entries: VecDeque<RequestRecord>,
     /// The number of dropped requests.
@@ -52,7 +52,7 @@ pub struct CommandRecord {
 
 /// The requests to one API.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct RequestCounts {
     /// The number of requests that change nothing.
     pub reads: u64,
     /// The number of requests that may change something.

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::shared::SharedSandbox;
-use super::state::Endpoints;
+use super::state::SandboxEndpoints;
 use crate::provider::http::Api;
 use certificates::Authority;
 
@@ -49,7 +49,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     /// The URLs of the APIs.
-    pub endpoints: Endpoints,
+    pub endpoints: SandboxEndpoints,
     /// The path of the authority's certificate, if it was written.
     pub certificate_path: Option<PathBuf>,
     sandbox: SharedSandbox,
@@ -100,15 +100,15 @@ impl Server {
         let _sent = self.stop.send(true);
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         let _in_time = tokio::time::timeout(SHUTDOWN_TIMEOUT * 2, all_ended).await;
-        self.sandbox.change(|sandbox, _| sandbox.endpoints = Endpoints::default());
+        self.sandbox.change(|sandbox, _| sandbox.endpoints = SandboxEndpoints::default());
     }
 }
 
-fn endpoints(tls: bool, addresses: &[SocketAddr], certificate: Option<String>) -> Endpoints {
+fn endpoints(tls: bool, addresses: &[SocketAddr], certificate: Option<String>) -> SandboxEndpoints {
     let scheme = if tls { "https" } else { "http" };
     let mut urls = addresses.iter().map(|address| format!("{scheme}://{address}"));
     let mut next = || urls.next().unwrap_or_default();
-    Endpoints { azure: next(), tailscale: next(), kubernetes: next(), certificate }
+    SandboxEndpoints { azure: next(), tailscale: next(), kubernetes: next(), certificate }
 }
 
 fn certificate_error(error: impl std::fmt::Display) -> ServeError {

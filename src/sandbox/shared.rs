@@ -12,7 +12,7 @@ use super::fault_injector::FaultInjector;
 use super::state::SandboxState;
 
 /// Returns the current time of the sandbox.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type SandboxClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The state, shared by in-memory clients, HTTP endpoints and the background saver.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub struct SharedSandbox(Arc<Inner>);
 struct Inner {
     sandbox: Mutex<SandboxState>,
     changes: watch::Sender<u64>,
-    clock: Clock,
+    clock: SandboxClock,
     fault_injector: Mutex<Option<Arc<dyn FaultInjector>>>,
     simulates_host_delays: AtomicBool,
 }
@@ -33,7 +33,7 @@ impl SharedSandbox {
     }
 
     /// Shares a state, with the given clock.
-    pub fn with_clock(sandbox: SandboxState, clock: Clock) -> Self {
+    pub fn with_clock(sandbox: SandboxState, clock: SandboxClock) -> Self {
         let (changes, _) = watch::channel(0);
         Self(Arc::new(Inner {
             sandbox: Mutex::new(sandbox),

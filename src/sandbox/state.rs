@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::arm::ArmStore;
 use super::controllers::ReconciledVersions;
 use super::entropy::Entropy;
-use super::hosts::{Host, HostKind, Hosts};
+use super::hosts::{EmulatedHost, HostKind, Hosts};
 use super::kubernetes::KubernetesStore;
 use super::log::RequestLog;
 use super::tailnet::TailnetStore;
@@ -34,7 +34,7 @@ pub struct SandboxState {
     pub kubernetes: Option<KubernetesStore>,
     /// The credentials of the cluster, if there is one.
     #[serde(default)]
-    pub cluster_access: Option<ClusterAccess>,
+    pub cluster_access: Option<SandboxClusterAccess>,
     /// All hosts by name: booted VMs, and machines that existed before stargate.
     pub hosts: Hosts,
     /// The log of requests.
@@ -43,7 +43,7 @@ pub struct SandboxState {
     pub down: BTreeSet<Api>,
     /// The URLs of the three APIs; empty while they are not served over HTTP.
     #[serde(skip)]
-    pub endpoints: Endpoints,
+    pub endpoints: SandboxEndpoints,
     /// The `Retry-After` that Azure sends, in seconds. stargate's own client polls at once if it is
     /// 0. Other clients ignore 0 and wait for their default interval.
     #[serde(skip)]
@@ -57,7 +57,7 @@ pub struct SandboxState {
 
 /// The base URLs of the APIs, without a trailing slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoints {
+pub struct SandboxEndpoints {
     /// Azure Resource Manager.
     pub azure: String,
     /// The Tailscale API, without `/api/v2`.
@@ -70,7 +70,7 @@ pub struct Endpoints {
 
 /// The credentials of the cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ClusterAccess {
+pub struct SandboxClusterAccess {
     /// The id of the AKS cluster.
     pub cluster: ArmId,
     /// The unique id of the cluster: a later cluster of the same name has a different one.
@@ -92,7 +92,7 @@ impl SandboxState {
             hosts: Hosts::default(),
             log: RequestLog::default(),
             down: BTreeSet::new(),
-            endpoints: Endpoints::default(),
+            endpoints: SandboxEndpoints::default(),
             pause: 0,
             entropy: Entropy::new(seed),
             reconciled: ReconciledVersions::default(),
@@ -110,7 +110,7 @@ impl SandboxState {
         let role = if router { MachineRole::Router } else { MachineRole::Worker };
         let kind = HostKind::Existing { mac: mac.map(str::to_owned) };
         if !self.hosts.contains_key(hostname) {
-            self.hosts.insert(Host::bare(hostname, ip, kind, role));
+            self.hosts.insert(EmulatedHost::bare(hostname, ip, kind, role));
         }
     }
 

@@ -14,14 +14,14 @@ mod versions;
 use super::model::Topology;
 use super::spans::TopologySpans;
 use crate::diagnostics::Diagnostic;
-use context::Context;
+use context::LintContext;
 
 pub use limits::{MAX_NODES_PER_CLUSTER, MAX_ROUTES_PER_TABLE};
 pub use overlaps::{AKS_NODE_SUBNET, AKS_RESERVED_RANGES};
 
 /// Runs every lint.
 pub fn check(topology: &Topology, spans: &TopologySpans, found: &mut Vec<Diagnostic>) {
-    let context = Context { topology, spans };
+    let context = LintContext { topology, spans };
     overlaps::check(&context, found);
     addresses::check(&context, found);
     duplicates::check(&context, found);

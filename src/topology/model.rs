@@ -31,9 +31,9 @@ pub struct Topology {
     /// The AKS cluster and its router.
     pub cluster: Cluster,
     /// Network settings of all sites.
-    pub network: Network,
+    pub network: NetworkSettings,
     /// How changes are rolled out to workers.
-    pub rollout: Rollout,
+    pub rollout: RolloutSettings,
     /// The provisioning profiles by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
@@ -101,7 +101,7 @@ pub struct Cluster {
     /// The prefix of service addresses; neither routed nor advertised.
     pub service_cidr: Ipv4Net,
     /// The node pools by name; empty only for an existing cluster.
-    pub node_pools: BTreeMap<NodePoolName, NodePool>,
+    pub node_pools: BTreeMap<NodePoolName, NodePoolSettings>,
     /// The router in the AKS VNet.
     pub router: ClusterRouter,
     /// Prevent the cluster from being replaced or deleted.
@@ -110,7 +110,7 @@ pub struct Cluster {
 
 /// One AKS node pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodePool {
+pub struct NodePoolSettings {
     /// The number of nodes.
     pub scale: NodePoolScale,
     /// The VM size.
@@ -132,7 +132,7 @@ pub struct ClusterRouter {
 
 /// Network settings of all sites.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Network {
+pub struct NetworkSettings {
     /// Whether routers translate the source addresses of pods.
     pub source_addresses: SourceAddresses,
     /// Install a DaemonSet that adds kernel routes on AKS nodes.
@@ -143,7 +143,7 @@ pub struct Network {
 
 /// How changes are rolled out to workers, in waves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rollout {
+pub struct RolloutSettings {
     /// The size of the first wave, all of which must succeed; 0 for no such wave.
     pub canary: u32,
     /// The size of later waves.
@@ -154,7 +154,7 @@ pub struct Rollout {
     pub drain_within: Duration,
 }
 
-impl Default for Rollout {
+impl Default for RolloutSettings {
     fn default() -> Self {
         Self { canary: 1, width: 32, max_failures: 3, drain_within: Duration::from_secs(300) }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use stargate::net::prefix::overlaps;
 use stargate::resource::host::KernelRoute;
 use stargate::sandbox::SandboxState;
-use stargate::sandbox::hosts::Host;
+use stargate::sandbox::hosts::EmulatedHost;
 use stargate::topology::model::{Datacenter, DatacenterKind, SourceAddresses};
 
 use crate::canonical_state::canonical_state;
@@ -151,7 +151,7 @@ impl<'a> StateQuery<'a> {
         (device.address, device.advertised_routes.clone(), device.enabled_routes.clone())
     }
 
-    fn host(&self, name: &str) -> &Host {
+    fn host(&self, name: &str) -> &EmulatedHost {
         &self.sandbox.hosts[name]
     }
 

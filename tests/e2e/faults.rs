@@ -2,7 +2,7 @@
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
-use stargate::plan::{Plan, PlanStatus, Severity};
+use stargate::plan::{FindingSeverity, Plan, PlanStatus};
 use stargate::provider::http::Api;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
@@ -284,7 +284,7 @@ async fn a_collision_of_pod_cidrs_is_an_error_with_a_remedy() {
     let plan = deployment.plan().await;
     assert_eq!(plan.status(), PlanStatus::Wrong, "{}", summary(&plan));
     let [finding] = &plan.findings[..] else { panic!("{}", summary(&plan)) };
-    assert_eq!(finding.severity, Severity::Error);
+    assert_eq!(finding.severity, FindingSeverity::Error);
     assert!(finding.failure.message.contains("10.244.65.0/24"), "{}", finding.failure.message);
     assert!(!finding.failure.remedy.is_empty());
     let writes = deployment.writes();

@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::json;
-use stargate::connectivity::{PROTOCOL, Rule, addresses};
+use stargate::connectivity::{Invariant, PROTOCOL, addresses};
 use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{IntermediateState, violations};
@@ -13,7 +13,7 @@ use stargate::plan::impact::{PathQuery, Remedy};
 use stargate::resource::ArmId;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
-use stargate::sandbox::hosts::Host;
+use stargate::sandbox::hosts::EmulatedHost;
 
 use crate::connectivity::model;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
@@ -38,7 +38,7 @@ struct Diagnosis {
     round_trip: RoundTrip,
     resource: Option<String>,
     find_remedy: Vec<String>,
-    notes: Vec<(Rule, String)>,
+    notes: Vec<(Invariant, String)>,
 }
 
 impl Diagnosis {
@@ -90,7 +90,7 @@ async fn assert_repaired(deployment: &Deployment) {
     );
 }
 
-fn host(sandbox: &mut SandboxState, name: &str, change: impl FnOnce(&mut Host)) {
+fn host(sandbox: &mut SandboxState, name: &str, change: impl FnOnce(&mut EmulatedHost)) {
     change(sandbox.hosts.get_mut(name).unwrap());
 }
 
@@ -114,7 +114,7 @@ async fn a_server_that_names_its_router_by_host_name() {
     assert!(diagnose.round_trip.reached(), "packets are still forwarded");
     assert_eq!(
         diagnose.notes,
-        [(Rule::ServerRouterAddressCurrent, format!("server/dc1/{WORKER}"))]
+        [(Invariant::ServerRouterAddressCurrent, format!("server/dc1/{WORKER}"))]
     );
     assert_repaired(&deployment).await;
 }
@@ -164,7 +164,10 @@ async fn a_cilium_node_without_pods() {
     deployment.inject(Fault::CiliumNodeEmpty, Some(WORKER));
     let diagnose = diagnose(&deployment).await;
     assert!(diagnose.round_trip.reached());
-    assert_eq!(diagnose.notes, [(Rule::CiliumNodePodCidrSet, format!("cilium-node/dc1/{WORKER}"))]);
+    assert_eq!(
+        diagnose.notes,
+        [(Invariant::CiliumNodePodCidrSet, format!("cilium-node/dc1/{WORKER}"))]
+    );
     assert_repaired(&deployment).await;
 }
 

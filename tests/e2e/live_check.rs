@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use stargate::connectivity::{Comparison, PathModel, by_nearness};
+use stargate::connectivity::{MeasurementComparison, PathModel, by_nearness};
 use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Measurement, PingFailure, PingResult};
 use stargate::pipeline::Planned;
@@ -28,7 +28,7 @@ async fn measure_once(planned: &Planned, model: &PathModel) -> Result<Measuremen
     measure(access.client.as_ref(), None, |pods| by_nearness(model, pods)).await
 }
 
-async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {
+async fn measured(deployment: &Deployment) -> (Measurement, MeasurementComparison) {
     let planned = deployment.refresh_and_plan(&RefreshOptions::deep()).await;
     let model = model(deployment, &planned, &IntermediateState::Observed);
     let measurement = measure_once(&planned, &model).await.unwrap();
@@ -37,7 +37,7 @@ async fn measured(deployment: &Deployment) -> (Measurement, Comparison) {
 }
 
 /// The counts: reached, not reached, undecided, not measured, differing.
-fn counts(found: &Comparison) -> (u64, u64, u64, u64, u64) {
+fn counts(found: &MeasurementComparison) -> (u64, u64, u64, u64, u64) {
     let differing = found.differences.iter().map(|it| it.pairs).sum();
     (found.reached, found.dropped, found.undecided, found.unmeasured, differing)
 }

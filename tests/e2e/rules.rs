@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use stargate::connectivity::{Matrix, Rule, Why, unchecked};
+use stargate::connectivity::{Invariant, Matrix, Why, unchecked};
 use stargate::inventory::Source;
 use stargate::pipeline::Planned;
 use stargate::plan::impact::{IntermediateState, violations};
@@ -145,11 +145,11 @@ fn every_rule_is_violated_by_some_test() {
         .chain([NOT_DELETED, NOT_TOUCHED])
         .filter_map(|text| text.split(' ').next())
         .collect();
-    for rule in Rule::ALL {
+    for rule in Invariant::ALL {
         assert!(named.contains(format!("{rule:?}").as_str()), "{rule:?}");
     }
-    let names: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
-    assert_eq!(names.len(), Rule::ALL.len());
+    let names: BTreeSet<&str> = Invariant::ALL.iter().map(|rule| rule.as_str()).collect();
+    assert_eq!(names.len(), Invariant::ALL.len());
 }
 
 /// A rule whose facts could not be read does not count as satisfied.
@@ -166,12 +166,12 @@ async fn unread_facts_are_reported() {
     let (pairs, shallow) = summary(&deployment, RefreshOptions::default()).await;
     assert_eq!(pairs.unknown, 0);
     let inferred: Vec<_> = shallow.iter().map(|it| (it.rule, &it.why)).collect();
-    assert_eq!(inferred, [(Rule::CniConfigActive, &Why::InferredFromNode)]);
+    assert_eq!(inferred, [(Invariant::CniConfigActive, &Why::InferredFromNode)]);
     assert_eq!(summary(&deployment, RefreshOptions::deep()).await.1, []);
     for (api, source, rule) in [
-        ("azure", Source::Azure, Rule::IpForwardingEnabled),
-        ("tailscale", Source::Tailscale, Rule::AdvertisedRoutesApproved),
-        ("kubernetes", Source::Kubernetes, Rule::CiliumNodePodCidrSet),
+        ("azure", Source::Azure, Invariant::IpForwardingEnabled),
+        ("tailscale", Source::Tailscale, Invariant::AdvertisedRoutesApproved),
+        ("kubernetes", Source::Kubernetes, Invariant::CiliumNodePodCidrSet),
     ] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.inject(Fault::SourceDown, Some(api));
@@ -182,6 +182,6 @@ async fn unread_facts_are_reported() {
     let deployment = Deployment::of(EXAMPLE, healthy);
     deployment.inject(Fault::RouterOffline, None);
     let (_, found) = summary(&deployment, RefreshOptions::default()).await;
-    let clamps = found.iter().filter(|it| it.rule == Rule::MssClamped);
+    let clamps = found.iter().filter(|it| it.rule == Invariant::MssClamped);
     assert!(clamps.count() == 1, "{found:?}");
 }

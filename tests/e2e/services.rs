@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
 use stargate::diagnostics::{Code, Failure};
-use stargate::inventory::{Carried, Readiness, Service};
+use stargate::inventory::{Carried, KubernetesService, Readiness};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
@@ -22,7 +22,10 @@ use stargate::sandbox::faults::Fault;
 use crate::connectivity::{model, pod};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
-async fn service(planned: &Planned, address: &str) -> Result<Option<Service>, ClusterError> {
+async fn service(
+    planned: &Planned,
+    address: &str,
+) -> Result<Option<KubernetesService>, ClusterError> {
     let client = &planned.observation.cluster_access().unwrap().client;
     client.service_at(address.parse().unwrap()).await
 }
@@ -108,7 +111,7 @@ async fn a_service_without_ready_endpoints_drops_packets() {
     let model = model(&deployment, &planned, &IntermediateState::Observed);
     let from = model.network.end("10.244.65.10".parse().unwrap()).unwrap();
     let mut dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
-    let summary = |service: &Service| {
+    let summary = |service: &KubernetesService| {
         let port = service.port(Carried::Udp, None).unwrap();
         assert!(service.targets(port, model.network.name(from.host)).is_empty());
         let trace = ServiceTrace {

@@ -9,7 +9,7 @@ use stargate::apply::events::Outcome;
 use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
-use stargate::sandbox::kubernetes::ObjectName;
+use stargate::sandbox::kubernetes::ObjectIdentity;
 use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summary};
@@ -120,7 +120,7 @@ async fn reprovisioning_replaces_the_worker_and_changes_nothing_else() {
 async fn a_worker_without_a_node_can_be_reprovisioned() {
     let deployment = Deployment::example_applied().await;
     deployment.sandbox.change(|sandbox, now| {
-        let node = ObjectName { api_version: "v1", kind: "Node", namespace: None, name: FIRST };
+        let node = ObjectIdentity { api_version: "v1", kind: "Node", namespace: None, name: FIRST };
         sandbox.kubernetes.as_mut().unwrap().delete(&node, &now.to_string());
         let host = sandbox.hosts.get_mut(FIRST).unwrap();
         host.worker.cluster_ca_digest = Some("of another cluster".to_owned());

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use stargate::dataplane::fabric::FabricHop;
 use stargate::dataplane::host::KernelHop;
-use stargate::dataplane::security::{AddressMatch, ProtocolMatch, RuleDirection, SecurityRule};
+use stargate::dataplane::security::{AddressMatch, FilterRule, ProtocolMatch, TrafficDirection};
 
 use super::network_spec::{HOSTS, ROUTERS, ip, net, pod};
 use super::rng::Rng;
@@ -93,17 +93,17 @@ pub(crate) fn any_hop(host: usize, rng: &mut Rng) -> KernelHop {
     }
 }
 
-pub(crate) fn any_rule(number: usize, rng: &mut Rng) -> SecurityRule {
+pub(crate) fn any_rule(number: usize, rng: &mut Rng) -> FilterRule {
     let matches = |rng: &mut Rng| match rng.below(4) {
         0 => AddressMatch::VirtualNetwork,
         1 => AddressMatch::Prefix(Ipv4Net::default()),
         _ => AddressMatch::Prefix(any_prefix(rng)),
     };
     let ports = [20_000..=20_100, 49_152..=49_152, 0..=65_535, 0..=65_535, 443..=443];
-    SecurityRule {
+    FilterRule {
         name: format!("rule-{number}"),
         priority: 100 + u16::try_from(number).unwrap(),
-        direction: rng.one(&[RuleDirection::Inbound, RuleDirection::Outbound]),
+        direction: rng.one(&[TrafficDirection::Inbound, TrafficDirection::Outbound]),
         allows: rng.once_in(2),
         protocol: rng.one(&[ProtocolMatch::Any, ProtocolMatch::Udp, ProtocolMatch::Tcp]),
         sources: (0..=rng.below(2)).map(|_| matches(rng)).collect(),

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use stargate::dataplane::fabric::{Fabric, FabricHop, Interface, Subnet, UserRoute};
-use stargate::dataplane::security::{AddressMatch, ProtocolMatch, RuleDirection, SecurityRule};
+use stargate::dataplane::fabric::{Fabric, FabricHop, FabricSubnet, Interface, UserRoute};
+use stargate::dataplane::security::{AddressMatch, FilterRule, ProtocolMatch, TrafficDirection};
 use stargate::net::prefix::{TAILNET_RANGE, aggregate};
 
 use super::agent::Instruction;
@@ -99,7 +99,7 @@ fn filters(fabric: &Fabric) -> String {
         writeln!(leave, "iifname {name} jump out-of-{name}").unwrap();
         writeln!(enter, "oifname {name} jump into-{name}").unwrap();
         for (way, direction) in
-            [("out-of", RuleDirection::Outbound), ("into", RuleDirection::Inbound)]
+            [("out-of", TrafficDirection::Outbound), ("into", TrafficDirection::Inbound)]
         {
             let rules = group(fabric, subnet, name, direction);
             writeln!(chains, "chain {way}-{name} {{\n{rules}}}").unwrap();
@@ -133,14 +133,19 @@ fn own_addresses(fabric: &Fabric, address: Ipv4Addr, interface: &Interface) -> S
 
 /// The rules of a security group. Allowed packets are recorded per interface, to allow their
 /// replies.
-fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: RuleDirection) -> String {
+fn group(
+    fabric: &Fabric,
+    subnet: &FabricSubnet,
+    name: &str,
+    direction: TrafficDirection,
+) -> String {
     let group = subnet.security.read().unwrap();
     if group.rules.is_empty() {
         return String::new();
     }
     let flow = "ip saddr . ip daddr . udp sport . udp dport";
     let mut text = format!("ip daddr . ip saddr . udp dport . udp sport @flows_{name} accept\n");
-    let fits = |rule: &&SecurityRule| {
+    let fits = |rule: &&FilterRule| {
         rule.direction == direction
             && matches!(rule.protocol, ProtocolMatch::Any | ProtocolMatch::Udp)
     };
@@ -166,7 +171,7 @@ fn group(fabric: &Fabric, subnet: &Subnet, name: &str, direction: RuleDirection)
     text
 }
 
-fn addresses(fabric: &Fabric, subnet: &Subnet, matches: &[AddressMatch]) -> String {
+fn addresses(fabric: &Fabric, subnet: &FabricSubnet, matches: &[AddressMatch]) -> String {
     let routed = || subnet.routes.read().unwrap().iter().map(|(prefix, _)| prefix);
     listed(matches.iter().flat_map(|one| match one {
         AddressMatch::Prefix(prefix) => vec![*prefix],

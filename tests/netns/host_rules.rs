@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
 use stargate::dataplane::host::{
-    HostId, Kernel, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule, TableId,
+    ForwardingEntry, HostId, Kernel, KernelHop, Leaving, Pods, Port, ReversePathFilter,
+    RoutingRule, TableId,
 };
 
 use super::agent::Instruction;
@@ -77,7 +78,7 @@ fn routes(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
             );
         }
     }
-    for Rule { priority, from, to, table } in &kernel.rules {
+    for RoutingRule { priority, from, to, table } in &kernel.rules {
         let table = table.0;
         writeln!(text, "rule add pref {priority} from {from} to {to} lookup {table}").unwrap();
     }
@@ -92,7 +93,7 @@ fn routes(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
     text
 }
 
-fn route_line(table: TableId, prefix: Ipv4Net, route: &KernelRoute) -> String {
+fn route_line(table: TableId, prefix: Ipv4Net, route: &ForwardingEntry) -> String {
     let (kind, to) = match route.hop {
         KernelHop::OnLink(_) => ("", "dev eth0".to_owned()),
         KernelHop::Via(_, neighbour) => ("", format!("via {neighbour} dev eth0 onlink")),

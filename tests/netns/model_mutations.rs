@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use stargate::dataplane::fabric::{FabricHop, Segment};
 use stargate::dataplane::host::{
-    Kernel, KernelHop, KernelTable, Leaving, Pods, ReversePathFilter, Rule, TableId,
+    Kernel, KernelHop, KernelTable, Leaving, Pods, ReversePathFilter, RoutingRule, TableId,
 };
 use stargate::dataplane::security::SecurityGroup;
 use stargate::dataplane::{Fabric, PrefixTable};
@@ -28,7 +28,7 @@ type Mutation = fn(&mut NetworkSpec);
 const MUTATIONS: [(&str, Mutation); 23] = [
     ("table 52 is looked up after main", |spec| {
         each_kernel(spec, |kernel| {
-            let accepted = |rule: &&mut Rule| rule.table == TableId::TAILSCALE;
+            let accepted = |rule: &&mut RoutingRule| rule.table == TableId::TAILSCALE;
             kernel.rules.iter_mut().filter(accepted).for_each(|rule| rule.priority += 60_000);
             kernel.sort_rules();
         });

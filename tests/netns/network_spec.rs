@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use stargate::dataplane::fabric::{
-    Fabric, FabricHop, Interface, Lan, OverlayRange, Segment, SegmentId, Subnet, UserRoute,
+    Fabric, FabricHop, FabricSubnet, Interface, Lan, OverlayRange, Segment, SegmentId, UserRoute,
 };
 use stargate::dataplane::host::{
-    Host, HostId, Kernel, KernelHop, KernelRoute, KernelTable, Leaving, Pods, Port,
-    ReversePathFilter, Rule, SegmentPort, TableId, Translation,
+    ForwardingEntry, Host, HostId, Kernel, KernelHop, KernelTable, Leaving, Pods, Port,
+    ReversePathFilter, RoutingRule, SegmentPort, TableId, Translation,
 };
 use stargate::dataplane::security::SecurityGroup;
 use stargate::dataplane::tunnel::{AdvertisedPrefixes, Member, PeerPrefix, TAILSCALE_MTU, Tunnel};
@@ -111,7 +111,7 @@ pub(crate) struct NetworkSpec {
     pub(crate) left: BTreeSet<HostId>,
     /// Routes that the kernel has in addition to the model's: to the same prefixes with a higher
     /// metric.
-    pub(crate) shadowed: Vec<(usize, TableId, Ipv4Net, KernelRoute)>,
+    pub(crate) shadowed: Vec<(usize, TableId, Ipv4Net, ForwardingEntry)>,
 }
 
 pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
@@ -150,11 +150,11 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
     spec
 }
 
-fn subnet(name: &str, routes: &[(&str, &str)]) -> Subnet {
+fn subnet(name: &str, routes: &[(&str, &str)]) -> FabricSubnet {
     let entry = |(prefix, hop): &(&str, &str)| {
         (net(prefix), UserRoute { hop: FabricHop::Appliance(ip(hop)), origin: ORIGIN })
     };
-    Subnet {
+    FabricSubnet {
         name: name.to_owned(),
         routes: known(Arc::new(routes.iter().map(entry).collect())),
         security: known(Arc::new(SecurityGroup::open(ORIGIN))),
@@ -229,8 +229,8 @@ fn metal() -> Segment {
     })
 }
 
-pub(crate) fn route(hop: KernelHop) -> KernelRoute {
-    KernelRoute { metric: 0, hop, origin: ORIGIN }
+pub(crate) fn route(hop: KernelHop) -> ForwardingEntry {
+    ForwardingEntry { metric: 0, hop, origin: ORIGIN }
 }
 
 fn kernel(id: usize, masquerade: bool, local_rules: bool) -> Kernel {
@@ -262,16 +262,19 @@ fn router_kernel(id: usize, mut main: KernelTable, masquerade: bool, local_rules
     }
     if id != CLUSTER_ROUTER {
         for broad in ["10.244.0.0/16", "10.224.0.0/12", "100.64.0.0/10"] {
-            main.insert(net(broad), KernelRoute { metric: 4_096, ..route(KernelHop::Unreachable) });
+            main.insert(
+                net(broad),
+                ForwardingEntry { metric: 4_096, ..route(KernelHop::Unreachable) },
+            );
         }
         for (prefix, worker) in to_workers(HOSTS[id].segment) {
             main.insert(net(prefix), route(KernelHop::Via(0, ip(worker))));
         }
     }
     let mut kernel = Kernel::plain(main);
-    kernel.rules.push(Rule::any(5_270, TableId::TAILSCALE));
+    kernel.rules.push(RoutingRule::any(5_270, TableId::TAILSCALE));
     if local_rules {
-        let rule = |to| Rule { to, ..Rule::any(5_200, TableId::MAIN) };
+        let rule = |to| RoutingRule { to, ..RoutingRule::any(5_200, TableId::MAIN) };
         kernel.rules.extend(local.into_iter().map(rule));
     }
     kernel.sort_rules();

@@ -18,7 +18,7 @@ use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::HostTarget;
 use crate::resource::Kind;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::topology::names::WorkerName;
 
 /// What work on a worker needs.
@@ -45,7 +45,7 @@ fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
 async fn worker_target(
     iteration: &Iteration<'_>,
     change: &Change,
-    worker: &Worker,
+    worker: &JoinedWorker,
 ) -> Result<Option<HostTarget>, Outcome> {
     match &execution(change)?.route {
         // A worker that moves leaves its old address and joins at the new one.
@@ -57,7 +57,7 @@ async fn worker_target(
 async fn reachable_worker(
     iteration: &Iteration<'_>,
     change: &Change,
-    worker: &Worker,
+    worker: &JoinedWorker,
 ) -> Result<HostTarget, Outcome> {
     worker_target(iteration, change, worker).await?.ok_or_else(|| {
         failed(Failure::new(
@@ -72,7 +72,7 @@ async fn reachable_worker(
 pub(super) async fn join(
     iteration: &Iteration<'_>,
     change: &Change,
-    worker: &Worker,
+    worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
     let access = access(iteration)?;
     let target = reachable_worker(iteration, change, worker).await?;
@@ -96,7 +96,11 @@ pub(super) async fn join(
     joined.map(drop).map_err(failed)
 }
 
-fn settings(access: &ClusterWriter, worker: &Worker, profile: &WorkerProfile) -> WorkerSettings {
+fn settings(
+    access: &ClusterWriter,
+    worker: &JoinedWorker,
+    profile: &WorkerProfile,
+) -> WorkerSettings {
     let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
     WorkerSettings {
         cluster_ca_pem: access.credentials.certificate_authority.clone(),
@@ -112,7 +116,7 @@ fn settings(access: &ClusterWriter, worker: &Worker, profile: &WorkerProfile) ->
 pub(super) async fn reboot(
     iteration: &Iteration<'_>,
     change: &Change,
-    worker: &Worker,
+    worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
     let access = access(iteration)?;
     let target = reachable_worker(iteration, change, worker).await?;
@@ -136,7 +140,7 @@ pub(super) async fn reboot(
 pub(super) async fn leave(
     iteration: &Iteration<'_>,
     change: &Change,
-    worker: &Worker,
+    worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
     let access = access(iteration)?;
     let execution = execution(change)?;

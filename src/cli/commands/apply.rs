@@ -14,11 +14,11 @@ use crate::cli::exit;
 use crate::cli::interrupt;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
-use crate::cli::ui::{Approval, Ui};
+use crate::cli::ui::{ApprovalPrompt, Ui};
 use crate::diagnostics::{Code, Failure};
 use crate::pipeline::Planned;
 use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
-use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus, Severity};
+use crate::plan::{Action, Change, FindingSeverity, Plan, PlanOptions, PlanStatus};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -214,14 +214,14 @@ fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
     plan.changes.iter().filter(is_named).map(|change| change.address.name.to_string()).collect()
 }
 
-fn approval(purpose: Purpose) -> Approval {
+fn approval(purpose: Purpose) -> ApprovalPrompt {
     let question = match purpose {
         Purpose::Destroy => "Destroy these resources?",
         Purpose::Repave => "Repave these workers?",
         Purpose::Reboot => "Reboot these workers?",
         Purpose::Plan | Purpose::Drift => "Apply this plan?",
     };
-    Approval { question, can_be_saved: matches!(purpose, Purpose::Plan | Purpose::Drift) }
+    ApprovalPrompt { question, can_be_saved: matches!(purpose, Purpose::Plan | Purpose::Drift) }
 }
 
 /// Reports a signal that came before the first change.
@@ -238,8 +238,11 @@ fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
     if request.options.destroy {
         return None;
     }
-    let mut errors =
-        fresh.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+    let mut errors = fresh
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == FindingSeverity::Error)
+        .peekable();
     errors.peek()?;
     for finding in errors {
         ui.error(&CliError::from(finding.failure.clone()));
@@ -271,7 +274,7 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
 
 /// The exit code of a plan that cannot or need not be applied.
 fn nothing_to_do(plan: &Plan, destroys: bool) -> Option<u8> {
-    let wrong = plan.findings.iter().any(|finding| finding.severity == Severity::Error);
+    let wrong = plan.findings.iter().any(|finding| finding.severity == FindingSeverity::Error);
     // What is deleted need not fit together any more.
     if wrong && !destroys {
         return Some(exit::BLOCKED);

@@ -10,7 +10,7 @@ use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
 use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, violations};
-use crate::plan::{Plan, PlanOptions, Severity};
+use crate::plan::{FindingSeverity, Plan, PlanOptions};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
 use crate::render::connectivity::live::LiveReport;
 
@@ -89,7 +89,7 @@ fn render(
 /// Sources that could not be read and errors of the plan, which leave the desired
 /// state unknown.
 fn errors(plan: &Plan) -> Vec<String> {
-    let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors = plan.findings.iter().filter(|finding| finding.severity == FindingSeverity::Error);
     let errors = errors
         .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
     let gap = |gap: &crate::inventory::Gap| {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::connectivity::{Comparison, PathModel, by_nearness};
+use crate::connectivity::{MeasurementComparison, PathModel, by_nearness};
 use crate::inventory::Measurement;
 use crate::pipeline::Planned;
 use crate::refresh::measure::{Unmeasured, measure};
 use crate::render::connectivity::live::LiveReport;
 
 /// A measurement and its comparison with the model, or why it failed.
-pub(super) struct Measured(Result<(Measurement, Comparison), Unmeasured>);
+pub(super) struct Measured(Result<(Measurement, MeasurementComparison), Unmeasured>);
 
 impl Measured {
     /// Reads the measurements of Goldpinger with the cluster client of the refresh.

@@ -18,7 +18,7 @@ use crate::dataplane::{
     End, HostId, Protocol, RoundTrip, trace_round_trip, trace_round_trip_to_host,
 };
 use crate::inventory::Source;
-use crate::inventory::{Carried, Service};
+use crate::inventory::{Carried, KubernetesService};
 use crate::plan::PlanOptions;
 use crate::plan::impact::{
     IntermediateState, PathQuery, Projection, find_remedy, path_model, violations,
@@ -109,7 +109,7 @@ pub(crate) async fn run(
 fn render(
     arguments: &TraceArguments,
     sources: Projection<'_>,
-    service: Option<&Service>,
+    service: Option<&KubernetesService>,
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, TraceOutcome), CliError> {
@@ -230,7 +230,7 @@ fn render_service_trace(
     sources: Projection<'_>,
     (model, moment): (&PathModel, &IntermediateState),
     from: End,
-    service: &Service,
+    service: &KubernetesService,
     read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
     ui: &Ui,
 ) -> Result<(String, TraceOutcome), CliError> {

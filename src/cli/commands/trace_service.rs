@@ -10,7 +10,7 @@ use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
-use crate::inventory::{Carried, Service, ServicePort};
+use crate::inventory::{Carried, KubernetesService, ServicePort};
 use crate::pipeline::Planned;
 use crate::plan::impact::{
     IntermediateState, PathQuery, Projection, Remedy, find_remedy, violations,
@@ -19,7 +19,10 @@ use crate::render::connectivity::service::{EndpointTrace, ServiceTrace, outcome_
 use crate::resource::Address;
 
 /// Reads the service with an address.
-pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service, CliError> {
+pub(super) async fn read(
+    planned: &Planned,
+    address: Ipv4Addr,
+) -> Result<KubernetesService, CliError> {
     let Some(access) = planned.observation.cluster_access() else {
         return Err(CliError::coded(
             Code::ServiceUnreadable,
@@ -45,7 +48,7 @@ pub(super) async fn read(planned: &Planned, address: Ipv4Addr) -> Result<Service
 
 /// Selects the port of the service.
 pub(super) fn port(
-    service: &Service,
+    service: &KubernetesService,
     carried: Option<Carried>,
     number: Option<u16>,
 ) -> Result<(&ServicePort, Protocol), CliError> {
@@ -58,7 +61,7 @@ pub(super) fn port(
         Ok((port, protocol))
     });
     found.map_err(|reason| {
-        let Service { namespace, name, .. } = service;
+        let KubernetesService { namespace, name, .. } = service;
         let ports: Vec<String> = service.ports.iter().filter_map(named).collect();
         let remedy = match ports.as_slice() {
             [] => "the service has no TCP or UDP port".to_owned(),
@@ -83,7 +86,7 @@ pub(super) fn follow<'a>(
     model: &'a PathModel,
     moment: &IntermediateState,
     from: End,
-    service: &'a Service,
+    service: &'a KubernetesService,
     (port, protocol): (&'a ServicePort, Protocol),
     (ages, changed): (&'a BTreeMap<Source, Duration>, &'a BTreeSet<Address>),
 ) -> Result<ServiceTrace<'a>, CliError> {

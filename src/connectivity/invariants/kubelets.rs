@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{PROTOCOL, addresses, node_ends};
-use super::{Checker, Rule};
+use super::{Checker, Invariant};
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::{End, HostId, Protocol, Verdict, trace_round_trip};
 use crate::diagnostics::counted;
@@ -43,7 +43,7 @@ impl Checker<'_> {
             let pairs = counted(pairs, "pair");
             let found =
                 format!("TCP port 10250 is unreachable for {pairs}, for example from {example}");
-            self.add(Rule::KubeletPortReachable, address, found);
+            self.add(Invariant::KubeletPortReachable, address, found);
         }
     }
 

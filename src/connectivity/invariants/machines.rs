@@ -1,6 +1,6 @@
 //! Rules about interfaces and routers.
 
-use super::{Checker, ProjectedFact, Rule, Sources};
+use super::{Checker, Invariant, ProjectedFact, Sources};
 use crate::dataplane::HostId;
 use crate::dataplane::fabric::Segment;
 use crate::dataplane::host::{KernelHop, TableId};
@@ -18,7 +18,11 @@ impl Checker<'_> {
                         "IP forwarding is disabled: {address} accepts only \
                                          packets to its own address"
                     );
-                    self.add_at(Rule::IpForwardingEnabled, interface.forwarding.origin(), found);
+                    self.add_at(
+                        Invariant::IpForwardingEnabled,
+                        interface.forwarding.origin(),
+                        found,
+                    );
                 }
             }
         }
@@ -39,11 +43,11 @@ impl Checker<'_> {
                     "SNAT on traffic leaving the tunnel, but not entering it"
                 };
                 let found = found.to_owned();
-                self.add(Rule::SnatSymmetric, address.clone(), found);
+                self.add(Invariant::SnatSymmetric, address.clone(), found);
             }
             if !host.mss_clamp {
                 let found = "TCP segments may exceed the tunnel MTU".to_owned();
-                self.add(Rule::MssClamped, address.clone(), found);
+                self.add(Invariant::MssClamped, address.clone(), found);
             }
             if site.site != Site::Cluster {
                 self.unrouted_blackholed(sources, site.router, &address);
@@ -68,7 +72,7 @@ impl Checker<'_> {
                 let found = format!(
                     "packets to unassigned addresses of {range} are forwarded instead of dropped"
                 );
-                self.add(Rule::UnroutedPodsBlackholed, address.clone(), found);
+                self.add(Invariant::UnroutedPodsBlackholed, address.clone(), found);
             }
         }
     }

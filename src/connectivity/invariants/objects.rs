@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
-use super::{Checker, ProjectedFact, Rule, Sources};
+use super::{Checker, Invariant, ProjectedFact, Sources};
 use crate::desired::manifests::ROUTE_MANAGER;
 use crate::net::prefix;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
 use crate::resource::{Address, Kind, Resource, Site};
 use crate::topology::model::Datacenter;
@@ -47,7 +47,7 @@ impl Checker<'_> {
                 [] => format!("it has no pod CIDR; expected {range}"),
                 [first, ..] => format!("it has pod CIDR {first}; expected {range}"),
             };
-            self.add(Rule::CiliumNodePodCidrSet, address.clone(), found);
+            self.add(Invariant::CiliumNodePodCidrSet, address.clone(), found);
         }
     }
 
@@ -78,13 +78,19 @@ impl Checker<'_> {
             }
             (None, _) => format!("`{named}` is not the tailnet address of a router"),
         };
-        self.add(Rule::ServerRouterAddressCurrent, address.clone(), found);
+        self.add(Invariant::ServerRouterAddressCurrent, address.clone(), found);
     }
 
-    fn worker(&mut self, sources: Sources<'_>, address: &Address, seen: &Worker, wanted: &Worker) {
+    fn worker(
+        &mut self,
+        sources: Sources<'_>,
+        address: &Address,
+        seen: &JoinedWorker,
+        wanted: &JoinedWorker,
+    ) {
         if !seen.ready {
             let found = "its Node is not Ready: pods are evicted from it".to_owned();
-            self.add(Rule::WorkersReady, address.clone(), found);
+            self.add(Invariant::WorkersReady, address.clone(), found);
         }
         if let Some(host) = seen.host.seen() {
             let found = match (host.cni_configuration, &host.cni_chosen) {
@@ -101,11 +107,11 @@ impl Checker<'_> {
                 (Some(_), Some(_)) => None,
             };
             if let Some(found) = found {
-                self.add(Rule::CniConfigActive, address.clone(), found);
+                self.add(Invariant::CniConfigActive, address.clone(), found);
             }
         }
         for found in wrong_of_node(sources, seen, wanted) {
-            self.add(Rule::NodesMatchSpec, address.clone(), found);
+            self.add(Invariant::NodesMatchSpec, address.clone(), found);
         }
     }
 
@@ -123,13 +129,13 @@ impl Checker<'_> {
             let address = Address::new(kind, site.unwrap_or(Site::Cluster), name);
             if let Some(path) = secret_in(&manifest.body, String::new()) {
                 let found = format!("{path} contains what looks like a key or a token");
-                self.add(Rule::NoSecretsInCluster, address.clone(), found);
+                self.add(Invariant::NoSecretsInCluster, address.clone(), found);
             }
             let is_manager = manifest.kind == ManifestKind::DaemonSet && name == ROUTE_MANAGER;
             if is_manager && !sources.topology.network.route_manager {
                 let found = "it writes routes on AKS nodes, but `[network] route_manager` is not \
                              set";
-                self.add(Rule::NoRouteManagerUnlessEnabled, address, found.to_owned());
+                self.add(Invariant::NoRouteManagerUnlessEnabled, address, found.to_owned());
             }
         }
     }
@@ -137,7 +143,7 @@ impl Checker<'_> {
     pub(super) fn orphans<'o>(&mut self, orphans: impl IntoIterator<Item = &'o Address>) {
         for address in orphans {
             let found = "it is owned by the topology, which does not list it";
-            self.add(Rule::NoOrphans, address.clone(), found.to_owned());
+            self.add(Invariant::NoOrphans, address.clone(), found.to_owned());
         }
     }
 }
@@ -148,7 +154,7 @@ fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
 }
 
 /// What of a Node is not as the topology has it.
-fn wrong_of_node(sources: Sources<'_>, seen: &Worker, wanted: &Worker) -> Vec<String> {
+fn wrong_of_node(sources: Sources<'_>, seen: &JoinedWorker, wanted: &JoinedWorker) -> Vec<String> {
     let mut wrong = Vec::new();
     if seen.ip != wanted.ip {
         wrong.push(format!("its address is {}, not {}", seen.ip, wanted.ip));

@@ -6,11 +6,11 @@ macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $looks_at:expr;)*) => {
         /// What must hold.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Rule {
+        pub enum Invariant {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Rule {
+        impl Invariant {
             /// Every rule.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 
 use super::super::usual;
-use super::{Checker, Rule, Sources};
+use super::{Checker, Invariant, Sources};
 use crate::dataplane::fabric::{FabricHop, Segment};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::resource::Kind;
@@ -22,7 +22,7 @@ impl Checker<'_> {
                     let FabricHop::Appliance(hop) = route.hop else { continue };
                     if !fabric.interfaces.contains_key(&hop) {
                         let found = format!("the next hop {hop} of {prefix} does not exist");
-                        self.add_at(Rule::NextHopExists, route.origin, found);
+                        self.add_at(Invariant::NextHopExists, route.origin, found);
                     }
                 }
             }
@@ -49,7 +49,7 @@ impl Checker<'_> {
                     let is_pods = prefix != cluster.pod_cidr && !pools.contains(&prefix);
                     if is_pods && !meets(&prefix) {
                         let found = format!("{prefix} is routed, but no node has this pod CIDR");
-                        self.add_at(Rule::NoStaleRoutes, route.origin, found);
+                        self.add_at(Invariant::NoStaleRoutes, route.origin, found);
                     }
                 }
             }
@@ -69,7 +69,7 @@ impl Checker<'_> {
                     for (prefix, origin) in advertised.iter().filter(|it| it.0.contains(&range)) {
                         let node = self.model.network.name(*node);
                         let found = format!("{prefix} contains the pod CIDR {range} of {node}");
-                        self.add_at(Rule::NoOverlappingAdvertisements, *origin, found);
+                        self.add_at(Invariant::NoOverlappingAdvertisements, *origin, found);
                     }
                 }
             }
@@ -82,7 +82,7 @@ impl Checker<'_> {
         let mut seen = BTreeSet::new();
         self.violations.retain(|violation| {
             let prefix = violation.found.split(' ').next().unwrap_or_default().to_owned();
-            violation.rule != Rule::NoOverlappingAdvertisements
+            violation.rule != Invariant::NoOverlappingAdvertisements
                 || seen.insert((violation.address.clone(), prefix))
         });
     }
@@ -101,11 +101,19 @@ impl Checker<'_> {
             };
             for prefix in offered.difference(&approved) {
                 let found = format!("{prefix} is advertised but not approved in the tailnet");
-                self.add_at(Rule::AdvertisedRoutesApproved, advertised.approved.origin(), found);
+                self.add_at(
+                    Invariant::AdvertisedRoutesApproved,
+                    advertised.approved.origin(),
+                    found,
+                );
             }
             for prefix in approved.difference(&offered) {
                 let found = format!("{prefix} is approved but the router does not advertise it");
-                self.add_at(Rule::AdvertisedRoutesApproved, advertised.advertised.origin(), found);
+                self.add_at(
+                    Invariant::AdvertisedRoutesApproved,
+                    advertised.advertised.origin(),
+                    found,
+                );
             }
         }
     }
@@ -144,7 +152,7 @@ impl Checker<'_> {
             let network = &self.model.network;
             let origin = network.host(node).map(|host| host.pods.origin());
             if let Some(origin) = origin {
-                self.add_at(Rule::PodCidrsDisjoint, origin, found);
+                self.add_at(Invariant::PodCidrsDisjoint, origin, found);
             }
         }
     }
@@ -175,7 +183,7 @@ impl Checker<'_> {
             }
             let origin = subnet.routes.origin();
             for found in found {
-                self.add_at(Rule::NoRouterHairpinInVnet, origin, found);
+                self.add_at(Invariant::NoRouterHairpinInVnet, origin, found);
             }
         }
     }

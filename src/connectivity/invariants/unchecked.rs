@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{PathModel, Sources};
-use super::Rule;
+use super::Invariant;
 use crate::inventory::Source;
 use crate::resource::{Kind, ObjectKey, Observable, Resource};
 
@@ -11,7 +11,7 @@ use crate::resource::{Kind, ObjectKey, Observable, Resource};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unchecked {
     /// The rule.
-    pub rule: Rule,
+    pub rule: Invariant,
     /// Why not.
     pub why: Why,
 }
@@ -39,7 +39,7 @@ pub const NOT_CHECKED: [(u8, &str); 4] = [
 /// The rules that were not looked at, or not wholly, each with a reason.
 pub fn unchecked(sources: Sources<'_>, model: &PathModel) -> Vec<Unchecked> {
     let mut found = BTreeSet::new();
-    for rule in Rule::ALL.iter().copied() {
+    for rule in Invariant::ALL.iter().copied() {
         let mut note = |why| {
             found.insert(Unchecked { rule, why });
         };
@@ -53,7 +53,7 @@ pub fn unchecked(sources: Sources<'_>, model: &PathModel) -> Vec<Unchecked> {
                 }
             }
         }
-        if rule == Rule::CniConfigActive && are_vouched(sources) {
+        if rule == Invariant::CniConfigActive && are_vouched(sources) {
             note(Why::InferredFromNode);
         }
         if model.sites.is_empty() {

@@ -6,12 +6,12 @@ use std::hash::Hash;
 /// The answers to one question, each from its position on: nothing is said
 /// before the first, and neighbours differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Steps<A> {
+pub(super) struct AnswerSteps<A> {
     none: A,
     steps: Vec<(usize, A)>,
 }
 
-impl<A: Copy + Eq> Steps<A> {
+impl<A: Copy + Eq> AnswerSteps<A> {
     /// Answers that are all `none` so far.
     pub(super) fn new(none: A) -> Self {
         Self { none, steps: Vec::new() }
@@ -52,10 +52,13 @@ impl<K: Eq + Hash> Numbers<K> {
 
 /// A number for each of so many positions: two have the same one exactly if
 /// they get the same answers to all questions.
-pub(super) fn fingerprint<A: Copy + Eq + Hash>(count: usize, queries: &[Steps<A>]) -> Vec<u32> {
+pub(super) fn fingerprint<A: Copy + Eq + Hash>(
+    count: usize,
+    queries: &[AnswerSteps<A>],
+) -> Vec<u32> {
     let mut known = HashSet::new();
     let telling = queries.iter().filter(|steps| steps.tells_apart() && known.insert(*steps));
-    let telling: Vec<&Steps<A>> = telling.collect();
+    let telling: Vec<&AnswerSteps<A>> = telling.collect();
     let mut answers = Numbers::new();
     let first = telling.iter().map(|steps| answers.of(steps.none)).collect();
     let mut changes: Vec<(usize, usize, u32)> = Vec::new();
@@ -142,24 +145,24 @@ mod tests {
 
     const POSITIONS: usize = 12;
 
-    fn steps() -> impl Strategy<Value = Steps<u8>> {
+    fn steps() -> impl Strategy<Value = AnswerSteps<u8>> {
         prop::collection::btree_map(0..POSITIONS, 0_u8..3, 0..6).prop_map(
             |all: BTreeMap<usize, u8>| {
-                let mut steps = Steps::new(0);
+                let mut steps = AnswerSteps::new(0);
                 all.into_iter().for_each(|(position, answer)| steps.put(position, answer));
                 steps
             },
         )
     }
 
-    fn answer(steps: &Steps<u8>, position: usize) -> u8 {
+    fn answer(steps: &AnswerSteps<u8>, position: usize) -> u8 {
         let before = steps.steps.iter().rev().find(|(from, _)| *from <= position);
         before.map_or(steps.none, |(_, answer)| *answer)
     }
 
     #[test]
     fn the_last_answer_at_a_position_counts() {
-        let mut steps = Steps::new(0);
+        let mut steps = AnswerSteps::new(0);
         for (position, answer) in [(0, 1), (2, 2), (2, 1), (3, 0), (3, 2)] {
             steps.put(position, answer);
         }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::dataplane::fact::Origin;
 use crate::dataplane::host::{
-    Host, Kernel, KernelHop, Leaving, Port, ReversePathFilter, Rule, TableId,
+    Host, Kernel, KernelHop, Leaving, Port, ReversePathFilter, RoutingRule, TableId,
 };
 use crate::dataplane::network::Network;
 
@@ -26,7 +26,7 @@ pub(super) fn range_of(host: &Host) -> Option<Ipv4Net> {
 #[derive(Debug, PartialEq, Eq)]
 struct KernelShape<'a> {
     flags: (bool, ReversePathFilter, bool),
-    rules: &'a [Rule],
+    rules: &'a [RoutingRule],
     routes: Vec<Route>,
     /// Each with its sources, unless these are the host's own pods.
     snat: Vec<SnatShape<'a>>,
@@ -74,7 +74,7 @@ fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
     let read = host.kernel.origin();
     let elsewhere = |origin: Origin| (origin != read).then_some(origin);
     let routes = kernel.tables.iter().flat_map(|(id, table)| {
-        let route = move |(prefix, route): (Ipv4Net, &crate::dataplane::host::KernelRoute)| {
+        let route = move |(prefix, route): (Ipv4Net, &crate::dataplane::host::ForwardingEntry)| {
             (*id, prefix, route.hop, elsewhere(route.origin))
         };
         table.iter().map(route)

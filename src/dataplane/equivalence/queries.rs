@@ -6,12 +6,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::endpoints::Endpoints;
-use super::fingerprint::Steps;
+use super::fingerprint::AnswerSteps;
 use super::kernel_shape::{Distinct, range_of};
 use crate::dataplane::difference::NetworkDifference;
-use crate::dataplane::fabric::{Fabric, FabricHop, Segment, Subnet};
+use crate::dataplane::fabric::{Fabric, FabricHop, FabricSubnet, Segment};
 use crate::dataplane::fact::Origin;
-use crate::dataplane::host::{HostId, KernelHop, Rule};
+use crate::dataplane::host::{HostId, KernelHop, RoutingRule};
 use crate::dataplane::network::Network;
 use crate::dataplane::security::{AddressMatch, SecurityGroup};
 use crate::dataplane::table::PrefixTable;
@@ -70,7 +70,7 @@ pub(super) struct Queries<'a> {
     network: &'a Network,
     endpoints: &'a Endpoints,
     holders: &'a HashMap<Ipv4Addr, Vec<HostId>>,
-    pub(super) steps: Vec<Steps<Answer>>,
+    pub(super) steps: Vec<AnswerSteps<Answer>>,
     pub(super) singled_out: HashSet<HostId>,
     /// Sets of prefixes, of which something asks whether one fits.
     sets: BTreeSet<Vec<Ipv4Net>>,
@@ -132,7 +132,7 @@ impl<'a> Queries<'a> {
 
     /// Asks a table, and notes who is in the way of others.
     fn ask<T>(&mut self, table: &PrefixTable<T>, written: impl Fn(&T) -> Written) {
-        let mut steps = Steps::new(Answer::Nothing);
+        let mut steps = AnswerSteps::new(Answer::Nothing);
         for (run, entry) in self.endpoints.runs(table) {
             let Some((prefix, entry)) = entry else {
                 steps.put(run.start, Answer::Nothing);
@@ -162,7 +162,7 @@ impl<'a> Queries<'a> {
 
     fn ask_set(&mut self, set: &[Ipv4Net]) {
         let table: PrefixTable<()> = set.iter().map(|prefix| (*prefix, ())).collect();
-        let mut steps = Steps::new(Answer::Nothing);
+        let mut steps = AnswerSteps::new(Answer::Nothing);
         for (run, entry) in self.endpoints.runs(&table) {
             steps.put(run.start, entry.map_or(Answer::Nothing, |_| Answer::Within));
         }
@@ -198,7 +198,7 @@ impl<'a> Queries<'a> {
         fabric.subnets.iter().for_each(|subnet| self.ask_subnet(subnet));
     }
 
-    fn ask_subnet(&mut self, subnet: &Subnet) {
+    fn ask_subnet(&mut self, subnet: &FabricSubnet) {
         if let Ok(routes) = subnet.routes.read() {
             self.ask(routes, |route| of_fabric(route.hop, route.origin));
         }
@@ -231,8 +231,8 @@ impl<'a> Queries<'a> {
                 });
             }
             // Of rules side by side that ask one table any may be the one that fits.
-            let key = |rule: &Rule| (rule.priority, rule.from, rule.table);
-            let alike = |one: &Rule, next: &Rule| key(one) == key(next);
+            let key = |rule: &RoutingRule| (rule.priority, rule.from, rule.table);
+            let alike = |one: &RoutingRule, next: &RoutingRule| key(one) == key(next);
             for rules in kernel.rules.chunk_by(alike) {
                 self.add_set(rules.first().map(|rule| rule.from));
                 self.add_set(rules.iter().map(|rule| rule.to));
@@ -270,7 +270,7 @@ impl<'a> Queries<'a> {
         for (id, host) in self.network.hosts() {
             let Some(range) = range_of(host) else { continue };
             let held = endpoints.within(&range);
-            let mut steps = Steps::new(Answer::Nothing);
+            let mut steps = AnswerSteps::new(Answer::Nothing);
             for (position, subject) in endpoints.at(held.clone()) {
                 let own = subject.host == id;
                 steps.put(position, if own { Answer::Nothing } else { Answer::Within });

@@ -42,7 +42,7 @@ impl Refiner {
     ) -> Refinement<'_> {
         let destination =
             Queries::of_difference(network, &self.endpoints, &self.holders, difference);
-        let tells = destination.steps.iter().any(super::fingerprint::Steps::tells_apart);
+        let tells = destination.steps.iter().any(super::fingerprint::AnswerSteps::tells_apart);
         let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &destination.steps));
         Refinement { endpoints: &self.endpoints, fingerprint, singled_out: destination.singled_out }
     }

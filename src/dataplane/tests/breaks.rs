@@ -7,7 +7,7 @@ use crate::dataplane::fabric::{FabricHop, UserRoute};
 use crate::dataplane::hop::{Cause, Decision, Place, Verdict};
 use crate::dataplane::host::{HostId, KernelHop, Pods, ReversePathFilter, TableId};
 use crate::dataplane::security::{
-    AddressMatch, ProtocolMatch, RuleDirection, SecurityGroup, SecurityRule,
+    AddressMatch, FilterRule, ProtocolMatch, SecurityGroup, TrafficDirection,
 };
 use crate::dataplane::tunnel::Lacking;
 use crate::dataplane::{Direction, Fact, Origin, RoundTrip, SegmentId};
@@ -244,19 +244,19 @@ fn a_strict_reverse_path_filter() {
 fn a_security_group_allows_replies() {
     let mut world = healthy(CHOICE);
     let any = vec![AddressMatch::Prefix(net("0.0.0.0/0"))];
-    let deny = SecurityRule {
+    let deny = FilterRule {
         name: "deny-all".to_owned(),
         priority: 100,
-        direction: RuleDirection::Inbound,
+        direction: TrafficDirection::Inbound,
         allows: false,
         protocol: ProtocolMatch::Any,
         sources: any.clone(),
         destinations: any.clone(),
         ports: vec![0..=u16::MAX],
     };
-    let out = SecurityRule {
+    let out = FilterRule {
         name: "all-out".to_owned(),
-        direction: RuleDirection::Outbound,
+        direction: TrafficDirection::Outbound,
         allows: true,
         ..deny.clone()
     };

@@ -11,10 +11,10 @@ use super::laws::{Edit, apply, edit};
 use super::world::*;
 use crate::dataplane::fabric::{FabricHop, OverlayRange, Segment, UserRoute};
 use crate::dataplane::host::{
-    HostId, KernelHop, Leaving, Pods, Port, ReversePathFilter, Rule, TableId, Translation,
+    HostId, KernelHop, Leaving, Pods, Port, ReversePathFilter, RoutingRule, TableId, Translation,
 };
 use crate::dataplane::security::{
-    AddressMatch, ProtocolMatch, RuleDirection, SecurityGroup, SecurityRule,
+    AddressMatch, FilterRule, ProtocolMatch, SecurityGroup, TrafficDirection,
 };
 use crate::dataplane::{Fact, Origin};
 
@@ -43,7 +43,7 @@ pub(super) enum Fault {
     /// It hides its pods from all but these.
     Hides(usize, Ipv4Net),
     Rule(usize, Ipv4Net, u32),
-    Denied(usize, RuleDirection, Ipv4Net),
+    Denied(usize, TrafficDirection, Ipv4Net),
 }
 
 /// How many hosts there are: six, and so many more workers and nodes.
@@ -139,7 +139,7 @@ fn add_node(world: &mut World, number: u8, choice: Choice) {
     }
     if choice.local_rules {
         let local = world.kernel(CLUSTER_ROUTER);
-        local.rules.push(Rule { to: pods, ..Rule::any(5_200, TableId::MAIN) });
+        local.rules.push(RoutingRule { to: pods, ..RoutingRule::any(5_200, TableId::MAIN) });
         local.sort_rules();
     }
 }
@@ -183,11 +183,11 @@ fn own_origins(world: &mut World) {
 }
 
 fn of(
-    route: crate::dataplane::host::KernelRoute,
+    route: crate::dataplane::host::ForwardingEntry,
     own: Origin,
-) -> crate::dataplane::host::KernelRoute {
+) -> crate::dataplane::host::ForwardingEntry {
     let origin = if route.origin == KERNEL { own } else { route.origin };
-    crate::dataplane::host::KernelRoute { origin, ..route }
+    crate::dataplane::host::ForwardingEntry { origin, ..route }
 }
 
 fn prefix() -> impl Strategy<Value = Ipv4Net> {
@@ -224,7 +224,7 @@ fn fault(hosts: usize) -> impl Strategy<Value = Fault> {
         ReversePathFilter::Strict,
         ReversePathFilter::Loose,
     ]);
-    let way = prop::sample::select(vec![RuleDirection::Inbound, RuleDirection::Outbound]);
+    let way = prop::sample::select(vec![TrafficDirection::Inbound, TrafficDirection::Outbound]);
     prop_oneof![
         2 => edit().prop_map(Fault::Small),
         1 => (host.clone(), on.clone()).prop_map(|(host, runs)| Fault::Stopped(host, runs)),
@@ -317,7 +317,7 @@ fn befall_kernel(world: &mut World, fault: Fault) {
         Fault::Rule(_, to, priority) => {
             let kernel = world.kernel(host);
             let table = if priority % 2 == 0 { TableId::MAIN } else { TableId::TAILSCALE };
-            kernel.rules.push(Rule { to, ..Rule::any(priority, table) });
+            kernel.rules.push(RoutingRule { to, ..RoutingRule::any(priority, table) });
             kernel.sort_rules();
         }
         _ => {}
@@ -336,11 +336,11 @@ fn interface(world: &mut World, host: usize) -> Option<&mut crate::dataplane::In
     }
 }
 
-fn deny(world: &mut World, host: usize, direction: RuleDirection, from: Ipv4Net) {
+fn deny(world: &mut World, host: usize, direction: TrafficDirection, from: Ipv4Net) {
     let Some(subnet) = interface(world, host).map(|interface| interface.subnet) else { return };
     let segment = world.hosts[host].ports[0].segment.0;
     let any = vec![AddressMatch::Prefix(Ipv4Net::default())];
-    let rule = |name: &str, priority, allows, direction, sources| SecurityRule {
+    let rule = |name: &str, priority, allows, direction, sources| FilterRule {
         name: name.to_owned(),
         priority,
         direction,
@@ -352,8 +352,8 @@ fn deny(world: &mut World, host: usize, direction: RuleDirection, from: Ipv4Net)
     };
     let rules = vec![
         rule("deny", 100, false, direction, vec![AddressMatch::Prefix(from)]),
-        rule("in", 200, true, RuleDirection::Inbound, any.clone()),
-        rule("out", 200, true, RuleDirection::Outbound, vec![AddressMatch::VirtualNetwork]),
+        rule("in", 200, true, TrafficDirection::Inbound, any.clone()),
+        rule("out", 200, true, TrafficDirection::Outbound, vec![AddressMatch::VirtualNetwork]),
     ];
     let group = SecurityGroup::with_defaults(GROUP, rules);
     world.fabric(segment).subnets[subnet].security = Fact::known(Arc::new(group), GROUP);

@@ -2,10 +2,10 @@
 
 use super::world::*;
 use crate::dataplane::fabric::{FabricHop, RouteSource, Segment};
-use crate::dataplane::host::{Kernel, KernelHop, Rule, TableId};
+use crate::dataplane::host::{Kernel, KernelHop, RoutingRule, TableId};
 use crate::dataplane::packet::{Packet, Protocol};
 use crate::dataplane::security::{
-    AddressMatch, Answer, ProtocolMatch, RuleDirection, SecurityGroup, SecurityRule,
+    AddressMatch, FilterRule, ProtocolMatch, RuleMatch, SecurityGroup, TrafficDirection,
 };
 
 #[test]
@@ -52,14 +52,14 @@ fn rules_apply_in_order_and_throw_continues() {
     let any = net("0.0.0.0/0");
     let mut kernel = Kernel::plain([(any, route(KernelHop::OnLink(0)))].into_iter().collect());
     let table = TableId::TAILSCALE;
-    kernel.rules.push(Rule::any(5_270, table));
+    kernel.rules.push(RoutingRule::any(5_270, table));
     kernel.sort_rules();
     let (source, to) = (ip("10.0.0.1"), ip("10.244.65.9"));
     kernel.add_route(table, net("10.244.0.0/16"), route(KernelHop::Tunnel));
     assert_eq!(kernel.lookup(source, to).unwrap().rule.priority, 5_270);
     kernel.add_route(table, net("10.244.65.0/24"), route(KernelHop::Throw));
     assert_eq!(kernel.lookup(source, to).unwrap().rule.priority, 32_766);
-    let local = Rule { to: net("10.244.0.0/16"), ..Rule::any(5_200, TableId::MAIN) };
+    let local = RoutingRule { to: net("10.244.0.0/16"), ..RoutingRule::any(5_200, TableId::MAIN) };
     kernel.rules.insert(0, local);
     assert_eq!(kernel.lookup(source, ip("10.244.1.1")).unwrap().rule.priority, 5_200);
     assert_eq!(kernel.lookup(source, ip("9.9.9.9")).unwrap().rule.priority, 32_766);
@@ -69,7 +69,7 @@ fn rules_apply_in_order_and_throw_continues() {
 fn the_lower_metric_wins() {
     let mut kernel = Kernel::plain(crate::dataplane::PrefixTable::default());
     let prefix = net("10.244.0.0/16");
-    let with = |metric, hop| crate::dataplane::host::KernelRoute { metric, ..route(hop) };
+    let with = |metric, hop| crate::dataplane::host::ForwardingEntry { metric, ..route(hop) };
     kernel.add_route(TableId::MAIN, prefix, with(4_096, KernelHop::Unreachable));
     kernel.add_route(TableId::MAIN, prefix, with(0, KernelHop::Tunnel));
     kernel.add_route(TableId::MAIN, prefix, with(9, KernelHop::OnLink(0)));
@@ -77,11 +77,11 @@ fn the_lower_metric_wins() {
     assert_eq!(found.route.hop, KernelHop::Tunnel);
 }
 
-fn rule(name: &str, priority: u16, allows: bool, from: AddressMatch) -> SecurityRule {
-    SecurityRule {
+fn rule(name: &str, priority: u16, allows: bool, from: AddressMatch) -> FilterRule {
+    FilterRule {
         name: name.to_owned(),
         priority,
-        direction: RuleDirection::Inbound,
+        direction: TrafficDirection::Inbound,
         allows,
         protocol: ProtocolMatch::Tcp,
         sources: vec![from],
@@ -101,9 +101,9 @@ fn the_first_matching_rule_decides() {
     let nowhere = |_| false;
     let ask = |from: &str, protocol| {
         let packet = Packet::request(ip(from), ip("10.9.9.9"), protocol);
-        match group.ask(RuleDirection::Inbound, &packet, &nowhere) {
-            Answer::Allowed(rule) | Answer::Denied(rule) => rule.name.clone(),
-            Answer::NoRules | Answer::Unclear => panic!("a rule fits"),
+        match group.ask(TrafficDirection::Inbound, &packet, &nowhere) {
+            RuleMatch::Allowed(rule) | RuleMatch::Denied(rule) => rule.name.clone(),
+            RuleMatch::NoRules | RuleMatch::Unclear => panic!("a rule fits"),
         }
     };
     assert_eq!(ask("10.1.2.3", Protocol::Tcp(8_080)), "first");
@@ -112,8 +112,8 @@ fn the_first_matching_rule_decides() {
     assert_eq!(ask("10.1.2.3", Protocol::Udp(8_080)), "DenyAllInBound");
     let vnet = |_| true;
     let packet = Packet::request(ip("9.9.9.9"), ip("10.9.9.9"), Protocol::Icmp);
-    let answer = group.ask(RuleDirection::Inbound, &packet, &vnet);
-    assert!(matches!(answer, Answer::Allowed(rule) if rule.name == "AllowVnetInBound"));
+    let answer = group.ask(TrafficDirection::Inbound, &packet, &vnet);
+    assert!(matches!(answer, RuleMatch::Allowed(rule) if rule.name == "AllowVnetInBound"));
 }
 
 #[test]
@@ -121,8 +121,11 @@ fn an_unknown_service_tag_is_unknown() {
     let rules = vec![rule("tag", 100, true, AddressMatch::Unclear)];
     let group = SecurityGroup::with_defaults(GROUP, rules);
     let packet = Packet::request(ip("10.1.1.1"), ip("10.9.9.9"), Protocol::Tcp(8_080));
-    assert_eq!(group.ask(RuleDirection::Inbound, &packet, &|_| true), Answer::Unclear);
+    assert_eq!(group.ask(TrafficDirection::Inbound, &packet, &|_| true), RuleMatch::Unclear);
     // A rule for other ports does not match, regardless of its tag.
     let packet = Packet { port: 22, ..packet };
-    assert!(matches!(group.ask(RuleDirection::Inbound, &packet, &|_| true), Answer::Allowed(_)));
+    assert!(matches!(
+        group.ask(TrafficDirection::Inbound, &packet, &|_| true),
+        RuleMatch::Allowed(_)
+    ));
 }

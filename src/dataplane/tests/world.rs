@@ -8,12 +8,12 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 
 use crate::dataplane::fabric::{
-    Fabric, FabricHop, Interface, Lan, OverlayRange, Segment, SegmentId, Subnet, UserRoute,
+    Fabric, FabricHop, FabricSubnet, Interface, Lan, OverlayRange, Segment, SegmentId, UserRoute,
 };
 use crate::dataplane::fact::{Fact, Origin};
 use crate::dataplane::host::{
-    Host, HostId, Kernel, KernelHop, KernelRoute, Leaving, Pods, Port, ReversePathFilter, Rule,
-    SegmentPort, TableId, Translation,
+    ForwardingEntry, Host, HostId, Kernel, KernelHop, Leaving, Pods, Port, ReversePathFilter,
+    RoutingRule, SegmentPort, TableId, Translation,
 };
 use crate::dataplane::security::SecurityGroup;
 use crate::dataplane::tunnel::{AdvertisedPrefixes, Member, TAILSCALE_MTU, Tunnel};
@@ -115,9 +115,9 @@ fn appliance(routes: &[(&str, &str)], origin: Origin) -> Fact<Arc<PrefixTable<Us
     Fact::known(Arc::new(routes.iter().map(entry).collect()), origin)
 }
 
-fn subnet(name: &str, routes: &[(&str, &str)], origin: Origin) -> Subnet {
+fn subnet(name: &str, routes: &[(&str, &str)], origin: Origin) -> FabricSubnet {
     let security = Fact::known(Arc::new(SecurityGroup::open(GROUP)), GROUP);
-    Subnet { name: name.to_owned(), routes: appliance(routes, origin), security }
+    FabricSubnet { name: name.to_owned(), routes: appliance(routes, origin), security }
 }
 
 fn interface(host: usize, subnet: usize, in_overlay: bool) -> Interface {
@@ -190,13 +190,13 @@ fn lan() -> Segment {
     })
 }
 
-pub(crate) fn route(hop: KernelHop) -> KernelRoute {
-    KernelRoute { metric: 0, hop, origin: KERNEL }
+pub(crate) fn route(hop: KernelHop) -> ForwardingEntry {
+    ForwardingEntry { metric: 0, hop, origin: KERNEL }
 }
 
 fn kernel(name: &str, choice: Choice) -> Kernel {
     let local = (net("0.0.0.0/0"), route(KernelHop::OnLink(0)));
-    let mut main: PrefixTable<KernelRoute> = [local].into_iter().collect();
+    let mut main: PrefixTable<ForwardingEntry> = [local].into_iter().collect();
     let to_pods: &[(&str, &str)] = match name {
         "worker-1" | "worker-2" if choice.bare_metal => {
             &[("10.244.0.0/16", "10.50.0.4"), ("10.224.0.0/16", "10.50.0.4")]
@@ -226,7 +226,7 @@ fn kernel(name: &str, choice: Choice) -> Kernel {
 }
 
 fn router(
-    mut main: PrefixTable<KernelRoute>,
+    mut main: PrefixTable<ForwardingEntry>,
     remote: &[&str],
     local: &[&str],
     choice: Choice,
@@ -240,9 +240,10 @@ fn router(
     }
     let mut kernel = Kernel::plain(main);
     kernel.tables.insert(TableId::TAILSCALE, table_52);
-    kernel.rules.push(Rule::any(5_270, TableId::TAILSCALE));
+    kernel.rules.push(RoutingRule::any(5_270, TableId::TAILSCALE));
     if choice.local_rules {
-        let rule = |text: &&str| Rule { to: net(text), ..Rule::any(5_200, TableId::MAIN) };
+        let rule =
+            |text: &&str| RoutingRule { to: net(text), ..RoutingRule::any(5_200, TableId::MAIN) };
         kernel.rules.extend(local.iter().map(rule));
     }
     kernel.sort_rules();

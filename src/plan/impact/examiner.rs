@@ -8,7 +8,7 @@
 #[cfg(test)]
 use std::collections::BTreeMap;
 
-use super::intermediate_states::{Base, Progress, State};
+use super::intermediate_states::{Base, ChangeProgress, IntermediateStep};
 use super::known_state::{Known, LostPairs, cuts_of};
 use super::projection::{loses_cluster, made_value};
 use super::retained_pairs::RetainedPairs;
@@ -31,7 +31,7 @@ pub(super) struct Examiner<'e, 'a> {
 
 impl<'a> Examiner<'_, 'a> {
     /// The pairs that the plan keeps and that are cut in a state.
-    pub(super) fn cuts(&mut self, state: &State) -> Vec<LostPairs> {
+    pub(super) fn cuts(&mut self, state: &IntermediateStep) -> Vec<LostPairs> {
         let values = self.values(state);
         let is_cluster_lost = self.loses_cluster(state);
         let known = match state.base {
@@ -65,7 +65,7 @@ impl<'a> Examiner<'_, 'a> {
     }
 
     /// The same, with the whole network built and every pair of classes traced.
-    pub(super) fn cuts_in_full(&self, state: &State) -> Vec<LostPairs> {
+    pub(super) fn cuts_in_full(&self, state: &IntermediateStep) -> Vec<LostPairs> {
         let known = match state.base {
             Base::Observed => &self.observed,
             Base::Applied => &self.applied,
@@ -79,7 +79,7 @@ impl<'a> Examiner<'_, 'a> {
     }
 
     /// Whether a state has lost the cluster that its base has, or the reverse.
-    pub(super) fn changes_cluster(&self, state: &State) -> bool {
+    pub(super) fn changes_cluster(&self, state: &IntermediateStep) -> bool {
         let known = match state.base {
             Base::Observed => &self.observed,
             Base::Applied => &self.applied,
@@ -87,7 +87,7 @@ impl<'a> Examiner<'_, 'a> {
         self.loses_cluster(state) != known.is_cluster_lost
     }
 
-    fn loses_cluster(&self, state: &State) -> bool {
+    fn loses_cluster(&self, state: &IntermediateStep) -> bool {
         let is_base_lost = match state.base {
             Base::Observed => self.observed.is_cluster_lost,
             Base::Applied => self.applied.is_cluster_lost,
@@ -96,16 +96,16 @@ impl<'a> Examiner<'_, 'a> {
             .differing
             .iter()
             .find(|(change, _)| self.changes.get(*change).is_some_and(loses_cluster));
-        losing.map_or(is_base_lost, |(_, progress)| *progress != Progress::NotStarted)
+        losing.map_or(is_base_lost, |(_, progress)| *progress != ChangeProgress::NotStarted)
     }
 
-    fn values(&self, state: &State) -> Vec<(usize, ObjectValue<'a>)> {
-        let value = |(change, progress): &(usize, Progress)| {
+    fn values(&self, state: &IntermediateStep) -> Vec<(usize, ObjectValue<'a>)> {
+        let value = |(change, progress): &(usize, ChangeProgress)| {
             let object = (*self.objects.get(*change)?)?;
             let value = match progress {
-                Progress::NotStarted => ObjectValue::Observed,
-                Progress::Absent => ObjectValue::Absent,
-                Progress::Made => made_value(self.changes.get(*change)?),
+                ChangeProgress::NotStarted => ObjectValue::Observed,
+                ChangeProgress::Absent => ObjectValue::Absent,
+                ChangeProgress::Made => made_value(self.changes.get(*change)?),
             };
             Some((object, value))
         };
@@ -116,7 +116,7 @@ impl<'a> Examiner<'_, 'a> {
 #[cfg(test)]
 impl Examiner<'_, '_> {
     /// Asserts that a state is the same by its differences and as a whole.
-    pub(super) fn check(&mut self, state: &State) {
+    pub(super) fn check(&mut self, state: &IntermediateStep) {
         let sites: Vec<Site> = self.nodes.values().cloned().collect();
         let totals = |cuts: Vec<LostPairs>| {
             let mut totals: BTreeMap<(Site, Site), u64> = BTreeMap::new();
@@ -128,7 +128,7 @@ impl Examiner<'_, '_> {
         let whole = totals(self.cuts_in_full(state));
         let found = totals(self.cuts(state));
         let differing = || {
-            let one = |(change, progress): &(usize, Progress)| {
+            let one = |(change, progress): &(usize, ChangeProgress)| {
                 format!("{progress:?} {}", self.changes[*change].address)
             };
             state.differing.iter().map(one).collect::<Vec<_>>()

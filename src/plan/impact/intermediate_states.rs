@@ -42,7 +42,7 @@ pub(super) enum Base {
 
 /// The progress of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Progress {
+pub(super) enum ChangeProgress {
     /// Not started.
     NotStarted,
     /// Its object is deleted or restarting, and will exist again later.
@@ -53,10 +53,10 @@ pub(super) enum Progress {
 
 /// A state, by its differences from another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct State {
+pub(super) struct IntermediateStep {
     pub(super) base: Base,
     /// Changes that are not as in that state, by place, in order.
-    pub(super) differing: Vec<(usize, Progress)>,
+    pub(super) differing: Vec<(usize, ChangeProgress)>,
 }
 
 /// The states of a plan's steps.
@@ -67,7 +67,7 @@ pub(super) struct States<'a> {
 
 impl States<'_> {
     /// The states that represent a change.
-    pub(super) fn of(&self, change: usize) -> Vec<State> {
+    pub(super) fn of(&self, change: usize) -> Vec<IntermediateStep> {
         let Some(made) = self.graph.create_step(change) else { return Vec::new() };
         let destroyed = self.graph.destroy_step(change);
         let first = destroyed.unwrap_or(made);
@@ -80,7 +80,7 @@ impl States<'_> {
             let latest = self.without(&[made]);
             states.extend([earliest, latest].map(|mut state| {
                 state.differing.retain(|(it, _)| *it != change);
-                state.differing.push((change, Progress::Absent));
+                state.differing.push((change, ChangeProgress::Absent));
                 state.differing.sort_unstable_by_key(|(it, _)| *it);
                 state
             }));
@@ -89,33 +89,33 @@ impl States<'_> {
     }
 
     /// The state right after these changes, with only the changes done that they wait for.
-    pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> State {
+    pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> IntermediateStep {
         let steps = changes.into_iter().filter_map(|change| self.graph.create_step(change));
         self.with_done(&steps.collect::<Vec<_>>())
     }
 
     /// The state once all steps are done.
-    pub(super) fn applied() -> State {
-        State { base: Base::Applied, differing: Vec::new() }
+    pub(super) fn applied() -> IntermediateStep {
+        IntermediateStep { base: Base::Applied, differing: Vec::new() }
     }
 
     /// Only these steps are done, and what they wait for.
-    fn with_done(&self, steps: &[usize]) -> State {
+    fn with_done(&self, steps: &[usize]) -> IntermediateStep {
         let done = self.graph.with_causes(steps);
         let is_done = |step: Option<usize>| step.is_some_and(|it| done.binary_search(&it).is_ok());
         let differing = self.touched(&done).filter_map(|change| {
             let progress = match is_done(self.graph.create_step(change)) {
-                true => Progress::Made,
-                false if is_done(self.graph.destroy_step(change)) => Progress::Absent,
+                true => ChangeProgress::Made,
+                false if is_done(self.graph.destroy_step(change)) => ChangeProgress::Absent,
                 false => return None,
             };
             Some((change, progress))
         });
-        State { base: Base::Observed, differing: differing.collect() }
+        IntermediateStep { base: Base::Observed, differing: differing.collect() }
     }
 
     /// All steps are done but these and what waits for them.
-    fn without(&self, steps: &[usize]) -> State {
+    fn without(&self, steps: &[usize]) -> IntermediateStep {
         let open = self.graph.with_effects(steps);
         let is_open = |step: Option<usize>| step.is_some_and(|it| open.binary_search(&it).is_ok());
         let differing = self.touched(&open).filter_map(|change| {
@@ -124,9 +124,12 @@ impl States<'_> {
             }
             let destroyed = self.graph.destroy_step(change);
             let is_absent = destroyed.is_some() && !is_open(destroyed);
-            Some((change, if is_absent { Progress::Absent } else { Progress::NotStarted }))
+            Some((
+                change,
+                if is_absent { ChangeProgress::Absent } else { ChangeProgress::NotStarted },
+            ))
         });
-        State { base: Base::Applied, differing: differing.collect() }
+        IntermediateStep { base: Base::Applied, differing: differing.collect() }
     }
 
     /// The changes of these steps that packets depend on, each once, in order.

@@ -13,7 +13,7 @@ use crate::connectivity::{
 };
 use crate::dataplane::{Cause, Protocol, RoundTrip, Verdict, trace_round_trip};
 use crate::inventory::Source;
-use crate::plan::{Blocked, Severity};
+use crate::plan::{Blocked, FindingSeverity};
 use crate::resource::{Address, Kind, ObjectKey};
 
 /// The remedy of a broken path.
@@ -68,7 +68,7 @@ impl PathQuery {
 
 /// Finds the remedy of a path that is broken in the observed state.
 pub fn find_remedy(sources: Projection<'_>, query: PathQuery) -> Remedy {
-    let errors = sources.plan.findings.iter().filter(|it| it.severity == Severity::Error);
+    let errors = sources.plan.findings.iter().filter(|it| it.severity == FindingSeverity::Error);
     if let Some(error) = errors.into_iter().next() {
         let (message, remedy) = (error.failure.message.clone(), error.failure.remedy.clone());
         return Remedy::FixError { message, remedy };

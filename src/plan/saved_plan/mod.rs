@@ -56,7 +56,7 @@ use crate::diagnostics::Code;
 use crate::resource::Address;
 use rows::{Item, Rows};
 use seal::{Digesting, Seal, TokenDigest};
-use texts::{Counts, Table};
+use texts::{Table, TextCounts};
 
 /// The version of the file's format; readers refuse any other.
 pub const FORMAT_VERSION: u32 = 4;
@@ -168,14 +168,14 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
 
 /// The texts that occur more than once in the rows.
 fn count_texts(plan: &PlanContents) -> io::Result<Table> {
-    let mut counts = Counts::default();
+    let mut counts = TextCounts::default();
     count_rows(&plan.blocked, &mut counts)?;
     count_rows(&plan.changes, &mut counts)?;
     count_rows(&plan.deferred, &mut counts)?;
     Ok(counts.table())
 }
 
-fn count_rows<T: Item>(items: &[T], counts: &mut Counts) -> io::Result<()> {
+fn count_rows<T: Item>(items: &[T], counts: &mut TextCounts) -> io::Result<()> {
     each_row(items, |row| {
         counts.add(&row);
         Ok(())

@@ -14,12 +14,12 @@ const MIN_LENGTH: usize = 8;
 
 /// Counts texts, for the table.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct TextCounts {
     /// How often each occurs, and when it did first.
     found: HashMap<String, (u32, usize)>,
 }
 
-impl Counts {
+impl TextCounts {
     /// Counts the texts in a value.
     pub(super) fn add(&mut self, value: &Value) {
         match value {
@@ -147,7 +147,7 @@ mod tests {
             "same": ["a long text", "a long text"],
             "short": ["x", "x", "/", "//", "@", "@@0", "@0/x", ""],
         });
-        let mut counts = Counts::default();
+        let mut counts = TextCounts::default();
         counts.add(&original);
         let table = counts.table();
         let mut value = original.clone();

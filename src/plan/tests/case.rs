@@ -19,7 +19,7 @@ use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
-use crate::topology::model::Rollout;
+use crate::topology::model::RolloutSettings;
 
 /// What is wanted, what is there, and how a plan is asked for.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Case {
     pub(super) adopt: BTreeSet<Address>,
     /// The replacements that are permitted; all of them, if the set is empty.
     pub(super) replace: Option<BTreeSet<Address>>,
-    pub(super) rollout: Rollout,
+    pub(super) rollout: RolloutSettings,
     pub(super) worker_request: Option<WorkerRequest>,
 }
 

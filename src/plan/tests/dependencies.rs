@@ -6,7 +6,7 @@ use super::case::{
 };
 use crate::plan::Action;
 use crate::resource::Resource;
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::ManifestKind;
 
 const NETWORK: &str = "virtual-network/dc/network";
@@ -17,7 +17,7 @@ const TABLE: &str = "route-table/dc/table";
 const WORKER: &str = "worker/dc/router";
 
 fn worker() -> Resource {
-    Resource::Worker(Worker {
+    Resource::Worker(JoinedWorker {
         name: "router".to_owned(),
         ip: [10, 0, 0, 4].into(),
         pod_cidr: "10.244.65.0/24".parse().unwrap(),

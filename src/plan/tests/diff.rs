@@ -5,7 +5,7 @@ use serde_json::json;
 use super::case::{device, group, interface, machine, manifest, table, table_after};
 use crate::plan::diff::{self, FieldChange, FieldPath, ObjectDiff};
 use crate::resource::azure::Provisioning;
-use crate::resource::host::{Worker, WorkerHost};
+use crate::resource::host::{JoinedWorker, WorkerHost};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::{Observable, Resource};
 
@@ -18,7 +18,7 @@ fn body(body: serde_json::Value) -> Resource {
 }
 
 fn worker(host: Observable<WorkerHost>) -> Resource {
-    Resource::Worker(Worker {
+    Resource::Worker(JoinedWorker {
         name: "w".to_owned(),
         ip: [10, 0, 0, 5].into(),
         pod_cidr: "10.244.65.0/24".parse().unwrap(),

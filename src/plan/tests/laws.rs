@@ -117,7 +117,7 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         adopt: &BTreeSet::new(),
         replace: &BTreeSet::new(),
         protected: &desired.protected(),
-        rollout: &crate::topology::model::Rollout::default(),
+        rollout: &crate::topology::model::RolloutSettings::default(),
         worker_request: None,
         requests: &BTreeMap::new(),
     })

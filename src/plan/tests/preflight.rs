@@ -9,7 +9,7 @@ use crate::desired::tests::generate::{
 };
 use crate::diagnostics::Code;
 use crate::plan::preflight::{TailnetFacts, live_lints};
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, FindingSeverity};
 use crate::topology::model::Topology;
 
 fn net(text: &str) -> Ipv4Net {
@@ -55,7 +55,7 @@ fn lints(facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
 fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
     let found = lints(facts, tailnet);
     let [finding] = &found[..] else { panic!("{found:#?}") };
-    assert_eq!((finding.failure.code, finding.severity), (code, Severity::Error));
+    assert_eq!((finding.failure.code, finding.severity), (code, FindingSeverity::Error));
     assert!(!finding.failure.remedy.is_empty());
     finding.clone()
 }

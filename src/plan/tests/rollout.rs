@@ -6,13 +6,13 @@ use std::net::Ipv4Addr;
 use super::case::{Case, inside, nothing_special};
 use crate::diagnostics::Code;
 use crate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
-use crate::resource::host::Worker;
+use crate::resource::host::JoinedWorker;
 use crate::resource::{Observable, Resource};
-use crate::topology::model::Rollout;
+use crate::topology::model::RolloutSettings;
 use crate::topology::names::WorkerName;
 
 fn worker(name: &str, ready: bool, digest: &str) -> Resource {
-    Resource::Worker(Worker {
+    Resource::Worker(JoinedWorker {
         name: name.to_owned(),
         ip: Ipv4Addr::new(10, 1, 2, 3),
         pod_cidr: "10.244.65.0/24".parse().unwrap(),
@@ -27,7 +27,10 @@ fn worker(name: &str, ready: bool, digest: &str) -> Resource {
 }
 
 fn case(canary: u32, width: u32) -> Case {
-    Case { rollout: Rollout { canary, width, ..Rollout::default() }, ..Case::default() }
+    Case {
+        rollout: RolloutSettings { canary, width, ..RolloutSettings::default() },
+        ..Case::default()
+    }
 }
 
 /// The names of each wave.

@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
 use super::api_version;
-use super::operation::{PollInterval, Progress};
+use super::operation::{OperationProgress, PollInterval};
 use super::page::{Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::RequestError;
 use crate::provider::http::{Api, RequestCount, Transport, TransportError, TransportFault};
-use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
+use crate::provider::http_client::{self, ApiCall, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
 use crate::provider::listing::Listing;
 use crate::provider::request_policy::RequestPolicy;
@@ -80,7 +80,7 @@ impl ArmClient {
         let mut url = format!("{}{path}{joint}api-version={api_version}", self.base_url);
         let mut list = Listing::new(self.http.policy().settings(), identity);
         loop {
-            let answer = self.call(Call::new(Method::GET, &url, &doing)).await?;
+            let answer = self.call(ApiCall::new(Method::GET, &url, &doing)).await?;
             let page = Page::read(self.successful(answer, &doing)?.body(), &doing)?;
             list.add(page.value).map_err(|fault| malformed(&doing, &fault.to_string()))?;
             let Some(link) = page.next else { return Ok(list.finish()) };
@@ -108,7 +108,7 @@ impl ArmClient {
         precondition: Precondition,
     ) -> Result<Value, RequestError> {
         let doing = format!("PUT {}", api_version::describe(id));
-        let call = Call::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
+        let call = ApiCall::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
         let answer = self.successful(answer, &doing)?;
         let mut pace = PollInterval::new();
@@ -122,7 +122,7 @@ impl ArmClient {
         let doing = format!("GET {}", api_version::describe(id));
         let mut pace = PollInterval::new();
         while let Some((body, headers)) = self.get_with_headers(id, &doing).await? {
-            if Progress::of_resource(&body) != Progress::Running {
+            if OperationProgress::of_resource(&body) != OperationProgress::Running {
                 return Ok(Some(body));
             }
             pace.wait(&headers, &doing).await?;
@@ -133,7 +133,7 @@ impl ArmClient {
     /// Deletes an object and waits until it is gone; what is not there is gone.
     pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
         let doing = format!("DELETE {}", api_version::describe(id));
-        let call = Call::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
+        let call = ApiCall::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
         let answer = self.call(guarded(call, &precondition, &doing)?).await?;
         let Some(answer) = self.unless_absent(answer, &doing)? else { return Ok(()) };
         if answer.status() == StatusCode::NO_CONTENT {
@@ -158,7 +158,7 @@ impl ArmClient {
         let doing = format!("POST {action} of {}", api_version::describe(id));
         let reads = action.starts_with("list") || action.starts_with("effective");
         let url = self.url_of(id, &format!("/{action}"), &doing)?;
-        let mut call = Call::new(Method::POST, url, &doing);
+        let mut call = ApiCall::new(Method::POST, url, &doing);
         call = if body.is_null() {
             // Without a length, front ends answer 411.
             call.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"))
@@ -181,7 +181,7 @@ impl ArmClient {
         doing: &str,
     ) -> Result<Option<(Value, HeaderMap)>, RequestError> {
         let url = self.url_of(id, "", doing)?;
-        let answer = self.call(Call::new(Method::GET, url, doing)).await?;
+        let answer = self.call(ApiCall::new(Method::GET, url, doing)).await?;
         let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(None) };
         let body = http_client::raw_object(Api::Azure, answer.body(), doing)?;
         Ok(Some((body, answer.headers().clone())))
@@ -213,11 +213,11 @@ impl ArmClient {
         }
     }
 
-    pub(super) fn tracked(&self, url: &str, doing: &str) -> Result<Call, RequestError> {
+    pub(super) fn tracked(&self, url: &str, doing: &str) -> Result<ApiCall, RequestError> {
         if url.starts_with('/') {
-            Ok(Call::new(Method::GET, format!("{}{url}", self.base_url), doing))
+            Ok(ApiCall::new(Method::GET, format!("{}{url}", self.base_url), doing))
         } else if same_service(&self.base_url, url) {
-            Ok(Call::new(Method::GET, url, doing))
+            Ok(ApiCall::new(Method::GET, url, doing))
         } else {
             Err(malformed(doing, "the URL of the operation is on another host"))
         }
@@ -229,7 +229,10 @@ impl ArmClient {
         Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
     }
 
-    pub(super) async fn call(&self, mut call: Call) -> Result<http::Response<Bytes>, RequestError> {
+    pub(super) async fn call(
+        &self,
+        mut call: ApiCall,
+    ) -> Result<http::Response<Bytes>, RequestError> {
         let after = self.http.policy().settings().call_timeout;
         let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
             let fault = TransportFault::TimedOut { what: "no token", after };
@@ -246,7 +249,11 @@ impl ArmClient {
     }
 }
 
-fn guarded(call: Call, precondition: &Precondition, doing: &str) -> Result<Call, RequestError> {
+fn guarded(
+    call: ApiCall,
+    precondition: &Precondition,
+    doing: &str,
+) -> Result<ApiCall, RequestError> {
     Ok(match precondition {
         Precondition::None => call,
         Precondition::IfNoneMatch => {

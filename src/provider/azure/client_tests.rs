@@ -6,13 +6,13 @@ use tokio::time::Instant;
 use super::*;
 use crate::diagnostics::{Code, Failure};
 use crate::provider::credentials::StaticToken;
-use crate::provider::scripted::{Scripted, Step};
+use crate::provider::scripted::{Scripted, ScriptedStep};
 use crate::provider::secret::Secret;
 
 const BASE: &str = "http://arm.test";
 const TABLE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t";
 
-fn client(steps: Vec<Step>) -> (ArmClient, Arc<Scripted>) {
+fn client(steps: Vec<ScriptedStep>) -> (ArmClient, Arc<Scripted>) {
     let script = Arc::new(Scripted::new(steps));
     let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
     let tokens = Arc::new(StaticToken(Secret::new("marked-token")));
@@ -28,19 +28,19 @@ fn state(state: &str) -> Value {
     json!({"id": TABLE, "properties": {"provisioningState": state}})
 }
 
-fn put(status: u16) -> Step {
-    Step::new("PUT", TABLE).answer(status, state("Updating"))
+fn put(status: u16) -> ScriptedStep {
+    ScriptedStep::new("PUT", TABLE).answer(status, state("Updating"))
 }
 
-fn get(provisioning: &str) -> Step {
-    Step::new("GET", TABLE).answer(200, state(provisioning))
+fn get(provisioning: &str) -> ScriptedStep {
+    ScriptedStep::new("GET", TABLE).answer(200, state(provisioning))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_put_is_followed_by_its_operation_exactly_as_given() {
     let operation = format!("{BASE}/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D");
     let poll = |status: &str| {
-        Step::new("GET", "/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D")
+        ScriptedStep::new("GET", "/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D")
             .answer(200, json!({"status": status}))
     };
     let (client, script) = client(vec![
@@ -65,7 +65,7 @@ async fn a_failure_inside_an_answer_of_200_is_a_failure() {
         "message": "busy", "details": [{"code": "D", "message": "below"}]}});
     let (client, _) = client(vec![
         put(200).header("azure-asyncoperation", "http://arm.test/ops/1"),
-        Step::new("GET", "/ops/1").answer(200, failed),
+        ScriptedStep::new("GET", "/ops/1").answer(200, failed),
     ]);
     let error = client.put(&table(), &json!({}), Precondition::None).await.unwrap_err();
     assert_eq!(error.code(), Some("AnotherOperationInProgress"));
@@ -76,9 +76,9 @@ async fn a_failure_inside_an_answer_of_200_is_a_failure() {
 async fn location_alone_is_followed_and_its_last_header_ignored() {
     let place = "http://arm.test/results/1";
     let (client, script) = client(vec![
-        Step::new("PUT", TABLE).answer(202, Value::Null).header("location", place),
-        Step::new("GET", "/results/1").answer(202, Value::Null).header("location", place),
-        Step::new("GET", "/results/1").answer(200, json!({})).header("location", place),
+        ScriptedStep::new("PUT", TABLE).answer(202, Value::Null).header("location", place),
+        ScriptedStep::new("GET", "/results/1").answer(202, Value::Null).header("location", place),
+        ScriptedStep::new("GET", "/results/1").answer(200, json!({})).header("location", place),
         get("Succeeded"),
     ]);
     assert!(client.put(&table(), &json!({}), Precondition::None).await.is_ok());
@@ -106,7 +106,7 @@ async fn an_object_left_in_failure_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_object_is_not_overwritten() {
     let body = json!({"error": {"code": "PreconditionFailed", "message": "etag"}});
-    let (client, _) = client(vec![Step::new("PUT", TABLE).answer(412, body)]);
+    let (client, _) = client(vec![ScriptedStep::new("PUT", TABLE).answer(412, body)]);
     let error = client
         .put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into()))
         .await
@@ -118,24 +118,24 @@ async fn a_changed_object_is_not_overwritten() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_put_is_sent_again() {
     let (client, script) =
-        client(vec![Step::new("PUT", TABLE).dropped(), put(200), get("Succeeded")]);
+        client(vec![ScriptedStep::new("PUT", TABLE).dropped(), put(200), get("Succeeded")]);
     assert!(client.put(&table(), &json!({}), Precondition::None).await.is_ok());
     script.assert_finished();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_waits_until_the_object_is_gone() {
-    let missing = || Step::new("GET", TABLE).answer(404, not_found());
+    let missing = || ScriptedStep::new("GET", TABLE).answer(404, not_found());
     let (client, script) = client(vec![
-        Step::new("DELETE", TABLE)
+        ScriptedStep::new("DELETE", TABLE)
             .answer(202, Value::Null)
             .header("azure-asyncoperation", "http://arm.test/ops/1")
             .header("location", "http://arm.test/results/1"),
-        Step::new("GET", "/ops/1").answer(200, json!({"status": "Succeeded"})),
+        ScriptedStep::new("GET", "/ops/1").answer(200, json!({"status": "Succeeded"})),
         get("Deleting"),
         missing(),
-        Step::new("DELETE", TABLE).answer(404, not_found()),
-        Step::new("DELETE", TABLE).answer(204, Value::Null),
+        ScriptedStep::new("DELETE", TABLE).answer(404, not_found()),
+        ScriptedStep::new("DELETE", TABLE).answer(204, Value::Null),
     ]);
     for _ in 0..3 {
         client.delete(&table(), Precondition::None).await.unwrap();
@@ -147,17 +147,18 @@ async fn a_delete_waits_until_the_object_is_gone() {
 async fn deletion_of_a_group_follows_its_location_and_may_fail() {
     let group = ArmId::resource_group("s", "g");
     let delete = || {
-        Step::new("DELETE", group.as_str())
+        ScriptedStep::new("DELETE", group.as_str())
             .answer(202, Value::Null)
             .header("location", "http://arm.test/subscriptions/s/operationresults/eyJqb2JJZCI6")
     };
-    let result =
-        |status, body| Step::new("GET", "/subscriptions/s/operationresults/").answer(status, body);
+    let result = |status, body| {
+        ScriptedStep::new("GET", "/subscriptions/s/operationresults/").answer(status, body)
+    };
     let (client, script) = client(vec![
         delete(),
         result(202, Value::Null),
         result(200, Value::Null),
-        Step::new("GET", group.as_str()).answer(404, not_found()),
+        ScriptedStep::new("GET", group.as_str()).answer(404, not_found()),
         delete(),
         result(409, json!({"error": {"code": "ScopeLocked", "message": "locked"}})),
     ]);
@@ -170,7 +171,7 @@ async fn deletion_of_a_group_follows_its_location_and_may_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_deletes_nothing_is_noticed() {
-    let mut steps = vec![Step::new("DELETE", TABLE).answer(200, Value::Null)];
+    let mut steps = vec![ScriptedStep::new("DELETE", TABLE).answer(200, Value::Null)];
     steps.extend(
         (0..super::super::follow_operation::MAX_READS_AFTER_DELETE).map(|_| get("Succeeded")),
     );
@@ -183,10 +184,12 @@ async fn a_delete_that_deletes_nothing_is_noticed() {
 async fn an_action_with_a_location_gives_its_result() {
     let place = "http://arm.test/results/1";
     let (client, script) = client(vec![
-        Step::new("POST", format!("{TABLE}/effectiveRouteTable?api-version=2024-03-01"))
+        ScriptedStep::new("POST", format!("{TABLE}/effectiveRouteTable?api-version=2024-03-01"))
             .answer(202, json!(null))
             .header("location", place),
-        Step::new("GET", "/results/1").answer(200, json!({"value": []})).header("location", place),
+        ScriptedStep::new("GET", "/results/1")
+            .answer(200, json!({"value": []}))
+            .header("location", place),
     ]);
     let value = client.post(&table(), "effectiveRouteTable", &Value::Null).await.unwrap();
     assert_eq!(value, json!({"value": []}));
@@ -196,13 +199,13 @@ async fn an_action_with_a_location_gives_its_result() {
 #[tokio::test(start_paused = true)]
 async fn a_list_follows_only_its_own_pages() {
     let (client, script) = client(vec![
-        Step::new("GET", "/subscriptions/s/x?api-version=v").answer(
+        ScriptedStep::new("GET", "/subscriptions/s/x?api-version=v").answer(
             200,
             json!({"value": [{"id": "/1"}], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
         ),
-        Step::new("GET", "/subscriptions/s/x?page=2")
+        ScriptedStep::new("GET", "/subscriptions/s/x?page=2")
             .answer(200, json!({"value": [{"id": "/2"}], "nextLink": ""})),
-        Step::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
+        ScriptedStep::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
             .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
     ]);
     let all = client.list("/subscriptions/s/x", "v").await.unwrap();
@@ -229,7 +232,8 @@ fn the_client_shows_no_token() {
 async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
     for status in [401, 403] {
         let refusal = json!({"error": {"code": "AuthorizationFailed", "message": "no right"}});
-        let (client, script) = client(vec![Step::new("GET", TABLE).answer(status, refusal)]);
+        let (client, script) =
+            client(vec![ScriptedStep::new("GET", TABLE).answer(status, refusal)]);
         let error = client.get(&table()).await.unwrap_err();
         assert_eq!(Failure::from(&error).code, Code::AzureRefused);
         assert!(

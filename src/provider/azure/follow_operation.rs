@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::client::{ArmClient, malformed, parse, parse_or_null};
-use super::operation::{PollInterval, Progress, Tracking};
+use super::operation::{OperationProgress, OperationTracking, PollInterval};
 use crate::provider::error::RequestError;
 use crate::resource::ArmId;
 
@@ -19,7 +19,7 @@ impl ArmClient {
         doing: &str,
     ) -> Result<Value, RequestError> {
         let mut pace = PollInterval::new();
-        let tracking = Tracking::from_headers(accepted.headers());
+        let tracking = OperationTracking::from_headers(accepted.headers());
         if let Some(url) = &tracking.status_url {
             self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
         }
@@ -39,7 +39,7 @@ impl ArmClient {
         doing: &str,
         pace: &mut PollInterval,
     ) -> Result<bool, RequestError> {
-        let tracking = Tracking::from_headers(answer.headers());
+        let tracking = OperationTracking::from_headers(answer.headers());
         if let Some(url) = &tracking.status_url {
             self.follow_status(url, answer.headers(), doing, pace).await?;
             return Ok(true);
@@ -68,9 +68,9 @@ impl ArmClient {
             // Old operations are forgotten; the object itself tells the rest.
             let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(()) };
             let progress = if answer.body().is_empty() {
-                Progress::of_location(&answer)
+                OperationProgress::of_location(&answer)
             } else {
-                Progress::of_operation(&parse(answer.body(), doing)?)
+                OperationProgress::of_operation(&parse(answer.body(), doing)?)
             };
             if progress.finished(doing)? {
                 return Ok(());
@@ -95,11 +95,11 @@ impl ArmClient {
             let Some(answer) = self.unless_absent(answer, doing)? else {
                 return Ok(http::Response::new(Bytes::new()));
             };
-            if Progress::of_location(&answer).finished(doing)? {
+            if OperationProgress::of_location(&answer).finished(doing)? {
                 return Ok(answer);
             }
             headers = answer.headers().clone();
-            if let Some(moved) = Tracking::from_headers(&headers).result_url {
+            if let Some(moved) = OperationTracking::from_headers(&headers).result_url {
                 place = moved;
             }
         }
@@ -116,7 +116,7 @@ impl ArmClient {
             let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
                 return Err(malformed(doing, "the object does not exist after the write"));
             };
-            if Progress::of_resource(&body).finished(doing)? {
+            if OperationProgress::of_resource(&body).finished(doing)? {
                 return Ok(body);
             }
             pace.wait(&headers, doing).await?;
@@ -135,10 +135,10 @@ impl ArmClient {
     ) -> Result<(), RequestError> {
         let mut reads = 0;
         while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
-            let progress = Progress::of_resource(&body);
+            let progress = OperationProgress::of_resource(&body);
             if !ended {
                 progress.finished(doing)?;
-            } else if progress != Progress::Running {
+            } else if progress != OperationProgress::Running {
                 // It may have been left in a failed state before the deletion.
                 reads += 1;
             }

@@ -19,14 +19,14 @@ const MAX_OPERATION_DURATION: Duration = Duration::from_secs(3600);
 
 /// Where the end of an operation can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tracking {
+pub(super) struct OperationTracking {
     /// `Azure-AsyncOperation`: a status document.
     pub(super) status_url: Option<String>,
     /// `Location`: 202 until the end, then the result.
     pub(super) result_url: Option<String>,
 }
 
-impl Tracking {
+impl OperationTracking {
     /// What an accepted request says of the operation that it started.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
@@ -39,7 +39,7 @@ impl Tracking {
 
 /// How an operation stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum OperationProgress {
     /// It goes on.
     Running,
     /// It ended well.
@@ -53,7 +53,7 @@ pub(super) enum Progress {
     },
 }
 
-impl Progress {
+impl OperationProgress {
     fn of_status(status: &str, error: impl FnOnce() -> ServiceError) -> Self {
         match status.to_ascii_lowercase().as_str() {
             "succeeded" => Self::Done,
@@ -158,13 +158,19 @@ mod tests {
 
     #[test]
     fn distinguishes_states_regardless_of_case() {
-        assert_eq!(Progress::of_operation(&json!({"status": "InProgress"})), Progress::Running);
-        assert_eq!(Progress::of_operation(&json!({"status": "succeeded"})), Progress::Done);
-        assert_eq!(Progress::of_resource(&json!({"id": "x"})), Progress::Done);
+        assert_eq!(
+            OperationProgress::of_operation(&json!({"status": "InProgress"})),
+            OperationProgress::Running
+        );
+        assert_eq!(
+            OperationProgress::of_operation(&json!({"status": "succeeded"})),
+            OperationProgress::Done
+        );
+        assert_eq!(OperationProgress::of_resource(&json!({"id": "x"})), OperationProgress::Done);
         let updating = json!({"properties": {"provisioningState": "Updating"}});
-        assert_eq!(Progress::of_resource(&updating), Progress::Running);
+        assert_eq!(OperationProgress::of_resource(&updating), OperationProgress::Running);
         let failed = json!({"status": "Failed", "error": {"code": "C", "message": "m"}});
-        let error = Progress::of_operation(&failed).finished("PUT x").unwrap_err();
+        let error = OperationProgress::of_operation(&failed).finished("PUT x").unwrap_err();
         assert_eq!(error.code(), Some("C"));
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::ClusterError;
 use super::request::apis;
 use super::{ClusterClient, text_at};
-use crate::inventory::{Carried, Endpoint, Readiness, Service, ServicePort};
+use crate::inventory::{Carried, Endpoint, KubernetesService, Readiness, ServicePort};
 
 /// The label of a slice that names its service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -19,7 +19,10 @@ impl ClusterClient {
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError> {
+    pub async fn service_at(
+        &self,
+        address: Ipv4Addr,
+    ) -> Result<Option<KubernetesService>, ClusterError> {
         let services = self.collection(apis::SERVICE, None).list(None, None).await?;
         let Some(found) = services.iter().find(|service| has(service, address)) else {
             return Ok(None);
@@ -43,13 +46,13 @@ fn has(service: &Value, address: Ipv4Addr) -> bool {
     own.filter_map(Value::as_str).any(|text| text.parse() == Ok(address))
 }
 
-fn service(object: &Value, address: Ipv4Addr) -> Service {
+fn service(object: &Value, address: Ipv4Addr) -> KubernetesService {
     let ports = object.pointer("/spec/ports").and_then(Value::as_array);
     let port = |port: &Value| {
         let number = u16::try_from(port["port"].as_u64()?).ok()?;
         Some(ServicePort { name: text_at(port, "name"), carried: protocol(port), number })
     };
-    Service {
+    KubernetesService {
         namespace: text_at(&object["metadata"], "namespace"),
         name: text_at(&object["metadata"], "name"),
         address,

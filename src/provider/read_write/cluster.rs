@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-use crate::inventory::{GoldpingerPod, Measurement, Service};
+use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
     MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
@@ -80,7 +80,10 @@ pub trait ClusterRead: Debug + Send + Sync {
 
     /// The service that has an address, with its endpoints; nothing where none
     /// has it.
-    async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError>;
+    async fn service_at(
+        &self,
+        address: Ipv4Addr,
+    ) -> Result<Option<KubernetesService>, ClusterError>;
 }
 
 /// Writes to the cluster; can read it too.

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-use crate::inventory::{GoldpingerPod, Measurement, Service};
+use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
     LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
@@ -83,7 +83,10 @@ impl ClusterRead for ClusterClient {
         Self::last_operations(self).await
     }
 
-    async fn service_at(&self, address: Ipv4Addr) -> Result<Option<Service>, ClusterError> {
+    async fn service_at(
+        &self,
+        address: Ipv4Addr,
+    ) -> Result<Option<KubernetesService>, ClusterError> {
         Self::service_at(self, address).await
     }
 }

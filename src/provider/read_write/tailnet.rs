@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 
 use crate::provider::error::RequestError;
 use crate::provider::secret::Secret;
-use crate::provider::tailnet::{Policy, TailnetClient, TailnetDevice};
+use crate::provider::tailnet::{TailnetClient, TailnetDevice, TailnetPolicy};
 
 /// Reads the tailnet.
 ///
@@ -20,7 +20,7 @@ pub trait TailnetRead: Debug + Send + Sync {
     async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError>;
 
     /// The tailnet's policy.
-    async fn policy(&self) -> Result<Policy, RequestError>;
+    async fn policy(&self) -> Result<TailnetPolicy, RequestError>;
 }
 
 /// Writes to the tailnet; can read it too.
@@ -47,7 +47,7 @@ impl TailnetRead for TailnetClient {
         Self::devices(self).await
     }
 
-    async fn policy(&self) -> Result<Policy, RequestError> {
+    async fn policy(&self) -> Result<TailnetPolicy, RequestError> {
         Self::policy(self).await
     }
 }

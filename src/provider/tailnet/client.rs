@@ -14,13 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::model::{
-    CreatedKey, Device, DeviceList, GrantedToken, Policy, PolicyBody, Routes, TailnetDevice,
+    CreatedKey, DeviceJson, DeviceList, GrantedToken, PolicyBody, Routes, TailnetDevice,
+    TailnetPolicy,
 };
 use crate::diagnostics::service_text::safe_refusal;
 use crate::provider::credentials::{TailnetCredentials, TokenCache};
 use crate::provider::error::RequestError;
 use crate::provider::http::{Api, RequestCount, Transport};
-use crate::provider::http_client::{self, Call, HttpClient, RetryClass};
+use crate::provider::http_client::{self, ApiCall, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::secret::Secret;
@@ -82,7 +83,7 @@ impl TailnetClient {
     /// All devices with all their fields, in one request.
     pub async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError> {
         let path = self.tailnet_path("devices?fields=all")?;
-        let call = Call::new(Method::GET, path, "GET devices of the tailnet");
+        let call = ApiCall::new(Method::GET, path, "GET devices of the tailnet");
         let doing = call.doing.clone();
         let list: DeviceList = self.answer(call).await?;
         list.devices.into_iter().map(|device| known(device, &doing)).collect()
@@ -91,9 +92,9 @@ impl TailnetClient {
     /// One device, or `None` if it does not exist.
     pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, RequestError> {
         let url = self.device_path(id, "?fields=all")?;
-        let call = Call::new(Method::GET, url, format!("GET device {id}"));
+        let call = ApiCall::new(Method::GET, url, format!("GET device {id}"));
         let doing = call.doing.clone();
-        match self.answer::<Device>(call).await {
+        match self.answer::<DeviceJson>(call).await {
             Ok(device) => known(device, &doing).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -108,7 +109,7 @@ impl TailnetClient {
         routes: &BTreeSet<Ipv4Net>,
     ) -> Result<(BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>), RequestError> {
         let url = self.device_path(id, "/routes")?;
-        let call = Call::new(Method::POST, url, format!("POST routes of device {id}"))
+        let call = ApiCall::new(Method::POST, url, format!("POST routes of device {id}"))
             .json(&json!({ "routes": routes }))
             .repeat(RetryClass::Idempotent);
         let doing = call.doing.clone();
@@ -136,7 +137,7 @@ impl TailnetClient {
             "description": sound_description(description),
         });
         let url = self.tailnet_path("keys")?;
-        let call = Call::new(Method::POST, url, format!("POST auth key with {tag}"))
+        let call = ApiCall::new(Method::POST, url, format!("POST auth key with {tag}"))
             .json(&body)
             // A superfluous key stays unused and expires within the hour.
             .repeat(RetryClass::Idempotent);
@@ -146,7 +147,7 @@ impl TailnetClient {
     /// Removes a device; one that is not there is removed.
     pub async fn delete_device(&self, id: &str) -> Result<(), RequestError> {
         let url = self.device_path(id, "")?;
-        let call = Call::new(Method::DELETE, url, format!("DELETE device {id}"));
+        let call = ApiCall::new(Method::DELETE, url, format!("DELETE device {id}"));
         match self.send(call).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
@@ -156,7 +157,7 @@ impl TailnetClient {
     /// Sets a device's tags to exactly these.
     pub async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), RequestError> {
         let url = self.device_path(id, "/tags")?;
-        let call = Call::new(Method::POST, url, format!("POST tags of device {id}"))
+        let call = ApiCall::new(Method::POST, url, format!("POST tags of device {id}"))
             .json(&json!({ "tags": tags }))
             .repeat(RetryClass::Idempotent);
         // The answer is `{}` or nothing at all.
@@ -164,21 +165,21 @@ impl TailnetClient {
     }
 
     /// The tailnet's policy.
-    pub async fn policy(&self) -> Result<Policy, RequestError> {
+    pub async fn policy(&self) -> Result<TailnetPolicy, RequestError> {
         let url = self.tailnet_path("acl")?;
         // Without this the answer is JSON with comments.
-        let call = Call::new(Method::GET, url, "GET policy of the tailnet")
+        let call = ApiCall::new(Method::GET, url, "GET policy of the tailnet")
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         Ok(self.answer::<PolicyBody>(call).await?.into())
     }
 
-    async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T, RequestError> {
+    async fn answer<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T, RequestError> {
         let doing = call.doing.clone();
         let answer = self.send(call).await?;
         parse(answer.body(), &doing)
     }
 
-    async fn send(&self, call: Call) -> Result<http::Response<Bytes>, RequestError> {
+    async fn send(&self, call: ApiCall) -> Result<http::Response<Bytes>, RequestError> {
         let authorization = self.authorization(&call.doing).await?;
         let call = call.header(header::AUTHORIZATION, authorization);
         self.successful(self.http.send(&call).await?, &call.doing)
@@ -213,7 +214,7 @@ impl TailnetClient {
             .finish();
         let url = format!("{}/api/v2/oauth/token", self.base_url);
         // A token that is fetched twice does no harm.
-        let mut call = Call::new(Method::POST, url, DOING).repeat(RetryClass::Read).header(
+        let mut call = ApiCall::new(Method::POST, url, DOING).repeat(RetryClass::Read).header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
@@ -274,7 +275,7 @@ fn sound_description(text: &str) -> String {
 }
 
 /// A device without an id could be neither identified nor changed.
-fn known(device: Device, doing: &str) -> Result<TailnetDevice, RequestError> {
+fn known(device: DeviceJson, doing: &str) -> Result<TailnetDevice, RequestError> {
     let device = TailnetDevice::from(device);
     if device.node_id.is_empty() {
         return Err(malformed(doing, "a device in the response has no ID"));

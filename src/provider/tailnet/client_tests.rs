@@ -4,9 +4,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::diagnostics::{Code, Failure};
-use crate::provider::scripted::{Scripted, Step};
+use crate::provider::scripted::{Scripted, ScriptedStep};
 
-fn client(credentials: TailnetCredentials, steps: Vec<Step>) -> (TailnetClient, Arc<Scripted>) {
+fn client(
+    credentials: TailnetCredentials,
+    steps: Vec<ScriptedStep>,
+) -> (TailnetClient, Arc<Scripted>) {
     let script = Arc::new(Scripted::new(steps));
     let seam: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
     let limits = Limits::published();
@@ -38,7 +41,7 @@ async fn reads_devices_with_missing_or_odd_fields() {
     ]});
     let (client, script) = client(
         key(),
-        vec![Step::new("GET", "/api/v2/tailnet/-/devices?fields=all").answer(200, devices)],
+        vec![ScriptedStep::new("GET", "/api/v2/tailnet/-/devices?fields=all").answer(200, devices)],
     );
     let devices = client.devices().await.unwrap();
     assert_eq!(devices[0].advertised, prefixes(&["10.0.0.0/16"]));
@@ -55,10 +58,11 @@ async fn reads_devices_with_missing_or_odd_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_token_is_fetched_once_and_renewed_before_it_lapses() {
     let token = |token: &str| {
-        Step::new("POST", "/api/v2/oauth/token")
+        ScriptedStep::new("POST", "/api/v2/oauth/token")
             .answer(200, json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}))
     };
-    let device = || Step::new("GET", "/api/v2/device/n1").answer(404, json!({"message": "no"}));
+    let device =
+        || ScriptedStep::new("GET", "/api/v2/device/n1").answer(404, json!({"message": "no"}));
     let (client, script) =
         client(oauth(), vec![token("one"), device(), device(), token("two"), device()]);
     for _ in 0..2 {
@@ -79,7 +83,10 @@ async fn approving_is_repeated_after_a_drop_and_says_both_lists() {
     let both = json!({"advertisedRoutes": [], "enabledRoutes": ["10.0.0.0/16"]});
     let (client, script) = client(
         key(),
-        vec![Step::new("POST", path).dropped(), Step::new("POST", path).answer(200, both)],
+        vec![
+            ScriptedStep::new("POST", path).dropped(),
+            ScriptedStep::new("POST", path).answer(200, both),
+        ],
     );
     let wanted = prefixes(&["10.0.0.0/16"]);
     let (advertised, enabled) = client.set_enabled_routes("n1", &wanted).await.unwrap();
@@ -93,10 +100,10 @@ async fn a_key_is_for_one_machine_within_the_hour() {
     let (client, script) = client(
         key(),
         vec![
-            Step::new("POST", "/api/v2/tailnet/-/keys")
+            ScriptedStep::new("POST", "/api/v2/tailnet/-/keys")
                 .answer(200, json!({"key": "tskey-auth-marked"})),
-            Step::new("POST", "/api/v2/tailnet/-/keys").dropped(),
-            Step::new("POST", "/api/v2/tailnet/-/keys")
+            ScriptedStep::new("POST", "/api/v2/tailnet/-/keys").dropped(),
+            ScriptedStep::new("POST", "/api/v2/tailnet/-/keys")
                 .answer(200, json!({"key": "tskey-auth-second"})),
         ],
     );
@@ -120,9 +127,10 @@ async fn what_is_gone_is_deleted_and_tags_answer_nothing() {
     let (client, script) = client(
         key(),
         vec![
-            Step::new("DELETE", "/api/v2/device/n1").answer(404, json!({"message": "no"})),
-            Step::new("DELETE", "/api/v2/device/n1").answer(501, json!({"message": "not yours"})),
-            Step::new("POST", "/api/v2/device/n1/tags").answer(200, Value::Null),
+            ScriptedStep::new("DELETE", "/api/v2/device/n1").answer(404, json!({"message": "no"})),
+            ScriptedStep::new("DELETE", "/api/v2/device/n1")
+                .answer(501, json!({"message": "not yours"})),
+            ScriptedStep::new("POST", "/api/v2/device/n1/tags").answer(200, Value::Null),
         ],
     );
     client.delete_device("n1").await.unwrap();
@@ -139,18 +147,19 @@ async fn the_policy_is_asked_for_without_comments() {
     let (client, script) = client(
         key(),
         vec![
-            Step::new("GET", "/api/v2/tailnet/-/acl").answer(200, policy),
-            Step::new("GET", "/api/v2/tailnet/-/acl").answer(200, json!({"tagOwners": null})),
-            Step::new("GET", "/api/v2/tailnet/-/acl")
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").answer(200, policy),
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl")
+                .answer(200, json!({"tagOwners": null})),
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl")
                 .answer(403, json!({"message": "no permission"})),
-            Step::new("GET", "/api/v2/tailnet/-/acl").answer(401, json!({})),
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").answer(401, json!({})),
         ],
     );
     let policy = client.policy().await.unwrap();
     assert!(policy.tag_owners.contains("tag:b"));
     assert_eq!(policy.auto_approver_routes.len(), 1);
     assert_eq!(script.seen_header(0, "accept").as_deref(), Some("application/json"));
-    assert_eq!(client.policy().await.unwrap(), Policy::default());
+    assert_eq!(client.policy().await.unwrap(), TailnetPolicy::default());
     for _ in 0..2 {
         let error = client.policy().await.unwrap_err();
         assert!(error.is_refused() && !Failure::from(&error).remedy.is_empty());
@@ -163,7 +172,7 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
     let (client, _) = client(
         oauth(),
         vec![
-            Step::new("POST", "/api/v2/oauth/token")
+            ScriptedStep::new("POST", "/api/v2/oauth/token")
                 .answer(401, json!({"error": "invalid_client"})),
         ],
     );

@@ -4,4 +4,4 @@ pub mod client;
 pub mod model;
 
 pub use client::TailnetClient;
-pub use model::{Policy, TailnetDevice};
+pub use model::{TailnetDevice, TailnetPolicy};

@@ -42,12 +42,12 @@ pub struct TailnetDevice {
 #[derive(Deserialize)]
 pub(super) struct DeviceList {
     /// Required: an answer without it must not pass for an empty tailnet.
-    pub(super) devices: Vec<Device>,
+    pub(super) devices: Vec<DeviceJson>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Device {
+pub(super) struct DeviceJson {
     #[serde(deserialize_with = "lenient")]
     id: String,
     #[serde(deserialize_with = "lenient")]
@@ -88,8 +88,8 @@ impl Routes {
     }
 }
 
-impl From<Device> for TailnetDevice {
-    fn from(device: Device) -> Self {
+impl From<DeviceJson> for TailnetDevice {
+    fn from(device: DeviceJson) -> Self {
         let (advertised, enabled) = device.routes.sets();
         let unreadable_route = device.routes.unreadable();
         let node_id = if device.node_id.is_empty() { &device.id } else { &device.node_id };
@@ -138,7 +138,7 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 
 /// The parts of the tailnet's policy that stargate looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policy {
+pub struct TailnetPolicy {
     /// Tags that may be given to devices.
     pub tag_owners: BTreeSet<String>,
     /// Who needs no approval for which routes.
@@ -161,7 +161,7 @@ struct AutoApprovers {
     routes: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl From<PolicyBody> for Policy {
+impl From<PolicyBody> for TailnetPolicy {
     fn from(body: PolicyBody) -> Self {
         let routes = body.auto_approvers.routes.into_iter();
         Self {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::live::{LiveReport, LiveReportJson};
 use super::reachability_report::{ReachabilityReportJson, ReachabilityReportText, abbreviate};
 use super::wording;
-use crate::connectivity::{NOT_CHECKED, Pairs, Rule, Unchecked, Violation};
+use crate::connectivity::{Invariant, NOT_CHECKED, Pairs, Unchecked, Violation};
 use crate::plan::impact::ReachabilityReport;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, wrap};
@@ -196,7 +196,7 @@ impl CheckReport<'_> {
                 .push(wording::rule_id(one.rule));
         }
         let unchecked = by_reason.into_iter().map(|(why, rules)| {
-            let rule_names = if rules.len() == Rule::ALL.len() {
+            let rule_names = if rules.len() == Invariant::ALL.len() {
                 "all rules".to_owned()
             } else {
                 rules.join(", ")
@@ -214,7 +214,7 @@ impl CheckReport<'_> {
         lines
     }
 
-    fn rule_json(&self, rule: Rule) -> RuleJson {
+    fn rule_json(&self, rule: Invariant) -> RuleJson {
         let unchecked = self.unchecked.iter().filter(|it| it.rule == rule);
         RuleJson {
             invariant: rule.number(),
@@ -263,7 +263,7 @@ impl CheckReport<'_> {
             matrix: matrix.collect(),
             reachability: text.to_json(),
             violations: violations.collect(),
-            rules: Rule::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
+            rules: Invariant::ALL.iter().map(|rule| self.rule_json(*rule)).collect(),
             not_covered: NOT_CHECKED
                 .into_iter()
                 .map(|(invariant, description)| NotCoveredJson { invariant, description })

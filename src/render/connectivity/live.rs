@@ -11,7 +11,7 @@ use super::check::CheckStatus;
 use super::reachability_report::{SitePairJson, abbreviate};
 use super::trace::{HostAddressJson, help};
 use super::wording::{self, Wording};
-use crate::connectivity::{Comparison, Difference, PathModel, UnknownPod};
+use crate::connectivity::{Difference, MeasurementComparison, PathModel, UnknownPod};
 use crate::dataplane::{End, Verdict};
 use crate::diagnostics::Failure;
 use crate::inventory::{GoldpingerPod, Measurement, PingFailure, PingResult};
@@ -25,7 +25,7 @@ pub struct LiveReport<'a> {
     /// The network.
     pub model: &'a PathModel,
     /// The measurements and their comparison with the model, or why they are missing.
-    pub outcome: Result<(&'a Measurement, &'a Comparison), &'a Unmeasured>,
+    pub outcome: Result<(&'a Measurement, &'a MeasurementComparison), &'a Unmeasured>,
     /// The age of the oldest ping, if known.
     pub age: Option<Duration>,
 }
@@ -186,7 +186,12 @@ impl LiveReport<'_> {
     }
 
     /// Missing measurements and unknown addresses.
-    fn gaps(&self, measurement: &Measurement, found: &Comparison, style: Style) -> Vec<String> {
+    fn gaps(
+        &self,
+        measurement: &Measurement,
+        found: &MeasurementComparison,
+        style: Style,
+    ) -> Vec<String> {
         let mut notes = Vec::new();
         if !found.silent.is_empty() {
             let names: Vec<String> = found.silent.iter().map(describe_pod).collect();
@@ -230,7 +235,7 @@ impl LiveReport<'_> {
         }
     }
 
-    fn last_line(&self, found: &Comparison, style: Style) -> String {
+    fn last_line(&self, found: &MeasurementComparison, style: Style) -> String {
         let mismatched: u64 = found.differences.iter().map(|it| it.pairs).sum();
         let mut line = format!(
             "Measured: {} pairs as expected ({} reached, {} not), {mismatched} mismatched",
@@ -266,7 +271,11 @@ impl LiveReport<'_> {
         }
     }
 
-    fn measured_json(&self, measurement: &Measurement, found: &Comparison) -> MeasuredJson {
+    fn measured_json(
+        &self,
+        measurement: &Measurement,
+        found: &MeasurementComparison,
+    ) -> MeasuredJson {
         let end = |end: End| HostAddressJson {
             host: Some(self.name(end).to_owned()),
             address: end.address,

@@ -11,7 +11,7 @@ use super::trace::{FORMAT_VERSION, TraceOutcome, TraceReport, TraceReportJson, h
 use super::wording;
 use crate::connectivity::{PathModel, Target, Violation, addresses};
 use crate::dataplane::{End, Protocol, RoundTrip, Verdict};
-use crate::inventory::Service;
+use crate::inventory::KubernetesService;
 use crate::inventory::Source;
 use crate::plan::impact::Remedy;
 use crate::render::style::{Role, Style};
@@ -26,7 +26,7 @@ pub struct ServiceTrace<'a> {
     /// The source, on whose node the service address is translated.
     pub from: End,
     /// The service.
-    pub service: &'a Service,
+    pub service: &'a KubernetesService,
     /// The protocol and port of the service.
     pub protocol: Protocol,
     /// The eligible endpoints, of which Cilium chooses one.
@@ -149,7 +149,7 @@ impl ServiceTrace<'_> {
     }
 
     fn head(&self, style: Style) -> Vec<String> {
-        let Service { namespace, name, address, .. } = self.service;
+        let KubernetesService { namespace, name, address, .. } = self.service;
         let protocol = wording::protocol(self.protocol);
         let state = if self.planned { ", after the plan" } else { "" };
         let from = format!("From {} ({})", self.from.address, self.node());
@@ -190,7 +190,7 @@ impl ServiceTrace<'_> {
     /// Why the service has no eligible endpoint.
     fn no_endpoint(&self, style: Style) -> Vec<String> {
         let node = self.node();
-        let Service { namespace, name, local_only, endpoints, .. } = self.service;
+        let KubernetesService { namespace, name, local_only, endpoints, .. } = self.service;
         let why = match (endpoints.len(), local_only) {
             (0, _) => "the service has no endpoint".to_owned(),
             (_, true) => format!(
@@ -211,7 +211,7 @@ impl ServiceTrace<'_> {
     fn describe_endpoint(&self, endpoint: &EndpointTrace<'_>) -> String {
         let at = endpoint.target.endpoint;
         let protocol = wording::protocol(endpoint.target.protocol);
-        let Service { namespace, name, .. } = self.service;
+        let KubernetesService { namespace, name, .. } = self.service;
         let node = || at.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let what = match &at.pod {
             Some(pod) => format!(", {pod}{}", node()),

@@ -1,6 +1,6 @@
 //! The text for hops, causes of drops, remedies and rules.
 
-use crate::connectivity::{PathModel, Rule, Violation, Why};
+use crate::connectivity::{Invariant, PathModel, Violation, Why};
 use crate::dataplane::fabric::{EffectiveRoute, FabricHop, RouteSource};
 use crate::dataplane::host::{Found, KernelHop, TableId};
 use crate::dataplane::tunnel::Lacking;
@@ -235,33 +235,35 @@ pub(super) fn describe_unchecked(why: &Why) -> String {
 }
 
 /// The number of the invariant and the name of the rule, as in the README.
-pub(super) fn rule_id(rule: Rule) -> String {
+pub(super) fn rule_id(rule: Invariant) -> String {
     format!("I{} {}", rule.number(), rule.as_str())
 }
 
 /// What a violation of the rule means.
-pub(super) fn describe_violation(rule: Rule) -> &'static str {
+pub(super) fn describe_violation(rule: Invariant) -> &'static str {
     match rule {
-        Rule::CniConfigActive => "pods of a worker get no addresses from its pod CIDR",
-        Rule::ServerRouterAddressCurrent => "a Server has another router's address, or none",
-        Rule::NextHopExists => "the next hop of a route does not exist",
-        Rule::NoStaleRoutes => "a route leads to a pod CIDR that no node has",
-        Rule::AdvertisedRoutesApproved => "advertised and approved routes differ",
-        Rule::CiliumNodePodCidrSet => "a CiliumNode lacks the worker's pod CIDR",
-        Rule::IpForwardingEnabled => "IP forwarding is disabled on an interface",
-        Rule::NoRouterHairpinInVnet => {
+        Invariant::CniConfigActive => "pods of a worker get no addresses from its pod CIDR",
+        Invariant::ServerRouterAddressCurrent => "a Server has another router's address, or none",
+        Invariant::NextHopExists => "the next hop of a route does not exist",
+        Invariant::NoStaleRoutes => "a route leads to a pod CIDR that no node has",
+        Invariant::AdvertisedRoutesApproved => "advertised and approved routes differ",
+        Invariant::CiliumNodePodCidrSet => "a CiliumNode lacks the worker's pod CIDR",
+        Invariant::IpForwardingEnabled => "IP forwarding is disabled on an interface",
+        Invariant::NoRouterHairpinInVnet => {
             "traffic within a virtual network hairpins through the router"
         }
-        Rule::SnatSymmetric => "a router applies SNAT in one direction only",
-        Rule::NoRouteManagerUnlessEnabled => "the route manager runs although it is not enabled",
-        Rule::NoOverlappingAdvertisements => "a router advertises pods of another site",
-        Rule::UnroutedPodsBlackholed => "packets to unrouted pods are forwarded",
-        Rule::PodCidrsDisjoint => "two nodes have overlapping pod CIDRs",
-        Rule::MssClamped => "a router does not clamp the TCP MSS",
-        Rule::WorkersReady => "a worker is not Ready",
-        Rule::NodesMatchSpec => "a Node does not match the topology",
-        Rule::KubeletPortReachable => "a kubelet is not reachable",
-        Rule::NoOrphans => "the topology no longer lists an object that it owns",
-        Rule::NoSecretsInCluster => "the cluster stores a secret",
+        Invariant::SnatSymmetric => "a router applies SNAT in one direction only",
+        Invariant::NoRouteManagerUnlessEnabled => {
+            "the route manager runs although it is not enabled"
+        }
+        Invariant::NoOverlappingAdvertisements => "a router advertises pods of another site",
+        Invariant::UnroutedPodsBlackholed => "packets to unrouted pods are forwarded",
+        Invariant::PodCidrsDisjoint => "two nodes have overlapping pod CIDRs",
+        Invariant::MssClamped => "a router does not clamp the TCP MSS",
+        Invariant::WorkersReady => "a worker is not Ready",
+        Invariant::NodesMatchSpec => "a Node does not match the topology",
+        Invariant::KubeletPortReachable => "a kubelet is not reachable",
+        Invariant::NoOrphans => "the topology no longer lists an object that it owns",
+        Invariant::NoSecretsInCluster => "the cluster stores a secret",
     }
 }

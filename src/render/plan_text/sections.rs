@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
-use crate::plan::{Blocked, Deferred, Finding, Plan, Severity};
+use crate::plan::{Blocked, Deferred, Finding, FindingSeverity, Plan};
 use crate::resource::{Address, Api};
 
 use super::super::connectivity::reachability_report::ReachabilityReportText;
@@ -139,8 +139,8 @@ impl Page {
     pub(super) fn findings(&mut self, findings: &[Finding]) {
         for finding in findings {
             let (role, word) = match finding.severity {
-                Severity::Warning => (Role::Warning, "warning"),
-                Severity::Error => (Role::Error, "error"),
+                FindingSeverity::Warning => (Role::Warning, "warning"),
+                FindingSeverity::Error => (Role::Error, "error"),
             };
             let about = finding.address.as_ref().map(|address| format!("{address}: "));
             let about = about.unwrap_or_default();

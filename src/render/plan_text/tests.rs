@@ -46,7 +46,7 @@ fn unread_sources_are_not_reported_as_a_match() {
 #[test]
 fn errors_are_not_reported_as_a_match() {
     let mut findings = fixture::everything().findings.clone();
-    findings.iter_mut().for_each(|finding| finding.severity = crate::plan::Severity::Error);
+    findings.iter_mut().for_each(|finding| finding.severity = crate::plan::FindingSeverity::Error);
     let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
     assert!(plain(&plan).ends_with("\nNo plan: resolve the errors above and plan again.\n"));
 }

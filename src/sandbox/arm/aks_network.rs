@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::{ArmStore, aks_pools, etags, json, resource_body};
 use crate::resource::ArmId;
 
@@ -50,31 +50,31 @@ fn create(
             "aks-managed-cluster-rg": cluster.resource_group_name(),
         }),
     );
-    let mut insert_object = |id: ArmId, kind: Kind, body: Value| {
+    let mut insert_object = |id: ArmId, kind: ArmKind, body: Value| {
         let mut body = resource_body::set_identity(kind, &id, body);
         etags::stamp(kind, &mut body, guid);
         store.insert_object(id, kind, body);
     };
-    insert_object(group.clone(), Kind::ResourceGroup, made);
+    insert_object(group.clone(), ArmKind::ResourceGroup, made);
     if aks_pools::uses_custom_network(body) {
         return;
     }
     let digits = digits(cluster);
     let security = group.in_group(
-        Kind::NetworkSecurityGroup.resource_type(),
+        ArmKind::NetworkSecurityGroup.resource_type(),
         &format!("aks-agentpool-{digits}-nsg"),
     );
     let rules = json!({"securityRules": [], "defaultSecurityRules": []});
     insert_object(
         security.clone(),
-        Kind::NetworkSecurityGroup,
+        ArmKind::NetworkSecurityGroup,
         resource_body::new(&location, rules),
     );
     let network =
-        group.in_group(Kind::VirtualNetwork.resource_type(), &format!("aks-vnet-{digits}"));
+        group.in_group(ArmKind::VirtualNetwork.resource_type(), &format!("aks-vnet-{digits}"));
     insert_object(
         network,
-        Kind::VirtualNetwork,
+        ArmKind::VirtualNetwork,
         resource_body::new(&location, network_properties(&security)),
     );
 }

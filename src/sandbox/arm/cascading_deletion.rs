@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::children::{find_child, is_named};
 use super::index::key;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::store::type_of;
 use super::vm_attachments::{self, INTERFACES};
 use super::{ArmStore, etags, json};
@@ -32,7 +32,7 @@ impl ArmStore {
     /// rest.
     pub(super) fn delete_with_vm(&mut self, id: &ArmId, guid: &mut dyn FnMut() -> String) {
         let Some(vm) =
-            self.stored(id).filter(|stored| stored.kind == Kind::VirtualMachine).cloned()
+            self.stored(id).filter(|stored| stored.kind == ArmKind::VirtualMachine).cloned()
         else {
             return;
         };
@@ -72,7 +72,7 @@ impl ArmStore {
     /// The key prefix of the objects in a cluster's node resource group.
     pub(super) fn node_group_of(&self, cluster: &str) -> Option<String> {
         let stored = self.objects.get(cluster)?;
-        if stored.kind != Kind::ManagedCluster {
+        if stored.kind != ArmKind::ManagedCluster {
             return None;
         }
         let name = json::text(&stored.body, "/properties/nodeResourceGroup")?;
@@ -101,7 +101,7 @@ impl ArmStore {
         self.custom_data.remove(owner);
         self.kubeconfigs.remove(owner);
         self.touch(owner.to_owned());
-        if stored.kind == Kind::VirtualMachine {
+        if stored.kind == ArmKind::VirtualMachine {
             vm_attachments::detach_interfaces(self, &stored);
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::errors::ArmError;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::{ArmContext, aks, compute, network, resource_body};
 
 /// Validates a body and adds the fields that the service fills in.
@@ -15,16 +15,18 @@ pub(super) fn complete(
 ) -> Result<Value, ArmError> {
     let mut body = resource_body::set_identity(draft.kind, draft.id, body);
     match draft.kind {
-        Kind::VirtualNetwork => network::virtual_network::complete(draft, &mut body, context)?,
-        Kind::RouteTable => network::route_table::complete(draft, &mut body, context)?,
-        Kind::NetworkInterface => network::interface::complete(draft, &mut body, context)?,
-        Kind::NetworkSecurityGroup => network::security_group::complete(draft, &mut body, context)?,
-        Kind::PublicIpAddress => network::public_ip::complete(draft, &mut body, context)?,
-        Kind::NatGateway => network::nat_gateway::complete(draft, &mut body, context)?,
-        Kind::VirtualMachine => compute::complete(draft, &mut body, context)?,
-        Kind::Disk => compute::complete_disk(draft, &mut body, context),
-        Kind::ManagedCluster => aks::complete(draft, &mut body, context)?,
-        Kind::ResourceGroup | Kind::Foreign => {}
+        ArmKind::VirtualNetwork => network::virtual_network::complete(draft, &mut body, context)?,
+        ArmKind::RouteTable => network::route_table::complete(draft, &mut body, context)?,
+        ArmKind::NetworkInterface => network::interface::complete(draft, &mut body, context)?,
+        ArmKind::NetworkSecurityGroup => {
+            network::security_group::complete(draft, &mut body, context)?
+        }
+        ArmKind::PublicIpAddress => network::public_ip::complete(draft, &mut body, context)?,
+        ArmKind::NatGateway => network::nat_gateway::complete(draft, &mut body, context)?,
+        ArmKind::VirtualMachine => compute::complete(draft, &mut body, context)?,
+        ArmKind::Disk => compute::complete_disk(draft, &mut body, context),
+        ArmKind::ManagedCluster => aks::complete(draft, &mut body, context)?,
+        ArmKind::ResourceGroup | ArmKind::Foreign => {}
     }
     Ok(body)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::errors::ArmError;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::vm_attachments::INTERFACES;
 use super::{ArmContext, ArmStore, json};
 use crate::resource::ArmId;
@@ -27,12 +27,12 @@ const IMMUTABLE_PROPERTIES: [(&str, &str); 4] = [
 /// cloud-init, which only the first boot of the machine reads.
 pub(super) fn take_custom_data(
     store: &ArmStore,
-    kind: Kind,
+    kind: ArmKind,
     id: &ArmId,
     exists: bool,
     body: &mut Value,
 ) -> Result<Option<String>, ArmError> {
-    if kind != Kind::VirtualMachine {
+    if kind != ArmKind::VirtualMachine {
         return Ok(None);
     }
     json::take(body, &["properties", "osProfile", "adminPassword"]);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::errors::ArmError;
 use super::index::key;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::operations::OperationStart;
 use super::path::{Action, ArmTarget, ObjectPath, PathError};
@@ -220,7 +220,7 @@ fn effective_routes(
     let value = network::effective_routes::table(store, &path.id);
     let location = store.location(&path.id);
     let start = OperationStart {
-        kind: Kind::NetworkInterface,
+        kind: ArmKind::NetworkInterface,
         subscription: &path.subscription,
         location: &location,
         api_version: &call.api_version,

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::ArmStore;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use crate::resource::ArmId;
 
 /// A body that is being prepared for the store.
 pub(super) struct Draft<'a> {
     pub(super) store: &'a ArmStore,
-    pub(super) kind: Kind,
+    pub(super) kind: ArmKind,
     pub(super) id: &'a ArmId,
     /// The stored body, if the object exists.
     pub(super) old: Option<&'a Value>,

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::responses;
 use crate::resource::ArmId;
 
@@ -58,7 +58,7 @@ impl ArmError {
     }
 
     /// An object of a resource group does not exist. The gateway reports this, not the provider.
-    pub(super) fn resource_not_found(kind: Kind, id: &ArmId) -> Self {
+    pub(super) fn resource_not_found(kind: ArmKind, id: &ArmId) -> Self {
         let group = id.resource_group_name().unwrap_or_default();
         let message = format!(
             "The Resource '{}/{}' under resource group '{group}' was not found. For more details \

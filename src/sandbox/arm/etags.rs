@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::errors::ArmError;
 use super::json;
-use super::kind::{ChildKind, Kind, Provider};
+use super::kind::{ArmKind, ChildKind, Provider};
 use crate::resource::ArmId;
 
 /// How a provider writes etags.
@@ -21,10 +21,10 @@ enum EtagFormat {
 }
 
 impl EtagFormat {
-    fn of(kind: Kind) -> Option<Self> {
+    fn of(kind: ArmKind) -> Option<Self> {
         match kind.provider() {
             Provider::Network => Some(Self::Network),
-            Provider::Compute if kind == Kind::VirtualMachine => Some(Self::Compute),
+            Provider::Compute if kind == ArmKind::VirtualMachine => Some(Self::Compute),
             Provider::ContainerService => Some(Self::Aks),
             _ => None,
         }
@@ -39,7 +39,7 @@ impl EtagFormat {
 }
 
 /// Gives a body and its children a new etag.
-pub(super) fn stamp(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
+pub(super) fn stamp(kind: ArmKind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
     let Some(style) = EtagFormat::of(kind) else { return };
     let etag = json!(match style {
         EtagFormat::Network => format!("W/\"{}\"", guid()),
@@ -56,14 +56,14 @@ pub(super) fn stamp(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> Stri
 
 /// Gives a body its new etag at the end of an operation. Interfaces and VMs keep the etag from the
 /// start of the operation.
-pub(super) fn stamp_end(kind: Kind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
-    if !matches!(kind, Kind::NetworkInterface | Kind::VirtualMachine) {
+pub(super) fn stamp_end(kind: ArmKind, body: &mut Value, guid: &mut dyn FnMut() -> String) {
+    if !matches!(kind, ArmKind::NetworkInterface | ArmKind::VirtualMachine) {
         stamp(kind, body, guid);
     }
 }
 
 /// Replaces the etag that the client sent by the stored one.
-pub(super) fn preserve(kind: Kind, body: &mut Value, old: Option<&Value>) {
+pub(super) fn preserve(kind: ArmKind, body: &mut Value, old: Option<&Value>) {
     let Some(style) = EtagFormat::of(kind) else { return };
     json::take(body, &[style.member()]);
     json::copy_from(body, old, &[style.member()]);
@@ -75,7 +75,7 @@ fn number(body: &Value) -> u64 {
 }
 
 /// Sets the provisioning state of an object and all its children, or of one child only.
-pub(super) fn set_state(kind: Kind, body: &mut Value, state: &str, only: Option<&str>) {
+pub(super) fn set_state(kind: ArmKind, body: &mut Value, state: &str, only: Option<&str>) {
     json::set(body, &["properties", "provisioningState"], json!(state));
     for child in kind.children() {
         for value in json::items_mut(body, &child.pointer()) {

@@ -5,7 +5,7 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::errors::ArmError;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::operations::OperationStart;
 use super::request::ArmRequest;
@@ -64,11 +64,11 @@ fn put(store: &mut ArmStore, id: &ArmId, call: &ArmRequest<'_>) -> ArmResult {
     json::copy_from(&mut body, old_body, &["managedBy"]);
     let id = old.as_ref().map_or_else(|| id.clone(), |(id, _)| id.clone());
     json::set(&mut body, &["properties"], json!({"provisioningState": "Succeeded"}));
-    let body = resource_body::set_identity(Kind::ResourceGroup, &id, body);
+    let body = resource_body::set_identity(ArmKind::ResourceGroup, &id, body);
     if let Some(subscription) = id.subscription() {
         store.subscriptions.insert(subscription.to_owned());
     }
-    store.insert_object(id, Kind::ResourceGroup, body.clone());
+    store.insert_object(id, ArmKind::ResourceGroup, body.clone());
     Ok(responses::json(status, &body))
 }
 
@@ -107,7 +107,7 @@ fn delete(
             let location = store.location(id);
             store.modify(id, |body| mark(body, "Deleting"), context.guid);
             let start = OperationStart {
-                kind: Kind::ResourceGroup,
+                kind: ArmKind::ResourceGroup,
                 subscription: &subscription,
                 location: &location,
                 api_version: &call.api_version,

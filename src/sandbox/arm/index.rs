@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use crate::resource::ArmId;
 
 /// A reference from one object to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Reference {
+pub(super) struct IndexedReference {
     pub(super) source: ArmId,
     pub(super) target: ArmId,
     /// The address that the source holds in the target, if the target is a subnet.
@@ -25,7 +25,7 @@ pub(super) struct Reference {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Index {
     by_type: BTreeMap<String, BTreeSet<String>>,
-    uses: BTreeMap<String, Vec<Reference>>,
+    uses: BTreeMap<String, Vec<IndexedReference>>,
     users: BTreeMap<String, BTreeMap<String, ArmId>>,
     addresses: BTreeMap<String, BTreeMap<Ipv4Addr, ArmId>>,
 }
@@ -36,7 +36,12 @@ pub(super) fn key(id: &ArmId) -> String {
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, owner: &str, resource_type: &str, references: Vec<Reference>) {
+    pub(super) fn insert(
+        &mut self,
+        owner: &str,
+        resource_type: &str,
+        references: Vec<IndexedReference>,
+    ) {
         self.by_type
             .entry(resource_type.to_ascii_lowercase())
             .or_default()
@@ -44,7 +49,7 @@ impl Index {
         self.refer(owner, references);
     }
 
-    pub(super) fn refer(&mut self, owner: &str, references: Vec<Reference>) {
+    pub(super) fn refer(&mut self, owner: &str, references: Vec<IndexedReference>) {
         for reference in &references {
             let target = key(&reference.target);
             if let Some(address) = reference.address {
@@ -97,16 +102,16 @@ impl Index {
 }
 
 /// The references in a body of the given kind.
-pub(super) fn references(kind: Kind, id: &ArmId, body: &Value) -> Vec<Reference> {
+pub(super) fn references(kind: ArmKind, id: &ArmId, body: &Value) -> Vec<IndexedReference> {
     let mut found = Vec::new();
     let mut note = |source: &ArmId, value: &Value, pointer: &str, address: Option<Ipv4Addr>| {
         if let Some(target) = json::text(value, pointer) {
             let target = ArmId::new(target);
-            found.push(Reference { source: source.clone(), target, address });
+            found.push(IndexedReference { source: source.clone(), target, address });
         }
     };
     match kind {
-        Kind::VirtualNetwork => {
+        ArmKind::VirtualNetwork => {
             for subnet in json::items(body, "/properties/subnets") {
                 let source = child_id(id, "subnets", subnet);
                 for member in ["routeTable", "natGateway", "networkSecurityGroup"] {
@@ -114,7 +119,7 @@ pub(super) fn references(kind: Kind, id: &ArmId, body: &Value) -> Vec<Reference>
                 }
             }
         }
-        Kind::NetworkInterface => {
+        ArmKind::NetworkInterface => {
             note(id, body, "/properties/networkSecurityGroup/id", None);
             for configuration in json::items(body, "/properties/ipConfigurations") {
                 let source = child_id(id, "ipConfigurations", configuration);
@@ -124,17 +129,17 @@ pub(super) fn references(kind: Kind, id: &ArmId, body: &Value) -> Vec<Reference>
                 note(&source, configuration, "/properties/publicIPAddress/id", None);
             }
         }
-        Kind::NatGateway => {
+        ArmKind::NatGateway => {
             for address in json::items(body, "/properties/publicIpAddresses") {
                 note(id, address, "/id", None);
             }
         }
-        Kind::VirtualMachine => {
+        ArmKind::VirtualMachine => {
             for interface in json::items(body, "/properties/networkProfile/networkInterfaces") {
                 note(id, interface, "/id", None);
             }
         }
-        Kind::ManagedCluster => {
+        ArmKind::ManagedCluster => {
             for pool in json::items(body, "/properties/agentPoolProfiles") {
                 note(id, pool, "/vnetSubnetID", None);
             }

@@ -31,7 +31,7 @@ impl Provider {
 
 /// The kind of a resource group or of an object in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(super) enum ArmKind {
     ResourceGroup,
     VirtualNetwork,
     RouteTable,
@@ -47,7 +47,7 @@ pub(super) enum Kind {
     Foreign,
 }
 
-impl Kind {
+impl ArmKind {
     const NAMED: [Self; 10] = [
         Self::ResourceGroup,
         Self::VirtualNetwork,
@@ -131,13 +131,13 @@ pub(super) enum ChildKind {
 
 impl ChildKind {
     /// The kind of the objects whose body holds the children.
-    pub(super) fn parent(self) -> Kind {
+    pub(super) fn parent(self) -> ArmKind {
         match self {
-            Self::Subnet => Kind::VirtualNetwork,
-            Self::Route => Kind::RouteTable,
-            Self::SecurityRule | Self::DefaultRule => Kind::NetworkSecurityGroup,
-            Self::IpConfiguration => Kind::NetworkInterface,
-            Self::AgentPool => Kind::ManagedCluster,
+            Self::Subnet => ArmKind::VirtualNetwork,
+            Self::Route => ArmKind::RouteTable,
+            Self::SecurityRule | Self::DefaultRule => ArmKind::NetworkSecurityGroup,
+            Self::IpConfiguration => ArmKind::NetworkInterface,
+            Self::AgentPool => ArmKind::ManagedCluster,
         }
     }
 
@@ -170,7 +170,7 @@ impl ChildKind {
         !matches!(self, Self::DefaultRule | Self::IpConfiguration)
     }
 
-    pub(super) fn shown_type(self, parent: Kind) -> String {
+    pub(super) fn shown_type(self, parent: ArmKind) -> String {
         format!("{}/{}", parent.resource_type(), self.segment())
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::ArmError;
 use super::index::key;
-use super::kind::{ChildKind, Kind};
+use super::kind::{ArmKind, ChildKind};
 use super::path::{ListScope, ObjectPath};
 use super::request::ArmRequest;
 use super::store::StoredResource;
@@ -26,7 +26,7 @@ type ArmResult = Result<Response<Bytes>, ArmError>;
 pub(super) fn collection(
     store: &mut ArmStore,
     scope: &ListScope,
-    kind: Kind,
+    kind: ArmKind,
     call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
@@ -47,8 +47,9 @@ pub(super) fn resources(
 ) -> ArmResult {
     let front = front(store, scope)?;
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
-    let wanted =
-        |stored: &StoredResource| stored.kind != Kind::ResourceGroup && filter.admits(&stored.body);
+    let wanted = |stored: &StoredResource| {
+        stored.kind != ArmKind::ResourceGroup && filter.admits(&stored.body)
+    };
     let keys = store
         .objects
         .range(front.clone()..)
@@ -70,7 +71,7 @@ pub(super) fn groups(
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
     let keys = store
         .index
-        .of_type(Kind::ResourceGroup.resource_type())
+        .of_type(ArmKind::ResourceGroup.resource_type())
         .filter(|key| key.starts_with(&front));
     let wanted = |stored: &StoredResource| filter.admits(&stored.body);
     let page = page(store, keys, call, wanted, |stored| stored.body.clone())?;

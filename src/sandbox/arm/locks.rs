@@ -1,7 +1,7 @@
 //! Writes that must wait: one write runs at a time below a parent.
 
 use super::errors::ArmError;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::{ArmContext, ArmStore, etags};
 use crate::resource::ArmId;
@@ -11,14 +11,14 @@ impl ArmStore {
     /// route table and a subnet that uses it is being written.
     pub(super) fn refuse_while_busy(
         &mut self,
-        kind: Kind,
+        kind: ArmKind,
         id: &ArmId,
         context: &mut ArmContext<'_>,
     ) -> Result<(), ArmError> {
         let Some(busy) = self.busy(kind, id) else { return Ok(()) };
         let refusal = match (kind, self.running(&busy)) {
             (_, None) => return Ok(()),
-            (Kind::ManagedCluster, Some(operation)) => {
+            (ArmKind::ManagedCluster, Some(operation)) => {
                 let state = self.get(&operation.target).map_or("Updating", etags::state);
                 ArmError::pending_pool(operation.target.name(), state)
             }
@@ -30,13 +30,13 @@ impl ArmStore {
         Err(refusal)
     }
 
-    fn busy(&self, kind: Kind, id: &ArmId) -> Option<ArmId> {
+    fn busy(&self, kind: ArmKind, id: &ArmId) -> Option<ArmId> {
         if let Some(operation) = self.running(id) {
             let locks =
-                kind != Kind::NetworkInterface || operation.effect == OperationEffect::Delete;
+                kind != ArmKind::NetworkInterface || operation.effect == OperationEffect::Delete;
             return locks.then(|| id.clone());
         }
-        if !matches!(kind, Kind::RouteTable | Kind::NetworkSecurityGroup) {
+        if !matches!(kind, ArmKind::RouteTable | ArmKind::NetworkSecurityGroup) {
             return None;
         }
         let in_writing =

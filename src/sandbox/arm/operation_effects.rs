@@ -2,7 +2,7 @@
 
 use super::errors::OperationFailure;
 use super::index::key;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::operation::Operation;
 use super::{ArmContext, ArmStore, aks_network, etags, json, vm_attachments};
 use crate::resource::ArmId;
@@ -23,8 +23,8 @@ impl ArmStore {
             return;
         }
         match kind {
-            Kind::VirtualMachine => vm_attachments::create_disk(self, &operation.owner, context),
-            Kind::ManagedCluster => {
+            ArmKind::VirtualMachine => vm_attachments::create_disk(self, &operation.owner, context),
+            ArmKind::ManagedCluster => {
                 aks_network::create_node_group(self, &operation.owner, context.guid);
             }
             _ => {}
@@ -62,7 +62,7 @@ impl ArmStore {
 
     /// The failure that blocks the deletion of a group while objects outside it use its contents.
     fn blocked_by(&self, target: &ArmId) -> Option<OperationFailure> {
-        if self.stored(target)?.kind != Kind::ResourceGroup {
+        if self.stored(target)?.kind != ArmKind::ResourceGroup {
             return None;
         }
         let inside = format!("{}/", key(target));

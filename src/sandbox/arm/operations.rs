@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::errors::ArmError;
 use super::index::key;
-use super::kind::{Kind, Provider};
+use super::kind::{ArmKind, Provider};
 use super::operation::{Operation, OperationEffect};
 use super::path::OperationUrl;
 use super::{ArmContext, ArmStore, responses};
@@ -21,7 +21,7 @@ const MAX_ENDED_OPERATIONS: usize = 512;
 
 /// The parameters of a new operation.
 pub(super) struct OperationStart<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: ArmKind,
     pub(super) subscription: &'a str,
     pub(super) location: &'a str,
     pub(super) api_version: &'a str,
@@ -166,12 +166,12 @@ fn result(operation: &Operation, base: &str) -> Response<Bytes> {
     }
 }
 
-fn operation_id(kind: Kind, location: &str, context: &mut ArmContext<'_>) -> String {
+fn operation_id(kind: ArmKind, location: &str, context: &mut ArmContext<'_>) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     let guid = (context.guid)();
-    if kind != Kind::ResourceGroup {
+    if kind != ArmKind::ResourceGroup {
         return guid;
     }
     let job = json!({

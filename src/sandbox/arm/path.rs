@@ -1,6 +1,6 @@
 //! Parses URL paths.
 
-use super::kind::{ChildKind, Kind, Provider};
+use super::kind::{ArmKind, ChildKind, Provider};
 use crate::resource::ArmId;
 
 /// The target of a request.
@@ -25,7 +25,7 @@ pub(super) enum ArmTarget {
     Resources(ListScope),
     Collection {
         scope: ListScope,
-        kind: Kind,
+        kind: ArmKind,
     },
     Object(ObjectPath),
     Children {
@@ -59,7 +59,7 @@ pub(super) struct ListScope {
 pub(super) struct ObjectPath {
     pub(super) subscription: String,
     pub(super) group: ArmId,
-    pub(super) kind: Kind,
+    pub(super) kind: ArmKind,
     pub(super) id: ArmId,
 }
 
@@ -189,20 +189,20 @@ fn below_object(object: ObjectPath, segments: &[&str]) -> Result<ArmTarget, Path
     }
 }
 
-fn kind(namespace: &str, type_name: &str) -> Result<Kind, PathError> {
+fn kind(namespace: &str, type_name: &str) -> Result<ArmKind, PathError> {
     let resource_type = format!("{namespace}/{type_name}");
-    match Kind::parse(&resource_type) {
-        Some(Kind::ResourceGroup) | None => Err(PathError::UnknownType(resource_type)),
+    match ArmKind::parse(&resource_type) {
+        Some(ArmKind::ResourceGroup) | None => Err(PathError::UnknownType(resource_type)),
         Some(kind) => Ok(kind),
     }
 }
 
 impl Action {
-    fn parse(kind: Kind, segment: &str) -> Option<Self> {
+    fn parse(kind: ArmKind, segment: &str) -> Option<Self> {
         match (kind, segment.to_ascii_lowercase().as_str()) {
-            (Kind::ManagedCluster, "listclusterusercredential") => Some(Self::UserCredential),
-            (Kind::ManagedCluster, "listclusteradmincredential") => Some(Self::AdminCredential),
-            (Kind::NetworkInterface, "effectiveroutetable") => Some(Self::EffectiveRoutes),
+            (ArmKind::ManagedCluster, "listclusterusercredential") => Some(Self::UserCredential),
+            (ArmKind::ManagedCluster, "listclusteradmincredential") => Some(Self::AdminCredential),
+            (ArmKind::NetworkInterface, "effectiveroutetable") => Some(Self::EffectiveRoutes),
             _ => None,
         }
     }
@@ -219,7 +219,7 @@ mod tests {
         let Ok(ArmTarget::Child { object, child, id }) = ArmTarget::parse(subnet) else {
             panic!("a subnet is a child");
         };
-        assert_eq!(object.kind, Kind::VirtualNetwork);
+        assert_eq!(object.kind, ArmKind::VirtualNetwork);
         assert_eq!(child, ChildKind::Subnet);
         assert_eq!(id, ArmId::new(subnet));
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::children::find_child;
-use super::kind::{ChildKind, Kind};
+use super::kind::{ArmKind, ChildKind};
 use super::store::StoredResource;
 use super::{ArmStore, json};
 use crate::resource::ArmId;
@@ -12,19 +12,19 @@ use crate::resource::ArmId;
 pub(super) fn object(store: &ArmStore, stored: &StoredResource) -> Value {
     let mut body = stored.body.clone();
     match stored.kind {
-        Kind::VirtualNetwork => {
+        ArmKind::VirtualNetwork => {
             for subnet in json::items_mut(&mut body, "/properties/subnets") {
                 show_configurations(store, subnet);
             }
         }
-        Kind::RouteTable | Kind::NatGateway => {
+        ArmKind::RouteTable | ArmKind::NatGateway => {
             show_users(store, &stored.id, &mut body, "subnets", is_subnet);
         }
-        Kind::NetworkSecurityGroup => {
+        ArmKind::NetworkSecurityGroup => {
             show_users(store, &stored.id, &mut body, "subnets", is_subnet);
             show_users(store, &stored.id, &mut body, "networkInterfaces", |id| !is_subnet(id));
         }
-        Kind::PublicIpAddress => show_holder(store, &stored.id, &mut body),
+        ArmKind::PublicIpAddress => show_holder(store, &stored.id, &mut body),
         _ => {}
     }
     body

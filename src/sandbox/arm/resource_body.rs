@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json;
-use super::kind::{ChildKind, Kind};
+use super::kind::{ArmKind, ChildKind};
 use crate::resource::ArmId;
 
 /// The body of a resource that the service itself creates.
@@ -12,11 +12,11 @@ pub(super) fn new(location: &str, properties: Value) -> Value {
 }
 
 /// Sets id, name and type of an object and of its children.
-pub(super) fn set_identity(kind: Kind, id: &ArmId, mut body: Value) -> Value {
+pub(super) fn set_identity(kind: ArmKind, id: &ArmId, mut body: Value) -> Value {
     json::set(&mut body, &["id"], json!(shown_id(kind, id)));
     json::set(&mut body, &["name"], json!(id.name()));
     let resource_type = match kind {
-        Kind::Foreign => id.resource_type().unwrap_or_default(),
+        ArmKind::Foreign => id.resource_type().unwrap_or_default(),
         known => known.shown_type().to_owned(),
     };
     json::set(&mut body, &["type"], json!(resource_type));
@@ -33,7 +33,12 @@ pub(super) fn set_identity(kind: Kind, id: &ArmId, mut body: Value) -> Value {
 }
 
 /// Sets the id and the type of a child, whose name is in its body.
-pub(super) fn set_child_identity(kind: Kind, parent: &ArmId, child: ChildKind, value: &mut Value) {
+pub(super) fn set_child_identity(
+    kind: ArmKind,
+    parent: &ArmId,
+    child: ChildKind,
+    value: &mut Value,
+) {
     if child == ChildKind::AgentPool {
         json::fill(value, &["provisioningState"], json!("Succeeded"));
         return;
@@ -45,9 +50,9 @@ pub(super) fn set_child_identity(kind: Kind, parent: &ArmId, child: ChildKind, v
 }
 
 /// The id as bodies show it: AKS writes `resourcegroups`.
-fn shown_id(kind: Kind, id: &ArmId) -> String {
+fn shown_id(kind: ArmKind, id: &ArmId) -> String {
     match kind {
-        Kind::ManagedCluster => id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1),
+        ArmKind::ManagedCluster => id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1),
         _ => id.as_str().to_owned(),
     }
 }

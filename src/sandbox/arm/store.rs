@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::children::{self, find_child, is_named};
 use super::errors::OperationFailure;
-use super::index::{self, Index, Reference, key};
-use super::kind::{ChildKind, Kind};
+use super::index::{self, Index, IndexedReference, key};
+use super::kind::{ArmKind, ChildKind};
 use super::operation::Operation;
 use super::{etags, json, resource_body};
 use crate::resource::ArmId;
@@ -38,7 +38,7 @@ pub struct ArmStore {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredResource {
     pub(super) id: ArmId,
-    pub(super) kind: Kind,
+    pub(super) kind: ArmKind,
     pub(super) body: Value,
 }
 
@@ -81,8 +81,8 @@ impl ArmStore {
             );
             return;
         }
-        let kind = id.resource_type().map_or(Kind::ResourceGroup, |resource_type| {
-            Kind::parse(&resource_type).unwrap_or(Kind::Foreign)
+        let kind = id.resource_type().map_or(ArmKind::ResourceGroup, |resource_type| {
+            ArmKind::parse(&resource_type).unwrap_or(ArmKind::Foreign)
         });
         let mut body = resource_body::set_identity(kind, id, body);
         etags::stamp(kind, &mut body, guid);
@@ -142,8 +142,11 @@ impl ArmStore {
     /// AKS node. The holder's previous addresses are released.
     pub fn reserve_address(&mut self, subnet: &ArmId, address: Ipv4Addr, holder: &ArmId) {
         self.release_addresses(holder);
-        let reference =
-            Reference { source: holder.clone(), target: subnet.clone(), address: Some(address) };
+        let reference = IndexedReference {
+            source: holder.clone(),
+            target: subnet.clone(),
+            address: Some(address),
+        };
         self.index.refer(&key(holder), vec![reference]);
     }
 
@@ -157,7 +160,7 @@ impl ArmStore {
         self.index.holder(subnet, address)
     }
 
-    pub(super) fn insert_object(&mut self, id: ArmId, kind: Kind, body: Value) {
+    pub(super) fn insert_object(&mut self, id: ArmId, kind: ArmKind, body: Value) {
         let owner = key(&id);
         let resource_type = type_of(kind, &id);
         self.index.remove(&owner, &resource_type);
@@ -217,9 +220,9 @@ impl ArmStore {
 }
 
 /// Namespace and type of an object.
-pub(super) fn type_of(kind: Kind, id: &ArmId) -> String {
+pub(super) fn type_of(kind: ArmKind, id: &ArmId) -> String {
     match kind {
-        Kind::Foreign => id.resource_type().unwrap_or_default(),
+        ArmKind::Foreign => id.resource_type().unwrap_or_default(),
         known => known.resource_type().to_owned(),
     }
 }

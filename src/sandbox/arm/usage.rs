@@ -1,13 +1,13 @@
 //! Objects in use: Azure refuses to delete what other objects refer to.
 
 use super::errors::ArmError;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::{ArmStore, json};
 use crate::resource::ArmId;
 
 /// Returns an error if other objects still refer to the object.
-pub(super) fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<(), ArmError> {
-    if kind == Kind::VirtualNetwork {
+pub(super) fn refuse_in_use(store: &ArmStore, kind: ArmKind, id: &ArmId) -> Result<(), ArmError> {
+    if kind == ArmKind::VirtualNetwork {
         let subnets =
             store.get(id).map_or(&[][..], |body| json::items(body, "/properties/subnets"));
         return subnets
@@ -18,7 +18,7 @@ pub(super) fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<
     let Some(user) = store.index.users(id).next() else { return Ok(()) };
     let name = id.name();
     let (code, message) = match kind {
-        Kind::NetworkInterface => (
+        ArmKind::NetworkInterface => (
             "NicInUse",
             format!(
                 "Network Interface {id} is used by existing resource {user}. In order to delete \
@@ -26,11 +26,11 @@ pub(super) fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<
                  see aka.ms/deletenic."
             ),
         ),
-        Kind::RouteTable => (
+        ArmKind::RouteTable => (
             "InUseRouteTableCannotBeDeleted",
             format!("Route table {name} is in use and cannot be deleted."),
         ),
-        Kind::NetworkSecurityGroup => (
+        ArmKind::NetworkSecurityGroup => (
             "InUseNetworkSecurityGroupCannotBeDeleted",
             format!(
                 "Network security group {id} cannot be deleted because it is in use by the \
@@ -38,7 +38,7 @@ pub(super) fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<
                  remove the association with the resource(s)."
             ),
         ),
-        Kind::PublicIpAddress => (
+        ArmKind::PublicIpAddress => (
             "PublicIPAddressCannotBeDeleted",
             format!(
                 "Public IP address {id} can not be deleted since it is still allocated to \
@@ -46,7 +46,7 @@ pub(super) fn refuse_in_use(store: &ArmStore, kind: Kind, id: &ArmId) -> Result<
                  Public IP address from the resource."
             ),
         ),
-        Kind::NatGateway => (
+        ArmKind::NatGateway => (
             "InUseNatGatewayCannotBeDeleted",
             format!("Nat Gateway {name} is in use by {user} and cannot be deleted."),
         ),

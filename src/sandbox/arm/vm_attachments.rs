@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::index::key;
-use super::kind::Kind;
+use super::kind::ArmKind;
 use super::store::StoredResource;
 use super::{ArmContext, ArmStore, json, resource_body};
 use crate::resource::ArmId;
@@ -71,7 +71,7 @@ pub(super) fn create_disk(store: &mut ArmStore, vm: &ArmId, context: &mut ArmCon
         return;
     };
     let disk =
-        ArmId::resource_group(subscription, group).in_group(Kind::Disk.resource_type(), name);
+        ArmId::resource_group(subscription, group).in_group(ArmKind::Disk.resource_type(), name);
     let location = store.location(&id);
     let size = body.pointer(&format!("{pointer}/diskSizeGB")).cloned().unwrap_or_default();
     let mut made = resource_body::new(
@@ -88,8 +88,8 @@ pub(super) fn create_disk(store: &mut ArmStore, vm: &ArmId, context: &mut ArmCon
     json::set(&mut body, &path, json!(disk));
     store.insert_object(
         disk.clone(),
-        Kind::Disk,
-        resource_body::set_identity(Kind::Disk, &disk, made),
+        ArmKind::Disk,
+        resource_body::set_identity(ArmKind::Disk, &disk, made),
     );
     store.insert_object(id, kind, body);
 }

@@ -8,7 +8,7 @@ use super::children::{self, find_child};
 use super::draft::Draft;
 use super::errors::ArmError;
 use super::index::{self, key};
-use super::kind::{ChildKind, Kind, Provider};
+use super::kind::{ArmKind, ChildKind, Provider};
 use super::operation::{Operation, OperationEffect};
 use super::operations::OperationStart;
 use super::path::ObjectPath;
@@ -78,7 +78,7 @@ pub(super) fn patch(
     if let Some(tags) = json::take(&mut patch, &["tags"]) {
         json::set(&mut body, &["tags"], tags);
     }
-    if path.kind == Kind::VirtualMachine {
+    if path.kind == ArmKind::VirtualMachine {
         let old = store.stored(&path.id).map(|stored| stored.body.clone());
         json::merge(&mut body, &patch);
         return write(store, &Write { path, child: None, call }, old, body, context);
@@ -138,7 +138,7 @@ fn write(
     if let Some(custom_data) = custom_data {
         store.custom_data.insert(key(&id), custom_data);
     }
-    if kind == Kind::VirtualMachine {
+    if kind == ArmKind::VirtualMachine {
         vm_attachments::attach_interfaces(store, &id, context.guid);
     }
     let location = store.location(&id);
@@ -180,9 +180,9 @@ fn accepted(
 }
 
 /// An interface is `Succeeded` at once, although it has an operation to poll.
-fn state_while_written(kind: Kind, creates: bool) -> &'static str {
+fn state_while_written(kind: ArmKind, creates: bool) -> &'static str {
     match kind.provider() {
-        _ if kind == Kind::NetworkInterface => "Succeeded",
+        _ if kind == ArmKind::NetworkInterface => "Succeeded",
         Provider::Compute | Provider::ContainerService if creates => "Creating",
         _ => "Updating",
     }
@@ -210,7 +210,7 @@ fn check_location(path: &ObjectPath, body: &Value, old: Option<&Value>) -> Resul
 /// Returns an error unless every referenced object exists and has no running operation.
 fn check_references(
     store: &mut ArmStore,
-    kind: Kind,
+    kind: ArmKind,
     id: &ArmId,
     body: &Value,
     written: Option<&ArmId>,

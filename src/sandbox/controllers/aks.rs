@@ -7,11 +7,11 @@ use super::certificates;
 use super::changes::Since;
 use super::cluster::{ClusterObjects, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
-use super::nodes::{ClusterFacts, NodePool, scale, scale_set_number};
+use super::nodes::{EmulatedPool, NodeDefaults, scale, scale_set_number};
 use super::services;
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;
-use crate::sandbox::state::{ClusterAccess, SandboxState};
+use crate::sandbox::state::{SandboxClusterAccess, SandboxState};
 
 const MANAGED_CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
 /// The API server's URL while the sandbox is not served over HTTP.
@@ -54,7 +54,7 @@ fn pools_changed(sandbox: &SandboxState) -> bool {
     })
 }
 
-fn start(sandbox: &mut SandboxState, id: &ArmId, facts: &ClusterFacts, now: Timestamp) {
+fn start(sandbox: &mut SandboxState, id: &ArmId, facts: &NodeDefaults, now: Timestamp) {
     if sandbox.kubernetes.is_some() {
         return;
     }
@@ -62,7 +62,7 @@ fn start(sandbox: &mut SandboxState, id: &ArmId, facts: &ClusterFacts, now: Time
     define_kinds(&mut ClusterObjects::new(&mut store, now));
     sandbox.kubernetes = Some(store);
     let (high, low) = (sandbox.entropy.next_number(), sandbox.entropy.next_number());
-    sandbox.cluster_access = Some(ClusterAccess {
+    sandbox.cluster_access = Some(SandboxClusterAccess {
         cluster: id.clone(),
         instance: sandbox.entropy.next_guid(),
         token: format!("{high:016x}{low:016x}"),
@@ -74,7 +74,7 @@ fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     value.pointer(path)?.as_str()
 }
 
-fn facts(id: &ArmId, cluster: &Value) -> Option<ClusterFacts> {
+fn facts(id: &ArmId, cluster: &Value) -> Option<NodeDefaults> {
     let version = text(cluster, "/properties/currentKubernetesVersion")
         .or_else(|| text(cluster, "/properties/kubernetesVersion"))?;
     let pod_cidr = text(cluster, "/properties/networkProfile/podCidr").unwrap_or("10.244.0.0/16");
@@ -87,7 +87,7 @@ fn facts(id: &ArmId, cluster: &Value) -> Option<ClusterFacts> {
         format!("MC_{group}_{}_{location}", id.name())
     };
     let node_group = text(cluster, "/properties/nodeResourceGroup");
-    Some(ClusterFacts {
+    Some(NodeDefaults {
         node_group: node_group.map_or_else(fallback, str::to_owned),
         subscription: id.subscription().unwrap_or_default().to_owned(),
         version: full_version(version),
@@ -106,17 +106,17 @@ fn full_version(version: &str) -> String {
     }
 }
 
-fn pools(cluster: &Value) -> Vec<NodePool> {
+fn pools(cluster: &Value) -> Vec<EmulatedPool> {
     let profiles = cluster.pointer("/properties/agentPoolProfiles").and_then(Value::as_array);
     profiles.into_iter().flatten().filter_map(pool).collect()
 }
 
 /// The specification of a pool. The autoscaler's bounds are checked when a pool is written.
 /// Afterwards Azure may remove a machine, and no autoscaler runs in the sandbox.
-fn pool(profile: &Value) -> Option<NodePool> {
+fn pool(profile: &Value) -> Option<EmulatedPool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
-    Some(NodePool {
+    Some(EmulatedPool {
         name: profile["name"].as_str()?.to_owned(),
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),
         vm_size: profile["vmSize"].as_str().unwrap_or_default().to_owned(),

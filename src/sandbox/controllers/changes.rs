@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::sandbox::hosts::{Host, Hosts, Touched};
+use crate::sandbox::hosts::{EmulatedHost, Hosts, Touched};
 use crate::sandbox::kubernetes::{KubernetesStore, ObjectDelta};
 use crate::sandbox::state::SandboxState;
 
@@ -41,7 +41,7 @@ pub(super) fn follow(
     list: &mut BTreeSet<String>,
     hosts: &Hosts,
     touched: &Touched,
-    belongs: impl Fn(&Host) -> bool,
+    belongs: impl Fn(&EmulatedHost) -> bool,
 ) {
     match touched {
         Touched::All => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectName};
+use crate::sandbox::kubernetes::{CustomResource, KubernetesStore, ObjectIdentity};
 
 /// The field manager of the sandbox's controllers.
 const MANAGER: &str = "kube-controller-manager";
@@ -68,7 +68,7 @@ impl<'a> ClusterObjects<'a> {
 
     pub(crate) fn delete(&mut self, kind: (&str, &str), namespace: Option<&str>, name: &str) {
         let (api_version, kind) = kind;
-        self.store.delete(&ObjectName { api_version, kind, namespace, name }, &self.now);
+        self.store.delete(&ObjectIdentity { api_version, kind, namespace, name }, &self.now);
     }
 
     /// Deletes a node and the objects that belong to it.

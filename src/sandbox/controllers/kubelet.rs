@@ -15,7 +15,7 @@ use super::signer::{
     self, CLIENT_SIGNER, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, REQUEST, condition, is_issued,
     may_create,
 };
-use crate::sandbox::hosts::{ClientCertificate, Host, Hosts, KubeletFile, Touched};
+use crate::sandbox::hosts::{ClientCertificate, EmulatedHost, Hosts, KubeletFile, Touched};
 use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::state::SandboxState;
 use crate::sandbox::tokens;
@@ -83,7 +83,7 @@ fn affected(
 }
 
 /// Whether the host's kubelet uses the Node name.
-fn is_named(host: &Host, node: &str) -> bool {
+fn is_named(host: &EmulatedHost, node: &str) -> bool {
     host.worker.configuration.as_ref().is_some_and(|it| it.node_name == node)
 }
 
@@ -108,7 +108,7 @@ fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
 /// cluster.
 fn request_certificate(
     cluster: &mut ClusterObjects<'_>,
-    host: &mut Host,
+    host: &mut EmulatedHost,
     instance: &str,
     now: Timestamp,
 ) {
@@ -154,7 +154,7 @@ fn request_certificate(
     worker.request = Some(name);
 }
 
-fn take_certificate(cluster: &ClusterObjects<'_>, host: &mut Host, instance: &str) {
+fn take_certificate(cluster: &ClusterObjects<'_>, host: &mut EmulatedHost, instance: &str) {
     if !host.kubelet_works() {
         return;
     }
@@ -172,7 +172,7 @@ fn take_certificate(cluster: &ClusterObjects<'_>, host: &mut Host, instance: &st
 
 /// A kubelet registers once after each start. If its Node is deleted, the Node stays absent until
 /// the next start.
-fn register(cluster: &mut ClusterObjects<'_>, host: &mut Host) {
+fn register(cluster: &mut ClusterObjects<'_>, host: &mut EmulatedHost) {
     let Some(configuration) = &host.worker.configuration else { return };
     let identified = host.worker.certificate.is_some() && host.kubelet_works();
     if !identified || host.worker.registered {
@@ -184,7 +184,7 @@ fn register(cluster: &mut ClusterObjects<'_>, host: &mut Host) {
     host.worker.registered = true;
 }
 
-fn node(configuration: &KubeletFile, host: &Host, now: &str) -> Value {
+fn node(configuration: &KubeletFile, host: &EmulatedHost, now: &str) -> Value {
     let name = &configuration.node_name;
     let mut labels = json!({
         "kubernetes.io/hostname": name,
@@ -226,7 +226,7 @@ fn parse(taint: &str) -> Option<Value> {
 
 /// The Ready condition that the kubelet reports, or that the node controller sets for an
 /// unreachable host.
-fn state(host: &Host, now: &str) -> Value {
+fn state(host: &EmulatedHost, now: &str) -> Value {
     if !host.kubelet_works() || host.worker.certificate.is_none() {
         return ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
     }
@@ -259,7 +259,7 @@ fn report(cluster: &mut ClusterObjects<'_>, hosts: &Hosts, node_name: &str) {
 }
 
 /// Updates version and address. Labels and taints stay unchanged.
-fn refresh(node: &mut Value, host: &Host) {
+fn refresh(node: &mut Value, host: &EmulatedHost) {
     if let (true, Some(version)) = (host.kubelet_works(), host.worker.kubelet) {
         node["status"]["nodeInfo"]["kubeletVersion"] = json!(format!("v{version}"));
         node["status"]["nodeInfo"]["bootID"] = json!(host.boot_id());

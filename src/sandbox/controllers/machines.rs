@@ -11,7 +11,7 @@ use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
 use crate::sandbox::arm::ArmStore;
 use crate::sandbox::hosts::change::HostEnvironment;
-use crate::sandbox::hosts::{Host, HostKind};
+use crate::sandbox::hosts::{EmulatedHost, HostKind};
 use crate::sandbox::state::SandboxState;
 
 /// The prefix of the cloud-init line that describes the machine.
@@ -59,7 +59,7 @@ fn affected(sandbox: &mut SandboxState) -> BTreeSet<ArmId> {
         touched.into_iter().for_each(|id| add_machines(arm, &ArmId::new(id), &mut found));
         return found;
     }
-    let vm = |host: &Host| match &host.kind {
+    let vm = |host: &EmulatedHost| match &host.kind {
         HostKind::Vm { id, .. } => Some((id.clone(), host.name.clone())),
         HostKind::Existing { .. } => None,
     };
@@ -96,7 +96,7 @@ fn remove_lost(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
     if !lost {
         return;
     }
-    if let Some(Host { tailscale: Some(tailscale), .. }) = hosts.remove(name)
+    if let Some(EmulatedHost { tailscale: Some(tailscale), .. }) = hosts.remove(name)
         && let Some(device) = &tailscale.device
     {
         tailnet.report(device, false, &tailscale.advertised_routes, now);
@@ -144,7 +144,7 @@ fn start(
         return None;
     }
     let kind = HostKind::Vm { id: id.clone(), instance };
-    let mut host = Host::bare(&name, address, kind, role);
+    let mut host = EmulatedHost::bare(&name, address, kind, role);
     if let Some(machine) = machine {
         host.kernel.ip_forwarding = machine.ip_forwarding;
         if let Some(key) = machine.auth_key {

@@ -19,7 +19,7 @@ const POD_PREFIX: u8 = 24;
 
 /// Facts shared by the nodes of a cluster.
 #[derive(Debug, Clone)]
-pub(crate) struct ClusterFacts {
+pub(crate) struct NodeDefaults {
     pub(crate) node_group: String,
     pub(crate) subscription: String,
     pub(crate) version: String,
@@ -32,7 +32,7 @@ pub(crate) struct ClusterFacts {
 
 /// The specification of a node pool.
 #[derive(Debug, Clone)]
-pub(crate) struct NodePool {
+pub(crate) struct EmulatedPool {
     pub(crate) name: String,
     pub(crate) mode: String,
     pub(crate) vm_size: String,
@@ -47,7 +47,11 @@ pub(crate) fn scale_set_number(seed: &str) -> String {
 }
 
 /// Scales all pools to their counts. Scale-in removes the newest nodes.
-pub(crate) fn scale(cluster: &mut ClusterObjects<'_>, facts: &ClusterFacts, pools: &[NodePool]) {
+pub(crate) fn scale(
+    cluster: &mut ClusterObjects<'_>,
+    facts: &NodeDefaults,
+    pools: &[EmulatedPool],
+) {
     let nodes = pool_nodes(cluster);
     let mut missing = Vec::new();
     for node in &nodes {
@@ -133,8 +137,8 @@ fn free_address(cluster: &ClusterObjects<'_>) -> Ipv4Addr {
 
 fn add(
     cluster: &mut ClusterObjects<'_>,
-    facts: &ClusterFacts,
-    pool: &NodePool,
+    facts: &NodeDefaults,
+    pool: &EmulatedPool,
     index: u64,
     address: Ipv4Addr,
     range: Ipv4Net,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::changes::Since;
 use super::cluster::{ClusterObjects, POOL_LABEL, label, name, owner};
-use super::nodes::{ClusterFacts, internal_ip, pod_range};
+use super::nodes::{NodeDefaults, internal_ip, pod_range};
 use crate::net::prefix;
 use crate::sandbox::state::SandboxState;
 
@@ -32,7 +32,7 @@ const RESERVED_ADDRESSES: u64 = 256;
 const DNS_PODS: usize = 2;
 
 /// Creates the API server's service, and the DNS service with its pods on the first AKS nodes.
-pub(super) fn create_core_services(cluster: &mut ClusterObjects<'_>, facts: &ClusterFacts) {
+pub(super) fn create_core_services(cluster: &mut ClusterObjects<'_>, facts: &NodeDefaults) {
     if let Some(address) = prefix::host(&facts.service_cidr, 1) {
         let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 443 }]);
         let spec = json!({ "clusterIP": address, "clusterIPs": [address], "ports": ports });

@@ -11,7 +11,7 @@ use crate::diagnostics::counted;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
 use crate::resource::ownership::{MANAGED_BY_TAG, SITE_TAG, TOPOLOGY_TAG};
-use crate::sandbox::hosts::{Host, HostKind};
+use crate::sandbox::hosts::{EmulatedHost, HostKind};
 use crate::sandbox::state::SandboxState;
 
 const TABLES: &str = "Microsoft.Network/routeTables";
@@ -143,9 +143,9 @@ pub(super) fn router_table_detached(
 }
 
 /// The VMs of a role, with the names of their hosts.
-fn machines(sandbox: &SandboxState, role: MachineRole) -> Vec<(String, (ArmId, Host))> {
-    let of_role = |host: &&Host| host.role == role;
-    let vm = |host: &Host| match &host.kind {
+fn machines(sandbox: &SandboxState, role: MachineRole) -> Vec<(String, (ArmId, EmulatedHost))> {
+    let of_role = |host: &&EmulatedHost| host.role == role;
+    let vm = |host: &EmulatedHost| match &host.kind {
         HostKind::Vm { id, .. } => Some((host.name.clone(), (id.clone(), host.clone()))),
         HostKind::Existing { .. } => None,
     };
@@ -192,7 +192,7 @@ pub(super) fn datacenter_route_missing(
     Ok(format!("removed the route to {prefix} from {}", id.name()))
 }
 
-fn group_of(sandbox: &SandboxState, host: &Host, machine: &ArmId) -> Option<ArmId> {
+fn group_of(sandbox: &SandboxState, host: &EmulatedHost, machine: &ArmId) -> Option<ArmId> {
     let id = |value: &Value| {
         value.pointer("/properties/networkSecurityGroup/id")?.as_str().map(ArmId::new)
     };
@@ -205,7 +205,7 @@ fn group_of(sandbox: &SandboxState, host: &Host, machine: &ArmId) -> Option<ArmI
 
 fn security_groups(sandbox: &SandboxState) -> Vec<(String, ArmId)> {
     let routers = machines(sandbox, MachineRole::Router);
-    let group = |(name, (machine, host)): (String, (ArmId, Host))| {
+    let group = |(name, (machine, host)): (String, (ArmId, EmulatedHost))| {
         Some((name, group_of(sandbox, &host, &machine)?))
     };
     routers.into_iter().filter_map(group).collect()

@@ -2,7 +2,7 @@
 
 use super::{Fault, FaultError, Injection};
 use crate::resource::azure::MachineRole;
-use crate::sandbox::hosts::{CNI_FILE, Host};
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost};
 use crate::sandbox::state::SandboxState;
 
 /// Injects the fault into the first host that it changes.
@@ -10,7 +10,8 @@ pub(super) fn inject(
     sandbox: &mut SandboxState,
     injection: Injection<'_>,
 ) -> Result<String, FaultError> {
-    let breakable = |host: &&Host| apply_fault(&mut (*host).clone(), injection.fault).is_some();
+    let breakable =
+        |host: &&EmulatedHost| apply_fault(&mut (*host).clone(), injection.fault).is_some();
     let candidates =
         sandbox.hosts.values().filter(breakable).map(|host| (host.name.clone(), ())).collect();
     let (name, ()) = injection.choose(candidates)?;
@@ -20,7 +21,7 @@ pub(super) fn inject(
 }
 
 /// Injects the fault into a host and returns a description, or `None` if it would change nothing.
-fn apply_fault(host: &mut Host, fault: Fault) -> Option<String> {
+fn apply_fault(host: &mut EmulatedHost, fault: Fault) -> Option<String> {
     let router = host.role == MachineRole::Router;
     match fault {
         Fault::CniConfigMissing => {

@@ -11,7 +11,7 @@ pub(super) fn route_unapproved(
     sandbox: &mut SandboxState,
     injection: Injection<'_>,
 ) -> Result<String, FaultError> {
-    let accepted = |device: &super::super::tailnet::Device| {
+    let accepted = |device: &super::super::tailnet::EmulatedDevice| {
         let prefix = *device.enabled_routes.intersection(&device.advertised_routes).next()?;
         Some((device.hostname.clone(), (device.node_id.clone(), prefix)))
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Firewall, Host, MAIN_TABLE, RULE_PRIORITY, Rule, Tailscale};
+use super::{EmulatedFirewall, EmulatedHost, EmulatedRule, MAIN_TABLE, RULE_PRIORITY, Tailscale};
 use crate::provider::host::RouterChange;
 use crate::sandbox::entropy::Entropy;
 use crate::sandbox::tailnet::{Enrolment, TailnetStore};
@@ -17,7 +17,7 @@ pub struct HostEnvironment<'a> {
     pub now: jiff::Timestamp,
 }
 
-impl Host {
+impl EmulatedHost {
     /// Changes a router. The error says why the change failed.
     pub fn change_router(
         &mut self,
@@ -33,7 +33,7 @@ impl Host {
                 self.kernel.send_redirects = *send_redirects;
             }
             RouterChange::Firewall { masquerade, mss_clamp } => {
-                self.firewall = Firewall { masquerade: *masquerade, mss_clamp: *mss_clamp };
+                self.firewall = EmulatedFirewall { masquerade: *masquerade, mss_clamp: *mss_clamp };
             }
             RouterChange::LocalPrefixes(prefixes) => self.set_local_prefixes(prefixes),
             RouterChange::KernelRoutes(routes) => self.set_our_routes(routes),
@@ -85,7 +85,7 @@ impl Host {
 
     fn set_local_prefixes(&mut self, prefixes: &BTreeSet<ipnet::Ipv4Net>) {
         self.kernel.rules.retain(|rule| rule.priority != RULE_PRIORITY);
-        self.kernel.rules.extend(prefixes.iter().map(|destination| Rule {
+        self.kernel.rules.extend(prefixes.iter().map(|destination| EmulatedRule {
             priority: RULE_PRIORITY,
             destination: *destination,
             table: MAIN_TABLE,
@@ -98,7 +98,7 @@ impl Host {
         if let Some(device) = device {
             environment.tailnet.report(&device, false, &BTreeSet::new(), environment.now);
         }
-        self.firewall = Firewall::default();
+        self.firewall = EmulatedFirewall::default();
         self.set_local_prefixes(&BTreeSet::new());
         self.set_our_routes(&BTreeMap::new());
         self.kernel.ip_forwarding = false;

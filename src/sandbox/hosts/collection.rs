@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use super::Host;
+use super::EmulatedHost;
 
 /// The hosts by name.
 ///
@@ -14,7 +14,7 @@ use super::Host;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Hosts {
-    machines: BTreeMap<String, Host>,
+    machines: BTreeMap<String, EmulatedHost>,
     #[serde(skip)]
     touched: Touched,
 }
@@ -39,20 +39,20 @@ impl Touched {
 
 impl Hosts {
     /// A host, mutable and recorded as touched.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Host> {
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut EmulatedHost> {
         let host = self.machines.get_mut(name)?;
         self.touched.note(name);
         Some(host)
     }
 
     /// Inserts a host, replacing a host of the same name.
-    pub fn insert(&mut self, host: Host) {
+    pub fn insert(&mut self, host: EmulatedHost) {
         self.touched.note(&host.name);
         self.machines.insert(host.name.clone(), host);
     }
 
     /// Removes a host.
-    pub fn remove(&mut self, name: &str) -> Option<Host> {
+    pub fn remove(&mut self, name: &str) -> Option<EmulatedHost> {
         let host = self.machines.remove(name)?;
         self.touched.note(name);
         if let Some(configuration) = &host.worker.configuration {
@@ -62,7 +62,10 @@ impl Hosts {
     }
 
     /// A host, mutable and not recorded as touched: for controllers.
-    pub(in crate::sandbox) fn get_mut_untracked(&mut self, name: &str) -> Option<&mut Host> {
+    pub(in crate::sandbox) fn get_mut_untracked(
+        &mut self,
+        name: &str,
+    ) -> Option<&mut EmulatedHost> {
         self.machines.get_mut(name)
     }
 
@@ -73,7 +76,7 @@ impl Hosts {
 }
 
 impl Deref for Hosts {
-    type Target = BTreeMap<String, Host>;
+    type Target = BTreeMap<String, EmulatedHost>;
 
     fn deref(&self) -> &Self::Target {
         &self.machines

@@ -30,7 +30,7 @@ pub const WORKER_MODULES: [&str; 2] = ["br_netfilter", "overlay"];
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Host {
+pub struct EmulatedHost {
     /// The host name.
     pub name: String,
     /// The private address.
@@ -47,9 +47,9 @@ pub struct Host {
     /// Its role.
     pub role: MachineRole,
     /// Sysctls, routes and rules.
-    pub kernel: Kernel,
+    pub kernel: EmulatedKernel,
     /// Masquerading and MSS clamping.
-    pub firewall: Firewall,
+    pub firewall: EmulatedFirewall,
     /// The state of Tailscale, if it is installed.
     pub tailscale: Option<Tailscale>,
     /// The state of a worker's software.
@@ -84,7 +84,7 @@ pub enum HostKind {
 
 /// The configuration of the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kernel {
+pub struct EmulatedKernel {
     /// `net.ipv4.ip_forward`.
     pub ip_forwarding: bool,
     /// `net.ipv4.conf.all.rp_filter`.
@@ -98,7 +98,7 @@ pub struct Kernel {
     /// Routes that were added to the kernel's own.
     pub routes: Vec<Route>,
     /// Rules that were added to the kernel's own.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<EmulatedRule>,
     /// Whether a router's settings survive a reboot. Defaults to true for states that were saved
     /// before this field existed.
     #[serde(default = "always")]
@@ -124,7 +124,7 @@ pub struct Route {
 
 /// A rule that looks up destinations in a prefix in a routing table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
+pub struct EmulatedRule {
     /// The priority; lower values are evaluated first.
     pub priority: u32,
     /// The destination prefix.
@@ -135,7 +135,7 @@ pub struct Rule {
 
 /// What the firewall does with forwarded packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Firewall {
+pub struct EmulatedFirewall {
     /// Whether stargate's masquerading on tailscale0 is active.
     pub masquerade: bool,
     /// Whether stargate's MSS clamping is active in both directions.
@@ -227,7 +227,7 @@ pub struct ClientCertificate {
     pub cluster: String,
 }
 
-impl Host {
+impl EmulatedHost {
     /// A running host without any configuration.
     pub fn bare(name: &str, ip: Ipv4Addr, kind: HostKind, role: MachineRole) -> Self {
         Self {
@@ -238,8 +238,12 @@ impl Host {
             powered_on: true,
             kind,
             role,
-            kernel: Kernel { reverse_path_filter: 1, send_redirects: true, ..Kernel::default() },
-            firewall: Firewall::default(),
+            kernel: EmulatedKernel {
+                reverse_path_filter: 1,
+                send_redirects: true,
+                ..EmulatedKernel::default()
+            },
+            firewall: EmulatedFirewall::default(),
             tailscale: None,
             worker: WorkerState::default(),
             drops_pods: false,
@@ -308,7 +312,8 @@ impl Host {
 
     /// Prefixes that stargate's rules look up in table main.
     pub fn local_prefixes(&self) -> BTreeSet<Ipv4Net> {
-        let ours = |rule: &&Rule| rule.priority == RULE_PRIORITY && rule.table == MAIN_TABLE;
+        let ours =
+            |rule: &&EmulatedRule| rule.priority == RULE_PRIORITY && rule.table == MAIN_TABLE;
         self.kernel.rules.iter().filter(ours).map(|rule| rule.destination).collect()
     }
 

@@ -1,12 +1,12 @@
 //! Probes of hosts.
 
-use super::Host;
+use super::EmulatedHost;
 use crate::provider::host::{RouterProbe, TailscaleProbe, WorkerProbe};
 use crate::resource::host::WorkerHost;
 
 use super::CNI_FILE;
 
-impl Host {
+impl EmulatedHost {
     /// Probes a router.
     pub fn probe_router(&self) -> RouterProbe {
         RouterProbe {

@@ -2,13 +2,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{BootstrapFile, CNI_FILE, Host, KubeletFile, WORKER_MODULES, WorkerState};
+use super::{BootstrapFile, CNI_FILE, EmulatedHost, KubeletFile, WORKER_MODULES, WorkerState};
 use crate::provider::host::{KubeletConfiguration, WorkerStep};
 
 /// The version of containerd in the sandbox's package archive.
 const CONTAINERD: &str = "1.7.34";
 
-impl Host {
+impl EmulatedHost {
     /// Applies a step. The error says why the step failed.
     pub fn apply_worker_step(&mut self, step: &WorkerStep) -> Result<(), String> {
         self.work_milliseconds += step_milliseconds(step);

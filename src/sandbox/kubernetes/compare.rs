@@ -68,19 +68,23 @@ fn modified<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> Fie
 
 /// The difference between two objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Comparison {
+pub(super) struct FieldComparison {
     /// Fields that were added or whose value changed.
     pub(super) changed: FieldSet,
     pub(super) removed: FieldSet,
 }
 
 /// Compares two objects, without the metadata that the server maintains.
-pub(super) fn compare<'a>(old: &'a Value, new: &'a Value, structure: Structure<'a>) -> Comparison {
+pub(super) fn compare<'a>(
+    old: &'a Value,
+    new: &'a Value,
+    structure: Structure<'a>,
+) -> FieldComparison {
     let before = owned(set_of(old, structure));
     let after = owned(set_of(new, structure));
     let mut changed = after.difference(&before);
     changed.union(&owned(modified(old, new, structure)));
-    Comparison { changed, removed: before.difference(&after) }
+    FieldComparison { changed, removed: before.difference(&after) }
 }
 
 /// Removes the fields that no manager can own.

@@ -131,7 +131,7 @@ pub(super) static BUILT_IN: &[BuiltIn] = &[
 
 /// The origin of a definition.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub(super) enum DefinitionOrigin {
     BuiltIn(&'static BuiltIn),
     /// The CRD and the index of the version in its list.
     Custom(Arc<Value>, usize),
@@ -148,7 +148,7 @@ pub(super) struct Definition {
     pub(super) short: Vec<String>,
     pub(super) scope: ResourceScope,
     pub(super) traits: Traits,
-    pub(super) origin: Origin,
+    pub(super) origin: DefinitionOrigin,
 }
 
 impl Definition {
@@ -162,7 +162,7 @@ impl Definition {
             short: source.short.iter().map(|&word| word.to_owned()).collect(),
             scope: source.scope,
             traits: source.traits,
-            origin: Origin::BuiltIn(source),
+            origin: DefinitionOrigin::BuiltIn(source),
         }
     }
 
@@ -197,7 +197,7 @@ impl Definition {
                     generation: true,
                     stored: true,
                 },
-                origin: Origin::Custom(Arc::clone(crd), *place),
+                origin: DefinitionOrigin::Custom(Arc::clone(crd), *place),
             })
             .collect()
     }
@@ -222,8 +222,8 @@ impl Definition {
     /// The CRD's entry for this version.
     pub(super) fn custom_version(&self) -> Option<&Value> {
         match &self.origin {
-            Origin::BuiltIn(_) => None,
-            Origin::Custom(crd, place) => items(crd, &["spec", "versions"]).get(*place),
+            DefinitionOrigin::BuiltIn(_) => None,
+            DefinitionOrigin::Custom(crd, place) => items(crd, &["spec", "versions"]).get(*place),
         }
     }
 
@@ -237,7 +237,7 @@ impl Definition {
     }
 
     pub(super) fn is_custom(&self) -> bool {
-        matches!(self.origin, Origin::Custom(..))
+        matches!(self.origin, DefinitionOrigin::Custom(..))
     }
 }
 

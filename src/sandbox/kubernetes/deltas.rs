@@ -77,7 +77,7 @@ mod tests {
         store.put(node("a", "10.0.2.0/24"), "test", NOW).unwrap();
         store.put(node("a", "10.0.3.0/24"), "test", NOW).unwrap();
         store.put(node("c", "10.0.4.0/24"), "test", NOW).unwrap();
-        let deleted = super::super::ObjectName {
+        let deleted = super::super::ObjectIdentity {
             api_version: "v1",
             kind: "Node",
             namespace: None,

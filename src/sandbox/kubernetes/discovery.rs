@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::definition::{APPS, CERTIFICATES, CORE, Definition, Origin, POLICY, ResourceScope};
+use super::definition::{
+    APPS, CERTIFICATES, CORE, Definition, DefinitionOrigin, POLICY, ResourceScope,
+};
 use super::status::StatusError;
 use super::store::KubernetesStore;
 use super::value::texts;
@@ -77,8 +79,8 @@ impl KubernetesStore {
 /// The categories of a resource, such as `all`.
 fn categories(definition: &Definition) -> Vec<&str> {
     let named = match &definition.origin {
-        Origin::Custom(crd, _) => return texts(crd, &["spec", "names", "categories"]),
-        Origin::BuiltIn(source) => (source.group, source.plural),
+        DefinitionOrigin::Custom(crd, _) => return texts(crd, &["spec", "names", "categories"]),
+        DefinitionOrigin::BuiltIn(source) => (source.group, source.plural),
     };
     match named {
         (CORE, "pods" | "services") | (APPS, _) => vec!["all"],

@@ -50,7 +50,7 @@ mod tests;
 
 pub(in crate::sandbox) use deltas::ObjectDelta;
 pub use handle::{KubernetesResponse, Proxied};
-pub use objects::{CustomResource, ObjectName};
+pub use objects::{CustomResource, ObjectIdentity};
 pub use rbac::{Attributes, UserInfo};
 pub use status::{StatusCause, StatusError, StatusReason};
 pub use store::KubernetesStore;

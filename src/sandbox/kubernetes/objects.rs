@@ -100,7 +100,7 @@ impl KubernetesStore {
     /// Changes an object in place. Returns whether it exists.
     pub fn modify(
         &mut self,
-        object: &ObjectName<'_>,
+        object: &ObjectIdentity<'_>,
         manager: &str,
         now: &str,
         change: impl FnOnce(&mut Value),
@@ -119,7 +119,7 @@ impl KubernetesStore {
 
     /// Deletes an object and its dependents. Returns whether it is gone: finalizers may delay the
     /// deletion.
-    pub fn delete(&mut self, object: &ObjectName<'_>, now: &str) -> bool {
+    pub fn delete(&mut self, object: &ObjectIdentity<'_>, now: &str) -> bool {
         let Some(definition) = self.definition_of_kind(object.api_version, object.kind) else {
             return false;
         };
@@ -151,7 +151,7 @@ fn namespace_in_scope<'a>(definition: &Definition, namespace: Option<&'a str>) -
 
 /// The identity of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObjectName<'a> {
+pub struct ObjectIdentity<'a> {
     /// `v1`, `stargate.io/v1alpha1`.
     pub api_version: &'a str,
     /// The kind, such as `Node`.

@@ -7,14 +7,14 @@ use super::structure::{ListKind, Structure, element};
 
 /// The media type of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PatchKind {
+pub(super) enum PatchFormat {
     Merge,
     Strategic,
     Json,
     Apply,
 }
 
-impl PatchKind {
+impl PatchFormat {
     pub(super) fn parse(media: &str) -> Result<Self, StatusError> {
         match media.split(';').next().unwrap_or_default().trim() {
             "application/merge-patch+json" => Ok(Self::Merge),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::apply::apply;
 use super::handle::ResourceRequest;
-use super::patch::{self, PatchKind};
+use super::patch::{self, PatchFormat};
 use super::schema;
 use super::status::{StatusCause, StatusError, StatusReason};
 use super::store::KubernetesStore;
@@ -21,26 +21,28 @@ impl KubernetesStore {
         &mut self,
         call: &ResourceRequest<'_>,
     ) -> Result<Response<Bytes>, StatusError> {
-        let kind = PatchKind::parse(call.media)?;
+        let kind = PatchFormat::parse(call.media)?;
         let body = call.json()?;
-        if kind == PatchKind::Apply {
+        if kind == PatchFormat::Apply {
             return self.answer_apply(call, body);
         }
         let old = Arc::clone(self.live(call)?);
         let object = match kind {
-            PatchKind::Strategic if call.definition.is_custom() => {
+            PatchFormat::Strategic if call.definition.is_custom() => {
                 return Err(StatusError::new(
                     StatusReason::UnsupportedMediaType,
                     "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
                 ));
             }
-            PatchKind::Strategic => patch::strategic(&old, &body, Structure::of(&call.definition)),
-            PatchKind::Merge | PatchKind::Apply => {
+            PatchFormat::Strategic => {
+                patch::strategic(&old, &body, Structure::of(&call.definition))
+            }
+            PatchFormat::Merge | PatchFormat::Apply => {
                 let mut object = (*old).clone();
                 patch::merge(&mut object, &body);
                 object
             }
-            PatchKind::Json => {
+            PatchFormat::Json => {
                 let mut object = (*old).clone();
                 patch::json(&mut object, &body)?;
                 object

@@ -4,7 +4,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::definition::{APPS, CORE, Definition, EXTENSIONS, Origin, RBAC};
+use super::definition::{APPS, CORE, Definition, DefinitionOrigin, EXTENSIONS, RBAC};
 use super::path::FieldValidation;
 use super::schema;
 use super::status::StatusError;
@@ -18,7 +18,7 @@ pub(super) fn prepare(
     now: &str,
 ) -> Result<Vec<String>, StatusError> {
     match &definition.origin {
-        Origin::BuiltIn(source) => {
+        DefinitionOrigin::BuiltIn(source) => {
             let read = (source.normalise)(std::mem::take(object));
             *object = read.map_err(|error| {
                 let (kind, version) = (&definition.kind, &definition.version);
@@ -29,7 +29,7 @@ pub(super) fn prepare(
             default_built_in(definition, object, now);
             Ok(Vec::new())
         }
-        Origin::Custom(..) => prepare_custom(definition, object, validation),
+        DefinitionOrigin::Custom(..) => prepare_custom(definition, object, validation),
     }
 }
 

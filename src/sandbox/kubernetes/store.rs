@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for StoredObject {
 
 /// One change: an object existed before, exists after, or both.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
+pub(super) struct StoreChange {
     pub(super) resource_version: u64,
     pub(super) collection: String,
     pub(super) before: Option<Arc<Value>>,
@@ -51,7 +51,7 @@ pub struct KubernetesStore {
     identities: u64,
     pub(super) objects: BTreeMap<String, BTreeMap<String, StoredObject>>,
     #[serde(skip)]
-    pub(super) changes: VecDeque<Change>,
+    pub(super) changes: VecDeque<StoreChange>,
     #[serde(skip)]
     pub(super) by_owner: OwnerIndex,
 }
@@ -203,7 +203,13 @@ impl KubernetesStore {
         emitted: Arc<Value>,
     ) {
         let resource_version = self.resource_version;
-        self.changes.push_back(Change { resource_version, collection, before, after, emitted });
+        self.changes.push_back(StoreChange {
+            resource_version,
+            collection,
+            before,
+            after,
+            emitted,
+        });
         while self.changes.len() > MAX_CHANGES {
             self.changes.pop_front();
         }

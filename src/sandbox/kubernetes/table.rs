@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::definition::Definition;
 use super::representation::partial;
 use super::value::{name, text};
-use columns::{Cell, Column, columns};
+use columns::{Column, ColumnValue, columns};
 
 /// The age in its largest two units, in kubectl's format.
 fn age(from: &str, now: &str) -> Option<String> {
@@ -41,19 +41,19 @@ fn cell(column: &Column, object: &Value, now: &str) -> Value {
         Value::from(since.and_then(|since| age(since, now)).unwrap_or_else(unknown))
     };
     match &column.cell {
-        Cell::Name => Value::from(name(object)),
-        Cell::Age => aged(text(object, &["metadata", "creationTimestamp"])),
-        Cell::Path(path) if column.kind == "date" => {
+        ColumnValue::Name => Value::from(name(object)),
+        ColumnValue::Age => aged(text(object, &["metadata", "creationTimestamp"])),
+        ColumnValue::Path(path) if column.kind == "date" => {
             aged(follow(object, path).and_then(Value::as_str))
         }
-        Cell::Path(path) => match follow(object, path) {
+        ColumnValue::Path(path) => match follow(object, path) {
             Some(Value::Object(_) | Value::Array(_)) | None => Value::Null,
             Some(value) if column.kind == "string" && !value.is_string() => {
                 Value::from(value.to_string())
             }
             Some(value) => value.clone(),
         },
-        Cell::With(make) => make(object),
+        ColumnValue::With(make) => make(object),
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn render(
     let titles: Vec<Value> = columns
         .iter()
         .map(|column| {
-            let format = if matches!(column.cell, Cell::Name) { "name" } else { "" };
+            let format = if matches!(column.cell, ColumnValue::Name) { "name" } else { "" };
             json!({"name": column.title, "type": column.kind, "format": format,
                 "description": "", "priority": column.priority})
         })

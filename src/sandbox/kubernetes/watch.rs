@@ -8,7 +8,7 @@ use super::definition::Definition;
 use super::representation::View;
 use super::selector::{FieldSelector, LabelSelector};
 use super::status::{StatusError, StatusReason};
-use super::store::{Change, KubernetesStore};
+use super::store::{KubernetesStore, StoreChange};
 use super::value::namespace;
 
 /// After this many versions without an event, the watch sends a bookmark.
@@ -52,7 +52,7 @@ impl Selection {
         here && self.labels.matches(object) && self.fields.matches(object)
     }
 
-    fn translate<'a>(&self, change: &'a Change) -> Option<ObjectChange<'a>> {
+    fn translate<'a>(&self, change: &'a StoreChange) -> Option<ObjectChange<'a>> {
         let before = change.before.as_deref().is_some_and(|object| self.matches(object));
         let after = change.after.as_deref().is_some_and(|object| self.matches(object));
         let kind = match (before, after) {

@@ -10,59 +10,59 @@ use serde_json::Value;
 use crate::resource::ArmId;
 use crate::sandbox::controllers::cluster::{NETWORK_CONFIG, NODE, POOL_LABEL, label, name};
 use crate::sandbox::controllers::nodes::{internal_ip, network_config_range};
-use crate::sandbox::hosts::{Host, HostKind};
+use crate::sandbox::hosts::{EmulatedHost, HostKind};
 use crate::sandbox::state::SandboxState;
-use crate::sandbox::tailnet::Device;
+use crate::sandbox::tailnet::EmulatedDevice;
 
 const CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
 const NETWORKS: &str = "Microsoft.Network/virtualNetworks";
 const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 
 /// Everything that forwards packets.
-pub(super) struct Fabric<'a> {
-    pub(super) machines: BTreeMap<&'a str, &'a Host>,
-    pub(super) aks: BTreeMap<&'a str, AksNode>,
-    pub(super) networks: Vec<Network>,
-    pub(super) devices: Vec<(&'a Device, Vec<Ipv4Net>)>,
+pub(super) struct EmulatedFabric<'a> {
+    pub(super) machines: BTreeMap<&'a str, &'a EmulatedHost>,
+    pub(super) aks: BTreeMap<&'a str, EmulatedNode>,
+    pub(super) networks: Vec<EmulatedNetwork>,
+    pub(super) devices: Vec<(&'a EmulatedDevice, Vec<Ipv4Net>)>,
     pub(super) now: Timestamp,
 }
 
 /// One of AKS's own nodes. Its inside is not modelled, and the fabric routes to its pods.
-pub(super) struct AksNode {
+pub(super) struct EmulatedNode {
     pub(super) address: Ipv4Addr,
     pub(super) pods: Option<Ipv4Net>,
 }
 
 /// A virtual network.
-pub(super) struct Network {
+pub(super) struct EmulatedNetwork {
     pub(super) space: Vec<Ipv4Net>,
-    pub(super) interfaces: BTreeMap<Ipv4Addr, Interface>,
+    pub(super) interfaces: BTreeMap<Ipv4Addr, EmulatedInterface>,
 }
 
 /// An interface, with the routes and rules of its subnet.
 #[derive(Default)]
-pub(super) struct Interface {
+pub(super) struct EmulatedInterface {
     /// The host or AKS node that the interface belongs to.
     pub(super) owner: String,
     pub(super) forwarding: bool,
-    pub(super) routes: Vec<(Ipv4Net, FabricHop)>,
+    pub(super) routes: Vec<(Ipv4Net, EmulatedHop)>,
     /// The rules of each security group that applies to the interface.
     pub(super) groups: Vec<Vec<Value>>,
 }
 
 /// The next hop of a route in the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FabricHop {
+pub(super) enum EmulatedHop {
     Appliance(Ipv4Addr),
     VnetLocal,
     Internet,
     Blackhole,
 }
 
-impl<'a> Fabric<'a> {
+impl<'a> EmulatedFabric<'a> {
     pub(super) fn of(sandbox: &'a SandboxState, now: Timestamp) -> Self {
         let machines = sandbox.hosts.values().map(|host| (host.name.as_str(), host)).collect();
-        let offered = |device: &'a Device| {
+        let offered = |device: &'a EmulatedDevice| {
             let both = device.enabled_routes.intersection(&device.advertised_routes);
             let four = both.filter_map(|route| match route {
                 IpNet::V4(route) => Some(*route),
@@ -84,9 +84,10 @@ impl<'a> Fabric<'a> {
         fabric
     }
 
-    fn network(&self, sandbox: &SandboxState, id: &ArmId, body: &Value) -> Network {
+    fn network(&self, sandbox: &SandboxState, id: &ArmId, body: &Value) -> EmulatedNetwork {
         let prefixes = body.pointer("/properties/addressSpace/addressPrefixes");
-        let mut network = Network { space: prefixes_of(prefixes), interfaces: BTreeMap::new() };
+        let mut network =
+            EmulatedNetwork { space: prefixes_of(prefixes), interfaces: BTreeMap::new() };
         let subnets = body.pointer("/properties/subnets").and_then(Value::as_array);
         for subnet in subnets.into_iter().flatten() {
             let Some(subnet_id) = subnet["name"].as_str().map(|name| id.child("subnets", name))
@@ -138,14 +139,14 @@ impl<'a> Fabric<'a> {
     }
 }
 
-fn aks_nodes(sandbox: &SandboxState) -> BTreeMap<&str, AksNode> {
+fn aks_nodes(sandbox: &SandboxState) -> BTreeMap<&str, EmulatedNode> {
     let Some(store) = &sandbox.kubernetes else { return BTreeMap::new() };
     let nodes = store.list(NODE.0, NODE.1, None).into_iter();
     let own = nodes.filter(|node| label(node, POOL_LABEL).is_some());
     own.filter_map(|node| {
         let config = store.get(NETWORK_CONFIG.0, NETWORK_CONFIG.1, Some("kube-system"), name(node));
         let pods = config.and_then(network_config_range);
-        Some((name(node), AksNode { address: internal_ip(node)?, pods }))
+        Some((name(node), EmulatedNode { address: internal_ip(node)?, pods }))
     })
     .collect()
 }
@@ -166,25 +167,25 @@ fn holds_nodes(sandbox: &SandboxState, network: &ArmId) -> bool {
 }
 
 /// The routes and rules that a subnet gives to its interfaces.
-fn subnet_interface(sandbox: &SandboxState, subnet: &Value) -> Interface {
+fn subnet_interface(sandbox: &SandboxState, subnet: &Value) -> EmulatedInterface {
     let table = text(subnet, "/properties/routeTable/id").map(|id: String| ArmId::new(id));
     let table = table.and_then(|id| sandbox.arm.get(&id));
     let routes = table.and_then(|table| table.pointer("/properties/routes")?.as_array());
     let route = |route: &Value| {
         let hop = match route.pointer("/properties/nextHopType")?.as_str()? {
             "VirtualAppliance" => {
-                FabricHop::Appliance(text(route, "/properties/nextHopIpAddress")?)
+                EmulatedHop::Appliance(text(route, "/properties/nextHopIpAddress")?)
             }
-            "VnetLocal" => FabricHop::VnetLocal,
-            "Internet" | "VirtualNetworkGateway" => FabricHop::Internet,
-            _ => FabricHop::Blackhole,
+            "VnetLocal" => EmulatedHop::VnetLocal,
+            "Internet" | "VirtualNetworkGateway" => EmulatedHop::Internet,
+            _ => EmulatedHop::Blackhole,
         };
         Some((text(route, "/properties/addressPrefix")?, hop))
     };
-    Interface {
+    EmulatedInterface {
         routes: routes.into_iter().flatten().filter_map(route).collect(),
         groups: group(sandbox, subnet).into_iter().collect(),
-        ..Interface::default()
+        ..EmulatedInterface::default()
     }
 }
 

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
-use super::fabric::{Fabric, FabricHop, Interface, Network};
+use super::fabric::{EmulatedFabric, EmulatedHop, EmulatedInterface, EmulatedNetwork};
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::{CNI_FILE, Host, HostKind, MAIN_TABLE};
-use crate::sandbox::tailnet::Device;
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, HostKind, MAIN_TABLE};
+use crate::sandbox::tailnet::EmulatedDevice;
 
 /// A packet with more hops than this is in a loop.
 const MAX_HOPS: usize = 32;
@@ -55,7 +55,7 @@ struct ConnectionState<'a> {
     flows: Vec<(Ipv4Addr, Ipv4Addr, Ipv4Addr)>,
 }
 
-impl<'a> Fabric<'a> {
+impl<'a> EmulatedFabric<'a> {
     /// Whether a pod can connect to a port of another pod.
     pub(super) fn connects(&'a self, from: Pod<'a>, to: Pod<'a>, port: u16) -> bool {
         if !self.has_pod_network(from) || !self.has_pod_network(to) {
@@ -121,7 +121,7 @@ impl<'a> Fabric<'a> {
 
     fn through_machine(
         &'a self,
-        host: &'a Host,
+        host: &'a EmulatedHost,
         entered: Link,
         packet: &mut Packet,
         connections: &mut ConnectionState<'a>,
@@ -170,7 +170,7 @@ impl<'a> Fabric<'a> {
     }
 
     /// Looks up a destination in the rules and tables of a host.
-    fn route(&self, host: &Host, to: Ipv4Addr) -> Option<(Link, Ipv4Addr)> {
+    fn route(&self, host: &EmulatedHost, to: Ipv4Addr) -> Option<(Link, Ipv4Addr)> {
         let first = host.kernel.rules.iter().any(|rule| {
             rule.priority < TAILSCALE_RULE
                 && rule.table == MAIN_TABLE
@@ -192,20 +192,20 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    fn device(&self, host: &Host) -> Option<&Device> {
+    fn device(&self, host: &EmulatedHost) -> Option<&EmulatedDevice> {
         let id = host.tailscale.as_ref()?.device.as_deref()?;
         let known = self.devices.iter().find(|(device, _)| device.node_id == id || device.id == id);
         known.map(|(device, _)| *device).filter(|it| it.authorized && !it.is_expired(self.now))
     }
 
     /// The device that Tailscale on a host sends packets for an address to.
-    fn peer(&self, host: &Host, to: Ipv4Addr) -> Option<&'a Device> {
+    fn peer(&self, host: &EmulatedHost, to: Ipv4Addr) -> Option<&'a EmulatedDevice> {
         let own = self.device(host)?;
         let accepts = host.tailscale.as_ref().is_some_and(|it| it.accept_routes);
         let others = self.devices.iter().filter(|(device, _)| {
             device.node_id != own.node_id && device.authorized && !device.is_expired(self.now)
         });
-        let longest_match = |(device, routes): &'_ (&'a Device, Vec<Ipv4Net>)| {
+        let longest_match = |(device, routes): &'_ (&'a EmulatedDevice, Vec<Ipv4Net>)| {
             let routes = routes.iter().filter(|route| accepts && route.contains(&to));
             let longest = routes.map(Ipv4Net::prefix_len).max();
             let own = (device.address == to).then_some(32);
@@ -214,10 +214,10 @@ impl<'a> Fabric<'a> {
         others.filter_map(longest_match).max_by_key(|(length, _)| *length).map(|(_, device)| device)
     }
 
-    fn over_tailnet(&'a self, host: &Host, packet: &Packet) -> Option<(&'a str, Link)> {
+    fn over_tailnet(&'a self, host: &EmulatedHost, packet: &Packet) -> Option<(&'a str, Link)> {
         let own = self.device(host).filter(|device| device.online)?;
         let peer = self.peer(host, packet.destination).filter(|device| device.online)?;
-        let has = |host: &&&'a Host| {
+        let has = |host: &&&'a EmulatedHost| {
             self.device(host).is_some_and(|device| device.node_id == peer.node_id)
         };
         let receiver = self.machines.values().find(has)?;
@@ -226,7 +226,7 @@ impl<'a> Fabric<'a> {
     }
 
     fn over_lan(&'a self, neighbour: Ipv4Addr) -> Option<(&'a str, Link)> {
-        let there = |host: &&&'a Host| {
+        let there = |host: &&&'a EmulatedHost| {
             host.ip == neighbour && matches!(host.kind, HostKind::Existing { .. })
         };
         self.machines.values().find(there).map(|host| (host.name.as_str(), Link::Network))
@@ -245,9 +245,9 @@ impl<'a> Fabric<'a> {
         }
         allowed_by_groups(network, from, sender, "Outbound", packet, connections).then_some(())?;
         let to = match self.fabric_route(network, sender, packet.destination) {
-            FabricHop::Appliance(address) => address,
-            FabricHop::VnetLocal => packet.destination,
-            FabricHop::Internet | FabricHop::Blackhole => return None,
+            EmulatedHop::Appliance(address) => address,
+            EmulatedHop::VnetLocal => packet.destination,
+            EmulatedHop::Internet | EmulatedHop::Blackhole => return None,
         };
         let receiver = network.interfaces.get(&to)?;
         if !self.is_address_of(to, receiver, packet.destination) && !receiver.forwarding {
@@ -258,41 +258,52 @@ impl<'a> Fabric<'a> {
     }
 
     /// Whether an address belongs to an interface, or to a pod that the fabric routes to it.
-    fn is_address_of(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
+    fn is_address_of(
+        &self,
+        at: Ipv4Addr,
+        interface: &EmulatedInterface,
+        address: Ipv4Addr,
+    ) -> bool {
         let node = self.aks.get(interface.owner.as_str());
         at == address || node.and_then(|node| node.pods).is_some_and(|it| it.contains(&address))
     }
 
     /// The longest matching prefix. Among equal ones a user-defined route precedes the overlay's.
-    fn fabric_route(&self, network: &Network, sender: &Interface, to: Ipv4Addr) -> FabricHop {
+    fn fabric_route(
+        &self,
+        network: &EmulatedNetwork,
+        sender: &EmulatedInterface,
+        to: Ipv4Addr,
+    ) -> EmulatedHop {
         let user = sender.routes.iter().map(|(prefix, hop)| (*prefix, 2, *hop));
         let in_overlay = self.aks.contains_key(sender.owner.as_str());
         let nodes = self.aks.values().filter(|_| in_overlay);
-        let overlay = nodes.filter_map(|it| Some((it.pods?, 1, FabricHop::Appliance(it.address))));
-        let own = network.space.iter().map(|prefix| (*prefix, 0, FabricHop::VnetLocal));
+        let overlay =
+            nodes.filter_map(|it| Some((it.pods?, 1, EmulatedHop::Appliance(it.address))));
+        let own = network.space.iter().map(|prefix| (*prefix, 0, EmulatedHop::VnetLocal));
         // A private prefix inside the address space is not dropped.
         let blackholes =
             BLACKHOLE_PREFIXES.into_iter().filter(|prefix| !network.space.contains(prefix));
-        let blackholes = blackholes.map(|prefix| (prefix, 0, FabricHop::Blackhole));
+        let blackholes = blackholes.map(|prefix| (prefix, 0, EmulatedHop::Blackhole));
         let all = user.chain(overlay).chain(own).chain(blackholes);
         all.filter(|(prefix, _, _)| prefix.contains(&to))
             .max_by_key(|(prefix, rank, _)| (prefix.prefix_len(), *rank))
-            .map_or(FabricHop::Internet, |(_, _, hop)| hop)
+            .map_or(EmulatedHop::Internet, |(_, _, hop)| hop)
     }
 }
 
 /// The pod CIDR of a worker, if stargate's CNI configuration is the active one.
-fn pod_cidr_of(host: &Host) -> Option<Ipv4Net> {
+fn pod_cidr_of(host: &EmulatedHost) -> Option<Ipv4Net> {
     host.cni_chosen().filter(|(file, _)| *file == CNI_FILE).map(|(_, range)| *range)
 }
 
-fn is_own(host: &Host, address: Ipv4Addr) -> bool {
+fn is_own(host: &EmulatedHost, address: Ipv4Addr) -> bool {
     let tailnet = host.tailscale.as_ref().and_then(|it| it.address);
     host.ip == address || tailnet == Some(address)
 }
 
 /// The address that a host translates the source of a packet to.
-fn translated_source(host: &Host, entered: Link, left: Link) -> Option<Ipv4Addr> {
+fn translated_source(host: &EmulatedHost, entered: Link, left: Link) -> Option<Ipv4Addr> {
     let tailscale = host.tailscale.as_ref()?;
     match (entered, left) {
         (_, Link::Tailnet) if host.firewall.masquerade => tailscale.address,
@@ -303,9 +314,9 @@ fn translated_source(host: &Host, entered: Link, left: Link) -> Option<Ipv4Addr>
 
 /// Whether the security groups of an interface allow a packet.
 fn allowed_by_groups<'a>(
-    network: &Network,
+    network: &EmulatedNetwork,
     at: Ipv4Addr,
-    interface: &Interface,
+    interface: &EmulatedInterface,
     direction: &str,
     packet: &Packet,
     connections: &mut ConnectionState<'a>,
@@ -318,7 +329,7 @@ fn allowed_by_groups<'a>(
         let routed = interface.routes.iter().filter(|(prefix, _)| prefix.contains(&address));
         let routed = routed.max_by_key(|(prefix, _)| prefix.prefix_len());
         network.space.iter().any(|prefix| prefix.contains(&address))
-            || routed.is_some_and(|(_, hop)| *hop != FabricHop::Internet)
+            || routed.is_some_and(|(_, hop)| *hop != EmulatedHop::Internet)
     };
     let passed = interface.groups.iter().all(|rules| {
         let mut rules = rules.iter().filter(|rule| rule["properties"]["direction"] == direction);

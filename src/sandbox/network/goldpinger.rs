@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::fabric::Fabric;
+use super::fabric::EmulatedFabric;
 use super::forward::Pod;
 use crate::sandbox::controllers::cluster::{label, name, seconds};
 use crate::sandbox::kubernetes::Proxied;
@@ -38,7 +38,7 @@ pub(in crate::sandbox) fn answer(
         let text = "error trying to reach service: dial tcp: connection refused";
         return failure(StatusCode::BAD_GATEWAY, text);
     }
-    let fabric = Fabric::of(sandbox, now);
+    let fabric = EmulatedFabric::of(sandbox, now);
     let time = seconds(now);
     if !reachable_by_tunnel(&fabric, own.pod) {
         let text = "error trying to reach service: dial tcp: i/o timeout";
@@ -55,7 +55,7 @@ pub(in crate::sandbox) fn answer(
 }
 
 /// The API server reaches pods through its own agents on AKS's nodes.
-fn reachable_by_tunnel(fabric: &Fabric<'_>, pod: Pod<'_>) -> bool {
+fn reachable_by_tunnel(fabric: &EmulatedFabric<'_>, pod: Pod<'_>) -> bool {
     fabric.aks.iter().any(|(name, node)| {
         let agent = node.pods.map(|range| Pod { node: name, address: range.broadcast() });
         agent.is_some_and(|agent| fabric.connects(agent, pod, PORT))
@@ -84,7 +84,7 @@ fn goldpinger_pods<'a>(sandbox: &'a SandboxState, namespace: &str) -> Vec<Goldpi
 }
 
 fn check_all(
-    fabric: &Fabric<'_>,
+    fabric: &EmulatedFabric<'_>,
     own: &GoldpingerPod<'_>,
     all: &[GoldpingerPod<'_>],
     time: &str,
@@ -106,7 +106,7 @@ fn check_all(
 }
 
 fn check(
-    fabric: &Fabric<'_>,
+    fabric: &EmulatedFabric<'_>,
     own: &GoldpingerPod<'_>,
     all: &[GoldpingerPod<'_>],
     time: &str,

@@ -15,7 +15,7 @@ const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(180 * 24);
 
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
+pub struct EmulatedDevice {
     /// The legacy id, a decimal number.
     pub id: String,
     /// The id that the CLI shows.
@@ -44,7 +44,7 @@ pub struct Device {
     pub enabled_routes: BTreeSet<IpNet>,
 }
 
-impl Device {
+impl EmulatedDevice {
     pub(super) fn new(
         hostname: &str,
         name: String,

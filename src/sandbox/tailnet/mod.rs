@@ -17,9 +17,9 @@ use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use device::Device;
+pub use device::EmulatedDevice;
 pub use key::AuthKey;
-pub use policy::Policy;
+pub use policy::AccessPolicy;
 
 use super::entropy::Entropy;
 
@@ -30,9 +30,9 @@ const TAILNET_DOMAIN: &str = "sandbox.ts.net";
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TailnetStore {
     /// Devices by their node id.
-    devices: BTreeMap<String, Device>,
+    devices: BTreeMap<String, EmulatedDevice>,
     keys: BTreeMap<String, AuthKey>,
-    policy: Policy,
+    policy: AccessPolicy,
     /// Expiry times of the access tokens of OAuth clients, by digest.
     tokens: BTreeMap<String, Timestamp>,
 }
@@ -48,17 +48,17 @@ pub struct Enrolment<'a> {
 
 impl TailnetStore {
     /// All devices, by node id.
-    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+    pub fn devices(&self) -> impl Iterator<Item = &EmulatedDevice> {
         self.devices.values()
     }
 
     /// A device by either of its ids.
-    pub fn device(&self, id: &str) -> Option<&Device> {
+    pub fn device(&self, id: &str) -> Option<&EmulatedDevice> {
         self.devices.get(id).or_else(|| self.devices().find(|device| device.id == id))
     }
 
     /// A device by either of its ids, mutable.
-    pub fn device_mut(&mut self, id: &str) -> Option<&mut Device> {
+    pub fn device_mut(&mut self, id: &str) -> Option<&mut EmulatedDevice> {
         let node_id = self.device(id)?.node_id.clone();
         self.devices.get_mut(&node_id)
     }
@@ -70,12 +70,12 @@ impl TailnetStore {
     }
 
     /// The policy.
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &AccessPolicy {
         &self.policy
     }
 
     /// The policy, mutable.
-    pub fn policy_mut(&mut self) -> &mut Policy {
+    pub fn policy_mut(&mut self) -> &mut AccessPolicy {
         &mut self.policy
     }
 
@@ -95,7 +95,8 @@ impl TailnetStore {
         let (tags, authorized) = (key.tags.clone(), key.preauthorized);
         let address = self.free_address(entropy);
         let name = self.free_name(enrolment.hostname);
-        let device = Device::new(enrolment.hostname, name, address, tags, authorized, now, entropy);
+        let device =
+            EmulatedDevice::new(enrolment.hostname, name, address, tags, authorized, now, entropy);
         let node_id = device.node_id.clone();
         self.devices.insert(node_id.clone(), device);
         Some(node_id)

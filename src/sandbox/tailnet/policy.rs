@@ -20,19 +20,19 @@ const INITIAL_POLICY: &str = r#"// The policy of the sandbox's tailnet.
 
 /// The policy of the tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
+pub struct AccessPolicy {
     text: String,
     /// Whether it is still the initial policy.
     untouched: bool,
 }
 
-impl Default for Policy {
+impl Default for AccessPolicy {
     fn default() -> Self {
         Self { text: INITIAL_POLICY.to_owned(), untouched: true }
     }
 }
 
-impl Policy {
+impl AccessPolicy {
     /// The text, with comments.
     pub fn text(&self) -> &str {
         &self.text

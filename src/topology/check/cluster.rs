@@ -6,7 +6,7 @@ use super::Checker;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::file::{ClusterSection, NodePoolSection, TopologyFile};
 use crate::topology::located::Located;
-use crate::topology::model::{Cluster, ClusterRouter, NodePool, NodePoolScale};
+use crate::topology::model::{Cluster, ClusterRouter, NodePoolScale, NodePoolSettings};
 use crate::topology::names::{ClusterName, NodePoolName, ResourceGroupName, RouterName, VmSize};
 use crate::topology::spans::ClusterSpans;
 
@@ -53,14 +53,14 @@ impl Checker<'_> {
         })
     }
 
-    fn node_pools(&mut self, section: &ClusterSection) -> BTreeMap<NodePoolName, NodePool> {
+    fn node_pools(&mut self, section: &ClusterSection) -> BTreeMap<NodePoolName, NodePoolSettings> {
         let mut pools = BTreeMap::new();
         for (key, pool) in &section.node_pools {
             self.node_pool_name(key);
             self.vm_size(&pool.vm_size);
             let scale = self.scale(key, pool);
             let vm_size = VmSize::new(&pool.vm_size.value);
-            pools.insert(NodePoolName::new(&key.value), NodePool { scale, vm_size });
+            pools.insert(NodePoolName::new(&key.value), NodePoolSettings { scale, vm_size });
         }
         let nodes: u32 = pools.values().map(|pool| pool.scale.max_nodes()).sum();
         if nodes == 0 && !section.existing {

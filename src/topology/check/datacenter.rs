@@ -18,7 +18,7 @@ use crate::topology::spans::DatacenterSpans;
 
 /// The kind of a datacenter.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WrittenKind {
     Azure,
     Existing,
 }
@@ -70,7 +70,7 @@ impl Checker<'_> {
         Some((datacenter, spans))
     }
 
-    fn kind(&mut self, key: &Located<String>, section: &DatacenterSection) -> Option<Kind> {
+    fn kind(&mut self, key: &Located<String>, section: &DatacenterSection) -> Option<WrittenKind> {
         if let Some(qemu) = &section.qemu {
             self.found.push(
                 Diagnostic::error(
@@ -82,8 +82,8 @@ impl Checker<'_> {
             );
         }
         match (&section.azure, &section.existing, &section.qemu) {
-            (Some(_), None, None) => Some(Kind::Azure),
-            (None, Some(_), None) => Some(Kind::Existing),
+            (Some(_), None, None) => Some(WrittenKind::Azure),
+            (None, Some(_), None) => Some(WrittenKind::Existing),
             (None, None, Some(_)) => None,
             (azure, existing, _) => {
                 let label =
@@ -144,7 +144,7 @@ impl Checker<'_> {
     fn datacenter_router(
         &mut self,
         section: &DatacenterSection,
-        kind: Kind,
+        kind: WrittenKind,
         checked: Option<&DatacenterKind>,
     ) -> Option<DatacenterRouter> {
         let router = &section.router;
@@ -153,12 +153,12 @@ impl Checker<'_> {
         let host_key = self.host_key(router.host_key.as_ref());
         let written = router.ip.as_ref().map(|written| self.address(written));
         let ip = match kind {
-            Kind::Azure => {
+            WrittenKind::Azure => {
                 self.not_for(kind, "ip", router.ip.as_ref().map(|ip| &ip.span));
                 self.not_for(kind, "ssh_address", router.ssh_address.as_ref().map(|one| &one.span));
                 checked.and_then(azure_router_address)
             }
-            Kind::Existing => {
+            WrittenKind::Existing => {
                 self.not_for(kind, "vm_size", router.vm_size.as_ref().map(|size| &size.span));
                 if written.is_none() {
                     self.missing_fact("ip", &router.name);
@@ -176,9 +176,9 @@ impl Checker<'_> {
         })
     }
 
-    pub(super) fn not_for(&mut self, kind: Kind, key: &str, span: Option<&Span>) {
+    pub(super) fn not_for(&mut self, kind: WrittenKind, key: &str, span: Option<&Span>) {
         let Some(span) = span else { return };
-        let kind = if kind == Kind::Azure { "azure" } else { "existing" };
+        let kind = if kind == WrittenKind::Azure { "azure" } else { "existing" };
         self.found.push(
             Diagnostic::error(
                 Code::KeyNotForKind,

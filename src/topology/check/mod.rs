@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::file::{ProfileSection, TopologyFile};
 use super::model::{
-    Azure, ContainerRuntime, HostKeyPolicy, Network, PackageSource, Profile, PublicKeySource,
-    Rollout, SourceAddresses, Ssh, Tailnet, Topology,
+    Azure, ContainerRuntime, HostKeyPolicy, NetworkSettings, PackageSource, Profile,
+    PublicKeySource, RolloutSettings, SourceAddresses, Ssh, Tailnet, Topology,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -68,18 +68,18 @@ struct Checker<'a> {
     found: &'a mut Vec<Diagnostic>,
 }
 
-fn network(file: &TopologyFile) -> Network {
-    Network {
+fn network(file: &TopologyFile) -> NetworkSettings {
+    NetworkSettings {
         source_addresses: file.network.source_addresses.unwrap_or(SourceAddresses::Masquerade),
         route_manager: file.network.route_manager.unwrap_or(false),
         goldpinger: file.network.goldpinger.unwrap_or(true),
     }
 }
 
-fn rollout(file: &TopologyFile) -> Rollout {
-    let (section, default) = (&file.rollout, Rollout::default());
+fn rollout(file: &TopologyFile) -> RolloutSettings {
+    let (section, default) = (&file.rollout, RolloutSettings::default());
     let drain = section.drain_seconds.as_ref().map(|written| written.value.into());
-    Rollout {
+    RolloutSettings {
         canary: section.canary.as_ref().map_or(default.canary, |written| written.value),
         width: section.width.as_ref().map_or(default.width, |written| written.value),
         max_failures: section.max_failures.as_ref().map_or(default.max_failures, |it| it.value),

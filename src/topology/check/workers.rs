@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Checker;
-use super::datacenter::Kind;
+use super::datacenter::WrittenKind;
 use super::names::is_host_name;
 use crate::diagnostics::{Code, Diagnostic, closest};
 use crate::net::prefix;
@@ -20,7 +20,7 @@ impl Checker<'_> {
         &mut self,
         key: &Located<String>,
         section: &DatacenterSection,
-        kind: Kind,
+        kind: WrittenKind,
     ) -> Workers {
         let profile = ProfileName::new(&section.profile.value);
         let mut workers: Workers =
@@ -48,11 +48,11 @@ impl Checker<'_> {
         &mut self,
         section: &WorkerSection,
         profile: &ProfileName,
-        kind: Kind,
+        kind: WrittenKind,
     ) -> (Worker, WorkerSpans) {
         self.host_name(&section.name, "worker");
         self.optional_vm_size(section.vm_size.as_ref());
-        if kind == Kind::Existing {
+        if kind == WrittenKind::Existing {
             self.check_existing_machine(section);
         }
         let worker = Worker {
@@ -75,7 +75,11 @@ impl Checker<'_> {
     }
 
     fn check_existing_machine(&mut self, section: &WorkerSection) {
-        self.not_for(Kind::Existing, "vm_size", section.vm_size.as_ref().map(|size| &size.span));
+        self.not_for(
+            WrittenKind::Existing,
+            "vm_size",
+            section.vm_size.as_ref().map(|size| &size.span),
+        );
         if section.ip.is_none() {
             self.missing_fact("ip", &section.name);
         }
@@ -88,11 +92,11 @@ impl Checker<'_> {
         &mut self,
         section: &WorkerRangeSection,
         profile: &ProfileName,
-        kind: Kind,
+        kind: WrittenKind,
         workers: &mut Workers,
     ) {
         self.optional_vm_size(section.vm_size.as_ref());
-        if kind == Kind::Existing {
+        if kind == WrittenKind::Existing {
             self.not_for(kind, "vm_size", section.vm_size.as_ref().map(|size| &size.span));
             if section.first_ip.is_none() {
                 let pattern =
@@ -116,7 +120,7 @@ impl Checker<'_> {
                 name: WorkerName::new(pattern.name(step + 1)),
                 ip,
                 pod_cidr: first_pods.and_then(|first| prefix::following(&first, step)),
-                mac: ip.filter(|_| kind == Kind::Existing).map(derived_mac),
+                mac: ip.filter(|_| kind == WrittenKind::Existing).map(derived_mac),
                 host_key: None,
                 vm_size: section.vm_size.as_ref().map(|written| VmSize::new(&written.value)),
                 profile: own_profile(section.profile.as_ref(), profile),

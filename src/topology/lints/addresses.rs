@@ -4,14 +4,14 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::context::{Context, workers};
+use super::context::{LintContext, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
 use crate::topology::model::{AzureDatacenter, Datacenter, DatacenterKind};
 use crate::topology::spans::DatacenterSpans;
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let router = context.topology.cluster.router.subnet_cidr;
     let span = &context.spans.cluster.router_subnet;
     if !router_in_vnet(context) {
@@ -40,7 +40,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Whether the cluster router subnet is in the VNet that AKS creates.
-fn router_in_vnet(context: &Context<'_>) -> bool {
+fn router_in_vnet(context: &LintContext<'_>) -> bool {
     let subnet = &context.topology.cluster.router.subnet_cidr;
     // A partial overlap is reported as an overlap.
     context.topology.cluster.existing || prefix::overlaps(&prefix::AKS_DEFAULT_NETWORK, subnet)

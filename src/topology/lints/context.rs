@@ -4,12 +4,12 @@ use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::spans::{DatacenterSpans, TopologySpans, WorkerSpans};
 
 /// A topology and its spans.
-pub(super) struct Context<'a> {
+pub(super) struct LintContext<'a> {
     pub(super) topology: &'a Topology,
     pub(super) spans: &'a TopologySpans,
 }
 
-impl<'a> Context<'a> {
+impl<'a> LintContext<'a> {
     pub(super) fn datacenters(
         &self,
     ) -> impl Iterator<Item = (&'a Datacenter, &'a DatacenterSpans)> + use<'a> {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::context::{Context, workers};
+use super::context::{LintContext, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::DatacenterKind;
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     names(context, found);
     resource_groups(context, found);
     let mut macs = FirstUse::new(Code::DuplicateMac, "MAC address");
@@ -29,7 +29,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Workers and routers share a namespace of host names.
-fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+fn names(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let mut seen = FirstUse::new(Code::DuplicateName, "name");
     let cluster = &context.topology.cluster.router;
     seen.add(cluster.name.as_str(), &context.spans.cluster.router_name, found);
@@ -42,7 +42,7 @@ fn names(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// The resource group of a datacenter is deleted as a whole, so it must not be shared.
-fn resource_groups(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+fn resource_groups(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let mut seen = FirstUse::new(Code::DuplicateName, "resource group");
     let cluster = context.topology.cluster.resource_group.as_str().to_lowercase();
     seen.add(cluster, &context.spans.cluster.resource_group, found);

@@ -1,6 +1,6 @@
 //! Limits of Azure and AKS.
 
-use super::context::Context;
+use super::context::LintContext;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::model::{Datacenter, DatacenterKind};
@@ -13,7 +13,7 @@ pub const MAX_NODES_PER_CLUSTER: u64 = 5_000;
 /// tailnet, the AKS VNet and the pod CIDR.
 const FIXED_ROUTES: u64 = 3;
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let datacenters = &context.topology.datacenters;
     let cluster = &context.spans.cluster;
     let nodes = context.max_nodes();

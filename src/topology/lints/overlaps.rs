@@ -6,7 +6,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::context::{Context, workers};
+use super::context::{LintContext, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix::{AKS_DEFAULT_NETWORK, TAILNET_RANGE};
@@ -63,7 +63,7 @@ struct Range {
     span: Option<Span>,
 }
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let mut ranges = collect(context);
     ranges.sort_by_key(|one| (one.prefix.network(), one.prefix.prefix_len(), one.purpose));
     let mut around: Vec<&Range> = Vec::new();
@@ -118,7 +118,7 @@ fn code(outer: Use, inner: Use, equal: bool) -> Code {
     }
 }
 
-fn collect(context: &Context<'_>) -> Vec<Range> {
+fn collect(context: &LintContext<'_>) -> Vec<Range> {
     let mut ranges = fixed(context);
     let cluster = &context.topology.cluster;
     let spans = &context.spans.cluster;
@@ -155,7 +155,7 @@ fn collect(context: &Context<'_>) -> Vec<Range> {
 }
 
 /// Prefixes that are not in the file.
-fn fixed(context: &Context<'_>) -> Vec<Range> {
+fn fixed(context: &LintContext<'_>) -> Vec<Range> {
     let fixed =
         |prefix, purpose, name: &str| Range { prefix, purpose, name: name.to_owned(), span: None };
     let mut ranges = vec![fixed(TAILNET_RANGE, Use::Tailnet, "the Tailscale range")];

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::context::{Context, workers};
+use super::context::{LintContext, workers};
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, counted};
 use crate::net::prefix;
@@ -12,7 +12,7 @@ use crate::topology::spans::DatacenterSpans;
 /// Addresses in the pod CIDR of an AKS node, a /24.
 const NODE_POD_ADDRESSES: u64 = 256;
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     total(context, found);
     for (datacenter, spans) in context.datacenters() {
         if let (Some(pool), Some(span)) = (datacenter.pod_pool, &spans.pod_pool) {
@@ -25,7 +25,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn total(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+fn total(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let cluster = &context.topology.cluster;
     let nodes = context.max_nodes();
     let share = |datacenter: &Datacenter| {
@@ -54,7 +54,7 @@ fn total(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 fn outside_cluster(
-    context: &Context<'_>,
+    context: &LintContext<'_>,
     range: &Ipv4Net,
     span: &Span,
     what: &str,
@@ -71,7 +71,7 @@ fn outside_cluster(
 
 /// AKS allocates prefixes from the start of the pod CIDR.
 fn near_aks_nodes(
-    context: &Context<'_>,
+    context: &LintContext<'_>,
     range: &Ipv4Net,
     span: &Span,
     what: &str,
@@ -144,7 +144,7 @@ fn missing_pool(datacenter: &Datacenter, spans: &DatacenterSpans) -> Option<Diag
 }
 
 fn written(
-    context: &Context<'_>,
+    context: &LintContext<'_>,
     datacenter: &Datacenter,
     spans: &DatacenterSpans,
     found: &mut Vec<Diagnostic>,
@@ -164,7 +164,7 @@ fn written(
 }
 
 fn written_pods(
-    context: &Context<'_>,
+    context: &LintContext<'_>,
     datacenter: &Datacenter,
     pods: &Ipv4Net,
     span: &Span,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::context::Context;
+use super::context::LintContext;
 use crate::diagnostics::{Code, Diagnostic};
 
-pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let server = context.topology.cluster.kubernetes_version;
     let used = used_profiles(context);
     // With an unknown reference, the profile may only be misspelt, not unused.
@@ -46,7 +46,9 @@ pub(super) fn check(context: &Context<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn used_profiles<'a>(context: &Context<'a>) -> BTreeSet<&'a crate::topology::names::ProfileName> {
+fn used_profiles<'a>(
+    context: &LintContext<'a>,
+) -> BTreeSet<&'a crate::topology::names::ProfileName> {
     let datacenters = context.topology.datacenters.iter();
     datacenters
         .flat_map(|datacenter| {

@@ -11,7 +11,7 @@ const NONE: &str = "<none>";
 
 /// How the value of a cell is computed.
 #[derive(Debug, Clone)]
-pub(super) enum Cell {
+pub(super) enum ColumnValue {
     Name,
     Age,
     /// A JSONPath, as CRDs write it.
@@ -22,21 +22,21 @@ pub(super) enum Cell {
 pub(super) struct Column {
     pub(super) title: String,
     pub(super) kind: String,
-    pub(super) cell: Cell,
+    pub(super) cell: ColumnValue,
     /// Columns above zero are shown in wide tables only.
     pub(super) priority: u64,
 }
 
-fn column(title: &str, cell: Cell) -> Column {
+fn column(title: &str, cell: ColumnValue) -> Column {
     Column { title: title.to_owned(), kind: "string".to_owned(), cell, priority: 0 }
 }
 
 fn with(title: &str, make: fn(&Value) -> Value) -> Column {
-    column(title, Cell::With(make))
+    column(title, ColumnValue::With(make))
 }
 
 fn path(title: &str, path: &str) -> Column {
-    column(title, Cell::Path(path.to_owned()))
+    column(title, ColumnValue::Path(path.to_owned()))
 }
 
 fn number(title: &str, path: &str) -> Column {
@@ -44,7 +44,7 @@ fn number(title: &str, path: &str) -> Column {
 }
 
 fn age() -> Column {
-    column("Age", Cell::Age)
+    column("Age", ColumnValue::Age)
 }
 
 fn wide(column: Column) -> Column {
@@ -53,7 +53,7 @@ fn wide(column: Column) -> Column {
 
 /// The columns of a resource, in order.
 pub(super) fn columns(definition: &Definition) -> Vec<Column> {
-    let mut columns = vec![column("Name", Cell::Name)];
+    let mut columns = vec![column("Name", ColumnValue::Name)];
     let printed = definition
         .custom_version()
         .map_or(&[][..], |version| items(version, &["additionalPrinterColumns"]));
@@ -70,7 +70,7 @@ fn printed_column(described: &Value) -> Column {
     Column {
         title: word("name"),
         kind: word("type"),
-        cell: Cell::Path(word("jsonPath")),
+        cell: ColumnValue::Path(word("jsonPath")),
         priority: described.get("priority").and_then(Value::as_u64).unwrap_or_default(),
     }
 }

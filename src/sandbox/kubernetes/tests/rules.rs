@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::{CustomResource, ObjectName};
+use super::super::{CustomResource, ObjectIdentity};
 use super::*;
 
 const JSON: &str = "application/json";
@@ -150,8 +150,12 @@ fn objects_can_be_written_without_http() {
     let version = store.resource_version();
     store.put(node, "agent", NOW).unwrap();
     assert_eq!(store.resource_version(), version, "an identical write changes nothing");
-    let object =
-        ObjectName { api_version: "cilium.io/v2", kind: "CiliumNode", namespace: None, name: "w1" };
+    let object = ObjectIdentity {
+        api_version: "cilium.io/v2",
+        kind: "CiliumNode",
+        namespace: None,
+        name: "w1",
+    };
     assert!(store.modify(&object, "agent", NOW, |it| it["spec"]["any"]["thing"] = json!(2)));
     let (code, seen) = get(&mut store, "/apis/cilium.io/v2/ciliumnodes/w1");
     assert_eq!((code, &seen["spec"]["any"]["thing"]), (200, &json!(2)));

@@ -5,7 +5,7 @@ use http::{Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::super::response::{answer, failure, json_answer};
-use super::super::{Policy, TailnetStore};
+use super::super::{AccessPolicy, TailnetStore};
 use super::{ApiRequest, empty_response, not_found};
 
 impl TailnetStore {
@@ -61,7 +61,7 @@ fn check_policy(call: &ApiRequest<'_>) -> Response<Bytes> {
     if text.trim_start().starts_with('[') {
         return empty_response();
     }
-    match Policy::check(&text) {
+    match AccessPolicy::check(&text) {
         Ok(()) => empty_response(),
         Err(message) => json_answer(StatusCode::OK, &json!({ "message": message })),
     }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::super::response::{failure, json_answer};
-use super::super::{Device, TailnetStore};
+use super::super::{EmulatedDevice, TailnetStore};
 use super::{ApiRequest, empty_response, invalid_body, not_found, strings};
 
 impl TailnetStore {
@@ -75,7 +75,7 @@ pub(super) fn tag_refused(tag: &str) -> Response<Bytes> {
     failure(StatusCode::BAD_REQUEST, message)
 }
 
-fn enable_routes(device: &mut Device, body: Option<&Value>) -> Response<Bytes> {
+fn enable_routes(device: &mut EmulatedDevice, body: Option<&Value>) -> Response<Bytes> {
     let Some(routes) = strings(body.and_then(|body| body.get("routes"))) else {
         return invalid_body();
     };
